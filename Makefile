@@ -1,0 +1,93 @@
+# General Circle. `make help` lists the targets; ARGS="…" hands arguments on to run, demo, bench, soak and the tests.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+# Processes the tests share the machine with: two, since most tests have servers of their own.
+TEST_WORKERS ?= 2
+# PYTHON=… picks another interpreter; it has to be 3.11 or 3.12.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 && { echo "$$p"; exit; }; \
+	done; echo none)
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --quiet
+
+.PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean \
+	compose-config compose-build compose-up compose-down compose-logs
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to date)
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ "$(PYTHON)" = none ] || ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then \
+		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$(python3 --version 2>&1 || true)." >&2; \
+		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi
+	@echo "setup: $$($(PYTHON) --version) -> $(VENV)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
+	@touch $@
+
+run: setup ## start the whole platform in this terminal (ARGS="--port 8123")
+	@exec $(BIN)/circle up $(ARGS)
+
+demo: setup ## a whole sold-out drop against a fresh stack, with every invariant checked
+	@exec $(BIN)/circle demo $(ARGS)
+
+bench: setup ## throughput and CPU per request by process
+	@exec $(BIN)/circle bench $(ARGS)
+
+soak: setup ## a long drop with faults (ARGS="--minutes 30")
+	@exec $(BIN)/circle bench soak $(ARGS)
+
+test: setup ## unit, simulation, contract, integration and end-to-end tests
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/unit tests/simulation tests/contract) $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/integration tests/e2e) $(ARGS)
+
+test-unit: setup ## the tests that need no service
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
+
+test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
+	@$(BIN)/circle kafka resolve
+	@$(BIN)/python -m pytest tests/kafka $(ARGS)
+
+lint: setup ## ruff, formatting, types, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: setup ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: setup ## write the lock files anew from pyproject.toml
+	@$(LOCK) --extra dev -o requirements.lock
+	@$(LOCK) -c requirements.lock -o requirements-runtime.lock
+
+clean: ## remove the environment and every cache
+	@rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+compose-config: ## check compose.yaml (Docker)
+	docker compose --profile full config --quiet
+
+compose-build: ## build the image (Docker)
+	docker compose --profile full build
+
+compose-up: ## the full stack in Docker
+	docker compose --profile full up --detach --wait
+
+compose-down: ## stop it (ARGS=--volumes forgets its data)
+	docker compose --profile full down $(ARGS)
+
+compose-logs: ## follow its logs
+	docker compose --profile full logs --follow
