@@ -1,0 +1,58 @@
+"""The error tree: what the platform raises when an outside thing is wrong. A refusal is a fact, never one of these.
+
+```
+CircleError                  exit 1   anything we understand well enough to name
+├── SettingsError            exit 2   a CIRCLE_* variable or an option is wrong
+├── ServiceUnreachable       exit 3   a service does not answer, or cannot be started here
+├── TopicMismatch            exit 1   a topic exists with another shape than its specification
+├── MigrationError           exit 1   a migration was changed after it was applied, or failed
+└── Fenced                   exit 1   a newer owner has taken over: stop without committing
+```
+The message says what happened, to which key, and what to do. `exit_code` is what the command line ends with; the HTTP
+mapping lives in the API.
+"""
+
+from typing import ClassVar
+
+
+class CircleError(Exception):
+    """An error whose text is meant for a person; it needs no traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(CircleError):
+    """A setting is missing or wrong. Names the variable, what it got, and an example."""
+
+    exit_code = 2
+
+    def __init__(self, variable: str, problem: str, *, got: str | None = None, example: str | None = None) -> None:
+        self.variable = variable
+        parts = [f"{variable}: {problem}"]
+        if got is not None:
+            parts.append(f"got {got!r}")
+        if example is not None:
+            parts.append(f"example: {variable}={example}")
+        super().__init__("; ".join(parts))
+
+
+class ServiceUnreachable(CircleError):
+    """A service does not answer at its address, or could not be started."""
+
+    exit_code = 3
+
+    def __init__(self, service: str, address: str, hint: str) -> None:
+        self.service, self.address, self.hint = service, address, hint
+        super().__init__(f"{service} at {address} cannot be reached: {hint}")
+
+
+class TopicMismatch(CircleError):
+    """A topic's partition count or configuration cannot be brought in line without breaking the order of its keys."""
+
+
+class MigrationError(CircleError):
+    """The database's schema history and the migration files disagree, or a migration failed."""
+
+
+class Fenced(CircleError):
+    """Another process owns this partition now. The right thing is to stop at once and write nothing."""

@@ -1,0 +1,112 @@
+"""Structured logs: one line per record, facts about work. Never payloads, tokens or mail addresses.
+
+`log = logs.get("reservations"); log.info("batch.committed", partition=3, offset=812, records=500)` writes
+`2026-01-31T12:00:00.123Z info reservations action=batch.committed partition=3 offset=812 records=500`, or the same
+as a JSON object. Values are shortened to `VALUE_CHARS_MAX`; names that look like secrets are masked.
+"""
+
+import datetime as dt
+import json
+import logging
+import re
+import sys
+from typing import TextIO
+
+from connectors.settings import LogFormat, Settings
+
+VALUE_CHARS_MAX = 500  # an error's text fits; a payload does not
+_SECRET = re.compile(r"password|secret|token|authorization|email|payload|body", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.:/@+\-\[\]]+")
+
+
+class Log:
+    """Writes structured records under one component's name."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, component: str) -> None:
+        self._logger = logging.getLogger(f"circle.{component}")
+
+    def debug(self, action: str, **fields: object) -> None:
+        self._write(logging.DEBUG, action, fields)
+
+    def info(self, action: str, **fields: object) -> None:
+        self._write(logging.INFO, action, fields)
+
+    def warning(self, action: str, **fields: object) -> None:
+        self._write(logging.WARNING, action, fields)
+
+    def error(self, action: str, **fields: object) -> None:
+        self._write(logging.ERROR, action, fields)
+
+    def exception(self, action: str, error: BaseException, **fields: object) -> None:
+        """An error with its type, text and traceback. For an error in an operator, pass its `__cause__`."""
+        self._write(logging.ERROR, action, {**fields, "error": f"{type(error).__name__}: {error}"}, error=error)
+
+    def _write(
+        self, level: int, action: str, fields: dict[str, object], *, error: BaseException | None = None
+    ) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, action, extra={"fields": fields}, exc_info=error)
+
+
+def get(component: str) -> Log:
+    """The log of one component: `api`, `reservations`, `supervisor` …"""
+    return Log(component)
+
+
+def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
+    """Sends every record to `stream` (default stderr) in the settings' format and level. Call once per process."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Json() if settings.log_format is LogFormat.JSON else _KeyValue())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("circle").setLevel(settings.log_level.upper())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    fields: dict[str, object] = getattr(record, "fields", {})
+    return {name: "***" if _SECRET.search(name) else _short(value) for name, value in fields.items()}
+
+
+def _short(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+class _KeyValue(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        component = record.name.removeprefix("circle.")
+        pairs = {"action": record.getMessage(), **_fields(record)}
+        line = " ".join(f"{name}={_quoted(value)}" for name, value in pairs.items())
+        text = f"{_time(record)} {record.levelname.lower()} {component} {line}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        pairs: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "component": record.name.removeprefix("circle."),
+            "action": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            pairs["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(pairs, ensure_ascii=False, default=str)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,21 @@
+"""How a child process tells its supervisor that it serves: one line into the pipe `CIRCLE_READY_FD`.
+
+Outside a supervisor the variable is not set and `signal_ready` does nothing, so dataflows may call it always. Call it
+once, when the first assignment is loaded or the port is bound; later calls do nothing.
+"""
+
+import contextlib
+import os
+
+READY_FD_VARIABLE = "CIRCLE_READY_FD"
+
+
+def signal_ready(note: str = "ready") -> None:
+    """Writes `note` as one line into the supervisor's pipe and closes it. Safe without a supervisor."""
+    raw = os.environ.pop(READY_FD_VARIABLE, "")
+    if not raw.isdigit():
+        return
+    # The supervisor may be gone; that is noticed by other means, and is no reason to fail here.
+    with contextlib.suppress(OSError):
+        os.write(int(raw), f"{note.splitlines()[0] if note else 'ready'}\n".encode())
+        os.close(int(raw))

@@ -1,0 +1,250 @@
+"""The one typed configuration, read once from `CIRCLE_*`. Whoever holds a `Settings` may trust every field of it.
+
+Every error names the variable, what it got, and an example. A variable that starts with `CIRCLE_` and is not known is an
+error too, so a misspelt name never passes for a default. In production a missing or default secret stops the start.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from connectors.errors import SettingsError
+
+PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
+PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
+SESSION_TIMEOUT_MS_DEFAULT = 6_000  # the embedded broker's group join takes half of it; Kafka's own lower bound
+DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
+TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
+LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+T = TypeVar("T")
+
+
+class Environment(StrEnum):
+    """Where the process runs. Production refuses every convenience of development."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    """One line per record either way."""
+
+    KEYVALUE = "keyvalue"
+    JSON = "json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything a process is told from outside. Secrets are kept out of `repr`."""
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    postgres_url: str = field(default="postgresql://postgres@127.0.0.1:5432/circle", repr=False)
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    schema_registry_url: str | None = None
+    partitions: int = PARTITIONS_DEFAULT
+    jwt_key_file: Path | None = None
+    env: Environment = Environment.DEVELOPMENT
+    rate_limit_scale: float = 1.0
+    instance: str = field(default_factory=lambda: default_instance())
+    test_switches: frozenset[str] = frozenset()
+    log_level: str = "info"
+    log_format: LogFormat = LogFormat.KEYVALUE
+    session_timeout_ms: int = SESSION_TIMEOUT_MS_DEFAULT
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+
+    @property
+    def production(self) -> bool:
+        return self.env is Environment.PRODUCTION
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Reads and checks every `CIRCLE_*` variable of `env` (default: the process's). Raises `SettingsError`."""
+        source = _Source(os.environ if env is None else env)
+        defaults = cls()
+        settings = cls(
+            kafka_bootstrap_servers=source.read(
+                "KAFKA_BOOTSTRAP_SERVERS", _bootstrap, defaults.kafka_bootstrap_servers, "127.0.0.1:9092"
+            ),
+            postgres_url=source.read(
+                "POSTGRES_URL",
+                _url("postgresql", "postgres"),
+                defaults.postgres_url,
+                "postgresql://circle:…@db:5432/circle",
+            ),
+            redis_url=source.read(
+                "REDIS_URL", _url("redis", "rediss", "unix"), defaults.redis_url, "redis://127.0.0.1:6379/0"
+            ),
+            schema_registry_url=source.read(
+                "SCHEMA_REGISTRY_URL", _url("http", "https"), None, "http://127.0.0.1:8081"
+            ),
+            partitions=source.read(
+                "PARTITIONS", _whole(1, PARTITIONS_MAX), defaults.partitions, str(PARTITIONS_DEFAULT)
+            ),
+            jwt_key_file=source.read("JWT_KEY_FILE", _readable_file, None, "/etc/circle/jwt.pem"),
+            env=source.read("ENV", Environment, defaults.env, "production"),
+            rate_limit_scale=source.read("RATE_LIMIT_SCALE", _scale, defaults.rate_limit_scale, "1"),
+            instance=source.read("INSTANCE", _instance, defaults.instance, "api-1"),
+            test_switches=source.read("TEST_SWITCHES", _switches, defaults.test_switches, "no-lock"),
+            log_level=source.read("LOG_LEVEL", _one_of(LOG_LEVELS), defaults.log_level, "info"),
+            log_format=source.read("LOG_FORMAT", LogFormat, defaults.log_format, "json"),
+            session_timeout_ms=source.read(
+                "SESSION_TIMEOUT_MS", _whole(1_000, 300_000), defaults.session_timeout_ms, "6000"
+            ),
+            metrics_port=source.read("METRICS_PORT", _whole(1, 65_535), None, "9100"),
+            metrics_host=source.read("METRICS_HOST", str, defaults.metrics_host, "127.0.0.1"),
+        )
+        source.refuse_unknown()
+        if settings.production:
+            _check_production(settings, source)
+        return settings
+
+
+def default_instance() -> str:
+    """Host and process id: unique among the live processes of one cluster."""
+    return f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
+
+
+# Variables that belong to one command or to the supervisor, and so are no fields of Settings.
+FOREIGN_VARIABLES = frozenset({"CIRCLE_READY_FD", "CIRCLE_CACHE_DIR", "CIRCLE_GRAFANA_PASSWORD"})
+
+
+class _Source:
+    """Takes variables out of an environment and remembers which ones were known."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._known = set(FOREIGN_VARIABLES)
+
+    def read(self, name: str, parse: Callable[[str], T], default: T | None, example: str) -> T:
+        variable = f"CIRCLE_{name}"
+        self._known.add(variable)
+        raw = self._env.get(variable, "").strip()
+        if not raw:
+            return default  # type: ignore[return-value]  # the field's own type says whether None is allowed
+        try:
+            return parse(raw)
+        except ValueError as error:
+            shown = _without_password(raw)
+            raise SettingsError(variable, _problem(parse, error), got=shown, example=example) from None
+
+    def given(self, name: str) -> bool:
+        return bool(self._env.get(f"CIRCLE_{name}", "").strip())
+
+    def refuse_unknown(self) -> None:
+        for variable in sorted(self._env):
+            if variable.startswith("CIRCLE_") and variable not in self._known:
+                known = ", ".join(sorted(self._known - FOREIGN_VARIABLES))
+                raise SettingsError(variable, f"is not a setting; the settings are {known}")
+
+
+def _check_production(settings: Settings, source: _Source) -> None:
+    for name, example in (
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,kafka-2:9092,kafka-3:9092"),
+        ("POSTGRES_URL", "postgresql://circle:…@db:5432/circle"),
+        ("REDIS_URL", "rediss://:…@redis:6379/0"),
+        ("JWT_KEY_FILE", "/etc/circle/jwt.pem"),
+    ):
+        if not source.given(name):
+            raise SettingsError(f"CIRCLE_{name}", "is required in production and not set", example=example)
+    password = urlsplit(settings.postgres_url).password or ""
+    if password.lower() in DEVELOPMENT_PASSWORDS:
+        raise SettingsError(
+            "CIRCLE_POSTGRES_URL",
+            "has no password, or a default one, which production refuses",
+            got=_without_password(settings.postgres_url),
+            example="postgresql://circle:…@db:5432/circle",
+        )
+    if settings.rate_limit_scale == 0:
+        raise SettingsError(
+            "CIRCLE_RATE_LIMIT_SCALE", "0 switches rate limits off, which production refuses", got="0", example="1"
+        )
+    if settings.test_switches:
+        raise SettingsError(
+            "CIRCLE_TEST_SWITCHES",
+            "takes safety nets out for tests, which production refuses; unset it",
+            got=",".join(sorted(settings.test_switches)),
+        )
+
+
+def _problem(parse: Callable[[str], object], error: ValueError) -> str:
+    if isinstance(parse, type) and issubclass(parse, StrEnum):
+        return f"must be one of {', '.join(member.value for member in parse)}"
+    return str(error)
+
+
+def _without_password(raw: str) -> str:
+    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:…@", raw)
+
+
+def _bootstrap(raw: str) -> str:
+    for address in raw.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise ValueError("must be host:port, or several with commas between")
+    return raw
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw)
+        if parts.scheme not in schemes or not (parts.hostname or parts.path):
+            raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return raw
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not raw.isascii() or not raw.isdigit() or not low <= int(raw) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _scale(raw: str) -> float:
+    try:
+        scale = float(raw)
+    except ValueError:
+        scale = -1.0
+    if not 0 <= scale <= 1_000:
+        raise ValueError("must be a number from 0 (off) to 1000")
+    return scale
+
+
+def _readable_file(raw: str) -> Path:
+    path = Path(raw)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError("must be the path of a readable file")
+    return path
+
+
+def _instance(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", raw):
+        raise ValueError("must be 1 to 64 letters, digits, dots, dashes or underscores")
+    return raw
+
+
+def _switches(raw: str) -> frozenset[str]:
+    switches = frozenset(part.strip() for part in raw.split(",") if part.strip())
+    if not switches <= TEST_SWITCHES:
+        raise ValueError(f"must be a list of {', '.join(sorted(TEST_SWITCHES))}")
+    return switches
+
+
+def _one_of(choices: frozenset[str]) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(sorted(choices))}")
+        return raw.lower()
+
+    return parse
