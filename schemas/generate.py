@@ -1,0 +1,105 @@
+"""Write the `.avsc` files and the manifest of schema ids from the record types: `python -m schemas.generate [--check]`.
+
+The files are the contract that other languages read; the record types are the same contract in Python. An id, once
+given, is never given again: a changed record gets a new id, and its former schemas stay in the manifest so that old
+records keep their writer's schema.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+import typing
+from pathlib import Path
+
+import msgspec
+
+from schemas.commands import COMMANDS
+from schemas.facts import FACTS, Envelope
+from schemas.notifications import NOTIFICATIONS
+
+AVRO_DIR = Path(__file__).parent / "avro"
+MANIFEST = AVRO_DIR / "manifest.json"
+FAMILIES: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    "commands": COMMANDS,
+    "facts": FACTS,
+    "notifications": NOTIFICATIONS,
+}
+INT_FIELDS = frozenset(
+    ("partition", "index", "count", "rules_version", "quantity", "rows", "seats_per_row", "capacity")
+    + ("hold_ttl_s", "max_tickets_per_user", "ordinal")
+)
+
+
+def main(argv: list[str]) -> int:
+    """Write every file, or with --check say which differ. Returns 1 when one differs."""
+    wanted = render()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    if "--check" in argv:
+        for path in stale:
+            print(f"out of date: {path.relative_to(AVRO_DIR.parent)}; run python -m schemas.generate")
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path])
+    print(f"{len(stale)} of {len(wanted)} files written")
+    return 0
+
+
+def render() -> dict[Path, str]:
+    """The files as they should be, by path."""
+    entries = json.loads(MANIFEST.read_text())["schemas"] if MANIFEST.exists() else []
+    files: dict[Path, str] = {}
+    for family, records in FAMILIES.items():
+        for record in records:
+            schema = avro_schema(family, record)
+            files[AVRO_DIR / family / f"{record.__name__}.avsc"] = json.dumps(schema, indent=2) + "\n"
+            latest = [entry for entry in entries if entry["schema"]["name"] == schema["name"]
+                      and entry["schema"]["namespace"] == schema["namespace"]]  # fmt: skip
+            if not latest or latest[-1]["schema"] != schema:
+                entries.append({"id": 1 + max((e["id"] for e in entries), default=0), "schema": schema})
+    lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
+    files[MANIFEST] = '{"schemas": [\n' + lines + "\n]}\n"
+    return files
+
+
+def avro_schema(family: str, record: type[msgspec.Struct]) -> dict[str, typing.Any]:
+    """The flat Avro record of a record type; facts begin with their envelope."""
+    heads = [Envelope] if family == "facts" else []
+    fields = [
+        avro_field(name, hint, struct)
+        for struct in [*heads, record]
+        for name, hint in typing.get_type_hints(struct).items()
+        if name in struct.__struct_fields__
+    ]
+    return {
+        "type": "record",
+        "name": record.__name__,
+        "namespace": f"circle.{family}",
+        "doc": " ".join((record.__doc__ or "").split()),
+        "fields": fields,
+    }
+
+
+def avro_field(name: str, hint: typing.Any, struct: type[msgspec.Struct]) -> dict[str, typing.Any]:
+    """One field; optional ones default to null so that they may be added and dropped."""
+    if isinstance(hint, types.UnionType):
+        inner = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+        return {"name": name, "type": ["null", avro_type(name, inner)], "default": None}
+    return {"name": name, "type": avro_type(name, hint)}
+
+
+def avro_type(name: str, hint: typing.Any) -> typing.Any:
+    """string, int, long or an array of strings: all that the contract uses."""
+    if hint is str:
+        return "string"
+    if hint is int:
+        return "int" if name in INT_FIELDS else "long"
+    if hint == list[str]:
+        return {"type": "array", "items": "string"}
+    raise TypeError(f"field {name!r} has type {hint!r}, which the contract does not use")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""Identities and units that must not mix, and the position of a record.
+
+Guarantee: every id that is derived (a reservation from a user and a key, a ticket from a reservation) is derived
+here, by one function, from UUID version 5 (RFC 9562 section 5.5), so retries and replays name the same things.
+"""
+
+from __future__ import annotations
+
+import uuid
+from hashlib import blake2b
+from typing import NewType
+
+import msgspec
+
+EventId = NewType("EventId", str)
+UserId = NewType("UserId", str)
+TicketTypeId = NewType("TicketTypeId", str)
+ReservationId = NewType("ReservationId", str)
+TicketId = NewType("TicketId", str)
+LogTime = NewType("LogTime", int)
+"""Microseconds since the Unix epoch, as stamped on records: the largest seen on a partition, never going back."""
+
+US_PER_S = 1_000_000
+
+
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Where a fact stands: its command's partition and offset, and its place among that command's facts."""
+
+    partition: int
+    offset: int
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.partition}-{self.offset}-{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read what ``str`` wrote; a missing index is 0. Raises ValueError that names the text."""
+        parts = text.split("-")
+        if len(parts) not in (2, 3) or not all(part.isdecimal() for part in parts):
+            raise ValueError(f"not a position (partition-offset[-index]): {text!r}")
+        return cls(*map(int, parts))
+
+
+def reservation_id(user: UserId, key: str) -> ReservationId:
+    """The reservation that `user` means by Idempotency-Key `key`: the same on every retry."""
+    return ReservationId(str(uuid.uuid5(uuid.UUID(user), key)))
+
+
+def attempt_id(reservation: ReservationId, key: str) -> str:
+    """The payment attempt that Idempotency-Key `key` means; also the provider's own idempotency key."""
+    return str(uuid.uuid5(uuid.UUID(reservation), key))
+
+
+def ticket_id(reservation: ReservationId, place: str) -> TicketId:
+    """The ticket of `reservation` for `place`: a seat label, or the ordinal of a general admission."""
+    return TicketId(str(uuid.uuid5(uuid.UUID(reservation), "ticket/" + place)))
+
+
+def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...]) -> int:
+    """64-bit digest of what a reservation asks for, so that one key with two bodies is told apart."""
+    text = f"{ticket_type}|{quantity}|{','.join(seats)}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
