@@ -1,0 +1,276 @@
+"""Kafka clients with our settings, and the source that turns a consumer group into batches for a dataflow.
+
+Guarantee of `BatchSource`: one poll is one batch is one item, and at most one is in flight: the next poll happens
+after the sink has said `gate.done()`. So a rebalance, whose callbacks run inside the poll, never finds work half done.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, Protocol
+
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.logs import Log
+from connectors.settings import Settings
+
+HEARTBEAT_MS = 1_000
+MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
+TRANSACTION_TIMEOUT_MS = (
+    10_000  # how long a dead worker's open transaction can hide what others commit after it
+)
+LINGER_MS = 1
+POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
+BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
+METADATA_TIMEOUT_S = 10.0
+
+log = Log("kafka")
+_rdkafka = logging.getLogger("circle.rdkafka")
+
+
+class OffsetOutOfRange(CircleError):
+    """The log no longer holds the position we must go on from: an alarm, never a silent jump."""
+
+
+class StopFlag:
+    """Set by SIGTERM and SIGINT; a source that sees it ends its dataflow, which drains and exits 0."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def install(self) -> StopFlag:
+        """Take over both signals of this process."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request)
+        return self
+
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+
+class Gate:
+    """Whether a batch is in flight. The source closes it, the sink opens it again after its commit."""
+
+    def __init__(self) -> None:
+        self.in_flight = False
+
+    def done(self) -> None:
+        """The batch is committed; the source may poll again."""
+        self.in_flight = False
+
+
+class PartitionOwner(Protocol):
+    """Who keeps state for the partitions of a source. Both calls happen inside a poll, with nothing in flight."""
+
+    def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load these partitions. Returns the offset to start each from; None is the beginning of the log."""
+
+    def revoked(self, partitions: list[int]) -> None:
+        """Let go of these partitions: somebody else may own them from now on."""
+
+
+class CommittedOffsets:
+    """An owner without state: go on from the group's committed offset."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        return committed_offsets(consumer, self._topic, partitions)
+
+    def revoked(self, partitions: list[int]) -> None:
+        pass
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """What every client of ours shares."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "client.id": settings.instance,
+        "allow.auto.create.topics": False,
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+    }
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An admin client."""
+    return AdminClient(client_config(settings), logger=_rdkafka)
+
+
+def consumer(settings: Settings, *, group: str | None, **overrides: object) -> Consumer:
+    """A consumer of committed records, with manual commits and no silent offset resets."""
+    config = client_config(settings) | {
+        "group.id": group or f"{settings.instance}-reader",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": min(HEARTBEAT_MS, settings.session_timeout_ms // 3),
+        "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.session_timeout_ms),
+        "fetch.wait.max.ms": 10,
+        "queued.min.messages": 20_000,
+        **overrides,
+    }
+    return Consumer(config, logger=_rdkafka)
+
+
+def producer(settings: Settings, **overrides: object) -> Producer:
+    """An idempotent producer that asks for all acknowledgements and places keys as Java's clients do."""
+    config = client_config(settings) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2",
+        "linger.ms": LINGER_MS,
+        "compression.type": "lz4",
+        **overrides,
+    }
+    return Producer(config, logger=_rdkafka)
+
+
+def transactional_producer(settings: Settings, transactional_id: str, **overrides: object) -> Producer:
+    """A producer whose transactions a successor with the same id fences. Call `init_transactions` before use."""
+    return producer(
+        settings,
+        **{
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "queue.buffering.max.messages": 1_000_000,
+            **overrides,
+        },
+    )
+
+
+def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> dict[int, int | None]:
+    """The group's next offset of each partition, None where it has never committed.
+
+    Raises ServiceUnreachable when the broker does not answer in METADATA_TIMEOUT_S.
+    """
+    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    try:
+        found = client.committed(wanted, timeout=METADATA_TIMEOUT_S)
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", topic, f"committed offsets: {error}") from error
+    for entry in found:
+        if entry.error is not None:
+            raise ServiceUnreachable(
+                "Kafka", f"{topic}[{entry.partition}]", f"committed offset: {entry.error}"
+            )
+    return {entry.partition: entry.offset if entry.offset >= 0 else None for entry in found}
+
+
+class BatchSource(DynamicSource[list[Message]]):
+    """Emits the records of a consumer group in batches, all partitions together, each in offset order."""
+
+    def __init__(
+        self,
+        client: Consumer,
+        *,
+        topic: str,
+        owner: PartitionOwner,
+        gate: Gate,
+        stop: StopFlag,
+        batch_records_max: int = BATCH_RECORDS_MAX,
+        poll_s: float = POLL_S,
+        before_poll: Callable[[], None] | None = None,
+        on_assigned: Callable[[list[int]], None] | None = None,
+    ) -> None:
+        self.client, self.topic, self.owner, self.gate, self.stop = client, topic, owner, gate, stop
+        self.batch_records_max, self.poll_s = batch_records_max, poll_s
+        self.before_poll, self.on_assigned = before_poll, on_assigned
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _BatchPartition:
+        """One partition on worker 0. Scale by processes: threads share the interpreter's lock."""
+        if worker_count != 1:
+            raise CircleError(
+                f"{step_id}: run one worker in a process, not {worker_count}; start more processes"
+            )
+        return _BatchPartition(self)
+
+
+class _BatchPartition(StatelessSourcePartition[list[Message]]):
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
+        source.client.subscribe(
+            [source.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
+        )
+
+    def next_batch(self) -> list[list[Message]]:
+        source = self._source
+        if source.gate.in_flight:
+            return []
+        if source.stop.requested:
+            raise StopIteration
+        if source.before_poll is not None:
+            source.before_poll()
+        first = source.client.poll(source.poll_s)
+        if first is None:
+            return []
+        records = [first, *source.client.consume(source.batch_records_max - 1, 0)]
+        batch = [record for record in records if not _is_error(record)]
+        if not batch:
+            return []
+        source.gate.in_flight = True
+        return [batch]
+
+    def close(self) -> None:
+        self._source.client.close()
+
+    def _assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
+        source = self._source
+        partitions = sorted(entry.partition for entry in assigned)
+        started = time.monotonic()
+        starts = source.owner.assigned(client, partitions) if partitions else {}
+        client.assign(
+            [
+                TopicPartition(source.topic, partition, OFFSET_BEGINNING if start is None else start)
+                for partition, start in starts.items()
+            ]
+        )
+        log.info(
+            "partitions.assigned",
+            topic=source.topic,
+            partitions=partitions,
+            starts=[starts[partition] for partition in partitions],
+            seconds=round(time.monotonic() - started, 3),
+        )
+        if source.on_assigned is not None:
+            source.on_assigned(partitions)
+
+    def _revoke(self, _client: Consumer, revoked: list[TopicPartition]) -> None:
+        partitions = sorted(entry.partition for entry in revoked)
+        log.info("partitions.revoked", topic=self._source.topic, partitions=partitions)
+        self._source.owner.revoked(partitions)
+
+
+def _is_error(record: Message) -> bool:
+    """Whether `record` is the client's report of trouble. Passing trouble is logged, lasting trouble raised."""
+    error = record.error()
+    if error is None:
+        return False
+    place = f"{record.topic()}[{record.partition()}]"
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise OffsetOutOfRange(f"{place}: the position to go on from is not on the log any more: {error}")
+    if error.fatal() or not error.retriable():
+        code = error.code()
+        if code not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._PARTITION_EOF):
+            raise KafkaException(error)
+    log.warning("consumer.trouble", topic=place, error=str(error))
+    return True

@@ -1,0 +1,135 @@
+"""One Kafka transaction for each batch: what the batch produced and how far it read, together or not at all.
+
+Guarantee: after `commit` returns, the records are visible to committed readers and the group's offsets stand behind
+the batch. When it raises, neither is (on a broker with transactions), and the process must end: its successor loads
+the state anew. A member of an old group generation, or a producer that has a successor, is refused by the broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from connectors.errors import Fenced
+from connectors.logs import Log
+
+COMMIT_TIMEOUT_S = 10.0
+COMMIT_TRIES = 4  # passing trouble (a coordinator that moves) is retried this often, then the process ends
+INIT_TRIES = 6
+
+log = Log("transaction")
+
+
+class Outgoing(NamedTuple):
+    """A record to produce."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """How far a batch has read: the next offset of each (topic, partition)."""
+
+    next_offsets: Mapping[tuple[str, int], int]
+
+
+class KafkaTransactions:
+    """Commits batches through one transactional producer, fenced by the consumer group's generation.
+
+    `fenced=False` is a test's negative control: it leaves the group's metadata out of reach of the broker by
+    committing records and offsets outside any transaction. Settings refuse it in production.
+    """
+
+    def __init__(self, producer: Producer, client: Consumer, *, fenced: bool = True) -> None:
+        self._producer, self._client, self._fenced = producer, client, fenced
+        if fenced:
+            _retry(lambda: producer.init_transactions(COMMIT_TIMEOUT_S), "init", INIT_TRIES)
+
+    def commit(self, records: Iterable[Outgoing], consumed: Consumed) -> None:
+        """Produce the records and commit the offsets in one transaction.
+
+        Raises Fenced when a newer owner has taken over, KafkaException for everything else that is not passing.
+        """
+        offsets = [TopicPartition(topic, part, at) for (topic, part), at in consumed.next_offsets.items()]
+        if not self._fenced:
+            self._commit_unfenced(records, offsets)
+            return
+        producer = self._producer
+        try:
+            producer.begin_transaction()
+            for record in records:
+                self._produce(record)
+            _retry(
+                lambda: producer.send_offsets_to_transaction(
+                    offsets, self._client.consumer_group_metadata(), COMMIT_TIMEOUT_S
+                ),
+                "offsets",
+            )
+            _retry(lambda: producer.commit_transaction(COMMIT_TIMEOUT_S), "commit")
+        except KafkaException as error:
+            self._abort(error)
+            raise _classified(error) from error
+
+    def _produce(self, record: Outgoing) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, record.partition, headers=record.headers
+                )
+                return
+            except BufferError:  # the client's own queue is full: let it send
+                self._producer.poll(0.1)
+
+    def _abort(self, error: KafkaException) -> None:
+        cause = error.args[0]
+        log.error("transaction.failed", error=str(cause), code=cause.name())
+        if cause.txn_requires_abort():
+            try:
+                self._producer.abort_transaction(COMMIT_TIMEOUT_S)
+            except (
+                KafkaException
+            ) as second:  # the broker aborts it at its time limit, or when a successor starts
+                log.error("transaction.abort_failed", error=str(second.args[0]))
+
+    def _commit_unfenced(self, records: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
+        for record in records:
+            self._produce(record)
+        self._producer.flush(COMMIT_TIMEOUT_S)
+        try:
+            self._client.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            log.warning("offsets.unfenced_commit_failed", error=str(error.args[0]))
+
+
+def _retry(call: Callable[[], object], step: str, tries: int = COMMIT_TRIES) -> None:
+    for attempt in range(1, tries + 1):
+        try:
+            call()
+            return
+        except KafkaException as error:
+            if attempt == tries or not error.args[0].retriable():
+                raise
+            log.warning("transaction.retry", step=step, attempt=attempt, error=str(error.args[0]))
+
+
+def _classified(error: KafkaException) -> Exception:
+    """The broker's refusal of an old owner as Fenced; everything else as it is."""
+    names = {
+        "_FENCED",
+        "PRODUCER_FENCED",
+        "INVALID_PRODUCER_EPOCH",
+        "ILLEGAL_GENERATION",
+        "UNKNOWN_MEMBER_ID",
+    }
+    names |= {"FENCED_INSTANCE_ID", "REBALANCE_IN_PROGRESS", "INVALID_PRODUCER_ID_MAPPING"}
+    cause = error.args[0]
+    if cause.name() in names:
+        return Fenced(f"a newer owner of the group or of the transactional id has taken over: {cause}")
+    return error
