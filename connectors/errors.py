@@ -1,4 +1,5 @@
-"""The error tree: what the platform raises when an outside thing is wrong. A refusal is a fact, never one of these.
+"""The error tree: what the platform raises when an outside thing is wrong. A refusal is a fact, never one of
+these.
 
 ```
 CircleError                  exit 1   anything we understand well enough to name
@@ -8,8 +9,8 @@ CircleError                  exit 1   anything we understand well enough to name
 ├── MigrationError           exit 1   a migration was changed after it was applied, or failed
 └── Fenced                   exit 1   a newer owner has taken over: stop without committing
 ```
-The message says what happened, to which key, and what to do. `exit_code` is what the command line ends with; the HTTP
-mapping lives in the API.
+The message says what happened, to which key, and what to do. `exit_code` is what the command line ends with;
+the HTTP mapping lives in the API.
 """
 
 from typing import ClassVar
@@ -26,7 +27,9 @@ class SettingsError(CircleError):
 
     exit_code = 2
 
-    def __init__(self, variable: str, problem: str, *, got: str | None = None, example: str | None = None) -> None:
+    def __init__(
+        self, variable: str, problem: str, *, got: str | None = None, example: str | None = None
+    ) -> None:
         self.variable = variable
         parts = [f"{variable}: {problem}"]
         if got is not None:
@@ -47,7 +50,8 @@ class ServiceUnreachable(CircleError):
 
 
 class TopicMismatch(CircleError):
-    """A topic's partition count or configuration cannot be brought in line without breaking the order of its keys."""
+    """A topic's partition count or configuration cannot be brought in line without breaking the order of its
+    keys."""
 
 
 class MigrationError(CircleError):

@@ -1,8 +1,8 @@
 """Structured logs: one line per record, facts about work. Never payloads, tokens or mail addresses.
 
 `log = logs.get("reservations"); log.info("batch.committed", partition=3, offset=812, records=500)` writes
-`2026-01-31T12:00:00.123Z info reservations action=batch.committed partition=3 offset=812 records=500`, or the same
-as a JSON object. Values are shortened to `VALUE_CHARS_MAX`; names that look like secrets are masked.
+`2026-01-31T12:00:00.123Z info reservations action=batch.committed partition=3 offset=812 records=500`, or
+the same as a JSON object. Values are shortened to `VALUE_CHARS_MAX`; names that look like secrets are masked.
 """
 
 import datetime as dt
@@ -41,7 +41,9 @@ class Log:
 
     def exception(self, action: str, error: BaseException, **fields: object) -> None:
         """An error with its type, text and traceback. For an error in an operator, pass its `__cause__`."""
-        self._write(logging.ERROR, action, {**fields, "error": f"{type(error).__name__}: {error}"}, error=error)
+        self._write(
+            logging.ERROR, action, {**fields, "error": f"{type(error).__name__}: {error}"}, error=error
+        )
 
     def _write(
         self, level: int, action: str, fields: dict[str, object], *, error: BaseException | None = None
@@ -56,7 +58,8 @@ def get(component: str) -> Log:
 
 
 def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
-    """Sends every record to `stream` (default stderr) in the settings' format and level. Call once per process."""
+    """Sends every record to `stream` (default stderr) in the settings' format and level. Call once per
+    process."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json() if settings.log_format is LogFormat.JSON else _KeyValue())
     root = logging.getLogger()

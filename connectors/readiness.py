@@ -1,7 +1,7 @@
 """How a child process tells its supervisor that it serves: one line into the pipe `CIRCLE_READY_FD`.
 
-Outside a supervisor the variable is not set and `signal_ready` does nothing, so dataflows may call it always. Call it
-once, when the first assignment is loaded or the port is bound; later calls do nothing.
+Outside a supervisor the variable is not set and `signal_ready` does nothing, so dataflows may call it
+always. Call it once, when the first assignment is loaded or the port is bound; later calls do nothing.
 """
 
 import contextlib

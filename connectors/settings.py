@@ -1,7 +1,8 @@
-"""The one typed configuration, read once from `CIRCLE_*`. Whoever holds a `Settings` may trust every field of it.
+"""The one typed configuration, read once from `CIRCLE_*`. Whoever holds a `Settings` may trust every field
+of it.
 
-Every error names the variable, what it got, and an example. A variable that starts with `CIRCLE_` and is not known is an
-error too, so a misspelt name never passes for a default. In production a missing or default secret stops the start.
+Every error names the variable, what it got, and an example. In production a missing or default secret stops
+the start, and so does an unknown `CIRCLE_` variable: a misspelt name must not pass for a default.
 """
 
 import os
@@ -18,7 +19,7 @@ from connectors.errors import SettingsError
 
 PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
 PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
-SESSION_TIMEOUT_MS_DEFAULT = 6_000  # the embedded broker's group join takes half of it; Kafka's own lower bound
+SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
@@ -66,7 +67,8 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Reads and checks every `CIRCLE_*` variable of `env` (default: the process's). Raises `SettingsError`."""
+        """Reads and checks every `CIRCLE_*` variable of `env` (default: the process's). Raises
+        `SettingsError`."""
         source = _Source(os.environ if env is None else env)
         defaults = cls()
         settings = cls(
@@ -101,8 +103,8 @@ class Settings:
             metrics_port=source.read("METRICS_PORT", _whole(1, 65_535), None, "9100"),
             metrics_host=source.read("METRICS_HOST", str, defaults.metrics_host, "127.0.0.1"),
         )
-        source.refuse_unknown()
         if settings.production:
+            source.refuse_unknown()
             _check_production(settings, source)
         return settings
 
@@ -164,7 +166,10 @@ def _check_production(settings: Settings, source: _Source) -> None:
         )
     if settings.rate_limit_scale == 0:
         raise SettingsError(
-            "CIRCLE_RATE_LIMIT_SCALE", "0 switches rate limits off, which production refuses", got="0", example="1"
+            "CIRCLE_RATE_LIMIT_SCALE",
+            "0 switches rate limits off, which production refuses",
+            got="0",
+            example="1",
         )
     if settings.test_switches:
         raise SettingsError(
@@ -196,7 +201,9 @@ def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
         if parts.scheme not in schemes or not (parts.hostname or parts.path):
-            raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+            raise ValueError(
+                f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+            )
         return raw
 
     return parse
