@@ -295,8 +295,16 @@ class Service(ABC):
         for child in tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-        psutil.wait_procs(tree, timeout=self.stop_timeout_s)
+        # An orphan that nobody has reaped yet holds nothing any more.
+        wait_for(lambda: not any(map(_alive, tree)), timeout_s=self.stop_timeout_s)
         self._process = None
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(

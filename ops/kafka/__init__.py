@@ -1,0 +1,1 @@
+"""Apache Kafka's pinned pom and its log configuration."""

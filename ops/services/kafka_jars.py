@@ -1,0 +1,108 @@
+"""Finds Java, and has Maven bring Apache Kafka's jars, as pinned in `ops/kafka/pom.xml`, into the cache
+directory.
+
+The directory is named after the pom's content, so a changed pin is a new directory and an old one is never
+mixed in.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from connectors.errors import ServiceUnreachable
+
+POM = Path(__file__).parents[1] / "kafka" / "pom.xml"
+JAVA_MAJOR_MIN = 17  # what Apache Kafka 4's broker runs on
+MAVEN_TIMEOUT_S = 900  # a first download of some 60 MB on a slow line
+SERVICE = "Apache Kafka"
+
+
+def cache_dir() -> Path:
+    """`CIRCLE_CACHE_DIR`, else `.cache` in the working tree."""
+    given = os.environ.get("CIRCLE_CACHE_DIR", "")
+    return Path(given).resolve() if given else Path(__file__).parents[2] / ".cache"
+
+
+def kafka_version() -> str:
+    """The pinned version of Apache Kafka."""
+    found = re.search(r"<kafka\.version>([^<]+)<", POM.read_text())
+    assert found is not None, "the pom pins kafka.version"
+    return found.group(1)
+
+
+def java() -> str:
+    """The path of a Java that runs the broker. Raises `ServiceUnreachable` with what to install."""
+    home = os.environ.get("JAVA_HOME", "")
+    candidate = Path(home, "bin", "java") if home else None
+    path = str(candidate) if candidate is not None and candidate.is_file() else shutil.which("java")
+    hint = (
+        f"a JDK {JAVA_MAJOR_MIN} or later is needed; install one, or set JAVA_HOME, or use --broker embedded"
+    )
+    if path is None:
+        raise ServiceUnreachable(SERVICE, "this machine", f"no java was found; {hint}")
+    major = java_major(path)
+    if major < JAVA_MAJOR_MIN:
+        raise ServiceUnreachable(SERVICE, "this machine", f"{path} is Java {major}; {hint}")
+    return path
+
+
+def java_major(path: str) -> int:
+    """The major version `java -version` reports; 0 when it does not run."""
+    try:
+        told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    return int(found.group(1)) if found else 0
+
+
+def resolve() -> Path:
+    """The directory that holds the broker's jars; fetches them when it is not there yet."""
+    root = cache_dir() / "kafka"
+    jars = root / f"{kafka_version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if jars.is_dir():
+        return jars
+    maven = shutil.which("mvn")
+    if maven is None:
+        hint = "no mvn was found; install Maven, which resolves the broker's jars, or use --broker embedded"
+        raise ServiceUnreachable(SERVICE, "this machine", hint)
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not jars.is_dir():  # another process may have been faster
+            _copy_dependencies(maven, jars)
+    return jars
+
+
+def _copy_dependencies(maven: str, jars: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=jars.parent, prefix=".fetch-") as made:
+        # Maven writes its build directory beside the pom, so the pom is copied to where that may be.
+        pom = Path(made, "pom.xml")
+        shutil.copyfile(POM, pom)
+        target = Path(made, "jars")
+        done = subprocess.run(
+            [
+                maven,
+                "-q",
+                "-B",
+                "-f",
+                str(pom),
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={target}",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=MAVEN_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            tail = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).splitlines()[:10])
+            raise ServiceUnreachable(
+                SERVICE, "Maven's repository", f"mvn ended with {done.returncode}:\n{tail}"
+            )
+        target.rename(jars)
