@@ -1,0 +1,213 @@
+"""PostgreSQL: connections with clear errors, and a synchronous facade for the steps of a dataflow.
+
+Guarantee: whatever goes wrong between us and the server is a `ServiceUnreachable` (or, for a rule of the database that
+was broken, asyncpg's own error); `Database.run` and `patiently` run an operation in one transaction, so it happens
+whole or not at all. An operation that is tried again must be idempotent: a commit's answer may be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.logs import Log
+from connectors.sql_files import queries
+from pipelines.projections.snapshot import (
+    AppliedPosition,
+    EventRow,
+    EventSnapshot,
+    HoldDeadline,
+    PartitionSnapshot,
+    PaymentRow,
+    ReservationRow,
+    TicketTypeRow,
+)
+
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
+BACKOFF_FIRST_S = 0.05  # a restart of the server takes half a second: the first tries are quick
+BACKOFF_MAX_S = 2.0  # … and never rarer than this, so that catching up begins at once
+PROJECTIONS = "projections"
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Isolation = Literal["read_committed", "repeatable_read"]
+T = TypeVar("T")
+
+SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
+log = Log("postgres")
+
+# The server is gone, going or not yet there. Everything else is a bug or a broken rule and is raised as it is.
+_GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+
+
+class Stopped(CircleError):
+    """The process was told to stop while it waited for the database. Nothing of the operation has happened."""
+
+    exit_code = 0
+
+
+def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
+    """The error for a server at `url` that does not answer; the URL's password stays out of it."""
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    text = str(error) or type(error).__name__
+    return ServiceUnreachable("PostgreSQL", address, f"{text}; is it running, and is CIRCLE_POSTGRES_URL right?")
+
+
+async def connect(url: str) -> Connection:
+    """One connection. Raises ServiceUnreachable."""
+    try:
+        connection: Connection = await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+        )
+    except _GONE as error:
+        raise unreachable(url, error) from error
+    return connection
+
+
+class Database:
+    """A connection and an event loop of its own, for synchronous code: not for use inside a running event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._loop = asyncio.new_event_loop()
+        self._connection: Connection | None = None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            with suppress(*_GONE):
+                self._loop.run_until_complete(self._connection.close(timeout=1))
+        self._loop.close()
+
+    def run(
+        self,
+        operation: Callable[[Connection], Awaitable[T]],
+        *,
+        isolation: Isolation = "read_committed",
+        readonly: bool = False,
+    ) -> T:
+        """`operation` in one transaction. Raises ServiceUnreachable when the server is gone, before or during it."""
+        return self._loop.run_until_complete(self._run(operation, isolation, readonly))
+
+    def patiently(
+        self,
+        operation: Callable[[Connection], Awaitable[T]],
+        *,
+        stop_requested: Callable[[], bool],
+        isolation: Isolation = "read_committed",
+        readonly: bool = False,
+    ) -> T:
+        """`run`, again and again while the server is gone, from BACKOFF_FIRST_S to BACKOFF_MAX_S apart.
+
+        Raises Stopped when `stop_requested` says so meanwhile.
+        """
+        started, tries = time.monotonic(), 0
+        while True:
+            try:
+                result = self.run(operation, isolation=isolation, readonly=readonly)
+            except ServiceUnreachable as error:
+                tries += 1
+                wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
+                log.warning("postgres.unreachable", tries=tries, retry_s=round(wait, 2), error=str(error))
+                self._pause(wait, stop_requested)
+            else:
+                if tries:
+                    log.info("postgres.back", tries=tries, seconds=round(time.monotonic() - started, 1))
+                return result
+
+    def _pause(self, seconds: float, stop_requested: Callable[[], bool]) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if stop_requested():
+                raise Stopped("told to stop while PostgreSQL was away; what was not written is read again")
+            time.sleep(min(0.05, max(0.0, end - time.monotonic())))
+
+    async def _run(self, operation: Callable[[Connection], Awaitable[T]], isolation: Isolation, readonly: bool) -> T:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url)
+        connection = self._connection
+        try:
+            async with connection.transaction(isolation=isolation, readonly=readonly):
+                return await operation(connection)
+        except _GONE as error:
+            # Whatever state it is in, the next try takes a new one.
+            connection.terminate()
+            self._connection = None
+            raise unreachable(self._url, error) from error
+
+
+class SnapshotStore:
+    """What a reservations worker needs of Postgres. Synchronous; each call is one transaction of its own."""
+
+    def __init__(self, database: Database, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
+        self._database, self._stop_requested = database, stop_requested
+
+    def load_partition(self, partition: int) -> PartitionSnapshot:
+        """The partition's position, event ids and live holds. Waits while Postgres is away; raises Stopped."""
+
+        async def load(connection: Connection) -> PartitionSnapshot:
+            position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
+            event_ids = await connection.fetch(SQL["event_ids"], partition)
+            holds = await connection.fetch(SQL["hold_deadlines"], partition)
+            return PartitionSnapshot(
+                partition,
+                AppliedPosition(*position) if position is not None else AppliedPosition(),
+                frozenset(row[0] for row in event_ids),
+                [HoldDeadline(*row) for row in holds],
+            )
+
+        return self._read(load)
+
+    def load_event(self, event_id: str, partition: int) -> EventSnapshot:
+        """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped."""
+
+        async def load(connection: Connection) -> EventSnapshot:
+            position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
+            event = await connection.fetchrow(SQL["event"], event_id)
+            return EventSnapshot(
+                event_id,
+                AppliedPosition(*position) if position is not None else AppliedPosition(),
+                EventRow(*event) if event is not None else None,
+                [TicketTypeRow(*row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
+                [ReservationRow(*row) for row in await connection.fetch(SQL["reservations"], event_id)],
+                [PaymentRow(*row) for row in await connection.fetch(SQL["payments"], event_id)],
+                [row[0] for row in await connection.fetch(SQL["locked_places"], event_id)],
+            )
+
+        return self._read(load)
+
+    def raise_epoch(self, partition: int) -> int:
+        """The partition's new ownership epoch: above every one before it. Raises ServiceUnreachable."""
+
+        async def raise_it(connection: Connection) -> int:
+            epoch: int = await connection.fetchval(SQL["raise_epoch"], partition)
+            return epoch
+
+        return self._database.patiently(raise_it, stop_requested=self._stop_requested)
+
+    def _read(self, load: Callable[[Connection], Awaitable[T]]) -> T:
+        return self._database.patiently(
+            load, stop_requested=self._stop_requested, isolation="repeatable_read", readonly=True
+        )

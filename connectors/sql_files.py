@@ -1,0 +1,21 @@
+"""Named SQL from `.sql` files: `-- name: load_event` begins a query, which ends where the next one begins.
+
+Guarantee: what runs is the text in the file. Nothing is ever put into it but parameters.
+"""
+
+from pathlib import Path
+
+NAME_MARK = "-- name:"
+
+
+def queries(path: Path) -> dict[str, str]:
+    """The queries of one file by name, comments included (they show up in the server's log). Raises ValueError for
+    a query without a name or a name given twice."""
+    found: dict[str, str] = {}
+    for part in path.read_text(encoding="utf-8").split(NAME_MARK)[1:]:
+        name, _, text = part.partition("\n")
+        name, text = name.strip(), text.strip()
+        if not name.isidentifier() or not text or name in found:
+            raise ValueError(f"{path.name}: a query needs a name of its own and a text; got {name!r}")
+        found[name] = text
+    return found

@@ -1,0 +1,1 @@
+"""Facts to rows: `project` (pure) and its dataflow into Postgres."""

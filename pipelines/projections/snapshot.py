@@ -1,0 +1,130 @@
+"""What the projection knows of a partition and of an event, as plain rows. Pure; read by whoever rebuilds state.
+
+Guarantee: a snapshot is of one moment, the position in it. The rows are all there is to an event at that position,
+refused reservations and ended holds too, so that state built from them equals the fold of the facts up to there.
+Times are microseconds since the epoch, money is in minor units, "" and 0 mean "not set".
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
+    """How far a partition is projected: the last fact applied, (-1, -1) for none, and where to read on.
+
+    `next_offset` is the offset in tickets.facts of the first record that is not applied; None before the first.
+    """
+
+    offset: int = -1
+    index: int = -1
+    next_offset: int | None = None
+    log_time: int = 0
+
+
+class EventRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of events."""
+
+    id: str
+    organizer_id: str
+    status: str
+    title: str
+    description: str
+    category_id: str
+    venue: str
+    starts_at: int
+    ends_at: int
+    timezone: str
+    sales_open_at: int
+    sales_close_at: int
+    hold_ttl_s: int
+    max_tickets_per_user: int
+    created_at: int
+    published_at: int
+
+
+class TicketTypeRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of ticket_types."""
+
+    id: str
+    ordinal: int
+    name: str
+    price_minor: int
+    currency: str
+    kind: str
+    rows: int
+    seats_per_row: int
+    capacity: int
+    sales_open_at: int
+    sales_close_at: int
+
+
+class ReservationRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of reservations; partition, offset and created_at say where and when it was asked for."""
+
+    id: str
+    user_id: str
+    ticket_type_id: str
+    status: str
+    quantity: int
+    seats: list[str]
+    amount_minor: int
+    currency: str
+    expires_at: int
+    fingerprint: int
+    partition: int
+    offset: int
+    created_at: int
+    reason: str
+    detail: str
+    attempt_id: str
+    payment_token: str
+    payment: str
+    payment_id: str
+    refund_id: str
+
+
+class PaymentRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of payments: one attempt."""
+
+    attempt_id: str
+    reservation_id: str
+    user_id: str
+    status: str
+    reason: str
+    amount_minor: int
+    currency: str
+    payment_id: str
+    refund_id: str
+
+
+class HoldDeadline(msgspec.Struct, frozen=True, gc=False):
+    """A live hold and when it ends."""
+
+    event_id: str
+    expires_at: int
+
+
+class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """A partition: its position, every event id that has rows, the deadlines of its live holds (earliest first)."""
+
+    partition: int
+    position: AppliedPosition
+    event_ids: frozenset[str]
+    holds: list[HoldDeadline]
+
+
+class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """An event: every row of it, and the position of its partition in the same moment.
+
+    `event` is None when nobody has created it (refused reservations may exist all the same). Reservations come in
+    the order in which they were asked for, ticket types by ordinal.
+    """
+
+    event_id: str
+    position: AppliedPosition
+    event: EventRow | None
+    ticket_types: list[TicketTypeRow]
+    reservations: list[ReservationRow]
+    payments: list[PaymentRow]
+    locked_places: list[str]
