@@ -31,9 +31,7 @@ from connectors.settings import Settings
 
 HEARTBEAT_MS = 1_000
 MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
-TRANSACTION_TIMEOUT_MS = (
-    10_000  # how long a dead worker's open transaction can hide what others commit after it
-)
+TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
 LINGER_MS = 1
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
@@ -170,9 +168,7 @@ def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> di
         raise ServiceUnreachable("Kafka", topic, f"committed offsets: {error}") from error
     for entry in found:
         if entry.error is not None:
-            raise ServiceUnreachable(
-                "Kafka", f"{topic}[{entry.partition}]", f"committed offset: {entry.error}"
-            )
+            raise ServiceUnreachable("Kafka", f"{topic}[{entry.partition}]", f"committed offset: {entry.error}")
     return {entry.partition: entry.offset if entry.offset >= 0 else None for entry in found}
 
 
@@ -199,18 +195,14 @@ class BatchSource(DynamicSource[list[Message]]):
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _BatchPartition:
         """One partition on worker 0. Scale by processes: threads share the interpreter's lock."""
         if worker_count != 1:
-            raise CircleError(
-                f"{step_id}: run one worker in a process, not {worker_count}; start more processes"
-            )
+            raise CircleError(f"{step_id}: run one worker in a process, not {worker_count}; start more processes")
         return _BatchPartition(self)
 
 
 class _BatchPartition(StatelessSourcePartition[list[Message]]):
     def __init__(self, source: BatchSource) -> None:
         self._source = source
-        source.client.subscribe(
-            [source.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
-        )
+        source.client.subscribe([source.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def next_batch(self) -> list[list[Message]]:
         source = self._source

@@ -55,8 +55,11 @@ def render() -> dict[Path, str]:
         for record in records:
             schema = avro_schema(family, record)
             files[AVRO_DIR / family / f"{record.__name__}.avsc"] = json.dumps(schema, indent=2) + "\n"
-            latest = [entry for entry in entries if entry["schema"]["name"] == schema["name"]
-                      and entry["schema"]["namespace"] == schema["namespace"]]  # fmt: skip
+            latest = [
+                entry
+                for entry in entries
+                if entry["schema"]["name"] == schema["name"] and entry["schema"]["namespace"] == schema["namespace"]
+            ]
             if not latest or latest[-1]["schema"] != schema:
                 entries.append({"id": 1 + max((e["id"] for e in entries), default=0), "schema": schema})
     lines = ",\n".join("  " + json.dumps(entry) for entry in entries)

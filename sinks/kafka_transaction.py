@@ -80,9 +80,7 @@ class KafkaTransactions:
     def _produce(self, record: Outgoing) -> None:
         while True:
             try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, record.partition, headers=record.headers
-                )
+                self._producer.produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
                 return
             except BufferError:  # the client's own queue is full: let it send
                 self._producer.poll(0.1)
@@ -93,9 +91,7 @@ class KafkaTransactions:
         if cause.txn_requires_abort():
             try:
                 self._producer.abort_transaction(COMMIT_TIMEOUT_S)
-            except (
-                KafkaException
-            ) as second:  # the broker aborts it at its time limit, or when a successor starts
+            except KafkaException as second:  # the broker aborts it at its time limit, or when a successor starts
                 log.error("transaction.abort_failed", error=str(second.args[0]))
 
     def _commit_unfenced(self, records: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:

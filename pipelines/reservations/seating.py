@@ -1,0 +1,202 @@
+"""Seats of one section as row bitmaps, and the choice of the best ones. Pure; one bit a seat, bit 0 is seat 1.
+
+Best available, in this order: contiguous and no single seat left alone, in the row nearest the front; contiguous in
+the row nearest the front; split, and only when nothing contiguous is left. Within a row the block nearest the middle
+wins, then the left one.
+
+A choice costs the same in a section of 100 and of 10,000 seats: for each block size a bitmap of rows says which rows
+may still have a place. It errs on the side of "may"; a look that finds none clears the bit, a change of the row sets
+it again, so each look is paid for by a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
+
+Seat = tuple[int, int]
+"""(row, seat), both from 0."""
+
+
+def row_label(row: int) -> str:
+    """A, B … Z, AA, AB …: row 0 is the front."""
+    label = ""
+    number = row + 1
+    while number:
+        number, letter = divmod(number - 1, 26)
+        label = chr(65 + letter) + label
+    return label
+
+
+class Seating:
+    """Which seats of a section are free. A seat is not free when it is claimed or locked by a foreign owner."""
+
+    __slots__ = ("_claimed", "_free", "_labels", "_locked", "_maybe", "_maybe_whole", "_seats", "free", "rows", "width")
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.rows, self.width = rows, width
+        full = (1 << width) - 1
+        self.free = rows * width
+        self._free = [full] * rows
+        self._claimed = [0] * rows
+        self._locked = [0] * rows
+        every_row = (1 << rows) - 1
+        self._maybe = [every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
+        self._maybe_whole = [every_row] * (SEATS_PER_ORDER_MAX + 1)  # … with any contiguous place, perhaps
+        self._labels = [[f"{row_label(row)}-{seat + 1}" for seat in range(width)] for row in range(rows)]
+        self._seats = {
+            label: (row, seat) for row, labels in enumerate(self._labels) for seat, label in enumerate(labels)
+        }
+
+    def __contains__(self, label: str) -> bool:
+        return label in self._seats
+
+    def is_free(self, label: str) -> bool:
+        """Whether the seat is neither claimed nor locked."""
+        row, seat = self._seats[label]
+        return bool(self._free[row] >> seat & 1)
+
+    def is_locked(self, label: str) -> bool:
+        """Whether a foreign owner's lock is on the seat."""
+        row, seat = self._seats[label]
+        return bool(self._locked[row] >> seat & 1)
+
+    def claim(self, labels: Iterable[str]) -> None:
+        """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
+        for label in labels:
+            row, seat = self._seats[label]
+            bit = 1 << seat
+            assert not self._claimed[row] & bit, f"seat {label} is claimed already"
+            self._claimed[row] |= bit
+            self._changed(row)
+
+    def release(self, labels: Iterable[str]) -> None:
+        """Give claimed seats back."""
+        for label in labels:
+            row, seat = self._seats[label]
+            bit = 1 << seat
+            assert self._claimed[row] & bit, f"seat {label} is not claimed"
+            self._claimed[row] &= ~bit
+            self._changed(row)
+
+    def lock(self, label: str) -> None:
+        """A foreign owner holds the seat."""
+        row, seat = self._seats[label]
+        self._locked[row] |= 1 << seat
+        self._changed(row)
+
+    def unlock(self, label: str) -> None:
+        """The foreign owner has let go."""
+        row, seat = self._seats[label]
+        self._locked[row] &= ~(1 << seat)
+        self._changed(row)
+
+    def best_available(self, quantity: int) -> list[str] | None:
+        """The best `quantity` free seats, or None when fewer are free. Changes nothing that can be seen."""
+        if quantity > self.free:
+            return None
+        found = self._tidy(quantity) or self._contiguous(quantity)
+        if found is not None:
+            row, start = found
+            return self._labels[row][start : start + quantity]
+        return self._split(quantity)
+
+    def _tidy(self, quantity: int) -> Seat | None:
+        """The front-most contiguous place that leaves no single seat alone."""
+        free, maybe = self._free, self._maybe
+        rows = maybe[quantity]
+        while rows:
+            bit = rows & -rows
+            row = bit.bit_length() - 1
+            mask = free[row]
+            starts = _runs(mask, quantity)
+            if starts:
+                # A start is untidy when the seat left (or right) of the block is free and its other neighbour is not.
+                left_alone = (mask << 1) & ~(mask << 2)
+                right_alone = (mask >> quantity) & ~(mask >> (quantity + 1))
+                starts &= ~(left_alone | right_alone)
+                if starts:
+                    maybe[quantity] = rows
+                    return row, _nearest_middle(starts, quantity, self.width)
+            rows ^= bit
+        maybe[quantity] = 0
+        return None
+
+    def _contiguous(self, quantity: int) -> Seat | None:
+        """The front-most contiguous place."""
+        free, maybe = self._free, self._maybe_whole
+        rows = maybe[quantity]
+        while rows:
+            bit = rows & -rows
+            row = bit.bit_length() - 1
+            starts = _runs(free[row], quantity)
+            if starts:
+                maybe[quantity] = rows
+                return row, _nearest_middle(starts, quantity, self.width)
+            rows ^= bit
+        maybe[quantity] = 0
+        return None
+
+    def _split(self, quantity: int) -> list[str]:
+        """Nothing contiguous is left: the largest blocks there are, each by the rules above."""
+        chosen: list[str] = []
+        wanted, block = quantity, quantity - 1
+        taken: list[Seat] = []
+        while wanted:
+            block = min(block, wanted)
+            found = self._tidy(block) or self._contiguous(block)
+            if found is None:
+                block -= 1
+                continue
+            row, start = found
+            chosen += self._labels[row][start : start + block]
+            bits = ((1 << block) - 1) << start
+            taken.append((row, bits))
+            self._free[row] &= ~bits  # so that the next block is looked for among the rest
+            self._look_again(row)
+            wanted -= block
+        for row, bits in taken:
+            self._free[row] |= bits
+            self._look_again(row)
+        return chosen
+
+    def _changed(self, row: int) -> None:
+        before = self._free[row]
+        after = ~(self._claimed[row] | self._locked[row]) & ((1 << self.width) - 1)
+        if after != before:
+            self._free[row] = after
+            self.free += after.bit_count() - before.bit_count()
+            self._look_again(row)
+
+    def _look_again(self, row: int) -> None:
+        bit = 1 << row
+        maybe, whole = self._maybe, self._maybe_whole
+        for block in range(1, SEATS_PER_ORDER_MAX + 1):
+            maybe[block] |= bit
+            whole[block] |= bit
+
+
+def _runs(mask: int, length: int) -> int:
+    """The starts of runs of `length` set bits in `mask`, as a bitmap. Doubling: log2(length) steps."""
+    done = 1
+    while done < length:
+        step = min(done, length - done)
+        mask &= mask >> step
+        done += step
+    return mask
+
+
+def _nearest_middle(starts: int, length: int, width: int) -> int:
+    """The start whose block's centre is nearest the row's centre; of two, the left."""
+    ideal = (width - length) // 2
+    low = starts & ((2 << ideal) - 1)
+    high = starts >> (ideal + 1)
+    if not high:
+        return low.bit_length() - 1
+    right = (high & -high).bit_length() + ideal
+    if not low:
+        return right
+    left = low.bit_length() - 1
+    # Distances of twice the centre, so that they stay whole numbers.
+    return left if width - length - 2 * left <= 2 * right - (width - length) else right
