@@ -27,8 +27,19 @@ FAMILIES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "notifications": NOTIFICATIONS,
 }
 INT_FIELDS = frozenset(
-    ("partition", "index", "count", "rules_version", "quantity", "rows", "seats_per_row", "capacity")
-    + ("hold_ttl_s", "max_tickets_per_user", "ordinal")
+    {
+        "partition",
+        "index",
+        "count",
+        "rules_version",
+        "quantity",
+        "rows",
+        "seats_per_row",
+        "capacity",
+        "hold_ttl_s",
+        "max_tickets_per_user",
+        "ordinal",
+    }
 )
 
 
@@ -38,12 +49,12 @@ def main(argv: list[str]) -> int:
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in argv:
         for path in stale:
-            print(f"out of date: {path.relative_to(AVRO_DIR.parent)}; run python -m schemas.generate")
+            sys.stdout.write(f"out of date: {path.relative_to(AVRO_DIR.parent)}; run python -m schemas.generate\n")
         return 1 if stale else 0
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(wanted[path])
-    print(f"{len(stale)} of {len(wanted)} files written")
+    sys.stdout.write(f"{len(stale)} of {len(wanted)} files written\n")
     return 0
 
 
@@ -69,10 +80,10 @@ def render() -> dict[Path, str]:
 
 def avro_schema(family: str, record: type[msgspec.Struct]) -> dict[str, typing.Any]:
     """The flat Avro record of a record type; facts begin with their envelope."""
-    heads = [Envelope] if family == "facts" else []
+    structs: list[type[msgspec.Struct]] = [Envelope, record] if family == "facts" else [record]
     fields = [
         avro_field(name, hint, struct)
-        for struct in [*heads, record]
+        for struct in structs
         for name, hint in typing.get_type_hints(struct).items()
         if name in struct.__struct_fields__
     ]

@@ -21,6 +21,7 @@ LogTime = NewType("LogTime", int)
 """Microseconds since the Unix epoch, as stamped on records: the largest seen on a partition, never going back."""
 
 US_PER_S = 1_000_000
+TICKETS = uuid.UUID("6f1c3c5e-0d0b-5a37-9c52-6e5f3f0a7b11")  # the namespace of ticket ids; any text may follow
 
 
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -54,7 +55,7 @@ def attempt_id(reservation: ReservationId, key: str) -> str:
 
 def ticket_id(reservation: ReservationId, place: str) -> TicketId:
     """The ticket of `reservation` for `place`: a seat label, or the ordinal of a general admission."""
-    return TicketId(str(uuid.uuid5(uuid.UUID(reservation), "ticket/" + place)))
+    return TicketId(str(uuid.uuid5(TICKETS, f"{reservation}/{place}")))
 
 
 def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...]) -> int:

@@ -30,7 +30,7 @@ class Outgoing(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, str | bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
-    """What becomes of `command` for an event in `state` at log time `now`. At least one fact; `state` stays as it is."""
+    """What becomes of `command` for an event in `state` at log time `now`. At least one fact; changes nothing."""
     return _RULES[type(command)](state, command, now)
 
 
@@ -139,7 +139,8 @@ def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list
     turned_down = _why_not(state, section, command, now)
     if turned_down is not None:
         return [_rejected(command, *turned_down)]
-    assert section is not None and state.details is not None
+    assert section is not None
+    assert state.details is not None
     seats: list[str] = []
     if section.seating is not None:
         chosen = command.seats or section.seating.best_available(command.quantity)
@@ -206,14 +207,18 @@ def _seats_problem(section: Section, command: c.ReserveTickets) -> tuple[Reason,
         return Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number"
     unknown = [seat for seat in seats if seat not in seating]
     if unknown:
-        return Reason.SEAT_UNKNOWN, f"no such seat: {', '.join(unknown)}"
+        return Reason.SEAT_UNKNOWN, _named("no such seat", unknown)
     locked = [seat for seat in seats if seating.is_locked(seat)]
     if locked:
-        return Reason.SEAT_TAKEN, f"locked by another seller: {', '.join(locked)}"
+        return Reason.SEAT_TAKEN, _named("locked by another seller", locked)
     taken = [seat for seat in seats if not seating.is_free(seat)]
     if taken:
-        return Reason.SEAT_TAKEN, f"taken: {', '.join(taken)}"
+        return Reason.SEAT_TAKEN, _named("taken", taken)
     return None
+
+
+def _named(what: str, seats: list[str]) -> str:
+    return f"{what}: {', '.join(seats)}"[: limits.DETAIL_CHARS_MAX]
 
 
 def _confirm(state: EventState, command: c.ConfirmReservation, now: LogTime) -> list[f.Fact]:

@@ -10,5 +10,6 @@ HOLD_TTL_S_MIN = 1
 HOLD_TTL_S_MAX = 3_600  # longer holds are allotments, which are seat locks
 TICKETS_PER_USER_MAX = 1_000
 PRICE_MINOR_MAX = 10**12
+DETAIL_CHARS_MAX = 300  # a detail names seats; it does not carry a request back
 EXPIRIES_PER_COMMAND_MAX = 500  # one command's facts stay one transaction's batch; the next tick takes the rest
 IDEMPOTENCY_WINDOW_S = 86_400  # how long, by log time, a rejected reservation's key still answers the same

@@ -21,6 +21,7 @@ SEATED, GENERAL = "seated", "general"
 DRAFT, PUBLISHED, CANCELLED_EVENT = "draft", "published", "cancelled"
 HELD, CONFIRMED, REJECTED = "held", "confirmed", "rejected"
 EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
+LOG_TIME_ZERO = LogTime(0)
 LIVE = frozenset({HELD, CONFIRMED})
 
 NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
@@ -115,7 +116,7 @@ class EventState:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     tickets_of: dict[str, int] = field(default_factory=dict)
     locked_places: set[str] = field(default_factory=set)
-    log_time: LogTime = LogTime(0)
+    log_time: LogTime = LOG_TIME_ZERO
     _deadlines: list[tuple[int, str]] = field(default_factory=list)
     _journal: list[tuple[str, Reservation | None]] | None = None
     _before: tuple[Details | None, str, frozenset[str], frozenset[str], LogTime] | None = None
@@ -143,7 +144,8 @@ class EventState:
 
     def take_back(self) -> None:
         """Undo everything since `begin`, newest first, and begin again."""
-        assert self._journal is not None and self._before is not None, "take_back without begin"
+        assert self._journal is not None, "take_back without begin"
+        assert self._before is not None, "take_back without begin"
         for reservation_id, old in reversed(self._journal):
             self._shift(self.reservations[reservation_id], old)
             if old is None:
