@@ -180,6 +180,10 @@ class ApacheKafka:
     def running(self) -> bool:
         return all(node.running for node in self.nodes)
 
+    @property
+    def crashed(self) -> bool:
+        return any(node.crashed for node in self.nodes)
+
     def start(self) -> "ApacheKafka":
         """Starts every node that is not running; returns when each knows all of them."""
         kafka_jars.java()

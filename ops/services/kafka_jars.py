@@ -40,9 +40,7 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME", "")
     candidate = Path(home, "bin", "java") if home else None
     path = str(candidate) if candidate is not None and candidate.is_file() else shutil.which("java")
-    hint = (
-        f"a JDK {JAVA_MAJOR_MIN} or later is needed; install one, or set JAVA_HOME, or use --broker embedded"
-    )
+    hint = f"a JDK {JAVA_MAJOR_MIN} or later is needed; install one, or set JAVA_HOME, or use --broker embedded"
     if path is None:
         raise ServiceUnreachable(SERVICE, "this machine", f"no java was found; {hint}")
     major = java_major(path)
@@ -102,7 +100,5 @@ def _copy_dependencies(maven: str, jars: Path) -> None:
         )
         if done.returncode != 0:
             tail = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).splitlines()[:10])
-            raise ServiceUnreachable(
-                SERVICE, "Maven's repository", f"mvn ended with {done.returncode}:\n{tail}"
-            )
+            raise ServiceUnreachable(SERVICE, "Maven's repository", f"mvn ended with {done.returncode}:\n{tail}")
         target.rename(jars)

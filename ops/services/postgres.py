@@ -85,9 +85,7 @@ class Postgres(Service):
         return [str(self._binary("postgres")), "-D", str(self._cluster), *options]
 
     def probe(self) -> bool:
-        return port_answers(self.port) and run_coroutine(
-            _ensure_database(self.database_url(SUPERUSER), DATABASE)
-        )
+        return port_answers(self.port) and run_coroutine(_ensure_database(self.database_url(SUPERUSER), DATABASE))
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Makes a database (dropping one of that name) and returns its URL. A template must have no

@@ -136,9 +136,7 @@ class Service(ABC):
     start_timeout_s: ClassVar[float] = 20.0
     stop_timeout_s: ClassVar[float] = 10.0
 
-    def __init__(
-        self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None
-    ) -> None:
+    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
         self.ephemeral = data_dir is None
         self._given_dir = data_dir
         self._temporary: Path | None = None
@@ -195,6 +193,12 @@ class Service(ABC):
     @property
     def running(self) -> bool:
         return self.pid is not None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without having been asked to by `stop`, `kill` or `restart`."""
+        process = self._process
+        return process is not None and process.poll() is not None
 
     def start(self) -> Self:
         """Starts it and returns when it answers. Raises `ServiceUnreachable` with the end of its log."""

@@ -1,0 +1,214 @@
+"""Brings the broker's topics in line with their specification, and reports on them.
+
+Idempotent: applying twice changes nothing. A partition count is never changed, since that would move keys to
+other partitions and break their order; a topic with another count is an error.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ClusterMetadata,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from connectors.errors import ServiceUnreachable, TopicMismatch
+from connectors.settings import PARTITIONS_DEFAULT
+from schemas.topics import TopicSpec, all_topics
+
+TIMEOUT_S = 10.0
+REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
+DELETE_TIMEOUT_S = 20.0
+
+T = TypeVar("T")
+Change = Literal["created", "configured", "unchanged"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopicState:
+    """One topic as the broker has it. `partitions` is 0 when it does not exist."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What was done (or, in a dry run, would be done) to one topic."""
+
+    topic: str
+    change: Change
+    partitions: int
+    config: dict[str, str]
+
+
+def apply_topics(
+    bootstrap_servers: str, *, partitions: int | None = None, dry_run: bool = False, recreate: bool = False
+) -> list[Applied]:
+    """Creates what is missing and mends configuration that differs. `recreate` deletes every topic of ours
+    first.
+
+    Raises `TopicMismatch` when a topic has another partition count, `ServiceUnreachable` when no broker
+    answers.
+    """
+    client = admin(bootstrap_servers)
+    specs = all_topics(partitions or PARTITIONS_DEFAULT)
+    if recreate and not dry_run:
+        _delete(client, bootstrap_servers, specs)
+    states = _describe(client, bootstrap_servers, specs)
+    for spec in specs:
+        _refuse_other_partitions(spec, states[spec.name])
+    applied = [_plan(spec, states[spec.name]) for spec in specs]
+    if not dry_run:
+        replication = min(REPLICATION_MAX, _brokers(client, bootstrap_servers))
+        _create(client, bootstrap_servers, applied, replication)
+        _configure(client, bootstrap_servers, applied)
+    return applied
+
+
+def describe_topics(bootstrap_servers: str, *, partitions: int | None = None) -> list[TopicState]:
+    """Every topic of ours as the broker has it."""
+    specs = all_topics(partitions or PARTITIONS_DEFAULT)
+    states = _describe(admin(bootstrap_servers), bootstrap_servers, specs)
+    return [states[spec.name] for spec in specs]
+
+
+def admin(bootstrap_servers: str) -> AdminClient:
+    """An admin client; its own log is off, since every failure comes back as an error."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+
+
+def _plan(spec: TopicSpec, state: TopicState) -> Applied:
+    if state.partitions == 0:
+        return Applied(topic=spec.name, change="created", partitions=spec.partitions, config=dict(spec.config))
+    differs = {name: value for name, value in spec.config.items() if state.config.get(name, value) != value}
+    change: Change = "configured" if differs else "unchanged"
+    return Applied(topic=spec.name, change=change, partitions=spec.partitions, config=differs)
+
+
+def _refuse_other_partitions(spec: TopicSpec, state: TopicState) -> None:
+    if state.partitions not in (0, spec.partitions):
+        raise TopicMismatch(
+            f"{spec.name} has {state.partitions} partitions and CIRCLE_PARTITIONS asks for "
+            f"{spec.partitions}; the count is fixed for the life of a topic, so set "
+            f"CIRCLE_PARTITIONS={state.partitions}"
+        )
+
+
+def _create(client: AdminClient, address: str, applied: Sequence[Applied], replication: int) -> None:
+    new = [
+        NewTopic(one.topic, num_partitions=one.partitions, replication_factor=replication, config=one.config)
+        for one in applied
+        if one.change == "created"
+    ]
+    if new:
+        for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
+            # Another process may have been faster; the next line waits for its topic as for ours.
+            _result(future, address, ignore=KafkaError.TOPIC_ALREADY_EXISTS)
+        _wait_for_leaders(client, address, [topic.topic for topic in new])
+
+
+def _wait_for_leaders(client: AdminClient, address: str, names: Sequence[str]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        known = _metadata(client, address).topics
+        if all(
+            name in known
+            and known[name].error is None
+            and known[name].partitions
+            and all(partition.leader >= 0 for partition in known[name].partitions.values())
+            for name in names
+        ):
+            return
+        if time.monotonic() > deadline:
+            raise ServiceUnreachable("Kafka", address, f"new topics have no leader after {TIMEOUT_S:.0f} s")
+        time.sleep(0.02)
+
+
+def _configure(client: AdminClient, address: str, applied: Sequence[Applied]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            one.topic,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in one.config.items()
+            ],
+        )
+        for one in applied
+        if one.change == "configured"
+    ]
+    if resources:
+        for future in client.incremental_alter_configs(resources, request_timeout=TIMEOUT_S).values():
+            _result(future, address)
+
+
+def _delete(client: AdminClient, address: str, specs: Sequence[TopicSpec]) -> None:
+    present = [spec.name for spec in specs if spec.name in _metadata(client, address).topics]
+    if not present:
+        return
+    for future in client.delete_topics(present, operation_timeout=TIMEOUT_S).values():
+        _result(future, address)
+    deadline = time.monotonic() + DELETE_TIMEOUT_S
+    while set(present) & set(_metadata(client, address).topics):
+        if time.monotonic() > deadline:
+            raise ServiceUnreachable("Kafka", address, f"topics are still there after {DELETE_TIMEOUT_S:.0f} s")
+        time.sleep(0.02)
+
+
+def _describe(client: AdminClient, address: str, specs: Sequence[TopicSpec]) -> dict[str, TopicState]:
+    known = _metadata(client, address).topics
+    states: dict[str, TopicState] = {}
+    for spec in specs:
+        metadata = known.get(spec.name)
+        if metadata is None or metadata.error is not None:
+            states[spec.name] = TopicState(name=spec.name, partitions=0, replication=0, config={})
+            continue
+        first = next(iter(metadata.partitions.values()), None)
+        states[spec.name] = TopicState(
+            name=spec.name,
+            partitions=len(metadata.partitions),
+            replication=len(first.replicas) if first is not None else 0,
+            config={},
+        )
+    existing = [name for name, state in states.items() if state.partitions]
+    if not existing:
+        return states
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in existing]
+    for resource, future in client.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+        wanted = next(spec.config for spec in specs if spec.name == resource.name)
+        entries = _result(future, address) or {}
+        config = {name: entries[name].value for name in wanted if name in entries and entries[name].value}
+        states[resource.name].config.update(config)
+    return states
+
+
+def _brokers(client: AdminClient, address: str) -> int:
+    return max(1, len(_metadata(client, address).brokers))
+
+
+def _metadata(client: AdminClient, address: str) -> ClusterMetadata:
+    try:
+        return client.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", address, str(error.args[0])) from None
+
+
+def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T | None:
+    try:
+        return future.result(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        if ignore is not None and error.args[0].code() == ignore:
+            return None
+        raise ServiceUnreachable("Kafka", address, str(error.args[0])) from None

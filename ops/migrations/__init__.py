@@ -1,0 +1,138 @@
+"""Brings the database's schema up to date from `sql/NNNN_name.sql`, and empties what is derived from the log.
+
+Each file is applied once, in number order, in a transaction of its own, under one advisory lock, so any
+number of processes may migrate at once. A file's checksum is kept: one that was changed after it was applied
+is an error.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import asyncpg
+
+from connectors.errors import MigrationError, ServiceUnreachable
+from connectors.settings import Settings
+from ops.migrations.tables import DERIVED_TABLES
+
+SQL_DIR = Path(__file__).parent / "sql"
+FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+LOCK_KEY = 0x636972636C65  # "circle"; any number no one else uses
+CONNECT_TIMEOUT_S = 10.0
+HISTORY = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """One file: its number, name, SQL text and the checksum of that text."""
+
+    number: int
+    name: str
+    sql: str
+    checksum: str
+
+
+def migrations(directory: Path = SQL_DIR) -> list[Migration]:
+    """The files in number order. Raises `MigrationError` for a wrong name or a number used twice."""
+    found: list[Migration] = []
+    for path in sorted(directory.glob("*.sql")):
+        match = FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name}: a migration is named NNNN_name.sql, for example 0002_tickets.sql")
+        text = path.read_text()
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        found.append(Migration(number=int(match[1]), name=match[2], sql=text, checksum=checksum))
+    for earlier, later in pairwise(found):
+        if earlier.number == later.number:
+            raise MigrationError(f"{earlier.name} and {later.name} have the same number {later.number:04d}")
+    return found
+
+
+async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False) -> list[Migration]:
+    """Applies what is missing and returns it. With `dry_run` nothing is written.
+
+    Raises `MigrationError` when a file was changed, is missing, or fails; `ServiceUnreachable` without a
+    database.
+    """
+    wanted = migrations(directory)
+    connection = await connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        applied = await _history(connection)
+        _compare(wanted, applied)
+        missing = [migration for migration in wanted if migration.number not in applied]
+        if not dry_run:
+            await connection.execute(HISTORY)
+            for migration in missing:
+                await _apply(connection, migration)
+        return missing
+    finally:
+        await connection.close()  # which frees the lock
+
+
+async def reset_derived(settings: Settings) -> list[str]:
+    """Empties every table that is derived from the log; users, keys and the like stay. Returns their
+    names."""
+    connection = await connect(settings.postgres_url)
+    try:
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        present = sorted({row["tablename"] for row in rows} & set(DERIVED_TABLES))
+        if present:
+            names = ", ".join(f'"{name}"' for name in present)
+            await connection.execute(f"TRUNCATE {names}")
+        return present
+    finally:
+        await connection.close()
+
+
+async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection, or `ServiceUnreachable` with the address."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        address = url.rpartition("@")[2]
+        hint = f"{str(error) or type(error).__name__}; is it running, and is CIRCLE_POSTGRES_URL right?"
+        raise ServiceUnreachable("PostgreSQL", address, hint) from None
+
+
+async def _history(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, tuple[str, str]]:
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return {}
+    rows = await connection.fetch("SELECT number, name, checksum FROM schema_migrations")
+    return {row["number"]: (row["name"], row["checksum"]) for row in rows}
+
+
+def _compare(wanted: list[Migration], applied: dict[int, tuple[str, str]]) -> None:
+    by_number = {migration.number: migration for migration in wanted}
+    for number, (name, checksum) in sorted(applied.items()):
+        if number not in by_number:
+            raise MigrationError(
+                f"the database has {number:04d}_{name} and the files do not; this program is older than the database"
+            )
+        if by_number[number].checksum != checksum:
+            raise MigrationError(
+                f"{number:04d}_{by_number[number].name}.sql was changed after it was applied; "
+                f"put it back and write {max(by_number) + 1:04d}_….sql for the change"
+            )
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
+                migration.number,
+                migration.name,
+                migration.checksum,
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.number:04d}_{migration.name}.sql: {error}") from error

@@ -1,0 +1,20 @@
+"""Which tables are derived from the log, and which are not. Every table is in exactly one list; a test says
+so.
+
+Derived tables may be emptied at any time and are filled again from `tickets.facts`. The others hold what
+never enters the log (users, their sessions, keys) or must never go back (the partitions' epochs).
+"""
+
+DERIVED_TABLES: tuple[str, ...] = (
+    "events",
+    "notifications",
+    "observed_seat_locks",
+    "payments",
+    "projection_positions",
+    "reservations",
+    "seat_claims",
+    "ticket_types",
+    "tickets",
+)
+
+KEPT_TABLES: tuple[str, ...] = ("partition_epochs", "schema_migrations")
