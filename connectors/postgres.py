@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -84,6 +84,14 @@ async def connect(url: str) -> Connection:
     except _GONE as error:
         raise unreachable(url, error) from error
     return connection
+
+
+def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
+    """A row ("offset", "index", next_offset, log_time) of projection_positions; None is one that is not there yet."""
+    if row is None:
+        return AppliedPosition()
+    offset, index, next_offset, log_time = row
+    return AppliedPosition(offset, index, next_offset if next_offset >= 0 else None, log_time)
 
 
 class Database:
@@ -173,7 +181,7 @@ class SnapshotStore:
             holds = await connection.fetch(SQL["hold_deadlines"], partition)
             return PartitionSnapshot(
                 partition,
-                AppliedPosition(*position) if position is not None else AppliedPosition(),
+                applied_position(position),
                 frozenset(row[0] for row in event_ids),
                 [HoldDeadline(*row) for row in holds],
             )
@@ -188,7 +196,7 @@ class SnapshotStore:
             event = await connection.fetchrow(SQL["event"], event_id)
             return EventSnapshot(
                 event_id,
-                AppliedPosition(*position) if position is not None else AppliedPosition(),
+                applied_position(position),
                 EventRow(*event) if event is not None else None,
                 [TicketTypeRow(*row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
                 [ReservationRow(*row) for row in await connection.fetch(SQL["reservations"], event_id)],

@@ -7,12 +7,6 @@ SELECT "offset", "index", next_offset, log_time
 FROM projection_positions
 WHERE consumer = $1 AND partition = $2;
 
--- name: positions
--- The same for several partitions.
-SELECT partition, "offset", "index", next_offset, log_time
-FROM projection_positions
-WHERE consumer = $1 AND partition = ANY ($2::integer[]);
-
 -- name: event_ids
 -- Every event of the partition that has rows: the created ones, and those that only exist in refusals.
 SELECT id FROM events WHERE partition = $1

@@ -188,7 +188,8 @@ CREATE INDEX notifications_by_outbound ON notifications (outbound_partition, out
 
 -- How far each consumer has come, written in the transaction that writes its effects.
 --   ("offset", "index"): the last position applied, of a command and a fact of it; (-1, -1): none;
---   next_offset: where to read on in the topic that the consumer reads (tickets.facts, notifications.outbound);
+--   next_offset: where to read on in the topic that the consumer reads (tickets.facts, notifications.outbound); -1:
+--   from its beginning;
 --   log_time: the largest log time among the facts applied.
 -- Consumers: 'projections' (the one a reservations worker rebuilds its state from), 'inbox', …
 CREATE TABLE projection_positions (

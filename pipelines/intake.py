@@ -1,0 +1,74 @@
+"""Which facts of a partition are to be applied, by position. Pure; shared by everything that reads tickets.facts.
+
+Guarantee: each position is let through once, in order, and a command's facts are let through together. What comes
+twice (a redelivery, a batch that an aborted transaction left visible on a weak broker) is dropped; the facts of a
+command whose last ones are not there yet are held back until they are.
+"""
+
+from __future__ import annotations
+
+from schemas.facts import RecordedFact
+
+NONE_APPLIED = (-1, -1)
+
+
+class Intake:
+    """One partition. `next_offset` is where a successor has to read on: the first record not let through."""
+
+    __slots__ = ("_dedupe", "_held", "_held_from", "applied", "log_time", "next_offset")
+
+    def __init__(
+        self,
+        *,
+        applied: tuple[int, int] = NONE_APPLIED,
+        next_offset: int | None = None,
+        log_time: int = 0,
+        dedupe: bool = True,
+    ) -> None:
+        self.applied, self.next_offset, self.log_time = applied, next_offset, log_time
+        self._dedupe = dedupe
+        self._held: list[RecordedFact] = []
+        self._held_from = -1
+
+    @property
+    def held_back(self) -> int:
+        """How many facts wait for the rest of their command."""
+        return len(self._held)
+
+    def take(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
+        """The facts that may be applied now that the record at `record_offset` of tickets.facts is read."""
+        ready = self._ready(record_offset, recorded)
+        if ready:
+            last = ready[-1].envelope
+            self.applied = (last.offset, last.index)
+            self.log_time = max(self.log_time, last.log_time)
+        self.next_offset = self._held_from if self._held else record_offset + 1
+        return ready
+
+    def skip(self, record_offset: int) -> None:
+        """A record that is no fact: read on behind it."""
+        if not self._held:
+            self.next_offset = record_offset + 1
+
+    def _ready(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
+        at, held = recorded.envelope, self._held
+        if self._dedupe and (at.offset, at.index) <= self.applied:
+            return []
+        abandoned: list[RecordedFact] = []
+        if held:
+            waiting = held[-1].envelope
+            if at.offset > waiting.offset:
+                # The rest never came (its record could not be read): what there is counts.
+                abandoned, held = held, []
+            elif at.offset < waiting.offset or at.index == 0:
+                held = []  # the command is told anew: what was held is the remains of an aborted batch
+            elif at.index <= waiting.index:
+                return []
+        if not held:
+            self._held_from = record_offset
+        held = [*held, recorded]
+        if at.index >= at.count - 1:
+            self._held = []
+            return abandoned + held
+        self._held = held
+        return abandoned
