@@ -1,0 +1,47 @@
+"""Runs a dataflow in this process to its end and says how it ended, as an exit code.
+
+Guarantee: an error in an operator comes out with its own text and type, not as Bytewax's wrapper around it.
+"""
+
+from __future__ import annotations
+
+from bytewax.dataflow import Dataflow
+from bytewax.testing import run_main
+
+from connectors.errors import CircleError
+from connectors.logs import Log
+
+
+def execute(flow: Dataflow, log: Log) -> int:
+    """0 when the flow drained, else the exit code of the error that ended it; the error is logged.
+
+    `run_main` runs the one worker in this thread, where signals arrive; despite its module's name it is the plain
+    entry point without Bytewax's own command line.
+    """
+    try:
+        run_main(flow)
+    except KeyboardInterrupt:
+        log.info("dataflow.interrupted", flow=flow.flow_id)
+        return 0
+    except Exception as error:  # noqa: BLE001  # whatever an operator raised, as its __cause__
+        return _ended(root_cause(error), flow, log)
+    log.info("dataflow.drained", flow=flow.flow_id)
+    return 0
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error an operator raised: the innermost `__cause__` of Bytewax's, up to the first of our own."""
+    while not isinstance(error, CircleError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _ended(cause: BaseException, flow: Dataflow, log: Log) -> int:
+    if isinstance(cause, CircleError):
+        if cause.exit_code == 0:
+            log.info("dataflow.stopped", flow=flow.flow_id, why=str(cause))
+        else:
+            log.error("dataflow.failed", flow=flow.flow_id, kind=type(cause).__name__, error=str(cause))
+        return cause.exit_code
+    log.exception("dataflow.failed", cause, flow=flow.flow_id)
+    return 1

@@ -1,0 +1,41 @@
+"""Tells readers over Redis pub/sub that something was written. A word that is lost loses nothing: readers look again.
+
+Guarantee: never raises, never waits longer than TIMEOUT_S. What it says is said after the commit.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import redis
+
+from connectors.logs import Log
+from connectors.settings import Settings
+
+TIMEOUT_S = 1.0
+
+log = Log("publisher")
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+
+class Publisher:
+    """One Redis connection to publish on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = redis.Redis.from_url(
+            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+
+    def publish_json(self, channel: str, message: object) -> None:
+        """One message, as JSON."""
+        self._publish(channel, _json.encode(message))
+
+    def publish_msgpack(self, channel: str, message: object) -> None:
+        """One message, as MessagePack."""
+        self._publish(channel, _msgpack.encode(message))
+
+    def _publish(self, channel: str, message: bytes) -> None:
+        try:
+            self._client.publish(channel, message)
+        except (redis.RedisError, OSError) as error:
+            log.warning("publish.failed", channel=channel, error=f"{type(error).__name__}: {error}")

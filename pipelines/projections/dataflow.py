@@ -1,0 +1,203 @@
+"""tickets.facts → rows in Postgres: source → decode → admit → project → write.
+
+Exactly once per position: a batch's rows and its positions are one transaction, and what has been applied is not
+admitted again. After the commit, one message on CHANNEL tells readers how far each partition is projected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from confluent_kafka import Consumer, Message
+
+from connectors.execution import execute
+from connectors.kafka import BatchSource, Gate, StopFlag, consumer
+from connectors.log_bounds import check_on_log
+from connectors.logs import Log
+from connectors.postgres import PROJECTIONS, Database
+from connectors.publisher import Publisher
+from connectors.readiness import signal_ready
+from connectors.settings import Settings
+from pipelines.intake import Intake
+from pipelines.projections.changes import Changes
+from pipelines.projections.project import project
+from pipelines.projections.snapshot import AppliedPosition
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from sinks.batch_sink import BatchSink
+from sinks.dead_letters import DeadLetters
+from sinks.postgres import ProjectionStore
+
+GROUP = "circle.projections"
+CHANNEL = "circle:projected"
+
+log = Log("projections")
+
+
+class Read(NamedTuple):
+    """A record of tickets.facts and what it says."""
+
+    record: Message
+    fact: RecordedFact | Undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The facts of a batch that are to be applied, and where each partition stood before and stands after them."""
+
+    facts: list[RecordedFact]
+    unreadable: list[Read]
+    before: dict[int, AppliedPosition]
+    after: dict[int, AppliedPosition]
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """An admitted batch with its row changes."""
+
+    admitted: Admitted
+    changes: Changes
+
+
+class Positions:
+    """Where each assigned partition stands; keeps the facts that wait for the rest of their command."""
+
+    def __init__(self, store: ProjectionStore, *, dedupe: bool) -> None:
+        self._store, self._dedupe = store, dedupe
+        self._intakes: dict[int, Intake] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load the stored positions and go on from there."""
+        stored = self._store.positions(partitions)
+        for partition, at in stored.items():
+            check_on_log(client, FACTS, partition, at.next_offset)
+            self._intakes[partition] = Intake(
+                applied=(at.offset, at.index), next_offset=at.next_offset, log_time=at.log_time, dedupe=self._dedupe
+            )
+        return {partition: at.next_offset for partition, at in stored.items()}
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._intakes.pop(partition, None)
+
+    def admit(self, batch: list[Read]) -> Admitted:
+        """What of the batch is to be applied."""
+        touched = {partition_of(read.record) for read in batch}
+        before = {partition: self._at(partition) for partition in touched}
+        facts: list[RecordedFact] = []
+        unreadable: list[Read] = []
+        for read in batch:
+            intake = self._intakes[partition_of(read.record)]
+            if isinstance(read.fact, Undecodable):
+                intake.skip(offset_of(read.record))
+                unreadable.append(read)
+            else:
+                facts += intake.take(offset_of(read.record), read.fact)
+        return Admitted(facts, unreadable, before, {partition: self._at(partition) for partition in touched})
+
+    def _at(self, partition: int) -> AppliedPosition:
+        intake = self._intakes[partition]
+        return AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the flow is made of."""
+
+    source: BatchSource
+    decode: Callable[[list[Message]], list[Read]]
+    admit: Callable[[list[Read]], Admitted]
+    write: Callable[[Projected], None]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The flow."""
+    flow = Dataflow("projections")
+    records = op.input("facts", flow, deps.source)
+    decoded = op.map("decode", records, deps.decode)
+    admitted = op.map("admit", decoded, deps.admit)
+    projected = op.map("project", admitted, lambda batch: Projected(batch, project(batch.facts)))
+    op.output("postgres", projected, BatchSink(deps.write))
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    dedupe = "no-dedupe" not in settings.test_switches
+    database = Database(settings.postgres_url)
+    store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: stop.requested, dedupe=dedupe)
+    positions, gate = Positions(store, dedupe=dedupe), Gate()
+    source = BatchSource(
+        consumer(settings, group=GROUP),
+        topic=FACTS,
+        owner=positions,
+        gate=gate,
+        stop=stop,
+        on_assigned=lambda partitions: signal_ready(f"projections {partitions}"),
+    )
+    write = writer(store, DeadLetters(settings), Publisher(settings), gate)
+    try:
+        return execute(build(Deps(source, reader(Codec()), positions.admit, write)), log)
+    finally:
+        database.close()
+
+
+def reader(codec: Codec) -> Callable[[list[Message]], list[Read]]:
+    """The decode step: a fact, or why the record is none."""
+
+    def decode(record: Message) -> RecordedFact | Undecodable:
+        found = codec.decode(record.value())
+        if isinstance(found, Undecodable):
+            return found
+        if not isinstance(found, RecordedFact):
+            return Undecodable(f"a {type(found).__name__}, which is no fact")
+        if found.envelope.partition != record.partition():
+            return Undecodable(f"a fact of partition {found.envelope.partition}")
+        return found
+
+    return lambda batch: [Read(record, decode(record)) for record in batch]
+
+
+def writer(
+    store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate
+) -> Callable[[Projected], None]:
+    """The sink's step: dead letters first (they must not be lost), then the transaction, then the word of it."""
+
+    def write(batch: Projected) -> None:
+        admitted = batch.admitted
+        for read in admitted.unreadable:
+            assert isinstance(read.fact, Undecodable)
+            dead_letters.put(read.record, read.fact.error)
+        dead_letters.flush()
+        store.write(batch.changes, before=admitted.before, after=admitted.after)
+        gate.done()
+        publisher.publish_json(
+            CHANNEL,
+            [
+                {"partition": partition, "offset": at.offset, "index": at.index}
+                for partition, at in admitted.after.items()
+            ],
+        )
+        log.debug("batch.projected", facts=len(admitted.facts), partitions=sorted(admitted.after))
+
+    return write
+
+
+def partition_of(record: Message) -> int:
+    """The partition a consumed record stands on."""
+    partition = record.partition()
+    assert partition is not None
+    return partition
+
+
+def offset_of(record: Message) -> int:
+    """The offset a consumed record stands at."""
+    offset = record.offset()
+    assert offset is not None
+    return offset

@@ -1,0 +1,90 @@
+"""Dead letters: records that could not be read or processed, with their origin, so that the flow can go on.
+
+A dead letter has the original's key, value and headers, and headers of its own that say where it stood and what was
+wrong. At least once: a crash may write one twice; its origin tells which.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import producer
+from connectors.logs import Log
+from connectors.settings import Settings
+from schemas.topics import dead_letters
+from sinks.kafka_transaction import Outgoing
+
+FLUSH_TIMEOUT_S = 30.0
+ERROR_CHARS_MAX = 500
+
+log = Log("dead-letters")
+
+
+def dead_letter(record: Message, error: str) -> Outgoing:
+    """`record` as a dead letter of its topic."""
+    topic = record.topic()
+    assert topic is not None
+    origin = {
+        "origin_topic": topic,
+        "origin_partition": str(record.partition()),
+        "origin_offset": str(record.offset()),
+        "origin_timestamp": str(record.timestamp()[1]),
+        "error": error[:ERROR_CHARS_MAX],
+    }
+    headers = [(name, _bytes(value)) for name, value in record.headers() or [] if name not in origin]
+    headers += [(name, value.encode(errors="replace")) for name, value in origin.items()]
+    return Outgoing(dead_letters(topic), 0, record.key(), record.value() or b"", headers)
+
+
+class DeadLetters:
+    """Writes dead letters through a producer of its own. For flows whose effects are not a Kafka transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._failed: KafkaError | None = None
+        self._waiting = 0
+
+    def put(self, record: Message, error: str) -> None:
+        """Put one record aside. It is durable after `flush`."""
+        if self._producer is None:
+            self._producer = producer(self._settings)
+        letter = dead_letter(record, error)
+        log.error(
+            "record.put_aside",
+            topic=record.topic(),
+            partition=record.partition(),
+            offset=record.offset(),
+            error=error,
+        )
+        self._waiting += 1
+        self._producer.produce(
+            letter.topic,
+            letter.value,
+            letter.key,
+            letter.partition,
+            headers=letter.headers,
+            on_delivery=self._delivered,
+        )
+
+    def flush(self) -> None:
+        """Wait until everything put is durable. Raises ServiceUnreachable when it is not; then do not commit."""
+        if self._producer is None or not self._waiting:
+            return
+        left = self._producer.flush(FLUSH_TIMEOUT_S)
+        self._waiting, failed, self._failed = 0, self._failed, None
+        if left or failed is not None:
+            raise ServiceUnreachable(
+                "Kafka",
+                self._settings.kafka_bootstrap_servers,
+                f"dead letters not written: {failed or 'no answer'}",
+            )
+
+    def _delivered(self, error: KafkaError | None, _record: Message) -> None:
+        if error is not None:
+            self._failed = error
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
