@@ -19,12 +19,20 @@ def execute(flow: Dataflow, log: Log) -> int:
     entry point without Bytewax's own command line.
     """
     try:
-        run_main(flow)
+        run_main(flow)  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         log.info("dataflow.interrupted", flow=flow.flow_id)
         return 0
-    except Exception as error:  # noqa: BLE001  # whatever an operator raised, as its __cause__
-        return _ended(root_cause(error), flow, log)
+    except Exception as error:  # whatever an operator raised, as its __cause__
+        cause = root_cause(error)
+        if not isinstance(cause, CircleError):
+            log.exception("dataflow.failed", cause, flow=flow.flow_id)
+            return 1
+        if cause.exit_code == 0:
+            log.info("dataflow.stopped", flow=flow.flow_id, why=str(cause))
+        else:
+            log.error("dataflow.failed", flow=flow.flow_id, kind=type(cause).__name__, error=str(cause))
+        return cause.exit_code
     log.info("dataflow.drained", flow=flow.flow_id)
     return 0
 
@@ -34,14 +42,3 @@ def root_cause(error: BaseException) -> BaseException:
     while not isinstance(error, CircleError) and error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def _ended(cause: BaseException, flow: Dataflow, log: Log) -> int:
-    if isinstance(cause, CircleError):
-        if cause.exit_code == 0:
-            log.info("dataflow.stopped", flow=flow.flow_id, why=str(cause))
-        else:
-            log.error("dataflow.failed", flow=flow.flow_id, kind=type(cause).__name__, error=str(cause))
-        return cause.exit_code
-    log.exception("dataflow.failed", cause, flow=flow.flow_id)
-    return 1

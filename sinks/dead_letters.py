@@ -6,6 +6,8 @@ wrong. At least once: a crash may write one twice; its origin tells which.
 
 from __future__ import annotations
 
+from typing import TypeAlias, cast
+
 from confluent_kafka import KafkaError, Message, Producer
 
 from connectors.errors import ServiceUnreachable
@@ -17,6 +19,8 @@ from sinks.kafka_transaction import Outgoing
 
 FLUSH_TIMEOUT_S = 30.0
 ERROR_CHARS_MAX = 500
+
+Header: TypeAlias = tuple[str, str | bytes | None]
 
 log = Log("dead-letters")
 
@@ -32,7 +36,8 @@ def dead_letter(record: Message, error: str) -> Outgoing:
         "origin_timestamp": str(record.timestamp()[1]),
         "error": error[:ERROR_CHARS_MAX],
     }
-    headers = [(name, _bytes(value)) for name, value in record.headers() or [] if name not in origin]
+    original = cast("list[Header]", record.headers() or [])
+    headers = [header for header in original if header[0] not in origin]
     headers += [(name, value.encode(errors="replace")) for name, value in origin.items()]
     return Outgoing(dead_letters(topic), 0, record.key(), record.value() or b"", headers)
 
@@ -84,7 +89,3 @@ class DeadLetters:
     def _delivered(self, error: KafkaError | None, _record: Message) -> None:
         if error is not None:
             self._failed = error
-
-
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
