@@ -1,0 +1,94 @@
+"""`circle topics …`, `circle migrate`, `circle kafka resolve`: bring what processes need into being."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from connectors.settings import Settings
+from connectors.topics import apply_topics, describe_topics
+from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.migrations import migrate as run_migrations
+from ops.services import kafka_jars
+from schemas.topics import DAY_MS, all_topics
+
+topics = typer.Typer(no_args_is_help=True, help="Create and show the topics.")
+kafka = typer.Typer(no_args_is_help=True, help="Apache Kafka on this machine.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(topics, name="topics")
+    app.add_typer(kafka, name="kafka")
+    app.command()(migrate)
+
+
+@topics.command("apply")
+def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
+    """Create what is missing and mend configuration that differs. Never changes a partition count."""
+    settings = Settings.from_env()
+    applied = apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions, dry_run=dry_run)
+    if json:
+        emit_json({"dry_run": dry_run, "topics": applied})
+    else:
+        rows = [(one.topic, one.partitions, one.change) for one in applied]
+        emit_table(("topic", "partitions", "would be" if dry_run else "change"), rows)
+    return 0
+
+
+@topics.command("list")
+def topics_list(json: AsJson = False) -> int:
+    """The topics as they are specified; asks no broker."""
+    specs = all_topics(Settings.from_env().partitions)
+    if json:
+        fields = ("name", "key", "partitions", "retention_ms", "holds")
+        emit_json([{name: getattr(spec, name) for name in fields} for spec in specs])
+    else:
+        rows = [(s.name, s.key, s.partitions, _retention(s.retention_ms), s.holds) for s in specs]
+        emit_table(("topic", "key", "partitions", "retention", "holds"), rows)
+    return 0
+
+
+@topics.command("describe")
+def topics_describe(json: AsJson = False) -> int:
+    """The topics as the broker has them. Exit 1 when one is missing."""
+    settings = Settings.from_env()
+    states = describe_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+    if json:
+        emit_json(states)
+    else:
+        rows = [
+            (s.name, s.partitions or "missing", s.replication, " ".join(f"{k}={v}" for k, v in s.config.items()))
+            for s in states
+        ]
+        emit_table(("topic", "partitions", "replication", "configuration"), rows)
+    return 0 if all(state.partitions for state in states) else 1
+
+
+@kafka.command("resolve")
+def kafka_resolve(json: AsJson = False) -> int:
+    """Have Maven bring Apache Kafka's pinned jars into the cache directory."""
+    java = kafka_jars.java()
+    jars = kafka_jars.resolve()
+    found = sorted(path.name for path in Path(jars).glob("*.jar"))
+    if json:
+        emit_json({"version": kafka_jars.kafka_version(), "directory": str(jars), "jars": found, "java": java})
+    else:
+        print(f"Apache Kafka {kafka_jars.kafka_version()}: {len(found)} jars in {jars}, {java}")
+    return 0
+
+
+def migrate(json: AsJson = False, dry_run: DryRun = False) -> int:
+    """Bring the database's schema up to date."""
+    applied = asyncio.run(run_migrations(Settings.from_env().postgres_url, dry_run=dry_run))
+    if json:
+        emit_json({"dry_run": dry_run, "migrations": [{"number": m.number, "name": m.name} for m in applied]})
+    elif applied:
+        word = "would be applied" if dry_run else "applied"
+        emit_table(("number", "name", ""), [(f"{m.number:04d}", m.name, word) for m in applied])
+    else:
+        print("the schema is up to date")
+    return 0
+
+
+def _retention(retention_ms: int) -> str:
+    return "forever" if retention_ms < 0 else f"{retention_ms // DAY_MS} days"

@@ -1,0 +1,158 @@
+"""`circle doctor`: what this machine has of what the platform needs."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from connectors.errors import CircleError
+from connectors.settings import Settings
+from ops.cli.output import AsJson, emit_json, emit_table
+from ops.platform import PORT_DEFAULT
+from ops.services import kafka_jars
+from ops.services.kafka_probe import brokers_known
+from ops.services.process import port_is_free, run_coroutine
+from ops.services.stack import Stack
+
+Result = Literal["ok", "optional", "failed"]
+NATIVE_MODULES = ("bytewax", "confluent_kafka", "fastavro", "asyncpg", "hiredis", "msgspec", "uvloop", "argon2")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing looked at. `optional` is missing, and only some commands need it."""
+
+    name: str
+    result: Result
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(
+    json: AsJson = False,
+    port: Annotated[int, typer.Option(help="The port `circle up` would use.")] = PORT_DEFAULT,
+    start: Annotated[bool, typer.Option(help="Start the embedded services once, to see that they do.")] = True,
+) -> int:
+    """Check Python, wheels, settings, ports, services, and what Apache Kafka and Docker would need. Exit 1
+    on a fault."""
+    checks = [
+        _python(),
+        _wheels(),
+        _told("settings", _settings),
+        _port(port),
+        _told("Java", lambda: f"{kafka_jars.java()} ({kafka_jars.java_major(kafka_jars.java())})", optional=True),
+        _tool("Maven", "mvn"),
+        _docker(),
+    ]
+    if start:
+        checks.append(_told("embedded services", _services))
+    checks += _configured()
+    if json:
+        emit_json(checks)
+    else:
+        emit_table(("check", "result", "detail"), [(c.name, c.result, c.detail) for c in checks])
+    return 1 if any(check.result == "failed" for check in checks) else 0
+
+
+def _python() -> Check:
+    good = (3, 11) <= sys.version_info[:2] < (3, 13)
+    return Check(name="Python", result="ok" if good else "failed", detail=sys.version.split()[0])
+
+
+def _wheels() -> Check:
+    missing: list[str] = []
+    for name in NATIVE_MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing.append(f"{name} ({error})")
+    if missing:
+        return Check(name="wheels", result="failed", detail="; ".join(missing) + "; run `make setup`")
+    return Check(name="wheels", result="ok", detail=f"{len(NATIVE_MODULES)} native modules load")
+
+
+def _settings() -> str:
+    return f"{Settings.from_env().env.value}, {Settings.from_env().partitions} partitions"
+
+
+def _port(port: int) -> Check:
+    free = port_is_free(port)
+    detail = f"{port} is free" if free else f"{port} is in use; `circle up --port …` takes another"
+    return Check(name="port", result="ok" if free else "failed", detail=detail)
+
+
+def _services() -> str:
+    with Stack() as stack:
+        return f"PostgreSQL {stack.postgres.address}, Valkey {stack.valkey.address}, broker {stack.kafka.url}"
+
+
+def _configured() -> list[Check]:
+    """The services the environment names, if it names any."""
+    checks: list[Check] = []
+    try:
+        settings = Settings.from_env()
+    except CircleError:
+        return checks
+    if os.environ.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):
+        known = brokers_known(settings.kafka_bootstrap_servers, timeout_s=5)
+        detail = f"{settings.kafka_bootstrap_servers}: {known} brokers"
+        checks.append(Check(name="Kafka", result="ok" if known else "failed", detail=detail))
+    if os.environ.get("CIRCLE_POSTGRES_URL"):
+        checks.append(_told("PostgreSQL", lambda: _postgres(settings)))
+    if os.environ.get("CIRCLE_REDIS_URL"):
+        checks.append(_told("Redis", lambda: _redis(settings)))
+    return checks
+
+
+def _postgres(settings: Settings) -> str:
+    from ops.migrations import migrate
+
+    missing = run_coroutine(migrate(settings.postgres_url, dry_run=True))
+    return f"{len(missing)} migrations missing; run `circle migrate`" if missing else "schema up to date"
+
+
+def _redis(settings: Settings) -> str:
+    import redis
+
+    with redis.Redis.from_url(settings.redis_url, socket_timeout=5) as client:
+        try:
+            client.ping()
+            policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
+        except redis.RedisError as error:
+            raise CircleError(str(error)) from None
+    if policy != "noeviction":
+        raise CircleError(f"maxmemory-policy is {policy}; locks need noeviction")
+    return "answers, noeviction"
+
+
+def _told(name: str, ask: Callable[[], str], *, optional: bool = False) -> Check:
+    try:
+        return Check(name=name, result="ok", detail=ask())
+    except CircleError as error:
+        return Check(name=name, result="optional" if optional else "failed", detail=str(error).splitlines()[0])
+
+
+def _docker() -> Check:
+    path = shutil.which("docker")
+    if path is None:
+        return Check(name="Docker", result="optional", detail="no docker on the PATH")
+    try:
+        code = subprocess.run([path, "version"], capture_output=True, timeout=5, check=False).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        code = -1
+    detail = f"{path}, the engine {'answers' if code == 0 else 'does not answer'}"
+    return Check(name="Docker", result="ok" if code == 0 else "optional", detail=detail)
+
+
+def _tool(name: str, program: str) -> Check:
+    path = shutil.which(program)
+    return Check(name=name, result="ok" if path else "optional", detail=path or f"no {program} on the PATH")

@@ -1,0 +1,74 @@
+"""Runs `circle`: finds the commands, and turns what goes wrong into one line and an exit code.
+
+Exit codes: 0 done, 1 a check failed, 2 usage, 3 a service cannot be reached, 130 interrupted.
+"""
+
+import importlib
+import os
+import pkgutil
+import sys
+
+if not (3, 11) <= sys.version_info[:2] < (3, 13):
+    sys.exit(
+        f"error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others), this is {sys.version.split()[0]}"
+    )
+
+import typer
+from typer.core import TyperGroup
+
+import ops.cli
+from connectors.errors import CircleError
+
+EXIT_INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """The command with every group that the modules of `ops.cli` register."""
+    app = typer.Typer(
+        name="circle",
+        cls=TyperGroup,
+        help="General Circle: ticket drops on a streaming pipeline.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for module in sorted(pkgutil.iter_modules(ops.cli.__path__), key=lambda found: found.name):
+        register = getattr(importlib.import_module(f"ops.cli.{module.name}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and exits with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code."""
+    command = typer.main.get_command(build())
+    try:
+        result = command.main(arguments, prog_name="circle", standalone_mode=False)
+    except CircleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output is gone, as in `circle … | head`; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # Wrong usage, whichever command line library typer carries: it knows how to show itself and its exit
+        # code.
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if show is None or not isinstance(code, int):
+            raise
+        show()
+        return code
+    return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`circle up`, and the processes it is made of: `circle api`, `circle pipeline NAME`."""
+
+import importlib
+import signal
+import threading
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from connectors import logs
+from connectors.errors import CircleError, SettingsError
+from connectors.settings import Settings
+from ops.platform import PORT_DEFAULT, Platform
+
+WATCH_S = 0.2
+
+NEXT = """
+  the API's documentation   {url}/docs
+  the dashboard             {url}/dashboard
+  all events                curl {url}/v1/events
+  an account                curl {url}/v1/auth/register -H 'content-type: application/json' \\
+                              -d '{{"email":"ada@example.org","password":"correct-horse-7","name":"Ada"}}'
+  logs                      {logs}
+  a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
+  Ctrl-C stops everything.
+"""
+
+
+class Pipeline(StrEnum):
+    """The dataflows."""
+
+    RESERVATIONS = "reservations"
+    PROJECTIONS = "projections"
+    NOTIFICATIONS = "notifications"
+    MONITORING = "monitoring"
+    PAYMENTS = "payments"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(api)
+    app.command()(pipeline)
+
+
+def up(
+    port: Annotated[int, typer.Option(help="The API's port.", min=1, max=65_535)] = PORT_DEFAULT,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep data here; without it everything is gone at the end.")
+    ] = None,
+    broker: Annotated[str, typer.Option(help="embedded, apache, apache-3, or host:port of a broker.")] = "embedded",
+    reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
+) -> int:
+    """Run everything in one terminal: services, API, dataflows. Ctrl-C stops it cleanly."""
+    console = Console(highlight=False, soft_wrap=True)
+    asked_to_stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if asked_to_stop.is_set():
+            return
+        asked_to_stop.set()
+        console.print(f"{signal.Signals(number).name}: stopping the API, the dataflows, the services")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    platform = Platform(
+        broker=broker,
+        data_dir=data_dir,
+        port=port,
+        reservations=reservations,
+        say=lambda text: console.print(text, markup=False),
+    )
+    _say_what_lasts(console, platform)
+    try:
+        platform.start(cancelled=asked_to_stop)
+        if not asked_to_stop.is_set():
+            print(f"ready {platform.url}", flush=True)
+            console.print(NEXT.format(url=platform.url, logs=platform.logs), markup=False)
+        while not asked_to_stop.wait(WATCH_S):
+            platform.supervisor.raise_failure()
+    finally:
+        platform.stop()
+    console.print("stopped")
+    return 0
+
+
+def api(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65_535)] = PORT_DEFAULT,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
+) -> int:
+    """Run the HTTP API alone, configured by CIRCLE_*."""
+    settings = Settings.from_env()
+    logs.configure(settings)
+    module = importlib.import_module("api.server")
+    module.serve(settings, host, port, workers)
+    return 0
+
+
+def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) -> int:
+    """Run one dataflow alone, configured by CIRCLE_*. More processes of one name share its partitions."""
+    settings = Settings.from_env()
+    logs.configure(settings)
+    log = logs.get(name.value)
+    if settings.metrics_port is not None:
+        _serve_metrics(settings.metrics_port, settings.metrics_host)
+    target = f"pipelines.{name.value}.dataflow"
+    try:
+        module = importlib.import_module(target)
+    except ModuleNotFoundError as error:
+        if error.name is None or not target.startswith(error.name):
+            raise
+        raise CircleError(f"the {name.value} dataflow is not part of this build") from None
+    try:
+        return int(module.run(settings) or 0)
+    except CircleError:
+        raise
+    except Exception as error:  # the process ends either way; its cause has to be in the log
+        cause = error.__cause__ or error
+        if isinstance(cause, CircleError):
+            raise cause from None
+        log.exception("process.failed", cause)
+        return 1
+
+
+def _serve_metrics(port: int, host: str) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise SettingsError("CIRCLE_METRICS_PORT", str(error), got=str(port), example="9101") from None
+
+
+def _say_what_lasts(console: Console, platform: Platform) -> None:
+    if platform.data_dir is None:
+        console.print("no --data-dir: everything is gone when this stops")
+    elif platform.stack.memory_only:
+        console.print(
+            f"[bold]the embedded broker keeps the log in memory[/]: accounts and keys stay in {platform.data_dir}, "
+            "events and tickets do not; `--broker apache` keeps them"
+        )
+    else:
+        console.print(f"data stays in {platform.data_dir}")
