@@ -15,15 +15,12 @@ from pipelines.reservations import state as s
 from pipelines.reservations.seating import Seating
 from pipelines.reservations.state import At, Details, EventState, Reservation, Section
 from schemas import facts as f
-from schemas.ids import LogTime
 
 _replace = msgspec.structs.replace
 
 
 def evolve(state: EventState, fact: f.Fact, at: At) -> EventState:
     """Fold one fact. Raises KeyError for a fact about something the facts before it never made: a broken log."""
-    if at.log_time > state.log_time:
-        state.log_time = LogTime(at.log_time)
     change = _CHANGES.get(type(fact))
     if change is not None:
         change(state, fact, at)
@@ -95,6 +92,8 @@ def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
 
 
 def _rejected(state: EventState, fact: f.ReservationRejected, at: At) -> None:
+    if state.details is None:
+        return  # nothing is remembered of an event that does not exist: made-up ids must not fill the memory
     state.put(
         Reservation(
             fact.reservation_id,

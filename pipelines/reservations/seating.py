@@ -62,6 +62,10 @@ class Seating:
         row, seat = self._seats[label]
         return bool(self._locked[row] >> seat & 1)
 
+    def free_rows(self) -> tuple[int, ...]:
+        """The free seats of each row as a bitmap, front row first: all there is to know of a section, to compare."""
+        return tuple(self._free)
+
     def claim(self, labels: Iterable[str]) -> None:
         """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
         for label in labels:

@@ -21,7 +21,6 @@ SEATED, GENERAL = "seated", "general"
 DRAFT, PUBLISHED, CANCELLED_EVENT = "draft", "published", "cancelled"
 HELD, CONFIRMED, REJECTED = "held", "confirmed", "rejected"
 EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
-LOG_TIME_ZERO = LogTime(0)
 LIVE = frozenset({HELD, CONFIRMED})
 
 NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
@@ -116,10 +115,9 @@ class EventState:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     tickets_of: dict[str, int] = field(default_factory=dict)
     locked_places: set[str] = field(default_factory=set)
-    log_time: LogTime = LOG_TIME_ZERO
     _deadlines: list[tuple[int, str]] = field(default_factory=list)
     _journal: list[tuple[str, Reservation | None]] | None = None
-    _before: tuple[Details | None, str, frozenset[str], frozenset[str], LogTime] | None = None
+    _before: tuple[Details | None, str, frozenset[str], frozenset[str]] | None = None
 
     def known(self, reservation_id: str, now: LogTime) -> Reservation | None:
         """The reservation, unless it was rejected so long ago that its key may be used anew."""
@@ -140,7 +138,7 @@ class EventState:
         """A batch starts here: `take_back` returns to this point. The former point is forgotten."""
         self._journal = []
         places = frozenset(self.locked_places)
-        self._before = (self.details, self.status, frozenset(self.sections), places, self.log_time)
+        self._before = (self.details, self.status, frozenset(self.sections), places)
 
     def take_back(self) -> None:
         """Undo everything since `begin`, newest first, and begin again."""
@@ -152,7 +150,7 @@ class EventState:
                 del self.reservations[reservation_id]
             else:
                 self.reservations[reservation_id] = old
-        self.details, self.status, sections, places, self.log_time = self._before
+        self.details, self.status, sections, places = self._before
         for place in self.locked_places - places:
             self.unlock_place(place)
         for place in places - self.locked_places:

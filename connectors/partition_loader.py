@@ -1,0 +1,162 @@
+"""Loads the partitions of the reservations dataflow: the group's offset, Postgres' rows, the facts behind them.
+
+Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its live
+holds, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
+behind the last decided command. Facts and committed offset that disagree after that end the process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from connectors.errors import CircleError
+from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets
+from connectors.logs import Log
+from connectors.postgres import SnapshotStore
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.state import At, EventState
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.ids import LogTime
+from schemas.topics import COMMANDS, FACTS
+
+FACTS_WAIT_S = 2 * TRANSACTION_TIMEOUT_MS / 1000  # a dead predecessor's open transaction hides facts at most this long
+READ_S = 0.2
+
+log = Log("loader")
+
+
+class LogDisagrees(CircleError):
+    """Facts, rows and committed offset do not fit together: nothing may be decided on that."""
+
+
+class Installer(Protocol):
+    """Puts events' live claims into Redis under their partition's epoch."""
+
+    def install(self, partition: Partition, states: list[EventState]) -> None:
+        """Raises Fenced when a newer owner is there."""
+
+
+class PartitionLoader:
+    """Owns the partitions of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: SnapshotStore,
+        codec: Codec,
+        installer: Installer,
+        facts_reader: Callable[[], Consumer],
+    ) -> None:
+        self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
+        self.partitions: dict[int, Partition] = {}
+
+    def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load `partitions`; returns where to go on in each."""
+        committed = committed_offsets(consumer, COMMANDS, partitions)
+        return {number: self._load(number, committed[number]) for number in partitions}
+
+    def revoked(self, partitions: list[int]) -> None:
+        """Forget `partitions`."""
+        for number in partitions:
+            self.partitions.pop(number, None)
+
+    def state_of(self, number: int, event_id: str) -> EventState:
+        """The event's state, loaded when it is met first."""
+        partition = self.partitions[number]
+        state = partition.states.get(event_id)
+        if state is None:
+            if event_id in partition.known_events:
+                state = state_from(self._store.load_event(event_id, number))
+                self._installer.install(partition, [state])
+            else:
+                state = EventState(event_id)  # Redis hears of it when it first claims something
+            partition.states[event_id] = state
+        return state
+
+    def _load(self, number: int, committed: int | None) -> int | None:
+        started = time.monotonic()
+        epoch = self._store.raise_epoch(number)
+        snapshot = self._store.load_partition(number)
+        position = snapshot.position
+        partition = Partition(number, epoch, LogTime(position.log_time), set(snapshot.event_ids))
+        positions: dict[str, tuple[int, int]] = {}
+        decided, facts = position.offset, 0
+        for record in self._facts(number, position.next_offset, (committed or 0) - 1, decided):
+            envelope = record.envelope
+            decided = max(decided, envelope.offset)
+            partition.advance(envelope.log_time)
+            state = partition.states.get(envelope.event_id)
+            if state is None:
+                rows = self._store.load_event(envelope.event_id, number)
+                state = partition.states[envelope.event_id] = state_from(rows)
+                positions[envelope.event_id] = (rows.position.offset, rows.position.index)
+            if (envelope.offset, envelope.index) > positions[envelope.event_id]:
+                positions[envelope.event_id] = (envelope.offset, envelope.index)
+                evolve(state, record.fact, At(number, envelope.offset, LogTime(envelope.log_time)))
+                facts += 1
+        ahead = [event for event, at in positions.items() if at[0] > decided]
+        if decided < (committed or 0) - 1 or ahead:
+            raise LogDisagrees(
+                f"{COMMANDS}[{number}]: the group has committed offset {committed}, but rows and facts end at {decided}"
+                + (f", and Postgres is ahead for {ahead[0]}" if ahead else "")
+            )
+        for event_id, state in list(partition.states.items()):
+            if state.details is None:
+                del partition.states[event_id]
+            else:
+                partition.known_events.add(event_id)
+                partition.watch(event_id, state.next_deadline())
+        for hold in snapshot.holds:
+            if hold.event_id not in partition.states:
+                partition.watch(hold.event_id, hold.expires_at)
+        self.partitions[number] = partition
+        self._installer.install(partition, list(partition.states.values()))
+        log.info(
+            "partition.loaded",
+            partition=number,
+            epoch=epoch,
+            committed=committed,
+            decided=decided,
+            events=len(partition.states),
+            facts=facts,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return max(committed or 0, decided + 1) or None
+
+    def _facts(self, number: int, start: int | None, wanted: int, decided: int) -> Iterator[RecordedFact]:
+        """The facts of whole commands from `start` to the end of the log, waiting until command `wanted` is there."""
+        if start is None and wanted < 0 and decided < 0:
+            start = 0
+        reader = self._facts_reader()
+        try:
+            reader.assign([TopicPartition(FACTS, number, start or 0)])
+            deadline = time.monotonic() + FACTS_WAIT_S
+            pending: list[RecordedFact] = []
+            while True:
+                message = reader.poll(READ_S)
+                if message is None or message.error() is not None:
+                    error = None if message is None else message.error()
+                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    if (error is not None and decided >= wanted) or time.monotonic() > deadline:
+                        return
+                    continue
+                record = self._codec.decode(message.value())
+                if not isinstance(record, RecordedFact):
+                    continue  # the projections put it into the dead letters; the position check finds what is missing
+                if pending and pending[-1].envelope.offset != record.envelope.offset:
+                    pending = []  # the beginning of a command that an aborted batch left on a weak broker
+                pending.append(record)
+                if record.envelope.index == record.envelope.count - 1:
+                    decided = max(decided, record.envelope.offset)
+                    yield from pending
+                    pending = []
+        finally:
+            reader.close()

@@ -1,0 +1,159 @@
+"""A batch on its way through the dataflow: from records to placed commands, decided groups and outgoing facts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pipelines.reservations.partition import Group, Partition, Placed, grouped
+from pipelines.reservations.reply import reply_to
+from pipelines.reservations.state import At, EventState
+from schemas import facts as f
+from schemas.codec import Codec, Undecodable
+from schemas.commands import Command
+from schemas.replies import Reply
+
+US_PER_MS = 1_000
+Headers = list[tuple[str, str | bytes | None]]
+ANSWER_TO, TRACE = "reply_to", "traceparent"
+
+
+class RawRecord(NamedTuple):
+    """A record as it stands on the commands topic."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None
+
+
+class EncodedFact(NamedTuple):
+    """A fact ready for its topic."""
+
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Batch:
+    """One poll's records, all partitions together, and what became of them step by step."""
+
+    records: list[RawRecord]
+    originals: Sequence[Any] = ()  # as the client handed them out, for the dead letters
+    placed: list[Placed] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+
+    @property
+    def next_offsets(self) -> dict[int, int]:
+        """The offset behind the batch on each partition."""
+        return {record.partition: record.offset + 1 for record in self.records}
+
+    @property
+    def unreadable(self) -> list[tuple[int, str]]:
+        """Records for the dead letters, by their place in the batch, and why."""
+        commands = enumerate(placed.command for placed in self.placed)
+        return [(number, command.error) for number, command in commands if isinstance(command, Undecodable)]
+
+    def place(self, codec: Codec, partitions: dict[int, Partition]) -> None:
+        """Decode each record and give it its log time."""
+        decode = codec.decode
+        for record in self.records:
+            log_time = partitions[record.partition].advance(record.timestamp_ms * US_PER_MS)
+            at = At(record.partition, record.offset, log_time)
+            command = decode(record.value)
+            if isinstance(command, Command):
+                self.placed.append(Placed(at, record.key, command))
+                continue
+            wrong = (
+                command if isinstance(command, Undecodable) else Undecodable(f"a {type(command).__name__}, no command")
+            )
+            self.placed.append(Placed(at, record.key, wrong))
+
+    def decide(self, state_of: Callable[[int, str], EventState]) -> None:
+        """Decide every event's commands."""
+        self.groups = grouped(self.placed, state_of)
+        for group in self.groups:
+            group.decide()
+
+    def facts(self) -> Iterator[tuple[RawRecord, Placed, list[f.Fact]]]:
+        """Every record with its facts, in the order of the log."""
+        decided = {id(group.state): iter(group.facts) for group in self.groups}
+        of_event = {group.state.event_id: decided[id(group.state)] for group in self.groups}
+        for record, placed in zip(self.records, self.placed, strict=True):
+            if isinstance(placed.command, Undecodable):
+                yield record, placed, [f.CommandUnreadable(placed.command.error)]
+            else:
+                yield record, placed, next(of_event[placed.command.event_id])
+
+    def encoded(self, codec: Codec) -> Iterator[EncodedFact]:
+        """Every fact at its place, ready for its topic, in the order of the log."""
+        encode, rules = codec.encode_fact, f.RULES_VERSION
+        for record, placed, facts in self.facts():
+            partition, offset, log_time = placed.at
+            event_id = "" if isinstance(placed.command, Undecodable) else placed.command.event_id
+            key = event_id.encode() if event_id else record.key
+            passed_on = [header for header in record.headers or () if header[0] in (TRACE, ANSWER_TO)]
+            when = rfc3339(log_time)
+            count = len(facts)
+            for index, fact in enumerate(facts):
+                envelope = f.Envelope(event_id, partition, offset, index, count, log_time, rules)
+                headers: Headers = [
+                    ("ce_id", f"{partition}-{offset}-{index}"),
+                    ("ce_type", type(fact).__name__),
+                    ("ce_time", when),
+                    *passed_on,
+                ]
+                yield EncodedFact(partition, key, encode(envelope, fact), headers)
+
+    def replies(self) -> dict[str, list[Reply]]:
+        """The replies that somebody waits for, by channel."""
+        states = {group.state.event_id: group.state for group in self.groups}
+        replies: dict[str, list[Reply]] = {}
+        for record, placed, facts in self.facts():
+            command = placed.command
+            if isinstance(command, Undecodable) or not record.headers:
+                continue
+            for name, channel in record.headers:
+                if name == ANSWER_TO and channel:
+                    reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
+                    text = channel.decode("utf-8", "replace") if isinstance(channel, bytes) else channel
+                    replies.setdefault(text, []).append(reply)
+        return replies
+
+
+class Availability(msgspec.Struct, frozen=True):
+    """What of a ticket type is left, as buyers read it."""
+
+    total: int
+    available: int
+    held: int
+    sold: int
+
+
+def availability(groups: Iterable[Group]) -> dict[str, dict[str, str]]:
+    """The counters of every ticket type of every event that a batch touched, as JSON by event and ticket type."""
+    return {group.state.event_id: availability_of(group.state) for group in groups if group.state.sections}
+
+
+def availability_of(state: EventState) -> dict[str, str]:
+    """The counters of an event's ticket types, as JSON."""
+    encode = msgspec.json.encode
+    return {
+        section.ticket_type_id: encode(
+            Availability(section.total, section.available, section.held, section.sold)
+        ).decode()
+        for section in state.sections.values()
+    }
+
+
+def rfc3339(time_us: int) -> str:
+    """A log time as text, to the millisecond."""
+    return datetime.fromtimestamp(time_us // US_PER_MS / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

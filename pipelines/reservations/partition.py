@@ -1,0 +1,196 @@
+"""A partition as its owner keeps it, and the decision of a batch. Pure: states come from outside, facts go there.
+
+Guarantee: a batch is decided in offset order at log time, the largest record timestamp seen on the partition. How
+the log is cut into batches changes no fact.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipelines.reservations import state as s
+from pipelines.reservations.decide import step
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Undecodable
+from schemas.ids import US_PER_S, LogTime
+
+TICK_AGAIN_US = US_PER_S // 4  # a tick that came too early by the broker's clock is followed by another
+
+
+Claims = dict[str, tuple[str, str] | None]
+"""Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation;
+None where a claim ends."""
+
+
+class Placed(NamedTuple):
+    """A command, or what could not be read, at its place on the log."""
+
+    at: At
+    key: bytes | None
+    command: c.Command | Undecodable
+
+
+@dataclass(slots=True)
+class Group:
+    """One event's commands of a batch, what was decided on them, and the seat claims that this changes.
+
+    `facts` has one list for each command. `claims` maps "ticket_type_id/seat" (general admission:
+    "ticket_type_id/#reservation_id") to the claim's status and reservation, or to None where a claim ends.
+    """
+
+    state: EventState
+    placed: list[Placed]
+    facts: list[list[f.Fact]] = field(default_factory=list)
+    claims: Claims = field(default_factory=dict)
+
+    @property
+    def asks_for_seats(self) -> bool:
+        """Whether the locks of foreign owners bear on this group."""
+        return any(isinstance(placed.command, c.ReserveTickets) for placed in self.placed)
+
+    def decide(self, observed: set[str] | None = None) -> None:
+        """Decide every command on the state before the batch; again, with `observed` foreign locks, after a refusal.
+
+        `observed` is what Redis has; where the log knows otherwise, that difference becomes the first fact.
+        """
+        state = self.state
+        if observed is None:
+            state.begin()
+        else:
+            state.take_back()
+        self.facts, self.claims = [], {}
+        for number, (at, _, command) in enumerate(self.placed):
+            facts: list[f.Fact] = []
+            if number == 0 and observed is not None and observed != state.locked_places:
+                locked, freed = observed - state.locked_places, state.locked_places - observed
+                facts.append(f.SeatLocksObserved(sorted(locked), sorted(freed)))
+                evolve(state, facts[0], at)
+            assert not isinstance(command, Undecodable)
+            facts += step(state, command, at)
+            self.facts.append(facts)
+            for fact in facts:
+                claims = _CLAIMS.get(type(fact))
+                if claims is not None:
+                    claims(self.claims, fact)
+
+
+@dataclass(slots=True)
+class Partition:
+    """What the owner of a partition keeps: log time, the states of its events, and one heap of their deadlines."""
+
+    number: int
+    epoch: int
+    log_time: LogTime
+    known_events: set[str]
+    states: dict[str, EventState] = field(default_factory=dict)
+    _deadlines: list[tuple[int, str]] = field(default_factory=list)
+    _queued: dict[str, int] = field(default_factory=dict)  # the deadline by which an event stands in the heap
+    _ticked: dict[str, int] = field(default_factory=dict)  # when an event was last sent a tick, in wall clock µs
+
+    def advance(self, timestamp_us: int) -> LogTime:
+        """Log time at a record with this timestamp: it never goes back."""
+        if timestamp_us > self.log_time:
+            self.log_time = LogTime(timestamp_us)
+        return self.log_time
+
+    def watch(self, event_id: str, deadline: int | None) -> None:
+        """The event's next hold ends at `deadline`."""
+        if deadline is not None and self._queued.get(event_id, deadline + 1) > deadline:
+            self._queued[event_id] = deadline
+            heapq.heappush(self._deadlines, (deadline, event_id))
+
+    def due_events(self, wall_us: int, limit: int) -> list[str]:
+        """Events that need a tick now, at most `limit`, and not again before TICK_AGAIN_US."""
+        heap = self._deadlines
+        due: list[str] = []
+        later: list[tuple[int, str]] = []
+        while heap and heap[0][0] <= wall_us and len(due) < limit:
+            deadline, event_id = heapq.heappop(heap)
+            if self._queued.get(event_id) != deadline:
+                continue
+            del self._queued[event_id]
+            state = self.states.get(event_id)
+            actual = deadline if state is None else state.next_deadline()
+            if actual is None:
+                self._ticked.pop(event_id, None)
+            elif actual > wall_us:
+                later.append((actual, event_id))
+            else:
+                later.append((actual, event_id))
+                if wall_us - self._ticked.get(event_id, 0) >= TICK_AGAIN_US:
+                    self._ticked[event_id] = wall_us
+                    due.append(event_id)
+        for deadline, event_id in later:
+            self.watch(event_id, deadline)
+        return due
+
+    def settle(self, groups: Iterable[Group]) -> None:
+        """After the commit: watch the deadlines that the batch left, and forget events that do not exist."""
+        for group in groups:
+            state = group.state
+            if state.details is None:
+                self.states.pop(state.event_id, None)
+                continue
+            self.known_events.add(state.event_id)
+            self.watch(state.event_id, state.next_deadline())
+
+
+def grouped(placed: Iterable[Placed], state_of: Callable[[int, str], EventState]) -> list[Group]:
+    """The readable commands by event, each event's in offset order."""
+    groups: dict[str, Group] = {}
+    for one in placed:
+        command = one.command
+        if isinstance(command, Undecodable):
+            continue
+        group = groups.get(command.event_id)
+        if group is None:
+            group = groups[command.event_id] = Group(state_of(one.at.partition, command.event_id), [])
+        group.placed.append(one)
+    return list(groups.values())
+
+
+def live_claims(state: EventState) -> Claims:
+    """Every live claim of an event, as `Group.claims` has them."""
+    claims: Claims = {}
+    for one in state.reservations.values():
+        if one.status in s.LIVE:
+            for place in places(one.ticket_type_id, one.id, one.seats):
+                claims[place] = (one.status, one.id)
+    return claims
+
+
+def places(ticket_type_id: str, reservation_id: str, seats: list[str]) -> list[str]:
+    """What a reservation claims: its seats, or one place of its own where nothing is numbered."""
+    if seats:
+        return [f"{ticket_type_id}/{seat}" for seat in seats]
+    return [f"{ticket_type_id}/#{reservation_id}"]
+
+
+def _claim(claims: Claims, fact: f.TicketsHeld) -> None:
+    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
+        claims[place] = (s.HELD, fact.reservation_id)
+
+
+def _sell(claims: Claims, fact: f.ReservationConfirmed) -> None:
+    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
+        claims[place] = (s.CONFIRMED, fact.reservation_id)
+
+
+def _end(claims: Claims, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
+    for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
+        claims[place] = None
+
+
+_CLAIMS: dict[type[f.Fact], Callable[..., None]] = {
+    f.TicketsHeld: _claim,
+    f.ReservationConfirmed: _sell,
+    f.HoldExpired: _end,
+    f.HoldReleased: _end,
+    f.ReservationCancelled: _end,
+}

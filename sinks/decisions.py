@@ -1,0 +1,50 @@
+"""The sink of the reservations dataflow: facts, dead letters and offsets in one transaction, then the replies.
+
+Guarantee: nobody is told what is not committed. A crash between commit and reply loses the reply, not the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from connectors.kafka import Gate
+from pipelines.reservations.batch import Batch
+from schemas.codec import Codec
+from schemas.topics import COMMANDS, FACTS
+from sinks.dead_letters import dead_letter
+from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+
+
+class DecisionSink(DynamicSink[Batch]):
+    """Commits one batch at a time and opens the gate for the next."""
+
+    def __init__(
+        self, transactions: KafkaTransactions, codec: Codec, *, gate: Gate, after_commit: Callable[[Batch], None]
+    ) -> None:
+        self.transactions, self.codec, self.gate, self.after_commit = transactions, codec, gate, after_commit
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _DecisionPartition:
+        """The one writer of this process."""
+        return _DecisionPartition(self)
+
+
+class _DecisionPartition(StatelessSinkPartition[Batch]):
+    def __init__(self, sink: DecisionSink) -> None:
+        self._sink = sink
+
+    def write_batch(self, items: list[Batch]) -> None:
+        sink = self._sink
+        for batch in items:
+            offsets = {(COMMANDS, partition): offset for partition, offset in batch.next_offsets.items()}
+            sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
+            sink.after_commit(batch)
+            sink.gate.done()
+
+
+def _outgoing(batch: Batch, codec: Codec) -> Iterator[Outgoing]:
+    for fact in batch.encoded(codec):
+        yield Outgoing(FACTS, fact.partition, fact.key, fact.value, fact.headers)
+    for number, error in batch.unreadable:
+        yield dead_letter(batch.originals[number], error)
