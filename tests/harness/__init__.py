@@ -1,0 +1,1 @@
+"""What tests share: facts and commands by short names, given/when/then, a driver for the running dataflows."""

@@ -1,0 +1,125 @@
+"""Logs of facts as the reservations dataflow would write them, made from random commands: for what reads facts.
+
+Seeded: the same seed gives the same facts. `FactLog` keeps the states they add up to, to compare rows with.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass, field
+
+from pipelines.reservations.decide import step
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import RULES_VERSION, Envelope, RecordedFact
+from schemas.ids import US_PER_S, LogTime
+from tests.harness import words
+
+
+def recorded(
+    fact: f.Fact, *, offset: int, index: int = 0, count: int = 1, partition: int = 0, event: str = words.EVENT
+) -> RecordedFact:
+    """A fact at a place on the log."""
+    return RecordedFact(Envelope(event, partition, offset, index, count, words.T + offset, RULES_VERSION), fact)
+
+
+def log_of(*commands: list[f.Fact] | f.Fact, partition: int = 0, first: int = 0) -> list[RecordedFact]:
+    """The facts of commands at offsets `first`, `first` + 1 …: one fact each, or a list of them."""
+    facts = []
+    for offset, decided in enumerate(commands, first):
+        of_command = decided if isinstance(decided, list) else [decided]
+        facts += [
+            recorded(fact, offset=offset, index=index, count=len(of_command), partition=partition)
+            for index, fact in enumerate(of_command)
+        ]
+    return facts
+
+
+@dataclass
+class FactLog:
+    """One partition's commands decided one after the other."""
+
+    partition: int
+    seed: int
+    events: int = 3
+    offset: int = 0
+    now: int = words.T
+    states: dict[str, EventState] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"{self.seed}/{self.partition}")
+        self._ids = [self._id() for _ in range(self.events)]
+        self._users = [self._id() for _ in range(12)]
+        self._reservations: list[tuple[str, str, str]] = []
+
+    def take(self, commands: int) -> list[RecordedFact]:
+        """The facts of the next so many commands."""
+        return [fact for _ in range(commands) for fact in self._decide(self._command())]
+
+    def _decide(self, command: c.Command) -> list[RecordedFact]:
+        self.now += self._random.choice([0, 1, 1_000, 2 * US_PER_S, 15 * US_PER_S])
+        at = At(self.partition, self.offset, LogTime(self.now))
+        state = self.states.setdefault(command.event_id, EventState(command.event_id))
+        facts: list[f.Fact] = []
+        if self._random.random() < 0.03:
+            facts.append(self._locks(state))
+            evolve(state, facts[0], at)
+        facts += step(state, command, at)
+        self.offset += 1
+        return [
+            RecordedFact(
+                Envelope(command.event_id, self.partition, at.offset, index, len(facts), self.now, RULES_VERSION), fact
+            )
+            for index, fact in enumerate(facts)
+        ]
+
+    def _command(self) -> c.Command:
+        choose, event = self._random.choice, self._random.choice(self._ids)
+        state = self.states.get(event)
+        if state is None or state.details is None:
+            return c.CreateEvent(event, words.ORGANIZER, self._id(), **words.DETAILS | {"title": f"N\x00o {event}"})
+        if len(state.sections) < 2:
+            kind = "general" if state.sections else "seated"
+            layout = words.LAYOUT | (
+                {"kind": kind, "rows": 0, "seats_per_row": 0, "capacity": 30} if state.sections else {}
+            )
+            return c.AddTicketType(event, words.ORGANIZER, self._id(), kind, **layout)
+        if state.status != "published":
+            return c.PublishEvent(event, words.ORGANIZER, self._id())
+        if not self._reservations or self._random.random() < 0.45:
+            user, key = choose(self._users), self._random.choice([self._id(), "again"])
+            reservation = str(uuid.uuid5(uuid.UUID(user), event + key))
+            self._reservations.append((event, user, reservation))
+            seats = [f"A-{self._random.randint(1, 6)}"] if self._random.random() < 0.3 else []
+            kind = "seated" if seats else choose(["seated", "general"])
+            quantity = len(seats) or self._random.randint(1, 4)
+            return c.ReserveTickets(event, user, self._id(), reservation, kind, quantity, seats, quantity)
+        event, user, reservation = choose(self._reservations[-40:])
+        found = self.states[event].reservations.get(reservation)
+        if found is not None and found.payment == "requested":
+            outcome = choose(["captured", "captured", "declined"])
+            payment = "pay-" + found.attempt_id if outcome == "captured" else ""
+            return c.RecordPayment(
+                event, "", self._id(), reservation, found.attempt_id, payment, outcome, "no funds", found.amount_minor
+            )
+        if found is not None and found.payment == "refund-requested":
+            return c.RecordRefund(event, "", self._id(), reservation, found.payment_id, "ref", found.amount_minor)
+        if found is not None and found.status == "held" and self._random.random() < 0.6:
+            return c.ConfirmReservation(event, user, self._id(), reservation, self._id(), "tok_ok")
+        rest: list[c.Command] = [
+            c.ReleaseReservation(event, user, self._id(), reservation),
+            c.ConfirmReservation(event, user, self._id(), reservation, self._id(), "tok_ok"),
+            c.UpdateEvent(event, words.ORGANIZER, self._id(), description=self._id()),
+            c.Tick(event, "", self._id()),
+        ]
+        return choose(rest)
+
+    def _locks(self, state: EventState) -> f.SeatLocksObserved:
+        places = {f"seated/C-{self._random.randint(1, 6)}"}
+        return f.SeatLocksObserved(sorted(places - state.locked_places), sorted(places & state.locked_places))
+
+    def _id(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -1,0 +1,268 @@
+"""Commands and facts with defaults, so that a test names only what it is about, and `given(…).when(…).then(…)`.
+
+Times are log time in microseconds; `T` is when every test begins. Sales are open from the start, a hold lasts 60 s.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.reservations.decide import decide, step
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
+
+T = 1_800_000_000 * US_PER_S
+TTL_S = 60
+DEADLINE = T + TTL_S * US_PER_S
+EVENT = "11111111-1111-4111-8111-111111111111"
+ORGANIZER = "22222222-2222-4222-8222-222222222222"
+ALICE, BOB = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+STALLS, FLOOR = "stalls", "floor"
+R1, R2, R3 = (str(uuid.uuid5(uuid.UUID(ALICE), key)) for key in "123")
+TRY1, TRY2 = "attempt-1", "attempt-2"
+
+DETAILS: dict[str, Any] = {
+    "title": "Night of the Circle",
+    "description": "",
+    "category_id": "music",
+    "venue": "Hall",
+    "starts_at": T + 10**12,
+    "ends_at": T + 2 * 10**12,
+    "timezone": "Europe/Vienna",
+    "sales_open_at": 0,
+    "sales_close_at": 0,
+    "hold_ttl_s": TTL_S,
+    "max_tickets_per_user": 8,
+}
+LAYOUT: dict[str, Any] = {
+    "name": "Stalls",
+    "price_minor": 2_500,
+    "currency": "EUR",
+    "kind": "seated",
+    "rows": 3,
+    "seats_per_row": 6,
+    "capacity": 0,
+    "sales_open_at": 0,
+    "sales_close_at": 0,
+}
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+
+def create(by: str = ORGANIZER, **changes: Any) -> c.CreateEvent:
+    return c.CreateEvent(EVENT, by, "cmd", **DETAILS | changes)
+
+
+def update(by: str = ORGANIZER, **changes: Any) -> c.UpdateEvent:
+    return c.UpdateEvent(EVENT, by, "cmd", **changes)
+
+
+def publish(by: str = ORGANIZER) -> c.PublishEvent:
+    return c.PublishEvent(EVENT, by, "cmd")
+
+
+def add_type(type_id: str = STALLS, by: str = ORGANIZER, **changes: Any) -> c.AddTicketType:
+    return c.AddTicketType(EVENT, by, "cmd", type_id, **LAYOUT | changes)
+
+
+def reserve(
+    quantity: int = 1,
+    seats: list[str] | None = None,
+    *,
+    by: str = ALICE,
+    id: str = R1,
+    of: str = STALLS,
+    fingerprint: int = 1,
+) -> c.ReserveTickets:
+    named = seats or []
+    return c.ReserveTickets(EVENT, by, "cmd", id, of, len(named) or quantity, named, fingerprint)
+
+
+def confirm(id: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:
+    return c.ConfirmReservation(EVENT, by, "cmd", id, attempt, token)
+
+
+def paid(id: str = R1, *, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500) -> c.RecordPayment:
+    return c.RecordPayment(EVENT, "", "cmd", id, attempt, payment, "captured", "", amount)
+
+
+def declined(id: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> c.RecordPayment:
+    return c.RecordPayment(EVENT, "", "cmd", id, attempt, "", "declined", reason, 0)
+
+
+def refunded(id: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500) -> c.RecordRefund:
+    return c.RecordRefund(EVENT, "", "cmd", id, payment, refund, amount)
+
+
+def release(id: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
+    return c.ReleaseReservation(EVENT, by, "cmd", id)
+
+
+def tick() -> c.Tick:
+    return c.Tick(EVENT, "", "cmd")
+
+
+# --- facts --------------------------------------------------------------------------------------------------------
+
+
+def created(by: str = ORGANIZER, **changes: Any) -> f.EventCreated:
+    return f.EventCreated(by, **DETAILS | changes)
+
+
+def updated(by: str = ORGANIZER, **changes: Any) -> f.EventUpdated:
+    return f.EventUpdated(by, **DETAILS | changes)
+
+
+def published(by: str = ORGANIZER) -> f.EventPublished:
+    return f.EventPublished(by)
+
+
+def type_added(type_id: str = STALLS, ordinal: int = 0, **changes: Any) -> f.TicketTypeAdded:
+    return f.TicketTypeAdded(ORGANIZER, type_id, ordinal, **LAYOUT | changes)
+
+
+def on_sale(
+    *, details: dict[str, Any] | None = None, layout: dict[str, Any] | None = None
+) -> tuple[f.Fact, f.Fact, f.Fact]:
+    """A published event with one ticket type, stalls: rows A to C of six seats."""
+    return created(**details or {}), type_added(**layout or {}), published()
+
+
+def general(capacity: int) -> tuple[f.Fact, f.Fact, f.Fact]:
+    """A published event whose one ticket type is general admission."""
+    return on_sale(layout={"kind": "general", "capacity": capacity, "rows": 0, "seats_per_row": 0})
+
+
+def held(
+    seats: list[str] | None = None,
+    *,
+    id: str = R1,
+    by: str = ALICE,
+    of: str = STALLS,
+    quantity: int = 0,
+    price_minor: int = 2_500,
+    until: int = DEADLINE,
+    fingerprint: int = 1,
+) -> f.TicketsHeld:
+    named = seats or []
+    count = quantity or len(named)
+    return f.TicketsHeld(id, by, of, count, named, price_minor * count, "EUR", until, fingerprint)
+
+
+def rejected(
+    reason: f.Reason, detail: str, *, id: str = R1, by: str = ALICE, of: str = STALLS, quantity: int = 1, fp: int = 1
+) -> f.ReservationRejected:
+    return f.ReservationRejected(id, by, of, quantity, fp, reason, detail)
+
+
+def payment_requested(
+    id: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok", amount: int = 2_500
+) -> f.PaymentRequested:
+    return f.PaymentRequested(id, by, attempt, token, amount, "EUR", "cmd")
+
+
+def payment_declined(id: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> f.PaymentDeclined:
+    return f.PaymentDeclined(id, ALICE, attempt, reason)
+
+
+def confirmed(
+    seats: list[str] | None = None,
+    *,
+    id: str = R1,
+    by: str = ALICE,
+    attempt: str = TRY1,
+    payment: str = "pay-1",
+    quantity: int = 0,
+    price_minor: int = 2_500,
+) -> f.ReservationConfirmed:
+    named = seats or []
+    count = quantity or len(named)
+    places = named or [str(ordinal) for ordinal in range(1, count + 1)]
+    tickets: list[str] = [ticket_id(ReservationId(id), place) for place in places]
+    return f.ReservationConfirmed(id, by, STALLS, count, named, tickets, attempt, payment, price_minor * count, "EUR")
+
+
+def confirmation_refused(reason: f.Reason, *, id: str = R1, attempt: str = TRY1) -> f.ConfirmationRefused:
+    return f.ConfirmationRefused(id, ALICE, attempt, reason)
+
+
+def refund_requested(
+    reason: f.Reason, *, id: str = R1, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500
+) -> f.RefundRequested:
+    return f.RefundRequested(id, ALICE, attempt, payment, amount, "EUR", reason)
+
+
+def payment_refunded(id: str = R1, *, payment: str = "pay-1", amount: int = 2_500) -> f.PaymentRefunded:
+    return f.PaymentRefunded(id, ALICE, payment, "ref-1", amount)
+
+
+def hold_expired(seats: list[str], *, id: str = R1, by: str = ALICE) -> f.HoldExpired:
+    return f.HoldExpired(id, by, STALLS, len(seats), seats)
+
+
+def hold_released(seats: list[str], *, id: str = R1, by: str = ALICE) -> f.HoldReleased:
+    return f.HoldReleased(id, by, STALLS, len(seats), seats)
+
+
+def cancelled(seats: list[str], *, id: str = R1) -> f.ReservationCancelled:
+    return f.ReservationCancelled(id, ALICE, STALLS, len(seats), seats, f.Reason.BUYER_CANCELLED)
+
+
+def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:
+    return f.CommandDuplicated(type(command).__name__, subject, command.user_id)
+
+
+def refused(command: c.Command, reason: f.Reason, detail: str, subject: str = EVENT) -> f.CommandRefused:
+    return f.CommandRefused(type(command).__name__, subject, command.user_id, reason, detail)
+
+
+def locks(locked: list[str] | None = None, freed: list[str] | None = None) -> f.SeatLocksObserved:
+    return f.SeatLocksObserved(locked or [], freed or [])
+
+
+# --- given, when, then --------------------------------------------------------------------------------------------
+
+
+def folded(*facts: f.Fact, at: int = T) -> EventState:
+    """The state that these facts add up to."""
+    state = EventState(EVENT)
+    for offset, fact in enumerate(facts):
+        evolve(state, fact, At(0, offset, LogTime(at)))
+    return state
+
+
+@dataclass
+class Given:
+    """The facts so far, and then the log time at which the command is read."""
+
+    state: EventState
+    now: int = T
+    facts: tuple[f.Fact, ...] = ()
+
+    def at(self, now: int) -> Given:
+        self.now = now
+        return self
+
+    def when(self, command: c.Command) -> Given:
+        """Decide and fold one command, as a partition does: what is due ends first."""
+        self.facts = tuple(step(self.state, command, At(0, 1_000, LogTime(self.now))))
+        return self
+
+    def when_decided(self, command: c.Command) -> Given:
+        """Only decide: for what stands even before anything that is due has ended."""
+        self.facts = tuple(decide(self.state, command, LogTime(self.now)))
+        return self
+
+    def then(self, *expected: f.Fact) -> None:
+        assert self.facts == expected
+
+
+def given(*facts: f.Fact) -> Given:
+    """What has happened before, all of it at log time T."""
+    return Given(folded(*facts))

@@ -1,0 +1,139 @@
+"""Facts to row changes: what each fact does to a row, and that coalescing loses nothing."""
+
+from __future__ import annotations
+
+from pipelines.projections.changes import Changes
+from pipelines.projections.project import project
+from schemas.facts import Reason
+from tests.harness.fact_logs import FactLog, log_of
+from tests.harness.words import (
+    ALICE,
+    BOB,
+    EVENT,
+    R1,
+    R2,
+    STALLS,
+    TRY1,
+    T,
+    cancelled,
+    confirmation_refused,
+    confirmed,
+    created,
+    held,
+    hold_expired,
+    locks,
+    payment_declined,
+    payment_refunded,
+    payment_requested,
+    published,
+    refund_requested,
+    rejected,
+    type_added,
+    updated,
+)
+
+
+def test_a_hold_and_its_confirmation_become_one_whole_reservation() -> None:
+    changes = project(
+        log_of(held(["A-1", "A-2"]), payment_requested(amount=5_000), confirmed(["A-1", "A-2"], price_minor=2_500))
+    )
+    row = changes.reservations[EVENT, R1]
+    assert (row.status, row.payment, row.payment_id, row.seats) == ("confirmed", "captured", "pay-1", ["A-1", "A-2"])
+    assert (row.offset, row.created_at, row.updated_offset, row.updated_at) == (0, T, 2, T + 2)
+    assert [claim.status for claim in changes.seat_claims.values()] == ["sold", "sold"]
+    assert [(ticket.seat, ticket.ordinal) for ticket in changes.tickets[EVENT, R1]] == [("A-1", 1), ("A-2", 2)]
+    assert changes.payments[EVENT, TRY1].status == "captured"
+
+
+def test_a_confirmation_of_an_earlier_hold_is_a_patch_that_names_only_what_changes() -> None:
+    row = project(log_of(confirmed(["A-1"]), first=7)).reservations[EVENT, R1]
+    assert (row.status, row.payment, row.reason) == ("confirmed", "captured", "")
+    assert row.fingerprint is row.seats is row.expires_at is row.user_id is None
+    assert (row.updated_offset, row.updated_index) == (7, 0)
+
+
+def test_a_seat_that_changes_hands_in_a_batch_has_one_ended_and_one_live_claim() -> None:
+    changes = project(log_of(held(["A-1"]), [hold_expired(["A-1"]), held(["A-1"], id=R2, by=BOB)]))
+    assert changes.seat_claims[EVENT, STALLS, "A-1", R1].status == "ended"
+    assert changes.seat_claims[EVENT, STALLS, "A-1", R2].status == "held"
+    assert changes.reservations[EVENT, R1].status == "expired"
+
+
+def test_a_rejected_reservation_is_a_whole_row_without_seats() -> None:
+    row = project(log_of(rejected(Reason.SOLD_OUT, "0 left"))).reservations[EVENT, R1]
+    assert (row.status, row.reason, row.detail, row.seats, row.amount_minor) == (
+        "rejected",
+        "sold-out",
+        "0 left",
+        [],
+        0,
+    )
+
+
+def test_an_event_is_created_described_anew_and_published_in_one_row() -> None:
+    row = project(log_of(created(), updated(title="Second night"), published())).events[EVENT]
+    assert (row.title, row.status, row.created_at, row.published_at) == ("Second night", "published", T, T + 2)
+    assert row.updated_offset == 2
+
+
+def test_publishing_an_earlier_event_leaves_its_description_alone() -> None:
+    row = project(log_of(published())).events[EVENT]
+    assert row.created_at is row.title is row.organizer_id is None
+
+
+def test_a_cancellation_voids_tickets_of_this_batch_and_of_earlier_ones() -> None:
+    here = project(log_of(confirmed(["A-1"]), cancelled(["A-1"])))
+    assert [(ticket.status, ticket.version) for ticket in here.tickets[EVENT, R1]] == [("void", 2)]
+    assert not here.tickets_voided
+    before = project(log_of(cancelled(["A-1"])))
+    assert (EVENT, R1) in before.tickets_voided
+
+
+def test_a_late_capture_is_refused_and_refunded_and_the_refund_is_what_stands() -> None:
+    refusal = [confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)]
+    changes = project(log_of(payment_requested(), refusal))
+    assert changes.payments[EVENT, TRY1].status == "refund-requested"
+    assert changes.reservations[EVENT, R1].payment == "refund-requested"
+
+
+def test_a_refusal_does_not_hide_that_an_attempt_was_declined() -> None:
+    changes = project(log_of(payment_requested(), payment_declined(), confirmation_refused(Reason.HOLD_EXPIRED)))
+    assert changes.payments[EVENT, TRY1].status == "declined"
+
+
+def test_a_refund_is_found_by_its_payment() -> None:
+    changes = project(log_of(payment_refunded()))
+    assert changes.refunds[EVENT, "pay-1"].refund_id == "ref-1"
+    assert changes.reservations[EVENT, R1].payment == "refunded"
+    assert not changes.payments
+
+
+def test_the_last_look_at_foreign_locks_counts() -> None:
+    changes = project(log_of(locks(locked=["stalls/A-1", "stalls/A-2"]), locks(freed=["stalls/A-1"])))
+    assert {place: row.locked for (_, place), row in changes.seat_locks.items()} == {
+        "stalls/A-1": False,
+        "stalls/A-2": True,
+    }
+
+
+def test_many_facts_become_few_rows() -> None:
+    facts = FactLog(partition=0, seed=1).take(2_000)
+    changes = project(facts)
+    rows = sum(len(getattr(changes, table)) for table in Changes.__slots__)
+    assert rows < len(facts)
+    assert len(changes.reservations) == sum(len(state.reservations) for state in _states(facts))
+
+
+def test_a_type_of_tickets_is_a_row() -> None:
+    row = project(log_of(type_added(ordinal=3))).ticket_types[EVENT, STALLS]
+    assert (row.ordinal, row.kind, row.rows, row.seats_per_row) == (3, "seated", 3, 6)
+
+
+def test_the_user_of_a_hold_is_kept() -> None:
+    assert project(log_of(held(["A-1"]))).reservations[EVENT, R1].user_id == ALICE
+
+
+def _states(facts: list) -> list:
+    log = FactLog(partition=0, seed=1)
+    assert len(log.take(2_000)) == len(facts)
+    return list(log.states.values())
