@@ -202,7 +202,9 @@ def _metadata(client: AdminClient, address: str) -> ClusterMetadata:
     try:
         return client.list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
-        raise ServiceUnreachable("Kafka", address, str(error.args[0])) from None
+        raise ServiceUnreachable(
+            "Kafka", address, f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
+        ) from None
 
 
 def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T | None:
@@ -211,4 +213,6 @@ def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T 
     except KafkaException as error:
         if ignore is not None and error.args[0].code() == ignore:
             return None
-        raise ServiceUnreachable("Kafka", address, str(error.args[0])) from None
+        raise ServiceUnreachable(
+            "Kafka", address, f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
+        ) from None

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from connectors.errors import CircleError, SettingsError
 from connectors.readiness import READY_FD_VARIABLE
-from ops.services.process import log_tail, spawn
+from ops.services.process import LOG_TAIL_LINES, log_tail, rotate_log, spawn
 from ops.services.stack import Running
 
 BACKOFF_FIRST_S = 0.2  # one killed process costs its partitions no more than a fifth of a second
@@ -74,6 +74,7 @@ class Child:
         self.ready = threading.Event()
         self.ready_fd: int | None = None
         self.ready_at: float | None = None
+        self.log_start = 0  # where this life's lines begin
         self.restarts = 0
         self.early_deaths = 0
         self.deaths: deque[float] = deque(maxlen=DEATHS_MAX)
@@ -85,6 +86,7 @@ class Child:
 
     def start(self, env: Mapping[str, str]) -> None:
         """Starts it, with a pipe it says `ready` into."""
+        self.log_start = rotate_log(self.log)
         read, write = os.pipe()
         try:
             self.process = spawn(
@@ -150,6 +152,10 @@ class Child:
             self.process.wait()
         self._close_pipe()
 
+    def last_lines(self, lines: int = LOG_TAIL_LINES) -> str:
+        """The end of what it has logged since its last start."""
+        return log_tail(self.log, lines, since=self.log_start)
+
     def _close_pipe(self) -> None:
         if self.ready_fd is not None:
             os.close(self.ready_fd)
@@ -202,7 +208,7 @@ class Supervisor:
                 if time.monotonic() > deadline:
                     raise ChildFailed(
                         f"{child.spec.name} was not ready within {timeout_s:.0f} s; the end of {child.log}:\n"
-                        f"{log_tail(child.log)}"
+                        f"{child.last_lines()}"
                     )
 
     def raise_failure(self) -> None:
@@ -276,14 +282,14 @@ class Supervisor:
         child.signal(signal.SIGKILL)  # what it left behind in its group
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == USAGE_EXIT_CODE:
-            self.failure = WrongSettings(f"{child.spec.name}: {last_error(child.log)}")
+            self.failure = WrongSettings(f"{child.spec.name}: {last_error(child.last_lines(50))}")
             return
         wait_s = child.died()
-        tail = log_tail(child.log, 5)
+        tail = child.last_lines(5)
         if wait_s is None:
             self.failure = ChildFailed(
                 f"{child.spec.name} {how} and keeps dying ({len(child.deaths)} deaths); the end of {child.log}:\n"
-                f"{log_tail(child.log)}"
+                f"{child.last_lines()}"
             )
             return
         child.start_at = time.monotonic() + wait_s
@@ -327,8 +333,8 @@ def answers_200(url: str) -> bool:
         return False
 
 
-def last_error(log: Path) -> str:
-    """The last line of a log that says `error:`, else its last line."""
-    lines = log_tail(log, 50).splitlines()
+def last_error(text: str) -> str:
+    """The last line of a log's end that says `error:`, else its last line."""
+    lines = text.splitlines()
     told = [line.strip() for line in lines if line.strip().startswith("error:")]
     return told[-1].removeprefix("error:").strip() if told else lines[-1].strip()

@@ -35,6 +35,8 @@ PORTS = range(18_000, 32_000)
 PORT_TRIES_MAX = 200
 PROBE_INTERVAL_S = 0.01
 LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 32_768
+LOG_BYTES_MAX = 64 * 1024 * 1024  # a longer log is set aside as `.1` at the next start
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 T = TypeVar("T")
@@ -118,10 +120,22 @@ def spawn(
     return _spawner.submit(start).result()
 
 
-def log_tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log file, indented."""
+def rotate_log(path: Path) -> int:
+    """Sets a log aside that has grown too long. Returns the byte the next line is written at."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= LOG_BYTES_MAX:
+        return size
+    path.replace(path.with_name(path.name + ".1"))
+    return 0
+
+
+def log_tail(path: Path, lines: int = LOG_TAIL_LINES, *, since: int = 0) -> str:
+    """The last lines of a log file, indented; `since` is the byte to look from."""
     try:
-        text = path.read_text(errors="replace")
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(since, size - LOG_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
     except OSError:
         return "  (no log)"
     return "\n".join(f"  {line[:300]}" for line in text.splitlines()[-lines:]) or "  (the log is empty)"
@@ -143,6 +157,7 @@ class Service(ABC):
         self._given_log = log
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
         self._lock = threading.RLock()
 
     @property
@@ -207,6 +222,7 @@ class Service(ABC):
                 return self
             self.directory.mkdir(parents=True, exist_ok=True)
             self.log.parent.mkdir(parents=True, exist_ok=True)
+            self._log_start = rotate_log(self.log)
             self.prepare()
             if not port_is_free(self.port):
                 raise ServiceUnreachable(self.name, self.address, "the port is in use by another process")
@@ -265,7 +281,7 @@ class Service(ABC):
 
         problem = wait_for(self.probe, timeout_s=self.start_timeout_s, abort=died)
         if problem is not None:
-            hint = f"{problem}; the end of {self.log}:\n{log_tail(self.log)}"
+            hint = f"{problem}; the end of {self.log}:\n{log_tail(self.log, since=self._log_start)}"
             raise ServiceUnreachable(self.name, self.address, hint)
 
     def _tree(self) -> list[psutil.Process]:

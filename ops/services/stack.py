@@ -78,6 +78,9 @@ class ExternalBroker:
     def stop(self) -> None:
         """Nothing of ours runs."""
 
+    def resume(self) -> None:
+        """Nobody of ours paused it."""
+
     def _refuse(self) -> None:
         raise ServiceUnreachable("Kafka", self.url, "it is somebody else's; only they can stop or start it")
 
@@ -85,9 +88,6 @@ class ExternalBroker:
         self._refuse()
 
     def pause(self) -> None:
-        self._refuse()
-
-    def resume(self) -> None:
         self._refuse()
 
     def restart(self, *, kill: bool = False) -> Self:
@@ -158,6 +158,9 @@ class Stack:
         Takes well under a second on the embedded broker. On Apache Kafka the topics are deleted and made
         again. No process may be using the stack.
         """
+        for service in self.services:
+            service.resume()
+            service.start()
         if not self._template_made:
             run_coroutine(migrate(self.postgres.create_database(TEMPLATE_DATABASE)))
             self._template_made = True

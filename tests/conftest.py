@@ -1,0 +1,43 @@
+"""What every tier shares: markers by directory, one embedded stack per test process, fresh settings per test.
+
+* `stack`: PostgreSQL, Valkey and the embedded broker, started once per pytest worker. Stop and kill its services at
+  will; the next `settings` starts again what is down.
+* `settings`: an empty, migrated platform with its topics, for one test. `module_settings`: the same for a module; do
+  not mix the two in one module.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.settings import Settings
+from ops.services.stack import Stack
+
+TESTS = Path(__file__).parent
+TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with its tier, which is its directory."""
+    for item in items:
+        if item.path.is_relative_to(TESTS):
+            tier = item.path.relative_to(TESTS).parts[0]
+            if tier in TIERS:
+                item.add_marker(getattr(pytest.mark, tier))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack("embedded") as running:
+        yield running
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    return Settings.from_env(stack.fresh())
+
+
+@pytest.fixture(scope="module")
+def module_settings(stack: Stack) -> Settings:
+    return Settings.from_env(stack.fresh())

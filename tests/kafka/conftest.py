@@ -1,0 +1,22 @@
+"""The tier on Apache Kafka: the same fixtures, on one JVM broker for the whole session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.services.containers import docker_answers
+from ops.services.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack("apache") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def docker_stack() -> Iterator[Stack]:
+    if not docker_answers():
+        pytest.skip("no Docker engine answers on this machine")
+    with Stack(docker=True) as running:
+        yield running
