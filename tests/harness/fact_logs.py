@@ -82,11 +82,10 @@ class FactLog:
         if state is None or state.details is None:
             return c.CreateEvent(event, words.ORGANIZER, self._id(), **words.DETAILS | {"title": f"N\x00o {event}"})
         if len(state.sections) < 2:
-            kind = "general" if state.sections else "seated"
-            layout = words.LAYOUT | (
-                {"kind": kind, "rows": 0, "seats_per_row": 0, "capacity": 30} if state.sections else {}
-            )
-            return c.AddTicketType(event, words.ORGANIZER, self._id(), kind, **layout)
+            if not state.sections:
+                return c.AddTicketType(event, words.ORGANIZER, self._id(), "seated", **words.LAYOUT)
+            hall = {"kind": "general", "rows": 0, "seats_per_row": 0, "capacity": 30}
+            return c.AddTicketType(event, words.ORGANIZER, self._id(), "general", **words.LAYOUT | hall)
         if state.status != "published":
             return c.PublishEvent(event, words.ORGANIZER, self._id())
         if not self._reservations or self._random.random() < 0.45:
