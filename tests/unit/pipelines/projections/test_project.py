@@ -53,7 +53,7 @@ def test_a_confirmation_of_an_earlier_hold_is_a_patch_that_names_only_what_chang
 
 
 def test_a_seat_that_changes_hands_in_a_batch_has_one_ended_and_one_live_claim() -> None:
-    changes = project(log_of(held(["A-1"]), [hold_expired(["A-1"]), held(["A-1"], id=R2, by=BOB)]))
+    changes = project(log_of(held(["A-1"]), [hold_expired(["A-1"]), held(["A-1"], rid=R2, by=BOB)]))
     assert changes.seat_claims[EVENT, STALLS, "A-1", R1].status == "ended"
     assert changes.seat_claims[EVENT, STALLS, "A-1", R2].status == "held"
     assert changes.reservations[EVENT, R1].status == "expired"
