@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fastavro
-import msgspec
 
 from schemas.commands import COMMANDS, Command
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
+from schemas.flat_encoder import compile_encoder
 from schemas.notifications import NOTIFICATIONS, Notification
 
 RECORD_BYTES_MAX = 256 * 1024  # four times what the API lets in: a fact repeats its command's fields
@@ -24,8 +25,6 @@ MAGIC = 0
 HEADER_BYTES = 5
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
 ENVELOPE_FIELDS = len(Envelope.__struct_fields__)
-
-_asdict = msgspec.structs.asdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,18 @@ class Codec:
         missing = records.keys() - newest.keys()
         if missing:
             raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
-        self._writers: dict[type[Any], tuple[bytes, Any]] = {}
+        self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool]] = {}
         for name, record in records.items():
             reader = fastavro.parse_schema(newest[name]["schema"])
             schema_id = (ids or {}).get(name, newest[name]["id"])
-            self._writers[record] = (bytes([MAGIC]) + schema_id.to_bytes(4, "big"), reader)
             is_fact = issubclass(record, Fact)
+            sources = [Envelope.__struct_fields__] if is_fact else []
+            self._encoders[record] = compile_encoder(
+                newest[name]["schema"],
+                bytes([MAGIC]) + schema_id.to_bytes(4, "big"),
+                [*sources, record.__struct_fields__],
+            )
             self._readers[schema_id] = (reader, None, record, is_fact)
             for entry in manifest:
                 if _full_name(entry["schema"]) == name and entry["id"] not in self._readers and ids is None:
@@ -69,19 +73,11 @@ class Codec:
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
-        header, schema = self._writers[type(record)]
-        buffer = io.BytesIO()
-        buffer.write(header)
-        fastavro.schemaless_writer(buffer, schema, _asdict(record))
-        return buffer.getvalue()
+        return self._encoders[type(record)](record)
 
     def encode_fact(self, envelope: Envelope, fact: Fact) -> bytes:
         """The bytes of a fact at its place on the log. Equal facts at equal places have equal bytes."""
-        header, schema = self._writers[type(fact)]
-        buffer = io.BytesIO()
-        buffer.write(header)
-        fastavro.schemaless_writer(buffer, schema, _asdict(envelope) | _asdict(fact))
-        return buffer.getvalue()
+        return self._encoders[type(fact)](envelope, fact)
 
     def decode(self, value: bytes | None) -> Command | RecordedFact | Notification | Undecodable:
         """The record in `value`, or why there is none. Never raises for bad bytes."""

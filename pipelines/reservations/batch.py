@@ -96,12 +96,14 @@ class Batch:
     def encoded(self, codec: Codec) -> Iterator[EncodedFact]:
         """Every fact at its place, ready for its topic, in the order of the log."""
         encode, rules = codec.encode_fact, f.RULES_VERSION
+        stamped, when = -1, ""
         for record, placed, facts in self.facts():
             partition, offset, log_time = placed.at
             event_id = "" if isinstance(placed.command, Undecodable) else placed.command.event_id
             key = event_id.encode() if event_id else record.key
             passed_on = [header for header in record.headers or () if header[0] in (TRACE, ANSWER_TO)]
-            when = rfc3339(log_time)
+            if log_time != stamped:
+                stamped, when = log_time, rfc3339(log_time)
             count = len(facts)
             for index, fact in enumerate(facts):
                 envelope = f.Envelope(event_id, partition, offset, index, count, log_time, rules)

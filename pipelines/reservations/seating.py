@@ -5,8 +5,9 @@ the row nearest the front; split, and only when nothing contiguous is left. With
 wins, then the left one.
 
 A choice costs the same in a section of 100 and of 10,000 seats: for each block size a bitmap of rows says which rows
-may still have a place. It errs on the side of "may"; a look that finds none clears the bit, a change of the row sets
-it again, so each look is paid for by a change.
+may still have a place. It errs on the side of "may": a look that finds none clears the row's bit, and a change of the
+row sets it again (for a tidy place any change may; for a contiguous one only a seat that becomes free). Changes are
+noted once, and each block size catches up with the notes when it is asked for, so a look is paid for by a change.
 """
 
 from __future__ import annotations
@@ -32,7 +33,21 @@ def row_label(row: int) -> str:
 class Seating:
     """Which seats of a section are free. A seat is not free when it is claimed or locked by a foreign owner."""
 
-    __slots__ = ("_claimed", "_free", "_labels", "_locked", "_maybe", "_maybe_whole", "_seats", "free", "rows", "width")
+    __slots__ = (
+        "_caught_up",
+        "_changed_rows",
+        "_claimed",
+        "_every_row",
+        "_free",
+        "_labels",
+        "_locked",
+        "_maybe",
+        "_maybe_whole",
+        "_seats",
+        "free",
+        "rows",
+        "width",
+    )
 
     def __init__(self, rows: int, width: int) -> None:
         self.rows, self.width = rows, width
@@ -41,12 +56,14 @@ class Seating:
         self._free = [full] * rows
         self._claimed = [0] * rows
         self._locked = [0] * rows
-        every_row = (1 << rows) - 1
-        self._maybe = [every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
-        self._maybe_whole = [every_row] * (SEATS_PER_ORDER_MAX + 1)  # … with any contiguous place, perhaps
+        self._every_row = (1 << rows) - 1
+        self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
+        self._maybe_whole = list(self._maybe)  # … with any contiguous place, perhaps
+        self._changed_rows: list[int] = []  # bits of rows, in the order of their changes
+        self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
         self._labels = [[f"{row_label(row)}-{seat + 1}" for seat in range(width)] for row in range(rows)]
         self._seats = {
-            label: (row, seat) for row, labels in enumerate(self._labels) for seat, label in enumerate(labels)
+            label: (row, 1 << seat) for row, labels in enumerate(self._labels) for seat, label in enumerate(labels)
         }
 
     def __contains__(self, label: str) -> bool:
@@ -54,13 +71,13 @@ class Seating:
 
     def is_free(self, label: str) -> bool:
         """Whether the seat is neither claimed nor locked."""
-        row, seat = self._seats[label]
-        return bool(self._free[row] >> seat & 1)
+        row, bit = self._seats[label]
+        return bool(self._free[row] & bit)
 
     def is_locked(self, label: str) -> bool:
         """Whether a foreign owner's lock is on the seat."""
-        row, seat = self._seats[label]
-        return bool(self._locked[row] >> seat & 1)
+        row, bit = self._seats[label]
+        return bool(self._locked[row] & bit)
 
     def free_rows(self) -> tuple[int, ...]:
         """The free seats of each row as a bitmap, front row first: all there is to know of a section, to compare."""
@@ -68,33 +85,33 @@ class Seating:
 
     def claim(self, labels: Iterable[str]) -> None:
         """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
-        for label in labels:
-            row, seat = self._seats[label]
-            bit = 1 << seat
-            assert not self._claimed[row] & bit, f"seat {label} is claimed already"
-            self._claimed[row] |= bit
-            self._changed(row)
+        for row, bits in self._by_row(labels):
+            assert not self._claimed[row] & bits, (
+                f"seat {self._first(row, self._claimed[row] & bits)} is claimed already"
+            )
+            self._claimed[row] |= bits
+            self._update(row)
 
     def release(self, labels: Iterable[str]) -> None:
         """Give claimed seats back."""
-        for label in labels:
-            row, seat = self._seats[label]
-            bit = 1 << seat
-            assert self._claimed[row] & bit, f"seat {label} is not claimed"
-            self._claimed[row] &= ~bit
-            self._changed(row)
+        for row, bits in self._by_row(labels):
+            assert self._claimed[row] & bits == bits, (
+                f"seat {self._first(row, bits & ~self._claimed[row])} is not claimed"
+            )
+            self._claimed[row] ^= bits
+            self._update(row)
 
     def lock(self, label: str) -> None:
         """A foreign owner holds the seat."""
-        row, seat = self._seats[label]
-        self._locked[row] |= 1 << seat
-        self._changed(row)
+        row, bit = self._seats[label]
+        self._locked[row] |= bit
+        self._update(row)
 
     def unlock(self, label: str) -> None:
         """The foreign owner has let go."""
-        row, seat = self._seats[label]
-        self._locked[row] &= ~(1 << seat)
-        self._changed(row)
+        row, bit = self._seats[label]
+        self._locked[row] &= ~bit
+        self._update(row)
 
     def best_available(self, quantity: int) -> list[str] | None:
         """The best `quantity` free seats, or None when fewer are free. Changes nothing that can be seen."""
@@ -110,6 +127,9 @@ class Seating:
         """The front-most contiguous place that leaves no single seat alone."""
         free, maybe = self._free, self._maybe
         rows = maybe[quantity]
+        for bit in self._changed_rows[self._caught_up[quantity] :]:
+            rows |= bit
+        self._caught_up[quantity] = len(self._changed_rows)
         while rows:
             bit = rows & -rows
             row = bit.bit_length() - 1
@@ -158,27 +178,45 @@ class Seating:
             bits = ((1 << block) - 1) << start
             taken.append((row, bits))
             self._free[row] &= ~bits  # so that the next block is looked for among the rest
-            self._look_again(row)
+            self._note(row, freed=False)
             wanted -= block
         for row, bits in taken:
             self._free[row] |= bits
-            self._look_again(row)
+            self._note(row, freed=True)
         return chosen
 
-    def _changed(self, row: int) -> None:
+    def _first(self, row: int, bits: int) -> str:
+        return self._labels[row][(bits & -bits).bit_length() - 1]
+
+    def _by_row(self, labels: Iterable[str]) -> Iterable[tuple[int, int]]:
+        """The seats as bitmaps, one for each row."""
+        rows: dict[int, int] = {}
+        for label in labels:
+            row, bit = self._seats[label]
+            rows[row] = rows.get(row, 0) | bit
+        return rows.items()
+
+    def _update(self, row: int) -> None:
         before = self._free[row]
         after = ~(self._claimed[row] | self._locked[row]) & ((1 << self.width) - 1)
         if after != before:
             self._free[row] = after
             self.free += after.bit_count() - before.bit_count()
-            self._look_again(row)
+            self._note(row, freed=bool(after & ~before))
 
-    def _look_again(self, row: int) -> None:
+    def _note(self, row: int, *, freed: bool) -> None:
+        """The row has changed: look at it again."""
         bit = 1 << row
-        maybe, whole = self._maybe, self._maybe_whole
-        for block in range(1, SEATS_PER_ORDER_MAX + 1):
-            maybe[block] |= bit
-            whole[block] |= bit
+        notes = self._changed_rows
+        notes.append(bit)
+        if freed:
+            whole = self._maybe_whole
+            for block in range(1, SEATS_PER_ORDER_MAX + 1):
+                whole[block] |= bit
+        if len(notes) > 4 * self.rows + 256:  # bounded: forget the notes, look everywhere again
+            notes.clear()
+            self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)
+            self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)
 
 
 def _runs(mask: int, length: int) -> int:
