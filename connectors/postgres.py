@@ -46,7 +46,7 @@ SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
 log = Log("postgres")
 
 # The server is gone, going or not yet there. Everything else is a bug or a broken rule and is raised as it is.
-_GONE = (
+SERVER_GONE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -81,7 +81,7 @@ async def connect(url: str) -> Connection:
         connection: Connection = await asyncpg.connect(
             url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
         )
-    except _GONE as error:
+    except SERVER_GONE as error:
         raise unreachable(url, error) from error
     return connection
 
@@ -105,7 +105,7 @@ class Database:
     def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
-            with suppress(*_GONE):
+            with suppress(*SERVER_GONE):
                 self._loop.run_until_complete(self._connection.close(timeout=1))
         self._loop.close()
 
@@ -159,7 +159,7 @@ class Database:
         try:
             async with connection.transaction(isolation=isolation, readonly=readonly):
                 return await operation(connection)
-        except _GONE as error:
+        except SERVER_GONE as error:
             # Whatever state it is in, the next try takes a new one.
             connection.terminate()
             self._connection = None

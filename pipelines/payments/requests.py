@@ -1,0 +1,113 @@
+"""What a fact asks of the payment provider, and the command that tells the log what the provider said. Pure.
+
+Guarantee: the same fact asks with the same idempotency key, and the same answer makes the same command, so that
+asking twice charges once and telling twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import RecordedFact
+
+CAPTURED, DECLINED = "captured", "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Charge `amount_minor` to what `token` stands for; `attempt_id` is the idempotency key."""
+
+    event_id: str
+    reservation_id: str
+    command_id: str
+    attempt_id: str
+    token: str
+    amount_minor: int
+    currency: str
+
+    @property
+    def key(self) -> str:
+        return self.attempt_id
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Give `amount_minor` of a payment back; the idempotency key is derived from the payment."""
+
+    event_id: str
+    reservation_id: str
+    payment_id: str
+    amount_minor: int
+
+    @property
+    def key(self) -> str:
+        return f"refund-{self.payment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeResult:
+    """What the provider said of a charge: `payment_id` when captured, `reason` when declined."""
+
+    outcome: str
+    payment_id: str
+    reason: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """The provider has refunded."""
+
+    refund_id: str
+    amount_minor: int
+
+
+Request = Charge | Refund
+
+
+def request_in(recorded: RecordedFact) -> Request | None:
+    """What the fact asks for; None for most facts."""
+    fact, event_id = recorded.fact, recorded.envelope.event_id
+    if isinstance(fact, f.PaymentRequested):
+        return Charge(
+            event_id,
+            fact.reservation_id,
+            fact.command_id,
+            fact.attempt_id,
+            fact.payment_token,
+            fact.amount_minor,
+            fact.currency,
+        )
+    if isinstance(fact, f.RefundRequested):
+        return Refund(event_id, fact.reservation_id, fact.payment_id, fact.amount_minor)
+    return None
+
+
+def charged(charge: Charge, result: ChargeResult) -> c.RecordPayment:
+    """The command for the log. It keeps the id of the request that waits for it."""
+    return c.RecordPayment(
+        charge.event_id,
+        "",
+        charge.command_id,
+        charge.reservation_id,
+        charge.attempt_id,
+        result.payment_id,
+        result.outcome,
+        result.reason,
+        result.amount_minor,
+    )
+
+
+def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
+    """The command for the log."""
+    return c.RecordRefund(
+        refund.event_id,
+        "",
+        refund.key,
+        refund.reservation_id,
+        refund.payment_id,
+        result.refund_id,
+        result.amount_minor,
+    )

@@ -1,0 +1,29 @@
+"""Facts that ask for money, and the commands that tell what came of it."""
+
+from __future__ import annotations
+
+from pipelines.payments.requests import Charge, ChargeResult, Refund, RefundResult, charged, refunded, request_in
+from schemas.commands import RecordPayment, RecordRefund
+from schemas.facts import Reason
+from tests.harness.fact_logs import recorded
+from tests.harness.words import EVENT, R1, TRY1, held, payment_requested, refund_requested
+
+
+def test_a_charge_is_asked_for_under_its_attempt_and_told_under_the_waiting_request() -> None:
+    charge = request_in(recorded(payment_requested(amount=900), offset=4))
+    assert charge == Charge(EVENT, R1, "cmd", TRY1, "tok_ok", 900, "EUR")
+    assert charge.key == TRY1
+    told = charged(charge, ChargeResult("captured", "pay-1", "", 900))
+    assert told == RecordPayment(EVENT, "", "cmd", R1, TRY1, "pay-1", "captured", "", 900)
+
+
+def test_a_refund_has_one_key_for_its_payment() -> None:
+    refund = request_in(recorded(refund_requested(Reason.HOLD_EXPIRED, amount=900), offset=4))
+    assert refund == Refund(EVENT, R1, "pay-1", 900)
+    assert refund.key == "refund-pay-1"
+    told = refunded(refund, RefundResult("ref-1", 900))
+    assert told == RecordRefund(EVENT, "", "refund-pay-1", R1, "pay-1", "ref-1", 900)
+
+
+def test_other_facts_ask_for_nothing() -> None:
+    assert request_in(recorded(held(["A-1"]), offset=1)) is None
