@@ -6,7 +6,7 @@ from typing import Any
 import fastavro
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.flat_encoder import LONG_MAX, LONG_MIN, compile_encoder, encode_long
@@ -29,6 +29,7 @@ def values_of(avro_type: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize(("family", "record"), RECORDS, ids=lambda value: getattr(value, "__name__", value))
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_the_bytes_are_those_of_a_general_writer(family: str, record: type[msgspec.Struct], data: Any) -> None:
     schema = avro_schema(family, record)
