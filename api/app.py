@@ -1,0 +1,159 @@
+"""The Sanic application: routes from the table, limits, and one shape for every error, Sanic's own included."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import (
+    ExpectationFailed,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RequestTimeout,
+    SanicException,
+    ServiceUnavailable,
+    URITooLong,
+)
+from sanic.handlers import ErrorHandler
+
+from api import limits
+from api.auth.keys import KeyRing
+from api.deps import Deps
+from api.openapi import document
+from api.problem import Problem, retry_after, unavailable
+from api.routes.table import ROUTES
+from api.routing import bind
+from connectors import logs, readiness
+from connectors.errors import CircleError
+from connectors.settings import Settings
+
+NAME = "general-circle"
+
+CLOSE = {"connection": "close"}
+SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
+    (NotFound, "not-found", "there is nothing at {path}"),
+    (PayloadTooLarge, "headers-too-large", f"the headers have more than {limits.HEADER_BYTES_MAX} bytes"),
+    (URITooLong, "headers-too-large", "the address is too long"),
+    (RequestTimeout, "request-timeout", f"not complete after {limits.REQUEST_TIMEOUT_S} seconds"),
+    (ExpectationFailed, "expectation-failed", "only 100-continue can be expected"),
+)
+
+log = logs.get("api")
+
+
+def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
+    """The application. Its dependencies are made when a process starts to serve."""
+    app: Sanic[Any, Any] = Sanic(
+        NAME, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
+    )
+    app.config.update(
+        REQUEST_MAX_SIZE=limits.BODY_BYTES_MAX,
+        REQUEST_MAX_HEADER_SIZE=limits.HEADER_BYTES_MAX,
+        REQUEST_TIMEOUT=limits.REQUEST_TIMEOUT_S,
+        RESPONSE_TIMEOUT=limits.RESPONSE_TIMEOUT_S,
+        KEEP_ALIVE_TIMEOUT=limits.KEEP_ALIVE_S,
+        GRACEFUL_SHUTDOWN_TIMEOUT=limits.SHUTDOWN_GRACE_S,
+        ACCESS_LOG=False,
+        MOTD=False,
+        OAS=False,
+        AUTO_EXTEND=False,
+        USE_UVLOOP=True,
+    )
+    app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
+    for route in ROUTES:
+        app.add_route(bind(route), route.path, methods=[route.method], name=_name(route.name))
+    app.before_server_start(partial(_open, settings, key_file))
+    app.after_server_start(_announce)
+    app.before_server_stop(_stop_streams)
+    app.after_server_stop(_close)
+    return app
+
+
+class Problems(ErrorHandler):
+    """Whatever was raised, as a problem document. Nothing of an unexpected error is told but that it happened."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """The answer to an exception that no handler turned into one."""
+        return problem_of(request, exception).response()
+
+
+def problem_of(request: Request | None, exception: BaseException) -> Problem:
+    """The problem that an exception is."""
+    match exception:
+        case Problem():
+            return exception
+        case CircleError():
+            return unavailable("platform", str(exception))
+        case MethodNotAllowed():
+            allow = dict(exception.headers or {})
+            detail = f"{getattr(request, 'method', 'this')} is not offered here"
+            return Problem("method-not-allowed", detail, headers=allow)
+        case PayloadTooLarge() if "header" not in str(exception).lower():
+            detail = f"the body has more than {limits.BODY_BYTES_MAX} bytes"
+            return Problem("body-too-large", detail, field="body", headers=CLOSE)
+        case ServiceUnavailable():
+            return Problem("busy", "the answer took too long", headers=retry_after())
+    for kind, slug, detail in SANICS:
+        if isinstance(exception, kind):
+            return Problem(slug, detail.format(path=_path(request)))
+    if isinstance(exception, SanicException) and exception.status_code < 500:
+        return Problem("malformed-request", str(exception) or "this is not HTTP/1.1")
+    where = {"method": getattr(request, "method", ""), "path": _path(request)}
+    log.exception("request.failed", exception, **where)  # noqa: LOG004 - our log takes the error
+    return Problem("internal-error", "this is our mistake, and has been logged")
+
+
+async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any]) -> None:
+    _report_task_errors()
+    # Unique in the cluster, so that replies find this process and not its predecessor or sibling.
+    instance = f"{settings.instance}-{uuid4().hex[:8]}"
+    app.ctx.deps = Deps.open(settings, KeyRing.load(key_file), instance)
+    app.ctx.deps.listen()
+
+
+async def _announce(app: Sanic[Any, Any]) -> None:
+    deps: Deps = app.ctx.deps
+    # A reply that comes before the subscription would be lost; without Redis the API serves all the same.
+    try:
+        await asyncio.wait_for(deps.subscriptions.connected.wait(), limits.REDIS_TIMEOUT_S * 3)
+    except TimeoutError:
+        log.warning("serving.without_replies", reason="Redis does not answer yet")
+    readiness.signal_ready("the API serves")
+    log.info("serving", instance=deps.settings.instance)
+
+
+async def _stop_streams(app: Sanic[Any, Any]) -> None:
+    deps: Deps = app.ctx.deps
+    deps.stopping.set()
+    deps.live.wake_all()
+
+
+async def _close(app: Sanic[Any, Any]) -> None:
+    await app.ctx.deps.close()
+    log.info("stopped")
+
+
+def _report_task_errors() -> None:
+    def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None:
+            log.exception("task.failed", error, message=context.get("message"))  # noqa: LOG004
+        else:
+            log.warning("loop.trouble", message=context.get("message"))
+
+    asyncio.get_running_loop().set_exception_handler(report)
+
+
+def _name(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name).strip("_")
+
+
+def _path(request: Request | None) -> str:
+    return (getattr(request, "path", None) or "this address")[:200]

@@ -1,0 +1,107 @@
+"""What the handlers work with: one of each per process, made at start, closed at stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import asyncpg
+from redis.asyncio import Redis
+
+from api.auth.accounts import Accounts
+from api.auth.keys import KeyRing
+from api.auth.passwords import Passwords
+from api.auth.tokens import AccessTokens
+from api.database import Database
+from api.limits import REDIS_TIMEOUT_S
+from api.live import Live
+from api.log_writer import LogWriter
+from api.rate_limits import RateLimiter
+from api.subscriptions import Subscriptions
+from api.ticket_codes import TicketCodes
+from api.watermarks import Memory, Watermarks
+from connectors.settings import Settings
+from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
+
+PROJECTED_CHANNEL = "circle:projected"
+NOTIFIED_CHANNEL = "circle:notified"
+
+
+@dataclass(kw_only=True, slots=True)
+class Deps:
+    """Everything a request may need."""
+
+    settings: Settings
+    keys: KeyRing
+    tokens: AccessTokens
+    codes: TicketCodes
+    limiter: RateLimiter
+    database: Database
+    redis: Redis
+    log_writer: LogWriter
+    subscriptions: Subscriptions
+    watermarks: Watermarks
+    memory: Memory
+    live: Live
+    passwords: Passwords
+    accounts: Accounts
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _listening: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, keys: KeyRing, instance: str) -> Deps:
+        """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
+        database = Database(settings.postgres_url)
+        tokens, passwords = AccessTokens(keys), Passwords()
+        channel = REPLY_CHANNEL_PREFIX + instance
+        log_writer = LogWriter(settings, reply_to=channel)
+        live = Live()
+
+        async def positions() -> list[tuple[int, int]]:
+            rows: list[asyncpg.Record] = await database.rows("positions_projected")
+            return [(row["partition"], row["offset"]) for row in rows]
+
+        def replies(data: bytes) -> None:
+            for reply in decode_replies(data):
+                log_writer.replied(reply)
+
+        async def caught_up() -> None:
+            live.wake_all()
+            await watermarks.refresh()
+
+        watermarks = Watermarks(positions)
+        handlers = {channel: replies, PROJECTED_CHANNEL: watermarks.message, NOTIFIED_CHANNEL: live.message}
+        return cls(
+            settings=settings,
+            keys=keys,
+            tokens=tokens,
+            codes=TicketCodes(keys),
+            limiter=RateLimiter(settings.rate_limit_scale),
+            database=database,
+            redis=Redis.from_url(
+                settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+            ),
+            log_writer=log_writer,
+            subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
+            watermarks=watermarks,
+            memory=Memory(),
+            live=live,
+            passwords=passwords,
+            accounts=Accounts(database, passwords, tokens),
+        )
+
+    def listen(self) -> None:
+        """Begin to listen for replies, positions and notifications."""
+        self._listening = asyncio.create_task(self.subscriptions.run())
+
+    async def close(self) -> None:
+        """Acknowledgements first, then everything else."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        self.log_writer.close()
+        self.passwords.close()
+        await self.redis.aclose()
+        await self.database.close()

@@ -1,0 +1,38 @@
+"""Every limit of the HTTP surface, with its why. Past one of them the answer is a problem, never a longer queue."""
+
+from __future__ import annotations
+
+BODY_BYTES_MAX = 64 * 1024  # a record's size limit too: what is accepted fits on the log
+HEADER_BYTES_MAX = 8 * 1024  # a token, a trace and a cookie jar that is not ours
+REQUEST_TIMEOUT_S = 10  # to receive a whole request: a slow sender must not hold a connection longer
+KEEP_ALIVE_S = 15
+RESPONSE_TIMEOUT_S = 40  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
+SHUTDOWN_GRACE_S = 5.0
+
+PREFER_WAIT_DEFAULT_S = 2.0
+PREFER_WAIT_MAX_S = 30.0
+PROJECTION_WAIT_MAX_S = 2.0  # how long a read waits for this user's own last write
+DELIVERY_TIMEOUT_MS = 4_500  # an acknowledgement that takes longer is unknown: 503, within the request timeout
+IN_FLIGHT_MAX = 20_000  # requests that wait for the log or an outcome: about 40 MB of memory
+RETRY_AFTER_S = 1
+
+IDEMPOTENCY_KEY_CHARS_MAX = 255
+SEATS_MAP_MAX = 20_000  # the largest section there is, see ROWS_MAX and SEATS_PER_ROW_MAX
+PAGE_ITEMS_DEFAULT = 20
+PAGE_ITEMS_MAX = 100
+QUERY_PARAMETERS_MAX = 20
+PASSWORD_CHARS_MIN = 8
+PASSWORD_CHARS_MAX = 128  # hashing time does not grow with it noticeably
+
+ACCESS_TOKEN_TTL_S = 15 * 60
+REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
+TOKENS_CACHED_MAX = 50_000  # verified tokens; about 1 KB each
+REMEMBERED_MAX = 50_000  # reservations and users whose last position this process knows
+PASSWORD_QUEUE_MAX = 64  # logins waiting for a hashing thread: about 64 × 18 ms
+SSE_CLIENTS_MAX = 2_000
+HEARTBEAT_S = 15.0
+SSE_BATCH_MAX = 100  # notifications sent to one client before it is looked at again
+
+POSTGRES_CONNECTIONS_MAX = 10
+POSTGRES_TIMEOUT_S = 5.0
+REDIS_TIMEOUT_S = 1.0

@@ -1,0 +1,194 @@
+"""The command producer: one command in, one acknowledged position out.
+
+Guarantee: a `Submission` that says `acked` is durable on the log (`acks=all`, idempotent). One that fails may or may
+not be: the caller answers 503, and the same Idempotency-Key is safe to send again.
+
+The client's queue is polled by the event loop itself, every POLL_S while something is unacknowledged: one poll resolves
+every request that was delivered since, and no thread competes with the loop for the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from api.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
+from api.problem import Problem, busy, retry_after
+from connectors import kafka, logs
+from connectors.settings import Settings
+from schemas.codec import Codec
+from schemas.commands import COMMANDS, Command
+from schemas.replies import Reply
+from schemas.topics import COMMANDS as TOPIC
+
+POLL_S = 0.001  # as long as linger.ms: what is polled later would not have been sent earlier
+FLUSH_S = 5.0
+
+log = logs.get("api.log_writer")
+
+
+class Submission:
+    """One command on its way. `future` ends with the Reply, with None (acknowledged; no outcome in time), or with a
+    Problem."""
+
+    __slots__ = ("acked", "command_id", "future", "offset", "overdue", "partition", "wants_reply", "writer")
+
+    def __init__(
+        self, writer: LogWriter, command_id: str, future: asyncio.Future[Reply | None], wants_reply: bool
+    ) -> None:
+        self.writer, self.command_id, self.future, self.wants_reply = writer, command_id, future, wants_reply
+        self.acked = self.overdue = False
+        self.partition = self.offset = -1
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """The broker's answer. Runs in the event loop, within a poll."""
+        self.writer.unacked -= 1
+        if error is not None:
+            self.writer.failed(error)
+            if not self.future.done():
+                self.future.set_exception(not_acknowledged(error.str()))
+            return
+        self.acked = True
+        self.partition, self.offset = message.partition() or 0, message.offset() or 0
+        if (self.overdue or not self.wants_reply) and not self.future.done():
+            self.future.set_result(None)
+
+    def replied(self, reply: Reply) -> None:
+        """The outcome; it stands behind the log's commit, so it is an acknowledgement too."""
+        if not self.future.done():
+            self.acked = True
+            self.future.set_result(reply)
+
+    def time_out(self) -> None:
+        """The caller will not wait longer for the outcome; an acknowledgement is still waited for."""
+        self.overdue = True
+        if self.acked and not self.future.done():
+            self.future.set_result(None)
+
+
+class LogWriter:
+    """Writes commands. One per process; not for use outside its event loop."""
+
+    def __init__(self, settings: Settings, *, reply_to: str) -> None:
+        self.waiting: dict[str, Submission] = {}
+        self.unacked = 0
+        self._settings = settings
+        self._codec = Codec()
+        self._producer = self._connect()
+        self._loop = asyncio.get_running_loop()
+        self._polling = False
+        self._prefix = uuid4().hex[:16]
+        self._count = 0
+        self._time = (0, b"")
+        self._reply_to: tuple[str, str | bytes | None] = ("reply_to", reply_to.encode())
+        self._types: dict[type[Command], tuple[str, str | bytes | None]] = {
+            record: ("ce_type", record.__name__.encode()) for record in COMMANDS
+        }
+
+    def next_id(self) -> str:
+        """An id for a command, unlike any other's."""
+        self._count += 1
+        return f"{self._prefix}-{self._count:x}"
+
+    def send(self, command: Command, *, wants_reply: bool, traceparent: str | None = None) -> Submission:
+        """Hand a command to the client. Raises Problem busy (503) when too much is under way.
+
+        Whoever sends with `wants_reply` takes the command out of `waiting` again.
+        """
+        if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
+            raise busy("too many requests wait for the log")
+        command_id = command.command_id
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_id", command_id.encode()),
+            self._types[type(command)],
+            ("ce_time", self._now()),
+        ]
+        if wants_reply:
+            headers.append(self._reply_to)
+        if traceparent:
+            headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
+        submission = Submission(self, command_id, self._loop.create_future(), wants_reply)
+        try:
+            self._producer.produce(
+                TOPIC,
+                self._codec.encode(command),
+                command.event_id,
+                headers=headers,
+                on_delivery=submission.delivered,
+            )
+        except (BufferError, KafkaException) as error:
+            if isinstance(error, KafkaException):
+                self.failed(error.args[0])
+            raise busy("the log's client takes no more records") from error
+        self.unacked += 1
+        if wants_reply:
+            self.waiting[command_id] = submission
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(POLL_S, self._poll)
+        return submission
+
+    def replied(self, reply: Reply) -> None:
+        """Resolve the request that waits for this reply, if it is one of ours and final."""
+        if reply.outcome != "pending":
+            submission = self.waiting.pop(reply.command_id, None)
+            if submission is not None:
+                submission.replied(reply)
+
+    def failed(self, error: KafkaError) -> None:
+        """After a fatal error the client is of no more use: take a new one. Everything in it has failed."""
+        log.warning("delivery.failed", error=error.str(), code=error.name(), fatal=error.fatal())
+        if error.fatal():
+            old, self._producer = self._producer, self._connect()
+            old.purge()
+            self._loop.call_soon(old.poll, 0)
+
+    def check(self, timeout_s: float) -> int:
+        """The number of partitions of the commands topic, from the broker. Blocks; raises KafkaException."""
+        topic = self._producer.list_topics(TOPIC, timeout=timeout_s).topics[TOPIC]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        return len(topic.partitions)
+
+    def close(self) -> None:
+        """Wait FLUSH_S for acknowledgements that are due."""
+        left = self._producer.flush(FLUSH_S)
+        if left:
+            log.warning("closed.unacknowledged", records=left)
+
+    def _poll(self) -> None:
+        try:
+            self._producer.poll(0)
+        finally:
+            self._polling = self.unacked > 0
+            if self._polling:
+                self._loop.call_later(POLL_S, self._poll)
+
+    def _connect(self) -> Producer:
+        options: dict[str, Any] = {
+            "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "socket.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "queue.buffering.max.messages": IN_FLIGHT_MAX * 2,
+        }
+        return kafka.producer(self._settings, **options)
+
+    def _now(self) -> bytes:
+        milliseconds = int(time() * 1000)
+        if self._time[0] != milliseconds:
+            text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+            self._time = (milliseconds, text.replace("+00:00", "Z").encode())
+        return self._time[1]
+
+
+def not_acknowledged(why: str) -> Problem:
+    """503: whether the command is on the log is not known; the same key is safe to send again."""
+    return Problem(
+        "not-acknowledged",
+        f"the log has not acknowledged the request ({why}); send it again with the same Idempotency-Key",
+        headers=retry_after(),
+    )

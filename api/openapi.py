@@ -1,0 +1,191 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the structs: what is served is what is described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S, PREFER_WAIT_MAX_S
+from api.problem import CONTENT_TYPE, KINDS, TYPE_PREFIX
+from api.routing import Access, Route
+
+REF = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"<(\w+)>")
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457. `field` or `errors` name what is wrong; further members say more.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "enum": []},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "field": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+        "reservation_id": {"type": "string", "format": "uuid"},
+        "position": {
+            "type": "object",
+            "required": ["partition", "offset"],
+            "properties": {"partition": {"type": "integer"}, "offset": {"type": "integer"}},
+        },
+    },
+}
+
+
+def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """The whole document. Every route, every shape, every problem."""
+    shapes: list[Any] = []
+    for route in routes:
+        shapes += [shape for shape in (route.body, route.query, *route.answers.values()) if shape is not None]
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=REF)
+    by_shape = {repr(shape): schema for shape, schema in zip(shapes, schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        path = _PARAMETER.sub(r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_shape, components)
+    problem = PROBLEM_SCHEMA | {
+        "properties": PROBLEM_SCHEMA["properties"]
+        | {"type": {"type": "string", "enum": [TYPE_PREFIX + slug for slug in sorted(KINDS)]}}
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "General Circle",
+            "version": version,
+            "description": "Events and tickets. Amounts are integers in minor units, times are RFC 3339, lists are "
+            "cursor pages, errors are RFC 9457 problem documents. Every write goes onto a log; 202 means that it is "
+            "durable there and not decided yet.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components | {"Problem": problem},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(route),
+        "summary": route.summary,
+        "tags": [route.tag],
+        "x-access": route.access.value,
+        "parameters": [*_path(route), *_query(route, by_shape, components), *_headers(route)],
+        "responses": _responses(route, by_shape),
+    }
+    if route.access is not Access.PUBLIC:
+        operation["security"] = [{"token": []}] + ([{}] if route.access is Access.OPTIONAL else [])
+    if route.body is not None:
+        schema = by_shape[repr(route.body)]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _operation_id(route: Route) -> str:
+    words = re.findall(r"[a-z]+", _PARAMETER.sub(r"by-\1", route.path).removeprefix("/v1"))
+    return "_".join([route.method.lower(), *words])
+
+
+def _path(route: Route) -> Iterable[dict[str, Any]]:
+    for name in _PARAMETER.findall(route.path):
+        schema = {"type": "string"} | ({"format": "uuid"} if name.endswith("_id") else {})
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _query(route: Route, by_shape: dict[str, Any], components: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    if route.query is None:
+        return
+    shape = components[by_shape[repr(route.query)]["$ref"].rpartition("/")[2]]
+    for name, schema in shape["properties"].items():
+        yield {"name": name, "in": "query", "required": name in shape["required"], "schema": schema}
+
+
+def _headers(route: Route) -> Iterable[dict[str, Any]]:
+    if route.idempotency_key:
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": route.idempotency_key == "required",
+            "description": "The same on every retry of one request. Missing where it is required: 400 "
+            "missing-header. The same key with another body: 422 idempotency-key-reused.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+        }
+    if route.prefer:
+        yield {
+            "name": "Prefer",
+            "in": "header",
+            "required": False,
+            "description": "respond-async: do not wait for the outcome. wait=n: wait up to n seconds, at most "
+            f"{PREFER_WAIT_MAX_S:.0f}; {PREFER_WAIT_DEFAULT_S:.0f} without the header.",
+            "schema": {"type": "string", "examples": ["respond-async", "wait=10"]},
+        }
+    if route.media_type == "text/event-stream":
+        yield {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": False,
+            "description": "The id of the last event that was seen: the stream goes on behind it.",
+            "schema": {"type": "string"},
+        }
+
+
+def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, shape in route.answers.items():
+        responses[str(status)] = {"description": _description(status, shape)}
+        if shape is not None:
+            media = route.media_type if status < 300 else "application/json"
+            responses[str(status)]["content"] = {media: {"schema": by_shape[repr(shape)]}}
+    slugs: dict[int, list[str]] = {}
+    for slug in _problems(route):
+        slugs.setdefault(KINDS[slug][0], []).append(slug)
+    for status, names in sorted(slugs.items()):
+        responses[str(status)] = {
+            "description": "Problem: " + ", ".join(names),
+            "content": {CONTENT_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}},
+        }
+    return responses
+
+
+def _problems(route: Route) -> list[str]:
+    """A route's own problems and those of its kind."""
+    slugs = [*route.problems]
+    if route.access is not Access.PUBLIC:
+        slugs.append("unauthorized")
+    if route.access in (Access.ORGANIZER, Access.ADMIN):
+        slugs.append("forbidden")
+    if route.body is not None or route.query is not None:
+        slugs.append("invalid-request")
+    if route.body is not None:
+        slugs += ["malformed-json", "body-too-large", "unsupported-media-type"]
+    if route.idempotency_key == "required":
+        slugs.append("missing-header")
+    if route.idempotency_key or route.media_type == "text/event-stream":
+        slugs.append("invalid-header")
+    if "_id>" in route.path and "not-found" not in slugs:
+        slugs.append("not-found")
+    if route.writes:
+        slugs.append("rate-limited")
+    if route.prefer and route.writes:
+        slugs += ["busy", "not-acknowledged"]
+    if route.path.startswith("/v1") or route.path == "/readyz":
+        slugs.append("unavailable")
+    return list(dict.fromkeys(slugs))
+
+
+def _description(status: int, shape: Any) -> str:
+    text = (getattr(shape, "__doc__", None) or "").strip()
+    known = {202: "On the log, not decided yet; Location says where to look.", 204: "Done."}
+    return known.get(status) or (text.split("\n")[0] if isinstance(shape, type) and text else "OK")

@@ -1,0 +1,61 @@
+"""Token buckets in this process, as GCRA: one number per key. Bounded: the oldest keys are forgotten, in their favour.
+
+The figures are per process; `CIRCLE_RATE_LIMIT_SCALE` multiplies all of them, 0 switches them off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+
+from api.problem import Problem, retry_after
+
+KEYS_MAX = 100_000  # about 15 MB of keys and numbers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """`burst` at once, `per_s` in the long run."""
+
+    name: str
+    per_s: float
+    burst: int
+
+
+WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
+ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
+ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
+REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
+ANONYMOUS_READS = Rate(name="requests from one address", per_s=500, burst=2_000)
+
+
+class RateLimiter:
+    """All buckets of this process."""
+
+    __slots__ = ("_scale", "_times")
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._times: dict[tuple[str, str], float] = {}
+
+    def take(self, rate: Rate, key: str) -> None:
+        """Takes one token or raises Problem rate-limited (429) with Retry-After."""
+        wait = self.try_take(rate, key, monotonic())
+        if wait > 0:
+            raise Problem(
+                "rate-limited", f"too many {rate.name}", headers=retry_after(wait), retry_after_s=round(wait, 3)
+            )
+
+    def try_take(self, rate: Rate, key: str, now: float) -> float:
+        """0.0 when a token was there, else the seconds until there is one."""
+        if not self._scale:
+            return 0.0
+        interval = 1.0 / (rate.per_s * self._scale)
+        full_at = max(self._times.get((rate.name, key), now), now)
+        wait = full_at + interval - now - interval * max(1.0, rate.burst * self._scale)
+        if wait > 1e-9:
+            return wait
+        if len(self._times) >= KEYS_MAX and (rate.name, key) not in self._times:
+            del self._times[next(iter(self._times))]
+        self._times[(rate.name, key)] = full_at + interval
+        return 0.0

@@ -1,0 +1,226 @@
+"""Events: reads from the projection, writes onto the log. Organizer writes answer when their rows are there."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4, uuid5
+from zoneinfo import available_timezones
+
+import asyncpg
+import msgspec
+from msgspec import UNSET
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.auth.tokens import Role
+from api.limits import PROJECTION_WAIT_MAX_S
+from api.outcomes import Outcome, accepted, submit
+from api.problem import invalid
+from api.reasons import for_reason
+from api.routing import Call, json
+from api.shapes.base import Accepted, PositionOut
+from api.shapes.events import EventIn, EventOut, EventPatch, EventSort, EventsQuery, EventStatus
+from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
+from schemas.facts import Reason
+
+_create = msgspec.json.Decoder(EventIn)
+_patch = msgspec.json.Decoder(EventPatch)
+_zones = frozenset(available_timezones())  # empty where the system has no time zone files: then any name passes
+
+QUERIES = {
+    EventSort.STARTS_AT: ("events_by_starts_at", "starts_at"),
+    EventSort.STARTS_AT_DOWN: ("events_by_starts_at_down", "starts_at"),
+    EventSort.CREATED_AT: ("events_by_created_at", "created_at"),
+    EventSort.CREATED_AT_DOWN: ("events_by_created_at_down", "created_at"),
+}
+
+
+async def events(call: Call) -> HTTPResponse:
+    """200 with a page. Drafts are shown to their organizer only."""
+    query = call.query(EventsQuery)
+    await own_writes(call)
+    organizer = None
+    if query.status is EventStatus.DRAFT:
+        if call.caller is None:
+            return json(cursors.page([], query.limit, event_out, lambda _: ("", 0, "")))
+        organizer = None if call.caller.role is Role.ADMIN else call.user_id
+    name, column = QUERIES[query.sort]
+    value, identity = cursors.decode(query.cursor, query.sort.value)
+    rows = await call.deps.database.rows(
+        name,
+        _pattern(query.q),
+        query.category.lower() if query.category else None,
+        query.status.value,
+        validation.micros(query.from_, field="from") if query.from_ else None,
+        validation.micros(query.to, field="to") if query.to else None,
+        organizer,
+        value,
+        identity,
+        query.limit + 1,
+    )
+    key = query.sort.value
+    return json(cursors.page(rows, query.limit, event_out, lambda row: (key, row[column], row["id"])))
+
+
+async def create(call: Call) -> HTTPResponse:
+    """201 with the draft. The same Idempotency-Key names the same event."""
+    body = call.body(_create)
+    _check_zone(body.timezone)
+    starts_at = validation.micros(body.starts_at, field="starts_at")
+    ends_at = validation.micros(body.ends_at, field="ends_at")
+    opens = validation.micros(body.sales_open_at, field="sales_open_at") if body.sales_open_at else 0
+    closes = validation.micros(body.sales_close_at, field="sales_close_at") if body.sales_close_at else 0
+    if ends_at <= starts_at:
+        raise invalid("ends_at", "has to be after starts_at")
+    if closes and closes <= opens:
+        raise invalid("sales_close_at", "has to be after sales_open_at")
+    category_id = await _category(call, body.category_id)
+    command = CreateEvent(
+        new_id(call, "event"), call.user_id, call.deps.log_writer.next_id(), body.title.strip(), body.description,
+        category_id, body.venue.strip(), starts_at, ends_at, body.timezone, opens, closes, body.hold_ttl_s,
+        body.max_tickets_per_user,
+    )  # fmt: skip
+    outcome = await write(call, command)
+    return await answer(call, command.event_id, outcome, status=201)
+
+
+async def event(call: Call, event_id: str) -> HTTPResponse:
+    """200 with the event."""
+    await own_writes(call)
+    return json(event_out(await visible(call, event_id)))
+
+
+async def update(call: Call, event_id: str) -> HTTPResponse:
+    """200 with the event as it is now. Its owner only."""
+    body = call.body(_patch)
+    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+    if not given:
+        raise invalid("body", "says nothing to change")
+    for name in ("starts_at", "ends_at", "sales_open_at", "sales_close_at"):
+        if name in given:
+            given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
+    if body.timezone is not UNSET:
+        _check_zone(body.timezone)
+    if "category_id" in given:
+        given["category_id"] = await _category(call, given["category_id"])
+    await owned(call, event_id)
+    command = UpdateEvent(event_id, call.user_id, call.deps.log_writer.next_id(), **given)
+    return await answer(call, event_id, await write(call, command))
+
+
+async def publish(call: Call, event_id: str) -> HTTPResponse:
+    """200 with the published event. Its owner only."""
+    call.no_body()
+    await owned(call, event_id)
+    command = PublishEvent(event_id, call.user_id, call.deps.log_writer.next_id())
+    return await answer(call, event_id, await write(call, command))
+
+
+def new_id(call: Call, kind: str) -> str:
+    """A new id; with an Idempotency-Key always the same one for this user and key."""
+    key = call.optional_idempotency_key()
+    return str(uuid4() if key is None else uuid5(UUID(call.user_id), f"{kind}/{key}"))
+
+
+async def write(call: Call, command: Command) -> Outcome:
+    """A command's outcome with its rows in place, or without a reply when one of the two takes too long.
+
+    Raises the Problem of a refusal.
+    """
+    outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
+    reply = accepted(outcome)
+    if reply is None or await call.deps.watermarks.wait(outcome.partition, outcome.offset, PROJECTION_WAIT_MAX_S):
+        return outcome
+    return Outcome(outcome.partition, outcome.offset, None)
+
+
+def pending(identity: str, location: str, outcome: Outcome) -> HTTPResponse:
+    """202: durable, and not to be seen yet."""
+    body = Accepted(identity, PositionOut(outcome.partition, outcome.offset))
+    return json(body, 202, {"location": location})
+
+
+def replayed(outcome: Outcome) -> dict[str, str]:
+    """The header that says so when the same request was decided before."""
+    return {"idempotency-replayed": "true"} if outcome.reply is not None and outcome.reply.duplicate else {}
+
+
+async def answer(call: Call, event_id: str, outcome: Outcome, status: int = 200) -> HTTPResponse:
+    """The event as it is after a write."""
+    location = f"/v1/events/{event_id}"
+    row = await call.deps.database.row("event_by_id", event_id) if outcome.reply is not None else None
+    if row is None:
+        return pending(event_id, location, outcome)
+    headers = replayed(outcome) | ({"location": location} if status == 201 else {})
+    return json(event_out(row), status, headers)
+
+
+async def own_writes(call: Call) -> None:
+    """Wait, for a bounded time, until what this user wrote last can be read."""
+    if call.caller is not None:
+        last = call.deps.memory.last_written(call.caller.user_id)
+        if last is not None:
+            await call.deps.watermarks.wait(*last, PROJECTION_WAIT_MAX_S)
+
+
+async def visible(call: Call, event_id: str) -> asyncpg.Record:
+    """The event's row. Raises Problem event-not-found, also for somebody else's draft."""
+    row = await call.deps.database.row("event_by_id", event_id)
+    if row is None or (row["status"] == EventStatus.DRAFT and not _is_owner(call, row)):
+        raise for_reason(Reason.EVENT_NOT_FOUND, event_id, field="event_id")
+    return row
+
+
+async def owned(call: Call, event_id: str) -> asyncpg.Record:
+    """The caller's own event. Raises Problem event-not-found or not-owner."""
+    await own_writes(call)
+    row = await visible(call, event_id)
+    if row["organizer_id"] != call.user_id:
+        raise for_reason(Reason.NOT_OWNER, "this is another organizer's event")
+    return row
+
+
+def event_out(row: asyncpg.Record) -> EventOut:
+    """A row as the API shows it."""
+    moment, or_none = validation.moment, validation.moment_or_none
+    return EventOut(
+        id=row["id"],
+        organizer_id=row["organizer_id"],
+        status=EventStatus(row["status"]),
+        title=row["title"],
+        description=row["description"],
+        category_id=row["category_id"] or None,
+        venue=row["venue"],
+        starts_at=moment(row["starts_at"]),
+        ends_at=moment(row["ends_at"]),
+        timezone=row["timezone"],
+        sales_open_at=or_none(row["sales_open_at"]),
+        sales_close_at=or_none(row["sales_close_at"]),
+        hold_ttl_s=row["hold_ttl_s"],
+        max_tickets_per_user=row["max_tickets_per_user"],
+        created_at=moment(row["created_at"]),
+        published_at=or_none(row["published_at"]),
+    )
+
+
+def _is_owner(call: Call, row: asyncpg.Record) -> bool:
+    return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
+
+
+async def _category(call: Call, category_id: str | None) -> str:
+    if category_id is None:
+        return ""
+    if await call.deps.database.row("category", category_id) is None:
+        raise invalid("category_id", "there is no such category")
+    return category_id.lower()
+
+
+def _check_zone(name: str) -> None:
+    if _zones and name not in _zones:
+        raise invalid("timezone", "is no IANA time zone, such as Europe/Vienna")
+
+
+def _pattern(text: str | None) -> str | None:
+    if not text:
+        return None
+    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

@@ -1,0 +1,94 @@
+"""The inbox: list, count, read, delete."""
+
+from __future__ import annotations
+
+from time import time_ns
+
+import asyncpg
+import msgspec
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.problem import Problem, not_found
+from api.routing import Call, json
+from api.shapes.reservations import NotificationOut, NotificationsQuery, ReadAllOut, UnreadOut
+from schemas.ids import Position
+
+
+async def notifications(call: Call) -> HTTPResponse:
+    """200 with a page, the latest first."""
+    query = call.query(NotificationsQuery)
+    value, identity = cursors.decode(query.cursor, "notifications")
+    rows = await call.deps.database.rows(
+        "notifications_of_user", call.user_id, query.unread, value, identity, query.limit + 1
+    )
+    page = cursors.page(
+        rows,
+        query.limit,
+        out,
+        lambda row: ("notifications", row["outbound_offset"], str(row["outbound_partition"])),
+    )
+    return json(page)
+
+
+async def unread_count(call: Call) -> HTTPResponse:
+    """200 with how many are unread."""
+    row = await call.deps.database.row("notifications_unread", call.user_id)
+    assert row is not None
+    return json(UnreadOut(row["unread"]))
+
+
+async def read(call: Call, notification: str) -> HTTPResponse:
+    """200 with the notification, read."""
+    call.no_body()
+    partition, offset = _position(notification)
+    row = await call.deps.database.write("notification_read", call.user_id, partition, offset, _now())
+    if row is None:
+        raise not_found("notification", notification)
+    return json(out(row))
+
+
+async def read_all(call: Call) -> HTTPResponse:
+    """200 with how many were marked."""
+    call.no_body()
+    row = await call.deps.database.write("notifications_read_all", call.user_id, _now())
+    assert row is not None
+    return json(ReadAllOut(row["marked"]))
+
+
+async def delete(call: Call, notification: str) -> HTTPResponse:
+    """204."""
+    partition, offset = _position(notification)
+    if await call.deps.database.write("notification_delete", call.user_id, partition, offset, _now()) is None:
+        raise not_found("notification", notification)
+    return HTTPResponse(status=204)
+
+
+def out(row: asyncpg.Record) -> NotificationOut:
+    """A row as the API shows it."""
+    return NotificationOut(
+        id=f"{row['outbound_partition']}-{row['outbound_offset']}",
+        kind=row["kind"],
+        event_id=row["event_id"],
+        reservation_id=row["reservation_id"],
+        data=msgspec.Raw(row["data"].encode()),
+        created_at=validation.moment(row["created_at"]),
+        read_at=validation.moment_or_none(row["read_at"]),
+    )
+
+
+def _position(text: str) -> tuple[int, int]:
+    """The partition and offset that are a notification's id. Raises Problem not-found."""
+    try:
+        if not text.isascii() or len(text) > 30:
+            raise ValueError(text)
+        position = Position.parse(text)
+        if position.partition >= 2**31 or position.offset >= 2**63:
+            raise ValueError(text)
+    except ValueError:
+        raise Problem("not-found", "notification: not an id (partition-offset)", field="notification") from None
+    return position.partition, position.offset
+
+
+def _now() -> int:
+    return time_ns() // 1000

@@ -1,0 +1,242 @@
+"""Reservations: the hot path. A request becomes one command on the log; no service is asked on the way there.
+
+Guarantee: an answer other than a 503 means that the command is durable. The id comes from user and Idempotency-Key, so
+a retry means the same reservation and gets the same answer.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import asyncpg
+import msgspec
+from msgspec import UNSET
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.deps import Deps
+from api.limits import PROJECTION_WAIT_MAX_S
+from api.outcomes import Outcome, accepted, submit
+from api.problem import Problem, invalid
+from api.reasons import for_reason
+from api.routes.events import own_writes, pending, replayed
+from api.routing import Call, json
+from api.shapes.base import PositionOut
+from api.shapes.reservations import (
+    ConfirmedOut,
+    ConfirmIn,
+    ReservationIn,
+    ReservationOut,
+    ReservationsQuery,
+    TicketCodeOut,
+)
+from api.watermarks import Asked
+from schemas.commands import ConfirmReservation, ReleaseReservation, ReserveTickets
+from schemas.facts import Reason
+from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
+from schemas.replies import ReservationView
+
+_reserve = msgspec.json.Decoder(ReservationIn)
+_confirm = msgspec.json.Decoder(ConfirmIn)
+_PAYING = "requested"
+
+
+async def create(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the hold; 409 when it is refused; 202 when the outcome takes longer than the caller waits."""
+    deps, user_id = call.deps, call.user_id
+    key = call.idempotency_key()
+    body = call.body(_reserve)
+    seats, quantity = _wanted(body)
+    identity = reservation_id(UserId(user_id), key)
+    ticket_type_id = body.ticket_type_id.lower()
+    known = deps.memory.asked(identity)
+    if known is not None and known.event_id != event_id:
+        raise for_reason(Reason.IDEMPOTENCY_KEY_REUSED, "for another event", reservation_id=identity)
+    command = ReserveTickets(
+        event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
+        fingerprint(ticket_type_id, quantity, seats),
+    )  # fmt: skip
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    deps.memory.reserved(identity, user_id, event_id, outcome.partition, outcome.offset)
+    location = f"/v1/reservations/{identity}"
+    reply = accepted(outcome)
+    if reply is None or reply.reservation is None:
+        return pending(identity, location, outcome)
+    headers = {"location": location}
+    if reply.duplicate:
+        headers["idempotency-replayed"] = "true"
+    return json(of_view(reply.reservation), 201, headers)
+
+
+async def own(call: Call) -> HTTPResponse:
+    """200 with a page of one's own, the latest first."""
+    query = call.query(ReservationsQuery)
+    value, identity = cursors.decode(query.cursor, "reservations")
+    await own_writes(call)
+    event_id = query.event_id.lower() if query.event_id else None
+    rows = await call.deps.database.rows(
+        "reservations_of_user", call.user_id, event_id, value, identity, query.limit + 1
+    )
+    page = cursors.page(rows, query.limit, of_row, lambda row: ("reservations", row["created_at"], row["id"]))
+    return json(page)
+
+
+async def one(call: Call, reservation_id: str) -> HTTPResponse:
+    """200 with the reservation. With Prefer: wait, when its outcome is there or the time is over."""
+    deps, deadline = call.deps, monotonic() + call.wait_s(PROJECTION_WAIT_MAX_S)
+    known = _own_known(call, reservation_id)
+    asked_to_wait = call.request.headers.get("prefer") is not None
+    if known is not None:
+        await deps.watermarks.wait(known.partition, known.offset, max(0.0, deadline - monotonic()))
+    while True:
+        row = await deps.database.row("reservation_by_id", reservation_id)
+        if row is not None and row["user_id"] != call.user_id:
+            raise _not_found(reservation_id)
+        open_still = row is None or row["payment"] == _PAYING
+        left = deadline - monotonic()
+        partition = row["partition"] if row is not None else known.partition if known is not None else None
+        if not open_still or not asked_to_wait or left <= 0 or partition is None:
+            break
+        await deps.watermarks.wait(partition, deps.watermarks.applied(partition) + 1, left)
+    if row is not None:
+        return json(of_row(row))
+    if known is None:
+        raise _not_found(reservation_id)
+    position = PositionOut(known.partition, known.offset)
+    return json(ReservationOut(id=reservation_id, status="pending", event_id=known.event_id, position=position))
+
+
+async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
+    """200 with tickets; 402 when the payment is declined; 409 when the hold is over; 202 while it is being paid."""
+    deps = call.deps
+    key = call.idempotency_key()
+    body = call.body(_confirm)
+    known = await _find(call, reservation_id)
+    command = ConfirmReservation(
+        known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id,
+        attempt_id(ReservationId(reservation_id), key), body.payment_token,
+    )  # fmt: skip
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    _remember(deps, command, outcome)
+    reply = accepted(outcome)
+    if reply is None or reply.reservation is None:
+        return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
+    view = reply.reservation
+    return json(_confirmed(deps, view), 200, replayed(outcome))
+
+
+async def release(call: Call, reservation_id: str) -> HTTPResponse:
+    """200 with the reservation: a hold is released, a confirmed one cancelled and refunded."""
+    call.no_body()
+    deps = call.deps
+    known = await _find(call, reservation_id)
+    command = ReleaseReservation(known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id)
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    _remember(deps, command, outcome)
+    reply = accepted(outcome)
+    if reply is None or reply.reservation is None:
+        return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
+    return json(of_view(reply.reservation), 200, replayed(outcome))
+
+
+def of_view(view: ReservationView) -> ReservationOut:
+    """What the reservations dataflow says of a reservation, as the API shows it."""
+    return ReservationOut(
+        id=view.id,
+        status=view.status,
+        event_id=view.event_id,
+        ticket_type_id=view.ticket_type_id,
+        seats=view.seats,
+        quantity=view.quantity,
+        amount=view.amount_minor,
+        currency=view.currency or None,
+        expires_at=validation.moment_or_none(view.expires_at),
+        payment=view.payment or None,
+        reason=view.reason or None,
+        detail=view.detail or None,
+        position=PositionOut(view.partition, view.offset),
+    )
+
+
+def of_row(row: asyncpg.Record) -> ReservationOut:
+    """The same from a projected row."""
+    return ReservationOut(
+        id=row["id"],
+        status=row["status"],
+        event_id=row["event_id"],
+        ticket_type_id=row["ticket_type_id"],
+        seats=row["seats"],
+        quantity=row["quantity"],
+        amount=row["amount_minor"],
+        currency=row["currency"] or None,
+        expires_at=validation.moment_or_none(row["expires_at"]),
+        payment=row["payment"] or None,
+        reason=row["reason"] or None,
+        detail=row["detail"] or None,
+        position=PositionOut(row["partition"], row["offset"]),
+    )
+
+
+def _wanted(body: ReservationIn) -> tuple[list[str], int]:
+    """The named seats and how many places. Raises Problem unless exactly one of the two is given."""
+    if body.seats is UNSET:
+        if body.quantity is UNSET:
+            raise invalid("quantity", "is required, unless seats are named")
+        return [], body.quantity
+    if body.quantity is not UNSET:
+        raise invalid("quantity", "is not allowed beside seats")
+    if len(set(body.seats)) != len(body.seats):
+        raise invalid("seats", "names a seat twice")
+    return body.seats, len(body.seats)
+
+
+def _own_known(call: Call, reservation_id: str) -> Asked | None:
+    """What this process knows of the caller's reservation. Raises Problem when it is somebody else's."""
+    known = call.deps.memory.asked(reservation_id)
+    if known is not None and known.user_id != call.user_id:
+        raise _not_found(reservation_id)
+    return known
+
+
+async def _find(call: Call, reservation_id: str) -> Asked:
+    """Which event the caller's reservation belongs to. Raises Problem reservation-not-found."""
+    known = _own_known(call, reservation_id)
+    if known is None:
+        await own_writes(call)
+        row = await call.deps.database.row("reservation_by_id", reservation_id)
+        if row is None or row["user_id"] != call.user_id:
+            raise _not_found(reservation_id)
+        known = Asked(row["user_id"], row["event_id"], row["partition"], row["offset"])
+    return known
+
+
+def _remember(deps: Deps, command: ConfirmReservation | ReleaseReservation, outcome: Outcome) -> None:
+    deps.memory.reserved(command.reservation_id, command.user_id, command.event_id, outcome.partition, outcome.offset)
+
+
+def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:
+    seats: list[str | None] = [*view.seats] or [None] * view.quantity
+    tickets = [
+        TicketCodeOut(ticket, seat, deps.codes.sign(ticket, view.event_id, seat or ""))
+        for ticket, seat in zip(view.ticket_ids, seats, strict=True)
+    ]
+    return ConfirmedOut(
+        id=view.id,
+        status=view.status,
+        event_id=view.event_id,
+        ticket_type_id=view.ticket_type_id,
+        seats=view.seats,
+        quantity=view.quantity,
+        amount=view.amount_minor,
+        currency=view.currency,
+        payment=view.payment,
+        position=PositionOut(view.partition, view.offset),
+        tickets=tickets,
+    )
+
+
+def _not_found(reservation_id: str) -> Problem:
+    """Somebody else's reservation looks like none."""
+    return for_reason(
+        Reason.RESERVATION_NOT_FOUND, "among yours", field="reservation_id", reservation_id=reservation_id
+    )

@@ -1,0 +1,110 @@
+"""Live streams: server-sent events, from Postgres after the client's last id, then as they come.
+
+Guarantee: `id:` is a position, so a client that comes back with Last-Event-ID misses nothing and sees nothing twice.
+A stream holds no queue: a slow client falls behind in Postgres, not in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from time import time
+
+import msgspec
+from sanic import HTTPResponse
+
+from api.limits import HEARTBEAT_S, SSE_BATCH_MAX
+from api.problem import FieldError, Problem
+from api.routes.events import visible
+from api.routes.notifications import out
+from api.routes.ticket_types import availability_of
+from api.routing import Call
+
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+HELLO = "retry: 2000\n: connected\n\n"
+HEARTBEAT = ": heartbeat\n\n"
+PAUSE_S = 0.25  # an event's stream says something four times a second at most
+_ID = re.compile(r"\d{1,9}-(\d{1,18})(-\d{1,9})?", re.ASCII)
+
+
+async def notifications(call: Call) -> HTTPResponse | None:
+    """The caller's notifications. Ends when the access token does: reconnect with a new one and Last-Event-ID."""
+    database, user_id = call.deps.database, call.user_id
+    after = _last_event_id(call)
+    if after is None:
+        row = await database.row("notifications_last", user_id)
+        after = row["last"] if row is not None else -1
+    with call.deps.live.stream(user_id) as news:
+        response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
+        await response.send(HELLO)
+        while _open(call):
+            news.clear()
+            try:
+                rows = await database.rows("notifications_after", user_id, after, SSE_BATCH_MAX)
+            except Problem:  # Postgres is away: the stream stays, and goes on where it was
+                rows = []
+            for row in rows:
+                after = row["outbound_offset"]
+                notification = out(row)
+                await response.send(_event(notification.id, notification.kind, notification))
+            if len(rows) < SSE_BATCH_MAX and not await _wait(news, call):
+                await response.send(HEARTBEAT)
+        await response.eof()
+    return None
+
+
+async def event(call: Call, event_id: str) -> HTTPResponse | None:
+    """An event's availability, whenever it changes. `id` is the position it was read at."""
+    partition: int = (await visible(call, event_id))["partition"]
+    watermarks = call.deps.watermarks
+    with call.deps.live.stream(f"event/{event_id}"):
+        response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
+        await response.send(HELLO)
+        shown = b""
+        while _open(call):
+            applied = watermarks.applied(partition)
+            try:
+                availability = await availability_of(call.deps, event_id)
+            except Problem:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            items = msgspec.json.encode(availability.items)
+            if items != shown:
+                shown = items
+                await response.send(_event(f"{partition}-{max(applied, 0)}", "availability", availability))
+            await asyncio.sleep(PAUSE_S)
+            if not await watermarks.wait(partition, applied + 1, HEARTBEAT_S, ask=False):
+                await response.send(HEARTBEAT)
+        await response.eof()
+    return None
+
+
+def _open(call: Call) -> bool:
+    """Whether the stream may go on: the process runs, and the token has not ended."""
+    return not call.deps.stopping.is_set() and (call.caller is None or call.caller.expires_at > time())
+
+
+async def _wait(news: asyncio.Event, call: Call) -> bool:
+    """Whether there is news before the next heartbeat, or before the token ends."""
+    left = call.caller.expires_at - time() if call.caller is not None else HEARTBEAT_S
+    try:
+        await asyncio.wait_for(news.wait(), max(0.0, min(HEARTBEAT_S, left)))
+    except TimeoutError:
+        return False
+    return True
+
+
+def _event(identity: str, name: str, data: msgspec.Struct) -> str:
+    return f"id: {identity}\nevent: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
+
+
+def _last_event_id(call: Call) -> int | None:
+    """The offset of the last event a client has seen. Raises Problem invalid-header (400)."""
+    text = call.request.headers.get("last-event-id")
+    if not text:
+        return None
+    match = _ID.fullmatch(text)
+    if match is None:
+        name, detail = "Last-Event-ID", "has to be an id of this stream (partition-offset)"
+        raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
+    return int(match[1])

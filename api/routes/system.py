@@ -1,0 +1,106 @@
+"""Health, readiness, metrics, the API's own description, and the pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from confluent_kafka import KafkaException
+from redis.exceptions import RedisError
+from sanic import HTTPResponse
+
+from api.metrics import CONTENT_TYPE, METRICS
+from api.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
+from api.routing import Call, json
+from connectors.errors import CircleError
+
+PAGES = Path(__file__).parent.parent / "pages"
+CHECK_TIMEOUT_S = 2.0
+# Everything a page needs is in it: nothing is loaded from elsewhere, and the browser holds it to that.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+async def healthz(_call: Call) -> HTTPResponse:
+    """200 while the process answers."""
+    return json({"status": "ok"})
+
+
+async def readyz(call: Call) -> HTTPResponse:
+    """200 when Kafka, Redis and Postgres answer; 503 says which does not."""
+    deps = call.deps
+
+    async def kafka() -> str:
+        partitions = await asyncio.to_thread(deps.log_writer.check, CHECK_TIMEOUT_S)
+        return f"{partitions} partitions"
+
+    async def redis() -> str:
+        await deps.redis.ping()
+        if not deps.subscriptions.connected.is_set():
+            raise RedisError("not subscribed to replies yet")
+        return "subscribed to replies"
+
+    async def postgres() -> str:
+        await deps.database.rows("alive")
+        return "answers"
+
+    names = ("kafka", "redis", "postgres")
+    checks = dict(zip(names, await asyncio.gather(*map(_checked, (kafka(), redis(), postgres()))), strict=True))
+    failed = [name for name in names if not checks[name]["ok"]]
+    if failed:
+        detail = f"{', '.join(failed)} cannot be used"
+        raise Problem("unavailable", detail, headers=retry_after(), checks=checks)
+    return json({"status": "ready", "checks": checks})
+
+
+async def metrics(call: Call) -> HTTPResponse:
+    """200 in Prometheus' text format."""
+    METRICS.unacknowledged.set(call.deps.log_writer.unacked)
+    METRICS.waiting.set(len(call.deps.log_writer.waiting))
+    METRICS.streams.set(call.deps.live.clients)
+    return HTTPResponse(METRICS.exposition(), headers={"content-type": CONTENT_TYPE})
+
+
+async def problem_kind(_call: Call, kind: str) -> HTTPResponse:
+    """200 with what a problem type means: the address in `type` leads here."""
+    if kind not in KINDS:
+        raise not_found("problem type", repr(kind[:100]))
+    status, title = KINDS[kind]
+    return json({"type": TYPE_PREFIX + kind, "status": status, "title": title})
+
+
+async def openapi(call: Call) -> HTTPResponse:
+    """200 with this API's description, made from the table of routes."""
+    body: bytes = call.request.app.ctx.openapi
+    return HTTPResponse(body, content_type="application/json", headers={"cache-control": "no-cache"})
+
+
+async def docs(_call: Call) -> HTTPResponse:
+    """200 with a page that shows /openapi.json."""
+    return _page("docs.html")
+
+
+async def dashboard(_call: Call) -> HTTPResponse:
+    """200 with a page that shows events and how they sell."""
+    return _page("dashboard.html")
+
+
+def _page(name: str) -> HTTPResponse:
+    return HTTPResponse((PAGES / name).read_bytes(), headers=PAGE_HEADERS, content_type="text/html; charset=utf-8")
+
+
+async def _checked(check: Awaitable[str]) -> dict[str, Any]:
+    started = perf_counter()
+    try:
+        detail, ok = await asyncio.wait_for(check, CHECK_TIMEOUT_S * 2), True
+    except (Problem, CircleError, RedisError, KafkaException, KeyError, OSError, TimeoutError) as error:
+        detail, ok = str(error) or type(error).__name__, False
+    return {"ok": ok, "detail": detail, "ms": round((perf_counter() - started) * 1000, 1)}

@@ -1,0 +1,97 @@
+"""Tickets with signed codes, and checking a code."""
+
+from __future__ import annotations
+
+import asyncpg
+import msgspec
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.auth.tokens import Role
+from api.deps import Deps
+from api.problem import not_found
+from api.reasons import for_reason
+from api.routes.events import own_writes
+from api.routing import Call, json
+from api.shapes.reservations import TicketOut, TicketsQuery, ValidateIn, ValidationOut
+from api.ticket_codes import ForgedCode
+from schemas.facts import Reason
+
+_validate = msgspec.json.Decoder(ValidateIn)
+VALID = "valid"
+
+
+async def tickets(call: Call) -> HTTPResponse:
+    """200 with a page of one's own, the latest first."""
+    query = call.query(TicketsQuery)
+    value, identity = cursors.decode(query.cursor, "tickets")
+    await own_writes(call)
+    event_id = query.event_id.lower() if query.event_id else None
+    rows = await call.deps.database.rows("tickets_of_user", call.user_id, event_id, value, identity, query.limit + 1)
+    page = cursors.page(
+        rows,
+        query.limit,
+        lambda row: _out(call.deps, row),
+        lambda row: ("tickets", row["issued_at"], row["id"]),
+    )
+    return json(page)
+
+
+async def ticket(call: Call, ticket_id: str) -> HTTPResponse:
+    """200 with one's own ticket."""
+    await own_writes(call)
+    row = await call.deps.database.row("ticket_by_id", ticket_id)
+    if row is None or row["user_id"] != call.user_id:
+        raise not_found("ticket", f"{ticket_id} of yours", field="ticket_id")
+    return json(_out(call.deps, row))
+
+
+async def validate(call: Call) -> HTTPResponse:
+    """200 with whether the code lets somebody in; for the event's organizer only."""
+    body = call.body(_validate)
+    try:
+        signed = call.deps.codes.read(body.code)
+    except ForgedCode:
+        return json(ValidationOut(valid=False, reason="forged"))
+    except ValueError:
+        return json(ValidationOut(valid=False, reason="malformed"))
+    event = await call.deps.database.row("event_by_id", signed.event_id)
+    assert call.caller is not None
+    owner = event is not None and event["organizer_id"] == call.user_id
+    if not owner and call.caller.role is not Role.ADMIN:
+        raise for_reason(Reason.NOT_OWNER, "this is a ticket of another organizer's event", field="code")
+    row = await call.deps.database.row("ticket_by_id", signed.ticket_id)
+    reason = None
+    if row is None or row["event_id"] != signed.event_id or row["seat"] != signed.seat:
+        reason = "unknown"
+    elif row["status"] != VALID:
+        reason = "void"
+    elif row["version"] != signed.version:
+        reason = "superseded"
+    return json(
+        ValidationOut(
+            valid=reason is None,
+            reason=reason,
+            ticket_id=signed.ticket_id,
+            event_id=signed.event_id,
+            ticket_type_id=row["ticket_type_id"] if row is not None else None,
+            seat=signed.seat or None,
+        )
+    )
+
+
+def _out(deps: Deps, row: asyncpg.Record) -> TicketOut:
+    code = None
+    if row["status"] == VALID:
+        code = deps.codes.sign(row["id"], row["event_id"], row["seat"], row["version"])
+    return TicketOut(
+        id=row["id"],
+        event_id=row["event_id"],
+        reservation_id=row["reservation_id"],
+        ticket_type_id=row["ticket_type_id"],
+        seat=row["seat"] or None,
+        ordinal=row["ordinal"],
+        status=row["status"],
+        issued_at=validation.moment(row["issued_at"]),
+        code=code,
+    )

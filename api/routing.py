@@ -1,0 +1,192 @@
+"""The route table's row, and what stands between Sanic and a handler: who may call, the limits, one shape of error.
+
+Guarantee: a handler runs only for a caller its route names, with path ids that are UUIDs; whatever it raises becomes a
+problem document. This costs no middleware and no signal: one function around each handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import perf_counter
+from typing import Any, TypeVar
+
+import msgspec
+from sanic import HTTPResponse, Request
+
+from api import prefer
+from api.auth.tokens import RANK, Caller, Role
+from api.deps import Deps
+from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
+from api.metrics import METRICS
+from api.problem import FieldError, Problem
+from api.rate_limits import WRITES
+from api.validation import decode, query, uuid_of
+from connectors import logs
+
+T = TypeVar("T")
+
+log = logs.get("api")
+
+
+class Access(StrEnum):
+    """Who may call a route. Owner checks come on top, in the handler or in the core."""
+
+    PUBLIC = "public"
+    OPTIONAL = "optional"  # anybody; a token, if there is one, has to be valid
+    USER = "user"
+    ORGANIZER = "organizer"
+    ADMIN = "admin"
+
+
+NEEDED = {Access.USER: RANK[Role.BUYER], Access.ORGANIZER: RANK[Role.ORGANIZER], Access.ADMIN: RANK[Role.ADMIN]}
+
+
+class Call:
+    """One request as a handler sees it."""
+
+    __slots__ = ("caller", "deps", "request")
+
+    def __init__(self, request: Request, deps: Deps, caller: Caller | None) -> None:
+        self.request, self.deps, self.caller = request, deps, caller
+
+    @property
+    def user_id(self) -> str:
+        """The caller's id. Only for routes that need a token."""
+        assert self.caller is not None
+        return self.caller.user_id
+
+    def body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body. Raises Problem 400, 415 or 422."""
+        content_type = self.request.headers.get("content-type")
+        if content_type is not None and "json" not in content_type.lower():
+            raise Problem("unsupported-media-type", "send Content-Type: application/json", field="Content-Type")
+        return decode(decoder, self.request.body)
+
+    def no_body(self) -> None:
+        """No body, or an empty object. Raises Problem 400 or 422."""
+        if self.request.body:
+            decode(_NOTHING, self.request.body)
+
+    def query(self, shape: type[T]) -> T:
+        """The query string. Raises Problem 422."""
+        return query(self.request.query_string, shape)
+
+    def wait_s(self, default: float = PREFER_WAIT_DEFAULT_S) -> float:
+        """How long the caller wants to wait for the outcome."""
+        return prefer.wait_s(self.request.headers.get("prefer"), default)
+
+    def idempotency_key(self) -> str:
+        """The Idempotency-Key. Raises Problem missing-header or invalid-header (400)."""
+        key = self.optional_idempotency_key()
+        if key is None:
+            name = "Idempotency-Key"
+            raise Problem(
+                "missing-header",
+                f"{name}: this needs the header {name}, the same on every retry of one request",
+                field=name,
+                errors=(FieldError(name, "is required"),),
+            )
+        return key
+
+    def optional_idempotency_key(self) -> str | None:
+        """The same, or None. Raises Problem invalid-header (400)."""
+        key: str | None = self.request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+            detail = f"has to be 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+            name = "Idempotency-Key"
+            raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
+        return key
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's trace, if it looks like one (W3C Trace Context)."""
+        value: str | None = self.request.headers.get("traceparent")
+        return value if value is not None and len(value) == 55 and value.isascii() else None
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+_NOTHING = msgspec.json.Decoder(_Nothing)
+
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """One row of the table: everything about a route that is not its handler's business."""
+
+    method: str
+    path: str  # Sanic's form: /v1/events/<event_id>
+    handler: Handler
+    access: Access
+    summary: str
+    tag: str
+    body: type[Any] | None = None
+    query: type[Any] | None = None
+    answers: dict[int, Any] = field(default_factory=dict)  # status → struct, or None for no body
+    problems: tuple[str, ...] = ()  # slugs beyond those that every route of its kind has
+    idempotency_key: str = ""  # "", "optional" or "required"
+    prefer: bool = False
+    media_type: str = "application/json"
+    free: bool = False  # not counted against the caller's writes
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is no read."""
+        return self.method != "GET"
+
+    @property
+    def name(self) -> str:
+        """Unique in the table."""
+        return f"{self.method} {self.path}"
+
+
+def bind(route: Route) -> Handler:
+    """The Sanic handler of a route."""
+    handler, access = route.handler, route.access
+    optional = access is Access.OPTIONAL
+    needed = NEEDED.get(access, 0)
+    limited = route.writes and needed > 0 and not route.free
+    observe = METRICS.observer(route.method, route.path)
+
+    async def handle(request: Request, **path: str) -> HTTPResponse | None:
+        started = perf_counter()
+        deps: Deps = request.app.ctx.deps
+        try:
+            caller = None
+            if needed or optional:
+                authorization = request.headers.get("authorization")
+                if needed or authorization is not None:
+                    caller = deps.tokens.caller(authorization)
+                    if needed > RANK[caller.role]:
+                        caller = await _promoted(deps, caller, access)
+                if limited and caller is not None:
+                    deps.limiter.take(WRITES, caller.user_id)
+            for name, value in path.items():
+                path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
+            response = await handler(Call(request, deps, caller), **path)
+        except Problem as problem:
+            response = problem.response()
+        observe(response.status if response is not None else 200, perf_counter() - started)
+        return response
+
+    return handle
+
+
+async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
+    """A token from before its account was promoted is honoured; any other one is refused with 403."""
+    row = await deps.database.row("user", caller.user_id)
+    if row is not None and RANK[Role(row["role"])] >= NEEDED[access]:
+        return Caller(caller.user_id, Role(row["role"]), caller.expires_at)
+    raise Problem("forbidden", f"this needs the role {access.value}; the caller is {caller.role.value}")
+
+
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """A JSON answer."""
+    return HTTPResponse(msgspec.json.encode(value), status, headers, content_type="application/json")

@@ -1,0 +1,74 @@
+"""Serves the API: `circle api`. One process by default; more processes scale, each is a whole API of its own.
+
+Guarantee: SIGTERM and SIGINT stop accepting, finish what is under way within SHUTDOWN_GRACE_S, and wait for the log's
+acknowledgements. Returns 0.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+
+from sanic import Sanic
+from sanic.worker.loader import AppLoader
+
+from api.app import NAME, create_app
+from api.auth.keys import KeyRing, generate_pem
+from connectors import logs
+from connectors.errors import ServiceUnreachable
+from connectors.settings import Settings
+
+MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
+
+log = logs.get("api")
+
+
+def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
+    """Serve until told to stop. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
+    _check_port(host, port)
+    with tempfile.TemporaryDirectory(prefix="circle-api-") as scratch:
+        key_file = settings.jwt_key_file
+        if key_file is None:  # development only: settings refuse it in production
+            key_file = Path(scratch) / "jwt.pem"
+            key_file.touch(mode=0o600)
+            key_file.write_bytes(generate_pem())
+            log.warning("keys.ephemeral", reason="CIRCLE_JWT_KEY_FILE is not set; tokens end with this process")
+        KeyRing.load(key_file)
+        if workers == 1:
+            create_app(settings, key_file).run(
+                host, port, single_process=True, access_log=False, motd=False, register_sys_signals=True
+            )
+            return 0
+        return _serve_many(settings, host, port, workers, key_file, Path(scratch))
+
+
+def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file: Path, scratch: Path) -> int:
+    """Sanic's worker manager. The workers' metrics meet in a directory."""
+    metrics = Path(os.environ.get(MULTIPROC) or scratch / "metrics")
+    rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    os.environ[MULTIPROC] = str(metrics)
+    loader = AppLoader(factory=partial(create_app, settings, key_file))
+    app = loader.load()
+    app.prepare(host=host, port=port, workers=workers, access_log=False, motd=False)
+    Sanic.serve(primary=app, app_loader=loader)
+    return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    """Say clearly that a port is taken, before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            hint = f"{error.strerror}; another process may be listening there, choose another port"
+            raise ServiceUnreachable("The API's address", f"{host}:{port}", hint) from None
+
+
+__all__ = ["NAME", "serve"]

@@ -1,0 +1,103 @@
+"""Accounts and tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from api.auth.tokens import Role
+from api.limits import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from api.shapes.base import Request
+from api.validation import Line100
+
+# One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
+Email = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^@\s\u0000-\u001f\u007f]+@[^@\s\u0000-\u001f\u007f]+(?!\s)$",
+        description="a mail address",
+    ),
+]
+Password = Annotated[str, Meta(min_length=PASSWORD_CHARS_MIN, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
+RefreshToken = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class RegisterIn(Request, frozen=True):
+    """A new account."""
+
+    email: Email
+    password: Password
+    name: Line100
+
+
+class LoginIn(Request, frozen=True):
+    """An account's address and password."""
+
+    email: Email
+    password: Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
+
+
+class RefreshIn(Request, frozen=True):
+    """A refresh token; it works once."""
+
+    refresh_token: RefreshToken
+
+
+class UserPatch(Request, frozen=True):
+    """What to change about oneself. A new password needs the current one."""
+
+    name: Line100 | msgspec.UnsetType = msgspec.UNSET
+    password: Password | msgspec.UnsetType = msgspec.UNSET
+    current_password: Password | msgspec.UnsetType = msgspec.UNSET
+
+
+class UserOut(msgspec.Struct, frozen=True):
+    """An account as its owner sees it."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+
+
+class PublicUserOut(msgspec.Struct, frozen=True):
+    """An account as everybody else sees it."""
+
+    id: str
+    name: str
+    role: Role
+
+
+class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An access token for `expires_in` seconds, and what to get the next one with."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+    expires_in: int
+
+
+class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The account with its new role, and tokens that carry it."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+    expires_in: int
+
+
+class JwksOut(msgspec.Struct, frozen=True):
+    """The public keys (RFC 7517)."""
+
+    keys: list[dict[str, str]]

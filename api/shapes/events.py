@@ -1,0 +1,212 @@
+"""Categories, events, ticket types, availability, seats."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api.shapes.base import PageQuery, Request
+from api.validation import Id, Line100, Line200, Text5000, Time
+from pipelines.reservations import limits
+
+HOLD_TTL_S_DEFAULT = 600  # ten minutes to pay
+MAX_TICKETS_PER_USER_DEFAULT = 10
+
+Timezone = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+/-]+(?!\s)$")]
+HoldTtl = Annotated[int, Meta(ge=limits.HOLD_TTL_S_MIN, le=limits.HOLD_TTL_S_MAX, description="seconds")]
+TicketsPerUser = Annotated[int, Meta(ge=1, le=limits.TICKETS_PER_USER_MAX)]
+
+
+class EventStatus(StrEnum):
+    """Drafts are their organizer's only."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    CANCELLED = "cancelled"
+
+
+class EventSort(StrEnum):
+    """A minus sign turns the order round."""
+
+    STARTS_AT = "starts_at"
+    STARTS_AT_DOWN = "-starts_at"
+    CREATED_AT = "created_at"
+    CREATED_AT_DOWN = "-created_at"
+
+
+class CategoryIn(Request, frozen=True):
+    """A new category."""
+
+    name: Line100
+
+
+class CategoryOut(msgspec.Struct, frozen=True):
+    """A category."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
+class EventIn(Request, frozen=True, kw_only=True):
+    """A draft event. Without `sales_open_at` sales begin with publication, without `sales_close_at` they stay open."""
+
+    title: Line200
+    description: Text5000 = ""
+    category_id: Id | None = None
+    venue: Line200
+    starts_at: Time
+    ends_at: Time
+    timezone: Timezone = "UTC"
+    sales_open_at: Time | None = None
+    sales_close_at: Time | None = None
+    hold_ttl_s: HoldTtl = HOLD_TTL_S_DEFAULT
+    max_tickets_per_user: TicketsPerUser = MAX_TICKETS_PER_USER_DEFAULT
+
+
+class EventPatch(Request, frozen=True):
+    """What to change about an event; null takes a category or a limit of the sales window away."""
+
+    title: Line200 | UnsetType = UNSET
+    description: Text5000 | UnsetType = UNSET
+    category_id: Id | UnsetType | None = UNSET
+    venue: Line200 | UnsetType = UNSET
+    starts_at: Time | UnsetType = UNSET
+    ends_at: Time | UnsetType = UNSET
+    timezone: Timezone | UnsetType = UNSET
+    sales_open_at: Time | UnsetType | None = UNSET
+    sales_close_at: Time | UnsetType | None = UNSET
+    hold_ttl_s: HoldTtl | UnsetType = UNSET
+    max_tickets_per_user: TicketsPerUser | UnsetType = UNSET
+
+
+class EventsQuery(PageQuery, frozen=True):
+    """Which events. `status` is published unless said otherwise; drafts are listed to their organizer only."""
+
+    q: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*$")] | None = None
+    category: Id | None = None
+    status: EventStatus = EventStatus.PUBLISHED
+    from_: Time | None = msgspec.field(default=None, name="from")
+    to: Time | None = None
+    sort: EventSort = EventSort.STARTS_AT
+
+
+class EventOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An event."""
+
+    id: str
+    organizer_id: str
+    status: EventStatus
+    title: str
+    description: str
+    category_id: str | None
+    venue: str
+    starts_at: datetime
+    ends_at: datetime
+    timezone: str
+    sales_open_at: datetime | None
+    sales_close_at: datetime | None
+    hold_ttl_s: int
+    max_tickets_per_user: int
+    created_at: datetime
+    published_at: datetime | None
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount in minor units: 4250 EUR is 42.50 euro."""
+
+    amount: Annotated[int, Meta(ge=0, le=limits.PRICE_MINOR_MAX)]
+    currency: Annotated[str, Meta(min_length=3, max_length=3, pattern="^[A-Z]{3}$", description="ISO 4217")]
+
+
+class Seated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="seated"):
+    """Numbered seats: "A-1" is the first of the front row; after row Z comes AA."""
+
+    rows: Annotated[int, Meta(ge=1, le=limits.ROWS_MAX)]
+    seats_per_row: Annotated[int, Meta(ge=1, le=limits.SEATS_PER_ROW_MAX)]
+
+
+class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="general"):
+    """General admission."""
+
+    capacity: Annotated[int, Meta(ge=1, le=limits.CAPACITY_MAX)]
+
+
+class TicketTypeIn(Request, frozen=True):
+    """Something to sell. Without a sales window of its own the event's holds."""
+
+    name: Line100
+    price: Price
+    layout: Seated | General
+    sales_open_at: Time | None = None
+    sales_close_at: Time | None = None
+
+
+class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Something an event sells."""
+
+    id: str
+    event_id: str
+    name: str
+    price: Price
+    layout: Seated | General
+    sales_open_at: datetime | None
+    sales_close_at: datetime | None
+
+
+class AvailabilityOut(msgspec.Struct, frozen=True):
+    """How many places of a ticket type are free, held and sold. Locked places are in none of the three."""
+
+    id: str
+    total: int
+    available: int
+    held: int
+    sold: int
+
+
+class EventAvailabilityOut(msgspec.Struct, frozen=True):
+    """Per ticket type. `source` is redis, or postgres when Redis has nothing."""
+
+    event_id: str
+    items: list[AvailabilityOut]
+    source: str
+    next_cursor: None = None
+
+
+class SeatStatus(StrEnum):
+    """A locked seat is held by another seller."""
+
+    AVAILABLE = "available"
+    HELD = "held"
+    SOLD = "sold"
+    LOCKED = "locked"
+
+
+class SeatOut(msgspec.Struct, frozen=True, gc=False):
+    """One seat."""
+
+    seat: str
+    status: SeatStatus
+
+
+class SectionOut(msgspec.Struct, frozen=True):
+    """The seat map of one seated ticket type, front row first."""
+
+    ticket_type_id: str
+    name: str
+    rows: int
+    seats_per_row: int
+    seats: list[SeatOut]
+
+
+class SeatsOut(msgspec.Struct, frozen=True):
+    """The seat map of an event. `source` is redis, or postgres when Redis has nothing."""
+
+    event_id: str
+    items: list[SectionOut]
+    source: str
+    next_cursor: None = None

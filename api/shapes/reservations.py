@@ -1,0 +1,147 @@
+"""Reservations, confirmations, tickets, notifications."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api.shapes.base import PageQuery, PositionOut, Request
+from api.validation import Id
+from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
+
+# A seat label is at most "AAA-99999"; `(?!\n)` since `$` alone lets a line feed follow.
+Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
+Quantity = Annotated[int, Meta(ge=1, le=SEATS_PER_ORDER_MAX)]
+Seats = Annotated[list[Seat], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
+
+
+class ReservationIn(Request, frozen=True, gc=False):
+    """`quantity` places as good as they come, or exactly the named `seats`: one of the two."""
+
+    ticket_type_id: Id
+    quantity: Quantity | UnsetType = UNSET
+    seats: Seats | UnsetType = UNSET
+
+
+class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A reservation. While `status` is pending, only what was asked for is known."""
+
+    id: str
+    status: str
+    event_id: str
+    ticket_type_id: str | None = None
+    seats: list[str] = []
+    quantity: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    expires_at: datetime | None = None
+    payment: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    position: PositionOut
+
+
+class ConfirmIn(Request, frozen=True):
+    """The provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox."""
+
+    payment_token: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+(?!\n)$")]
+
+
+class TicketCodeOut(msgspec.Struct, frozen=True):
+    """A ticket just issued. `seat` is null for general admission."""
+
+    id: str
+    seat: str | None
+    code: str
+
+
+class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation that is paid for, with its tickets."""
+
+    id: str
+    status: str
+    event_id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    amount: int
+    currency: str
+    payment: str
+    position: PositionOut
+    tickets: list[TicketCodeOut]
+
+
+class ReservationsQuery(PageQuery, frozen=True):
+    """Own reservations, the latest first."""
+
+    event_id: Id | None = None
+
+
+class TicketsQuery(PageQuery, frozen=True):
+    """Own tickets, the latest first."""
+
+    event_id: Id | None = None
+
+
+class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket with its signed code. A void one has no code."""
+
+    id: str
+    event_id: str
+    reservation_id: str
+    ticket_type_id: str
+    seat: str | None
+    ordinal: int
+    status: str
+    issued_at: datetime
+    code: str | None
+
+
+class ValidateIn(Request, frozen=True):
+    """A code as it was scanned."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+(?!\n)$")]
+
+
+class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a code lets somebody in now; `reason` says why not: malformed, forged, unknown, superseded, void."""
+
+    valid: bool
+    reason: str | None = None
+    ticket_id: str | None = None
+    event_id: str | None = None
+    ticket_type_id: str | None = None
+    seat: str | None = None
+
+
+class NotificationsQuery(PageQuery, frozen=True):
+    """Own notifications, the latest first."""
+
+    unread: bool = False
+
+
+class NotificationOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in the inbox. `id` is its position, and its id on the live stream."""
+
+    id: str
+    kind: str
+    event_id: str
+    reservation_id: str
+    data: msgspec.Raw
+    created_at: datetime
+    read_at: datetime | None
+
+
+class UnreadOut(msgspec.Struct, frozen=True):
+    """How many notifications are unread."""
+
+    unread: int
+
+
+class ReadAllOut(msgspec.Struct, frozen=True):
+    """How many notifications were marked as read."""
+
+    marked: int

@@ -1,0 +1,39 @@
+-- The inbox. One user's messages are all on one partition of notifications.outbound, so the offset orders them.
+
+-- name: notifications_of_user
+-- $1 user, $2 unread only, $3 and $4 cursor (offset, partition as text), $5 limit.
+SELECT * FROM notifications
+WHERE user_id = $1 AND deleted_at = 0 AND (NOT $2 OR read_at = 0)
+  AND ($3::bigint IS NULL OR (outbound_offset, outbound_partition::text) < ($3, $4::text))
+ORDER BY outbound_offset DESC, outbound_partition::text DESC
+LIMIT $5;
+
+-- name: notifications_after
+-- The live stream: what came after an offset, the oldest first.
+SELECT * FROM notifications
+WHERE user_id = $1 AND deleted_at = 0 AND outbound_offset > $2
+ORDER BY outbound_offset
+LIMIT $3;
+
+-- name: notifications_last
+SELECT coalesce(max(outbound_offset), -1) AS last FROM notifications WHERE user_id = $1;
+
+-- name: notifications_unread
+SELECT count(*) AS unread FROM notifications WHERE user_id = $1 AND read_at = 0 AND deleted_at = 0;
+
+-- name: notification_read
+-- The first reading counts.
+UPDATE notifications SET read_at = CASE read_at WHEN 0 THEN $4 ELSE read_at END
+WHERE user_id = $1 AND outbound_partition = $2 AND outbound_offset = $3 AND deleted_at = 0
+RETURNING *;
+
+-- name: notifications_read_all
+WITH marked AS (
+    UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND read_at = 0 AND deleted_at = 0 RETURNING 1
+)
+SELECT count(*) AS marked FROM marked;
+
+-- name: notification_delete
+UPDATE notifications SET deleted_at = $4
+WHERE user_id = $1 AND outbound_partition = $2 AND outbound_offset = $3 AND deleted_at = 0
+RETURNING user_id;

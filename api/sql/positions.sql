@@ -1,0 +1,7 @@
+-- How far the projections are.
+
+-- name: positions_projected
+SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projections';
+
+-- name: alive
+SELECT 1 AS alive;

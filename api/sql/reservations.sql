@@ -1,0 +1,26 @@
+-- Reservations and tickets: reads of the projections.
+
+-- name: reservation_by_id
+-- One id can stand in two events when a buyer used one key for both; the first one is meant.
+SELECT * FROM reservations WHERE id = $1 ORDER BY created_at LIMIT 1;
+
+-- name: reservation_of_event
+SELECT * FROM reservations WHERE event_id = $1 AND id = $2;
+
+-- name: reservations_of_user
+-- $1 user, $2 event (null: any), $3 and $4 cursor, $5 limit.
+SELECT * FROM reservations
+WHERE user_id = $1 AND ($2::text IS NULL OR event_id = $2)
+  AND ($3::bigint IS NULL OR (created_at, id) < ($3, $4::text))
+ORDER BY created_at DESC, id DESC
+LIMIT $5;
+
+-- name: tickets_of_user
+SELECT *, issued_at AS sort FROM tickets
+WHERE user_id = $1 AND ($2::text IS NULL OR event_id = $2)
+  AND ($3::bigint IS NULL OR (issued_at, id) < ($3, $4::text))
+ORDER BY issued_at DESC, id DESC
+LIMIT $5;
+
+-- name: ticket_by_id
+SELECT * FROM tickets WHERE id = $1;

@@ -1,0 +1,133 @@
+"""How far the projections are, and how far this process's own users have written: read-your-writes.
+
+The reservations worker replies before the rows exist. A read therefore waits, for a bounded time, until the projection
+has reached what its user wrote last. Figures come from `circle:projected`; when that is silent, from Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+
+import msgspec
+
+from api.limits import REMEMBERED_MAX
+from api.problem import Problem
+
+ASK_AFTER_S = 0.5  # without news for this long, look into Postgres: a message may have been lost
+ASK_AGAIN_S = 0.2
+
+
+class Projected(msgspec.Struct, frozen=True, gc=False):
+    """A message on `circle:projected`: the last position applied on a partition."""
+
+    partition: int
+    offset: int
+
+
+class Watermarks:
+    """The last applied offset of each partition, and who waits for the next one."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Iterable[tuple[int, int]]]]) -> None:
+        self._ask = ask
+        self._applied: dict[int, int] = {}
+        self._asked = 0.0
+        self._waiting: dict[int, set[tuple[int, asyncio.Future[None]]]] = {}
+        self._decoder = msgspec.json.Decoder(Projected | list[Projected])
+
+    def message(self, data: bytes) -> None:
+        """A message of `circle:projected`."""
+        found = self._decoder.decode(data)
+        for projected in found if isinstance(found, list) else [found]:
+            self.advance(projected.partition, projected.offset)
+
+    async def refresh(self) -> None:
+        """Catch up from Postgres, at most every ASK_AGAIN_S, however many wait. Without it, nothing is learnt."""
+        if monotonic() - self._asked < ASK_AGAIN_S:
+            return
+        self._asked = monotonic()
+        try:
+            for partition, offset in await self._ask():
+                self.advance(partition, offset)
+        except Problem:
+            return
+
+    def applied(self, partition: int) -> int:
+        """The last applied offset, -1 when nothing is known."""
+        return self._applied.get(partition, -1)
+
+    def advance(self, partition: int, offset: int) -> None:
+        """A partition has been projected up to and including `offset`."""
+        if offset <= self._applied.get(partition, -1):
+            return
+        self._applied[partition] = offset
+        waiting = self._waiting.get(partition)
+        if waiting:
+            for waiter in [waiter for waiter in waiting if waiter[0] <= offset]:
+                waiting.discard(waiter)
+                if not waiter[1].done():
+                    waiter[1].set_result(None)
+
+    async def wait(self, partition: int, offset: int, timeout_s: float, *, ask: bool = True) -> bool:
+        """Whether the projection reached `offset` within `timeout_s`; with `ask`, Postgres is looked at too."""
+        deadline = monotonic() + timeout_s
+        while self.applied(partition) < offset:
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            future = asyncio.get_running_loop().create_future()
+            waiter = (offset, future)
+            waiting = self._waiting.setdefault(partition, set())
+            waiting.add(waiter)
+            try:
+                await asyncio.wait_for(future, min(left, ASK_AFTER_S) if ask else left)
+            except TimeoutError:
+                if ask:
+                    await self.refresh()
+            finally:
+                waiting.discard(waiter)
+        return True
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A reservation that this process has put on the log: whose, of which event, where."""
+
+    user_id: str
+    event_id: str
+    partition: int
+    offset: int
+
+
+class Memory:
+    """What this process knows before the projection does. Bounded: the oldest is forgotten first."""
+
+    __slots__ = ("_reservations", "_written")
+
+    def __init__(self) -> None:
+        self._reservations: dict[str, Asked] = {}
+        self._written: dict[str, tuple[int, int]] = {}
+
+    def wrote(self, user_id: str, partition: int, offset: int) -> None:
+        """A user's last write."""
+        written = self._written
+        written.pop(user_id, None)  # the dictionary's order is that of use
+        written[user_id] = (partition, offset)
+        if len(written) > REMEMBERED_MAX:
+            del written[next(iter(written))]
+
+    def last_written(self, user_id: str) -> tuple[int, int] | None:
+        """The partition and offset of it."""
+        return self._written.get(user_id)
+
+    def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
+        """A reservation was put on the log, or something was done to it, at this position."""
+        known = self._reservations
+        known.pop(reservation_id, None)
+        known[reservation_id] = Asked(user_id, event_id, partition, offset)
+        if len(known) > REMEMBERED_MAX:
+            del known[next(iter(known))]
+
+    def asked(self, reservation_id: str) -> Asked | None:
+        """What is known of a reservation."""
+        return self._reservations.get(reservation_id)
