@@ -76,32 +76,32 @@ def reserve(
     seats: list[str] | None = None,
     *,
     by: str = ALICE,
-    id: str = R1,
+    rid: str = R1,
     of: str = STALLS,
     fingerprint: int = 1,
 ) -> c.ReserveTickets:
     named = seats or []
-    return c.ReserveTickets(EVENT, by, "cmd", id, of, len(named) or quantity, named, fingerprint)
+    return c.ReserveTickets(EVENT, by, "cmd", rid, of, len(named) or quantity, named, fingerprint)
 
 
-def confirm(id: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:
-    return c.ConfirmReservation(EVENT, by, "cmd", id, attempt, token)
+def confirm(rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:
+    return c.ConfirmReservation(EVENT, by, "cmd", rid, attempt, token)
 
 
-def paid(id: str = R1, *, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500) -> c.RecordPayment:
-    return c.RecordPayment(EVENT, "", "cmd", id, attempt, payment, "captured", "", amount)
+def paid(rid: str = R1, *, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500) -> c.RecordPayment:
+    return c.RecordPayment(EVENT, "", "cmd", rid, attempt, payment, "captured", "", amount)
 
 
-def declined(id: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> c.RecordPayment:
-    return c.RecordPayment(EVENT, "", "cmd", id, attempt, "", "declined", reason, 0)
+def declined(rid: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> c.RecordPayment:
+    return c.RecordPayment(EVENT, "", "cmd", rid, attempt, "", "declined", reason, 0)
 
 
-def refunded(id: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500) -> c.RecordRefund:
-    return c.RecordRefund(EVENT, "", "cmd", id, payment, refund, amount)
+def refunded(rid: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500) -> c.RecordRefund:
+    return c.RecordRefund(EVENT, "", "cmd", rid, payment, refund, amount)
 
 
-def release(id: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
-    return c.ReleaseReservation(EVENT, by, "cmd", id)
+def release(rid: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
+    return c.ReleaseReservation(EVENT, by, "cmd", rid)
 
 
 def tick() -> c.Tick:
@@ -142,7 +142,7 @@ def general(capacity: int) -> tuple[f.Fact, f.Fact, f.Fact]:
 def held(
     seats: list[str] | None = None,
     *,
-    id: str = R1,
+    rid: str = R1,
     by: str = ALICE,
     of: str = STALLS,
     quantity: int = 0,
@@ -152,29 +152,29 @@ def held(
 ) -> f.TicketsHeld:
     named = seats or []
     count = quantity or len(named)
-    return f.TicketsHeld(id, by, of, count, named, price_minor * count, "EUR", until, fingerprint)
+    return f.TicketsHeld(rid, by, of, count, named, price_minor * count, "EUR", until, fingerprint)
 
 
 def rejected(
-    reason: f.Reason, detail: str, *, id: str = R1, by: str = ALICE, of: str = STALLS, quantity: int = 1, fp: int = 1
+    reason: f.Reason, detail: str, *, rid: str = R1, by: str = ALICE, of: str = STALLS, quantity: int = 1, fp: int = 1
 ) -> f.ReservationRejected:
-    return f.ReservationRejected(id, by, of, quantity, fp, reason, detail)
+    return f.ReservationRejected(rid, by, of, quantity, fp, reason, detail)
 
 
 def payment_requested(
-    id: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok", amount: int = 2_500
+    rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok", amount: int = 2_500
 ) -> f.PaymentRequested:
-    return f.PaymentRequested(id, by, attempt, token, amount, "EUR", "cmd")
+    return f.PaymentRequested(rid, by, attempt, token, amount, "EUR", "cmd")
 
 
-def payment_declined(id: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> f.PaymentDeclined:
-    return f.PaymentDeclined(id, ALICE, attempt, reason)
+def payment_declined(rid: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> f.PaymentDeclined:
+    return f.PaymentDeclined(rid, ALICE, attempt, reason)
 
 
 def confirmed(
     seats: list[str] | None = None,
     *,
-    id: str = R1,
+    rid: str = R1,
     by: str = ALICE,
     attempt: str = TRY1,
     payment: str = "pay-1",
@@ -184,34 +184,34 @@ def confirmed(
     named = seats or []
     count = quantity or len(named)
     places = named or [str(ordinal) for ordinal in range(1, count + 1)]
-    tickets: list[str] = [ticket_id(ReservationId(id), place) for place in places]
-    return f.ReservationConfirmed(id, by, STALLS, count, named, tickets, attempt, payment, price_minor * count, "EUR")
+    tickets: list[str] = [ticket_id(ReservationId(rid), place) for place in places]
+    return f.ReservationConfirmed(rid, by, STALLS, count, named, tickets, attempt, payment, price_minor * count, "EUR")
 
 
-def confirmation_refused(reason: f.Reason, *, id: str = R1, attempt: str = TRY1) -> f.ConfirmationRefused:
-    return f.ConfirmationRefused(id, ALICE, attempt, reason)
+def confirmation_refused(reason: f.Reason, *, rid: str = R1, attempt: str = TRY1) -> f.ConfirmationRefused:
+    return f.ConfirmationRefused(rid, ALICE, attempt, reason)
 
 
 def refund_requested(
-    reason: f.Reason, *, id: str = R1, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500
+    reason: f.Reason, *, rid: str = R1, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500
 ) -> f.RefundRequested:
-    return f.RefundRequested(id, ALICE, attempt, payment, amount, "EUR", reason)
+    return f.RefundRequested(rid, ALICE, attempt, payment, amount, "EUR", reason)
 
 
-def payment_refunded(id: str = R1, *, payment: str = "pay-1", amount: int = 2_500) -> f.PaymentRefunded:
-    return f.PaymentRefunded(id, ALICE, payment, "ref-1", amount)
+def payment_refunded(rid: str = R1, *, payment: str = "pay-1", amount: int = 2_500) -> f.PaymentRefunded:
+    return f.PaymentRefunded(rid, ALICE, payment, "ref-1", amount)
 
 
-def hold_expired(seats: list[str], *, id: str = R1, by: str = ALICE) -> f.HoldExpired:
-    return f.HoldExpired(id, by, STALLS, len(seats), seats)
+def hold_expired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldExpired:
+    return f.HoldExpired(rid, by, STALLS, len(seats), seats)
 
 
-def hold_released(seats: list[str], *, id: str = R1, by: str = ALICE) -> f.HoldReleased:
-    return f.HoldReleased(id, by, STALLS, len(seats), seats)
+def hold_released(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldReleased:
+    return f.HoldReleased(rid, by, STALLS, len(seats), seats)
 
 
-def cancelled(seats: list[str], *, id: str = R1) -> f.ReservationCancelled:
-    return f.ReservationCancelled(id, ALICE, STALLS, len(seats), seats, f.Reason.BUYER_CANCELLED)
+def cancelled(seats: list[str], *, rid: str = R1) -> f.ReservationCancelled:
+    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, f.Reason.BUYER_CANCELLED)
 
 
 def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:

@@ -276,12 +276,12 @@ def test_any_command_of_the_event_ends_what_is_due() -> None:
 
 def test_holds_end_in_the_order_of_their_deadlines() -> None:
     facts = [
-        held(["A-1"], id=R1, until=T + 30),
-        held(["A-2"], id=R2, until=T + 10),
-        held(["A-3"], id=R3, until=T + 20),
+        held(["A-1"], rid=R1, until=T + 30),
+        held(["A-2"], rid=R2, until=T + 10),
+        held(["A-3"], rid=R3, until=T + 20),
     ]
     given(*on_sale(), *facts).at(T + 25).when(tick()).then(
-        hold_expired(["A-2"], id=R2), hold_expired(["A-3"], id=R3), TickObserved()
+        hold_expired(["A-2"], rid=R2), hold_expired(["A-3"], rid=R3), TickObserved()
     )
 
 
@@ -295,7 +295,7 @@ def test_a_hold_whose_payment_is_under_way_expires_all_the_same() -> None:
 
 def test_one_command_ends_a_limited_number_of_holds_and_the_next_the_rest() -> None:
     many = EXPIRIES_PER_COMMAND_MAX + 3
-    facts = [held(quantity=1, id=f"{number:05}", by=f"user-{number}", until=T + number) for number in range(many)]
+    facts = [held(quantity=1, rid=f"{number:05}", by=f"user-{number}", until=T + number) for number in range(many)]
     after = given(*general(many), *facts).at(T + many).when(tick())
     assert [fact.reservation_id for fact in after.facts if isinstance(fact, HoldExpired)] == [
         f"{number:05}" for number in range(EXPIRIES_PER_COMMAND_MAX)
@@ -307,10 +307,10 @@ def test_one_command_ends_a_limited_number_of_holds_and_the_next_the_rest() -> N
 
 def test_a_hold_that_is_overdue_but_beyond_the_limit_cannot_be_paid() -> None:
     many = EXPIRIES_PER_COMMAND_MAX + 1
-    facts = [held(quantity=1, id=f"{number:05}", until=T + number) for number in range(many)]
+    facts = [held(quantity=1, rid=f"{number:05}", until=T + number) for number in range(many)]
     last = f"{many - 1:05}"
     after = given(*general(many), *facts).at(T + many).when(confirm(last, attempt=TRY1))
-    assert after.facts[-1] == confirmation_refused(Reason.HOLD_EXPIRED, id=last)
+    assert after.facts[-1] == confirmation_refused(Reason.HOLD_EXPIRED, rid=last)
 
 
 def test_every_command_yields_at_least_one_fact() -> None:

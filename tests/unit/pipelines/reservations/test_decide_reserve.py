@@ -59,7 +59,7 @@ def test_a_hold_lasts_as_long_as_the_event_says_from_log_time() -> None:
 
 
 def test_a_new_hold_length_is_for_holds_from_then_on() -> None:
-    given(*on_sale(), held(["A-1"], id=R2), updated(hold_ttl_s=1)).when(reserve(seats=["A-2"])).then(
+    given(*on_sale(), held(["A-1"], rid=R2), updated(hold_ttl_s=1)).when(reserve(seats=["A-2"])).then(
         held(["A-2"], until=T + US_PER_S)
     )
 
@@ -76,7 +76,7 @@ def test_the_price_is_times_the_quantity() -> None:
 
 def test_seats_of_ended_reservations_are_sold_again() -> None:
     one = on_sale(layout={"rows": 1, "seats_per_row": 1})
-    command, again = reserve(1, by=BOB, id=R2), held(["A-1"], by=BOB, id=R2)
+    command, again = reserve(1, by=BOB, rid=R2), held(["A-1"], by=BOB, rid=R2)
     given(*one, held(["A-1"]), hold_released(["A-1"])).when(command).then(again)
     given(*one, held(["A-1"]), hold_expired(["A-1"])).when(command).then(again)
     given(*one, held(["A-1"]), confirmed(["A-1"]), cancelled(["A-1"])).when(command).then(again)
@@ -165,23 +165,23 @@ def test_a_seat_that_does_not_exist_is_rejected(seat: str) -> None:
 
 def test_named_seats_are_had_all_or_not_at_all() -> None:
     """Also: a hold is rejected when any seat is taken, held or sold."""
-    command = reserve(seats=["A-1", "A-2", "A-3"], by=BOB, id=R2)
-    turned_down = rejected(Reason.SEAT_TAKEN, "taken: A-2", by=BOB, id=R2, quantity=3)
+    command = reserve(seats=["A-1", "A-2", "A-3"], by=BOB, rid=R2)
+    turned_down = rejected(Reason.SEAT_TAKEN, "taken: A-2", by=BOB, rid=R2, quantity=3)
     given(*on_sale(), held(["A-2"])).when(command).then(turned_down)
     after = given(*on_sale(), held(["A-2"]), confirmed(["A-2"])).when(command)
     after.then(turned_down)
-    after.when(reserve(seats=["A-1", "A-3"], by=BOB, id=R3)).then(held(["A-1", "A-3"], by=BOB, id=R3))
+    after.when(reserve(seats=["A-1", "A-3"], by=BOB, rid=R3)).then(held(["A-1", "A-3"], by=BOB, rid=R3))
 
 
 def test_when_less_is_left_than_asked_for_it_is_sold_out() -> None:
     small = on_sale(layout={"rows": 1, "seats_per_row": 3})
-    given(*small, held(["A-1"], by=BOB, id=R2), held(["A-2"], by=BOB, id=R3), confirmed(["A-2"], by=BOB, id=R3)).when(
-        reserve(2)
-    ).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 1 held, 1 sold", quantity=2))
+    given(
+        *small, held(["A-1"], by=BOB, rid=R2), held(["A-2"], by=BOB, rid=R3), confirmed(["A-2"], by=BOB, rid=R3)
+    ).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 1 held, 1 sold", quantity=2))
 
 
 def test_general_admission_is_never_over_capacity() -> None:
-    facts = [*general(3), held(quantity=2, id=R2, by=BOB)]
+    facts = [*general(3), held(quantity=2, rid=R2, by=BOB)]
     given(*facts).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 2 held, 0 sold", quantity=2))
     given(*facts).when(reserve(1)).then(held(quantity=1))
 
@@ -191,20 +191,20 @@ def test_general_admission_is_never_over_capacity() -> None:
 
 def test_a_buyer_may_have_as_many_as_the_limit_and_no_more() -> None:
     allowed = on_sale(details={"max_tickets_per_user": 3})
-    given(*allowed, held(["A-1", "A-2"], id=R2)).when(reserve(1)).then(held(["A-3"]))
-    given(*allowed, held(["A-1", "A-2"], id=R2)).when(reserve(2)).then(
+    given(*allowed, held(["A-1", "A-2"], rid=R2)).when(reserve(1)).then(held(["A-3"]))
+    given(*allowed, held(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(
         rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 2 more asked, 3 allowed", quantity=2)
     )
 
 
 def test_what_is_bought_counts_and_what_has_ended_does_not() -> None:
     allowed = on_sale(details={"max_tickets_per_user": 2})
-    two = held(["A-1", "A-2"], id=R2)
-    given(*allowed, two, confirmed(["A-1", "A-2"], id=R2)).when(reserve(1)).then(
+    two = held(["A-1", "A-2"], rid=R2)
+    given(*allowed, two, confirmed(["A-1", "A-2"], rid=R2)).when(reserve(1)).then(
         rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed")
     )
-    given(*allowed, two, hold_released(["A-1", "A-2"], id=R2)).when(reserve(2)).then(held(["A-3", "A-4"]))
-    given(*allowed, two, confirmed(["A-1", "A-2"], id=R2), cancelled(["A-1", "A-2"], id=R2)).when(reserve(2)).then(
+    given(*allowed, two, hold_released(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(held(["A-3", "A-4"]))
+    given(*allowed, two, confirmed(["A-1", "A-2"], rid=R2), cancelled(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(
         held(["A-3", "A-4"])
     )
 
@@ -212,8 +212,8 @@ def test_what_is_bought_counts_and_what_has_ended_does_not() -> None:
 def test_the_limit_is_each_buyers_own_and_spans_ticket_types() -> None:
     allowed = on_sale(details={"max_tickets_per_user": 2})
     floor = type_added(FLOOR, 1, kind="general", capacity=9)
-    given(*allowed, floor, held(["A-1", "A-2"], id=R2, by=BOB)).when(reserve(2)).then(held(["A-3", "A-4"]))
-    given(*allowed, floor, held(quantity=2, of=FLOOR, id=R2)).when(reserve(1)).then(
+    given(*allowed, floor, held(["A-1", "A-2"], rid=R2, by=BOB)).when(reserve(2)).then(held(["A-3", "A-4"]))
+    given(*allowed, floor, held(quantity=2, of=FLOOR, rid=R2)).when(reserve(1)).then(
         rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed")
     )
 
@@ -294,10 +294,10 @@ def test_another_users_reservation_id_is_refused() -> None:
 
 def test_holds_that_are_due_end_before_the_request_is_decided() -> None:
     one = on_sale(layout={"rows": 1, "seats_per_row": 1})
-    command = reserve(1, by=BOB, id=R2)
+    command = reserve(1, by=BOB, rid=R2)
     given(*one, held(["A-1"])).at(DEADLINE - 1).when(command).then(
-        rejected(Reason.SOLD_OUT, "1 asked; 0 available, 1 held, 0 sold", by=BOB, id=R2)
+        rejected(Reason.SOLD_OUT, "1 asked; 0 available, 1 held, 0 sold", by=BOB, rid=R2)
     )
     given(*one, held(["A-1"])).at(DEADLINE).when(command).then(
-        hold_expired(["A-1"]), held(["A-1"], by=BOB, id=R2, until=DEADLINE + TTL_S * US_PER_S)
+        hold_expired(["A-1"]), held(["A-1"], by=BOB, rid=R2, until=DEADLINE + TTL_S * US_PER_S)
     )

@@ -59,14 +59,14 @@ COMMANDS = st.one_of(
     st.just(add_type()),
     st.just(add_type(FLOOR, kind="general", capacity=4, price_minor=0)),
     st.builds(
-        lambda q, by, r, of: reserve(q, by=by, id=r, of=of),
+        lambda q, by, r, of: reserve(q, by=by, rid=r, of=of),
         st.integers(1, 4),
         _buyer,
         _reservation,
         st.sampled_from([STALLS, FLOOR]),
     ),
     st.builds(
-        lambda seats, by, r: reserve(seats=seats, by=by, id=r),
+        lambda seats, by, r: reserve(seats=seats, by=by, rid=r),
         st.lists(st.sampled_from(SEATS[:7]), min_size=1, max_size=3, unique=True),
         _buyer,
         _reservation,
@@ -159,7 +159,7 @@ def test_beginning_a_batch_forgets_the_batch_before() -> None:
     state.begin()
     evolve(state, held(["A-1"]), At(0, 9, LogTime(T)))
     state.begin()
-    evolve(state, held(["A-2"], id=R2), At(0, 10, LogTime(T)))
+    evolve(state, held(["A-2"], rid=R2), At(0, 10, LogTime(T)))
     state.take_back()
     assert list(state.reservations) == [R1]
 
@@ -196,11 +196,11 @@ def test_a_lock_on_a_claimed_seat_stays_when_the_claim_ends() -> None:
 
 
 def test_the_next_deadline_is_the_earliest_of_what_is_held() -> None:
-    state = folded(*on_sale(), held(["A-1"], id=R1, until=DEADLINE), held(["A-2"], id=R2, until=DEADLINE - 5))
+    state = folded(*on_sale(), held(["A-1"], rid=R1, until=DEADLINE), held(["A-2"], rid=R2, until=DEADLINE - 5))
     assert state.next_deadline() == DEADLINE - 5
-    evolve(state, hold_expired(["A-2"], id=R2), At(0, 9, LogTime(T)))
+    evolve(state, hold_expired(["A-2"], rid=R2), At(0, 9, LogTime(T)))
     assert state.next_deadline() == DEADLINE
-    evolve(state, hold_expired(["A-1"], id=R1), At(0, 10, LogTime(T)))
+    evolve(state, hold_expired(["A-1"], rid=R1), At(0, 10, LogTime(T)))
     assert state.next_deadline() is None
 
 
@@ -209,7 +209,7 @@ def test_the_next_deadline_is_the_earliest_of_what_is_held() -> None:
 def test_what_is_due_comes_earliest_first_and_within_the_limit(deadlines: list[int], now: int, limit: int) -> None:
     state = folded(*general(100))
     for number, deadline in enumerate(deadlines):
-        fact = held(quantity=1, id=f"r{number:02}", until=T + deadline)
+        fact = held(quantity=1, rid=f"r{number:02}", until=T + deadline)
         evolve(state, fact, At(0, number, LogTime(T)))
     wanted = sorted((deadline, f"r{number:02}") for number, deadline in enumerate(deadlines) if deadline <= now)
     assert [hold.id for hold in state.due(LogTime(T + now), limit)] == [name for _, name in wanted][:limit]
@@ -222,7 +222,7 @@ def test_a_log_that_speaks_of_what_never_was_is_a_broken_log() -> None:
 
 def test_a_seat_claimed_twice_by_the_facts_stops_the_fold() -> None:
     with pytest.raises(AssertionError, match="claimed already"):
-        folded(*on_sale(), held(["A-1"]), held(["A-1"], id=R2, by=BOB))
+        folded(*on_sale(), held(["A-1"]), held(["A-1"], rid=R2, by=BOB))
 
 
 def test_a_digest_tells_states_apart_and_nothing_else() -> None:

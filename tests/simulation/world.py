@@ -1,0 +1,394 @@
+"""A seeded partition with everything that can happen to it, run through the real core, watched by the model.
+
+One `Simulation` is one partition's log: `run(operations)` makes records (duplicates, forged, unreadable, late and
+early ones among them), reads them in batches cut at random, lets foreign locks change while a batch is decided,
+throws states away and rebuilds them from facts or from rows, and checks every fact against the model.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import deque
+from hashlib import blake2b
+from typing import Any
+
+from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.decide import step
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Codec, Undecodable
+from schemas.ids import LogTime
+from schemas.notifications import Notification
+from tests.harness.seating_model import best_available
+from tests.simulation.model import Expected, Model
+from tests.simulation.rows import Rows
+
+START_MS = 1_800_000_000_000
+EVENTS_AT_ONCE = 5
+EVENT_LIFE = 2_500  # commands, more or less, until an event gives way to a new one
+BUYERS = 150
+
+
+class Simulation:
+    """See the module."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.codec = Codec()
+        self.partition = Partition(0, 1, LogTime(0), set())
+        self.models: dict[str, Model] = {}
+        self.rows = Rows()
+        self.history: dict[str, list[tuple[f.Fact, At]]] = {}
+        self.foreign: dict[str, set[str]] = {}
+        self.log: list[tuple[int, bytes]] = []
+        self.observed: dict[int, f.SeatLocksObserved] = {}
+        self.counts: dict[str, int] = {}
+        self._facts = blake2b(digest_size=16)
+        self._clock_ms = START_MS
+        self._alive: list[str] = []
+        self._age: dict[str, int] = {}
+        self._answers: deque[c.Command] = deque()
+        self._recent: deque[bytes] = deque(maxlen=400)
+        self._holds: dict[str, deque[tuple[str, str]]] = {}
+        self._next_id = 0
+        self._misplaced = self.codec.encode(Notification("u", "e", "r", 0, 0, 0, "k", "c", "t", 0, "{}"))
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def run(self, operations: int) -> None:
+        """Read `operations` commands."""
+        while len(self.log) < operations:
+            size = self.rng.choice((1, 1, 2, 3, 7, 20, 60, 150))
+            start = len(self.log)
+            records = [self._record() for _ in range(min(size, operations - start))]
+            self.log += records
+            raw = [
+                RawRecord(0, start + number, stamp, b"key", value, None)
+                for number, (stamp, value) in enumerate(records)
+            ]
+            self._batch(raw)
+            if self.rng.random() < 0.003:
+                self._reload()
+
+    @property
+    def digest(self) -> bytes:
+        """Of the bytes of every fact, in the order of the log."""
+        return self._facts.digest()
+
+    def _batch(self, raw: list[RawRecord]) -> None:
+        batch = Batch(raw)
+        if self.rng.random() < 0.006:  # the batch is decided, never committed, and read again by a new owner
+            before = self.partition.log_time
+            batch.place(self.codec, {0: self.partition})
+            batch.decide(self._state_of)
+            for group in batch.groups:
+                self.partition.states.pop(group.state.event_id)
+            self.partition.log_time = before
+            self._load({group.state.event_id for group in batch.groups})
+            batch = Batch(raw)
+        batch.place(self.codec, {0: self.partition})
+        batch.decide(self._state_of)
+        self._guard(batch)
+        self._check(batch)
+        for encoded in batch.encoded(self.codec):
+            self._facts.update(encoded.value)
+        self.partition.settle(batch.groups)
+
+    def _guard(self, batch: Batch) -> None:
+        """What the seat locks do: an event whose foreign locks are not those of its state is decided again."""
+        for group in batch.groups:
+            state = group.state
+            if state.details is None:
+                continue
+            tries = self.rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 2))
+            for _ in range(tries):
+                self._foreign_owner_acts(state)
+            foreign = self.foreign.setdefault(state.event_id, set())
+            if (group.asks_for_seats or group.claims) and foreign != state.locked_places:
+                group.decide(set(foreign))
+
+    def _foreign_owner_acts(self, state: EventState) -> None:
+        """Take or free places as `circle locks` may: never one that a committed claim is on."""
+        foreign, model = self.foreign.setdefault(state.event_id, set()), self.models.get(state.event_id, Model())
+        if foreign and self.rng.random() < 0.5:
+            foreign.discard(self.rng.choice(sorted(foreign)))
+            return
+        kind = model.kinds.get("seated")
+        if kind is not None and len(foreign) < 8:
+            seat = f"{self.rng.choice('ABCDEF')}-{self.rng.randint(1, 9)}"
+            if seat not in kind.taken:
+                foreign.add(f"seated/{seat}")
+
+    def _state_of(self, _partition: int, event_id: str) -> EventState:
+        state = self.partition.states.get(event_id)
+        if state is None:
+            state = self.partition.states[event_id] = EventState(event_id)
+        return state
+
+    # --- checking -------------------------------------------------------------------------------------------------
+
+    def _check(self, batch: Batch) -> None:
+        recorded = []
+        for _, placed, facts in batch.facts():
+            at, command = placed.at, placed.command
+            if isinstance(command, Undecodable):
+                assert [type(fact) for fact in facts] == [f.CommandUnreadable]
+                self._count("unreadable")
+                continue
+            event_id = command.event_id
+            model = self.models.setdefault(event_id, Model())
+            rest = facts
+            if isinstance(facts[0], f.SeatLocksObserved):
+                self.observed[at.offset] = facts[0]
+                model.learn(facts[0], at.log_time)
+                rest = facts[1:]
+            expected = model.expect(command, at.log_time)
+            assert [told(fact) for fact in rest] == expected, (at, command, rest, expected)
+            if isinstance(rest[-1], f.TicketsHeld) and isinstance(command, c.ReserveTickets):
+                for fact in rest[:-1]:
+                    model.learn(fact, at.log_time)
+                self._check_seats(model, command, rest[-1])
+                model.learn(rest[-1], at.log_time)
+            else:
+                for fact in rest:
+                    model.learn(fact, at.log_time)
+            assert model.captured - model.refunded - model.refunds_due == model.confirmed
+            if model.owner:
+                history = self.history.setdefault(event_id, [])
+                history += [(fact, at) for fact in facts]
+            for index, fact in enumerate(facts):
+                envelope = f.Envelope(event_id, 0, at.offset, index, len(facts), at.log_time, f.RULES_VERSION)
+                recorded.append(f.RecordedFact(envelope, fact))
+            self._react(facts[-1], command)
+        self.rows.apply(recorded)
+
+    def _check_seats(self, model: Model, command: c.ReserveTickets, fact: f.TicketsHeld) -> None:
+        """Named seats are those named; of the others, some are compared with every choice there was."""
+        kind = model.kinds[fact.ticket_type_id]
+        if command.seats:
+            assert fact.seats == command.seats
+        elif kind.seats and self.rng.random() < 0.04:
+            locked = {place.partition("/")[2] for place in model.locked}
+            free = set(kind.seats) - kind.taken.keys() - locked
+            assert fact.seats == best_available(*kind.shape, free, fact.quantity)
+
+    def _reload(self) -> None:
+        """A new owner: every state is thrown away and made again, from facts or from rows."""
+        events = {event for event, state in self.partition.states.items() if state.details is not None}
+        before = {event: canonical(self.partition.states[event]) for event in events}
+        self.partition.states.clear()
+        self._load(events)
+        for event, wanted in before.items():
+            assert canonical(self.partition.states[event]) == wanted, event
+        self._count("reloads")
+
+    def _load(self, events: set[str]) -> None:
+        for event in sorted(events):
+            if self.rng.random() < 0.5:
+                state = state_from(self.rows.snapshot(event))
+            else:
+                state = EventState(event)
+                for fact, at in self.history.get(event, []):
+                    evolve(state, fact, at)
+            self.partition.states[event] = state
+
+    def replayed(self) -> bytes:
+        """The digest of the facts when the same log is read one record at a time, with no foreign locks to ask."""
+        codec, states, log_time = Codec(), dict[str, EventState](), 0
+        digest = blake2b(digest_size=16)
+        for offset, (stamp, value) in enumerate(self.log):
+            log_time = max(log_time, stamp * 1_000)
+            command = codec.decode(value)
+            at = At(0, offset, LogTime(log_time))
+            facts: list[f.Fact] = []
+            event_id = ""
+            if isinstance(command, c.Command):
+                event_id = command.event_id
+                state = states.setdefault(event_id, EventState(event_id))
+                seen = self.observed.get(offset)
+                if seen is not None:
+                    facts = [seen]
+                    evolve(state, seen, at)
+                facts += step(state, command, at)
+            else:
+                facts = [
+                    f.CommandUnreadable(command.error if isinstance(command, Undecodable) else _no_command(command))
+                ]
+            for index, fact in enumerate(facts):
+                envelope = f.Envelope(event_id, 0, offset, index, len(facts), log_time, f.RULES_VERSION)
+                digest.update(codec.encode_fact(envelope, fact))
+        return digest.digest()
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # --- making records -------------------------------------------------------------------------------------------
+
+    def _record(self) -> tuple[int, bytes]:
+        rng = self.rng
+        jump = rng.random()
+        if jump < 0.003:
+            self._clock_ms += rng.randint(5_000, 90_000)
+        elif jump < 0.00302:
+            self._clock_ms += 90_000_000  # longer than any key is remembered
+        else:
+            self._clock_ms += rng.randint(0, 40)
+        stamp = self._clock_ms
+        if jump > 0.98:
+            stamp -= rng.randint(1, 30_000)  # a record stamped before its predecessors
+        if rng.random() < 0.03 and self._recent:
+            return stamp, rng.choice(self._recent)
+        value = self._unreadable() if rng.random() < 0.004 else self.codec.encode(self._command())
+        self._recent.append(value)
+        return stamp, value
+
+    def _unreadable(self) -> bytes:
+        rng = self.rng
+        good = rng.choice(self._recent) if self._recent else b"\0\0\0\0\1"
+        return rng.choice(
+            (b"", self._misplaced, good[:-1], good + b"x", rng.randbytes(40), b"\0\0\0\x7f\x7f" + good[5:])
+        )
+
+    def _command(self) -> c.Command:
+        rng = self.rng
+        if self._answers and rng.random() < 0.3:
+            answer = self._answers.popleft()
+            if rng.random() < 0.1:
+                self._answers.append(answer)  # the provider's answer comes twice
+            return answer
+        if len(self._alive) < EVENTS_AT_ONCE:
+            return self._organize()
+        event = rng.choice(self._alive)
+        self._age[event] -= 1
+        if self._age[event] <= 0:
+            self._retire(event)
+            return c.Tick(event, "", "tick")
+        if rng.random() < 0.012:
+            return self._organizer(event)
+        return self._buyer(event)
+
+    def _organize(self) -> c.Command:
+        """The opening of an event, one command at a time, with orders that come too early in between."""
+        rng = self.rng
+        event = str(uuid.UUID(int=rng.getrandbits(128)))
+        self._alive.append(event)
+        self._age[event] = rng.randint(EVENT_LIFE // 2, EVENT_LIFE * 3 // 2)
+        self._holds[event] = deque(maxlen=40)
+        paid = rng.choice((0, 1_999, 5_000))
+        now = self._clock_ms * 1_000
+        seated = ("seated", "Seats", paid, "EUR", "seated", rng.randint(3, 8), rng.randint(3, 12), 0, 0, 0)
+        window = (0, 0) if rng.random() < 0.7 else (now + 2_000_000, now + 30_000_000)
+        floor = ("floor", "Floor", paid, "EUR", "general", 0, 0, rng.randint(5, 60), *window)
+        self._answers.extendleft(
+            reversed(
+                (
+                    c.AddTicketType(event, "owner", "o", *seated),
+                    c.PublishEvent(event, "owner", "o"),
+                    c.AddTicketType(event, "owner", "o", *floor),
+                )
+            )
+        )
+        return self._create(event, rng.choice((3, 8, 20)))
+
+    def _create(self, event: str, ttl_s: int) -> c.CreateEvent:
+        limit = self.rng.choice((4, 8, 12))
+        return c.CreateEvent(event, "owner", "o", "T", "", "", "", 1, 2, "UTC", 0, 0, ttl_s, limit)
+
+    def _organizer(self, event: str) -> c.Command:
+        rng = self.rng
+        who = rng.choice(("owner", "owner", "stranger"))
+        return rng.choice(
+            (
+                c.UpdateEvent(event, who, "o", max_tickets_per_user=rng.randint(1, 12)),
+                c.UpdateEvent(event, who, "o", hold_ttl_s=rng.randint(0, 20)),
+                c.UpdateEvent(event, who, "o", title=rng.choice("TU")),
+                c.PublishEvent(event, who, "o"),
+                self._create(event, 5),
+                c.AddTicketType(event, who, "o", "seated", "again", 1, "EUR", "general", 0, 0, 1, 0, 0),
+            )
+        )
+
+    def _buyer(self, event: str) -> c.Command:
+        rng = self.rng
+        holds = self._holds[event]
+        act = rng.random()
+        if act < 0.68 or not holds:
+            return self._reserve(event)
+        reservation, user = holds[-1 - min(int(rng.expovariate(0.4)), len(holds) - 1)]
+        if rng.random() < 0.01:
+            user = "stranger"
+        if act < 0.88:
+            attempt = f"{reservation[:8]}-{rng.choice('1112')}"
+            return c.ConfirmReservation(event, user, "b", reservation, attempt, rng.choice(("tok_ok",) * 20 + ("x",)))
+        if act < 0.97:
+            return c.ReleaseReservation(event, user, "b", reservation)
+        return c.Tick(event, "", "tick")
+
+    def _reserve(self, event: str) -> c.ReserveTickets:
+        rng = self.rng
+        user = f"buyer-{rng.randint(1, BUYERS)}"
+        self._next_id += 1
+        reservation = f"{self._next_id:08}-r"
+        kind = rng.choice(("seated",) * 7 + ("floor",) * 4 + ("nothing",) * 1) if rng.random() < 0.5 else "seated"
+        quantity = rng.choice((1, 2, 2, 3, 4)) if rng.random() < 0.99 else rng.choice((0, 11, -3, 10, 8))
+        seats: list[str] = []
+        if rng.random() < 0.2:
+            row, seat = rng.choice("ABCDEFG" if rng.random() < 0.1 else "AB"), rng.randint(1, 9)
+            seats = [f"{row}-{seat + step}" for step in range(max(1, min(quantity, 3)))]
+            if rng.random() < 0.02:
+                seats.append(seats[0])
+            quantity = len(seats)
+        return c.ReserveTickets(event, user, "b", reservation, kind, quantity, seats, self._next_id)
+
+    def _react(self, fact: f.Fact, command: c.Command) -> None:
+        """The payments dataflow, and buyers who remember what they hold."""
+        rng, event = self.rng, command.event_id
+        self._count(type(fact).__name__)
+        match fact:
+            case f.TicketsHeld() | f.ReservationRejected() if event in self._holds:
+                if isinstance(fact, f.TicketsHeld) or rng.random() < 0.03:
+                    self._holds[event].append((fact.reservation_id, fact.user_id))
+            case f.PaymentRequested() if rng.random() < 0.97:
+                ok = rng.random() < 0.8
+                self._answers.append(
+                    c.RecordPayment(
+                        event,
+                        "",
+                        "p",
+                        fact.reservation_id,
+                        fact.attempt_id,
+                        f"pay-{fact.attempt_id}" if ok else "",
+                        "captured" if ok else "declined",
+                        "" if ok else "no funds",
+                        fact.amount_minor if ok else 0,
+                    )
+                )
+                if rng.random() < 0.05:
+                    self._answers.rotate(rng.randint(1, 5))
+            case f.RefundRequested():
+                self._answers.append(
+                    c.RecordRefund(event, "", "p", fact.reservation_id, fact.payment_id, "ref", fact.amount_minor)
+                )
+
+    def _retire(self, event: str) -> None:
+        self._alive.remove(event)
+        del self._holds[event]
+
+
+def told(fact: f.Fact) -> Expected:
+    """A fact in the model's words."""
+    name = type(fact).__name__
+    if isinstance(fact, f.CommandRefused | f.CommandDuplicated):
+        return name, fact.command_type, str(getattr(fact, "reason", ""))
+    subject = getattr(fact, "reservation_id", "") or getattr(fact, "ticket_type_id", "")
+    return name, subject, str(getattr(fact, "reason", ""))
+
+
+def _no_command(record: Any) -> str:
+    return f"a {type(record).__name__}, no command"
