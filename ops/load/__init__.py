@@ -1,0 +1,1 @@
+"""Load from outside: an HTTP client cheap enough not to be what is measured, accounts, an organizer, figures."""

@@ -1,0 +1,87 @@
+"""Figures: percentiles, and CPU time by process. Pure but for `CpuMeter`, which asks the operating system."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+import psutil
+
+US_PER_S = 1_000_000
+MS_PER_S = 1_000
+
+
+class Latencies(msgspec.Struct, frozen=True):
+    """Milliseconds. All zero when nothing was measured."""
+
+    count: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class ProcessCpu(msgspec.Struct, frozen=True):
+    """What one process (with its children) used of a measured stretch."""
+
+    name: str
+    cpu_s: float
+    us_per_request: float
+    ours: bool  # our own code; else a service such as PostgreSQL
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that `share` (0 to 1) of `ordered` does not exceed (nearest rank); 0.0 of nothing."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def latencies(seconds: Sequence[float]) -> Latencies:
+    """The percentiles of measured times in seconds."""
+    ordered = sorted(seconds)
+    p50, p95, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.95, 0.99))
+    return Latencies(len(ordered), p50, p95, p99, round(ordered[-1] * MS_PER_S, 2) if ordered else 0.0)
+
+
+class CpuMeter:
+    """CPU seconds of process trees by name, since `start`. A process that is not there counts nothing."""
+
+    def __init__(self, ours: Mapping[str, int], services: Mapping[str, int]) -> None:
+        self._pids = {**ours, **services}
+        self._services = frozenset(services)
+        self._begun: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Measure from here."""
+        self._begun = {name: tree_cpu_s(pid) for name, pid in self._pids.items()}
+
+    def read(self, requests: int) -> list[ProcessCpu]:
+        """What each has used since `start`, and that divided by `requests`."""
+        used = {name: max(0.0, tree_cpu_s(pid) - self._begun[name]) for name, pid in self._pids.items()}
+        return [
+            ProcessCpu(name, round(cpu, 3), round(cpu / max(1, requests) * US_PER_S, 1), name not in self._services)
+            for name, cpu in used.items()
+        ]
+
+
+def tree_cpu_s(pid: int) -> float:
+    """User and system time of a process, its living children and those it has waited for. 0.0 when it is gone."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = 0.0
+    for process in tree:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def our_us_per_request(cpu: Sequence[ProcessCpu]) -> float:
+    """CPU of our own processes together, for each request."""
+    return round(sum(one.us_per_request for one in cpu if one.ours), 1)
