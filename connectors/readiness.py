@@ -18,4 +18,5 @@ def signal_ready(note: str = "ready") -> None:
     # The supervisor may be gone; that is noticed by other means, and is no reason to fail here.
     with contextlib.suppress(OSError):
         os.write(int(raw), f"{note.splitlines()[0] if note else 'ready'}\n".encode())
+    with contextlib.suppress(OSError):
         os.close(int(raw))

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -116,24 +117,24 @@ def _create(client: AdminClient, address: str, applied: Sequence[Applied], repli
         for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
             # Another process may have been faster; the next line waits for its topic as for ours.
             _result(future, address, ignore=KafkaError.TOPIC_ALREADY_EXISTS)
-        _wait_for_leaders(client, address, [topic.topic for topic in new])
+        _wait_until_served(client, address, [one for one in applied if one.change == "created"])
 
 
-def _wait_for_leaders(client: AdminClient, address: str, names: Sequence[str]) -> None:
+def _wait_until_served(client: AdminClient, address: str, applied: Sequence[Applied]) -> None:
+    """A new topic's metadata may name a leader that does not know of it yet; only an answer from it counts."""
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(one.topic, partition): latest for one in applied for partition in range(one.partitions)}
     deadline = time.monotonic() + TIMEOUT_S
     while True:
-        known = _metadata(client, address).topics
-        if all(
-            name in known
-            and known[name].error is None
-            and known[name].partitions
-            and all(partition.leader >= 0 for partition in known[name].partitions.values())
-            for name in names
-        ):
+        try:
+            for future in client.list_offsets(asked, request_timeout=TIMEOUT_S).values():
+                future.result(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise _unreachable(address, error) from None
+            time.sleep(0.02)
+        else:
             return
-        if time.monotonic() > deadline:
-            raise ServiceUnreachable("Kafka", address, f"new topics have no leader after {TIMEOUT_S:.0f} s")
-        time.sleep(0.02)
 
 
 def _configure(client: AdminClient, address: str, applied: Sequence[Applied]) -> None:
@@ -216,3 +217,8 @@ def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T 
         raise ServiceUnreachable(
             "Kafka", address, f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
         ) from None
+
+
+def _unreachable(address: str, error: KafkaException) -> ServiceUnreachable:
+    told = error.args[0].str()
+    return ServiceUnreachable("Kafka", address, f"{told}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?")

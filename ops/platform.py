@@ -201,7 +201,7 @@ class Platform:
 
     def _service_died(self, service: Running) -> None:
         self._say(f"{service.name} died; restarting it on the same port")
-        service.start()
+        service.revive()
         if service is self.stack.kafka and self.stack.memory_only:
             self._say("the embedded broker's log is gone with it: starting again with an empty one")
             self._prepare(self.settings)

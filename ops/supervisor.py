@@ -306,7 +306,7 @@ class Supervisor:
 
     def _revive(self, service: Running) -> None:
         self._say(f"{service.name} died; restarting it on the same port")
-        service.start()
+        service.revive()
         self._say(f"{service.name} is back")
 
     def _stop_children(self) -> None:

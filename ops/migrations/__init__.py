@@ -83,14 +83,21 @@ async def reset_derived(settings: Settings) -> list[str]:
     names."""
     connection = await connect(settings.postgres_url)
     try:
-        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        present = sorted({row["tablename"] for row in rows} & set(DERIVED_TABLES))
+        present = sorted(set(await tables(connection)) & set(DERIVED_TABLES))
         if present:
-            names = ", ".join(f'"{name}"' for name in present)
-            await connection.execute(f"TRUNCATE {names}")
+            await connection.execute(f"TRUNCATE {', '.join(present)}")
         return present
     finally:
         await connection.close()
+
+
+async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """Every table of ours, with its schema where that is not `public`."""
+    rows = await connection.fetch(
+        "SELECT CASE schemaname WHEN 'public' THEN tablename ELSE schemaname || '.' || tablename END AS name "
+        "FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    )
+    return [row["name"] for row in rows]
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -12,9 +12,11 @@ DERIVED_TABLES: tuple[str, ...] = (
     "payments",
     "projection_positions",
     "reservations",
+    "sandbox.payments",  # the pretend provider's books begin anew with the log
+    "sandbox.refunds",
     "seat_claims",
     "ticket_types",
     "tickets",
 )
 
-KEPT_TABLES: tuple[str, ...] = ("partition_epochs", "schema_migrations")
+KEPT_TABLES: tuple[str, ...] = ("categories", "partition_epochs", "refresh_tokens", "schema_migrations", "users")

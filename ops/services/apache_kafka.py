@@ -184,6 +184,10 @@ class ApacheKafka:
     def crashed(self) -> bool:
         return any(node.crashed for node in self.nodes)
 
+    def revive(self) -> None:
+        for node in self.nodes:
+            node.revive()
+
     def start(self) -> "ApacheKafka":
         """Starts every node that is not running; returns when each knows all of them."""
         kafka_jars.java()
@@ -200,6 +204,12 @@ class ApacheKafka:
     def stop(self) -> None:
         with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
             list(pool.map(lambda node: node.stop(), self.nodes))
+
+    def close(self) -> None:
+        """Ends it, quickly where its data is temporary, and removes that."""
+        if self._temporary is None:
+            self.stop()
+        self.kill()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -225,7 +235,7 @@ class ApacheKafka:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.close()
 
     def _chosen(self, node: int | None) -> list[KafkaNode]:
         return [one for one in self.nodes if node is None or one.node == node]

@@ -158,6 +158,7 @@ class Service(ABC):
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+        self._ending = False  # its end is ours, so it is no crash
         self._lock = threading.RLock()
 
     @property
@@ -186,7 +187,7 @@ class Service(ABC):
 
     @property
     def directory(self) -> Path:
-        """Where its data is: the given directory, else a temporary one that `stop` removes."""
+        """Where its data is: the given directory, else a temporary one that `close` removes."""
         if self._given_dir is not None:
             return self._given_dir
         if self._temporary is None:
@@ -213,7 +214,13 @@ class Service(ABC):
     def crashed(self) -> bool:
         """Whether it ended without having been asked to by `stop`, `kill` or `restart`."""
         process = self._process
-        return process is not None and process.poll() is not None
+        return process is not None and process.poll() is not None and not self._ending
+
+    def revive(self) -> None:
+        """Starts it again if it crashed; somebody may have stopped it on purpose in the meantime."""
+        with self._lock:
+            if self.crashed:
+                self.start()
 
     def start(self) -> Self:
         """Starts it and returns when it answers. Raises `ServiceUnreachable` with the end of its log."""
@@ -241,9 +248,14 @@ class Service(ABC):
             return self
 
     def stop(self) -> None:
-        """Asks it to end, insists after `stop_timeout_s`, and removes what was temporary."""
+        """Asks it to end, insists after `stop_timeout_s`. Its data stays, and `start` goes on with it."""
         with self._lock:
             self._signal_end(self.stop_signal)
+
+    def close(self) -> None:
+        """Ends it, quickly where its data is temporary, and removes that."""
+        with self._lock:
+            self._signal_end(self.death_signal if self._temporary is not None else self.stop_signal)
             if self._temporary is not None:
                 shutil.rmtree(self._temporary, ignore_errors=True)
                 self._temporary = None
@@ -273,7 +285,7 @@ class Service(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         def died() -> str | None:
@@ -302,6 +314,7 @@ class Service(ABC):
         process = self._process
         if process is None:
             return
+        self._ending = True
         tree = self._tree()
         if process.poll() is None:
             if number != signal.SIGKILL:
@@ -318,6 +331,7 @@ class Service(ABC):
         # An orphan that nobody has reaped yet holds nothing any more.
         wait_for(lambda: not any(map(_alive, tree)), timeout_s=self.stop_timeout_s)
         self._process = None
+        self._ending = False
 
 
 def _alive(process: psutil.Process) -> bool:

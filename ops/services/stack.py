@@ -46,7 +46,9 @@ class Running(Protocol):
     @property
     def crashed(self) -> bool: ...
     def start(self) -> object: ...
+    def revive(self) -> None: ...
     def stop(self) -> None: ...
+    def close(self) -> None: ...
     def kill(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
@@ -69,13 +71,16 @@ class ExternalBroker:
     def crashed(self) -> bool:
         return False
 
+    def revive(self) -> None:
+        """It is never seen as crashed."""
+
     def start(self) -> Self:
         problem = wait_for(lambda: self.running, timeout_s=EXTERNAL_BROKER_TIMEOUT_S)
         if problem is not None:
             raise ServiceUnreachable("Kafka", self.url, f"{problem}; is the broker up, and the address right?")
         return self
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Nothing of ours runs."""
 
     def resume(self) -> None:
@@ -83,6 +88,9 @@ class ExternalBroker:
 
     def _refuse(self) -> None:
         raise ServiceUnreachable("Kafka", self.url, "it is somebody else's; only they can stop or start it")
+
+    def stop(self) -> None:
+        self._refuse()
 
     def kill(self) -> None:
         self._refuse()
@@ -148,9 +156,10 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Broker first, so that nobody is told of records that cannot be stored any more."""
+        """Ends every service and removes what was temporary. Broker first, so that nobody is told of records
+        that cannot be stored any more."""
         for service in reversed(self.services):
-            service.stop()
+            service.close()
 
     def fresh(self) -> dict[str, str]:
         """Empties everything: a new migrated database, an empty Valkey, new topics. Returns the new `env`.

@@ -1,0 +1,103 @@
+"""Migrations on PostgreSQL: once each, all or nothing, at once from many processes, never after a change."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from connectors.errors import MigrationError, ServiceUnreachable
+from connectors.settings import Settings
+from ops.migrations import connect, migrate, reset_derived, tables
+from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES
+from ops.services.process import free_port
+from ops.services.stack import Stack
+
+
+@pytest.fixture
+def database(stack: Stack) -> str:
+    stack.postgres.start()
+    return stack.postgres.create_database("migrations_test")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (n integer); INSERT INTO first VALUES (1)")
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (n integer)")
+    return tmp_path
+
+
+async def fetch(url: str, sql: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()
+
+
+async def test_each_file_is_applied_once(database: str, files: Path) -> None:
+    assert [m.name for m in await migrate(database, directory=files)] == ["first", "second"]
+    assert await migrate(database, directory=files) == []
+    assert await fetch(database, "SELECT n FROM first") == [(1,)]
+
+
+async def test_a_dry_run_writes_nothing(database: str, files: Path) -> None:
+    assert len(await migrate(database, directory=files, dry_run=True)) == 2
+    assert await fetch(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+async def test_many_at_once_apply_each_file_once(database: str, files: Path) -> None:
+    applied = await asyncio.gather(*(migrate(database, directory=files) for _ in range(8)))
+    assert sorted(len(one) for one in applied) == [0] * 7 + [2]
+    assert await fetch(database, "SELECT n FROM first") == [(1,)]
+
+
+async def test_a_changed_file_is_an_error(database: str, files: Path) -> None:
+    await migrate(database, directory=files)
+    (files / "0001_first.sql").write_text("CREATE TABLE other ()")
+    with pytest.raises(MigrationError, match=r"0001_first.sql was changed after it was applied.*write 0003_"):
+        await migrate(database, directory=files)
+
+
+async def test_a_failing_file_leaves_nothing_and_names_itself(database: str, files: Path) -> None:
+    (files / "0003_third.sql").write_text("CREATE TABLE third (); SELECT nonsense")
+    with pytest.raises(MigrationError, match=r"0003_third\.sql: .*nonsense"):
+        await migrate(database, directory=files)
+    names = await fetch(database, "SELECT name FROM schema_migrations ORDER BY number")
+    assert names == [("first",), ("second",)]
+    assert await fetch(database, "SELECT to_regclass('third')") == [(None,)]
+
+
+async def test_a_database_newer_than_the_files_is_an_error(database: str, files: Path) -> None:
+    await migrate(database, directory=files)
+    (files / "0002_second.sql").unlink()
+    with pytest.raises(MigrationError, match="this program is older"):
+        await migrate(database, directory=files)
+
+
+async def test_no_database_is_named_with_its_address() -> None:
+    port = free_port()
+    with pytest.raises(ServiceUnreachable, match=f"PostgreSQL at 127.0.0.1:{port}/circle cannot be reached"):
+        await migrate(f"postgresql://postgres:secret-word@127.0.0.1:{port}/circle")
+
+
+async def test_every_table_is_either_derived_or_kept(settings: Settings) -> None:
+    connection = await connect(settings.postgres_url)
+    try:
+        assert set(await tables(connection)) == set(DERIVED_TABLES) | set(KEPT_TABLES)
+    finally:
+        await connection.close()
+    assert not set(DERIVED_TABLES) & set(KEPT_TABLES)
+
+
+async def test_reset_empties_derived_tables_and_no_other(settings: Settings) -> None:
+    await fetch(
+        settings.postgres_url,
+        "INSERT INTO projection_positions SELECT * FROM json_populate_record(null::projection_positions, "
+        "(SELECT json_object_agg(column_name, CASE data_type WHEN 'text' THEN 'x' ELSE '0' END) "
+        "FROM information_schema.columns WHERE table_name = 'projection_positions')) RETURNING 1",
+    )
+    before = await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations")
+    assert "projection_positions" in await reset_derived(settings)
+    assert await fetch(settings.postgres_url, "SELECT count(*) FROM projection_positions") == [(0,)]
+    assert await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations") == before

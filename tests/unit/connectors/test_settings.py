@@ -1,0 +1,126 @@
+"""Settings: what is read, and that every error names the variable, what it got and an example."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors.errors import SettingsError
+from connectors.settings import Environment, Settings
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> dict[str, str]:
+    key = tmp_path / "jwt.pem"
+    key.write_text("key")
+    return {
+        "CIRCLE_ENV": "production",
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
+        "CIRCLE_POSTGRES_URL": "postgresql://circle:hf83kd02@db:5432/circle",
+        "CIRCLE_REDIS_URL": "rediss://:k3j4h5@redis:6379/0",
+        "CIRCLE_JWT_KEY_FILE": str(key),
+    }
+
+
+def test_an_empty_environment_gives_development_defaults() -> None:
+    settings = Settings.from_env({})
+    assert settings.env is Environment.DEVELOPMENT
+    assert settings.partitions == 8
+    assert settings.rate_limit_scale == 1
+    assert settings.test_switches == frozenset()
+    assert settings.schema_registry_url is None
+    assert settings.instance
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("key")
+    settings = Settings.from_env(
+        {
+            "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2",
+            "CIRCLE_POSTGRES_URL": "postgresql://u@h:5/d",
+            "CIRCLE_REDIS_URL": "redis://h:6/1",
+            "CIRCLE_SCHEMA_REGISTRY_URL": "http://h:8081",
+            "CIRCLE_PARTITIONS": "3",
+            "CIRCLE_JWT_KEY_FILE": str(key),
+            "CIRCLE_RATE_LIMIT_SCALE": "0",
+            "CIRCLE_INSTANCE": "api-1",
+            "CIRCLE_TEST_SWITCHES": "no-lock, no-fence",
+            "CIRCLE_LOG_LEVEL": "DEBUG",
+            "CIRCLE_LOG_FORMAT": "json",
+            "CIRCLE_SESSION_TIMEOUT_MS": "1500",
+            "CIRCLE_METRICS_PORT": "9100",
+            "CIRCLE_METRICS_HOST": "0.0.0.0",
+        }
+    )
+    assert (settings.kafka_bootstrap_servers, settings.partitions, settings.jwt_key_file) == ("a:1,b:2", 3, key)
+    assert settings.test_switches == {"no-lock", "no-fence"}
+    assert (settings.log_level, settings.log_format.value, settings.metrics_port) == ("debug", "json", 9100)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost:0"),
+        ("POSTGRES_URL", "mysql://h/d"),
+        ("REDIS_URL", "localhost:6379"),
+        ("SCHEMA_REGISTRY_URL", "registry:8081"),
+        ("PARTITIONS", "0"),
+        ("PARTITIONS", "eight"),
+        ("PARTITIONS", "²"),
+        ("PARTITIONS", "1025"),
+        ("JWT_KEY_FILE", "/no/such/key.pem"),
+        ("ENV", "staging"),
+        ("RATE_LIMIT_SCALE", "-1"),
+        ("RATE_LIMIT_SCALE", "nan"),
+        ("INSTANCE", "two words"),
+        ("TEST_SWITCHES", "no-brakes"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("SESSION_TIMEOUT_MS", "10"),
+        ("METRICS_PORT", "70000"),
+    ],
+)
+def test_an_error_names_the_variable_what_it_got_and_an_example(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({f"CIRCLE_{name}": value})
+    message = str(caught.value)
+    assert message.startswith(f"CIRCLE_{name}: ")
+    assert f"got {value!r}" in message
+    assert f"example: CIRCLE_{name}=" in message
+    assert caught.value.exit_code == 2
+
+
+def test_a_password_is_neither_in_an_error_nor_in_the_repr() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"CIRCLE_POSTGRES_URL": "mysql://ada:hunter22@h/d"})
+    assert "hunter22" not in str(caught.value)
+    assert "hunter22" not in repr(Settings(postgres_url="postgresql://ada:hunter22@h/d"))
+
+
+def test_production_starts_with_everything_set(production: dict[str, str]) -> None:
+    assert Settings.from_env(production).production
+
+
+@pytest.mark.parametrize("name", ["KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL", "JWT_KEY_FILE"])
+def test_production_refuses_a_missing_secret(production: dict[str, str], name: str) -> None:
+    del production[f"CIRCLE_{name}"]
+    with pytest.raises(SettingsError, match=f"CIRCLE_{name}: is required in production"):
+        Settings.from_env(production)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_URL", "postgresql://circle:postgres@db/circle"),
+        ("POSTGRES_URL", "postgresql://circle@db/circle"),
+        ("RATE_LIMIT_SCALE", "0"),
+        ("TEST_SWITCHES", "no-fence"),
+        ("KAFKA_BOOTSTRAP", "kafka:9092"),
+    ],
+)
+def test_production_refuses_defaults_switches_and_misspelt_names(
+    production: dict[str, str], name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"CIRCLE_{name}: "):
+        Settings.from_env({**production, f"CIRCLE_{name}": value})

@@ -1,0 +1,72 @@
+"""The circle command: exit codes, errors in one line, JSON where it reports."""
+
+import json
+import socket
+
+import pytest
+
+from ops.cli.main import run
+from ops.services.process import free_port
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the machine reaches a test; services are looked for where nobody listens."""
+    monkeypatch.setenv("CIRCLE_KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("CIRCLE_POSTGRES_URL", f"postgresql://postgres@127.0.0.1:{free_port()}/circle")
+    monkeypatch.setattr("connectors.topics.TIMEOUT_S", 0.5)
+
+
+@pytest.mark.parametrize("command", ["up", "api", "pipeline", "topics", "migrate", "doctor", "kafka"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert "Usage: circle" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["up", "--port", "x"], ["up", "--port", "0"], ["pipeline", "x"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_wrong_setting_exits_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CIRCLE_PARTITIONS", "many")
+    assert run(["topics", "list"]) == 2
+    assert capsys.readouterr().err.startswith("error: CIRCLE_PARTITIONS: ")
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["topics", "apply"], ["topics", "describe"]])
+def test_a_service_that_does_not_answer_exits_with_3(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "cannot be reached" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_topics_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["topics", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [topic["name"] for topic in listed][:2] == ["tickets.commands", "tickets.facts"]
+
+
+def test_up_refuses_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["up", "--port", str(port)]) == 2
+    assert f"--port: another process listens there already; got '{port}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broker", ["kafka", "Embedded", ""])
+def test_up_refuses_an_unknown_broker(broker: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["up", "--port", str(free_port()), "--broker", broker]) == 2
+    assert "--broker: must be embedded, apache, apache-3 or host:port" in capsys.readouterr().err
+
+
+def test_up_with_apache_and_no_java_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    assert run(["kafka", "resolve"]) == 3
+    assert "no java was found; a JDK 17 or later is needed" in capsys.readouterr().err
