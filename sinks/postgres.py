@@ -71,23 +71,17 @@ class ProjectionStore:
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
         """How far each partition has come; makes the rows that later batches lock."""
 
-        async def adopt(connection: Connection) -> dict[int, AppliedPosition]:
-            await connection.execute(SQL["adopt_positions"], self._consumer, list(partitions))
-            return await _locked(connection, self._consumer, partitions)
+        async def load(connection: Connection) -> dict[int, AppliedPosition]:
+            return await adopt(connection, self._consumer, partitions)
 
-        return self._database.patiently(adopt, stop_requested=self._stop_requested)
+        return self._database.patiently(load, stop_requested=self._stop_requested)
 
     def write(self, changes: Changes, *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]) -> None:
         """The rows and the positions of one batch. Raises Fenced, TripwireBroken, Stopped."""
 
         async def write(connection: Connection) -> None:
-            found = await _locked(connection, self._consumer, list(after))
-            if found == after and after != before:
+            if not await may_write(connection, self._consumer, before, after):
                 return
-            if found != before:
-                raise Fenced(
-                    f"{self._consumer}: another process has written these partitions: expected {before}, found {found}"
-                )
             await _write_rows(connection, changes, unchecked=not self._dedupe)
             await advance(connection, self._consumer, after)
 
@@ -101,6 +95,30 @@ class ProjectionStore:
                 f"a seat has two live claims, so the projection stops before it is written: {error.detail}; "
                 "compare tickets.facts with seat_claims for that seat"
             ) from error
+
+
+async def adopt(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+    """How far each partition has come; makes the rows that later batches lock."""
+    await connection.execute(SQL["adopt_positions"], consumer, list(partitions))
+    return await _locked(connection, consumer, partitions)
+
+
+async def may_write(
+    connection: Connection,
+    consumer: str,
+    before: dict[int, AppliedPosition],
+    after: dict[int, AppliedPosition],
+) -> bool:
+    """Lock the positions until the transaction ends. False when this very batch is in already, its answer lost.
+
+    Raises Fenced when they are anywhere else than where the batch began.
+    """
+    found = await _locked(connection, consumer, list(after))
+    if found == after:
+        return after == before
+    if found != before:
+        raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {found}")
+    return True
 
 
 async def advance(connection: Connection, consumer: str, after: dict[int, AppliedPosition]) -> None:

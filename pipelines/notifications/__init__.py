@@ -1,0 +1,1 @@
+"""Facts to messages: `compose` (pure), and the dataflow that delivers them to the inbox."""

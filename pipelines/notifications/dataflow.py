@@ -1,0 +1,271 @@
+"""Two branches in one process: tickets.facts → notifications.outbound, and notifications.outbound → inbox.
+
+Once per fact: the first branch writes messages and its offsets in one Kafka transaction (on a broker that shows
+aborted records, what shows twice is recognised by the second branch); the second stores messages by their identity
+and its position in one Postgres transaction. After that, one message on CHANNEL says who has something new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import bytewax.operators as op
+import msgspec
+from bytewax.dataflow import Dataflow
+from confluent_kafka import Consumer
+from confluent_kafka import Message as Record
+
+from connectors.execution import execute
+from connectors.kafka import BatchSource, Gate, StopFlag, committed_offsets, consumer, transactional_producer
+from connectors.log_bounds import check_on_log
+from connectors.logs import Log
+from connectors.postgres import Database
+from connectors.publisher import Publisher
+from connectors.readiness import signal_ready
+from connectors.settings import Settings
+from pipelines.intake import Intake
+from pipelines.notifications.compose import compose, rfc3339
+from pipelines.projections.snapshot import AppliedPosition
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.notifications import Notification
+from schemas.topics import FACTS, NOTIFICATIONS
+from sinks.batch_sink import BatchSink
+from sinks.dead_letters import DeadLetters, dead_letter
+from sinks.inbox import Delivery, InboxStore
+from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+
+COMPOSE_GROUP, INBOX_GROUP = "circle.notifications", "circle.inbox"
+CHANNEL = "circle:notified"
+POLL_S = 0.005  # two sources take turns in one thread: each waits no longer than this for the other
+ANY_PARTITION = -1  # the producer's partitioner decides, by the user's id
+
+log = Log("notifications")
+
+
+class Composed(NamedTuple):
+    """A batch of facts as messages, and how far it read."""
+
+    outgoing: list[Outgoing]
+    next_offsets: dict[tuple[str, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A batch of messages, and where each partition stood before and stands after it."""
+
+    deliveries: list[Delivery]
+    unreadable: list[tuple[Record, str]]
+    before: dict[int, AppliedPosition]
+    after: dict[int, AppliedPosition]
+
+
+class FactPositions:
+    """The first branch's partitions: where to go on is the group's committed offset."""
+
+    def __init__(self) -> None:
+        self.intakes: dict[int, Intake] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Go on from what is committed."""
+        starts = committed_offsets(client, FACTS, partitions)
+        for partition, start in starts.items():
+            check_on_log(client, FACTS, partition, start)
+            self.intakes[partition] = Intake(next_offset=start)
+        return starts
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self.intakes.pop(partition, None)
+
+    def compose(self, batch: list[Record], codec: Codec) -> Composed:
+        """The messages of a batch, each fact once; what cannot be read goes to the dead letters."""
+        outgoing: list[Outgoing] = []
+        for record in batch:
+            partition, offset = place_of(record)
+            intake = self.intakes[partition]
+            found = codec.decode(record.value())
+            if not isinstance(found, RecordedFact):
+                intake.skip(offset)
+                error = found.error if isinstance(found, Undecodable) else f"a {type(found).__name__}, which is no fact"
+                outgoing.append(dead_letter(record, f"notifications: {error}"))
+                continue
+            for fact in intake.take(offset, found):
+                outgoing += (_outgoing(message, codec) for message in compose(fact))
+        touched = {place_of(record)[0] for record in batch}
+        nexts = {(FACTS, partition): self.intakes[partition].next_offset for partition in touched}
+        return Composed(outgoing, {place: offset for place, offset in nexts.items() if offset is not None})
+
+
+class OutboundPositions:
+    """The second branch's partitions: where to go on is stored with the inbox."""
+
+    def __init__(self, store: InboxStore) -> None:
+        self._store = store
+        self._at: dict[int, AppliedPosition] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load the stored positions and go on from there."""
+        stored = self._store.positions(partitions)
+        for partition, at in stored.items():
+            check_on_log(client, NOTIFICATIONS, partition, at.next_offset)
+        self._at |= stored
+        return {partition: at.next_offset for partition, at in stored.items()}
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._at.pop(partition, None)
+
+    def read(self, batch: list[Record], codec: Codec) -> Delivered:
+        """The messages of a batch that are not stored yet."""
+        before = {partition: self._at[partition] for partition in {place_of(record)[0] for record in batch}}
+        deliveries: list[Delivery] = []
+        unreadable: list[tuple[Record, str]] = []
+        for record in batch:
+            partition, offset = place_of(record)
+            at = self._at[partition]
+            if offset <= at.offset:
+                continue
+            found = readable(codec.decode(record.value()))
+            log_time = at.log_time
+            if isinstance(found, Undecodable):
+                unreadable.append((record, f"inbox: {found.error}"))
+            else:
+                deliveries.append(Delivery(partition, offset, found))
+                log_time = max(log_time, found.created_at)
+            self._at[partition] = AppliedPosition(offset, 0, offset + 1, log_time)
+        return Delivered(deliveries, unreadable, before, {partition: self._at[partition] for partition in before})
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the flow is made of."""
+
+    facts: BatchSource
+    compose: Callable[[list[Record]], Composed]
+    commit: Callable[[Composed], None]
+    outbound: BatchSource
+    read: Callable[[list[Record]], Delivered]
+    deliver: Callable[[Delivered], None]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The flow."""
+    flow = Dataflow("notifications")
+    facts = op.input("facts", flow, deps.facts)
+    composed = op.map("compose", facts, deps.compose)
+    op.output("commit", composed, BatchSink(deps.commit))
+    outbound = op.input("outbound", flow, deps.outbound)
+    read = op.map("read", outbound, deps.read)
+    op.output("inbox", read, BatchSink(deps.deliver))
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    database = Database(settings.postgres_url)
+    try:
+        return execute(build(wire(settings, database, stop)), log)
+    finally:
+        database.close()
+
+
+def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
+    """Connect everything that the dataflow needs."""
+    codec = Codec()
+    waiting = {FACTS, NOTIFICATIONS}
+
+    def source(topic: str, group: str, owner: FactPositions | OutboundPositions, gate: Gate) -> BatchSource:
+        def assigned(_partitions: list[int]) -> None:
+            waiting.discard(topic)
+            if not waiting:
+                signal_ready("notifications")
+
+        client = consumer(settings, group=group)
+        return BatchSource(client, topic=topic, owner=owner, gate=gate, stop=stop, poll_s=POLL_S, on_assigned=assigned)
+
+    facts, facts_gate = FactPositions(), Gate()
+    fact_source = source(FACTS, COMPOSE_GROUP, facts, facts_gate)
+    transactions = KafkaTransactions(
+        transactional_producer(settings, f"circle-notifications-{settings.instance}"), fact_source.client
+    )
+    inbox = InboxStore(database, stop_requested=lambda: stop.requested)
+    outbound, outbound_gate = OutboundPositions(inbox), Gate()
+    outbound_source = source(NOTIFICATIONS, INBOX_GROUP, outbound, outbound_gate)
+    return Deps(
+        fact_source,
+        lambda batch: facts.compose(batch, codec),
+        committer(transactions, facts_gate),
+        outbound_source,
+        lambda batch: outbound.read(batch, codec),
+        deliverer(inbox, DeadLetters(settings), Publisher(settings), outbound_gate),
+    )
+
+
+def committer(transactions: KafkaTransactions, gate: Gate) -> Callable[[Composed], None]:
+    """The first branch's sink: messages, dead letters and offsets in one Kafka transaction."""
+
+    def commit(batch: Composed) -> None:
+        transactions.commit(batch.outgoing, Consumed(batch.next_offsets))
+        gate.done()
+
+    return commit
+
+
+def deliverer(
+    store: InboxStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate
+) -> Callable[[Delivered], None]:
+    """The second branch's sink: dead letters first (they must not be lost), then the inbox, then the word of it."""
+
+    def deliver(batch: Delivered) -> None:
+        for record, error in batch.unreadable:
+            dead_letters.put(record, error)
+        dead_letters.flush()
+        users = store.write(batch.deliveries, before=batch.before, after=batch.after)
+        gate.done()
+        if users:
+            publisher.publish_json(CHANNEL, {"users": users})
+        log.debug("batch.delivered", messages=len(batch.deliveries), users=len(users))
+
+    return deliver
+
+
+def readable(found: object) -> Notification | Undecodable:
+    """A message whose data is JSON that the database can hold, or why it is none."""
+    if isinstance(found, Undecodable):
+        return found
+    if not isinstance(found, Notification):
+        return Undecodable(f"a {type(found).__name__}, which is no notification")
+    try:
+        data = msgspec.json.decode(found.data, type=dict)
+        text = msgspec.json.encode(data).decode()
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Undecodable(f"data is no JSON object: {error}")
+    # U+0000 cannot be stored as text or JSON.
+    return msgspec.structs.replace(found, data=text.replace("\\u0000", "\\ufffd"))
+
+
+def place_of(record: Record) -> tuple[int, int]:
+    """Partition and offset of a consumed record."""
+    partition, offset = record.partition(), record.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset
+
+
+def _outgoing(message: Notification, codec: Codec) -> Outgoing:
+    identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
+    return Outgoing(
+        NOTIFICATIONS,
+        ANY_PARTITION,
+        message.user_id.encode(),
+        codec.encode(message),
+        [
+            ("ce_id", identity),
+            ("ce_type", "circle.notifications.Notification"),
+            ("ce_time", rfc3339(message.created_at)),
+        ],
+    )
