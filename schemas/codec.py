@@ -20,7 +20,9 @@ from schemas.facts import FACTS, Envelope, Fact, RecordedFact
 from schemas.flat_encoder import compile_encoder
 from schemas.notifications import NOTIFICATIONS, Notification
 
-RECORD_BYTES_MAX = 256 * 1024  # four times what the API lets in: a fact repeats its command's fields
+RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
+COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 MAGIC = 0
 HEADER_BYTES = 5
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
@@ -54,7 +56,7 @@ class Codec:
         if missing:
             raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
-        self._readers: dict[int, tuple[Any, Any, type[Any], bool]] = {}
+        self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
         for name, record in records.items():
             reader = fastavro.parse_schema(newest[name]["schema"])
             schema_id = (ids or {}).get(name, newest[name]["id"])
@@ -65,11 +67,13 @@ class Codec:
                 bytes([MAGIC]) + schema_id.to_bytes(4, "big"),
                 [*sources, record.__struct_fields__],
             )
-            self._readers[schema_id] = (reader, None, record, is_fact)
+            # Facts are ours; a command's writer may be anyone, and fastavro reads 64 bits for an int.
+            ints = [] if is_fact else [field["name"] for field in newest[name]["schema"]["fields"] if _is_int(field)]
+            self._readers[schema_id] = (reader, None, record, is_fact, ints)
             for entry in manifest:
                 if _full_name(entry["schema"]) == name and entry["id"] not in self._readers and ids is None:
                     writer = fastavro.parse_schema(entry["schema"])
-                    self._readers[entry["id"]] = (writer, reader, record, is_fact)
+                    self._readers[entry["id"]] = (writer, reader, record, is_fact, ints)
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
@@ -91,21 +95,31 @@ class Codec:
         known = self._readers.get(schema_id)
         if known is None:
             return Undecodable(f"schema id {schema_id} is not known here")
-        writer, reader, record, is_fact = known
+        writer, reader, record, is_fact, ints = known
+        if len(value) > COMMAND_BYTES_MAX and issubclass(record, Command):
+            return Undecodable(f"{len(value)} bytes, more than {COMMAND_BYTES_MAX}")
         body = io.BytesIO(value)
         body.seek(HEADER_BYTES)
         try:
             fields: dict[str, Any] = fastavro.schemaless_reader(body, writer, reader)  # type: ignore[assignment]
-        except Exception as error:  # noqa: BLE001 — fastavro raises whatever its readers meet: EOFError, ValueError, IndexError …
+        except Exception as error:  # noqa: BLE001 — fastavro raises what its readers meet: EOFError, ValueError …
             return Undecodable(f"not an Avro {record.__name__}: {type(error).__name__}: {error}")
         if body.tell() != len(value):
             return Undecodable(f"{len(value) - body.tell()} bytes after the Avro {record.__name__}")
         if is_fact:
             values = list(fields.values())
             return RecordedFact(Envelope(*values[:ENVELOPE_FIELDS]), record(*values[ENVELOPE_FIELDS:]))
+        for name in ints:
+            number = fields[name]
+            if number is not None and not INT_MIN <= number <= INT_MAX:
+                return Undecodable(f"{record.__name__}.{name} is {number}, beyond 32 bits")
         decoded: Command | Notification = record(*fields.values())
         return decoded
 
 
 def _full_name(schema: dict[str, Any]) -> str:
     return f"{schema['namespace']}.{schema['name']}"
+
+
+def _is_int(field: dict[str, Any]) -> bool:
+    return field["type"] in ("int", ["null", "int"])

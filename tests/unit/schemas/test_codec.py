@@ -1,0 +1,222 @@
+"""Records to bytes and back, and what becomes of bytes that are no records."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import fastavro
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.reservations.decide import step
+from pipelines.reservations.state import At, EventState
+from schemas import codec as codec_module
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import COMMAND_BYTES_MAX, HEADER_BYTES, MANIFEST, RECORD_BYTES_MAX, Codec, Undecodable, UnknownSchema
+from schemas.commands import COMMANDS
+from schemas.facts import FACTS, Envelope, Fact, RecordedFact
+from schemas.generate import INT_FIELDS
+from schemas.ids import LogTime
+from schemas.notifications import NOTIFICATIONS
+from tests.harness.words import T, create, folded, on_sale, reserve
+
+CODEC = Codec()
+ENVELOPE = Envelope("event", 3, 41, 0, 1, T, f.RULES_VERSION)
+PLAIN = (*COMMANDS, *NOTIFICATIONS)
+
+
+def values_of(record: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    """Any record of this type that its schema allows."""
+    hints = msgspec.structs.fields(record)
+    return st.builds(record, *[_value_of(field.name, field.type) for field in hints])
+
+
+def _value_of(name: str, hint: Any) -> st.SearchStrategy[Any]:
+    if hint is str:
+        return st.text(max_size=20)
+    if hint is int:
+        bits = 31 if name in INT_FIELDS else 63
+        return st.integers(-(2**bits), 2**bits - 1)
+    if hint == list[str]:
+        return st.lists(st.text(max_size=8), max_size=5)
+    inner = next(arm for arm in hint.__args__ if arm is not type(None))
+    return st.none() | _value_of(name, inner)
+
+
+# --- round trips --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("record", PLAIN, ids=lambda record: record.__name__)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_commands_and_notifications_come_back_as_they_were(record: type[Any], data: st.DataObject) -> None:
+    value = data.draw(values_of(record))
+    assert CODEC.decode(CODEC.encode(value)) == value
+
+
+@pytest.mark.parametrize("record", FACTS, ids=lambda record: record.__name__)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_facts_come_back_with_their_place(record: type[Fact], data: st.DataObject) -> None:
+    envelope, fact = data.draw(values_of(Envelope)), data.draw(values_of(record))
+    assert CODEC.decode(CODEC.encode_fact(envelope, fact)) == RecordedFact(envelope, fact)
+
+
+def test_equal_facts_at_equal_places_have_equal_bytes() -> None:
+    one, other = Codec(), Codec()
+    fact = f.SeatLocksObserved(["a/1"], [])
+    assert one.encode_fact(ENVELOPE, fact) == other.encode_fact(ENVELOPE, f.SeatLocksObserved(["a/1"], []))
+
+
+def test_a_record_is_framed_as_confluents_wire_format() -> None:
+    value = CODEC.encode(c.Tick("event", "", "id"))
+    ids = {entry["schema"]["name"]: entry["id"] for entry in json.loads(MANIFEST.read_text())["schemas"]}
+    assert value[0] == 0
+    assert int.from_bytes(value[1:5], "big") == ids["Tick"]
+
+
+def test_the_body_is_avro_that_anyone_can_read_with_the_schema_file() -> None:
+    schema = fastavro.schema.load_schema(str(MANIFEST.parent / "facts" / "TicketsHeld.avsc"))
+    fact = f.TicketsHeld("r", "u", "t", 2, ["A-1", "A-2"], 5_000, "EUR", T, -7)
+    body: Any = fastavro.schemaless_reader(io.BytesIO(CODEC.encode_fact(ENVELOPE, fact)[HEADER_BYTES:]), schema, None)
+    assert body == msgspec.structs.asdict(ENVELOPE) | msgspec.structs.asdict(fact)
+
+
+def test_a_registrys_ids_go_before_the_manifests() -> None:
+    named = Codec({"circle.commands.Tick": 9_001})
+    value = named.encode(c.Tick("event", "", "id"))
+    assert int.from_bytes(value[1:5], "big") == 9_001
+    assert named.decode(value) == c.Tick("event", "", "id")
+    assert isinstance(CODEC.decode(value), Undecodable)
+
+
+# --- what is no record --------------------------------------------------------------------------------------------
+
+GOOD = CODEC.encode(reserve(seats=["A-1", "A-2"]))
+
+
+def error_of(value: bytes | None) -> str:
+    decoded = CODEC.decode(value)
+    assert isinstance(decoded, Undecodable)
+    return decoded.error
+
+
+def test_a_tombstone_is_undecodable() -> None:
+    assert error_of(None) == "no value (a tombstone)"
+
+
+@pytest.mark.parametrize("value", [b"", b"\0", GOOD[:4], b"\1" + GOOD[1:], b'{"event_id": "x"}'])
+def test_what_is_not_framed_is_undecodable(value: bytes) -> None:
+    assert error_of(value) == "does not begin with 0x00 and a 4-byte schema id"
+
+
+def test_an_unknown_schema_id_is_undecodable_and_named() -> None:
+    assert error_of(b"\0\0\0\xff\xff" + GOOD[5:]) == "schema id 65535 is not known here"
+
+
+@pytest.mark.parametrize("cut", range(HEADER_BYTES, len(GOOD)))
+def test_a_record_cut_short_anywhere_is_undecodable(cut: int) -> None:
+    assert error_of(GOOD[:cut]).startswith("not an Avro ReserveTickets: ")
+
+
+def test_bytes_behind_a_record_are_undecodable() -> None:
+    assert error_of(GOOD + b"\0\0") == "2 bytes after the Avro ReserveTickets"
+
+
+def test_a_text_that_is_not_utf8_is_undecodable() -> None:
+    assert error_of(GOOD.replace(b"A-1", b"\xff-1")).startswith("not an Avro ReserveTickets: ")
+
+
+def test_a_record_beyond_its_size_is_undecodable_before_it_is_read() -> None:
+    assert error_of(b"\0" * (RECORD_BYTES_MAX + 1)) == f"{RECORD_BYTES_MAX + 1} bytes, more than {RECORD_BYTES_MAX}"
+    long = CODEC.encode(create(description="x" * COMMAND_BYTES_MAX))
+    assert error_of(long) == f"{len(long)} bytes, more than {COMMAND_BYTES_MAX}"
+    assert isinstance(CODEC.decode(CODEC.encode(create(description="x" * (COMMAND_BYTES_MAX - 400)))), c.CreateEvent)
+
+
+@pytest.mark.parametrize("items", [b"\x80\x80\x80\x80\x80\x80\x80\x80\x40", b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"])
+def test_an_array_that_claims_to_be_huge_takes_no_memory(items: bytes) -> None:
+    head, _, tail = GOOD.partition(b"\x04\x06A-1\x06A-2\x00")
+    assert tail, "the seats' place in the record has moved"
+    assert error_of(head + items + b"\x06A-1\x00" + tail).startswith("not an Avro ReserveTickets: ")
+
+
+@pytest.mark.parametrize("quantity", [2**31, -(2**31) - 1, 2**62])
+def test_an_int_beyond_32_bits_is_undecodable(quantity: int) -> None:
+    """It would pass every rule as a rejection, and then fit no column."""
+    command = reserve(quantity)
+    assert error_of(CODEC.encode(command)) == f"ReserveTickets.quantity is {quantity}, beyond 32 bits"
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=200) | st.binary(max_size=80).map(lambda body: GOOD[:HEADER_BYTES] + body))
+def test_random_bytes_never_raise(value: bytes) -> None:
+    assert CODEC.decode(value) is not None
+
+
+def random_ids() -> st.SearchStrategy[bytes]:
+    highest = max(entry["id"] for entry in json.loads(MANIFEST.read_text())["schemas"])
+    return st.integers(0, highest + 1).map(lambda number: b"\0" + number.to_bytes(4, "big"))
+
+
+@settings(max_examples=400, deadline=None)
+@given(random_ids(), st.binary(max_size=120))
+def test_random_bodies_under_any_schema_never_raise(head: bytes, body: bytes) -> None:
+    CODEC.decode(head + body)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_whatever_can_be_read_can_be_decided_and_written(data: st.DataObject) -> None:
+    """A forged record cannot stop the flow behind the decoder either: its facts have bytes that can be read again."""
+    value = bytearray(CODEC.encode(data.draw(st.one_of(*[values_of(record) for record in COMMANDS]))))
+    for _ in range(data.draw(st.integers(0, 3))):
+        value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    command = CODEC.decode(bytes(value))
+    if isinstance(command, c.Command):
+        for state in (EventState(command.event_id), folded(*on_sale())):
+            facts = step(state, command, At(0, 0, LogTime(T)))
+            assert facts
+            for fact in facts:
+                assert CODEC.decode(CODEC.encode_fact(ENVELOPE, fact)) == RecordedFact(ENVELOPE, fact)
+
+
+def test_a_fact_about_the_longest_command_can_be_read_again() -> None:
+    name = "x" * (COMMAND_BYTES_MAX - 400)
+    for command in (reserve(seats=[name]), reserve(of=name)):
+        assert len(CODEC.encode(command)) <= COMMAND_BYTES_MAX
+        fact = step(folded(*on_sale()), command, At(0, 0, LogTime(T)))[0]
+        assert CODEC.decode(CODEC.encode_fact(ENVELOPE, fact)) == RecordedFact(ENVELOPE, fact)
+
+
+def test_a_record_type_without_its_schema_stops_the_start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = json.loads(MANIFEST.read_text())
+    manifest["schemas"] = [entry for entry in manifest["schemas"] if entry["schema"]["name"] != "Tick"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(codec_module, "MANIFEST", tmp_path / "manifest.json")
+    with pytest.raises(UnknownSchema, match=r"circle\.commands\.Tick"):
+        Codec()
+
+
+def test_former_schemas_of_a_record_are_still_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optional field was added: old records keep their writer's schema, and the new field is null."""
+    manifest = json.loads(MANIFEST.read_text())
+    newest = next(entry for entry in manifest["schemas"] if entry["schema"]["name"] == "UpdateEvent")
+    fields = [field for field in newest["schema"]["fields"] if field["name"] != "max_tickets_per_user"]
+    former = {"id": newest["id"], "schema": newest["schema"] | {"fields": fields}}
+    manifest["schemas"] = [entry for entry in manifest["schemas"] if entry is not newest]
+    manifest["schemas"] += [former, newest | {"id": 999}]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(codec_module, "MANIFEST", tmp_path / "manifest.json")
+    body = io.BytesIO()
+    record = c.UpdateEvent("event", "user", "id", title="T")
+    fastavro.schemaless_writer(body, fastavro.parse_schema(former["schema"]), msgspec.structs.asdict(record))
+    old = b"\0" + newest["id"].to_bytes(4, "big") + body.getvalue()
+    renewed = Codec()
+    assert renewed.decode(old) == record
+    assert int.from_bytes(renewed.encode(record)[1:5], "big") == 999
