@@ -21,6 +21,7 @@ from schemas.codec import Undecodable
 from schemas.ids import US_PER_S, LogTime
 
 TICK_AGAIN_US = US_PER_S // 4  # a tick that came too early by the broker's clock is followed by another
+TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again: a backlog gets no flood
 
 
 Claims = dict[str, tuple[str, str] | None]
@@ -91,7 +92,7 @@ class Partition:
     states: dict[str, EventState] = field(default_factory=dict)
     _deadlines: list[tuple[int, str]] = field(default_factory=list)
     _queued: dict[str, int] = field(default_factory=dict)  # the deadline by which an event stands in the heap
-    _ticked: dict[str, int] = field(default_factory=dict)  # when an event was last sent a tick, in wall clock µs
+    _ticked: dict[str, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
 
     def advance(self, timestamp_us: int) -> LogTime:
         """Log time at a record with this timestamp: it never goes back."""
@@ -106,7 +107,7 @@ class Partition:
             heapq.heappush(self._deadlines, (deadline, event_id))
 
     def due_events(self, wall_us: int, limit: int) -> list[str]:
-        """Events that need a tick now, at most `limit`, and not again before TICK_AGAIN_US."""
+        """Events that need a tick now, at most `limit`, and not again before the last tick was read."""
         heap = self._deadlines
         due: list[str] = []
         later: list[tuple[int, str]] = []
@@ -123,8 +124,9 @@ class Partition:
                 later.append((actual, event_id))
             else:
                 later.append((actual, event_id))
-                if wall_us - self._ticked.get(event_id, 0) >= TICK_AGAIN_US:
-                    self._ticked[event_id] = wall_us
+                sent_us, was_read = self._ticked.get(event_id, (0, True))
+                if wall_us - sent_us >= (TICK_AGAIN_US if was_read else TICK_LOST_US):
+                    self._ticked[event_id] = (wall_us, False)
                     due.append(event_id)
         for deadline, event_id in later:
             self.watch(event_id, deadline)
@@ -138,6 +140,9 @@ class Partition:
                 self.states.pop(state.event_id, None)
                 continue
             self.known_events.add(state.event_id)
+            sent = self._ticked.get(state.event_id)
+            if sent is not None:
+                self._ticked[state.event_id] = (sent[0], True)
             self.watch(state.event_id, state.next_deadline())
 
 

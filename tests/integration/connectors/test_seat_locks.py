@@ -1,0 +1,111 @@
+"""Seat locks on a real Valkey: all or nothing, only under the newest epoch, only with every foreign lock known."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import redis
+
+from connectors.errors import Fenced
+from connectors.seat_locks import ForeignLocks, LockRefused, Locks, SeatLocks, claim_text
+from connectors.settings import Settings
+
+EVENT, STALLS = "e1", "stalls"
+A1, A2 = f"{STALLS}/A-1", f"{STALLS}/A-2"
+HELD = claim_text("held", "r1", 99, 1, 7)
+
+
+@pytest.fixture
+def locks(settings: Settings) -> SeatLocks:
+    return SeatLocks(settings.redis_url)
+
+
+@pytest.fixture
+def foreign(settings: Settings) -> ForeignLocks:
+    return ForeignLocks(settings.redis_url)
+
+
+def claims(locks: SeatLocks) -> dict[str, str]:
+    return locks.client.hgetall(f"circle:{{{EVENT}}}:claims")  # type: ignore[return-value]
+
+
+def test_an_event_that_redis_does_not_know_is_to_be_installed_first(locks: SeatLocks) -> None:
+    assert locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {A1: HELD}}) == {EVENT: None}
+    assert claims(locks) == {}
+    assert locks.install({EVENT: 1}, {EVENT: {A2: HELD}}) == {EVENT: Locks("0", set())}
+    assert locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {A1: HELD, A2: ""}}) == {}
+    assert claims(locks) == {A1: HELD}
+
+
+def test_a_successor_voids_what_its_predecessor_left_and_fences_it(locks: SeatLocks) -> None:
+    locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
+    locks.install({EVENT: 2}, {EVENT: {}})
+    assert claims(locks) == {}
+    with pytest.raises(Fenced, match="epoch 1 is over, a worker with epoch 2 owns"):
+        locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {A1: HELD}})
+    with pytest.raises(Fenced):
+        locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
+    locks.publish({EVENT: 1}, {EVENT: {STALLS: "stale"}}, [])
+    assert claims(locks) == {}
+    assert locks.client.exists(f"circle:{{{EVENT}}}:availability") == 0
+
+
+def test_a_foreign_lock_turns_the_whole_event_down_until_the_decision_knows_it(
+    locks: SeatLocks, foreign: ForeignLocks
+) -> None:
+    locks.install({EVENT: 1}, {EVENT: {}})
+    assert foreign.take(EVENT, [A1], owner="box office", seconds=60) == 1
+    assert locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {A2: HELD}}) == {EVENT: Locks("1", {A1})}
+    assert claims(locks) == {}
+    assert locks.claim({EVENT: 1}, {EVENT: "1"}, {EVENT: {A2: HELD}}) == {}
+    assert foreign.free(EVENT, [A1, A2], owner="box office") == 1
+    assert locks.claim({EVENT: 1}, {EVENT: "1"}, {EVENT: {}}) == {EVENT: Locks("2", set())}
+
+
+def test_a_foreign_lock_ends_by_itself(locks: SeatLocks, foreign: ForeignLocks) -> None:
+    locks.install({EVENT: 1}, {EVENT: {}})
+    foreign.take(EVENT, [A1], owner="box office", seconds=0)
+    answer = locks.claim({EVENT: 1}, {EVENT: "1"}, {EVENT: {}})
+    assert answer == {EVENT: Locks("2", set())}
+
+
+def test_a_foreign_owner_gets_all_places_or_none_and_hears_who_has_them(
+    locks: SeatLocks, foreign: ForeignLocks
+) -> None:
+    locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
+    with pytest.raises(LockRefused, match="A-1: a buyer has claimed it"):
+        foreign.take(EVENT, [A2, A1], owner="box office", seconds=60)
+    foreign.take(EVENT, [A2], owner="partner", seconds=60)
+    with pytest.raises(LockRefused, match="A-2: locked by partner"):
+        foreign.take(EVENT, [A2], owner="box office", seconds=60)
+    assert foreign.free(EVENT, [A2], owner="box office") == 0
+    assert {place: owner for place, (owner, _) in foreign.held(EVENT).items()} == {A2: "partner"}
+
+
+def test_a_flush_is_noticed_and_the_scripts_are_loaded_again(locks: SeatLocks, settings: Settings) -> None:
+    assert locks.present("circle:worker:w", 60) is False
+    assert locks.present("circle:worker:w", 60) is True
+    locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+        client.script_flush()
+    assert locks.present("circle:worker:w", 60) is False
+    assert locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {}}) == {EVENT: None}
+    locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
+    assert claims(locks) == {A1: HELD}
+
+
+def test_messages_leave_with_the_counters(locks: SeatLocks, settings: Settings) -> None:
+    with redis.Redis.from_url(settings.redis_url) as client, client.pubsub() as channel:
+        channel.subscribe("replies")
+        assert channel.get_message(timeout=5) is not None
+        locks.install({EVENT: 3}, {EVENT: {}})
+        locks.publish({EVENT: 3}, {EVENT: {STALLS: "{}"}}, [("replies", b"\x93\x00")])
+        deadline = time.monotonic() + 5
+        message = None
+        while message is None and time.monotonic() < deadline:
+            message = channel.get_message(timeout=1)
+        assert message is not None
+        assert message["data"] == b"\x93\x00"
+    assert locks.client.hgetall(f"circle:{{{EVENT}}}:availability") == {STALLS: "{}"}

@@ -1,0 +1,103 @@
+"""A partition keeps log time and one heap of deadlines, and decides a batch as if its commands came one by one."""
+
+from __future__ import annotations
+
+from pipelines.reservations.partition import TICK_AGAIN_US, TICK_LOST_US, Group, Partition, Placed, grouped, live_claims
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Undecodable
+from schemas.ids import LogTime
+from tests.harness.words import ALICE, BOB, DEADLINE, EVENT, R1, R2, STALLS, T, folded, held, on_sale, reserve, tick
+
+
+def partition() -> Partition:
+    return Partition(0, 1, LogTime(0), set())
+
+
+def placed(*commands: c.Command | Undecodable) -> list[Placed]:
+    return [Placed(At(0, number, T), None, command) for number, command in enumerate(commands)]
+
+
+def group(state: EventState, *commands: c.Command) -> Group:
+    return Group(state, placed(*commands))
+
+
+def test_log_time_never_goes_back() -> None:
+    owned = partition()
+    assert [owned.advance(timestamp) for timestamp in (5, 9, 7, 10)] == [5, 9, 9, 10]
+
+
+def test_commands_are_grouped_by_event_in_the_order_of_the_log() -> None:
+    states: dict[str, EventState] = {}
+    other = tick()
+    groups = grouped(
+        placed(reserve(rid=R1), Undecodable("noise"), c.Tick("other", "", "t"), other),
+        lambda _number, event: states.setdefault(event, EventState(event)),
+    )
+    assert [(one.state.event_id, [placed.at.offset for placed in one.placed]) for one in groups] == [
+        (EVENT, [0, 3]),
+        ("other", [2]),
+    ]
+
+
+def test_a_foreign_lock_that_was_not_known_becomes_the_first_fact_and_the_seat_is_not_sold() -> None:
+    batch = group(folded(*on_sale()), reserve(rid=R1, seats=["A-1"]), reserve(rid=R2, by=BOB, seats=["A-2"]))
+    batch.decide()
+    assert [type(facts[-1]) for facts in batch.facts] == [f.TicketsHeld, f.TicketsHeld]
+    batch.decide({f"{STALLS}/A-1"})
+    observed, rejected = batch.facts[0]
+    assert observed == f.SeatLocksObserved([f"{STALLS}/A-1"], [])
+    assert isinstance(rejected, f.ReservationRejected)
+    assert rejected.reason == f.Reason.SEAT_TAKEN
+    assert "another seller: A-1" in rejected.detail
+    assert [type(fact) for fact in batch.facts[1]] == [f.TicketsHeld]
+    assert set(batch.claims) == {f"{STALLS}/A-2"}
+
+
+def test_a_foreign_lock_that_is_gone_is_said_once_and_the_seat_is_sold() -> None:
+    state = folded(*on_sale(), f.SeatLocksObserved([f"{STALLS}/A-1"], []))
+    batch = group(state, reserve(rid=R1, seats=["A-1"]))
+    batch.decide()
+    assert isinstance(batch.facts[0][0], f.ReservationRejected)
+    batch.decide(set())
+    assert batch.facts[0][0] == f.SeatLocksObserved([], [f"{STALLS}/A-1"])
+    assert isinstance(batch.facts[0][1], f.TicketsHeld)
+    batch.decide(set())
+    assert [type(fact) for fact in batch.facts[0]] == [f.SeatLocksObserved, f.TicketsHeld]
+
+
+def test_the_claims_of_a_batch_are_those_that_the_state_ends_with() -> None:
+    state = folded(*on_sale())
+    batch = group(state, reserve(2, rid=R1), c.ReleaseReservation(EVENT, ALICE, "x", R1), reserve(rid=R2, by=BOB))
+    batch.decide()
+    left = {place: claim for place, claim in batch.claims.items() if claim is not None}
+    assert left == live_claims(state)
+    assert None in batch.claims.values()
+
+
+def test_a_due_event_is_ticked_once_until_the_tick_was_read() -> None:
+    owned = partition()
+    state = owned.states[EVENT] = folded(*on_sale(), held(["A-1"]))
+    owned.watch(EVENT, state.next_deadline())
+    assert owned.due_events(DEADLINE - 1, 10) == []
+    assert owned.due_events(DEADLINE, 10) == [EVENT]
+    assert owned.due_events(DEADLINE + TICK_AGAIN_US, 10) == []
+    owned.settle([Group(state, [])])  # read, but too early by the broker's clock
+    assert owned.due_events(DEADLINE + TICK_AGAIN_US - 1, 10) == []
+    assert owned.due_events(DEADLINE + TICK_AGAIN_US, 10) == [EVENT]
+    assert owned.due_events(DEADLINE + TICK_AGAIN_US + TICK_LOST_US, 10) == [EVENT]
+
+
+def test_a_hold_of_an_event_that_is_not_loaded_is_due_too() -> None:
+    owned = partition()
+    owned.watch("not loaded", DEADLINE)
+    assert owned.due_events(DEADLINE, 10) == ["not loaded"]
+
+
+def test_an_event_that_does_not_exist_is_forgotten_after_the_batch() -> None:
+    owned = partition()
+    state = owned.states["nowhere"] = EventState("nowhere")
+    owned.settle([Group(state, [])])
+    assert owned.states == {}
+    assert owned.known_events == set()
