@@ -201,9 +201,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
         if parts.scheme not in schemes or not (parts.hostname or parts.path):
-            raise ValueError(
-                f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
-            )
+            raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         return raw
 
     return parse
