@@ -16,7 +16,7 @@ def partition() -> Partition:
 
 
 def placed(*commands: c.Command | Undecodable) -> list[Placed]:
-    return [Placed(At(0, number, T), None, command) for number, command in enumerate(commands)]
+    return [Placed(At(0, number, LogTime(T)), None, command) for number, command in enumerate(commands)]
 
 
 def group(state: EventState, *commands: c.Command) -> Group:
