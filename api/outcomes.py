@@ -46,9 +46,9 @@ async def submit(deps: Deps, command: Command, wait_s: float, *, traceparent: st
     return outcome
 
 
-def accepted(outcome: Outcome) -> Reply | None:
+def accepted(outcome: Outcome, **extensions: str) -> Reply | None:
     """The reply of an accepted command, None while there is none. Raises the Problem of a refused one."""
     reply = outcome.reply
     if reply is not None and reply.outcome == "refused":
-        raise refusal(reply)
+        raise refusal(reply, **extensions)
     return reply

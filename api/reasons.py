@@ -5,9 +5,11 @@ Every `Reason` is a problem type under its own word; a new reason has a status f
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from api.problem import KINDS, Problem
+from api.validation import moment
 from schemas.facts import Reason
 from schemas.replies import Reply
 
@@ -20,7 +22,8 @@ STATUSES: dict[Reason, int] = {
     Reason.IDEMPOTENCY_KEY_REUSED: 422,
     Reason.PAYMENT_DECLINED: 402,
 }
-DETAILS: dict[Reason, str] = {
+_MICROS = re.compile(r"\b\d{15,16}\b")
+DETAILS: dict[str, str] = {
     Reason.SOLD_OUT: "not enough places are left for this quantity",
     Reason.SEAT_TAKEN: "at least one of the seats is not free",
     Reason.SEAT_UNKNOWN: "the layout has no such seat",
@@ -41,38 +44,44 @@ DETAILS: dict[Reason, str] = {
     Reason.BUYER_CANCELLED: "the buyer has cancelled it",
 }
 
-for _reason in Reason:
-    KINDS.setdefault(
-        _reason.value,
-        (STATUSES.get(_reason, STATUS_DEFAULT), _reason.value.replace("-", " ").capitalize()),
-    )
+REFUNDS = {
+    "refund-requested": "what was charged is being refunded",
+    "refunded": "what was charged has been refunded",
+}
 
 
-def status(reason: str) -> int:
-    """The HTTP status of a reason; one that this version does not know is a conflict."""
-    kind = KINDS.get(reason)
-    return STATUS_DEFAULT if kind is None else kind[0]
-
-
-def refusal(reply: Reply) -> Problem:
+def refusal(reply: Reply, **extensions: Any) -> Problem:
     """The problem document for a refused command, with the reservation and the position it was asked at."""
-    reason, detail = reply.reason, reply.detail
-    extensions: dict[str, Any] = {}
-    view = reply.reservation
-    position = (reply.partition, reply.offset)
+    reason, detail, view = reply.reason, reply.detail, reply.reservation
+    position = {"partition": reply.partition, "offset": reply.offset}
     if view is not None:
         reason, detail = reason or view.reason, detail or view.detail
         extensions["reservation_id"] = view.id
+        if view.payment:
+            extensions["payment"] = view.payment
+        if view.payment in REFUNDS:
+            detail = f"{detail or DETAILS.get(reason, reason)}; {REFUNDS[view.payment]}"
         if reply.duplicate:
-            position = (view.partition, view.offset)
-    extensions["position"] = {"partition": position[0], "offset": position[1]}
-    return for_reason(reason, detail, **extensions)
+            position = {"partition": view.partition, "offset": view.offset}
+    return for_reason(reason, detail, **extensions, position=position)
 
 
 def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
     """The problem document for a reason, with the words that go with it."""
     if reason not in KINDS:
-        KINDS[reason] = (STATUS_DEFAULT, reason.replace("-", " ").capitalize())
-    text = DETAILS.get(Reason(reason), "") if reason in Reason.__members__.values() else ""
-    sentence = f"{text}: {detail}" if text and detail else text or detail or KINDS[reason][1]
-    return Problem(reason, sentence, **extensions)
+        KINDS[reason] = (STATUS_DEFAULT, _title(reason))
+    text = _MICROS.sub(_readable, detail) or DETAILS.get(reason) or KINDS[reason][1]
+    return Problem(reason, text, **extensions)
+
+
+def _title(reason: str) -> str:
+    return reason.replace("-", " ").capitalize()
+
+
+def _readable(found: re.Match[str]) -> str:
+    """The log counts microseconds; people read dates."""
+    return moment(int(found[0])).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+for _reason in Reason:
+    KINDS.setdefault(_reason.value, (STATUSES.get(_reason, STATUS_DEFAULT), _title(_reason.value)))

@@ -166,7 +166,7 @@ async def visible(call: Call, event_id: str) -> asyncpg.Record:
     """The event's row. Raises Problem event-not-found, also for somebody else's draft."""
     row = await call.deps.database.row("event_by_id", event_id)
     if row is None or (row["status"] == EventStatus.DRAFT and not _is_owner(call, row)):
-        raise for_reason(Reason.EVENT_NOT_FOUND, event_id, field="event_id")
+        raise for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", field="event_id")
     return row
 
 

@@ -51,7 +51,9 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     ticket_type_id = body.ticket_type_id.lower()
     known = deps.memory.asked(identity)
     if known is not None and known.event_id != event_id:
-        raise for_reason(Reason.IDEMPOTENCY_KEY_REUSED, "for another event", reservation_id=identity)
+        raise for_reason(
+            Reason.IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for another event", reservation_id=identity
+        )
     command = ReserveTickets(
         event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
         fingerprint(ticket_type_id, quantity, seats),
@@ -59,7 +61,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
     deps.memory.reserved(identity, user_id, event_id, outcome.partition, outcome.offset)
     location = f"/v1/reservations/{identity}"
-    reply = accepted(outcome)
+    reply = accepted(outcome, reservation_id=identity)
     if reply is None or reply.reservation is None:
         return pending(identity, location, outcome)
     headers = {"location": location}
@@ -118,7 +120,7 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
     )  # fmt: skip
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
     _remember(deps, command, outcome)
-    reply = accepted(outcome)
+    reply = accepted(outcome, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
         return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
     view = reply.reservation
@@ -133,7 +135,7 @@ async def release(call: Call, reservation_id: str) -> HTTPResponse:
     command = ReleaseReservation(known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id)
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
     _remember(deps, command, outcome)
-    reply = accepted(outcome)
+    reply = accepted(outcome, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
         return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
     return json(of_view(reply.reservation), 200, replayed(outcome))
@@ -238,5 +240,8 @@ def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:
 def _not_found(reservation_id: str) -> Problem:
     """Somebody else's reservation looks like none."""
     return for_reason(
-        Reason.RESERVATION_NOT_FOUND, "among yours", field="reservation_id", reservation_id=reservation_id
+        Reason.RESERVATION_NOT_FOUND,
+        "you have no such reservation",
+        field="reservation_id",
+        reservation_id=reservation_id,
     )
