@@ -167,7 +167,10 @@ class Guard:
         )
 
     def tell(self, batch: Batch) -> None:
-        """After the commit: counters, replies, deadlines."""
+        """After the commit: counters, replies, deadlines. An event that is new becomes known to Redis here."""
+        for group in batch.groups:
+            if group.state.details is not None and group.state.event_id not in self._versions:
+                self.install(self._owner(group), [group.state])
         messages = [(channel, encode_replies(replies)) for channel, replies in batch.replies().items()]
         epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
         self._locks.publish(epochs, availability(batch.groups), messages)
