@@ -1,0 +1,29 @@
+# General Circle: one image, every process of it (`circle api`, `circle pipeline …`, `circle migrate` …).
+# syntax is plain Dockerfile; build with `docker build -t general-circle .`
+
+FROM python:3.11.14-slim-bookworm AS wheels
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/circle
+COPY requirements-runtime.lock /tmp/requirements.lock
+RUN /opt/circle/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
+
+FROM python:3.11.14-slim-bookworm
+LABEL org.opencontainers.image.title="General Circle" \
+      org.opencontainers.image.description="Ticket drops on a streaming pipeline"
+ENV PATH=/opt/circle/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN groupadd --gid 10001 circle \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin circle \
+ && install -d -o circle -g circle -m 0700 /keys
+COPY --from=wheels /opt/circle /opt/circle
+COPY schemas /app/schemas
+COPY pipelines /app/pipelines
+COPY connectors /app/connectors
+COPY sinks /app/sinks
+COPY api /app/api
+COPY ops /app/ops
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000 9100
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "ops.cli.main"]
+CMD ["--help"]

@@ -1,0 +1,39 @@
+"""`circle keys create`: the key the API signs tokens with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.cli.output import AsJson, DryRun, emit_json
+from ops.platform import development_key
+
+KEY_FILE = Path("/keys/jwt.pem")
+
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign tokens.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(keys, name="keys")
+
+
+@keys.callback()
+def group() -> None:
+    """The keys that sign tokens."""
+
+
+@keys.command()
+def create(
+    file: Annotated[Path, typer.Argument(help="Where to write it; a file that exists is left alone.")] = KEY_FILE,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Make an Ed25519 key in PEM, readable by its owner alone, for CIRCLE_JWT_KEY_FILE."""
+    existed = file.exists()
+    if not existed and not dry_run:
+        development_key(file)
+    if json:
+        emit_json({"file": str(file), "created": not existed, "dry_run": dry_run})
+    else:
+        print(f"{file} {'exists' if existed else 'would be created' if dry_run else 'created'}")
+    return 0
