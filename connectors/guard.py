@@ -1,0 +1,120 @@
+"""The Redis side of a batch: seat claims before the commit, counters and replies after it.
+
+Guarantee: a batch that passes has its claims in Redis under the owner's epoch, and granted nothing that a foreign owner
+holds: an event whose foreign locks the decision did not know is decided again with them, as a fact of its own.
+"""
+
+from __future__ import annotations
+
+import time
+
+from connectors.errors import CircleError
+from connectors.logs import Log
+from connectors.seat_locks import SeatLocks, claim_text
+from connectors.settings import Settings
+from pipelines.reservations.batch import Batch, availability, availability_of
+from pipelines.reservations.partition import Claims, Group, Partition, live_claims
+from pipelines.reservations.state import EventState
+from schemas.replies import encode_replies
+
+GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
+SENTINEL_S = 1.0  # how often a worker looks whether Redis still has what it installed
+SENTINEL_LIFE_S = 3_600
+
+log = Log("guard")
+
+
+class Guard:
+    """The Redis side of a batch: claims before the commit, counters and replies after it."""
+
+    def __init__(self, locks: SeatLocks, settings: Settings) -> None:
+        self._locks = locks
+        self._blind = "no-lock" in settings.test_switches
+        self._sentinel = f"circle:worker:{settings.instance}"
+        self._looked = 0.0
+        self._versions: dict[str, str] = {}
+        self._foreign: dict[str, set[str]] = {}
+        self.partitions: dict[int, Partition] = {}
+
+    def install(self, partition: Partition, states: list[EventState]) -> None:
+        """Put the live claims of `states` into Redis under the partition's epoch."""
+        if not states:
+            return
+        epochs = {state.event_id: partition.epoch for state in states}
+        found = self._locks.install(epochs, {state.event_id: self._claims_of(partition, state) for state in states})
+        for event_id, locks in found.items():
+            self._versions[event_id], self._foreign[event_id] = locks
+        self._locks.publish(epochs, {state.event_id: availability_of(state) for state in states if state.sections}, [])
+
+    def claim(self, batch: Batch) -> Batch:
+        """Claim what the batch grants; decide an event again when a foreign owner holds what its decision granted."""
+        groups = [group for group in batch.groups if group.state.details is not None]
+        open_groups = [group for group in groups if group.claims or group.asks_for_seats]
+        for group in open_groups:
+            foreign = self._foreign.get(group.state.event_id)
+            if foreign is not None and foreign != group.state.locked_places and not self._blind:
+                group.decide(foreign)
+        for _ in range(GUARD_TRIES):
+            missed = self._locks.claim(
+                {group.state.event_id: self._owner(group).epoch for group in open_groups},
+                {group.state.event_id: self._versions.get(group.state.event_id, "0") for group in open_groups},
+                {group.state.event_id: self._changes(group) for group in open_groups},
+            )
+            open_groups = [group for group in open_groups if group.state.event_id in missed]
+            if not open_groups:
+                return batch
+            for group in open_groups:
+                event_id = group.state.event_id
+                locks = missed[event_id]
+                if locks is None:
+                    group.state.take_back()
+                    self.install(self._owner(group), [group.state])
+                    log.warning("claims.installed_again", event=event_id)
+                else:
+                    self._versions[event_id], self._foreign[event_id] = locks
+                group.decide(group.state.locked_places if self._blind else self._foreign[event_id])
+        raise CircleError(
+            f"event {open_groups[0].state.event_id}: its foreign locks changed {GUARD_TRIES} times in a row"
+        )
+
+    def tell(self, batch: Batch) -> None:
+        """After the commit: counters, replies, deadlines. An event that is new becomes known to Redis here."""
+        for group in batch.groups:
+            if group.state.details is not None and group.state.event_id not in self._versions:
+                self.install(self._owner(group), [group.state])
+        messages = [(channel, encode_replies(replies)) for channel, replies in batch.replies().items()]
+        epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
+        self._locks.publish(epochs, availability(batch.groups), messages)
+        for group in batch.groups:
+            self._owner(group).settle([group])
+
+    def look_after(self) -> None:
+        """Once in SENTINEL_S: when Redis has lost everything, install all events again."""
+        now = time.monotonic()
+        if now - self._looked < SENTINEL_S:
+            return
+        first, self._looked = self._looked == 0.0, now
+        if not self._locks.present(self._sentinel, SENTINEL_LIFE_S) and not first:
+            for partition in self.partitions.values():
+                self.install(partition, list(partition.states.values()))
+            log.warning("claims.installed_all", reason="Redis had lost them")
+
+    def _owner(self, group: Group) -> Partition:
+        return self.partitions[group.placed[0].at.partition]
+
+    def _changes(self, group: Group) -> dict[str, str]:
+        return self._texts(group.claims, group.state, self._owner(group).epoch)
+
+    def _claims_of(self, partition: Partition, state: EventState) -> dict[str, str]:
+        return self._texts(live_claims(state), state, partition.epoch)
+
+    def _texts(self, claims: Claims, state: EventState, epoch: int) -> dict[str, str]:
+        """Claims as Redis has them; "" where one ends."""
+        texts = {}
+        for place, claim in claims.items():
+            if claim is None:
+                texts[place] = ""
+            else:
+                reservation = state.reservations[claim[1]]
+                texts[place] = claim_text(*claim, reservation.expires_at, epoch, reservation.offset)
+        return texts
