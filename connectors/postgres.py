@@ -37,6 +37,8 @@ COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server t
 BACKOFF_FIRST_S = 0.05  # a restart of the server takes half a second: the first tries are quick
 BACKOFF_MAX_S = 2.0  # … and never rarer than this, so that catching up begins at once
 PROJECTIONS = "projections"
+# Whatever the server's default: what is committed, and told, survives the server's end. Epochs must not go back.
+SESSION = {"synchronous_commit": "on", "application_name": "general-circle"}
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["read_committed", "repeatable_read"]
@@ -79,7 +81,7 @@ async def connect(url: str) -> Connection:
     """One connection. Raises ServiceUnreachable."""
     try:
         connection: Connection = await asyncpg.connect(
-            url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=SESSION
         )
     except SERVER_GONE as error:
         raise unreachable(url, error) from error

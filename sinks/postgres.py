@@ -54,6 +54,13 @@ class TripwireBroken(CircleError):
     """The facts sell a seat twice. Nothing of the batch is written; the projection stays where it is for a person."""
 
 
+class PositionsLost(CircleError):
+    """The database is behind what it had committed (a restored backup, a crash without durable commits).
+
+    The process ends; its successor reads the log again from where the database is now.
+    """
+
+
 class ProjectionStore:
     """One consumer's rows and positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
 
@@ -111,14 +118,22 @@ async def may_write(
 ) -> bool:
     """Lock the positions until the transaction ends. False when this very batch is in already, its answer lost.
 
-    Raises Fenced when they are anywhere else than where the batch began.
+    Raises Fenced when they are ahead of where the batch began, PositionsLost when they are behind.
     """
     found = await _locked(connection, consumer, list(after))
     if found == after:
         return after == before
-    if found != before:
-        raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {found}")
-    return True
+    if found == before:
+        return True
+    if all(_place(found.get(partition)) <= _place(at) for partition, at in before.items()):
+        raise PositionsLost(f"{consumer}: the database has forgotten commits: expected {before}, found {found}")
+    raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {found}")
+
+
+def _place(at: AppliedPosition | None) -> tuple[int, int, int]:
+    if at is None:
+        return (-1, -1, -1)
+    return (at.offset, at.index, -1 if at.next_offset is None else at.next_offset)
 
 
 async def advance(connection: Connection, consumer: str, after: dict[int, AppliedPosition]) -> None:

@@ -1,0 +1,195 @@
+"""Runs a dataflow beside a test, writes records for it, and waits for what it says it has done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+import msgspec
+import redis
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+
+from connectors import kafka
+from connectors.kafka import StopFlag
+from connectors.postgres import Database
+from connectors.settings import Settings
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+
+WAIT_S = 30.0
+
+
+class Flow:
+    """A dataflow in a thread of this process: `run` until `stop`."""
+
+    def __init__(self, run: Callable[..., int], settings: Settings) -> None:
+        self._flag, self._code = StopFlag(), -1
+        self._thread = threading.Thread(target=self._run, args=(run, settings), daemon=True)
+
+    def _run(self, run: Callable[..., int], settings: Settings) -> None:
+        self._code = run(settings, stop=self._flag)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def stop(self) -> int:
+        """Ask it to drain; returns its exit code."""
+        self._flag.requested = True
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it ends by itself; returns its exit code."""
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive(), "the dataflow does not end"
+        return self._code
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        code = self.stop()
+        if error is None:
+            assert code == 0
+
+
+@dataclass
+class Process:
+    """A dataflow as `circle pipeline NAME` runs it, to be killed."""
+
+    child: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, name: str, settings: Settings) -> Process:
+        command = [sys.executable, "-m", "ops.cli.main", "pipeline", name]
+        return cls(subprocess.Popen(command, env=environment(settings)))
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait(WAIT_S)
+
+    def terminate(self) -> int:
+        self.child.terminate()
+        return self.child.wait(WAIT_S)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CIRCLE_")},
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "CIRCLE_POSTGRES_URL": settings.postgres_url,
+        "CIRCLE_REDIS_URL": settings.redis_url,
+        "CIRCLE_PARTITIONS": str(settings.partitions),
+        "CIRCLE_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+        "RUST_BACKTRACE": "0",
+    }
+
+
+class Heard:
+    """What is published on a channel, from when this is entered."""
+
+    def __init__(self, settings: Settings, channel: str) -> None:
+        self._client = redis.Redis.from_url(settings.redis_url)
+        self._listening = self._client.pubsub(ignore_subscribe_messages=False)
+        self._channel = channel
+
+    def __enter__(self) -> Self:
+        self._listening.subscribe(self._channel)
+        message = self._listening.get_message(timeout=WAIT_S)
+        assert message is not None
+        assert message["type"] == "subscribe"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+        self._client.close()
+
+    def messages(self, timeout_s: float = WAIT_S) -> Iterator[Any]:
+        """Each message as it comes; fails the test when none has come for so long."""
+        while True:
+            message = self._listening.get_message(timeout=timeout_s)
+            assert message is not None, f"nothing heard on {self._channel} for {timeout_s} s"
+            yield msgspec.json.decode(message["data"])
+
+    def until_projected(self, wanted: Mapping[int, tuple[int, int]]) -> None:
+        """Wait until each partition is projected to this position at least."""
+        left = dict(wanted)
+        for message in self.messages():
+            for at in message:
+                if (at["offset"], at["index"]) >= left.get(at["partition"], (1 << 62, 0)):
+                    del left[at["partition"]]
+            if not left:
+                return
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+    """Look again and again until `condition` holds: for what nobody announces."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def write_facts(settings: Settings, facts: Iterable[RecordedFact], topic: str = FACTS) -> None:
+    """Facts as the reservations dataflow writes them, except for the transaction."""
+    codec = Codec()
+    write(
+        settings,
+        topic,
+        [(one.envelope.partition, codec.encode_fact(one.envelope, one.fact), []) for one in facts],
+    )
+
+
+def write(settings: Settings, topic: str, records: Iterable[tuple[int, bytes, list[tuple[str, bytes]]]]) -> None:
+    """Records (partition, value, headers), in order."""
+    producer = kafka.producer(settings)
+    for number, (partition, value, headers) in enumerate(records):
+        producer.produce(topic, value, b"key", partition, headers=headers)
+        if number % 1_000 == 0:
+            producer.poll(0)
+    assert producer.flush(WAIT_S) == 0
+
+
+def read(settings: Settings, topic: str, partitions: int, at_least: int) -> list[Message]:
+    """The records of a topic from its beginning, once there are so many."""
+    client = kafka.consumer(settings, group=None)
+    client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
+    found: list[Message] = []
+    deadline = time.monotonic() + WAIT_S
+    try:
+        while len(found) < at_least:
+            assert time.monotonic() < deadline, f"{topic}: {len(found)} records, not {at_least}"
+            found += [record for record in client.consume(1_000, 0.2) if record.error() is None]
+        return found + [record for record in client.consume(1_000, 0.3) if record.error() is None]
+    finally:
+        client.close()
+
+
+@contextmanager
+def rows_of(settings: Settings) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """A function that runs a query and gives its rows as tuples."""
+    database = Database(settings.postgres_url)
+
+    def query(text: str, *arguments: object) -> list[tuple[Any, ...]]:
+        async def fetch(connection: asyncpg.Connection) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in await connection.fetch(text, *arguments)]
+
+        return database.run(fetch)
+
+    try:
+        yield query
+    finally:
+        database.close()
