@@ -4,10 +4,14 @@ from typing import Annotated
 
 import typer
 
+from ops.bench import drop as drop_bench
 from ops.bench import kernel as kernel_bench
+from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
+from ops.load.target import own_platform, running_platform
+from ops.services.process import run_coroutine
 
 bench = typer.Typer(help="Throughput, latency and CPU, on a stack of its own.")
 
@@ -53,6 +57,63 @@ def kernel(
     else:
         _show_kernel(report)
     return 0 if report.passed else 1
+
+
+@bench.command()
+def drop(
+    rate: Annotated[float, typer.Option(help="Requests a second; where a ramp begins.", min=1, max=100_000)] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each rate is held.", min=0.5, max=600)] = 10,
+    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until a step is not sustained.")] = False,
+    events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
+    buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
+    reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
+    options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
+    with Progress(quiet=json) as progress:
+        say = (lambda _: None) if json else progress.say
+        platform = running_platform(url) if url else own_platform(broker=broker, reservations=reservations, say=say)
+        with platform as target:
+            report = run_coroutine(drop_bench.run(options, target, progress))
+    if json:
+        emit_json(report)
+    else:
+        for step in report.steps:
+            _show_step(step)
+        _show_verdict(report)
+    return 0 if report.passed else 1
+
+
+def _show_step(step: Step) -> None:
+    latency = step.latency
+    rows = [
+        ("requests", f"{step.requests:,} at {step.rate:,.0f}/s"),
+        ("outcomes", f"{step.outcomes_per_s:,.0f}/s: " + ", ".join(f"{k} {v:,}" for k, v in step.outcomes.items())),
+        (
+            "latency to outcome",
+            f"p50 {latency.p50_ms} ms, p95 {latency.p95_ms} ms, p99 {latency.p99_ms} ms, max {latency.max_ms} ms",
+        ),
+        ("on the log", f"{step.expected:,}; in Postgres {step.persisted:,}, in the inbox {step.notified:,}"),
+        ("caught up", f"{step.caught_up_s:.2f} s after the last answer"),
+        ("our CPU", f"{step.our_cpu_us_per_request:,.1f} µs a request"),
+    ]
+    emit_table((f"step {step.rate:,.0f}/s", "sustained" if step.sustained else "not sustained"), rows)
+    processes = [(one.name, f"{one.us_per_request:,.1f}", "" if one.ours else "service") for one in step.cpu]
+    processes.append(("(load generator)", f"{step.client_cpu_s / max(1, step.requests) * 1e6:,.1f}", "not counted"))
+    emit_table(("process", "CPU µs a request", ""), processes)
+    print()
+
+
+def _show_verdict(report: DropReport) -> None:
+    if report.limit_rate is not None:
+        print(
+            f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"
+        )
+    print("nothing was lost" if report.passed else "FAILED: something acknowledged is missing, or nothing was answered")
 
 
 def _show_kernel(report: KernelReport) -> None:
