@@ -1,0 +1,309 @@
+"""One event's facts, folded by the checker's own bookkeeping; each rule is checked at each prefix. Pure.
+
+Nothing here is shared with `pipelines.reservations`: seats are a dict, limits are sums. A fact that cannot be (about
+a reservation that never was, a seat that is not there) is a violation, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from schemas import facts as f
+from schemas.facts import Envelope
+
+LIVE = frozenset({"held", "confirmed"})
+KEY_WINDOW_US = 86_400 * 1_000_000  # a rejected request's key may be used anew after this, by the design
+
+Found = Callable[[str, str], None]
+"""Called with a rule's name and what is wrong."""
+
+
+@dataclass(slots=True)
+class Kind:
+    """A ticket type."""
+
+    ordinal: int
+    kind: str
+    total: int
+    price_minor: int
+    seats: frozenset[str]
+    taken: dict[str, str] = field(default_factory=dict)
+    held: int = 0
+    sold: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """A reservation, as the projection's row should have it."""
+
+    user_id: str
+    ticket_type_id: str
+    status: str
+    quantity: int
+    seats: list[str]
+    amount_minor: int
+    currency: str
+    expires_at: int
+    fingerprint: int
+    partition: int
+    offset: int
+    created_at: int
+    reason: str = ""
+    detail: str = ""
+    attempt_id: str = ""
+    payment_token: str = ""
+    payment: str = ""
+    payment_id: str = ""
+    refund_id: str = ""
+    ticket_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One event. `captured` and `refunds` map payment ids to amounts in minor units."""
+
+    event_id: str
+    exists: bool = False
+    published: bool = False
+    limit: int = 0
+    hold_us: int = 0
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    owned: dict[str, int] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+    captured: dict[str, int] = field(default_factory=dict)
+    refunds: dict[str, int] = field(default_factory=dict)
+    refunds_due: set[str] = field(default_factory=set)
+
+    def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
+        """Fold one fact, checking what it must not break."""
+        fold = self._folds.get(type(fact))
+        if fold is not None:
+            fold(self, at, fact, found)
+
+    @property
+    def confirmed_minor(self) -> int:
+        """What is paid for and not cancelled."""
+        return sum(one.amount_minor for one in self.entries.values() if one.status == "confirmed" and one.payment_id)
+
+    def claims(self) -> dict[str, tuple[str, str]]:
+        """Every live claim as Redis should have it: place to (h or s, reservation)."""
+        claims: dict[str, tuple[str, str]] = {}
+        for reservation_id, one in self.entries.items():
+            if one.status in LIVE:
+                for place in one.seats or [f"#{reservation_id}"]:
+                    claims[f"{one.ticket_type_id}/{place}"] = (
+                        one.status[0] if one.status == "held" else "s",
+                        reservation_id,
+                    )
+        return claims
+
+    def available(self, ticket_type_id: str) -> int:
+        """What may still be sold: neither claimed nor locked by a foreign owner."""
+        kind = self.kinds[ticket_type_id]
+        if not kind.seats:
+            return kind.total - kind.held - kind.sold
+        prefix = ticket_type_id + "/"
+        locked = {place[len(prefix) :] for place in self.locked if place.startswith(prefix)} & kind.seats
+        return kind.total - len(locked | kind.taken.keys())
+
+    # --- folds ----------------------------------------------------------------------------------------------------
+
+    def _about(self, _at: Envelope, fact: f.EventCreated | f.EventUpdated, _found: Found) -> None:
+        self.exists = True
+        self.limit, self.hold_us = fact.max_tickets_per_user, fact.hold_ttl_s * 1_000_000
+
+    def _published(self, _at: Envelope, _fact: f.EventPublished, _found: Found) -> None:
+        self.published = True
+
+    def _type_added(self, _at: Envelope, fact: f.TicketTypeAdded, found: Found) -> None:
+        if fact.ticket_type_id in self.kinds:
+            found("broken-log", f"ticket type {fact.ticket_type_id} is added twice")
+        seats: frozenset[str] = frozenset()
+        if fact.kind == "seated":
+            seats = frozenset(
+                f"{_row(row)}-{seat}" for row in range(fact.rows) for seat in range(1, fact.seats_per_row + 1)
+            )
+        total = len(seats) if fact.kind == "seated" else fact.capacity
+        self.kinds[fact.ticket_type_id] = Kind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
+
+    def _locks(self, _at: Envelope, fact: f.SeatLocksObserved, _found: Found) -> None:
+        self.locked.difference_update(fact.freed)
+        self.locked.update(fact.locked)
+
+    def _held(self, at: Envelope, fact: f.TicketsHeld, found: Found) -> None:
+        self._only_outcome(at, fact.reservation_id, found)
+        kind = self.kinds.get(fact.ticket_type_id)
+        if kind is None:
+            found("broken-log", f"{fact.reservation_id} holds of ticket type {fact.ticket_type_id}, which is not there")
+            return
+        if not self.published:
+            found("sales-window", f"{fact.reservation_id} holds tickets of an event that is not published")
+        if kind.seats and (len(set(fact.seats)) != len(fact.seats) or len(fact.seats) != fact.quantity):
+            found("seats", f"{fact.reservation_id} has seats {fact.seats} for quantity {fact.quantity}")
+        for seat in fact.seats:
+            if seat not in kind.seats:
+                found("seats", f"{fact.reservation_id} holds {seat}, which is not there")
+            owner = kind.taken.get(seat)
+            if owner is not None:
+                found("two-claims", f"{seat} is claimed by {owner} and by {fact.reservation_id}")
+            if f"{fact.ticket_type_id}/{seat}" in self.locked:
+                found("locked-seat-sold", f"{seat} is held by {fact.reservation_id} while a foreign owner has it")
+            kind.taken[seat] = fact.reservation_id
+        kind.held += fact.quantity
+        if kind.held + kind.sold > kind.total:
+            found("over-capacity", f"{kind.held + kind.sold} of {kind.total} of {fact.ticket_type_id} are claimed")
+        owned = self.owned[fact.user_id] = self.owned.get(fact.user_id, 0) + fact.quantity
+        if owned > self.limit:
+            found("user-limit", f"user {fact.user_id} has {owned}, {self.limit} are allowed")
+        if fact.expires_at != at.log_time + self.hold_us:
+            found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {self.hold_us} µs")
+        if fact.amount_minor != kind.price_minor * fact.quantity:
+            found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {kind.price_minor} × {fact.quantity}")
+        self.entries[fact.reservation_id] = Entry(
+            fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
+            fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
+        )  # fmt: skip
+
+    def _rejected(self, at: Envelope, fact: f.ReservationRejected, found: Found) -> None:
+        self._only_outcome(at, fact.reservation_id, found)
+        self.entries[fact.reservation_id] = Entry(
+            fact.user_id, fact.ticket_type_id, "rejected", fact.quantity, [], 0, "", 0, fact.fingerprint,
+            at.partition, at.offset, at.log_time, fact.reason, fact.detail,
+        )  # fmt: skip
+
+    def _only_outcome(self, at: Envelope, reservation_id: str, found: Found) -> None:
+        former = self.entries.get(reservation_id)
+        if former is None or former.reason == f.Reason.EVENT_NOT_FOUND:
+            return
+        if former.status != "rejected" or at.log_time - former.created_at <= KEY_WINDOW_US:
+            found("outcomes", f"{reservation_id} was {former.status} at {former.offset} and has another outcome")
+
+    def _entry(self, reservation_id: str, statuses: frozenset[str], fact: f.Fact, found: Found) -> Entry | None:
+        entry = self.entries.get(reservation_id)
+        if entry is None:
+            found("broken-log", f"{type(fact).__name__} of {reservation_id}, which nothing says is there")
+        elif statuses and entry.status not in statuses:
+            found("broken-log", f"{type(fact).__name__} of {reservation_id}, which is {entry.status}")
+            return None
+        return entry
+
+    def _payment_requested(self, _at: Envelope, fact: f.PaymentRequested, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset({"held"}), fact, found)
+        if entry is None:
+            return
+        if fact.amount_minor != entry.amount_minor:
+            found("money", f"{fact.amount_minor} are asked for {fact.reservation_id}, which costs {entry.amount_minor}")
+        if entry.payment == "requested":
+            found("money", f"two payments of {fact.reservation_id} are under way")
+        entry.payment, entry.attempt_id, entry.payment_token = "requested", fact.attempt_id, fact.payment_token
+        entry.reason = ""
+
+    def _payment_declined(self, _at: Envelope, fact: f.PaymentDeclined, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is not None:
+            entry.payment, entry.reason = "declined", fact.reason
+
+    def _confirmed(self, at: Envelope, fact: f.ReservationConfirmed, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset({"held"}), fact, found)
+        if entry is None:
+            return
+        if at.log_time >= entry.expires_at:
+            found(
+                "deadline", f"{fact.reservation_id} is confirmed at {at.log_time}, its hold ended at {entry.expires_at}"
+            )
+        if fact.seats != entry.seats or fact.quantity != entry.quantity or len(set(fact.ticket_ids)) != fact.quantity:
+            found("seats", f"{fact.reservation_id} is confirmed with other places or tickets than it holds")
+        if entry.amount_minor and not fact.payment_id:
+            found("money", f"{fact.reservation_id} costs {entry.amount_minor} and is confirmed without a payment")
+        if fact.payment_id:
+            self._capture(fact.payment_id, fact.amount_minor, found)
+        kind = self.kinds[entry.ticket_type_id]
+        kind.held -= entry.quantity
+        kind.sold += entry.quantity
+        entry.status, entry.payment, entry.reason = "confirmed", "captured", ""
+        entry.attempt_id, entry.payment_id, entry.ticket_ids = fact.attempt_id, fact.payment_id, fact.ticket_ids
+
+    def _capture(self, payment_id: str, amount_minor: int, found: Found) -> None:
+        if payment_id in self.captured:
+            found("money", f"payment {payment_id} is captured twice")
+        self.captured[payment_id] = amount_minor
+
+    def _refund_requested(self, _at: Envelope, fact: f.RefundRequested, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is None:
+            return
+        if fact.payment_id not in self.captured:  # charged after the hold had ended
+            self._capture(fact.payment_id, fact.amount_minor, found)
+        if fact.payment_id in self.refunds_due or fact.payment_id in self.refunds:
+            found("money", f"payment {fact.payment_id} is to be refunded twice")
+        if entry.status == "confirmed":
+            found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded, which stays confirmed")
+        self.refunds_due.add(fact.payment_id)
+        entry.payment, entry.payment_id = "refund-requested", fact.payment_id
+
+    def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is None:
+            return
+        if fact.payment_id in self.refunds or fact.payment_id not in self.refunds_due:
+            found("money", f"payment {fact.payment_id} is refunded twice, or nobody asked for it")
+        self.refunds_due.discard(fact.payment_id)
+        self.refunds[fact.payment_id] = fact.amount_minor
+        entry.payment, entry.refund_id = "refunded", fact.refund_id
+
+    def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
+        entry = self.entries.get(fact.reservation_id)
+        if entry is not None and at.log_time < entry.expires_at:
+            found("deadline", f"{fact.reservation_id} expired at {at.log_time}, before {entry.expires_at}")
+        self._ended(fact.reservation_id, "held", "expired", fact, found)
+
+    def _hold_released(self, _at: Envelope, fact: f.HoldReleased, found: Found) -> None:
+        self._ended(fact.reservation_id, "held", "released", fact, found)
+
+    def _cancelled(self, _at: Envelope, fact: f.ReservationCancelled, found: Found) -> None:
+        self._ended(fact.reservation_id, "confirmed", "cancelled", fact, found)
+
+    def _ended(self, reservation_id: str, was: str, status: str, fact: f.Fact, found: Found) -> None:
+        entry = self._entry(reservation_id, frozenset({was}), fact, found)
+        if entry is None:
+            return
+        kind = self.kinds[entry.ticket_type_id]
+        for seat in entry.seats:
+            if kind.taken.get(seat) == reservation_id:
+                del kind.taken[seat]
+        if was == "held":
+            kind.held -= entry.quantity
+        else:
+            kind.sold -= entry.quantity
+        self.owned[entry.user_id] -= entry.quantity
+        entry.status = status
+
+    _folds: ClassVar[dict[type[f.Fact], Callable[[Ledger, Envelope, Any, Found], None]]] = {
+        f.EventCreated: _about,
+        f.EventUpdated: _about,
+        f.EventPublished: _published,
+        f.TicketTypeAdded: _type_added,
+        f.SeatLocksObserved: _locks,
+        f.TicketsHeld: _held,
+        f.ReservationRejected: _rejected,
+        f.PaymentRequested: _payment_requested,
+        f.PaymentDeclined: _payment_declined,
+        f.ReservationConfirmed: _confirmed,
+        f.RefundRequested: _refund_requested,
+        f.PaymentRefunded: _refunded,
+        f.HoldExpired: _hold_expired,
+        f.HoldReleased: _hold_released,
+        f.ReservationCancelled: _cancelled,
+    }
+
+
+def _row(row: int) -> str:
+    label = ""
+    row += 1
+    while row:
+        row, letter = divmod(row - 1, 26)
+        label = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[letter] + label
+    return label

@@ -1,0 +1,152 @@
+"""PostgreSQL against the checker's own fold: rows, claims, tickets, inbox, positions, and the bank's books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from connectors.postgres import Connection
+from connectors.sql_files import queries
+from ops.checker.audit import Message
+from ops.checker.ledger import LIVE, Ledger
+from ops.checker.report import Report
+
+SQL = queries(Path(__file__).with_name("projected.sql"))
+READ_ROWS = 2_000
+ROW_FIELDS = (
+    "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
+    "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
+    "payment_id", "refund_id", "ticket_ids",
+)  # fmt: skip
+
+
+async def check_partition(
+    connection: Connection, partition: int, ledgers: dict[str, Ledger], inbox: Iterable[Message] | None, report: Report
+) -> None:
+    """Compare every row of the partition with the fold."""
+    await _reservations(connection, partition, ledgers, report)
+    await _events(connection, partition, ledgers, report)
+    await _claims(connection, partition, ledgers, report)
+    await _tickets(connection, partition, ledgers, report)
+    if inbox is not None:
+        await _inbox(connection, partition, inbox, report)
+
+
+async def _reservations(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+    seen: Counter[str] = Counter()
+    async with connection.transaction():
+        async for row in connection.cursor(SQL["reservations"], partition, prefetch=READ_ROWS):
+            event_id, reservation_id = row["event_id"], row["id"]
+            seen[event_id] += 1
+            report.counts["reservation_rows"] += 1
+            ledger = ledgers.get(event_id)
+            entry = ledger.entries.get(reservation_id) if ledger is not None else None
+            where = f"reservations {event_id} {reservation_id}"
+            if entry is None:
+                report.add("postgres", where, "a row of a reservation that the log does not know")
+                continue
+            for name in ROW_FIELDS:
+                if row[name] != getattr(entry, name):
+                    report.add("postgres", where, f"{name} is {row[name]!r}, by the log {getattr(entry, name)!r}")
+    for event_id, ledger in ledgers.items():
+        if seen[event_id] < len(ledger.entries):
+            what = f"{seen[event_id]} rows, the log has {len(ledger.entries)} reservations"
+            report.add("postgres", f"reservations {event_id}", what)
+
+
+async def _events(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+    rows = {row["id"]: row["status"] for row in await connection.fetch(SQL["events"], partition)}
+    wanted = {key: "published" if one.published else "draft" for key, one in ledgers.items() if one.exists}
+    _compare(rows, wanted, "events", report)
+    types = {
+        (row["event_id"], row["id"]): (row["ordinal"], row["kind"], row["price_minor"], row["total"])
+        for row in await connection.fetch(SQL["ticket_types"], partition)
+    }
+    expected = {
+        (event_id, type_id): (kind.ordinal, kind.kind, kind.price_minor, kind.total)
+        for event_id, ledger in ledgers.items()
+        for type_id, kind in ledger.kinds.items()
+    }
+    _compare(types, expected, "ticket_types", report)
+    locks = {(row["event_id"], row["place"]) for row in await connection.fetch(SQL["locked"], partition)}
+    expected_locks = {(event_id, place) for event_id, ledger in ledgers.items() for place in ledger.locked}
+    _compare(dict.fromkeys(locks, True), dict.fromkeys(expected_locks, True), "observed_seat_locks", report)
+
+
+async def _claims(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+    rows = {
+        (row["event_id"], row["ticket_type_id"], row["seat"]): (row["status"], row["reservation_id"])
+        for row in await connection.fetch(SQL["live_claims"], partition)
+    }
+    wanted = {
+        (event_id, entry.ticket_type_id, seat): ("held" if entry.status == "held" else "sold", reservation_id)
+        for event_id, ledger in ledgers.items()
+        for reservation_id, entry in ledger.entries.items()
+        if entry.status in LIVE
+        for seat in entry.seats
+    }
+    _compare(rows, wanted, "seat_claims", report)
+
+
+async def _tickets(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+    rows = {row["id"]: tuple(row)[1:] for row in await connection.fetch(SQL["tickets"], partition)}
+    wanted: dict[str, tuple[Any, ...]] = {}
+    for event_id, ledger in ledgers.items():
+        for reservation_id, entry in ledger.entries.items():
+            status = "valid" if entry.status == "confirmed" else "void"
+            for place, ticket_id in enumerate(entry.ticket_ids):
+                seat = entry.seats[place] if entry.seats else ""
+                wanted[ticket_id] = (event_id, reservation_id, entry.user_id, seat, place + 1, status)
+    _compare(rows, wanted, "tickets", report)
+
+
+async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:
+    rows = Counter(Message(*row) for row in await connection.fetch(SQL["inbox"], partition))
+    wanted = Counter(inbox)
+    report.counts["inbox_rows"] += rows.total()
+    for message in (wanted - rows).elements():
+        report.add("inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
+    for message in (rows - wanted).elements():
+        report.add(
+            "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice"
+        )
+
+
+async def check_bank(connection: Connection, ledgers: Iterable[Ledger], report: Report) -> None:
+    """The sandbox provider's books against what the log says: all ledgers of all partitions, or nothing is known."""
+    captured: dict[str, int] = {}
+    refunded: dict[str, int] = {}
+    for ledger in ledgers:
+        captured |= ledger.captured
+        refunded |= ledger.refunds
+    books = {row[0]: row[1] for row in await connection.fetch(SQL["bank_captured"])}
+    back = {row[0]: row[1] for row in await connection.fetch(SQL["bank_refunded"])}
+    _compare(books, captured, "sandbox.payments", report, rule="money")
+    _compare(back, refunded, "sandbox.refunds", report, rule="money")
+    if sum(books.values()) - sum(back.values()) != report.confirmed_minor:
+        what = f"captured {sum(books.values())} − refunded {sum(back.values())}, confirmed {report.confirmed_minor}"
+        report.add("money", "sandbox", what)
+
+
+async def check_positions(connection: Connection, ends: dict[int, int], report: Report) -> None:
+    """Every partition is projected to its end. `ends` has the offset of each partition's last command, -1 for none."""
+    rows = {row["partition"]: row["offset"] for row in await connection.fetch(SQL["positions"])}
+    for partition, last in ends.items():
+        found = rows.get(partition, -1)
+        if found != last:
+            report.add("postgres", f"projection_positions {partition}", f"projected to {found}, decided to {last}")
+
+
+def _compare(
+    rows: dict[Any, Any], wanted: dict[Any, Any], table: str, report: Report, *, rule: str = "postgres"
+) -> None:
+    report.counts[f"{table.replace('.', '_')}_rows"] += len(rows)
+    for key in rows.keys() - wanted.keys():
+        report.add(rule, f"{table} {key}", f"a row {rows[key]!r} that the log does not know")
+    for key in wanted.keys() - rows.keys():
+        report.add(rule, f"{table} {key}", f"no row, by the log {wanted[key]!r}")
+    for key in rows.keys() & wanted.keys():
+        if rows[key] != wanted[key]:
+            report.add(rule, f"{table} {key}", f"is {rows[key]!r}, by the log {wanted[key]!r}")

@@ -1,0 +1,48 @@
+-- What the checker reads of the projections, by partition.
+
+-- name: reservations
+SELECT id, event_id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint,
+       partition, "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id,
+       ticket_ids
+FROM reservations WHERE partition = $1;
+
+-- name: events
+SELECT id, status FROM events WHERE partition = $1;
+
+-- name: ticket_types
+SELECT event_id, id, ordinal, kind, price_minor,
+       CASE WHEN kind = 'seated' THEN rows * seats_per_row ELSE capacity END AS total
+FROM ticket_types WHERE partition = $1;
+
+-- name: locked
+SELECT event_id, place FROM observed_seat_locks WHERE partition = $1 AND locked;
+
+-- name: live_claims
+SELECT event_id, ticket_type_id, seat, reservation_id, status
+FROM seat_claims WHERE partition = $1 AND status IN ('held', 'sold');
+
+-- name: tickets
+SELECT id, event_id, reservation_id, user_id, seat, ordinal, status FROM tickets WHERE partition = $1;
+
+-- name: inbox
+SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;
+
+-- name: positions
+SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projections';
+
+-- name: waiting
+-- What has to be behind the topics' ends before a check means anything.
+SELECT consumer, partition, next_offset FROM projection_positions;
+
+-- name: open_payments
+-- Attempts that the bank, or its answer, has still to settle.
+SELECT count(*) FROM payments WHERE status IN ('requested', 'refund-requested');
+
+-- name: open_holds
+SELECT count(*) FROM reservations WHERE status = 'held';
+
+-- name: bank_captured
+SELECT payment_id, amount_minor FROM sandbox.payments WHERE outcome = 'captured';
+
+-- name: bank_refunded
+SELECT payment_id, amount_minor FROM sandbox.refunds;
