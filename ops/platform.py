@@ -13,9 +13,7 @@ with Platform(reservations=2) as platform:
 
 import fcntl
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +28,7 @@ from connectors.errors import CircleError, SettingsError
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.migrations import migrate, reset_derived
+from ops.services import temporary
 from ops.services.process import LOOPBACK, free_port, port_is_free, run_coroutine
 from ops.services.stack import Running, Stack
 from ops.supervisor import ChildSpec, Say, Supervisor
@@ -89,7 +88,7 @@ class Platform:
         if self.data_dir is not None:
             return self.data_dir
         if self._run_dir is None:
-            self._run_dir = Path(tempfile.mkdtemp(prefix="circle-run-")).resolve()
+            self._run_dir = temporary.make("run")
         return self._run_dir
 
     @property
@@ -154,7 +153,7 @@ class Platform:
             self._supervisor.stop()
         self.stack.stop()
         if self._run_dir is not None:
-            shutil.rmtree(self._run_dir, ignore_errors=True)
+            temporary.remove(self._run_dir)
             self._run_dir = None
         if self._lock_file is not None:
             self._lock_file.close()

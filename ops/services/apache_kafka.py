@@ -7,14 +7,13 @@ a small machine.
 
 import base64
 import subprocess
-import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
 from connectors.errors import ServiceUnreachable
-from ops.services import kafka_jars
+from ops.services import kafka_jars, temporary
 from ops.services.kafka_probe import brokers_known
 from ops.services.process import LOOPBACK, Service, free_port, log_tail, port_answers, spawn, wait_for
 
@@ -142,10 +141,9 @@ class ApacheKafka:
         if nodes not in (1, 3):
             raise ValueError(f"one node or three, not {nodes}")
         self.ephemeral = data_dir is None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if data_dir is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="circle-kafka-", ignore_cleanup_errors=True)
-            data_dir = Path(self._temporary.name)
+        self._temporary = temporary.make(self.name) if data_dir is None else None
+        data_dir = data_dir or self._temporary
+        assert data_dir is not None
         voters = {node: free_port() for node in range(1, nodes + 1)}
         cluster = _stored_cluster_id(data_dir) or new_cluster_id()
         self.nodes = [
@@ -211,7 +209,7 @@ class ApacheKafka:
             self.stop()
         self.kill()
         if self._temporary is not None:
-            self._temporary.cleanup()
+            temporary.remove(self._temporary)
 
     def kill(self, node: int | None = None) -> None:
         for one in self._chosen(node):

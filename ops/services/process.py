@@ -10,12 +10,10 @@ import contextlib
 import importlib.util
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -28,6 +26,7 @@ from typing import ClassVar, Self, TypeVar
 import psutil
 
 from connectors.errors import ServiceUnreachable
+from ops.services import temporary
 
 LOOPBACK = "127.0.0.1"
 # Below the kernel's ephemeral range, so no outgoing connection takes the port while a service is down.
@@ -191,7 +190,7 @@ class Service(ABC):
         if self._given_dir is not None:
             return self._given_dir
         if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix=f"circle-{self.name}-")).resolve()
+            self._temporary = temporary.make(self.name)
         return self._temporary
 
     @property
@@ -257,7 +256,7 @@ class Service(ABC):
         with self._lock:
             self._signal_end(self.death_signal if self._temporary is not None else self.stop_signal)
             if self._temporary is not None:
-                shutil.rmtree(self._temporary, ignore_errors=True)
+                temporary.remove(self._temporary)
                 self._temporary = None
 
     def kill(self) -> None:

@@ -1,0 +1,27 @@
+"""Temporary directories: kept while the owner lives, removed by the next one after it was killed."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ops.services import temporary
+
+CODE = "from ops.services import temporary; import time; print(temporary.make('x'), flush=True); time.sleep(60)"
+
+
+def test_a_killed_owner_s_directory_is_removed_and_a_living_one_s_is_not() -> None:
+    owner = subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    theirs = Path(owner.stdout.readline().strip())
+    ours = [temporary.make("y")]
+    assert theirs.is_dir()
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    ours.append(temporary.make("z"))
+    assert not theirs.exists()
+    assert all(path.is_dir() for path in ours)
+    for path in ours:
+        temporary.remove(path)
+        assert not path.exists()
