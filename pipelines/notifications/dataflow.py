@@ -65,14 +65,15 @@ class Delivered:
 class FactPositions:
     """The first branch's partitions: where to go on is the group's committed offset."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self.intakes: dict[int, Intake] = {}
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Go on from what is committed."""
         starts = committed_offsets(client, FACTS, partitions)
+        check_on_log(self._settings, client, FACTS, starts)
         for partition, start in starts.items():
-            check_on_log(client, FACTS, partition, start)
             self.intakes[partition] = Intake(next_offset=start)
         return starts
 
@@ -102,17 +103,17 @@ class FactPositions:
 class OutboundPositions:
     """The second branch's partitions: where to go on is stored with the inbox."""
 
-    def __init__(self, store: InboxStore) -> None:
-        self._store = store
+    def __init__(self, settings: Settings, store: InboxStore) -> None:
+        self._settings, self._store = settings, store
         self._at: dict[int, AppliedPosition] = {}
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Load the stored positions and go on from there."""
         stored = self._store.positions(partitions)
-        for partition, at in stored.items():
-            check_on_log(client, NOTIFICATIONS, partition, at.next_offset)
+        starts = {partition: at.next_offset for partition, at in stored.items()}
+        check_on_log(self._settings, client, NOTIFICATIONS, starts)
         self._at |= stored
-        return {partition: at.next_offset for partition, at in stored.items()}
+        return starts
 
     def revoked(self, partitions: list[int]) -> None:
         for partition in partitions:
@@ -187,13 +188,13 @@ def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
         client = consumer(settings, group=group)
         return BatchSource(client, topic=topic, owner=owner, gate=gate, stop=stop, poll_s=POLL_S, on_assigned=assigned)
 
-    facts, facts_gate = FactPositions(), Gate()
+    facts, facts_gate = FactPositions(settings), Gate()
     fact_source = source(FACTS, COMPOSE_GROUP, facts, facts_gate)
     transactions = KafkaTransactions(
         transactional_producer(settings, f"circle-notifications-{settings.instance}"), fact_source.client
     )
     inbox = InboxStore(database, stop_requested=lambda: stop.requested)
-    outbound, outbound_gate = OutboundPositions(inbox), Gate()
+    outbound, outbound_gate = OutboundPositions(settings, inbox), Gate()
     outbound_source = source(NOTIFICATIONS, INBOX_GROUP, outbound, outbound_gate)
     return Deps(
         fact_source,

@@ -67,19 +67,20 @@ class Projected:
 class Positions:
     """Where each assigned partition stands; keeps the facts that wait for the rest of their command."""
 
-    def __init__(self, store: ProjectionStore, *, dedupe: bool) -> None:
-        self._store, self._dedupe = store, dedupe
+    def __init__(self, settings: Settings, store: ProjectionStore, *, dedupe: bool) -> None:
+        self._settings, self._store, self._dedupe = settings, store, dedupe
         self._intakes: dict[int, Intake] = {}
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Load the stored positions and go on from there."""
         stored = self._store.positions(partitions)
+        starts = {partition: at.next_offset for partition, at in stored.items()}
+        check_on_log(self._settings, client, FACTS, starts)
         for partition, at in stored.items():
-            check_on_log(client, FACTS, partition, at.next_offset)
             self._intakes[partition] = Intake(
                 applied=(at.offset, at.index), next_offset=at.next_offset, log_time=at.log_time, dedupe=self._dedupe
             )
-        return {partition: at.next_offset for partition, at in stored.items()}
+        return starts
 
     def revoked(self, partitions: list[int]) -> None:
         for partition in partitions:
@@ -132,7 +133,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     dedupe = "no-dedupe" not in settings.test_switches
     database = Database(settings.postgres_url)
     store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: stop.requested, dedupe=dedupe)
-    positions, gate = Positions(store, dedupe=dedupe), Gate()
+    positions, gate = Positions(settings, store, dedupe=dedupe), Gate()
     source = BatchSource(
         consumer(settings, group=GROUP),
         topic=FACTS,
