@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -68,7 +70,12 @@ class CpuMeter:
 
 
 def tree_cpu_s(pid: int) -> float:
-    """User and system time of a process, its living children and those it has waited for. 0.0 when it is gone."""
+    """User and system time of a process, its living children and those it has waited for. 0.0 when it is gone.
+
+    Of this process only its own: what it starts is measured by name.
+    """
+    if pid == os.getpid():
+        return time.process_time()
     try:
         root = psutil.Process(pid)
         tree = [root, *root.children(recursive=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -40,14 +40,14 @@ def running_platform(url: str) -> Iterator[LoadTarget]:
     yield LoadTarget(url, settings, CpuMeter(processes_on(settings.kafka_bootstrap_servers), {}))
 
 
-def meter_of(platform: Platform) -> CpuMeter:
-    """A meter of everything a platform runs."""
+def meter_of(platform: Platform, others: Mapping[str, int] | None = None) -> CpuMeter:
+    """A meter of everything a platform runs, and of `others`, which are none of ours."""
     services = {
         service.name: pid
         for service in platform.stack.services
         if isinstance(pid := getattr(service, "pid", None), int)
     }
-    return CpuMeter(platform.supervisor.pids(), services)
+    return CpuMeter(platform.supervisor.pids(), {**services, **(others or {})})
 
 
 def processes_on(bootstrap_servers: str) -> dict[str, int]:
