@@ -1,0 +1,77 @@
+"""The API alone, as a process of its own: `circle api` on a free port, until the end of the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from api.auth.keys import KeyRing, generate_pem
+from api.auth.tokens import AccessTokens, Role
+from connectors.settings import Settings
+from ops.services.process import free_port, wait_for
+from tests.harness.shop import Person
+
+READY_S = 20.0
+STOP_S = 15.0
+
+
+class ApiProcess:
+    """A running API and the means to be anybody to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], http: httpx.Client, key_file: Path) -> None:
+        self.process, self.http = process, http
+        self._tokens = AccessTokens(KeyRing.load(key_file))
+
+    def person(self, user_id: str, role: Role = Role.BUYER) -> Person:
+        """A caller without an account: the log needs none."""
+        return Person(self.http, user_id, "", self._tokens.issue(user_id, role), "")
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
+
+
+@contextmanager
+def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: str) -> Iterator[ApiProcess]:
+    """`circle api` against the services of `settings`, answering."""
+    key_file = scratch / "jwt.pem"
+    key_file.write_bytes(generate_pem())
+    port = free_port()
+    variables = {
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "CIRCLE_POSTGRES_URL": settings.postgres_url,
+        "CIRCLE_REDIS_URL": settings.redis_url,
+        "CIRCLE_JWT_KEY_FILE": str(key_file),
+        "CIRCLE_RATE_LIMIT_SCALE": "0",
+    }
+    command = [sys.executable, "-m", "ops.cli.main", "api", "--port", str(port), "--workers", str(workers)]
+    log = (scratch / "api.log").open("wb")
+    process = subprocess.Popen(command, env={**os.environ, **variables, **env}, stdout=log, stderr=log)
+    try:
+        with log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http:
+            failure = wait_for(lambda: _answers(http), timeout_s=READY_S)
+            assert failure is None, (scratch / "api.log").read_text()
+            yield ApiProcess(process, http, key_file)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
