@@ -1,0 +1,131 @@
+"""The operations page against the code: topics and their schemas, metrics, log actions, errors, exit codes, groups."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+
+import connectors
+import ops
+import sinks
+from connectors.errors import CircleError
+from connectors.settings import PARTITIONS_DEFAULT
+from ops.migrations.tables import DERIVED_TABLES
+from schemas.generate import FAMILIES
+from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
+from tests.unit.docs.pages import ROOT, SOURCES, blocks, rows, section, source_text, text_of
+
+PAGE = text_of("ops/docs/operations.md")
+TOPICS = all_topics(PARTITIONS_DEFAULT)
+LEVELS = {"warning": "warning", "error": "error", "exception": "error"}
+SAID_AT_EVERY_END = {"OutcomeUnknown", "RequestRefused", "LockRefused", "SettingsError", "Stopped"}  # told otherwise
+
+
+def actions() -> dict[str, set[str]]:
+    """Every action that is logged as a warning or worse: action to levels."""
+    found: dict[str, set[str]] = {}
+    for path in (path for top in SOURCES for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log") | ast.Attribute(attr="log"), attr=level),
+                    args=[ast.Constant(value=str(action)), *_],
+                ) if level in LEVELS:
+                    found.setdefault(action, set()).add(LEVELS[level])
+    return found
+
+
+def test_every_topic_is_documented_as_it_is_specified() -> None:
+    told = {cells[0].strip("`"): cells for cells in rows(section(PAGE, "Topics"))}
+    assert set(told) == {topic.name for topic in TOPICS}
+    for topic in TOPICS:
+        _, key, partitions, kept, _, _ = told[topic.name]
+        assert key == topic.key
+        days = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+        assert kept == days
+        assert partitions in {str(topic.partitions), f"`CIRCLE_PARTITIONS` ({topic.partitions})", "the same"}
+
+
+def test_every_topic_names_the_family_of_its_schemas() -> None:
+    for name, _, _, _, records, _ in rows(section(PAGE, "Topics")):
+        if name.strip("`").endswith(DEAD_LETTER_SUFFIX):
+            assert records == "any bytes"
+            continue
+        family = records.split("]")[0].lstrip("[")
+        assert (ROOT / "schemas" / f"{family}.py").is_file()
+        files = {path.stem for path in (ROOT / "schemas/avro" / family).glob("*.avsc")}
+        assert files == {record.__name__ for record in FAMILIES[family]}
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    from api.metrics import METRICS
+
+    registries: list[CollectorRegistry] = [METRICS.registry]
+    families: list[Metric] = [family for registry in registries for family in registry.collect()]
+    exported = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    # Whatever any other module declares has to be here too, wherever it is registered.
+    declared = set(re.findall(r"(?:Counter|Gauge|Histogram|Summary)\(\s*\"(circle_\w+)\"", source_text()))
+    assert {name.removesuffix("_total") for name in exported} <= declared
+    told = {cells[0].strip("`") for cells in rows(section(PAGE, "Metrics"))}
+    assert exported
+    assert {name.removesuffix("_total") for name in told} == {name.removesuffix("_total") for name in declared}
+
+
+def test_every_warning_and_error_that_is_logged_is_documented_with_its_level() -> None:
+    told = {cells[0].strip("`"): {cells[1]} for cells in rows(section(PAGE, "Logs"))}
+    logged = actions()
+    assert len(logged) > 20
+    assert told == logged
+
+
+def test_every_error_that_ends_a_process_has_its_paragraph() -> None:
+    names = set()
+    for package in (connectors, sinks, ops):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            if not module.name.startswith(("ops.cli.main", "ops.load", "ops.bench", "ops.demo")):
+                importlib.import_module(module.name)
+    waiting = list(CircleError.__subclasses__())
+    while waiting:
+        error = waiting.pop()
+        waiting += error.__subclasses__()
+        if error.__module__.startswith(("connectors", "sinks")):
+            names.add(error.__name__)
+    missing = {name for name in names - SAID_AT_EVERY_END if name not in section_names()}
+    assert len(names) > 8
+    assert missing == set()
+
+
+def section_names() -> str:
+    return "\n".join(re.findall(r"^### .+$", PAGE, re.MULTILINE)) + section(PAGE, "The tripwire")
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+    told = {int(cells[0]) for cells in rows(section(PAGE, "Exit codes"))}
+    codes = {error.exit_code for error in [CircleError, *CircleError.__subclasses__()]}
+    assert codes | {0, 130} == told
+
+
+def test_every_consumer_group_is_documented() -> None:
+    told = {cells[0].strip("`") for cells in rows(section(PAGE, "Consumer groups"))}
+    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/dataflow.py"))
+    lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
+    groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
+    assert told == groups
+
+
+def test_the_rebuild_empties_every_derived_table_but_the_providers_books() -> None:
+    (statement,) = blocks(section(PAGE, "Rebuilding the rows"), "sql")
+    named = set(re.findall(r"[a-z_.]+", statement.removeprefix("TRUNCATE")))
+    assert named == {table for table in DERIVED_TABLES if not table.startswith("sandbox.")}
+
+
+@pytest.mark.parametrize("page", ["ops/docs/operations.md", "README.md", "CONTRIBUTING.md"])
+def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
+    source = source_text()
+    for name in set(re.findall(r"`(?!CIRCLE_)([A-Z][A-Za-z]+[a-z][A-Z]\w+|[A-Z]+_[A-Z_]+)`", text_of(page))):
+        assert re.search(rf"\b{name}\b", source), f"{page}: {name} is not in the code"
