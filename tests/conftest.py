@@ -6,13 +6,25 @@
   not mix the two in one module.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from connectors.settings import Settings
 from ops.services.stack import Stack
+
+# Two test processes share the machine with servers: slowness says nothing here. In CI the same examples each time;
+# whoever works on the code gets new ones.
+hypothesis.settings.register_profile(
+    "circle",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("circle")
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "bench")
