@@ -15,7 +15,7 @@ from connectors.settings import Settings
 from ops.checker.audit import TICK_BOUND_S, PartitionAudit
 from ops.checker.ledger import Ledger
 from ops.checker.projected import check_bank, check_partition, check_positions
-from ops.checker.reading import commands_with_facts, records
+from ops.checker.reading import LogReader
 from ops.checker.report import Report, Told
 from ops.checker.settled import RESERVATIONS_GROUP
 from ops.checker.shown import check_redis
@@ -79,6 +79,7 @@ async def _check(
     client: redis.Redis | None = None
     if show:
         client = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+    log = LogReader(settings, codec, report, strict=strict)
     ledgers: list[Ledger] = []
     unreadable: Counter[tuple[int, int]] = Counter()
     ends: dict[int, int] = {}
@@ -86,7 +87,7 @@ async def _check(
         for number in range(partitions):
             own = [one for one in told if one.partition == number]
             audit = PartitionAudit(number, report, codec, told=own, tick_bound_s=tick_bound_s, replay=replay)
-            ends[number] = _read(settings, audit, codec, report, strict=strict)
+            ends[number] = _read(log, audit)
             audit.finish()
             _check_committed(number, committed.get(number), ends[number], report)
             unreadable.update((number, offset) for offset in audit.unreadable)
@@ -96,12 +97,13 @@ async def _check(
                 check_redis(client, audit.ledgers, report)
             ledgers += [ledger for ledger in audit.ledgers.values() if ledger.captured or ledger.refunds]
             progress(number + 1, partitions)
-        _check_dead_letters(settings, unreadable, report, strict=strict)
+        _check_dead_letters(log, unreadable, report, strict=strict)
         if connection is not None:
             await check_positions(connection, ends, report)
             if bank:
                 await check_bank(connection, ledgers, report)
     finally:
+        log.close()
         if connection is not None:
             await connection.close()
         if client is not None:
@@ -109,10 +111,10 @@ async def _check(
     return report
 
 
-def _read(settings: Settings, audit: PartitionAudit, codec: Codec, report: Report, *, strict: bool) -> int:
+def _read(log: LogReader, audit: PartitionAudit) -> int:
     """Go through a partition's log. Returns the offset of its last command, -1 for none."""
     last = -1
-    for message, facts in commands_with_facts(settings, audit.number, codec, report, strict=strict):
+    for message, facts in log.partition(audit.number):
         last = message.offset() or 0
         audit.read(last, message.timestamp()[1] * 1_000, message.value(), facts)
     return last
@@ -125,12 +127,10 @@ def _check_committed(partition: int, committed: int | None, last: int, report: R
         report.add("committed-offset", f"{COMMANDS} {partition}", what)
 
 
-def _check_dead_letters(
-    settings: Settings, unreadable: Counter[tuple[int, int]], report: Report, *, strict: bool
-) -> None:
+def _check_dead_letters(log: LogReader, unreadable: Counter[tuple[int, int]], report: Report, *, strict: bool) -> None:
     """Each unreadable command is in the dead letters, with its origin."""
     found: Counter[tuple[int, int]] = Counter()
-    for message in records(settings, dead_letters(COMMANDS), 0):
+    for message in log.dead_letters():
         headers = {header[0]: header[1] for header in message.headers() or []}
         origin = headers.get("origin_partition"), headers.get("origin_offset")
         if origin[0] is None or origin[1] is None or "error" not in headers:

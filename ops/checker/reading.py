@@ -20,27 +20,32 @@ from ops.checker.audit import ReadFact
 from ops.checker.report import Report
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.topics import COMMANDS, FACTS
+from schemas.topics import COMMANDS, FACTS, dead_letters
 
 READ_TIMEOUT_S = 20.0  # a broker that says nothing this long is an outage, not an end
 READ_BATCH = 5_000
 REMEMBERED_MAX = 500_000
 
 
-def records(settings: Settings, topic: str, partition: int) -> Iterator[Message]:
+def reader(settings: Settings) -> Consumer:
+    """A client for `records`. Its first read takes half a second, so it is kept for all partitions."""
+    return consumer(settings, group=None, **{"enable.partition.eof": True})
+
+
+def records(client: Consumer, topic: str, partition: int) -> Iterator[Message]:
     """Every committed record of a partition. Raises ServiceUnreachable when the broker stops answering."""
-    client = consumer(settings, group=None, **{"enable.partition.eof": True})
-    try:
-        client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-        yield from _to_the_end(client, f"{topic}[{partition}]")
-    finally:
-        client.close()
+    client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+    yield from _to_the_end(client, f"{topic}[{partition}]")
+    client.unassign()
 
 
 def _to_the_end(client: Consumer, place: str) -> Iterator[Message]:
     deadline = time.monotonic() + READ_TIMEOUT_S
     while True:
-        for message in client.consume(READ_BATCH, 0.5):
+        first = client.poll(0.2)
+        # `consume` waits its whole time for a full batch, so it is only asked for what is there.
+        messages = [] if first is None else [first, *client.consume(READ_BATCH, 0)]
+        for message in messages:
             error = message.error()
             if error is None:
                 yield message
@@ -124,13 +129,28 @@ class FactsByPosition:
             self._report.add("position-twice", where, f"{type(recorded.fact).__name__} is committed twice")
 
 
-def commands_with_facts(
-    settings: Settings, partition: int, codec: Codec, report: Report, *, strict: bool
-) -> Iterator[tuple[Message, list[ReadFact]]]:
-    """Every command of a partition with the facts at its position."""
-    facts = FactsByPosition(records(settings, FACTS, partition), partition, codec, report, strict=strict)
-    for message in records(settings, COMMANDS, partition):
-        offset = message.offset()
-        assert offset is not None
-        yield message, facts.at(offset)
-    facts.finish()
+class LogReader:
+    """Both topics, through two clients that are read side by side."""
+
+    def __init__(self, settings: Settings, codec: Codec, report: Report, *, strict: bool) -> None:
+        self._commands, self._facts = reader(settings), reader(settings)
+        self._codec, self._report, self._strict = codec, report, strict
+
+    def partition(self, number: int) -> Iterator[tuple[Message, list[ReadFact]]]:
+        """Every command of a partition with the facts at its position."""
+        told = records(self._facts, FACTS, number)
+        facts = FactsByPosition(told, number, self._codec, self._report, strict=self._strict)
+        for message in records(self._commands, COMMANDS, number):
+            offset = message.offset()
+            assert offset is not None
+            yield message, facts.at(offset)
+        facts.finish()
+
+    def dead_letters(self) -> Iterator[Message]:
+        """The dead letters of the commands."""
+        return records(self._commands, dead_letters(COMMANDS), 0)
+
+    def close(self) -> None:
+        """Let go of the clients."""
+        self._commands.close()
+        self._facts.close()

@@ -159,7 +159,8 @@ def _last_from(reader: Consumer, topic: str, partition: int, start: int) -> int 
     deadline = time.monotonic() + 10
     try:
         while time.monotonic() < deadline:
-            for message in reader.consume(1_000, 0.2):
+            first = reader.poll(0.2)
+            for message in [first, *reader.consume(1_000, 0)] if first is not None else []:
                 error = message.error()
                 if error is None:
                     last = message.offset()

@@ -1,0 +1,132 @@
+"""Dataflows as processes of their own, as `circle pipeline NAME` runs them: to be killed, paused and counted."""
+
+from __future__ import annotations
+
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from connectors.settings import Settings
+from ops.supervisor import Child, ChildSpec
+from tests.harness.flows import environment
+
+READY_TIMEOUT_S = 40.0
+
+
+class Worker:
+    """One process of a dataflow. It has an instance name of its own, so two of one name are two owners."""
+
+    def __init__(self, name: str, settings: Settings, logs: Path, *, number: int = 1, switches: str = "") -> None:
+        self.name, self.label = name, f"{name}-{number}"
+        self.deaths = 0
+        self._env = environment(settings) | {
+            "CIRCLE_INSTANCE": f"{self.label}",
+            "CIRCLE_TEST_SWITCHES": switches,
+            "CIRCLE_LOG_LEVEL": "info",
+        }
+        if not switches:
+            del self._env["CIRCLE_TEST_SWITCHES"]
+        command = [sys.executable, "-m", "ops.cli.main", "pipeline", name]
+        self._child = Child(ChildSpec(name=self.label, command=command), logs / f"{self.label}.log")
+
+    def start(self) -> Self:
+        """Start; does not wait."""
+        self._child.start(self._env)
+        return self
+
+    def wait_ready(self) -> Self:
+        """Wait until it has loaded its partitions."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            descriptor = self._child.ready_fd
+            if descriptor is None:
+                break
+            if select.select([descriptor], [], [], 0.1)[0]:
+                assert self._child.read_pipe(), f"{self.label} died:\n{self.last_lines()}"
+                return self
+        raise AssertionError(f"{self.label} did not become ready:\n{self.last_lines()}")
+
+    @property
+    def alive(self) -> bool:
+        return self._child.alive
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self._child.signal(signal.SIGKILL)
+        self._child.end(10)
+        self.deaths += 1
+
+    def pause(self) -> None:
+        self._child.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._child.signal(signal.SIGCONT)
+
+    def wait_end(self, timeout_s: float) -> int | None:
+        """Its exit code when it ends by itself in time, else None."""
+        assert self._child.process is not None
+        try:
+            return self._child.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self._child.signal(signal.SIGCONT)
+        self._child.signal(signal.SIGTERM)
+        self._child.end(15)
+        assert self._child.process is not None
+        return self._child.process.returncode
+
+    def last_lines(self, lines: int = 30) -> str:
+        return self._child.last_lines(lines)
+
+    def log_text(self) -> str:
+        return self._child.log.read_text()
+
+
+class Crew:
+    """Workers that a test starts, and that end with it."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings, self.logs = settings, logs
+        self.workers: list[Worker] = []
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *names: str, number: int = 1, switches: str = "") -> list[Worker]:
+        """Start one worker of each name, side by side; returns when all are ready."""
+        started = [Worker(name, self.settings, self.logs, number=number, switches=switches).start() for name in names]
+        self.workers += started
+        for worker in started:
+            worker.wait_ready()
+        return started
+
+    def one(self, name: str, *, number: int = 1, switches: str = "") -> Worker:
+        return self.start(name, number=number, switches=switches)[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for worker in self.workers:
+                print(f"--- {worker.label}\n{worker.last_lines()}")
+        stop_all(self.workers)
+
+
+def stop_all(workers: Iterable[Worker]) -> None:
+    """End them all, the hard way where they do not listen."""
+    running = [worker for worker in workers if worker.alive]
+    for worker in running:
+        worker.resume()
+        worker._child.signal(signal.SIGTERM)
+    for worker in running:
+        worker._child.end(8)
