@@ -33,7 +33,6 @@ from ops.services.process import LOOPBACK, free_port, port_is_free, run_coroutin
 from ops.services.stack import Running, Stack
 from ops.supervisor import ChildSpec, Say, Supervisor
 
-PORT_DEFAULT = 8000
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # a cold JVM's first group join and transaction take their time

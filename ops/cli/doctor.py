@@ -14,7 +14,7 @@ import typer
 from connectors.errors import CircleError
 from connectors.settings import Settings
 from ops.cli.output import AsJson, emit_json, emit_table
-from ops.platform import PORT_DEFAULT
+from ops.cli.processes import PORT_DEFAULT
 from ops.services import kafka_jars
 from ops.services.kafka_probe import brokers_known
 from ops.services.process import port_is_free, run_coroutine

@@ -20,10 +20,12 @@ import ops.cli
 from connectors.errors import CircleError
 
 EXIT_INTERRUPTED = 130
+# The processes of the platform load their own module alone: a restart should cost as little as it can.
+MODULE_OF = {"api": "processes", "pipeline": "processes", "up": "processes"}
 
 
-def build() -> typer.Typer:
-    """The command with every group that the modules of `ops.cli` register."""
+def build(only: str | None = None) -> typer.Typer:
+    """The command with every group that the modules of `ops.cli` register, or with those of one module."""
     app = typer.Typer(
         name="circle",
         cls=TyperGroup,
@@ -33,8 +35,9 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in sorted(pkgutil.iter_modules(ops.cli.__path__), key=lambda found: found.name):
-        register = getattr(importlib.import_module(f"ops.cli.{module.name}"), "register", None)
+    names = sorted(module.name for module in pkgutil.iter_modules(ops.cli.__path__)) if only is None else [only]
+    for name in names:
+        register = getattr(importlib.import_module(f"ops.cli.{name}"), "register", None)
         if register is not None:
             register(app)
     return app
@@ -47,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code."""
-    command = typer.main.get_command(build())
+    only = MODULE_OF.get(arguments[0]) if arguments else None
+    command = typer.main.get_command(build(only))
     try:
         result = command.main(arguments, prog_name="circle", standalone_mode=False)
     except CircleError as error:

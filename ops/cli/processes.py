@@ -6,7 +6,7 @@ import threading
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +14,11 @@ from rich.console import Console
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
 from connectors.settings import Settings
-from ops.platform import PORT_DEFAULT, Platform
 
+if TYPE_CHECKING:
+    from ops.platform import Platform
+
+PORT_DEFAULT = 8000
 WATCH_S = 0.2
 
 NEXT = """
@@ -55,6 +58,8 @@ def up(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
 ) -> int:
     """Run everything in one terminal: services, API, dataflows. Ctrl-C stops it cleanly."""
+    from ops.platform import Platform
+
     console = Console(highlight=False, soft_wrap=True)
     asked_to_stop = threading.Event()
 
@@ -135,7 +140,7 @@ def _serve_metrics(port: int, host: str) -> None:
         raise SettingsError("CIRCLE_METRICS_PORT", str(error), got=str(port), example="9101") from None
 
 
-def _say_what_lasts(console: Console, platform: Platform) -> None:
+def _say_what_lasts(console: Console, platform: "Platform") -> None:
     if platform.data_dir is None:
         console.print("no --data-dir: everything is gone when this stops")
     elif platform.stack.memory_only:
