@@ -76,13 +76,11 @@ class Cashier:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for job in list(self._jobs):
-            job.cancel()
-        assert self._provider is not None
-        asyncio.run_coroutine_threadsafe(self._provider.close(), self._loop).result(STOP_TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(2 * STOP_TIMEOUT_S)
         self._producer.flush(STOP_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_TIMEOUT_S)
+        self._loop.close()
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Go on from what is committed: what was not finished is asked again."""
@@ -144,6 +142,15 @@ class Cashier:
 
     async def _open(self) -> PaymentProvider:
         return self._make_provider()
+
+    async def _shut(self) -> None:
+        """Let go of jobs under way: a successor asks again for what was not finished."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        assert self._provider is not None
+        await self._provider.close()
 
     async def _work(self, job: Job, progress: Progress) -> None:
         async with self._places:

@@ -19,6 +19,7 @@ from connectors.sql_files import queries
 from pipelines.payments.requests import CAPTURED, DECLINED, ChargeResult, RefundResult
 
 POOL_SIZE_MAX = 4
+CLOSE_TIMEOUT_S = 1.0
 NAMESPACE = uuid.UUID("5a0d6ecb-6f0b-4f6c-9d3c-0f3c3d1f2a11")  # of the sandbox's own payment and refund ids
 
 SQL = queries(Path(__file__).with_name("sandbox.sql"))
@@ -63,9 +64,13 @@ class SandboxProvider:
 
     async def close(self) -> None:
         """Close the pool."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await pool.close()
+            except SERVER_GONE:
+                pool.terminate()
 
     async def _row(self, query: str, *arguments: object) -> asyncpg.Record | None:
         try:

@@ -1,0 +1,144 @@
+"""Facts that ask for money reach the provider, and what it says reaches the log: charged once, told at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Message
+
+from connectors.settings import Settings
+from ops.services.stack import Stack
+from pipelines.payments.dataflow import run
+from schemas import facts as f
+from schemas.codec import Codec
+from schemas.commands import RecordPayment, RecordRefund
+from schemas.topics import COMMANDS, FACTS, dead_letters
+from tests.harness.fact_logs import log_of, recorded
+from tests.harness.flows import Flow, Process, eventually, read, rows_of, write
+from tests.harness.words import ALICE, EVENT, R1, held, payment_requested
+
+REPLY_TO = b"circle:replies:api-1"
+SESSION_S = 2
+
+
+def ask(attempt: str, token: str, *, offset: int = 0, partition: int = 0, amount: int = 900) -> f.RecordedFact:
+    fact = payment_requested(attempt=attempt, token=token, amount=amount)
+    return recorded(fact, offset=offset, partition=partition)
+
+
+def refund(payment_id: str, *, offset: int) -> f.RecordedFact:
+    fact = f.RefundRequested(R1, ALICE, "a1", payment_id, 900, "EUR", f.Reason.HOLD_EXPIRED)
+    return recorded(fact, offset=offset)
+
+
+def tell(settings: Settings, *facts: f.RecordedFact) -> None:
+    codec = Codec()
+    headers = [("ce_id", b"fact"), ("reply_to", REPLY_TO), ("traceparent", b"00-trace")]
+    write(
+        settings,
+        FACTS,
+        [(one.envelope.partition, codec.encode_fact(one.envelope, one.fact), headers) for one in facts],
+    )
+
+
+def said(settings: Settings, at_least: int) -> list[tuple[Message, Any]]:
+    codec = Codec()
+    return [(record, codec.decode(record.value())) for record in read(settings, COMMANDS, 8, at_least)]
+
+
+def ledger(query: Callable[..., list[tuple]]) -> list[tuple]:
+    return query("SELECT attempt_id, outcome FROM sandbox.payments ORDER BY attempt_id")
+
+
+def test_a_charge_is_told_under_the_waiting_request_on_the_partition_of_its_event(settings: Settings) -> None:
+    with Flow(run, settings):
+        tell(settings, *log_of(held(["A-1"]), partition=5), ask("a1", "tok_ok", offset=1, partition=5))
+        ((record, command),) = said(settings, 1)
+    assert isinstance(command, RecordPayment)
+    assert (command.command_id, command.attempt_id, command.outcome, command.amount_minor) == (
+        "cmd",
+        "a1",
+        "captured",
+        900,
+    )
+    assert (record.partition(), record.key()) == (5, EVENT.encode())
+    headers = dict(record.headers() or [])
+    assert (headers["reply_to"], headers["traceparent"], headers["ce_id"]) == (REPLY_TO, b"00-trace", b"cmd")
+
+
+def test_each_token_has_its_outcome_and_a_lost_answer_is_asked_for_again(settings: Settings) -> None:
+    tokens = {"a1": "tok_ok", "a2": "tok_declined", "a3": "tok_lost_reply", "a4": "nonsense"}
+    with Flow(run, settings):
+        tell(settings, *(ask(attempt, token, offset=at) for at, (attempt, token) in enumerate(tokens.items())))
+        commands = {command.attempt_id: command for _, command in said(settings, 4)}
+    outcomes = {attempt: (command.outcome, command.reason) for attempt, command in commands.items()}
+    assert outcomes == {
+        "a1": ("captured", ""),
+        "a2": ("declined", "card_declined"),
+        "a3": ("captured", ""),
+        "a4": ("declined", "unknown_token"),
+    }
+    with rows_of(settings) as query:
+        assert query("SELECT requests FROM sandbox.payments WHERE attempt_id = 'a3'") == [(2,)]
+
+
+def test_slow_charges_hold_up_nobody_and_are_asked_again_after_a_crash(settings: Settings) -> None:
+    slow = [ask(f"slow-{number}", "tok_slow", offset=number) for number in range(5)]
+    process = Process.start("payments", settings)
+    tell(settings, *slow, ask("quick", "tok_ok", offset=9))
+    ((_, first),) = said(settings, 1)
+    assert first.attempt_id == "quick"
+    process.kill()
+    process = Process.start("payments", settings)
+    commands = [command for _, command in said(settings, 7)]
+    assert process.terminate() == 0
+    # The slow ones kept the offset where it was: the quick one was told again, and charged once.
+    assert [command.attempt_id for command in commands].count("quick") == 2
+    assert {command.attempt_id for command in commands} == {"quick", *(f"slow-{number}" for number in range(5))}
+    with rows_of(settings) as query:
+        assert len(ledger(query)) == 6
+
+
+def test_what_is_finished_is_not_asked_again(settings: Settings) -> None:
+    with Flow(run, settings):
+        tell(settings, ask("a1", "tok_ok"))
+        said(settings, 1)
+    with Flow(run, settings):
+        tell(settings, ask("a2", "tok_ok", offset=1))
+        commands = [command.attempt_id for _, command in said(settings, 2)]
+    assert commands == ["a1", "a2"]
+
+
+def test_a_payment_is_refunded(settings: Settings) -> None:
+    with Flow(run, settings):
+        tell(settings, ask("a1", "tok_ok"))
+        ((_, paid),) = said(settings, 1)
+        tell(settings, refund(paid.payment_id, offset=1))
+        _, (_, back) = said(settings, 2)
+    assert isinstance(back, RecordRefund)
+    assert (back.reservation_id, back.payment_id, back.amount_minor) == (R1, paid.payment_id, 900)
+    with rows_of(settings) as query:
+        assert query("SELECT payment_id, amount_minor FROM sandbox.refunds") == [(paid.payment_id, 900)]
+
+
+def test_what_the_provider_refuses_goes_to_the_dead_letters_and_the_rest_goes_on(settings: Settings) -> None:
+    with Flow(run, settings):
+        write(settings, FACTS, [(0, b"no avro", [])])
+        tell(settings, refund("pay-none", offset=0), ask("a1", "tok_ok", offset=1))
+        ((_, command),) = said(settings, 1)
+        assert command.attempt_id == "a1"
+        (letter,) = read(settings, dead_letters(FACTS), 1, 1)
+    headers = dict(letter.headers() or [])
+    assert (headers["origin_offset"], b"pay-none" in headers["error"]) == (b"1", True)
+
+
+def test_while_the_bank_is_away_it_is_asked_again_until_it_answers(stack: Stack, settings: Settings) -> None:
+    with rows_of(settings) as query, Flow(run, settings):
+        tell(settings, ask("a1", "tok_ok"))
+        said(settings, 1)
+        stack.postgres.kill()
+        tell(settings, ask("a2", "tok_ok", offset=1))
+        stack.postgres.start()
+        assert {command.attempt_id for _, command in said(settings, 2)} == {"a1", "a2"}
+        eventually(lambda: len(ledger(query)) == 2, "both charges")
