@@ -1,0 +1,44 @@
+"""The demo at a small size: it sells out, finds nothing wrong, and does find it when the lock step is taken out."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ops.cli.main import run
+
+SMALL = ["demo", "--buyers", "300", "--seats", "120", "--hold-ttl", "3", "--json"]
+
+
+def small_demo(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = run(SMALL)
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.timeout(240)
+def test_demo_sells_out_and_finds_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = small_demo(capsys)
+    report = document["report"]
+    assert (code, document["passed"], report["findings"]) == (0, True, [])
+    assert report["sold"] == report["seats"] == report["checked"]["tickets_rows"] == 120
+    assert report["oversold"] == report["lost"] == report["duplicates"] == 0
+    assert report["outcomes"]["held"] > 0
+    assert report["outcomes"]["sold-out"] > 0
+    assert report["payments"]["confirmed"] > 0
+    assert report["checked"]["SeatLocksObserved"] > 0
+    assert report["captured_minor"] - report["refunded_minor"] == 120 * 4_250
+
+
+@pytest.mark.timeout(240)
+def test_demo_fails_when_the_lock_step_is_taken_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIRCLE_TEST_SWITCHES", "no-lock")
+    code, document = small_demo(capsys)
+    assert code == 1
+    assert any("box office" in finding for finding in document["report"]["findings"])
+
+
+def test_demo_refuses_a_crowd_that_may_not_fill_the_house(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", "--buyers", "10", "--seats", "20"]) == 2
+    assert "--buyers" in capsys.readouterr().err
