@@ -28,6 +28,17 @@ from schemas.topics import COMMANDS as TOPIC
 
 POLL_S = 0.001  # as long as linger.ms: what is polled later would not have been sent earlier
 FLUSH_S = 5.0
+# The session of an idempotent producer is over: after a record timed out, its client asks for a new epoch, and a
+# broker that answers "fenced" (the embedded one does) leaves it without a way back.
+SESSION_LOST = frozenset(
+    (
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    )
+)
 
 log = logs.get("api.log_writer")
 
@@ -36,12 +47,12 @@ class Submission:
     """One command on its way. `future` ends with the Reply, with None (acknowledged; no outcome in time), or with a
     Problem."""
 
-    __slots__ = ("acked", "command_id", "future", "offset", "overdue", "partition", "wants_reply", "writer")
+    __slots__ = ("acked", "client", "future", "offset", "overdue", "partition", "wants_reply", "writer")
 
     def __init__(
-        self, writer: LogWriter, command_id: str, future: asyncio.Future[Reply | None], wants_reply: bool
+        self, writer: LogWriter, client: Producer, future: asyncio.Future[Reply | None], wants_reply: bool
     ) -> None:
-        self.writer, self.command_id, self.future, self.wants_reply = writer, command_id, future, wants_reply
+        self.writer, self.client, self.future, self.wants_reply = writer, client, future, wants_reply
         self.acked = self.overdue = False
         self.partition = self.offset = -1
 
@@ -49,7 +60,7 @@ class Submission:
         """The broker's answer. Runs in the event loop, within a poll."""
         self.writer.unacked -= 1
         if error is not None:
-            self.writer.failed(error)
+            self.writer.failed(error, self.client)
             if not self.future.done():
                 self.future.set_exception(not_acknowledged(error.str()))
             return
@@ -80,6 +91,7 @@ class LogWriter:
         self._settings = settings
         self._codec = Codec()
         self._producer = self._connect()
+        self._retired: list[Producer] = []  # with records that have not come to an end
         self._loop = asyncio.get_running_loop()
         self._polling = False
         self._prefix = uuid4().hex[:16]
@@ -112,7 +124,7 @@ class LogWriter:
             headers.append(self._reply_to)
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
-        submission = Submission(self, command_id, self._loop.create_future(), wants_reply)
+        submission = Submission(self, self._producer, self._loop.create_future(), wants_reply)
         try:
             self._producer.produce(
                 TOPIC,
@@ -123,7 +135,7 @@ class LogWriter:
             )
         except (BufferError, KafkaException) as error:
             if isinstance(error, KafkaException):
-                self.failed(error.args[0])
+                self.failed(error.args[0], submission.client)
             raise busy("the log's client takes no more records") from error
         self.unacked += 1
         if wants_reply:
@@ -140,13 +152,13 @@ class LogWriter:
             if submission is not None:
                 submission.replied(reply)
 
-    def failed(self, error: KafkaError) -> None:
-        """After a fatal error the client is of no more use: take a new one. Everything in it has failed."""
+    def failed(self, error: KafkaError, client: Producer) -> None:
+        """After some errors a client refuses everything that follows: take a new one, and let the old one end."""
         log.warning("delivery.failed", error=error.str(), code=error.name(), fatal=error.fatal())
-        if error.fatal():
-            old, self._producer = self._producer, self._connect()
-            old.purge()
-            self._loop.call_soon(old.poll, 0)
+        if client is self._producer and (error.fatal() or error.code() in SESSION_LOST):
+            self._retired.append(self._producer)
+            self._producer = self._connect()
+            log.warning("producer.renewed", code=error.name())
 
     def check(self, timeout_s: float) -> int:
         """The number of partitions of the commands topic, from the broker. Blocks; raises KafkaException."""
@@ -164,6 +176,10 @@ class LogWriter:
     def _poll(self) -> None:
         try:
             self._producer.poll(0)
+            for client in tuple(self._retired):
+                client.poll(0)
+                if not len(client):
+                    self._retired.remove(client)
         finally:
             self._polling = self.unacked > 0
             if self._polling:

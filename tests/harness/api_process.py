@@ -18,7 +18,7 @@ from connectors.settings import Settings
 from ops.services.process import free_port, wait_for
 from tests.harness.shop import Person
 
-READY_S = 20.0
+READY_S = 60.0
 STOP_S = 15.0
 
 

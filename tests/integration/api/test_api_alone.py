@@ -1,0 +1,275 @@
+"""The API without any dataflow: what it puts on the log, what it answers meanwhile, and what it does in an outage."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+
+from connectors import kafka
+from connectors.settings import Settings
+from connectors.topics import apply_topics
+from ops.services.process import wait_for
+from ops.services.stack import Stack
+from schemas.codec import Codec
+from schemas.commands import ReserveTickets
+from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
+from schemas.topics import COMMANDS
+from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.shop import done, problem, unique
+
+EVENT_ID, TYPE_ID = str(uuid4()), str(uuid4())
+
+
+@pytest.fixture
+def api(settings: Settings, tmp_path: Path) -> Iterator[ApiProcess]:
+    with api_process(settings, tmp_path) as running:
+        yield running
+
+
+def records(settings: Settings) -> list[Message]:
+    """Everything on the commands topic."""
+    client = kafka.consumer(settings, group=None)
+    try:
+        found: list[Message] = []
+        for part in client.list_topics(COMMANDS, timeout=10).topics[COMMANDS].partitions:
+            end = client.get_watermark_offsets(TopicPartition(COMMANDS, part), timeout=10)[1]
+            client.assign([TopicPartition(COMMANDS, part, OFFSET_BEGINNING)])
+            found += client.consume(end, 10) if end else []
+        return found
+    finally:
+        client.close()
+
+
+def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, settings: Settings) -> None:
+    buyer, key = api.person(str(uuid4())), unique()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    response = buyer.post(
+        f"/v1/events/{EVENT_ID.upper()}/reservations",
+        key=key,
+        prefer="wait=1",
+        headers={"traceparent": trace},
+        json={"ticket_type_id": TYPE_ID, "seats": ["A-1", "A-2"]},
+    )
+    accepted = done(response, 202)
+    identity = reservation_id(UserId(buyer.id), key)
+    assert accepted["id"] == identity
+    assert response.headers["location"] == f"/v1/reservations/{identity}"
+    (record,) = records(settings)
+    assert accepted["position"] == {"partition": record.partition(), "offset": record.offset()}
+    assert record.key() == EVENT_ID.encode()
+    command = Codec().decode(record.value())
+    assert isinstance(command, ReserveTickets)
+    assert (command.event_id, command.user_id, command.reservation_id) == (EVENT_ID, buyer.id, identity)
+    assert (command.ticket_type_id, command.quantity, command.seats) == (TYPE_ID, 2, ["A-1", "A-2"])
+    assert command.fingerprint == fingerprint(TYPE_ID, 2, ["A-1", "A-2"])
+    headers = dict(record.headers() or [])
+    assert headers["ce_id"] == command.command_id.encode()
+    assert headers["ce_type"] == b"ReserveTickets"
+    assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", headers["ce_time"])
+    assert headers["reply_to"].startswith(b"circle:replies:")
+    assert headers["traceparent"] == trace.encode()
+
+
+def test_what_is_not_decided_yet_is_pending_to_its_owner_only(api: ApiProcess) -> None:
+    buyer = api.person(str(uuid4()))
+    accepted = done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+    path = f"/v1/reservations/{accepted['id']}"
+    found = done(buyer.get(path, prefer="wait=1"), 200)
+    assert (found["id"], found["status"], found["position"]) == (accepted["id"], "pending", accepted["position"])
+    problem(api.person(str(uuid4())).get(path, prefer="wait=0"), 404, "reservation-not-found")
+    unknown = reservation_id(UserId(buyer.id), "never used")
+    problem(buyer.get(f"/v1/reservations/{unknown}", prefer="wait=0"), 404, "reservation-not-found")
+
+
+def test_the_wait_that_is_asked_for_is_kept(api: ApiProcess) -> None:
+    buyer = api.person(str(uuid4()))
+    for prefer, least, most in (("wait=1", 1.0, 3.0), (None, 2.0, 4.0), ("respond-async", 0.0, 0.9)):
+        started = time.monotonic()
+        done(buyer.reserve(EVENT_ID, prefer=prefer, ticket_type_id=TYPE_ID, quantity=1), 202)
+        assert least <= time.monotonic() - started < most
+
+
+def test_a_wait_longer_than_the_request_timeout_is_kept(api: ApiProcess) -> None:
+    started = time.monotonic()
+    buyer = api.person(str(uuid4()))
+    done(buyer.reserve(EVENT_ID, prefer="wait=13", ticket_type_id=TYPE_ID, quantity=1), 202)
+    assert 13 <= time.monotonic() - started < 16
+
+
+def test_a_client_that_leaves_while_it_waits_harms_nobody(api: ApiProcess) -> None:
+    buyer = api.person(str(uuid4()))
+
+    def leave(_: int) -> None:
+        with httpx.Client(base_url=api.http.base_url, timeout=0.3) as http, pytest.raises(httpx.TimeoutException):
+            http.post(
+                f"/v1/events/{EVENT_ID}/reservations",
+                headers=buyer.headers | {"idempotency-key": unique(), "prefer": "wait=30"},
+                json={"ticket_type_id": TYPE_ID, "quantity": 1},
+            )
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(leave, range(20)))
+    waiting = "circle_api_requests_waiting 0.0"
+    assert wait_for(lambda: waiting in api.http.get("/metrics").text, timeout_s=10) is None
+    done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+
+
+def test_without_postgres_reservations_go_on_and_reads_are_503(api: ApiProcess, stack: Stack) -> None:
+    buyer = api.person(str(uuid4()))
+    done(buyer.get("/v1/events"), 200)
+    stack.postgres.stop()
+    try:
+        done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+        for path in ("/v1/events", f"/v1/events/{EVENT_ID}", "/v1/reservations", "/v1/tickets", "/v1/notifications"):
+            response = buyer.get(path)
+            assert problem(response, 503, "unavailable")["service"] == "postgres"
+            assert response.headers["retry-after"] == "1"
+        login = {"email": "ada@example.org", "password": "correct-horse-7"}
+        problem(api.http.post("/v1/auth/login", json=login), 503, "unavailable")
+        checks = problem(api.http.get("/readyz"), 503, "unavailable")["checks"]
+        assert {name: check["ok"] for name, check in checks.items()} == {
+            "kafka": True,
+            "redis": True,
+            "postgres": False,
+        }
+        done(api.http.get("/healthz"), 200)
+    finally:
+        stack.postgres.start()
+    assert wait_for(lambda: buyer.get("/v1/events").status_code == 200, timeout_s=10) is None
+
+
+def test_without_redis_reservations_go_on(api: ApiProcess, stack: Stack) -> None:
+    buyer = api.person(str(uuid4()))
+    stack.valkey.stop()
+    try:
+        done(buyer.reserve(EVENT_ID, prefer="wait=1", ticket_type_id=TYPE_ID, quantity=1), 202)
+        assert problem(api.http.get("/readyz"), 503, "unavailable")["checks"]["redis"]["ok"] is False
+    finally:
+        stack.valkey.start()
+    assert wait_for(lambda: api.http.get("/readyz").status_code == 200, timeout_s=15) is None
+
+
+def test_without_the_broker_requests_are_503_and_the_same_key_works_afterwards(
+    api: ApiProcess, stack: Stack, settings: Settings
+) -> None:
+    buyer, key = api.person(str(uuid4())), unique()
+    done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+    stack.kafka.stop()
+    try:
+        started = time.monotonic()
+        response = buyer.reserve(EVENT_ID, key=key, ticket_type_id=TYPE_ID, quantity=1)
+        problem(response, 503, "not-acknowledged")
+        assert int(response.headers["retry-after"]) >= 1
+        assert time.monotonic() - started < 8
+        assert problem(api.http.get("/readyz"), 503, "unavailable")["checks"]["kafka"]["ok"] is False
+    finally:
+        stack.kafka.start()
+    apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+
+    def accepted() -> bool:
+        again = buyer.reserve(EVENT_ID, key=key, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1)
+        assert again.status_code in (202, 503)
+        return again.status_code == 202
+
+    assert wait_for(accepted, timeout_s=30) is None
+    found = [Codec().decode(record.value()) for record in records(settings)]
+    assert {ReservationId(one.reservation_id) for one in found if isinstance(one, ReserveTickets)} == {
+        reservation_id(UserId(buyer.id), key)
+    }
+
+
+def test_a_paused_broker_is_503_and_not_a_hanging_request(api: ApiProcess, stack: Stack) -> None:
+    buyer = api.person(str(uuid4()))
+    done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+    stack.kafka.pause()
+    try:
+        with ThreadPoolExecutor(10) as pool:
+            started = time.monotonic()
+            reserve = lambda _: buyer.reserve(EVENT_ID, ticket_type_id=TYPE_ID, quantity=1)  # noqa: E731
+            answers = list(pool.map(reserve, range(10)))
+            assert time.monotonic() - started < 10
+    finally:
+        stack.kafka.resume()
+    for answer in answers:
+        problem(answer, 503, "not-acknowledged")
+
+    def accepted() -> bool:
+        response = buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1)
+        return response.status_code == 202
+
+    assert wait_for(accepted, timeout_s=30) is None
+
+
+def test_past_the_rate_the_answer_is_429_with_retry_after(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05") as api:
+        refresh = [api.http.post("/v1/auth/refresh", json={"refresh_token": "x"}) for _ in range(8)]
+        assert [answer.status_code for answer in refresh] == [401] * 5 + [429] * 3
+        document = problem(refresh[-1], 429, "rate-limited")
+        assert int(refresh[-1].headers["retry-after"]) >= document["retry_after_s"]
+        ada, bob = api.person(str(uuid4())), api.person(str(uuid4()))
+        writes = [ada.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1) for _ in range(8)]
+        assert 429 in {answer.status_code for answer in writes}
+        done(bob.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+    assert len(records(settings)) == sum(answer.status_code == 202 for answer in writes) + 1
+
+
+def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> None:
+    buyer = api.person(str(uuid4()))
+
+    def login(number: int) -> int:
+        body = {"email": f"{number}@example.org", "password": "wrong-horse-7"}
+        return httpx.post(f"{api.http.base_url}/v1/auth/login", json=body, timeout=40).status_code
+
+    with ThreadPoolExecutor(150) as pool:
+        flood = [pool.submit(login, number) for number in range(150)]
+        started = time.monotonic()
+        done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+        assert time.monotonic() - started < 2
+        statuses = {one.result() for one in flood}
+    assert statuses <= {401, 503}
+    assert 401 in statuses
+
+
+def test_sigterm_stops_the_process_with_0(api: ApiProcess) -> None:
+    buyer = api.person(str(uuid4()))
+    with buyer.http.stream("GET", "/v1/notifications/stream", headers=buyer.headers) as stream:
+        assert stream.status_code == 200
+        started = time.monotonic()
+        assert api.stop() == 0
+        assert time.monotonic() - started < 8
+
+
+def test_two_workers_serve_as_one(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, workers=2) as api:
+        for _ in range(20):
+            with httpx.Client(base_url=api.http.base_url) as http:
+                assert http.get("/healthz").status_code == 200
+        buyer = api.person(str(uuid4()))
+        done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
+        counted = re.search(
+            r'circle_http_requests_total\{method="GET",route="/healthz",status="200"\} (\d+)',
+            api.http.get("/metrics").text,
+        )
+        assert counted is not None
+        assert int(counted[1]) >= 20
+        assert api.stop() == 0
+
+
+def test_a_port_in_use_is_told_with_exit_code_3(api: ApiProcess) -> None:
+    port = str(api.http.base_url.port)
+    second = subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", "api", "--port", port], capture_output=True, text=True, timeout=30
+    )
+    assert second.returncode == 3
+    assert port in second.stderr
+    assert "Traceback" not in second.stderr
