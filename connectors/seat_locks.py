@@ -165,6 +165,17 @@ class ForeignLocks:
             raise LockRefused(f"{answer[1]}: locked by {answer[2]}; it can be had when they free it")
         return int(answer[1])
 
+    def refuse_taken(self, event: str, places: list[str], *, owner: str) -> None:
+        """What `take` would refuse just now, and nothing else: raises LockRefused, changes nothing."""
+        claims, foreign = _keys(event, "claims", "foreign")
+        claimed: list[str | None] = self._ask(lambda: self._client.hmget(claims, places))
+        locked: list[str | None] = self._ask(lambda: self._client.hmget(foreign, places))
+        for place, claim, lock in zip(places, claimed, locked, strict=True):
+            if claim is not None:
+                raise LockRefused(f"{place}: a buyer has claimed it; choose another seat")
+            if lock is not None and (other := lock.rpartition("|")[0]) != owner:
+                raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
+
     def free(self, event: str, places: list[str], *, owner: str) -> int:
         """Free the places that `owner` has. Returns how many those were."""
         return int(self._eval("foreign_free", _keys(event, "meta", "foreign"), [owner, *places]))

@@ -1,0 +1,96 @@
+"""`circle locks …`: seats that somebody else sells, a box office or a partner."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from connectors.seat_locks import ForeignLocks
+from connectors.settings import Settings
+from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
+
+SECONDS_DEFAULT = 3_600
+locks = typer.Typer(no_args_is_help=True, help="Seats that a box office or a partner has for itself.")
+
+Event = Annotated[str, typer.Argument(help="The event's id.")]
+Seats = Annotated[list[str], typer.Argument(help="Seats: A-1, or A-1..12 for a stretch of a row.")]
+Owner = Annotated[str, typer.Option(help="Who takes them; only this owner frees them.")]
+TicketType = Annotated[str | None, typer.Option(help="The ticket type's id; needed when there are several.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(locks, name="locks")
+
+
+@locks.command()
+def take(
+    event: Event,
+    seats: Seats,
+    owner: Owner,
+    ticket_type: TicketType = None,
+    seconds: Annotated[
+        int, typer.Option(help="How long, if nobody frees them before.", min=1, max=SECONDS_MAX)
+    ] = SECONDS_DEFAULT,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has one."""
+    settings, owner, event = Settings.from_env(), check_owner(owner), event.lower()
+    places = asyncio.run(places_of(settings, event, ticket_type, seats))
+    foreign = ForeignLocks(settings.redis_url)
+    taken = 0
+    if dry_run:
+        foreign.refuse_taken(event, places, owner=owner)
+    else:
+        taken = foreign.take(event, places, owner=owner, seconds=seconds)
+    if json:
+        emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "seconds": seconds, "places": places})
+    else:
+        told = f"{len(places)} seats can be locked" if dry_run else f"{taken} seats are locked"
+        print(f"{told} for {owner}, {seconds} s")
+    return 0
+
+
+@locks.command()
+def free(
+    event: Event,
+    owner: Owner,
+    seats: Annotated[list[str] | None, typer.Argument(help="Seats; none means with --all every one.")] = None,
+    ticket_type: TicketType = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that the owner has of this event.")] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Free an owner's seats. Others' locks are left alone. Exit 1 when the owner had none of them."""
+    settings, owner, event = Settings.from_env(), check_owner(owner), event.lower()
+    if bool(seats) == everything:
+        raise typer.BadParameter("name seats, or --all")
+    own = {f"{one.ticket_type_id}/{one.seat}" for one in listed(settings, event) if one.owner == owner}
+    places = sorted(own) if everything else asyncio.run(places_of(settings, event, ticket_type, seats or ()))
+    freed = len(own & set(places))
+    if places and not dry_run:
+        freed = ForeignLocks(settings.redis_url).free(event, places, owner=owner)
+    if json:
+        emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "freed": freed})
+    else:
+        print(f"{freed} seats {'would be' if dry_run else 'are'} freed")
+    return 0 if freed else 1
+
+
+@locks.command("list")
+def list_locks(event: Event, json: AsJson = False) -> int:
+    """An event's foreign locks."""
+    found: list[Lock] = listed(Settings.from_env(), event.lower())
+    if json:
+        emit_json(found)
+    elif not found:
+        print("no foreign locks")
+    else:
+        rows = [(one.seat, one.owner, _until(one), one.ticket_type_id) for one in found]
+        emit_table(("seat", "owner", "until", "ticket type"), rows)
+    return 0
+
+
+def _until(lock: Lock) -> str:
+    return lock.expires_at.isoformat(timespec="seconds") + (" (ended)" if lock.ended else "")
