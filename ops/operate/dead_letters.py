@@ -1,0 +1,199 @@
+"""Dead letters (`circle dlq`): what could not be read or processed, where it stood, and sending it there again.
+
+Guarantee: redriving a letter writes it to its origin topic and partition and its marker beside the letters, in one
+transaction, so a letter is redriven once however often the command runs. On a broker that shows aborted records a
+failed attempt may be seen; everything behind the log drops by position or key what it has had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import msgspec
+from confluent_kafka import KafkaException, Message, Producer
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.kafka import admin, transactional_producer
+from connectors.settings import Settings
+from ops.checker.reading import reader, records
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
+
+ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
+LETTERS_MAX = 10_000  # read at most, the latest of each topic: a person looks at them
+REDRIVEN_AT_ONCE_MAX = 1_000  # one transaction
+TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first one
+TIMEOUT_S = 15.0
+MARKER = "redriven_offset"  # on a marker: the offset of the letter it is about
+REDRIVEN_FROM = "redriven_from"  # on a redriven record: which letter it was
+SECRET_FIELDS = frozenset({"payment_token"})
+BYTES_SHOWN_MAX = 256
+OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
+
+Header = tuple[str, str | bytes | None]
+
+
+class NoSuchLetter(CircleError):
+    """There is no letter at that offset, or it cannot be redriven: the message says which and why."""
+
+    exit_code = 2
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter. `record` is the original's type, or "" when its bytes are no record of ours."""
+
+    topic: str
+    offset: int
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    put_aside_at: datetime
+    error: str
+    key: str
+    record: str
+    redriven: bool
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter with what is in it. `fields` is empty and `undecodable` says why when it cannot be decoded."""
+
+    letter: Letter
+    headers: dict[str, str]
+    fields: dict[str, Any]
+    undecodable: str
+    value_bytes: int
+    value_hex: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Read:
+    """A letter and its record."""
+
+    letter: Letter
+    message: Message
+
+
+def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
+    """The latest letters of these topics, oldest first."""
+    client, codec = reader(settings), Codec()
+    found: list[Read] = []
+    try:
+        for origin in origins:
+            topic = dead_letters(origin)
+            messages = [one for part in range(DEAD_LETTER_PARTITIONS) for one in records(client, topic, part)]
+            marked = {_number(headers[MARKER]) for one in messages if MARKER in (headers := headers_of(one))}
+            own = [one for one in messages if MARKER not in headers_of(one)]
+            found += [Read(_letter(topic, one, codec, marked), one) for one in own[-LETTERS_MAX:]]
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
+    finally:
+        client.close()
+    return found
+
+
+def opened(read: Read) -> Opened:
+    """A letter with its content, as far as it can be decoded. Payment tokens are not shown."""
+    value = read.message.value() or b""
+    decoded = Codec().decode(read.message.value())
+    fields: dict[str, Any] = {}
+    if isinstance(decoded, RecordedFact):
+        fields = msgspec.structs.asdict(decoded.envelope) | msgspec.structs.asdict(decoded.fact)
+    elif not isinstance(decoded, Undecodable):
+        fields = msgspec.structs.asdict(decoded)
+    return Opened(
+        letter=read.letter,
+        headers=headers_of(read.message),
+        fields={name: "…" if name in SECRET_FIELDS and field else field for name, field in fields.items()},
+        undecodable=decoded.error if isinstance(decoded, Undecodable) else "",
+        value_bytes=len(value),
+        value_hex=value[:BYTES_SHOWN_MAX].hex(),
+    )
+
+
+def choose(found: Sequence[Read], offsets: Sequence[int], *, limit: int) -> list[Read]:
+    """The letters to redrive: those at `offsets`, or without any all that were not yet; `limit` at most.
+
+    Raises NoSuchLetter for an offset without a letter, or whose letter does not say where it stood.
+    """
+    by_offset = {read.letter.offset: read for read in found}
+    missing = [offset for offset in offsets if offset not in by_offset]
+    if missing:
+        raise NoSuchLetter(f"no dead letter at offset {', '.join(map(str, missing))}")
+    wanted = [by_offset[offset] for offset in dict.fromkeys(offsets)] if offsets else list(found)
+    for read in wanted:
+        if read.letter.origin_topic not in ORIGINS or read.letter.origin_partition < 0:
+            raise NoSuchLetter(f"{read.letter.topic} at {read.letter.offset} does not say where it stood")
+    return [read for read in wanted if not read.letter.redriven][:limit]
+
+
+def redrive(settings: Settings, chosen: Sequence[Read]) -> int:
+    """Sends letters to where they stood. Returns how many, once all are committed."""
+    if not chosen:
+        return 0
+    if len(chosen) > REDRIVEN_AT_ONCE_MAX:
+        raise NoSuchLetter(f"{len(chosen)} letters; at most {REDRIVEN_AT_ONCE_MAX} can be redriven at once")
+    known = admin(settings).list_topics(timeout=TIMEOUT_S).topics
+    for read in chosen:
+        letter = read.letter
+        if letter.origin_partition >= len(known[letter.origin_topic].partitions):
+            raise NoSuchLetter(f"{letter.origin_topic} has no partition {letter.origin_partition} any more")
+    client = transactional_producer(settings, TRANSACTIONAL_ID)
+    try:
+        client.init_transactions(TIMEOUT_S)
+        client.begin_transaction()
+        for read in chosen:
+            _send(client, read)
+        client.commit_transaction(TIMEOUT_S)
+    except KafkaException as error:
+        raise ServiceUnreachable(
+            "Kafka", settings.kafka_bootstrap_servers, f"nothing was redriven: {error.args[0]}"
+        ) from error
+    return len(chosen)
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    """A record's headers as text."""
+    headers = cast("list[Header]", message.headers() or [])
+    return {name: _text(value) for name, value in headers}
+
+
+def _send(client: Producer, read: Read) -> None:
+    letter, message = read.letter, read.message
+    original = cast("list[Header]", message.headers() or [])
+    place = f"{letter.topic}-{message.partition()}-{letter.offset}"
+    headers = [one for one in original if one[0] not in OWN_HEADERS | {REDRIVEN_FROM}]
+    headers.append((REDRIVEN_FROM, place.encode()))
+    client.produce(letter.origin_topic, message.value() or b"", message.key(), letter.origin_partition, headers=headers)
+    marker: list[Header] = [(MARKER, str(letter.offset).encode())]
+    client.produce(letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
+
+
+def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Letter:
+    headers = headers_of(message)
+    decoded = codec.decode(message.value())
+    of = decoded.fact if isinstance(decoded, RecordedFact) else decoded
+    key = message.key()
+    return Letter(
+        topic=topic,
+        offset=message.offset() or 0,
+        origin_topic=headers.get("origin_topic", ""),
+        origin_partition=_number(headers.get("origin_partition", "")),
+        origin_offset=_number(headers.get("origin_offset", "")),
+        put_aside_at=datetime.fromtimestamp(message.timestamp()[1] / 1_000, UTC),
+        error=headers.get("error", ""),
+        key=_text(key),
+        record="" if isinstance(of, Undecodable) else type(of).__name__,
+        redriven=(message.offset() or 0) in marked,
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""

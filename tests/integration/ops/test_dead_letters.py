@@ -1,0 +1,128 @@
+"""`circle dlq` on a real broker: letters are listed, shown and sent back, each one once."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+
+from connectors.kafka import producer
+from connectors.settings import Settings
+from ops.checker.reading import reader, records
+from ops.cli.main import run
+from schemas.codec import Codec
+from schemas.commands import ConfirmReservation
+from schemas.topics import COMMANDS, dead_letters
+from sinks.dead_letters import DeadLetters
+
+EVENT = "11111111-1111-4111-8111-111111111111"
+CONFIRM = ConfirmReservation(EVENT, "ben", "c1", "r1", "a1", "tok_secret")
+Circle = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture
+def circle(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Circle:
+    """Runs a command on the stack: its code, its JSON, its error."""
+    monkeypatch.setenv("CIRCLE_KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
+
+    def call(*arguments: str) -> tuple[int, Any, str]:
+        code = run(["dlq", *arguments, "--json"])
+        told = capsys.readouterr()
+        return code, json.loads(told.out) if told.out else None, told.err
+
+    return call
+
+
+def log(settings: Settings, topic: str = COMMANDS, partition: int = 3) -> list[Message]:
+    client = reader(settings)
+    found = list(records(client, topic, partition))
+    client.close()
+    return found
+
+
+def put_aside(settings: Settings, *values: bytes) -> None:
+    """Writes records to partition 3 of the commands, and puts each aside as a dataflow would."""
+    client, aside = producer(settings), DeadLetters(settings)
+    for value in values:
+        headers: list[tuple[str, str | bytes | None]] = [("ce_id", b"c1"), ("traceparent", b"00-1-2-01")]
+        client.produce(COMMANDS, value, EVENT.encode(), 3, headers=headers)
+    client.flush(10)
+    for record in log(settings):
+        aside.put(record, "does not begin with 0x00")
+    aside.flush()
+
+
+def test_no_letters_is_an_empty_list(circle: Circle) -> None:
+    assert circle("list")[:2] == (0, [])
+
+
+def test_a_letter_tells_where_it_stood_and_what_is_in_it(settings: Settings, circle: Circle) -> None:
+    put_aside(settings, b"garbage", Codec().encode(CONFIRM))
+    code, (garbage, confirm), _ = circle("list")
+    assert code == 0
+    assert (garbage["origin_topic"], garbage["origin_partition"], garbage["origin_offset"]) == (COMMANDS, 3, 0)
+    assert (garbage["error"], garbage["record"], garbage["key"]) == ("does not begin with 0x00", "", EVENT)
+    assert (confirm["origin_offset"], confirm["record"]) == (1, "ConfirmReservation")
+    shown = circle("show", COMMANDS, "0")[1]
+    assert shown["value_hex"] == b"garbage".hex()
+    assert "0x00" in shown["undecodable"]
+    assert circle("list", "--topic", "tickets.facts")[1] == []
+
+
+def test_a_payment_token_is_not_shown(settings: Settings, circle: Circle) -> None:
+    put_aside(settings, Codec().encode(CONFIRM))
+    shown = circle("show", COMMANDS, "0")[1]
+    assert shown["fields"]["reservation_id"] == "r1"
+    assert shown["fields"]["payment_token"] == "…"
+
+
+def test_a_letter_goes_back_once_as_it_was(settings: Settings, circle: Circle) -> None:
+    put_aside(settings, b"one", b"two")
+    assert circle("redrive", COMMANDS, "--all", "--dry-run")[1]["redriven"] == [0, 1]
+    assert len(log(settings)) == 2
+    assert circle("redrive", COMMANDS, "--all")[1]["redriven"] == [0, 1]
+    assert circle("redrive", COMMANDS, "--all")[1]["redriven"] == []
+    assert circle("redrive", COMMANDS, "0")[1]["redriven"] == []
+    back = log(settings)[2:]
+    assert [record.value() for record in back] == [b"one", b"two"]
+    assert {record.key() for record in back} == {EVENT.encode()}
+    headers = dict(back[0].headers() or [])
+    assert headers == {
+        "ce_id": b"c1",
+        "traceparent": b"00-1-2-01",
+        "redriven_from": f"{dead_letters(COMMANDS)}-0-0".encode(),
+    }
+    assert [letter["redriven"] for letter in circle("list")[1]] == [True, True]
+
+
+def test_redriving_is_bounded(settings: Settings, circle: Circle) -> None:
+    put_aside(settings, b"1", b"2", b"3")
+    assert circle("redrive", COMMANDS, "--all", "--limit", "2")[1]["redriven"] == [0, 1]
+    assert circle("redrive", COMMANDS, "--all", "--limit", "2")[1]["redriven"] == [2]
+
+
+def test_a_letter_that_does_not_say_where_it_stood_stays(settings: Settings, circle: Circle) -> None:
+    client = producer(settings)
+    client.produce(dead_letters(COMMANDS), b"x", b"k", 0)
+    client.flush(10)
+    assert circle("list")[1][0]["origin_partition"] == -1
+    code, _, error = circle("redrive", COMMANDS, "--all")
+    assert code == 2
+    assert "does not say where it stood" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("show", COMMANDS, "7"), "no dead letter at offset 7"),
+        (("redrive", COMMANDS, "7"), "no dead letter at offset 7"),
+        (("redrive", COMMANDS), "--all"),
+        (("redrive", COMMANDS, "7", "--all"), "--all"),
+        (("show", "other.topic", "7"), "other.topic"),
+    ],
+)
+def test_wrong_usage_names_what_is_wrong_and_exits_2(circle: Circle, arguments: tuple[str, ...], names: str) -> None:
+    code, _, error = circle(*arguments)
+    assert code == 2
+    assert names in error
