@@ -34,12 +34,17 @@ SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projectio
 -- What has to be behind the topics' ends before a check means anything.
 SELECT consumer, partition, next_offset FROM projection_positions;
 
+-- name: is_in_inbox
+SELECT EXISTS (
+    SELECT FROM notifications WHERE user_id = $1 AND partition = $2 AND "offset" = $3 AND "index" = $4
+);
+
 -- name: open_payments
 -- Attempts that the bank, or its answer, has still to settle.
 SELECT count(*) FROM payments WHERE status IN ('requested', 'refund-requested');
 
 -- name: open_holds
-SELECT count(*) FROM reservations WHERE status = 'held';
+SELECT count(*) FROM reservations WHERE status = 'held' AND expires_at < $1;
 
 -- name: bank_captured
 SELECT payment_id, amount_minor FROM sandbox.payments WHERE outcome = 'captured';

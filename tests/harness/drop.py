@@ -48,7 +48,7 @@ class Drop:
         self.rows, self.hold_ttl_s, self.limit = rows, hold_ttl_s, limit
         self.users = [UserId(str(uuid.UUID(int=self.rng.getrandbits(128), version=4))) for _ in range(buyers)]
         self.told: list[Told] = []
-        self.sent = self.unacknowledged = 0
+        self.sent = self.unacknowledged = self.sent_keys = 0
         self._recent: list[tuple[str, ReservationId, UserId]] = []
         self._key = 0
         self._producer = producer(settings, **{"message.timeout.ms": 60_000})

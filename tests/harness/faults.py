@@ -1,0 +1,243 @@
+"""What goes wrong in the middle of a drop, and what must be true after it. The bodies of the fault tests, which run
+on the embedded broker (tests/e2e) and on Apache Kafka (tests/kafka).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import redis
+from confluent_kafka import Producer
+
+from connectors.seat_locks import ForeignLocks
+from ops.checker import wait_until_settled
+from ops.checker.reading import reader, records
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import RecordedFact
+from schemas.ids import fingerprint
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.drop import Drop
+from tests.harness.flows import eventually
+from tests.harness.stage import PARTITIONS, SESSION_TIMEOUT_MS, Stage
+from tests.harness.workers import Worker
+
+KILLS = 10
+PER_SECOND = 250
+HOLD_TTL_S = 2
+
+
+def killed_again_and_again(stage: Stage) -> None:
+    """kill -9 of the reservations worker at random moments of a drop, ten times."""
+    rng = random.Random(2026)
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    worker = stage.reservations
+    before = worker.deaths
+    with drop.rush(PER_SECOND) as crowd:
+        for _ in range(KILLS):
+            crowd.wait_sent(rng.randint(20, 150))
+            worker.kill()
+            worker.start()
+            if rng.random() < 0.8:  # else it is killed again while it loads
+                worker.wait_ready()
+    worker.wait_ready()
+    assert worker.deaths - before == KILLS
+    report = stage.settled()
+    assert report.counts["TicketsHeld"] > 100
+
+
+def killed_at_work(stage: Stage) -> None:
+    """The same with a backlog, so that every kill meets a batch that is being decided, locked or committed."""
+    rng = random.Random(11)
+    drop = stage.drop(hold_ttl_s=3_600, events=4, rows=26)
+    backlog(stage, drop, 6_000)
+    worker = stage.reservations
+    for _ in range(3):
+        start = stage.committed()
+        eventually(lambda start=start: stage.committed() > start, "the worker goes on")  # type: ignore[misc]
+        time.sleep(rng.random() * 0.05)  # anywhere within a batch: this is the random moment, not a wait
+        worker.kill()
+        worker.start()
+        worker.wait_ready()
+    stage.settled(no_holds=False)
+
+
+def backlog(stage: Stage, drop: Drop, commands: int) -> None:
+    """Commands that the workers have not read yet: they are paused while it is written."""
+    running = [worker for worker in stage.crew.workers if worker.name == "reservations" and worker.alive]
+    for worker in running:
+        worker.pause()
+    for _ in range(commands):
+        drop.act()
+    drop.flush()
+    for worker in running:
+        worker.resume()
+
+
+def two_share_one_dies_one_is_paused(stage: Stage) -> None:
+    """Two workers share the partitions: one is killed; then one is paused past its session, and its batch is fenced."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    with drop.rush(PER_SECOND) as crowd:
+        second = stage.crew.one("reservations", number=2)
+        crowd.wait_sent(100)
+        second.kill()
+        crowd.wait_sent(200)
+    stage.settled()
+    second.start().wait_ready()
+    zombie, heir = stage.reservations, second
+    pause_at_work(stage, drop, zombie)
+    wait_taken_over(stage)
+    zombie.resume()
+    code = zombie.wait_end(20)
+    assert code == 1, f"the paused worker ended with {code}:\n{zombie.last_lines()}"
+    assert "Fenced" in zombie.log_text() or "taken over" in zombie.log_text(), zombie.last_lines()
+    assert heir.alive
+    stage.settled()
+    stage.ensure_running()
+    assert heir.stop() == 0
+
+
+def pause_at_work(stage: Stage, drop: Drop, worker: Worker) -> None:
+    """SIGSTOP `worker` while it has a batch of a backlog in its hands."""
+    backlog(stage, drop, 4_000)
+    start = stage.committed()
+    eventually(lambda: stage.committed() > start, "the workers go on with the backlog")
+    worker.pause()
+
+
+def wait_taken_over(stage: Stage) -> None:
+    """Until the others have decided everything: the paused worker's session is over, and its partitions are theirs."""
+    started = time.monotonic()
+    wait_until_settled(stage.settings, timeout_s=40, postgres=False)
+    left = SESSION_TIMEOUT_MS / 1000 + 1 - (time.monotonic() - started)
+    if left > 0:  # it may have had nothing to do; its session is over all the same after this
+        time.sleep(left)
+
+
+def one_joins_and_leaves(stage: Stage) -> None:
+    """A second worker joins in the middle of the load, takes its share, and leaves again."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    with drop.rush(PER_SECOND) as crowd:
+        crowd.wait_sent(50)
+        second = stage.crew.one("reservations", number=3)
+        assert "partitions.assigned" in second.log_text()
+        crowd.wait_sent(200)
+        assert second.stop() == 0, second.last_lines()
+        crowd.wait_sent(200)
+    stage.settled()
+
+
+def redis_flushed(stage: Stage) -> None:
+    """Redis loses everything, twice, in the middle of a drop: nothing is sold twice, and it shows the truth again."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    with drop.rush(PER_SECOND) as crowd, redis.Redis.from_url(stage.settings.redis_url) as client:
+        for _ in range(2):
+            crowd.wait_sent(100)
+            client.flushall()
+        crowd.wait_sent(150)
+    assert stage.reservations.alive
+    stage.settled()
+
+
+def postgres_restarted(stage: Stage) -> None:
+    """PostgreSQL is stopped and started in the middle of a drop: sales go on, projections catch up."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    with drop.rush(PER_SECOND) as crowd:
+        crowd.wait_sent(100)
+        stage.stack.postgres.stop()
+        decided = stage.committed()
+        crowd.wait_sent(250)
+        eventually(lambda: stage.committed() > decided + 100, "sales go on without PostgreSQL")
+        stage.stack.postgres.start()
+        crowd.wait_sent(50)
+    stage.ensure_running()
+    stage.settled()
+
+
+def broker_restarted(stage: Stage) -> None:
+    """The broker is killed and started again: what was acknowledged is there, and sales go on."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    with drop.rush(PER_SECOND) as crowd:
+        crowd.wait_sent(150)
+        stage.stack.kafka.restart(kill=True)
+        crowd.wait_sent(100, timeout_s=90)
+        stage.ensure_running()
+        crowd.wait_sent(100, timeout_s=90)
+    stage.ensure_running()
+    stage.settled(timeout_s=90)
+
+
+def foreign_lock(stage: Stage) -> None:
+    """A seat that a foreign owner has is not sold; the fact says why; freed, it is sold. Replay needs no Redis."""
+    drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
+    event, user = drop.events[0], drop.users[0]
+    wait_until_settled(stage.settings, timeout_s=30)
+    locks = ForeignLocks(stage.settings.redis_url)
+    assert locks.take(event, ["seats/A-5", "seats/A-6"], owner="box office", seconds=600) == 2
+    refused = reserve_seats(drop, event, user, ["A-5"])
+    best = reserve_best(drop, event, user, 2)
+    facts = outcomes(stage, event)
+    turned_down = facts[refused]
+    assert isinstance(turned_down, f.ReservationRejected)
+    assert (turned_down.reason, turned_down.detail) == ("seat-taken", "locked by another seller: A-5")
+    granted = facts[best]
+    assert isinstance(granted, f.TicketsHeld)
+    assert not {"A-5", "A-6"} & set(granted.seats)
+    assert locks.free(event, ["seats/A-5"], owner="box office") == 1
+    sold = reserve_seats(drop, event, user, ["A-5"])
+    assert isinstance(outcomes(stage, event)[sold], f.TicketsHeld)
+    stage.settled(no_holds=False)
+    assert locks.free(event, ["seats/A-6"], owner="box office") == 1
+
+
+def reserve_seats(drop: Drop, event: str, user: str, seats: list[str]) -> str:
+    return reserve_best(drop, event, user, len(seats), seats)
+
+
+def reserve_best(drop: Drop, event: str, user: str, quantity: int, seats: list[str] | None = None) -> str:
+    """One request, acknowledged. Returns the reservation's id."""
+    drop.sent_keys += 1
+    key = f"direct-{event[:8]}-{drop.sent_keys}"
+    named = seats or []
+    digest = fingerprint("seats", quantity, named)
+    drop.send(c.ReserveTickets(event, user, key, key, "seats", quantity, named, digest))
+    drop.flush()
+    return key
+
+
+def outcomes(stage: Stage, event: str) -> dict[str, f.Fact]:
+    """The last fact of each reservation of an event, once everything is decided."""
+    wait_until_settled(stage.settings, timeout_s=30, postgres=False)
+    codec, client = stage.drops[-1].codec, reader(stage.settings)
+    found: dict[str, f.Fact] = {}
+    try:
+        for partition in range(PARTITIONS):
+            for message in records(client, FACTS, partition):
+                recorded = codec.decode(message.value())
+                if isinstance(recorded, RecordedFact) and recorded.envelope.event_id == event:
+                    subject = getattr(recorded.fact, "reservation_id", "")
+                    if subject:
+                        found[subject] = recorded.fact
+    finally:
+        client.close()
+    return found
+
+
+def unreadable_records(stage: Stage) -> None:
+    """Records that cannot be read go to the dead letters with their origin; everything behind them goes on."""
+    drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
+    garbage = [b"", b"garbage", b"\0\0\0\0\1cut short", b"\0\0\0\xff\xff", b"{}" * 40_000, None]
+    raw = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap_servers})
+    before = stage.settled(no_holds=False).counts["unreadable"] if len(stage.drops) > 1 and stage.drops[0].told else 0
+    with drop.rush(PER_SECOND) as crowd:
+        for value in garbage:
+            crowd.wait_sent(15)
+            for event in drop.events:
+                raw.produce(COMMANDS, value, event.encode())
+            raw.flush(10)
+        crowd.wait_sent(50)
+    report = stage.settled()
+    assert report.counts["unreadable"] - before == len(garbage) * len(drop.events)
+    assert report.counts["dead_letters"] >= report.counts["unreadable"]
+    assert report.counts["CommandUnreadable"] == report.counts["unreadable"]

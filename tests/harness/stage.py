@@ -1,0 +1,79 @@
+"""A platform without the API for fault tests: services, the four dataflows, drops, and the checker at the end.
+
+One stage serves the tests of a module one after the other, since starting processes is what costs time. The checker
+goes through the whole history each time, so damage that a test does shows in it and in those after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from connectors.kafka import committed_offsets, consumer
+from connectors.settings import Settings
+from ops.checker import Report, check, wait_until_settled
+from ops.checker.settled import RESERVATIONS_GROUP
+from ops.services.stack import Stack
+from schemas.topics import COMMANDS
+from tests.harness.drop import Drop
+from tests.harness.workers import Crew, Worker
+
+SESSION_TIMEOUT_MS = 2_000  # a dead worker's partitions are given away after this
+PARTITIONS = 4
+OTHERS = ("projections", "notifications", "payments")
+TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: a session, a start, and a busy machine
+
+
+class Stage:
+    """See the module. `strict` is for a broker that hides aborted records."""
+
+    def __init__(self, stack: Stack, logs: Path, *, strict: bool) -> None:
+        self.stack, self.strict = stack, strict
+        settings = Settings.from_env(stack.fresh() | {"CIRCLE_PARTITIONS": str(PARTITIONS)})
+        self.settings = replace(settings, session_timeout_ms=SESSION_TIMEOUT_MS)
+        self.crew = Crew(self.settings, logs)
+        self.drops: list[Drop] = []
+        self.reservations: Worker
+
+    def start(self) -> Stage:
+        self.reservations, *self.others = self.crew.start("reservations", *OTHERS)
+        return self
+
+    def drop(self, **options: Any) -> Drop:
+        """A drop of its own events, on sale."""
+        made = Drop(self.settings, seed=len(self.drops) + 1, **options)
+        self.drops.append(made)
+        made.open()
+        return made
+
+    def ensure_running(self) -> None:
+        """Start again what has died, as the supervisor does."""
+        for worker in (self.reservations, *self.others):
+            if not worker.alive:
+                worker.start()
+                worker.wait_ready()
+
+    def settled(self, *, no_holds: bool = True, timeout_s: float = 40.0) -> Report:
+        """Wait until everything is decided and delivered; the checker's report, which must be without violations."""
+        wait_until_settled(self.settings, timeout_s=timeout_s, no_holds=no_holds)
+        told = [one for drop in self.drops for one in drop.told]
+        report = check(self.settings, told=told, strict=self.strict, tick_bound_s=TICK_BOUND_S)
+        assert report.ok, report.text()
+        assert report.counts["told"] == len(told) > 0
+        assert report.counts["commands"] > sum(drop.sent - drop.unacknowledged for drop in self.drops) - 1
+        return report
+
+    def committed(self) -> int:
+        """How many commands the group has decided, over all partitions."""
+        client = consumer(self.settings, group=RESERVATIONS_GROUP)
+        try:
+            return sum(offset or 0 for offset in committed_offsets(client, COMMANDS, list(range(PARTITIONS))).values())
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        for worker in self.crew.workers:
+            if worker.alive:
+                worker.resume()
+        self.crew.__exit__(None, None, None)
