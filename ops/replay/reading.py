@@ -1,0 +1,181 @@
+"""Streams partitions from their first record, bounded in memory, without a consumer group: reading leaves no trace.
+
+Guarantee: records come in offset order, committed ones only (where the broker has transactions); the end of a
+partition is told apart from a broker that has gone silent, which is an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer
+from connectors.settings import Settings
+from pipelines.replay.verify import Record
+
+SILENCE_S_MAX = 20.0  # a broker that says nothing this long is an outage, not an end
+CHUNK = 4_000
+POLL_S = 0.2
+FETCH_KB_MAX = 16_384  # what the client reads ahead, per partition that is read
+
+
+class LogTruncated(CircleError):
+    """The log does not begin at its first record, so it cannot be folded from the start."""
+
+
+class NoSuchPartition(CircleError):
+    """The topic has no such partition: wrong usage."""
+
+    exit_code = 2
+
+
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions the topic has. Raises ServiceUnreachable, or CircleError when there is no such topic."""
+    try:
+        found = admin(settings).list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
+    if found.error is not None or not found.partitions:
+        raise CircleError(f"there is no topic {topic} on {settings.kafka_bootstrap_servers}: `circle topics apply`")
+    return len(found.partitions)
+
+
+def chosen(settings: Settings, topic: str, partition: int | None) -> list[int]:
+    """That partition, or all of the topic's. Raises NoSuchPartition."""
+    count = partitions_of(settings, topic)
+    if partition is None:
+        return list(range(count))
+    if not 0 <= partition < count:
+        raise NoSuchPartition(f"--partition {partition}: {topic} has partitions 0 to {count - 1}")
+    return [partition]
+
+
+class LogReader:
+    """One partition of one topic."""
+
+    def __init__(self, settings: Settings, topic: str, partition: int, *, start: int | None = None) -> None:
+        self.place = f"{topic}[{partition}]"
+        self._tp = TopicPartition(topic, partition)
+        self._client: Consumer = consumer(
+            settings,
+            group=None,
+            **{"enable.partition.eof": True, "queued.max.messages.kbytes": FETCH_KB_MAX},
+        )
+        self.low, self.high = self.bounds()
+        self.at_end = False
+        begin = self.low if start is None else max(start, self.low)
+        self._client.assign([TopicPartition(topic, partition, begin)])
+
+    def bounds(self) -> tuple[int, int]:
+        """The first offset, and the one after the last, as of now.
+
+        For progress bars: the embedded broker gives too low an end when its last batch holds several records. Where a
+        partition ends is told by the fetch itself.
+        """
+        try:
+            bounds = self._client.get_watermark_offsets(self._tp, timeout=METADATA_TIMEOUT_S)
+        except KafkaException as error:
+            raise ServiceUnreachable("Kafka", self.place, f"its first and last offset: {error.args[0]}") from error
+        if bounds is None:
+            raise ServiceUnreachable("Kafka", self.place, f"no answer in {METADATA_TIMEOUT_S:.0f} s about its offsets")
+        low, high = bounds
+        return max(low, 0), max(high, 0)
+
+    def from_the_start(self) -> Self:
+        """Raises LogTruncated when the first records are gone."""
+        if self.low > 0:
+            raise LogTruncated(f"{self.place} begins at offset {self.low}: what came before cannot be folded any more")
+        return self
+
+    def chunk(self, wait_s: float = 0.0) -> list[Message]:
+        """The next records, at most CHUNK; none at the end of the partition. Raises ServiceUnreachable, KafkaException.
+
+        At the end it waits no longer than `wait_s` for new ones.
+        """
+        deadline = time.monotonic() + SILENCE_S_MAX
+        waited = self.at_end
+        while True:
+            records: list[Message] = []
+            first = self._client.poll(wait_s if waited else POLL_S)
+            for message in [] if first is None else [first, *self._client.consume(CHUNK - 1, 0)]:
+                error = message.error()
+                if error is None:
+                    records.append(message)
+                    self.at_end = False
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    self.at_end = True
+                elif error.fatal() or not error.retriable():
+                    raise KafkaException(error)
+            if records or self.at_end:
+                return records
+            if time.monotonic() > deadline:
+                hint = f"no record and no end of the partition in {SILENCE_S_MAX:.0f} s"
+                raise ServiceUnreachable("Kafka", self.place, hint)
+
+    def messages(self, end: int | None = None) -> Iterator[Message]:
+        """Every record to the end of the partition, or below offset `end`."""
+        while chunk := self.chunk():
+            for message in chunk:
+                if end is not None and offset_of(message) >= end:
+                    return
+                yield message
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FactQueue:
+    """The facts of a partition as a feed; with `only`, those with that key."""
+
+    def __init__(self, reader: LogReader, *, only: str | None = None) -> None:
+        self._reader, self._only = reader, only.encode() if only is not None else None
+        self._buffer: list[Record] = []
+        self._at = 0
+
+    def peek(self) -> Record | None:
+        """The next record; None at the end of the partition, for now."""
+        while self._at >= len(self._buffer):
+            chunk = self._reader.chunk()
+            if not chunk:
+                return None
+            self._buffer, self._at = [record_of(message) for message in chunk if self._wanted(message)], 0
+        return self._buffer[self._at]
+
+    def advance(self) -> None:
+        """Go on behind it."""
+        self._at += 1
+
+    def _wanted(self, message: Message) -> bool:
+        return self._only is None or message.key() == self._only
+
+
+def record_of(message: Message) -> Record:
+    """A record without its client."""
+    return Record(offset_of(message), message.timestamp()[1], key_of(message), message.value())
+
+
+def key_of(message: Message) -> bytes | None:
+    """The key's bytes."""
+    key: bytes | str | None = message.key()
+    return key.encode() if isinstance(key, str) else key
+
+
+def offset_of(message: Message) -> int:
+    """The offset a consumed record stands at."""
+    offset = message.offset()
+    assert offset is not None
+    return offset

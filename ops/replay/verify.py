@@ -1,0 +1,387 @@
+"""`circle verify`: both topics side by side through the rules again, then Postgres and Redis against what that gives.
+
+Guarantee: nothing is written anywhere. One partition is in memory at a time (its states, not its log). A platform that
+runs may go on: what is derived is compared at the position it says it has, and Redis only when it has come to rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import redis
+from confluent_kafka import Message
+from prometheus_client import Gauge, start_http_server
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import committed_offsets, consumer
+from connectors.postgres import Connection, Database, SnapshotStore
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from ops.load.progress import Bar, Progress
+from ops.replay.reading import FactQueue, LogReader, chosen, key_of, offset_of, record_of
+from pipelines.projections.snapshot import EventSnapshot
+from pipelines.replay.agreement import claims_differ, rows_differ, tickets_differ
+from pipelines.replay.placement import partition_of
+from pipelines.replay.verify import Divergence, PartitionVerifier, Undecided
+from pipelines.reservations.dataflow import GROUP
+from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.state import EventState
+from schemas.codec import Codec
+from schemas.topics import COMMANDS, FACTS
+
+CATCH_UP_S = 10.0  # a projection that stands still behind the log this long is not catching up
+LOOK_S = 0.1
+REDIS_LOOKS = 20  # a busy event's claims are a moment ahead of the log; at rest they are not
+REDIS_BATCH = 500
+BAR_EVERY = 5_000
+
+SQL = queries(Path(__file__).with_name("verify.sql"))
+
+
+class PartitionResult(msgspec.Struct, kw_only=True):
+    """What was found out about one partition."""
+
+    partition: int
+    through: int
+    digest: str
+    commands: int
+    facts: int
+    repeated: int
+    undecided: int
+    events: int
+    postgres_events: int = 0
+    redis_events: int = 0
+    not_compared: list[str] = msgspec.field(default_factory=list)
+    divergences: list[Divergence] = msgspec.field(default_factory=list)
+    diverged: int = 0
+
+
+class VerifyReport(msgspec.Struct, kw_only=True):
+    """The whole run."""
+
+    event_id: str | None
+    partitions: list[PartitionResult]
+    seconds: float
+    cpu_us_per_fact: float
+
+    @property
+    def ok(self) -> bool:
+        return not any(one.diverged for one in self.partitions)
+
+    @property
+    def facts(self) -> int:
+        return sum(one.facts for one in self.partitions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyOptions:
+    """What to look at."""
+
+    event_id: str | None = None
+    partition: int | None = None
+    postgres: bool = True
+    redis: bool = True
+
+
+@dataclass
+class PartitionRun:
+    """One partition that is being verified; goes on where it stopped."""
+
+    settings: Settings
+    partition: int
+    codec: Codec
+    only: str | None = None
+    bar: Bar | None = None
+    _buffer: list[Message] = field(default_factory=list)
+    _at: int = 0
+
+    def __post_init__(self) -> None:
+        self.commands = LogReader(self.settings, COMMANDS, self.partition).from_the_start()
+        self.facts = LogReader(self.settings, FACTS, self.partition).from_the_start()
+        queue = FactQueue(self.facts, only=self.only)
+        self.verifier = PartitionVerifier(self.partition, self.codec, queue, only=self.only)
+        self.read_to = -1  # the last command that was gone past, of whichever event
+
+    def advance(self, end: int | None = None) -> bool:
+        """Verify to the end of the log, or below offset `end`. True when it stopped at a command without facts."""
+        only = None if self.only is None else self.only.encode()
+        read, skip = self.verifier.read, self.verifier.skip
+        while True:
+            while self._at < len(self._buffer):
+                message = self._buffer[self._at]
+                offset = offset_of(message)
+                if end is not None and offset >= end:
+                    return False
+                if only is not None and key_of(message) not in (only, None):
+                    skip(message.timestamp()[1])
+                else:
+                    try:
+                        read(record_of(message))
+                    except Undecided:
+                        return True
+                self._at += 1
+                self.read_to = offset
+                if self.bar is not None and offset % BAR_EVERY == 0:
+                    self.bar.set(offset, f"{self.verifier.diverged} divergences" if self.verifier.diverged else "")
+            self._buffer, self._at = self.commands.chunk(), 0
+            if not self._buffer:
+                return False
+
+    @property
+    def waiting(self) -> int:
+        """How many commands are known to stand behind the last verified one."""
+        return max(len(self._buffer) - self._at, self.commands.bounds()[1] - self.read_to - 1)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self.commands.close()
+        self.facts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> VerifyReport:
+    """Verify partition after partition. Raises ServiceUnreachable, LogTruncated, NoSuchPartition."""
+    started = time.monotonic()
+    numbers = _numbers(settings, options)
+    decided = _decided(settings, numbers)
+    database = _database(settings) if options.postgres else None
+    client = _redis(settings) if options.redis else None
+    codec, results = Codec(), []
+    fold_cpu = 0.0
+    try:
+        for number in numbers:
+            before = time.process_time()
+            with PartitionRun(settings, number, codec, options.event_id) as run:
+                run.bar = progress.bar(f"partition {number}", run.commands.high)
+                stopped = run.advance()
+                fold_cpu += time.process_time() - before
+                results.append(_finish(run, stopped, decided.get(number), database, client))
+                run.bar.finish(run.read_to + 1, f"through {number}/{run.verifier.through}")
+    finally:
+        if database is not None:
+            database.close()
+        if client is not None:
+            client.close()
+    facts = sum(one.facts for one in results)
+    return VerifyReport(
+        event_id=options.event_id,
+        partitions=results,
+        seconds=round(time.monotonic() - started, 3),
+        cpu_us_per_fact=round(fold_cpu * 1e6 / max(1, facts), 2),
+    )
+
+
+def _finish(
+    run: PartitionRun, stopped: bool, decided: int | None, database: Database | None, client: redis.Redis | None
+) -> PartitionResult:
+    """The partition's log is gone through: what is left over, and what was derived from it."""
+    verifier, number = run.verifier, run.partition
+    if stopped and decided is not None and decided > run.read_to + 1:
+        what = f"the group {GROUP} has committed offset {decided}, and this command has no (complete) facts"
+        verifier.found(Divergence(kind="lost-command", position=f"{number}-{run.read_to + 1}", event_id="", what=what))
+    verifier.finish()
+    undecided = run.waiting if stopped else 0
+    result = PartitionResult(
+        partition=number, through=0, digest="", commands=0, facts=0, repeated=0, undecided=undecided, events=0
+    )
+    if database is not None:
+        _compare_rows(run, SnapshotStore(database), database, result)
+    if client is not None:
+        _compare_redis(run, client, result)
+    result.through, result.digest = verifier.through, verifier.digest
+    result.commands, result.facts, result.repeated = verifier.commands, verifier.facts, verifier.repeated
+    result.events = len(verifier.states)
+    result.divergences, result.diverged = verifier.divergences, verifier.diverged
+    return result
+
+
+# --- Postgres -----------------------------------------------------------------------------------------------------
+
+
+def _compare_rows(run: PartitionRun, store: SnapshotStore, database: Database, result: PartitionResult) -> None:
+    stored = store.load_partition(run.partition)
+    strangers = set() if run.only is not None else set(stored.event_ids) - run.verifier.states.keys()
+    for event_id in [*run.verifier.states, *sorted(strangers)]:
+        rows = _rows_at_our_position(run, store, event_id)
+        folded = run.verifier.states.get(event_id) or EventState(event_id)
+        at, through = rows.position.offset, run.verifier.through
+        if not through <= at <= run.read_to or run.verifier.busy_event == event_id:
+            what = f"Postgres is at {run.partition}-{at}, the log is verified through {through}"
+            result.not_compared.append(f"event {event_id}: {what}")
+            if run.verifier.busy_event != event_id:
+                _derived(run, "postgres-behind" if at < through else "postgres-ahead", event_id, [what])
+            continue
+        told = rows_differ(folded, state_from(rows))
+        told += tickets_differ(folded, _valid_tickets(database, event_id))
+        _derived(run, "postgres", event_id, told)
+        result.postgres_events += 1
+
+
+def _rows_at_our_position(run: PartitionRun, store: SnapshotStore, event_id: str) -> EventSnapshot:
+    """The event's rows, once rows and verified log are of one position; or as they are when time runs out."""
+    deadline = time.monotonic() + CATCH_UP_S
+    while True:
+        rows = store.load_event(event_id, run.partition)
+        at = rows.position.offset
+        if at > run.read_to:
+            run.advance(at + 1)
+        if run.verifier.through <= at <= run.read_to or time.monotonic() > deadline:
+            return rows
+        time.sleep(LOOK_S)
+
+
+def _valid_tickets(database: Database, event_id: str) -> set[str]:
+    async def load(connection: Connection) -> set[str]:
+        return {row[0] for row in await connection.fetch(SQL["valid_tickets"], event_id)}
+
+    return database.run(load, readonly=True)
+
+
+def _derived(run: PartitionRun, kind: str, event_id: str, told: list[str]) -> None:
+    position = f"{run.partition}-{run.verifier.through}"
+    for what in told:
+        run.verifier.found(
+            Divergence(kind=kind, position=position, event_id=event_id, what=f"event {event_id}: {what}")
+        )
+
+
+# --- Redis --------------------------------------------------------------------------------------------------------
+
+
+def _compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResult) -> None:
+    """Redis is right before each commit, and the log right after: what differs is looked at until both are at rest."""
+    left = list(run.verifier.states)
+    result.redis_events = len(left)
+    told: dict[str, list[str]] = {}
+    for look in range(REDIS_LOOKS):
+        if look:
+            time.sleep(LOOK_S)
+        run.advance()
+        through = run.verifier.through
+        told = _redis_differences(run, client, left)
+        run.advance()
+        moved = run.verifier.through != through or run.verifier.busy_event is not None
+        left = list(told)
+        if not told or (not moved and look >= 2):
+            break
+    else:
+        result.not_compared += [f"event {event_id}: Redis is busy with it" for event_id in told]
+        result.redis_events -= len(told)
+        return
+    for event_id, differences in told.items():
+        _derived(run, "redis", event_id, differences)
+
+
+def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[str]) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for start in range(0, len(event_ids), REDIS_BATCH):
+        part = event_ids[start : start + REDIS_BATCH]
+        pipeline = client.pipeline(transaction=False)
+        for event_id in part:
+            for name in ("meta", "claims", "availability"):
+                pipeline.hgetall(f"circle:{{{event_id}}}:{name}")
+        answers = pipeline.execute()
+        for number, event_id in enumerate(part):
+            meta, claims, availability = answers[3 * number : 3 * number + 3]
+            if not meta:
+                continue  # Redis was flushed: the event is installed again when it is next sold
+            differences = claims_differ(run.verifier.states[event_id], claims, availability)
+            if differences:
+                told[event_id] = differences
+    return told
+
+
+def _numbers(settings: Settings, options: VerifyOptions) -> list[int]:
+    numbers = chosen(settings, COMMANDS, options.partition)
+    if options.event_id is not None and options.partition is None:
+        return [partition_of(options.event_id, len(numbers))]
+    return numbers
+
+
+def _database(settings: Settings) -> Database:
+    """A connection that was tried once: a worker waits for Postgres, a person wants to know."""
+
+    async def ask(connection: Connection) -> None:
+        await connection.execute("SELECT 1")
+
+    database = Database(settings.postgres_url)
+    database.run(ask)
+    return database
+
+
+def _redis(settings: Settings) -> redis.Redis:
+    client: redis.Redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        address = settings.redis_url.rpartition("@")[2]
+        raise ServiceUnreachable("Redis", address, f"{error}; is CIRCLE_REDIS_URL right?") from error
+    return client
+
+
+def _decided(settings: Settings, partitions: list[int]) -> dict[int, int | None]:
+    client = consumer(settings, group=GROUP)
+    try:
+        return dict(committed_offsets(client, COMMANDS, partitions))
+    finally:
+        client.close()
+
+
+# --- following ----------------------------------------------------------------------------------------------------
+
+
+def follow(
+    settings: Settings,
+    options: VerifyOptions,
+    *,
+    told: Callable[[list[PartitionRun]], None],
+    stop: Callable[[], bool],
+    interval_s: float = 1.0,
+) -> bool:
+    """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
+    codec = Codec()
+    runs = [PartitionRun(settings, number, codec, options.event_id) for number in _numbers(settings, options)]
+    try:
+        while not stop():
+            for run in runs:
+                run.advance()
+            told(runs)
+            end = time.monotonic() + interval_s
+            while time.monotonic() < end and not stop():
+                time.sleep(min(0.05, interval_s))
+    finally:
+        for run in runs:
+            run.close()
+    return not any(run.verifier.diverged for run in runs)
+
+
+def metrics(settings: Settings) -> Callable[[list[PartitionRun]], None]:
+    """What `--follow` exports where CIRCLE_METRICS_PORT is set: how far it has come, and what it has found."""
+    if settings.metrics_port is None:
+        return lambda _runs: None
+    start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    through = Gauge("circle_verify_through_offset", "The last command that was verified.", ["partition"])
+    behind = Gauge("circle_verify_lag_records", "Commands on the log that are not verified yet.", ["partition"])
+    found = Gauge("circle_verify_divergences", "Facts that are not what the rules give.", ["partition"])
+
+    def export(runs: list[PartitionRun]) -> None:
+        for run in runs:
+            number = str(run.partition)
+            through.labels(number).set(run.verifier.through)
+            behind.labels(number).set(max(0, run.waiting))
+            found.labels(number).set(run.verifier.diverged)
+
+    return export

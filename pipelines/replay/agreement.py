@@ -1,0 +1,133 @@
+"""Whether what was derived from the log says what the log says: a folded state against rows and against Redis. Pure.
+
+Rows become a state by the worker's own way (`pipelines.reservations.snapshot`), Redis' texts by the guard's: there is
+no second idea here of what they should be. PostgreSQL's text cannot hold U+0000, so it stands there as U+FFFD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pipelines.reservations.batch import availability_of
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.partition import live_claims
+from pipelines.reservations.reply import view_of
+from pipelines.reservations.state import CONFIRMED, EventState
+
+SHOWN_MAX = 20  # differences of one event that are named; the rest is counted
+
+
+def rows_differ(folded: EventState, rows: EventState) -> list[str]:
+    """What the rows say otherwise than the folded facts; empty when every decision on both would be the same."""
+    if canonical(folded) == canonical(rows):
+        return []
+    return _bounded(_differences(folded, rows))
+
+
+def tickets_differ(folded: EventState, valid: set[str]) -> list[str]:
+    """Valid tickets in Postgres against those of the confirmed reservations."""
+    wanted = {
+        ticket
+        for one in folded.reservations.values()
+        if one.status == CONFIRMED
+        for ticket in view_of(folded.event_id, one).ticket_ids
+    }
+    told = [f"ticket {ticket} is valid by the log, not in Postgres" for ticket in sorted(wanted - valid)]
+    return _bounded(iter(told + [f"ticket {ticket} is valid in Postgres only" for ticket in sorted(valid - wanted)]))
+
+
+def claims_differ(folded: EventState, claims: Mapping[str, str], availability: Mapping[str, str]) -> list[str]:
+    """Redis' claims and counters against the folded facts. A claim's epoch is its owner's and not compared."""
+    wanted = {}
+    for place, claim in live_claims(folded).items():
+        assert claim is not None
+        one = folded.reservations[claim[1]]
+        wanted[place] = ("h" if claim[0] == "held" else "s", one.id, str(one.expires_at), str(one.offset))
+    shown = {}
+    for place, text in claims.items():
+        parts = text.split("|")
+        shown[place] = (*parts[:3], parts[4]) if len(parts) == 5 else tuple(parts)
+    told = [
+        f"claim {place}: Redis has {shown.get(place)}, the log {wanted.get(place)}"
+        for place in sorted(wanted.keys() | shown.keys())
+        if wanted.get(place) != shown.get(place)
+    ]
+    for ticket_type_id, text in availability_of(folded).items():
+        counters = msgspec.json.decode(text)
+        found = availability.get(ticket_type_id)
+        have = msgspec.json.decode(found) if found else None
+        if have is None or any(have.get(name) != value for name, value in counters.items()):
+            told.append(f"counters of {ticket_type_id}: Redis has {have}, the log {counters}")
+    return _bounded(iter(told))
+
+
+def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
+    here, there = _stored(folded.details), _stored(rows.details)
+    if here != there:
+        yield f"details: {_fields(here, there)}"
+    if folded.status != rows.status:
+        yield f"status: {folded.status} by the log, {rows.status} in Postgres"
+    yield from _sections(folded, rows)
+    for key in sorted(folded.reservations.keys() | rows.reservations.keys()):
+        a, b = _stored(folded.reservations.get(key)), _stored(rows.reservations.get(key))
+        if a is None or b is None:
+            yield f"reservation {key}: only {'in Postgres' if a is None else 'on the log'}"
+        elif a != b:
+            yield f"reservation {key}: {_fields(a, b)}"
+    if folded.tickets_of != rows.tickets_of:
+        yield "tickets per user differ"
+    if folded.locked_places != rows.locked_places:
+        yield f"locked places differ: {sorted(folded.locked_places ^ rows.locked_places)}"
+
+
+def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
+    for key in sorted(folded.sections.keys() | rows.sections.keys()):
+        one, other = folded.sections.get(key), rows.sections.get(key)
+        if one is None or other is None:
+            yield f"ticket type {key}: only {'in Postgres' if one is None else 'on the log'}"
+            continue
+        for name in ("ordinal", "name", "price_minor", "currency", "kind", "rows", "seats_per_row", "capacity",
+                     "sales_open_at", "sales_close_at", "held", "sold", "available"):  # fmt: skip
+            a, b = _stored(getattr(one, name)), _stored(getattr(other, name))
+            if a != b:
+                yield f"ticket type {key}: {name} is {a!r} by the log, {b!r} in Postgres"
+        if (
+            one.seating is not None
+            and other.seating is not None
+            and one.seating.free_rows() != other.seating.free_rows()
+        ):
+            yield f"ticket type {key}: other seats are free by the log than in Postgres"
+
+
+def _fields(here: Any, there: Any) -> str:
+    if here is None or there is None:
+        return f"only {'in Postgres' if here is None else 'on the log'}"
+    told = [
+        f"{name} is {here[name]!r} by the log, {there[name]!r} in Postgres"
+        for name in here
+        if here[name] != there[name]
+    ]
+    return "; ".join(told)
+
+
+def _stored(value: Any) -> Any:
+    """As PostgreSQL can store it."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, msgspec.Struct):
+        return {name: _stored(field) for name, field in msgspec.structs.asdict(value).items()}
+    return value
+
+
+def _bounded(told: Iterator[str]) -> list[str]:
+    kept: list[str] = []
+    more = 0
+    for text in told:
+        if len(kept) < SHOWN_MAX:
+            kept.append(text)
+        else:
+            more += 1
+    return [*kept, f"and {more} more differences"] if more else kept

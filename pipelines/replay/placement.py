@@ -1,0 +1,28 @@
+"""Where a key's records are: the partition that Kafka's default partitioner (murmur2, as Java's) gives it. Pure."""
+
+from __future__ import annotations
+
+SEED, MULTIPLIER, SHIFT, WORD = 0x9747B28C, 0x5BD1E995, 24, 0xFFFFFFFF
+
+
+def partition_of(key: str | bytes, partitions: int) -> int:
+    """The partition of a key among `partitions`."""
+    raw = key.encode() if isinstance(key, str) else key
+    return (murmur2(raw) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """MurmurHash2, 32 bits, with Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2)."""
+    length = len(data)
+    digest = (SEED ^ length) & WORD
+    whole = length & ~3
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * MULTIPLIER & WORD
+        word ^= word >> SHIFT
+        digest = (digest * MULTIPLIER & WORD) ^ (word * MULTIPLIER & WORD)
+    rest = data[whole:]
+    if rest:
+        digest = (digest ^ int.from_bytes(rest, "little")) * MULTIPLIER & WORD
+    digest ^= digest >> 13
+    digest = digest * MULTIPLIER & WORD
+    return digest ^ (digest >> 15)

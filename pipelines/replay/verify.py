@@ -1,0 +1,332 @@
+"""Decides a partition's commands again and compares with the facts on the log, byte for byte. Pure.
+
+Guarantee: when `PartitionVerifier` finds nothing, every fact up to `through` is what `step` gives for the commands
+before it, in order and complete. Foreign seat locks are on the log: a SeatLocksObserved fact is folded before its
+command is decided. A fact that is told again with the same bytes (an aborted batch that a weak broker shows)
+collapses; one that is told differently is a divergence.
+
+A fact is only decoded when its bytes are not the expected ones: agreement costs a comparison.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from pipelines.replay.rules import RULES, command_of, rules
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas import facts as f
+from schemas.codec import HEADER_BYTES, Codec, Undecodable
+from schemas.commands import Command
+from schemas.facts import Envelope, RecordedFact
+from schemas.ids import LogTime
+
+US_PER_MS = 1_000
+DIVERGENCES_KEPT_MAX = 1_000  # all are counted
+REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
+DIGEST_BYTES = 16
+
+
+class Record(NamedTuple):
+    """A record of either topic, as far as it matters here."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class FactFeed(Protocol):
+    """The records of the facts topic, one after the other."""
+
+    def peek(self) -> Record | None:
+        """The next record; None when there is none (for now)."""
+
+    def advance(self) -> None:
+        """Go on behind it."""
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+    """One place where the log, or what was made of it, is not what the rules give."""
+
+    kind: str
+    position: str
+    event_id: str
+    what: str
+    record: str = ""
+    recorded: dict[str, Any] | None = None
+    decided: dict[str, Any] | None = None
+
+    def text(self) -> str:
+        """One line for a person, and the record it is about."""
+        at = f" ({self.record})" if self.record else ""
+        return f"{self.kind} at {self.position}{at}: {self.what}"
+
+
+class Open(NamedTuple):
+    """A command that is decided here, and whose facts on the log are not all there yet."""
+
+    offset: int
+    event_id: str
+    facts: list[f.Fact]
+    expected: list[bytes]
+
+
+class Undecided(Exception):
+    """The facts end before this command: it is not decided yet."""
+
+
+class PartitionVerifier:
+    """One partition from its first record on; `only` looks at a single event."""
+
+    def __init__(self, partition: int, codec: Codec, facts: FactFeed, *, only: str | None = None) -> None:
+        self.partition, self.through, self.log_time = partition, -1, 0
+        self.states: dict[str, EventState] = {}
+        self.commands = self.facts = self.repeated = self.diverged = 0
+        self.divergences: list[Divergence] = []
+        self._codec, self._feed = codec, facts
+        self._only = only.encode() if only is not None else None
+        self._digest = blake2b(digest_size=DIGEST_BYTES)
+        self._recent: dict[int, list[bytes]] = {}
+        self._older: dict[int, list[bytes]] = {}
+        self._open: Open | None = None
+        self._matched = 0
+        locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
+        self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: tells the type without decoding
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes of all facts up to `through`, each once: the same on every broker and every copy."""
+        return self._digest.hexdigest()
+
+    @property
+    def busy_event(self) -> str | None:
+        """The event whose state here is one command ahead of `through`."""
+        return None if self._open is None else self._open.event_id
+
+    def skip(self, timestamp_ms: int) -> None:
+        """A record of another event: only its time counts."""
+        self.log_time = max(self.log_time, timestamp_ms * US_PER_MS)
+
+    def read(self, record: Record) -> None:
+        """Decide the command again and compare. Raises Undecided while its facts are not all there: read it again."""
+        offset, timestamp_ms, key, value = record
+        if self._open is None:
+            if self._only is not None and key != self._only and (value is None or self._only not in value):
+                return self.skip(timestamp_ms)
+            command = command_of(self._codec, value)
+            event_id = "" if isinstance(command, Undecodable) else command.event_id
+            if self._only is not None and event_id.encode() != self._only:
+                return self.skip(timestamp_ms)
+            first = self._first(offset)
+            self.skip(timestamp_ms)
+            at = At(self.partition, offset, LogTime(self.log_time))
+            facts, version = self._decide(at, command, first)
+            encode, count = self._codec.encode_fact, len(facts)
+            expected = [
+                encode(Envelope(event_id, self.partition, offset, index, count, at.log_time, version), fact)
+                for index, fact in enumerate(facts)
+            ]
+        else:
+            assert self._open.offset == offset, f"command {self._open.offset} is to be read again, not {offset}"
+            _, event_id, facts, expected = self._open
+        peek, advance = self._feed.peek, self._feed.advance
+        for index in range(self._matched, len(expected)):
+            found = peek()
+            if found is not None and found.value == expected[index]:
+                advance()
+                continue
+            self._matched = index
+            self._open = Open(offset, event_id, facts, expected)
+            self._compare(offset, index, expected[index], facts[index], event_id)
+        self._open, self._matched = None, 0
+        for wanted in expected:
+            self._digest.update(wanted)
+        self.commands += 1
+        self.facts += len(facts)
+        self.through = offset
+        self._remember(offset, expected)
+        return None
+
+    def finish(self) -> None:
+        """The commands are read to their end: facts up to there that nobody asked for are divergences."""
+        while (record := self._feed.peek()) is not None:
+            recorded = self._codec.decode(record.value)
+            if isinstance(recorded, RecordedFact) and recorded.envelope.offset > self.through:
+                return
+            self._out_of_order(record, recorded)
+            self._feed.advance()
+
+    def found(self, divergence: Divergence) -> None:
+        """Note a divergence."""
+        self.diverged += 1
+        if self.diverged <= DIVERGENCES_KEPT_MAX:
+            self.divergences.append(divergence)
+
+    # --- deciding -------------------------------------------------------------------------------------------------
+
+    def _decide(self, at: At, command: Command | Undecodable, first: Record) -> tuple[list[f.Fact], int]:
+        """The facts of a command, and the rules' version they are decided under. Changes the state."""
+        version, locks = int(f.RULES_VERSION), None
+        value = first.value or b""
+        if len(RULES) > 1 or value[:HEADER_BYTES] == self._locks_prefix:
+            recorded = self._codec.decode(value)
+            if isinstance(recorded, RecordedFact) and recorded.envelope.offset == at.offset:
+                if recorded.envelope.rules_version in RULES:
+                    version = recorded.envelope.rules_version
+                if isinstance(recorded.fact, f.SeatLocksObserved):
+                    locks = recorded.fact
+        if isinstance(command, Undecodable):
+            return [f.CommandUnreadable(command.error)], version
+        state = self.states.get(command.event_id)
+        if state is None:
+            state = self.states[command.event_id] = EventState(command.event_id)
+        if locks is not None:
+            evolve(state, locks, at)
+        facts = rules(version)(state, command, at)
+        if state.details is None:
+            del self.states[command.event_id]  # as the dataflow: ids that somebody made up fill no memory
+        return ([locks, *facts] if locks is not None else facts), version
+
+    # --- comparing ------------------------------------------------------------------------------------------------
+
+    def _first(self, offset: int) -> Record:
+        """The next record that is not a repetition of something before `offset`. Raises Undecided at the end."""
+        while (record := self._feed.peek()) is not None:
+            if record.value is not None and _command_offset(record.value) >= offset:
+                return record
+            self._out_of_order(record, self._codec.decode(record.value))
+            self._feed.advance()
+        raise Undecided
+
+    def _compare(self, offset: int, index: int, wanted: bytes, fact: f.Fact, event_id: str) -> None:
+        """The next record is not what is expected: say why. Raises Undecided when there is no next one."""
+        while (record := self._feed.peek()) is not None:
+            if record.value == wanted:
+                return self._feed.advance()
+            recorded = self._codec.decode(record.value)
+            at = recorded.envelope if isinstance(recorded, RecordedFact) else None
+            if at is not None and (at.offset, at.index) > (offset, index):
+                what = f"the rules give a {type(fact).__name__}, the log has nothing at this position"
+                return self._found("missing-fact", (offset, index), event_id, what, decided=fact)
+            if at is not None and (at.offset, at.index) == (offset, index):
+                assert isinstance(recorded, RecordedFact)
+                self._differs(record, recorded, wanted, fact)
+                return self._feed.advance()
+            self._out_of_order(record, recorded)
+            self._feed.advance()
+        raise Undecided
+
+    def _differs(self, record: Record, recorded: RecordedFact, wanted: bytes, fact: f.Fact) -> None:
+        expected = self._codec.decode(wanted)
+        assert isinstance(expected, RecordedFact)
+        at = recorded.envelope
+        kind, what = "fact-differs", _difference(recorded, expected)
+        if at.rules_version not in RULES:
+            kind, what = (
+                "unknown-rules",
+                f"decided under rules version {at.rules_version}, this build has {list(RULES)}",
+            )
+        self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact, fact)
+
+    def _out_of_order(self, record: Record, recorded: object) -> None:
+        """A record that is not of the command at hand: a repetition, or something that has no business there."""
+        if not isinstance(recorded, RecordedFact):
+            error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
+            self._found("unreadable-fact", None, "", error, record)
+            return
+        at, name = recorded.envelope, type(recorded.fact).__name__
+        former = self._recent.get(at.offset) or self._older.get(at.offset)
+        if self._open is not None and self._open.offset == at.offset:
+            former = self._open.expected
+        if former is None:
+            kind, what = "stray-fact", f"a {name} of no command, or far out of order"
+        elif at.index >= len(former):
+            kind, what = "surplus-fact", f"a {name}; the rules give {len(former)} facts for this command"
+        elif former[at.index] == record.value:
+            self.repeated += 1
+            return
+        else:
+            kind, what = "told-differently", f"this position is told again, as another {name}"
+        self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact)
+
+    def _found(
+        self,
+        kind: str,
+        position: tuple[int, int] | None,
+        event_id: str,
+        what: str,
+        record: Record | None = None,
+        recorded: f.Fact | None = None,
+        decided: f.Fact | None = None,
+    ) -> None:
+        self.found(
+            Divergence(
+                kind=kind,
+                position=f"{self.partition}-?" if position is None else f"{self.partition}-{position[0]}-{position[1]}",
+                event_id=event_id,
+                what=what,
+                record="" if record is None else f"tickets.facts[{self.partition}]@{record.offset}",
+                recorded=_plain(recorded),
+                decided=_plain(decided),
+            )
+        )
+
+    def _remember(self, offset: int, expected: list[bytes]) -> None:
+        recent = self._recent
+        recent[offset] = expected
+        if len(recent) >= REMEMBERED_MAX:
+            self._older, self._recent = recent, {}
+
+
+def _plain(fact: f.Fact | None) -> dict[str, Any] | None:
+    if fact is None:
+        return None
+    fields: dict[str, Any] = msgspec.to_builtins(fact)
+    return {"type": type(fact).__name__, **fields}
+
+
+def _command_offset(value: bytes) -> int:
+    """The command's offset in an encoded fact (after schema id, event_id and partition); -1 when there is none.
+
+    A second reading of the wire format, for speed: what it gets wrong is found when the bytes are compared.
+    """
+    try:
+        length, at = _varint(value, HEADER_BYTES)
+        _, at = _varint(value, at + (length >> 1))
+        offset, _ = _varint(value, at)
+    except IndexError:
+        return -1
+    return (offset >> 1) ^ -(offset & 1)
+
+
+def _varint(value: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, in zigzag still, and where the next field begins."""
+    byte = value[at]
+    if byte < 0x80:
+        return byte, at + 1
+    number, shift = byte & 0x7F, 7
+    while True:
+        at += 1
+        byte = value[at]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at + 1
+        shift += 7
+
+
+def _difference(recorded: RecordedFact, expected: RecordedFact) -> str:
+    """Which fields differ, the log's value first."""
+    if type(recorded.fact) is not type(expected.fact):
+        return f"the log has a {type(recorded.fact).__name__}, the rules give a {type(expected.fact).__name__}"
+    told = []
+    for of_log, of_rules in ((recorded.envelope, expected.envelope), (recorded.fact, expected.fact)):
+        for name in of_log.__struct_fields__:
+            here, there = getattr(of_log, name), getattr(of_rules, name)
+            if here != there:
+                told.append(f"{name} is {here!r} on the log, {there!r} by the rules")
+    kind = type(recorded.fact).__name__
+    return f"{kind}: " + ("; ".join(told) or "the same fields in other bytes")

@@ -1,0 +1,115 @@
+"""Both topics of a partition as a worker would leave them: seeded commands with the facts that they yield."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connectors import kafka
+from connectors.settings import Settings
+from pipelines.replay.verify import PartitionVerifier, Record
+from pipelines.reservations.decide import step
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Codec
+from schemas.facts import RULES_VERSION, Envelope, RecordedFact
+from schemas.ids import US_PER_S, LogTime
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.fact_logs import FactLog
+
+CODEC = Codec()
+
+
+@dataclass
+class BothLogs(FactLog):
+    """Random commands, kept beside their facts; timestamps are whole milliseconds, as on a broker."""
+
+    commands: list[tuple[int, c.Command]] = field(default_factory=list)
+    facts: list[RecordedFact] = field(default_factory=list)
+
+    def _decide(self, command: c.Command) -> list[RecordedFact]:
+        self.now += self._random.choice([0, 0, 1_000, 2 * US_PER_S, 15 * US_PER_S])
+        locks = None
+        state = self.states.get(command.event_id)
+        if state is not None and self._random.random() < 0.03:
+            locks = self._locks(state)
+        return self.put(command, locks)
+
+    def put(self, command: c.Command, locks: f.SeatLocksObserved | None = None) -> list[RecordedFact]:
+        """Decide one command at the log's end."""
+        at = At(self.partition, self.offset, LogTime(self.now))
+        state = self.states.setdefault(command.event_id, EventState(command.event_id))
+        facts: list[f.Fact] = []
+        if locks is not None:
+            facts.append(locks)
+            evolve(state, locks, at)
+        facts += step(state, command, at)
+        told = [
+            RecordedFact(
+                Envelope(command.event_id, self.partition, at.offset, index, len(facts), self.now, RULES_VERSION), fact
+            )
+            for index, fact in enumerate(facts)
+        ]
+        self.commands.append((self.now // 1_000, command))
+        self.facts += told
+        self.offset += 1
+        return told
+
+    def command_records(self) -> list[Record]:
+        return [
+            Record(offset, stamp, command.event_id.encode(), CODEC.encode(command))
+            for offset, (stamp, command) in enumerate(self.commands)
+        ]
+
+    def fact_records(self) -> list[Record]:
+        return fact_records(self.facts)
+
+
+class ListFeed:
+    """Records that are all there, or come later."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records, self.at = list(records), 0
+
+    def peek(self) -> Record | None:
+        return self.records[self.at] if self.at < len(self.records) else None
+
+    def advance(self) -> None:
+        self.at += 1
+
+
+def fact_records(facts: Sequence[RecordedFact]) -> list[Record]:
+    return [
+        Record(offset, one.envelope.log_time // 1_000, one.envelope.event_id.encode(), encoded(one))
+        for offset, one in enumerate(facts)
+    ]
+
+
+def encoded(one: RecordedFact) -> bytes:
+    return CODEC.encode_fact(one.envelope, one.fact)
+
+
+def verified(log: BothLogs, records: Sequence[Record] | None = None) -> PartitionVerifier:
+    """The log verified to its end, with these records on the facts topic."""
+    feed = ListFeed(log.fact_records() if records is None else records)
+    verifier = PartitionVerifier(log.partition, CODEC, feed)
+    for record in log.command_records():
+        verifier.read(record)
+    verifier.finish()
+    return verifier
+
+
+def write_both(settings: Settings, logs: Sequence[BothLogs], facts: Sequence[RecordedFact] | None = None) -> None:
+    """Onto a broker, with the log's own timestamps; `facts` in the place of the logs' own."""
+    producer = kafka.producer(settings)
+    for log in logs:
+        for stamp, command in log.commands:
+            key = command.event_id.encode()
+            producer.produce(COMMANDS, CODEC.encode(command), key, log.partition, timestamp=stamp)
+        producer.poll(0)
+    for one in [one for log in logs for one in log.facts] if facts is None else facts:
+        producer.produce(FACTS, encoded(one), one.envelope.event_id.encode(), one.envelope.partition)
+        producer.poll(0)
+    assert producer.flush(30) == 0
