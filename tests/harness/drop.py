@@ -51,12 +51,16 @@ class Drop:
         self.sent = self.unacknowledged = self.sent_keys = 0
         self._recent: list[tuple[str, ReservationId, UserId]] = []
         self._key = 0
+        self._prepared: list[c.Command] | None = None
         self._producer = producer(settings, **{"message.timeout.ms": 60_000})
 
     # --- sending --------------------------------------------------------------------------------------------------
 
     def send(self, command: c.Command, *, value: bytes | None = None) -> None:
         """Produce a command; `value` replaces its bytes."""
+        if self._prepared is not None:
+            self._prepared.append(command)
+            return
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -79,6 +83,16 @@ class Drop:
             except BufferError:
                 self._producer.poll(0.1)
         self._producer.poll(0)
+
+    def blast(self, acts: int) -> None:
+        """What a crowd does in a long time, written as fast as the log takes it: the workers have a backlog then."""
+        self._prepared = []
+        for _ in range(acts):
+            self.act()
+        prepared, self._prepared = self._prepared, None
+        for command in prepared:
+            self.send(command)
+        self.flush()
 
     def flush(self) -> None:
         """Wait until the log has acknowledged everything."""

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import redis
 from confluent_kafka import Producer
 
 from connectors.seat_locks import ForeignLocks
-from ops.checker import wait_until_settled
+from ops.checker import NotSettled, wait_until_settled
 from ops.checker.reading import reader, records
 from schemas import commands as c
 from schemas import facts as f
@@ -51,28 +54,25 @@ def killed_at_work(stage: Stage) -> None:
     """The same with a backlog, so that every kill meets a batch that is being decided, locked or committed."""
     rng = random.Random(11)
     drop = stage.drop(hold_ttl_s=3_600, events=4, rows=26)
-    backlog(stage, drop, 6_000)
     worker = stage.reservations
     for _ in range(3):
-        start = stage.committed()
-        eventually(lambda start=start: stage.committed() > start, "the worker goes on")  # type: ignore[misc]
-        time.sleep(rng.random() * 0.05)  # anywhere within a batch: this is the random moment, not a wait
-        worker.kill()
+        with backlog(drop, 2_500):
+            start = stage.committed()
+            eventually(lambda start=start: stage.committed() > start, "the worker goes on")  # type: ignore[misc]
+            time.sleep(rng.random() * 0.05)  # anywhere within a batch: this is the random moment, not a wait
+            worker.kill()
         worker.start()
         worker.wait_ready()
     stage.settled(no_holds=False)
 
 
-def backlog(stage: Stage, drop: Drop, commands: int) -> None:
-    """Commands that the workers have not read yet: they are paused while it is written."""
-    running = [worker for worker in stage.crew.workers if worker.name == "reservations" and worker.alive]
-    for worker in running:
-        worker.pause()
-    for _ in range(commands):
-        drop.act()
-    drop.flush()
-    for worker in running:
-        worker.resume()
+@contextmanager
+def backlog(drop: Drop, acts: int) -> Iterator[None]:
+    """While the block runs, more is written than the workers can read."""
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(drop.blast, acts)
+        yield
+        written.result()
 
 
 def two_share_one_dies_one_is_paused(stage: Stage) -> None:
@@ -87,7 +87,7 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
     second.start().wait_ready()
     zombie, heir = stage.reservations, second
     pause_at_work(stage, drop, zombie)
-    wait_taken_over(stage)
+    wait_taken_over(stage, heir)
     zombie.resume()
     code = zombie.wait_end(20)
     assert code == 1, f"the paused worker ended with {code}:\n{zombie.last_lines()}"
@@ -100,16 +100,19 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
 
 def pause_at_work(stage: Stage, drop: Drop, worker: Worker) -> None:
     """SIGSTOP `worker` while it has a batch of a backlog in its hands."""
-    backlog(stage, drop, 4_000)
-    start = stage.committed()
-    eventually(lambda: stage.committed() > start, "the workers go on with the backlog")
-    worker.pause()
+    with backlog(drop, 4_000):
+        start = stage.committed()
+        eventually(lambda: stage.committed() > start, "the workers go on with the backlog")
+        worker.pause()
 
 
-def wait_taken_over(stage: Stage) -> None:
+def wait_taken_over(stage: Stage, heir: Worker) -> None:
     """Until the others have decided everything: the paused worker's session is over, and its partitions are theirs."""
     started = time.monotonic()
-    wait_until_settled(stage.settings, timeout_s=40, postgres=False)
+    try:
+        wait_until_settled(stage.settings, timeout_s=40, postgres=False)
+    except NotSettled as error:
+        raise AssertionError(f"{error}; the other worker: {heir.last_lines()}") from error
     left = SESSION_TIMEOUT_MS / 1000 + 1 - (time.monotonic() - started)
     if left > 0:  # it may have had nothing to do; its session is over all the same after this
         time.sleep(left)
