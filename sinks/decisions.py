@@ -5,16 +5,20 @@ Guarantee: nobody is told what is not committed. A crash between commit and repl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from connectors.kafka import Gate
+from connectors.logs import Log
 from pipelines.reservations.batch import Batch
 from schemas.codec import Codec
 from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import dead_letter
 from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+
+log = Log("reservations")
 
 
 class DecisionSink(DynamicSink[Batch]):
@@ -38,9 +42,17 @@ class _DecisionPartition(StatelessSinkPartition[Batch]):
         sink = self._sink
         for batch in items:
             offsets = {(COMMANDS, partition): offset for partition, offset in batch.next_offsets.items()}
+            started = time.perf_counter()
             sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
+            committed = time.perf_counter()
             sink.after_commit(batch)
             sink.gate.done()
+            log.debug(
+                "batch.committed",
+                records=len(batch.records),
+                commit_ms=round(1_000 * (committed - started), 1),
+                tell_ms=round(1_000 * (time.perf_counter() - committed), 1),
+            )
 
 
 def _outgoing(batch: Batch, codec: Codec) -> Iterator[Outgoing]:
