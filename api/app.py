@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,7 @@ from connectors.errors import CircleError
 from connectors.settings import Settings
 
 NAME = "general-circle"
+GC_OBJECTS = 50_000
 
 CLOSE = {"connection": "close"}
 SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
@@ -125,6 +127,10 @@ async def _announce(app: Sanic[Any, Any]) -> None:
         await asyncio.wait_for(deps.subscriptions.connected.wait(), limits.REDIS_TIMEOUT_S * 3)
     except TimeoutError:
         log.warning("serving.without_replies", reason="Redis does not answer yet")
+    # What lives as long as the process is not looked at again, and short-lived objects rarely outlive a request:
+    # collections at the default of every 700 objects cost 4 % of the processor.
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS)
     readiness.signal_ready("the API serves")
     log.info("serving", instance=deps.settings.instance)
 

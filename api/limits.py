@@ -6,6 +6,7 @@ BODY_BYTES_MAX = 64 * 1024  # a record's size limit too: what is accepted fits o
 HEADER_BYTES_MAX = 8 * 1024  # a token, a trace and a cookie jar that is not ours
 REQUEST_TIMEOUT_S = 10  # to receive a whole request: a slow sender must not hold a connection longer
 KEEP_ALIVE_S = 15
+ACCEPT_QUEUE_MAX = 4_096  # a drop's buyers connect in one second; who does not fit waits 1, 3, 7 … s for TCP's next try
 RESPONSE_TIMEOUT_S = 40  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
 SHUTDOWN_GRACE_S = 5.0
 

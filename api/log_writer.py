@@ -146,8 +146,11 @@ class LogWriter:
         return submission
 
     def replied(self, reply: Reply) -> None:
-        """Resolve the request that waits for this reply, if it is one of ours and final."""
-        if reply.outcome != "pending":
+        """Resolve the request that waits for this reply, if it is one of ours and the last one.
+
+        A pending reply is not, unless it is a duplicate's: then the last one goes to whoever asked first.
+        """
+        if reply.outcome != "pending" or reply.duplicate:
             submission = self.waiting.pop(reply.command_id, None)
             if submission is not None:
                 submission.replied(reply)

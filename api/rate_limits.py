@@ -5,6 +5,7 @@ The figures are per process; `CIRCLE_RATE_LIMIT_SCALE` multiplies all of them, 0
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from time import monotonic
 
@@ -26,7 +27,6 @@ WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks
 ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
-ANONYMOUS_READS = Rate(name="requests from one address", per_s=500, burst=2_000)
 
 
 class RateLimiter:
@@ -36,7 +36,7 @@ class RateLimiter:
 
     def __init__(self, scale: float) -> None:
         self._scale = scale
-        self._times: dict[tuple[str, str], float] = {}
+        self._times: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def take(self, rate: Rate, key: str) -> None:
         """Takes one token or raises Problem rate-limited (429) with Retry-After."""
@@ -56,6 +56,6 @@ class RateLimiter:
         if wait > 1e-9:
             return wait
         if len(self._times) >= KEYS_MAX and (rate.name, key) not in self._times:
-            del self._times[next(iter(self._times))]
+            self._times.popitem(last=False)
         self._times[(rate.name, key)] = full_at + interval
         return 0.0

@@ -18,6 +18,7 @@ from sanic.worker.loader import AppLoader
 
 from api.app import NAME, create_app
 from api.auth.keys import KeyRing, generate_pem
+from api.limits import ACCEPT_QUEUE_MAX
 from connectors import logs
 from connectors.errors import ServiceUnreachable
 from connectors.settings import Settings
@@ -40,7 +41,13 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
         KeyRing.load(key_file)
         if workers == 1:
             create_app(settings, key_file).run(
-                host, port, single_process=True, access_log=False, motd=False, register_sys_signals=True
+                host,
+                port,
+                backlog=ACCEPT_QUEUE_MAX,
+                single_process=True,
+                access_log=False,
+                motd=False,
+                register_sys_signals=True,
             )
             return 0
         return _serve_many(settings, host, port, workers, key_file, Path(scratch))
@@ -54,7 +61,7 @@ def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file
     os.environ[MULTIPROC] = str(metrics)
     loader = AppLoader(factory=partial(create_app, settings, key_file))
     app = loader.load()
-    app.prepare(host=host, port=port, workers=workers, access_log=False, motd=False)
+    app.prepare(host=host, port=port, workers=workers, backlog=ACCEPT_QUEUE_MAX, access_log=False, motd=False)
     Sanic.serve(primary=app, app_loader=loader)
     return 0
 

@@ -7,6 +7,7 @@ has reached what its user wrote last. Figures come from `circle:projected`; when
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 
@@ -105,16 +106,17 @@ class Memory:
     __slots__ = ("_reservations", "_written")
 
     def __init__(self) -> None:
-        self._reservations: dict[str, Asked] = {}
-        self._written: dict[str, tuple[int, int]] = {}
+        # Not plain dictionaries: finding the oldest of those means stepping over all that were deleted before it.
+        self._reservations: OrderedDict[str, Asked] = OrderedDict()
+        self._written: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def wrote(self, user_id: str, partition: int, offset: int) -> None:
         """A user's last write."""
         written = self._written
-        written.pop(user_id, None)  # the dictionary's order is that of use
         written[user_id] = (partition, offset)
+        written.move_to_end(user_id)
         if len(written) > REMEMBERED_MAX:
-            del written[next(iter(written))]
+            written.popitem(last=False)
 
     def last_written(self, user_id: str) -> tuple[int, int] | None:
         """The partition and offset of it."""
@@ -123,10 +125,10 @@ class Memory:
     def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
         """A reservation was put on the log, or something was done to it, at this position."""
         known = self._reservations
-        known.pop(reservation_id, None)
         known[reservation_id] = Asked(user_id, event_id, partition, offset)
+        known.move_to_end(reservation_id)
         if len(known) > REMEMBERED_MAX:
-            del known[next(iter(known))]
+            known.popitem(last=False)
 
     def asked(self, reservation_id: str) -> Asked | None:
         """What is known of a reservation."""

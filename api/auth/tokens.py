@@ -6,6 +6,7 @@ Guarantee: a remembered token is the same bytes that were verified, and its `exp
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -50,7 +51,7 @@ class AccessTokens:
 
     def __init__(self, keys: KeyRing, clock: Callable[[], float] = time.time) -> None:
         self._keys, self._clock = keys, clock
-        self._verified: dict[str, Caller] = {}
+        self._verified: OrderedDict[str, Caller] = OrderedDict()
 
     def issue(self, user_id: str, role: Role, *, ttl_s: int = ACCESS_TOKEN_TTL_S) -> str:
         """A token for an account, valid from now for `ttl_s` seconds."""
@@ -67,7 +68,7 @@ class AccessTokens:
         if caller is None:
             caller = self._verify(authorization)
             if len(self._verified) >= TOKENS_CACHED_MAX:
-                del self._verified[next(iter(self._verified))]
+                self._verified.popitem(last=False)
             self._verified[authorization] = caller
         if caller.expires_at <= self._clock():
             self._verified.pop(authorization, None)

@@ -34,11 +34,12 @@ from api.watermarks import Asked
 from schemas.commands import ConfirmReservation, ReleaseReservation, ReserveTickets
 from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
-from schemas.replies import ReservationView
+from schemas.replies import Reply, ReservationView
 
 _reserve = msgspec.json.Decoder(ReservationIn)
 _confirm = msgspec.json.Decoder(ConfirmIn)
 _PAYING = "requested"
+_CONFIRMED = "confirmed"
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
@@ -118,13 +119,15 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
         known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id,
         attempt_id(ReservationId(reservation_id), key), body.payment_token,
     )  # fmt: skip
+    deadline = monotonic() + call.wait_s()
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
     _remember(deps, command, outcome)
+    if outcome.reply is not None and outcome.reply.outcome == "pending":
+        outcome = await _paid_elsewhere(call, outcome, outcome.reply, deadline)
     reply = accepted(outcome, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
         return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
-    view = reply.reservation
-    return json(_confirmed(deps, view), 200, replayed(outcome))
+    return json(_confirmed(deps, reply.reservation), 200, replayed(outcome))
 
 
 async def release(call: Call, reservation_id: str) -> HTTPResponse:
@@ -214,6 +217,32 @@ async def _find(call: Call, reservation_id: str) -> Asked:
 
 def _remember(deps: Deps, command: ConfirmReservation | ReleaseReservation, outcome: Outcome) -> None:
     deps.memory.reserved(command.reservation_id, command.user_id, command.event_id, outcome.partition, outcome.offset)
+
+
+async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: float) -> Outcome:
+    """The outcome of a payment that another request has begun and waits for, from the projection."""
+    deps, partition = call.deps, outcome.partition
+    assert reply.reservation is not None
+    while True:
+        seen = deps.watermarks.applied(partition)
+        row = await deps.database.row("reservation_of_event", reply.event_id, reply.reservation.id)
+        if row is not None and seen >= outcome.offset and row["payment"] != _PAYING:
+            break
+        left = deadline - monotonic()
+        if left <= 0:
+            return Outcome(partition, outcome.offset, None)
+        await deps.watermarks.wait(partition, seen + 1, left)
+    view = _view(row)
+    if view.status == _CONFIRMED:
+        settled = msgspec.structs.replace(reply, outcome="accepted", reservation=view)
+    else:
+        reason = Reason.PAYMENT_DECLINED if view.payment == "declined" else Reason.HOLD_EXPIRED
+        settled = msgspec.structs.replace(reply, outcome="refused", reason=reason, detail=view.reason, reservation=view)
+    return Outcome(partition, outcome.offset, settled)
+
+
+def _view(row: asyncpg.Record) -> ReservationView:
+    return ReservationView(*(row[name] for name in ReservationView.__struct_fields__))
 
 
 def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:

@@ -316,6 +316,20 @@ def test_a_declined_payment_is_402_and_the_hold_stands(event: OnSale, buyer: Per
     assert done(buyer.confirm(held["id"]), 200)["status"] == "confirmed"
 
 
+def test_a_confirmation_that_took_too_long_is_found_by_its_retry(event: OnSale, buyer: Person) -> None:
+    for token, status in (("tok_slow", 200), ("tok_lost_reply", 200)):
+        held = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+        path, key = f"/v1/reservations/{held['id']}/confirm", unique()
+        first = buyer.post(path, key=key, prefer="respond-async", json={"payment_token": token})
+        assert done(first, 202)["status"] == "pending"
+        again = buyer.post(path, key=key, prefer="wait=30", json={"payment_token": token})
+        confirmed = done(again, status)
+        assert (confirmed["status"], len(confirmed["tickets"])) == ("confirmed", 1)
+        assert again.headers["idempotency-replayed"] == "true"
+        other = buyer.post(path, key=key, prefer="wait=30", json={"payment_token": "tok_ok"})
+        problem(other, 422, "idempotency-key-reused")
+
+
 def test_a_released_hold_is_free_again(shop: Shop, organizer: Person, buyer: Person) -> None:
     event = shop.event(organizer)
     held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=2), 201)
