@@ -7,8 +7,9 @@ holds: an event whose foreign locks the decision did not know is decided again w
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from connectors.errors import CircleError
+from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
 from connectors.seat_locks import SeatLocks, claim_text
 from connectors.settings import Settings
@@ -18,8 +19,9 @@ from pipelines.reservations.state import EventState
 from schemas.replies import encode_replies
 
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
-SENTINEL_S = 1.0  # how often a worker looks whether Redis still has what it installed
-SENTINEL_LIFE_S = 3_600
+LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
+INSTALLS_PER_LOOK_MAX = 5  # events that nobody has asked for are shown again a few at a time, between batches
+DONE = "done"
 
 log = Log("guard")
 
@@ -30,11 +32,12 @@ class Guard:
     def __init__(self, locks: SeatLocks, settings: Settings) -> None:
         self._locks = locks
         self._blind = "no-lock" in settings.test_switches
-        self._sentinel = f"circle:worker:{settings.instance}"
         self._looked = 0.0
+        self._lost: dict[int, list[str]] = {}  # by partition: events that are not in Redis any more
         self._versions: dict[str, str] = {}
         self._foreign: dict[str, set[str]] = {}
         self.partitions: dict[int, Partition] = {}
+        self.state_apart: Callable[[int, str], EventState] = lambda _, event_id: EventState(event_id)
 
     def install(self, partition: Partition, states: list[EventState]) -> None:
         """Put the live claims of `states` into Redis under the partition's epoch."""
@@ -89,15 +92,43 @@ class Guard:
             self._owner(group).settle([group])
 
     def look_after(self) -> None:
-        """Once in SENTINEL_S: when Redis has lost everything, install all events again."""
+        """Install what Redis has lost: the events in use at once, the others a few at a time between batches."""
         now = time.monotonic()
-        if now - self._looked < SENTINEL_S:
-            return
-        first, self._looked = self._looked == 0.0, now
-        if not self._locks.present(self._sentinel, SENTINEL_LIFE_S) and not first:
-            for partition in self.partitions.values():
-                self.install(partition, list(partition.states.values()))
-            log.warning("claims.installed_all", reason="Redis had lost them")
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._find_lost()
+        for number in list(self._lost):
+            partition = self.partitions.get(number)
+            if partition is None or not self._show_some(partition, self._lost[number]):
+                del self._lost[number]
+
+    def _find_lost(self) -> None:
+        """A partition is lost when its mark is gone, or says that a former owner did not finish installing."""
+        numbers = list(self.partitions)
+        for number, mark in zip(numbers, self._locks.marks([_mark(number) for number in numbers]), strict=True):
+            partition = self.partitions[number]
+            if mark in (DONE, str(partition.epoch)):
+                continue
+            self._locks.mark(_mark(number), str(partition.epoch))
+            self.install(partition, [state for state in partition.states.values() if state.details is not None])
+            self._lost[number] = sorted(partition.known_events - partition.states.keys())
+            log.info("claims.install", partition=number, events=len(partition.known_events), mark=mark)
+
+    def _show_some(self, partition: Partition, events: list[str]) -> bool:
+        """Whether there is more to show afterwards."""
+        for event_id in events[-INSTALLS_PER_LOOK_MAX:]:
+            if event_id not in partition.states:
+                try:
+                    state = self.state_apart(partition.number, event_id)
+                except ServiceUnreachable as error:  # PostgreSQL is away: sales go on, this waits
+                    log.warning("claims.not_shown", event=event_id, error=str(error))
+                    return True
+                if state.details is not None:
+                    self.install(partition, [state])
+            events.remove(event_id)
+        if not events:
+            self._locks.mark(_mark(partition.number), DONE)
+        return bool(events)
 
     def _owner(self, group: Group) -> Partition:
         return self.partitions[group.placed[0].at.partition]
@@ -118,3 +149,7 @@ class Guard:
                 reservation = state.reservations[claim[1]]
                 texts[place] = claim_text(*claim, reservation.expires_at, epoch, reservation.offset)
         return texts
+
+
+def _mark(partition: int) -> str:
+    return f"circle:installed:{partition}"

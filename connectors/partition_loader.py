@@ -80,6 +80,10 @@ class PartitionLoader:
             partition.states[event_id] = state
         return state
 
+    def state_apart(self, number: int, event_id: str) -> EventState:
+        """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
+        return state_from(self._store.load_event(event_id, number, patient=False))
+
     def _load(self, number: int, committed: int | None) -> int | None:
         started = time.monotonic()
         epoch = self._store.raise_epoch(number)

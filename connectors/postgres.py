@@ -190,8 +190,11 @@ class SnapshotStore:
 
         return self._read(load)
 
-    def load_event(self, event_id: str, partition: int) -> EventSnapshot:
-        """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped."""
+    def load_event(self, event_id: str, partition: int, *, patient: bool = True) -> EventSnapshot:
+        """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped.
+
+        Not `patient`: raises ServiceUnreachable at once.
+        """
 
         async def load(connection: Connection) -> EventSnapshot:
             position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
@@ -206,7 +209,7 @@ class SnapshotStore:
                 [row[0] for row in await connection.fetch(SQL["locked_places"], event_id)],
             )
 
-        return self._read(load)
+        return self._read(load, patient=patient)
 
     def raise_epoch(self, partition: int) -> int:
         """The partition's new ownership epoch: above every one before it. Raises ServiceUnreachable."""
@@ -217,7 +220,9 @@ class SnapshotStore:
 
         return self._database.patiently(raise_it, stop_requested=self._stop_requested)
 
-    def _read(self, load: Callable[[Connection], Awaitable[T]]) -> T:
+    def _read(self, load: Callable[[Connection], Awaitable[T]], *, patient: bool = True) -> T:
+        if not patient:
+            return self._database.run(load, isolation="repeatable_read", readonly=True)
         return self._database.patiently(
             load, stop_requested=self._stop_requested, isolation="repeatable_read", readonly=True
         )

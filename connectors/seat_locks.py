@@ -8,6 +8,7 @@ Keys, hash-tagged by event so that one Lua call may touch them all:
 - `circle:{EVENT}:claims` hash: "ticket_type_id/seat" (general admission: "ticket_type_id/#reservation_id") to
   "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held) or s (sold); epoch and offset are the fencing token;
 - `circle:{EVENT}:foreign` hash: the same places to "owner|expires_us";
+- `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs;
 - `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","quantity"…}.
 """
 
@@ -105,9 +106,14 @@ class SeatLocks:
         ]
         self._call(calls, list(messages))
 
-    def present(self, key: str, seconds: int) -> bool:
-        """Whether `key`, which this call sets for `seconds`, was still there: False after Redis lost everything."""
-        return self._patiently(lambda: self.client.set(key, "1", ex=seconds, get=True)) is not None
+    def marks(self, keys: list[str]) -> list[str | None]:
+        """What `mark` has set each of `keys` to; None once Redis has lost everything."""
+        found: list[str | None] = self._patiently(lambda: self.client.mget(keys)) if keys else []
+        return found
+
+    def mark(self, key: str, value: str) -> None:
+        """Set `key`, until Redis loses everything."""
+        self._patiently(lambda: self.client.set(key, value))
 
     def _call(
         self, calls: list[tuple[str, list[str], list[Any]]], messages: list[tuple[str, bytes]] | None = None

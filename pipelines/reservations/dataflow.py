@@ -71,7 +71,7 @@ def wire(settings: Settings, stop: StopFlag) -> Deps:
         installer=guard,
         facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
     )
-    guard.partitions = loader.partitions
+    guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
     client = consumer(settings, group=GROUP)
     transactions = KafkaTransactions(
         transactional_producer(settings, f"circle-reservations-{settings.instance}"),

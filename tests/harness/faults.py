@@ -139,6 +139,8 @@ def redis_flushed(stage: Stage) -> None:
             crowd.wait_sent(100)
             client.flushall()
         crowd.wait_sent(150)
+        marks = [f"circle:installed:{partition}" for partition in range(PARTITIONS)]
+        eventually(lambda: client.mget(marks) == [b"done"] * PARTITIONS, "every event is shown again, old ones too")
     assert stage.reservations.alive
     stage.settled()
 

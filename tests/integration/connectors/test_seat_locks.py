@@ -84,13 +84,14 @@ def test_a_foreign_owner_gets_all_places_or_none_and_hears_who_has_them(
 
 
 def test_a_flush_is_noticed_and_the_scripts_are_loaded_again(locks: SeatLocks, settings: Settings) -> None:
-    assert locks.present("circle:worker:w", 60) is False
-    assert locks.present("circle:worker:w", 60) is True
+    assert locks.marks(["circle:installed:0"]) == [None]
+    locks.mark("circle:installed:0", "done")
+    assert locks.marks(["circle:installed:0", "circle:installed:1"]) == ["done", None]
     locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
     with redis.Redis.from_url(settings.redis_url) as client:
         client.flushall()
         client.script_flush()
-    assert locks.present("circle:worker:w", 60) is False
+    assert locks.marks(["circle:installed:0"]) == [None]
     assert locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {}}) == {EVENT: None}
     locks.install({EVENT: 1}, {EVENT: {A1: HELD}})
     assert claims(locks) == {A1: HELD}
