@@ -8,11 +8,15 @@ import typer
 
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
-from ops.cli.output import AsJson, emit_json
+from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
+from ops.replay import past
 from ops.replay import verify as verifying
 from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
+from pipelines.replay.explain import Explanation
+from pipelines.replay.seat_map import LEGEND, picture, seat_map
 from pipelines.replay.verify import Divergence
+from pipelines.reservations.batch import rfc3339
 
 SHOWN_MAX = 20
 
@@ -22,6 +26,8 @@ PartitionOption = Annotated[int | None, typer.Option("--partition", help="This p
 
 def register(app: typer.Typer) -> None:
     app.command()(verify)
+    app.command()(explain)
+    app.command()(seats)
 
 
 def verify(
@@ -47,6 +53,74 @@ def verify(
     else:
         _show_verified(report)
     return 0 if report.ok else 1
+
+
+def explain(
+    reservation_id: Annotated[str, typer.Argument(help="The reservation.")],
+    event: Annotated[str | None, typer.Option("--event", help="Its event, when known: saves a search.")] = None,
+    json: AsJson = False,
+) -> int:
+    """Why a reservation got what it got: position, rule, what was free then, and who was before it (positions only)."""
+    with Progress(quiet=json) as progress:
+        explanation = past.explain(Settings.from_env(), reservation_id, event, progress)
+    if json:
+        emit_json(explanation)
+    else:
+        _show_explanation(explanation)
+    return 0
+
+
+def seats(
+    event: Annotated[str, typer.Argument(help="The event's id.")],
+    at: Annotated[str | None, typer.Option("--at", help="A time (RFC 3339) or a position (3-1200); else now.")] = None,
+    json: AsJson = False,
+) -> int:
+    """The seat map as it was at a time or a position of the log."""
+    with Progress(quiet=json) as progress:
+        then = past.past_of(Settings.from_env(), event, at, progress)
+    found = seat_map(then.state, then.last)
+    if json:
+        emit_json(found)
+        return 0
+    when = rfc3339(found.log_time) if found.position else "before its first fact"
+    print(f"{found.title or found.event_id} ({found.status or 'no such event yet'}) at {found.position or '-'}, {when}")
+    counters = [(one.name, one.kind, one.total, one.available, one.held, one.sold) for one in found.sections]
+    emit_table(("ticket type", "kind", "total", "available", "held", "sold"), counters)
+    for section in found.sections:
+        if section.rows:
+            print(f"\n{section.name}   {LEGEND}\n{picture(section)}")
+    return 0
+
+
+def _show_explanation(found: Explanation) -> None:
+    for one in found.decisions:
+        print(f"reservation {found.reservation_id} of event {found.event_id}")
+        rows: list[tuple[str, object]] = [
+            ("position", f"{one.position} at {one.time}, rules version {one.rules_version}"),
+            ("outcome", f"{one.outcome}{': ' + one.reason if one.reason else ''}"),
+            ("rule", one.rule),
+            ("asked for", ", ".join(one.seats_asked) or f"{one.quantity} of {one.ticket_type_id}"),
+        ]
+        if one.detail:
+            rows.append(("detail", one.detail))
+        if one.seats_granted:
+            rows.append(("granted", ", ".join(one.seats_granted)))
+        if one.free_then is not None:
+            then = one.free_then
+            text = f"{then.available:,} of {then.total:,} ({then.held:,} held, {then.sold:,} sold)"
+            rows.append(("free then", f"{text}, at most {then.longest_together:,} together"))
+        rows += [("before it", f"{place.place}: {place.status}, {place.position or 'outside'}") for place in one.had_by]
+        if one.had_by_more:
+            rows.append(("", f"and {one.had_by_more:,} earlier ones"))
+        if one.own_positions:
+            rows.append(("the buyer's own", ", ".join(one.own_positions)))
+        emit_table(("", ""), rows)
+    if found.later:
+        print()
+        emit_table(
+            ("position", "time", "what became of it", "reason"),
+            [(one.position, one.time, one.what, one.reason) for one in found.later],
+        )
 
 
 def _show_verified(report: VerifyReport) -> None:

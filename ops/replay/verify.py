@@ -24,7 +24,7 @@ from connectors.postgres import Connection, Database, SnapshotStore
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
-from ops.replay.reading import FactQueue, LogReader, chosen, key_of, offset_of, record_of
+from ops.replay.reading import FactQueue, LogReader, chosen, few_collections, key_of, offset_of, record_of
 from pipelines.projections.snapshot import EventSnapshot
 from pipelines.replay.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.replay.placement import partition_of
@@ -41,7 +41,8 @@ REDIS_LOOKS = 20  # a busy event's claims are a moment ahead of the log; at rest
 REDIS_BATCH = 500
 BAR_EVERY = 5_000
 
-SQL = queries(Path(__file__).with_name("verify.sql"))
+SQL_FILE = Path(__file__).with_name("verify.sql")
+SQL = queries(SQL_FILE)
 
 
 class PartitionResult(msgspec.Struct, kw_only=True):
@@ -166,7 +167,8 @@ def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> Ve
             before = time.process_time()
             with PartitionRun(settings, number, codec, options.event_id) as run:
                 run.bar = progress.bar(f"partition {number}", run.commands.high)
-                stopped = run.advance()
+                with few_collections():
+                    stopped = run.advance()
                 fold_cpu += time.process_time() - before
                 results.append(_finish(run, stopped, decided.get(number), database, client))
                 run.bar.finish(run.read_to + 1, f"through {number}/{run.verifier.through}")

@@ -2,3 +2,6 @@
 
 -- name: valid_tickets
 SELECT id FROM tickets WHERE event_id = $1 AND status = 'valid';
+
+-- name: event_of
+SELECT event_id FROM reservations WHERE id = $1;
