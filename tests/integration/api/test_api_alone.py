@@ -228,9 +228,13 @@ def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> 
 
     def login(number: int) -> int:
         body = {"email": f"{number}@example.org", "password": "wrong-horse-7"}
-        return httpx.post(f"{api.http.base_url}/v1/auth/login", json=body, timeout=40).status_code
+        return http.post("/v1/auth/login", json=body).status_code
 
-    with ThreadPoolExecutor(150) as pool:
+    limits = httpx.Limits(max_connections=150)
+    with (
+        httpx.Client(base_url=api.http.base_url, timeout=40, limits=limits) as http,
+        ThreadPoolExecutor(150) as pool,
+    ):
         flood = [pool.submit(login, number) for number in range(150)]
         started = time.monotonic()
         done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
