@@ -29,6 +29,7 @@ from sinks.kafka_transaction import KafkaTransactions
 from sinks.ticks import Ticker
 
 GROUP = "circle.reservations"
+TICK_TIMEOUT_MS = 10_000  # a tick that is not on the log by then is given up, and written anew
 
 log = Log("reservations")
 
@@ -78,7 +79,7 @@ def wire(settings: Settings, stop: StopFlag) -> Deps:
         client,
         fenced="no-fence" not in settings.test_switches,
     )
-    ticker = Ticker(producer(settings), codec, loader.partitions)
+    ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, loader.partitions)
 
     def before_poll() -> None:
         ticker.tick()
