@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from connectors.errors import CircleError
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
-from ops.cli.output import AsJson, emit_json, emit_table
+from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import past
 from ops.replay import verify as verifying
+from ops.replay import what_if as shadows
 from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
 from pipelines.replay.explain import Explanation
 from pipelines.replay.seat_map import LEGEND, picture, seat_map
 from pipelines.replay.verify import Divergence
+from pipelines.replay.what_if import RULES_THAT_CAN_CHANGE
 from pipelines.reservations.batch import rfc3339
 
 SHOWN_MAX = 20
+NAMES_SHOWN_MAX = 8
 
 EventOption = Annotated[str | None, typer.Option("--event", help="This event alone.")]
 PartitionOption = Annotated[int | None, typer.Option("--partition", help="This partition alone.", min=0)]
 
 
+replay = typer.Typer(no_args_is_help=True, help="Reprocess the log in a shadow: what-if, export, import.")
+
+
 def register(app: typer.Typer) -> None:
+    app.add_typer(replay, name="replay")
     app.command()(verify)
     app.command()(explain)
     app.command()(seats)
@@ -90,6 +99,60 @@ def seats(
         if section.rows:
             print(f"\n{section.name}   {LEGEND}\n{picture(section)}")
     return 0
+
+
+@replay.callback()
+def group() -> None:
+    """Reprocess the log in a shadow: what-if, export, import."""
+
+
+@replay.command("what-if")
+def what_if(
+    event: Annotated[str, typer.Argument(help="The event's id.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help=f"name=value, again and again: {', '.join(RULES_THAT_CAN_CHANGE)}."),
+    ] = None,
+    exclude_users: Annotated[
+        Path | None, typer.Option(help="A file of user ids, one a line, who do not take part.")
+    ] = None,
+    newcomers_pay: Annotated[
+        float | None,
+        typer.Option(help="The share of those granted only here who pay; else as on the log.", min=0, max=1),
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of both seat maps here.")] = None,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Decide a drop again under other rules, in memory: who would have won and lost, what would have been sold."""
+    rules = shadows.other_rules(set_ or [], exclude_users)
+    with Progress(quiet=json) as progress:
+        found, as_it_was, other = shadows.what_if(
+            Settings.from_env(), event, rules, progress, newcomers_pay=newcomers_pay
+        )
+    if svg is not None and not dry_run:
+        write_text(svg, shadows.picture(found, as_it_was, other))
+    if json:
+        emit_json(found)
+        return 0
+    emit_table((found.title, "as it was", "what if", "difference"), shadows.figures(found))
+    lost, won = found.difference.would_have_lost, found.difference.would_have_won
+    print(f"\n{won:,} buyers would have places who have none, {lost:,} would have none who have some")
+    for word, names in (("winners", found.difference.winners), ("losers", found.difference.losers)):
+        if names:
+            print(f"{word}: {', '.join(names[:NAMES_SHOWN_MAX])}{' …' if len(names) > NAMES_SHOWN_MAX else ''}")
+    print("assumed: " + "; ".join(found.assumptions))
+    if svg is not None:
+        print(f"picture {'would be written to' if dry_run else 'in'} {svg}")
+    return 0
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report's file. Raises CircleError where that cannot be."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise CircleError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _show_explanation(found: Explanation) -> None:

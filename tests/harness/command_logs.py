@@ -37,6 +37,14 @@ class BothLogs(FactLog):
             locks = self._locks(state)
         return self.put(command, locks)
 
+    def _locks(self, state: EventState) -> f.SeatLocksObserved | None:  # type: ignore[override]
+        """As the guard observes them: never on a seat that a buyer has."""
+        found = super()._locks(state)
+        seating = state.sections["seated"].seating if "seated" in state.sections else None
+        if seating is not None and any(not seating.is_free(place.partition("/")[2]) for place in found.locked):
+            return None
+        return found
+
     def put(self, command: c.Command, locks: f.SeatLocksObserved | None = None) -> list[RecordedFact]:
         """Decide one command at the log's end."""
         at = At(self.partition, self.offset, LogTime(self.now))
