@@ -54,10 +54,13 @@ class House:
 
 
 class Crowd:
-    """All buyers of one drop."""
+    """All buyers of one drop. Who pays uses the `cashier`'s connections: nobody queues to pay behind who still asks."""
 
-    def __init__(self, client: HttpClient, accounts: list[Account], house: House, tally: Tally, seed: int) -> None:
-        self._client, self._accounts, self._house, self.tally = client, accounts, house, tally
+    def __init__(
+        self, client: HttpClient, cashier: HttpClient, accounts: list[Account], house: House, tally: Tally, seed: int
+    ) -> None:
+        self._client, self._cashier, self._accounts = client, cashier, accounts
+        self._house, self.tally = house, tally
         self._seed = seed
         self._path = f"/v1/events/{house.drop.event_id}"
         self._waiting: deque[asyncio.Future[int]] = deque()
@@ -208,16 +211,17 @@ class Crowd:
 
     async def _post(self, path: str, account: Account, key: str, body: object) -> Answer:
         """One request; again with the same key while it is not known what became of it."""
+        client = self._cashier if path.endswith("/confirm") else self._client
         for _ in range(TRIES_MAX - 1):
             try:
-                answer = await self._client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
+                answer = await client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
                 if answer.problem not in RETRIED:
                     return answer
             except NoAnswer:
                 pass
             self.tally.retried += 1
             await asyncio.sleep(RETRY_S)
-        return await self._client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
+        return await client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
 
     async def _get(self, path: str, account: Account | None = None) -> Answer:
         for _ in range(TRIES_MAX - 1):
