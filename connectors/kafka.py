@@ -37,6 +37,9 @@ FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; A
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
 METADATA_TIMEOUT_S = 10.0
+# A dead predecessor's open transaction hides committed offsets until the broker has aborted it, and looks for such
+# only every so often: whoever takes over must outwait that, or dies of it.
+COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("kafka")
 _rdkafka = logging.getLogger("circle.rdkafka")
@@ -160,11 +163,11 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
 def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> dict[int, int | None]:
     """The group's next offset of each partition, None where it has never committed.
 
-    Raises ServiceUnreachable when the broker does not answer in METADATA_TIMEOUT_S.
+    Raises ServiceUnreachable when the broker does not answer in COMMITTED_TIMEOUT_S.
     """
     wanted = [TopicPartition(topic, partition) for partition in partitions]
     try:
-        found = client.committed(wanted, timeout=METADATA_TIMEOUT_S)
+        found = client.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", topic, f"committed offsets: {error}") from error
     for entry in found:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.kafka import committed_offsets, consumer
-from connectors.settings import Settings
+from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.checker import Report, check, wait_until_settled
 from ops.checker.settled import RESERVATIONS_GROUP
 from ops.services.stack import Stack
@@ -20,7 +20,7 @@ from tests.harness.drop import Drop
 from tests.harness.workers import Crew, Worker
 
 SESSION_TIMEOUT_MS = 2_000  # a dead worker's partitions are given away after this
-PARTITIONS = 4
+PARTITIONS = PARTITIONS_DEFAULT
 OTHERS = ("projections", "notifications", "payments")
 TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: a session, a start, and a busy machine
 
@@ -30,8 +30,8 @@ class Stage:
 
     def __init__(self, stack: Stack, logs: Path, *, strict: bool) -> None:
         self.stack, self.strict = stack, strict
-        settings = Settings.from_env(stack.fresh() | {"CIRCLE_PARTITIONS": str(PARTITIONS)})
-        self.settings = replace(settings, session_timeout_ms=SESSION_TIMEOUT_MS)
+        self.settings = replace(Settings.from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)
+        assert self.settings.partitions == PARTITIONS
         self.crew = Crew(self.settings, logs)
         self.drops: list[Drop] = []
         self.reservations: Worker
