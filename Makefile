@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# How many drops `make soak` runs.
+ROUNDS ?= 10
 # Processes the tests share the machine with: two, since most tests have servers of their own.
 TEST_WORKERS ?= 2
 # PYTHON=… picks another interpreter; it has to be 3.11 or 3.12.
@@ -45,8 +47,8 @@ demo: setup ## a whole sold-out drop against a fresh stack, with every invariant
 bench: setup ## throughput and CPU per request by process
 	@exec $(BIN)/circle bench $(ARGS)
 
-soak: setup ## a long drop with faults (ARGS="--minutes 30")
-	@exec $(BIN)/circle bench soak $(ARGS)
+soak: setup ## whole sold-out drops one after the other, each with its own seed (ROUNDS=10 ARGS="--buyers 5000")
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/circle demo --seed "$$round" $(ARGS); done
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/unit tests/simulation tests/contract) $(ARGS)
