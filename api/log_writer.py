@@ -193,6 +193,7 @@ class LogWriter:
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,
             "socket.timeout.ms": DELIVERY_TIMEOUT_MS,
             "queue.buffering.max.messages": IN_FLIGHT_MAX * 2,
+            "max.in.flight.requests.per.connection": 1,  # what comes meanwhile leaves together: batches grow with load
         }
         return kafka.producer(self._settings, **options)
 

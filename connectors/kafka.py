@@ -33,6 +33,7 @@ HEARTBEAT_MS = 1_000
 MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
 TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
 LINGER_MS = 1
+UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
 FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency

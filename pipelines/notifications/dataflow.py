@@ -18,7 +18,15 @@ from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
 
 from connectors.execution import execute
-from connectors.kafka import BatchSource, Gate, StopFlag, committed_offsets, consumer, transactional_producer
+from connectors.kafka import (
+    UNHURRIED,
+    BatchSource,
+    Gate,
+    StopFlag,
+    committed_offsets,
+    consumer,
+    transactional_producer,
+)
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
 from connectors.postgres import Database
@@ -185,7 +193,7 @@ def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
             if not waiting:
                 signal_ready("notifications")
 
-        client = consumer(settings, group=group)
+        client = consumer(settings, group=group, **UNHURRIED)
         return BatchSource(client, topic=topic, owner=owner, gate=gate, stop=stop, poll_s=POLL_S, on_assigned=assigned)
 
     facts, facts_gate = FactPositions(settings), Gate()

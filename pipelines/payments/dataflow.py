@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from confluent_kafka import Message
 
 from connectors.execution import execute
-from connectors.kafka import BatchSource, Gate, StopFlag, consumer
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.logs import Log
 from connectors.payments.cashier import Cashier, Job
 from connectors.payments.sandbox import SandboxProvider
@@ -61,7 +61,7 @@ def build(deps: Deps) -> Dataflow:
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
-    client, gate = consumer(settings, group=GROUP), Gate()
+    client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
     with Cashier(settings, client, lambda: SandboxProvider(settings.postgres_url)) as cashier:
         source = BatchSource(
             client,

@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer, Message
 
 from connectors.execution import execute
-from connectors.kafka import BatchSource, Gate, StopFlag, consumer
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
 from connectors.postgres import PROJECTIONS, Database
@@ -135,7 +135,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: stop.requested, dedupe=dedupe)
     positions, gate = Positions(settings, store, dedupe=dedupe), Gate()
     source = BatchSource(
-        consumer(settings, group=GROUP),
+        consumer(settings, group=GROUP, **UNHURRIED),
         topic=FACTS,
         owner=positions,
         gate=gate,
