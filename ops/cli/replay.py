@@ -12,6 +12,7 @@ from connectors.kafka import StopFlag
 from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
+from ops.replay import archive as archives
 from ops.replay import past
 from ops.replay import verify as verifying
 from ops.replay import what_if as shadows
@@ -145,6 +146,56 @@ def what_if(
     if svg is not None:
         print(f"picture {'would be written to' if dry_run else 'in'} {svg}")
     return 0
+
+
+@replay.command("export")
+def export(
+    directory: Annotated[Path, typer.Argument(help="An empty directory; it is made where it does not exist.")],
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="Only these topics, again and again.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="The first offset, or a time.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The last offset, or a time.")] = None,
+    pseudonymise: Annotated[
+        bool, typer.Option("--pseudonymise", help="Other user ids and payment tokens; there is no way back.")
+    ] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Write topics to Avro container files, one a partition, with a manifest."""
+    with Progress(quiet=json) as progress:
+        manifest = archives.export(
+            Settings.from_env(),
+            directory,
+            progress,
+            topics=topic or list(archives.TOPICS),
+            within=archives.span(start, end),
+            pseudonymise=pseudonymise,
+            dry_run=dry_run,
+        )
+    _show_manifest(manifest, directory, "would be written to" if dry_run else "written to", json=json)
+    return 0
+
+
+@replay.command("import")
+def import_(
+    directory: Annotated[Path, typer.Argument(help="A directory that `circle replay export` has written.")],
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Load an export into a fresh cluster whose dataflows are stopped. Nothing is charged or notified again."""
+    with Progress(quiet=json) as progress:
+        manifest = archives.load(Settings.from_env(), directory, progress, dry_run=dry_run)
+    _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
+    return 0
+
+
+def _show_manifest(manifest: archives.Manifest, directory: Path, done: str, *, json: bool) -> None:
+    if json:
+        emit_json(manifest)
+        return
+    rows = [(one.topic, one.partition, f"{one.records:,}", one.first, one.last) for one in manifest.files]
+    emit_table(("topic", "partition", "records", "first", "last"), rows)
+    names = ", users under other names" if manifest.pseudonymised else ""
+    print(f"{manifest.records:,} records {done} {directory}{names}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -99,11 +99,10 @@ def facts_of(
 def command_at(settings: Settings, partition: int, offset: int, codec: Codec) -> Command | None:
     """The command at a position; None when it is not there or cannot be read."""
     with LogReader(settings, COMMANDS, partition, start=offset) as reader:
-        for message in reader.messages():
+        for message in reader.messages(offset + 1):
             if offset_of(message) == offset:
                 command = command_of(codec, message.value())
                 return command if isinstance(command, Command) else None
-            return None
     return None
 
 

@@ -25,7 +25,8 @@ def circle(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     def call(*arguments: str) -> tuple[int, Any]:
         capsys.readouterr()
         code = run(list(arguments))
-        text = capsys.readouterr().out
+        text, told = capsys.readouterr()
+        print(told)  # pytest shows it where the test fails
         return code, json.loads(text) if "--json" in arguments and text.startswith(("{", "[")) else text
 
     return call

@@ -1,0 +1,172 @@
+"""Records as they stand in Avro container files, and users under other names. Pure.
+
+Guarantee: what is read back from an archive has the bytes of what was put in. A record that would not come out of its
+fields with the same bytes (it cannot be decoded, or another writer's schema wrote it) is kept as bytes.
+
+Under other names, every user id and payment token is replaced by one that a secret key gives: equal ones stay equal,
+so the log still verifies; the key is thrown away, so nobody can go back. Bytes that nobody could read become a record
+without a value, and the fact about them says what it would say of that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from schemas import facts as f
+from schemas.codec import ENVELOPE_FIELDS, MANIFEST, Codec, Undecodable
+from schemas.commands import COMMANDS as COMMAND_TYPES
+from schemas.commands import Command
+from schemas.facts import FACTS as FACT_TYPES
+from schemas.facts import Envelope, RecordedFact
+from schemas.notifications import NOTIFICATIONS as NOTIFICATION_TYPES
+from schemas.notifications import Notification
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
+
+FAMILIES = {COMMANDS: "circle.commands", FACTS: "circle.facts", NOTIFICATIONS: "circle.notifications"}
+TYPES: dict[str, type[Any]] = {
+    f"{family}.{record.__name__}": record
+    for family, records in (
+        ("circle.commands", COMMAND_TYPES),
+        ("circle.facts", FACT_TYPES),
+        ("circle.notifications", NOTIFICATION_TYPES),
+    )
+    for record in records
+}
+NO_VALUE = Codec().decode(None)
+Header = tuple[str, bytes | None]
+Stored = dict[str, Any]
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """A record of any topic."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+def schema_of(topic: str) -> dict[str, Any]:
+    """The schema of a topic's files: the record's place, and its value as one of the topic's record types."""
+    entries = json.loads(MANIFEST.read_text())["schemas"]
+    newest = {f"{entry['schema']['namespace']}.{entry['schema']['name']}": entry["schema"] for entry in entries}
+    types = [schema for name, schema in newest.items() if name.startswith(FAMILIES[topic] + ".")]
+    header = {
+        "type": "record",
+        "name": "Header",
+        "fields": [{"name": "name", "type": "string"}, {"name": "value", "type": ["null", "bytes"]}],
+    }
+    return {
+        "type": "record",
+        "name": "Record",
+        "namespace": "circle.archive",
+        "doc": f"A record of {topic}.",
+        "fields": [
+            {"name": "offset", "type": "long"},
+            {"name": "timestamp_ms", "type": "long"},
+            {"name": "key", "type": ["null", "bytes"]},
+            {"name": "headers", "type": {"type": "array", "items": header}},
+            {"name": "value", "type": ["null", "bytes", *types]},
+        ],
+    }
+
+
+def stored(record: Archived, codec: Codec) -> Stored:
+    """The record as it is written."""
+    return {
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "key": record.key,
+        "headers": [{"name": name, "value": value} for name, value in record.headers],
+        "value": _fields(record.value, codec),
+    }
+
+
+def restored(found: Stored, codec: Codec) -> Archived:
+    """The record that was written, with its bytes."""
+    value = found["value"]
+    if isinstance(value, tuple):
+        value = _encoded(value[0], value[1], codec)
+    headers = [(header["name"], header["value"]) for header in found["headers"]]
+    return Archived(found["offset"], found["timestamp_ms"], found["key"], value, headers)
+
+
+def _fields(value: bytes | None, codec: Codec) -> Any:
+    decoded = codec.decode(value)
+    if isinstance(decoded, Undecodable):
+        return value
+    fields: dict[str, Any]
+    if isinstance(decoded, RecordedFact):
+        name = f"circle.facts.{type(decoded.fact).__name__}"
+        fields = {**msgspec.structs.asdict(decoded.envelope), **msgspec.structs.asdict(decoded.fact)}
+    else:
+        family = "commands" if isinstance(decoded, Command) else "notifications"
+        name, fields = f"circle.{family}.{type(decoded).__name__}", msgspec.structs.asdict(decoded)
+    return (name, fields) if encoded(decoded, codec) == value else value
+
+
+def _encoded(name: str, fields: dict[str, Any], codec: Codec) -> bytes:
+    record = TYPES[name]
+    if issubclass(record, f.Fact):
+        values = list(fields.values())
+        return codec.encode_fact(Envelope(*values[:ENVELOPE_FIELDS]), record(*values[ENVELOPE_FIELDS:]))
+    return codec.encode(record(**fields))
+
+
+def encoded(decoded: Command | RecordedFact | Notification, codec: Codec) -> bytes:
+    """The bytes of a decoded record."""
+    if isinstance(decoded, RecordedFact):
+        return codec.encode_fact(decoded.envelope, decoded.fact)
+    return codec.encode(decoded)
+
+
+class OtherNames:
+    """Puts users under other names, by a key that is to be thrown away."""
+
+    def __init__(self, key: bytes, codec: Codec) -> None:
+        self._key, self._codec = key, codec
+        self._known: dict[str, str] = {}
+
+    def renamed(self, record: Archived, topic: str) -> Archived:
+        """The record with other names in value and key; headers that are not about the record itself are left out."""
+        key = record.key
+        if topic == NOTIFICATIONS and key is not None:
+            key = self.name(key.decode("utf-8", "replace")).encode()
+        headers = [header for header in record.headers if header[0].startswith("ce_")]
+        return Archived(record.offset, record.timestamp_ms, key, self._value(record.value), headers)
+
+    def name(self, text: str) -> str:
+        """Another name for a user or a token; "" stays "", which is the platform itself."""
+        if not text:
+            return text
+        known = self._known.get(text)
+        if known is None:
+            digest = blake2b(text.encode(), digest_size=16, key=self._key).digest()
+            known = self._known[text] = str(UUID(bytes=digest, version=4))
+        return known
+
+    def _value(self, value: bytes | None) -> bytes | None:
+        decoded = self._codec.decode(value)
+        if isinstance(decoded, Undecodable):
+            return None
+        if isinstance(decoded, RecordedFact):
+            fact = decoded.fact
+            if isinstance(fact, f.CommandUnreadable):
+                assert isinstance(NO_VALUE, Undecodable)
+                fact = f.CommandUnreadable(NO_VALUE.error)
+            return self._codec.encode_fact(decoded.envelope, self._struct(fact))
+        return self._codec.encode(self._struct(decoded))
+
+    def _struct(self, record: Any) -> Any:
+        changes = {name: self.name(getattr(record, name)) for name in PERSONAL if getattr(record, name, None)}
+        return msgspec.structs.replace(record, **changes) if changes else record
+
+
+PERSONAL = ("user_id", "payment_token")
