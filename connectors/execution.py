@@ -39,6 +39,8 @@ def execute(flow: Dataflow, log: Log) -> int:
 
 def root_cause(error: BaseException) -> BaseException:
     """The error an operator raised: the innermost `__cause__` of Bytewax's, up to the first of our own."""
-    while not isinstance(error, CircleError) and error.__cause__ is not None:
+    seen: set[int] = set()  # an error may be raised from itself; following that would never end
+    while not isinstance(error, CircleError) and error.__cause__ is not None and id(error) not in seen:
+        seen.add(id(error))
         error = error.__cause__
     return error

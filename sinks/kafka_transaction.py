@@ -75,7 +75,10 @@ class KafkaTransactions:
             _retry(lambda: producer.commit_transaction(COMMIT_TIMEOUT_S), "commit")
         except KafkaException as error:
             self._abort(error)
-            raise _classified(error) from error
+            fenced = _fenced(error)
+            if fenced is None:
+                raise
+            raise fenced from error
 
     def _produce(self, record: Outgoing) -> None:
         while True:
@@ -115,8 +118,8 @@ def _retry(call: Callable[[], object], step: str, tries: int = COMMIT_TRIES) -> 
             log.warning("transaction.retry", step=step, attempt=attempt, error=str(error.args[0]))
 
 
-def _classified(error: KafkaException) -> Exception:
-    """The broker's refusal of an old owner as Fenced; everything else as it is."""
+def _fenced(error: KafkaException) -> Fenced | None:
+    """The broker's refusal of an old owner as Fenced; None for everything else."""
     names = {
         "_FENCED",
         "PRODUCER_FENCED",
@@ -128,4 +131,4 @@ def _classified(error: KafkaException) -> Exception:
     cause = error.args[0]
     if cause.name() in names:
         return Fenced(f"a newer owner of the group or of the transactional id has taken over: {cause}")
-    return error
+    return None

@@ -91,7 +91,7 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
     zombie.resume()
     code = zombie.wait_end(20)
     assert code == 1, f"the paused worker ended with {code}:\n{zombie.last_lines()}"
-    assert "Fenced" in zombie.log_text() or "taken over" in zombie.log_text(), zombie.last_lines()
+    assert "fenced" in zombie.log_text().lower(), zombie.last_lines()
     assert heir.alive
     stage.settled()
     stage.ensure_running()

@@ -6,13 +6,15 @@ goes through the whole history each time, so damage that a test does shows in it
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from ops.checker import Report, check, wait_until_settled
+from ops.checker import NotSettled, Report, check, wait_until_settled
 from ops.checker.settled import RESERVATIONS_GROUP
 from ops.services.stack import Stack
 from schemas.topics import COMMANDS
@@ -22,6 +24,7 @@ from tests.harness.workers import Crew, Worker
 SESSION_TIMEOUT_MS = 2_000  # a dead worker's partitions are given away after this
 PARTITIONS = PARTITIONS_DEFAULT
 OTHERS = ("projections", "notifications", "payments")
+LOOK_AGAIN_S = 5.0  # how often dead workers are started again while the end is awaited
 TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: a session, a start, and a busy machine
 
 
@@ -56,7 +59,16 @@ class Stage:
 
     def settled(self, *, no_holds: bool = True, timeout_s: float = 40.0) -> Report:
         """Wait until everything is decided and delivered; the checker's report, which must be without violations."""
-        wait_until_settled(self.settings, timeout_s=timeout_s, no_holds=no_holds)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                wait_until_settled(self.settings, timeout_s=LOOK_AGAIN_S, no_holds=no_holds)
+                break
+            except (NotSettled, ServiceUnreachable) as error:
+                if time.monotonic() > deadline:
+                    logs = "\n".join(worker.last_lines(12) for worker in self.crew.workers)
+                    raise AssertionError(f"{error}\n{logs}") from error
+                self.ensure_running()
         told = [one for drop in self.drops for one in drop.told]
         report = check(self.settings, told=told, strict=self.strict, tick_bound_s=TICK_BOUND_S)
         assert report.ok, report.text()

@@ -1,0 +1,27 @@
+"""How a dataflow ended: the error of ours at the bottom of Bytewax's wrappers."""
+
+from __future__ import annotations
+
+from connectors.errors import Fenced
+from connectors.execution import root_cause
+
+
+def raised(error: BaseException, cause: BaseException | None) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def test_the_cause_is_the_innermost_error() -> None:
+    inner = ValueError("the disk is full")
+    assert root_cause(raised(RuntimeError("wrapped"), raised(RuntimeError("again"), inner))) is inner
+
+
+def test_the_cause_is_the_first_error_of_ours() -> None:
+    fenced = Fenced("a newer owner has taken over")
+    assert root_cause(raised(RuntimeError("wrapped"), raised(fenced, ValueError("the broker's")))) is fenced
+
+
+def test_an_error_that_was_raised_from_itself_has_an_end() -> None:
+    """A worker that looked for the end of this never died, and its partitions' work was not taken up by a restart."""
+    error = ValueError("transaction failed")
+    assert root_cause(raised(RuntimeError("wrapped"), raised(error, error))) is error
