@@ -18,7 +18,7 @@ from connectors.settings import PARTITIONS_DEFAULT
 from ops.migrations.tables import DERIVED_TABLES
 from schemas.generate import FAMILIES
 from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
-from tests.unit.docs.pages import ROOT, SOURCES, blocks, rows, section, source_text, text_of
+from tests.unit.docs.pages import PAGES, ROOT, SOURCES, blocks, rows, section, source_text, text_of
 
 PAGE = text_of("ops/docs/operations.md")
 TOPICS = all_topics(PARTITIONS_DEFAULT)
@@ -124,7 +124,7 @@ def test_the_rebuild_empties_every_derived_table_but_the_providers_books() -> No
     assert named == {table for table in DERIVED_TABLES if not table.startswith("sandbox.")}
 
 
-@pytest.mark.parametrize("page", ["ops/docs/operations.md", "README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
     source = source_text()
     for name in set(re.findall(r"`(?!CIRCLE_)([A-Z][A-Za-z]+[a-z][A-Z]\w+|[A-Z]+_[A-Z_]+)`", text_of(page))):
