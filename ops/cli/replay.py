@@ -14,6 +14,7 @@ from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import archive as archives
 from ops.replay import past
+from ops.replay import receipt as receipts
 from ops.replay import verify as verifying
 from ops.replay import what_if as shadows
 from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
@@ -46,6 +47,12 @@ def verify(
     postgres: Annotated[bool, typer.Option(help="Compare the rows in PostgreSQL, too.")] = True,
     redis: Annotated[bool, typer.Option(help="Compare claims and counters in Redis, too.")] = True,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with new facts until Ctrl-C.")] = False,
+    receipt: Annotated[
+        str | None, typer.Option("--receipt", help="Only hold this receipt (or @FILE) against the log.")
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Public keys for --receipt: what /.well-known/jwks.json says.")
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """Decide every command on the log again and compare with the facts, byte for byte; then with Postgres and Redis.
@@ -53,6 +60,8 @@ def verify(
     Exit 1 when anything differs. Writes nothing.
     """
     settings = Settings.from_env()
+    if receipt is not None:
+        return _show_receipt(receipts.check(settings, receipt, keys), json=json)
     options = VerifyOptions(event_id=event, partition=partition, postgres=postgres, redis=redis)
     if follow:
         return _follow(settings, options, json=json)
@@ -235,6 +244,17 @@ def _show_explanation(found: Explanation) -> None:
             ("position", "time", "what became of it", "reason"),
             [(one.position, one.time, one.what, one.reason) for one in found.later],
         )
+
+
+def _show_receipt(found: receipts.ReceiptResult, *, json: bool) -> int:
+    if json:
+        emit_json(found)
+    else:
+        print(f"the receipt {'holds' if found.holds else 'does NOT hold'}: {found.why}")
+        if found.command:
+            about = f" for reservation {found.reservation_id}" if found.reservation_id else ""
+            print(f"{found.partition}/{found.offset} at {found.time}: {found.command}{about}, event {found.event_id}")
+    return 0 if found.holds else 1
 
 
 def _show_verified(report: VerifyReport) -> None:
