@@ -14,11 +14,16 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from connectors.errors import Fenced
+from connectors.kafka import TRANSACTION_TIMEOUT_MS
 from connectors.logs import Log
+from connectors.watchdog import Watchdog
 
 COMMIT_TIMEOUT_S = 10.0
 COMMIT_TRIES = 4  # passing trouble (a coordinator that moves) is retried this often, then the process ends
 INIT_TRIES = 6
+# The client's send_offsets_to_transaction can wait for ever when the coordinator was away (librdkafka issue 5456).
+# By then the broker has aborted the transaction, so the process ends and its successor takes the batch anew.
+COMMIT_LIMIT_S = 1.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("transaction")
 
@@ -49,6 +54,7 @@ class KafkaTransactions:
 
     def __init__(self, producer: Producer, client: Consumer, *, fenced: bool = True) -> None:
         self._producer, self._client, self._fenced = producer, client, fenced
+        self._watchdog = Watchdog("transaction", COMMIT_LIMIT_S)
         if fenced:
             _retry(lambda: producer.init_transactions(COMMIT_TIMEOUT_S), "init", INIT_TRIES)
 
@@ -61,6 +67,10 @@ class KafkaTransactions:
         if not self._fenced:
             self._commit_unfenced(records, offsets)
             return
+        with self._watchdog.watching():
+            self._commit(records, offsets)
+
+    def _commit(self, records: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
         producer = self._producer
         try:
             producer.begin_transaction()

@@ -1,0 +1,50 @@
+"""Ends the process when a call into a library does not come back.
+
+Guarantee: a block under `watching` that takes longer than its limit ends this process, from another thread, with a line
+in the log. A dead worker is restarted and its partitions are taken over; one that hangs holds on to them for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from connectors.logs import Log
+
+LOOK_S = 0.5
+EXIT_CODE = 1
+
+log = Log("watchdog")
+
+
+class Watchdog:
+    """Watches one block at a time. One thread for all of them, so that a block costs two assignments."""
+
+    def __init__(self, what: str, limit_s: float, *, end: Callable[[int], object] = os._exit) -> None:
+        self._what, self._limit_s, self._end = what, limit_s, end
+        self._since: float | None = None
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the block."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name=f"watchdog {self._what}", daemon=True)
+            self._thread.start()
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(min(LOOK_S, self._limit_s))
+            since = self._since
+            if since is not None and time.monotonic() - since > self._limit_s:
+                log.error("process.hangs", what=self._what, limit_s=self._limit_s, seconds=time.monotonic() - since)
+                self._end(EXIT_CODE)
+                return
