@@ -41,10 +41,16 @@ class Watchdog:
             self._since = None
 
     def _watch(self) -> None:
+        # Time is counted in looks: a process that was stopped (SIGSTOP, a frozen machine) has not been working.
+        look_s = min(LOOK_S, self._limit_s)
+        seen: float | None = None
+        looks = 0
         while True:
-            time.sleep(min(LOOK_S, self._limit_s))
+            time.sleep(look_s)
             since = self._since
-            if since is not None and time.monotonic() - since > self._limit_s:
-                log.error("process.hangs", what=self._what, limit_s=self._limit_s, seconds=time.monotonic() - since)
+            looks = looks + 1 if since is not None and since == seen else 0
+            seen = since
+            if looks * look_s > self._limit_s:
+                log.error("process.hangs", what=self._what, limit_s=self._limit_s)
                 self._end(EXIT_CODE)
                 return
