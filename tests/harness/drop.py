@@ -130,6 +130,12 @@ class Drop:
     def confirm(self, event: str, key: ReservationId, user: UserId, *, token: str = "tok_ok") -> None:
         self.send(c.ConfirmReservation(event, user, f"p-{key}", key, attempt_id(key, "pay"), token))
 
+    def release(self, event: str, key: str, user: UserId) -> None:
+        self.send(c.ReleaseReservation(event, user, f"r-{key}", key))
+
+    def tick(self, event: str) -> None:
+        self.send(c.Tick(event, "", "tick"))
+
     # --- a crowd --------------------------------------------------------------------------------------------------
 
     def act(self) -> None:

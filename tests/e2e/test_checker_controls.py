@@ -1,0 +1,31 @@
+"""The checker on the running platform with its guards taken out: it must find the damage, and nothing without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.services.stack import Stack
+from tests.harness import switches
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+def test_without_the_lock_a_foreign_owners_seat_is_sold_and_found(stack: Stack, logs: Path) -> None:
+    report = switches.without_the_lock(stack, logs)
+    assert "locked-seat-sold" in report.by_rule, report.text()
+
+
+@pytest.mark.parametrize("taken_out", ["", "no-dedupe"])
+def test_without_the_dedupe_facts_told_again_damage_the_rows_and_are_found(
+    stack: Stack, logs: Path, taken_out: str
+) -> None:
+    report = switches.facts_told_again(stack, logs, switches=taken_out)
+    assert report.counts["facts_told_again"] == 2
+    assert set(report.by_rule) == ({"postgres"} if taken_out else set()), report.text()

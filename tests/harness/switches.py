@@ -1,0 +1,99 @@
+"""The checker's negative controls on the running platform: with a guard taken out, it must find the damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from connectors.seat_locks import ForeignLocks
+from ops.checker import Report, check, wait_until_settled
+from ops.checker.reading import reader, records
+from ops.services.stack import Stack
+from schemas import facts as f
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from tests.harness import faults
+from tests.harness.flows import eventually
+from tests.harness.stage import PARTITIONS, Stage
+
+
+def without_the_lock(stack: Stack, logs: Path) -> Report:
+    """A foreign owner's seat is sold, because the worker does not look at the locks."""
+    stage = Stage(stack, logs, strict=False)
+    with stage.crew:
+        stage.reservations = stage.crew.one("reservations", switches="no-lock")
+        drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
+        wait_until_settled(stage.settings, postgres=False)
+        event = drop.events[0]
+        ForeignLocks(stage.settings.redis_url).take(event, ["seats/A-5"], owner="box office", seconds=600)
+        key = faults.reserve_seats(drop, event, drop.users[0], ["A-5"])
+        assert isinstance(faults.outcomes(stage, event)[key], f.TicketsHeld)
+        return check(stage.settings, postgres=False, told=drop.told)
+
+
+def facts_told_again(stack: Stack, logs: Path, *, switches: str) -> Report:
+    """Early facts come a second time, as a redelivery brings them: a projection that applies them goes back in time."""
+    stage = Stage(stack, logs, strict=False)
+    with stage.crew:
+        stage.reservations = stage.crew.one("reservations")
+        stage.crew.one("projections", switches=switches)
+        drop = stage.drop(events=2, rows=2, hold_ttl_s=3_600)
+        keys = [(event, faults.reserve_best(drop, event, drop.users[0], 1)) for event in drop.events]
+        for event, key in keys:
+            drop.release(event, key, drop.users[0])
+        drop.flush()
+        wait_until_settled(stage.settings, inbox=False, payments=False)
+        again = _held(stage)
+        assert len(again) == len(keys)
+        producer = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap_servers})
+        for partition, value in again:
+            producer.produce(FACTS, value, b"key", partition)
+        producer.flush(10)
+        # What comes behind them shows that they were read.
+        for event in drop.events:
+            drop.tick(event)
+        drop.flush()
+        wait_until_settled(stage.settings, inbox=False, payments=False)
+        return check(stage.settings, told=drop.told, inbox=False)
+
+
+def _held(stage: Stage) -> list[tuple[int, bytes]]:
+    client = reader(stage.settings)
+    try:
+        return [
+            (partition, value)
+            for partition in range(PARTITIONS)
+            for message in records(client, FACTS, partition)
+            if (value := message.value()) is not None
+            and isinstance(recorded := stage.drops[-1].codec.decode(value), RecordedFact)
+            and isinstance(recorded.fact, f.TicketsHeld)
+        ]
+    finally:
+        client.close()
+
+
+def without_the_fence(stack: Stack, logs: Path) -> Report:
+    """A paused worker comes back and writes what its heir has decided already: its facts are visible."""
+    stage = Stage(stack, logs, strict=True)
+    with stage.crew:
+        zombie, heir = (stage.crew.one("reservations", number=number, switches="no-fence") for number in (1, 2))
+        stage.reservations = zombie
+        drop = stage.drop(hold_ttl_s=3_600, rows=26)
+        faults.pause_at_work(stage, drop, zombie)
+        faults.wait_taken_over(stage, heir)
+        before = facts_on_the_log(stage)
+        zombie.resume()
+        eventually(lambda: facts_on_the_log(stage) > before or not zombie.alive, "the paused worker goes on")
+        if zombie.alive:
+            wait_until_settled(stage.settings, postgres=False)
+        return check(stage.settings, strict=True, postgres=False, show=False, told=drop.told)
+
+
+def facts_on_the_log(stage: Stage) -> int:
+    """How many facts a committed reader sees."""
+    client = reader(stage.settings)
+    try:
+        return sum(1 for partition in range(PARTITIONS) for _ in records(client, FACTS, partition))
+    finally:
+        client.close()
