@@ -74,11 +74,10 @@ def wire(settings: Settings, stop: StopFlag) -> Deps:
     )
     guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
     client = consumer(settings, group=GROUP)
-    transactions = KafkaTransactions(
-        transactional_producer(settings, f"circle-reservations-{settings.instance}"),
-        client,
-        fenced="no-fence" not in settings.test_switches,
-    )
+    fenced = "no-fence" not in settings.test_switches
+    name = f"circle-reservations-{settings.instance}"
+    facts = transactional_producer(settings, name) if fenced else producer(settings)
+    transactions = KafkaTransactions(facts, client, fenced=fenced)
     ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, loader.partitions)
 
     def before_poll() -> None:

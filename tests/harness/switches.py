@@ -14,8 +14,9 @@ from schemas import facts as f
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 from tests.harness import faults
-from tests.harness.flows import eventually
 from tests.harness.stage import PARTITIONS, Stage
+
+ROUNDS_MAX = 5
 
 
 def without_the_lock(stack: Stack, logs: Path) -> Report:
@@ -74,20 +75,31 @@ def _held(stage: Stage) -> list[tuple[int, bytes]]:
 
 
 def without_the_fence(stack: Stack, logs: Path) -> Report:
-    """A paused worker comes back and writes what its heir has decided already: its facts are visible."""
+    """A paused worker comes back and writes what its heir has decided already: its facts are visible.
+
+    Where it is paused decides how much damage is done (before its claims are written, Redis stops it), so there are
+    several rounds, until there is some.
+    """
     stage = Stage(stack, logs, strict=True)
+    report = Report()
     with stage.crew:
         zombie, heir = (stage.crew.one("reservations", number=number, switches="no-fence") for number in (1, 2))
-        stage.reservations = zombie
-        drop = stage.drop(hold_ttl_s=3_600, rows=26)
-        faults.pause_at_work(stage, drop, zombie)
-        faults.wait_taken_over(stage, heir)
-        before = facts_on_the_log(stage)
-        zombie.resume()
-        eventually(lambda: facts_on_the_log(stage) > before or not zombie.alive, "the paused worker goes on")
-        if zombie.alive:
-            wait_until_settled(stage.settings, postgres=False)
-        return check(stage.settings, strict=True, postgres=False, show=False, told=drop.told)
+        stage.reservations, stage.others = zombie, [heir]
+        drop = stage.drop(hold_ttl_s=3_600, rows=26, events=8)
+        for _ in range(ROUNDS_MAX):
+            stage.ensure_running()
+            faults.pause_at_work(stage, drop, zombie)
+            faults.wait_taken_over(stage, heir)
+            before = facts_on_the_log(stage)
+            zombie.resume()
+            zombie.wait_end(2)  # it ends, or writes, or joins again
+            if zombie.alive:
+                wait_until_settled(stage.settings, postgres=False)
+            assert facts_on_the_log(stage) >= before
+            report = check(stage.settings, strict=True, postgres=False, show=False, told=drop.told)
+            if not report.ok:
+                break
+    return report
 
 
 def facts_on_the_log(stage: Stage) -> int:
