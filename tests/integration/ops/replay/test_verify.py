@@ -22,6 +22,7 @@ from schemas.topics import COMMANDS
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, Process, eventually, read, rows_of
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve
+from tests.integration.ops.replay.conftest import Circle
 
 LOG_ALONE = VerifyOptions(postgres=False, redis=False)
 
@@ -107,7 +108,7 @@ def test_what_the_dataflows_made_agrees_with_the_log_in_postgres_and_redis(drop:
     assert (home.postgres_events, home.redis_events, home.not_compared) == (1, 1, [])
 
 
-def test_rows_and_claims_that_were_tampered_with_are_found(drop: Settings) -> None:
+def test_rows_and_claims_that_were_tampered_with_are_found(drop: Settings, circle: Circle) -> None:
     with rows_of(drop) as query:
         query("UPDATE reservations SET amount_minor = 1 WHERE status = 'held'")
     client = redis.Redis.from_url(drop.redis_url, decode_responses=True)
@@ -118,6 +119,11 @@ def test_rows_and_claims_that_were_tampered_with_are_found(drop: Settings) -> No
     assert found.keys() == {"postgres", "redis"}
     assert "amount_minor is 5000 by the log, 1 in Postgres" in found["postgres"]
     assert "stalls/C-6" in found["redis"]
+    code, text = circle("verify", "--event", EVENT)
+    assert code == 1
+    assert "DIVERGED: 2 divergences" in text
+    assert circle("verify", "--no-postgres", "--no-redis")[0] == 0
+    assert circle("verify", "--partition", "99")[0] == 2
 
 
 def test_commands_that_nobody_has_decided_yet_are_no_divergence(drop: Settings) -> None:
