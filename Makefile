@@ -54,7 +54,7 @@ test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/unit tests/simulation tests/contract) $(ARGS)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/integration tests/e2e) $(ARGS)
 
-test-unit: setup ## the tests that need no service
+test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)

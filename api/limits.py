@@ -18,7 +18,6 @@ IN_FLIGHT_MAX = 20_000  # requests that wait for the log or an outcome: about 40
 RETRY_AFTER_S = 1
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
-SEATS_MAP_MAX = 20_000  # the largest section there is, see ROWS_MAX and SEATS_PER_ROW_MAX
 PAGE_ITEMS_DEFAULT = 20
 PAGE_ITEMS_MAX = 100
 QUERY_PARAMETERS_MAX = 20

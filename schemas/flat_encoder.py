@@ -1,4 +1,4 @@
-"""Avro encoders for flat records, compiled once for each schema: a third of the time of a general writer.
+"""Avro encoders for flat records, compiled once for each schema: 0.7 of the time of a general writer.
 
 Guarantee: the bytes are those of the Avro 1.12 specification's binary encoding, for records whose fields are string,
 int, long, an array of strings, or null-or-one-of-these. The tests compare every record type with fastavro.
