@@ -21,7 +21,7 @@ from schemas.topics import COMMANDS
 from tests.harness.drop import Drop
 from tests.harness.workers import Crew, Worker
 
-SESSION_TIMEOUT_MS = 2_000  # a dead worker's partitions are given away after this
+SESSION_TIMEOUT_MS = 1_500  # a dead worker's partitions are given away after this
 PARTITIONS = PARTITIONS_DEFAULT
 OTHERS = ("projections", "notifications", "payments")
 LOOK_AGAIN_S = 5.0  # how often dead workers are started again while the end is awaited

@@ -168,6 +168,13 @@ def test_a_capture_at_the_deadline_ends_the_hold_first_and_is_refunded() -> None
     )
 
 
+def test_a_capture_at_the_deadline_is_refunded_even_before_the_holds_end_is_recorded() -> None:
+    given(*REQUESTED).at(DEADLINE - 1).when_decided(paid()).then(confirmed(["A-3"]))
+    given(*REQUESTED).at(DEADLINE).when_decided(paid()).then(
+        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
+    )
+
+
 def test_a_capture_after_the_release_is_refunded() -> None:
     given(*REQUESTED, hold_released(["A-3"])).when(paid()).then(
         confirmation_refused(Reason.NOT_HELD), refund_requested(Reason.NOT_HELD)
