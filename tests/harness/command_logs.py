@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from connectors import kafka
 from connectors.settings import Settings
 from pipelines.replay.verify import PartitionVerifier, Record
@@ -47,6 +49,8 @@ class BothLogs(FactLog):
 
     def put(self, command: c.Command, locks: f.SeatLocksObserved | None = None) -> list[RecordedFact]:
         """Decide one command at the log's end."""
+        if isinstance(command, c.CreateEvent):  # a reader may refuse U+0000; facts may have it all the same
+            command = msgspec.structs.replace(command, title=command.title.replace("\x00", "-"))
         at = At(self.partition, self.offset, LogTime(self.now))
         state = self.states.setdefault(command.event_id, EventState(command.event_id))
         facts: list[f.Fact] = []
