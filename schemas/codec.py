@@ -2,6 +2,7 @@
 
 Guarantee: decoding never raises for bad bytes. It returns the record or an `Undecodable` that says why, after a size
 check, with the writer's schema pinned by its id; nothing in the bytes chooses how much memory is used beyond that.
+A command that is returned can be stored: no U+0000 in its texts, ids no index is too small for, times of a calendar.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from schemas.notifications import NOTIFICATIONS, Notification
 
 RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
 COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit
+ID_CHARS_MAX = 128  # ours are UUIDs of 36; four of them fit an entry of an index, of which PostgreSQL takes 2,704 bytes
+TIME_US_MAX = 253_402_300_799_999_999  # the last microsecond of the year 9999, where calendars end
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 MAGIC = 0
 HEADER_BYTES = 5
@@ -57,6 +61,7 @@ class Codec:
             raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
+        self._limits: dict[type[Any], _Limits] = {}
         for name, record in records.items():
             reader = fastavro.parse_schema(newest[name]["schema"])
             schema_id = (ids or {}).get(name, newest[name]["id"])
@@ -69,6 +74,8 @@ class Codec:
             )
             # Facts are ours; a command's writer may be anyone, and fastavro reads 64 bits for an int.
             ints = [] if is_fact else [field["name"] for field in newest[name]["schema"]["fields"] if _is_int(field)]
+            if issubclass(record, Command):
+                self._limits[record] = _limits_of(newest[name]["schema"])
             self._readers[schema_id] = (reader, None, record, is_fact, ints)
             for entry in manifest:
                 if _full_name(entry["schema"]) == name and entry["id"] not in self._readers and ids is None:
@@ -109,12 +116,62 @@ class Codec:
         if is_fact:
             values = list(fields.values())
             return RecordedFact(Envelope(*values[:ENVELOPE_FIELDS]), record(*values[ENVELOPE_FIELDS:]))
+        wrong = self._beyond_limits(record, fields, ints)
+        if wrong:
+            return Undecodable(f"{record.__name__}.{wrong}")
+        decoded: Command | Notification = record(*fields.values())
+        return decoded
+
+    def _beyond_limits(self, record: type[Any], fields: dict[str, Any], ints: list[str]) -> str:
         for name in ints:
             number = fields[name]
             if number is not None and not INT_MIN <= number <= INT_MAX:
-                return Undecodable(f"{record.__name__}.{name} is {number}, beyond 32 bits")
-        decoded: Command | Notification = record(*fields.values())
-        return decoded
+                return f"{name} is {number}, beyond 32 bits"
+        limits = self._limits.get(record)
+        return limits.broken_by(fields) if limits is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What the fields of a command may hold, whoever wrote it, so that whatever is made of them can be stored."""
+
+    texts: tuple[str, ...]
+    lists: tuple[str, ...]
+    ids: tuple[str, ...]
+    times: tuple[str, ...]
+    joined: Callable[[dict[str, Any]], tuple[str, ...]]
+
+    def broken_by(self, fields: dict[str, Any]) -> str:
+        """The field that is beyond its limit, and how; "" when none is. One look, when nothing is wrong."""
+        if "\0" in "".join(self.joined(fields)):
+            return f"{next(name for name in self.texts if chr(0) in (fields[name] or ''))} has U+0000 in it"
+        for name in self.lists:
+            if "\0" in "".join(fields[name]):
+                return f"{name} has U+0000 in it"
+        for name in self.ids:
+            text = fields[name]
+            if text is not None and len(text) > ID_CHARS_MAX:
+                return f"{name} has {len(text)} characters, more than {ID_CHARS_MAX}"
+        for name in self.times:
+            time = fields[name]
+            if time is not None and not 0 <= time <= TIME_US_MAX:
+                return f"{name} is {time}, beyond the calendar"
+        return ""
+
+
+def _limits_of(schema: dict[str, Any]) -> _Limits:
+    """The limits of a command's fields, by their types and the endings of their names."""
+    kinds = {field["name"]: field["type"] for field in schema["fields"]}
+    texts = tuple(name for name, kind in kinds.items() if kind in ("string", ["null", "string"]))
+    optional = any(kinds[name] != "string" for name in texts)
+    pick = itemgetter(*texts)  # two at least: event_id and user_id
+    return _Limits(
+        texts,
+        tuple(name for name, kind in kinds.items() if kind == {"type": "array", "items": "string"}),
+        tuple(name for name in texts if name.endswith("_id") and name != "command_id"),
+        tuple(name for name, kind in kinds.items() if name.endswith("_at") and kind in ("long", ["null", "long"])),
+        (lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
+    )
 
 
 def _full_name(schema: dict[str, Any]) -> str:

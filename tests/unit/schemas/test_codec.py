@@ -17,7 +17,17 @@ from pipelines.reservations.state import At, EventState
 from schemas import codec as codec_module
 from schemas import commands as c
 from schemas import facts as f
-from schemas.codec import COMMAND_BYTES_MAX, HEADER_BYTES, MANIFEST, RECORD_BYTES_MAX, Codec, Undecodable, UnknownSchema
+from schemas.codec import (
+    COMMAND_BYTES_MAX,
+    HEADER_BYTES,
+    ID_CHARS_MAX,
+    MANIFEST,
+    RECORD_BYTES_MAX,
+    TIME_US_MAX,
+    Codec,
+    Undecodable,
+    UnknownSchema,
+)
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
 from schemas.generate import INT_FIELDS
@@ -31,21 +41,25 @@ PLAIN = (*COMMANDS, *NOTIFICATIONS)
 
 
 def values_of(record: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Any record of this type that its schema allows."""
+    """Any record of this type that its schema, and for a command its fields' limits allow."""
     hints = msgspec.structs.fields(record)
-    return st.builds(record, *[_value_of(field.name, field.type) for field in hints])
+    limited = issubclass(record, c.Command)
+    return st.builds(record, *[_value_of(field.name, field.type, limited) for field in hints])
 
 
-def _value_of(name: str, hint: Any) -> st.SearchStrategy[Any]:
+def _value_of(name: str, hint: Any, limited: bool) -> st.SearchStrategy[Any]:
+    characters = st.characters(exclude_characters="\0" if limited else "", codec="utf-8")
     if hint is str:
-        return st.text(max_size=20)
+        return st.text(characters, max_size=20)
+    if hint is int and limited and name.endswith("_at"):
+        return st.integers(0, TIME_US_MAX)
     if hint is int:
         bits = 31 if name in INT_FIELDS else 63
         return st.integers(-(2**bits), 2**bits - 1)
     if hint == list[str]:
-        return st.lists(st.text(max_size=8), max_size=5)
+        return st.lists(st.text(characters, max_size=8), max_size=5)
     inner = next(arm for arm in hint.__args__ if arm is not type(None))
-    return st.none() | _value_of(name, inner)
+    return st.none() | _value_of(name, inner, limited)
 
 
 # --- round trips --------------------------------------------------------------------------------------------------
@@ -153,6 +167,34 @@ def test_an_int_beyond_32_bits_is_undecodable(quantity: int) -> None:
     assert error_of(CODEC.encode(command)) == f"ReserveTickets.quantity is {quantity}, beyond 32 bits"
 
 
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (create(title="a\0b"), "CreateEvent.title has U+0000 in it"),
+        (reserve(seats=["A-1", "\0"]), "ReserveTickets.seats has U+0000 in it"),
+        (c.UpdateEvent("event", "user", "command", venue="\0"), "UpdateEvent.venue has U+0000 in it"),
+        (c.Tick("\0", "", "tick"), "Tick.event_id has U+0000 in it"),
+        (c.Tick("e" * (ID_CHARS_MAX + 1), "", "tick"), "Tick.event_id has 129 characters, more than 128"),
+        (reserve(of="t" * 3_000), "ReserveTickets.ticket_type_id has 3000 characters, more than 128"),
+        (create(starts_at=-1), "CreateEvent.starts_at is -1, beyond the calendar"),
+        (create(ends_at=2**62), f"CreateEvent.ends_at is {2**62}, beyond the calendar"),
+        (
+            c.UpdateEvent("event", "user", "command", sales_open_at=TIME_US_MAX + 1),
+            f"UpdateEvent.sales_open_at is {TIME_US_MAX + 1}, beyond the calendar",
+        ),
+    ],
+)
+def test_a_command_that_could_not_be_stored_is_undecodable(command: c.Command, error: str) -> None:
+    """A neighbour on the log may write it: no index takes its id, no calendar its time, no text its U+0000."""
+    assert error_of(CODEC.encode(command)) == error
+
+
+def test_ids_and_times_at_their_limits_can_be_read() -> None:
+    longest = "\U0001f3ab" * ID_CHARS_MAX
+    for command in (reserve(of=longest), create(starts_at=0, ends_at=TIME_US_MAX), c.UpdateEvent("e", "u", "c")):
+        assert CODEC.decode(CODEC.encode(command)) == command
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=80).map(lambda body: GOOD[:HEADER_BYTES] + body))
 def test_random_bytes_never_raise(value: bytes) -> None:
@@ -188,7 +230,7 @@ def test_whatever_can_be_read_can_be_decided_and_written(data: st.DataObject) ->
 
 def test_a_fact_about_the_longest_command_can_be_read_again() -> None:
     name = "x" * (COMMAND_BYTES_MAX - 400)
-    for command in (reserve(seats=[name]), reserve(of=name)):
+    for command in (reserve(seats=[name]), create(title=name)):
         assert len(CODEC.encode(command)) <= COMMAND_BYTES_MAX
         fact = step(folded(*on_sale()), command, At(0, 0, LogTime(T)))[0]
         assert CODEC.decode(CODEC.encode_fact(ENVELOPE, fact)) == RecordedFact(ENVELOPE, fact)
