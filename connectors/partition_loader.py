@@ -56,6 +56,7 @@ class PartitionLoader:
     ) -> None:
         self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
         self.partitions: dict[int, Partition] = {}
+        self._firsts: Mapping[int, int] = {}
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Load `partitions`; returns where to go on in each."""
@@ -67,13 +68,27 @@ class PartitionLoader:
         for number in partitions:
             self.partitions.pop(number, None)
 
+    def begins(self, firsts: Mapping[int, int]) -> None:
+        """A batch is to be decided: `firsts` has its first offset of each partition."""
+        self._firsts = firsts
+
     def state_of(self, number: int, event_id: str) -> EventState:
-        """The event's state, loaded when it is met first."""
+        """The event's state, loaded when it is met first.
+
+        Raises LogDisagrees when its rows know of this batch already: a broker that shows aborted records has shown what
+        a predecessor decided, after this partition was loaded. The process starts again and takes that as decided.
+        """
         partition = self.partitions[number]
         state = partition.states.get(event_id)
         if state is None:
             if event_id in partition.known_events:
-                state = state_from(self._store.load_event(event_id, number))
+                rows = self._store.load_event(event_id, number)
+                if rows.position.offset >= self._firsts.get(number, rows.position.offset + 1):
+                    raise LogDisagrees(
+                        f"{COMMANDS}[{number}]: to be decided from {self._firsts[number]}, but the rows of "
+                        f"{event_id} know facts to {rows.position.offset}: a predecessor's; load the partition again"
+                    )
+                state = state_from(rows)
                 self._installer.install(partition, [state])
             else:
                 state = EventState(event_id)  # Redis hears of it when it first claims something

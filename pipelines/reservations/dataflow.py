@@ -114,5 +114,6 @@ def _raw(message: Message) -> RawRecord:
 
 
 def _decide(batch: Batch, deps: Deps) -> Batch:
+    deps.loader.begins({record.partition: record.offset for record in reversed(batch.records)})
     batch.decide(deps.loader.state_of)
     return batch

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from connectors import kafka
-from connectors.settings import Settings
+from connectors.settings import PARTITIONS_DEFAULT, Settings
 from pipelines.replay.verify import PartitionVerifier, Record
 from pipelines.reservations.decide import step
 from pipelines.reservations.evolve import evolve
@@ -18,6 +19,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.fact_logs import FactLog
 
@@ -30,6 +32,10 @@ class BothLogs(FactLog):
 
     commands: list[tuple[int, c.Command]] = field(default_factory=list)
     facts: list[RecordedFact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._ids = [_at_home(event_id, self.partition) for event_id in self._ids]
 
     def _decide(self, command: c.Command) -> list[RecordedFact]:
         self.now += self._random.choice([0, 0, 1_000, 2 * US_PER_S, 15 * US_PER_S])
@@ -77,6 +83,15 @@ class BothLogs(FactLog):
 
     def fact_records(self) -> list[Record]:
         return fact_records(self.facts)
+
+
+def _at_home(event_id: str, partition: int) -> str:
+    """The next id from this one on whose events are on the partition."""
+    number = uuid.UUID(event_id).int
+    while partition_of(event_id, PARTITIONS_DEFAULT) != partition:
+        number += 1
+        event_id = str(uuid.UUID(int=number))
+    return event_id
 
 
 class ListFeed:

@@ -53,9 +53,7 @@ class Stage:
     def ensure_running(self) -> None:
         """Start again what has died, as the supervisor does."""
         for worker in (self.reservations, *self.others):
-            if not worker.alive:
-                worker.start()
-                worker.wait_ready()
+            worker.ensure()
 
     def settled(self, *, no_holds: bool = True, timeout_s: float = 40.0) -> Report:
         """Wait until everything is decided and delivered; the checker's report, which must be without violations."""

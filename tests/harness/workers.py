@@ -56,11 +56,21 @@ class Worker:
     def alive(self) -> bool:
         return self._child.alive
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it is alive."""
+        return None if self._child.process is None else self._child.process.poll()
+
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         self._child.signal(signal.SIGKILL)
         self._child.end(10)
         self.deaths += 1
+
+    def ensure(self) -> None:
+        """Start it again when it is dead, as the supervisor does."""
+        if not self.alive:
+            self.start().wait_ready()
 
     def pause(self) -> None:
         self._child.signal(signal.SIGSTOP)
