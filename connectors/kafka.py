@@ -177,6 +177,17 @@ def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> di
     return {entry.partition: entry.offset if entry.offset >= 0 else None for entry in found}
 
 
+def partition_count(client: Consumer, topic: str) -> int:
+    """How many partitions the topic has. Raises ServiceUnreachable when the broker does not say."""
+    try:
+        found = client.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", topic, f"partitions: {error}") from error
+    if found.error is not None or not found.partitions:
+        raise ServiceUnreachable("Kafka", topic, f"partitions: {found.error or 'none'}")
+    return len(found.partitions)
+
+
 class BatchSource(DynamicSource[list[Message]]):
     """Emits the records of a consumer group in batches, all partitions together, each in offset order."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.errors import CircleError
-from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets
+from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partition_count
 from connectors.logs import Log
 from connectors.postgres import SnapshotStore
 from pipelines.reservations.evolve import evolve
@@ -56,11 +56,13 @@ class PartitionLoader:
     ) -> None:
         self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
         self.partitions: dict[int, Partition] = {}
+        self._count: int | None = None
         self._firsts: Mapping[int, int] = {}
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Load `partitions`; returns where to go on in each."""
         committed = committed_offsets(consumer, COMMANDS, partitions)
+        self._count = partition_count(consumer, COMMANDS)
         return {number: self._load(number, committed[number]) for number in partitions}
 
     def revoked(self, partitions: list[int]) -> None:
@@ -104,7 +106,7 @@ class PartitionLoader:
         epoch = self._store.raise_epoch(number)
         snapshot = self._store.load_partition(number)
         position = snapshot.position
-        partition = Partition(number, epoch, LogTime(position.log_time), set(snapshot.event_ids))
+        partition = Partition(number, epoch, LogTime(position.log_time), set(snapshot.event_ids), of=self._count)
         positions: dict[str, tuple[int, int]] = {}
         decided, facts = position.offset, 0
         for record in self._facts(number, position.next_offset, (committed or 0) - 1, decided):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 SEED, MULTIPLIER, SHIFT, WORD = 0x9747B28C, 0x5BD1E995, 24, 0xFFFFFFFF
 
 
@@ -9,6 +11,13 @@ def partition_of(key: str | bytes, partitions: int) -> int:
     """The partition of a key among `partitions`."""
     raw = key.encode() if isinstance(key, str) else key
     return (murmur2(raw) & 0x7FFFFFFF) % partitions
+
+
+@lru_cache(maxsize=20_000)  # the events that are on sale, as each of their commands is read
+def misplaced(event_id: str, partition: int, partitions: int) -> str:
+    """Why a command about the event has no business on this partition; "" when it has: one event, one order."""
+    home = partition_of(event_id, partitions)
+    return "" if home == partition else f"event {event_id} is on partition {home}, not on {partition}"
 
 
 def murmur2(data: bytes) -> int:

@@ -14,6 +14,7 @@ from ops.checker.ledger import Ledger
 from ops.checker.replay import Replay
 from ops.checker.report import Report, Told
 from pipelines.notifications.compose import compose
+from pipelines.reservations.partition import command_in
 from pipelines.reservations.state import At
 from schemas import commands as c
 from schemas import facts as f
@@ -54,12 +55,13 @@ class PartitionAudit:
         told: Iterable[Told] = (),
         tick_bound_s: float = TICK_BOUND_S,
         replay: bool = True,
+        partitions: int | None = None,
     ) -> None:
         self.number, self.report, self.log_time = number, report, 0
         self.ledgers: dict[str, Ledger] = {}
         self.inbox: list[Message] = []
         self.unreadable: set[int] = set()
-        self._codec, self._bound_us = codec, int(tick_bound_s * US_PER_S)
+        self._codec, self._bound_us, self._partitions = codec, int(tick_bound_s * US_PER_S), partitions
         self._told: dict[int, list[Told]] = {}
         for one in told:
             self._told.setdefault(one.offset, []).append(one)
@@ -73,9 +75,7 @@ class PartitionAudit:
     ) -> None:
         """Take in the command at `offset` and every fact that the facts topic has at that position."""
         self.log_time = max(self.log_time, timestamp_us)
-        decoded = self._codec.decode(value)
-        if not isinstance(decoded, c.Command | Undecodable):
-            decoded = Undecodable(f"a {type(decoded).__name__}, no command")
+        decoded = command_in(self._codec, value, self.number, self._partitions)
         self.report.counts["commands"] += 1
         self._check_place(offset, decoded, facts)
         if isinstance(decoded, Undecodable):

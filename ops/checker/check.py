@@ -86,7 +86,9 @@ async def _check(
     try:
         for number in range(partitions):
             own = [one for one in told if one.partition == number]
-            audit = PartitionAudit(number, report, codec, told=own, tick_bound_s=tick_bound_s, replay=replay)
+            audit = PartitionAudit(
+                number, report, codec, told=own, tick_bound_s=tick_bound_s, replay=replay, partitions=partitions
+            )
             ends[number] = _read(log, audit)
             audit.finish()
             _check_committed(number, committed.get(number), ends[number], report)

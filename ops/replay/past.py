@@ -13,12 +13,12 @@ from ops.replay.reading import LogReader, chosen, few_collections, key_of, offse
 from ops.replay.verify import SQL_FILE
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past, moment
-from pipelines.replay.placement import partition_of
 from pipelines.replay.rules import command_of
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.facts import RecordedFact
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
 BAR_EVERY = 5_000

@@ -24,15 +24,24 @@ from connectors.postgres import Connection, Database, SnapshotStore
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
-from ops.replay.reading import FactQueue, LogReader, chosen, few_collections, key_of, offset_of, record_of
+from ops.replay.reading import (
+    FactQueue,
+    LogReader,
+    chosen,
+    few_collections,
+    key_of,
+    offset_of,
+    partitions_of,
+    record_of,
+)
 from pipelines.projections.snapshot import EventSnapshot
 from pipelines.replay.agreement import claims_differ, rows_differ, tickets_differ
-from pipelines.replay.placement import partition_of
 from pipelines.replay.verify import Divergence, PartitionVerifier, Undecided
 from pipelines.reservations.dataflow import GROUP
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
 CATCH_UP_S = 10.0  # a projection that stands still behind the log this long is not catching up
@@ -106,7 +115,8 @@ class PartitionRun:
         self.commands = LogReader(self.settings, COMMANDS, self.partition).from_the_start()
         self.facts = LogReader(self.settings, FACTS, self.partition).from_the_start()
         queue = FactQueue(self.facts, only=self.only)
-        self.verifier = PartitionVerifier(self.partition, self.codec, queue, only=self.only)
+        count = partitions_of(self.settings, COMMANDS)
+        self.verifier = PartitionVerifier(self.partition, self.codec, queue, only=self.only, partitions=count)
         self.read_to = -1  # the last command that was gone past, of whichever event
 
     def advance(self, end: int | None = None) -> bool:

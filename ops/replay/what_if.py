@@ -12,12 +12,12 @@ from ops.replay.past import NotOnTheLog, facts_of
 from ops.replay.reading import LogReader, few_collections, key_of, offset_of, partitions_of
 from pipelines.replay.past import moment
 from pipelines.replay.picture import svg
-from pipelines.replay.placement import partition_of
 from pipelines.replay.rules import command_of
 from pipelines.replay.what_if import Asked, BadRule, OtherRules, Outcome, WhatIfReport, World, report
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import Command
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 
 BAR_EVERY = 5_000

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.reservations.decide import step
+from pipelines.reservations.partition import command_in
 from pipelines.reservations.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -32,9 +33,8 @@ def rules(version: int) -> Step:
     return found
 
 
-def command_of(codec: Codec, value: bytes | None) -> c.Command | Undecodable:
-    """The command in a record of the commands topic, as the reservations dataflow reads it (`Batch.place`)."""
-    command = codec.decode(value)
-    if isinstance(command, c.Command | Undecodable):
-        return command
-    return Undecodable(f"a {type(command).__name__}, no command")
+def command_of(
+    codec: Codec, value: bytes | None, partition: int = 0, partitions: int | None = None
+) -> c.Command | Undecodable:
+    """The command in a record of the commands topic, as the reservations dataflow reads it (`Partition.read`)."""
+    return command_in(codec, value, partition, partitions)

@@ -80,14 +80,22 @@ class Undecided(Exception):
 
 
 class PartitionVerifier:
-    """One partition from its first record on; `only` looks at a single event."""
+    """One partition, of `partitions`, from its first record on; `only` looks at a single event."""
 
-    def __init__(self, partition: int, codec: Codec, facts: FactFeed, *, only: str | None = None) -> None:
+    def __init__(
+        self,
+        partition: int,
+        codec: Codec,
+        facts: FactFeed,
+        *,
+        only: str | None = None,
+        partitions: int | None = None,
+    ) -> None:
         self.partition, self.through, self.log_time = partition, -1, 0
         self.states: dict[str, EventState] = {}
         self.commands = self.facts = self.repeated = self.diverged = 0
         self.divergences: list[Divergence] = []
-        self._codec, self._feed = codec, facts
+        self._codec, self._feed, self._partitions = codec, facts, partitions
         self._only = only.encode() if only is not None else None
         self._digest = blake2b(digest_size=DIGEST_BYTES)
         self._recent: dict[int, list[bytes]] = {}
@@ -117,7 +125,7 @@ class PartitionVerifier:
         if self._open is None:
             if self._only is not None and key != self._only and (value is None or self._only not in value):
                 return self.skip(timestamp_ms)
-            command = command_of(self._codec, value)
+            command = command_of(self._codec, value, self.partition, self._partitions)
             event_id = "" if isinstance(command, Undecodable) else command.event_id
             if self._only is not None and event_id.encode() != self._only:
                 return self.skip(timestamp_ms)

@@ -14,7 +14,6 @@ from pipelines.reservations.reply import reply_to
 from pipelines.reservations.state import At, EventState
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.commands import Command
 from schemas.replies import Reply
 
 US_PER_MS = 1_000
@@ -64,18 +63,11 @@ class Batch:
 
     def place(self, codec: Codec, partitions: dict[int, Partition]) -> None:
         """Decode each record and give it its log time."""
-        decode = codec.decode
         for record in self.records:
-            log_time = partitions[record.partition].advance(record.timestamp_ms * US_PER_MS)
+            partition = partitions[record.partition]
+            log_time = partition.advance(record.timestamp_ms * US_PER_MS)
             at = At(record.partition, record.offset, log_time)
-            command = decode(record.value)
-            if isinstance(command, Command):
-                self.placed.append(Placed(at, record.key, command))
-                continue
-            wrong = (
-                command if isinstance(command, Undecodable) else Undecodable(f"a {type(command).__name__}, no command")
-            )
-            self.placed.append(Placed(at, record.key, wrong))
+            self.placed.append(Placed(at, record.key, partition.read(codec, record.value)))
 
     def decide(self, state_of: Callable[[int, str], EventState]) -> None:
         """Decide every event's commands."""

@@ -17,8 +17,9 @@ from pipelines.reservations.evolve import evolve
 from pipelines.reservations.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
-from schemas.codec import Undecodable
+from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_S, LogTime
+from schemas.placement import misplaced
 
 TICK_AGAIN_US = US_PER_S // 4  # a tick that came too early by the broker's clock is followed by another
 TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again: a backlog gets no flood
@@ -90,6 +91,7 @@ class Partition:
     log_time: LogTime
     known_events: set[str]
     states: dict[str, EventState] = field(default_factory=dict)
+    of: int | None = None  # how many partitions the topic has; None where events may be on any
     _deadlines: list[tuple[int, str]] = field(default_factory=list)
     _queued: dict[str, int] = field(default_factory=dict)  # the deadline by which an event stands in the heap
     _ticked: dict[str, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
@@ -99,6 +101,10 @@ class Partition:
         if timestamp_us > self.log_time:
             self.log_time = LogTime(timestamp_us)
         return self.log_time
+
+    def read(self, codec: Codec, value: bytes | None) -> c.Command | Undecodable:
+        """The command in a record of this partition, or why it cannot be decided here."""
+        return command_in(codec, value, self.number, self.of)
 
     def watch(self, event_id: str, deadline: int | None) -> None:
         """The event's next hold ends at `deadline`."""
@@ -144,6 +150,17 @@ class Partition:
             if sent is not None:
                 self._ticked[state.event_id] = (sent[0], True)
             self.watch(state.event_id, state.next_deadline())
+
+
+def command_in(codec: Codec, value: bytes | None, partition: int, partitions: int | None) -> c.Command | Undecodable:
+    """The command in a record of the commands topic, or why it cannot be decided on this partition of `partitions`."""
+    command = codec.decode(value)
+    if isinstance(command, c.Command):
+        why = misplaced(command.event_id, partition, partitions) if partitions is not None else ""
+        return Undecodable(why) if why else command
+    if isinstance(command, Undecodable):
+        return command
+    return Undecodable(f"a {type(command).__name__}, no command")
 
 
 def grouped(placed: Iterable[Placed], state_of: Callable[[int, str], EventState]) -> list[Group]:

@@ -15,9 +15,9 @@ from ops.load.progress import Progress
 from ops.replay import archive
 from ops.replay.verify import VerifyOptions, VerifyReport, verify
 from ops.services.stack import Stack
-from pipelines.replay.placement import partition_of
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.flows import Process, read, write
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve

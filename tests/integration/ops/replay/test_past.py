@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.settings import Settings
-from pipelines.replay.placement import partition_of
+from schemas.placement import partition_of
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.words import ALICE, BOB, EVENT, R1, R2, add_type, create, publish, release, reserve
 from tests.integration.ops.replay.conftest import Circle

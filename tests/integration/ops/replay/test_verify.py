@@ -15,9 +15,9 @@ from ops.load.progress import Progress
 from ops.replay.reading import NoSuchPartition
 from ops.replay.verify import VerifyOptions, VerifyReport, follow, verify
 from pipelines.projections import dataflow as projections
-from pipelines.replay.placement import partition_of
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, Process, eventually, read, rows_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.settings import Settings
-from pipelines.replay.placement import partition_of
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import read

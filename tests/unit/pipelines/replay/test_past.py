@@ -7,13 +7,13 @@ import pytest
 
 from pipelines.replay.explain import SPLIT, TIDY, TOGETHER, Explanation
 from pipelines.replay.past import Past, moment
-from pipelines.replay.placement import partition_of
 from pipelines.replay.seat_map import picture, seat_map
 from pipelines.reservations.digest import digest
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.state import At, EventState
 from schemas import facts as f
 from schemas.ids import US_PER_S
+from schemas.placement import partition_of
 from tests.harness.command_logs import BothLogs
 from tests.harness.words import (
     ALICE,
@@ -161,7 +161,7 @@ def test_what_became_of_a_reservation_follows_in_order() -> None:
 
 def test_keys_are_placed_as_javas_clients_place_them() -> None:
     # From Kafka's own UtilsTest.testMurmur2, as 32-bit hashes.
-    from pipelines.replay.placement import murmur2
+    from schemas.placement import murmur2
 
     for key, signed in {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536,
                         b"a-little-bit-longer-string": -1486304829, b"abc": 479470107,

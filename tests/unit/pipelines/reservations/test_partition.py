@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.partition import TICK_AGAIN_US, TICK_LOST_US, Group, Partition, Placed, grouped, live_claims
 from pipelines.reservations.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
-from schemas.codec import Undecodable
+from schemas.codec import Codec, Undecodable
 from schemas.ids import LogTime
+from schemas.placement import partition_of
 from tests.harness.words import ALICE, BOB, DEADLINE, EVENT, R1, R2, STALLS, T, folded, held, on_sale, reserve, tick
 
 
@@ -26,6 +28,34 @@ def group(state: EventState, *commands: c.Command) -> Group:
 def test_log_time_never_goes_back() -> None:
     owned = partition()
     assert [owned.advance(timestamp) for timestamp in (5, 9, 7, 10)] == [5, 9, 9, 10]
+
+
+def test_a_command_on_another_partition_than_its_events_is_not_decided_there() -> None:
+    """Else one event would have two orders: its seats would be sold on either, or its buyers refused on one of them."""
+    codec, home = Codec(), partition_of(EVENT, 8)
+    for number in range(8):
+        read = Partition(number, 1, LogTime(0), set(), of=8).read(codec, codec.encode(tick()))
+        if number == home:
+            assert read == tick()
+        else:
+            assert read == Undecodable(f"event {EVENT} is on partition {home}, not on {number}")
+
+
+def test_a_misplaced_command_beside_its_event_in_one_batch_changes_nothing() -> None:
+    codec, home = Codec(), partition_of(EVENT, 8)
+    astray, states = (home + 1) % 8, {EVENT: folded(*on_sale())}
+    partitions = {number: Partition(number, 1, LogTime(0), set(), of=8) for number in (home, astray)}
+    records = [
+        RawRecord(number, 0, T // 1_000, EVENT.encode(), codec.encode(reserve(rid=rid)), None)
+        for number, rid in ((astray, R2), (home, R1))
+    ]
+    batch = Batch(records)
+    batch.place(codec, partitions)
+    batch.decide(lambda _number, event: states[event])
+    told = [(placed.at.partition, [type(fact) for fact in facts]) for _, placed, facts in batch.facts()]
+    assert told == [(astray, [f.CommandUnreadable]), (home, [f.TicketsHeld])]
+    assert [number for number, _ in batch.unreadable] == [0]
+    assert list(states[EVENT].reservations) == [R1]
 
 
 def test_commands_are_grouped_by_event_in_the_order_of_the_log() -> None:
