@@ -161,6 +161,17 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
     )
 
 
+def end_transactions(settings: Settings, transactional_id: str) -> None:
+    """Abort what a dead process left open under this id, which hides what others commit after it; fence a live one.
+
+    Raises ServiceUnreachable when the broker does not answer.
+    """
+    try:
+        transactional_producer(settings, transactional_id).init_transactions(METADATA_TIMEOUT_S)
+    except KafkaException as error:
+        raise ServiceUnreachable("Kafka", transactional_id, f"its open transaction cannot be ended: {error}") from error
+
+
 def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> dict[int, int | None]:
     """The group's next offset of each partition, None where it has never committed.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.errors import CircleError
+from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partition_count
 from connectors.logs import Log
 from connectors.postgres import SnapshotStore
@@ -53,22 +53,41 @@ class PartitionLoader:
         codec: Codec,
         installer: Installer,
         facts_reader: Callable[[], Consumer],
+        transactional_id: str,
+        end_transactions: Callable[[str], None],
     ) -> None:
         self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
+        self._transactional_id, self._end_transactions = transactional_id, end_transactions
         self.partitions: dict[int, Partition] = {}
-        self._count: int | None = None
         self._firsts: Mapping[int, int] = {}
+        self._count: int | None = None
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Load `partitions`; returns where to go on in each."""
+        """Load `partitions`; returns where to go on in each.
+
+        A former owner that did not give a partition back may have died within a transaction, which would hide from
+        committed readers what is decided after it: it is ended here, before anything is read.
+        """
+        taken = {number: self._store.raise_epoch(number, self._transactional_id) for number in partitions}
+        for former in sorted({owner for _, owner in taken.values()} - {"", self._transactional_id}):
+            log.warning("predecessor.fenced", transactional_id=former)
+            self._end_transactions(former)
         committed = committed_offsets(consumer, COMMANDS, partitions)
         self._count = partition_count(consumer, COMMANDS)
-        return {number: self._load(number, committed[number]) for number in partitions}
+        return {number: self._load(number, taken[number][0], committed[number]) for number in partitions}
 
     def revoked(self, partitions: list[int]) -> None:
         """Forget `partitions`."""
         for number in partitions:
-            self.partitions.pop(number, None)
+            partition = self.partitions.pop(number, None)
+            if partition is not None:
+                self._give_back(partition)
+
+    def _give_back(self, partition: Partition) -> None:
+        try:
+            self._store.give_back(partition.number, partition.epoch)
+        except ServiceUnreachable as error:  # then the next owner fences this process, which starts again
+            log.warning("partition.not_given_back", partition=partition.number, error=str(error))
 
     def begins(self, firsts: Mapping[int, int]) -> None:
         """A batch is to be decided: `firsts` has its first offset of each partition."""
@@ -101,9 +120,8 @@ class PartitionLoader:
         """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
         return state_from(self._store.load_event(event_id, number, patient=False))
 
-    def _load(self, number: int, committed: int | None) -> int | None:
+    def _load(self, number: int, epoch: int, committed: int | None) -> int | None:
         started = time.monotonic()
-        epoch = self._store.raise_epoch(number)
         snapshot = self._store.load_partition(number)
         position = snapshot.position
         partition = Partition(number, epoch, LogTime(position.log_time), set(snapshot.event_ids), of=self._count)

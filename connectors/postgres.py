@@ -211,14 +211,26 @@ class SnapshotStore:
 
         return self._read(load, patient=patient)
 
-    def raise_epoch(self, partition: int) -> int:
-        """The partition's new ownership epoch: above every one before it. Raises ServiceUnreachable."""
+    def raise_epoch(self, partition: int, owner: str) -> tuple[int, str]:
+        """The partition's new ownership epoch, above every one before it, and who had it and did not give it back.
 
-        async def raise_it(connection: Connection) -> int:
-            epoch: int = await connection.fetchval(SQL["raise_epoch"], partition)
-            return epoch
+        `owner` is the new owner's transactional id, the answer's second part the former one's or "". Raises Stopped.
+        """
+
+        async def raise_it(connection: Connection) -> tuple[int, str]:
+            former: str | None = await connection.fetchval(SQL["former_owner"], partition)
+            epoch: int = await connection.fetchval(SQL["raise_epoch"], partition, owner)
+            return epoch, former or ""
 
         return self._database.patiently(raise_it, stop_requested=self._stop_requested)
+
+    def give_back(self, partition: int, epoch: int) -> None:
+        """The owner of `epoch` lets go with nothing open. Raises ServiceUnreachable at once."""
+
+        async def give(connection: Connection) -> None:
+            await connection.execute(SQL["give_back"], partition, epoch)
+
+        self._database.run(give)
 
     def _read(self, load: Callable[[Connection], Awaitable[T]], *, patient: bool = True) -> T:
         if not patient:

@@ -39,8 +39,16 @@ FROM payments WHERE event_id = $1 ORDER BY attempt_id;
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;
 
+-- name: former_owner
+-- Which transactional id has the partition and did not give it back ('': none). Locks the row for raise_epoch.
+SELECT owner FROM partition_epochs WHERE partition = $1 FOR UPDATE;
+
 -- name: raise_epoch
 -- Ownership: each take-over gets a number above all before it, however many take over at once.
-INSERT INTO partition_epochs AS t (partition, epoch) VALUES ($1, 1)
-ON CONFLICT (partition) DO UPDATE SET epoch = t.epoch + 1
+INSERT INTO partition_epochs AS t (partition, epoch, owner) VALUES ($1, 1, $2)
+ON CONFLICT (partition) DO UPDATE SET epoch = t.epoch + 1, owner = excluded.owner
 RETURNING epoch;
+
+-- name: give_back
+-- A clean end: the owner of this epoch has nothing open. A later epoch is somebody else's and stays.
+UPDATE partition_epochs SET owner = '' WHERE partition = $1 AND epoch = $2;

@@ -14,7 +14,15 @@ from confluent_kafka import Message
 
 from connectors.execution import execute
 from connectors.guard import Guard
-from connectors.kafka import BatchSource, Gate, StopFlag, consumer, producer, transactional_producer
+from connectors.kafka import (
+    BatchSource,
+    Gate,
+    StopFlag,
+    consumer,
+    end_transactions,
+    producer,
+    transactional_producer,
+)
 from connectors.logs import Log
 from connectors.partition_loader import PartitionLoader
 from connectors.postgres import Database, SnapshotStore
@@ -66,16 +74,18 @@ def wire(settings: Settings, stop: StopFlag) -> Deps:
     codec, gate = Codec(), Gate()
     store = SnapshotStore(Database(settings.postgres_url), stop_requested=lambda: stop.requested)
     guard = Guard(SeatLocks(settings.redis_url), settings)
+    fenced = "no-fence" not in settings.test_switches
+    name = f"circle-reservations-{settings.instance}"
     loader = PartitionLoader(
         store=store,
         codec=codec,
         installer=guard,
         facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
+        transactional_id=name if fenced else "",
+        end_transactions=lambda former: end_transactions(settings, former),
     )
     guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
     client = consumer(settings, group=GROUP)
-    fenced = "no-fence" not in settings.test_switches
-    name = f"circle-reservations-{settings.instance}"
     facts = transactional_producer(settings, name) if fenced else producer(settings)
     transactions = KafkaTransactions(facts, client, fenced=fenced)
     ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, loader.partitions)

@@ -205,5 +205,6 @@ CREATE TABLE projection_positions (
 -- Fencing: who takes over a partition raises its epoch here, and nothing else ever does; it never goes back.
 CREATE TABLE partition_epochs (
     partition integer PRIMARY KEY,
-    epoch     bigint  NOT NULL CHECK (epoch > 0)
+    epoch     bigint  NOT NULL CHECK (epoch > 0),
+    owner     text    NOT NULL DEFAULT ''  -- the owner's transactional id; '': given back, with nothing open
 );
