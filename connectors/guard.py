@@ -127,7 +127,8 @@ class Guard:
                     self.install(partition, [state])
             events.remove(event_id)
         if not events:
-            self._locks.mark(_mark(partition.number), DONE)
+            # A second loss meanwhile has taken the mark away: then all of it is begun again.
+            self._locks.mark_done(_mark(partition.number), str(partition.epoch), DONE)
         return bool(events)
 
     def _owner(self, group: Group) -> Partition:

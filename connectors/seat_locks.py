@@ -115,6 +115,10 @@ class SeatLocks:
         """Set `key`, until Redis loses everything."""
         self._patiently(lambda: self.client.set(key, value))
 
+    def mark_done(self, key: str, began: str, done: str) -> bool:
+        """Set `key` to `done` if it still is `began`: False when Redis has lost everything since."""
+        return bool(self._call([("mark_done", [key], [began, done])])[0])
+
     def _call(
         self, calls: list[tuple[str, list[str], list[Any]]], messages: list[tuple[str, bytes]] | None = None
     ) -> list[Any]:

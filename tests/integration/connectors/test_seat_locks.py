@@ -110,3 +110,15 @@ def test_messages_leave_with_the_counters(locks: SeatLocks, settings: Settings) 
         assert message is not None
         assert message["data"] == b"\x93\x00"
     assert locks.client.hgetall(f"circle:{{{EVENT}}}:availability") == {STALLS: "{}"}
+
+
+def test_what_was_lost_again_meanwhile_is_not_marked_as_done(locks: SeatLocks, settings: Settings) -> None:
+    locks.mark("circle:installed:0", "7")
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+    assert not locks.mark_done("circle:installed:0", "7", "done")
+    assert locks.marks(["circle:installed:0"]) == [None]
+    locks.mark("circle:installed:0", "8")
+    assert not locks.mark_done("circle:installed:0", "7", "done")
+    assert locks.mark_done("circle:installed:0", "8", "done")
+    assert locks.marks(["circle:installed:0"]) == ["done"]
