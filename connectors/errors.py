@@ -27,9 +27,7 @@ class SettingsError(CircleError):
 
     exit_code = 2
 
-    def __init__(
-        self, variable: str, problem: str, *, got: str | None = None, example: str | None = None
-    ) -> None:
+    def __init__(self, variable: str, problem: str, *, got: str | None = None, example: str | None = None) -> None:
         self.variable = variable
         parts = [f"{variable}: {problem}"]
         if got is not None:

@@ -41,13 +41,9 @@ class Log:
 
     def exception(self, action: str, error: BaseException, **fields: object) -> None:
         """An error with its type, text and traceback. For an error in an operator, pass its `__cause__`."""
-        self._write(
-            logging.ERROR, action, {**fields, "error": f"{type(error).__name__}: {error}"}, error=error
-        )
+        self._write(logging.ERROR, action, {**fields, "error": f"{type(error).__name__}: {error}"}, error=error)
 
-    def _write(
-        self, level: int, action: str, fields: dict[str, object], *, error: BaseException | None = None
-    ) -> None:
+    def _write(self, level: int, action: str, fields: dict[str, object], *, error: BaseException | None = None) -> None:
         if self._logger.isEnabledFor(level):
             self._logger.log(level, action, extra={"fields": fields}, exc_info=error)
 
