@@ -87,7 +87,8 @@ class ProjectionStore:
         """The rows and the positions of one batch. Raises Fenced, TripwireBroken, Stopped."""
 
         async def write(connection: Connection) -> None:
-            if not await may_write(connection, self._consumer, before, after):
+            # Without the dedupe (a test's negative control) positions go back in time and compare with nothing.
+            if self._dedupe and not await may_write(connection, self._consumer, before, after):
                 return
             await _write_rows(connection, changes, unchecked=not self._dedupe)
             await advance(connection, self._consumer, after)

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -148,10 +149,19 @@ def test_nothing_survives_a_kill_of_circle_up(up: Callable[..., Up]) -> None:
     assert wait_for(lambda: none_runs(processes), timeout_s=TIMEOUT_S) is None
 
 
-def test_a_data_directory_keeps_accounts_and_says_what_it_does_not_keep(up: Callable[..., Up], tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):  # PostgreSQL may run as somebody else
-        directory.chmod(directory.stat().st_mode | 0o011)
-    data = tmp_path / "data"
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that PostgreSQL may enter as somebody else; pytest keeps its own to itself."""
+    with tempfile.TemporaryDirectory(prefix="circle-test-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        yield directory
+
+
+def test_a_data_directory_keeps_accounts_and_says_what_it_does_not_keep(
+    up: Callable[..., Up], open_directory: Path
+) -> None:
+    data = open_directory / "data"
     account = {"email": "ada@example.org", "password": "correct-horse-7", "name": "Ada"}
     first = up("--data-dir", str(data))
     first.until("the embedded broker keeps the log in memory")
