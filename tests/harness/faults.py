@@ -97,8 +97,10 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
         if not zombie.alive:
             break
     assert zombie.exit_code == 1, f"the paused worker has never been in a batch:\n{zombie.last_lines()}"
-    # A producer that was fenced while it was paused says so itself, or that it met a fatal error.
-    assert any(word in zombie.log_text().lower() for word in ("fenced", "fatal error")), zombie.last_lines()
+    # A producer that was fenced while it was paused says so itself, or that it met a fatal error. The embedded broker
+    # may leave the commit of a fenced one without an answer: then the watchdog ends the process, uncommitted as well.
+    ends = ("fenced", "fatal error") if stage.strict else ("fenced", "fatal error", "action=process.hangs")
+    assert any(word in zombie.log_text().lower() for word in ends), zombie.last_lines()
     stage.ensure_running()
     heir.ensure()
     stage.settled()
