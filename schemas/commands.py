@@ -19,7 +19,12 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 class CreateEvent(Command, frozen=True, gc=False):
-    """Make a draft event. Refused when the id exists or the dates contradict each other."""
+    """Make a draft event. Refused when the id exists or the dates contradict each other.
+
+    The buyers' terms: cancelling is possible until `refund_until_at` (0: until it begins) and gives `refund_percent`
+    back; a hold may be extended once by `hold_extension_s`; an offer from the waiting list stands `offer_ttl_s`.
+    `reminder_at` is the day before in the event's own time zone, which the API works out: the core knows no zones.
+    """
 
     title: str
     description: str
@@ -32,6 +37,12 @@ class CreateEvent(Command, frozen=True, gc=False):
     sales_close_at: int
     hold_ttl_s: int
     max_tickets_per_user: int
+    refund_until_at: int | None = None
+    refund_percent: int | None = None
+    hold_extension_s: int | None = None
+    offer_ttl_s: int | None = None
+    max_tickets_per_order: int | None = None
+    reminder_at: int | None = None
 
 
 class UpdateEvent(Command, frozen=True, gc=False):
@@ -48,10 +59,32 @@ class UpdateEvent(Command, frozen=True, gc=False):
     sales_close_at: int | None = None
     hold_ttl_s: int | None = None
     max_tickets_per_user: int | None = None
+    refund_until_at: int | None = None
+    refund_percent: int | None = None
+    hold_extension_s: int | None = None
+    offer_ttl_s: int | None = None
+    max_tickets_per_order: int | None = None
+    reminder_at: int | None = None
 
 
 class PublishEvent(Command, frozen=True, gc=False):
     """Open the event to the public: sales begin by its sales window."""
+
+
+class DeleteEvent(Command, frozen=True, gc=False):
+    """Take a draft away. What was published is cancelled instead."""
+
+
+class CancelEvent(Command, frozen=True, gc=False):
+    """Call a published event off: holds end, tickets are void, every payment is refunded, everybody is told."""
+
+    reason: str
+
+
+class SetSchedule(Command, frozen=True, gc=False):
+    """The programme, whole: one JSON object `{"title","speaker","starts_at","ends_at"}` for each activity."""
+
+    activities: list[str]
 
 
 class AddTicketType(Command, frozen=True, gc=False):
@@ -67,6 +100,87 @@ class AddTicketType(Command, frozen=True, gc=False):
     capacity: int
     sales_open_at: int
     sales_close_at: int
+    max_per_order: int | None = None
+    max_per_user: int | None = None
+    hidden: int | None = None
+    pool_id: str | None = None
+
+
+class UpdateTicketType(Command, frozen=True, gc=False):
+    """Change what is not None. A layout may grow; it never loses a claimed or blocked seat. Holds keep their price."""
+
+    ticket_type_id: str
+    name: str | None = None
+    price_minor: int | None = None
+    rows: int | None = None
+    seats_per_row: int | None = None
+    capacity: int | None = None
+    sales_open_at: int | None = None
+    sales_close_at: int | None = None
+    max_per_order: int | None = None
+    max_per_user: int | None = None
+    hidden: int | None = None
+
+
+class SetPool(Command, frozen=True, gc=False):
+    """Make a capacity pool that ticket types share, or change its name and capacity."""
+
+    pool_id: str
+    name: str
+    capacity: int
+
+
+class AddCode(Command, frozen=True, gc=False):
+    """Add a code. `kind`: "percent" or "amount" takes `value` off an order, "access" unlocks hidden ticket types.
+
+    It works for `ticket_type_ids` (none: all), for `uses_max` orders (0: any number), between its two times (0: open).
+    """
+
+    code_id: str
+    code: str
+    kind: str
+    value: int
+    uses_max: int
+    ticket_type_ids: list[str]
+    valid_from_at: int
+    valid_until_at: int
+
+
+class DisableCode(Command, frozen=True, gc=False):
+    """A code works no more; orders that have used it keep their price."""
+
+    code_id: str
+
+
+class BlockSeats(Command, frozen=True, gc=False):
+    """Hold places back from sale: the named `seats`, or `quantity` of general admission, until `until_at` (0: open)."""
+
+    block_id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    until_at: int
+    label: str
+
+
+class UnblockSeats(Command, frozen=True, gc=False):
+    """Put places of a block on sale: the named `seats`, or `quantity` of them, or with neither all of it."""
+
+    block_id: str
+    seats: list[str]
+    quantity: int
+
+
+class AddStaff(Command, frozen=True, gc=False):
+    """Let a user work at this event's door."""
+
+    member_id: str
+
+
+class RemoveStaff(Command, frozen=True, gc=False):
+    """Let them no longer."""
+
+    member_id: str
 
 
 class ReserveTickets(Command, frozen=True, gc=False):
@@ -77,6 +191,14 @@ class ReserveTickets(Command, frozen=True, gc=False):
     quantity: int
     seats: list[str]
     fingerprint: int
+    promo_code: str | None = None
+    access_code: str | None = None
+
+
+class ExtendHold(Command, frozen=True, gc=False):
+    """Move a hold's deadline once, if the event allows it."""
+
+    reservation_id: str
 
 
 class ConfirmReservation(Command, frozen=True, gc=False):
@@ -93,6 +215,56 @@ class ReleaseReservation(Command, frozen=True, gc=False):
     reservation_id: str
 
 
+class CancelTickets(Command, frozen=True, gc=False):
+    """Cancel and refund single tickets (none named: all). By their buyer within the terms, by the organizer anyway."""
+
+    reservation_id: str
+    ticket_ids: list[str]
+
+
+class TransferTicket(Command, frozen=True, gc=False):
+    """Give a ticket to another user. Its former code is dead from then on."""
+
+    reservation_id: str
+    ticket_id: str
+    to_user_id: str
+
+
+class JoinWaitlist(Command, frozen=True, gc=False):
+    """Wait for `quantity` places of a ticket type that has not enough left."""
+
+    entry_id: str
+    ticket_type_id: str
+    quantity: int
+
+
+class LeaveWaitlist(Command, frozen=True, gc=False):
+    """Wait no longer."""
+
+    entry_id: str
+
+
+class CheckIn(Command, frozen=True, gc=False):
+    """Somebody is at the door with version `version` of a ticket. `scanned_at` is the scanner's clock, for the record.
+
+    `scanner` names an offline device whose scans are merged later; "" is a scan of this moment.
+    """
+
+    reservation_id: str
+    ticket_id: str
+    version: int
+    gate: str
+    scanner: str
+    scanned_at: int
+
+
+class UndoCheckIn(Command, frozen=True, gc=False):
+    """Take a check-in back: it was a mistake of the door."""
+
+    reservation_id: str
+    ticket_id: str
+
+
 class RecordPayment(Command, frozen=True, gc=False):
     """What the payment provider said of an attempt: `outcome` is "captured" or "declined"."""
 
@@ -105,16 +277,17 @@ class RecordPayment(Command, frozen=True, gc=False):
 
 
 class RecordRefund(Command, frozen=True, gc=False):
-    """The provider has refunded a payment."""
+    """The provider has refunded a payment, or the part of it that `refund_key` (None: "refund-PAYMENT") names."""
 
     reservation_id: str
     payment_id: str
     refund_id: str
     amount_minor: int
+    refund_key: str | None = None
 
 
 class Tick(Command, frozen=True, gc=False):
-    """Time passes for this event: written by the partition's owner when a hold is due and nothing else comes."""
+    """Time passes for this event: written by the partition's owner when something is due and nothing else comes."""
 
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -128,4 +301,22 @@ COMMANDS: tuple[type[Command], ...] = (
     RecordPayment,
     RecordRefund,
     Tick,
+    DeleteEvent,
+    CancelEvent,
+    SetSchedule,
+    UpdateTicketType,
+    SetPool,
+    AddCode,
+    DisableCode,
+    BlockSeats,
+    UnblockSeats,
+    AddStaff,
+    RemoveStaff,
+    ExtendHold,
+    CancelTickets,
+    TransferTicket,
+    JoinWaitlist,
+    LeaveWaitlist,
+    CheckIn,
+    UndoCheckIn,
 )

@@ -44,6 +44,32 @@ class Reason(StrEnum):
     PAYMENT_DECLINED = "payment-declined"
     PAYMENT_UNKNOWN = "payment-unknown"
     BUYER_CANCELLED = "buyer-cancelled"
+    ORGANIZER_CANCELLED = "organizer-cancelled"
+    EVENT_ENDED = "event-ended"
+    LAYOUT_IN_USE = "layout-in-use"
+    POOL_NOT_FOUND = "pool-not-found"
+    INVALID_POOL = "invalid-pool"
+    CODE_EXISTS = "code-exists"
+    CODE_NOT_FOUND = "code-not-found"
+    INVALID_CODE = "invalid-code"
+    CODE_INVALID = "code-not-valid"
+    CODE_USED_UP = "code-used-up"
+    ACCESS_CODE_REQUIRED = "access-code-required"
+    BLOCK_NOT_FOUND = "block-not-found"
+    INVALID_BLOCK = "invalid-block"
+    STAFF_ONLY = "staff-only"
+    TOO_MANY = "too-many"
+    EXTENSION_NOT_ALLOWED = "extension-not-allowed"
+    REFUND_NOT_ALLOWED = "refund-not-allowed"
+    TICKET_NOT_FOUND = "ticket-not-found"
+    TICKET_VOID = "ticket-void"
+    TICKET_SUPERSEDED = "ticket-superseded"
+    ALREADY_CHECKED_IN = "already-checked-in"
+    NOT_CHECKED_IN = "not-checked-in"
+    TRANSFER_NOT_ALLOWED = "transfer-not-allowed"
+    NOT_SOLD_OUT = "not-sold-out"
+    ENTRY_NOT_FOUND = "entry-not-found"
+    BUYER_LEFT = "buyer-left"
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +103,12 @@ class EventCreated(Fact, frozen=True, gc=False):
     sales_close_at: int
     hold_ttl_s: int
     max_tickets_per_user: int
+    refund_until_at: int | None = None
+    refund_percent: int | None = None
+    hold_extension_s: int | None = None
+    offer_ttl_s: int | None = None
+    max_tickets_per_order: int | None = None
+    reminder_at: int | None = None
 
 
 class EventUpdated(Fact, frozen=True, gc=False):
@@ -94,12 +126,42 @@ class EventUpdated(Fact, frozen=True, gc=False):
     sales_close_at: int
     hold_ttl_s: int
     max_tickets_per_user: int
+    refund_until_at: int | None = None
+    refund_percent: int | None = None
+    hold_extension_s: int | None = None
+    offer_ttl_s: int | None = None
+    max_tickets_per_order: int | None = None
+    reminder_at: int | None = None
 
 
 class EventPublished(Fact, frozen=True, gc=False):
     """The public may see the event and, within its sales window, buy."""
 
     user_id: str
+
+
+class EventDeleted(Fact, frozen=True, gc=False):
+    """A draft is gone."""
+
+    user_id: str
+
+
+class EventCancelled(Fact, frozen=True, gc=False):
+    """The event is called off. What it undoes follows, a bounded part with each command, ticks included."""
+
+    user_id: str
+    reason: str
+
+
+class EventEnded(Fact, frozen=True, gc=False):
+    """Log time has passed the event's end: nothing of it is sold any more."""
+
+
+class ScheduleChanged(Fact, frozen=True, gc=False):
+    """The programme, whole, as JSON objects."""
+
+    user_id: str
+    activities: list[str]
 
 
 class TicketTypeAdded(Fact, frozen=True, gc=False):
@@ -117,6 +179,93 @@ class TicketTypeAdded(Fact, frozen=True, gc=False):
     capacity: int
     sales_open_at: int
     sales_close_at: int
+    max_per_order: int | None = None
+    max_per_user: int | None = None
+    hidden: int | None = None
+    pool_id: str | None = None
+
+
+class TicketTypeUpdated(Fact, frozen=True, gc=False):
+    """A ticket type as it is from here on, whole."""
+
+    user_id: str
+    ticket_type_id: str
+    name: str
+    price_minor: int
+    rows: int
+    seats_per_row: int
+    capacity: int
+    sales_open_at: int
+    sales_close_at: int
+    max_per_order: int
+    max_per_user: int
+    hidden: int
+
+
+class PoolChanged(Fact, frozen=True, gc=False):
+    """A capacity pool that ticket types share, as it is from here on."""
+
+    user_id: str
+    pool_id: str
+    name: str
+    capacity: int
+
+
+class CodeAdded(Fact, frozen=True, gc=False):
+    """A promo or access code."""
+
+    user_id: str
+    code_id: str
+    code: str
+    kind: str
+    value: int
+    uses_max: int
+    ticket_type_ids: list[str]
+    valid_from_at: int
+    valid_until_at: int
+
+
+class CodeDisabled(Fact, frozen=True, gc=False):
+    """A code works no more."""
+
+    user_id: str
+    code_id: str
+
+
+class SeatsBlocked(Fact, frozen=True, gc=False):
+    """Places are held back from sale until `until_at` (0: until they are freed)."""
+
+    user_id: str
+    block_id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    until_at: int
+    label: str
+
+
+class SeatsUnblocked(Fact, frozen=True, gc=False):
+    """Places of a block are on sale again; `user_id` is "" where its time was over."""
+
+    user_id: str
+    block_id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+
+
+class StaffAdded(Fact, frozen=True, gc=False):
+    """`member_id` may check tickets in."""
+
+    user_id: str
+    member_id: str
+
+
+class StaffRemoved(Fact, frozen=True, gc=False):
+    """They may no longer."""
+
+    user_id: str
+    member_id: str
 
 
 class TicketsHeld(Fact, frozen=True, gc=False):
@@ -131,6 +280,9 @@ class TicketsHeld(Fact, frozen=True, gc=False):
     currency: str
     expires_at: int
     fingerprint: int
+    promo_code: str | None = None
+    access_code: str | None = None
+    discount_minor: int | None = None
 
 
 class ReservationRejected(Fact, frozen=True, gc=False):
@@ -143,6 +295,34 @@ class ReservationRejected(Fact, frozen=True, gc=False):
     fingerprint: int
     reason: str
     detail: str
+
+
+class HoldWarned(Fact, frozen=True, gc=False):
+    """A hold's buyer is warned: its deadline is near, and it is not paid for."""
+
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    expires_at: int
+
+
+class HoldExtended(Fact, frozen=True, gc=False):
+    """A hold's deadline is now `expires_at`."""
+
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    expires_at: int
+
+
+class HoldReacquired(Fact, frozen=True, gc=False):
+    """A payment came after the deadline and the same places were still free: they are the buyer's again."""
+
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    seats: list[str]
 
 
 class SeatLocksObserved(Fact, frozen=True, gc=False):
@@ -198,7 +378,8 @@ class ConfirmationRefused(Fact, frozen=True, gc=False):
 
 
 class RefundRequested(Fact, frozen=True, gc=False):
-    """The payments dataflow shall refund this payment."""
+    """The payments dataflow shall refund this much of a payment; `refund_key` (None: "refund-PAYMENT") is the
+    provider's idempotency key."""
 
     reservation_id: str
     user_id: str
@@ -207,6 +388,7 @@ class RefundRequested(Fact, frozen=True, gc=False):
     amount_minor: int
     currency: str
     reason: str
+    refund_key: str | None = None
 
 
 class PaymentRefunded(Fact, frozen=True, gc=False):
@@ -217,6 +399,7 @@ class PaymentRefunded(Fact, frozen=True, gc=False):
     payment_id: str
     refund_id: str
     amount_minor: int
+    refund_key: str | None = None
 
 
 class HoldExpired(Fact, frozen=True, gc=False):
@@ -248,6 +431,132 @@ class ReservationCancelled(Fact, frozen=True, gc=False):
     quantity: int
     seats: list[str]
     reason: str
+    kept_minor: int | None = None
+
+
+class TicketsCancelled(Fact, frozen=True, gc=False):
+    """Some tickets of a reservation are void and their places free; `amount_minor` of it was paid for them.
+
+    A RefundRequested beside this gives back what the terms say; the organizer keeps `kept_minor`.
+    """
+
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    seats: list[str]
+    ticket_ids: list[str]
+    amount_minor: int
+    kept_minor: int
+    reason: str
+
+
+class TicketTransferred(Fact, frozen=True, gc=False):
+    """A ticket is `to_user_id`'s; only its code of version `version` opens the door."""
+
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    ticket_id: str
+    seat: str
+    to_user_id: str
+    version: int
+
+
+class WaitlistJoined(Fact, frozen=True, gc=False):
+    """Somebody waits for places; first come, first offered."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+
+
+class WaitlistOffered(Fact, frozen=True, gc=False):
+    """Places are free for who waited longest: a hold (the TicketsHeld after this) until `expires_at`."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    reservation_id: str
+    expires_at: int
+
+
+class WaitlistEnded(Fact, frozen=True, gc=False):
+    """Somebody waits no longer; `reason` says why."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    reason: str
+
+
+class CheckInAccepted(Fact, frozen=True, gc=False):
+    """The first scan of a ticket; `user_id` has the ticket, `by_user_id` let them in."""
+
+    reservation_id: str
+    user_id: str
+    ticket_id: str
+    seat: str
+    by_user_id: str
+    gate: str
+    scanner: str
+    scanned_at: int
+
+
+class CheckInRefused(Fact, frozen=True, gc=False):
+    """A scan that lets nobody in; for a second one, when and where the first was."""
+
+    reservation_id: str
+    user_id: str
+    ticket_id: str
+    reason: str
+    gate: str
+    scanner: str
+    scanned_at: int
+    first_scanned_at: int
+    first_gate: str
+    first_scanner: str
+
+
+class CheckInReversed(Fact, frozen=True, gc=False):
+    """A check-in is taken back; the ticket opens the door again."""
+
+    reservation_id: str
+    user_id: str
+    ticket_id: str
+    by_user_id: str
+
+
+class ChoreStarted(Fact, frozen=True, gc=False):
+    """Everybody with a ticket is to be told: `kind` "reminder" or "event-changed" (of the fields `changed`)."""
+
+    kind: str
+    cause: int
+    changed: list[str]
+
+
+class HolderNotified(Fact, frozen=True, gc=False):
+    """One of them: `user_id` has tickets of this reservation. The event is described as it was decided on."""
+
+    kind: str
+    cause: int
+    reservation_id: str
+    user_id: str
+    changed: list[str]
+    title: str
+    venue: str
+    starts_at: int
+    ends_at: int
+    timezone: str
+
+
+class ChoreFinished(Fact, frozen=True, gc=False):
+    """All of them were told, or nobody has to be any more."""
+
+    kind: str
+    cause: int
 
 
 class TickObserved(Fact, frozen=True, gc=False):
@@ -299,6 +608,32 @@ FACTS: tuple[type[Fact], ...] = (
     CommandDuplicated,
     CommandRefused,
     CommandUnreadable,
+    EventDeleted,
+    EventCancelled,
+    EventEnded,
+    ScheduleChanged,
+    TicketTypeUpdated,
+    PoolChanged,
+    CodeAdded,
+    CodeDisabled,
+    SeatsBlocked,
+    SeatsUnblocked,
+    StaffAdded,
+    StaffRemoved,
+    HoldWarned,
+    HoldExtended,
+    HoldReacquired,
+    TicketsCancelled,
+    TicketTransferred,
+    WaitlistJoined,
+    WaitlistOffered,
+    WaitlistEnded,
+    CheckInAccepted,
+    CheckInRefused,
+    CheckInReversed,
+    ChoreStarted,
+    HolderNotified,
+    ChoreFinished,
 )
 
 

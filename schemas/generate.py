@@ -39,6 +39,15 @@ INT_FIELDS = frozenset(
         "hold_ttl_s",
         "max_tickets_per_user",
         "ordinal",
+        "max_tickets_per_order",
+        "max_per_order",
+        "max_per_user",
+        "hidden",
+        "uses_max",
+        "refund_percent",
+        "hold_extension_s",
+        "offer_ttl_s",
+        "version",
     }
 )
 

@@ -35,7 +35,10 @@ def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
     """What becomes of `command` for an event in `state` at log time `now`. At least one fact; changes nothing."""
-    return _RULES[type(command)](state, command, now)
+    rule = _RULES.get(type(command))
+    if rule is None:
+        return [_refused(command, Reason.NOT_HELD, "this build does not decide such commands yet")]
+    return rule(state, command, now)
 
 
 def expired(hold: Reservation) -> f.HoldExpired:
