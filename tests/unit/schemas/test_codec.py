@@ -248,7 +248,7 @@ def test_a_record_type_without_its_schema_stops_the_start(tmp_path: Any, monkeyp
 def test_former_schemas_of_a_record_are_still_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An optional field was added: old records keep their writer's schema, and the new field is null."""
     manifest = json.loads(MANIFEST.read_text())
-    newest = next(entry for entry in manifest["schemas"] if entry["schema"]["name"] == "UpdateEvent")
+    newest = [entry for entry in manifest["schemas"] if entry["schema"]["name"] == "UpdateEvent"][-1]
     fields = [field for field in newest["schema"]["fields"] if field["name"] != "max_tickets_per_user"]
     former = {"id": newest["id"], "schema": newest["schema"] | {"fields": fields}}
     manifest["schemas"] = [entry for entry in manifest["schemas"] if entry is not newest]
