@@ -24,11 +24,11 @@ from fastavro.write import Writer
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer, producer
+from connectors.log_reader import LogReader, key_of, offset_of, partitions_of
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.load.progress import Progress
 from ops.replay.past import BadMoment
-from ops.replay.reading import LogReader, key_of, offset_of, partitions_of
 from pipelines.notifications.dataflow import COMPOSE_GROUP
 from pipelines.payments.dataflow import GROUP as PAYMENTS_GROUP
 from pipelines.replay.archive import Archived, OtherNames, restored, schema_of, stored

@@ -18,11 +18,11 @@ import asyncpg
 import msgspec
 
 from connectors.errors import CircleError
+from connectors.log_reader import LogReader, few_collections, offset_of, partitions_of
 from connectors.postgres import PROJECTIONS, Connection, Database, applied_position
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
-from ops.replay.reading import LogReader, few_collections, offset_of, partitions_of
 from pipelines.intake import Intake
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.errors import CircleError
+from connectors.log_reader import LogReader, chosen, few_collections, key_of, offset_of
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Progress
-from ops.replay.reading import LogReader, chosen, few_collections, key_of, offset_of
 from ops.replay.verify import SQL_FILE
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past, moment

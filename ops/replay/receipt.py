@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from api.auth.keys import KeyRing
 from connectors.errors import CircleError
+from connectors.log_reader import LogReader, chosen, key_of, offset_of
 from connectors.settings import Settings
-from ops.replay.reading import LogReader, chosen, key_of, offset_of
 from pipelines.replay.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.replay.rules import command_of
 from pipelines.reservations.batch import rfc3339

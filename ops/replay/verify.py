@@ -20,11 +20,7 @@ from prometheus_client import Gauge, start_http_server
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
-from connectors.postgres import Connection, Database, SnapshotStore
-from connectors.settings import Settings
-from connectors.sql_files import queries
-from ops.load.progress import Bar, Progress
-from ops.replay.reading import (
+from connectors.log_reader import (
     FactQueue,
     LogReader,
     chosen,
@@ -34,6 +30,10 @@ from ops.replay.reading import (
     partitions_of,
     record_of,
 )
+from connectors.postgres import Connection, Database, SnapshotStore
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from ops.load.progress import Bar, Progress
 from pipelines.projections.snapshot import EventSnapshot
 from pipelines.replay.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.replay.verify import Divergence, PartitionVerifier, Undecided

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.errors import CircleError
+from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay.past import NotOnTheLog, facts_of
-from ops.replay.reading import LogReader, few_collections, key_of, offset_of, partitions_of
 from pipelines.replay.past import moment
 from pipelines.replay.picture import svg
 from pipelines.replay.rules import command_of

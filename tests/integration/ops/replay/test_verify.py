@@ -10,9 +10,9 @@ import redis
 
 from connectors import kafka
 from connectors.errors import ServiceUnreachable
+from connectors.log_reader import NoSuchPartition
 from connectors.settings import Settings
 from ops.load.progress import Progress
-from ops.replay.reading import NoSuchPartition
 from ops.replay.verify import VerifyOptions, VerifyReport, follow, verify
 from pipelines.projections import dataflow as projections
 from schemas.codec import Codec
