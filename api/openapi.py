@@ -89,7 +89,8 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
         operation["security"] = [{"token": []}] + ([{}] if route.access is Access.OPTIONAL else [])
     if route.body is not None:
         schema = by_shape[repr(route.body)]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": schema, "example": route.body.EXAMPLE}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,8 @@ RefreshToken = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Z
 class RegisterIn(Request, frozen=True):
     """A new account."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org", "password": "correct-horse-7", "name": "Ada"}
+
     email: Email
     password: Password
     name: Line100
@@ -38,6 +40,8 @@ class RegisterIn(Request, frozen=True):
 class LoginIn(Request, frozen=True):
     """An account's address and password."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org", "password": "correct-horse-7"}
+
     email: Email
     password: Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
 
@@ -45,11 +49,15 @@ class LoginIn(Request, frozen=True):
 class RefreshIn(Request, frozen=True):
     """A refresh token; it works once."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"refresh_token": "nZ4Qm1xkq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuI"}
+
     refresh_token: RefreshToken
 
 
 class UserPatch(Request, frozen=True):
     """What to change about oneself. A new password needs the current one."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Ada Lovelace"}
 
     name: Line100 | msgspec.UnsetType = msgspec.UNSET
     password: Password | msgspec.UnsetType = msgspec.UNSET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -16,11 +16,9 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all bodies and queries: a field that is not known is an error."""
+    """Base of all bodies and queries: a field that is not known is an error. A body has an example, which is valid."""
 
-
-class Nothing(Request, frozen=True):
-    """An empty object, or no body at all."""
+    EXAMPLE: ClassVar[dict[str, Any]] = {}
 
 
 class PageQuery(Request, frozen=True):

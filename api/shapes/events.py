@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -41,6 +41,8 @@ class EventSort(StrEnum):
 class CategoryIn(Request, frozen=True):
     """A new category."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Chamber music"}
+
     name: Line100
 
 
@@ -54,6 +56,18 @@ class CategoryOut(msgspec.Struct, frozen=True):
 
 class EventIn(Request, frozen=True, kw_only=True):
     """A draft event. Without `sales_open_at` sales begin with publication, without `sales_close_at` they stay open."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "title": "Opening night",
+        "description": "Two hours, one interval.",
+        "venue": "Town hall",
+        "starts_at": "2031-05-01T19:00:00+02:00",
+        "ends_at": "2031-05-01T22:00:00+02:00",
+        "timezone": "Europe/Vienna",
+        "sales_open_at": "2031-03-01T10:00:00+01:00",
+        "hold_ttl_s": 600,
+        "max_tickets_per_user": 6,
+    }
 
     title: Line200
     description: Text5000 = ""
@@ -70,6 +84,8 @@ class EventIn(Request, frozen=True, kw_only=True):
 
 class EventPatch(Request, frozen=True):
     """What to change about an event; null takes a category or a limit of the sales window away."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"venue": "Great hall", "sales_close_at": None}
 
     title: Line200 | UnsetType = UNSET
     description: Text5000 | UnsetType = UNSET
@@ -138,6 +154,12 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 class TicketTypeIn(Request, frozen=True):
     """Something to sell. Without a sales window of its own the event's holds."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "name": "Stalls",
+        "price": {"amount": 4500, "currency": "EUR"},
+        "layout": {"kind": "seated", "rows": 5, "seats_per_row": 8},
+    }
 
     name: Line100
     price: Price

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -20,6 +20,8 @@ Seats = Annotated[list[Seat], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)
 
 class ReservationIn(Request, frozen=True, gc=False):
     """`quantity` places as good as they come, or exactly the named `seats`: one of the two."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "36258337-d555-413d-abb3-d7d9e2f23fca", "quantity": 2}
 
     ticket_type_id: Id
     quantity: Quantity | UnsetType = UNSET
@@ -46,6 +48,8 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class ConfirmIn(Request, frozen=True):
     """The provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"payment_token": "tok_ok"}
 
     payment_token: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+(?!\n)$")]
 
@@ -102,6 +106,8 @@ class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
 
 class ValidateIn(Request, frozen=True):
     """A code as it was scanned."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"code": "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"}
 
     code: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+(?!\n)$")]
 

@@ -86,3 +86,14 @@ def test_every_route_says_who_may_call_it_and_what_comes_back(route: Route, serv
     if route.idempotency_key == "required":
         header = next(one for one in operation["parameters"] if one["name"] == "Idempotency-Key")
         assert header["required"] is True
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.body is not None], ids=lambda route: route.name)
+def test_every_body_has_an_example_that_the_api_would_take(route: Route, served: dict[str, Any]) -> None:
+    assert route.body is not None
+    example = route.body.EXAMPLE
+    assert example, f"{route.body.__name__} needs an EXAMPLE"
+    msgspec.json.decode(json.dumps(example), type=route.body)
+    path = re.sub(r"<(\w+)>", r"{\1}", route.path)
+    content = operations(served)[f"{route.method} {path}"]["requestBody"]["content"]["application/json"]
+    assert content["example"] == example

@@ -1,0 +1,161 @@
+"""Every route with every kind of caller, as `tests.harness.access.MATRIX` says.
+
+What a route is called with comes from the world below: the event is the owner's and on sale, the reservation, the
+ticket and the notification are the buyer's, the category is the owner's. A body is the example of the API's
+description. If a new route's id is no id of the world, or the call would use something up, say so in PATHS; if the
+example does not do as a body, in BODIES; if the call changes its caller, in NEWCOMERS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.auth.keys import KeyRing
+from api.auth.tokens import AccessTokens, Role
+from api.routes.table import ROUTES
+from api.routing import Route
+from ops.platform import Platform
+from tests.harness.access import CALLERS, MATRIX
+from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, unique
+
+REFUSED = (401, 403, 404)
+
+
+class World:
+    """A platform with everybody on it, and one of each thing that an id may name."""
+
+    def __init__(self, platform: Platform, shop: Shop) -> None:
+        self.settings, self.shop = platform.settings, shop
+        self.owner = shop.organizer()
+        self.people: dict[str, Person | None] = {
+            "anonymous": None,
+            "buyer": shop.person(),
+            "other buyer": shop.person(),
+            "staff": shop.person(),
+            "other organizer": shop.organizer(),
+            "owner": self.owner,
+            "admin": self.admin(),
+        }
+        self.event = shop.event(self.owner, max_tickets_per_user=1000)
+        self.draft = shop.event(self.owner, publish=False)
+        held = self.held()
+        self.ticket = done(self.buyer.confirm(held), 200)["tickets"][0]
+        self.ids: dict[str, str] = {
+            "event_id": self.event.id,
+            "reservation_id": held,
+            "ticket_id": self.ticket["id"],
+            "notification": self.notification(),
+            "category_id": self.category(),
+            "user_id": self.owner.id,
+            "kind": "sold-out",
+        }
+
+    @property
+    def buyer(self) -> Person:
+        buyer = self.people["buyer"]
+        assert buyer is not None
+        return buyer
+
+    def admin(self) -> Person:
+        """Somebody whose token says administrator."""
+        assert self.settings.jwt_key_file is not None
+        one = self.shop.person()
+        token = AccessTokens(KeyRing.load(self.settings.jwt_key_file)).issue(one.id, Role.ADMIN)
+        return Person(one.http, one.id, one.email, token, one.refresh_token)
+
+    def newcomer(self, caller: str) -> Person | None:
+        """Somebody new of the caller's role, without anything."""
+        make = {"anonymous": lambda: None, "admin": self.admin, "owner": self.shop.organizer}
+        return make.get(caller, self.shop.organizer if "organizer" in caller else self.shop.person)()
+
+    def category(self) -> str:
+        """A category of the owner's that no event is in."""
+        return str(done(self.owner.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"])
+
+    def held(self) -> str:
+        """A hold of the buyer's."""
+        return str(done(self.buyer.reserve(self.event.id, ticket_type_id=self.event.general, quantity=1), 201)["id"])
+
+    def notification(self) -> str:
+        """A notification of the buyer's, as soon as it is there."""
+        with self.buyer.http.stream(
+            "GET", "/v1/notifications/stream", headers=self.buyer.headers | {"last-event-id": "0-0"}
+        ) as stream:
+            self.held()
+            return next(line.removeprefix("id: ") for line in stream.iter_lines() if line.startswith("id: "))
+
+
+# What the world's own id would not do for: what is used up is made anew for each caller.
+PATHS: dict[str, dict[str, Callable[[World], str]]] = {
+    "DELETE /v1/categories/<category_id>": {"category_id": World.category},
+    "DELETE /v1/reservations/<reservation_id>": {"reservation_id": World.held},
+    "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
+    "DELETE /v1/notifications/<notification>": {"notification": World.notification},
+}
+BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
+    "POST /v1/auth/register": lambda _: {"email": f"{unique()}@example.org", "password": unique(), "name": "Ada"},
+    "POST /v1/auth/login": lambda world: {"email": world.buyer.email, "password": "correct-horse-7"},
+    "POST /v1/auth/refresh": lambda world: {"refresh_token": world.shop.person().refresh_token},
+    "POST /v1/categories": lambda _: {"name": f"Category {unique()}"},
+    "POST /v1/events/<event_id>/reservations": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
+    "POST /v1/events/<event_id>/ticket-types": lambda _: GENERAL,
+    "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
+}
+# Calls that change who calls: everybody is somebody new there.
+NEWCOMERS = frozenset({"PATCH /v1/users/me", "POST /v1/users/me/become-organizer"})
+
+BY_NAME = {route.name: route for route in ROUTES}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with open_shop() as (platform, shop):
+        yield World(platform, shop)
+
+
+def test_what_is_said_of_a_route_is_said_of_one_that_there_is() -> None:
+    assert {*PATHS, *BODIES, *NEWCOMERS} <= BY_NAME.keys()
+
+
+@pytest.mark.parametrize("line", MATRIX)
+def test_a_route_is_open_to_those_it_names_and_closed_to_all_others(world: World, line: str) -> None:
+    name, _, of_draft = line.partition(" (")
+    expected = dict(zip(CALLERS, MATRIX[line].split(), strict=True))
+    # Who is refused comes first: what they may not touch is still there.
+    for caller in sorted(CALLERS, key=lambda one: expected[one] == "ok"):
+        person = world.newcomer(caller) if name in NEWCOMERS else world.people[caller]
+        status, text = call(world, BY_NAME[name], person, world.draft if of_draft else None)
+        where = f"{line} by {caller}: {status} {text}"
+        if expected[caller] == "ok":
+            assert status not in REFUSED, where
+            assert status < 500, where
+        else:
+            assert status == int(expected[caller]), where
+
+
+def call(world: World, route: Route, person: Person | None, event: OnSale | None) -> tuple[int, str]:
+    """One request, as good as the world can make it: the status, and what was answered."""
+    ids = world.ids | {name: make(world) for name, make in PATHS.get(route.name, {}).items()}
+    if event is not None:
+        ids["event_id"] = event.id
+    path = re.sub(r"<(\w+)>", lambda match: ids[match[1]], route.path)
+    headers = {"idempotency-key": unique()} if route.idempotency_key else {}
+    if person is not None:
+        headers |= person.headers
+    body = None
+    if route.body is not None:
+        make = BODIES.get(route.name)
+        body = route.body.EXAMPLE if make is None else make(world)
+    with world.shop.http.stream(route.method, path, headers=headers, json=body) as response:
+        return response.status_code, _text(response)
+
+
+def _text(response: httpx.Response) -> str:
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        return "a stream"
+    return response.read().decode()[:500]
