@@ -39,7 +39,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 run: setup ## start the whole platform in this terminal (ARGS="--port 8123")
-	@exec $(BIN)/circle up $(ARGS)
+	@exec $(BIN)/python -I -S ops/foreground.py $(BIN)/circle up $(ARGS)
 
 demo: setup ## a whole sold-out drop against a fresh stack, with every invariant checked
 	@exec $(BIN)/circle demo $(ARGS)

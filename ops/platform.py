@@ -24,7 +24,7 @@ import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from connectors.errors import CircleError, SettingsError
+from connectors.errors import SettingsError
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.migrations import migrate, reset_derived
@@ -217,7 +217,12 @@ class Platform:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CircleError(f"another circle uses {self.data_dir}; stop it, or name another --data-dir") from None
+            raise SettingsError(
+                "--data-dir",
+                "another circle uses it; stop that one, or name another directory",
+                got=str(self.data_dir),
+                example="./.data-2",
+            ) from None
 
 
 def development_key(path: Path) -> Path:

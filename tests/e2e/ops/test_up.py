@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from ops.services.process import free_port, wait_for
+from tests.harness.terminals import CTRL_C, Session
 
 TIMEOUT_S = 90.0
 pytestmark = pytest.mark.timeout(300)  # several whole platforms, on a machine that may be busy
@@ -109,6 +110,24 @@ def test_it_says_ready_serves_and_stops_with_nothing_left(up: Callable[..., Up],
     assert platform.printed[-1] == "stopped\n"
 
 
+def test_ctrl_c_ends_make_run_with_0_and_nothing_left() -> None:
+    port = free_port()
+    session = Session(("make", "run", f"ARGS=--port {port}"), cwd=Path(__file__).parents[3])
+    processes: list[psutil.Process] = []
+    try:
+        session.until(f"ready http://127.0.0.1:{port}".encode(), TIMEOUT_S)
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        processes = psutil.Process(session.pid).children(recursive=True)
+        assert len(processes) > 8
+        session.type(CTRL_C)
+        assert session.wait(TIMEOUT_S) == 0
+        assert session.printed.splitlines()[-1] == b"stopped"
+        assert none_runs(processes)
+    finally:
+        session.close()
+    assert wait_for(lambda: none_runs(processes), timeout_s=TIMEOUT_S) is None
+
+
 def test_killed_processes_come_back_and_are_named(up: Callable[..., Up]) -> None:
     platform = up()
     platform.until("^ready ")
@@ -168,8 +187,8 @@ def test_a_data_directory_keeps_accounts_and_says_what_it_does_not_keep(
     first.until("^ready ")
     assert httpx.post(f"{first.url}/v1/auth/register", json=account).status_code == 201
     second = up("--data-dir", str(data))
-    second.until("error: another circle uses")
-    assert second.wait() == 1
+    second.until("error: --data-dir: another circle uses it")
+    assert second.wait() == 2
     assert first.end(signal.SIGTERM) == 0
     third = up("--data-dir", str(data))
     third.until("^ready ")

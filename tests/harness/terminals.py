@@ -1,0 +1,63 @@
+"""A program as a person runs it: the leader of a session of its own, in the foreground of a terminal of its own."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+CTRL_C, CTRL_Z = b"\x03", b"\x1a"
+# A session has no terminal until its leader asks for one.
+ASK = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+class Session:
+    """A program with a terminal, or (`terminal=False`) with a pipe; and what it has printed."""
+
+    def __init__(self, command: Sequence[str], *, cwd: Path, terminal: bool = True) -> None:
+        self.output, theirs = pty.openpty() if terminal else os.pipe()
+        self.printed = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ASK, *command] if terminal else command,
+            cwd=cwd,
+            env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+            stdin=theirs if terminal else subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+        os.close(theirs)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.output, keys)
+
+    def until(self, text: bytes, timeout_s: float) -> None:
+        """Reads on until `text` was printed."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.printed:
+            ready = select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))[0]
+            assert ready, self.printed
+            assert self._read(), self.printed
+
+    def wait(self, timeout_s: float) -> int:
+        """Reads to the end of its output. Returns how it ended, negative for a signal."""
+        while self._read():
+            pass
+        return self.process.wait(timeout_s)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.output)
+
+    def _read(self) -> bytes:
+        try:
+            some = os.read(self.output, 4_096)
+        except OSError:  # a terminal that everybody has closed
+            some = b""
+        self.printed += some
+        return some
