@@ -55,7 +55,7 @@ class Deps:
         database = Database(settings.postgres_url)
         tokens, passwords = AccessTokens(keys), Passwords()
         channel = REPLY_CHANNEL_PREFIX + instance
-        log_writer = LogWriter(settings, reply_to=channel)
+        log_writer = LogWriter(settings, reply_to=channel, key=keys.current)
         live = Live()
 
         async def positions() -> list[tuple[int, int]]:

@@ -17,8 +17,10 @@ from uuid import uuid4
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from api.auth.keys import Key
 from api.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
 from api.problem import Problem, busy, retry_after
+from api.receipts import Acknowledged
 from connectors import kafka, logs
 from connectors.settings import Settings
 from schemas.codec import Codec
@@ -47,18 +49,32 @@ class Submission:
     """One command on its way. `future` ends with the Reply, with None (acknowledged; no outcome in time), or with a
     Problem."""
 
-    __slots__ = ("acked", "client", "future", "offset", "overdue", "partition", "wants_reply", "writer")
+    __slots__ = (
+        "_arrived", "_batch", "_number", "_record", "acked", "client", "future", "offset", "overdue", "partition",
+        "wants_reply", "writer",
+    )  # fmt: skip
 
     def __init__(
-        self, writer: LogWriter, client: Producer, future: asyncio.Future[Reply | None], wants_reply: bool
+        self,
+        writer: LogWriter,
+        client: Producer,
+        future: asyncio.Future[Reply | None],
+        wants_reply: bool,
+        record: tuple[str, bytes],
     ) -> None:
         self.writer, self.client, self.future, self.wants_reply = writer, client, future, wants_reply
         self.acked = self.overdue = False
         self.partition = self.offset = -1
+        self._record = record
+        self._batch: Acknowledged | None = None
+        self._number = 0
+        self._arrived: asyncio.Future[None] | None = None
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """The broker's answer. Runs in the event loop, within a poll."""
         self.writer.unacked -= 1
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
         if error is not None:
             self.writer.failed(error, self.client)
             if not self.future.done():
@@ -66,6 +82,8 @@ class Submission:
             return
         self.acked = True
         self.partition, self.offset = message.partition() or 0, message.offset() or 0
+        self._batch = self.writer.acknowledged()
+        self._number = self._batch.add(self.partition, self.offset, *self._record)
         if (self.overdue or not self.wants_reply) and not self.future.done():
             self.future.set_result(None)
 
@@ -74,6 +92,18 @@ class Submission:
         if not self.future.done():
             self.acked = True
             self.future.set_result(reply)
+
+    async def arrived(self) -> None:
+        """Wait for the broker's answer, which the outcome may have overtaken: a receipt is given for that alone."""
+        if self._batch is None and self._arrived is None:
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
+
+    def receipt(self) -> str:
+        """The signed position. Raises Problem not-acknowledged when the broker did not say so itself."""
+        if self._batch is None:
+            raise not_acknowledged("no acknowledgement came")
+        return self._batch.receipt(self._number)
 
     def time_out(self) -> None:
         """The caller will not wait longer for the outcome; an acknowledgement is still waited for."""
@@ -85,11 +115,12 @@ class Submission:
 class LogWriter:
     """Writes commands. One per process; not for use outside its event loop."""
 
-    def __init__(self, settings: Settings, *, reply_to: str) -> None:
+    def __init__(self, settings: Settings, *, reply_to: str, key: Key) -> None:
         self.waiting: dict[str, Submission] = {}
+        self._acknowledged = Acknowledged(key)
         self.unacked = 0
         self._settings = settings
-        self._codec = Codec()
+        self._codec, self._key = Codec(), key
         self._producer = self._connect()
         self._retired: list[Producer] = []  # with records that have not come to an end
         self._loop = asyncio.get_running_loop()
@@ -124,11 +155,13 @@ class LogWriter:
             headers.append(self._reply_to)
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
-        submission = Submission(self, self._producer, self._loop.create_future(), wants_reply)
+        value = self._codec.encode(command)
+        record = (command.event_id, value)
+        submission = Submission(self, self._producer, self._loop.create_future(), wants_reply, record)
         try:
             self._producer.produce(
                 TOPIC,
-                self._codec.encode(command),
+                value,
                 command.event_id,
                 headers=headers,
                 on_delivery=submission.delivered,
@@ -155,6 +188,12 @@ class LogWriter:
             if submission is not None:
                 submission.replied(reply)
 
+    def acknowledged(self) -> Acknowledged:
+        """Those that this poll acknowledges, as far as they are to share a signature."""
+        if self._acknowledged.full:
+            self._acknowledged = Acknowledged(self._key)
+        return self._acknowledged
+
     def failed(self, error: KafkaError, client: Producer) -> None:
         """After some errors a client refuses everything that follows: take a new one, and let the old one end."""
         log.warning("delivery.failed", error=error.str(), code=error.name(), fatal=error.fatal())
@@ -178,6 +217,7 @@ class LogWriter:
 
     def _poll(self) -> None:
         try:
+            self._acknowledged = Acknowledged(self._key)
             self._producer.poll(0)
             for client in tuple(self._retired):
                 client.poll(0)

@@ -129,8 +129,9 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "in": "header",
             "required": False,
             "description": "respond-async: do not wait for the outcome. wait=n: wait up to n seconds, at most "
-            f"{PREFER_WAIT_MAX_S:.0f}; {PREFER_WAIT_DEFAULT_S:.0f} without the header.",
-            "schema": {"type": "string", "examples": ["respond-async", "wait=10"]},
+            f"{PREFER_WAIT_MAX_S:.0f}; {PREFER_WAIT_DEFAULT_S:.0f} without the header. receipt: an outcome about a "
+            "reservation has the header Circle-Receipt too, the signed position that every 202 has.",
+            "schema": {"type": "string", "examples": ["respond-async", "wait=10, receipt"]},
         }
     if route.media_type == "text/event-stream":
         yield {

@@ -8,9 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from api.deps import Deps
+from api.log_writer import Submission
 from api.reasons import refusal
 from schemas.commands import Command
 from schemas.replies import Reply
+
+RECEIPT = "circle-receipt"
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -19,11 +22,20 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     partition: int
     offset: int
     reply: Reply | None
+    submission: Submission
+
+    @property
+    def receipt(self) -> str:
+        """The signed position of the command. Raises Problem not-acknowledged."""
+        return self.submission.receipt()
 
 
-async def submit(deps: Deps, command: Command, wait_s: float, *, traceparent: str | None = None) -> Outcome:
+async def submit(
+    deps: Deps, command: Command, wait_s: float, *, traceparent: str | None = None, receipt: bool = False
+) -> Outcome:
     """Write `command` and wait up to `wait_s` for its outcome; 0 waits for the acknowledgement only.
 
+    With `receipt` the acknowledgement is waited for as well, should the outcome have overtaken it.
     Raises Problem busy and not-acknowledged (503).
     """
     writer = deps.log_writer
@@ -38,17 +50,30 @@ async def submit(deps: Deps, command: Command, wait_s: float, *, traceparent: st
         finally:
             timer.cancel()
             writer.waiting.pop(command.command_id, None)
+    if receipt:
+        await submission.arrived()
     if reply is None:
-        outcome = Outcome(submission.partition, submission.offset, None)
+        outcome = Outcome(submission.partition, submission.offset, None, submission)
     else:
-        outcome = Outcome(reply.partition, reply.offset, reply)
+        outcome = Outcome(reply.partition, reply.offset, reply, submission)
     deps.memory.wrote(command.user_id, outcome.partition, outcome.offset)
     return outcome
 
 
-def accepted(outcome: Outcome, **extensions: str) -> Reply | None:
-    """The reply of an accepted command, None while there is none. Raises the Problem of a refused one."""
+def accepted(outcome: Outcome, *, receipt: bool = False, **extensions: str) -> Reply | None:
+    """The reply of an accepted command, None while there is none. Raises the Problem of a refused one.
+
+    With `receipt` a refusal carries the command's receipt, as every 202 does.
+    """
     reply = outcome.reply
     if reply is not None and reply.outcome == "refused":
-        raise refusal(reply, **extensions)
+        problem = refusal(reply, **extensions)
+        if receipt:
+            problem.headers[RECEIPT] = outcome.receipt
+        raise problem
     return reply
+
+
+def receipt_header(outcome: Outcome, *, receipt: bool) -> dict[str, str]:
+    """The header of an answer whose caller has asked for the receipt."""
+    return {RECEIPT: outcome.receipt} if receipt else {}

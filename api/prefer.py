@@ -1,7 +1,8 @@
 """The Prefer header (RFC 7240): how long a request waits for its outcome.
 
-`respond-async` alone: not at all; `wait=n`: up to n seconds, 30 at most; both: wait n, then answer 202. Preferences
-that are not known or make no sense are ignored, as the RFC says.
+`respond-async` alone: not at all; `wait=n`: up to n seconds, 30 at most; both: wait n, then answer 202. `receipt` asks
+for the signed position with an outcome too; a 202 has it anyway. Preferences that are not known or make no sense are
+ignored, as the RFC says.
 """
 
 from __future__ import annotations
@@ -25,3 +26,10 @@ def wait_s(header: str | None, default: float = PREFER_WAIT_DEFAULT_S) -> float:
             return min(float(found[1]), PREFER_WAIT_MAX_S)
         asynchronous = asynchronous or name == "respond-async"
     return 0.0 if asynchronous else default
+
+
+def receipt(header: str | None) -> bool:
+    """Whether the command's receipt is asked for."""
+    if not header:
+        return False
+    return any(part.split(";", 1)[0].strip() == "receipt" for part in header.lower().split(","))

@@ -77,6 +77,11 @@ class Call:
         """How long the caller wants to wait for the outcome."""
         return prefer.wait_s(self.request.headers.get("prefer"), default)
 
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether the caller wants the command's signed position with its outcome."""
+        return prefer.receipt(self.request.headers.get("prefer"))
+
     def idempotency_key(self) -> str:
         """The Idempotency-Key. Raises Problem missing-header or invalid-header (400)."""
         key = self.optional_idempotency_key()

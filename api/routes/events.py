@@ -130,12 +130,12 @@ async def write(call: Call, command: Command) -> Outcome:
     reply = accepted(outcome)
     if reply is None or await call.deps.watermarks.wait(outcome.partition, outcome.offset, PROJECTION_WAIT_MAX_S):
         return outcome
-    return Outcome(outcome.partition, outcome.offset, None)
+    return msgspec.structs.replace(outcome, reply=None)
 
 
 def pending(identity: str, location: str, outcome: Outcome) -> HTTPResponse:
     """202: durable, and not to be seen yet."""
-    body = Accepted(identity, PositionOut(outcome.partition, outcome.offset))
+    body = Accepted(identity, PositionOut(outcome.partition, outcome.offset), outcome.receipt)
     return json(body, 202, {"location": location})
 
 

@@ -16,7 +16,7 @@ from sanic import HTTPResponse
 from api import cursors, validation
 from api.deps import Deps
 from api.limits import PROJECTION_WAIT_MAX_S
-from api.outcomes import Outcome, accepted, submit
+from api.outcomes import Outcome, accepted, receipt_header, submit
 from api.problem import Problem, invalid
 from api.reasons import for_reason
 from api.routes.events import own_writes, pending, replayed
@@ -59,13 +59,14 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
         fingerprint(ticket_type_id, quantity, seats),
     )  # fmt: skip
-    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    receipt = call.wants_receipt
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     deps.memory.reserved(identity, user_id, event_id, outcome.partition, outcome.offset)
     location = f"/v1/reservations/{identity}"
-    reply = accepted(outcome, reservation_id=identity)
+    reply = accepted(outcome, receipt=receipt, reservation_id=identity)
     if reply is None or reply.reservation is None:
         return pending(identity, location, outcome)
-    headers = {"location": location}
+    headers = {"location": location} | receipt_header(outcome, receipt=receipt)
     if reply.duplicate:
         headers["idempotency-replayed"] = "true"
     return json(of_view(reply.reservation), 201, headers)
@@ -120,14 +121,16 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
         attempt_id(ReservationId(reservation_id), key), body.payment_token,
     )  # fmt: skip
     deadline = monotonic() + call.wait_s()
-    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    receipt = call.wants_receipt
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     _remember(deps, command, outcome)
     if outcome.reply is not None and outcome.reply.outcome == "pending":
         outcome = await _paid_elsewhere(call, outcome, outcome.reply, deadline)
-    reply = accepted(outcome, reservation_id=reservation_id)
+    reply = accepted(outcome, receipt=receipt, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
         return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
-    return json(_confirmed(deps, reply.reservation), 200, replayed(outcome))
+    headers = replayed(outcome) | receipt_header(outcome, receipt=receipt)
+    return json(_confirmed(deps, reply.reservation), 200, headers)
 
 
 async def release(call: Call, reservation_id: str) -> HTTPResponse:
@@ -136,12 +139,14 @@ async def release(call: Call, reservation_id: str) -> HTTPResponse:
     deps = call.deps
     known = await _find(call, reservation_id)
     command = ReleaseReservation(known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id)
-    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent)
+    receipt = call.wants_receipt
+    outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     _remember(deps, command, outcome)
-    reply = accepted(outcome, reservation_id=reservation_id)
+    reply = accepted(outcome, receipt=receipt, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
         return pending(reservation_id, f"/v1/reservations/{reservation_id}", outcome)
-    return json(of_view(reply.reservation), 200, replayed(outcome))
+    headers = replayed(outcome) | receipt_header(outcome, receipt=receipt)
+    return json(of_view(reply.reservation), 200, headers)
 
 
 def of_view(view: ReservationView) -> ReservationOut:
@@ -230,7 +235,7 @@ async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: 
             break
         left = deadline - monotonic()
         if left <= 0:
-            return Outcome(partition, outcome.offset, None)
+            return msgspec.structs.replace(outcome, reply=None)
         await deps.watermarks.wait(partition, seen + 1, left)
     view = _view(row)
     if view.status == _CONFIRMED:
@@ -238,7 +243,7 @@ async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: 
     else:
         reason = Reason.PAYMENT_DECLINED if view.payment == "declined" else Reason.HOLD_EXPIRED
         settled = msgspec.structs.replace(reply, outcome="refused", reason=reason, detail=view.reason, reservation=view)
-    return Outcome(partition, outcome.offset, settled)
+    return msgspec.structs.replace(outcome, reply=settled)
 
 
 def _view(row: asyncpg.Record) -> ReservationView:

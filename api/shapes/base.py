@@ -43,8 +43,9 @@ class PositionOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """202: durable on the log, not decided yet. Location says where to look."""
+    """202: durable on the log, not decided yet. Location says where to look; `receipt` proves the position."""
 
     id: str
     position: PositionOut
+    receipt: str
     status: str = "pending"

@@ -1,14 +1,19 @@
 """Position receipts: what proves to a buyer when they asked. Pure.
 
-A receipt is a signed (partition, offset, digest of the record). Whoever has it and the public keys can hold it against
-the log: the record at that position must have that digest. It carries no identity and no way to act for anybody.
+A receipt says (partition, offset, digest of the record), and that it was signed. Whoever has it and the public keys can
+hold it against the log: the record at that position must have that digest. It carries no identity and no way to act for
+anybody.
 
-The API issues one with each 202, from the bytes it produced and where the log acknowledged them: `issue(Receipt(…))`.
+One signature is for all records that were acknowledged together: it is over the root of a hash tree, and each receipt
+has its leaf and the way from there to the root. So a signature's 45 µs are shared by as many as ask at once. As text:
+a JSON Web Token with the root, "~", and the leaf with its way as JSON in base64url. Leaves and nodes are hashed apart,
+so that no node passes for a leaf.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import jwt
@@ -18,6 +23,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 AUDIENCE = "circle:position-receipt"  # no access token has it, so neither passes for the other
 ALGORITHM = "EdDSA"
 DIGEST_BYTES = 16
+SIGNED_TOGETHER_MAX = 256  # eight steps to the root: a receipt stays below 1 KB
+STEPS_MAX = 8
+RECEIPT_CHARS_MAX = 2_000
+LEFT, RIGHT = "l", "r"
+
+
+_encoder = msgspec.json.Encoder()
 
 
 class BadReceipt(ValueError):
@@ -32,6 +44,15 @@ class Receipt(msgspec.Struct, frozen=True):
     digest: str
 
 
+class _Leaf(msgspec.Struct, frozen=True):
+    """A receipt's own part. A step is the side on which the other hash stands, and that hash."""
+
+    p: int
+    o: int
+    d: str
+    w: list[str]
+
+
 def record_digest(key: bytes, value: bytes) -> str:
     """Of a record's key and value, each with its length, so that no two records share one."""
     digest = blake2b(len(key).to_bytes(4, "big") + key, digest_size=DIGEST_BYTES)
@@ -39,22 +60,82 @@ def record_digest(key: bytes, value: bytes) -> str:
     return digest.hexdigest()
 
 
-def issue(receipt: Receipt, private: Ed25519PrivateKey, kid: str) -> str:
-    """The receipt as a JSON Web Token."""
-    claims = {"aud": AUDIENCE, "p": receipt.partition, "o": receipt.offset, "d": receipt.digest}
-    return jwt.encode(claims, private, algorithm=ALGORITHM, headers={"kid": kid})
+def issue(receipts: Sequence[Receipt], private: Ed25519PrivateKey, kid: str) -> list[str]:
+    """Each receipt as text, all under one signature; at most SIGNED_TOGETHER_MAX."""
+    assert 0 < len(receipts) <= SIGNED_TOGETHER_MAX
+    root, ways = _tree([_leaf_hash(one.partition, one.offset, one.digest) for one in receipts])
+    signed = _signed(root.hex(), private, kid)
+    return [
+        f"{signed}~{_text(_Leaf(one.partition, one.offset, one.digest, way))}"
+        for one, way in zip(receipts, ways, strict=True)
+    ]
 
 
-def read(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Receipt:
-    """The receipt in a token. Raises BadReceipt, which says why."""
+def read(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Receipt:
+    """The receipt in a text. Raises BadReceipt, which says why."""
+    if len(text) > RECEIPT_CHARS_MAX:
+        raise BadReceipt(f"longer than {RECEIPT_CHARS_MAX} characters")
+    token, _, own = text.partition("~")
     try:
         kid = jwt.get_unverified_header(token).get("kid")
         key = keys.get(kid) if isinstance(kid, str) else None
         if key is None:
             raise BadReceipt(f"signed with a key {kid!r} that is not among ours")
-        claims = jwt.decode(token, key, algorithms=[ALGORITHM], audience=AUDIENCE)
-        return msgspec.convert({"partition": claims["p"], "offset": claims["o"], "digest": claims["d"]}, Receipt)
+        root = jwt.decode(token, key, algorithms=[ALGORITHM], audience=AUDIENCE).get("root")
+        leaf = msgspec.json.decode(urlsafe_b64decode(own + "=" * (-len(own) % 4)), type=_Leaf)
+        if len(leaf.w) > STEPS_MAX or _climb(leaf) != root:
+            raise BadReceipt("its record is not under the signature")
     except jwt.PyJWTError as error:
         raise BadReceipt(f"not a receipt of ours: {error}") from None
-    except (KeyError, msgspec.ValidationError) as error:
+    except BadReceipt:
+        raise
+    except ValueError as error:  # base64, JSON, or hexadecimal digits that are none
         raise BadReceipt(f"not a whole receipt: {error}") from None
+    return Receipt(leaf.p, leaf.o, leaf.d)
+
+
+def _signed(root: str, private: Ed25519PrivateKey, kid: str) -> str:
+    """A JSON Web Token, put together here: PyJWT takes 73 µs for one, of which the signature is 45."""
+    token = f"{_text({'alg': ALGORITHM, 'kid': kid, 'typ': 'JWT'})}.{_text({'aud': AUDIENCE, 'root': root})}"
+    return f"{token}.{urlsafe_b64encode(private.sign(token.encode())).rstrip(b'=').decode()}"
+
+
+def _text(value: object) -> str:
+    return urlsafe_b64encode(_encoder.encode(value)).rstrip(b"=").decode()
+
+
+def _tree(level: list[bytes]) -> tuple[bytes, list[list[str]]]:
+    """The root, and each leaf's way to it. A hash without a neighbour goes up as it is."""
+    ways: list[list[str]] = [[] for _ in level]
+    below = [[number] for number in range(len(level))]
+    while len(level) > 1:
+        above, groups = [], []
+        for at in range(0, len(level) - 1, 2):
+            left, right = level[at], level[at + 1]
+            for number in below[at]:
+                ways[number].append(RIGHT + right.hex())
+            for number in below[at + 1]:
+                ways[number].append(LEFT + left.hex())
+            above.append(_node_hash(left, right))
+            groups.append(below[at] + below[at + 1])
+        if len(level) % 2:
+            above.append(level[-1])
+            groups.append(below[-1])
+        level, below = above, groups
+    return level[0], ways
+
+
+def _climb(leaf: _Leaf) -> str:
+    found = _leaf_hash(leaf.p, leaf.o, leaf.d)
+    for step in leaf.w:
+        other = bytes.fromhex(step[1:])
+        found = _node_hash(found, other) if step[:1] == RIGHT else _node_hash(other, found)
+    return found.hex()
+
+
+def _leaf_hash(partition: int, offset: int, digest: str) -> bytes:
+    return blake2b(f"leaf {partition} {offset} {digest}".encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _node_hash(left: bytes, right: bytes) -> bytes:
+    return blake2b(b"node " + left + right, digest_size=DIGEST_BYTES).digest()

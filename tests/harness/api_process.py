@@ -27,7 +27,9 @@ class ApiProcess:
 
     def __init__(self, process: subprocess.Popen[bytes], http: httpx.Client, key_file: Path) -> None:
         self.process, self.http = process, http
-        self._tokens = AccessTokens(KeyRing.load(key_file))
+        keys = KeyRing.load(key_file)
+        self._tokens = AccessTokens(keys)
+        self.public_keys = {kid: key.public for kid, key in keys.by_kid.items()}
 
     def person(self, user_id: str, role: Role = Role.BUYER) -> Person:
         """A caller without an account: the log needs none."""

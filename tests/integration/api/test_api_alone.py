@@ -20,6 +20,7 @@ from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.services.process import wait_for
 from ops.services.stack import Stack
+from pipelines.replay.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
@@ -78,6 +79,8 @@ def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, 
     assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", headers["ce_time"])
     assert headers["reply_to"].startswith(b"circle:replies:")
     assert headers["traceparent"] == trace.encode()
+    digest = record_digest(EVENT_ID.encode(), record.value() or b"")
+    assert read(accepted["receipt"], api.public_keys) == Receipt(record.partition() or 0, record.offset() or 0, digest)
 
 
 def test_what_is_not_decided_yet_is_pending_to_its_owner_only(api: ApiProcess) -> None:

@@ -20,7 +20,7 @@ KEY = Key.of(Ed25519PrivateKey.generate())
 
 
 def token(receipt: Receipt, key: Key = KEY) -> str:
-    return issue(receipt, key.private, key.kid)
+    return issue([receipt], key.private, key.kid)[0]
 
 
 @pytest.fixture
