@@ -19,12 +19,14 @@ import fastavro
 
 from schemas.commands import COMMANDS, Command
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
+from schemas.flat_decoder import Part, compile_decoder
 from schemas.flat_encoder import compile_encoder
 from schemas.notifications import NOTIFICATIONS, Notification
 
 RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
 COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit
 ID_CHARS_MAX = 128  # ours are UUIDs of 36; four of them fit an entry of an index, of which PostgreSQL takes 2,704 bytes
+USUAL_BYTES_MAX = 2_048  # a record that is larger is not of the usual shape
 TIME_US_MAX = 253_402_300_799_999_999  # the last microsecond of the year 9999, where calendars end
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 MAGIC = 0
@@ -61,6 +63,7 @@ class Codec:
             raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
+        self._usual: dict[bytes, Callable[[str], Any]] = {}  # by the bytes of the wire format's header
         self._limits: dict[type[Any], _Limits] = {}
         for name, record in records.items():
             reader = fastavro.parse_schema(newest[name]["schema"])
@@ -94,6 +97,15 @@ class Codec:
         """The record in `value`, or why there is none. Never raises for bad bytes."""
         if value is None:
             return Undecodable("no value (a tombstone)")
+        usual = self._usual.get(value[:HEADER_BYTES])
+        if usual is not None and len(value) <= USUAL_BYTES_MAX:
+            found = usual(str(value, "latin-1"))
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+        return self.decode_generally(value)
+
+    def decode_generally(self, value: bytes) -> Command | RecordedFact | Notification | Undecodable:
+        """`decode` for every shape of record, in three times the time."""
         if len(value) > RECORD_BYTES_MAX:
             return Undecodable(f"{len(value)} bytes, more than {RECORD_BYTES_MAX}")
         if len(value) < HEADER_BYTES or value[0] != MAGIC:
@@ -103,6 +115,8 @@ class Codec:
         if known is None:
             return Undecodable(f"schema id {schema_id} is not known here")
         writer, reader, record, is_fact, ints = known
+        if value[:HEADER_BYTES] not in self._usual:
+            self._usual[value[:HEADER_BYTES]] = _usual_decoder(writer, reader, record, is_fact)
         if len(value) > COMMAND_BYTES_MAX and issubclass(record, Command):
             return Undecodable(f"{len(value)} bytes, more than {COMMAND_BYTES_MAX}")
         body = io.BytesIO(value)
@@ -172,6 +186,18 @@ def _limits_of(schema: dict[str, Any]) -> _Limits:
         tuple(name for name, kind in kinds.items() if name.endswith("_at") and kind in ("long", ["null", "long"])),
         (lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
     )
+
+
+def _usual_decoder(writer: Any, reader: Any, record: type[Any], is_fact: bool) -> Callable[[str], Any]:
+    """The decoder of a writer's schema. Where a former schema says something else of a field, it is never usual."""
+    newest = {field["name"]: field["type"] for field in (reader or writer)["fields"]}
+    for field in writer["fields"]:
+        if newest.get(field["name"], field["type"]) not in (field["type"], ["null", field["type"]]):
+            return lambda _text: None
+    own: Part = (record, record.__struct_fields__)
+    if is_fact:
+        return compile_decoder(writer, HEADER_BYTES, [(Envelope, Envelope.__struct_fields__), own], RecordedFact)
+    return compile_decoder(writer, HEADER_BYTES, [own])
 
 
 def _full_name(schema: dict[str, Any]) -> str:

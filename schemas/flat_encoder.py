@@ -3,8 +3,7 @@
 Guarantee: the bytes are those of the Avro 1.12 specification's binary encoding, for records whose fields are string,
 int, long, an array of strings, or null-or-one-of-these. The tests compare every record type with fastavro.
 
-The one writer of facts encodes each of them on the hot path; that is why this exists. Decoding stays with fastavro,
-whose readers are compiled C already.
+The one writer of facts encodes each of them on the hot path; that is why this exists.
 """
 
 from __future__ import annotations

@@ -1,0 +1,186 @@
+"""Avro decoders for flat records of the usual shape: one regular expression for each schema, compiled when it is met.
+
+Guarantee: what the expression matches has one meaning in Avro, and that is what is returned; for anything else the
+answer is None, and the general reader has to look. Every length is bounded by the expression, so nothing in the bytes
+chooses how much is read or kept. The tests compare both readers over records, changed records and random bytes.
+
+The usual shape: texts are printable ASCII, ids of 36 characters, other texts of at most TEXT_CHARS_MAX; lists have at
+most LIST_MAX short items; times are after 1978 or 0; an int has at most 14 bits. A command of that shape is within
+every limit of the codec. Bytes are matched as Latin-1 text, one character a byte, so that a group of ASCII is a string
+already, and the group of a number the key of a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from sys import intern
+from typing import Any
+
+TEXT_CHARS_MAX = 63  # one byte of length
+ITEM_CHARS_MAX = 15  # lengths below any printable character: where an item ends cannot be mistaken
+LIST_MAX = 20  # twice an order
+CACHED_MAX = 50_000  # numbers and lists that were met: the choices of neighbouring seats in the largest sections
+
+Part = tuple[Callable[..., Any], tuple[str, ...]]
+"""What makes a value, and the names of the fields it takes."""
+
+_CHAR, _MORE, _LAST = "[ -\x7f]", "[\x80-\xff]", "[\x00-\x7f]"
+_EVEN = "[" + "".join(map(chr, range(0x80, 0x100, 2))) + "]"  # the first of several bytes of what is not negative
+_EVEN_LAST = "[" + "".join(re.escape(chr(byte)) for byte in range(0, 0x80, 2)) + "]"
+_SIZE = "[" + "".join(re.escape(chr(2 * size)) for size in range(1, ITEM_CHARS_MAX + 1)) + "]"
+_ID = f"H({_CHAR}{{36}})"
+_TEXT = "(" + "|".join(re.escape(chr(2 * size)) + f"{_CHAR}{{{size}}}" for size in range(TEXT_CHARS_MAX + 1)) + ")"
+
+
+def _bits(text: str | None) -> int:
+    """The bits of a varint, zigzag still; 0 of nothing."""
+    return sum((ord(byte) & 0x7F) << 7 * place for place, byte in enumerate(text or ""))
+
+
+def _signed(text: str | None) -> int:
+    bits = _bits(text)
+    return (bits >> 1) ^ -(bits & 1)
+
+
+def _texts(text: str | None) -> list[str]:
+    """The items of a list, from its count on. ValueError when that is not what they are."""
+    items, at = [], 1
+    while text and at < len(text):
+        size = ord(text[at])
+        end = at + 1 + (size >> 1)
+        if size & 1 or end > len(text):
+            raise ValueError(f"an item of {size / 2} characters")
+        items.append(intern(text[at + 1 : end]))
+        at = end
+    if text and ord(text[0]) != 2 * len(items):
+        raise ValueError(f"{len(items)} items, said to be {ord(text[0]) / 2}")
+    return items
+
+
+def _ids(text: str | None) -> list[str]:
+    """The ids of a list, from its count on. ValueError when there are more or fewer."""
+    if text is None:
+        return []
+    found = [text[at : at + 36] for at in range(2, len(text), 37)]
+    if ord(text[0]) != 2 * len(found):
+        raise ValueError(f"{len(found)} ids, said to be {ord(text[0]) / 2}")
+    return found
+
+
+class _Met(dict[str | None, Any]):
+    """What was made of some bytes, by these bytes. Bounded: when it is full, it begins anew."""
+
+    def __init__(self, make: Callable[[str | None], Any]) -> None:
+        self._make = make
+
+    def __missing__(self, text: str | None) -> Any:
+        made = self._make(text)
+        if len(self) >= CACHED_MAX:
+            self.clear()
+        self[text] = made
+        return made
+
+
+_PAIRS = [(chr(one), one) for one in range(0x80)] + [
+    (chr(one) + chr(two), one & 0x7F | (two & 0x7F) << 7) for one in range(0x80, 0x100) for two in range(0x100)
+]
+_TABLES: dict[str, Any] = {
+    "INT": {text: (bits >> 1) ^ -(bits & 1) for text, bits in _PAIRS},
+    "LONG": _Met(_signed),
+    "LOW": {None: 0} | {text: bits >> 1 for text, bits in _PAIRS},  # bits 1 to 13 of what is not negative
+    "MID": {None: 0} | {text: bits << 13 for text, bits in _PAIRS},
+    "HIGH": _Met(lambda text: _bits(text) << 27),  # of times: a new one every two minutes
+    "ITEMS": _Met(_texts),
+    "ids": _ids,
+    "intern": intern,
+}
+
+# By kind of field: what its bytes look like, and its value, of the groups a, b …
+_SHAPES: dict[str, tuple[str, str]] = {
+    "id": (_ID, "{a}"),
+    "id or none": (f"(?:{_ID}|\x00)", "{a} or ''"),
+    "shared id": (_ID, "intern({a})"),
+    "text": (_TEXT, "{a}[1:]"),
+    "shared text": (_TEXT, "intern({a}[1:])"),
+    "int": (f"({_MORE}?{_LAST})", "INT[{a}]"),
+    "long": (f"({_MORE}{{0,8}}{_LAST}|{_MORE}{{9}}[\x00\x01])", "LONG[{a}]"),
+    "counter": (
+        f"(?:({_EVEN_LAST}|{_EVEN}{_LAST})|({_EVEN}{_MORE})(?:({_MORE}?{_LAST})|({_MORE}{{2}})({_MORE}{{0,3}}{_LAST})))",
+        "LOW[{a}] + LOW[{b}] + MID[{c}] + MID[{d}] + HIGH[{e}]",
+    ),
+    "time": (f"(?:({_EVEN}{_MORE})({_MORE}{{2}})({_MORE}{{3}}{_LAST})|\x00)", "LOW[{a}] + MID[{b}] + HIGH[{c}]"),
+    "items": (f"(?:([\x02-\x7e](?:{_SIZE}{_CHAR}++){{1,{LIST_MAX}}}+)\x00|\x00)", "ITEMS[{a}][:]"),
+    "ids": (f"(?:([\x02-\x7e](?:H{_CHAR}{{36}}){{1,{LIST_MAX}}}+)\x00|\x00)", "ids({a})"),
+}
+_KINDS = {
+    "event_id": "shared id",
+    "ticket_type_id": "shared id",
+    "reservation_id": "id",
+    "attempt_id": "id",
+    "user_id": "id or none",  # nobody's: a tick's
+    "offset": "counter",
+    "log_time": "time",
+    "ticket_ids": "ids",
+    "currency": "shared text",
+    "reason": "shared text",
+}
+
+
+def compile_decoder(
+    schema: dict[str, Any],
+    skip: int,
+    parts: list[Part],
+    whole: Callable[..., Any] | None = None,
+) -> Callable[[str], Any]:
+    """A function of a record's bytes as Latin-1 text, whose first `skip` characters are not looked at.
+
+    Its value is that of `whole`, which takes those of the parts (that of the one part without it), or None when the
+    record is not of the usual shape.
+    A field that `schema` does not have is None, as if it had never been written; one that nobody takes is dropped.
+    """
+    pattern, values, groups = "(?s)." + f"{{{skip}}}", {}, 0
+    for field in schema["fields"]:
+        shape, values[field["name"]], count = _shape(field["name"], field["type"], groups)
+        pattern, groups = pattern + shape, groups + count
+    made = [
+        f"part{number}({', '.join(values.get(name, 'None') for name in names)})"
+        for number, (_, names) in enumerate(parts)
+    ]
+    scope: dict[str, Any] = _TABLES | {f"part{number}": part for number, (part, _) in enumerate(parts)}
+    scope |= {"match": re.compile(pattern).fullmatch, "whole": whole}
+    value = made[0] if whole is None else f"whole({', '.join(made)})"
+    source = f"""def decode(text):
+    found = match(text)
+    if found is None:
+        return None
+    {"".join(f"g{number}, " for number in range(groups))} = found.groups()
+    try:
+        return {value}
+    except ValueError:
+        return None
+"""
+    exec(compile(source, f"<decoder of {schema['name']}>", "exec"), scope)  # noqa: S102 — our own text, from our schema
+    decoder: Callable[[str], Any] = scope["decode"]
+    return decoder
+
+
+def _shape(name: str, avro_type: Any, first: int) -> tuple[str, str, int]:
+    """The expression of a field, its value, and how many groups that has, from group `first` on."""
+    match avro_type:
+        case "string":
+            kind = _KINDS.get(name, "text")
+        case "int":
+            kind = "int"
+        case "long":
+            kind = _KINDS.get(name, "time" if name.endswith("_at") else "long")
+        case {"type": "array", "items": "string"}:
+            kind = _KINDS.get(name, "items")
+        case ["null", inner]:
+            shape, value, count = _shape(name, inner, first + 1)
+            return f"(?:\x00|(\x02){shape})", f"(None if g{first} is None else {value})", count + 1
+        case other:
+            raise TypeError(f"{name} is {other}, which a flat record does not have")
+    shape, value = _SHAPES[kind]
+    count = re.compile(shape).groups
+    return shape, value.format(*(), **{letter: f"g{first + at}" for at, letter in enumerate("abcde"[:count])}), count
