@@ -6,14 +6,24 @@ again. Raises Fenced like `sinks.postgres` when another process has written the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from confluent_kafka import Consumer
+from confluent_kafka import Message as Record
+
+from connectors.log_bounds import check_on_log
 from connectors.postgres import Connection, Database
+from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.notifications.kinds import INBOX
 from pipelines.projections.snapshot import AppliedPosition
+from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
+from schemas.topics import NOTIFICATIONS
+from sinks.outbound import on_channel, place_of
 from sinks.postgres import adopt, advance, columns, may_write
 
 CONSUMER = "inbox"
@@ -30,6 +40,16 @@ class Delivery(NamedTuple):
     partition: int
     offset: int
     message: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A batch of messages, and where each partition stood before and stands after it."""
+
+    deliveries: list[Delivery]
+    unreadable: list[tuple[Record, str]]
+    before: dict[int, AppliedPosition]
+    after: dict[int, AppliedPosition]
 
 
 class InboxStore:
@@ -67,3 +87,43 @@ class InboxStore:
             return sorted(users)
 
         return self._database.patiently(write, stop_requested=self._stop_requested)
+
+
+class InboxPositions:
+    """The partitions of notifications.outbound: where to go on is stored with the inbox."""
+
+    def __init__(self, settings: Settings, store: InboxStore) -> None:
+        self._settings, self._store = settings, store
+        self._at: dict[int, AppliedPosition] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load the stored positions and go on from there."""
+        stored = self._store.positions(partitions)
+        starts = {partition: at.next_offset for partition, at in stored.items()}
+        check_on_log(self._settings, client, NOTIFICATIONS, starts)
+        self._at |= stored
+        return starts
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._at.pop(partition, None)
+
+    def read(self, batch: list[Record], codec: Codec) -> Delivered:
+        """The messages of a batch that are for the inbox and not stored yet."""
+        before = {partition: self._at[partition] for partition in {place_of(record)[0] for record in batch}}
+        deliveries: list[Delivery] = []
+        unreadable: list[tuple[Record, str]] = []
+        for record in batch:
+            partition, offset = place_of(record)
+            at = self._at[partition]
+            if offset <= at.offset:
+                continue
+            found = on_channel(record, codec, INBOX, strays=True)
+            log_time = at.log_time
+            if isinstance(found, Undecodable):
+                unreadable.append((record, f"inbox: {found.error}"))
+            elif found is not None:
+                deliveries.append(Delivery(partition, offset, found))
+                log_time = max(log_time, found.created_at)
+            self._at[partition] = AppliedPosition(offset, 0, offset + 1, log_time)
+        return Delivered(deliveries, unreadable, before, {partition: self._at[partition] for partition in before})

@@ -12,6 +12,7 @@ from api.routes import (
     categories,
     events,
     notifications,
+    preferences,
     reservations,
     streams,
     system,
@@ -21,6 +22,7 @@ from api.routes import (
 )
 from api.routing import Access, Handler, Route
 from api.shapes import accounts as a
+from api.shapes import channels as ch
 from api.shapes import events as e
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery
@@ -135,6 +137,11 @@ ROUTES: tuple[Route, ...] = (
            answers={200: r.ReadAllOut}),
     _route("PUT", "/v1/notifications/<notification>/read", notifications.read, USER, "notifications",
            "Mark one as read", answers={200: r.NotificationOut}, problems=("not-found",)),
+    _route("GET", "/v1/notifications/preferences", preferences.preferences, USER, "notifications",
+           "Which kinds go over which channel", answers={200: ch.PreferencesOut}),
+    _route("PATCH", "/v1/notifications/preferences", preferences.update, USER, "notifications",
+           "Change which kinds go over which channel", body=ch.PreferencesIn, answers={200: ch.PreferencesOut},
+           problems=("not-found",)),
     _route("DELETE", "/v1/notifications/<notification>", notifications.delete, USER, "notifications", "Delete one",
            answers={204: None}, problems=("not-found",)),
     # --- the platform

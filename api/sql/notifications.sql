@@ -3,7 +3,7 @@
 -- name: notifications_of_user
 -- $1 user, $2 unread only, $3 and $4 cursor (offset, partition as text), $5 limit.
 SELECT * FROM notifications
-WHERE user_id = $1 AND deleted_at = 0 AND (NOT $2 OR read_at = 0)
+WHERE user_id = $1 AND inbox AND deleted_at = 0 AND (NOT $2 OR read_at = 0)
   AND ($3::bigint IS NULL OR (outbound_offset, outbound_partition::text) < ($3, $4::text))
 ORDER BY outbound_offset DESC, outbound_partition::text DESC
 LIMIT $5;
@@ -11,7 +11,7 @@ LIMIT $5;
 -- name: notifications_after
 -- The live stream: what came after an offset, the oldest first.
 SELECT * FROM notifications
-WHERE user_id = $1 AND deleted_at = 0 AND outbound_offset > $2
+WHERE user_id = $1 AND stream AND deleted_at = 0 AND outbound_offset > $2
 ORDER BY outbound_offset
 LIMIT $3;
 
@@ -19,7 +19,7 @@ LIMIT $3;
 SELECT coalesce(max(outbound_offset), -1) AS last FROM notifications WHERE user_id = $1;
 
 -- name: notifications_unread
-SELECT count(*) AS unread FROM notifications WHERE user_id = $1 AND read_at = 0 AND deleted_at = 0;
+SELECT count(*) AS unread FROM notifications WHERE user_id = $1 AND inbox AND read_at = 0 AND deleted_at = 0;
 
 -- name: notification_read
 -- The first reading counts.
@@ -29,7 +29,8 @@ RETURNING *;
 
 -- name: notifications_read_all
 WITH marked AS (
-    UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND read_at = 0 AND deleted_at = 0 RETURNING 1
+    UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND inbox AND read_at = 0 AND deleted_at = 0
+    RETURNING 1
 )
 SELECT count(*) AS marked FROM marked;
 

@@ -14,6 +14,7 @@ from ops.checker.ledger import Ledger
 from ops.checker.replay import Replay
 from ops.checker.report import Report, Told
 from pipelines.notifications.compose import compose
+from pipelines.notifications.kinds import INBOX
 from pipelines.reservations.partition import command_in
 from pipelines.reservations.state import At
 from schemas import commands as c
@@ -34,7 +35,7 @@ class ReadFact(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What the inbox must have exactly once: the position of the fact it tells of, and to whom and how."""
+    """What is told exactly once: the position of the fact it tells of, and to whom and how."""
 
     offset: int
     number: int
@@ -60,6 +61,7 @@ class PartitionAudit:
         self.number, self.report, self.log_time = number, report, 0
         self.ledgers: dict[str, Ledger] = {}
         self.inbox: list[Message] = []
+        self.mails: list[Message] = []
         self.unreadable: set[int] = set()
         self._codec, self._bound_us, self._partitions = codec, int(tick_bound_s * US_PER_S), partitions
         self._told: dict[int, list[Told]] = {}
@@ -147,7 +149,8 @@ class PartitionAudit:
             if isinstance(fact, f.TicketsHeld):
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
             for message in compose(one.recorded):
-                self.inbox.append(Message(offset, at.index, message.user_id, message.channel, message.template))
+                told = self.inbox if message.channel == INBOX else self.mails
+                told.append(Message(offset, at.index, message.user_id, message.channel, message.template))
 
     def _found_here(self, rule: str, what: str) -> None:
         self._found(rule, what, *self._now)

@@ -15,7 +15,7 @@ import asyncpg
 
 from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
-from ops.migrations.tables import DERIVED_TABLES
+from ops.migrations.tables import DERIVED_TABLES, TOLD_TABLES
 
 SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -79,11 +79,11 @@ async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False)
 
 
 async def reset_derived(settings: Settings) -> list[str]:
-    """Empties every table that is derived from the log; users, keys and the like stay. Returns their
-    names."""
+    """Empties every table that is derived from the log, or says what was told because of it; users, keys and the
+    like stay. Returns their names."""
     connection = await connect(settings.postgres_url)
     try:
-        present = sorted(set(await tables(connection)) & set(DERIVED_TABLES))
+        present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
         if present:
             await connection.execute(f"TRUNCATE {', '.join(present)}")
         return present

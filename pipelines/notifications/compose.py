@@ -1,63 +1,89 @@
-"""What a fact tells which user. Pure.
+"""What a fact tells which user, and over which channels. Pure.
 
-Guarantee: the same fact gives the same messages, byte for byte. A message's identity is the fact's position with the
-user, the channel and the template, so a message that is made or delivered twice is recognised everywhere.
+Guarantee: the same fact gives the same messages, byte for byte: one for each fact, user, channel and template. A
+message's identity is the fact's position with the user, the channel and the template, so one that is made or delivered
+twice is recognised everywhere. Preferences are no business of this: they apply where a message is delivered.
 
-`data` is a JSON object with everything a template needs: ids, seats, `amount` in minor units, times in RFC 3339.
+`data` is a JSON object with everything a template needs and no personal data: ids, seats, `amount` in minor units,
+times in RFC 3339.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.notifications import kinds as k
 from schemas import facts as f
-from schemas.facts import RecordedFact
+from schemas.facts import Reason, RecordedFact
 from schemas.ids import US_PER_S
 from schemas.notifications import Notification
 
-INBOX = "inbox"
+DIRECT_PARTITION = -1  # of a message that no fact has caused; its offset is then the number of a direct message
+DELIVERED = (k.INBOX, k.MAIL)  # the live stream shows what is in the inbox, so it has no messages of its own
 
-TICKET_HELD = "ticket.held"
-RESERVATION_CONFIRMED = "reservation.confirmed"
-RESERVATION_REFUSED = "reservation.refused"
-RESERVATION_CANCELLED = "reservation.cancelled"
-HOLD_EXPIRED = "hold.expired"
-HOLD_RELEASED = "hold.released"
-CONFIRMATION_REFUSED = "confirmation.refused"
-PAYMENT_DECLINED = "payment.declined"
-PAYMENT_REFUNDED = "payment.refunded"
 
-Message = tuple[str, dict[str, Any]]
+class Told(NamedTuple):
+    """What one user is told."""
+
+    user_id: str
+    kind: str
+    data: dict[str, Any]
+
+
 _json = msgspec.json.Encoder(order="deterministic")
 
 
 def compose(recorded: RecordedFact) -> list[Notification]:
-    """The messages of a fact: one for its user in the inbox, or none."""
+    """The messages of a fact, none for most kinds of facts."""
     at, fact = recorded.envelope, recorded.fact
     tell = _MESSAGES.get(type(fact))
     if tell is None:
         return []
-    kind, data = tell(fact)
-    user_id: str = fact.user_id  # type: ignore[attr-defined]  # every fact in _MESSAGES is about a user
-    reservation_id: str = fact.reservation_id  # type: ignore[attr-defined]  # … and a reservation of theirs
+    reservation_id: str = fact.reservation_id  # type: ignore[attr-defined]  # every fact in _MESSAGES is about one
+    about = {"event_id": at.event_id, "reservation_id": reservation_id}
+    messages: list[Notification] = []
+    for user_id, kind, data in tell(fact):
+        text = _json.encode(about | data).decode()
+        messages += (
+            Notification(
+                user_id=user_id,
+                event_id=at.event_id,
+                reservation_id=reservation_id,
+                partition=at.partition,
+                offset=at.offset,
+                index=at.index,
+                kind=kind,
+                channel=channel,
+                template=kind,
+                created_at=at.log_time,
+                data=text,
+            )
+            for channel in DELIVERED
+        )
+    return messages
+
+
+def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: int) -> list[Notification]:
+    """The messages of a direct message: about an account, so no fact tells it. `data` is a JSON object."""
     return [
         Notification(
             user_id=user_id,
-            event_id=at.event_id,
-            reservation_id=reservation_id,
-            partition=at.partition,
-            offset=at.offset,
-            index=at.index,
+            event_id="",
+            reservation_id="",
+            partition=DIRECT_PARTITION,
+            offset=number,
+            index=0,
             kind=kind,
-            channel=INBOX,
+            channel=channel,
             template=kind,
-            created_at=at.log_time,
-            data=_json.encode({"event_id": at.event_id, "reservation_id": reservation_id, **data}).decode(),
+            created_at=created_at,
+            data=data,
         )
+        for channel in DELIVERED
     ]
 
 
@@ -71,46 +97,116 @@ def rfc3339(time_us: int) -> str:
 
 
 def _places(
-    fact: f.TicketsHeld | f.ReservationConfirmed | f.HoldExpired | f.HoldReleased | f.ReservationCancelled,
+    fact: f.TicketsHeld
+    | f.ReservationConfirmed
+    | f.HoldExpired
+    | f.HoldReleased
+    | f.ReservationCancelled
+    | f.TicketsCancelled,
 ) -> dict[str, Any]:
     return {"ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity, "seats": fact.seats}
 
 
-def _held(fact: f.TicketsHeld) -> Message:
-    price = {"amount": fact.amount_minor, "currency": fact.currency}
-    return TICKET_HELD, {**_places(fact), **price, "expires_at": rfc3339(fact.expires_at)}
+def _price(fact: f.TicketsHeld | f.ReservationConfirmed) -> dict[str, Any]:
+    return {"amount": fact.amount_minor, "currency": fact.currency}
 
 
-def _confirmed(fact: f.ReservationConfirmed) -> Message:
-    price = {"amount": fact.amount_minor, "currency": fact.currency}
-    return RESERVATION_CONFIRMED, {**_places(fact), **price, "ticket_ids": fact.ticket_ids}
+def _held(fact: f.TicketsHeld) -> list[Told]:
+    data = {**_places(fact), **_price(fact), "expires_at": rfc3339(fact.expires_at)}
+    return [Told(fact.user_id, k.TICKET_HELD, data)]
 
 
-def _rejected(fact: f.ReservationRejected) -> Message:
+def _deadline(kind: str) -> Callable[[Any], list[Told]]:
+    def tell(fact: f.HoldWarned | f.HoldExtended) -> list[Told]:
+        data = {"ticket_type_id": fact.ticket_type_id, "expires_at": rfc3339(fact.expires_at)}
+        return [Told(fact.user_id, kind, data)]
+
+    return tell
+
+
+def _ended(kind: str) -> Callable[[Any], list[Told]]:
+    return lambda fact: [Told(fact.user_id, kind, _places(fact))]
+
+
+def _confirmed(fact: f.ReservationConfirmed) -> list[Told]:
+    data = {**_places(fact), **_price(fact), "ticket_ids": fact.ticket_ids}
+    return [Told(fact.user_id, k.RESERVATION_CONFIRMED, data)]
+
+
+def _rejected(fact: f.ReservationRejected) -> list[Told]:
     asked = {"ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
-    return RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail}
+    return [Told(fact.user_id, k.RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail})]
 
 
-def _confirmation_refused(fact: f.ConfirmationRefused) -> Message:
-    return CONFIRMATION_REFUSED, {"attempt_id": fact.attempt_id, "reason": fact.reason}
+def _cancelled(fact: f.ReservationCancelled) -> list[Told]:
+    """That the event is off is the news, where that is why."""
+    kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
+    kept = {} if fact.kept_minor is None else {"kept": fact.kept_minor}
+    return [Told(fact.user_id, kind, {**_places(fact), **kept, "reason": fact.reason})]
 
 
-def _declined(fact: f.PaymentDeclined) -> Message:
-    return PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason}
+def _tickets_cancelled(fact: f.TicketsCancelled) -> list[Told]:
+    data = {**_places(fact), "ticket_ids": fact.ticket_ids, "amount": fact.amount_minor, "kept": fact.kept_minor}
+    return [Told(fact.user_id, k.TICKETS_CANCELLED, {**data, "reason": fact.reason})]
 
 
-def _refunded(fact: f.PaymentRefunded) -> Message:
-    return PAYMENT_REFUNDED, {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
+def _confirmation_refused(fact: f.ConfirmationRefused) -> list[Told]:
+    return [Told(fact.user_id, k.CONFIRMATION_REFUSED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
 
 
-_MESSAGES: dict[type[f.Fact], Callable[[Any], Message]] = {
+def _declined(fact: f.PaymentDeclined) -> list[Told]:
+    return [Told(fact.user_id, k.PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
+
+
+def _refunded(fact: f.PaymentRefunded) -> list[Told]:
+    data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
+    return [Told(fact.user_id, k.PAYMENT_REFUNDED, data)]
+
+
+def _transferred(fact: f.TicketTransferred) -> list[Told]:
+    """Both sides, neither of whom learns who the other is."""
+    data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
+    return [Told(fact.user_id, k.TICKET_TRANSFERRED, data), Told(fact.to_user_id, k.TICKET_RECEIVED, data)]
+
+
+def _offered(fact: f.WaitlistOffered) -> list[Told]:
+    asked = {"entry_id": fact.entry_id, "ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
+    return [Told(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339(fact.expires_at)})]
+
+
+def _checked_in(fact: f.CheckInAccepted) -> list[Told]:
+    data = {"ticket_id": fact.ticket_id, "seat": fact.seat, "gate": fact.gate}
+    return [Told(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339(fact.scanned_at)})]
+
+
+_CHORES = {"reminder": k.EVENT_REMINDER, "event-changed": k.EVENT_CHANGED, "event-cancelled": k.EVENT_CANCELLED}
+
+
+def _notified(fact: f.HolderNotified) -> list[Told]:
+    """What the event is like comes with the fact: the rows may say something newer by the time this is read."""
+    kind = _CHORES.get(fact.kind)
+    if kind is None:
+        return []
+    times = {"starts_at": rfc3339(fact.starts_at), "ends_at": rfc3339(fact.ends_at), "timezone": fact.timezone}
+    data = {"title": fact.title, "venue": fact.venue, **times, "changed": fact.changed}
+    return [Told(fact.user_id, kind, data)]
+
+
+_MESSAGES: dict[type[f.Fact], Callable[[Any], list[Told]]] = {
     f.TicketsHeld: _held,
+    f.HoldWarned: _deadline(k.HOLD_EXPIRING),
+    f.HoldExtended: _deadline(k.HOLD_EXTENDED),
+    f.HoldExpired: _ended(k.HOLD_EXPIRED),
+    f.HoldReleased: _ended(k.HOLD_RELEASED),
     f.ReservationConfirmed: _confirmed,
     f.ReservationRejected: _rejected,
+    f.ReservationCancelled: _cancelled,
+    f.TicketsCancelled: _tickets_cancelled,
     f.ConfirmationRefused: _confirmation_refused,
     f.PaymentDeclined: _declined,
     f.PaymentRefunded: _refunded,
-    f.HoldExpired: lambda fact: (HOLD_EXPIRED, _places(fact)),
-    f.HoldReleased: lambda fact: (HOLD_RELEASED, _places(fact)),
-    f.ReservationCancelled: lambda fact: (RESERVATION_CANCELLED, {**_places(fact), "reason": fact.reason}),
+    f.TicketTransferred: _transferred,
+    f.WaitlistOffered: _offered,
+    f.CheckInAccepted: _checked_in,
+    f.HolderNotified: _notified,
 }

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import bytewax.operators as op
-import msgspec
 from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
@@ -34,21 +33,19 @@ from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.settings import Settings
 from pipelines.intake import Intake
-from pipelines.notifications.compose import compose, rfc3339
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.notifications.compose import compose
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.notifications import Notification
 from schemas.topics import FACTS, NOTIFICATIONS
 from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters, dead_letter
-from sinks.inbox import Delivery, InboxStore
+from sinks.inbox import Delivered, InboxPositions, InboxStore
 from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+from sinks.outbound import outgoing, place_of
 
 COMPOSE_GROUP, INBOX_GROUP = "circle.notifications", "circle.inbox"
 CHANNEL = "circle:notified"
 POLL_S = 0.005  # two sources take turns in one thread: each waits no longer than this for the other
-ANY_PARTITION = -1  # the producer's partitioner decides, by the user's id
 
 log = Log("notifications")
 
@@ -58,16 +55,6 @@ class Composed(NamedTuple):
 
     outgoing: list[Outgoing]
     next_offsets: dict[tuple[str, int], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A batch of messages, and where each partition stood before and stands after it."""
-
-    deliveries: list[Delivery]
-    unreadable: list[tuple[Record, str]]
-    before: dict[int, AppliedPosition]
-    after: dict[int, AppliedPosition]
 
 
 class FactPositions:
@@ -91,7 +78,7 @@ class FactPositions:
 
     def compose(self, batch: list[Record], codec: Codec) -> Composed:
         """The messages of a batch, each fact once; what cannot be read goes to the dead letters."""
-        outgoing: list[Outgoing] = []
+        records: list[Outgoing] = []
         for record in batch:
             partition, offset = place_of(record)
             intake = self.intakes[partition]
@@ -99,53 +86,13 @@ class FactPositions:
             if not isinstance(found, RecordedFact):
                 intake.skip(offset)
                 error = found.error if isinstance(found, Undecodable) else f"a {type(found).__name__}, which is no fact"
-                outgoing.append(dead_letter(record, f"notifications: {error}"))
+                records.append(dead_letter(record, f"notifications: {error}"))
                 continue
             for fact in intake.take(offset, found):
-                outgoing += (_outgoing(message, codec) for message in compose(fact))
+                records += (outgoing(message, codec) for message in compose(fact))
         touched = {place_of(record)[0] for record in batch}
         nexts = {(FACTS, partition): self.intakes[partition].next_offset for partition in touched}
-        return Composed(outgoing, {place: offset for place, offset in nexts.items() if offset is not None})
-
-
-class OutboundPositions:
-    """The second branch's partitions: where to go on is stored with the inbox."""
-
-    def __init__(self, settings: Settings, store: InboxStore) -> None:
-        self._settings, self._store = settings, store
-        self._at: dict[int, AppliedPosition] = {}
-
-    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Load the stored positions and go on from there."""
-        stored = self._store.positions(partitions)
-        starts = {partition: at.next_offset for partition, at in stored.items()}
-        check_on_log(self._settings, client, NOTIFICATIONS, starts)
-        self._at |= stored
-        return starts
-
-    def revoked(self, partitions: list[int]) -> None:
-        for partition in partitions:
-            self._at.pop(partition, None)
-
-    def read(self, batch: list[Record], codec: Codec) -> Delivered:
-        """The messages of a batch that are not stored yet."""
-        before = {partition: self._at[partition] for partition in {place_of(record)[0] for record in batch}}
-        deliveries: list[Delivery] = []
-        unreadable: list[tuple[Record, str]] = []
-        for record in batch:
-            partition, offset = place_of(record)
-            at = self._at[partition]
-            if offset <= at.offset:
-                continue
-            found = readable(codec.decode(record.value()))
-            log_time = at.log_time
-            if isinstance(found, Undecodable):
-                unreadable.append((record, f"inbox: {found.error}"))
-            else:
-                deliveries.append(Delivery(partition, offset, found))
-                log_time = max(log_time, found.created_at)
-            self._at[partition] = AppliedPosition(offset, 0, offset + 1, log_time)
-        return Delivered(deliveries, unreadable, before, {partition: self._at[partition] for partition in before})
+        return Composed(records, {place: offset for place, offset in nexts.items() if offset is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +134,7 @@ def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
     codec = Codec()
     waiting = {FACTS, NOTIFICATIONS}
 
-    def source(topic: str, group: str, owner: FactPositions | OutboundPositions, gate: Gate) -> BatchSource:
+    def source(topic: str, group: str, owner: FactPositions | InboxPositions, gate: Gate) -> BatchSource:
         def assigned(_partitions: list[int]) -> None:
             waiting.discard(topic)
             if not waiting:
@@ -202,7 +149,7 @@ def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
         transactional_producer(settings, f"circle-notifications-{settings.instance}"), fact_source.client
     )
     inbox = InboxStore(database, stop_requested=lambda: stop.requested)
-    outbound, outbound_gate = OutboundPositions(settings, inbox), Gate()
+    outbound, outbound_gate = InboxPositions(settings, inbox), Gate()
     outbound_source = source(NOTIFICATIONS, INBOX_GROUP, outbound, outbound_gate)
     return Deps(
         fact_source,
@@ -240,41 +187,3 @@ def deliverer(
         log.debug("batch.delivered", messages=len(batch.deliveries), users=len(users))
 
     return deliver
-
-
-def readable(found: object) -> Notification | Undecodable:
-    """A message whose data is JSON that the database can hold, or why it is none."""
-    if isinstance(found, Undecodable):
-        return found
-    if not isinstance(found, Notification):
-        return Undecodable(f"a {type(found).__name__}, which is no notification")
-    try:
-        data = msgspec.json.decode(found.data, type=dict)
-        text = msgspec.json.encode(data).decode()
-    except (msgspec.DecodeError, RecursionError) as error:
-        return Undecodable(f"data is no JSON object: {error}")
-    # U+0000 cannot be stored as text or JSON.
-    return msgspec.structs.replace(found, data=text.replace("\\u0000", "\\ufffd"))
-
-
-def place_of(record: Record) -> tuple[int, int]:
-    """Partition and offset of a consumed record."""
-    partition, offset = record.partition(), record.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset
-
-
-def _outgoing(message: Notification, codec: Codec) -> Outgoing:
-    identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
-    return Outgoing(
-        NOTIFICATIONS,
-        ANY_PARTITION,
-        message.user_id.encode(),
-        codec.encode(message),
-        [
-            ("ce_id", identity),
-            ("ce_type", "circle.notifications.Notification"),
-            ("ce_time", rfc3339(message.created_at)),
-        ],
-    )

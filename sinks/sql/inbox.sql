@@ -1,16 +1,18 @@
 -- The inbox, filled from notifications.outbound. The positions' statements are those of projections.sql.
 
 -- name: put_notifications
--- The primary key is the message's identity: what comes twice is there already. Says who has something new.
+-- The primary key is the message's identity: what comes twice is there already. What the user wants to be shown is
+-- looked up now and stays with the row. Says who has something new.
 INSERT INTO notifications (
     user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
-    outbound_partition, outbound_offset)
-SELECT user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data::jsonb,
-       created_at, outbound_partition, outbound_offset
+    outbound_partition, outbound_offset, inbox, stream)
+SELECT m.user_id, partition, "offset", "index", channel, template, m.kind, event_id, reservation_id, data::jsonb,
+       created_at, outbound_partition, outbound_offset, COALESCE(p.inbox, true), COALESCE(p.stream, true)
 FROM unnest(
     $1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::bigint[], $12::integer[], $13::bigint[])
     AS m (user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
           outbound_partition, outbound_offset)
+LEFT JOIN notification_preferences AS p ON p.recipient = m.user_id AND p.kind = m.kind
 ON CONFLICT (user_id, partition, "offset", "index", channel, template) DO NOTHING
 RETURNING user_id;

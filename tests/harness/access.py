@@ -54,6 +54,8 @@ MATRIX: dict[str, str] = {
     "GET /v1/notifications":                                   USERS,
     "GET /v1/notifications/unread-count":                      USERS,
     "GET /v1/notifications/stream":                            USERS,
+    "GET /v1/notifications/preferences":                        USERS,
+    "PATCH /v1/notifications/preferences":                      USERS,
     "PUT /v1/notifications/read-all":                          USERS,
     "PUT /v1/notifications/<notification>/read":               BUYER,
     "DELETE /v1/notifications/<notification>":                 BUYER,

@@ -210,8 +210,10 @@ def hold_released(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.Hold
     return f.HoldReleased(rid, by, STALLS, len(seats), seats)
 
 
-def cancelled(seats: list[str], *, rid: str = R1) -> f.ReservationCancelled:
-    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, f.Reason.BUYER_CANCELLED)
+def cancelled(
+    seats: list[str], *, rid: str = R1, reason: f.Reason = f.Reason.BUYER_CANCELLED
+) -> f.ReservationCancelled:
+    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, reason)
 
 
 def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:

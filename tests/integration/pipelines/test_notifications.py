@@ -7,6 +7,7 @@ import msgspec
 from connectors.settings import Settings
 from pipelines.notifications.compose import compose
 from pipelines.notifications.dataflow import CHANNEL, run
+from pipelines.notifications.kinds import INBOX
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS, NOTIFICATION_PARTITIONS, NOTIFICATIONS, dead_letters
@@ -19,7 +20,7 @@ IDENTITY = 'user_id, partition, "offset", "index", channel, template'
 
 def expected(facts: list[RecordedFact]) -> list[tuple]:
     """Identities and kinds of the messages of these facts, sorted."""
-    messages = [message for fact in facts for message in compose(fact)]
+    messages = [message for fact in facts for message in compose(fact) if message.channel == INBOX]
     return sorted((m.user_id, m.partition, m.offset, m.index, m.channel, m.template, m.kind) for m in messages)
 
 
@@ -40,8 +41,9 @@ def test_every_fact_about_a_user_is_one_message_in_their_inbox(settings: Setting
         write_facts(settings, facts)
         delivered(settings, facts)
     assert inbox(settings) == expected(facts)
-    records = read(settings, NOTIFICATIONS, NOTIFICATION_PARTITIONS, len(expected(facts)))
-    assert len(records) == len(expected(facts))
+    messages = [message for fact in facts for message in compose(fact)]
+    records = read(settings, NOTIFICATIONS, NOTIFICATION_PARTITIONS, len(messages))
+    assert len(records) == len(messages) == 2 * len(expected(facts))
     of_user: dict[bytes | None, set[int | None]] = {}
     for record in records:
         of_user.setdefault(record.key(), set()).add(record.partition())
@@ -135,3 +137,23 @@ def test_what_cannot_be_read_goes_to_the_dead_letters_of_its_topic(settings: Set
     origins = [dict(letter.headers() or []) for letter in letters]
     assert {one["origin_topic"] for one in origins} == {NOTIFICATIONS.encode()}
     assert origins[0]["origin_offset"] == b"0"
+
+
+def test_what_a_user_does_not_want_is_stored_once_and_not_shown(settings: Settings) -> None:
+    with rows_of(settings) as query:
+        query("INSERT INTO users (id, email, name, password_hash) VALUES ($1, 'a@example.org', 'Alice', '')", ALICE)
+        query(
+            "INSERT INTO notification_preferences (user_id, kind, inbox) VALUES ($1, 'ticket.held', false)",
+            ALICE,
+        )
+        facts = log_of(*on_sale(), held(["A-1"]), hold_expired(["A-1"]), held(["A-2"], rid=R2, by=BOB))
+        with Flow(run, settings):
+            write_facts(settings, facts)
+            delivered(settings, facts)
+        shown = query('SELECT user_id, kind, inbox, stream FROM notifications ORDER BY "offset"')
+    assert shown == [
+        (ALICE, "ticket.held", False, True),
+        (ALICE, "hold.expired", True, True),
+        (BOB, "ticket.held", True, True),
+    ]
+    assert inbox(settings) == expected(facts)

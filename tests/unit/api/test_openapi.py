@@ -26,6 +26,7 @@ GET /v1/reservations|GET /v1/reservations/{reservation_id}|POST /v1/reservations
 DELETE /v1/reservations/{reservation_id}|GET /v1/tickets|GET /v1/tickets/{ticket_id}|POST /v1/tickets/validate
 GET /v1/notifications|GET /v1/notifications/unread-count|PUT /v1/notifications/{notification}/read
 PUT /v1/notifications/read-all|DELETE /v1/notifications/{notification}|GET /v1/notifications/stream
+GET /v1/notifications/preferences|PATCH /v1/notifications/preferences
 GET /v1/events/{event_id}/stream|GET /healthz|GET /readyz|GET /metrics|GET /dashboard|GET /docs|GET /openapi.json
 """
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 
-from pipelines.notifications.compose import compose, rfc3339
+from pipelines.notifications.compose import compose, compose_direct, rfc3339
+from pipelines.notifications.kinds import CHECKED_IN, INBOX, KINDS, MAIL, REGISTERED, outdated
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
+from schemas.notifications import Notification
 from tests.harness.fact_logs import FactLog, recorded
 from tests.harness.words import (
     ALICE,
+    BOB,
     DEADLINE,
     EVENT,
     R1,
@@ -30,9 +35,27 @@ from tests.harness.words import (
     rejected,
 )
 
+DAY_US = 86_400_000_000
+
+
+def told(fact: f.Fact) -> list[Notification]:
+    """What a fact tells in the inbox; what goes by mail says the same."""
+    messages = compose(recorded(fact, offset=1))
+    inbox = [one for one in messages if one.channel == INBOX]
+    mails = [one for one in messages if one.channel == MAIL]
+    assert [msgspec.structs.replace(one, channel=INBOX) for one in mails] == inbox
+    assert len(inbox) * 2 == len(messages)
+    return inbox
+
+
+def notified(kind: str) -> f.HolderNotified:
+    day = T + DAY_US
+    return f.HolderNotified(kind, 7, R1, ALICE, ["venue"], "Night", "Hall", day, day + 1, "Europe/Vienna")
+
 
 def test_a_hold_tells_what_is_held_and_until_when() -> None:
-    (message,) = compose(recorded(held(["A-1", "A-2"]), offset=7, index=1, count=2, partition=3))
+    message, mail = compose(recorded(held(["A-1", "A-2"]), offset=7, index=1, count=2, partition=3))
+    assert mail == msgspec.structs.replace(message, channel=MAIL)
     assert (message.kind, message.channel, message.template, message.user_id) == (
         "ticket.held",
         "inbox",
@@ -64,12 +87,67 @@ def test_a_hold_tells_what_is_held_and_until_when() -> None:
         (cancelled(["A-1"]), "reservation.cancelled"),
         (payment_declined(), "payment.declined"),
         (payment_refunded(), "payment.refunded"),
+        (f.HoldWarned(R1, ALICE, STALLS, DEADLINE), "hold.expiring"),
+        (f.HoldExtended(R1, ALICE, STALLS, DEADLINE), "hold.extended"),
+        (cancelled(["A-1"], reason=Reason.EVENT_CANCELLED), "event.cancelled"),
+        (f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 0, "buyer-cancelled"), "tickets.cancelled"),
+        (f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE), "waitlist.offered"),
+        (f.CheckInAccepted(R1, ALICE, "t-1", "A-1", BOB, "north", "scanner-3", T), "ticket.checked-in"),
+        (notified("reminder"), "event.reminder"),
+        (notified("event-changed"), "event.changed"),
+        (notified("event-cancelled"), "event.cancelled"),
     ],
 )
 def test_each_outcome_is_one_message(fact: f.Fact, kind: str) -> None:
-    (message,) = compose(recorded(fact, offset=1))
-    assert message.kind == kind
-    assert isinstance(msgspec.json.decode(message.data), dict)
+    (message,) = told(fact)
+    assert (message.user_id, message.kind, message.template) == (ALICE, kind, kind)
+    assert message.kind in KINDS
+    data = msgspec.json.decode(message.data)
+    assert (data["event_id"], data["reservation_id"]) == (EVENT, R1)
+
+
+def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
+    sent, received = told(f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2))
+    assert [(one.user_id, one.kind) for one in (sent, received)] == [
+        (ALICE, "ticket.transferred"),
+        (BOB, "ticket.received"),
+    ]
+    assert BOB not in sent.data
+    assert ALICE not in received.data
+
+
+def test_a_chore_that_nobody_knows_tells_nobody() -> None:
+    assert compose(recorded(notified("new-in-a-later-version"), offset=1)) == []
+
+
+def test_a_reminder_says_what_the_event_was_when_it_was_decided() -> None:
+    (message,) = told(notified("reminder"))
+    data = msgspec.json.decode(message.data)
+    assert (data["title"], data["venue"], data["timezone"]) == ("Night", "Hall", "Europe/Vienna")
+    assert data["starts_at"] == rfc3339(T + DAY_US)
+
+
+def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
+    """Each kind is made by one of the facts above, or by a direct message."""
+    marks = test_each_outcome_is_one_message.pytestmark  # type: ignore[attr-defined]
+    kinds = {kind for mark in marks for _, kind in mark.args[1]}
+    assert kinds | {"ticket.transferred", "ticket.received", REGISTERED} == set(KINDS)
+
+
+def test_a_direct_message_is_told_over_the_same_channels() -> None:
+    inbox, mail = compose_direct(7, ALICE, REGISTERED, "{}", T)
+    assert (inbox.channel, mail.channel) == (INBOX, MAIL)
+    assert (inbox.partition, inbox.offset, inbox.user_id, inbox.kind) == (-1, 7, ALICE, REGISTERED)
+
+
+def test_a_mail_is_outdated_once_its_deadline_has_passed() -> None:
+    (message,) = told(held(["A-1"]))
+    data = msgspec.json.decode(message.data)
+    deadline = datetime.fromtimestamp(DEADLINE / 1_000_000, UTC)
+    assert not outdated(message.kind, data, deadline - timedelta(seconds=1))
+    assert outdated(message.kind, data, deadline + timedelta(seconds=1))
+    assert not outdated(CHECKED_IN, data, deadline + timedelta(days=1))
+    assert not outdated(message.kind, {"expires_at": "0"}, deadline + timedelta(days=1))
 
 
 @pytest.mark.parametrize("fact", [created(), payment_requested(), f.TickObserved(), f.CommandUnreadable("x")])
@@ -78,7 +156,7 @@ def test_what_concerns_nobody_tells_nobody(fact: f.Fact) -> None:
 
 
 def test_a_refusal_says_why() -> None:
-    (message,) = compose(recorded(rejected(Reason.SEAT_TAKEN, "A-1"), offset=1))
+    (message,) = told(rejected(Reason.SEAT_TAKEN, "A-1"))
     data = msgspec.json.decode(message.data)
     assert (data["reason"], data["detail"]) == ("seat-taken", "A-1")
 

@@ -1,0 +1,90 @@
+"""The kinds of messages, the channels they go over, and what somebody gets who has chosen nothing. Pure.
+
+Guarantee: every message of every kind is offered in the inbox, on the live stream and by mail; whether it goes there is
+the user's to choose, kind by kind. A mail that would come too late to be of use is `outdated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+INBOX, STREAM, MAIL = "inbox", "stream", "mail"
+CHANNELS = (INBOX, STREAM, MAIL)
+
+REGISTERED = "registered"
+TICKET_HELD = "ticket.held"
+HOLD_EXPIRING = "hold.expiring"
+HOLD_EXTENDED = "hold.extended"
+HOLD_EXPIRED = "hold.expired"
+HOLD_RELEASED = "hold.released"
+RESERVATION_CONFIRMED = "reservation.confirmed"
+RESERVATION_REFUSED = "reservation.refused"
+RESERVATION_CANCELLED = "reservation.cancelled"
+TICKETS_CANCELLED = "tickets.cancelled"
+CONFIRMATION_REFUSED = "confirmation.refused"
+PAYMENT_DECLINED = "payment.declined"
+PAYMENT_REFUNDED = "payment.refunded"
+TICKET_TRANSFERRED = "ticket.transferred"  # to who had it
+TICKET_RECEIVED = "ticket.received"  # to who has it now
+WAITLIST_OFFERED = "waitlist.offered"
+EVENT_CHANGED = "event.changed"
+EVENT_CANCELLED = "event.cancelled"
+EVENT_REMINDER = "event.reminder"
+CHECKED_IN = "ticket.checked-in"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a kind is about, and whether it is mailed to who has chosen nothing."""
+
+    about: str
+    mail: bool
+
+
+# Mailed without being asked for: what matters to somebody who does not look. What a buyer has just done, and is told in
+# the same moment, is not: a sold-out drop refuses thousands.
+KINDS: Mapping[str, Kind] = {
+    REGISTERED: Kind("Your account was made", mail=True),
+    TICKET_HELD: Kind("Tickets are held for you", mail=False),
+    HOLD_EXPIRING: Kind("Your hold is about to end, and is not paid for", mail=True),
+    HOLD_EXTENDED: Kind("Your hold was extended", mail=False),
+    HOLD_EXPIRED: Kind("Your hold has ended without payment", mail=False),
+    HOLD_RELEASED: Kind("Your hold was released", mail=False),
+    RESERVATION_CONFIRMED: Kind("Your tickets are paid for", mail=True),
+    RESERVATION_REFUSED: Kind("A reservation was refused", mail=False),
+    RESERVATION_CANCELLED: Kind("A reservation was cancelled", mail=True),
+    TICKETS_CANCELLED: Kind("Some of your tickets were cancelled", mail=True),
+    CONFIRMATION_REFUSED: Kind("A payment could not be accepted", mail=True),
+    PAYMENT_DECLINED: Kind("A payment was declined", mail=False),
+    PAYMENT_REFUNDED: Kind("A payment was refunded", mail=True),
+    TICKET_TRANSFERRED: Kind("You have given a ticket to somebody", mail=True),
+    TICKET_RECEIVED: Kind("Somebody has given you a ticket", mail=True),
+    WAITLIST_OFFERED: Kind("Places are free for you, from the waiting list", mail=True),
+    EVENT_CHANGED: Kind("An event you have tickets for has changed", mail=True),
+    EVENT_CANCELLED: Kind("An event you have tickets for is cancelled", mail=True),
+    EVENT_REMINDER: Kind("An event you have tickets for is near", mail=True),
+    CHECKED_IN: Kind("A ticket of yours was checked in", mail=False),
+}
+
+# The moment in a message's data behind which its mail is of no use.
+_USEFUL_UNTIL = {
+    TICKET_HELD: "expires_at",
+    HOLD_EXPIRING: "expires_at",
+    HOLD_EXTENDED: "expires_at",
+    WAITLIST_OFFERED: "expires_at",
+    EVENT_REMINDER: "starts_at",
+}
+
+
+def outdated(kind: str, data: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a mail of this kind has become useless: its deadline has passed, the event has begun."""
+    until = data.get(_USEFUL_UNTIL.get(kind, ""))
+    if not isinstance(until, str):
+        return False
+    try:
+        return datetime.fromisoformat(until) < now
+    except (ValueError, TypeError):  # a time no calendar has, or one without an offset
+        return False

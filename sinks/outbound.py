@@ -1,0 +1,84 @@
+"""Reads notifications.outbound for those who deliver from it: which records are on a channel, and what they say.
+
+Guarantee: a record of another channel costs a look at its headers. What cannot be read or stored is `Undecodable`.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from confluent_kafka import Message as Record
+
+from pipelines.notifications.compose import rfc3339
+from schemas.codec import Codec, Undecodable
+from schemas.notifications import Notification
+from schemas.topics import NOTIFICATIONS
+from sinks.dead_letters import Header
+from sinks.kafka_transaction import Outgoing
+
+ANY_PARTITION = -1  # the producer's partitioner decides, by the user's id
+CHANNEL_HEADER = "channel"
+
+
+def outgoing(message: Notification, codec: Codec) -> Outgoing:
+    """A message as a record of notifications.outbound."""
+    identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
+    return Outgoing(
+        NOTIFICATIONS,
+        ANY_PARTITION,
+        message.user_id.encode(),
+        codec.encode(message),
+        [
+            ("ce_id", identity),
+            ("ce_type", "circle.notifications.Notification"),
+            ("ce_time", rfc3339(message.created_at)),
+            (CHANNEL_HEADER, message.channel),
+        ],
+    )
+
+
+def on_channel(
+    record: Record, codec: Codec, channel: str, *, strays: bool = False
+) -> Notification | Undecodable | None:
+    """The record's message, None where it is for another channel. A record that names none is read to find out.
+
+    With `strays`, an unreadable record that names no channel is one of this channel.
+    """
+    named = _channel_of(record)
+    if named is not None and named != channel.encode():
+        return None
+    found = readable(codec.decode(record.value()))
+    if isinstance(found, Undecodable):
+        return found if strays or named is not None else None
+    return found if found.channel == channel else None
+
+
+def _channel_of(record: Record) -> bytes | None:
+    for name, value in cast("list[Header]", record.headers() or []):
+        if name == CHANNEL_HEADER:
+            return value.encode() if isinstance(value, str) else value
+    return None
+
+
+def readable(found: object) -> Notification | Undecodable:
+    """A message whose data is JSON that the database can hold, or why it is none."""
+    if isinstance(found, Undecodable):
+        return found
+    if not isinstance(found, Notification):
+        return Undecodable(f"a {type(found).__name__}, which is no notification")
+    try:
+        data = msgspec.json.decode(found.data, type=dict)
+        text = msgspec.json.encode(data).decode()
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Undecodable(f"data is no JSON object: {error}")
+    # U+0000 cannot be stored as text or JSON.
+    return msgspec.structs.replace(found, data=text.replace("\\u0000", "\\ufffd"))
+
+
+def place_of(record: Record) -> tuple[int, int]:
+    """Partition and offset of a consumed record."""
+    partition, offset = record.partition(), record.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset
