@@ -14,6 +14,7 @@ from api.auth.keys import KeyRing
 from api.auth.passwords import Passwords
 from api.auth.tokens import AccessTokens
 from api.database import Database
+from api.history import History
 from api.limits import REDIS_TIMEOUT_S
 from api.live import Live
 from api.log_writer import LogWriter
@@ -46,6 +47,7 @@ class Deps:
     live: Live
     passwords: Passwords
     accounts: Accounts
+    history: History
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _listening: asyncio.Task[None] | None = None
 
@@ -89,6 +91,7 @@ class Deps:
             live=live,
             passwords=passwords,
             accounts=Accounts(database, passwords, tokens),
+            history=History(settings),
         )
 
     def listen(self) -> None:
@@ -103,5 +106,6 @@ class Deps:
                 await self._listening
         self.log_writer.close()
         self.passwords.close()
+        self.history.close()
         await self.redis.aclose()
         await self.database.close()

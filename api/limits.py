@@ -33,6 +33,12 @@ SSE_CLIENTS_MAX = 2_000
 HEARTBEAT_S = 15.0
 SSE_BATCH_MAX = 100  # notifications sent to one client before it is looked at again
 
+HISTORY_AT_ONCE_MAX = 2  # answers from the log that are being read for; they share the processor with the sales
+HISTORY_RECORDS_MAX = 1_000_000  # of one partition, for one answer: about five seconds
+HISTORY_SECONDS_MAX = 10.0
+HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
+SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
+
 POSTGRES_CONNECTIONS_MAX = 10
 POSTGRES_TIMEOUT_S = 5.0
 REDIS_TIMEOUT_S = 1.0

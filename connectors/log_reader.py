@@ -58,9 +58,14 @@ def chosen(settings: Settings, topic: str, partition: int | None) -> list[int]:
 
 
 class LogReader:
-    """One partition of one topic. `start` saves reading what is before it; earlier records may come all the same."""
+    """One partition of one topic. `start` saves reading what is before it; earlier records may come all the same.
 
-    def __init__(self, settings: Settings, topic: str, partition: int, *, start: int | None = None) -> None:
+    `since_ms` does the same by the records' timestamps, where the broker looks them up (the embedded one does not).
+    """
+
+    def __init__(
+        self, settings: Settings, topic: str, partition: int, *, start: int | None = None, since_ms: int | None = None
+    ) -> None:
         self.place = f"{topic}[{partition}]"
         self._tp = TopicPartition(topic, partition)
         self._client: Consumer = consumer(
@@ -71,8 +76,19 @@ class LogReader:
         self.low, self.high = self.bounds()
         self.at_end = False
         # A read from beyond the end is an error on some brokers and silence on others.
+        start = start if since_ms is None else self._offset_since(since_ms)
         begin = start if start is not None and self.low <= start < self.high else self.low
         self._client.assign([TopicPartition(topic, partition, begin)])
+
+    def _offset_since(self, since_ms: int) -> int:
+        """The first record with this timestamp or a later one. Raises ServiceUnreachable."""
+        wanted = TopicPartition(self._tp.topic, self._tp.partition, max(0, since_ms))
+        try:
+            (found,) = self._client.offsets_for_times([wanted], timeout=METADATA_TIMEOUT_S)
+        except KafkaException as error:
+            raise ServiceUnreachable("Kafka", self.place, f"its offsets by time: {error.args[0]}") from error
+        offset: int = found.offset
+        return offset
 
     def bounds(self) -> tuple[int, int]:
         """The first offset, and the one after the last, as of now.

@@ -11,6 +11,7 @@ from api.routes import (
     auth,
     categories,
     events,
+    history,
     notifications,
     preferences,
     reservations,
@@ -26,6 +27,7 @@ from api.shapes import channels as ch
 from api.shapes import events as e
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery
+from pipelines.replay.explain import Explanation
 
 PUBLIC, OPTIONAL, USER, ORGANIZER = Access.PUBLIC, Access.OPTIONAL, Access.USER, Access.ORGANIZER
 
@@ -93,8 +95,9 @@ ROUTES: tuple[Route, ...] = (
            problems=(*_OWNED, "invalid-ticket-type")),
     _route("GET", "/v1/events/<event_id>/availability", ticket_types.availability, OPTIONAL, "events",
            "How much is left", answers={200: e.EventAvailabilityOut}, problems=("event-not-found",)),
-    _route("GET", "/v1/events/<event_id>/seats", ticket_types.seats, OPTIONAL, "events", "The seat map",
-           answers={200: e.SeatsOut}, problems=("event-not-found",)),
+    _route("GET", "/v1/events/<event_id>/seats", ticket_types.seats, OPTIONAL, "events",
+           "The seat map, now or (at) as it was at a time or a position of the log", query=e.SeatsQuery,
+           answers={200: e.SeatsOut}, problems=("event-not-found", "busy")),
     _route("GET", "/v1/events/<event_id>/stream", streams.event, OPTIONAL, "live",
            "Availability as it changes (server-sent events)", media_type="text/event-stream",
            answers={200: e.EventAvailabilityOut}, problems=("event-not-found", "busy")),
@@ -108,6 +111,9 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v1/reservations/<reservation_id>", reservations.one, USER, "reservations",
            "One's own reservation", prefer=True, answers={200: r.ReservationOut},
            problems=("reservation-not-found",)),
+    _route("GET", "/v1/reservations/<reservation_id>/explanation", history.explanation, USER, "reservations",
+           "Why one's own reservation got what it got, from the log", answers={200: Explanation},
+           problems=("reservation-not-found", "busy")),
     _route("POST", "/v1/reservations/<reservation_id>/confirm", reservations.confirm, USER, "reservations",
            "Pay for a hold", body=r.ConfirmIn, answers={200: r.ConfirmedOut, 202: Accepted},
            idempotency_key="required", prefer=True,

@@ -14,6 +14,7 @@ from api import validation
 from api.deps import Deps
 from api.problem import invalid
 from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
+from api.routes.history import seats_at
 from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.events import (
@@ -24,6 +25,7 @@ from api.shapes.events import (
     Seated,
     SeatOut,
     SeatsOut,
+    SeatsQuery,
     SeatStatus,
     SectionOut,
     TicketTypeIn,
@@ -91,8 +93,11 @@ async def availability(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def seats(call: Call, event_id: str) -> HTTPResponse:
-    """200 with the state of every numbered seat."""
-    await visible(call, event_id)
+    """200 with the state of every numbered seat, now or as it was."""
+    at = call.query(SeatsQuery).at
+    event = await visible(call, event_id)
+    if at is not None:
+        return await seats_at(call, event, at)
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
     states, source = await _seat_states(call.deps, event_id)
     items = [_section(row, states) for row in rows if row["kind"] == "seated"]

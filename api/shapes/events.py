@@ -226,9 +226,20 @@ class SectionOut(msgspec.Struct, frozen=True):
 
 
 class SeatsOut(msgspec.Struct, frozen=True):
-    """The seat map of an event. `source` is redis, or postgres when Redis has nothing."""
+    """The seat map of an event. `source` is redis, or postgres when Redis has nothing.
+
+    Of the past (`at`) it is log; `position` is the last fact that counts, `time` its log time; null before the first.
+    """
 
     event_id: str
     items: list[SectionOut]
     source: str
     next_cursor: None = None
+    position: str | None = None
+    time: datetime | None = None
+
+
+class SeatsQuery(Request, frozen=True):
+    """`at`: a time with its offset (2030-05-01T20:00:00Z) or a position on the log (3-1200); without it, now."""
+
+    at: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z:.+ -]+(?!\n)$")] | None = None

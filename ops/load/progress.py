@@ -20,6 +20,14 @@ class Bar:
         """So far."""
         self._progress.update(self._task, completed=done, note=note)
 
+    def of(self, total: int) -> None:
+        """How much it will be, once that is known."""
+        self._progress.update(self._task, total=max(total, 1))
+
+    def stop(self) -> None:
+        """The bar stands still, as it is."""
+        self._progress.stop_task(self._task)
+
     def finish(self, done: int, note: str = "") -> None:
         """That was it: the bar stands still."""
         self._progress.update(self._task, completed=done, total=max(done, 1), note=note)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connectors import event_log
 from connectors.errors import CircleError
-from connectors.log_reader import LogReader, chosen, few_collections, key_of, offset_of
+from connectors.event_log import command_at
+from connectors.log_reader import LogReader, chosen, few_collections
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
@@ -13,15 +15,11 @@ from ops.load.progress import Progress
 from ops.replay.verify import SQL_FILE
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past, moment
-from pipelines.replay.rules import command_of
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
-from schemas.commands import Command
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of
-from schemas.topics import COMMANDS, FACTS
-
-BAR_EVERY = 5_000
+from schemas.topics import FACTS
 
 
 class NotOnTheLog(CircleError):
@@ -79,31 +77,10 @@ def explain(settings: Settings, reservation_id: str, event_id: str | None, progr
 def facts_of(
     settings: Settings, event_id: str, partition: int, progress: Progress
 ) -> Iterator[tuple[int, RecordedFact]]:
-    """Every fact of an event with its offset on the facts topic. Other events' records are not even decoded."""
-    codec, key = Codec(), event_id.encode()
-    with LogReader(settings, FACTS, partition) as reader:
-        reader.from_the_start()
-        bar = progress.bar(f"facts of partition {partition}", reader.high)
-        offset = -1
-        for message in reader.messages():
-            offset = offset_of(message)
-            if offset % BAR_EVERY == 0:
-                bar.set(offset)
-            if key_of(message) == key:
-                recorded = codec.decode(message.value())
-                if isinstance(recorded, RecordedFact):
-                    yield offset, recorded
-        bar.finish(offset + 1)
-
-
-def command_at(settings: Settings, partition: int, offset: int, codec: Codec) -> Command | None:
-    """The command at a position; None when it is not there or cannot be read."""
-    with LogReader(settings, COMMANDS, partition, start=offset) as reader:
-        for message in reader.messages(offset + 1):
-            if offset_of(message) == offset:
-                command = command_of(codec, message.value())
-                return command if isinstance(command, Command) else None
-    return None
+    """Every fact of an event with its offset on the facts topic."""
+    bar = progress.bar(f"facts of partition {partition}", 0)
+    yield from event_log.facts_of(settings, event_id, partition, began=bar.of, told=bar.set)
+    bar.stop()
 
 
 def _event_of(settings: Settings, reservation_id: str, partitions: int, progress: Progress) -> str:

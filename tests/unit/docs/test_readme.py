@@ -162,6 +162,8 @@ def test_stated_limits_are_the_codes_limits() -> None:
         f"{api.REFRESH_TOKEN_TTL_S // 86_400} days",
         "page of a list": f"{api.PAGE_ITEMS_DEFAULT} by default, {api.PAGE_ITEMS_MAX} at most",
         "live streams of one API process": f"{api.SSE_CLIENTS_MAX:,}",
+        "answers read from the log, in one API process": f"{api.HISTORY_AT_ONCE_MAX} at a time, "
+        f"{api.HISTORY_RECORDS_MAX:,} records and {api.HISTORY_SECONDS_MAX:g} s for one, then 503",
         "writes of one user": f"{rate_limits.WRITES.per_s:g} a second, {rate_limits.WRITES.burst} at once",
         "records in one batch": f"{BATCH_RECORDS_MAX:,}",
     }

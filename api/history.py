@@ -1,0 +1,116 @@
+"""Answers from the log: how the seats were, and why a reservation got what it got. Read in threads, never in the loop.
+
+Guarantee: at most HISTORY_AT_ONCE_MAX are read for at a time, each within HISTORY_RECORDS_MAX and HISTORY_SECONDS_MAX;
+past one of these the answer is 503 with Retry-After. A seat map of a moment that is over is kept, since it never
+changes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from confluent_kafka import KafkaException
+
+from api.limits import (
+    HISTORY_AT_ONCE_MAX,
+    HISTORY_KEPT_MAX,
+    HISTORY_RECORDS_MAX,
+    HISTORY_SECONDS_MAX,
+    SWITCH_S,
+)
+from api.problem import busy, unavailable
+from connectors.errors import CircleError
+from connectors.event_log import BoundExceeded, Bounds, command_at, facts_of
+from connectors.settings import Settings
+from pipelines.replay.explain import Explanation, about
+from pipelines.replay.past import Moment, Past
+from pipelines.replay.seat_map import SeatMap, seat_map
+from pipelines.reservations.state import EventState
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.ids import Position
+
+T = TypeVar("T")
+
+BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
+US_PER_MS = 1_000
+
+
+class Place:
+    """Where an event's facts are: its partition, and when it was made."""
+
+    __slots__ = ("event_id", "partition", "since_ms")
+
+    def __init__(self, event_id: str, partition: int, created_at_us: int) -> None:
+        self.event_id, self.partition, self.since_ms = event_id, partition, created_at_us // US_PER_MS
+
+
+class History:
+    """One per process. Not for use outside its event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(HISTORY_AT_ONCE_MAX, "history")
+        self._reading = 0
+        self._kept: OrderedDict[tuple[str, Moment], SeatMap] = OrderedDict()
+        sys.setswitchinterval(SWITCH_S)
+
+    def close(self) -> None:
+        """Not to wait for what is being read: it ends by its bounds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def seats(self, place: Place, until: Moment) -> SeatMap:
+        """The seat map after the last fact within `until`. Raises Problem busy and unavailable (503)."""
+        key = place.event_id, until
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept
+        past = await self._read(lambda: self._fold(place, until, lambda _state, _fact: None))
+        found = seat_map(past.state, past.last)
+        if past.over:
+            self._kept[key] = found
+            if len(self._kept) > HISTORY_KEPT_MAX:
+                self._kept.popitem(last=False)
+        return found
+
+    async def explanation(self, place: Place, reservation_id: str, through: tuple[int, int]) -> Explanation:
+        """What the log says of a reservation up to the fact at `through` (offset, index). Raises as `seats` does."""
+
+        def read() -> Explanation:
+            explanation, codec = Explanation(reservation_id=reservation_id, event_id=place.event_id), Codec()
+
+            def hear(state: EventState, recorded: RecordedFact) -> None:
+                if about(recorded.fact, reservation_id):
+                    at = recorded.envelope
+                    explanation.hear(state, recorded, command_at(self._settings, at.partition, at.offset, codec))
+
+            self._fold(place, Moment(position=Position(place.partition, *through)), hear)
+            return explanation
+
+        return await self._read(read)
+
+    def _fold(self, place: Place, until: Moment, hear: Callable[[EventState, RecordedFact], None]) -> Past:
+        past = Past(place.event_id, until)
+        past.take(
+            facts_of(self._settings, place.event_id, place.partition, since_ms=place.since_ms, bounds=BOUNDS), hear
+        )
+        return past
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        if self._reading >= HISTORY_AT_ONCE_MAX:
+            raise busy("too many answers are being read from the log")
+        self._reading += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except BoundExceeded as error:
+            raise unavailable("log", f"{error}; `circle explain` and `circle seats` have no such bound") from error
+        except (CircleError, KafkaException) as error:
+            raise unavailable("log", f"the log cannot be read at the moment ({type(error).__name__})") from error
+        finally:
+            self._reading -= 1
