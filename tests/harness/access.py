@@ -46,6 +46,7 @@ MATRIX: dict[str, str] = {
     "POST /v1/events/<event_id>/reservations":                 USERS,
     "GET /v1/reservations":                                    USERS,
     "GET /v1/reservations/<reservation_id>":                   BUYER,
+    "GET /v1/reservations/<reservation_id>/explanation":       BUYER,
     "POST /v1/reservations/<reservation_id>/confirm":          BUYER,
     "DELETE /v1/reservations/<reservation_id>":                BUYER,
     "GET /v1/tickets":                                         USERS,
