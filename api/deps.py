@@ -13,9 +13,11 @@ from api.auth.accounts import Accounts
 from api.auth.keys import KeyRing
 from api.auth.passwords import Passwords
 from api.auth.tokens import AccessTokens
+from api.background import Background
 from api.database import Database
+from api.documents.printed import Printer
 from api.history import History
-from api.limits import REDIS_TIMEOUT_S
+from api.limits import DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S
 from api.live import Live
 from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
@@ -48,6 +50,8 @@ class Deps:
     passwords: Passwords
     accounts: Accounts
     history: History
+    drawing: Background
+    printer: Printer
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _listening: asyncio.Task[None] | None = None
 
@@ -92,6 +96,8 @@ class Deps:
             passwords=passwords,
             accounts=Accounts(database, passwords, tokens),
             history=History(settings),
+            drawing=Background("tickets", threads=1, queue_max=DOCUMENT_QUEUE_MAX, full="too many tickets are drawn"),
+            printer=Printer(),
         )
 
     def listen(self) -> None:
@@ -107,5 +113,6 @@ class Deps:
         self.log_writer.close()
         self.passwords.close()
         self.history.close()
+        self.drawing.close()
         await self.redis.aclose()
         await self.database.close()

@@ -29,6 +29,7 @@ REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
 TOKENS_CACHED_MAX = 50_000  # verified tokens; about 1 KB each
 REMEMBERED_MAX = 50_000  # reservations and users whose last position this process knows
 PASSWORD_QUEUE_MAX = 64  # logins waiting for a hashing thread: about 64 × 18 ms
+DOCUMENT_QUEUE_MAX = 64  # tickets waiting to be drawn: about 64 × 30 ms
 SSE_CLIENTS_MAX = 2_000
 HEARTBEAT_S = 15.0
 SSE_BATCH_MAX = 100  # notifications sent to one client before it is looked at again

@@ -149,7 +149,7 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
         responses[str(status)] = {"description": _description(status, shape)}
         if shape is not None:
             media = route.media_type if status < 300 else "application/json"
-            responses[str(status)]["content"] = {media: {"schema": by_shape[repr(shape)]}}
+            responses[str(status)]["content"] = {media: {} if shape is bytes else {"schema": by_shape[repr(shape)]}}
     slugs: dict[int, list[str]] = {}
     for slug in _problems(route):
         slugs.setdefault(KINDS[slug][0], []).append(slug)

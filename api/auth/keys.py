@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -75,6 +76,18 @@ class KeyRing:
                 _members(key.public) | {"use": "sig", "alg": "EdDSA", "kid": key.kid} for key in self.by_kid.values()
             ]
         }
+
+
+def read_jwks(text: str) -> dict[str, Ed25519PublicKey]:
+    """The Ed25519 keys of a JSON Web Key Set, by id. Raises ValueError when it is none, or has no such key."""
+    try:
+        found = jwt.PyJWKSet.from_json(text).keys
+    except (ValueError, jwt.PyJWTError) as error:
+        raise ValueError(f"no JSON Web Key Set: {error}") from None
+    keys = {one.key_id: one.key for one in found if one.key_id and isinstance(one.key, Ed25519PublicKey)}
+    if not keys:
+        raise ValueError("no Ed25519 key with an id in it")
+    return keys
 
 
 def generate_pem() -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from api.auth.keys import KeyRing
+from api.auth.keys import KeyRing, read_jwks
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, chosen, key_of, offset_of
 from connectors.settings import Settings
@@ -85,7 +84,6 @@ def _keys(settings: Settings, keys_file: Path | None) -> dict[str, Ed25519Public
             )
         return {kid: key.public for kid, key in KeyRing.load(settings.jwt_key_file).by_kid.items()}
     try:
-        found = jwt.PyJWKSet.from_json(keys_file.read_text()).keys
-    except (OSError, ValueError, jwt.PyJWTError) as error:
-        raise BadKeys(f"--keys {keys_file}: no JSON Web Key Set: {error}") from None
-    return {one.key_id: one.key for one in found if one.key_id and isinstance(one.key, Ed25519PublicKey)}
+        return read_jwks(keys_file.read_text())
+    except (OSError, ValueError) as error:
+        raise BadKeys(f"--keys {keys_file}: {error}") from None

@@ -158,4 +158,4 @@ def call(world: World, route: Route, person: Person | None, event: OnSale | None
 def _text(response: httpx.Response) -> str:
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         return "a stream"
-    return response.read().decode()[:500]
+    return response.read().decode(errors="replace")[:500]

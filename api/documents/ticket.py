@@ -1,0 +1,90 @@
+"""What the documents of a ticket say: one row of the projections, in words and times of the event's own zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import asyncpg
+
+from api.validation import moment
+
+VALID = "valid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A ticket, its event and its ticket type. Times are UTC."""
+
+    id: str
+    version: int
+    status: str
+    seat: str
+    ordinal: int
+    holder: str
+    ticket_type: str
+    event_id: str
+    title: str
+    venue: str
+    starts_at: datetime
+    ends_at: datetime
+    timezone: str
+    issued_at: datetime
+    revision: int  # grows whenever the ticket or its event changes
+
+    @classmethod
+    def of(cls, row: asyncpg.Record, *, holder: str) -> Ticket:
+        """From a row of `ticket_document` and the holder's name, which the log does not have."""
+        return cls(
+            id=row["id"],
+            version=row["version"],
+            status=row["status"],
+            seat=row["seat"],
+            ordinal=row["ordinal"],
+            holder=holder,
+            ticket_type=row["ticket_type"] or "",
+            event_id=row["event_id"],
+            title=row["title"],
+            venue=row["venue"],
+            starts_at=moment(row["starts_at"]),
+            ends_at=moment(row["ends_at"]),
+            timezone=row["timezone"],
+            issued_at=moment(row["issued_at"]),
+            revision=row["revision"],
+        )
+
+    @property
+    def valid(self) -> bool:
+        """Whether it lets anybody in. Only then there is a code."""
+        return self.status == VALID
+
+    @property
+    def place(self) -> str:
+        """Where its holder sits or stands."""
+        return f"Seat {self.seat}" if self.seat else f"General admission, no. {self.ordinal}"
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The event's zone; None when this system knows no zone of that name, and UTC is told instead."""
+        try:
+            return ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a directory of the zone files
+            return None
+
+    @property
+    def when(self) -> str:
+        """From when to when, on the clocks of the event's zone, with its name."""
+        zone = self.zone or UTC
+        start, end = self.starts_at.astimezone(zone), self.ends_at.astimezone(zone)
+        until = _clock(end) if end.date() == start.date() else f"{_day(end)}, {_clock(end)}"
+        offset = "" if start.tzname() == self.timezone else f" ({start.tzname()})"
+        return f"{_day(start)}, {_clock(start)} – {until}\n{self.timezone if self.zone else 'UTC'}{offset}"
+
+
+def _day(time: datetime) -> str:
+    return f"{time:%A}, {time.day} {time:%B} {time.year}"
+
+
+def _clock(time: datetime) -> str:
+    return f"{time:%H:%M}"

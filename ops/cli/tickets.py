@@ -1,0 +1,68 @@
+"""`circle tickets verify`: what a ticket's code says, and whether it is signed. Needs the public keys alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from api.auth.keys import read_jwks
+from api.ticket_codes import CodeReader, ForgedCode
+from connectors.errors import ServiceUnreachable, SettingsError
+from ops.cli.output import AsJson, emit_json
+
+FETCH_TIMEOUT_S = 10.0
+KEYS_EXAMPLE = "https://tickets.example.org/.well-known/jwks.json"
+
+tickets = typer.Typer(no_args_is_help=True, help="Tickets, as a door sees them.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(tickets, name="tickets")
+
+
+@tickets.callback()
+def group() -> None:
+    """Tickets, as a door sees them."""
+
+
+@tickets.command()
+def verify(
+    code: Annotated[str, typer.Argument(help="The code, as it was scanned.")],
+    jwks: Annotated[str, typer.Option(help="The public keys: a file or an address with /.well-known/jwks.json.")],
+    json: AsJson = False,
+) -> int:
+    """Check a code's signature with the public keys alone. Exit 1 when it is not one of ours.
+
+    Whether the ticket is still valid, or in use already, is not in the code: the platform knows.
+    """
+    reader = CodeReader(_keys(jwks))
+    try:
+        found, why = reader.read(code.strip()), ""
+    except ForgedCode as error:
+        found, why = None, f"forged: {error}"
+    except ValueError:
+        found, why = None, "malformed: this is no ticket code"
+    if json:
+        emit_json({"signed": found is not None, "why": why or None, "ticket": found})
+    elif found is None:
+        print(why)
+    else:
+        seat = f"seat {found.seat}" if found.seat else "general admission"
+        print(f"signed: ticket {found.ticket_id}, event {found.event_id}, {seat}, version {found.version}")
+    return 0 if found is not None else 1
+
+
+def _keys(source: str) -> dict[str, Ed25519PublicKey]:
+    """The keys of a file or an address. Raises SettingsError, ServiceUnreachable."""
+    try:
+        if not source.startswith(("http://", "https://")):
+            return read_jwks(Path(source).read_text())
+        return read_jwks(httpx.get(source, timeout=FETCH_TIMEOUT_S).raise_for_status().text)
+    except httpx.HTTPError as error:
+        raise ServiceUnreachable("the keys", source, str(error) or type(error).__name__) from None
+    except (OSError, ValueError) as error:
+        raise SettingsError("--jwks", str(error), got=source, example=KEYS_EXAMPLE) from None
