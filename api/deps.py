@@ -17,13 +17,13 @@ from api.background import Background
 from api.database import Database
 from api.documents.printed import Printer
 from api.history import History
-from api.limits import DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S
+from api.limits import DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S, WEBHOOKS_REMEMBERED_MAX
 from api.live import Live
 from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
-from api.watermarks import Memory, Watermarks
+from api.watermarks import Memory, Seen, Watermarks
 from connectors.settings import Settings
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
 
@@ -46,6 +46,7 @@ class Deps:
     subscriptions: Subscriptions
     watermarks: Watermarks
     memory: Memory
+    webhooks: Seen
     live: Live
     passwords: Passwords
     accounts: Accounts
@@ -92,6 +93,7 @@ class Deps:
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
             watermarks=watermarks,
             memory=Memory(),
+            webhooks=Seen(WEBHOOKS_REMEMBERED_MAX),
             live=live,
             passwords=passwords,
             accounts=Accounts(database, passwords, tokens),

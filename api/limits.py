@@ -28,6 +28,7 @@ ACCESS_TOKEN_TTL_S = 15 * 60
 REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
 TOKENS_CACHED_MAX = 50_000  # verified tokens; about 1 KB each
 REMEMBERED_MAX = 50_000  # reservations and users whose last position this process knows
+WEBHOOKS_REMEMBERED_MAX = 10_000  # that a provider need not be told twice; the log absorbs what is forgotten
 PASSWORD_QUEUE_MAX = 64  # logins waiting for a hashing thread: about 64 × 18 ms
 DOCUMENT_QUEUE_MAX = 64  # tickets waiting to be drawn: about 64 × 30 ms
 SSE_CLIENTS_MAX = 2_000

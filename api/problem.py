@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "malformed-request": (400, "The request cannot be read"),
     "missing-header": (400, "A required header is missing"),
     "invalid-header": (400, "A header has an invalid value"),
+    "invalid-signature": (400, "The signature is not valid"),
     "unauthorized": (401, "A valid access token is needed"),
     "invalid-credentials": (401, "The address or the password is wrong"),
     "invalid-refresh-token": (401, "The refresh token is not valid"),

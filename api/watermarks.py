@@ -100,6 +100,25 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
+class Seen:
+    """The last ids that were added, so many of them at most."""
+
+    __slots__ = ("_ids", "_max")
+
+    def __init__(self, limit: int) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._max = limit
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._ids
+
+    def add(self, identity: str) -> None:
+        """Remember it; the oldest is forgotten when there are too many."""
+        self._ids[identity] = None
+        if len(self._ids) > self._max:
+            self._ids.popitem(last=False)
+
+
 class Memory:
     """What this process knows before the projection does. Bounded: the oldest is forgotten first."""
 

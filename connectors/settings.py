@@ -41,6 +41,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class PaymentsBy(StrEnum):
+    """Who moves the money. The sandbox moves none."""
+
+    SANDBOX = "sandbox"
+    STRIPE = "stripe"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything a process is told from outside. Secrets are kept out of `repr`."""
@@ -60,6 +67,10 @@ class Settings:
     session_timeout_ms: int = SESSION_TIMEOUT_MS_DEFAULT
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    payments: PaymentsBy = PaymentsBy.SANDBOX
+    stripe_api_key: str | None = field(default=None, repr=False)
+    stripe_webhook_secret: str | None = field(default=None, repr=False)
+    stripe_api_url: str = "https://api.stripe.com"
 
     @property
     def production(self) -> bool:
@@ -102,7 +113,14 @@ class Settings:
             ),
             metrics_port=source.read("METRICS_PORT", _whole(1, 65_535), None, "9100"),
             metrics_host=source.read("METRICS_HOST", str, defaults.metrics_host, "127.0.0.1"),
+            payments=source.read("PAYMENTS", PaymentsBy, defaults.payments, "stripe"),
+            stripe_api_key=source.read("STRIPE_API_KEY", _secret("sk_", "rk_"), None, "sk_live_…", secret=True),
+            stripe_webhook_secret=source.read("STRIPE_WEBHOOK_SECRET", _secret("whsec_"), None, "whsec_…", secret=True),
+            stripe_api_url=source.read(
+                "STRIPE_API_URL", _url("http", "https"), defaults.stripe_api_url, "https://api.stripe.com"
+            ),
         )
+        _check_payments(settings)
         if settings.production:
             source.refuse_unknown()
             _check_production(settings, source)
@@ -125,7 +143,7 @@ class _Source:
         self._env = env
         self._known = set(FOREIGN_VARIABLES)
 
-    def read(self, name: str, parse: Callable[[str], T], default: T | None, example: str) -> T:
+    def read(self, name: str, parse: Callable[[str], T], default: T | None, example: str, *, secret: bool = False) -> T:
         variable = f"CIRCLE_{name}"
         self._known.add(variable)
         raw = self._env.get(variable, "").strip()
@@ -134,7 +152,7 @@ class _Source:
         try:
             return parse(raw)
         except ValueError as error:
-            shown = _without_password(raw)
+            shown = "…" if secret else _without_password(raw)
             raise SettingsError(variable, _problem(parse, error), got=shown, example=example) from None
 
     def given(self, name: str) -> bool:
@@ -179,6 +197,34 @@ def _check_production(settings: Settings, source: _Source) -> None:
         )
 
 
+def _check_payments(settings: Settings) -> None:
+    """Stripe needs its secrets, and an address that keeps them; production needs a provider that moves money."""
+    if settings.payments is PaymentsBy.SANDBOX:
+        if settings.production:
+            raise SettingsError(
+                "CIRCLE_PAYMENTS",
+                "is the sandbox, which moves no money and sells tickets for the word tok_ok; production refuses it",
+                got=settings.payments.value,
+                example="stripe",
+            )
+        return
+    for name, given, example in (
+        ("STRIPE_API_KEY", settings.stripe_api_key, "sk_live_…"),
+        ("STRIPE_WEBHOOK_SECRET", settings.stripe_webhook_secret, "whsec_…"),
+    ):
+        if given is None:
+            raise SettingsError(
+                f"CIRCLE_{name}", "is required with CIRCLE_PAYMENTS=stripe and not set", example=example
+            )
+    if settings.production and urlsplit(settings.stripe_api_url).scheme != "https":
+        raise SettingsError(
+            "CIRCLE_STRIPE_API_URL",
+            "would carry the API key in clear, which production refuses",
+            got=settings.stripe_api_url,
+            example="https://api.stripe.com",
+        )
+
+
 def _problem(parse: Callable[[str], object], error: ValueError) -> str:
     if isinstance(parse, type) and issubclass(parse, StrEnum):
         return f"must be one of {', '.join(member.value for member in parse)}"
@@ -202,6 +248,15 @@ def _url(*schemes: str) -> Callable[[str], str]:
         parts = urlsplit(raw)
         if parts.scheme not in schemes or not (parts.hostname or parts.path):
             raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return raw
+
+    return parse
+
+
+def _secret(*prefixes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if not raw.startswith(prefixes) or not raw.isascii() or not raw.isprintable() or " " in raw:
+            raise ValueError(f"must begin with {' or '.join(prefixes)}")
         return raw
 
     return parse

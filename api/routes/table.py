@@ -13,6 +13,7 @@ from api.routes import (
     events,
     history,
     notifications,
+    payments,
     preferences,
     reservations,
     streams,
@@ -26,6 +27,7 @@ from api.routing import Access, Handler, Route
 from api.shapes import accounts as a
 from api.shapes import channels as ch
 from api.shapes import events as e
+from api.shapes import payments as p
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery
 from pipelines.replay.explain import Explanation
@@ -124,6 +126,10 @@ ROUTES: tuple[Route, ...] = (
            "Release a hold; cancel and refund a confirmed reservation",
            answers={200: r.ReservationOut, 202: Accepted}, idempotency_key="optional", prefer=True,
            problems=("hold-expired", "not-held", "reservation-not-found")),
+    _route("POST", "/v1/payments/stripe/webhook", payments.stripe, PUBLIC, "payments",
+           "What Stripe has to say: signed in Stripe-Signature, and safe to be sent again", body=p.StripeEventIn,
+           answers={200: p.WebhookOut},
+           problems=("not-found", "missing-header", "invalid-signature", "busy", "not-acknowledged")),
     # --- tickets
     _route("GET", "/v1/tickets", tickets.tickets, USER, "tickets", "One's own tickets",
            query=r.TicketsQuery, answers={200: Page[r.TicketOut]}),

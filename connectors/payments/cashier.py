@@ -199,9 +199,8 @@ class Cashier:
         provider = self._provider
         assert provider is not None
         if isinstance(request, Charge):
-            result = await provider.capture(request.attempt_id, request.token, request.amount_minor, request.currency)
-            return charged(request, result)
-        return refunded(request, await provider.refund(request.payment_id, request.key, request.amount_minor))
+            return charged(request, await provider.capture(request))
+        return refunded(request, await provider.refund(request))
 
     def _when_acknowledged(self, job: Job, progress: Progress) -> Callable[[KafkaError | None, Message], None]:
         def acknowledged(error: KafkaError | None, _record: Message) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from connectors.payments.provider import OutcomeUnknown, RequestRefused
 from connectors.payments.tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from pipelines.payments.requests import CAPTURED, DECLINED, ChargeResult, RefundResult
+from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
 
 
 @dataclass
@@ -17,32 +17,37 @@ class FakeProvider:
 
     slow_s: float = SLOW_S
     charges: dict[str, ChargeResult] = field(default_factory=dict)
-    refunds: dict[str, tuple[str, RefundResult]] = field(default_factory=dict)
+    refunds: dict[str, tuple[str, RefundResult]] = field(default_factory=dict)  # by key
 
-    async def capture(self, attempt_id: str, token: str, amount_minor: int, currency: str) -> ChargeResult:
-        """Charge by `token`; the currency makes no difference here."""
-        if token == TOK_SLOW:
+    async def capture(self, charge: Charge) -> ChargeResult:
+        """Charge by `charge.token`; the currency makes no difference here."""
+        if charge.token == TOK_SLOW:
             await asyncio.sleep(self.slow_s)
-        if attempt_id in self.charges:
-            return self.charges[attempt_id]
-        reason = reason_for(token)
+        if charge.attempt_id in self.charges:
+            return self.charges[charge.attempt_id]
+        reason = reason_for(charge.token)
         result = ChargeResult(DECLINED, "", reason, 0)
         if not reason:
-            result = ChargeResult(CAPTURED, f"pay-{uuid.uuid4()}", "", amount_minor)
-        self.charges[attempt_id] = result
-        if token == TOK_LOST_REPLY:
-            raise OutcomeUnknown(f"attempt {attempt_id}: the answer was lost")
+            result = ChargeResult(CAPTURED, f"pay-{uuid.uuid4()}", "", charge.amount_minor)
+        self.charges[charge.attempt_id] = result
+        if charge.token == TOK_LOST_REPLY:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: the answer was lost")
         return result
 
-    async def refund(self, payment_id: str, key: str, amount_minor: int) -> RefundResult:
-        """Refund a captured payment."""
-        if key in self.refunds:
-            return self.refunds[key][1]
-        paid = next((charge for charge in self.charges.values() if charge.payment_id == payment_id), None)
-        if paid is None or not payment_id or any(payment == payment_id for payment, _ in self.refunds.values()):
-            raise RequestRefused(f"payment {payment_id}: captured never, or refunded already under another key")
-        result = RefundResult(f"ref-{uuid.uuid4()}", min(amount_minor, paid.amount_minor))
-        self.refunds[key] = (payment_id, result)
+    async def refund(self, refund: Refund) -> RefundResult:
+        """Refund a captured payment, or a part of it."""
+        payment, amount = refund.payment_id, refund.amount_minor
+        if refund.key in self.refunds:
+            known, result = self.refunds[refund.key]
+            if (known, result.amount_minor) != (payment, amount):
+                raise RequestRefused(f"payment {payment}: the key {refund.key} was used for another refund")
+            return result
+        captured = sum(charge.amount_minor for charge in self.charges.values() if charge.payment_id == payment)
+        left = captured - sum(made.amount_minor for known, made in self.refunds.values() if known == payment)
+        if not payment or not 0 < amount <= left:
+            raise RequestRefused(f"payment {payment}: not captured, or {amount} are not left of it")
+        result = RefundResult(f"ref-{uuid.uuid4()}", amount)
+        self.refunds[refund.key] = (payment, result)
         return result
 
     async def close(self) -> None:

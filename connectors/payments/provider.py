@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from connectors.errors import CircleError
-from pipelines.payments.requests import ChargeResult, RefundResult
+from pipelines.payments.requests import Charge, ChargeResult, Refund, RefundResult
 
 
 class OutcomeUnknown(CircleError):
@@ -19,11 +19,14 @@ class RequestRefused(CircleError):
 class PaymentProvider(Protocol):
     """A provider. Every call may raise OutcomeUnknown (ask again) or RequestRefused (do not)."""
 
-    async def capture(self, attempt_id: str, token: str, amount_minor: int, currency: str) -> ChargeResult:
-        """Charge what `token` stands for. A charge that is declined is a result, not an error."""
+    async def capture(self, charge: Charge) -> ChargeResult:
+        """Charge what `charge.token` stands for. A charge that is declined is a result, not an error."""
 
-    async def refund(self, payment_id: str, key: str, amount_minor: int) -> RefundResult:
-        """Give money of a captured payment back. Raises RequestRefused when there is no such payment."""
+    async def refund(self, refund: Refund) -> RefundResult:
+        """Give money of a captured payment back: a payment may have several refunds, each with a key of its own, and
+        no more comes back than was captured. Raises RequestRefused when there is no such payment, or too little left
+        of it.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

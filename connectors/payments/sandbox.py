@@ -16,7 +16,7 @@ from connectors.payments.provider import OutcomeUnknown, RequestRefused
 from connectors.payments.tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
 from connectors.postgres import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, SERVER_GONE, unreachable
 from connectors.sql_files import queries
-from pipelines.payments.requests import CAPTURED, DECLINED, ChargeResult, RefundResult
+from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
 
 POOL_SIZE_MAX = 4
 CLOSE_TIMEOUT_S = 1.0
@@ -33,34 +33,37 @@ class SandboxProvider:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
-    async def capture(self, attempt_id: str, token: str, amount_minor: int, currency: str) -> ChargeResult:
-        """Charge by `token`."""
-        if token == TOK_SLOW:
+    async def capture(self, charge: Charge) -> ChargeResult:
+        """Charge by `charge.token`."""
+        if charge.token == TOK_SLOW:
             await asyncio.sleep(self._slow_s)
-        reason = reason_for(token)
+        reason = reason_for(charge.token)
         row = await self._row(
             "charge",
-            attempt_id,
-            "pay-" + str(uuid.uuid5(NAMESPACE, attempt_id)),
-            token,
+            charge.attempt_id,
+            "pay-" + str(uuid.uuid5(NAMESPACE, charge.attempt_id)),
+            charge.token,
             DECLINED if reason else CAPTURED,
             reason,
-            amount_minor,
-            currency,
+            charge.amount_minor,
+            charge.currency,
         )
         assert row is not None
         payment_id, outcome, why, amount, requests = row
-        if token == TOK_LOST_REPLY and requests == 1:
-            raise OutcomeUnknown(f"attempt {attempt_id}: the sandbox's answer was lost")
+        if charge.token == TOK_LOST_REPLY and requests == 1:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: the sandbox's answer was lost")
         captured = outcome == CAPTURED
         return ChargeResult(outcome, payment_id if captured else "", why, amount if captured else 0)
 
-    async def refund(self, payment_id: str, key: str, amount_minor: int) -> RefundResult:
-        """Refund a captured payment."""
-        row = await self._row("refund", key, payment_id, "ref-" + str(uuid.uuid5(NAMESPACE, key)), amount_minor)
+    async def refund(self, refund: Refund) -> RefundResult:
+        """Refund a captured payment, or a part of it."""
+        key, payment, amount = refund.key, refund.payment_id, refund.amount_minor
+        row = await self._row("refund", key, payment, "ref-" + str(uuid.uuid5(NAMESPACE, key)), amount, lock=payment)
         if row is None:
-            raise RequestRefused(f"payment {payment_id}: the sandbox has captured no such payment")
-        return RefundResult(*row)
+            raise RequestRefused(f"payment {payment}: the sandbox has not captured it, or {amount} are not left of it")
+        if (row["payment_id"], row["amount_minor"]) != (payment, amount):
+            raise RequestRefused(f"payment {payment}: the key {key} was used for another refund")
+        return RefundResult(row["refund_id"], row["amount_minor"])
 
     async def close(self) -> None:
         """Close the pool."""
@@ -72,14 +75,18 @@ class SandboxProvider:
             except SERVER_GONE:
                 pool.terminate()
 
-    async def _row(self, query: str, *arguments: object) -> asyncpg.Record | None:
+    async def _row(self, query: str, *arguments: object, lock: str | None = None) -> asyncpg.Record | None:
         try:
             pool = await self._open()
-            return await pool.fetchrow(SQL[query], *arguments)
+            if lock is None:
+                return await pool.fetchrow(SQL[query], *arguments)
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["lock_payment"], lock)
+                return await connection.fetchrow(SQL[query], *arguments)
         except SERVER_GONE as error:
             raise OutcomeUnknown(str(unreachable(self._url, error))) from error
         except asyncpg.UniqueViolationError as error:
-            raise RequestRefused(f"the sandbox has this payment refunded under another key: {error.detail}") from error
+            raise RequestRefused(f"the sandbox has another payment refunded under this key: {error.detail}") from error
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:

@@ -1,4 +1,4 @@
--- The sandbox provider's ledger. Each statement is whole by itself: the primary key is the idempotency key.
+-- The sandbox provider's ledger. The primary keys are the idempotency keys.
 
 -- name: charge
 -- The first request with a key decides; every later one gets the same row, and raises `requests`.
@@ -7,11 +7,26 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (attempt_id) DO UPDATE SET requests = t.requests + 1
 RETURNING payment_id, outcome, reason, amount_minor, requests;
 
+-- name: lock_payment
+-- Refunds of one payment come one after the other: `refund`, in the same transaction, then sees what came before it.
+SELECT FROM sandbox.payments WHERE payment_id = $1 FOR UPDATE;
+
 -- name: refund
--- At most one refund a payment, and none of a payment that does not exist or was declined: then no row comes back.
-INSERT INTO sandbox.refunds AS t (idempotency_key, payment_id, refund_id, amount_minor)
-SELECT $1, p.payment_id, $3, LEAST($4, p.amount_minor)
-FROM sandbox.payments AS p
-WHERE p.payment_id = $2 AND p.outcome = 'captured'
-ON CONFLICT (idempotency_key) DO UPDATE SET requests = t.requests + 1
-RETURNING refund_id, amount_minor;
+-- A key that is known gets its row again. Else the payment has to be captured, with so much of it left; if not, no
+-- row comes back. $1 key, $2 payment, $3 refund id, $4 amount.
+WITH known AS (
+    UPDATE sandbox.refunds SET requests = requests + 1 WHERE idempotency_key = $1
+    RETURNING payment_id, refund_id, amount_minor
+), taken AS (
+    UPDATE sandbox.payments SET refunded_minor = refunded_minor + $4
+    WHERE payment_id = $2 AND outcome = 'captured' AND $4 > 0 AND refunded_minor + $4 <= amount_minor
+      AND NOT EXISTS (SELECT FROM known)
+    RETURNING payment_id
+), made AS (
+    INSERT INTO sandbox.refunds (idempotency_key, payment_id, refund_id, amount_minor)
+    SELECT $1, payment_id, $3, $4 FROM taken
+    RETURNING payment_id, refund_id, amount_minor
+)
+SELECT payment_id, refund_id, amount_minor FROM known
+UNION ALL
+SELECT payment_id, refund_id, amount_minor FROM made;

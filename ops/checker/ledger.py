@@ -60,9 +60,12 @@ class Entry:
     ticket_ids: list[str] = field(default_factory=list)
 
 
+RefundKey = tuple[str, str]
+
+
 @dataclass(slots=True)
 class Ledger:
-    """One event. `captured` and `refunds` map payment ids to amounts in minor units."""
+    """One event. `captured` maps payment ids to amounts in minor units, `refunds` and `refunds_due` a refund's key."""
 
     event_id: str
     exists: bool = False
@@ -74,8 +77,9 @@ class Ledger:
     owned: dict[str, int] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     captured: dict[str, int] = field(default_factory=dict)
-    refunds: dict[str, int] = field(default_factory=dict)
-    refunds_due: set[str] = field(default_factory=set)
+    refunds: dict[RefundKey, int] = field(default_factory=dict)
+    refunds_due: dict[RefundKey, int] = field(default_factory=dict)
+    back: dict[str, int] = field(default_factory=dict)  # by payment: refunded or to be
 
     def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
         """Fold one fact, checking what it must not break."""
@@ -237,21 +241,27 @@ class Ledger:
             return
         if fact.payment_id not in self.captured:  # charged after the hold had ended
             self._capture(fact.payment_id, fact.amount_minor, found)
-        if fact.payment_id in self.refunds_due or fact.payment_id in self.refunds:
-            found("money", f"payment {fact.payment_id} is to be refunded twice")
+        key = _refund_key(fact)
+        if key in self.refunds_due or key in self.refunds:
+            found("money", f"payment {fact.payment_id} is to be refunded twice under the key {key[1]}")
+        self.refunds_due[key] = fact.amount_minor
+        self.back[fact.payment_id] = back = self.back.get(fact.payment_id, 0) + fact.amount_minor
+        if back > self.captured[fact.payment_id]:
+            found("money", f"more of payment {fact.payment_id} is to be refunded than was captured")
         if entry.status == "confirmed":
             found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded, which stays confirmed")
-        self.refunds_due.add(fact.payment_id)
         entry.payment, entry.payment_id = "refund-requested", fact.payment_id
 
     def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is None:
             return
-        if fact.payment_id in self.refunds or fact.payment_id not in self.refunds_due:
-            found("money", f"payment {fact.payment_id} is refunded twice, or nobody asked for it")
-        self.refunds_due.discard(fact.payment_id)
-        self.refunds[fact.payment_id] = fact.amount_minor
+        key = _refund_key(fact)
+        if key in self.refunds or key not in self.refunds_due:
+            found("money", f"payment {fact.payment_id} is refunded twice, or nobody asked for it: {key[1]}")
+        if self.refunds_due.pop(key, fact.amount_minor) != fact.amount_minor:
+            found("money", f"payment {fact.payment_id}: another amount is refunded than was asked for under {key[1]}")
+        self.refunds[key] = fact.amount_minor
         entry.payment, entry.refund_id = "refunded", fact.refund_id
 
     def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
@@ -298,6 +308,12 @@ class Ledger:
         f.HoldReleased: _hold_released,
         f.ReservationCancelled: _cancelled,
     }
+
+
+def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> RefundKey:
+    """A payment and the provider's idempotency key; records from before refunds in parts have none."""
+    key = fact.refund_key
+    return fact.payment_id, f"refund-{fact.payment_id}" if key is None else key
 
 
 def _row(row: int) -> str:

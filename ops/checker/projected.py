@@ -117,12 +117,12 @@ async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message
 async def check_bank(connection: Connection, ledgers: Iterable[Ledger], report: Report) -> None:
     """The sandbox provider's books against what the log says: all ledgers of all partitions, or nothing is known."""
     captured: dict[str, int] = {}
-    refunded: dict[str, int] = {}
+    refunded: dict[tuple[str, str], int] = {}
     for ledger in ledgers:
         captured |= ledger.captured
         refunded |= ledger.refunds
     books = {row[0]: row[1] for row in await connection.fetch(SQL["bank_captured"])}
-    back = {row[0]: row[1] for row in await connection.fetch(SQL["bank_refunded"])}
+    back = {(row[0], row[1]): row[2] for row in await connection.fetch(SQL["bank_refunded"])}
     _compare(books, captured, "sandbox.payments", report, rule="money")
     _compare(back, refunded, "sandbox.refunds", report, rule="money")
     if sum(books.values()) - sum(back.values()) != report.confirmed_minor:

@@ -50,4 +50,4 @@ SELECT count(*) FROM reservations WHERE status = 'held' AND expires_at < $1;
 SELECT payment_id, amount_minor FROM sandbox.payments WHERE outcome = 'captured';
 
 -- name: bank_refunded
-SELECT payment_id, amount_minor FROM sandbox.refunds;
+SELECT payment_id, idempotency_key, amount_minor FROM sandbox.refunds;

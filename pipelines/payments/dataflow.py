@@ -19,7 +19,7 @@ from connectors.execution import execute
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.logs import Log
 from connectors.payments.cashier import Cashier, Job
-from connectors.payments.sandbox import SandboxProvider
+from connectors.payments.choice import provider_of
 from connectors.readiness import signal_ready
 from connectors.settings import Settings
 from pipelines.payments.requests import request_in
@@ -62,7 +62,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
-    with Cashier(settings, client, lambda: SandboxProvider(settings.postgres_url)) as cashier:
+    with Cashier(settings, client, lambda: provider_of(settings)) as cashier:
         source = BatchSource(
             client,
             topic=FACTS,

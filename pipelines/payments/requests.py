@@ -26,6 +26,7 @@ class Charge:
     token: str
     amount_minor: int
     currency: str
+    asked_at: int  # log time: a provider may forget a key some day
 
     @property
     def key(self) -> str:
@@ -34,16 +35,19 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Give `amount_minor` of a payment back; the idempotency key is derived from the payment."""
+    """Give `amount_minor` of a payment back. `refund_key` tells several refunds of one payment apart."""
 
     event_id: str
     reservation_id: str
     payment_id: str
     amount_minor: int
+    currency: str
+    asked_at: int
+    refund_key: str | None = None
 
     @property
     def key(self) -> str:
-        return f"refund-{self.payment_id}"
+        return key_of_refund(self.payment_id, self.refund_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,18 @@ def request_in(recorded: RecordedFact) -> Request | None:
             fact.payment_token,
             fact.amount_minor,
             fact.currency,
+            recorded.envelope.log_time,
         )
     if isinstance(fact, f.RefundRequested):
-        return Refund(event_id, fact.reservation_id, fact.payment_id, fact.amount_minor)
+        return Refund(
+            event_id,
+            fact.reservation_id,
+            fact.payment_id,
+            fact.amount_minor,
+            fact.currency,
+            recorded.envelope.log_time,
+            fact.refund_key,
+        )
     return None
 
 
@@ -110,4 +123,10 @@ def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
         refund.payment_id,
         result.refund_id,
         result.amount_minor,
+        refund.refund_key,
     )
+
+
+def key_of_refund(payment_id: str, refund_key: str | None) -> str:
+    """The idempotency key of a refund; a payment's only refund may have none on record."""
+    return refund_key if refund_key is not None else f"refund-{payment_id}"

@@ -64,10 +64,11 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
 
 
 def _as_before(command: c.Command, reservation: Reservation) -> tuple[str, str, str]:
-    """The same request again gets the answer that stands."""
+    """The same request again gets the answer that stands. A payment is told twice after a crash, and where a webhook
+    was quicker than the provider's answer: whoever waits for it gets the same answer as a second confirm."""
     if isinstance(command, c.ReserveTickets) and reservation.status == "rejected":
         return REFUSED, reservation.reason, reservation.detail
-    if isinstance(command, c.ConfirmReservation) and reservation.status != "confirmed":
+    if isinstance(command, c.ConfirmReservation | c.RecordPayment) and reservation.status != "confirmed":
         if reservation.payment == "requested":
             return PENDING, "", ""
         if reservation.payment == "declined":

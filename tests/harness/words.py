@@ -96,8 +96,10 @@ def declined(rid: str = R1, *, attempt: str = TRY1, reason: str = "card declined
     return c.RecordPayment(EVENT, "", "cmd", rid, attempt, "", "declined", reason, 0)
 
 
-def refunded(rid: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500) -> c.RecordRefund:
-    return c.RecordRefund(EVENT, "", "cmd", rid, payment, refund, amount)
+def refunded(
+    rid: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500, key: str | None = None
+) -> c.RecordRefund:
+    return c.RecordRefund(EVENT, "", "cmd", rid, payment, refund, amount, key)
 
 
 def release(rid: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
@@ -193,13 +195,21 @@ def confirmation_refused(reason: f.Reason, *, rid: str = R1, attempt: str = TRY1
 
 
 def refund_requested(
-    reason: f.Reason, *, rid: str = R1, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500
+    reason: f.Reason,
+    *,
+    rid: str = R1,
+    attempt: str = TRY1,
+    payment: str = "pay-1",
+    amount: int = 2_500,
+    key: str | None = None,
 ) -> f.RefundRequested:
-    return f.RefundRequested(rid, ALICE, attempt, payment, amount, "EUR", reason)
+    return f.RefundRequested(rid, ALICE, attempt, payment, amount, "EUR", reason, key)
 
 
-def payment_refunded(rid: str = R1, *, payment: str = "pay-1", amount: int = 2_500) -> f.PaymentRefunded:
-    return f.PaymentRefunded(rid, ALICE, payment, "ref-1", amount)
+def payment_refunded(
+    rid: str = R1, *, payment: str = "pay-1", amount: int = 2_500, key: str | None = None
+) -> f.PaymentRefunded:
+    return f.PaymentRefunded(rid, ALICE, payment, "ref-1", amount, key)
 
 
 def hold_expired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldExpired:

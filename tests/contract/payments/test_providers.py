@@ -1,4 +1,4 @@
-"""What every payment provider has to do, the fake like the sandbox: one key is one charge, whatever happens."""
+"""What every payment provider has to do, the fake like the real ones: one key is one charge, whatever happens."""
 
 from __future__ import annotations
 
@@ -6,15 +6,41 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 
 from connectors.payments.fake import FakeProvider
 from connectors.payments.provider import OutcomeUnknown, PaymentProvider, RequestRefused
 from connectors.payments.sandbox import SandboxProvider
+from connectors.payments.stripe.api import StripeApi
+from connectors.payments.stripe.provider import StripeProvider
 from ops.services.stack import Stack
+from pipelines.payments.requests import Charge, ChargeResult, Refund
+from tests.harness.stripe_server import API_KEY, StripeServer
+from tests.harness.words import EVENT, R1
 
 SLOW_S = 0.3
+SANDBOX_TOKENS = {"ok": "tok_ok", "declined": "tok_declined", "lost": "tok_lost_reply", "slow": "tok_slow"}
+STRIPE_TOKENS = {"ok": "pm_ok", "declined": "pm_declined", "lost": "pm_lost", "slow": "pm_slow"}
+
+
+@dataclass
+class Till:
+    """A provider, and what its tokens are called."""
+
+    provider: PaymentProvider
+    tokens: dict[str, str]
+    decline: str
+
+    async def charge(self, token: str, *, attempt: str | None = None, amount: int = 900) -> ChargeResult:
+        return await self.provider.capture(
+            Charge(EVENT, R1, "cmd", attempt or key(), self.tokens.get(token, token), amount, "EUR", now_us())
+        )
+
+    async def back(self, payment: str, amount: int = 900, *, key: str | None = None) -> tuple[str, int]:
+        made = await self.provider.refund(Refund(EVENT, R1, payment, amount, "EUR", now_us(), key))
+        return made.refund_id, made.amount_minor
 
 
 @pytest.fixture(scope="module")
@@ -22,69 +48,113 @@ def ledger(stack: Stack) -> str:
     return stack.fresh()["CIRCLE_POSTGRES_URL"]
 
 
-@pytest.fixture(params=["fake", "sandbox"])
-async def provider(request: pytest.FixtureRequest) -> AsyncIterator[PaymentProvider]:
+@pytest.fixture(params=["fake", "sandbox", "stripe"])
+async def till(request: pytest.FixtureRequest) -> AsyncIterator[Till]:
     if request.param == "fake":
-        yield FakeProvider(slow_s=SLOW_S)
-        return
-    sandbox = SandboxProvider(request.getfixturevalue("ledger"), slow_s=SLOW_S)
-    yield sandbox
-    await sandbox.close()
+        yield Till(FakeProvider(slow_s=SLOW_S), SANDBOX_TOKENS, "card_declined")
+    elif request.param == "sandbox":
+        sandbox = SandboxProvider(request.getfixturevalue("ledger"), slow_s=SLOW_S)
+        yield Till(sandbox, SANDBOX_TOKENS, "card_declined")
+        await sandbox.close()
+    else:
+        with StripeServer(slow_s=SLOW_S) as server:
+            stripe = StripeProvider(StripeApi(API_KEY, server.url))
+            yield Till(stripe, STRIPE_TOKENS, "insufficient_funds")
+            await stripe.close()
 
 
 def key() -> str:
     return str(uuid.uuid4())
 
 
-async def test_a_good_token_is_captured_once_for_its_key(provider: PaymentProvider) -> None:
+def now_us() -> int:
+    return int(time.time() * 1_000_000)
+
+
+async def test_a_good_token_is_captured_once_for_its_key(till: Till) -> None:
     attempt = key()
-    results = await asyncio.gather(*(provider.capture(attempt, "tok_ok", 900, "EUR") for _ in range(20)))
+    results = await asyncio.gather(*(till.charge("ok", attempt=attempt) for _ in range(20)))
     assert len(set(results)) == 1
     assert (results[0].outcome, results[0].amount_minor, results[0].reason) == ("captured", 900, "")
     assert results[0].payment_id
 
 
-async def test_two_keys_are_two_charges(provider: PaymentProvider) -> None:
-    one, two = [await provider.capture(key(), "tok_ok", 900, "EUR") for _ in range(2)]
+async def test_two_keys_are_two_charges(till: Till) -> None:
+    one, two = [await till.charge("ok") for _ in range(2)]
     assert one.payment_id != two.payment_id
 
 
-@pytest.mark.parametrize(("token", "reason"), [("tok_declined", "card_declined"), ("4242", "unknown_token")])
-async def test_a_bad_token_is_declined_with_its_reason(provider: PaymentProvider, token: str, reason: str) -> None:
+@pytest.mark.parametrize("token", ["declined", "4242", "tok_'; --", "pm_none"])
+async def test_a_bad_token_is_declined_with_its_reason(till: Till, token: str) -> None:
     attempt = key()
+    reason = till.decline if token == "declined" else "unknown_token"
     for _ in range(2):
-        result = await provider.capture(attempt, token, 900, "EUR")
+        result = await till.charge(token, attempt=attempt)
         assert (result.outcome, result.reason, result.payment_id, result.amount_minor) == ("declined", reason, "", 0)
 
 
-async def test_a_lost_answer_comes_when_asked_again_with_the_same_key(provider: PaymentProvider) -> None:
+async def test_a_lost_answer_comes_when_asked_again_with_the_same_key(till: Till) -> None:
     attempt = key()
-    with pytest.raises(OutcomeUnknown, match=attempt):
-        await provider.capture(attempt, "tok_lost_reply", 900, "EUR")
-    result = await provider.capture(attempt, "tok_lost_reply", 900, "EUR")
+    with pytest.raises(OutcomeUnknown):
+        await till.charge("lost", attempt=attempt)
+    result = await till.charge("lost", attempt=attempt)
     assert (result.outcome, result.amount_minor) == ("captured", 900)
-    assert await provider.capture(attempt, "tok_lost_reply", 900, "EUR") == result
+    assert await till.charge("lost", attempt=attempt) == result
 
 
-async def test_a_slow_token_takes_its_time_and_holds_up_nobody(provider: PaymentProvider) -> None:
+async def test_a_slow_token_takes_its_time_and_holds_up_nobody(till: Till) -> None:
     started = time.monotonic()
-    slow = asyncio.create_task(provider.capture(key(), "tok_slow", 900, "EUR"))
-    quick = await provider.capture(key(), "tok_ok", 900, "EUR")
+    slow = asyncio.create_task(till.charge("slow"))
+    quick = await till.charge("ok")
     assert quick.outcome == "captured"
     assert not slow.done()
     assert (await slow).outcome == "captured"
     assert time.monotonic() - started >= SLOW_S
 
 
-async def test_a_payment_is_refunded_once_for_its_key(provider: PaymentProvider) -> None:
-    paid = await provider.capture(key(), "tok_ok", 900, "EUR")
-    first = await provider.refund(paid.payment_id, f"refund-{paid.payment_id}", 900)
-    assert first.amount_minor == 900
-    assert await provider.refund(paid.payment_id, f"refund-{paid.payment_id}", 900) == first
+async def test_a_payment_is_refunded_once_for_its_key(till: Till) -> None:
+    paid = await till.charge("ok")
+    first = await till.back(paid.payment_id)
+    assert first[1] == 900
+    assert await till.back(paid.payment_id) == first
     with pytest.raises(RequestRefused):
-        await provider.refund(paid.payment_id, "another key", 900)
+        await till.back(paid.payment_id, key="another key")
 
 
-async def test_what_was_never_captured_is_not_refunded(provider: PaymentProvider) -> None:
+async def test_a_payment_is_refunded_in_parts_and_never_more_than_was_captured(till: Till) -> None:
+    paid = await till.charge("ok")
+    parts = [await till.back(paid.payment_id, 400, key=f"{paid.payment_id}/{seat}") for seat in "AB"]
+    assert [amount for _, amount in parts] == [400, 400]
+    assert parts[0][0] != parts[1][0]
+    with pytest.raises(RequestRefused):
+        await till.back(paid.payment_id, 101, key=f"{paid.payment_id}/C")
+    assert (await till.back(paid.payment_id, 100, key=f"{paid.payment_id}/D"))[1] == 100
+    assert await till.back(paid.payment_id, 400, key=f"{paid.payment_id}/A") == parts[0]
+
+
+async def test_parts_that_are_refunded_at_once_stay_within_what_was_captured(till: Till) -> None:
+    paid = await till.charge("ok")
+    asked = [(f"{paid.payment_id}/{number % 8}", 200) for number in range(24)]  # each of eight keys three times
+    done = await asyncio.gather(
+        *(till.back(paid.payment_id, amount, key=key) for key, amount in asked), return_exceptions=True
+    )
+    refused = [one for one in done if isinstance(one, RequestRefused)]
+    made = {one for one in done if not isinstance(one, BaseException)}
+    assert len(made) == 4, "four times 200 are in 900"
+    assert len(refused) == 12
+    assert len(done) == 24
+
+
+async def test_a_key_that_was_used_for_another_refund_is_refused(till: Till) -> None:
+    one, two = [await till.charge("ok") for _ in range(2)]
+    await till.back(one.payment_id, 100, key=f"{one.payment_id}/A")
+    for payment, amount in ((one.payment_id, 101), (two.payment_id, 100)):
+        with pytest.raises(RequestRefused):
+            await till.back(payment, amount, key=f"{one.payment_id}/A")
+
+
+async def test_what_was_never_captured_is_not_refunded(till: Till) -> None:
     with pytest.raises(RequestRefused, match="pay-none"):
-        await provider.refund("pay-none", "refund-pay-none", 900)
+        await till.back("pay-none")
+    with pytest.raises(RequestRefused):
+        await till.back("", 1)

@@ -18,6 +18,9 @@ def production(tmp_path: Path) -> dict[str, str]:
         "CIRCLE_POSTGRES_URL": "postgresql://circle:hf83kd02@db:5432/circle",
         "CIRCLE_REDIS_URL": "rediss://:k3j4h5@redis:6379/0",
         "CIRCLE_JWT_KEY_FILE": str(key),
+        "CIRCLE_PAYMENTS": "stripe",
+        "CIRCLE_STRIPE_API_KEY": "sk_live_51Hx",
+        "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_9d2k",
     }
 
 
@@ -50,11 +53,17 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "CIRCLE_SESSION_TIMEOUT_MS": "1500",
             "CIRCLE_METRICS_PORT": "9100",
             "CIRCLE_METRICS_HOST": "0.0.0.0",
+            "CIRCLE_PAYMENTS": "stripe",
+            "CIRCLE_STRIPE_API_KEY": "rk_test_1",
+            "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_1",
+            "CIRCLE_STRIPE_API_URL": "http://127.0.0.1:12111",
         }
     )
     assert (settings.kafka_bootstrap_servers, settings.partitions, settings.jwt_key_file) == ("a:1,b:2", 3, key)
     assert settings.test_switches == {"no-lock", "no-fence"}
     assert (settings.log_level, settings.log_format.value, settings.metrics_port) == ("debug", "json", 9100)
+    assert (settings.payments, settings.stripe_api_key) == ("stripe", "rk_test_1")
+    assert (settings.stripe_webhook_secret, settings.stripe_api_url) == ("whsec_1", "http://127.0.0.1:12111")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +88,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("LOG_FORMAT", "xml"),
         ("SESSION_TIMEOUT_MS", "10"),
         ("METRICS_PORT", "70000"),
+        ("PAYMENTS", "cash"),
+        ("STRIPE_API_URL", "api.stripe.com"),
     ],
 )
 def test_an_error_names_the_variable_what_it_got_and_an_example(name: str, value: str) -> None:
@@ -117,6 +128,9 @@ def test_production_refuses_a_missing_secret(production: dict[str, str], name: s
         ("RATE_LIMIT_SCALE", "0"),
         ("TEST_SWITCHES", "no-fence"),
         ("KAFKA_BOOTSTRAP", "kafka:9092"),
+        ("PAYMENTS", "sandbox"),
+        ("PAYMENTS", ""),
+        ("STRIPE_API_URL", "http://api.stripe.com"),
     ],
 )
 def test_production_refuses_defaults_switches_and_misspelt_names(
@@ -124,3 +138,28 @@ def test_production_refuses_defaults_switches_and_misspelt_names(
 ) -> None:
     with pytest.raises(SettingsError, match=f"CIRCLE_{name}: "):
         Settings.from_env({**production, f"CIRCLE_{name}": value})
+
+
+@pytest.mark.parametrize("name", ["STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"])
+def test_stripe_needs_its_secrets_wherever_it_runs(production: dict[str, str], name: str) -> None:
+    for environment in (production, production | {"CIRCLE_ENV": "development"}):
+        without = {key: value for key, value in environment.items() if key != f"CIRCLE_{name}"}
+        with pytest.raises(SettingsError, match=f"CIRCLE_{name}: is required with CIRCLE_PAYMENTS=stripe"):
+            Settings.from_env(without)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STRIPE_API_KEY", "pk_live_public"),
+        ("STRIPE_API_KEY", "sk_live_two words"),
+        ("STRIPE_WEBHOOK_SECRET", "sk_live_51Hx"),
+    ],
+)
+def test_a_secret_is_neither_in_an_error_nor_in_the_repr(production: dict[str, str], name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({**production, f"CIRCLE_{name}": value})
+    assert value not in str(caught.value)
+    assert f"example: CIRCLE_{name}=" in str(caught.value)
+    assert "sk_live_51Hx" not in repr(Settings.from_env(production))
+    assert "whsec_9d2k" not in repr(Settings.from_env(production))

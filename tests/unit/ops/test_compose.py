@@ -59,7 +59,8 @@ def test_our_settings_are_settings(name: str, tmp_path: Path) -> None:
     key.write_text("key")
     text = {k: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(v)) for k, v in SERVICES[name]["environment"].items()}
     text["CIRCLE_JWT_KEY_FILE"] = str(key)
-    production = {**text, "CIRCLE_ENV": "production"}
+    production = {**text, "CIRCLE_ENV": "production", "CIRCLE_PAYMENTS": "stripe"}
+    production |= {"CIRCLE_STRIPE_API_KEY": "sk_live_x", "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_x"}
     production["CIRCLE_POSTGRES_URL"] = "postgresql://circle:d93kd9@postgres:5432/circle"
     assert Settings.from_env(text).kafka_bootstrap_servers == "kafka:9092"
     assert Settings.from_env(production).production, "which also refuses a name that is no setting"

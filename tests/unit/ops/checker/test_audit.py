@@ -82,6 +82,22 @@ def test_a_sound_history_has_no_violation() -> None:
     assert (report.captured_minor, report.refunded_minor, report.confirmed_minor) == (7_500, 7_500, 0)
 
 
+def test_a_payment_may_be_refunded_in_parts_each_under_its_own_key() -> None:
+    parts = [
+        Step(
+            release(),
+            [
+                cancelled(["A-1"]),
+                *(refund_requested(Reason.BUYER_CANCELLED, amount=1_250, key=key) for key in ("one", "two")),
+            ],
+        ),
+        *(Step(refunded(amount=1_250, key=key), [payment_refunded(amount=1_250, key=key)]) for key in ("one", "two")),
+    ]
+    report = audited([*OPEN, *PAID_FOR, *parts])
+    assert report.ok, report.text()
+    assert report.refunded_minor == 2_500
+
+
 BROKEN: list[tuple[str, str, list[Step], list[Told]]] = [
     # positions
     ("lost-command", "the command has no facts", [*OPEN, Step(reserve(), [])], []),
@@ -233,6 +249,32 @@ BROKEN: list[tuple[str, str, list[Step], list[Told]]] = [
             *PAID_FOR,
             Step(release(), [cancelled(["A-1"]), refund_requested(Reason.BUYER_CANCELLED)]),
             Step(refunded(), [payment_refunded(amount=1)]),
+        ],
+        [],
+    ),
+    (
+        "money",
+        "refunded twice under one key",
+        [
+            *OPEN,
+            *PAID_FOR,
+            Step(release(), [cancelled(["A-1"]), *(refund_requested(Reason.BUYER_CANCELLED, amount=1) for _ in "12")]),
+        ],
+        [],
+    ),
+    (
+        "money",
+        "refunded in parts that are more than the whole",
+        [
+            *OPEN,
+            *PAID_FOR,
+            Step(
+                release(),
+                [
+                    cancelled(["A-1"]),
+                    *(refund_requested(Reason.BUYER_CANCELLED, amount=1_251, key=key) for key in ("one", "two")),
+                ],
+            ),
         ],
         [],
     ),

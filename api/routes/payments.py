@@ -1,0 +1,50 @@
+"""Webhooks of payment providers: what they say becomes a command, like every other write.
+
+Guarantee: 200 means that what it says is durable on the log, or is nothing to us. Anything else makes the provider
+send it again, which is safe: the command is the same, and `decide` takes the second one for a duplicate.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+from sanic import HTTPResponse
+
+from api.problem import FieldError, Problem
+from api.routing import Call, json
+from api.shapes.payments import WebhookOut
+from connectors.payments.stripe import webhook
+from connectors.settings import PaymentsBy
+
+SIGNATURE = "Stripe-Signature"
+RECORDED, REPEATED, IGNORED = WebhookOut("recorded"), WebhookOut("repeated"), WebhookOut("ignored")
+
+
+async def stripe(call: Call) -> HTTPResponse:
+    """200 once the log has it; 400 for what Stripe has not signed just now; 404 where Stripe is not in use."""
+    settings, deps = call.deps.settings, call.deps
+    if settings.payments is not PaymentsBy.STRIPE:
+        raise Problem("not-found", "no payment provider with webhooks is in use here")
+    assert settings.stripe_webhook_secret is not None, "from_env refuses Stripe without a secret"
+    signature = call.request.headers.get(SIGNATURE)
+    if signature is None:
+        raise Problem(
+            "missing-header",
+            f"{SIGNATURE}: is required",
+            field=SIGNATURE,
+            errors=(FieldError(SIGNATURE, "is required"),),
+        )
+    try:
+        event = webhook.verified(call.request.body, signature, settings.stripe_webhook_secret, time())
+        command = webhook.command_of(event)
+    except webhook.BadSignature as error:
+        raise Problem("invalid-signature", str(error), field=SIGNATURE) from None
+    except webhook.Unreadable as error:
+        raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
+    if command is None:
+        return json(IGNORED)
+    if event.id in deps.webhooks:
+        return json(REPEATED)
+    await deps.log_writer.send(command, wants_reply=False).future
+    deps.webhooks.add(event.id)
+    return json(RECORDED)

@@ -1,0 +1,44 @@
+"""Amounts as Stripe counts them. Ours are in ISO 4217's minor units; Stripe's differ for a few currencies. Pure.
+
+Source: Stripe's page on currencies (zero-decimal currencies, special cases). Where ISO and Stripe agree, which is
+everywhere else, an amount is sent as it stands: 500 JPY is 500, 5.00 EUR is 500.
+"""
+
+from __future__ import annotations
+
+# No minor unit in ISO, and still sent with two decimals that are 00.
+HUNDREDFOLD = frozenset({"ISK", "UGX"})
+# Two decimals in ISO (a fifth in truth), none at Stripe.
+HUNDREDTH = frozenset({"MGA"})
+# Three decimals, of which the last has to be 0.
+TENS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+
+
+class NotPayable(ValueError):
+    """Stripe cannot express the amount in this currency."""
+
+
+def to_stripe(amount_minor: int, currency: str) -> int:
+    """Our minor units as Stripe's. Raises NotPayable when nothing that Stripe takes is as much."""
+    if currency in HUNDREDFOLD:
+        return amount_minor * 100
+    if currency in HUNDREDTH:
+        return _divided(amount_minor, 100, currency)
+    if currency in TENS:
+        return _divided(amount_minor, 10, currency) * 10
+    return amount_minor
+
+
+def from_stripe(amount: int, currency: str) -> int:
+    """Stripe's units as ours; `currency` in either case. Raises NotPayable for a fraction of our minor unit."""
+    code = currency.upper()
+    if code in HUNDREDFOLD:
+        return _divided(amount, 100, code)
+    return amount * 100 if code in HUNDREDTH else amount
+
+
+def _divided(amount: int, by: int, currency: str) -> int:
+    whole, rest = divmod(amount, by)
+    if rest:
+        raise NotPayable(f"{amount} {currency} is no multiple of {by}, which Stripe needs")
+    return whole
