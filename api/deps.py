@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import asyncpg
 from redis.asyncio import Redis
 
+from api.announcements import Announcements
 from api.auth.accounts import Accounts
 from api.auth.keys import KeyRing
 from api.auth.passwords import Passwords
@@ -23,12 +24,13 @@ from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
-from api.watermarks import Memory, Seen, Watermarks
+from api.watermarks import Asked, Memory, Seen, Watermarks
 from connectors.settings import Settings
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
 
 PROJECTED_CHANNEL = "circle:projected"
 NOTIFIED_CHANNEL = "circle:notified"
+WRITTEN_CHANNEL = "circle:written"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -47,6 +49,7 @@ class Deps:
     watermarks: Watermarks
     memory: Memory
     webhooks: Seen
+    announcements: Announcements
     live: Live
     passwords: Passwords
     accounts: Accounts
@@ -62,8 +65,19 @@ class Deps:
         database = Database(settings.postgres_url)
         tokens, passwords = AccessTokens(keys), Passwords()
         channel = REPLY_CHANNEL_PREFIX + instance
-        log_writer = LogWriter(settings, reply_to=channel, key=keys.current)
-        live = Live()
+        redis = Redis.from_url(
+            settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        )
+        live, memory = Live(), Memory()
+
+        async def reservations(since_us: int, count: int) -> list[tuple[str, Asked]]:
+            rows: list[asyncpg.Record] = await database.rows("reservations_since", since_us, count)
+            return [(row["id"], Asked(*(row[name] for name in Asked.__struct_fields__))) for row in rows]
+
+        announcements = Announcements(
+            instance, memory, publish=lambda data: redis.publish(WRITTEN_CHANNEL, data), recent=reservations
+        )
+        log_writer = LogWriter(settings, reply_to=channel, key=keys.current, written=announcements.written)
 
         async def positions() -> list[tuple[int, int]]:
             rows: list[asyncpg.Record] = await database.rows("positions_projected")
@@ -75,10 +89,16 @@ class Deps:
 
         async def caught_up() -> None:
             live.wake_all()
+            announcements.catch_up()
             await watermarks.refresh()
 
         watermarks = Watermarks(positions)
-        handlers = {channel: replies, PROJECTED_CHANNEL: watermarks.message, NOTIFIED_CHANNEL: live.message}
+        handlers = {
+            channel: replies,
+            PROJECTED_CHANNEL: watermarks.message,
+            NOTIFIED_CHANNEL: live.message,
+            WRITTEN_CHANNEL: announcements.message,
+        }
         return cls(
             settings=settings,
             keys=keys,
@@ -86,14 +106,13 @@ class Deps:
             codes=TicketCodes(keys),
             limiter=RateLimiter(settings.rate_limit_scale),
             database=database,
-            redis=Redis.from_url(
-                settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-            ),
+            redis=redis,
             log_writer=log_writer,
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
             watermarks=watermarks,
-            memory=Memory(),
             webhooks=Seen(WEBHOOKS_REMEMBERED_MAX),
+            memory=memory,
+            announcements=announcements,
             live=live,
             passwords=passwords,
             accounts=Accounts(database, passwords, tokens),
@@ -113,6 +132,7 @@ class Deps:
             with suppress(asyncio.CancelledError):
                 await self._listening
         self.log_writer.close()
+        await self.announcements.close()
         self.passwords.close()
         self.history.close()
         self.drawing.close()

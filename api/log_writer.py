@@ -10,6 +10,7 @@ every request that was delivered since, and no thread competes with the loop for
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -50,19 +51,21 @@ class Submission:
     Problem."""
 
     __slots__ = (
-        "_arrived", "_batch", "_number", "_record", "acked", "client", "future", "offset", "overdue", "partition",
-        "wants_reply", "writer",
+        "_arrived", "_batch", "_number", "_record", "acked", "client", "command", "future", "offset", "overdue",
+        "partition", "wants_reply", "writer",
     )  # fmt: skip
 
     def __init__(
         self,
         writer: LogWriter,
         client: Producer,
+        command: Command,
         future: asyncio.Future[Reply | None],
         wants_reply: bool,
         record: tuple[str, bytes],
     ) -> None:
-        self.writer, self.client, self.future, self.wants_reply = writer, client, future, wants_reply
+        self.writer, self.client, self.command = writer, client, command
+        self.future, self.wants_reply = future, wants_reply
         self.acked = self.overdue = False
         self.partition = self.offset = -1
         self._record = record
@@ -84,6 +87,7 @@ class Submission:
         self.partition, self.offset = message.partition() or 0, message.offset() or 0
         self._batch = self.writer.acknowledged()
         self._number = self._batch.add(self.partition, self.offset, *self._record)
+        self.writer.written(self.command, self.partition, self.offset)
         if (self.overdue or not self.wants_reply) and not self.future.done():
             self.future.set_result(None)
 
@@ -115,7 +119,11 @@ class Submission:
 class LogWriter:
     """Writes commands. One per process; not for use outside its event loop."""
 
-    def __init__(self, settings: Settings, *, reply_to: str, key: Key) -> None:
+    def __init__(
+        self, settings: Settings, *, reply_to: str, key: Key, written: Callable[[Command, int, int], None]
+    ) -> None:
+        """`written` hears of each command that is acknowledged, and where it stands."""
+        self.written = written
         self.waiting: dict[str, Submission] = {}
         self._acknowledged = Acknowledged(key)
         self.unacked = 0
@@ -157,7 +165,7 @@ class LogWriter:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
         record = (command.event_id, value)
-        submission = Submission(self, self._producer, self._loop.create_future(), wants_reply, record)
+        submission = Submission(self, self._producer, command, self._loop.create_future(), wants_reply, record)
         try:
             self._producer.produce(
                 TOPIC,

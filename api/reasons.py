@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from api.problem import KINDS, Problem
+from api.problem import KINDS, FieldError, Problem
 from api.validation import moment
 from schemas.facts import Reason
 from schemas.replies import Reply
@@ -22,6 +22,9 @@ STATUSES: dict[Reason, int] = {
     Reason.IDEMPOTENCY_KEY_REUSED: 422,
     Reason.PAYMENT_DECLINED: 402,
 }
+# What these say begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
+ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE))
+_FIELD = re.compile(r"(?P<field>[a-z_.]+) (?:must|has) ")
 _MICROS = re.compile(r"\b\d{15,16}\b")
 DETAILS: dict[str, str] = {
     Reason.SOLD_OUT: "not enough places are left for this quantity",
@@ -70,6 +73,10 @@ def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
     """The problem document for a reason, with the words that go with it."""
     if reason not in KINDS:
         KINDS[reason] = (STATUS_DEFAULT, _title(reason))
+    named = _FIELD.match(detail) if reason in ABOUT_A_FIELD else None
+    if named is not None and "field" not in extensions:
+        field = named["field"]
+        extensions |= {"field": field, "errors": (FieldError(field, detail.removeprefix(f"{field} ")),)}
     text = _MICROS.sub(_readable, detail) or DETAILS.get(reason) or KINDS[reason][1]
     return Problem(reason, text, **extensions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,12 +40,15 @@ _NAME_CHARS_MAX = 100
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """The body as the decoder's struct. Raises Problem malformed-json (400) or invalid-request (422)."""
     try:
-        return decoder.decode(body)
+        decoded = decoder.decode(body)
+        if body.count(b":") != _names_in(msgspec.json.decode(body)):  # or a text has a colon in it
+            _refuse_repeated_names(body)
     except msgspec.ValidationError as error:
         raise problem_of(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = "the body is empty; a JSON object is expected" if not body.strip() else str(error)
         raise Problem("malformed-json", detail, field="body") from None
+    return decoded
 
 
 def query(text: str, shape: type[T]) -> T:
@@ -106,6 +110,36 @@ def moment(us: int) -> datetime:
 def moment_or_none(us: int | None) -> datetime | None:
     """The same, where 0 and null mean "not set"."""
     return moment(us) if us else None
+
+
+class _Object(list[tuple[str, Any]]):
+    """An object of JSON with every name it was given, in order."""
+
+
+def _names_in(value: Any) -> int:
+    """How many names the objects in `value` have, each once."""
+    if value.__class__ is dict:
+        return len(value) + sum(map(_names_in, value.values()))
+    return sum(map(_names_in, value)) if value.__class__ is list else 0
+
+
+def _refuse_repeated_names(body: bytes) -> None:
+    """Which of two values somebody meant cannot be known, and readers of JSON differ in it (RFC 8259, section 4)."""
+
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, _Object):
+            seen = set()
+            for name, inner in value:
+                field = f"{path}.{name}" if path else name
+                if name in seen:
+                    raise invalid(_shortened(field), "is given more than once")
+                seen.add(name)
+                look(inner, field)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                look(inner, f"{path}[{number}]")
+
+    look(json.loads(body, object_pairs_hook=_Object), "")
 
 
 def _expected(text: str) -> str:

@@ -92,7 +92,7 @@ class Watermarks:
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A reservation that this process has put on the log: whose, of which event, where."""
+    """A reservation that was put on the log: whose, of which event, where."""
 
     user_id: str
     event_id: str
@@ -148,6 +148,18 @@ class Memory:
         known.move_to_end(reservation_id)
         if len(known) > REMEMBERED_MAX:
             known.popitem(last=False)
+
+    def heard_of(self, reservation_id: str, asked: Asked) -> None:
+        """Another process, or a row, says this of a reservation. Which event an id belongs to is never changed."""
+        known = self._reservations.get(reservation_id)
+        if known is None or (known.event_id == asked.event_id and known.offset < asked.offset):
+            self.reserved(reservation_id, asked.user_id, asked.event_id, asked.partition, asked.offset)
+
+    def heard_of_write(self, user_id: str, partition: int, offset: int) -> None:
+        """Another process says this of a user's write."""
+        known = self._written.get(user_id)
+        if known is None or known[0] != partition or known[1] < offset:
+            self.wrote(user_id, partition, offset)
 
     def asked(self, reservation_id: str) -> Asked | None:
         """What is known of a reservation."""

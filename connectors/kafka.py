@@ -26,7 +26,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from connectors.errors import CircleError, ServiceUnreachable
-from connectors.logs import Log
+from connectors.logs import Log, SeldomAgain
 from connectors.settings import Settings
 
 HEARTBEAT_MS = 1_000
@@ -43,7 +43,10 @@ METADATA_TIMEOUT_S = 10.0
 COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("kafka")
+CLIENT_LOG_S = 10.0  # a client that cannot connect says so several times a second
+
 _rdkafka = logging.getLogger("circle.rdkafka")
+_rdkafka.addFilter(SeldomAgain(CLIENT_LOG_S))
 
 
 class OffsetOutOfRange(CircleError):
@@ -159,6 +162,15 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
             **overrides,
         },
     )
+
+
+def check_reachable(settings: Settings, timeout_s: float) -> None:
+    """Raises ServiceUnreachable when no broker answers in time."""
+    try:
+        admin(settings).list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        hint = f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, hint) from None
 
 
 def end_transactions(settings: Settings, transactional_id: str) -> None:

@@ -10,11 +10,14 @@ import json
 import logging
 import re
 import sys
+from collections import OrderedDict
 from typing import TextIO
 
 from connectors.settings import LogFormat, Settings
 
 VALUE_CHARS_MAX = 500  # an error's text fits; a payload does not
+TEXTS_MAX = 1_000  # of which it is known when they were written last
+_COUNTED = re.compile(r"\s*\([^()]*\)$")
 _SECRET = re.compile(r"password|secret|token|authorization|email|payload|body", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.:/@+\-\[\]]+")
 
@@ -62,6 +65,33 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("circle").setLevel(settings.log_level.upper())
+
+
+def hush(name: str) -> None:
+    """A library's log is not for whoever types a command: what it leads to is raised as an error, and told once."""
+    logger = logging.getLogger(f"circle.{name}")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+
+
+class SeldomAgain(logging.Filter):
+    """Lets the same text pass once in `every_s`; what a library counts in brackets at its end is not looked at."""
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._seen: OrderedDict[str, float] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        text = _COUNTED.sub("", record.getMessage())
+        if record.created - self._seen.get(text, -self._every_s) < self._every_s:
+            return False
+        self._seen[text] = record.created
+        self._seen.move_to_end(text)
+        if len(self._seen) > TEXTS_MAX:
+            self._seen.popitem(last=False)
+        return True
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

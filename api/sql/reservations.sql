@@ -4,6 +4,14 @@
 -- One id can stand in two events when a buyer used one key for both; the first one is meant.
 SELECT * FROM reservations WHERE id = $1 ORDER BY created_at LIMIT 1;
 
+-- name: reservations_since
+-- $1 time, $2 limit. The latest of them, the oldest first. A process asks once when it starts: no index is kept for it.
+SELECT * FROM (
+    SELECT id, user_id, event_id, partition, "offset", created_at FROM reservations
+    WHERE created_at > $1 ORDER BY created_at DESC LIMIT $2
+) AS latest
+ORDER BY created_at;
+
 -- name: reservation_of_event
 SELECT * FROM reservations WHERE event_id = $1 AND id = $2;
 

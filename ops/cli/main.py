@@ -17,10 +17,12 @@ import typer
 from typer.core import TyperGroup
 
 import ops.cli
+from connectors import logs
 from connectors.errors import CircleError
 
 EXIT_INTERRUPTED = 130
 # The processes of the platform load their own module alone: a restart should cost as little as it can.
+LOGGING = frozenset({"api", "pipeline"})  # what they log is for an operator; the others answer a person
 MODULE_OF = {"api": "processes", "pipeline": "processes", "up": "processes"}
 
 
@@ -50,6 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code."""
+    if not arguments or arguments[0] not in LOGGING:
+        logs.hush("rdkafka")
     only = MODULE_OF.get(arguments[0]) if arguments else None
     command = typer.main.get_command(build(only))
     try:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
+from connectors.kafka import check_reachable
 from connectors.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PORT_DEFAULT = 8000
 WATCH_S = 0.2
+START_TIMEOUT_S = 30.0  # a broker that restarts is back by then
 
 NEXT = """
   the API's documentation   {url}/docs
@@ -120,6 +122,7 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
     try:
+        check_reachable(settings, START_TIMEOUT_S)
         return int(module.run(settings) or 0)
     except CircleError:
         raise

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaException, Message, Producer
 
 from connectors.errors import CircleError, ServiceUnreachable
-from connectors.kafka import admin, transactional_producer
+from connectors.kafka import admin, check_reachable, transactional_producer
 from connectors.settings import Settings
 from ops.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
@@ -79,6 +79,7 @@ class Read:
 
 def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
     """The latest letters of these topics, oldest first."""
+    check_reachable(settings, TIMEOUT_S)
     client, codec = reader(settings), Codec()
     found: list[Read] = []
     try:

@@ -25,8 +25,8 @@ STOP_S = 15.0
 class ApiProcess:
     """A running API and the means to be anybody to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], http: httpx.Client, key_file: Path) -> None:
-        self.process, self.http = process, http
+    def __init__(self, process: subprocess.Popen[bytes], http: httpx.Client, key_file: Path, log: Path) -> None:
+        self.process, self.http, self.log = process, http, log
         keys = KeyRing.load(key_file)
         self._tokens = AccessTokens(keys)
         self.public_keys = {kid: key.public for kid, key in keys.by_kid.items()}
@@ -43,9 +43,10 @@ class ApiProcess:
 
 @contextmanager
 def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: str) -> Iterator[ApiProcess]:
-    """`circle api` against the services of `settings`, answering."""
+    """`circle api` against the services of `settings`, answering. Those of one `scratch` share their key."""
     key_file = scratch / "jwt.pem"
-    key_file.write_bytes(generate_pem())
+    if not key_file.exists():
+        key_file.write_bytes(generate_pem())
     port = free_port()
     variables = {
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -55,13 +56,14 @@ def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: s
         "CIRCLE_RATE_LIMIT_SCALE": "0",
     }
     command = [sys.executable, "-m", "ops.cli.main", "api", "--port", str(port), "--workers", str(workers)]
-    log = (scratch / "api.log").open("wb")
+    log_file = scratch / f"api-{port}.log"
+    log = log_file.open("wb")
     process = subprocess.Popen(command, env={**os.environ, **variables, **env}, stdout=log, stderr=log)
     try:
         with log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40) as http:
             failure = wait_for(lambda: _answers(http), timeout_s=READY_S)
-            assert failure is None, (scratch / "api.log").read_text()
-            yield ApiProcess(process, http, key_file)
+            assert failure is None, log_file.read_text()
+            yield ApiProcess(process, http, key_file, log_file)
     finally:
         if process.poll() is None:
             process.terminate()

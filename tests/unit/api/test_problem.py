@@ -85,6 +85,23 @@ def test_an_expired_reservation_says_that_its_payment_goes_back(payment: str) ->
     assert "refunded" in document["detail"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "detail", "field"),
+    [
+        ("invalid-schedule", "ends_at must be after starts_at", "ends_at"),
+        ("invalid-ticket-type", "price.amount must be 0 to 100", "price.amount"),
+        ("invalid-ticket-type", "layout has more than 50 seats; make it several ticket types", "layout"),
+        ("invalid-ticket-type", "an event has at most 50 ticket types", None),
+        ("sales-not-open", "sales must be waited for", None),
+    ],
+)
+def test_a_refusal_about_a_field_names_it(reason: str, detail: str, field: str | None) -> None:
+    document = reasons.refusal(refused(reason, detail)).document()
+    assert document.get("field") == field
+    assert document["detail"] == detail
+    assert [error.field for error in document.get("errors", ())] == ([] if field is None else [field])
+
+
 def test_times_of_the_log_are_written_as_dates() -> None:
     assert reasons.for_reason("sales-not-open", "sales open at 1767225600000000").detail == (
         "sales open at 2026-01-01T00:00:00Z"

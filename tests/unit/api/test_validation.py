@@ -35,6 +35,28 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
     assert found.field is not None
 
 
+PRICED = b'{"name":"x","price":{%s},"layout":{"kind":"general","capacity":5}}'
+
+
+@pytest.mark.parametrize(
+    ("decoder", "body", "field"),
+    [
+        (RESERVE, b'{"ticket_type_id":"%s","quantity":1,"quantity":2}' % ID.encode(), "quantity"),
+        (RESERVE, b'{"ticket_type_id":"%s","quantity":1,"\\u0071uantity":1}' % ID.encode(), "quantity"),
+        (RESERVE, b'{"ticket_type_id":"%s","seats":["A-1"],"seats":["A-1"]}' % ID.encode(), "seats"),
+        (TYPE, PRICED % b'"amount":1,"currency":"EUR","amount":1', "price.amount"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_named(decoder: msgspec.json.Decoder[object], body: bytes, field: str) -> None:
+    found = problem(decoder, body)
+    assert (found.slug, found.field, found.detail) == ("invalid-request", field, f"{field}: is given more than once")
+
+
+def test_a_colon_in_a_text_is_no_name() -> None:
+    body = b'{"name":"a: b","price":{"amount":1,"currency":"EUR"},"layout":{"kind":"general","capacity":5}}'
+    assert validation.decode(TYPE, body).name == "a: b"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -57,6 +57,19 @@ def test_the_level_is_the_settings() -> None:
     assert "heard" in stream.getvalue()
 
 
+def test_what_is_said_over_and_over_passes_once_in_a_while() -> None:
+    seldom = logs.SeldomAgain(10.0)
+
+    def passes(text: str, at: float) -> bool:
+        record = logging.makeLogRecord({"msg": text, "created": at})
+        return seldom.filter(record)
+
+    assert passes("Connection refused (after 0ms in state CONNECT)", 100.0)
+    assert not passes("Connection refused (after 1ms in state CONNECT)", 109.9)
+    assert passes("another text", 109.9)
+    assert passes("Connection refused (after 2ms in state CONNECT)", 110.0)
+
+
 def test_an_exception_comes_with_its_traceback() -> None:
     stream = io.StringIO()
     logs.configure(Settings(log_format=LogFormat.JSON), stream=stream)

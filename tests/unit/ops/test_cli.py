@@ -1,7 +1,11 @@
 """The circle command: exit codes, errors in one line, JSON where it reports."""
 
 import json
+import logging
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,11 +14,27 @@ from ops.services.process import free_port
 
 
 @pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command may configure logging, for the process that it usually is."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the machine reaches a test; services are looked for where nobody listens."""
     monkeypatch.setenv("CIRCLE_KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
     monkeypatch.setenv("CIRCLE_POSTGRES_URL", f"postgresql://postgres@127.0.0.1:{free_port()}/circle")
-    monkeypatch.setattr("connectors.topics.TIMEOUT_S", 0.5)
+    for limit in (
+        "connectors.topics.TIMEOUT_S",
+        "connectors.log_reader.METADATA_TIMEOUT_S",
+        "ops.operate.dead_letters.TIMEOUT_S",
+        "ops.cli.processes.START_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(limit, 0.2)
 
 
 @pytest.mark.parametrize("command", ["up", "api", "pipeline", "topics", "migrate", "doctor", "kafka"])
@@ -35,13 +55,29 @@ def test_a_wrong_setting_exits_with_2(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().err.startswith("error: CIRCLE_PARTITIONS: ")
 
 
-@pytest.mark.parametrize("arguments", [["migrate"], ["topics", "apply"], ["topics", "describe"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["migrate"], ["topics", "apply"], ["topics", "describe"], ["dlq", "list"], ["verify"], ["pipeline", "payments"]],
+)
 def test_a_service_that_does_not_answer_exits_with_3(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 3
-    error = capsys.readouterr().err
+    assert_one_error(capsys.readouterr().err)
+
+
+def assert_one_error(text: str) -> None:
+    error = text.strip()  # a progress bar leaves an empty line
     assert error.startswith("error: ")
     assert "cannot be reached" in error
     assert len(error.splitlines()) == 1
+
+
+def test_what_the_kafka_client_logs_is_not_shown_to_a_person() -> None:
+    code = (
+        "import ops.operate.dead_letters as d; d.TIMEOUT_S = 0.3; from ops.cli.main import main; main(['dlq', 'list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert_one_error(done.stderr)
 
 
 def test_topics_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:

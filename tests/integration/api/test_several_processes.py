@@ -1,0 +1,116 @@
+"""Two API processes at the same log: what was written through one, the other knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from connectors.settings import Settings
+from ops.services.process import run_coroutine, wait_for
+from ops.services.stack import Stack
+from schemas.ids import UserId, reservation_id
+from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.shop import done, problem, unique
+
+ONE_EVENT, OTHER_EVENT, TYPE_ID = str(uuid4()), str(uuid4()), str(uuid4())
+ADA = str(uuid4())
+BEFORE = "used-before-any-process-started"
+
+
+@pytest.fixture(scope="module")
+def processes(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ApiProcess]]:
+    scratch = tmp_path_factory.mktemp("apis")
+    run_coroutine(put_reservation(module_settings))
+    with api_process(module_settings, scratch) as first, api_process(module_settings, scratch) as second:
+        yield [first, second]
+
+
+async def put_reservation(settings: Settings) -> None:
+    """A row of a reservation that no process has seen."""
+    connection = await asyncpg.connect(settings.postgres_url)
+    try:
+        await connection.execute(
+            'INSERT INTO reservations (id, event_id, partition, "offset", user_id, ticket_type_id, status, quantity,'
+            " fingerprint, created_at, updated_at, updated_offset, updated_index)"
+            " VALUES ($1, $2, 0, 0, $3, $4, 'held', 1, 0,"
+            " (extract(epoch FROM now()) * 1e6)::bigint, 0, 0, 0)",
+            reservation_id(UserId(ADA), BEFORE), ONE_EVENT, ADA, TYPE_ID,
+        )  # fmt: skip
+    finally:
+        await connection.close()
+
+
+def recalled(api: ApiProcess) -> int:
+    """How many times it has gone through the rows."""
+    return api.log.read_text().count("action=reservations.recalled")
+
+
+def reserve(api: ApiProcess, event_id: str, key: str, **options: str) -> int:
+    options = {"prefer": "respond-async"} | options
+    return api.person(ADA).reserve(event_id, key=key, ticket_type_id=TYPE_ID, quantity=1, **options).status_code
+
+
+def knows(api: ApiProcess, event_id: str, key: str) -> bool:
+    response = api.person(ADA).reserve(event_id, key=key, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1)
+    if response.status_code == 202:
+        return False
+    problem(response, 422, "idempotency-key-reused")
+    return True
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_key_that_was_used_for_one_event_is_refused_for_another_by_every_process(
+    processes: list[ApiProcess], first: int
+) -> None:
+    key = unique()
+    # An answer that waited for an outcome in vain comes long after the announcement.
+    assert reserve(processes[first], ONE_EVENT, key, prefer="wait=1") == 202
+    assert knows(processes[1 - first], OTHER_EVENT, key)
+    assert knows(processes[first], OTHER_EVENT, key)
+    assert reserve(processes[1 - first], ONE_EVENT, key) == 202, "the same event is the same request"
+
+
+def test_a_process_recalls_keys_from_the_rows(processes: list[ApiProcess]) -> None:
+    for api in processes:
+        assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=15) is None
+        assert knows(api, OTHER_EVENT, BEFORE)
+
+
+def test_a_reservation_is_shown_as_pending_through_every_process(processes: list[ApiProcess]) -> None:
+    accepted = done(
+        processes[0].person(ADA).reserve(ONE_EVENT, prefer="wait=1", ticket_type_id=TYPE_ID, quantity=1), 202
+    )
+    path = f"/v1/reservations/{accepted['id']}"
+    found = done(processes[1].person(ADA).get(path, prefer="wait=0"), 200)
+    assert (found["status"], found["position"]) == ("pending", accepted["position"])
+    problem(processes[1].person(str(uuid4())).get(path, prefer="wait=0"), 404, "reservation-not-found")
+
+
+def test_what_redis_lost_is_recalled_from_the_rows(
+    processes: list[ApiProcess], stack: Stack, module_settings: Settings
+) -> None:
+    first, second = processes
+    key, before = unique(), recalled(second)
+    stack.valkey.stop()
+    try:
+        assert reserve(first, ONE_EVENT, key) == 202
+        assert reserve(first, ONE_EVENT, key, prefer="wait=1") == 202, "by now nobody was told"
+        run_coroutine(project(module_settings, key))
+    finally:
+        stack.valkey.start()
+    assert wait_for(lambda: recalled(second) > before, timeout_s=15) is None
+    assert knows(second, OTHER_EVENT, key)
+
+
+async def project(settings: Settings, key: str) -> None:
+    """What the projection does meanwhile."""
+    connection = await asyncpg.connect(settings.postgres_url)
+    try:
+        await connection.execute(
+            "UPDATE reservations SET id = $1 WHERE user_id = $2", reservation_id(UserId(ADA), key), ADA
+        )
+    finally:
+        await connection.close()
