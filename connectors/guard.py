@@ -14,6 +14,7 @@ from connectors.logs import Log
 from connectors.seat_locks import SeatLocks, claim_text
 from connectors.settings import Settings
 from pipelines.reservations.batch import Batch, availability, availability_of
+from pipelines.reservations.entities import BLOCKED
 from pipelines.reservations.partition import Claims, Group, Partition, live_claims
 from pipelines.reservations.state import EventState
 from schemas.replies import encode_replies
@@ -147,9 +148,18 @@ class Guard:
             if claim is None:
                 texts[place] = ""
             else:
-                reservation = state.reservations[claim[1]]
-                texts[place] = claim_text(*claim, reservation.expires_at, epoch, reservation.offset)
+                until, offset = _since(state, *claim)
+                texts[place] = claim_text(*claim, until, epoch, offset)
         return texts
+
+
+def _since(state: EventState, status: str, identity: str) -> tuple[int, int]:
+    """Until when a claim stands, and the offset at which it was asked for."""
+    if status == BLOCKED:
+        block = state.blocks[identity]
+        return block.until_at, block.offset
+    reservation = state.reservations[identity]
+    return reservation.expires_at, reservation.offset
 
 
 def _mark(partition: int) -> str:

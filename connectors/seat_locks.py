@@ -6,7 +6,8 @@ epoch, and only when the decision knew every foreign lock. Redis losing everythi
 Keys, hash-tagged by event so that one Lua call may touch them all:
 - `circle:{EVENT}:meta` hash: `epoch`, and `foreign_version`, which every change of a foreign lock raises;
 - `circle:{EVENT}:claims` hash: "ticket_type_id/seat" (general admission: "ticket_type_id/#reservation_id") to
-  "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held) or s (sold); epoch and offset are the fencing token;
+  "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held), s (sold) or b (blocked by the organizer, and then
+  the block's id instead of the reservation's); epoch and offset are the fencing token;
 - `circle:{EVENT}:foreign` hash: the same places to "owner|expires_us";
 - `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs;
 - `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","quantity"…}.
@@ -30,6 +31,7 @@ from connectors.logs import Log
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
 RETRY_S = 0.1
+_LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
 log = Log("seat_locks")
@@ -209,7 +211,7 @@ class ForeignLocks:
 
 def claim_text(status: str, reservation_id: str, expires_us: int, epoch: int, offset: int) -> str:
     """The value of a claim; epoch and offset are its fencing token."""
-    return f"{status[0] if status == 'held' else 's'}|{reservation_id}|{expires_us}|{epoch}|{offset}"
+    return f"{_LETTERS[status]}|{reservation_id}|{expires_us}|{epoch}|{offset}"
 
 
 def _keys(event: str, *names: str) -> list[str]:

@@ -59,9 +59,16 @@ def ticket_id(reservation: ReservationId, place: str) -> TicketId:
     return TicketId(_uuid5(TICKETS.bytes, f"{reservation}/{place}"))
 
 
-def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...]) -> int:
-    """64-bit digest of what a reservation asks for, so that one key with two bodies is told apart."""
+def offer_id(entry: str) -> ReservationId:
+    """The reservation that a waiting list's entry is offered: one offer for each entry."""
+    return ReservationId(_uuid5(TICKETS.bytes, f"offer/{entry}"))
+
+
+def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...], *codes: str) -> int:
+    """64-bit digest of what a reservation asks for, codes included, so that one key with two bodies is told apart."""
     text = f"{ticket_type}|{quantity}|{','.join(seats)}"
+    if any(codes):
+        text += "|" + "|".join(codes)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 

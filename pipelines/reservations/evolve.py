@@ -1,4 +1,4 @@
-"""`evolve(state, fact, at)`: what a fact changes. Pure: no clock, no I/O, no choice; every choice is in `decide`.
+"""`evolve(state, fact, at)`: what a fact changes. Pure: no clock, no I/O, no choice; every choice is in the rules.
 
 The state is changed in place and returned; whoever needs the former one folds again. Facts that change nothing
 (refusals of commands, duplicates, ticks) are folded like the others.
@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines.reservations import state as s
+from pipelines.reservations import entities as e
+from pipelines.reservations.entities import At, Details, Pool, Reservation, Section
 from pipelines.reservations.seating import Seating
-from pipelines.reservations.state import At, Details, EventState, Reservation, Section
+from pipelines.reservations.state import EventState
 from schemas import facts as f
+from schemas.ids import TicketId
 
 _replace = msgspec.structs.replace
 
@@ -25,6 +27,14 @@ def evolve(state: EventState, fact: f.Fact, at: At) -> EventState:
     if change is not None:
         change(state, fact, at)
     return state
+
+
+def refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
+    """The provider's idempotency key of a refund."""
+    return fact.refund_key or f"refund-{fact.payment_id}"
+
+
+# --- the event ----------------------------------------------------------------------------------------------------
 
 
 def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: At) -> None:
@@ -42,11 +52,35 @@ def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: At) 
         fact.sales_close_at,
         fact.hold_ttl_s,
         fact.max_tickets_per_user,
+        fact.refund_until_at or 0,
+        100 if fact.refund_percent is None else fact.refund_percent,
+        fact.hold_extension_s or 0,
+        fact.offer_ttl_s or 0,
+        fact.max_tickets_per_order or 0,
+        fact.reminder_at or 0,
     )
 
 
-def _published(state: EventState, _fact: f.EventPublished, _at: At) -> None:
-    state.status = s.PUBLISHED
+def _status(status: str) -> Callable[[EventState, Any, At], None]:
+    def change(state: EventState, _fact: f.Fact, _at: At) -> None:
+        state.status = status
+
+    return change
+
+
+def _schedule(state: EventState, fact: f.ScheduleChanged, _at: At) -> None:
+    state.schedule = fact.activities
+
+
+def _staff_added(state: EventState, fact: f.StaffAdded, _at: At) -> None:
+    state.change(state.staff, fact.member_id, True)
+
+
+def _staff_removed(state: EventState, fact: f.StaffRemoved, _at: At) -> None:
+    state.change(state.staff, fact.member_id, None)
+
+
+# --- what is sold -------------------------------------------------------------------------------------------------
 
 
 def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: At) -> None:
@@ -62,13 +96,92 @@ def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: At) -> None:
         fact.capacity,
         fact.sales_open_at,
         fact.sales_close_at,
+        max_per_order=fact.max_per_order or 0,
+        max_per_user=fact.max_per_user or 0,
+        hidden=fact.hidden or 0,
+        pool=state.pools[fact.pool_id] if fact.pool_id else None,
     )
-    if fact.kind == s.SEATED:
+    if fact.kind == e.SEATED:
         section.seating = Seating(fact.rows, fact.seats_per_row)
     state.sections[fact.ticket_type_id] = section
+    _lock_places(state, section)
+
+
+def _type_updated(state: EventState, fact: f.TicketTypeUpdated, _at: At) -> None:
+    section = state.sections[fact.ticket_type_id]
+    changed = {name: getattr(fact, name) for name in f.TicketTypeUpdated.__struct_fields__[2:]}
+    if section.seating is not None and (fact.rows, fact.seats_per_row) != (section.rows, section.seats_per_row):
+        changed["seating"] = section.seating.resized(fact.rows, fact.seats_per_row)
+    former = {name: getattr(section, name) for name in changed}
+    state.remember(lambda: _assign(section, former))
+    _assign(section, changed)
+    _lock_places(state, section)
+
+
+def _assign(section: Section, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(section, name, value)
+
+
+def _lock_places(state: EventState, section: Section) -> None:
     for place in sorted(state.locked_places):
-        if place.startswith(fact.ticket_type_id + "/"):
+        if place.startswith(section.ticket_type_id + "/"):
             state.lock_place(place)
+
+
+def _pool(state: EventState, fact: f.PoolChanged, _at: At) -> None:
+    pool = state.pools.get(fact.pool_id)
+    if pool is None:
+        state.change(state.pools, fact.pool_id, Pool(fact.pool_id, fact.name, fact.capacity))
+        return
+    name, capacity = pool.name, pool.capacity
+    state.remember(lambda: _set_pool(pool, name, capacity))
+    _set_pool(pool, fact.name, fact.capacity)
+
+
+def _set_pool(pool: Pool, name: str, capacity: int) -> None:
+    pool.name, pool.capacity = name, capacity
+
+
+def _code_added(state: EventState, fact: f.CodeAdded, _at: At) -> None:
+    code = e.Code(
+        fact.code_id,
+        fact.code,
+        fact.kind,
+        fact.value,
+        fact.uses_max,
+        fact.ticket_type_ids,
+        fact.valid_from_at,
+        fact.valid_until_at,
+    )
+    state.change(state.codes, fact.code, code)
+
+
+def _code_disabled(state: EventState, fact: f.CodeDisabled, _at: At) -> None:
+    found = next(code for code in state.codes.values() if code.id == fact.code_id)
+    state.change(state.codes, found.code, _replace(found, disabled=1))
+
+
+def _blocked(state: EventState, fact: f.SeatsBlocked, at: At) -> None:
+    block = e.Block(fact.block_id, fact.ticket_type_id, fact.seats, fact.quantity, fact.until_at, fact.label, at.offset)
+    state.put_block(block, fact.block_id)
+
+
+def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: At) -> None:
+    block = state.blocks[fact.block_id]
+    seats = [seat for seat in block.seats if seat not in set(fact.seats)]
+    left = block.quantity - fact.quantity
+    state.put_block(_replace(block, seats=seats, quantity=left) if left else None, fact.block_id)
+
+
+def _locks(state: EventState, fact: f.SeatLocksObserved, _at: At) -> None:
+    for place in fact.freed:
+        state.unlock_place(place)
+    for place in fact.locked:
+        state.lock_place(place)
+
+
+# --- reservations -------------------------------------------------------------------------------------------------
 
 
 def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
@@ -77,7 +190,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
             fact.reservation_id,
             fact.user_id,
             fact.ticket_type_id,
-            s.HELD,
+            e.HELD,
             fact.quantity,
             fact.seats,
             fact.amount_minor,
@@ -87,6 +200,8 @@ def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
             at.partition,
             at.offset,
             at.log_time,
+            promo_code=fact.promo_code or "",
+            access_code=fact.access_code or "",
         )
     )
 
@@ -99,7 +214,7 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: At) -> None:
             fact.reservation_id,
             fact.user_id,
             fact.ticket_type_id,
-            s.REJECTED,
+            e.REJECTED,
             fact.quantity,
             [],
             0,
@@ -115,22 +230,29 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: At) -> None:
     )
 
 
-def _locks(state: EventState, fact: f.SeatLocksObserved, _at: At) -> None:
-    for place in fact.freed:
-        state.unlock_place(place)
-    for place in fact.locked:
-        state.lock_place(place)
+def _warned(state: EventState, fact: f.HoldWarned, _at: At) -> None:
+    state.put(_replace(state.reservations[fact.reservation_id], warned=1))
+    state.drop_stale_deadlines()
+
+
+def _extended(state: EventState, fact: f.HoldExtended, _at: At) -> None:
+    state.put(_replace(state.reservations[fact.reservation_id], expires_at=fact.expires_at, extended=1))
+    state.drop_stale_deadlines()
+
+
+def _reacquired(state: EventState, fact: f.HoldReacquired, _at: At) -> None:
+    state.put(_replace(state.reservations[fact.reservation_id], status=e.HELD))
 
 
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: At) -> None:
     old = state.reservations[fact.reservation_id]
     state.put(
-        _replace(old, payment=s.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
+        _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
     )
 
 
 def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: At) -> None:
-    state.put(_replace(state.reservations[fact.reservation_id], payment=s.DECLINED, reason=fact.reason))
+    state.put(_replace(state.reservations[fact.reservation_id], payment=e.DECLINED, reason=fact.reason))
 
 
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: At) -> None:
@@ -138,8 +260,8 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: At) -> None
     state.put(
         _replace(
             old,
-            status=s.CONFIRMED,
-            payment=s.CAPTURED,
+            status=e.CONFIRMED,
+            payment=e.CAPTURED,
             attempt_id=fact.attempt_id,
             payment_id=fact.payment_id,
             reason="",
@@ -150,35 +272,158 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: At) -> None
 
 def _refund_requested(state: EventState, fact: f.RefundRequested, _at: At) -> None:
     old = state.reservations[fact.reservation_id]
-    state.put(_replace(old, payment=s.REFUND_REQUESTED, payment_id=fact.payment_id))
+    payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
+    keys = [*old.refunds_open, refund_key(fact)]
+    state.put(_replace(old, payment=payment, payment_id=fact.payment_id, refunds_open=keys))
 
 
 def _refunded(state: EventState, fact: f.PaymentRefunded, _at: At) -> None:
-    state.put(_replace(state.reservations[fact.reservation_id], payment=s.REFUNDED))
+    old = state.reservations[fact.reservation_id]
+    keys = [key for key in old.refunds_open if key != refund_key(fact)]
+    whole = old.payment == e.REFUND_REQUESTED and not keys
+    state.put(_replace(old, payment=e.REFUNDED if whole else old.payment, refunds_open=keys))
 
 
 def _ended(status: str) -> Callable[[EventState, Any, At], None]:
-    def change(state: EventState, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled, _at: At) -> None:
+    def change(state: EventState, fact: f.HoldExpired | f.HoldReleased, _at: At) -> None:
         state.put(_replace(state.reservations[fact.reservation_id], status=status))
         state.drop_stale_deadlines()
 
     return change
 
 
+def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: At) -> None:
+    old = state.reservations[fact.reservation_id]
+    if state.tickets:
+        _forget_tickets(state, list(old.tickets()))
+    state.put(_replace(old, status=e.CANCELLED, kept_minor=old.kept_minor + (fact.kept_minor or 0)))
+
+
+# --- tickets ------------------------------------------------------------------------------------------------------
+
+
+def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at: At) -> None:
+    old = state.reservations[fact.reservation_id]
+    gone, places = set(fact.ticket_ids), old.tickets()
+    _forget_tickets(state, fact.ticket_ids)
+    state.put(
+        _replace(
+            old,
+            quantity=old.quantity - fact.quantity,
+            seats=[seat for seat in old.seats if seat not in fact.seats],
+            amount_minor=old.amount_minor - fact.amount_minor,
+            void_places=[*old.void_places, *(place for ticket, place in places.items() if ticket in gone)],
+            kept_minor=old.kept_minor + fact.kept_minor,
+        )
+    )
+
+
+def _forget_tickets(state: EventState, tickets: list[str]) -> None:
+    for ticket in tickets:
+        if ticket in state.tickets:
+            state.change(state.tickets, ticket, None)
+
+
+def _transferred(state: EventState, fact: f.TicketTransferred, _at: At) -> None:
+    known = _ticket(state, fact.reservation_id, fact.ticket_id)
+    state.change(state.tickets, fact.ticket_id, _replace(known, user_id=fact.to_user_id, version=fact.version))
+
+
+def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: At) -> None:
+    known = _ticket(state, fact.reservation_id, fact.ticket_id)
+    inside = _replace(
+        known, checked_in_at=fact.scanned_at, gate=fact.gate, scanner=fact.scanner, by_user_id=fact.by_user_id
+    )
+    state.change(state.tickets, fact.ticket_id, inside)
+
+
+def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: At) -> None:
+    known = _replace(state.tickets[fact.ticket_id], checked_in_at=0, gate="", scanner="", by_user_id="")
+    state.change(state.tickets, fact.ticket_id, known if known.version > 1 else None)
+
+
+def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
+    """A ticket as it is known, or as it was issued."""
+    known = state.tickets.get(ticket_id)
+    if known is not None:
+        return known
+    reservation = state.reservations[reservation_id]
+    place = reservation.tickets()[ticket_id]
+    return e.Ticket(TicketId(ticket_id), reservation_id, place, reservation.user_id, 1)
+
+
+# --- the waiting list, and telling everybody ----------------------------------------------------------------------
+
+
+def _joined(state: EventState, fact: f.WaitlistJoined, at: At) -> None:
+    state.put_entry(e.Entry(fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity, e.WAITING, at.offset))
+
+
+def _entry(status: str) -> Callable[[EventState, Any, At], None]:
+    def change(state: EventState, fact: f.WaitlistOffered | f.WaitlistEnded, _at: At) -> None:
+        state.put_entry(_replace(state.waitlist[fact.entry_id], status=status))
+
+    return change
+
+
+def _chore_started(state: EventState, fact: f.ChoreStarted, _at: At) -> None:
+    state.change(state.chores, fact.kind, e.Chore(fact.kind, fact.cause, fact.changed))
+    if fact.kind == e.REMINDER:
+        state.reminded_for = fact.cause
+
+
+def _told(state: EventState, fact: f.HolderNotified, _at: At) -> None:
+    chore = state.chores.get(fact.kind)
+    if chore is not None:
+        last = state.reservations[fact.reservation_id]
+        state.change(state.chores, fact.kind, _replace(chore, told_offset=last.offset, told_id=last.id))
+
+
+def _chore_finished(state: EventState, fact: f.ChoreFinished, _at: At) -> None:
+    state.change(state.chores, fact.kind, None)
+    if fact.kind == e.REMINDER:
+        state.reminded_for = fact.cause
+
+
 _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, At], None]] = {
     f.EventCreated: _details,
     f.EventUpdated: _details,
-    f.EventPublished: _published,
+    f.EventPublished: _status(e.PUBLISHED),
+    f.EventDeleted: _status(e.DELETED_EVENT),
+    f.EventCancelled: _status(e.CANCELLED_EVENT),
+    f.EventEnded: _status(e.ENDED_EVENT),
+    f.ScheduleChanged: _schedule,
+    f.StaffAdded: _staff_added,
+    f.StaffRemoved: _staff_removed,
     f.TicketTypeAdded: _ticket_type,
+    f.TicketTypeUpdated: _type_updated,
+    f.PoolChanged: _pool,
+    f.CodeAdded: _code_added,
+    f.CodeDisabled: _code_disabled,
+    f.SeatsBlocked: _blocked,
+    f.SeatsUnblocked: _unblocked,
+    f.SeatLocksObserved: _locks,
     f.TicketsHeld: _held,
     f.ReservationRejected: _rejected,
-    f.SeatLocksObserved: _locks,
+    f.HoldWarned: _warned,
+    f.HoldExtended: _extended,
+    f.HoldReacquired: _reacquired,
+    f.HoldExpired: _ended(e.EXPIRED),
+    f.HoldReleased: _ended(e.RELEASED),
     f.PaymentRequested: _payment_requested,
     f.PaymentDeclined: _payment_declined,
     f.ReservationConfirmed: _confirmed,
     f.RefundRequested: _refund_requested,
     f.PaymentRefunded: _refunded,
-    f.HoldExpired: _ended(s.EXPIRED),
-    f.HoldReleased: _ended(s.RELEASED),
-    f.ReservationCancelled: _ended(s.CANCELLED),
+    f.ReservationCancelled: _cancelled,
+    f.TicketsCancelled: _tickets_cancelled,
+    f.TicketTransferred: _transferred,
+    f.CheckInAccepted: _checked_in,
+    f.CheckInReversed: _check_in_reversed,
+    f.WaitlistJoined: _joined,
+    f.WaitlistOffered: _entry(e.OFFERED),
+    f.WaitlistEnded: _entry(e.ENDED),
+    f.ChoreStarted: _chore_started,
+    f.HolderNotified: _told,
+    f.ChoreFinished: _chore_finished,
 }

@@ -13,3 +13,18 @@ PRICE_MINOR_MAX = 10**12
 DETAIL_CHARS_MAX = 300  # a detail names seats; it does not carry a request back
 EXPIRIES_PER_COMMAND_MAX = 500  # one command's facts stay one transaction's batch; the next tick takes the rest
 IDEMPOTENCY_WINDOW_S = 86_400  # how long, by log time, a rejected reservation's key still answers the same
+HOLD_WARNING_S = 60  # a buyer who is warned has a minute left to pay
+HOLD_WARNED_MIN_S = 180  # shorter holds than this end before a warning would help
+WORK_PER_COMMAND_MAX = (
+    EXPIRIES_PER_COMMAND_MAX  # reservations that a cancelled event undoes, or holders told, a command
+)
+OFFERS_PER_COMMAND_MAX = 100  # two facts each
+POOLS_PER_EVENT_MAX = 50
+CODES_PER_EVENT_MAX = 1_000
+CODE_CHARS_MAX = 40
+CODE_USES_MAX = 1_000_000
+BLOCKS_PER_EVENT_MAX = 1_000
+BLOCK_SEATS_MAX = 5_000  # a block is one command, and one Lua call
+STAFF_PER_EVENT_MAX = 500
+ACTIVITIES_PER_EVENT_MAX = 200  # a programme is one command
+WAITING_PER_EVENT_MAX = 100_000

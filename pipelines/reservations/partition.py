@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.reservations import state as s
+from pipelines.reservations import entities as s
 from pipelines.reservations.decide import step
+from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.state import NOW, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
@@ -26,8 +27,8 @@ TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written
 
 
 Claims = dict[str, tuple[str, str] | None]
-"""Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation;
-None where a claim ends."""
+"""Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation,
+or to "blocked" and the block; None where a claim ends."""
 
 
 class Placed(NamedTuple):
@@ -80,6 +81,19 @@ class Group:
                 claims = _CLAIMS.get(type(fact))
                 if claims is not None:
                     claims(self.claims, fact)
+                elif isinstance(fact, f.HoldExtended | f.SeatsUnblocked):
+                    self._claim_anew(fact)
+
+    def _claim_anew(self, fact: f.HoldExtended | f.SeatsUnblocked) -> None:
+        """A claim that goes on otherwise: with another deadline, or with what is left of a block."""
+        if isinstance(fact, f.HoldExtended):
+            hold = self.state.reservations[fact.reservation_id]
+            for place in places(hold.ticket_type_id, hold.id, hold.seats):
+                self.claims[place] = (hold.status, hold.id)
+            return
+        freed = places(fact.ticket_type_id, fact.block_id, fact.seats)
+        if fact.seats or fact.block_id not in self.state.blocks:
+            self.claims |= dict.fromkeys(freed)
 
 
 @dataclass(slots=True)
@@ -131,7 +145,8 @@ class Partition:
             else:
                 later.append((actual, event_id))
                 sent_us, was_read = self._ticked.get(event_id, (0, True))
-                if wall_us - sent_us >= (TICK_AGAIN_US if was_read else TICK_LOST_US):
+                again_us = 0 if actual == NOW else TICK_AGAIN_US
+                if wall_us - sent_us >= (again_us if was_read else TICK_LOST_US):
                     self._ticked[event_id] = (wall_us, False)
                     due.append(event_id)
         for deadline, event_id in later:
@@ -184,6 +199,9 @@ def live_claims(state: EventState) -> Claims:
         if one.status in s.LIVE:
             for place in places(one.ticket_type_id, one.id, one.seats):
                 claims[place] = (one.status, one.id)
+    for block in state.blocks.values():
+        for place in places(block.ticket_type_id, block.id, block.seats):
+            claims[place] = (s.BLOCKED, block.id)
     return claims
 
 
@@ -194,7 +212,7 @@ def places(ticket_type_id: str, reservation_id: str, seats: list[str]) -> list[s
     return [f"{ticket_type_id}/#{reservation_id}"]
 
 
-def _claim(claims: Claims, fact: f.TicketsHeld) -> None:
+def _claim(claims: Claims, fact: f.TicketsHeld | f.HoldReacquired) -> None:
     for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
         claims[place] = (s.HELD, fact.reservation_id)
 
@@ -209,10 +227,23 @@ def _end(claims: Claims, fact: f.HoldExpired | f.HoldReleased | f.ReservationCan
         claims[place] = None
 
 
+def _some_end(claims: Claims, fact: f.TicketsCancelled) -> None:
+    for seat in fact.seats:  # a general admission keeps its one place while any ticket of it is left
+        claims[f"{fact.ticket_type_id}/{seat}"] = None
+
+
+def _block(claims: Claims, fact: f.SeatsBlocked) -> None:
+    for place in places(fact.ticket_type_id, fact.block_id, fact.seats):
+        claims[place] = (s.BLOCKED, fact.block_id)
+
+
 _CLAIMS: dict[type[f.Fact], Callable[..., None]] = {
     f.TicketsHeld: _claim,
+    f.HoldReacquired: _claim,
     f.ReservationConfirmed: _sell,
     f.HoldExpired: _end,
     f.HoldReleased: _end,
     f.ReservationCancelled: _end,
+    f.TicketsCancelled: _some_end,
+    f.SeatsBlocked: _block,
 }

@@ -31,9 +31,10 @@ def row_label(row: int) -> str:
 
 
 class Seating:
-    """Which seats of a section are free. A seat is not free when it is claimed or locked by a foreign owner."""
+    """Which seats of a section are free: those not claimed, not locked by a foreign owner, not blocked by the organizer."""
 
     __slots__ = (
+        "_blocked",
         "_caught_up",
         "_changed_rows",
         "_claimed",
@@ -56,6 +57,7 @@ class Seating:
         self._free = [full] * rows
         self._claimed = [0] * rows
         self._locked = [0] * rows
+        self._blocked = [0] * rows
         self._every_row = (1 << rows) - 1
         self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
         self._maybe_whole = list(self._maybe)  # … with any contiguous place, perhaps
@@ -112,6 +114,39 @@ class Seating:
         row, bit = self._seats[label]
         self._locked[row] &= ~bit
         self._update(row)
+
+    def block(self, labels: Iterable[str]) -> None:
+        """The organizer holds free seats back."""
+        for row, bits in self._by_row(labels):
+            self._blocked[row] |= bits
+            self._update(row)
+
+    def unblock(self, labels: Iterable[str]) -> None:
+        """The organizer puts them on sale again."""
+        for row, bits in self._by_row(labels):
+            self._blocked[row] &= ~bits
+            self._update(row)
+
+    def used(self) -> list[str]:
+        """The labels of seats that are claimed or blocked, front row first."""
+        return [
+            label
+            for row, labels in enumerate(self._labels)
+            for seat, label in enumerate(labels)
+            if (self._claimed[row] | self._blocked[row]) >> seat & 1
+        ]
+
+    def resized(self, rows: int, width: int) -> Seating:
+        """The same seats in another layout. Seats that are claimed, locked or blocked must still be there."""
+        new = Seating(rows, width)
+        for row in range(min(rows, self.rows)):
+            new._claimed[row], new._locked[row], new._blocked[row] = (
+                self._claimed[row],
+                self._locked[row] & ((1 << width) - 1),
+                self._blocked[row],
+            )
+            new._update(row)
+        return new
 
     def best_available(self, quantity: int) -> list[str] | None:
         """The best `quantity` free seats, or None when fewer are free. Changes nothing that can be seen."""
@@ -198,7 +233,7 @@ class Seating:
 
     def _update(self, row: int) -> None:
         before = self._free[row]
-        after = ~(self._claimed[row] | self._locked[row]) & ((1 << self.width) - 1)
+        after = ~(self._claimed[row] | self._locked[row] | self._blocked[row]) & ((1 << self.width) - 1)
         if after != before:
             self._free[row] = after
             self.free += after.bit_count() - before.bit_count()

@@ -1,112 +1,75 @@
-"""The state of one event: what its facts add up to. Pure; changed only by `evolve`.
+"""An event's state: reservations, seats, limits, deadlines, queues. Pure; only folded facts change it.
 
-Everything that can be derived (free seats, counters, tickets per user, deadlines) is derived in one place,
-`EventState.put`, from the change of one reservation, so it cannot disagree with the reservations. The same place
-keeps the journal by which a batch that a foreign lock turned down is taken back.
+Guarantee: whatever is derived (free seats, counters, tickets per user, uses of codes, deadlines) is changed by `put` and
+its like alone, so it cannot disagree with what it is derived from. `begin` and `take_back` bracket a batch: the journal
+by which a batch that a foreign lock turned down is taken back.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, TypeVar
 
-import msgspec
-
-from pipelines.reservations.limits import IDEMPOTENCY_WINDOW_S
+from pipelines.reservations.deadlines import Deadlines
+from pipelines.reservations.entities import (
+    CANCELLED,
+    CANCELLED_EVENT,
+    CAPTURED,
+    CONFIRMED,
+    DECLINED,
+    DELETED_EVENT,
+    DRAFT,
+    ENDED_EVENT,
+    EXPIRED,
+    GENERAL,
+    HELD,
+    LIVE,
+    NOT_PAID,
+    PUBLISHED,
+    REFUND_REQUESTED,
+    REFUNDED,
+    REJECTED,
+    RELEASED,
+    REQUESTED,
+    SEATED,
+    WAITING,
+    At,
+    Block,
+    Chore,
+    Code,
+    Details,
+    Entry,
+    Pool,
+    Reservation,
+    Section,
+    Ticket,
+)
+from pipelines.reservations.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S, IDEMPOTENCY_WINDOW_S
 from pipelines.reservations.seating import Seating
 from schemas.ids import US_PER_S, LogTime
 
-SEATED, GENERAL = "seated", "general"
-DRAFT, PUBLISHED, CANCELLED_EVENT = "draft", "published", "cancelled"
-HELD, CONFIRMED, REJECTED = "held", "confirmed", "rejected"
-EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
-LIVE = frozenset({HELD, CONFIRMED})
+__all__ = [
+    "CANCELLED", "CANCELLED_EVENT", "CAPTURED", "CONFIRMED", "DECLINED", "DELETED_EVENT", "DRAFT", "ENDED_EVENT",
+    "EXPIRED", "GENERAL", "HELD", "LIVE", "NOT_PAID", "PUBLISHED", "REFUNDED", "REFUND_REQUESTED", "REJECTED",
+    "RELEASED", "REQUESTED", "SEATED", "At", "Details", "EventState", "Reservation", "Section",
+]  # fmt: skip
 
-NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
-REFUND_REQUESTED, REFUNDED = "refund-requested", "refunded"
+NOW = 0
+"""The deadline of what is waiting to be gone on with."""
+_WARNING_US, _WARNED_MIN_US = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
 
-
-class At(NamedTuple):
-    """Where and when something was decided."""
-
-    partition: int
-    offset: int
-    log_time: LogTime
-
-
-class Details(msgspec.Struct, frozen=True, gc=False):
-    """An event as its organizer describes it. Times in microseconds; a sales bound of 0 is no bound."""
-
-    organizer_id: str
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-
-
-class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """A buyer's claim and what became of it. partition, offset and asked_at are where and when it was asked for."""
-
-    id: str
-    user_id: str
-    ticket_type_id: str
-    status: str
-    quantity: int
-    seats: list[str]
-    amount_minor: int
-    currency: str
-    expires_at: int
-    fingerprint: int
-    partition: int
-    offset: int
-    asked_at: int
-    reason: str = ""
-    detail: str = ""
-    attempt_id: str = ""
-    payment_token: str = ""
-    payment: str = NOT_PAID
-    payment_id: str = ""
-
-
-@dataclass(slots=True)
-class Section:
-    """One ticket type: what it costs, when it is sold, and what of it is held and sold."""
-
-    ticket_type_id: str
-    ordinal: int
-    name: str
-    price_minor: int
-    currency: str
-    kind: str
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    seating: Seating | None = None
-    held: int = 0
-    sold: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.capacity if self.seating is None else self.rows * self.seats_per_row
-
-    @property
-    def available(self) -> int:
-        return self.capacity - self.held - self.sold if self.seating is None else self.seating.free
+V = TypeVar("V")
+Undo = Callable[[], None]
 
 
 @dataclass(slots=True)
 class EventState:
-    """One event. `details` is None while nobody has created it."""
+    """One event. `details` is None while nobody has created it.
+
+    `tickets` has those that were handed on or scanned; all others are as their reservation says. `more_work` decides
+    nothing: it asks for a tick, because the last step may not have offered all that is free.
+    """
 
     event_id: str
     details: Details | None = None
@@ -115,9 +78,32 @@ class EventState:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     tickets_of: dict[str, int] = field(default_factory=dict)
     locked_places: set[str] = field(default_factory=set)
-    _deadlines: list[tuple[int, str]] = field(default_factory=list)
-    _journal: list[tuple[str, Reservation | None]] | None = None
-    _before: tuple[Details | None, str, frozenset[str], frozenset[str]] | None = None
+    pools: dict[str, Pool] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)
+    staff: dict[str, bool] = field(default_factory=dict)
+    schedule: list[str] = field(default_factory=list)
+    waitlist: dict[str, Entry] = field(default_factory=dict)
+    waiting_of: dict[tuple[str, str], str] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    chores: dict[str, Chore] = field(default_factory=dict)
+    reminded_for: int = 0
+    live: int = 0
+    more_work: bool = False
+    holds: Deadlines = field(init=False)
+    warnings: Deadlines = field(init=False)
+    timed_blocks: Deadlines = field(init=False)
+    _per_type: dict[str, dict[str, int]] = field(default_factory=dict)
+    _journal: list[tuple[str, Reservation | None] | Undo] | None = None
+    _before: tuple[Details | None, str, frozenset[str], frozenset[str], list[str], int] | None = None
+
+    def __post_init__(self) -> None:
+        self.holds = Deadlines(self._held_until)
+        self.warnings = Deadlines(self._to_be_warned)
+        self.timed_blocks = Deadlines(self._blocked_until)
+
+    # --- reservations ---------------------------------------------------------------------------------------------
 
     def known(self, reservation_id: str, now: LogTime) -> Reservation | None:
         """The reservation, unless it was rejected so long ago that its key may be used anew."""
@@ -134,29 +120,66 @@ class EventState:
         self._shift(old, new)
         self.reservations[new.id] = new
 
+    def tickets_of_type(self, section: Section, user_id: str) -> int:
+        """How many places of a ticket type the user holds or has bought."""
+        type_id = section.ticket_type_id
+        counts = self._per_type.get(type_id)
+        if counts is None:
+            counts = self._per_type[type_id] = {}
+            for one in self.reservations.values():
+                if one.status in LIVE and one.ticket_type_id == type_id:
+                    counts[one.user_id] = counts.get(one.user_id, 0) + one.quantity
+        return counts.get(user_id, 0)
+
+    def holder_of(self, reservation: Reservation, ticket_id: str) -> str:
+        """Whose ticket it is now."""
+        ticket = self.tickets.get(ticket_id)
+        return reservation.user_id if ticket is None else ticket.user_id
+
+    # --- a batch, and back ----------------------------------------------------------------------------------------
+
     def begin(self) -> None:
         """A batch starts here: `take_back` returns to this point. The former point is forgotten."""
         self._journal = []
         places = frozenset(self.locked_places)
-        self._before = (self.details, self.status, frozenset(self.sections), places)
+        self._before = (self.details, self.status, frozenset(self.sections), places, self.schedule, self.reminded_for)
 
     def take_back(self) -> None:
         """Undo everything since `begin`, newest first, and begin again."""
         assert self._journal is not None, "take_back without begin"
         assert self._before is not None, "take_back without begin"
-        for reservation_id, old in reversed(self._journal):
+        journal, self._journal = self._journal, None
+        for entry in reversed(journal):
+            if not isinstance(entry, tuple):
+                entry()
+                continue
+            reservation_id, old = entry
             self._shift(self.reservations[reservation_id], old)
             if old is None:
                 del self.reservations[reservation_id]
             else:
                 self.reservations[reservation_id] = old
-        self.details, self.status, sections, places = self._before
+        self.details, self.status, sections, places, self.schedule, self.reminded_for = self._before
         for place in self.locked_places - places:
             self.unlock_place(place)
         for place in places - self.locked_places:
             self.lock_place(place)
         self.sections = {key: section for key, section in self.sections.items() if key in sections}
         self._journal = []
+
+    def change(self, table: dict[str, V], key: str, new: V | None) -> V | None:
+        """Set an entry of one of the state's tables, or with None take it out; returns the former one."""
+        old = table.get(key)
+        self.remember(lambda: _set(table, key, old))
+        _set(table, key, new)
+        return old
+
+    def remember(self, undo: Undo) -> None:
+        """How to take back what is changed now."""
+        if self._journal is not None:
+            self._journal.append(undo)
+
+    # --- places that are locked or blocked ------------------------------------------------------------------------
 
     def lock_place(self, place: str) -> None:
         """A foreign owner's lock was observed on "ticket_type_id/seat". Places that do not exist are remembered too."""
@@ -172,26 +195,96 @@ class EventState:
         if section is not None:
             section.unlock(seat)
 
+    def put_block(self, new: Block | None, block_id: str) -> None:
+        """Make this the block's state; None where it ends."""
+        old = self.blocks.get(block_id)
+        self.remember(lambda: self._swap_block(block_id, old))
+        self._swap_block(block_id, new)
+
+    def _swap_block(self, block_id: str, new: Block | None) -> None:
+        old = self.blocks.get(block_id)
+        for block, sign in ((old, -1), (new, 1)):
+            if block is None:
+                continue
+            section = self.sections[block.ticket_type_id]
+            if section.seating is None:
+                section.blocked += sign * block.quantity
+            elif sign > 0:
+                section.seating.block(block.seats)
+            else:
+                section.seating.unblock(block.seats)
+        _set(self.blocks, block_id, new)
+        if new is not None and new.until_at:
+            self.timed_blocks.add(new.until_at, block_id)
+        self.timed_blocks.drop_stale()
+
+    # --- the waiting list -----------------------------------------------------------------------------------------
+
+    def put_entry(self, new: Entry) -> None:
+        """Make this the waiting entry's state."""
+        old = self.waitlist.get(new.id)
+        self.remember(lambda: self._swap_entry(new.id, old))
+        self._swap_entry(new.id, new)
+
+    def _swap_entry(self, entry_id: str, new: Entry | None) -> None:
+        old = self.waitlist.get(entry_id)
+        if old is not None and old.status == WAITING:
+            self.waiting_of.pop((old.ticket_type_id, old.user_id), None)
+        if new is not None and new.status == WAITING:
+            self.waiting_of[new.ticket_type_id, new.user_id] = entry_id
+            self.sections[new.ticket_type_id].waiting.add((new.offset, entry_id), new.quantity)
+        _set(self.waitlist, entry_id, new)
+
+    def is_waiting(self, entry_id: str) -> bool:
+        """Whether the entry still waits for an offer."""
+        entry = self.waitlist.get(entry_id)
+        return entry is not None and entry.status == WAITING
+
+    # --- what is due ----------------------------------------------------------------------------------------------
+
     def next_deadline(self) -> int | None:
-        """When the next hold ends, in log time; None when nothing is held."""
-        return self._deadlines[0][0] if self._deadlines else None
+        """When something is due next, in log time (0: at once); None when nothing is."""
+        if self.more_work or self.pressing:
+            return NOW
+        found = [time for heap in (self.holds, self.warnings, self.timed_blocks) if (time := heap.next()) is not None]
+        if self.status == PUBLISHED and self.details is not None:
+            found.append(self.details.ends_at)
+            if self.details.reminder_at != self.reminded_for:
+                found.append(self.details.reminder_at)
+        return min(found) if found else None
 
     def due(self, now: LogTime, limit: int) -> list[Reservation]:
         """Holds whose deadline is reached, earliest first, at most `limit`. Looks only at what is due."""
-        heap = self._deadlines
-        if not heap or heap[0][0] > now:
-            return []
-        found: dict[str, Reservation] = {}
-        frontier = [(heap[0], 0)]
-        while frontier and len(found) < limit:
-            (deadline, reservation_id), place = heapq.heappop(frontier)
-            reservation = self.reservations.get(reservation_id)
-            if reservation is not None and reservation.status == HELD and reservation.expires_at == deadline:
-                found[reservation_id] = reservation
-            for child in (2 * place + 1, 2 * place + 2):
-                if child < len(heap) and heap[child][0] <= now:
-                    heapq.heappush(frontier, (heap[child], child))
-        return list(found.values())
+        return [self.reservations[key] for key in self.holds.due(now, limit)]
+
+    def drop_stale_deadlines(self) -> None:
+        """Let go of deadlines at the top of the heaps whose holds have ended otherwise."""
+        self.holds.drop_stale()
+        self.warnings.drop_stale()
+
+    @property
+    def pressing(self) -> bool:
+        """Whether work that was begun is to be gone on with: holders to tell, what a cancelled event undoes."""
+        if self.chores:
+            return True
+        over = self.status in (CANCELLED_EVENT, ENDED_EVENT)
+        return over and (bool(self.waiting_of) or (self.live > 0 and self.status == CANCELLED_EVENT))
+
+    def _held_until(self, time: int, key: str) -> bool:
+        found = self.reservations.get(key)
+        return found is not None and found.status == HELD and found.expires_at == time
+
+    def _to_be_warned(self, time: int, key: str) -> bool:
+        found = self.reservations.get(key)
+        return (
+            found is not None and found.status == HELD and not found.warned and found.expires_at - _WARNING_US == time
+        )
+
+    def _blocked_until(self, time: int, key: str) -> bool:
+        found = self.blocks.get(key)
+        return found is not None and found.until_at == time
+
+    # --- derivations ----------------------------------------------------------------------------------------------
 
     def _seat(self, place: str) -> tuple[Seating | None, str]:
         ticket_type_id, _, seat = place.partition("/")
@@ -200,7 +293,7 @@ class EventState:
         return (seating, seat) if seating is not None and seat in seating else (None, seat)
 
     def _shift(self, old: Reservation | None, new: Reservation | None) -> None:
-        """Carry a reservation's change over to seats, counters, tickets per user and deadlines."""
+        """Carry a reservation's change over to seats, counters, tickets per user, uses of codes and deadlines."""
         was_live = old is not None and old.status in LIVE
         is_live = new is not None and new.status in LIVE
         if not was_live and not is_live:
@@ -208,40 +301,68 @@ class EventState:
         one = old if old is not None else new
         assert one is not None
         section = self.sections[one.ticket_type_id]
+        before, after = 0, 0
         if old is not None and was_live:
+            before = old.quantity
             if old.status == HELD:
-                section.held -= old.quantity
+                section.held -= before
             else:
-                section.sold -= old.quantity
-            if not is_live:
-                if section.seating is not None:
-                    section.seating.release(old.seats)
-                self._count(old.user_id, -old.quantity)
+                section.sold -= before
         if new is not None and is_live:
-            if not was_live:
-                if section.seating is not None:
-                    section.seating.claim(new.seats)
-                self._count(new.user_id, new.quantity)
+            after = new.quantity
             if new.status == HELD:
-                section.held += new.quantity
-                if old is None or old.status != HELD or old.expires_at != new.expires_at:
-                    heapq.heappush(self._deadlines, (new.expires_at, new.id))
+                section.held += after
+                self._watch(old, new)
             else:
-                section.sold += new.quantity
+                section.sold += after
+        if was_live != is_live:
+            self.live += 1 if is_live else -1
+            if one.promo_code or one.access_code:
+                self._use(one, 1 if is_live else -1)
+        if before != after:
+            self._reseat(section, old.seats if old is not None and was_live else [], new, is_live=is_live)
+            if section.pool is not None:
+                section.pool.used += after - before
+            _count(self.tickets_of, one.user_id, after - before)
+            counts = self._per_type.get(one.ticket_type_id)
+            if counts is not None:
+                _count(counts, one.user_id, after - before)
 
-    def _count(self, user_id: str, change: int) -> None:
-        count = self.tickets_of.get(user_id, 0) + change
-        if count:
-            self.tickets_of[user_id] = count
-        else:
-            del self.tickets_of[user_id]
+    def _reseat(self, section: Section, had: list[str], new: Reservation | None, *, is_live: bool) -> None:
+        if section.seating is None:
+            return
+        has = new.seats if new is not None and is_live else []
+        if not had:
+            section.seating.claim(has)
+        elif not has:
+            section.seating.release(had)
+        else:  # tickets were cancelled singly, or that is taken back
+            section.seating.release([seat for seat in had if seat not in has])
+            section.seating.claim([seat for seat in has if seat not in had])
 
-    def drop_stale_deadlines(self) -> None:
-        """Let go of deadlines at the top of the heap whose holds have ended otherwise."""
-        heap = self._deadlines
-        while heap:
-            deadline, reservation_id = heap[0]
-            reservation = self.reservations.get(reservation_id)
-            if reservation is not None and reservation.status == HELD and reservation.expires_at == deadline:
-                return
-            heapq.heappop(heap)
+    def _watch(self, old: Reservation | None, new: Reservation) -> None:
+        moved = old is None or old.status != HELD or old.expires_at != new.expires_at
+        if moved:
+            self.holds.add(new.expires_at, new.id)
+        if new.expires_at - new.asked_at >= _WARNED_MIN_US and not new.warned and (moved or (old and old.warned)):
+            self.warnings.add(new.expires_at - _WARNING_US, new.id)
+
+    def _use(self, of: Reservation, change: int) -> None:
+        for code in (of.promo_code, of.access_code):
+            if code:
+                _count(self.uses, code, change)
+
+
+def _count(counts: dict[str, int], key: str, change: int) -> None:
+    count = counts.get(key, 0) + change
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value

@@ -1,0 +1,100 @@
+"""The rules of former versions, as far as they answered otherwise: what verifies old logs. Pure; decides nothing new.
+
+Version 1 (until 2026-11): money that came after a hold's deadline always went back, a buyer could cancel at any time,
+events did not end by themselves, and nobody was warned, reminded or offered anything.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipelines.reservations import entities as e
+from pipelines.reservations import limits
+from pipelines.reservations.decide import RULES, Rule
+from pipelines.reservations.entities import At
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.rules import inventory, organizer, paying
+from pipelines.reservations.rules.answers import duplicate, expired, not_owner, refused
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+_TERMS = (
+    "refund_until_at",
+    "refund_percent",
+    "hold_extension_s",
+    "offer_ttl_s",
+    "max_tickets_per_order",
+    "reminder_at",
+)
+_TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
+
+
+def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
+    """What version 1 did with a command: holds that are due end, then it is decided."""
+    facts: list[f.Fact] = [expired(hold) for hold in state.due(at.log_time, limits.EXPIRIES_PER_COMMAND_MAX)]
+    for fact in facts:
+        evolve(state, fact, at)
+    decided = _RULES_1[type(command)](state, command, at.log_time)
+    for fact in decided:
+        evolve(state, fact, at)
+    return facts + decided
+
+
+def _create_event(state: EventState, command: c.CreateEvent, now: LogTime) -> list[f.Fact]:
+    return [_without(fact, _TERMS) for fact in organizer.create_event(state, command, now)]
+
+
+def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> list[f.Fact]:
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    assert state.details is not None
+    names = [name for name in c.UpdateEvent.__struct_fields__[3:] if getattr(command, name) is not None]
+    details = msgspec.structs.replace(state.details, **{name: getattr(command, name) for name in names})
+    if details == state.details:
+        return duplicate(command, command.event_id)
+    problem = organizer.problem_of(details)
+    if problem:
+        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    return [_without(f.EventUpdated(*organizer.fields_of(details)), _TERMS)]
+
+
+def _add_ticket_type(state: EventState, command: c.AddTicketType, now: LogTime) -> list[f.Fact]:
+    return [_without(fact, _TYPE_TERMS) for fact in inventory.add_ticket_type(state, command, now)]
+
+
+def _record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
+    facts = paying.record_payment(state, command, now)
+    if not isinstance(facts[0], f.HoldReacquired):
+        return facts
+    hold = state.reservations[command.reservation_id]
+    reason = Reason.HOLD_EXPIRED
+    return [
+        f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, reason),
+        paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason),
+    ]
+
+
+def _release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> list[f.Fact]:
+    found = state.reservations.get(command.reservation_id)
+    if found is not None and found.user_id == command.user_id and found.status == e.CONFIRMED:
+        return paying.cancelled_whole(found, 100, Reason.BUYER_CANCELLED)
+    return paying.release(state, command, now)
+
+
+def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
+    """A fact as it was before these fields were added."""
+    present = [name for name in names if name in fact.__struct_fields__]
+    return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact
+
+
+_RULES_1: dict[type[c.Command], Rule] = RULES | {
+    c.CreateEvent: _create_event,
+    c.UpdateEvent: _update_event,
+    c.AddTicketType: _add_ticket_type,
+    c.RecordPayment: _record_payment,
+    c.ReleaseReservation: _release,
+}

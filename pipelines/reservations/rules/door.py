@@ -1,0 +1,113 @@
+"""Tickets after they were issued: handed on, and scanned at the door. A refused scan is a fact like any other. Pure."""
+
+from __future__ import annotations
+
+from pipelines.reservations import entities as e
+from pipelines.reservations.entities import Ticket
+from pipelines.reservations.rules.answers import duplicate, refused
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+
+def transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> list[f.Fact]:
+    """A ticket is another user's; its former code is dead. Limits count what was bought, so they are not touched."""
+    found = state.reservations.get(command.reservation_id)
+    place = found.tickets().get(command.ticket_id) if found is not None and found.status == e.CONFIRMED else None
+    ticket = state.tickets.get(command.ticket_id)
+    if found is None or place is None:
+        return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
+    holder = found.user_id if ticket is None else ticket.user_id
+    if holder != command.user_id:
+        if holder == command.to_user_id and ticket is not None and found.user_id == command.user_id:
+            return duplicate(command, command.ticket_id)
+        return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
+    if command.to_user_id == holder:
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the ticket is yours already", command.ticket_id)
+    if state.status != e.PUBLISHED:
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, f"the event is {state.status}", command.ticket_id)
+    if ticket is not None and ticket.checked_in_at:
+        return refused(
+            command, Reason.ALREADY_CHECKED_IN, "a ticket that was used cannot be handed on", command.ticket_id
+        )
+    version = (1 if ticket is None else ticket.version) + 1
+    seat = place if found.seats else ""
+    return [
+        f.TicketTransferred(
+            found.id, holder, found.ticket_type_id, command.ticket_id, seat, command.to_user_id, version
+        )
+    ]
+
+
+def check_in(state: EventState, command: c.CheckIn, _now: LogTime) -> list[f.Fact]:
+    """The first scan lets in; whatever comes after it is told when and where that was."""
+    if not _at_the_door(state, command):
+        return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
+    found = state.reservations.get(command.reservation_id)
+    place = found.issued(command.ticket_id) if found is not None else None
+    if found is None or place is None:
+        return [_refused_scan(command, Reason.TICKET_NOT_FOUND)]
+    if state.status == e.CANCELLED_EVENT:
+        return [_refused_scan(command, Reason.EVENT_CANCELLED)]
+    if found.status != e.CONFIRMED or place in found.void_places:
+        return [_refused_scan(command, Reason.TICKET_VOID)]
+    ticket = state.tickets.get(command.ticket_id)
+    if command.version != (1 if ticket is None else ticket.version):
+        return [_refused_scan(command, Reason.TICKET_SUPERSEDED)]
+    if ticket is not None and ticket.checked_in_at:
+        if _same_scan(ticket, command):
+            return duplicate(command, command.ticket_id)
+        return [_refused_scan(command, Reason.ALREADY_CHECKED_IN, ticket)]
+    return [
+        f.CheckInAccepted(
+            found.id,
+            state.holder_of(found, command.ticket_id),
+            command.ticket_id,
+            place if found.seats else "",
+            command.user_id,
+            command.gate,
+            command.scanner,
+            command.scanned_at,
+        )
+    ]
+
+
+def undo_check_in(state: EventState, command: c.UndoCheckIn, _now: LogTime) -> list[f.Fact]:
+    """A mistake of the door is taken back."""
+    if not _at_the_door(state, command):
+        return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff undo a check-in")
+    ticket = state.tickets.get(command.ticket_id)
+    if ticket is None or not ticket.checked_in_at:
+        return refused(command, Reason.NOT_CHECKED_IN, "the ticket is not checked in", command.ticket_id)
+    return [f.CheckInReversed(ticket.reservation_id, ticket.user_id, ticket.id, command.user_id)]
+
+
+def _at_the_door(state: EventState, command: c.Command) -> bool:
+    owner = state.details is not None and state.details.organizer_id == command.user_id
+    return owner or command.user_id in state.staff
+
+
+def _same_scan(ticket: Ticket, command: c.CheckIn) -> bool:
+    return (ticket.checked_in_at, ticket.gate, ticket.scanner, ticket.by_user_id) == (
+        command.scanned_at,
+        command.gate,
+        command.scanner,
+        command.user_id,
+    )
+
+
+def _refused_scan(command: c.CheckIn, reason: Reason, first: Ticket | None = None) -> f.CheckInRefused:
+    return f.CheckInRefused(
+        command.reservation_id,
+        command.user_id,
+        command.ticket_id,
+        reason,
+        command.gate,
+        command.scanner,
+        command.scanned_at,
+        first.checked_in_at if first is not None else 0,
+        first.gate if first is not None else "",
+        first.scanner if first is not None else "",
+    )

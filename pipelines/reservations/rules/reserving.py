@@ -1,0 +1,199 @@
+"""Asking for places: who may have how many of what, at which price, and which ones. Pure."""
+
+from __future__ import annotations
+
+from pipelines.reservations import entities as e
+from pipelines.reservations import limits
+from pipelines.reservations.entities import Details, Section
+from pipelines.reservations.rules.answers import duplicate, named, refused
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S, LogTime
+
+Why = tuple[Reason, str]
+
+
+def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+    """A hold, or why not. The same request again is the same hold."""
+    known = state.known(command.reservation_id, now)
+    if known is not None:
+        if known.fingerprint != command.fingerprint or known.user_id != command.user_id:
+            detail = "the same Idempotency-Key came with another body"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, command.reservation_id)
+        return duplicate(command, command.reservation_id)
+    section = state.sections.get(command.ticket_type_id)
+    turned_down = _why_not(state, section, command, now)
+    if turned_down is not None:
+        return [_rejected(command, *turned_down)]
+    assert section is not None
+    assert state.details is not None
+    seats: list[str] = []
+    if command.quantity > section.available:
+        return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+    if section.seating is not None:
+        chosen = command.seats or section.seating.best_available(command.quantity)
+        if chosen is None:
+            return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+        seats = chosen
+    price = section.price_minor * command.quantity
+    discount = _discount(state, command, price) if command.promo_code else None
+    return [
+        f.TicketsHeld(
+            command.reservation_id,
+            command.user_id,
+            command.ticket_type_id,
+            command.quantity,
+            seats,
+            price - (discount or 0),
+            section.currency,
+            now + state.details.hold_ttl_s * US_PER_S,
+            command.fingerprint,
+            command.promo_code or None,
+            command.access_code or None,
+            discount,
+        )
+    ]
+
+
+def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
+    """Why a ticket type is not sold at this time; None when it is."""
+    opens = section.sales_open_at or details.sales_open_at
+    closes = section.sales_close_at or details.sales_close_at
+    if now < opens:
+        return Reason.SALES_NOT_OPEN, f"sales open at {opens}"
+    if closes and now >= closes:
+        return Reason.SALES_CLOSED, f"sales closed at {closes}"
+    return None
+
+
+def not_selling(state: EventState, command: c.ReserveTickets | c.JoinWaitlist) -> Why | None:
+    """Why the event as a whole sells nothing; None when it does."""
+    if state.details is None or state.status == e.DELETED_EVENT:
+        return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
+    if state.status == e.PUBLISHED:
+        return None
+    if state.status == e.CANCELLED_EVENT:
+        return Reason.EVENT_CANCELLED, "the event is cancelled"
+    if state.status == e.ENDED_EVENT:
+        return Reason.EVENT_ENDED, "the event is over"
+    return Reason.SALES_NOT_OPEN, "the event is not published"
+
+
+def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Why | None:
+    """Why a user may not have so many more; None when they may."""
+    details = state.details
+    assert details is not None
+    owned = state.tickets_of.get(user_id, 0)
+    if owned + quantity > details.max_tickets_per_user:
+        allowed = details.max_tickets_per_user
+        return Reason.LIMIT_EXCEEDED, f"{owned} held or bought, {quantity} more asked, {allowed} allowed"
+    if section.max_per_user:
+        owned = state.tickets_of_type(section, user_id)
+        if owned + quantity > section.max_per_user:
+            return (
+                Reason.LIMIT_EXCEEDED,
+                f"{owned} of this ticket type held or bought, {quantity} more asked, {section.max_per_user} allowed",
+            )
+    return None
+
+
+def per_order(details: Details, section: Section) -> int:
+    """How many places one order may have."""
+    return min(
+        limits.SEATS_PER_ORDER_MAX,
+        details.max_tickets_per_order or limits.SEATS_PER_ORDER_MAX,
+        section.max_per_order or limits.SEATS_PER_ORDER_MAX,
+    )
+
+
+def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """The first rule that stands against a reservation, except that nothing is left; None when none does."""
+    details, quantity = state.details, command.quantity
+    why = not_selling(state, command)
+    if why is not None:
+        return why
+    if section is None:
+        return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
+    assert details is not None
+    why = on_sale(details, section, now)
+    if why is not None:
+        return why
+    if not 1 <= quantity <= limits.SEATS_PER_ORDER_MAX:
+        return Reason.INVALID_QUANTITY, f"quantity is {quantity}; 1 to {limits.SEATS_PER_ORDER_MAX} are sold at once"
+    if command.seats:
+        why = _seats_problem(section, command)
+        if why is not None:
+            return why
+    why = over_limit(state, section, command.user_id, quantity)
+    if why is not None:
+        return why
+    if quantity > per_order(details, section):
+        return Reason.LIMIT_EXCEEDED, f"{quantity} asked, {per_order(details, section)} are sold in one order"
+    if section.hidden or command.access_code or command.promo_code:
+        return _codes_problem(state, section, command, now)
+    return None
+
+
+def _seats_problem(section: Section, command: c.ReserveTickets) -> Why | None:
+    """Named seats are had all or not at all."""
+    seats, seating = command.seats, section.seating
+    if seating is None:
+        return Reason.INVALID_SEATS, "general admission has no numbered seats"
+    if len(set(seats)) != len(seats) or len(seats) != command.quantity:
+        return Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number"
+    unknown = [seat for seat in seats if seat not in seating]
+    if unknown:
+        return Reason.SEAT_UNKNOWN, named("no such seat", unknown)
+    locked = [seat for seat in seats if seating.is_locked(seat)]
+    if locked:
+        return Reason.SEAT_TAKEN, named("locked by another seller", locked)
+    taken = [seat for seat in seats if not seating.is_free(seat)]
+    if taken:
+        return Reason.SEAT_TAKEN, named("taken", taken)
+    return None
+
+
+def _codes_problem(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """Why a code does not work, or one is missing."""
+    if section.hidden and not command.access_code:
+        return Reason.ACCESS_CODE_REQUIRED, "this ticket type is sold with an access code"
+    for text, is_access in ((command.access_code, True), (command.promo_code, False)):
+        if not text:
+            continue
+        code = state.codes.get(text)
+        if (
+            code is None
+            or code.disabled
+            or (code.kind == e.ACCESS) is not is_access
+            or (code.ticket_type_ids and section.ticket_type_id not in code.ticket_type_ids)
+            or now < code.valid_from_at
+            or (code.valid_until_at and now >= code.valid_until_at)
+        ):
+            return Reason.CODE_INVALID, f"{'access_code' if is_access else 'promo_code'} does not work for this order"
+        if code.uses_max and state.uses.get(text, 0) >= code.uses_max:
+            return Reason.CODE_USED_UP, f"{'access_code' if is_access else 'promo_code'} has been used by others"
+    return None
+
+
+def _discount(state: EventState, command: c.ReserveTickets, price_minor: int) -> int:
+    """What a promo code takes off, never more than the price."""
+    code = state.codes[command.promo_code or ""]
+    return price_minor * code.value // 100 if code.kind == e.PERCENT else min(code.value, price_minor)
+
+
+def _rejected(command: c.ReserveTickets, reason: Reason, detail: str) -> f.ReservationRejected:
+    return f.ReservationRejected(
+        command.reservation_id,
+        command.user_id,
+        command.ticket_type_id,
+        command.quantity,
+        command.fingerprint,
+        reason,
+        detail,
+    )
+
+
+def _left(section: Section, quantity: int) -> str:
+    return f"{quantity} asked; {section.available} available, {section.held} held, {section.sold} sold"
