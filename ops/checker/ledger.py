@@ -58,6 +58,7 @@ class Entry:
     payment_id: str = ""
     refund_id: str = ""
     ticket_ids: list[str] = field(default_factory=list)
+    late: bool = False  # had again after its deadline, by a payment that came late
 
 
 RefundKey = tuple[str, str]
@@ -147,29 +148,34 @@ class Ledger:
             found("sales-window", f"{fact.reservation_id} holds tickets of an event that is not published")
         if kind.seats and (len(set(fact.seats)) != len(fact.seats) or len(fact.seats) != fact.quantity):
             found("seats", f"{fact.reservation_id} has seats {fact.seats} for quantity {fact.quantity}")
-        for seat in fact.seats:
-            if seat not in kind.seats:
-                found("seats", f"{fact.reservation_id} holds {seat}, which is not there")
-            owner = kind.taken.get(seat)
-            if owner is not None:
-                found("two-claims", f"{seat} is claimed by {owner} and by {fact.reservation_id}")
-            if f"{fact.ticket_type_id}/{seat}" in self.locked:
-                found("locked-seat-sold", f"{seat} is held by {fact.reservation_id} while a foreign owner has it")
-            kind.taken[seat] = fact.reservation_id
-        kind.held += fact.quantity
-        if kind.held + kind.sold > kind.total:
-            found("over-capacity", f"{kind.held + kind.sold} of {kind.total} of {fact.ticket_type_id} are claimed")
-        owned = self.owned[fact.user_id] = self.owned.get(fact.user_id, 0) + fact.quantity
-        if owned > self.limit:
-            found("user-limit", f"user {fact.user_id} has {owned}, {self.limit} are allowed")
         if fact.expires_at != at.log_time + self.hold_us:
             found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {self.hold_us} µs")
         if fact.amount_minor != kind.price_minor * fact.quantity:
             found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {kind.price_minor} × {fact.quantity}")
-        self.entries[fact.reservation_id] = Entry(
+        entry = self.entries[fact.reservation_id] = Entry(
             fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
             fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
         )  # fmt: skip
+        self._claim(fact.reservation_id, entry, found)
+
+    def _claim(self, reservation_id: str, entry: Entry, found: Found) -> None:
+        """What a hold claims, and everything that it must not break."""
+        kind = self.kinds[entry.ticket_type_id]
+        for seat in entry.seats:
+            if seat not in kind.seats:
+                found("seats", f"{reservation_id} holds {seat}, which is not there")
+            owner = kind.taken.get(seat)
+            if owner is not None:
+                found("two-claims", f"{seat} is claimed by {owner} and by {reservation_id}")
+            if f"{entry.ticket_type_id}/{seat}" in self.locked:
+                found("locked-seat-sold", f"{seat} is held by {reservation_id} while a foreign owner has it")
+            kind.taken[seat] = reservation_id
+        kind.held += entry.quantity
+        if kind.held + kind.sold > kind.total:
+            found("over-capacity", f"{kind.held + kind.sold} of {kind.total} of {entry.ticket_type_id} are claimed")
+        owned = self.owned[entry.user_id] = self.owned.get(entry.user_id, 0) + entry.quantity
+        if owned > self.limit:
+            found("user-limit", f"user {entry.user_id} has {owned}, {self.limit} are allowed")
 
     def _rejected(self, at: Envelope, fact: f.ReservationRejected, found: Found) -> None:
         self._only_outcome(at, fact.reservation_id, found)
@@ -214,7 +220,7 @@ class Ledger:
         entry = self._entry(fact.reservation_id, frozenset({"held"}), fact, found)
         if entry is None:
             return
-        if at.log_time >= entry.expires_at:
+        if at.log_time >= entry.expires_at and not entry.late:
             found(
                 "deadline", f"{fact.reservation_id} is confirmed at {at.log_time}, its hold ended at {entry.expires_at}"
             )
@@ -270,6 +276,14 @@ class Ledger:
             found("deadline", f"{fact.reservation_id} expired at {at.log_time}, before {entry.expires_at}")
         self._ended(fact.reservation_id, "held", "expired", fact, found)
 
+    def _reacquired(self, _at: Envelope, fact: f.HoldReacquired, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset({"expired", "held"}), fact, found)
+        if entry is None:
+            return
+        if entry.status == "expired":
+            self._claim(fact.reservation_id, entry, found)
+        entry.status, entry.late = "held", True
+
     def _hold_released(self, _at: Envelope, fact: f.HoldReleased, found: Found) -> None:
         self._ended(fact.reservation_id, "held", "released", fact, found)
 
@@ -306,6 +320,7 @@ class Ledger:
         f.PaymentRefunded: _refunded,
         f.HoldExpired: _hold_expired,
         f.HoldReleased: _hold_released,
+        f.HoldReacquired: _reacquired,
         f.ReservationCancelled: _cancelled,
     }
 

@@ -2,8 +2,8 @@
 
 `step` is what a partition does with each command: first what is due by log time happens, then the command is decided
 on what that leaves, then what is free is offered to whoever waits for it, each fact folded at once. A refusal is a
-fact; every command yields at least one. The rules are numbered by `schemas.facts.RULES_VERSION`; whoever changes an answer
-raises it and keeps the old answer (`former_rules`).
+fact; every command yields at least one. The rules are numbered by `schemas.facts.RULES_VERSION`; whoever changes an
+answer raises it and keeps the old answer (`former_rules`).
 """
 
 from __future__ import annotations

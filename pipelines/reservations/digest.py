@@ -34,6 +34,9 @@ def canonical(state: EventState) -> bytes:
             section.held,
             section.sold,
             section.available,
+            section.blocked,
+            (section.max_per_order, section.max_per_user, section.hidden),
+            section.pool.pool_id if section.pool is not None else "",
             # a row's bitmap may be wider than 64 bits
             [row.to_bytes(63, "big") for row in section.seating.free_rows()] if section.seating is not None else None,
         )
@@ -48,6 +51,15 @@ def canonical(state: EventState) -> bytes:
             [state.reservations[key] for key in sorted(state.reservations)],
             sorted(state.tickets_of.items()),
             sorted(state.locked_places),
+            [(pool.pool_id, pool.name, pool.capacity, pool.used) for _, pool in sorted(state.pools.items())],
+            sorted(state.uses.items()),
+            *(
+                [table[key] for key in sorted(table)]
+                for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores)
+            ),
+            sorted(state.staff),
+            state.schedule,
+            state.reminded_for,
         )
     )
 

@@ -21,14 +21,6 @@ from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
 
-_TERMS = (
-    "refund_until_at",
-    "refund_percent",
-    "hold_extension_s",
-    "offer_ttl_s",
-    "max_tickets_per_order",
-    "reminder_at",
-)
 _TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
 
 
@@ -44,7 +36,7 @@ def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 
 def _create_event(state: EventState, command: c.CreateEvent, now: LogTime) -> list[f.Fact]:
-    return [_without(fact, _TERMS) for fact in organizer.create_event(state, command, now)]
+    return [_without(fact, organizer.TERMS) for fact in organizer.create_event(state, command, now)]
 
 
 def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> list[f.Fact]:
@@ -59,7 +51,7 @@ def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> l
     problem = organizer.problem_of(details)
     if problem:
         return refused(command, Reason.INVALID_SCHEDULE, problem)
-    return [_without(f.EventUpdated(*organizer.fields_of(details)), _TERMS)]
+    return [_without(f.EventUpdated(*organizer.fields_of(details)), organizer.TERMS)]
 
 
 def _add_ticket_type(state: EventState, command: c.AddTicketType, now: LogTime) -> list[f.Fact]:

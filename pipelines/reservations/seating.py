@@ -31,7 +31,7 @@ def row_label(row: int) -> str:
 
 
 class Seating:
-    """Which seats of a section are free: those not claimed, not locked by a foreign owner, not blocked by the organizer."""
+    """Which seats of a section are free: not claimed, not locked by a foreign owner, not blocked by the organizer."""
 
     __slots__ = (
         "_blocked",

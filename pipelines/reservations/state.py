@@ -1,8 +1,8 @@
 """An event's state: reservations, seats, limits, deadlines, queues. Pure; only folded facts change it.
 
-Guarantee: whatever is derived (free seats, counters, tickets per user, uses of codes, deadlines) is changed by `put` and
-its like alone, so it cannot disagree with what it is derived from. `begin` and `take_back` bracket a batch: the journal
-by which a batch that a foreign lock turned down is taken back.
+Guarantee: whatever is derived (free seats, counters, tickets per user, uses of codes, deadlines) is changed by `put`
+and its like alone, so it cannot disagree with what it is derived from. `begin` and `take_back` bracket a batch: the
+journal by which a batch that a foreign lock turned down is taken back.
 """
 
 from __future__ import annotations

@@ -39,6 +39,14 @@ DETAILS: dict[str, Any] = {
     "hold_ttl_s": TTL_S,
     "max_tickets_per_user": 8,
 }
+TERMS: dict[str, Any] = {
+    "refund_until_at": 0,
+    "refund_percent": 100,
+    "hold_extension_s": 0,
+    "offer_ttl_s": 0,
+    "max_tickets_per_order": 0,
+    "reminder_at": 0,
+}
 LAYOUT: dict[str, Any] = {
     "name": "Stalls",
     "price_minor": 2_500,
@@ -50,6 +58,7 @@ LAYOUT: dict[str, Any] = {
     "sales_open_at": 0,
     "sales_close_at": 0,
 }
+TYPE_TERMS: dict[str, Any] = {"max_per_order": 0, "max_per_user": 0, "hidden": 0, "pool_id": ""}
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
@@ -114,11 +123,11 @@ def tick() -> c.Tick:
 
 
 def created(by: str = ORGANIZER, **changes: Any) -> f.EventCreated:
-    return f.EventCreated(by, **DETAILS | changes)
+    return f.EventCreated(by, **DETAILS | TERMS | changes)
 
 
 def updated(by: str = ORGANIZER, **changes: Any) -> f.EventUpdated:
-    return f.EventUpdated(by, **DETAILS | changes)
+    return f.EventUpdated(by, **DETAILS | TERMS | changes)
 
 
 def published(by: str = ORGANIZER) -> f.EventPublished:
@@ -126,7 +135,7 @@ def published(by: str = ORGANIZER) -> f.EventPublished:
 
 
 def type_added(type_id: str = STALLS, ordinal: int = 0, **changes: Any) -> f.TicketTypeAdded:
-    return f.TicketTypeAdded(ORGANIZER, type_id, ordinal, **LAYOUT | changes)
+    return f.TicketTypeAdded(ORGANIZER, type_id, ordinal, **LAYOUT | TYPE_TERMS | changes)
 
 
 def on_sale(
@@ -214,6 +223,10 @@ def payment_refunded(
 
 def hold_expired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldExpired:
     return f.HoldExpired(rid, by, STALLS, len(seats), seats)
+
+
+def reacquired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldReacquired:
+    return f.HoldReacquired(rid, by, STALLS, len(seats), seats)
 
 
 def hold_released(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldReleased:

@@ -18,14 +18,9 @@ from schemas.ids import LogTime
 
 TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
 """What ticket holders are told of when it changes."""
-_TERMS = (
-    "refund_until_at",
-    "refund_percent",
-    "hold_extension_s",
-    "offer_ttl_s",
-    "max_tickets_per_order",
-    "reminder_at",
-)
+TERMS = (
+    "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order", "reminder_at",
+)  # fmt: skip
 _REFUND_WHOLE = 100
 
 
@@ -35,7 +30,7 @@ def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> li
         if state.details.organizer_id == command.user_id and state.status != e.DELETED_EVENT:
             return duplicate(command, command.event_id)
         return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
-    terms = {name: getattr(command, name) for name in _TERMS if getattr(command, name) is not None}
+    terms = {name: getattr(command, name) for name in TERMS if getattr(command, name) is not None}
     details = Details(
         command.user_id,
         command.title,

@@ -75,7 +75,7 @@ def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) ->
         return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, command.reason)]
     if hold.status == e.HELD and now < hold.expires_at and state.status != e.CANCELLED_EVENT:
         return [_confirmed(hold, command.attempt_id, command.payment_id)]
-    if _still_free(state, hold):
+    if command.amount_minor == hold.amount_minor and _still_free(state, hold):
         return [
             f.HoldReacquired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats),
             _confirmed(hold, command.attempt_id, command.payment_id),

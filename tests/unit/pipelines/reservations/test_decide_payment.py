@@ -37,6 +37,7 @@ from tests.harness.words import (
     payment_declined,
     payment_refunded,
     payment_requested,
+    reacquired,
     refund_requested,
     refunded,
     refused,
@@ -156,21 +157,38 @@ def test_an_answer_to_a_former_attempt_changes_nothing() -> None:
     given(*facts).when(declined()).then(duplicate(declined()))
 
 
+TAKEN = held(["A-3"], rid=R2, by=BOB)
+
+
 def test_a_capture_that_comes_too_late_is_refunded() -> None:
-    given(*REQUESTED, hold_expired(["A-3"])).at(DEADLINE + 5).when(paid()).then(
+    given(*REQUESTED, hold_expired(["A-3"]), TAKEN).at(DEADLINE - 1).when(paid()).then(
         confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
     )
 
 
-def test_a_capture_at_the_deadline_ends_the_hold_first_and_is_refunded() -> None:
-    given(*REQUESTED).at(DEADLINE).when(paid()).then(
-        hold_expired(["A-3"]), confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
+def test_a_capture_that_comes_late_has_the_same_seats_when_they_are_free() -> None:
+    given(*REQUESTED, hold_expired(["A-3"])).at(DEADLINE + 5).when(paid()).then(reacquired(["A-3"]), confirmed(["A-3"]))
+    state = folded(*REQUESTED, hold_expired(["A-3"]), reacquired(["A-3"]), confirmed(["A-3"]))
+    assert (state.reservations[R1].status, state.sections[STALLS].sold, state.tickets_of) == (
+        "confirmed",
+        1,
+        {ALICE: 1},
     )
 
 
-def test_a_capture_at_the_deadline_is_refunded_even_before_the_holds_end_is_recorded() -> None:
+def test_a_capture_at_the_deadline_ends_the_hold_first_and_has_it_again() -> None:
+    given(*REQUESTED).at(DEADLINE).when(paid()).then(hold_expired(["A-3"]), reacquired(["A-3"]), confirmed(["A-3"]))
+
+
+def test_a_capture_at_the_deadline_is_confirmed_even_before_the_holds_end_is_recorded() -> None:
     given(*REQUESTED).at(DEADLINE - 1).when_decided(paid()).then(confirmed(["A-3"]))
-    given(*REQUESTED).at(DEADLINE).when_decided(paid()).then(
+    given(*REQUESTED).at(DEADLINE).when_decided(paid()).then(reacquired(["A-3"]), confirmed(["A-3"]))
+
+
+def test_a_late_capture_is_refunded_when_the_buyer_has_the_limit_by_now() -> None:
+    others = held(["A-1", "A-2"], rid=R3)
+    small = on_sale(details={"max_tickets_per_user": 2})
+    given(*small, held(["A-3"]), payment_requested(), hold_expired(["A-3"]), others).when(paid()).then(
         confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
     )
 

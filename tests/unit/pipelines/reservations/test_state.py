@@ -17,6 +17,7 @@ from tests.harness.words import (
     ALICE,
     BOB,
     DEADLINE,
+    DETAILS,
     EVENT,
     FLOOR,
     R1,
@@ -201,6 +202,8 @@ def test_the_next_deadline_is_the_earliest_of_what_is_held() -> None:
     evolve(state, hold_expired(["A-2"], rid=R2), At(0, 9, LogTime(T)))
     assert state.next_deadline() == DEADLINE
     evolve(state, hold_expired(["A-1"], rid=R1), At(0, 10, LogTime(T)))
+    assert state.next_deadline() == DETAILS["ends_at"]  # when the event is over
+    state.status = "ended"
     assert state.next_deadline() is None
 
 
