@@ -5,7 +5,6 @@ from __future__ import annotations
 from pipelines.reservations.state import EventState, Reservation
 from schemas import commands as c
 from schemas import facts as f
-from schemas.ids import ReservationId, ticket_id
 from schemas.replies import Reply, ReservationView
 
 ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
@@ -18,14 +17,16 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
         match fact:
             case f.ReservationRejected() | f.CommandRefused():
                 outcome, reason, detail = REFUSED, fact.reason, fact.detail
-            case f.ConfirmationRefused() | f.PaymentDeclined():
+            case f.ConfirmationRefused():
                 outcome, reason = REFUSED, fact.reason
+            case f.PaymentDeclined():
+                outcome, reason, detail = REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason
+            case f.CheckInRefused():
+                outcome, reason, detail = REFUSED, fact.reason, _first_scan(fact)
             case f.PaymentRequested():
                 outcome = PENDING
             case f.CommandDuplicated():
                 duplicate = True
-    if isinstance(fact, f.PaymentDeclined):
-        reason, detail = f.Reason.PAYMENT_DECLINED, fact.reason
     view = None
     subject = getattr(command, "reservation_id", None)
     reservation = state.reservations.get(subject) if subject else None
@@ -41,8 +42,7 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
     """A reservation as its buyer may see it."""
     tickets: list[str] = []
     if of.status == "confirmed":
-        places = of.seats or [str(ordinal) for ordinal in range(1, of.quantity + 1)]
-        tickets = [ticket_id(ReservationId(of.id), place) for place in places]
+        tickets = list(of.tickets())
     return ReservationView(
         of.id,
         event_id,
@@ -61,6 +61,14 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
         of.detail,
         tickets,
     )
+
+
+def _first_scan(fact: f.CheckInRefused) -> str:
+    """When and where the first scan of a ticket was that comes a second time."""
+    if not fact.first_scanned_at:
+        return ""
+    where = " ".join(name for name in (fact.first_gate, fact.first_scanner) if name)
+    return f"first scanned at {fact.first_scanned_at}" + (f", {where}" if where else "")
 
 
 def _as_before(command: c.Command, reservation: Reservation) -> tuple[str, str, str]:

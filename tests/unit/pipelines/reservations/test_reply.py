@@ -8,18 +8,21 @@ from pipelines.reservations.decide import step
 from pipelines.reservations.reply import reply_to
 from pipelines.reservations.state import At
 from schemas import commands as c
+from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import LogTime
 from schemas.replies import Reply
 from tests.harness.words import (
     ALICE,
+    BOB,
+    R2,
     TRY1,
-    TTL_S,
     T,
     confirm,
     confirmed,
     folded,
     held,
+    hold_expired,
     on_sale,
     paid,
     payment_requested,
@@ -28,11 +31,11 @@ from tests.harness.words import (
 PAYING = [*on_sale(), held(["A-3"]), payment_requested()]
 
 
-def told(*commands: c.Command, seconds: int = 0) -> Reply:
-    """The reply to the last of these, which come after PAYING."""
-    state, reply = folded(*PAYING), None
+def told(*commands: c.Command, taken: tuple[f.Fact, ...] = ()) -> Reply:
+    """The reply to the last of these, which come after PAYING and what has `taken` its seats since."""
+    state, reply = folded(*PAYING, *taken), None
     for offset, command in enumerate(commands, 10):
-        at = At(0, offset, LogTime(T + seconds * US_PER_S))
+        at = At(0, offset, LogTime(T))
         facts = step(state, command, at)
         reply = reply_to(state, command, facts, 0, offset)
     assert reply is not None
@@ -64,7 +67,8 @@ def test_a_decline_is_told_with_its_reason_however_often_it_comes(times: int) ->
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_capture_that_came_too_late_is_told_as_expired_however_often_it_comes(times: int) -> None:
-    reply = told(*[captured()] * times, seconds=TTL_S)
+    taken = hold_expired(["A-3"]), held(["A-3"], rid=R2, by=BOB)
+    reply = told(*[captured()] * times, taken=taken)
     assert (reply.outcome, reply.reason) == ("refused", Reason.HOLD_EXPIRED)
 
 
