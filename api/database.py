@@ -72,6 +72,18 @@ class Database:
             raise _unavailable(error) from error
         return found[0] if found else None
 
+    async def transact(self, *statements: tuple[str, *tuple[Any, ...]]) -> list[asyncpg.Record | None]:
+        """The first row of each statement (its name, then its arguments), all in one transaction: whole or not at all.
+
+        Raises as `write` does.
+        """
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection, connection.transaction():
+                return [await connection.fetchrow(SQL[name], *arguments) for name, *arguments in statements]
+        except _GONE as error:
+            raise _unavailable(error) from error
+
     async def _fetch(self, name: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
         pool = self._pool or await self._open()
         async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection:

@@ -13,15 +13,18 @@ from api.announcements import Announcements
 from api.auth.accounts import Accounts
 from api.auth.keys import KeyRing
 from api.auth.passwords import Passwords
+from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
+from api.auth.sessions import Sessions
 from api.auth.tokens import AccessTokens
 from api.background import Background
 from api.database import Database
 from api.documents.printed import Printer
 from api.history import History
-from api.limits import DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S, WEBHOOKS_REMEMBERED_MAX
+from api.limits import ACCESS_TOKEN_TTL_S, DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S, WEBHOOKS_REMEMBERED_MAX
 from api.live import Live
 from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
+from api.shared_limits import SharedLimiter
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
@@ -42,6 +45,7 @@ class Deps:
     tokens: AccessTokens
     codes: TicketCodes
     limiter: RateLimiter
+    shared_limiter: SharedLimiter
     database: Database
     redis: Redis
     log_writer: LogWriter
@@ -56,18 +60,25 @@ class Deps:
     history: History
     drawing: Background
     printer: Printer
+    sessions: Sessions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _listening: asyncio.Task[None] | None = None
+    _tasks: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
     def open(cls, settings: Settings, keys: KeyRing, instance: str) -> Deps:
         """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
         database = Database(settings.postgres_url)
-        tokens, passwords = AccessTokens(keys), Passwords()
-        channel = REPLY_CHANNEL_PREFIX + instance
         redis = Redis.from_url(
             settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
+
+        async def ended() -> list[str]:
+            rows: list[asyncpg.Record] = await database.rows("sessions_ended", ACCESS_TOKEN_TTL_S)
+            return [row["session_id"] for row in rows]
+
+        sessions = Sessions(redis, ended)
+        tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
+        channel = REPLY_CHANNEL_PREFIX + instance
         live, memory = Live(), Memory()
 
         async def reservations(since_us: int, count: int) -> list[tuple[str, Asked]]:
@@ -90,6 +101,7 @@ class Deps:
         async def caught_up() -> None:
             live.wake_all()
             announcements.catch_up()
+            sessions.reload()
             await watermarks.refresh()
 
         watermarks = Watermarks(positions)
@@ -98,6 +110,7 @@ class Deps:
             PROJECTED_CHANNEL: watermarks.message,
             NOTIFIED_CHANNEL: live.message,
             WRITTEN_CHANNEL: announcements.message,
+            SESSIONS_CHANNEL: sessions.message,
         }
         return cls(
             settings=settings,
@@ -106,6 +119,7 @@ class Deps:
             codes=TicketCodes(keys),
             limiter=RateLimiter(settings.rate_limit_scale),
             database=database,
+            shared_limiter=SharedLimiter(redis, settings.rate_limit_scale),
             redis=redis,
             log_writer=log_writer,
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
@@ -115,22 +129,23 @@ class Deps:
             announcements=announcements,
             live=live,
             passwords=passwords,
-            accounts=Accounts(database, passwords, tokens),
             history=History(settings),
             drawing=Background("tickets", threads=1, queue_max=DOCUMENT_QUEUE_MAX, full="too many tickets are drawn"),
             printer=Printer(),
+            accounts=Accounts(database, passwords, tokens, sessions),
+            sessions=sessions,
         )
 
     def listen(self) -> None:
-        """Begin to listen for replies, positions and notifications."""
-        self._listening = asyncio.create_task(self.subscriptions.run())
+        """Begin to listen for replies, positions, notifications and ended sessions."""
+        self._tasks = (asyncio.create_task(self.subscriptions.run()), asyncio.create_task(self.sessions.keep_up()))
 
     async def close(self) -> None:
         """Acknowledgements first, then everything else."""
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._listening
+                await task
         self.log_writer.close()
         await self.announcements.close()
         self.passwords.close()

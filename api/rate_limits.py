@@ -1,6 +1,7 @@
 """Token buckets in this process, as GCRA: one number per key. Bounded: the oldest keys are forgotten, in their favour.
 
-The figures are per process; `CIRCLE_RATE_LIMIT_SCALE` multiplies all of them, 0 switches them off.
+The figures of WRITES are per process; the others hold for all processes together (api.shared_limits).
+`CIRCLE_RATE_LIMIT_SCALE` multiplies all of them, 0 switches them off.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks
 ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
+ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
 
 
 class RateLimiter:

@@ -188,7 +188,7 @@ async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
     """A token from before its account was promoted is honoured; any other one is refused with 403."""
     row = await deps.database.row("user", caller.user_id)
     if row is not None and RANK[Role(row["role"])] >= NEEDED[access]:
-        return Caller(caller.user_id, Role(row["role"]), caller.expires_at)
+        return msgspec.structs.replace(caller, role=Role(row["role"]))
     raise Problem("forbidden", f"this needs the role {access.value}; the caller is {caller.role.value}")
 
 

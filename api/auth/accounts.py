@@ -1,6 +1,7 @@
-"""Accounts and refresh tokens in Postgres. A refresh token works once; one that comes again revokes its family.
+"""Accounts and sessions in Postgres. A refresh token works once; one that comes again ends its whole session.
 
-Guarantee: rotation is one statement, so of two uses of a token at once exactly one succeeds.
+Guarantee: rotation is one statement, so of two uses of a token at once exactly one succeeds. Whatever ends a session
+locks the user's row first, so no refresh that is under way can save it.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 
+from api.auth.mail import normalised
 from api.auth.passwords import Passwords
-from api.auth.tokens import AccessTokens, Role
+from api.auth.sessions import Sessions
+from api.auth.tokens import AccessTokens, Caller, Role
 from api.database import Database
 from api.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
-from api.problem import Problem
+from api.problem import Problem, not_found
 from api.shapes.accounts import TokensOut, UserOut
 
 TOKEN_BYTES = 32
+BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no record made
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +34,92 @@ class Accounts:
     database: Database
     passwords: Passwords
     tokens: AccessTokens
+    sessions: Sessions
 
     async def register(self, email: str, password: str, name: str) -> UserOut:
         """A new buyer. Raises Problem email-taken (409)."""
+        address = normalised(email)
         hashed = await self.passwords.hash(password)
         try:
-            row = await self.database.write("user_add", str(uuid4()), _folded(email), name, hashed)
+            row = await self.database.write("user_add", str(uuid4()), address, name.strip(), hashed, BESIDE_THE_LOG)
         except asyncpg.UniqueViolationError:
             raise Problem("email-taken", "an account with this address exists; log in", field="email") from None
         assert row is not None
         return user_out(row)
 
     async def login(self, email: str, password: str) -> TokensOut:
-        """Tokens of a new family. Raises Problem invalid-credentials (401), equally slow for unknown accounts."""
-        row = await self.database.row("user_credentials", _folded(email))
+        """Tokens of a new session. Raises Problem invalid-credentials (401), after the same work for an unknown
+        account as for a known one."""
+        row = await self.database.row("user_credentials", normalised(email))
         if not await self.passwords.verify(row["password_hash"] if row else None, password) or row is None:
             raise Problem("invalid-credentials", "the address or the password is wrong")
-        return await self.new_family(row["id"], Role(row["role"]))
+        return await self.new_tokens(row["id"], Role(row["role"]))
 
     async def refresh(self, token: str) -> TokensOut:
-        """The next tokens of a family. Raises Problem invalid-refresh-token (401); a reuse revokes the family."""
+        """The next tokens of a session. Raises Problem invalid-refresh-token (401); a reuse ends the session."""
         old, new = _hash(token), secrets.token_urlsafe(TOKEN_BYTES)
         row = await self.database.write("refresh_token_rotate", old, _hash(new), _expiry())
         if row is None:
-            if await self.database.write("refresh_token_revoke_reused", old) is not None:
-                raise _refused("the refresh token was used before; its whole family is revoked now, log in again")
+            if await self._end_by_token(old, only_reused=True):
+                raise _refused("the refresh token was used before; its whole session is ended now, log in again")
             raise _refused("the refresh token is unknown, expired or revoked; log in again")
-        return self._tokens(row["user_id"], Role(row["role"]), new)
+        return self._tokens(row["user_id"], Role(row["role"]), row["session_id"], new)
 
     async def logout(self, token: str) -> None:
-        """Ends the family of a token. An unknown one is ended already."""
-        await self.database.write("refresh_token_revoke_family", _hash(token))
+        """Ends the session of a refresh token. That of an unknown one is ended already."""
+        await self._end_by_token(_hash(token), only_reused=False)
 
-    async def new_family(self, user_id: str, role: Role) -> TokensOut:
-        """Tokens as after a login."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        await self.database.write("refresh_token_add", _hash(token), str(uuid4()), user_id, _expiry())
-        return self._tokens(user_id, role, token)
+    async def new_tokens(self, user_id: str, role: Role, session_id: str = "") -> TokensOut:
+        """Tokens of a session, a new one if none is named."""
+        token, session_id = secrets.token_urlsafe(TOKEN_BYTES), session_id or str(uuid4())
+        try:
+            await self.database.write("refresh_token_add", _hash(token), session_id, user_id, _expiry())
+        except asyncpg.ForeignKeyViolationError:
+            raise not_found("account", user_id) from None
+        return self._tokens(user_id, role, session_id, token)
 
-    def _tokens(self, user_id: str, role: Role, refresh_token: str) -> TokensOut:
+    async def check_password(self, caller: Caller, password: str) -> None:
+        """That it is the caller's own. Raises Problem invalid-credentials (401), or not-found without an account."""
+        row = await self.database.row("user_password", caller.user_id)
+        if row is None:
+            raise not_found("account", caller.user_id)
+        if not await self.passwords.verify(row["password_hash"], password):
+            raise Problem("invalid-credentials", "the current password is wrong", field="current_password")
+
+    async def update(
+        self, caller: Caller, name: str | None, password: str | None, description: str | None, links: list[str] | None
+    ) -> UserOut:
+        """The account as it is then; None leaves a member as it is. A new password ends all other sessions.
+
+        Raises Problem not-found.
+        """
+        user_id, hashed = caller.user_id, None if password is None else await self.passwords.hash(password)
+        change = ("user_update", user_id, name, hashed, description, links)
+        if hashed is None:
+            row = await self.database.write(*change)
+        else:
+            keep = UUID(caller.session_id) if caller.session_id else None
+            _, row, ended = await self.database.transact(
+                ("user_lock", user_id), change, ("sessions_end", user_id, keep)
+            )
+            assert ended is not None
+            await self.sessions.end(ended["sessions"])
+        if row is None:
+            raise not_found("account", user_id)
+        return user_out(row)
+
+    async def _end_by_token(self, token_hash: bytes, *, only_reused: bool) -> bool:
+        """Whether there was such a token; its session is ended."""
+        _, row = await self.database.transact(
+            ("user_lock_by_token", token_hash), ("session_end_by_token", token_hash, only_reused)
+        )
+        if row is not None:
+            await self.sessions.end([row["session_id"]])
+        return row is not None
+
+    def _tokens(self, user_id: str, role: Role, session_id: str, refresh_token: str) -> TokensOut:
         return TokensOut(
-            access_token=self.tokens.issue(user_id, role),
+            access_token=self.tokens.issue(user_id, role, session_id=session_id),
             refresh_token=refresh_token,
             expires_in=ACCESS_TOKEN_TTL_S,
         )
@@ -78,11 +127,15 @@ class Accounts:
 
 def user_out(row: asyncpg.Record) -> UserOut:
     """An account as its owner sees it."""
-    return UserOut(row["id"], row["email"], row["name"], Role(row["role"]), row["created_at"])
-
-
-def _folded(email: str) -> str:
-    return email.strip().lower()
+    return UserOut(
+        id=row["id"],
+        email=row["email"],
+        name=row["name"],
+        role=Role(row["role"]),
+        description=row["description"],
+        links=row["links"],
+        created_at=row["created_at"],
+    )
 
 
 def _hash(token: str) -> bytes:

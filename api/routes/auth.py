@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 from sanic import HTTPResponse
 
-from api.rate_limits import ACCOUNT_LOGINS, ADDRESS_LOGINS, REGISTRATIONS
+from api.auth.mail import normalised
+from api.rate_limits import ACCOUNT_LOGINS, ACCOUNT_REGISTRATIONS, ADDRESS_LOGINS, REGISTRATIONS, Rate
 from api.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
+from api.shared_limits import address_key
 
 _register = msgspec.json.Decoder(RegisterIn)
 _login = msgspec.json.Decoder(LoginIn)
@@ -18,29 +20,30 @@ NO_STORE = {"cache-control": "no-store"}  # RFC 6749 section 5.1
 
 async def register(call: Call) -> HTTPResponse:
     """201 with the account, a buyer."""
-    call.deps.limiter.take(REGISTRATIONS, call.request.ip)
+    await _from_address(call, REGISTRATIONS)
     body = call.body(_register)
+    await call.deps.shared_limiter.take(ACCOUNT_REGISTRATIONS, normalised(body.email))
     user = await call.deps.accounts.register(body.email, body.password, body.name)
     return json(user, 201, {"location": f"/v1/users/{user.id}"})
 
 
 async def login(call: Call) -> HTTPResponse:
     """200 with tokens."""
-    call.deps.limiter.take(ADDRESS_LOGINS, call.request.ip)
+    await _from_address(call, ADDRESS_LOGINS)
     body = call.body(_login)
-    call.deps.limiter.take(ACCOUNT_LOGINS, body.email.lower())
+    await call.deps.shared_limiter.take(ACCOUNT_LOGINS, normalised(body.email))
     return json(await call.deps.accounts.login(body.email, body.password), headers=NO_STORE)
 
 
 async def refresh(call: Call) -> HTTPResponse:
-    """200 with the next tokens of the family."""
-    call.deps.limiter.take(ADDRESS_LOGINS, call.request.ip)
+    """200 with the next tokens of the session."""
+    await _from_address(call, ADDRESS_LOGINS)
     return json(await call.deps.accounts.refresh(call.body(_refresh).refresh_token), headers=NO_STORE)
 
 
 async def logout(call: Call) -> HTTPResponse:
-    """204; the token's family is ended. The refresh token itself says whose it is."""
-    call.deps.limiter.take(ADDRESS_LOGINS, call.request.ip)
+    """204; the token's session is ended, its access tokens too. The refresh token itself says whose it is."""
+    await _from_address(call, ADDRESS_LOGINS)
     await call.deps.accounts.logout(call.body(_refresh).refresh_token)
     return HTTPResponse(status=204)
 
@@ -48,3 +51,7 @@ async def logout(call: Call) -> HTTPResponse:
 async def jwks(call: Call) -> HTTPResponse:
     """200 with the public keys; short enough a cache for a rotation."""
     return json(call.deps.keys.jwks(), headers={"cache-control": "public, max-age=300"})
+
+
+async def _from_address(call: Call, rate: Rate) -> None:
+    await call.deps.shared_limiter.take(rate, address_key(call.request.ip))

@@ -80,8 +80,8 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
 
 
 def _open(call: Call) -> bool:
-    """Whether the stream may go on: the process runs, and the token has not ended."""
-    return not call.deps.stopping.is_set() and (call.caller is None or call.caller.expires_at > time())
+    """Whether the stream may go on: the process runs, and neither the token nor its session has ended."""
+    return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
 
 
 async def _wait(news: asyncio.Event, call: Call) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
-from msgspec import UNSET
 from sanic import HTTPResponse
 
 from api.auth.accounts import user_out
-from api.auth.tokens import Role
-from api.problem import Problem, invalid, not_found
+from api.auth.tokens import RANK, Role
+from api.problem import invalid, not_found
+from api.rate_limits import ACCOUNT_LOGINS
 from api.routes.auth import NO_STORE
 from api.routing import Call, json
 from api.shapes.accounts import OrganizerOut, PublicUserOut, UserOut, UserPatch
+
+T = TypeVar("T")
 
 _patch = msgspec.json.Decoder(UserPatch)
 
@@ -22,38 +26,48 @@ async def me(call: Call) -> HTTPResponse:
 
 
 async def update_me(call: Call) -> HTTPResponse:
-    """200 with the account as it is now. A new password needs the current one."""
+    """200 with the account as it is now. A new password needs the current one, and ends all other sessions."""
+    assert call.caller is not None
     body = call.body(_patch)
-    if body.name is UNSET and body.password is UNSET:
-        raise invalid("body", "says nothing to change; name and password can be")
-    hashed = None
-    if body.password is not UNSET:
-        hashed = await _new_password(call, body.password, body.current_password)
-    name = None if body.name is UNSET else body.name
-    row = await call.deps.database.write("user_update", call.user_id, name, hashed)
-    if row is None:
-        raise not_found("account", call.user_id)
-    return json(user_out(row))
+    name, password = _given(body.name), _given(body.password)
+    description, links = _given(body.description), _given(body.links)
+    if name is None and password is None and description is None and links is None:
+        raise invalid("body", "says nothing to change; name, password, description and links can be")
+    if password is not None:
+        if isinstance(body.current_password, msgspec.UnsetType):
+            raise invalid("current_password", "is required to set a new password")
+        await check_password(call, body.current_password)
+    name = None if name is None else name.strip()
+    return json(await call.deps.accounts.update(call.caller, name, password, description, links))
 
 
 async def become_organizer(call: Call) -> HTTPResponse:
     """200 with the account and tokens that carry the new role, so that the caller can go on at once."""
     call.no_body()
+    assert call.caller is not None
     row = await call.deps.database.write("user_become_organizer", call.user_id)
     if row is None:
         raise not_found("account", call.user_id)
     user = user_out(row)
-    tokens = await call.deps.accounts.new_family(user.id, user.role)
+    tokens = await call.deps.accounts.new_tokens(user.id, user.role, call.caller.session_id)
     members = msgspec.structs.asdict(user) | msgspec.structs.asdict(tokens)
     return json(OrganizerOut(**members), headers=NO_STORE)
 
 
 async def user(call: Call, user_id: str) -> HTTPResponse:
-    """200 with what everybody may see."""
+    """200 with what everybody may see of an organizer. A buyer is shown to nobody but themselves and administrators."""
     row = await call.deps.database.row("user", user_id)
-    if row is None:
-        raise not_found("user", user_id, field="user_id")
-    return json(PublicUserOut(row["id"], row["name"], Role(row["role"])))
+    if row is None or (RANK[Role(row["role"])] < RANK[Role.ORGANIZER] and not _may_see_buyer(call, user_id)):
+        raise not_found("organizer", user_id, field="user_id")
+    return json(PublicUserOut(row["id"], row["name"], Role(row["role"]), row["description"], row["links"]))
+
+
+async def check_password(call: Call, password: str) -> None:
+    """That it is the caller's own; guesses are counted like logins. Raises Problem invalid-credentials (401)."""
+    assert call.caller is not None
+    own = await _own(call)
+    await call.deps.shared_limiter.take(ACCOUNT_LOGINS, own.email)
+    await call.deps.accounts.check_password(call.caller, password)
 
 
 async def _own(call: Call) -> UserOut:
@@ -63,11 +77,9 @@ async def _own(call: Call) -> UserOut:
     return user_out(row)
 
 
-async def _new_password(call: Call, password: str, current: str | msgspec.UnsetType) -> str:
-    if current is UNSET:
-        raise invalid("current_password", "is required to set a new password")
-    own = await _own(call)
-    row = await call.deps.database.row("user_credentials", own.email)
-    if row is None or not await call.deps.passwords.verify(row["password_hash"], current):
-        raise Problem("invalid-credentials", "current_password is wrong", field="current_password")
-    return await call.deps.passwords.hash(password)
+def _may_see_buyer(call: Call, user_id: str) -> bool:
+    return call.caller is not None and (call.caller.user_id == user_id or call.caller.role is Role.ADMIN)
+
+
+def _given(value: T | msgspec.UnsetType) -> T | None:
+    return None if isinstance(value, msgspec.UnsetType) else value

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from api.auth.tokens import Role
-from api.limits import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from api.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
 from api.shapes.base import Request
-from api.validation import Line100
+from api.validation import TEXT, Line100
 
 # One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
 Email = Annotated[
@@ -19,11 +19,16 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=254,
-        pattern=r"^[^@\s\u0000-\u001f\u007f]+@[^@\s\u0000-\u001f\u007f]+(?!\s)$",
-        description="a mail address",
+        pattern=r"^ *[^@\s\u0000-\u001f\u007f]+@[^@\s\u0000-\u001f\u007f]+ *(?!\s)$",
+        description="a mail address; one mailbox has one account, however it is written",
     ),
 ]
 Password = Annotated[str, Meta(min_length=PASSWORD_CHARS_MIN, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
+# Whatever it is compared with: a rule for new passwords says nothing about one that exists.
+CurrentPassword = Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
+Description = Annotated[str, Meta(max_length=2_000, pattern=TEXT, description="shown on an organizer's public profile")]
+Link = Annotated[str, Meta(max_length=200, pattern=r"^https:\/\/[!-~]+(?!\n)$")]
+Links = Annotated[list[Link], Meta(max_length=LINKS_MAX, description="shown on an organizer's public profile")]
 RefreshToken = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -43,7 +48,7 @@ class LoginIn(Request, frozen=True):
     EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org", "password": "correct-horse-7"}
 
     email: Email
-    password: Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
+    password: CurrentPassword
 
 
 class RefreshIn(Request, frozen=True):
@@ -55,31 +60,40 @@ class RefreshIn(Request, frozen=True):
 
 
 class UserPatch(Request, frozen=True):
-    """What to change about oneself. A new password needs the current one."""
+    """What to change about oneself. A new password needs the current one, and ends all other sessions."""
 
-    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Ada Lovelace"}
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "name": "Ada Lovelace",
+        "description": "Concerts in small rooms since 1842.",
+    }
 
     name: Line100 | msgspec.UnsetType = msgspec.UNSET
     password: Password | msgspec.UnsetType = msgspec.UNSET
-    current_password: Password | msgspec.UnsetType = msgspec.UNSET
+    current_password: CurrentPassword | msgspec.UnsetType = msgspec.UNSET
+    description: Description | msgspec.UnsetType = msgspec.UNSET
+    links: Links | msgspec.UnsetType = msgspec.UNSET
 
 
-class UserOut(msgspec.Struct, frozen=True):
+class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     """An account as its owner sees it."""
 
     id: str
     email: str
     name: str
     role: Role
+    description: str
+    links: list[str]
     created_at: datetime
 
 
 class PublicUserOut(msgspec.Struct, frozen=True):
-    """An account as everybody else sees it."""
+    """An organizer as everybody sees them."""
 
     id: str
     name: str
     role: Role
+    description: str
+    links: list[str]
 
 
 class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +112,8 @@ class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     name: str
     role: Role
+    description: str
+    links: list[str]
     created_at: datetime
     access_token: str
     refresh_token: str

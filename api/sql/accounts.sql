@@ -1,52 +1,104 @@
--- Accounts and refresh tokens. Everything here is personal data and stays here.
+-- Accounts, sessions, refresh tokens. Everything here is personal data and stays here.
 
 -- name: user_add
-INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
-RETURNING id::text, email, name, role, created_at;
+-- The account, and its first message in the inbox. Registering is not on the log, so the message has a place that no
+-- record of it has: partition -1, and for its id $5, beyond all partitions of notifications.outbound.
+WITH added AS (
+    INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
+    RETURNING id::text, email, name, role, description, links, created_at
+), told AS (
+    INSERT INTO notifications (
+        user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
+        outbound_partition, outbound_offset)
+    SELECT id, -1, 0, 0, 'inbox', 'registered', 'registered', '', '', '{}',
+           (extract(epoch FROM created_at) * 1000000)::bigint, $5, 0
+    FROM added
+)
+SELECT * FROM added;
 
 -- name: user_credentials
 SELECT id::text, role, password_hash FROM users WHERE email = $1;
 
 -- name: user
-SELECT id::text, email, name, role, created_at FROM users WHERE id = $1;
+SELECT id::text, email, name, role, description, links, created_at FROM users WHERE id = $1;
 
 -- name: user_update
 -- Null leaves a column as it is.
-UPDATE users SET name = coalesce($2, name), password_hash = coalesce($3, password_hash) WHERE id = $1
-RETURNING id::text, email, name, role, created_at;
+UPDATE users SET name = coalesce($2, name), password_hash = coalesce($3, password_hash),
+                 description = coalesce($4, description), links = coalesce($5::text[], links)
+WHERE id = $1
+RETURNING id::text, email, name, role, description, links, created_at;
 
 -- name: user_become_organizer
 -- An administrator stays one.
 UPDATE users SET role = CASE role WHEN 'buyer' THEN 'organizer' ELSE role END WHERE id = $1
-RETURNING id::text, email, name, role, created_at;
+RETURNING id::text, email, name, role, description, links, created_at;
+
+-- name: user_password
+SELECT password_hash FROM users WHERE id = $1;
+
+-- name: user_lock
+-- First in each transaction that ends sessions: a refresh that is under way is waited for (its new token's row is seen
+-- by the next statement), and one that comes later finds its token revoked.
+SELECT id::text FROM users WHERE id = $1 FOR UPDATE;
+
+-- name: user_lock_by_token
+SELECT id::text FROM users WHERE id = (SELECT user_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE;
+
+-- name: sessions_end
+-- Ends a user's sessions but one (null: every one), and says which.
+WITH revoked AS (
+    UPDATE refresh_tokens SET revoked_at = now()
+    WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR family_id <> $2)
+    RETURNING family_id
+), ended AS (
+    INSERT INTO ended_sessions (session_id) SELECT DISTINCT family_id FROM revoked
+    ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
+)
+SELECT coalesce(array_agg(DISTINCT family_id::text), '{}') AS sessions FROM revoked;
+
+-- name: session_end_by_token
+-- Ends the session of a refresh token, if $2 only when the token was used before. Says which, and whether it was.
+WITH found AS (
+    SELECT family_id, used_at IS NOT NULL AS reused FROM refresh_tokens
+    WHERE token_hash = $1 AND (NOT $2 OR used_at IS NOT NULL)
+), revoked AS (
+    UPDATE refresh_tokens SET revoked_at = now()
+    WHERE family_id IN (SELECT family_id FROM found) AND revoked_at IS NULL
+    RETURNING family_id
+), ended AS (
+    INSERT INTO ended_sessions (session_id) SELECT DISTINCT family_id FROM revoked
+    ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
+)
+SELECT family_id::text AS session_id FROM found;
+
+-- name: sessions_ended
+-- Those whose access tokens may live still; $1 is how long one does, in seconds.
+SELECT session_id::text FROM ended_sessions WHERE ended_at > now() - make_interval(secs => $1);
 
 -- name: refresh_token_add
+-- A login, or more of a session. What has ended goes: the user's expired tokens, everybody's long ended sessions.
+WITH expired AS (
+    DELETE FROM refresh_tokens WHERE user_id = $3 AND expires_at < now()
+), over AS (
+    DELETE FROM ended_sessions WHERE ended_at < now() - interval '1 hour'
+)
 INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at) VALUES ($1, $2, $3, $4)
 RETURNING family_id::text;
 
 -- name: refresh_token_rotate
--- One statement: the row lock lets one of two concurrent uses through, the other finds used_at set.
-WITH used AS (
-    UPDATE refresh_tokens SET used_at = now()
-    WHERE token_hash = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()
-    RETURNING family_id, user_id
+-- One statement: the row lock lets one of two concurrent uses through, the other finds used_at set. The user's row is
+-- locked before the token's, as everywhere.
+WITH holder AS (
+    SELECT users.id, users.role FROM users
+    JOIN refresh_tokens ON refresh_tokens.user_id = users.id AND token_hash = $1
+    FOR KEY SHARE OF users
+), used AS (
+    UPDATE refresh_tokens SET used_at = now() FROM holder
+    WHERE token_hash = $1 AND user_id = holder.id AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()
+    RETURNING family_id, user_id, holder.role
 ), added AS (
     INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at)
     SELECT $2, family_id, user_id, $3 FROM used
 )
-SELECT used.user_id::text, users.role FROM used JOIN users ON users.id = used.user_id;
-
--- name: refresh_token_revoke_reused
--- Revokes the family of a token that was used before. A row comes back when it was.
-WITH reused AS (
-    SELECT family_id FROM refresh_tokens WHERE token_hash = $1 AND used_at IS NOT NULL
-), revoked AS (
-    UPDATE refresh_tokens SET revoked_at = now()
-    WHERE family_id IN (SELECT family_id FROM reused) AND revoked_at IS NULL
-)
-SELECT family_id::text FROM reused;
-
--- name: refresh_token_revoke_family
-UPDATE refresh_tokens SET revoked_at = now()
-WHERE family_id = (SELECT family_id FROM refresh_tokens WHERE token_hash = $1) AND revoked_at IS NULL
-RETURNING family_id::text;
+SELECT user_id::text, family_id::text AS session_id, role FROM used;

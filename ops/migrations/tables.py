@@ -34,6 +34,8 @@ TOLD_TABLES: tuple[str, ...] = ("mail_deliveries", "webhook_deliveries", "webhoo
 KEPT_TABLES: tuple[str, ...] = (
     "categories",
     "direct_messages",
+    "ended_sessions",
+    "erased_users",
     "notification_preferences",
     "partition_epochs",
     "refresh_tokens",

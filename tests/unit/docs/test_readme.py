@@ -142,6 +142,9 @@ def test_stated_limits_are_the_codes_limits() -> None:
     from connectors.kafka import BATCH_RECORDS_MAX
     from pipelines.reservations import limits as core
 
+    def each(rate: rate_limits.Rate) -> str:
+        return f"{rate.per_s:g} a second, {rate.burst} at once"
+
     told = {cells[0]: cells[1] for cells in rows(section(README, "Limits"))}
     said = {
         "body, headers": f"{api.BODY_BYTES_MAX // 1024} KB, {api.HEADER_BYTES_MAX // 1024} KB",
@@ -164,7 +167,11 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "live streams of one API process": f"{api.SSE_CLIENTS_MAX:,}",
         "answers read from the log, in one API process": f"{api.HISTORY_AT_ONCE_MAX} at a time, "
         f"{api.HISTORY_RECORDS_MAX:,} records and {api.HISTORY_SECONDS_MAX:g} s for one, then 503",
-        "writes of one user": f"{rate_limits.WRITES.per_s:g} a second, {rate_limits.WRITES.burst} at once",
+        "writes of one user": each(rate_limits.WRITES),
+        "logins to one account, from one address": f"{each(rate_limits.ACCOUNT_LOGINS)}; "
+        f"{each(rate_limits.ADDRESS_LOGINS)}",
+        "registrations of one account, from one address": f"{each(rate_limits.ACCOUNT_REGISTRATIONS)}; "
+        f"{each(rate_limits.REGISTRATIONS)}",
         "records in one batch": f"{BATCH_RECORDS_MAX:,}",
     }
     assert core.IDEMPOTENCY_WINDOW_S == 86_400

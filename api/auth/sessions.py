@@ -1,0 +1,92 @@
+"""Sessions that were ended before their time: a logout, a new password, a stolen refresh token, an account erased.
+
+A session is a family of refresh tokens; its id is the `sid` of its access tokens. Guarantee: the process that ended a
+session refuses its access tokens at once, every other one as soon as Redis hands the message on, and without Redis
+within RELOAD_S. Postgres remembers them for as long as an access token lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.limits import ACCESS_TOKEN_TTL_S, SESSIONS_ENDED_MAX
+from api.problem import Problem
+from connectors import logs
+
+CHANNEL = "circle:sessions"
+RELOAD_S = 30.0  # a message may be lost: what Postgres has is looked up this often
+
+log = logs.get("api.sessions")
+
+
+class EndedSessions:
+    """The ids of ended sessions, each for as long as one of its access tokens may live."""
+
+    __slots__ = ("_clock", "_until")
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._until
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, session_ids: Iterable[str]) -> None:
+        """These have ended now. The oldest are forgotten: their tokens have ended too, or there are too many."""
+        now = self._clock()
+        for one in session_ids:
+            self._until.setdefault(one, now + ACCESS_TOKEN_TTL_S)
+        for oldest, until in tuple(self._until.items()):
+            if until > now and len(self._until) <= SESSIONS_ENDED_MAX:
+                break
+            del self._until[oldest]
+
+
+class Sessions:
+    """Ends sessions here and tells the other processes."""
+
+    def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[str]]]) -> None:
+        self.ended = EndedSessions()
+        self._redis, self._ask = redis, ask
+        self._reload = asyncio.Event()
+
+    async def end(self, session_ids: Iterable[str]) -> None:
+        """What Postgres says has ended has ended in this process, and soon in all."""
+        ids = list(session_ids)
+        if not ids:
+            return
+        self.ended.add(ids)
+        try:
+            await self._redis.publish(CHANNEL, msgspec.json.encode(ids))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("sessions.not_told", sessions=len(ids), error=f"{type(error).__name__}: {error}")
+
+    def message(self, data: bytes) -> None:
+        """A message of `circle:sessions`."""
+        self.ended.add(msgspec.json.decode(data, type=list[str]))
+
+    def reload(self) -> None:
+        """Look into Postgres soon: messages may have been missed."""
+        self._reload.set()
+
+    async def keep_up(self) -> None:
+        """Look into Postgres at start, after `reload`, and every RELOAD_S. Until cancelled."""
+        while True:
+            self._reload.clear()
+            try:
+                self.ended.add(await self._ask())
+            except Problem as problem:
+                log.warning("sessions.not_read", reason=problem.detail)
+            try:
+                await asyncio.wait_for(self._reload.wait(), RELOAD_S)
+            except TimeoutError:
+                continue

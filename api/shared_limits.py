@@ -1,0 +1,67 @@
+"""Rate limits that hold across all API processes: token buckets in Redis, one Lua call each.
+
+For what strangers may do (login, registration), which is rare and costs 18 ms anyway. Bounded: KEYS_MAX keys of each
+rate, and a rate that is not used is gone when its buckets are full. Redis sees digests, no addresses. Without Redis
+each process counts for itself.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.problem import Problem, retry_after
+from api.rate_limits import Rate, RateLimiter
+from connectors import logs
+
+KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which must have room for the seats' claims
+KEY_PREFIX = "circle:limits:"
+SCRIPT = (Path(__file__).parent / "lua" / "take.lua").read_text()
+US_PER_S = 1_000_000
+
+log = logs.get("api.shared_limits")
+
+
+class SharedLimiter:
+    """All buckets of all processes."""
+
+    def __init__(self, redis: Redis, scale: float, *, keys_max: int = KEYS_MAX) -> None:
+        self._take = redis.register_script(SCRIPT)
+        self._scale, self._keys_max = scale, keys_max
+        self._alone = RateLimiter(scale)
+
+    async def take(self, rate: Rate, key: str) -> None:
+        """Takes one token or raises Problem rate-limited (429) with Retry-After."""
+        if not self._scale:
+            return
+        interval = max(1, round(US_PER_S / (rate.per_s * self._scale)))
+        bucket = round(interval * max(1.0, rate.burst * self._scale))
+        member = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+        name = KEY_PREFIX + rate.name.replace(" ", "-")
+        try:
+            wait_us = int(await self._take([name], [member, interval, bucket, self._keys_max]))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("limits.alone", rate=rate.name, error=f"{type(error).__name__}: {error}")
+            self._alone.take(rate, key)
+            return
+        if wait_us > 0:
+            wait = wait_us / US_PER_S
+            detail = f"too many {rate.name}"
+            raise Problem("rate-limited", detail, headers=retry_after(wait), retry_after_s=round(wait, 3))
+
+
+def address_key(ip: str) -> str:
+    """What one client cannot change at will: an IPv4 address, or the /64 that an IPv6 client has to itself."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ip
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return address.packed[:8].hex()
+    return str(address)

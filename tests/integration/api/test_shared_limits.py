@@ -1,0 +1,114 @@
+"""Rate limits that all API processes share, on a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from api.problem import Problem
+from api.rate_limits import ACCOUNT_LOGINS, ADDRESS_LOGINS, Rate
+from api.shared_limits import KEY_PREFIX, SharedLimiter, address_key
+from connectors.settings import Settings
+from ops.services.process import free_port
+from tests.harness.api_process import api_process
+from tests.harness.shop import problem, unique
+
+RATE = Rate(name="things", per_s=0.5, burst=3)
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    async with Redis.from_url(settings.redis_url) as client:
+        await client.delete(KEY_PREFIX + RATE.name)
+        yield client
+
+
+async def refused(limiter: SharedLimiter, key: str) -> Problem:
+    with pytest.raises(Problem) as raised:
+        await limiter.take(RATE, key)
+    assert raised.value.slug == "rate-limited"
+    return raised.value
+
+
+async def test_two_processes_have_one_bucket(redis: Redis, settings: Settings) -> None:
+    async with Redis.from_url(settings.redis_url) as other:
+        here, there = SharedLimiter(redis, 1), SharedLimiter(other, 1)
+        for limiter in (here, there, here):
+            await limiter.take(RATE, "ada@example.org")
+        told = await refused(there, "ada@example.org")
+        assert 0 < told.extensions["retry_after_s"] <= 2
+        assert told.headers["retry-after"] in ("1", "2")
+        await refused(here, "ada@example.org")
+        await there.take(RATE, "bob@example.org")
+    members = await redis.zrange(KEY_PREFIX + RATE.name, 0, -1)
+    assert len(members) == 2
+    assert not any(b"example" in member for member in members), "no address is in Redis"
+
+
+async def test_the_scale_multiplies_and_zero_switches_off(redis: Redis) -> None:
+    off, wide = SharedLimiter(redis, 0), SharedLimiter(redis, 2)
+    for _ in range(20):
+        await off.take(RATE, "ada")
+    for _ in range(6):
+        await wide.take(RATE, "ada")
+    await refused(wide, "ada")
+
+
+async def test_keys_are_bounded_and_whoever_took_most_stays(redis: Redis) -> None:
+    limiter = SharedLimiter(redis, 1, keys_max=50)
+    for _ in range(3):
+        await limiter.take(RATE, "the attacked one")
+    for number in range(200):
+        await limiter.take(RATE, f"made up {number}")
+    assert await redis.zcard(KEY_PREFIX + RATE.name) == 50
+    await refused(limiter, "the attacked one")
+
+
+async def test_a_rate_that_is_not_used_leaves_nothing(redis: Redis) -> None:
+    await SharedLimiter(redis, 1).take(RATE, "ada")
+    assert 0 < await redis.pttl(KEY_PREFIX + RATE.name) <= 7_000
+
+
+async def test_without_redis_each_process_counts_for_itself() -> None:
+    async with Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", socket_connect_timeout=1) as nowhere:
+        limiter = SharedLimiter(nowhere, 1)
+        for _ in range(3):
+            await limiter.take(RATE, "ada")
+        await refused(limiter, "ada")
+
+
+@pytest.mark.parametrize(
+    ("ip", "key"),
+    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2::7", "20010db800010002"),
+     ("2001:db8:1:2:ffff::9", "20010db800010002"), ("fe80::1%eth0", "fe80000000000000"), ("", "")],
+)  # fmt: skip
+def test_a_client_with_many_addresses_has_one_key(ip: str, key: str) -> None:
+    assert address_key(ip) == key
+
+
+def test_logins_are_limited_for_one_account_and_for_one_address(settings: Settings, tmp_path: Path) -> None:
+    """`CIRCLE_RATE_LIMIT_SCALE` at 0.05: one login to an account, five from an address."""
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05") as api:
+
+        def login(email: str) -> tuple[int, str]:
+            response = api.http.post("/v1/auth/login", json={"email": email, "password": "wrong-horse-7"})
+            if response.status_code != 401:
+                assert int(problem(response, 429, "rate-limited")["retry_after_s"]) >= 0
+                assert int(response.headers["retry-after"]) >= 1
+            return response.status_code, response.json()["detail"]
+
+        account = f"{unique()}@example.org"
+        assert login(account)[0] == 401
+        assert login(account.upper()) == (429, f"too many {ACCOUNT_LOGINS.name}")
+        assert [login(f"{unique()}@example.org")[0] for _ in range(3)] == [401] * 3
+        assert login(f"{unique()}@example.org") == (429, f"too many {ADDRESS_LOGINS.name}")
+
+
+def test_registrations_are_limited_for_one_account(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.1") as api:
+        account = {"email": f"{unique()}@example.org", "password": "correct-horse-7", "name": "Ada"}
+        assert api.http.post("/v1/auth/register", json=account).status_code == 201
+        problem(api.http.post("/v1/auth/register", json=account), 429, "rate-limited")
