@@ -36,7 +36,7 @@ from ops.supervisor import ChildSpec, Say, Supervisor
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # a cold JVM's first group join and transaction take their time
-OTHER_PIPELINES = ("projections", "notifications", "payments")
+OTHER_PIPELINES = ("projections", "notifications", "payments", "monitoring")
 STOP_API_FIRST, STOP_PIPELINES_SECOND = 0, 1
 
 

@@ -11,15 +11,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
+from api.deps import Deps
 from api.metrics import CONTENT_TYPE, METRICS
 from api.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
 from api.routing import Call, json
+from connectors import logs
 from connectors.errors import CircleError
+from connectors.shown import MONITORED, VERIFIED
 
+log = logs.get("api.system")
 PAGES = Path(__file__).parent.parent / "pages"
 CHECK_TIMEOUT_S = 2.0
 # Everything a page needs is in it. The browser holds it to that: only the page's own script and style run.
@@ -59,7 +64,20 @@ async def readyz(call: Call) -> HTTPResponse:
     if failed:
         detail = f"{', '.join(failed)} cannot be used"
         raise Problem("unavailable", detail, headers=retry_after(), checks=checks)
-    return json({"status": "ready", "checks": checks})
+    return json({"status": "ready", "checks": checks, "details": await _details(deps)})
+
+
+async def _details(deps: Deps) -> dict[str, msgspec.Raw | None]:
+    """What monitoring and `circle verify --follow` show; null where nobody does. Readiness does not depend on it."""
+    try:
+        found = await deps.redis.mget(MONITORED, VERIFIED)
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("board.not_read", key=MONITORED, error=f"{type(error).__name__}: {error}")
+        found = [None, None]
+    return {
+        name: None if one is None else msgspec.Raw(one)
+        for name, one in zip(("monitoring", "verify"), found, strict=True)
+    }
 
 
 async def metrics(call: Call) -> HTTPResponse:

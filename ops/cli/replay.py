@@ -16,6 +16,7 @@ from ops.replay import archive as archives
 from ops.replay import generation as generations
 from ops.replay import past
 from ops.replay import receipt as receipts
+from ops.replay import told as telling
 from ops.replay import verify as verifying
 from ops.replay import what_if as shadows
 from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
@@ -321,11 +322,12 @@ def _show_divergences(divergences: list[Divergence], total: int) -> None:
 
 def _follow(settings: Settings, options: VerifyOptions, *, json: bool) -> int:
     stop = StopFlag().install()
-    metrics = verifying.metrics(settings)
+    metrics, show = telling.metrics(settings), telling.shown(settings)
     shown: dict[int, int] = {}
 
     def told(runs: list[PartitionRun]) -> None:
         metrics(runs)
+        show(runs)
         for run in runs:
             found = run.verifier
             news = found.divergences[shown.get(run.partition, 0) :]

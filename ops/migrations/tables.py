@@ -12,6 +12,7 @@ DERIVED_TABLES: tuple[str, ...] = (
     "codes",
     "event_staff",
     "events",
+    "fact_totals",
     "notifications",
     "observed_seat_locks",
     "payments",

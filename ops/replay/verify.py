@@ -16,7 +16,6 @@ from typing import Self
 import msgspec
 import redis
 from confluent_kafka import Message
-from prometheus_client import Gauge, start_http_server
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
@@ -378,22 +377,3 @@ def follow(
         for run in runs:
             run.close()
     return not any(run.verifier.diverged for run in runs)
-
-
-def metrics(settings: Settings) -> Callable[[list[PartitionRun]], None]:
-    """What `--follow` exports where CIRCLE_METRICS_PORT is set: how far it has come, and what it has found."""
-    if settings.metrics_port is None:
-        return lambda _runs: None
-    start_http_server(settings.metrics_port, addr=settings.metrics_host)
-    through = Gauge("circle_verify_through_offset", "The last command that was verified.", ["partition"])
-    behind = Gauge("circle_verify_lag_records", "Commands on the log that are not verified yet.", ["partition"])
-    found = Gauge("circle_verify_divergences", "Facts that are not what the rules give.", ["partition"])
-
-    def export(runs: list[PartitionRun]) -> None:
-        for run in runs:
-            number = str(run.partition)
-            through.labels(number).set(run.verifier.through)
-            behind.labels(number).set(max(0, run.waiting))
-            found.labels(number).set(run.verifier.diverged)
-
-    return export

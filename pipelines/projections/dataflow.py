@@ -6,9 +6,9 @@ admitted again. After the commit, one message on CHANNEL tells readers how far e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -64,10 +64,17 @@ class Projected:
     changes: Changes
 
 
+class StoredPositions(Protocol):
+    """Where a consumer's positions are kept."""
+
+    def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+        """How far each partition has come."""
+
+
 class Positions:
     """Where each assigned partition stands; keeps the facts that wait for the rest of their command."""
 
-    def __init__(self, settings: Settings, store: ProjectionStore, *, dedupe: bool) -> None:
+    def __init__(self, settings: Settings, store: StoredPositions, *, dedupe: bool) -> None:
         self._settings, self._store, self._dedupe = settings, store, dedupe
         self._intakes: dict[int, Intake] = {}
 

@@ -11,6 +11,9 @@ import pytest
 
 from ops.platform import Platform
 from ops.replay.receipt import check
+from ops.replay.told import shown
+from ops.replay.verify import VerifyOptions, follow
+from tests.harness.flows import eventually
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 
 
@@ -92,3 +95,28 @@ def test_a_receipt_holds_against_the_log(
     assert [one.holds for one in found] == [True] * len(receipts)
     assert (found[0].command, found[0].reservation_id) == ("ReserveTickets", body["id"])
     assert (found[0].partition, found[0].offset) == (body["position"]["partition"], body["position"]["offset"])
+
+
+def test_what_is_watched_is_on_readyz(running: tuple[Platform, Shop], event: OnSale) -> None:
+    platform, shop = running
+    buyer = shop.person()
+    done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
+
+    def details() -> dict[str, Any]:
+        found: dict[str, Any] = done(shop.http.get("/readyz"), 200)["details"]
+        return found
+
+    eventually(lambda: (details()["monitoring"] or {}).get("facts", 0) >= 5, "monitoring has counted the facts")
+    assert {lag["flow"] for lag in details()["monitoring"]["lags"]} >= {"circle.reservations", "circle.projections"}
+    assert details()["verify"] is None
+    ended = []
+    assert follow(
+        platform.settings,
+        VerifyOptions(),
+        told=lambda runs: (shown(platform.settings)(runs), ended.append(True))[0],
+        stop=lambda: bool(ended),
+    )
+    found = details()["verify"]
+    assert (found["divergences"], len(found["partitions"])) == (0, platform.settings.partitions)
+    assert found["facts"] >= 5
+    assert any(one["through"] >= 0 and one["digest"] for one in found["partitions"])

@@ -23,7 +23,7 @@ def test_the_full_profile_has_what_the_design_names() -> None:
     always_or_full = {n for n, s in SERVICES.items() if not s.get("profiles") or "full" in s["profiles"]}
     assert always_or_full == set(SERVICES)
     assert set(SERVICES) >= {"kafka", "postgres", "redis", "schema-registry", "kafka-ui", "prometheus", "grafana"}
-    assert set(OURS) >= {"api", "reservations", "projections", "notifications", "payments"}
+    assert set(OURS) >= {"api", "reservations", "projections", "notifications", "payments", "monitoring"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -95,7 +95,9 @@ def test_prometheus_scrapes_services_that_serve_metrics() -> None:
 
 
 def test_grafana_asks_for_metrics_that_exist() -> None:
-    sources = "\n".join(path.read_text() for d in ("api", "connectors", "sinks") for path in (ROOT / d).rglob("*.py"))
+    sources = "\n".join(
+        path.read_text() for d in ("api", "connectors", "sinks", "ops/replay") for path in (ROOT / d).rglob("*.py")
+    )
     source = yaml.safe_load((ROOT / "ops/grafana/provisioning/datasources/prometheus.yml").read_text())
     uids = {one["uid"] for one in source["datasources"]}
     provider = yaml.safe_load((ROOT / "ops/grafana/provisioning/dashboards/circle.yml").read_text())

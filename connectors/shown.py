@@ -1,0 +1,62 @@
+"""What watches the platform says in Redis, for `/readyz` and the dashboard: a key of JSON that ends by itself.
+
+Nothing depends on it: when Redis is away, or whoever watches is, there is nothing to show.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import redis
+
+from connectors.logs import Log
+from connectors.settings import Settings
+
+MONITORED, VERIFIED = "circle:monitored", "circle:verified"
+SHOWN_S = 30  # what is older is not shown: whoever said it is gone
+TIMEOUT_S = 1.0
+
+log = Log("shown")
+
+
+class VerifiedPartition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far `circle verify --follow` is on a partition."""
+
+    partition: int
+    through: int
+    digest: str
+    waiting: int
+    divergences: int
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What `circle verify --follow` has found so far."""
+
+    at: str
+    facts: int
+    divergences: int
+    partitions: list[VerifiedPartition]
+
+
+class Board:
+    """Where it is shown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client: redis.Redis = redis.Redis.from_url(
+            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+
+    def show(self, key: str, value: object) -> None:
+        """Show it for SHOWN_S. Never raises, never waits longer than TIMEOUT_S."""
+        try:
+            self._client.set(key, msgspec.json.encode(value), ex=SHOWN_S)
+        except (redis.RedisError, OSError) as error:
+            log.warning("board.not_written", key=key, error=f"{type(error).__name__}: {error}")
+
+    def verified(self) -> Verified | None:
+        """What is shown of `circle verify --follow`; None when nobody follows, or Redis is away."""
+        try:
+            found = self._client.get(VERIFIED)
+        except (redis.RedisError, OSError) as error:
+            log.warning("board.not_read", key=VERIFIED, error=f"{type(error).__name__}: {error}")
+            return None
+        return None if found is None else msgspec.json.decode(found, type=Verified)

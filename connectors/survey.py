@@ -1,0 +1,165 @@
+"""How far everybody is behind the log, and how many dead letters there are: what monitoring looks at every few seconds.
+
+Reads offsets, and of a partition that somebody is behind on the one record they would read next: its timestamp says for
+how long it has waited. Commits nothing, joins no group. What cannot be asked just now is left out and said in the log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import METADATA_TIMEOUT_S, committed_offsets, consumer, partition_count
+from connectors.postgres import Connection, Database
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
+
+COMMITTING = {"circle.reservations": COMMANDS, "circle.notifications": FACTS, "circle.payments": FACTS}
+"""The groups whose position is the group's own, and what they read."""
+STORING = {"projections": FACTS, "monitoring": FACTS, "inbox": NOTIFICATIONS}
+"""The flows whose position is with their rows, by their name there, and what they read."""
+PEEK_S = 2.0  # to read one record of each partition that somebody is behind on
+LETTERS_AT_ONCE = 1_000
+MARKER = "redriven_offset"  # on what `circle dlq redrive` leaves beside the letters
+
+SQL = queries(Path(__file__).parent / "sql" / "survey.sql")
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a flow is behind: records over all partitions, and how long the oldest of them has waited."""
+
+    flow: str
+    topic: str
+    records: int
+    seconds: float
+
+
+class Letters(msgspec.Struct, kw_only=True):
+    """A topic's dead letters: put aside, and of these sent back."""
+
+    put_aside: int = 0
+    redriven: int = 0
+
+
+class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
+    """One look."""
+
+    lags: list[Lag]
+    dead_letters: dict[str, Letters]
+
+
+class Survey:
+    """Keeps its clients from look to look."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        self._groups = {group: consumer(settings, group=group) for group in COMMITTING}
+        self._reader = consumer(settings, group=None, **{"enable.partition.eof": True})
+        self._letters = consumer(settings, group=None, **{"enable.partition.eof": True})
+        self._counts: dict[str, int] = {}
+        self._found = {topic: Letters() for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
+        self._letters.assign([TopicPartition(dead_letters(topic), 0, OFFSET_BEGINNING) for topic in self._found])
+
+    def look(self) -> Surveyed:
+        """Ask everybody. Raises ServiceUnreachable and KafkaException when the broker or Postgres is away."""
+        ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
+        next_offsets: dict[str, tuple[str, dict[int, int]]] = {}
+        for group, topic in COMMITTING.items():
+            found = committed_offsets(self._groups[group], topic, list(ends[topic]))
+            next_offsets[group] = topic, {partition: offset or 0 for partition, offset in found.items()}
+        stored = self._database.run(_positions, readonly=True)
+        for name, topic in STORING.items():
+            at = stored.get(name, {})
+            places = {partition: max(0, at.get(partition, 0)) for partition in ends[topic]}
+            next_offsets[f"circle.{name}"] = topic, places
+        lags = [self._lag(flow, topic, ends[topic], at) for flow, (topic, at) in next_offsets.items()]
+        self._count_letters()
+        return Surveyed(lags=lags, dead_letters=self._found)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        for client in (*self._groups.values(), self._reader, self._letters):
+            client.close()
+
+    def _ends(self, topic: str) -> dict[int, int]:
+        """The offset after the last record of each partition."""
+        count = self._counts.get(topic)
+        if count is None:
+            count = self._counts[topic] = partition_count(self._reader, topic)
+        ends = {}
+        for partition in range(count):
+            bounds = self._reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_TIMEOUT_S)
+            if bounds is None:
+                raise ServiceUnreachable("Kafka", f"{topic}[{partition}]", "no answer about its offsets")
+            ends[partition] = max(0, bounds[1])
+        return ends
+
+    def _lag(self, flow: str, topic: str, ends: Mapping[int, int], at: Mapping[int, int]) -> Lag:
+        """What stands between `at` and the ends. Where there is no record but a transaction's mark, nothing does."""
+        behind = {partition: end - at[partition] for partition, end in ends.items() if end > at[partition]}
+        oldest = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
+        waited = [time.time() - stamp_ms / 1_000 for stamp_ms in oldest.values()]
+        return Lag(
+            flow=flow,
+            topic=topic,
+            records=sum(behind[partition] for partition in oldest),
+            seconds=round(max([0.0, *waited]), 1),
+        )
+
+    def _next_records(self, topic: str, places: Mapping[int, int]) -> dict[int, int]:
+        """The timestamp of the first record at or behind each place; partitions that end there are left out."""
+        found: dict[int, int] = {}
+        left = set(places)
+        self._reader.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
+        deadline = time.monotonic() + PEEK_S
+        while left and time.monotonic() < deadline:
+            message = self._reader.poll(0.1)
+            if message is None:
+                continue
+            partition, error = message.partition(), message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if partition in left:
+                left.discard(partition)
+                self._reader.incremental_unassign([TopicPartition(topic, partition)])
+                if error is None:
+                    found[partition] = message.timestamp()[1]
+        self._reader.unassign()
+        return found
+
+    def _count_letters(self) -> None:
+        """What came to the dead letters since the last look."""
+        for message in _at_once(self._letters):
+            topic = (message.topic() or "").removesuffix(".dead-letters")
+            of = self._found[topic]
+            if any(header[0] == MARKER for header in message.headers() or ()):
+                of.redriven += 1
+            else:
+                of.put_aside += 1
+
+
+def _at_once(client: Consumer) -> list[Message]:
+    found = []
+    while records := client.consume(LETTERS_AT_ONCE, 0.05):
+        for record in records:
+            error = record.error()
+            if error is None:
+                found.append(record)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+        if len(records) < LETTERS_AT_ONCE:
+            break
+    return found
+
+
+async def _positions(connection: Connection) -> dict[str, dict[int, int]]:
+    found: dict[str, dict[int, int]] = {}
+    for name, partition, next_offset in await connection.fetch(SQL["positions"]):
+        found.setdefault(name, {})[partition] = next_offset
+    return found

@@ -1,0 +1,1 @@
+"""The monitoring dataflow: counts facts, and looks at how far everybody is."""

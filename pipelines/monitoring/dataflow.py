@@ -1,0 +1,140 @@
+"""tickets.facts → totals, and a look at how far everybody is: source → decode → admit → tally → write.
+
+Each fact is counted once: a batch's counts and its positions are one transaction. Between batches, every LOOK_S, it
+asks for lags and dead letters, sets the metrics, and shows all of it in Redis for `/readyz` and the dashboard.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from confluent_kafka import KafkaException, Message
+
+from connectors.errors import ServiceUnreachable
+from connectors.execution import execute
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.logs import Log
+from connectors.postgres import Database
+from connectors.readiness import signal_ready
+from connectors.settings import Settings
+from connectors.shown import MONITORED, Board
+from connectors.survey import Survey
+from pipelines.monitoring.tally import FACT, PLACES, REFUSED, Series, tally
+from pipelines.projections.dataflow import Admitted, Positions, Read, reader
+from pipelines.reservations.batch import rfc3339
+from schemas.codec import Codec
+from schemas.topics import FACTS
+from sinks.batch_sink import BatchSink
+from sinks.exported import Exported
+from sinks.totals import Totals, TotalsStore
+
+GROUP = "circle.monitoring"
+LOOK_S = 5.0
+
+log = Log("monitoring")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """An admitted batch with its counts."""
+
+    admitted: Admitted
+    counts: Counter[Series]
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the flow is made of."""
+
+    source: BatchSource
+    decode: Callable[[list[Message]], list[Read]]
+    admit: Callable[[list[Read]], Admitted]
+    write: Callable[[Counted], None]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The flow."""
+    flow = Dataflow("monitoring")
+    records = op.input("facts", flow, deps.source)
+    decoded = op.map("decode", records, deps.decode)
+    admitted = op.map("admit", decoded, deps.admit)
+    counted = op.map("tally", admitted, lambda batch: Counted(batch, tally(batch.facts)))
+    op.output("totals", counted, BatchSink(deps.write))
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    database = Database(settings.postgres_url)
+    store, gate = TotalsStore(database, stop_requested=lambda: stop.requested), Gate()
+    survey = Survey(settings, database)
+    watch = Watch(store, survey, Board(settings))
+    positions = Positions(settings, store, dedupe=True)
+    source = BatchSource(
+        consumer(settings, group=GROUP, **UNHURRIED),
+        topic=FACTS,
+        owner=positions,
+        gate=gate,
+        stop=stop,
+        before_poll=watch.look,
+        on_assigned=lambda partitions: signal_ready(f"monitoring {partitions}"),
+    )
+
+    def write(batch: Counted) -> None:
+        store.add(batch.counts, before=batch.admitted.before, after=batch.admitted.after)
+        gate.done()
+
+    try:
+        return execute(build(Deps(source, reader(Codec()), positions.admit, write)), log)
+    finally:
+        survey.close()
+        database.close()
+
+
+class Watch:
+    """Looks around every LOOK_S. What is away just now is said in the log and looked for again."""
+
+    def __init__(self, store: TotalsStore, survey: Survey, board: Board) -> None:
+        self._store, self._survey, self._board = store, survey, board
+        self._exported = Exported()
+        self._looked = 0.0
+
+    def look(self) -> None:
+        """Once in LOOK_S."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        try:
+            (totals, last_fact_us), found = self._store.totals(), self._survey.look()
+        except (ServiceUnreachable, KafkaException) as error:
+            log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
+            return
+        finally:
+            self._looked = time.monotonic()
+        verified = self._board.verified()
+        self._exported.totals(totals)
+        self._exported.surveyed(found, verified, last_fact_us)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._board.show(
+            MONITORED,
+            {
+                "at": now,
+                "facts": sum(_of(totals, FACT).values()),
+                "places": _of(totals, PLACES),
+                "refused": _of(totals, REFUSED),
+                "last_fact_at": rfc3339(last_fact_us) if last_fact_us else None,
+                "lags": found.lags,
+                "dead_letters": found.dead_letters,
+            },
+        )
+
+
+def _of(totals: Totals, measure: str) -> dict[str, Any]:
+    return {label: total for (of, label), total in sorted(totals.items()) if of == measure}

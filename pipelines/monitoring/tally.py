@@ -1,0 +1,50 @@
+"""Facts to counts. Pure; any type of fact is counted, those about places and refusals also by what they mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from schemas import facts as f
+from schemas.facts import RecordedFact
+
+FACT, PLACES, REFUSED = "fact", "places", "refused"
+HELD, SOLD, FREED = "held", "sold", "freed"
+PLACES_OF: dict[type[f.Fact], str] = {
+    f.TicketsHeld: HELD,
+    f.ReservationConfirmed: SOLD,
+    f.HoldExpired: FREED,
+    f.HoldReleased: FREED,
+    f.ReservationCancelled: FREED,
+    f.TicketsCancelled: FREED,
+}
+REFUSALS = (f.ReservationRejected, f.CommandRefused, f.ConfirmationRefused)
+
+
+class Series(NamedTuple):
+    """What is counted: facts by type, places by what became of them, refusals by reason."""
+
+    partition: int
+    measure: str
+    label: str
+
+
+def tally(facts: Iterable[RecordedFact]) -> Counter[Series]:
+    """How much the facts add to each series."""
+    counts: Counter[Series] = Counter()
+    for recorded in facts:
+        fact, partition = recorded.fact, recorded.envelope.partition
+        counts[Series(partition, FACT, type(fact).__name__)] += 1
+        places = PLACES_OF.get(type(fact))
+        if places is not None:
+            counts[Series(partition, PLACES, places)] += _places(fact)
+        if isinstance(fact, REFUSALS):
+            counts[Series(partition, REFUSED, str(fact.reason))] += 1
+    return counts
+
+
+def _places(fact: f.Fact) -> int:
+    """How many places a fact is about: its quantity, else its tickets."""
+    quantity: int = getattr(fact, "quantity", 0) or len(getattr(fact, "ticket_ids", ()))
+    return quantity
