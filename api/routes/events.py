@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import asyncpg
 import msgspec
@@ -34,6 +35,9 @@ QUERIES = {
 }
 
 
+DELETED = "deleted"  # a draft that is gone, whose row only rebuilds state
+
+
 async def events(call: Call) -> HTTPResponse:
     """200 with a page. Drafts are shown to their organizer only."""
     query = call.query(EventsQuery)
@@ -61,6 +65,13 @@ async def events(call: Call) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, event_out, lambda row: (key, row[column], row["id"])))
 
 
+def reminder_at(starts_at: datetime, timezone: str) -> int:
+    """The same time of day the day before, in the event's own time zone: across a change of the clocks, too."""
+    zone = ZoneInfo(timezone) if timezone in _zones else UTC
+    day_before = starts_at.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
+    return max(0, validation.micros(day_before.replace(tzinfo=zone), field="starts_at"))
+
+
 async def create(call: Call) -> HTTPResponse:
     """201 with the draft. The same Idempotency-Key names the same event."""
     body = call.body(_create)
@@ -78,6 +89,9 @@ async def create(call: Call) -> HTTPResponse:
         new_id(call, "event"), call.user_id, call.deps.log_writer.next_id(), body.title.strip(), body.description,
         category_id, body.venue.strip(), starts_at, ends_at, body.timezone, opens, closes, body.hold_ttl_s,
         body.max_tickets_per_user,
+        validation.micros(body.refund_until, field="refund_until") if body.refund_until else 0, body.refund_percent,
+        body.hold_extension_s, body.offer_ttl_s, body.max_tickets_per_order,
+        reminder_at(body.starts_at, body.timezone),
     )  # fmt: skip
     outcome = await write(call, command)
     return await answer(call, command.event_id, outcome, status=201)
@@ -95,14 +109,20 @@ async def update(call: Call, event_id: str) -> HTTPResponse:
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     if not given:
         raise invalid("body", "says nothing to change")
-    for name in ("starts_at", "ends_at", "sales_open_at", "sales_close_at"):
+    for name in ("starts_at", "ends_at", "sales_open_at", "sales_close_at", "refund_until"):
         if name in given:
             given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
     if body.timezone is not UNSET:
         _check_zone(body.timezone)
     if "category_id" in given:
         given["category_id"] = await _category(call, given["category_id"])
-    await owned(call, event_id)
+    event = await owned(call, event_id)
+    if "refund_until" in given:
+        given["refund_until_at"] = given.pop("refund_until")
+    if body.starts_at is not UNSET or body.timezone is not UNSET:
+        starts_at = validation.moment(event["starts_at"]) if body.starts_at is UNSET else body.starts_at
+        zone = event["timezone"] if body.timezone is UNSET else body.timezone
+        given["reminder_at"] = reminder_at(starts_at, zone)
     command = UpdateEvent(event_id, call.user_id, call.deps.log_writer.next_id(), **given)
     return await answer(call, event_id, await write(call, command))
 
@@ -165,7 +185,8 @@ async def own_writes(call: Call) -> None:
 async def visible(call: Call, event_id: str) -> asyncpg.Record:
     """The event's row. Raises Problem event-not-found, also for somebody else's draft."""
     row = await call.deps.database.row("event_by_id", event_id)
-    if row is None or (row["status"] == EventStatus.DRAFT and not _is_owner(call, row)):
+    gone = row is None or row["status"] == DELETED
+    if row is None or gone or (row["status"] == EventStatus.DRAFT and not is_owner(call, row)):
         raise for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", field="event_id")
     return row
 
@@ -197,12 +218,20 @@ def event_out(row: asyncpg.Record) -> EventOut:
         sales_close_at=or_none(row["sales_close_at"]),
         hold_ttl_s=row["hold_ttl_s"],
         max_tickets_per_user=row["max_tickets_per_user"],
+        max_tickets_per_order=row["max_tickets_per_order"],
+        refund_until=or_none(row["refund_until_at"]),
+        refund_percent=row["refund_percent"],
+        hold_extension_s=row["hold_extension_s"],
+        offer_ttl_s=row["offer_ttl_s"],
         created_at=moment(row["created_at"]),
         published_at=or_none(row["published_at"]),
+        cancelled_at=or_none(row["cancelled_at"]),
+        cancel_reason=row["cancel_reason"] or None,
     )
 
 
-def _is_owner(call: Call, row: asyncpg.Record) -> bool:
+def is_owner(call: Call, row: asyncpg.Record) -> bool:
+    """Whether the caller may see what only an event's organizer sees."""
     return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
 
 

@@ -19,25 +19,30 @@ from api.limits import PROJECTION_WAIT_MAX_S
 from api.outcomes import Outcome, accepted, receipt_header, submit
 from api.problem import Problem, invalid
 from api.reasons import for_reason
-from api.routes.events import own_writes, pending, replayed
+from api.routes.events import own_writes, owned, pending, replayed, write
 from api.routing import Call, json
 from api.shapes.base import PositionOut
 from api.shapes.reservations import (
+    CancelTicketsIn,
     ConfirmedOut,
     ConfirmIn,
+    RefundIn,
     ReservationIn,
     ReservationOut,
     ReservationsQuery,
     TicketCodeOut,
 )
 from api.watermarks import Asked
-from schemas.commands import ConfirmReservation, ReleaseReservation, ReserveTickets
+from schemas.commands import CancelTickets, ConfirmReservation, ExtendHold, ReleaseReservation, ReserveTickets
 from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
 from schemas.replies import Reply, ReservationView
 
 _reserve = msgspec.json.Decoder(ReservationIn)
 _confirm = msgspec.json.Decoder(ConfirmIn)
+_cancel = msgspec.json.Decoder(CancelTicketsIn)
+_refund = msgspec.json.Decoder(RefundIn)
+_Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
 _PAYING = "requested"
 _CONFIRMED = "confirmed"
 
@@ -50,6 +55,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     seats, quantity = _wanted(body)
     identity = reservation_id(UserId(user_id), key)
     ticket_type_id = body.ticket_type_id.lower()
+    promo, access = (body.promo_code or "").upper(), (body.access_code or "").upper()
     known = deps.memory.asked(identity)
     if known is not None and known.event_id != event_id:
         raise for_reason(
@@ -57,7 +63,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         )
     command = ReserveTickets(
         event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
-        fingerprint(ticket_type_id, quantity, seats),
+        fingerprint(ticket_type_id, quantity, seats, promo, access), promo or None, access or None,
     )  # fmt: skip
     receipt = call.wants_receipt
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
@@ -149,6 +155,50 @@ async def release(call: Call, reservation_id: str) -> HTTPResponse:
     return json(of_view(reply.reservation), 200, headers)
 
 
+async def extend(call: Call, reservation_id: str) -> HTTPResponse:
+    """200 with the hold and its new deadline; once, where the event allows it."""
+    call.no_body()
+    known = await _find(call, reservation_id)
+    command = ExtendHold(known.event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id)
+    return await _changed(call, command)
+
+
+async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
+    """200 with what is left of the reservation; the named tickets are void and refunded by the event's terms."""
+    body = call.body(_cancel)
+    known = await _find(call, reservation_id)
+    tickets = [one.lower() for one in body.ticket_ids]
+    command = CancelTickets(known.event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
+    return await _changed(call, command)
+
+
+async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
+    """200 once the organizer has cancelled a buyer's reservation, or single tickets of it: refunded whole."""
+    body = call.body(_refund)
+    await owned(call, event_id)
+    row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
+    if row is None:
+        raise for_reason(Reason.RESERVATION_NOT_FOUND, "the event has no such reservation", field="reservation_id")
+    tickets = [one.lower() for one in body.ticket_ids]
+    outcome = await write(
+        call, CancelTickets(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
+    )
+    row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
+    if row is None or outcome.reply is None:
+        return pending(reservation_id, f"/v1/events/{event_id}", outcome)
+    return json(of_row(row), 200, replayed(outcome))
+
+
+async def _changed(call: Call, command: ExtendHold | CancelTickets) -> HTTPResponse:
+    """The caller's reservation as a command has changed it."""
+    outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
+    _remember(call.deps, command, outcome)
+    reply = accepted(outcome, reservation_id=command.reservation_id)
+    if reply is None or reply.reservation is None:
+        return pending(command.reservation_id, f"/v1/reservations/{command.reservation_id}", outcome)
+    return json(of_view(reply.reservation), 200, replayed(outcome))
+
+
 def of_view(view: ReservationView) -> ReservationOut:
     """What the reservations dataflow says of a reservation, as the API shows it."""
     return ReservationOut(
@@ -220,7 +270,7 @@ async def _find(call: Call, reservation_id: str) -> Asked:
     return known
 
 
-def _remember(deps: Deps, command: ConfirmReservation | ReleaseReservation, outcome: Outcome) -> None:
+def _remember(deps: Deps, command: _Changing, outcome: Outcome) -> None:
     deps.memory.reserved(command.reservation_id, command.user_id, command.event_id, outcome.partition, outcome.offset)
 
 

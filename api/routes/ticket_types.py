@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time_ns
+from typing import Any
 
 import asyncpg
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import asdict
 from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
 from api import validation
 from api.deps import Deps
 from api.problem import invalid
-from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
+from api.reasons import for_reason
+from api.routes.events import is_owner, new_id, own_writes, owned, pending, replayed, visible, write
 from api.routes.history import seats_at
 from api.routing import Call, json
 from api.shapes.base import Page
@@ -30,13 +34,17 @@ from api.shapes.events import (
     SectionOut,
     TicketTypeIn,
     TicketTypeOut,
+    TicketTypePatch,
+    TicketTypesQuery,
 )
 from connectors import logs
 from pipelines.reservations.limits import SEATS_PER_SECTION_MAX
 from pipelines.reservations.seating import row_label
-from schemas.commands import AddTicketType
+from schemas.commands import AddTicketType, UpdateTicketType
+from schemas.facts import Reason
 
 _create = msgspec.json.Decoder(TicketTypeIn)
+_patch = msgspec.json.Decoder(TicketTypePatch)
 
 
 class _Counts(msgspec.Struct):
@@ -48,15 +56,67 @@ class _Counts(msgspec.Struct):
 
 _counts = msgspec.json.Decoder(_Counts)
 
+_STATUSES = {b"s|": SeatStatus.SOLD, b"b|": SeatStatus.BLOCKED}
+
 log = logs.get("api.availability")
 
 
 async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
     """200 with all of them, in the order in which they were added."""
+    code = call.query(TicketTypesQuery).access_code
     await own_writes(call)
-    await visible(call, event_id)
+    event = await visible(call, event_id)
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
-    return json(Page([_out(row) for row in rows]))
+    shown = None if is_owner(call, event) else await _unlocked(call, event_id, code)
+    return json(Page([_out(row) for row in rows if shown is None or not row["hidden"] or shown(row["id"])]))
+
+
+async def _unlocked(call: Call, event_id: str, code: str | None) -> Callable[[str], bool]:
+    """Which hidden ticket types a code shows. Whether it still works is decided when something is asked for."""
+    row = await call.deps.database.row("access_code", event_id, code.upper()) if code else None
+    if row is None:
+        return lambda _: False
+    types = frozenset(row["ticket_type_ids"])
+    return lambda ticket_type_id: not types or ticket_type_id in types
+
+
+async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse:
+    """200 with the ticket type as it is now. The event's owner only."""
+    body = call.body(_patch)
+    given: dict[str, Any] = {name: value for name, value in asdict(body).items() if value is not UNSET}
+    if not given:
+        raise invalid("body", "says nothing to change")
+    for name in ("sales_open_at", "sales_close_at"):
+        if name in given:
+            given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
+    if "hidden" in given:
+        given["hidden"] = int(given["hidden"])
+    await owned(call, event_id)
+    row = await _row(call, event_id, ticket_type_id)
+    if row is None:
+        raise for_reason(
+            Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {ticket_type_id}", field="ticket_type_id"
+        )
+    if body.price is not UNSET:
+        if body.price.currency != row["currency"]:
+            raise invalid("price.currency", f"stays {row['currency']}")
+        given["price_minor"] = body.price.amount
+        del given["price"]
+    if body.layout is not UNSET:
+        if isinstance(body.layout, Seated) is not (row["kind"] == "seated"):
+            raise invalid("layout.kind", f"stays {row['kind']}")
+        given |= asdict(given.pop("layout"))
+    command = UpdateTicketType(event_id, call.user_id, call.deps.log_writer.next_id(), ticket_type_id, **given)
+    outcome = await write(call, command)
+    row = await _row(call, event_id, ticket_type_id) if outcome.reply is not None else None
+    if row is None:
+        return pending(ticket_type_id, f"/v1/events/{event_id}/ticket-types", outcome)
+    return json(_out(row), 200, replayed(outcome))
+
+
+async def _row(call: Call, event_id: str, ticket_type_id: str) -> asyncpg.Record | None:
+    rows = await call.deps.database.rows("ticket_types_of_event", event_id)
+    return next((row for row in rows if row["id"] == ticket_type_id), None)
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
@@ -76,14 +136,14 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         body.name.strip(), body.price.amount, body.price.currency, "seated" if seated else "general",
         layout.rows if isinstance(layout, Seated) else 0, layout.seats_per_row if isinstance(layout, Seated) else 0,
         layout.capacity if isinstance(layout, General) else 0, opens, closes,
+        body.max_per_order, body.max_per_user, int(body.hidden), body.pool_id.lower() if body.pool_id else "",
     )  # fmt: skip
     outcome = await write(call, command)
     location = f"/v1/events/{event_id}/ticket-types"
-    if outcome.reply is not None:
-        for row in await call.deps.database.rows("ticket_types_of_event", event_id):
-            if row["id"] == command.ticket_type_id:
-                return json(_out(row), 201, {"location": location} | replayed(outcome))
-    return pending(command.ticket_type_id, location, outcome)
+    row = await _row(call, event_id, command.ticket_type_id) if outcome.reply is not None else None
+    if row is None:
+        return pending(command.ticket_type_id, location, outcome)
+    return json(_out(row), 201, {"location": location} | replayed(outcome))
 
 
 async def availability(call: Call, event_id: str) -> HTTPResponse:
@@ -115,7 +175,7 @@ async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
         AvailabilityOut(
             row["id"],
             row["total"],
-            row["total"] - row["held"] - row["sold"] - row["locked"],
+            max(0, row["free"]),
             row["held"],
             row["sold"],
         )
@@ -138,7 +198,7 @@ async def _seat_states(deps: Deps, event_id: str) -> tuple[dict[str, SeatStatus]
         if int(lock.rpartition(b"|")[2] or 0) > now_us  # an ended lock is removed by the next claim
     }
     for place, claim in claims.items():
-        states[place] = SeatStatus.SOLD if claim.startswith(b"s|") else SeatStatus.HELD
+        states[place] = _STATUSES.get(claim[:2], SeatStatus.HELD)
     return states, "redis"
 
 
@@ -175,4 +235,8 @@ def _out(row: asyncpg.Record) -> TicketTypeOut:
         layout=Seated(row["rows"], row["seats_per_row"]) if row["kind"] == "seated" else General(row["capacity"]),
         sales_open_at=validation.moment_or_none(row["sales_open_at"]),
         sales_close_at=validation.moment_or_none(row["sales_close_at"]),
+        max_per_order=row["max_per_order"],
+        max_per_user=row["max_per_user"],
+        hidden=row["hidden"],
+        pool_id=row["pool_id"] or None,
     )

@@ -18,6 +18,9 @@ MAX_TICKETS_PER_USER_DEFAULT = 10
 
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+/-]+(?!\s)$")]
 HoldTtl = Annotated[int, Meta(ge=limits.HOLD_TTL_S_MIN, le=limits.HOLD_TTL_S_MAX, description="seconds")]
+Terms = Annotated[int, Meta(ge=0, le=limits.HOLD_TTL_S_MAX, description="seconds; 0: none")]
+PerOrder = Annotated[int, Meta(ge=0, le=limits.SEATS_PER_ORDER_MAX, description="0: the platform's limit")]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 TicketsPerUser = Annotated[int, Meta(ge=1, le=limits.TICKETS_PER_USER_MAX)]
 
 
@@ -27,6 +30,7 @@ class EventStatus(StrEnum):
     DRAFT = "draft"
     PUBLISHED = "published"
     CANCELLED = "cancelled"
+    ENDED = "ended"
 
 
 class EventSort(StrEnum):
@@ -80,6 +84,11 @@ class EventIn(Request, frozen=True, kw_only=True):
     sales_close_at: Time | None = None
     hold_ttl_s: HoldTtl = HOLD_TTL_S_DEFAULT
     max_tickets_per_user: TicketsPerUser = MAX_TICKETS_PER_USER_DEFAULT
+    max_tickets_per_order: PerOrder = 0
+    refund_until: Time | None = None
+    refund_percent: Percent = 100
+    hold_extension_s: Terms = 0
+    offer_ttl_s: Terms = 0
 
 
 class EventPatch(Request, frozen=True):
@@ -98,6 +107,53 @@ class EventPatch(Request, frozen=True):
     sales_close_at: Time | UnsetType | None = UNSET
     hold_ttl_s: HoldTtl | UnsetType = UNSET
     max_tickets_per_user: TicketsPerUser | UnsetType = UNSET
+    max_tickets_per_order: PerOrder | UnsetType = UNSET
+    refund_until: Time | UnsetType | None = UNSET
+    refund_percent: Percent | UnsetType = UNSET
+    hold_extension_s: Terms | UnsetType = UNSET
+    offer_ttl_s: Terms | UnsetType = UNSET
+
+
+class CancelIn(Request, frozen=True):
+    """Why an event is called off; whoever has a ticket is told."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "The singer is ill."}
+
+    reason: Line200
+
+
+class Activity(Request, frozen=True, kw_only=True):
+    """A part of an event's programme."""
+
+    title: Line200
+    speaker: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f]*$")] = ""
+    starts_at: Time
+    ends_at: Time
+
+
+class ScheduleIn(Request, frozen=True):
+    """The programme, whole: what is not in it is not in the programme any more."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "items": [
+            {
+                "title": "Doors open",
+                "starts_at": "2031-05-01T18:00:00+02:00",
+                "ends_at": "2031-05-01T19:00:00+02:00",
+            }
+        ]
+    }
+
+    items: Annotated[list[Activity], Meta(max_length=limits.ACTIVITIES_PER_EVENT_MAX)]
+
+
+class ActivityOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of an event's programme."""
+
+    title: str
+    speaker: str
+    starts_at: datetime
+    ends_at: datetime
 
 
 class EventsQuery(PageQuery, frozen=True):
@@ -128,8 +184,15 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     sales_close_at: datetime | None
     hold_ttl_s: int
     max_tickets_per_user: int
+    max_tickets_per_order: int
+    refund_until: datetime | None
+    refund_percent: int
+    hold_extension_s: int
+    offer_ttl_s: int
     created_at: datetime
     published_at: datetime | None
+    cancelled_at: datetime | None
+    cancel_reason: str | None
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,6 +229,31 @@ class TicketTypeIn(Request, frozen=True):
     layout: Seated | General
     sales_open_at: Time | None = None
     sales_close_at: Time | None = None
+    max_per_order: PerOrder = 0
+    max_per_user: Annotated[int, Meta(ge=0, le=limits.TICKETS_PER_USER_MAX, description="0: the event's")] = 0
+    hidden: bool = False
+    pool_id: Id | None = None
+
+
+class TicketTypePatch(Request, frozen=True):
+    """What to change about a ticket type. Holds and tickets keep their price; a layout never loses a place in use."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"price": {"amount": 4900, "currency": "EUR"}}
+
+    name: Line100 | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+    layout: Seated | General | UnsetType = UNSET
+    sales_open_at: Time | UnsetType | None = UNSET
+    sales_close_at: Time | UnsetType | None = UNSET
+    max_per_order: PerOrder | UnsetType = UNSET
+    max_per_user: Annotated[int, Meta(ge=0, le=limits.TICKETS_PER_USER_MAX)] | UnsetType = UNSET
+    hidden: bool | UnsetType = UNSET
+
+
+class TicketTypesQuery(Request, frozen=True):
+    """Hidden ticket types are shown to the event's owner, and to who names an access code that unlocks them."""
+
+    access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
 
 
 class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,10 +266,14 @@ class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     layout: Seated | General
     sales_open_at: datetime | None
     sales_close_at: datetime | None
+    max_per_order: int
+    max_per_user: int
+    hidden: bool
+    pool_id: str | None
 
 
 class AvailabilityOut(msgspec.Struct, frozen=True):
-    """How many places of a ticket type are free, held and sold. Locked places are in none of the three."""
+    """How many places of a ticket type are free, held and sold. Locked and blocked ones are in none of the three."""
 
     id: str
     total: int
@@ -200,12 +292,13 @@ class EventAvailabilityOut(msgspec.Struct, frozen=True):
 
 
 class SeatStatus(StrEnum):
-    """A locked seat is held by another seller."""
+    """A locked seat is held by another seller, a blocked one by the organizer."""
 
     AVAILABLE = "available"
     HELD = "held"
     SOLD = "sold"
     LOCKED = "locked"
+    BLOCKED = "blocked"
 
 
 class SeatOut(msgspec.Struct, frozen=True, gc=False):

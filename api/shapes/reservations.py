@@ -10,10 +10,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.shapes.base import PageQuery, PositionOut, Request
 from api.validation import Id
-from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
+from pipelines.reservations.limits import CODE_CHARS_MAX, SEATS_PER_ORDER_MAX
 
 # A seat label is at most "AAA-99999"; `(?!\n)` since `$` alone lets a line feed follow.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
+CodeText = Annotated[
+    str, Meta(min_length=1, max_length=CODE_CHARS_MAX, pattern=r"^[!-~]+(?!\n)$", description="in any case")
+]
 Quantity = Annotated[int, Meta(ge=1, le=SEATS_PER_ORDER_MAX)]
 Seats = Annotated[list[Seat], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
 
@@ -26,6 +29,8 @@ class ReservationIn(Request, frozen=True, gc=False):
     ticket_type_id: Id
     quantity: Quantity | UnsetType = UNSET
     seats: Seats | UnsetType = UNSET
+    promo_code: CodeText | None = None
+    access_code: CodeText | None = None
 
 
 class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,6 +49,22 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     detail: str | None = None
     position: PositionOut
+
+
+class CancelTicketsIn(Request, frozen=True):
+    """Which tickets of a reservation to cancel."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": ["00000000-0000-4000-8000-000000000000"]}
+
+    ticket_ids: Annotated[list[Id], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
+
+
+class RefundIn(Request, frozen=True):
+    """Which tickets the organizer cancels and refunds; none named: the whole reservation."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": []}
+
+    ticket_ids: Annotated[list[Id], Meta(max_length=SEATS_PER_ORDER_MAX)] = msgspec.field(default_factory=list)
 
 
 class ConfirmIn(Request, frozen=True):

@@ -49,21 +49,42 @@ SELECT * FROM events WHERE id = $1;
 SELECT * FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: availability_from_rows
--- What Redis would say. A seat that another seller has locked is neither available, held nor sold.
-SELECT t.id,
-       CASE t.kind WHEN 'seated' THEN t.rows * t.seats_per_row ELSE t.capacity END AS total,
-       coalesce(sum(r.quantity) FILTER (WHERE r.status = 'held'), 0)::bigint AS held,
-       coalesce(sum(r.quantity) FILTER (WHERE r.status = 'confirmed'), 0)::bigint AS sold,
-       (SELECT count(*) FROM observed_seat_locks o
-        WHERE o.event_id = $1 AND o.locked AND o.place LIKE t.id || '/%') AS locked
-FROM ticket_types t
-LEFT JOIN reservations r
-       ON r.event_id = $1 AND r.ticket_type_id = t.id AND r.status IN ('held', 'confirmed')
-WHERE t.event_id = $1
-GROUP BY t.event_id, t.id
-ORDER BY t.ordinal, t.id;
+-- What Redis would say. A place that another seller has locked or the organizer has blocked is neither available, held nor
+-- sold; what is free of a pool that ticket types share bounds what is available of each.
+WITH counted AS (
+    SELECT t.id, t.ordinal, t.pool_id,
+           CASE t.kind WHEN 'seated' THEN t.rows * t.seats_per_row ELSE t.capacity END AS total,
+           coalesce(sum(r.quantity) FILTER (WHERE r.status = 'held'), 0)::bigint AS held,
+           coalesce(sum(r.quantity) FILTER (WHERE r.status = 'confirmed'), 0)::bigint AS sold,
+           (SELECT count(*) FROM observed_seat_locks o
+            WHERE o.event_id = $1 AND o.locked AND o.place LIKE t.id || '/%') AS locked,
+           (SELECT coalesce(sum(b.quantity), 0) FROM seat_blocks b
+            WHERE b.event_id = $1 AND b.ticket_type_id = t.id) AS blocked
+    FROM ticket_types t
+    LEFT JOIN reservations r
+           ON r.event_id = $1 AND r.ticket_type_id = t.id AND r.status IN ('held', 'confirmed')
+    WHERE t.event_id = $1
+    GROUP BY t.event_id, t.id
+), pooled AS (
+    SELECT p.id, p.capacity - coalesce(sum(c.held + c.sold), 0) AS left_over
+    FROM pools p LEFT JOIN counted c ON c.pool_id = p.id
+    WHERE p.event_id = $1
+    GROUP BY p.event_id, p.id
+)
+SELECT c.id, c.total, c.held, c.sold,
+       least(c.total - c.held - c.sold - c.locked - c.blocked, coalesce(p.left_over, c.total))::bigint AS free
+FROM counted c LEFT JOIN pooled p ON p.id = c.pool_id
+ORDER BY c.ordinal, c.id;
 
 -- name: seats_from_rows
 SELECT ticket_type_id || '/' || seat AS place, status FROM seat_claims WHERE event_id = $1 AND status <> 'ended'
 UNION ALL
+SELECT ticket_type_id || '/' || unnest(seats), 'blocked' FROM seat_blocks WHERE event_id = $1 AND quantity > 0
+UNION ALL
 SELECT place, 'locked' FROM observed_seat_locks WHERE event_id = $1 AND locked;
+
+-- name: schedule_of_event
+SELECT activities FROM schedules WHERE event_id = $1;
+
+-- name: access_code
+SELECT ticket_type_ids FROM codes WHERE event_id = $1 AND code = $2 AND kind = 'access' AND NOT disabled;

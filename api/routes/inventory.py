@@ -1,0 +1,166 @@
+"""Pools, codes and blocks: what organizers say about inventory beside ticket types. Owner only, all of it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, UnsetType
+from sanic import HTTPResponse
+
+from api import validation
+from api.problem import invalid
+from api.reasons import for_reason
+from api.routes.events import new_id, owned, pending, replayed, write
+from api.routing import Call, json
+from api.shapes.base import Page
+from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeKind, CodeOut, PoolIn, PoolOut, UnblockIn
+from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats
+from schemas.facts import Reason
+
+_pool = msgspec.json.Decoder(PoolIn)
+_code = msgspec.json.Decoder(CodeIn)
+_block = msgspec.json.Decoder(BlockIn)
+_unblock = msgspec.json.Decoder(UnblockIn)
+
+T = TypeVar("T")
+
+
+async def pools(call: Call, event_id: str) -> HTTPResponse:
+    """200 with all of them."""
+    await owned(call, event_id)
+    return json(Page([_pool_out(row) for row in await call.deps.database.rows("pools_of_event", event_id)]))
+
+
+async def add_pool(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the pool. The same Idempotency-Key names the same one."""
+    body = call.body(_pool)
+    await owned(call, event_id)
+    return await _set_pool(call, event_id, new_id(call, f"pool/{event_id}"), body, 201)
+
+
+async def change_pool(call: Call, event_id: str, pool_id: str) -> HTTPResponse:
+    """200 with the pool as it is now; 409 when its capacity would be less than what is in use."""
+    body = call.body(_pool)
+    await owned(call, event_id)
+    if pool_id not in {row["id"] for row in await call.deps.database.rows("pools_of_event", event_id)}:
+        raise for_reason(Reason.POOL_NOT_FOUND, f"the event has no pool {pool_id}", field="pool_id")
+    return await _set_pool(call, event_id, pool_id, body, 200)
+
+
+async def _set_pool(call: Call, event_id: str, pool_id: str, body: PoolIn, status: int) -> HTTPResponse:
+    command = SetPool(event_id, call.user_id, call.deps.log_writer.next_id(), pool_id, body.name.strip(), body.capacity)
+    return await _answer(call, command, pool_id, "pools", status)
+
+
+async def codes(call: Call, event_id: str) -> HTTPResponse:
+    """200 with all of them, the oldest first."""
+    await owned(call, event_id)
+    return json(Page([_code_out(row) for row in await call.deps.database.rows("codes_of_event", event_id)]))
+
+
+async def add_code(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the code. The same Idempotency-Key names the same one."""
+    body = call.body(_code)
+    if (body.kind is CodeKind.ACCESS) is (body.value > 0):
+        what = "has no value" if body.kind is CodeKind.ACCESS else "needs a value of 1 or more"
+        raise invalid("value", f"a code of kind {body.kind.value} {what}")
+    opens = validation.micros(body.valid_from, field="valid_from") if body.valid_from else 0
+    closes = validation.micros(body.valid_until, field="valid_until") if body.valid_until else 0
+    await owned(call, event_id)
+    command = AddCode(
+        event_id, call.user_id, call.deps.log_writer.next_id(), new_id(call, f"code/{event_id}"), body.code.upper(),
+        body.kind.value, body.value, body.uses_max, [one.lower() for one in body.ticket_type_ids], opens, closes,
+    )  # fmt: skip
+    return await _answer(call, command, command.code_id, "codes", 201)
+
+
+async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
+    """200 with the code, which works no more; orders that have used it keep their price."""
+    call.no_body()
+    await owned(call, event_id)
+    command = DisableCode(event_id, call.user_id, call.deps.log_writer.next_id(), code_id)
+    return await _answer(call, command, code_id, "codes", 200)
+
+
+async def blocks(call: Call, event_id: str) -> HTTPResponse:
+    """200 with those that still hold something back."""
+    await owned(call, event_id)
+    rows = await call.deps.database.rows("blocks_of_event", event_id)
+    return json(Page([_block_out(row) for row in rows if row["quantity"]]))
+
+
+async def add_block(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the block: all of the named places, or none and 409."""
+    body = call.body(_block)
+    seats, quantity = _either(body.seats, body.quantity)
+    if not seats and not quantity:
+        raise invalid("quantity", "is required, unless seats are named")
+    until_at = validation.micros(body.until, field="until") if body.until else 0
+    await owned(call, event_id)
+    command = BlockSeats(
+        event_id, call.user_id, call.deps.log_writer.next_id(), new_id(call, f"block/{event_id}"),
+        body.ticket_type_id.lower(), seats, quantity, until_at, body.label.strip(),
+    )  # fmt: skip
+    return await _answer(call, command, command.block_id, "blocks", 201)
+
+
+async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
+    """200 with what is left of the block."""
+    body = call.body(_unblock)
+    seats, quantity = _either(body.seats, body.quantity)
+    await owned(call, event_id)
+    command = UnblockSeats(event_id, call.user_id, call.deps.log_writer.next_id(), block_id, seats, quantity)
+    return await _answer(call, command, block_id, "blocks", 200)
+
+
+def _either(seats: list[str] | UnsetType, quantity: int | UnsetType) -> tuple[list[str], int]:
+    """Named seats, or a number, or neither. Raises Problem for both."""
+    if seats is not UNSET and quantity is not UNSET:
+        raise invalid("quantity", "is not allowed beside seats")
+    return ([] if seats is UNSET else seats), (0 if quantity is UNSET else quantity)
+
+
+async def _answer(call: Call, command: Command, identity: str, what: str, status: int) -> HTTPResponse:
+    """What a command made, once it is decided and projected."""
+    location = f"/v1/events/{command.event_id}/{what}"
+    outcome = await write(call, command)
+    if outcome.reply is not None:
+        for row in await call.deps.database.rows(f"{what}_of_event", command.event_id):
+            if row["id"] == identity:
+                return json(_OUT[what](row), status, {"location": location} | replayed(outcome))
+    return pending(identity, location, outcome)
+
+
+def _pool_out(row: asyncpg.Record) -> PoolOut:
+    return PoolOut(row["id"], row["name"], row["capacity"], row["used"])
+
+
+def _code_out(row: asyncpg.Record) -> CodeOut:
+    return CodeOut(
+        id=row["id"],
+        code=row["code"],
+        kind=CodeKind(row["kind"]),
+        value=row["value"],
+        uses_max=row["uses_max"],
+        used=row["used"],
+        ticket_type_ids=row["ticket_type_ids"],
+        valid_from=validation.moment_or_none(row["valid_from_at"]),
+        valid_until=validation.moment_or_none(row["valid_until_at"]),
+        disabled=row["disabled"],
+    )
+
+
+def _block_out(row: asyncpg.Record) -> BlockOut:
+    return BlockOut(
+        id=row["id"],
+        ticket_type_id=row["ticket_type_id"],
+        seats=row["seats"],
+        quantity=row["quantity"],
+        until=validation.moment_or_none(row["until_at"]),
+        label=row["label"],
+    )
+
+
+_OUT = {"pools": _pool_out, "codes": _code_out, "blocks": _block_out}

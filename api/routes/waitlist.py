@@ -1,0 +1,95 @@
+"""Waiting lists: a place in the line for what is sold out, and what is offered to whom."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+import asyncpg
+import msgspec
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.reasons import for_reason
+from api.routes.events import own_writes, owned, pending, replayed, write
+from api.routing import Call, json
+from api.shapes.base import PageQuery
+from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
+from schemas.commands import JoinWaitlist, LeaveWaitlist
+from schemas.facts import Reason
+
+_wait = msgspec.json.Decoder(WaitIn)
+
+
+async def join(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the place in the line; 409 not-sold-out when there is enough to reserve."""
+    key = call.idempotency_key()
+    body = call.body(_wait)
+    identity = str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}"))
+    command = JoinWaitlist(
+        event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity
+    )
+    outcome = await write(call, command)
+    location = f"/v1/waitlist/{identity}"
+    row = await call.deps.database.row("entry_by_id", identity) if outcome.reply is not None else None
+    if row is None:
+        return pending(identity, location, outcome)
+    return json(_out(row), 201, {"location": location} | replayed(outcome))
+
+
+async def own(call: Call) -> HTTPResponse:
+    """200 with a page of one's own places in line, the latest first."""
+    query = call.query(WaitlistQuery)
+    value, identity = cursors.decode(query.cursor, "waitlist")
+    await own_writes(call)
+    event_id = query.event_id.lower() if query.event_id else None
+    rows = await call.deps.database.rows("entries_of_user", call.user_id, event_id, value, identity, query.limit + 1)
+    return json(cursors.page(rows, query.limit, _out, lambda row: ("waitlist", row["created_at"], row["id"])))
+
+
+async def of_event(call: Call, event_id: str) -> HTTPResponse:
+    """200 with a page of who waits for one's own event, first come first; users by their ids."""
+    query = call.query(PageQuery)
+    value, identity = cursors.decode(query.cursor, "waiting")
+    await owned(call, event_id)
+    rows = await call.deps.database.rows("entries_of_event", event_id, value, identity, query.limit + 1)
+    return json(cursors.page(rows, query.limit, _out, lambda row: ("waiting", row["offset"], row["id"])))
+
+
+async def one(call: Call, entry_id: str) -> HTTPResponse:
+    """200 with one's own place in line."""
+    await own_writes(call)
+    return json(_out(await _own(call, entry_id)))
+
+
+async def leave(call: Call, entry_id: str) -> HTTPResponse:
+    """200 with the entry, which waits no longer. What it was offered is released as a reservation."""
+    call.no_body()
+    await own_writes(call)
+    entry = await _own(call, entry_id)
+    command = LeaveWaitlist(entry["event_id"], call.user_id, call.deps.log_writer.next_id(), entry_id)
+    outcome = await write(call, command)
+    if outcome.reply is None:
+        return pending(entry_id, f"/v1/waitlist/{entry_id}", outcome)
+    return json(_out(await _own(call, entry_id)), headers=replayed(outcome))
+
+
+async def _own(call: Call, entry_id: str) -> asyncpg.Record:
+    row = await call.deps.database.row("entry_by_id", entry_id)
+    if row is None or row["user_id"] != call.user_id:
+        raise for_reason(Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", field="entry_id")
+    return row
+
+
+def _out(row: asyncpg.Record) -> EntryOut:
+    return EntryOut(
+        id=row["id"],
+        event_id=row["event_id"],
+        ticket_type_id=row["ticket_type_id"],
+        quantity=row["quantity"],
+        status=row["status"],
+        ahead=row["ahead"] if row["status"] == "waiting" else None,
+        reservation_id=row["reservation_id"] or None,
+        expires_at=validation.moment_or_none(row["expires_at"]),
+        reason=row["reason"] or None,
+        created_at=validation.moment(row["created_at"]),
+    )

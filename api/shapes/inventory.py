@@ -1,0 +1,145 @@
+"""What organizers say about inventory: pools, codes, blocks; and the waiting list."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from api.shapes.base import PageQuery, Request
+from api.shapes.reservations import CodeText, Quantity
+from api.validation import Id, Line100, Time
+from pipelines.reservations import limits
+
+TypeIds = Annotated[list[Id], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
+BlockedSeats = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=12)]], Meta(min_length=1, max_length=limits.BLOCK_SEATS_MAX)
+]
+BlockedQuantity = Annotated[int, Meta(ge=1, le=limits.CAPACITY_MAX)]
+
+
+class PoolIn(Request, frozen=True):
+    """A capacity that ticket types share."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "The whole house", "capacity": 500}
+
+    name: Line100
+    capacity: Annotated[int, Meta(ge=1, le=limits.CAPACITY_MAX)]
+
+
+class PoolOut(msgspec.Struct, frozen=True):
+    """A capacity that ticket types share, and how much of it is held and sold."""
+
+    id: str
+    name: str
+    capacity: int
+    used: int
+
+
+class CodeKind(StrEnum):
+    """Off the price in percent or in minor units; or none of it: an access code unlocks hidden ticket types."""
+
+    PERCENT = "percent"
+    AMOUNT = "amount"
+    ACCESS = "access"
+
+
+class CodeIn(Request, frozen=True):
+    """A promo or access code. Without ticket types it works for all; without `uses_max` for any number of orders."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"code": "SPRING", "kind": "percent", "value": 20, "uses_max": 100}
+
+    code: CodeText
+    kind: CodeKind
+    value: Annotated[int, Meta(ge=0, le=limits.PRICE_MINOR_MAX)] = 0
+    uses_max: Annotated[int, Meta(ge=0, le=limits.CODE_USES_MAX)] = 0
+    ticket_type_ids: TypeIds = msgspec.field(default_factory=list)
+    valid_from: Time | None = None
+    valid_until: Time | None = None
+
+
+class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A code, and how many orders use it now: a hold that ends gives its use back."""
+
+    id: str
+    code: str
+    kind: CodeKind
+    value: int
+    uses_max: int
+    used: int
+    ticket_type_ids: list[str]
+    valid_from: datetime | None
+    valid_until: datetime | None
+    disabled: bool
+
+
+class BlockIn(Request, frozen=True):
+    """Free places to hold back: these seats, or so many of general admission; until a time, or until they are freed."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "ticket_type_id": "00000000-0000-4000-8000-000000000000",
+        "seats": ["A-1", "A-2"],
+        "label": "Sound desk",
+    }
+
+    ticket_type_id: Id
+    seats: BlockedSeats | msgspec.UnsetType = msgspec.UNSET
+    quantity: BlockedQuantity | msgspec.UnsetType = msgspec.UNSET
+    until: Time | None = None
+    label: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*$")] = ""
+
+
+class UnblockIn(Request, frozen=True):
+    """What of a block to put on sale: these seats, or so many; all of it, when neither is named."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"seats": ["A-2"]}
+
+    seats: BlockedSeats | msgspec.UnsetType = msgspec.UNSET
+    quantity: BlockedQuantity | msgspec.UnsetType = msgspec.UNSET
+
+
+class BlockOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A block, and what of it is still held back."""
+
+    id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    until: datetime | None
+    label: str
+
+
+class WaitIn(Request, frozen=True):
+    """How many places of which ticket type somebody waits for."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "00000000-0000-4000-8000-000000000000", "quantity": 2}
+
+    ticket_type_id: Id
+    quantity: Quantity
+
+
+class WaitlistQuery(PageQuery, frozen=True):
+    """One's own places in waiting lists, the latest first."""
+
+    event_id: Id | None = None
+
+
+class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a waiting list. Once offered, `reservation_id` is a hold until `expires_at`: pay for it, or let it go.
+
+    `ahead` is how many wait before it for the same ticket type; null when it does not wait any more.
+    """
+
+    id: str
+    event_id: str
+    ticket_type_id: str
+    quantity: int
+    status: str
+    ahead: int | None
+    reservation_id: str | None
+    expires_at: datetime | None
+    reason: str | None
+    created_at: datetime
