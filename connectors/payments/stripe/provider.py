@@ -36,6 +36,7 @@ NOT_TOLD = frozenset(
      "security_violation"}
 )  # fmt: skip
 UNDER_WAY = "processing"
+ABANDONED = {"cancellation_reason": "abandoned"}
 BACK = frozenset({"succeeded", "pending"})  # a pending refund is accepted, and on its way
 
 log = Log("payments")
@@ -127,7 +128,7 @@ class StripeProvider:
         """Nobody may complete it any more; only then it is declined."""
         reason = ACTION_NEEDED if intent.status == "requires_action" else intent.status
         try:
-            ended = await self._api.post(f"{PAYMENTS}/{intent.id}/cancel", {}, Intent)
+            ended = await self._api.post(f"{PAYMENTS}/{intent.id}/cancel", ABANDONED, Intent)
         except Declined:  # it has come to an end already, in whichever way
             ended = await self._now_at(intent)
         if ended.status == "succeeded":

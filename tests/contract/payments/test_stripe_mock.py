@@ -1,0 +1,130 @@
+"""Every call that we make, against Stripe's own description of its API: their mock server checks it.
+
+It is a Go program: without `go`, or where the module cannot be had, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.payments.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
+from connectors.payments.stripe.provider import ABANDONED, StripeProvider
+from ops.services.kafka_jars import cache_dir
+from ops.services.process import free_port, wait_for
+from pipelines.payments.requests import Charge, Refund, RefundResult
+from tests.harness.words import EVENT, R1
+
+MOCK = "github.com/stripe/stripe-mock@v0.203.0"
+INSTALL_TIMEOUT_S = 90
+DAY_AGO_US = 86_400 * 1_000_000
+
+
+def installed() -> Path:
+    """The program, built once for this version. Skips where it cannot be."""
+    directory = cache_dir() / MOCK.rpartition("/")[2].replace("@", "-")
+    program = directory / "stripe-mock"
+    if program.exists():
+        return program
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("stripe-mock is a Go program, and there is no go")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(
+            [go, "install", MOCK],
+            env={**os.environ, "GOBIN": str(directory), "GOFLAGS": "-mod=mod"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=INSTALL_TIMEOUT_S,
+            cwd=directory,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"stripe-mock could not be built within {INSTALL_TIMEOUT_S} s")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"stripe-mock cannot be had here: {error.stderr.strip().splitlines()[-1:]}")
+    return program
+
+
+@pytest.fixture(scope="module")
+def mock_url() -> Iterator[str]:
+    program, port = installed(), free_port()
+    process = subprocess.Popen(
+        [program, "-http-addr", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert wait_for(lambda: answers(url), timeout_s=20) is None
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 401
+    except httpx.TransportError:
+        return False
+
+
+class Noting(StripeApi):
+    """Keeps what came back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__("sk_test_123", url)
+        self.came_back: list[Any] = []
+
+    async def _call(self, *arguments: Any, **options: Any) -> Any:
+        self.came_back.append(await super()._call(*arguments, **options))
+        return self.came_back[-1]
+
+
+@pytest.fixture
+async def api(mock_url: str) -> AsyncIterator[Noting]:
+    made = Noting(mock_url)
+    yield made
+    await made.close()
+
+
+def now_us() -> int:
+    return int(time.time() * 1_000_000)
+
+
+@pytest.mark.parametrize("token", ["pm_card_visa", "ctoken_1A"])
+async def test_a_charge_is_a_form_that_stripe_takes(api: Noting, token: str) -> None:
+    await StripeProvider(api).capture(Charge(EVENT, R1, "cmd", "attempt", token, 900, "JPY", now_us()))
+    (intent,) = api.came_back
+    assert isinstance(intent, Intent)
+    assert (intent.amount, intent.currency) == (900, "jpy")
+
+
+async def test_an_old_charge_is_searched_for_in_a_way_that_stripe_takes(api: Noting) -> None:
+    await StripeProvider(api).capture(Charge(EVENT, R1, "cmd", "a", "pm_1", 900, "EUR", now_us() - DAY_AGO_US))
+    assert isinstance(api.came_back[0], Intents)
+
+
+async def test_a_refund_is_a_form_that_stripe_takes(api: Noting) -> None:
+    result = await StripeProvider(api).refund(Refund(EVENT, R1, "pi_1", 400, "EUR", now_us(), "pi_1/A-1"))
+    assert result == RefundResult(result.refund_id, 400)
+    assert isinstance(api.came_back[0], RefundObject)
+
+
+async def test_refunds_are_listed_and_intents_shown_and_cancelled_as_stripe_has_it(api: Noting) -> None:
+    await api.get("/v1/refunds", {"payment_intent": "pi_1", "limit": "100"}, Refunds)
+    assert (await api.get("/v1/payment_intents/pi_1", {}, Intent)).id == "pi_1"
+    assert (await api.post("/v1/payment_intents/pi_1/cancel", ABANDONED, Intent)).id == "pi_1"
+
+
+async def test_a_form_that_stripe_does_not_know_would_be_seen(api: Noting) -> None:
+    with pytest.raises(Declined):
+        await api.post("/v1/payment_intents", {"amount": "900", "currency": "eur", "confirmed": "true"}, Intent)
