@@ -1,0 +1,205 @@
+"""The platform with Stripe, which a server in this process plays: one charge, whatever is killed, lost or sent twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from ops.checker import check, wait_until_settled
+from ops.platform import Platform
+from tests.harness.flows import eventually, rows_of
+from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.stripe_server import API_KEY, StripeServer, shape, signature_of
+
+SECRET = "whsec_of_the_tests"
+HOOK = "/v1/payments/stripe/webhook"
+PRICE = 1_500
+
+
+@dataclass
+class World:
+    """The platform, who sells, and who plays Stripe."""
+
+    platform: Platform
+    shop: Shop
+    stripe: StripeServer
+    event: OnSale
+
+    def held(self, buyer: Person, quantity: int = 1) -> str:
+        return str(done(buyer.reserve(self.event.id, ticket_type_id=self.event.general, quantity=quantity), 201)["id"])
+
+    def hook(
+        self, kind: str, what: dict[str, Any], *, webhook: str | None = None, secret: str = SECRET, age_s: float = 0
+    ) -> httpx.Response:
+        event = shape("event") | {"id": webhook or f"evt_{unique()}", "type": kind, "data": {"object": what}}
+        body = json.dumps(event).encode()
+        headers = {"stripe-signature": signature_of(body, secret, time.time() - age_s)}
+        return self.shop.http.post(HOOK, content=body, headers=headers)
+
+    def of(self, reservation: str) -> list[dict[str, Any]]:
+        """Stripe's intents of a reservation."""
+        mine = {"circle_reservation_id": reservation}
+        return [one for one in self.stripe.intents.values() if mine.items() <= one["metadata"].items()]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    env = {
+        "CIRCLE_PAYMENTS": "stripe",
+        "CIRCLE_STRIPE_API_KEY": API_KEY,
+        "CIRCLE_STRIPE_WEBHOOK_SECRET": SECRET,
+        "CIRCLE_SESSION_TIMEOUT_MS": "2000",
+    }
+    with StripeServer() as stripe, open_shop(**env, CIRCLE_STRIPE_API_URL=stripe.url) as (platform, shop):
+        yield World(platform, shop, stripe, shop.event(shop.organizer()))
+
+
+@pytest.fixture
+def buyer(world: World) -> Person:
+    return world.shop.person()
+
+
+def test_a_hold_is_paid_and_refunded_through_stripe(world: World, buyer: Person) -> None:
+    reservation, key = world.held(buyer, 2), unique()
+    paid = done(buyer.confirm(reservation, "pm_ok", key=key), 200)
+    assert (paid["status"], len(paid["tickets"])) == ("confirmed", 2)
+    again = buyer.confirm(reservation, "pm_ok", key=key)
+    assert done(again, 200)["tickets"] == paid["tickets"]
+    assert again.headers["idempotency-replayed"] == "true"
+    (intent,) = world.of(reservation)
+    assert (intent["amount_received"], intent["currency"]) == (2 * PRICE, "eur")
+    done(buyer.delete(f"/v1/reservations/{reservation}", prefer="wait=10"), 200)
+    eventually(lambda: buyer.get(f"/v1/reservations/{reservation}").json()["payment"] == "refunded", "it is refunded")
+    assert [one["amount"] for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]] == [3_000]
+
+
+def test_a_declined_card_is_told_why_and_another_one_pays(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    for token, why in (
+        ("pm_declined", "insufficient_funds"),
+        ("pm_action", "authentication_required"),
+        ("tok_ok", "unknown_token"),
+    ):
+        assert problem(buyer.confirm(reservation, token), 402, "payment-declined")["detail"] == why
+    done(buyer.confirm(reservation, "pm_ok"), 200)
+    assert sorted(intent["status"] for intent in world.of(reservation)) == ["canceled", "succeeded"]
+
+
+def test_an_answer_that_is_lost_is_asked_for_again(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    assert len(done(buyer.confirm(reservation, "pm_lost"), 200)["tickets"]) == 1
+    assert len(world.of(reservation)) == 1
+
+
+def test_killed_between_the_charge_and_its_record_it_charges_once_and_the_waiting_request_is_told(
+    world: World, buyer: Person
+) -> None:
+    stripe, reservation, key = world.stripe, world.held(buyer), unique()
+    stripe.holding = True
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(buyer.confirm, reservation, "pm_ok", key=key)
+        assert stripe.held.wait(20), "Stripe has charged, and nobody knows yet"
+        killed = world.platform.supervisor.pid("payments")
+        os.kill(killed, signal.SIGKILL)
+        stripe.holding = False
+        paid = done(waiting.result(), 200)
+    assert world.platform.supervisor.pid("payments") != killed
+    stripe.let_go.set()
+    assert done(buyer.confirm(reservation, "pm_ok", key=key), 200)["tickets"] == paid["tickets"]
+    (intent,) = world.of(reservation)
+    attempt = intent["metadata"]["circle_attempt_id"]
+    asked = [one for one in stripe.asked if one.headers.get("idempotency-key") == attempt]
+    assert len(asked) == 2
+    assert asked[0].form == asked[1].form
+
+
+def test_a_webhook_settles_what_the_answer_does_not(world: World, buyer: Person) -> None:
+    stripe, reservation = world.stripe, world.held(buyer)
+    stripe.holding, stripe.held, stripe.let_go = True, type(stripe.held)(), type(stripe.let_go)()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(buyer.confirm, reservation, "pm_ok")
+        assert stripe.held.wait(20)
+        (intent,) = world.of(reservation)
+        assert done(world.hook("payment_intent.succeeded", intent), 200) == {"outcome": "recorded"}
+        shown = done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=10"), 200)
+        assert (shown["status"], shown["payment"]) == ("confirmed", "captured")
+        stripe.holding = False
+        stripe.let_go.set()  # the answer is lost; asked again with the same key, it comes, and is a duplicate
+        assert len(done(waiting.result(), 200)["tickets"]) == 1
+    assert len(world.of(reservation)) == 1
+
+
+def test_a_webhook_that_comes_again_and_again_confirms_once(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    tickets = done(buyer.confirm(reservation, "pm_ok"), 200)["tickets"]
+    (intent,) = world.of(reservation)
+    identity = f"evt_{unique()}"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: world.hook("payment_intent.succeeded", intent, webhook=identity), range(24)))
+    assert {done(answer, 200)["outcome"] for answer in answers} <= {"recorded", "repeated"}
+    assert done(world.hook("payment_intent.succeeded", intent, webhook=identity), 200) == {"outcome": "repeated"}
+    assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=5"), 200)["status"] == "confirmed"
+    assert [one["id"] for one in done(buyer.get("/v1/tickets"), 200)["items"]] == [one["id"] for one in tickets]
+
+
+def test_what_stripe_has_not_signed_just_now_confirms_nothing(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    intent = shape("payment_intent.succeeded") | {
+        "metadata": {
+            "circle_event_id": world.event.id,
+            "circle_reservation_id": reservation,
+            "circle_attempt_id": str(uuid.uuid4()),
+        }
+    }
+    kind = "payment_intent.succeeded"
+    problem(world.hook(kind, intent, secret="whsec_guessed"), 400, "invalid-signature")
+    problem(world.hook(kind, intent, age_s=301), 400, "invalid-signature")
+    problem(world.shop.http.post(HOOK, json={"id": "evt_1", "type": kind}), 400, "missing-header")
+    # Signed, and about an attempt that nobody made: it is on the log, and changes nothing.
+    assert done(world.hook(kind, intent), 200) == {"outcome": "recorded"}
+    assert done(world.hook(kind, intent | {"metadata": {}}), 200) == {"outcome": "ignored"}
+    assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=2"), 200)["status"] == "held"
+
+
+def test_of_many_confirms_at_once_one_charges(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: buyer.confirm(reservation, "pm_slow"), range(32)))
+    statuses = {answer.status_code for answer in answers}
+    assert 200 in statuses
+    assert statuses <= {200, 409}
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} <= {
+        "/problems/payment-in-progress"
+    }
+    assert len({json.dumps(answer.json()["tickets"]) for answer in answers if answer.status_code == 200}) == 1
+    assert len(world.of(reservation)) == 1
+
+
+def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
+    settings, stripe = world.platform.settings, world.stripe
+    wait_until_settled(settings)
+    report = check(settings, bank=False)
+    assert report.ok, report.text()
+    captured = sum(intent["amount_received"] for intent in stripe.charged)
+    refunded = sum(one["amount"] for one in stripe.refunds.values())
+    assert (captured, refunded) == (report.captured_minor, report.refunded_minor)
+    assert captured - refunded == report.confirmed_minor
+    with rows_of(settings) as query:
+        assert query("SELECT count(*) FROM sandbox.payments") == [(0,)]
+
+
+def test_no_log_has_a_secret_or_a_token(world: World) -> None:
+    text = "".join(path.read_text() for path in world.platform.logs.glob("*.log"))
+    assert "provider.chosen" in text
+    for secret in (API_KEY, SECRET, "pm_ok", "pm_declined"):
+        assert secret not in text
