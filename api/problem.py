@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "method-not-allowed": (405, "This method is not offered here"),
     "request-timeout": (408, "The request took too long to arrive"),
     "email-taken": (409, "An account with this address exists"),
+    "organizer-has-events": (409, "The organizer has events that have not ended"),
     "category-taken": (409, "A category with this name exists"),
     "category-in-use": (409, "The category is in use"),
     "body-too-large": (413, "The body is too large"),

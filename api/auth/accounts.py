@@ -78,13 +78,13 @@ class Accounts:
             raise not_found("account", user_id) from None
         return self._tokens(user_id, role, session_id, token)
 
-    async def check_password(self, caller: Caller, password: str) -> None:
+    async def check_password(self, caller: Caller, password: str, *, field: str) -> None:
         """That it is the caller's own. Raises Problem invalid-credentials (401), or not-found without an account."""
         row = await self.database.row("user_password", caller.user_id)
         if row is None:
             raise not_found("account", caller.user_id)
         if not await self.passwords.verify(row["password_hash"], password):
-            raise Problem("invalid-credentials", "the current password is wrong", field="current_password")
+            raise Problem("invalid-credentials", "this is not the account's password", field=field)
 
     async def update(
         self, caller: Caller, name: str | None, password: str | None, description: str | None, links: list[str] | None
@@ -107,6 +107,13 @@ class Accounts:
         if row is None:
             raise not_found("account", user_id)
         return user_out(row)
+
+    async def erase(self, user_id: str) -> None:
+        """Everything about a person is gone from Postgres, and their sessions have ended. Raises Problem not-found."""
+        *_, row = await self.database.transact(("user_lock", user_id), ("inbox_lock",), ("user_erase", user_id))
+        if row is None:
+            raise not_found("account", user_id)
+        await self.sessions.end(row["sessions"])
 
     async def _end_by_token(self, token_hash: bytes, *, only_reused: bool) -> bool:
         """Whether there was such a token; its session is ended."""

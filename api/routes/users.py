@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time_ns
 from typing import TypeVar
 
 import msgspec
@@ -9,15 +10,17 @@ from sanic import HTTPResponse
 
 from api.auth.accounts import user_out
 from api.auth.tokens import RANK, Role
-from api.problem import invalid, not_found
+from api.problem import Problem, invalid, not_found
 from api.rate_limits import ACCOUNT_LOGINS
 from api.routes.auth import NO_STORE
+from api.routes.events import own_writes
 from api.routing import Call, json
-from api.shapes.accounts import OrganizerOut, PublicUserOut, UserOut, UserPatch
+from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserOut, UserPatch
 
 T = TypeVar("T")
 
 _patch = msgspec.json.Decoder(UserPatch)
+_erase = msgspec.json.Decoder(EraseIn)
 
 
 async def me(call: Call) -> HTTPResponse:
@@ -41,6 +44,20 @@ async def update_me(call: Call) -> HTTPResponse:
     return json(await call.deps.accounts.update(call.caller, name, password, description, links))
 
 
+async def erase_me(call: Call) -> HTTPResponse:
+    """204; nothing about the person is left. Not while an event of theirs is on sale or has not ended."""
+    body = call.body(_erase)
+    await check_password(call, body.password, field="password")
+    await own_writes(call)
+    now_us = time_ns() // 1000
+    rows = await call.deps.database.rows("events_open_of_organizer", call.user_id, now_us)
+    if rows:
+        detail = "there are published events of yours that have not ended: cancel them, or wait for their end"
+        raise Problem("organizer-has-events", detail, event_ids=[row["id"] for row in rows])
+    await call.deps.accounts.erase(call.user_id)
+    return HTTPResponse(status=204)
+
+
 async def become_organizer(call: Call) -> HTTPResponse:
     """200 with the account and tokens that carry the new role, so that the caller can go on at once."""
     call.no_body()
@@ -62,12 +79,12 @@ async def user(call: Call, user_id: str) -> HTTPResponse:
     return json(PublicUserOut(row["id"], row["name"], Role(row["role"]), row["description"], row["links"]))
 
 
-async def check_password(call: Call, password: str) -> None:
+async def check_password(call: Call, password: str, *, field: str = "current_password") -> None:
     """That it is the caller's own; guesses are counted like logins. Raises Problem invalid-credentials (401)."""
     assert call.caller is not None
     own = await _own(call)
     await call.deps.shared_limiter.take(ACCOUNT_LOGINS, own.email)
-    await call.deps.accounts.check_password(call.caller, password)
+    await call.deps.accounts.check_password(call.caller, password, field=field)
 
 
 async def _own(call: Call) -> UserOut:

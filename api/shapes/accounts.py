@@ -74,6 +74,14 @@ class UserPatch(Request, frozen=True):
     links: Links | msgspec.UnsetType = msgspec.UNSET
 
 
+class EraseIn(Request, frozen=True):
+    """The account's password: what is erased does not come back."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"password": "correct-horse-7"}
+
+    password: CurrentPassword
+
+
 class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     """An account as its owner sees it."""
 

@@ -102,3 +102,30 @@ WITH holder AS (
     SELECT $2, family_id, user_id, $3 FROM used
 )
 SELECT user_id::text, family_id::text AS session_id, role FROM used;
+
+-- name: events_open_of_organizer
+-- Published and not over at $2: somebody may hold or buy a ticket at any moment.
+SELECT id FROM events WHERE organizer_id = $1 AND status = 'published' AND ends_at > $2 ORDER BY starts_at LIMIT 10;
+
+-- name: inbox_lock
+-- Whoever stores messages at this moment is waited for, and whoever comes later finds the user erased.
+LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: user_erase
+-- Everything that is about a person. What refers to the row (tokens, preferences, webhooks, direct messages) goes with
+-- it; what the log says of the opaque id stays. Says which sessions end.
+WITH marked AS (
+    INSERT INTO erased_users (user_id) VALUES ($1::uuid::text) ON CONFLICT (user_id) DO NOTHING
+), sessions AS (
+    SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1
+), ended AS (
+    INSERT INTO ended_sessions (session_id) SELECT family_id FROM sessions
+    ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
+), messages AS (
+    DELETE FROM notifications WHERE user_id = $1::uuid::text
+), mails AS (
+    DELETE FROM mail_deliveries WHERE user_id = $1::uuid::text
+), gone AS (
+    DELETE FROM users WHERE id = $1 RETURNING id
+)
+SELECT id::text, (SELECT coalesce(array_agg(family_id::text), '{}') FROM sessions) AS sessions FROM gone;

@@ -27,6 +27,9 @@ SELECT id, event_id, reservation_id, user_id, seat, ordinal, status FROM tickets
 -- name: inbox
 SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;
 
+-- name: erased
+SELECT user_id FROM erased_users;
+
 -- name: positions
 SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projections';
 
@@ -37,6 +40,8 @@ SELECT consumer, partition, next_offset FROM projection_positions;
 -- name: is_in_inbox
 SELECT EXISTS (
     SELECT FROM notifications WHERE user_id = $1 AND partition = $2 AND "offset" = $3 AND "index" = $4
+    UNION ALL
+    SELECT FROM erased_users WHERE user_id = $1
 );
 
 -- name: open_payments

@@ -2,7 +2,7 @@
 
 -- name: put_notifications
 -- The primary key is the message's identity: what comes twice is there already. What the user wants to be shown is
--- looked up now and stays with the row. Says who has something new.
+-- looked up now and stays with the row. Nothing is stored for an erased user. Says who has something new.
 INSERT INTO notifications (
     user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
     outbound_partition, outbound_offset, inbox, stream)
@@ -14,5 +14,6 @@ FROM unnest(
     AS m (user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
           outbound_partition, outbound_offset)
 LEFT JOIN notification_preferences AS p ON p.recipient = m.user_id AND p.kind = m.kind
+WHERE NOT EXISTS (SELECT FROM erased_users AS e WHERE e.user_id = m.user_id)
 ON CONFLICT (user_id, partition, "offset", "index", channel, template) DO NOTHING
 RETURNING user_id;

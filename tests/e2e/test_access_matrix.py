@@ -109,7 +109,7 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
 }
 # Calls that change who calls: everybody is somebody new there.
-NEWCOMERS = frozenset({"PATCH /v1/users/me", "POST /v1/users/me/become-organizer"})
+NEWCOMERS = frozenset({"DELETE /v1/users/me", "PATCH /v1/users/me", "POST /v1/users/me/become-organizer"})
 
 BY_NAME = {route.name: route for route in ROUTES}
 

@@ -23,6 +23,7 @@ MATRIX: dict[str, str] = {
     "GET /.well-known/jwks.json":                              ALL,
     "GET /v1/users/me":                                        USERS,
     "PATCH /v1/users/me":                                      USERS,
+    "DELETE /v1/users/me":                                     USERS,
     "POST /v1/users/me/become-organizer":                      USERS,
     "GET /v1/users/<user_id>":                                 ALL,
     "GET /v1/users/<user_id> (buyer)":                         "404       ok    404   404   404   404   ok",

@@ -1,0 +1,38 @@
+"""`circle users …`: what the API gives to nobody."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from api.auth.tokens import Role
+from connectors.settings import Settings
+from ops.cli.output import AsJson, DryRun, emit_json
+from ops.operate.users import promote as promote_user
+
+users = typer.Typer(no_args_is_help=True, help="Accounts and their roles.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(users, name="users")
+
+
+@users.callback()
+def group() -> None:
+    """Accounts and their roles."""
+
+
+@users.command()
+def promote(
+    email: Annotated[str, typer.Argument(help="The account's mail address.")],
+    role: Annotated[Role, typer.Option(help="The role that it gets.")],
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Make an account an organizer or an administrator. Exit 1 when there is none, or it is more than that already."""
+    done = asyncio.run(promote_user(Settings.from_env(), email, role, dry_run=dry_run))
+    if json:
+        emit_json({"user_id": done.user_id, "before": done.before, "role": done.role, "dry_run": dry_run})
+    else:
+        print(f"{done.user_id} {'would be' if dry_run else 'is'} {done.role.value} (was {done.before.value})")
+    return 0

@@ -1,0 +1,185 @@
+"""Accounts over the whole platform: roles by hand, and what is left when somebody has left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import jwt
+import pytest
+
+from ops.checker import check, wait_until_settled
+from ops.cli.main import run
+from ops.load.progress import Progress
+from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
+from ops.platform import Platform
+from ops.replay.verify import VerifyOptions, verify
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
+
+# What has only an opaque id, as the log does, and is made from it.
+FROM_THE_LOG = {*DERIVED_TABLES, "webhook_events"} - {"notifications"}
+# Rows that go because `user_erase` names them; everywhere else a reference to the user's row takes them along.
+BY_NAME = {"mail_deliveries"}
+OF_SOMEBODY = {"user_id", "organizer_id", "created_by", "email", "recipient"}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Platform, Shop]]:
+    with open_shop() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(running: tuple[Platform, Shop]) -> Shop:
+    return running[1]
+
+
+@pytest.fixture(scope="module")
+def platform(running: tuple[Platform, Shop]) -> Platform:
+    return running[0]
+
+
+@pytest.fixture(scope="module")
+def event(shop: Shop) -> OnSale:
+    return shop.event(shop.organizer(), hold_ttl_s=1)
+
+
+def fetch(platform: Platform, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def ask() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(platform.settings.postgres_url)
+        try:
+            return await connection.fetch(sql, *arguments)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def tables_with(platform: Platform, text: str) -> set[str]:
+    """Every table in which a row has this text anywhere."""
+    names = fetch(
+        platform,
+        "SELECT schemaname || '.' || tablename FROM pg_tables"
+        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+    )
+    return {
+        name.removeprefix("public.")
+        for (name,) in names
+        if fetch(platform, f"SELECT FROM {name} AS one WHERE strpos(one::text, $1) > 0 LIMIT 1", text)
+    }
+
+
+def erase(person: Person, password: str = PASSWORD) -> Any:
+    return person.call("DELETE", "/v1/users/me", json={"password": password})
+
+
+# --- erasure
+
+
+def test_an_erased_user_is_an_opaque_id_on_the_log_and_nothing_else(
+    platform: Platform, shop: Shop, event: OnSale
+) -> None:
+    buyer, name = shop.person(), f"Name {unique()}"
+    done(buyer.call("PATCH", "/v1/users/me", json={"name": name}), 200)
+    sold = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=2), 201)
+    done(buyer.confirm(sold["id"]), 200)
+    wait_until_settled(platform.settings)
+    assert tables_with(platform, buyer.email) == {"users"}
+    assert tables_with(platform, name) == {"users"}
+    assert tables_with(platform, buyer.id) >= {"users", "refresh_tokens", "notifications", "reservations", "tickets"}
+
+    assert problem(erase(buyer, "wrong-horse-7"), 401, "invalid-credentials")["field"] == "password"
+    # This hold ends when nobody is there to be told.
+    held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
+    assert erase(buyer).status_code == 204
+
+    problem(buyer.get("/v1/users/me"), 401, "unauthorized")
+    problem(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 401, "unauthorized")
+    refresh = {"refresh_token": buyer.refresh_token}
+    problem(shop.http.post("/v1/auth/refresh", json=refresh), 401, "invalid-refresh-token")
+    login = {"email": buyer.email, "password": PASSWORD}
+    problem(shop.http.post("/v1/auth/login", json=login), 401, "invalid-credentials")
+
+    wait_until_settled(platform.settings, no_holds=True)
+    (ended,) = fetch(platform, "SELECT status FROM reservations WHERE id = $1", held["id"])
+    assert ended["status"] == "expired"
+    assert tables_with(platform, buyer.email) == set()
+    assert tables_with(platform, name) == set()
+    assert tables_with(platform, buyer.id) <= FROM_THE_LOG | {"erased_users"}
+    report = check(platform.settings, tick_bound_s=10)
+    assert report.ok, report.text()
+    with Progress(quiet=True) as progress:
+        assert verify(platform.settings, VerifyOptions(), progress).ok
+
+    again = done(shop.http.post("/v1/auth/register", json=login | {"name": "Ada"}), 201)
+    assert again["id"] != buyer.id
+
+
+def test_an_organizer_stays_while_an_event_of_theirs_is_to_come(shop: Shop) -> None:
+    organizer = shop.organizer()
+    shop.event(organizer, publish=False)
+    on_sale = shop.event(organizer)
+    refused = problem(erase(organizer), 409, "organizer-has-events")
+    assert refused["event_ids"] == [on_sale.id]
+    done(organizer.get("/v1/users/me"), 200)
+
+    over = shop.organizer()
+    now = datetime.now(UTC)
+    times = {"starts_at": (now - timedelta(hours=3)).isoformat(), "ends_at": (now - timedelta(hours=1)).isoformat()}
+    shop.event(over, sales_close_at=None, **times)
+    assert erase(over).status_code == 204
+    problem(shop.http.get(f"/v1/users/{over.id}"), 404, "not-found")
+
+
+def test_every_table_about_somebody_is_erased_or_refers_to_the_users_row(platform: Platform) -> None:
+    columns = fetch(
+        platform, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    about = {row["table_name"] for row in columns if row["column_name"] in OF_SOMEBODY}
+    following = {
+        row["name"]
+        for row in fetch(
+            platform,
+            "SELECT conrelid::regclass::text AS name FROM pg_constraint"
+            " WHERE contype = 'f' AND confrelid = 'users'::regclass AND confdeltype IN ('c', 'n')",
+        )
+    }
+    kept = {*KEPT_TABLES, *TOLD_TABLES} - {"users", "erased_users"}
+    left = (about & kept) - following - BY_NAME - FROM_THE_LOG
+    assert left == set(), "let these refer to users (ON DELETE CASCADE), or erase them in user_erase"
+    assert {"refresh_tokens", "notification_preferences", "webhook_endpoints"} <= following
+
+
+# --- roles by hand
+
+
+def test_an_administrator_is_made_by_hand(
+    platform: Platform, shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in platform.env.items():
+        monkeypatch.setenv(name, value)
+
+    def promote(*arguments: str) -> tuple[int, str, str]:
+        code = run(["users", "promote", *arguments])
+        return code, *capsys.readouterr()
+
+    person, mine = shop.person(), shop.organizer()
+    category = done(mine.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"]
+    problem(person.delete(f"/v1/categories/{category}"), 403, "forbidden")
+    _, told, _ = promote(person.email, "--role", "admin", "--dry-run", "--json")
+    assert json.loads(told) == {"user_id": person.id, "before": "buyer", "role": "admin", "dry_run": True}
+    problem(person.delete(f"/v1/categories/{category}"), 403, "forbidden")
+    assert promote(person.email.upper(), "--role", "admin") == (0, f"{person.id} is admin (was buyer)\n", "")
+    # A token from before says buyer, and is honoured for what the account may do now.
+    assert person.delete(f"/v1/categories/{category}").status_code == 204
+    tokens = done(shop.http.post("/v1/auth/login", json={"email": person.email, "password": PASSWORD}), 200)
+    assert jwt.decode(tokens["access_token"], options={"verify_signature": False})["role"] == "admin"
+    code, _, error = promote(person.email, "--role", "organizer")
+    assert (code, "a role is not taken away" in error) == (1, True)
+    code, _, error = promote(f"{unique()}@example.org", "--role", "admin")
+    assert (code, "no account has the address" in error) == (1, True)
+    assert promote(person.email, "--role", "emperor")[0] == 2
