@@ -37,6 +37,15 @@ class Intake:
 
     def take(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
         """The facts that may be applied now that the record at `record_offset` of tickets.facts is read."""
+        at = recorded.envelope
+        if at.count == 1 and not self._held and at.index == 0:  # most commands yield one fact: the same, sooner
+            self.next_offset = record_offset + 1
+            if self._dedupe and (at.offset, 0) <= self.applied:
+                return []
+            self.applied = (at.offset, 0)
+            if at.log_time > self.log_time:
+                self.log_time = at.log_time
+            return [recorded]
         ready = self._ready(record_offset, recorded)
         if ready:
             last = ready[-1].envelope

@@ -1,9 +1,14 @@
-"""Deadlines in order, looked at without being taken: deciding must change nothing. Pure."""
+"""Deadlines in order, looked at without being taken: deciding must change nothing. Pure.
+
+Holds of one length end in the order in which they were granted: those wait in a queue, which costs the same however
+many there are; only what comes out of order is in a heap.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 Current = Callable[[int, str], bool]
 """Whether a deadline still stands for this id; one that was moved or met otherwise does not."""
@@ -12,38 +17,56 @@ Current = Callable[[int, str], bool]
 class Deadlines:
     """(time, id) pairs. Those that no longer stand are dropped when they come to the top."""
 
-    __slots__ = ("_current", "_heap")
+    __slots__ = ("_current", "_heap", "_queue")
 
     def __init__(self, current: Current) -> None:
         self._current = current
+        self._queue: deque[tuple[int, str]] = deque()  # ascending
         self._heap: list[tuple[int, str]] = []
 
     def add(self, time: int, key: str) -> None:
         """From here on `key` is due at `time`."""
-        heapq.heappush(self._heap, (time, key))
+        entry, queue = (time, key), self._queue
+        if queue and entry < queue[-1]:
+            heapq.heappush(self._heap, entry)
+        else:
+            queue.append(entry)
 
     def next(self) -> int | None:
         """The earliest deadline; None when there is none."""
-        return self._heap[0][0] if self._heap else None
+        queue, heap = self._queue, self._heap
+        if not heap:
+            return queue[0][0] if queue else None
+        return min(queue[0], heap[0])[0] if queue else heap[0][0]
 
     def due(self, now: int, limit: int) -> list[str]:
         """Ids whose deadline is reached, earliest first, each once, at most `limit`. Looks only at what is due."""
-        heap = self._heap
-        if not heap or heap[0][0] > now:
+        first = self.next()
+        if first is None or first > now:
             return []
         found: dict[str, None] = {}
-        frontier = [(heap[0], 0)]
-        while frontier and len(found) < limit:
-            (deadline, key), place = heapq.heappop(frontier)
+        for deadline, key in heapq.merge(self._queue, self._in_order(now)):
+            if deadline > now or len(found) >= limit:
+                break
             if self._current(deadline, key):
                 found[key] = None
-            for child in (2 * place + 1, 2 * place + 2):
-                if child < len(heap) and heap[child][0] <= now:
-                    heapq.heappush(frontier, (heap[child], child))
         return list(found)
 
     def drop_stale(self) -> None:
         """Let go of deadlines at the top that no longer stand."""
-        heap = self._heap
-        while heap and not self._current(*heap[0]):
+        queue, heap, current = self._queue, self._heap, self._current
+        while queue and not current(*queue[0]):
+            queue.popleft()
+        while heap and not current(*heap[0]):
             heapq.heappop(heap)
+
+    def _in_order(self, now: int) -> Iterator[tuple[int, str]]:
+        """What of the heap is due by `now`, without taking it."""
+        heap = self._heap
+        frontier = [(heap[0], 0)] if heap and heap[0][0] <= now else []
+        while frontier:
+            entry, place = heapq.heappop(frontier)
+            yield entry
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(heap) and heap[child][0] <= now:
+                    heapq.heappush(frontier, (heap[child], child))

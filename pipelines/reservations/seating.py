@@ -13,6 +13,7 @@ noted once, and each block size catches up with the notes when it is asked for, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
 
@@ -30,6 +31,16 @@ def row_label(row: int) -> str:
     return label
 
 
+@lru_cache(maxsize=32)  # the layouts of a house; the largest takes 10 MB
+def _plan(rows: int, width: int) -> tuple[list[list[str]], dict[str, tuple[int, int]]]:
+    """The labels by row, and where each is: its row and its bit. The same for every section of that layout."""
+    labels = [[f"{letters}-{seat + 1}" for seat in range(width)] for letters in map(row_label, range(rows))]
+    bits = [1 << seat for seat in range(width)]
+    return labels, {
+        label: (row, bit) for row, named in enumerate(labels) for label, bit in zip(named, bits, strict=True)
+    }
+
+
 class Seating:
     """Which seats of a section are free: not claimed, not locked by a foreign owner, not blocked by the organizer."""
 
@@ -40,6 +51,7 @@ class Seating:
         "_claimed",
         "_every_row",
         "_free",
+        "_freed_rows",
         "_labels",
         "_locked",
         "_maybe",
@@ -61,12 +73,10 @@ class Seating:
         self._every_row = (1 << rows) - 1
         self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
         self._maybe_whole = list(self._maybe)  # … with any contiguous place, perhaps
+        self._freed_rows = 0  # rows where a seat became free, which _maybe_whole does not know yet
         self._changed_rows: list[int] = []  # bits of rows, in the order of their changes
         self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
-        self._labels = [[f"{row_label(row)}-{seat + 1}" for seat in range(width)] for row in range(rows)]
-        self._seats = {
-            label: (row, 1 << seat) for row, labels in enumerate(self._labels) for seat, label in enumerate(labels)
-        }
+        self._labels, self._seats = _plan(rows, width)
 
     def __contains__(self, label: str) -> bool:
         return label in self._seats
@@ -92,7 +102,11 @@ class Seating:
                 f"seat {self._first(row, self._claimed[row] & bits)} is claimed already"
             )
             self._claimed[row] |= bits
-            self._update(row)
+            gone = bits & self._free[row]
+            if gone:
+                self._free[row] ^= gone
+                self.free -= gone.bit_count()
+                self._note(row)
 
     def release(self, labels: Iterable[str]) -> None:
         """Give claimed seats back."""
@@ -101,7 +115,12 @@ class Seating:
                 f"seat {self._first(row, bits & ~self._claimed[row])} is not claimed"
             )
             self._claimed[row] ^= bits
-            self._update(row)
+            back = bits & ~(self._locked[row] | self._blocked[row])
+            if back:
+                self._free[row] |= back
+                self.free += back.bit_count()
+                self._freed_rows |= 1 << row
+                self._note(row)
 
     def lock(self, label: str) -> None:
         """A foreign owner holds the seat."""
@@ -185,6 +204,10 @@ class Seating:
     def _contiguous(self, quantity: int) -> Seat | None:
         """The front-most contiguous place."""
         free, maybe = self._free, self._maybe_whole
+        if self._freed_rows:
+            for block in range(1, SEATS_PER_ORDER_MAX + 1):
+                maybe[block] |= self._freed_rows
+            self._freed_rows = 0
         rows = maybe[quantity]
         while rows:
             bit = rows & -rows
@@ -213,23 +236,31 @@ class Seating:
             bits = ((1 << block) - 1) << start
             taken.append((row, bits))
             self._free[row] &= ~bits  # so that the next block is looked for among the rest
-            self._note(row, freed=False)
+            self._note(row)
             wanted -= block
         for row, bits in taken:
             self._free[row] |= bits
-            self._note(row, freed=True)
+            self._freed_rows |= 1 << row
+            self._note(row)
         return chosen
 
     def _first(self, row: int, bits: int) -> str:
         return self._labels[row][(bits & -bits).bit_length() - 1]
 
-    def _by_row(self, labels: Iterable[str]) -> Iterable[tuple[int, int]]:
-        """The seats as bitmaps, one for each row."""
-        rows: dict[int, int] = {}
+    def _by_row(self, labels: Iterable[str]) -> list[tuple[int, int]]:
+        """The seats as bitmaps, one for neighbours of a row."""
+        seats, found = self._seats, []
+        current, bits = -1, 0
         for label in labels:
-            row, bit = self._seats[label]
-            rows[row] = rows.get(row, 0) | bit
-        return rows.items()
+            row, bit = seats[label]
+            if row != current:
+                if bits:
+                    found.append((current, bits))
+                current, bits = row, 0
+            bits |= bit
+        if bits:
+            found.append((current, bits))
+        return found
 
     def _update(self, row: int) -> None:
         before = self._free[row]
@@ -237,17 +268,14 @@ class Seating:
         if after != before:
             self._free[row] = after
             self.free += after.bit_count() - before.bit_count()
-            self._note(row, freed=bool(after & ~before))
+            if after & ~before:
+                self._freed_rows |= 1 << row
+            self._note(row)
 
-    def _note(self, row: int, *, freed: bool) -> None:
+    def _note(self, row: int) -> None:
         """The row has changed: look at it again."""
-        bit = 1 << row
         notes = self._changed_rows
-        notes.append(bit)
-        if freed:
-            whole = self._maybe_whole
-            for block in range(1, SEATS_PER_ORDER_MAX + 1):
-                whole[block] |= bit
+        notes.append(1 << row)
         if len(notes) > 4 * self.rows + 256:  # bounded: forget the notes, look everywhere again
             notes.clear()
             self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)

@@ -117,7 +117,14 @@ class EventState:
         old = self.reservations.get(new.id)
         if self._journal is not None:
             self._journal.append((new.id, old))
-        self._shift(old, new)
+        if (
+            old is None
+            or old.status != new.status
+            or old.quantity != new.quantity
+            or old.expires_at != new.expires_at
+            or old.warned != new.warned
+        ):  # nothing is derived from the rest, or the rest never changes
+            self._shift(old, new)
         self.reservations[new.id] = new
 
     def tickets_of_type(self, section: Section, user_id: str) -> int:
