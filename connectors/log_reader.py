@@ -119,22 +119,31 @@ class LogReader:
         deadline = time.monotonic() + SILENCE_S_MAX
         waited = self.at_end
         while True:
-            records: list[Message] = []
             first = self._client.poll(wait_s if waited else POLL_S)
-            for message in [] if first is None else [first, *self._client.consume(CHUNK - 1, 0)]:
-                error = message.error()
-                if error is None:
-                    records.append(message)
-                    self.at_end = False
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    self.at_end = True
-                elif error.fatal() or not error.retriable():
-                    raise KafkaException(error)
+            batch = [] if first is None else [first, *self._client.consume(CHUNK - 1, 0)]
+            records = [message for message in batch if message.error() is None]
+            if len(records) < len(batch):
+                self._hear([error for message in batch if (error := message.error()) is not None])
+                self.at_end = self.at_end and batch[-1].error() is not None
+            elif batch:
+                self.at_end = False
             if records or self.at_end:
                 return records
             if time.monotonic() > deadline:
                 hint = f"no record and no end of the partition in {SILENCE_S_MAX:.0f} s"
                 raise ServiceUnreachable("Kafka", self.place, hint)
+
+    def _hear(self, errors: list[KafkaError]) -> None:
+        for error in errors:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self.at_end = True
+            elif error.fatal() or not error.retriable():
+                raise KafkaException(error)
+
+    def values(self) -> Iterator[list[tuple[int, bytes | None]]]:
+        """Offset and value of every record to the end of the partition, a chunk at a time."""
+        while chunk := self.chunk():
+            yield [(offset_of(message), message.value()) for message in chunk]
 
     def messages(self, end: int | None = None) -> Iterator[Message]:
         """Every record to the end of the partition, or below offset `end`."""

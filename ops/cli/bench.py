@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
+from connectors.errors import SettingsError
 from ops.bench import drop as drop_bench
 from ops.bench import kernel as kernel_bench
+from ops.bench import replay as replay_bench
 from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
+from ops.bench.replay import ReplayOptions, ReplayReport
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.load.target import own_platform, running_platform
@@ -19,8 +22,9 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
+  circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
 
-Both take --json; `circle bench kernel --help` lists the rest."""
+All take --json; `circle bench kernel --help` lists the rest."""
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +60,27 @@ def kernel(
         emit_json(report)
     else:
         _show_kernel(report)
+    return 0 if report.passed else 1
+
+
+@bench.command()
+def replay(
+    sizes: Annotated[str, typer.Option(help="Facts of each log, with commas.")] = ",".join(
+        map(str, replay_bench.SIZES)
+    ),
+    rounds: Annotated[int, typer.Option(help="Processes for each figure; the least disturbed counts.", min=1)] = 1,
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same log.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """Logs of several sizes, each read, folded and verified by one process: facts a second a core, peak memory."""
+    options = ReplayOptions(sizes=_numbers("--sizes", sizes), rounds=rounds, broker=broker, seed=seed)
+    with Progress(quiet=json) as progress:
+        report = replay_bench.run(options, progress)
+    if json:
+        emit_json(report)
+    else:
+        _show_replay(report)
     return 0 if report.passed else 1
 
 
@@ -114,6 +139,32 @@ def _show_verdict(report: DropReport) -> None:
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"
         )
     print("nothing was lost" if report.passed else "FAILED: something acknowledged is missing, or nothing was answered")
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    parts = [part.strip().replace("_", "") for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise SettingsError(option, "must be numbers above 0 with commas", got=text, example="100000,1000000")
+    return tuple(int(part) for part in parts)
+
+
+def _show_replay(report: ReplayReport) -> None:
+    rows = [
+        (
+            one.what,
+            f"{one.facts:,}",
+            f"{one.facts_per_s_per_core:,.0f}",
+            f"{one.cpu_us_per_fact:.2f}",
+            f"{one.seconds:.2f}",
+            f"{one.peak_mb:,.0f}",
+            one.digest,
+        )
+        for size in report.sizes
+        for one in size.best
+    ]
+    columns = ("replay bench", "facts", "facts/s a core", "CPU µs a fact", "seconds", "peak MB", "digest")
+    emit_table(columns, rows)
+    print("every fact was read, none diverged" if report.passed else "FAILED: facts were not read, or diverged")
 
 
 def _show_kernel(report: KernelReport) -> None:

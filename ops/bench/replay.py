@@ -1,0 +1,214 @@
+"""`circle bench replay`: logs of several sizes, each read, folded and verified by one process of its own.
+
+What is measured: the CPU of that process, the Kafka client's threads included, from its first record to its last, and
+the most memory it had. Reading alone (records decoded and dropped) shows what the states are not to blame for.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from connectors.errors import CircleError, SettingsError
+from connectors.log_reader import LogReader, few_collections
+from connectors.settings import Settings
+from ops.bench.history import PARTITION, History
+from ops.load.progress import Progress
+from ops.load.statistics import US_PER_S
+from ops.replay.verify import PartitionRun
+from ops.services.stack import Stack
+from pipelines.replay.fold import Fold
+from schemas.codec import Codec
+from schemas.topics import FACTS
+
+SIZES = "100000,300000,1000000"
+TOLD_EVERY = 50_000
+KB = 1_024
+
+
+class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write and read."""
+
+    sizes: tuple[int, ...]
+    rounds: int = 1
+    broker: str = "embedded"
+    seed: int = 1
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One process over one log."""
+
+    what: str
+    facts: int
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    digest: str = ""
+    diverged: int = 0
+
+    @property
+    def cpu_us_per_fact(self) -> float:
+        return round(self.cpu_s * US_PER_S / max(1, self.facts), 2)
+
+    @property
+    def facts_per_s_per_core(self) -> float:
+        return round(self.facts / self.cpu_s, 0) if self.cpu_s else 0.0
+
+
+class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One log. `best` has the round of each kind that used the least CPU."""
+
+    facts: int
+    commands: int
+    bytes_per_fact: float
+    best: list[Measured]
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All sizes."""
+
+    options: ReplayOptions
+    sizes: list[SizeFigures]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every fact was read, and none diverged."""
+        return all(one.facts == size.facts and not one.diverged for size in self.sizes for one in size.best)
+
+
+def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
+    """Runs the bench on a stack of its own. The log grows from size to size."""
+    if ":" in options.broker:
+        raise SettingsError(
+            "--broker", "the bench empties its topics, so it only takes a broker of its own",
+            got=options.broker, example="apache",
+        )  # fmt: skip
+    figures = []
+    with Stack(options.broker, partitions=1) as stack:
+        env = stack.fresh()
+        history = History(Settings.from_env(env), seed=options.seed)
+        for size in sorted(options.sizes):
+            written = history.write(size, progress.bar(f"writing {size:,} facts", size))
+            rounds = [
+                measure(what, written.facts, env, progress) for _ in range(options.rounds) for what in MEASUREMENTS
+            ]
+            best = [
+                min((one for one in rounds if one.what == what), key=lambda one: one.cpu_s) for what in MEASUREMENTS
+            ]
+            figures.append(
+                SizeFigures(
+                    facts=written.facts,
+                    commands=written.commands,
+                    bytes_per_fact=round(written.fact_bytes / written.facts, 1),
+                    best=best,
+                )
+            )
+    return ReplayReport(options=options, sizes=figures)
+
+
+def _least(rounds: list[Measured]) -> Measured:
+    return min(rounds, key=lambda one: one.cpu_s)
+
+
+def measure(what: str, facts: int, env: dict[str, str], progress: Progress) -> Measured:
+    """One measurement in a process of its own. Raises CircleError with what it said when it fails."""
+    bar = progress.bar(what, facts)
+    command = [sys.executable, "-m", "ops.bench.replay", what]
+    with subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        last = ""
+        for line in process.stdout:
+            last = line
+            if line.strip().isdecimal():
+                bar.set(int(line))
+        said = process.stderr.read()
+    if process.returncode:
+        raise CircleError(f"the process that was to {what} ended with {process.returncode}:\n{said}")
+    found = msgspec.json.decode(last, type=Measured)
+    bar.finish(found.facts, f"{found.facts_per_s_per_core:,.0f} facts/s a core")
+    return found
+
+
+# --- in the process that is measured ------------------------------------------------------------------------------
+
+
+class Meter:
+    """CPU and clock since it was made."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._cpu, self._clock = what, time.process_time(), time.monotonic()
+
+    def told(self, facts: int, digest: str = "", diverged: int = 0) -> Measured:
+        return Measured(
+            what=self._what,
+            facts=facts,
+            seconds=round(time.monotonic() - self._clock, 3),
+            cpu_s=round(time.process_time() - self._cpu, 3),
+            peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB, 1),
+            digest=digest,
+            diverged=diverged,
+        )
+
+
+@contextmanager
+def _facts(settings: Settings) -> Iterator[Iterator[list[tuple[int, bytes | None]]]]:
+    """The partition's facts, a chunk at a time."""
+    with LogReader(settings, FACTS, PARTITION) as reader, few_collections():
+        yield reader.values()
+
+
+def _read(settings: Settings) -> Measured:
+    decode, facts = Codec().decode, 0
+    with _facts(settings) as chunks:
+        meter = Meter("read")
+        for chunk in chunks:
+            for _, value in chunk:
+                decode(value)
+            facts = _tell(facts, len(chunk))
+    return meter.told(facts)
+
+
+def _fold(settings: Settings) -> Measured:
+    fold, facts = Fold(Codec()), 0
+    with _facts(settings) as chunks:
+        meter = Meter("fold")
+        for chunk in chunks:
+            fold.take(chunk)
+            facts = _tell(facts, len(chunk))
+    found = meter.told(fold.facts)
+    return msgspec.structs.replace(found, digest=fold.digest())
+
+
+def _verify(settings: Settings) -> Measured:
+    with PartitionRun(settings, PARTITION, Codec()) as run, few_collections():
+        meter = Meter("verify")
+        for end in range(TOLD_EVERY, run.commands.high, TOLD_EVERY):
+            run.advance(end)
+            print(run.verifier.facts, flush=True)
+        run.advance()
+        run.verifier.finish()
+        return meter.told(run.verifier.facts, run.verifier.digest, run.verifier.diverged)
+
+
+def _tell(before: int, more: int) -> int:
+    after = before + more
+    if after // TOLD_EVERY != before // TOLD_EVERY:
+        print(after, flush=True)
+    return after
+
+
+MEASUREMENTS: dict[str, Callable[[Settings], Measured]] = {"read": _read, "fold": _fold, "verify": _verify}
+
+
+if __name__ == "__main__":
+    print(msgspec.json.encode(MEASUREMENTS[sys.argv[1]](Settings.from_env())).decode())

@@ -1,0 +1,64 @@
+"""A partition's facts folded to the states of its events, a chunk at a time. Pure.
+
+Guarantee: each position is folded once and in order, whatever the chunks are and however often records are told; so a
+fold that was stopped anywhere and goes on at `next_offset` comes to the same `digest`. The states are all it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from pipelines.intake import Intake
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.state import At, EventState
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.ids import LogTime
+
+DIGEST_BYTES = 16
+
+
+class Fold:
+    """One partition of tickets.facts."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.states: dict[str, EventState] = {}
+        self.facts = self.unreadable = 0
+        self._codec, self._intake = codec, Intake()
+
+    @property
+    def next_offset(self) -> int:
+        """The offset on tickets.facts to go on from: the first record that is not folded."""
+        return self._intake.next_offset or 0
+
+    @property
+    def through(self) -> tuple[int, int]:
+        """The last fact that is folded: its command's offset, and its place among that command's facts."""
+        return self._intake.applied
+
+    def digest(self) -> str:
+        """Of what all states mean: the same for the same facts."""
+        sum_ = blake2b(digest_size=DIGEST_BYTES)
+        for event_id in sorted(self.states):
+            sum_.update(canonical(self.states[event_id]))
+        return sum_.hexdigest()
+
+    def take(self, records: Iterable[tuple[int, bytes | None]]) -> None:
+        """Fold records (offset on the topic, value). One that is no fact is counted and gone past."""
+        decode, intake, states, facts = self._codec.decode, self._intake, self.states, 0
+        for offset, value in records:
+            recorded = decode(value)
+            if not isinstance(recorded, RecordedFact):
+                intake.skip(offset)
+                self.unreadable += 1
+                continue
+            for one in intake.take(offset, recorded):
+                at = one.envelope
+                state = states.get(at.event_id)
+                if state is None:
+                    state = states[at.event_id] = EventState(at.event_id)
+                evolve(state, one.fact, At(at.partition, at.offset, LogTime(at.log_time)))
+                facts += 1
+        self.facts += facts
