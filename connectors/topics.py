@@ -78,6 +78,23 @@ def apply_topics(
     return applied
 
 
+def apply_topic(bootstrap_servers: str, spec: TopicSpec, *, recreate: bool = False) -> Applied:
+    """The same for one topic beside the platform's own. Raises as `apply_topics` does."""
+    client = admin(bootstrap_servers)
+    if recreate:
+        _delete(client, bootstrap_servers, [spec])
+    state = _describe(client, bootstrap_servers, [spec])[spec.name]
+    _refuse_other_partitions(spec, state)
+    applied = _plan(spec, state)
+    _create(client, bootstrap_servers, [applied], min(REPLICATION_MAX, _brokers(client, bootstrap_servers)))
+    return applied
+
+
+def delete_topic(bootstrap_servers: str, spec: TopicSpec) -> None:
+    """Take a topic away, if it is there. Raises ServiceUnreachable."""
+    _delete(admin(bootstrap_servers), bootstrap_servers, [spec])
+
+
 def describe_topics(bootstrap_servers: str, *, partitions: int | None = None) -> list[TopicState]:
     """Every topic of ours as the broker has it."""
     specs = all_topics(partitions or PARTITIONS_DEFAULT)

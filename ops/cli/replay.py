@@ -10,10 +10,10 @@ import typer
 from connectors.errors import CircleError
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
+from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import archive as archives
-from ops.replay import generation as generations
 from ops.replay import past
 from ops.replay import receipt as receipts
 from ops.replay import told as telling
@@ -37,6 +37,7 @@ replay = typer.Typer(no_args_is_help=True, help="Reprocess the log in a shadow: 
 
 
 def register(app: typer.Typer) -> None:
+    reprocess.add_to(replay)
     app.add_typer(replay, name="replay")
     app.command()(verify)
     app.command()(explain)
@@ -197,37 +198,6 @@ def import_(
         manifest = archives.load(Settings.from_env(), directory, progress, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
     return 0
-
-
-@replay.command("projections")
-def projections(
-    promote: Annotated[
-        bool, typer.Option("--promote", help="Swap the tables; the old ones stay in generation_previous.")
-    ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
-    json: AsJson = False,
-    dry_run: DryRun = False,
-) -> int:
-    """Make the rows anew from tickets.facts beside the live ones, compare, and swap with --promote.
-
-    Exit 1 when they differ, swapped or not.
-    """
-    with Progress(quiet=json) as progress:
-        report = generations.rebuild(Settings.from_env(), progress, promote=promote, restart=restart, dry_run=dry_run)
-    if json:
-        emit_json({"ok": report.ok, "report": report})
-        return 0 if report.ok else 1
-    rows = [
-        (one.table, f"{one.live_rows:,}", f"{one.new_rows:,}", "same" if one.same else "DIFFERS")
-        for one in report.tables
-    ]
-    emit_table(("table", "live rows", "new rows", "digests"), rows)
-    for table in report.tables:
-        for one in table.differences:
-            print(f"{table.table} {one.key}, by the fact at {one.position}: {one.what}")
-    print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
-    print("promoted: the old tables are in generation_previous" if report.promoted else "not promoted")
-    return 0 if report.ok else 1
 
 
 def _show_manifest(manifest: archives.Manifest, directory: Path, done: str, *, json: bool) -> None:

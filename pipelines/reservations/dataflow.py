@@ -6,10 +6,14 @@ that is not understood ends the process; it starts again, loads its state, and g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource
+from bytewax.outputs import DynamicSink
 from confluent_kafka import Message
 
 from connectors.execution import execute
@@ -30,6 +34,8 @@ from connectors.readiness import signal_ready
 from connectors.seat_locks import SeatLocks
 from connectors.settings import Settings
 from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.topics import COMMANDS
 from sinks.decisions import DecisionSink
@@ -42,15 +48,34 @@ TICK_TIMEOUT_MS = 10_000  # a tick that is not on the log by then is given up, a
 log = Log("reservations")
 
 
+class Owner(Protocol):
+    """Keeps the partitions of this process, and loads their states."""
+
+    partitions: dict[int, Partition]
+
+    def begins(self, firsts: Mapping[int, int]) -> None:
+        """A batch is to be decided: `firsts` has its first offset of each partition."""
+
+    def state_of(self, number: int, event_id: str) -> EventState:
+        """The event's state."""
+
+
+class Claims(Protocol):
+    """Takes what a batch grants, or has it decided again."""
+
+    def claim(self, batch: Batch) -> Batch:
+        """The batch as it may be committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """What the dataflow is built from."""
+    """What the dataflow is built from. `circle replay shadow` builds it with another source and another sink."""
 
-    source: BatchSource
+    source: DynamicSource[list[Message]]
     codec: Codec
-    loader: PartitionLoader
-    guard: Guard
-    sink: DecisionSink
+    loader: Owner
+    guard: Claims
+    sink: DynamicSink[Batch]
 
 
 def build(deps: Deps) -> Dataflow:

@@ -1,0 +1,104 @@
+"""`circle replay projections`, `shadow`: what runs the dataflows' own code over the log again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connectors.kafka import StopFlag
+from connectors.settings import Settings
+from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.load.progress import Progress
+from ops.replay import generation as generations
+from ops.replay import shadow as shades
+from pipelines.replay.shadow import ShadowReport
+
+SHOWN_MAX = 20
+
+
+def add_to(replay: typer.Typer) -> None:
+    """Make these commands of the group."""
+    replay.command("projections")(projections)
+    replay.command("shadow")(shadow)
+
+
+def projections(
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Swap the tables; the old ones stay in generation_previous.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Make the rows anew from tickets.facts beside the live ones, compare, and swap with --promote.
+
+    Exit 1 when they differ, swapped or not.
+    """
+    with Progress(quiet=json) as progress:
+        report = generations.rebuild(Settings.from_env(), progress, promote=promote, restart=restart, dry_run=dry_run)
+    if json:
+        emit_json({"ok": report.ok, "report": report})
+        return 0 if report.ok else 1
+    rows = [
+        (one.table, f"{one.live_rows:,}", f"{one.new_rows:,}", "same" if one.same else "DIFFERS")
+        for one in report.tables
+    ]
+    emit_table(("table", "live rows", "new rows", "digests"), rows)
+    for table in report.tables:
+        for one in table.differences:
+            print(f"{table.table} {one.key}, by the fact at {one.position}: {one.what}")
+    print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
+    print("promoted: the old tables are in generation_previous" if report.promoted else "not promoted")
+    return 0 if report.ok else 1
+
+
+def shadow(
+    group_: Annotated[str, typer.Option("--group", help="The shadow's name; its facts go to a topic of that name.")],
+    partition: Annotated[int | None, typer.Option("--partition", help="This partition alone.", min=0)] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="At most so many commands of each partition, this time.", min=1)
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Throw the shadow's topic away afterwards.")] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Run this version's reservations dataflow over the commands of the log, in a shadow, and compare the facts.
+
+    Nothing live is touched. Exit 1 when anything is decided otherwise.
+    """
+    settings, stop = Settings.from_env(), StopFlag().install()
+    with Progress(quiet=json) as progress:
+        report = shades.shadow(
+            settings, group_, progress, stop=stop, partition=partition, restart=restart, limit=limit, dry_run=dry_run
+        )
+    if remove and not dry_run:
+        shades.remove(settings, group_)
+    if json:
+        emit_json({"ok": report.ok, "dry_run": dry_run, "report": report})
+    elif dry_run:
+        print(f"{report.commands:,} commands would be decided into {report.topic}")
+    else:
+        _show_shadow(report)
+    return 0 if report.ok else 1
+
+
+def _show_shadow(report: ShadowReport) -> None:
+    rows = [
+        ("commands decided by both", f"{report.commands:,}"),
+        ("decided alike", f"{report.same:,}"),
+        (f"  recorded under other rules than version {report.rules_version}", f"{report.under_other_rules:,}"),
+        ("decided otherwise", f"{report.different:,}"),
+        ("granted on the log only", f"{report.granted_only_recorded:,}"),
+        ("granted in the shadow only", f"{report.granted_only_shadow:,}"),
+    ]
+    emit_table((report.topic, ""), rows)
+    if report.changes:
+        print()
+        emit_table(("on the log → in the shadow", "commands"), [(what, f"{n:,}") for what, n in report.changes.items()])
+    for one in report.differences[:SHOWN_MAX]:
+        print(f"{one.position}, event {one.event_id}: {one.change}")
+        print(f"  on the log     {one.recorded}\n  in the shadow  {one.shadow}")
+    if report.stopped:
+        print("stopped before the end; the same command goes on")

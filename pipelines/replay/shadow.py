@@ -1,0 +1,129 @@
+"""The facts of two programs about the same commands, compared. Pure.
+
+Guarantee: a command counts as decided alike only when every fact and the whole envelope but the rules' version are the
+same. What differs is counted by what it was and is, and the first ones are told with their fields.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pipelines.intake import Intake
+from schemas import facts as f
+from schemas.facts import RecordedFact
+
+DIFFERENCES_KEPT_MAX = 100  # all are counted
+
+
+class Decided(NamedTuple):
+    """A command's facts."""
+
+    offset: int
+    facts: list[RecordedFact]
+
+
+class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is decided otherwise."""
+
+    position: str
+    event_id: str
+    change: str
+    recorded: list[dict[str, Any]]
+    shadow: list[dict[str, Any]]
+
+
+class ShadowReport(msgspec.Struct, kw_only=True):
+    """All commands that both have decided."""
+
+    group: str
+    topic: str
+    rules_version: int = int(f.RULES_VERSION)
+    commands: int = 0
+    same: int = 0
+    under_other_rules: int = 0  # of those that are the same: recorded under another version of the rules
+    different: int = 0
+    changes: dict[str, int] = msgspec.field(default_factory=dict)
+    granted_only_recorded: int = 0
+    granted_only_shadow: int = 0
+    differences: list[ShadowDifference] = msgspec.field(default_factory=list)
+    stopped: bool = False  # before the end: the same command goes on
+
+    @property
+    def ok(self) -> bool:
+        return self.different == 0
+
+
+def by_command(facts: Iterable[tuple[int, RecordedFact]]) -> Iterator[Decided]:
+    """Whole commands in their order, each once, from facts with their offsets on the topic."""
+    intake, current = Intake(), Decided(-1, [])
+    for offset, recorded in facts:
+        for fact in intake.take(offset, recorded):
+            if fact.envelope.offset != current.offset:
+                if current.facts:
+                    yield current
+                current = Decided(fact.envelope.offset, [])
+            current.facts.append(fact)
+    if current.facts:
+        yield current
+
+
+def compare(report: ShadowReport, recorded: Iterable[Decided], shadow: Iterable[Decided]) -> None:
+    """Add a partition's commands to the report, as far as the shadow has come."""
+    changes: Counter[str] = Counter(report.changes)
+    theirs = iter(recorded)
+    for mine in shadow:
+        log = next((one for one in theirs if one.offset >= mine.offset), None)
+        if log is None:
+            break
+        facts = log.facts if log.offset == mine.offset else []
+        report.commands += 1
+        if [_content(one) for one in facts] == [_content(one) for one in mine.facts]:
+            report.same += 1
+            report.under_other_rules += facts[0].envelope.rules_version != mine.facts[0].envelope.rules_version
+            continue
+        report.different += 1
+        change = f"{_names(facts)} → {_names(mine.facts)}"
+        changes[change] += 1
+        before, after = _granted(facts), _granted(mine.facts)
+        report.granted_only_recorded += before and not after
+        report.granted_only_shadow += after and not before
+        if len(report.differences) < DIFFERENCES_KEPT_MAX:
+            at = mine.facts[0].envelope
+            report.differences.append(
+                ShadowDifference(
+                    position=f"{at.partition}-{at.offset}",
+                    event_id=at.event_id,
+                    change=change,
+                    recorded=[_plain(one.fact) for one in facts],
+                    shadow=[_plain(one.fact) for one in mine.facts],
+                )
+            )
+    report.changes = dict(changes.most_common())
+
+
+def _content(one: RecordedFact) -> tuple[Any, ...]:
+    at = one.envelope
+    return (at.event_id, at.partition, at.offset, at.index, at.count, at.log_time, one.fact)
+
+
+def _granted(facts: list[RecordedFact]) -> bool:
+    return any(isinstance(one.fact, f.TicketsHeld) for one in facts)
+
+
+def _names(facts: list[RecordedFact]) -> str:
+    return " + ".join(_name(one.fact) for one in facts) or "nothing"
+
+
+def _name(fact: f.Fact) -> str:
+    reason = getattr(fact, "reason", "")
+    return f"{type(fact).__name__}({reason})" if reason else type(fact).__name__
+
+
+def _plain(fact: f.Fact) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(fact)
+    hidden = {name: "…" for name in ("payment_token",) if fields.get(name)}
+    return {"type": type(fact).__name__, **fields, **hidden}

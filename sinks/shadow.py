@@ -1,0 +1,64 @@
+"""Where a shadow's decisions go: facts to a topic of their own, and nothing else anywhere.
+
+Guarantee: no Redis, no Postgres, no offsets, no replies, no dead letters. The topic itself says how far it has come:
+the facts of a batch are acknowledged before the next is read, and those of a command that is not whole are told anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import Gate
+from pipelines.reservations.batch import Batch
+from pipelines.reservations.partition import Partition
+from schemas.codec import Codec
+from sinks.batch_sink import BatchSink
+
+FLUSH_S = 30.0
+
+
+class ShadowSink:
+    """Writes batches to `topic`. `sink` is what a dataflow ends with."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        codec: Codec,
+        *,
+        gate: Gate,
+        partitions: dict[int, Partition],
+        told: Callable[[Batch], None],
+    ) -> None:
+        self._producer, self._topic, self._codec, self._gate = producer, topic, codec, gate
+        self._partitions, self._told = partitions, told
+        self._failed: KafkaError | None = None
+        self.sink: BatchSink[Batch] = BatchSink(self.write)
+
+    def write(self, batch: Batch) -> None:
+        """One batch. Raises ServiceUnreachable when it is not acknowledged."""
+        for fact in batch.encoded(self._codec):
+            self._produce(fact.value, fact.key, fact.partition)
+        left = self._producer.flush(FLUSH_S)
+        if left or self._failed is not None:
+            why = str(self._failed) if self._failed is not None else f"{left} facts were not acknowledged"
+            raise ServiceUnreachable("Kafka", self._topic, why)
+        for number, partition in self._partitions.items():
+            partition.settle([group for group in batch.groups if group.placed[0].at.partition == number])
+        self._told(batch)
+        self._gate.done()
+
+    def _produce(self, value: bytes, key: bytes | None, partition: int) -> None:
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, partition, on_delivery=self._delivered)
+                return
+            except BufferError:  # the client's own queue is full: let it send
+                self._producer.poll(0.1)
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failed = error
