@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -18,36 +18,70 @@ from connectors.errors import CircleError, Fenced
 from connectors.logs import Log
 from connectors.postgres import Connection, Database, applied_position
 from connectors.sql_files import queries
-from pipelines.projections.changes import Changes
+from pipelines.projections.changes import (
+    Changes,
+    CheckInChange,
+    ChoreChange,
+    CodeChange,
+    PaymentChange,
+    PaymentSettled,
+    PoolChange,
+    RefundChange,
+    ScheduleChange,
+    SeatClaimChange,
+    SeatLockChange,
+    StaffChange,
+    TicketChange,
+    TicketPatch,
+    TicketsVoided,
+    TicketTypeChange,
+    WaitlistEntryChange,
+)
 from pipelines.projections.snapshot import AppliedPosition
+
+C = TypeVar("C")
 
 TRIPWIRE = "seat_claims_live"  # the partial unique index on live seat claims
 
-SQL = queries(Path(__file__).parent / "sql" / "projections.sql")
+SQL = queries(Path(__file__).parent / "sql" / "projections.sql") | queries(
+    Path(__file__).parent / "sql" / "organizing.sql"
+)
 log = Log("projections")
 
 _POSITION = ("updated_offset", "updated_index")
 _EVENT = ("id", "partition", "organizer_id", "status", "title", "description", "category_id", "venue", "starts_at",
           "ends_at", "timezone", "sales_open_at", "sales_close_at", "hold_ttl_s", "max_tickets_per_user",
-          "created_at", "published_at", *_POSITION)  # fmt: skip
+          "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order",
+          "reminder_at", "reminded_for", "created_at", "published_at", "cancelled_at", "cancel_reason",
+          *_POSITION)  # fmt: skip
 _EVENT_PATCH = tuple(name for name in _EVENT if name not in ("partition", "organizer_id", "created_at"))
-_TICKET_TYPE = ("id", "event_id", "partition", "ordinal", "name", "price_minor", "currency", "kind", "rows",
-                "seats_per_row", "capacity", "sales_open_at", "sales_close_at", *_POSITION)  # fmt: skip
+_TICKET_TYPE = TicketTypeChange.__struct_fields__
+_TICKET_TYPE_PATCH = tuple(
+    name for name in _TICKET_TYPE if name not in ("partition", "ordinal", "currency", "kind", "pool_id")
+)
 _RESERVATION = ("id", "event_id", "partition", "offset", "user_id", "ticket_type_id", "status", "quantity", "seats",
                 "amount_minor", "currency", "expires_at", "fingerprint", "reason", "detail", "attempt_id", "payment",
                 "payment_id", "payment_token", "refund_id", "ticket_ids", "created_at", "updated_at",
                 *_POSITION)  # fmt: skip
 _RESERVATION_PATCH = ("id", "event_id", "status", "reason", "attempt_id", "payment", "payment_id", "payment_token",
                       "refund_id", "ticket_ids", "updated_at", *_POSITION)  # fmt: skip
-_PAYMENT = ("event_id", "attempt_id", "partition", "reservation_id", "user_id", "status", "reason", "amount_minor",
-            "currency", "payment_token", "payment_id", "refund_id", *_POSITION)  # fmt: skip
+_AMENDED = ("amended.promo_code", "amended.access_code", "amended.discount_minor", "amended.extended",
+            "amended.warned", "amended.kept_minor", "amended.void_places", "amended.refunds_open_json")  # fmt: skip
+_RESERVATION_COMPLETED = ("id", "event_id", *_AMENDED, *_POSITION)
+_RESERVATION_AMENDED = (*_RESERVATION_PATCH, "expires_at", *_AMENDED, "amended.refunds_gone_json",
+                        "amended.seats_gone", "amended.tickets_gone", "amended.quantity_less", "amended.amount_less",
+                        "amended.refund_asked", "amended.refund_made")  # fmt: skip
+_PAYMENT = PaymentChange.__struct_fields__
 _PAYMENT_PATCH = ("event_id", "attempt_id", "status", "reason", "payment_id", *_POSITION)
-_REFUND = ("event_id", "payment_id", "status", "refund_id", *_POSITION)
-_SEAT_CLAIM = ("event_id", "ticket_type_id", "seat", "reservation_id", "partition", "status", *_POSITION)
-_TICKET = ("id", "event_id", "partition", "reservation_id", "user_id", "ticket_type_id", "seat", "ordinal", "status",
-           "version", "issued_at", *_POSITION)  # fmt: skip
-_TICKETS_VOIDED = ("event_id", "reservation_id", *_POSITION)
-_SEAT_LOCK = ("event_id", "place", "partition", "locked", *_POSITION)
+_REFUND = RefundChange.__struct_fields__
+_REFUND_PATCH = ("event_id", "refund_key", "status", "refund_id", "refunded_minor", "refunded_at", *_POSITION)
+_SEAT_CLAIM = SeatClaimChange.__struct_fields__
+_SEAT_BLOCK = ("event_id", "id", "partition", "offset", "ticket_type_id", "seats", "quantity", "until_at", "label",
+               "created_at", *_POSITION)  # fmt: skip
+_SEAT_BLOCK_PATCH = ("event_id", "id", "seats_gone", "quantity_less", *_POSITION)
+_CODE_PATCH = ("event_id", "id", "disabled", *_POSITION)
+_ENTRY_PATCH = ("event_id", "id", "status", "reservation_id", "expires_at", "reason", "updated_at", *_POSITION)
+_CHORE_PATCH = ("event_id", "kind", "told_id", "finished", *_POSITION)
 
 
 class TripwireBroken(CircleError):
@@ -157,34 +191,87 @@ async def _locked(connection: Connection, consumer: str, partitions: Sequence[in
     return {row[0]: applied_position(tuple(row)[1:]) for row in rows}
 
 
+class _Rows:
+    """Writes changes, a statement for each kind of them that there is. `unchecked` is the test switch no-dedupe."""
+
+    def __init__(self, connection: Connection, *, unchecked: bool) -> None:
+        self._connection, self._unchecked = connection, unchecked
+
+    async def put(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
+        """A statement that compares positions, unless it is told not to."""
+        table = columns(rows, fields)
+        if table:
+            await self._connection.execute(SQL[query], self._unchecked, *table)
+
+    async def always(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
+        """A statement that is idempotent by itself."""
+        table = columns(rows, fields)
+        if table:
+            await self._connection.execute(SQL[query], *table)
+
+
 async def _write_rows(connection: Connection, changes: Changes, *, unchecked: bool) -> None:
-    async def put(query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
-        table = columns(rows, fields)
-        if table:
-            await connection.execute(SQL[query], unchecked, *table)
-
-    async def patch(query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
-        table = columns(rows, fields)
-        if table:
-            await connection.execute(SQL[query], *table)
-
-    events, reservations, payments = (
-        list(changes.events.values()), list(changes.reservations.values()), list(changes.payments.values())
-    )  # fmt: skip
-    await put("put_events", (row for row in events if row.created_at is not None), _EVENT)
-    await put("patch_events", (row for row in events if row.created_at is None), _EVENT_PATCH)
-    await put("put_ticket_types", changes.ticket_types.values(), _TICKET_TYPE)
-    await put("put_reservations", (row for row in reservations if row.fingerprint is not None), _RESERVATION)
-    await put("patch_reservations", (row for row in reservations if row.fingerprint is None), _RESERVATION_PATCH)
-    await put("put_payments", (row for row in payments if row.amount_minor is not None), _PAYMENT)
-    await put("patch_payments", (row for row in payments if row.amount_minor is None), _PAYMENT_PATCH)
-    await patch("refund_payments", changes.refunds.values(), _REFUND)
+    rows = _Rows(connection, unchecked=unchecked)
+    await _write_reservations(rows, changes)
     claims = list(changes.seat_claims.values())
-    await put("put_seat_claims", (row for row in claims if row.status == "ended"), _SEAT_CLAIM)
-    await put("put_seat_claims", (row for row in claims if row.status != "ended"), _SEAT_CLAIM)
-    await put("put_tickets", (ticket for issued in changes.tickets.values() for ticket in issued), _TICKET)
-    await patch("void_tickets", changes.tickets_voided.values(), _TICKETS_VOIDED)
-    await put("put_seat_locks", changes.seat_locks.values(), _SEAT_LOCK)
+    await rows.put("put_seat_claims", (row for row in claims if row.status == "ended"), _SEAT_CLAIM)
+    await rows.put("put_seat_claims", (row for row in claims if row.status != "ended"), _SEAT_CLAIM)
+    issued = (ticket for tickets in changes.tickets.values() for ticket in tickets)
+    await rows.put("put_tickets", issued, TicketChange.__struct_fields__)
+    await rows.put("patch_tickets", changes.ticket_patches.values(), TicketPatch.__struct_fields__)
+    await rows.always("void_tickets", changes.tickets_voided.values(), TicketsVoided.__struct_fields__)
+    await rows.always("put_check_ins", changes.check_ins, CheckInChange.__struct_fields__)
+    entries = list(changes.waitlist.values())
+    whole, patches = _apart(entries, lambda row: row.quantity is not None)
+    await rows.put("put_waitlist_entries", whole, WaitlistEntryChange.__struct_fields__)
+    await rows.put("patch_waitlist_entries", patches, _ENTRY_PATCH)
+    await _write_organizing(rows, changes)
+
+
+async def _write_reservations(rows: _Rows, changes: Changes) -> None:
+    whole, patches = _apart(changes.reservations.values(), lambda row: row.fingerprint is not None)
+    await rows.put("put_reservations", whole, _RESERVATION)
+    await rows.put("complete_reservations", (row for row in whole if row.amended), _RESERVATION_COMPLETED)
+    await rows.put("patch_reservations", (row for row in patches if not row.amended), _RESERVATION_PATCH)
+    await rows.put("amend_reservations", (row for row in patches if row.amended), _RESERVATION_AMENDED)
+    payments, payment_patches = _apart(changes.payments.values(), lambda row: row.amount_minor is not None)
+    await rows.put("put_payments", payments, _PAYMENT)
+    await rows.put("patch_payments", payment_patches, _PAYMENT_PATCH)
+    refunds, refund_patches = _apart(changes.refunds.values(), lambda row: row.amount_minor is not None)
+    await rows.put("put_refunds", refunds, _REFUND)
+    await rows.put("patch_refunds", refund_patches, _REFUND_PATCH)
+    await rows.always("settle_payments", changes.payments_settled.values(), PaymentSettled.__struct_fields__)
+
+
+async def _write_organizing(rows: _Rows, changes: Changes) -> None:
+    events, event_patches = _apart(changes.events.values(), lambda row: row.created_at is not None)
+    await rows.put("put_events", events, _EVENT)
+    await rows.put("patch_events", event_patches, _EVENT_PATCH)
+    types, type_patches = _apart(changes.ticket_types.values(), lambda row: row.kind is not None)
+    await rows.put("put_ticket_types", types, _TICKET_TYPE)
+    await rows.put("patch_ticket_types", type_patches, _TICKET_TYPE_PATCH)
+    await rows.put("put_seat_locks", changes.seat_locks.values(), SeatLockChange.__struct_fields__)
+    await rows.put("put_pools", changes.pools.values(), PoolChange.__struct_fields__)
+    codes, code_patches = _apart(changes.codes.values(), lambda row: row.kind is not None)
+    await rows.put("put_codes", codes, CodeChange.__struct_fields__)
+    await rows.put("patch_codes", code_patches, _CODE_PATCH)
+    blocks, block_patches = _apart(changes.seat_blocks.values(), lambda row: row.seats is not None)
+    await rows.put("put_seat_blocks", blocks, _SEAT_BLOCK)
+    await rows.put("patch_seat_blocks", block_patches, _SEAT_BLOCK_PATCH)
+    await rows.put("put_event_staff", changes.staff.values(), StaffChange.__struct_fields__)
+    await rows.put("put_schedules", changes.schedules.values(), ScheduleChange.__struct_fields__)
+    chores, chore_patches = _apart(changes.chores.values(), lambda row: row.changed_json is not None)
+    await rows.put("put_chores", chores, ChoreChange.__struct_fields__)
+    await rows.put("patch_chores", chore_patches, _CHORE_PATCH)
+
+
+def _apart(changes: Iterable[C], is_whole: Callable[[C], bool]) -> tuple[list[C], list[C]]:
+    """Whole rows, and patches of rows that are there."""
+    whole: list[C] = []
+    patches: list[C] = []
+    for change in changes:
+        (whole if is_whole(change) else patches).append(change)
+    return whole, patches
 
 
 def columns(rows: Iterable[Any], fields: tuple[str, ...]) -> list[list[Any]]:

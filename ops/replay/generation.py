@@ -37,9 +37,18 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ticket_types": ("event_id", "id"),
     "reservations": ("event_id", "id"),
     "payments": ("event_id", "attempt_id"),
+    "refunds": ("event_id", "refund_key"),
     "seat_claims": ("event_id", "ticket_type_id", "seat", "reservation_id"),
     "tickets": ("id",),
+    "check_ins": ("event_id", "offset", "index"),
+    "waitlist_entries": ("event_id", "id"),
     "observed_seat_locks": ("event_id", "place"),
+    "pools": ("event_id", "id"),
+    "codes": ("event_id", "id"),
+    "seat_blocks": ("event_id", "id"),
+    "event_staff": ("event_id", "member_id"),
+    "schedules": ("event_id",),
+    "chores": ("event_id", "kind"),
 }
 TABLES = tuple(KEYS)
 UNTOLD = frozenset({"payment_token"})  # compared, not shown
@@ -279,19 +288,20 @@ async def _compare(connection: Connection, table: str) -> TableResult:
 
 async def _only_in(connection: Connection, table: str, one: str, other: str) -> dict[tuple[str, ...], dict[str, Any]]:
     """The rows of one generation that the other has not so, by key; the first SHOWN_MAX of them by key."""
-    keys = ", ".join(f'{name} COLLATE "C"' for name in KEYS[table])
+    keys = ", ".join(f'"{name}"::text COLLATE "C"' for name in KEYS[table])
     rows = await connection.fetch(
         f"SELECT to_jsonb(d)::text FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table}) AS d "  # noqa: S608
         f"ORDER BY {keys} LIMIT {SHOWN_MAX}"
     )
     found = [msgspec.json.decode(row[0]) for row in rows]
-    return {tuple(row[name] for name in KEYS[table]): row for row in found}
+    return {tuple(str(row[name]) for name in KEYS[table]): row for row in found}
 
 
 def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None) -> RowDifference:
     row = new if new is not None else live
     assert row is not None
-    position = f"{row['partition']}-{row['updated_offset']}-{row['updated_index']}"
+    at = ("offset", "index") if "updated_offset" not in row else ("updated_offset", "updated_index")  # a scan stays
+    position = "-".join(str(row[name]) for name in ("partition", *at))
     if live is None or new is None:
         return RowDifference(key, position, f"only {'new' if live is None else 'live'}")
     told = [

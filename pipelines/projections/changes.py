@@ -2,13 +2,20 @@
 
 A change is either whole (the fact that makes the row is in the batch) or a patch of a row that exists; in a patch,
 None is "as it is". (updated_offset, updated_index) is the position of the last fact folded into the change.
+Texts that end in `_json` are JSON lists of strings: what is in them may have commas.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
+
+
+def as_json(texts: Iterable[str]) -> str:
+    """A JSON list that PostgreSQL can take apart: U+0000, which its text cannot hold, becomes U+FFFD."""
+    return msgspec.json.encode([text.replace("\x00", "\ufffd") for text in texts]).decode()
 
 
 class EventChange(msgspec.Struct, gc=False):
@@ -29,30 +36,77 @@ class EventChange(msgspec.Struct, gc=False):
     sales_close_at: int | None = None
     hold_ttl_s: int | None = None
     max_tickets_per_user: int | None = None
+    refund_until_at: int | None = None
+    refund_percent: int | None = None
+    hold_extension_s: int | None = None
+    offer_ttl_s: int | None = None
+    max_tickets_per_order: int | None = None
+    reminder_at: int | None = None
+    reminded_for: int | None = None
     created_at: int | None = None
     published_at: int | None = None
+    cancelled_at: int | None = None
+    cancel_reason: str | None = None
     updated_offset: int = -1
     updated_index: int = -1
 
 
 class TicketTypeChange(msgspec.Struct, gc=False):
-    """A row of ticket_types, always whole."""
+    """A row of ticket_types; whole when `kind` is set."""
 
     id: str
     event_id: str
     partition: int
-    ordinal: int
     name: str
     price_minor: int
-    currency: str
-    kind: str
     rows: int
     seats_per_row: int
     capacity: int
     sales_open_at: int
     sales_close_at: int
-    updated_offset: int
-    updated_index: int
+    max_per_order: int
+    max_per_user: int
+    hidden: bool
+    ordinal: int | None = None
+    currency: str | None = None
+    kind: str | None = None
+    pool_id: str | None = None
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
+class Amendment(msgspec.Struct, gc=False):
+    """What happened to one of the few reservations with codes, warnings, cancelled tickets or refunds.
+
+    Beside a whole row, `void_places`, `refunds_open` and `kept_minor` are the row's; beside a patch they are added to
+    it, and the fields that end in `_less` and `_gone` are taken away from it. In a patch the payment may depend on the
+    row: `refund_asked` makes it refund-requested unless the row is confirmed, and then `refund_made` makes it refunded
+    if it was refund-requested and no refund is open any more.
+    """
+
+    promo_code: str | None = None
+    access_code: str | None = None
+    discount_minor: int | None = None
+    extended: bool | None = None
+    warned: bool | None = None
+    kept_minor: int = 0
+    void_places: list[str] = msgspec.field(default_factory=list)
+    refunds_open: list[str] = msgspec.field(default_factory=list)
+    refunds_gone: list[str] = msgspec.field(default_factory=list)
+    seats_gone: list[str] = msgspec.field(default_factory=list)
+    tickets_gone: list[str] = msgspec.field(default_factory=list)
+    quantity_less: int = 0
+    amount_less: int = 0
+    refund_asked: bool = False
+    refund_made: bool = False
+
+    @property
+    def refunds_open_json(self) -> str:
+        return as_json(self.refunds_open)
+
+    @property
+    def refunds_gone_json(self) -> str:
+        return as_json(self.refunds_gone)
 
 
 class ReservationChange(msgspec.Struct, gc=False):
@@ -83,10 +137,11 @@ class ReservationChange(msgspec.Struct, gc=False):
     updated_at: int = 0
     updated_offset: int = -1
     updated_index: int = -1
+    amended: Amendment | None = None
 
 
 class PaymentChange(msgspec.Struct, gc=False):
-    """A row of payments; whole when `amount_minor` is set. `attempt_id` "" is a patch found by `payment_id`."""
+    """A row of payments; whole when `amount_minor` is set."""
 
     event_id: str
     attempt_id: str
@@ -99,9 +154,39 @@ class PaymentChange(msgspec.Struct, gc=False):
     currency: str | None = None
     payment_token: str | None = None
     payment_id: str | None = None
-    refund_id: str | None = None
     updated_offset: int = -1
     updated_index: int = -1
+
+
+class RefundChange(msgspec.Struct, gc=False):
+    """A row of refunds; whole when `amount_minor` is set."""
+
+    event_id: str
+    refund_key: str
+    partition: int
+    reservation_id: str
+    user_id: str
+    payment_id: str
+    attempt_id: str | None = None
+    status: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    reason: str | None = None
+    refund_id: str = ""
+    refunded_minor: int = 0
+    requested_at: int = 0
+    refunded_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
+class PaymentSettled(msgspec.Struct, gc=False):
+    """A payment whose refunds changed: its row follows from them."""
+
+    event_id: str
+    payment_id: str
+    updated_offset: int
+    updated_index: int
 
 
 class SeatClaimChange(msgspec.Struct, gc=False):
@@ -118,7 +203,7 @@ class SeatClaimChange(msgspec.Struct, gc=False):
 
 
 class TicketChange(msgspec.Struct, gc=False):
-    """A row of tickets, always whole."""
+    """A row of tickets as it was issued, always whole; what happens to it later is a TicketPatch, in this batch too."""
 
     id: str
     event_id: str
@@ -135,13 +220,53 @@ class TicketChange(msgspec.Struct, gc=False):
     updated_index: int
 
 
+class TicketPatch(msgspec.Struct, gc=False):
+    """What happened to a ticket. `has_history` false is "unless it was handed on"; a void one's version is raised."""
+
+    id: str
+    user_id: str | None = None
+    version: int | None = None
+    transferred_at: int | None = None
+    checked_in_at: int | None = None
+    gate: str | None = None
+    scanner: str | None = None
+    checked_in_by: str | None = None
+    has_history: bool | None = None
+    void: bool = False
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
 class TicketsVoided(msgspec.Struct, gc=False):
-    """A patch of all tickets of a reservation that was confirmed before this batch."""
+    """All tickets of a reservation are void."""
 
     event_id: str
     reservation_id: str
     updated_offset: int
     updated_index: int
+
+
+class CheckInChange(msgspec.Struct, gc=False):
+    """A row of check_ins, always whole and never changed."""
+
+    event_id: str
+    offset: int
+    index: int
+    partition: int
+    kind: str
+    reservation_id: str
+    ticket_id: str
+    user_id: str
+    seat: str
+    by_user_id: str
+    reason: str
+    gate: str
+    scanner: str
+    scanned_at: int
+    first_scanned_at: int
+    first_gate: str
+    first_scanner: str
+    decided_at: int
 
 
 class SeatLockChange(msgspec.Struct, gc=False):
@@ -155,6 +280,114 @@ class SeatLockChange(msgspec.Struct, gc=False):
     updated_index: int
 
 
+class PoolChange(msgspec.Struct, gc=False):
+    """A row of pools, always whole."""
+
+    event_id: str
+    id: str
+    partition: int
+    name: str
+    capacity: int
+    updated_offset: int
+    updated_index: int
+
+
+class CodeChange(msgspec.Struct, gc=False):
+    """A row of codes; whole when `kind` is set."""
+
+    event_id: str
+    id: str
+    partition: int
+    code: str = ""
+    kind: str | None = None
+    value: int = 0
+    uses_max: int = 0
+    ticket_type_ids_json: str = "[]"
+    valid_from_at: int = 0
+    valid_until_at: int = 0
+    disabled: bool = False
+    created_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
+class SeatBlockChange(msgspec.Struct, gc=False):
+    """A row of seat_blocks; whole when `seats` is set, else some of its places are free again."""
+
+    event_id: str
+    id: str
+    partition: int
+    offset: int = -1
+    ticket_type_id: str = ""
+    seats: list[str] | None = None
+    quantity: int = 0
+    until_at: int = 0
+    label: str = ""
+    created_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+    seats_gone: list[str] = msgspec.field(default_factory=list)
+    quantity_less: int = 0
+
+
+class StaffChange(msgspec.Struct, gc=False):
+    """A row of event_staff, always whole but for `added_at`, which 0 leaves as it is."""
+
+    event_id: str
+    member_id: str
+    partition: int
+    active: bool
+    added_at: int
+    updated_offset: int
+    updated_index: int
+
+
+class ScheduleChange(msgspec.Struct, gc=False):
+    """A row of schedules, always whole."""
+
+    event_id: str
+    partition: int
+    activities_json: str
+    updated_offset: int
+    updated_index: int
+
+
+class WaitlistEntryChange(msgspec.Struct, gc=False):
+    """A row of waitlist_entries; whole when `quantity` is set."""
+
+    event_id: str
+    id: str
+    partition: int
+    offset: int = -1
+    index: int = -1
+    user_id: str = ""
+    ticket_type_id: str = ""
+    quantity: int | None = None
+    status: str | None = None
+    reservation_id: str | None = None
+    expires_at: int | None = None
+    reason: str | None = None
+    created_at: int = 0
+    updated_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
+class ChoreChange(msgspec.Struct, gc=False):
+    """A row of chores; whole when `changed_json` is set."""
+
+    event_id: str
+    kind: str
+    partition: int
+    cause: int = 0
+    changed_json: str | None = None
+    told_id: str | None = None
+    finished: bool | None = None
+    started_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
 @dataclass(slots=True)
 class Changes:
     """Every change of a batch, keyed by what the rows are keyed by."""
@@ -163,8 +396,18 @@ class Changes:
     ticket_types: dict[tuple[str, str], TicketTypeChange] = field(default_factory=dict)
     reservations: dict[tuple[str, str], ReservationChange] = field(default_factory=dict)
     payments: dict[tuple[str, str], PaymentChange] = field(default_factory=dict)
-    refunds: dict[tuple[str, str], PaymentChange] = field(default_factory=dict)
+    refunds: dict[tuple[str, str], RefundChange] = field(default_factory=dict)
+    payments_settled: dict[tuple[str, str], PaymentSettled] = field(default_factory=dict)
     seat_claims: dict[tuple[str, str, str, str], SeatClaimChange] = field(default_factory=dict)
     tickets: dict[tuple[str, str], list[TicketChange]] = field(default_factory=dict)
+    ticket_patches: dict[str, TicketPatch] = field(default_factory=dict)
     tickets_voided: dict[tuple[str, str], TicketsVoided] = field(default_factory=dict)
+    check_ins: list[CheckInChange] = field(default_factory=list)
     seat_locks: dict[tuple[str, str], SeatLockChange] = field(default_factory=dict)
+    pools: dict[tuple[str, str], PoolChange] = field(default_factory=dict)
+    codes: dict[tuple[str, str], CodeChange] = field(default_factory=dict)
+    seat_blocks: dict[tuple[str, str], SeatBlockChange] = field(default_factory=dict)
+    staff: dict[tuple[str, str], StaffChange] = field(default_factory=dict)
+    schedules: dict[str, ScheduleChange] = field(default_factory=dict)
+    waitlist: dict[tuple[str, str], WaitlistEntryChange] = field(default_factory=dict)
+    chores: dict[tuple[str, str], ChoreChange] = field(default_factory=dict)

@@ -1,4 +1,5 @@
--- What the projections dataflow writes. One batch is one transaction: lock_positions, the rows, advance.
+-- What the projections dataflow writes; organizers' doings are in organizing.sql. One batch is one transaction:
+-- lock_positions, the rows, advance_positions.
 -- Every statement takes arrays, one element a row, and is idempotent: a row changes only when the change's position
 -- is above the row's, so a fact that comes twice, or late, changes nothing.
 -- $1 of the statements that compare positions is true only under the test switch no-dedupe, which takes the
@@ -27,61 +28,6 @@ FROM unnest($2::integer[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint
     AS c (partition, "offset", "index", next_offset, log_time)
 WHERE t.consumer = $1 AND t.partition = c.partition
   AND (t."offset", t."index", t.next_offset) < (c."offset", c."index", c.next_offset);
-
--- name: put_events
-INSERT INTO events AS t (
-    id, partition, organizer_id, status, title, description, category_id, venue, starts_at, ends_at, timezone,
-    sales_open_at, sales_close_at, hold_ttl_s, max_tickets_per_user, created_at, published_at,
-    updated_offset, updated_index)
-SELECT * FROM unnest(
-    $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-    $11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[],
-    $18::bigint[], $19::bigint[], $20::integer[])
-ON CONFLICT (id) DO UPDATE SET
-    organizer_id = excluded.organizer_id, status = excluded.status, title = excluded.title,
-    description = excluded.description, category_id = excluded.category_id, venue = excluded.venue,
-    starts_at = excluded.starts_at, ends_at = excluded.ends_at, timezone = excluded.timezone,
-    sales_open_at = excluded.sales_open_at, sales_close_at = excluded.sales_close_at,
-    hold_ttl_s = excluded.hold_ttl_s, max_tickets_per_user = excluded.max_tickets_per_user,
-    created_at = excluded.created_at, published_at = excluded.published_at,
-    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
-WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
-
--- name: patch_events
--- NULL: as it is.
-UPDATE events AS t SET
-    status = COALESCE(c.status, t.status), title = COALESCE(c.title, t.title),
-    description = COALESCE(c.description, t.description), category_id = COALESCE(c.category_id, t.category_id),
-    venue = COALESCE(c.venue, t.venue), starts_at = COALESCE(c.starts_at, t.starts_at),
-    ends_at = COALESCE(c.ends_at, t.ends_at), timezone = COALESCE(c.timezone, t.timezone),
-    sales_open_at = COALESCE(c.sales_open_at, t.sales_open_at),
-    sales_close_at = COALESCE(c.sales_close_at, t.sales_close_at),
-    hold_ttl_s = COALESCE(c.hold_ttl_s, t.hold_ttl_s),
-    max_tickets_per_user = COALESCE(c.max_tickets_per_user, t.max_tickets_per_user),
-    published_at = COALESCE(c.published_at, t.published_at),
-    updated_offset = c.updated_offset, updated_index = c.updated_index
-FROM unnest(
-    $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[],
-    $11::bigint[], $12::bigint[], $13::integer[], $14::integer[], $15::bigint[], $16::bigint[], $17::integer[])
-    AS c (id, status, title, description, category_id, venue, starts_at, ends_at, timezone, sales_open_at,
-          sales_close_at, hold_ttl_s, max_tickets_per_user, published_at, updated_offset, updated_index)
-WHERE t.id = c.id
-  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
-
--- name: put_ticket_types
-INSERT INTO ticket_types AS t (
-    id, event_id, partition, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capacity, sales_open_at,
-    sales_close_at, updated_offset, updated_index)
-SELECT * FROM unnest(
-    $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-    $10::integer[], $11::integer[], $12::integer[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
-ON CONFLICT (event_id, id) DO UPDATE SET
-    ordinal = excluded.ordinal, name = excluded.name, price_minor = excluded.price_minor,
-    currency = excluded.currency, kind = excluded.kind, rows = excluded.rows,
-    seats_per_row = excluded.seats_per_row, capacity = excluded.capacity, sales_open_at = excluded.sales_open_at,
-    sales_close_at = excluded.sales_close_at,
-    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
-WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: put_reservations
 -- A refused reservation may be asked for anew after a day; then the whole row is that of the new one.
@@ -130,17 +76,76 @@ FROM unnest(
 WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
+-- name: complete_reservations
+-- What only few reservations have, for whole rows that put_reservations has just written: the rows at its position.
+UPDATE reservations AS t SET
+    promo_code = COALESCE(c.promo_code, ''), access_code = COALESCE(c.access_code, ''),
+    discount_minor = COALESCE(c.discount_minor, 0), extended = COALESCE(c.extended, false),
+    warned = COALESCE(c.warned, false), kept_minor = c.kept_minor,
+    void_places = string_to_array(c.void_places, ','),
+    refunds_open = ARRAY(SELECT json_array_elements_text(c.refunds_open))
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::boolean[], $9::bigint[],
+    $10::text[], $11::json[], $12::bigint[], $13::integer[])
+    AS c (id, event_id, promo_code, access_code, discount_minor, extended, warned, kept_minor, void_places,
+          refunds_open, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) = (c.updated_offset, c.updated_index));
+
+-- name: amend_reservations
+-- patch_reservations for the few with warnings, cancelled tickets or refunds. NULL: as it is; places and keys that are
+-- gone are taken away, the others and sums are added. A refund is asked for a confirmed reservation without changing
+-- its payment; of another the last refund that is made makes it refunded.
+UPDATE reservations AS t SET
+    status = COALESCE(c.status, t.status), reason = COALESCE(c.reason, t.reason),
+    attempt_id = COALESCE(c.attempt_id, t.attempt_id), payment_id = COALESCE(c.payment_id, t.payment_id),
+    payment_token = COALESCE(c.payment_token, t.payment_token), refund_id = COALESCE(c.refund_id, t.refund_id),
+    payment = CASE WHEN c.refund_made AND n.payment = 'refund-requested' AND cardinality(n.refunds_open) = 0
+                   THEN 'refunded' ELSE n.payment END,
+    ticket_ids = ARRAY(SELECT one FROM unnest(COALESCE(string_to_array(c.ticket_ids, ','), t.ticket_ids))
+                       WITH ORDINALITY AS u (one, place)
+                       WHERE one <> ALL (string_to_array(c.tickets_gone, ',')) ORDER BY place),
+    seats = ARRAY(SELECT one FROM unnest(t.seats) WITH ORDINALITY AS u (one, place)
+                  WHERE one <> ALL (string_to_array(c.seats_gone, ',')) ORDER BY place),
+    quantity = t.quantity - c.quantity_less, amount_minor = t.amount_minor - c.amount_less,
+    expires_at = COALESCE(c.expires_at, t.expires_at), promo_code = COALESCE(c.promo_code, t.promo_code),
+    access_code = COALESCE(c.access_code, t.access_code),
+    discount_minor = COALESCE(c.discount_minor, t.discount_minor),
+    extended = COALESCE(c.extended, t.extended), warned = COALESCE(c.warned, t.warned),
+    kept_minor = t.kept_minor + c.kept_minor, void_places = t.void_places || string_to_array(c.void_places, ','),
+    refunds_open = n.refunds_open,
+    updated_at = c.updated_at, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::bigint[], $16::text[], $17::text[], $18::bigint[],
+    $19::boolean[], $20::boolean[], $21::bigint[], $22::text[], $23::json[], $24::json[], $25::text[], $26::text[],
+    $27::integer[], $28::bigint[], $29::boolean[], $30::boolean[])
+    AS c (id, event_id, status, reason, attempt_id, payment, payment_id, payment_token, refund_id, ticket_ids,
+          updated_at, updated_offset, updated_index, expires_at, promo_code, access_code, discount_minor, extended,
+          warned, kept_minor, void_places, refunds_open, refunds_gone, seats_gone, tickets_gone, quantity_less,
+          amount_less, refund_asked, refund_made)
+JOIN reservations AS r ON r.event_id = c.event_id AND r.id = c.id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN c.refund_asked AND r.status <> 'confirmed' THEN 'refund-requested'
+                ELSE COALESCE(c.payment, r.payment) END AS payment,
+           ARRAY(SELECT one FROM unnest(r.refunds_open) WITH ORDINALITY AS u (one, place)
+                 WHERE one <> ALL (ARRAY(SELECT json_array_elements_text(c.refunds_gone))) ORDER BY place)
+           || ARRAY(SELECT json_array_elements_text(c.refunds_open)) AS refunds_open
+) AS n
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
 -- name: put_payments
 INSERT INTO payments AS t (
     event_id, attempt_id, partition, reservation_id, user_id, status, reason, amount_minor, currency, payment_token,
-    payment_id, refund_id, updated_offset, updated_index)
+    payment_id, updated_offset, updated_index)
 SELECT * FROM unnest(
     $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::integer[])
+    $11::text[], $12::text[], $13::bigint[], $14::integer[])
 ON CONFLICT (event_id, attempt_id) DO UPDATE SET
     status = excluded.status, reason = excluded.reason, amount_minor = excluded.amount_minor,
     currency = excluded.currency, payment_token = excluded.payment_token, payment_id = excluded.payment_id,
-    refund_id = excluded.refund_id,
+    refund_id = excluded.refund_id, refunded_minor = excluded.refunded_minor,
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
@@ -156,15 +161,50 @@ WHERE t.event_id = c.event_id AND t.attempt_id = c.attempt_id
   AND (c.status <> 'refused' OR t.status = 'requested')
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
--- name: refund_payments
--- A refund is final and comes once: a payment that has one is left as it is.
+-- name: put_refunds
+INSERT INTO refunds AS t (
+    event_id, refund_key, partition, reservation_id, user_id, payment_id, attempt_id, status, amount_minor, currency,
+    reason, refund_id, refunded_minor, requested_at, refunded_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
+    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::integer[])
+ON CONFLICT (event_id, refund_key) DO UPDATE SET
+    reservation_id = excluded.reservation_id, user_id = excluded.user_id, payment_id = excluded.payment_id,
+    attempt_id = excluded.attempt_id, status = excluded.status, amount_minor = excluded.amount_minor,
+    currency = excluded.currency, reason = excluded.reason, refund_id = excluded.refund_id,
+    refunded_minor = excluded.refunded_minor, requested_at = excluded.requested_at,
+    refunded_at = excluded.refunded_at,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_refunds
+UPDATE refunds AS t SET
+    status = c.status, refund_id = c.refund_id, refunded_minor = c.refunded_minor, refunded_at = c.refunded_at,
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::integer[])
+    AS c (event_id, refund_key, status, refund_id, refunded_minor, refunded_at, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.refund_key = c.refund_key
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: settle_payments
+-- A payment's refunds have changed, so what is said of them beside it follows from them: idempotent by itself.
 UPDATE payments AS t SET
-    status = c.status, refund_id = c.refund_id,
-    updated_offset = GREATEST(t.updated_offset, c.updated_offset),
-    updated_index = CASE WHEN c.updated_offset > t.updated_offset THEN c.updated_index ELSE t.updated_index END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
-    AS c (event_id, payment_id, status, refund_id, updated_offset, updated_index)
-WHERE t.event_id = c.event_id AND t.payment_id = c.payment_id AND t.payment_id <> '' AND t.refund_id = '';
+    status = CASE WHEN r.open THEN 'refund-requested' ELSE 'refunded' END,
+    refunded_minor = r.refunded_minor, refund_id = COALESCE(r.refund_id, ''),
+    updated_offset = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
+                          THEN c.updated_offset ELSE t.updated_offset END,
+    updated_index = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
+                         THEN c.updated_index ELSE t.updated_index END
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])
+    AS c (event_id, payment_id, updated_offset, updated_index)
+CROSS JOIN LATERAL (
+    SELECT bool_or(status = 'requested') AS open, sum(refunded_minor)::bigint AS refunded_minor,
+           (array_agg(refund_id ORDER BY updated_offset DESC, updated_index DESC)
+            FILTER (WHERE status = 'refunded'))[1] AS refund_id
+    FROM refunds WHERE event_id = c.event_id AND payment_id = c.payment_id
+    HAVING count(*) > 0
+) AS r
+WHERE t.event_id = c.event_id AND t.payment_id = c.payment_id AND t.payment_id <> '';
 
 -- name: put_seat_claims
 -- Called twice: with the claims that ended, then with the live ones, so that a seat may change hands within a batch.
@@ -178,6 +218,7 @@ ON CONFLICT (event_id, ticket_type_id, seat, reservation_id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: put_tickets
+-- As they are issued; what happens to them after that is a patch, in the same batch too.
 INSERT INTO tickets AS t (
     id, event_id, partition, reservation_id, user_id, ticket_type_id, seat, ordinal, status, version, issued_at,
     updated_offset, updated_index)
@@ -189,18 +230,71 @@ ON CONFLICT (id) DO UPDATE SET
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
--- name: void_tickets
--- All tickets of a cancelled reservation; a raised version makes their signed codes worthless. Once void, void.
+-- name: patch_tickets
+-- Handed on, scanned, cancelled singly. NULL: as it is. has_history false: only what was handed on has any.
 UPDATE tickets AS t SET
-    status = 'void', version = t.version + 1, updated_offset = c.updated_offset, updated_index = c.updated_index
+    user_id = COALESCE(c.user_id, t.user_id),
+    version = COALESCE(c.version, t.version) + CASE WHEN c.void AND t.status <> 'void' THEN 1 ELSE 0 END,
+    status = CASE WHEN c.void THEN 'void' ELSE t.status END,
+    transferred_at = COALESCE(c.transferred_at, t.transferred_at),
+    checked_in_at = COALESCE(c.checked_in_at, t.checked_in_at), gate = COALESCE(c.gate, t.gate),
+    scanner = COALESCE(c.scanner, t.scanner), checked_in_by = COALESCE(c.checked_in_by, t.checked_in_by),
+    has_history = COALESCE(c.has_history OR COALESCE(c.version, t.version) > 1, t.has_history),
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[],
+    $10::boolean[], $11::boolean[], $12::bigint[], $13::integer[])
+    AS c (id, user_id, version, transferred_at, checked_in_at, gate, scanner, checked_in_by, has_history, void,
+          updated_offset, updated_index)
+WHERE t.id = c.id AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: void_tickets
+-- All tickets of a cancelled reservation; a raised version makes their signed codes worthless. Once void, void: which is
+-- why this compares no position, and may come after a patch of the same batch.
+UPDATE tickets AS t SET
+    status = 'void', version = t.version + 1,
+    updated_offset = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
+                          THEN c.updated_offset ELSE t.updated_offset END,
+    updated_index = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
+                         THEN c.updated_index ELSE t.updated_index END
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])
     AS c (event_id, reservation_id, updated_offset, updated_index)
-WHERE t.event_id = c.event_id AND t.reservation_id = c.reservation_id AND t.status <> 'void'
-  AND (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index);
+WHERE t.event_id = c.event_id AND t.reservation_id = c.reservation_id AND t.status <> 'void';
 
--- name: put_seat_locks
-INSERT INTO observed_seat_locks AS t (event_id, place, partition, locked, updated_offset, updated_index)
-SELECT * FROM unnest($2::text[], $3::text[], $4::integer[], $5::boolean[], $6::bigint[], $7::integer[])
-ON CONFLICT (event_id, place) DO UPDATE SET
-    locked = excluded.locked, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+-- name: put_check_ins
+-- A scan is what it was.
+INSERT INTO check_ins (
+    event_id, "offset", "index", partition, kind, reservation_id, ticket_id, user_id, seat, by_user_id, reason, gate,
+    scanner, scanned_at, first_scanned_at, first_gate, first_scanner, decided_at)
+SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::text[], $17::text[],
+    $18::bigint[])
+ON CONFLICT (event_id, "offset", "index") DO NOTHING;
+
+-- name: put_waitlist_entries
+INSERT INTO waitlist_entries AS t (
+    event_id, id, partition, "offset", "index", user_id, ticket_type_id, quantity, status, reservation_id, expires_at,
+    reason, created_at, updated_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::integer[], $7::text[], $8::text[], $9::integer[],
+    $10::text[], $11::text[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::integer[])
+ON CONFLICT (event_id, id) DO UPDATE SET
+    "offset" = excluded."offset", "index" = excluded."index", user_id = excluded.user_id,
+    ticket_type_id = excluded.ticket_type_id, quantity = excluded.quantity, status = excluded.status,
+    reservation_id = excluded.reservation_id, expires_at = excluded.expires_at, reason = excluded.reason,
+    created_at = excluded.created_at, updated_at = excluded.updated_at,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_waitlist_entries
+UPDATE waitlist_entries AS t SET
+    status = COALESCE(c.status, t.status), reservation_id = COALESCE(c.reservation_id, t.reservation_id),
+    expires_at = COALESCE(c.expires_at, t.expires_at), reason = COALESCE(c.reason, t.reason),
+    updated_at = c.updated_at, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[],
+    $10::integer[])
+    AS c (event_id, id, status, reservation_id, expires_at, reason, updated_at, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));

@@ -6,6 +6,8 @@ import pytest
 
 from connectors.errors import MigrationError
 from ops.migrations import migrations
+from ops.migrations.tables import DERIVED_TABLES
+from ops.replay.generation import KEYS
 
 
 def test_files_come_in_number_order_with_a_checksum(tmp_path: Path) -> None:
@@ -32,3 +34,8 @@ def test_a_number_used_twice_is_an_error(tmp_path: Path) -> None:
 
 def test_our_own_files_are_in_order() -> None:
     assert next(m.number for m in migrations()) == 1
+
+
+def test_whatever_the_projections_write_is_in_a_new_generation() -> None:
+    others = {"fact_totals", "notifications", "projection_positions", "sandbox.payments", "sandbox.refunds"}
+    assert set(KEYS) == set(DERIVED_TABLES) - others

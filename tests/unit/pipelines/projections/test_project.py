@@ -83,17 +83,22 @@ def test_publishing_an_earlier_event_leaves_its_description_alone() -> None:
 
 def test_a_cancellation_voids_tickets_of_this_batch_and_of_earlier_ones() -> None:
     here = project(log_of(confirmed(["A-1"]), cancelled(["A-1"])))
-    assert [(ticket.status, ticket.version) for ticket in here.tickets[EVENT, R1]] == [("void", 2)]
-    assert not here.tickets_voided
-    before = project(log_of(cancelled(["A-1"])))
-    assert (EVENT, R1) in before.tickets_voided
+    assert [(ticket.status, ticket.version) for ticket in here.tickets[EVENT, R1]] == [("valid", 1)]
+    before = project(log_of(cancelled(["A-1"]), first=1))
+    assert here.tickets_voided == before.tickets_voided  # written after the tickets, in whichever batch those are
+    assert (here.tickets_voided[EVENT, R1].updated_offset, here.tickets_voided[EVENT, R1].updated_index) == (1, 0)
 
 
 def test_a_late_capture_is_refused_and_refunded_and_the_refund_is_what_stands() -> None:
     refusal = [confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)]
     changes = project(log_of(payment_requested(), refusal))
     assert changes.payments[EVENT, TRY1].status == "refund-requested"
-    assert changes.reservations[EVENT, R1].payment == "refund-requested"
+    row = changes.reservations[EVENT, R1]
+    assert row.amended is not None
+    assert row.amended.refund_asked  # of a row that is not here: refund-requested unless that is confirmed
+    assert row.amended.refunds_open == ["refund-pay-1"]
+    held_here = project(log_of(held(["A-1"]), payment_requested(), hold_expired(["A-1"]), refusal))
+    assert held_here.reservations[EVENT, R1].payment == "refund-requested"
 
 
 def test_a_refusal_does_not_hide_that_an_attempt_was_declined() -> None:
@@ -103,8 +108,9 @@ def test_a_refusal_does_not_hide_that_an_attempt_was_declined() -> None:
 
 def test_a_refund_is_found_by_its_payment() -> None:
     changes = project(log_of(payment_refunded()))
-    assert changes.refunds[EVENT, "pay-1"].refund_id == "ref-1"
-    assert changes.reservations[EVENT, R1].payment == "refunded"
+    refund = changes.refunds[EVENT, "refund-pay-1"]
+    assert (refund.status, refund.refund_id, refund.refunded_minor) == ("refunded", "ref-1", 2_500)
+    assert (EVENT, "pay-1") in changes.payments_settled
     assert not changes.payments
 
 

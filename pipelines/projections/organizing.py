@@ -1,0 +1,198 @@
+"""What an organizer makes of an event, and what the platform does for it, as changes of rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipelines.projections.changes import (
+    Changes,
+    ChoreChange,
+    CodeChange,
+    EventChange,
+    PoolChange,
+    ScheduleChange,
+    SeatBlockChange,
+    SeatLockChange,
+    StaffChange,
+    TicketTypeChange,
+    as_json,
+)
+from schemas import facts as f
+from schemas.facts import Envelope
+
+REMINDER = "reminder"
+WHOLE_PERCENT = 100  # what a record without the term gives back
+
+
+def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
+    change = _event(changes, at)
+    change.organizer_id, change.status = fact.user_id, "draft"
+    change.created_at, change.published_at, change.reminded_for = at.log_time, 0, 0
+    change.cancelled_at, change.cancel_reason = 0, ""
+    _described(change, fact)
+
+
+def event_updated(changes: Changes, at: Envelope, fact: f.EventUpdated) -> None:
+    _described(_event(changes, at), fact)
+
+
+def event_published(changes: Changes, at: Envelope, _fact: f.EventPublished) -> None:
+    change = _event(changes, at)
+    change.status, change.published_at = "published", at.log_time
+
+
+def event_cancelled(changes: Changes, at: Envelope, fact: f.EventCancelled) -> None:
+    change = _event(changes, at)
+    change.status, change.cancelled_at, change.cancel_reason = "cancelled", at.log_time, fact.reason
+
+
+def event_is(status: str) -> Callable[[Changes, Envelope, f.Fact], None]:
+    def change(changes: Changes, at: Envelope, _fact: f.Fact) -> None:
+        _event(changes, at).status = status
+
+    return change
+
+
+def schedule_changed(changes: Changes, at: Envelope, fact: f.ScheduleChanged) -> None:
+    activities = as_json(fact.activities)
+    changes.schedules[at.event_id] = ScheduleChange(at.event_id, at.partition, activities, at.offset, at.index)
+
+
+def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -> None:
+    changes.ticket_types[at.event_id, fact.ticket_type_id] = TicketTypeChange(
+        fact.ticket_type_id, at.event_id, at.partition, fact.name, fact.price_minor, fact.rows, fact.seats_per_row,
+        fact.capacity, fact.sales_open_at, fact.sales_close_at, fact.max_per_order or 0, fact.max_per_user or 0,
+        bool(fact.hidden), fact.ordinal, fact.currency, fact.kind, fact.pool_id or "", at.offset, at.index,
+    )  # fmt: skip
+
+
+def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdated) -> None:
+    key = (at.event_id, fact.ticket_type_id)
+    former = changes.ticket_types.get(key)
+    change = changes.ticket_types[key] = TicketTypeChange(
+        fact.ticket_type_id, at.event_id, at.partition, fact.name, fact.price_minor, fact.rows, fact.seats_per_row,
+        fact.capacity, fact.sales_open_at, fact.sales_close_at, fact.max_per_order, fact.max_per_user,
+        bool(fact.hidden), updated_offset=at.offset, updated_index=at.index,
+    )  # fmt: skip
+    if former is not None:
+        change.ordinal, change.currency, change.kind = former.ordinal, former.currency, former.kind
+        change.pool_id = former.pool_id
+
+
+def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
+    changes.pools[at.event_id, fact.pool_id] = PoolChange(
+        at.event_id, fact.pool_id, at.partition, fact.name, fact.capacity, at.offset, at.index
+    )
+
+
+def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
+    changes.codes[at.event_id, fact.code_id] = CodeChange(
+        at.event_id, fact.code_id, at.partition, fact.code, fact.kind, fact.value, fact.uses_max,
+        as_json(fact.ticket_type_ids), fact.valid_from_at, fact.valid_until_at, False, at.log_time, at.offset, at.index,
+    )  # fmt: skip
+
+
+def code_disabled(changes: Changes, at: Envelope, fact: f.CodeDisabled) -> None:
+    key = (at.event_id, fact.code_id)
+    change = changes.codes.get(key)
+    if change is None:
+        change = changes.codes[key] = CodeChange(at.event_id, fact.code_id, at.partition)
+    change.disabled, change.updated_offset, change.updated_index = True, at.offset, at.index
+
+
+def seats_blocked(changes: Changes, at: Envelope, fact: f.SeatsBlocked) -> None:
+    changes.seat_blocks[at.event_id, fact.block_id] = SeatBlockChange(
+        at.event_id, fact.block_id, at.partition, at.offset, fact.ticket_type_id, fact.seats, fact.quantity,
+        fact.until_at, fact.label, at.log_time, at.offset, at.index,
+    )  # fmt: skip
+
+
+def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> None:
+    key = (at.event_id, fact.block_id)
+    change = changes.seat_blocks.get(key)
+    if change is None:
+        change = changes.seat_blocks[key] = SeatBlockChange(at.event_id, fact.block_id, at.partition)
+    change.updated_offset, change.updated_index = at.offset, at.index
+    if change.seats is None:
+        change.seats_gone = change.seats_gone + fact.seats
+        change.quantity_less += fact.quantity
+    else:
+        gone = set(fact.seats)
+        change.seats = [seat for seat in change.seats if seat not in gone]
+        change.quantity -= fact.quantity
+
+
+def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
+    changes.staff[at.event_id, fact.member_id] = StaffChange(
+        at.event_id, fact.member_id, at.partition, True, at.log_time, at.offset, at.index
+    )
+
+
+def staff_removed(changes: Changes, at: Envelope, fact: f.StaffRemoved) -> None:
+    key = (at.event_id, fact.member_id)
+    former = changes.staff.get(key)
+    added_at = former.added_at if former is not None else 0
+    changes.staff[key] = StaffChange(
+        at.event_id, fact.member_id, at.partition, False, added_at, at.offset, at.index
+    )  # fmt: skip
+
+
+def locks_observed(changes: Changes, at: Envelope, fact: f.SeatLocksObserved) -> None:
+    for places, locked in ((fact.freed, False), (fact.locked, True)):
+        for place in places:
+            changes.seat_locks[at.event_id, place] = SeatLockChange(
+                at.event_id, place, at.partition, locked, at.offset, at.index
+            )
+
+
+def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
+    changes.chores[at.event_id, fact.kind] = ChoreChange(
+        at.event_id, fact.kind, at.partition, fact.cause, as_json(fact.changed), "", False, at.log_time, at.offset,
+        at.index,
+    )  # fmt: skip
+    _reminded(changes, at, fact)
+
+
+def holder_notified(changes: Changes, at: Envelope, fact: f.HolderNotified) -> None:
+    _chore(
+        changes, at, fact.kind
+    ).told_id = fact.reservation_id  # where there is such a chore: not of a cancelled event
+
+
+def chore_finished(changes: Changes, at: Envelope, fact: f.ChoreFinished) -> None:
+    _chore(changes, at, fact.kind).finished = True
+    _reminded(changes, at, fact)
+
+
+def _reminded(changes: Changes, at: Envelope, fact: f.ChoreStarted | f.ChoreFinished) -> None:
+    if fact.kind == REMINDER:
+        _event(changes, at).reminded_for = fact.cause
+
+
+def _chore(changes: Changes, at: Envelope, kind: str) -> ChoreChange:
+    key = (at.event_id, kind)
+    change = changes.chores.get(key)
+    if change is None:
+        change = changes.chores[key] = ChoreChange(at.event_id, kind, at.partition)
+    change.updated_offset, change.updated_index = at.offset, at.index
+    return change
+
+
+def _event(changes: Changes, at: Envelope) -> EventChange:
+    change = changes.events.get(at.event_id)
+    if change is None:
+        change = changes.events[at.event_id] = EventChange(at.event_id, at.partition)
+    change.updated_offset, change.updated_index = at.offset, at.index
+    return change
+
+
+def _described(change: EventChange, fact: f.EventCreated | f.EventUpdated) -> None:
+    change.title, change.description, change.category_id = fact.title, fact.description, fact.category_id
+    change.venue, change.starts_at, change.ends_at = fact.venue, fact.starts_at, fact.ends_at
+    change.timezone, change.hold_ttl_s = fact.timezone, fact.hold_ttl_s
+    change.sales_open_at, change.sales_close_at = fact.sales_open_at, fact.sales_close_at
+    change.max_tickets_per_user = fact.max_tickets_per_user
+    change.refund_until_at, change.hold_extension_s = fact.refund_until_at or 0, fact.hold_extension_s or 0
+    change.refund_percent = WHOLE_PERCENT if fact.refund_percent is None else fact.refund_percent
+    change.offer_ttl_s, change.max_tickets_per_order = fact.offer_ttl_s or 0, fact.max_tickets_per_order or 0
+    change.reminder_at = fact.reminder_at or 0

@@ -1,0 +1,256 @@
+"""What becomes of a reservation, as changes of rows: its places, its payments and refunds, its tickets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.projections.changes import (
+    Amendment,
+    Changes,
+    PaymentChange,
+    PaymentSettled,
+    RefundChange,
+    ReservationChange,
+    SeatClaimChange,
+    TicketChange,
+    TicketsVoided,
+)
+from pipelines.projections.tickets import patch_of
+from schemas import facts as f
+from schemas.facts import Envelope
+from schemas.ids import ReservationId, ticket_id
+
+HELD, SOLD, ENDED = "held", "sold", "ended"
+CONFIRMED = "confirmed"
+VALID = "valid"
+REFUSED, REQUESTED, REFUND_REQUESTED, REFUNDED = "refused", "requested", "refund-requested", "refunded"
+ORDINAL_MAX = 1_000  # tickets that a user may have of an event: no reservation has more
+
+
+def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
+    amended = None
+    if fact.promo_code or fact.access_code:
+        amended = Amendment(fact.promo_code or "", fact.access_code or "", fact.discount_minor or 0)
+    changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
+        fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, HELD,
+        fact.quantity, fact.seats, fact.amount_minor, fact.currency, fact.expires_at, fact.fingerprint, "", "",
+        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, amended,
+    )  # fmt: skip
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
+
+
+def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> None:
+    changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
+        fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, "rejected",
+        fact.quantity, [], 0, "", 0, fact.fingerprint, fact.reason, fact.detail,
+        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index,
+    )  # fmt: skip
+
+
+def warned(changes: Changes, at: Envelope, fact: f.HoldWarned) -> None:
+    _amended(_reservation(changes, at, fact.reservation_id)).warned = True
+
+
+def extended(changes: Changes, at: Envelope, fact: f.HoldExtended) -> None:
+    reservation = _reservation(changes, at, fact.reservation_id)
+    reservation.expires_at = fact.expires_at
+    _amended(reservation).extended = True
+
+
+def reacquired(changes: Changes, at: Envelope, fact: f.HoldReacquired) -> None:
+    _reservation(changes, at, fact.reservation_id).status = HELD
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
+
+
+def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) -> None:
+    reservation = _reservation(changes, at, fact.reservation_id)
+    _pay(reservation, REQUESTED)
+    reservation.attempt_id, reservation.payment_token, reservation.reason = fact.attempt_id, fact.payment_token, ""
+    changes.payments[at.event_id, fact.attempt_id] = PaymentChange(
+        at.event_id, fact.attempt_id, at.partition, fact.reservation_id, fact.user_id, REQUESTED, "",
+        fact.amount_minor, fact.currency, fact.payment_token, "", at.offset, at.index,
+    )  # fmt: skip
+
+
+def payment_declined(changes: Changes, at: Envelope, fact: f.PaymentDeclined) -> None:
+    reservation = _reservation(changes, at, fact.reservation_id)
+    _pay(reservation, "declined")
+    reservation.reason = fact.reason
+    payment = _payment(changes, at, fact.attempt_id)
+    payment.status, payment.reason = "declined", fact.reason
+
+
+def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> None:
+    reservation = _reservation(changes, at, fact.reservation_id)
+    _pay(reservation, "captured")
+    reservation.status, reservation.reason = CONFIRMED, ""
+    reservation.attempt_id, reservation.payment_id = fact.attempt_id, fact.payment_id
+    reservation.ticket_ids = fact.ticket_ids
+    payment = _payment(changes, at, fact.attempt_id)
+    payment.status, payment.payment_id = "captured", fact.payment_id
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SOLD)
+    changes.tickets[at.event_id, fact.reservation_id] = [
+        TicketChange(
+            ticket_id, at.event_id, at.partition, fact.reservation_id, fact.user_id, fact.ticket_type_id,
+            fact.seats[place] if fact.seats else "", place + 1, VALID, 1, at.log_time, at.offset, at.index,
+        )
+        for place, ticket_id in enumerate(fact.ticket_ids)
+    ]  # fmt: skip
+
+
+def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
+    # Only an attempt that waits for the provider is refused by this; one that was charged is refunded instead.
+    payment = _payment(changes, at, fact.attempt_id)
+    if payment.status in (None, REQUESTED):
+        payment.status, payment.reason = REFUSED, fact.reason
+
+
+def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
+    reservation, key = _reservation(changes, at, fact.reservation_id), _refund_key(fact)
+    reservation.payment_id = fact.payment_id
+    amended = _amended(reservation)
+    amended.refunds_open.append(key)
+    if reservation.status is None:
+        amended.refund_asked, amended.refund_made = True, False
+    elif reservation.status != CONFIRMED:
+        _pay(reservation, REFUND_REQUESTED)
+    payment = _payment(changes, at, fact.attempt_id)
+    payment.status, payment.payment_id, payment.reason = REFUND_REQUESTED, fact.payment_id, fact.reason
+    changes.refunds[at.event_id, key] = RefundChange(
+        at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, fact.attempt_id, REQUESTED,
+        fact.amount_minor, fact.currency, fact.reason, requested_at=at.log_time, updated_offset=at.offset,
+        updated_index=at.index,
+    )  # fmt: skip
+    _settle(changes, at, fact.payment_id)
+
+
+def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
+    reservation, key = _reservation(changes, at, fact.reservation_id), _refund_key(fact)
+    reservation.refund_id = fact.refund_id
+    amended = _amended(reservation)
+    if key in amended.refunds_open:
+        amended.refunds_open = [one for one in amended.refunds_open if one != key]
+    else:
+        amended.refunds_gone.append(key)
+    if not _is_whole(reservation):
+        amended.refund_made = True
+    elif reservation.payment == REFUND_REQUESTED and not amended.refunds_open:
+        reservation.payment = REFUNDED
+    refund = changes.refunds.get((at.event_id, key))
+    if refund is None:
+        refund = changes.refunds[at.event_id, key] = RefundChange(
+            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id
+        )
+    refund.status, refund.refund_id, refund.refunded_minor = REFUNDED, fact.refund_id, fact.amount_minor
+    refund.refunded_at, refund.updated_offset, refund.updated_index = at.log_time, at.offset, at.index
+    _settle(changes, at, fact.payment_id)
+
+
+def ended(status: str) -> Callable[[Changes, Envelope, Any], None]:
+    def change(changes: Changes, at: Envelope, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
+        _reservation(changes, at, fact.reservation_id).status = status
+        _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, ENDED)
+
+    return change
+
+
+_end_cancelled = ended("cancelled")
+
+
+def cancelled(changes: Changes, at: Envelope, fact: f.ReservationCancelled) -> None:
+    _end_cancelled(changes, at, fact)
+    if fact.kept_minor:
+        _amended(changes.reservations[at.event_id, fact.reservation_id]).kept_minor += fact.kept_minor
+    key = (at.event_id, fact.reservation_id)
+    changes.tickets_voided[key] = TicketsVoided(at.event_id, fact.reservation_id, at.offset, at.index)
+
+
+def tickets_cancelled(changes: Changes, at: Envelope, fact: f.TicketsCancelled) -> None:
+    reservation = _reservation(changes, at, fact.reservation_id)
+    amended, gone = _amended(reservation), set(fact.seats)
+    amended.void_places = amended.void_places + (fact.seats or _ordinals(fact.reservation_id, fact.ticket_ids))
+    amended.kept_minor += fact.kept_minor
+    if _is_whole(reservation):
+        assert reservation.quantity is not None
+        assert reservation.amount_minor is not None
+        reservation.quantity -= fact.quantity
+        reservation.amount_minor -= fact.amount_minor
+        reservation.seats = [seat for seat in reservation.seats or [] if seat not in gone]
+        tickets = set(fact.ticket_ids)
+        reservation.ticket_ids = [ticket for ticket in reservation.ticket_ids or [] if ticket not in tickets]
+    else:
+        amended.quantity_less += fact.quantity
+        amended.amount_less += fact.amount_minor
+        amended.seats_gone = amended.seats_gone + fact.seats
+        amended.tickets_gone = amended.tickets_gone + fact.ticket_ids
+    for ticket in fact.ticket_ids:
+        patch_of(changes, at, ticket).void = True
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, ENDED)
+
+
+# --- the rows that a fact is about --------------------------------------------------------------------------------
+
+
+def _reservation(changes: Changes, at: Envelope, reservation_id: str) -> ReservationChange:
+    key = (at.event_id, reservation_id)
+    change = changes.reservations.get(key)
+    if change is None:
+        change = changes.reservations[key] = ReservationChange(reservation_id, at.event_id, at.partition)
+    change.updated_at, change.updated_offset, change.updated_index = at.log_time, at.offset, at.index
+    return change
+
+
+def _is_whole(reservation: ReservationChange) -> bool:
+    return reservation.fingerprint is not None
+
+
+def _amended(reservation: ReservationChange) -> Amendment:
+    if reservation.amended is None:
+        reservation.amended = Amendment()
+    return reservation.amended
+
+
+def _pay(reservation: ReservationChange, payment: str) -> None:
+    """The payment's state from here on, whatever the row says."""
+    reservation.payment = payment
+    if reservation.amended is not None:
+        reservation.amended.refund_asked = reservation.amended.refund_made = False
+
+
+def _payment(changes: Changes, at: Envelope, attempt_id: str) -> PaymentChange:
+    key = (at.event_id, attempt_id)
+    change = changes.payments.get(key)
+    if change is None:
+        change = changes.payments[key] = PaymentChange(at.event_id, attempt_id, at.partition)
+    change.updated_offset, change.updated_index = at.offset, at.index
+    return change
+
+
+def _settle(changes: Changes, at: Envelope, payment_id: str) -> None:
+    changes.payments_settled[at.event_id, payment_id] = PaymentSettled(at.event_id, payment_id, at.offset, at.index)
+
+
+def _claims(
+    changes: Changes, at: Envelope, ticket_type_id: str, seats: list[str], reservation_id: str, status: str
+) -> None:
+    for seat in seats:
+        changes.seat_claims[at.event_id, ticket_type_id, seat, reservation_id] = SeatClaimChange(
+            at.event_id, ticket_type_id, seat, reservation_id, at.partition, status, at.offset, at.index
+        )
+
+
+def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
+    return fact.refund_key or f"refund-{fact.payment_id}"
+
+
+def _ordinals(reservation_id: str, ticket_ids: list[str]) -> list[str]:
+    """The places of tickets of a general admission, in their order: a ticket's id is made from its place."""
+    wanted = set(ticket_ids)
+    found: list[str] = []
+    for ordinal in range(1, ORDINAL_MAX + 1):
+        if len(found) == len(wanted):
+            break
+        if ticket_id(ReservationId(reservation_id), str(ordinal)) in wanted:
+            found.append(str(ordinal))
+    return found

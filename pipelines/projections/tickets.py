@@ -1,0 +1,84 @@
+"""Tickets after they were issued, scans at the door, and places in waiting lists, as changes of rows. Pure."""
+
+from __future__ import annotations
+
+from pipelines.projections.changes import Changes, CheckInChange, TicketPatch, WaitlistEntryChange
+from schemas import facts as f
+from schemas.facts import Envelope
+
+
+def patch_of(changes: Changes, at: Envelope, ticket_id: str) -> TicketPatch:
+    """What happens to a ticket in this batch."""
+    patch = changes.ticket_patches.get(ticket_id)
+    if patch is None:
+        patch = changes.ticket_patches[ticket_id] = TicketPatch(ticket_id)
+    patch.updated_offset, patch.updated_index = at.offset, at.index
+    return patch
+
+
+def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> None:
+    patch = patch_of(changes, at, fact.ticket_id)
+    patch.user_id, patch.version = fact.to_user_id, fact.version
+    patch.transferred_at, patch.has_history = at.log_time, True
+
+
+def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -> None:
+    patch = patch_of(changes, at, fact.ticket_id)
+    patch.checked_in_at, patch.checked_in_by, patch.has_history = fact.scanned_at, fact.by_user_id, True
+    patch.gate, patch.scanner = fact.gate, fact.scanner
+    changes.check_ins.append(
+        CheckInChange(
+            at.event_id, at.offset, at.index, at.partition, "accepted", fact.reservation_id, fact.ticket_id,
+            fact.user_id, fact.seat, fact.by_user_id, "", fact.gate, fact.scanner, fact.scanned_at, 0, "", "",
+            at.log_time,
+        )
+    )  # fmt: skip
+
+
+def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> None:
+    # Its user is the one who scanned: whoever holds such a ticket may be nobody.
+    changes.check_ins.append(
+        CheckInChange(
+            at.event_id, at.offset, at.index, at.partition, "refused", fact.reservation_id, fact.ticket_id,
+            "", "", fact.user_id, fact.reason, fact.gate, fact.scanner, fact.scanned_at, fact.first_scanned_at,
+            fact.first_gate, fact.first_scanner, at.log_time,
+        )
+    )  # fmt: skip
+
+
+def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -> None:
+    patch = patch_of(changes, at, fact.ticket_id)
+    patch.checked_in_at, patch.gate, patch.scanner, patch.checked_in_by = 0, "", "", ""
+    patch.has_history = False
+    changes.check_ins.append(
+        CheckInChange(
+            at.event_id, at.offset, at.index, at.partition, "reversed", fact.reservation_id, fact.ticket_id,
+            fact.user_id, "", fact.by_user_id, "", "", "", 0, 0, "", "", at.log_time,
+        )
+    )  # fmt: skip
+
+
+def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> None:
+    changes.waitlist[at.event_id, fact.entry_id] = WaitlistEntryChange(
+        at.event_id, fact.entry_id, at.partition, at.offset, at.index, fact.user_id, fact.ticket_type_id, fact.quantity,
+        "waiting", "", 0, "", at.log_time, at.log_time, at.offset, at.index,
+    )  # fmt: skip
+
+
+def waitlist_offered(changes: Changes, at: Envelope, fact: f.WaitlistOffered) -> None:
+    entry = _entry(changes, at, fact.entry_id)
+    entry.status, entry.reservation_id, entry.expires_at = "offered", fact.reservation_id, fact.expires_at
+
+
+def waitlist_ended(changes: Changes, at: Envelope, fact: f.WaitlistEnded) -> None:
+    entry = _entry(changes, at, fact.entry_id)
+    entry.status, entry.reason = "ended", fact.reason
+
+
+def _entry(changes: Changes, at: Envelope, entry_id: str) -> WaitlistEntryChange:
+    key = (at.event_id, entry_id)
+    entry = changes.waitlist.get(key)
+    if entry is None:
+        entry = changes.waitlist[key] = WaitlistEntryChange(at.event_id, entry_id, at.partition)
+    entry.updated_at, entry.updated_offset, entry.updated_index = at.log_time, at.offset, at.index
+    return entry

@@ -1,0 +1,210 @@
+-- What the projections dataflow writes of organizers' doings, and of what the platform does for them. As in
+-- projections.sql: arrays, one element a row; $1 switches the comparison of positions off for a negative control.
+
+-- name: put_events
+INSERT INTO events AS t (
+    id, partition, organizer_id, status, title, description, category_id, venue, starts_at, ends_at, timezone,
+    sales_open_at, sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent,
+    hold_extension_s, offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, created_at, published_at,
+    cancelled_at, cancel_reason, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
+    $11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[],
+    $18::integer[], $19::integer[], $20::integer[], $21::integer[], $22::bigint[], $23::bigint[], $24::bigint[],
+    $25::bigint[], $26::bigint[], $27::text[], $28::bigint[], $29::integer[])
+ON CONFLICT (id) DO UPDATE SET
+    organizer_id = excluded.organizer_id, status = excluded.status, title = excluded.title,
+    description = excluded.description, category_id = excluded.category_id, venue = excluded.venue,
+    starts_at = excluded.starts_at, ends_at = excluded.ends_at, timezone = excluded.timezone,
+    sales_open_at = excluded.sales_open_at, sales_close_at = excluded.sales_close_at,
+    hold_ttl_s = excluded.hold_ttl_s, max_tickets_per_user = excluded.max_tickets_per_user,
+    refund_until_at = excluded.refund_until_at, refund_percent = excluded.refund_percent,
+    hold_extension_s = excluded.hold_extension_s, offer_ttl_s = excluded.offer_ttl_s,
+    max_tickets_per_order = excluded.max_tickets_per_order, reminder_at = excluded.reminder_at,
+    reminded_for = excluded.reminded_for, created_at = excluded.created_at, published_at = excluded.published_at,
+    cancelled_at = excluded.cancelled_at, cancel_reason = excluded.cancel_reason,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_events
+-- NULL: as it is.
+UPDATE events AS t SET
+    status = COALESCE(c.status, t.status), title = COALESCE(c.title, t.title),
+    description = COALESCE(c.description, t.description), category_id = COALESCE(c.category_id, t.category_id),
+    venue = COALESCE(c.venue, t.venue), starts_at = COALESCE(c.starts_at, t.starts_at),
+    ends_at = COALESCE(c.ends_at, t.ends_at), timezone = COALESCE(c.timezone, t.timezone),
+    sales_open_at = COALESCE(c.sales_open_at, t.sales_open_at),
+    sales_close_at = COALESCE(c.sales_close_at, t.sales_close_at),
+    hold_ttl_s = COALESCE(c.hold_ttl_s, t.hold_ttl_s),
+    max_tickets_per_user = COALESCE(c.max_tickets_per_user, t.max_tickets_per_user),
+    refund_until_at = COALESCE(c.refund_until_at, t.refund_until_at),
+    refund_percent = COALESCE(c.refund_percent, t.refund_percent),
+    hold_extension_s = COALESCE(c.hold_extension_s, t.hold_extension_s),
+    offer_ttl_s = COALESCE(c.offer_ttl_s, t.offer_ttl_s),
+    max_tickets_per_order = COALESCE(c.max_tickets_per_order, t.max_tickets_per_order),
+    reminder_at = COALESCE(c.reminder_at, t.reminder_at), reminded_for = COALESCE(c.reminded_for, t.reminded_for),
+    published_at = COALESCE(c.published_at, t.published_at),
+    cancelled_at = COALESCE(c.cancelled_at, t.cancelled_at),
+    cancel_reason = COALESCE(c.cancel_reason, t.cancel_reason),
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[],
+    $11::bigint[], $12::bigint[], $13::integer[], $14::integer[], $15::bigint[], $16::integer[], $17::integer[],
+    $18::integer[], $19::integer[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],
+    $25::bigint[], $26::integer[])
+    AS c (id, status, title, description, category_id, venue, starts_at, ends_at, timezone, sales_open_at,
+          sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent, hold_extension_s,
+          offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, published_at, cancelled_at, cancel_reason,
+          updated_offset, updated_index)
+WHERE t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_ticket_types
+INSERT INTO ticket_types AS t (
+    id, event_id, partition, name, price_minor, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
+    max_per_order, max_per_user, hidden, ordinal, currency, kind, pool_id, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
+    $10::bigint[], $11::bigint[], $12::integer[], $13::integer[], $14::boolean[], $15::integer[], $16::text[],
+    $17::text[], $18::text[], $19::bigint[], $20::integer[])
+ON CONFLICT (event_id, id) DO UPDATE SET
+    ordinal = excluded.ordinal, name = excluded.name, price_minor = excluded.price_minor,
+    currency = excluded.currency, kind = excluded.kind, rows = excluded.rows,
+    seats_per_row = excluded.seats_per_row, capacity = excluded.capacity, sales_open_at = excluded.sales_open_at,
+    sales_close_at = excluded.sales_close_at, max_per_order = excluded.max_per_order,
+    max_per_user = excluded.max_per_user, hidden = excluded.hidden, pool_id = excluded.pool_id,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_ticket_types
+-- Whole, but for what never changes.
+UPDATE ticket_types AS t SET
+    name = c.name, price_minor = c.price_minor, rows = c.rows, seats_per_row = c.seats_per_row,
+    capacity = c.capacity, sales_open_at = c.sales_open_at, sales_close_at = c.sales_close_at,
+    max_per_order = c.max_per_order, max_per_user = c.max_per_user, hidden = c.hidden,
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[], $7::integer[], $8::integer[], $9::bigint[],
+    $10::bigint[], $11::integer[], $12::integer[], $13::boolean[], $14::bigint[], $15::integer[])
+    AS c (id, event_id, name, price_minor, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
+          max_per_order, max_per_user, hidden, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_seat_locks
+INSERT INTO observed_seat_locks AS t (event_id, place, partition, locked, updated_offset, updated_index)
+SELECT * FROM unnest($2::text[], $3::text[], $4::integer[], $5::boolean[], $6::bigint[], $7::integer[])
+ON CONFLICT (event_id, place) DO UPDATE SET
+    locked = excluded.locked, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: put_pools
+INSERT INTO pools AS t (event_id, id, partition, name, capacity, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::integer[])
+ON CONFLICT (event_id, id) DO UPDATE SET
+    name = excluded.name, capacity = excluded.capacity,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: put_codes
+INSERT INTO codes AS t (
+    event_id, id, partition, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled,
+    created_at, updated_offset, updated_index)
+SELECT event_id, id, partition, code, kind, value, uses_max, ARRAY(SELECT json_array_elements_text(ticket_type_ids)),
+       valid_from_at, valid_until_at, disabled, created_at, updated_offset, updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $9::json[],
+    $10::bigint[], $11::bigint[], $12::boolean[], $13::bigint[], $14::bigint[], $15::integer[])
+    AS c (event_id, id, partition, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at,
+          disabled, created_at, updated_offset, updated_index)
+ON CONFLICT (event_id, id) DO UPDATE SET
+    code = excluded.code, kind = excluded.kind, value = excluded.value, uses_max = excluded.uses_max,
+    ticket_type_ids = excluded.ticket_type_ids, valid_from_at = excluded.valid_from_at,
+    valid_until_at = excluded.valid_until_at, disabled = excluded.disabled, created_at = excluded.created_at,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_codes
+UPDATE codes AS t SET
+    disabled = c.disabled, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::boolean[], $5::bigint[], $6::integer[])
+    AS c (event_id, id, disabled, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_seat_blocks
+INSERT INTO seat_blocks AS t (
+    event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, created_at, updated_offset,
+    updated_index)
+SELECT event_id, id, partition, "offset", ticket_type_id, string_to_array(seats, ','), quantity, until_at, label,
+       created_at, updated_offset, updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[],
+    $10::text[], $11::bigint[], $12::bigint[], $13::integer[])
+    AS c (event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, created_at,
+          updated_offset, updated_index)
+ON CONFLICT (event_id, id) DO UPDATE SET
+    "offset" = excluded."offset", ticket_type_id = excluded.ticket_type_id, seats = excluded.seats,
+    quantity = excluded.quantity, until_at = excluded.until_at, label = excluded.label,
+    created_at = excluded.created_at,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_seat_blocks
+-- Places that are free again are taken away.
+UPDATE seat_blocks AS t SET
+    seats = ARRAY(SELECT one FROM unnest(t.seats) WITH ORDINALITY AS u (one, place)
+                  WHERE one <> ALL (string_to_array(c.seats_gone, ',')) ORDER BY place),
+    quantity = t.quantity - c.quantity_less,
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::integer[])
+    AS c (event_id, id, seats_gone, quantity_less, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_event_staff
+-- added_at 0: as it is.
+INSERT INTO event_staff AS t (event_id, member_id, partition, active, added_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::boolean[], $6::bigint[], $7::bigint[], $8::integer[])
+ON CONFLICT (event_id, member_id) DO UPDATE SET
+    active = excluded.active,
+    added_at = CASE excluded.added_at WHEN 0 THEN t.added_at ELSE excluded.added_at END,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: put_schedules
+INSERT INTO schedules AS t (event_id, partition, activities, updated_offset, updated_index)
+SELECT event_id, partition, ARRAY(SELECT json_array_elements_text(activities)), updated_offset, updated_index
+FROM unnest($2::text[], $3::integer[], $4::json[], $5::bigint[], $6::integer[])
+    AS c (event_id, partition, activities, updated_offset, updated_index)
+ON CONFLICT (event_id) DO UPDATE SET
+    activities = excluded.activities,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: put_chores
+INSERT INTO chores AS t (
+    event_id, kind, partition, cause, changed, told_id, finished, started_at, updated_offset, updated_index)
+SELECT event_id, kind, partition, cause, ARRAY(SELECT json_array_elements_text(changed)), told_id, finished,
+       started_at, updated_offset, updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::json[], $7::text[], $8::boolean[], $9::bigint[],
+    $10::bigint[], $11::integer[])
+    AS c (event_id, kind, partition, cause, changed, told_id, finished, started_at, updated_offset, updated_index)
+ON CONFLICT (event_id, kind) DO UPDATE SET
+    cause = excluded.cause, changed = excluded.changed, told_id = excluded.told_id, finished = excluded.finished,
+    started_at = excluded.started_at,
+    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_chores
+-- Where there is no such chore (a cancelled event's holders are told without one) nothing is changed.
+UPDATE chores AS t SET
+    told_id = COALESCE(c.told_id, t.told_id), finished = COALESCE(c.finished, t.finished),
+    updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[], $6::bigint[], $7::integer[])
+    AS c (event_id, kind, told_id, finished, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.kind = c.kind
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
