@@ -26,12 +26,12 @@ from api.limits import (
 from api.problem import busy, unavailable
 from connectors.errors import CircleError
 from connectors.event_log import BoundExceeded, Bounds, command_at, facts_of
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past
 from pipelines.replay.seat_map import SeatMap, seat_map
 from pipelines.reservations.state import EventState
-from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import Position
 
@@ -83,7 +83,8 @@ class History:
         """What the log says of a reservation up to the fact at `through` (offset, index). Raises as `seats` does."""
 
         def read() -> Explanation:
-            explanation, codec = Explanation(reservation_id=reservation_id, event_id=place.event_id), Codec()
+            explanation = Explanation(reservation_id=reservation_id, event_id=place.event_id)
+            codec = codec_of(self._settings)
 
             def hear(state: EventState, recorded: RecordedFact) -> None:
                 if about(recorded.fact, reservation_id):

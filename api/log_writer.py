@@ -23,8 +23,8 @@ from api.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
 from api.problem import Problem, busy, retry_after
 from api.receipts import Acknowledged
 from connectors import kafka, logs
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from schemas.codec import Codec
 from schemas.commands import COMMANDS, Command
 from schemas.replies import Reply
 from schemas.topics import COMMANDS as TOPIC
@@ -128,7 +128,7 @@ class LogWriter:
         self._acknowledged = Acknowledged(key)
         self.unacked = 0
         self._settings = settings
-        self._codec, self._key = Codec(), key
+        self._codec, self._key = codec_of(settings), key
         self._producer = self._connect()
         self._retired: list[Producer] = []  # with records that have not come to an end
         self._loop = asyncio.get_running_loop()

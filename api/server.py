@@ -21,6 +21,7 @@ from api.auth.keys import KeyRing, generate_pem
 from api.limits import ACCEPT_QUEUE_MAX
 from connectors import logs
 from connectors.errors import ServiceUnreachable
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 
 MULTIPROC = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,6 +32,7 @@ log = logs.get("api")
 def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
     """Serve until told to stop. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
     _check_port(host, port)
+    codec_of(settings)  # a schema registry that does not answer is told before anything is started
     with tempfile.TemporaryDirectory(prefix="circle-api-") as scratch:
         key_file = settings.jwt_key_file
         if key_file is None:  # development only: settings refuse it in production

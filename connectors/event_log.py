@@ -14,6 +14,7 @@ from confluent_kafka import Message
 
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, key_of, offset_of
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.replay.rules import command_of
 from schemas.codec import Codec
@@ -92,7 +93,7 @@ def _facts(
     began: Callable[[int], None],
     told: Callable[[int], None],
 ) -> Iterator[tuple[int, RecordedFact]]:
-    codec, key = Codec(), event_id.encode()
+    codec, key = codec_of(settings), event_id.encode()
     with LogReader(settings, FACTS, partition, since_ms=since_ms) as reader:
         reader.from_the_start()
         began(reader.high)

@@ -152,7 +152,7 @@ class _Source:
         try:
             return parse(raw)
         except ValueError as error:
-            shown = "…" if secret else _without_password(raw)
+            shown = "…" if secret else without_password(raw)
             raise SettingsError(variable, _problem(parse, error), got=shown, example=example) from None
 
     def given(self, name: str) -> bool:
@@ -179,7 +179,7 @@ def _check_production(settings: Settings, source: _Source) -> None:
         raise SettingsError(
             "CIRCLE_POSTGRES_URL",
             "has no password, or a default one, which production refuses",
-            got=_without_password(settings.postgres_url),
+            got=without_password(settings.postgres_url),
             example="postgresql://circle:…@db:5432/circle",
         )
     if settings.rate_limit_scale == 0:
@@ -231,7 +231,8 @@ def _problem(parse: Callable[[str], object], error: ValueError) -> str:
     return str(error)
 
 
-def _without_password(raw: str) -> str:
+def without_password(raw: str) -> str:
+    """A URL as it may be shown."""
     return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:…@", raw)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -49,41 +49,45 @@ class UnknownSchema(KeyError):
 class Codec:
     """Encodes with the newest schema of each record type, decodes by the id in the bytes.
 
-    `ids` maps "circle.facts.TicketsHeld" to the id a schema registry gave it; without it, the manifest's ids hold.
+    `ids` maps "circle.facts.TicketsHeld" to the id a schema registry gave it, and `writers` has every schema of our
+    records that it knows, by id; without them, the manifest's ids hold.
     """
 
-    def __init__(self, ids: dict[str, int] | None = None) -> None:
-        records: dict[str, type[Any]] = {}
-        for family, types in (("commands", COMMANDS), ("facts", FACTS), ("notifications", NOTIFICATIONS)):
-            records |= {f"circle.{family}.{record.__name__}": record for record in types}
-        manifest = json.loads(MANIFEST.read_text())["schemas"]
-        newest = {_full_name(entry["schema"]): entry for entry in manifest}
-        missing = records.keys() - newest.keys()
-        if missing:
-            raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
+    def __init__(
+        self, ids: Mapping[str, int] | None = None, writers: Mapping[int, dict[str, Any]] | None = None
+    ) -> None:
+        known = _records()
+        newest = {name: schemas[-1] for name, _, schemas in known}
+        if ids is None:
+            entries = _manifest()
+            ids = {_full_name(entry["schema"]): entry["id"] for entry in entries}
+            writers = {entry["id"]: entry["schema"] for entry in entries}
+        others: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for schema_id, schema in (writers or {}).items():
+            if _is_flat(schema):
+                others.setdefault(_full_name(schema), []).append((schema_id, schema))
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
         self._usual: dict[bytes, Callable[[str], Any]] = {}  # by the bytes of the wire format's header
         self._limits: dict[type[Any], _Limits] = {}
-        for name, record in records.items():
-            reader = fastavro.parse_schema(newest[name]["schema"])
-            schema_id = (ids or {}).get(name, newest[name]["id"])
+        for name, record, _ in known:
+            reader = fastavro.parse_schema(newest[name])
+            schema_id = ids[name]
             is_fact = issubclass(record, Fact)
             sources = [Envelope.__struct_fields__] if is_fact else []
             self._encoders[record] = compile_encoder(
-                newest[name]["schema"],
+                newest[name],
                 bytes([MAGIC]) + schema_id.to_bytes(4, "big"),
                 [*sources, record.__struct_fields__],
             )
             # Facts are ours; a command's writer may be anyone, and fastavro reads 64 bits for an int.
-            ints = [] if is_fact else [field["name"] for field in newest[name]["schema"]["fields"] if _is_int(field)]
+            ints = [] if is_fact else [field["name"] for field in newest[name]["fields"] if _is_int(field)]
             if issubclass(record, Command):
-                self._limits[record] = _limits_of(newest[name]["schema"])
+                self._limits[record] = _limits_of(newest[name])
             self._readers[schema_id] = (reader, None, record, is_fact, ints)
-            for entry in manifest:
-                if _full_name(entry["schema"]) == name and entry["id"] not in self._readers and ids is None:
-                    writer = fastavro.parse_schema(entry["schema"])
-                    self._readers[entry["id"]] = (writer, reader, record, is_fact, ints)
+            for other_id, schema in others.get(name, ()):
+                if other_id not in self._readers:
+                    self._readers[other_id] = (fastavro.parse_schema(schema), reader, record, is_fact, ints)
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
@@ -198,6 +202,43 @@ def _usual_decoder(writer: Any, reader: Any, record: type[Any], is_fact: bool) -
     if is_fact:
         return compile_decoder(writer, HEADER_BYTES, [(Envelope, Envelope.__struct_fields__), own], RecordedFact)
     return compile_decoder(writer, HEADER_BYTES, [own])
+
+
+def own_schemas() -> dict[str, list[dict[str, Any]]]:
+    """Every schema there has been of each record type, by its full name, the newest last."""
+    return {name: schemas for name, _, schemas in _records()}
+
+
+def _records() -> list[tuple[str, type[Any], list[dict[str, Any]]]]:
+    """Each record type with its full name and its schemas. Raises UnknownSchema where the manifest has none."""
+    families = (("commands", COMMANDS), ("facts", FACTS), ("notifications", NOTIFICATIONS))
+    records = {f"circle.{family}.{record.__name__}": record for family, types in families for record in types}
+    schemas: dict[str, list[dict[str, Any]]] = {}
+    for entry in _manifest():
+        schemas.setdefault(_full_name(entry["schema"]), []).append(entry["schema"])
+    missing = records.keys() - schemas.keys()
+    if missing:
+        raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
+    return [(name, record, schemas[name]) for name, record in records.items()]
+
+
+def _manifest() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(MANIFEST.read_text())["schemas"]
+    return entries
+
+
+def _is_flat(schema: Any) -> bool:
+    """Whether this is a record of texts, whole numbers and lists of texts: what else may come from outside could make
+    a decoder use far more memory than the bytes suggest."""
+    if not isinstance(schema, dict) or not {"name", "namespace", "fields"} <= schema.keys():
+        return False
+    plain: list[Any] = ["string", "int", "long", {"type": "array", "items": "string"}]
+    kinds = [field.get("type") for field in schema["fields"] if isinstance(field, dict)]
+    return len(kinds) == len(schema["fields"]) and all(kind in plain or _is_optional(kind, plain) for kind in kinds)
+
+
+def _is_optional(kind: Any, plain: list[Any]) -> bool:
+    return isinstance(kind, list) and len(kind) == 2 and kind[0] == "null" and kind[1] in plain
 
 
 def _full_name(schema: dict[str, Any]) -> str:

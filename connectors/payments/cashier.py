@@ -22,10 +22,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connectors.kafka import committed_offsets, producer
 from connectors.logs import Log
 from connectors.payments.provider import OutcomeUnknown, PaymentProvider, RequestRefused
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.payments.progress import Progress
 from pipelines.payments.requests import Charge, Refund, Request, charged, refunded
-from schemas.codec import Codec
 from schemas.commands import RecordPayment, RecordRefund
 from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import Header, dead_letter
@@ -56,7 +56,7 @@ class Cashier:
 
     def __init__(self, settings: Settings, client: Consumer, provider: Callable[[], PaymentProvider]) -> None:
         self._client, self._make_provider = client, provider
-        self._codec, self._producer = Codec(), producer(settings)
+        self._codec, self._producer = codec_of(settings), producer(settings)
         self._progress: dict[int, Progress] = {}
         self._committed: dict[int, int] = {}
         self._finished: list[tuple[Progress, int]] = []  # appended to by any thread, taken by the flow's

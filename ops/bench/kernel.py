@@ -25,13 +25,13 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from connectors import kafka
 from connectors.errors import CircleError, SettingsError
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.bench.mix import PHASES, SETUP, Layout, Mix, layout, phase_of
 from ops.load.progress import Progress
 from ops.load.statistics import US_PER_S, percentile, tree_cpu_s
 from ops.services.process import log_tail, spawn
 from ops.services.stack import Stack
-from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.facts import RecordedFact
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
@@ -178,7 +178,7 @@ def _rate(count: float, seconds: float) -> float:
 
 def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: Progress) -> int:
     """Writes every command. Returns how many, once all are acknowledged."""
-    codec = Codec()
+    codec = codec_of(settings)
     client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
     common = [("reply_to", CHANNEL.encode()), ("traceparent", TRACEPARENT)]
     bar = progress.bar("preloading", options.commands + options.pending_holds)
@@ -288,7 +288,7 @@ def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: Progre
 
 def _read_facts(settings: Settings, preloaded: int, progress: Progress) -> tuple[Counter[str], int, int]:
     """Facts by type, commands decided, positions seen more than once; from the whole topic, end to end."""
-    codec, reader = Codec(), kafka.consumer(settings, group=None)
+    codec, reader = codec_of(settings), kafka.consumer(settings, group=None)
     parts = [TopicPartition(FACTS, partition, OFFSET_BEGINNING) for partition in range(settings.partitions)]
     ends = {part.partition: reader.get_watermark_offsets(part, timeout=10.0)[1] for part in parts}
     reader.assign(parts)

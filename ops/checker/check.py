@@ -11,6 +11,7 @@ import redis
 
 from connectors.kafka import admin, committed_offsets, consumer
 from connectors.postgres import connect
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.checker.audit import TICK_BOUND_S, PartitionAudit
 from ops.checker.ledger import Ledger
@@ -19,7 +20,6 @@ from ops.checker.reading import LogReader
 from ops.checker.report import Report, Told
 from ops.checker.settled import RESERVATIONS_GROUP
 from ops.checker.shown import check_redis
-from schemas.codec import Codec
 from schemas.topics import COMMANDS, dead_letters
 
 
@@ -72,7 +72,7 @@ async def _check(
     tick_bound_s: float,
     progress: Callable[[int, int], None],
 ) -> Report:
-    report, codec = Report(), Codec()
+    report, codec = Report(), codec_of(settings)
     partitions = partitions_of(settings, COMMANDS)
     committed = _committed(settings, partitions)
     connection = await connect(settings.postgres_url) if postgres else None

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connectors.errors import CircleError
 from connectors.kafka import admin, committed_offsets, consumer
 from connectors.postgres import connect
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.compose import compose
@@ -59,7 +60,7 @@ def wait_until_settled(
     `no_holds` waits also until every hold that ends within HOLDS_SOON_S has ended.
     """
     want = Want(postgres=postgres, inbox=inbox and postgres, payments=payments and postgres, no_holds=no_holds)
-    started, codec = time.monotonic(), Codec()
+    started, codec = time.monotonic(), codec_of(settings)
     reader = consumer(settings, group=None, **{"enable.partition.eof": True})
     group = consumer(settings, group=RESERVATIONS_GROUP)
     counts = {

@@ -78,10 +78,11 @@ def list_letters(
 @dlq.command()
 def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
     """One dead letter: where it stood, why it was put aside, and what is in it."""
-    found = [read for read in letters(Settings.from_env(), (topic.value,)) if read.letter.offset == offset]
+    settings = Settings.from_env()
+    found = [read for read in letters(settings, (topic.value,)) if read.letter.offset == offset]
     if not found:
         raise NoSuchLetter(f"{topic.value} has no dead letter at offset {offset}")
-    content = opened(found[0])
+    content = opened(settings, found[0])
     if json:
         emit_json(content)
         return 0

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import admin, check_reachable, transactional_producer
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
@@ -80,7 +81,7 @@ class Read:
 def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
     """The latest letters of these topics, oldest first."""
     check_reachable(settings, TIMEOUT_S)
-    client, codec = reader(settings), Codec()
+    client, codec = reader(settings), codec_of(settings)
     found: list[Read] = []
     try:
         for origin in origins:
@@ -96,10 +97,10 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
     return found
 
 
-def opened(read: Read) -> Opened:
+def opened(settings: Settings, read: Read) -> Opened:
     """A letter with its content, as far as it can be decoded. Payment tokens are not shown."""
     value = read.message.value() or b""
-    decoded = Codec().decode(read.message.value())
+    decoded = codec_of(settings).decode(read.message.value())
     fields: dict[str, Any] = {}
     if isinstance(decoded, RecordedFact):
         fields = msgspec.structs.asdict(decoded.envelope) | msgspec.structs.asdict(decoded.fact)

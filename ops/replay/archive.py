@@ -25,6 +25,7 @@ from fastavro.write import Writer
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer, producer
 from connectors.log_reader import LogReader, key_of, offset_of, partitions_of
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.load.progress import Progress
@@ -136,7 +137,7 @@ def export(
     if (directory / MANIFEST).exists():
         raise NotEmpty(f"{directory} holds an export already; choose another directory")
     counts = {topic: partitions_of(settings, topic) for topic in TOPICS if topic in topics}
-    codec = Codec()
+    codec = codec_of(settings)
     names = OtherNames(secrets.token_bytes(32), codec) if pseudonymise else None
     files = []
     for topic, partitions in counts.items():
@@ -307,7 +308,7 @@ class _Ends:
 
 
 def _produce_all(settings: Settings, directory: Path, manifest: Manifest, progress: Progress) -> _Ends:
-    client, codec, ends = producer(settings, **{"linger.ms": 20}), Codec(), _Ends()
+    client, codec, ends = producer(settings, **{"linger.ms": 20}), codec_of(settings), _Ends()
     for one in manifest.files:
         bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
         made = 0

@@ -9,6 +9,7 @@ from connectors.errors import CircleError
 from connectors.event_log import command_at
 from connectors.log_reader import LogReader, chosen, few_collections
 from connectors.postgres import Connection, Database
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Progress
@@ -16,7 +17,6 @@ from ops.replay.verify import SQL_FILE
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past, moment
 from pipelines.reservations.state import EventState
-from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of
 from schemas.topics import FACTS
@@ -60,7 +60,7 @@ def explain(settings: Settings, reservation_id: str, event_id: str | None, progr
     partitions = len(chosen(settings, FACTS, None))
     event_id = event_id or _event_of(settings, reservation_id, partitions, progress)
     home = partition_of(event_id, partitions)
-    explanation, codec = Explanation(reservation_id=reservation_id, event_id=event_id), Codec()
+    explanation, codec = Explanation(reservation_id=reservation_id, event_id=event_id), codec_of(settings)
 
     def hear(state: EventState, recorded: RecordedFact) -> None:
         if about(recorded.fact, reservation_id):
@@ -102,7 +102,7 @@ def _event_of(settings: Settings, reservation_id: str, partitions: int, progress
 
 
 def _scan(settings: Settings, reservation_id: str, partitions: int, progress: Progress) -> str:
-    codec, wanted = Codec(), reservation_id.encode()
+    codec, wanted = codec_of(settings), reservation_id.encode()
     for partition in range(partitions):
         with LogReader(settings, FACTS, partition) as reader:
             bar = progress.bar(f"looking in partition {partition}", reader.high)

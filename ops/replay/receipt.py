@@ -10,11 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from api.auth.keys import KeyRing, read_jwks
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, chosen, key_of, offset_of
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.replay.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.replay.rules import command_of
 from pipelines.reservations.batch import rfc3339
-from schemas.codec import Codec, Undecodable
+from schemas.codec import Undecodable
 from schemas.topics import COMMANDS
 
 US_PER_MS = 1_000
@@ -61,7 +62,7 @@ def _look(settings: Settings, receipt: Receipt) -> ReceiptResult:
                 continue
             value = message.value() or b""
             holds = record_digest(key_of(message) or b"", value) == receipt.digest
-            command = command_of(Codec(), value)
+            command = command_of(codec_of(settings), value)
             readable = not isinstance(command, Undecodable)
             return ReceiptResult(
                 holds=holds,

@@ -30,6 +30,7 @@ from connectors.log_reader import (
     record_of,
 )
 from connectors.postgres import Connection, Database, SnapshotStore
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
@@ -169,7 +170,7 @@ def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> Ve
     decided = _decided(settings, numbers)
     database = _database(settings) if options.postgres else None
     client = _redis(settings) if options.redis else None
-    codec, results = Codec(), []
+    codec, results = codec_of(settings), []
     fold_cpu = 0.0
     try:
         for number in numbers:
@@ -363,7 +364,7 @@ def follow(
     interval_s: float = 1.0,
 ) -> bool:
     """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
-    codec = Codec()
+    codec = codec_of(settings)
     runs = [PartitionRun(settings, number, codec, options.event_id) for number in _numbers(settings, options)]
     try:
         while not stop():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay.past import NotOnTheLog, facts_of
@@ -149,7 +150,7 @@ def _run(
     end: int | None,
 ) -> tuple[int, int]:
     """The event's commands through a world. Returns the offset behind the last record, and the last log time."""
-    codec, event_id = Codec(), world.state.event_id
+    codec, event_id = codec_of(settings), world.state.event_id
     key, log_time, offset = event_id.encode(), 0, -1
     with LogReader(settings, COMMANDS, partition) as reader:
         reader.from_the_start()

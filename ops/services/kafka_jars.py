@@ -61,8 +61,14 @@ def java_major(path: str) -> int:
 
 def resolve() -> Path:
     """The directory that holds the broker's jars; fetches them when it is not there yet."""
-    root = cache_dir() / "kafka"
-    jars = root / f"{kafka_version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    return fetched(POM, f"kafka/{kafka_version()}", "copy-dependencies")
+
+
+def fetched(pom: Path, name: str, goal: str) -> Path:
+    """The directory with what a goal of Maven's dependency plugin has made of a pom; it is made once for each content
+    of the pom, under `name` in the cache."""
+    jars = cache_dir() / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
+    root = jars.parent
     if jars.is_dir():
         return jars
     maven = shutil.which("mvn")
@@ -73,15 +79,15 @@ def resolve() -> Path:
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not jars.is_dir():  # another process may have been faster
-            _copy_dependencies(maven, jars)
+            _fetch(maven, pom, goal, jars)
     return jars
 
 
-def _copy_dependencies(maven: str, jars: Path) -> None:
+def _fetch(maven: str, pinned: Path, goal: str, jars: Path) -> None:
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix=".fetch-") as made:
         # Maven writes its build directory beside the pom, so the pom is copied to where that may be.
         pom = Path(made, "pom.xml")
-        shutil.copyfile(POM, pom)
+        shutil.copyfile(pinned, pom)
         target = Path(made, "jars")
         done = subprocess.run(
             [
@@ -90,7 +96,7 @@ def _copy_dependencies(maven: str, jars: Path) -> None:
                 "-B",
                 "-f",
                 str(pom),
-                "dependency:copy-dependencies",
+                f"dependency:{goal}",
                 f"-DoutputDirectory={target}",
             ],
             capture_output=True,

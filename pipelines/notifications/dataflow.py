@@ -31,6 +31,7 @@ from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.notifications.compose import compose
@@ -131,7 +132,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
     """Connect everything that the dataflow needs."""
-    codec = Codec()
+    codec = codec_of(settings)
     waiting = {FACTS, NOTIFICATIONS}
 
     def source(topic: str, group: str, owner: FactPositions | InboxPositions, gate: Gate) -> BatchSource:

@@ -21,6 +21,7 @@ from connectors.logs import Log
 from connectors.payments.cashier import Cashier, Job
 from connectors.payments.choice import provider_of
 from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.payments.requests import request_in
 from schemas.codec import Codec, Undecodable
@@ -77,7 +78,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
             cashier.take(read.records, read.jobs)
             gate.done()
 
-        return execute(build(Deps(source, reader(Codec()), charge)), log)
+        return execute(build(Deps(source, reader(codec_of(settings)), charge)), log)
 
 
 def reader(codec: Codec) -> Callable[[list[Message]], Read]:

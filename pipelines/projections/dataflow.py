@@ -21,6 +21,7 @@ from connectors.logs import Log
 from connectors.postgres import PROJECTIONS, Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.projections.changes import Changes
@@ -151,7 +152,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     )
     write = writer(store, DeadLetters(settings), Publisher(settings), gate)
     try:
-        return execute(build(Deps(source, reader(Codec()), positions.admit, write)), log)
+        return execute(build(Deps(source, reader(codec_of(settings)), positions.admit, write)), log)
     finally:
         database.close()
 

@@ -31,6 +31,7 @@ from connectors.logs import Log
 from connectors.partition_loader import PartitionLoader
 from connectors.postgres import Database, SnapshotStore
 from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
 from connectors.seat_locks import SeatLocks
 from connectors.settings import Settings
 from pipelines.reservations.batch import Batch, RawRecord
@@ -96,7 +97,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 def wire(settings: Settings, stop: StopFlag) -> Deps:
     """Connect everything that the dataflow needs."""
-    codec, gate = Codec(), Gate()
+    codec, gate = codec_of(settings), Gate()
     store = SnapshotStore(Database(settings.postgres_url), stop_requested=lambda: stop.requested)
     guard = Guard(SeatLocks(settings.redis_url), settings)
     fenced = "no-fence" not in settings.test_switches

@@ -27,6 +27,7 @@ from schemas.codec import (
     Codec,
     Undecodable,
     UnknownSchema,
+    own_schemas,
 )
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
@@ -102,11 +103,28 @@ def test_the_body_is_avro_that_anyone_can_read_with_the_schema_file() -> None:
 
 
 def test_a_registrys_ids_go_before_the_manifests() -> None:
-    named = Codec({"circle.commands.Tick": 9_001})
+    ids = {name: 9_000 + number for number, name in enumerate(own_schemas(), 1)}
+    ids["circle.commands.Tick"] = 9_001 + len(ids)
+    named = Codec(ids)
     value = named.encode(c.Tick("event", "", "id"))
-    assert int.from_bytes(value[1:5], "big") == 9_001
+    assert int.from_bytes(value[1:5], "big") == ids["circle.commands.Tick"]
     assert named.decode(value) == c.Tick("event", "", "id")
     assert isinstance(CODEC.decode(value), Undecodable)
+
+
+def test_a_version_that_only_the_registry_has_is_read_when_it_is_flat() -> None:
+    """A newer program has added fields: what it writes is read without them."""
+    tick = own_schemas()["circle.commands.Tick"][-1]
+    newer = tick | {"fields": [*tick["fields"], {"name": "note", "type": ["null", "string"], "default": None}]}
+    deep = tick | {"fields": [*tick["fields"], {"name": "more", "type": {"type": "array", "items": "null"}}]}
+    ids = {name: number for number, name in enumerate(own_schemas(), 1)}
+    registered = Codec(ids, {901: newer, 902: deep})
+    body = io.BytesIO()
+    fastavro.schemaless_writer(
+        body, fastavro.parse_schema(newer), msgspec.structs.asdict(c.Tick("event", "", "id")) | {"note": "new"}
+    )
+    assert registered.decode(b"\0" + (901).to_bytes(4, "big") + body.getvalue()) == c.Tick("event", "", "id")
+    assert registered.decode(b"\0" + (902).to_bytes(4, "big")) == Undecodable("schema id 902 is not known here")
 
 
 # --- what is no record --------------------------------------------------------------------------------------------

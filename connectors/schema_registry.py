@@ -1,0 +1,145 @@
+"""Schema ids from a registry that speaks Confluent's REST API, where CIRCLE_SCHEMA_REGISTRY_URL names one.
+
+Each record type is a subject of its own, named like the record ("circle.facts.TicketsHeld"), since a topic holds many
+types. Asked once for each process, when the first codec is made; nothing is asked while records flow.
+
+Guarantee: a codec that is returned has an id for every schema of ours, registered under FULL_TRANSITIVE compatibility,
+and reads every version that the registry had of our records at that moment, from older programs and from newer ones.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.logs import Log
+from connectors.settings import Settings, without_password
+from schemas.codec import Codec, own_schemas
+
+TIMEOUT_S = 5.0  # for one answer
+CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+COMPATIBILITY = "FULL_TRANSITIVE"
+VERSIONS_MAX = 1_000  # of one record; each is kept in memory
+
+log = Log("schema_registry")
+
+
+class SchemaRefused(CircleError):
+    """The registry does not take a schema of ours, or gives an answer that makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a registry knows of our records."""
+
+    ids: dict[str, int] = field(default_factory=dict)
+    """Of the newest schema of each record, by the record's full name."""
+    writers: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Every version of every record, by its id."""
+
+
+def codec_of(settings: Settings) -> Codec:
+    """A codec with the registry's ids, or with the manifest's where no registry is named.
+
+    Raises ServiceUnreachable when the registry does not answer, SchemaRefused when it refuses.
+    """
+    if settings.schema_registry_url is None:
+        return Codec()
+    registered = ask(settings.schema_registry_url)
+    return Codec(registered.ids, registered.writers)
+
+
+@lru_cache(maxsize=4)
+def ask(url: str) -> Registered:
+    """Looks every schema of ours up, registers what is not there, and reads the versions that are not ours."""
+    found = Registered()
+    with _Registry(url) as registry:
+        for name, schemas in own_schemas().items():
+            ours = {registry.id_of(name, schema): schema for schema in schemas}
+            found.ids[name] = list(ours)[-1]
+            found.writers.update(registry.versions(name, ours))
+    log.info("schemas.registered", registry=without_password(url), records=len(found.ids), schemas=len(found.writers))
+    return found
+
+
+class _Registry:
+    """One conversation with a registry."""
+
+    def __init__(self, url: str) -> None:
+        import httpx  # only where a registry is named: it costs each process a tenth of a second
+
+        self._shown = without_password(url)
+        self._failed = httpx.HTTPError
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/", timeout=TIMEOUT_S, headers={"accept": f"{CONTENT_TYPE}, application/json"}
+        )
+
+    def __enter__(self) -> _Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        """The schema's id; it is registered when the registry does not have it."""
+        body = {"schema": json.dumps(schema)}
+        status, found = self._call("POST", f"subjects/{subject}", body)
+        if status == 404:
+            self._call("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY}, expected=(200,))
+            status, found = self._call("POST", f"subjects/{subject}/versions", body, expected=(200,))
+            log.info("schema.registered", subject=subject, id=found.get("id") if isinstance(found, dict) else None)
+        return self._whole(found, "id", subject)
+
+    def versions(self, subject: str, ours: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Every version of a subject by its id, `ours` among them."""
+        _, numbers = self._call("GET", f"subjects/{subject}/versions", expected=(200,))
+        if not isinstance(numbers, list) or not 1 <= len(numbers) <= VERSIONS_MAX:
+            raise self._senseless(subject, f"list of 1 to {VERSIONS_MAX} versions", numbers)
+        versions = dict(ours)
+        for number in numbers if len(numbers) > len(ours) else ():
+            _, found = self._call("GET", f"subjects/{subject}/versions/{number}", expected=(200,))
+            try:
+                versions.setdefault(self._whole(found, "id", subject), json.loads(found["schema"]))
+            except (TypeError, KeyError, ValueError):
+                raise self._senseless(subject, "schema", found) from None
+        return versions
+
+    def _call(
+        self, method: str, path: str, body: dict[str, str] | None = None, *, expected: tuple[int, ...] = (200, 404)
+    ) -> tuple[int, Any]:
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"content-type": CONTENT_TYPE}
+        try:
+            response = self._client.request(method, path, content=content, headers=headers)
+        except self._failed as error:
+            why = f"{type(error).__name__}: {error}"
+            raise self._unreachable(why) from None
+        if response.status_code >= 500 or response.status_code in (401, 403, 429):
+            raise self._unreachable(f"{method} {path} was answered with {response.status_code}: {response.text[:300]}")
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.status_code not in expected or not isinstance(answer, dict | list):
+            raise SchemaRefused(
+                f"the schema registry at {self._shown} answered {method} {path} with {response.status_code}: "
+                f"{response.text[:300]}"
+            )
+        return response.status_code, answer
+
+    def _whole(self, answer: Any, name: str, subject: str) -> int:
+        number = answer.get(name) if isinstance(answer, dict) else None
+        if not isinstance(number, int) or not 0 <= number < 2**32:
+            raise self._senseless(subject, "id of 32 bits", answer)
+        return number
+
+    def _senseless(self, subject: str, wanted: str, answer: Any) -> SchemaRefused:
+        return SchemaRefused(
+            f"the schema registry at {self._shown} was asked for {subject}, and gave no {wanted}: {str(answer)[:300]}"
+        )
+
+    def _unreachable(self, why: str) -> ServiceUnreachable:
+        return ServiceUnreachable("The schema registry", self._shown, f"{why}; is CIRCLE_SCHEMA_REGISTRY_URL right?")
