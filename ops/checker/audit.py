@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ops.checker.ledger import Ledger
+from ops.checker.event_ledger import EventLedger
 from ops.checker.replay import Replay
 from ops.checker.report import Report, Told
 from pipelines.notifications.compose import compose
@@ -59,7 +59,7 @@ class PartitionAudit:
         partitions: int | None = None,
     ) -> None:
         self.number, self.report, self.log_time = number, report, 0
-        self.ledgers: dict[str, Ledger] = {}
+        self.ledgers: dict[str, EventLedger] = {}
         self.inbox: list[Message] = []
         self.mails: list[Message] = []
         self.unreadable: set[int] = set()
@@ -103,10 +103,12 @@ class PartitionAudit:
             if ledger.refunds_due:
                 self._found("money", f"event {ledger.event_id}: not refunded: {sorted(ledger.refunds_due)[:5]}")
             captured, refunded = sum(ledger.captured.values()), sum(ledger.refunds.values())
-            confirmed = ledger.confirmed_minor
-            if captured - refunded != confirmed:
-                what = f"captured {captured} − refunded {refunded} is not what is confirmed, {confirmed}"
+            confirmed, kept = ledger.confirmed_minor, ledger.kept_minor
+            if captured - refunded != confirmed + kept:
+                what = f"captured {captured} − refunded {refunded} is not {confirmed} confirmed + {kept} kept"
                 self._found("money", f"event {ledger.event_id}: {what}")
+            for what in ledger.unfinished():
+                self._found("unfinished", f"event {ledger.event_id}: {what}")
             self.report.captured_minor += captured
             self.report.refunded_minor += refunded
             self.report.confirmed_minor += confirmed
@@ -143,7 +145,7 @@ class PartitionAudit:
             if at.event_id:
                 ledger = self.ledgers.get(at.event_id)
                 if ledger is None:
-                    ledger = self.ledgers[at.event_id] = Ledger(at.event_id)
+                    ledger = self.ledgers[at.event_id] = EventLedger(at.event_id)
                 self._now = (offset, at.index)
                 ledger.apply(at, fact, self._found_here)
             if isinstance(fact, f.TicketsHeld):

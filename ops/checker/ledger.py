@@ -32,6 +32,11 @@ class Kind:
     taken: dict[str, str] = field(default_factory=dict)
     held: int = 0
     sold: int = 0
+    blocked: dict[str, tuple[frozenset[str], int]] = field(default_factory=dict)  # by block: seats, and how many places
+    pool_id: str = ""
+    max_per_user: int = 0
+    max_per_order: int = 0
+    hidden: int = 0
 
 
 @dataclass(slots=True)
@@ -59,6 +64,12 @@ class Entry:
     refund_id: str = ""
     ticket_ids: list[str] = field(default_factory=list)
     late: bool = False  # had again after its deadline, by a payment that came late
+    promo_code: str = ""
+    access_code: str = ""
+    extended: int = 0
+    warned: int = 0
+    void_places: list[str] = field(default_factory=list)
+    kept_minor: int = 0
 
 
 RefundKey = tuple[str, str]
@@ -93,6 +104,11 @@ class Ledger:
         """What is paid for and not cancelled."""
         return sum(one.amount_minor for one in self.entries.values() if one.status == "confirmed" and one.payment_id)
 
+    @property
+    def kept_minor(self) -> int:
+        """What organizers keep of what was cancelled."""
+        return sum(one.kept_minor for one in self.entries.values())
+
     def claims(self) -> dict[str, tuple[str, str]]:
         """Every live claim as Redis should have it: place to (h or s, reservation)."""
         claims: dict[str, tuple[str, str]] = {}
@@ -103,16 +119,20 @@ class Ledger:
                         one.status[0] if one.status == "held" else "s",
                         reservation_id,
                     )
+        for ticket_type_id, kind in self.kinds.items():
+            for block_id, (seats, _) in kind.blocked.items():
+                claims |= {f"{ticket_type_id}/{place}": ("b", block_id) for place in seats or [f"#{block_id}"]}
         return claims
 
     def available(self, ticket_type_id: str) -> int:
-        """What may still be sold: neither claimed nor locked by a foreign owner."""
+        """What may still be sold: neither claimed, nor blocked, nor locked by a foreign owner."""
         kind = self.kinds[ticket_type_id]
+        blocked = sum(count for _, count in kind.blocked.values())
         if not kind.seats:
-            return kind.total - kind.held - kind.sold
+            return kind.total - kind.held - kind.sold - blocked
         prefix = ticket_type_id + "/"
         locked = {place[len(prefix) :] for place in self.locked if place.startswith(prefix)} & kind.seats
-        return kind.total - len(locked | kind.taken.keys())
+        return kind.total - len(locked.union(kind.taken.keys(), *(seats for seats, _ in kind.blocked.values())))
 
     # --- folds ----------------------------------------------------------------------------------------------------
 
@@ -126,13 +146,11 @@ class Ledger:
     def _type_added(self, _at: Envelope, fact: f.TicketTypeAdded, found: Found) -> None:
         if fact.ticket_type_id in self.kinds:
             found("broken-log", f"ticket type {fact.ticket_type_id} is added twice")
-        seats: frozenset[str] = frozenset()
-        if fact.kind == "seated":
-            seats = frozenset(
-                f"{_row(row)}-{seat}" for row in range(fact.rows) for seat in range(1, fact.seats_per_row + 1)
-            )
+        seats = layout(fact.rows, fact.seats_per_row) if fact.kind == "seated" else frozenset()
         total = len(seats) if fact.kind == "seated" else fact.capacity
-        self.kinds[fact.ticket_type_id] = Kind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
+        kind = self.kinds[fact.ticket_type_id] = Kind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
+        kind.max_per_order, kind.max_per_user = fact.max_per_order or 0, fact.max_per_user or 0
+        kind.hidden, kind.pool_id = fact.hidden or 0, fact.pool_id or ""
 
     def _locks(self, _at: Envelope, fact: f.SeatLocksObserved, _found: Found) -> None:
         self.locked.difference_update(fact.freed)
@@ -148,15 +166,21 @@ class Ledger:
             found("sales-window", f"{fact.reservation_id} holds tickets of an event that is not published")
         if kind.seats and (len(set(fact.seats)) != len(fact.seats) or len(fact.seats) != fact.quantity):
             found("seats", f"{fact.reservation_id} has seats {fact.seats} for quantity {fact.quantity}")
-        if fact.expires_at != at.log_time + self.hold_us:
-            found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {self.hold_us} µs")
-        if fact.amount_minor != kind.price_minor * fact.quantity:
-            found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {kind.price_minor} × {fact.quantity}")
+        self.check_terms(at, fact, kind, found)
         entry = self.entries[fact.reservation_id] = Entry(
             fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
             fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
+            promo_code=fact.promo_code or "", access_code=fact.access_code or "",
         )  # fmt: skip
         self._claim(fact.reservation_id, entry, found)
+
+    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: Kind, found: Found) -> None:
+        """Deadline and price of a hold."""
+        if fact.expires_at != at.log_time + self.hold_us:
+            found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {self.hold_us} µs")
+        price = kind.price_minor * fact.quantity - (fact.discount_minor or 0)
+        if fact.amount_minor != price:
+            found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price}")
 
     def _claim(self, reservation_id: str, entry: Entry, found: Found) -> None:
         """What a hold claims, and everything that it must not break."""
@@ -167,12 +191,15 @@ class Ledger:
             owner = kind.taken.get(seat)
             if owner is not None:
                 found("two-claims", f"{seat} is claimed by {owner} and by {reservation_id}")
+            if any(seat in seats for seats, _ in kind.blocked.values()):
+                found("blocked-seat-sold", f"{seat} is held by {reservation_id} while the organizer has it blocked")
             if f"{entry.ticket_type_id}/{seat}" in self.locked:
                 found("locked-seat-sold", f"{seat} is held by {reservation_id} while a foreign owner has it")
             kind.taken[seat] = reservation_id
         kind.held += entry.quantity
-        if kind.held + kind.sold > kind.total:
-            found("over-capacity", f"{kind.held + kind.sold} of {kind.total} of {entry.ticket_type_id} are claimed")
+        used = kind.held + kind.sold + sum(count for _, count in kind.blocked.values())
+        if used > kind.total:
+            found("over-capacity", f"{used} of {kind.total} of {entry.ticket_type_id} are claimed or blocked")
         owned = self.owned[entry.user_id] = self.owned.get(entry.user_id, 0) + entry.quantity
         if owned > self.limit:
             found("user-limit", f"user {entry.user_id} has {owned}, {self.limit} are allowed")
@@ -254,9 +281,10 @@ class Ledger:
         self.back[fact.payment_id] = back = self.back.get(fact.payment_id, 0) + fact.amount_minor
         if back > self.captured[fact.payment_id]:
             found("money", f"more of payment {fact.payment_id} is to be refunded than was captured")
-        if entry.status == "confirmed":
+        if entry.status == "confirmed" and fact.refund_key is None:
             found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded, which stays confirmed")
-        entry.payment, entry.payment_id = "refund-requested", fact.payment_id
+        if entry.status != "confirmed":
+            entry.payment, entry.payment_id = "refund-requested", fact.payment_id
 
     def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
@@ -268,7 +296,10 @@ class Ledger:
         if self.refunds_due.pop(key, fact.amount_minor) != fact.amount_minor:
             found("money", f"payment {fact.payment_id}: another amount is refunded than was asked for under {key[1]}")
         self.refunds[key] = fact.amount_minor
-        entry.payment, entry.refund_id = "refunded", fact.refund_id
+        entry.refund_id = fact.refund_id
+        still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
+        if entry.payment == "refund-requested" and not still_due:
+            entry.payment = "refunded"
 
     def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
         entry = self.entries.get(fact.reservation_id)
@@ -289,6 +320,9 @@ class Ledger:
 
     def _cancelled(self, _at: Envelope, fact: f.ReservationCancelled, found: Found) -> None:
         self._ended(fact.reservation_id, "confirmed", "cancelled", fact, found)
+        entry = self.entries.get(fact.reservation_id)
+        if entry is not None:
+            entry.kept_minor += fact.kept_minor or 0
 
     def _ended(self, reservation_id: str, was: str, status: str, fact: f.Fact, found: Found) -> None:
         entry = self._entry(reservation_id, frozenset({was}), fact, found)
@@ -329,6 +363,11 @@ def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> RefundKey:
     """A payment and the provider's idempotency key; records from before refunds in parts have none."""
     key = fact.refund_key
     return fact.payment_id, f"refund-{fact.payment_id}" if key is None else key
+
+
+def layout(rows: int, seats_per_row: int) -> frozenset[str]:
+    """The labels of a layout's seats."""
+    return frozenset(f"{_row(row)}-{seat}" for row in range(rows) for seat in range(1, seats_per_row + 1))
 
 
 def _row(row: int) -> str:

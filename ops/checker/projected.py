@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
 from ops.checker.audit import Message
+from ops.checker.event_ledger import EventLedger
 from ops.checker.ledger import LIVE, Ledger
 from ops.checker.report import Report
 
+Ledgers = Mapping[str, EventLedger]
 SQL = queries(Path(__file__).with_name("projected.sql"))
 READ_ROWS = 2_000
 ROW_FIELDS = (
@@ -23,7 +25,11 @@ ROW_FIELDS = (
 
 
 async def check_partition(
-    connection: Connection, partition: int, ledgers: dict[str, Ledger], inbox: Iterable[Message] | None, report: Report
+    connection: Connection,
+    partition: int,
+    ledgers: Ledgers,
+    inbox: Iterable[Message] | None,
+    report: Report,
 ) -> None:
     """Compare every row of the partition with the fold."""
     await _reservations(connection, partition, ledgers, report)
@@ -34,7 +40,7 @@ async def check_partition(
         await _inbox(connection, partition, inbox, report)
 
 
-async def _reservations(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+async def _reservations(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
     seen: Counter[str] = Counter()
     async with connection.transaction():
         async for row in connection.cursor(SQL["reservations"], partition, prefetch=READ_ROWS):
@@ -56,9 +62,9 @@ async def _reservations(connection: Connection, partition: int, ledgers: dict[st
             report.add("postgres", f"reservations {event_id}", what)
 
 
-async def _events(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+async def _events(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
     rows = {row["id"]: row["status"] for row in await connection.fetch(SQL["events"], partition)}
-    wanted = {key: "published" if one.published else "draft" for key, one in ledgers.items() if one.exists}
+    wanted = {key: one.status for key, one in ledgers.items() if one.exists}
     _compare(rows, wanted, "events", report)
     types = {
         (row["event_id"], row["id"]): (row["ordinal"], row["kind"], row["price_minor"], row["total"])
@@ -75,7 +81,7 @@ async def _events(connection: Connection, partition: int, ledgers: dict[str, Led
     _compare(dict.fromkeys(locks, True), dict.fromkeys(expected_locks, True), "observed_seat_locks", report)
 
 
-async def _claims(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+async def _claims(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
     rows = {
         (row["event_id"], row["ticket_type_id"], row["seat"]): (row["status"], row["reservation_id"])
         for row in await connection.fetch(SQL["live_claims"], partition)
@@ -90,7 +96,7 @@ async def _claims(connection: Connection, partition: int, ledgers: dict[str, Led
     _compare(rows, wanted, "seat_claims", report)
 
 
-async def _tickets(connection: Connection, partition: int, ledgers: dict[str, Ledger], report: Report) -> None:
+async def _tickets(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
     rows = {row["id"]: tuple(row)[1:] for row in await connection.fetch(SQL["tickets"], partition)}
     wanted: dict[str, tuple[Any, ...]] = {}
     for event_id, ledger in ledgers.items():

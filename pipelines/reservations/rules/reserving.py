@@ -32,6 +32,8 @@ def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[
     seats: list[str] = []
     if command.quantity > section.available:
         return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+    if state.waiting_of and section.waiting.first_that_fits(section.available, state.is_waiting) is not None:
+        return [_rejected(command, Reason.SOLD_OUT, "what is free is being offered to those who wait")]
     if section.seating is not None:
         chosen = command.seats or section.seating.best_available(command.quantity)
         if chosen is None:

@@ -1,0 +1,325 @@
+"""A partition on which everything happens that the platform has, watched by the checker's own books.
+
+`Town` makes commands that are mostly sensible for what is there, by a seeded generator, and runs them through the real
+core: batches cut at random, groups decided, taken back and decided again, states thrown away and folded anew.
+"""
+
+from __future__ import annotations
+
+import random
+from hashlib import blake2b
+
+from ops.checker.event_ledger import EventLedger
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.entities import CONFIRMED, HELD, At
+from pipelines.reservations.evolve import evolve
+from pipelines.reservations.partition import Group, Partition, Placed
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Codec
+from schemas.ids import US_PER_S, LogTime
+
+EVENT, OWNER = "event", "owner"
+USERS = [f"user{number}" for number in range(12)]
+START_US = 1_800_000_000 * US_PER_S
+LENGTH_US = 2_600 * US_PER_S
+CODES = ("SPRING", "TENNER", "DOOR")
+
+
+class Town:
+    """One event's log, as it comes about. `facts` are as they were decided, `log` can be read again by `replayed`."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.codec = Codec()
+        self.log: list[tuple[int, c.Command]] = []
+        self.facts: list[tuple[At, f.Fact]] = []
+        self.ledger = EventLedger(EVENT)
+        self.violations: list[str] = []
+        self.state = EventState(EVENT)
+        self._partition = Partition(0, 1, LogTime(START_US), set())
+        self._now = START_US
+        self._next = 0
+
+    def run(self, commands: int) -> None:
+        """Read so many commands, in batches."""
+        while len(self.log) < commands:
+            placed: list[Placed] = []
+            for _ in range(self.rng.choice((1, 1, 2, 5, 20))):
+                self._now += self.rng.choice((0, 0, 1, 1, 2, 4, 8, 30)) * US_PER_S
+                command = self._command()
+                self.log.append((self._now, command))
+                placed.append(self._placed(len(self.log) - 1))
+            self._batch(placed)
+            if self.rng.random() < 0.05:
+                self._reload()
+
+    def finish(self) -> None:
+        """Ticks, until nothing is left to go on with."""
+        for _ in range(50):
+            deadline = self.state.next_deadline()
+            if deadline is None or deadline > self._now:
+                return
+            self.log.append((self._now, c.Tick(EVENT, "", "tick")))
+            self._batch([self._placed(len(self.log) - 1)])
+
+    def digest(self) -> str:
+        """Of every fact's bytes."""
+        return digest_of(self.codec, self.facts)
+
+    def _placed(self, offset: int) -> Placed:
+        time_us, command = self.log[offset]
+        return Placed(At(0, offset, LogTime(time_us)), None, command)
+
+    def _batch(self, placed: list[Placed]) -> None:
+        group = Group(self.state, placed)
+        group.decide()
+        for _ in range(self.rng.choice((0, 0, 0, 1, 2))):
+            before = [list(facts) for facts in group.facts]
+            group.decide(set(self.state.locked_places))
+            assert group.facts == before, "what was taken back is decided again as it was"
+        for one, facts in zip(placed, group.facts, strict=True):
+            for index, fact in enumerate(facts):
+                self.facts.append((one.at, fact))
+                envelope = f.Envelope(EVENT, 0, one.at.offset, index, len(facts), one.at.log_time, f.RULES_VERSION)
+                self.ledger.apply(envelope, fact, lambda rule, what: self.violations.append(f"{rule}: {what}"))
+        self._partition.settle([group])
+
+    def _reload(self) -> None:
+        folded = fold(self.facts)
+        assert canonical(folded) == canonical(self.state), "the live state is the fold of the facts"
+        self.state = folded
+        self._partition.states[EVENT] = folded
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def _command(self) -> c.Command:
+        if not self.log:
+            return c.CreateEvent(
+                EVENT, OWNER, "id", "Title", "", "", "Hall", START_US + LENGTH_US // 2, START_US + LENGTH_US, "UTC",
+                0, 0, 240, 6, None, self.rng.choice((100, 50, 0)), self.rng.choice((0, 120)), self.rng.choice((0, 90)),
+                None, START_US + LENGTH_US // 4,
+            )  # fmt: skip
+        if len(self.log) == 1:
+            return c.SetPool(EVENT, OWNER, "id", "pool", "House", 14)
+        if len(self.log) == 2:
+            return self._type("stalls", "seated", 3, 5, 0)
+        if len(self.log) == 3:
+            return self._type("floor", "general", 0, 0, 12)
+        if len(self.log) == 4:
+            return c.PublishEvent(EVENT, OWNER, "id")
+        kinds = list(_MAKERS)
+        make = self.rng.choices(kinds, list(_MAKERS.values()))[0]
+        return make(self)
+
+    def _type(self, key: str, kind: str, rows: int, width: int, capacity: int) -> c.AddTicketType:
+        hidden, pool = self.rng.choice((0, 0, 1)), self.rng.choice(("", "pool"))
+        return c.AddTicketType(
+            EVENT, OWNER, "id", key, key, 1_000, "EUR", kind, rows, width, capacity, 0, 0,
+            self.rng.choice((0, 3)), self.rng.choice((0, 5)), hidden, pool,
+        )  # fmt: skip
+
+    def _id(self, kind: str) -> str:
+        if self._next and self.rng.random() < 0.1:
+            return f"{kind}{self.rng.randrange(self._next)}"
+        self._next += 1
+        return f"{kind}{self._next}"
+
+    def _some_seats(self, most: int) -> list[str]:
+        return self.rng.sample([f"{row}-{seat}" for row in "ABCD" for seat in range(1, 7)], self.rng.randint(1, most))
+
+    def _reserve(self) -> c.Command:
+        seats = self._some_seats(2) if self.rng.random() < 0.3 else []
+        kind = self.rng.choice(("stalls", "floor")) if not seats else "stalls"
+        promo, access = self.rng.choice((None, None, None, *CODES)), self.rng.choice((None, "DOOR"))
+        quantity = len(seats) or self.rng.randint(1, 4)
+        return c.ReserveTickets(
+            EVENT, self.rng.choice(USERS), "id", self._id("r"), kind, quantity, seats, 1, promo, access
+        )
+
+    def _reservation(self, *statuses: str) -> tuple[str, str]:
+        """A reservation of one of these statuses, if there is one, and its buyer; now and then a stranger."""
+        found = [one for one in self.state.reservations.values() if one.status in statuses]
+        if not found:
+            return "r0", USERS[0]
+        one = self.rng.choice(found)
+        return one.id, one.user_id if self.rng.random() < 0.95 else self.rng.choice(USERS)
+
+    def _confirm(self) -> c.Command:
+        key, user = self._reservation(HELD)
+        return c.ConfirmReservation(EVENT, user, "id", key, f"{key}-{self.rng.randint(1, 3)}", "tok")
+
+    def _pay(self) -> c.Command:
+        paying = [one for one in self.state.reservations.values() if one.payment == "requested"]
+        if not paying:
+            return c.Tick(EVENT, "", "id")
+        one = self.rng.choice(paying)
+        outcome = self.rng.choice(("captured", "captured", "captured", "declined"))
+        amount = one.amount_minor if outcome == "captured" else 0
+        return c.RecordPayment(EVENT, "", "id", one.id, one.attempt_id, f"pay-{one.attempt_id}", outcome, "", amount)
+
+    def _refunded(self) -> c.Command:
+        due = [(payment, key, amount) for (payment, key), amount in sorted(self.ledger.refunds_due.items())]
+        if not due:
+            return c.Tick(EVENT, "", "id")
+        payment, key, amount = self.rng.choice(due)
+        (reservation,) = {one.id for one in self.state.reservations.values() if key in one.refunds_open} or {"r0"}
+        return c.RecordRefund(EVENT, "", "id", reservation, payment, f"ref-{key}", amount, key)
+
+    def _ticket(self) -> tuple[str, str]:
+        """A reservation and a ticket of it."""
+        key, _ = self._reservation(CONFIRMED)
+        one = self.state.reservations.get(key)
+        tickets = list(one.tickets()) if one is not None else []
+        return key, self.rng.choice(tickets) if tickets else "t0"
+
+    def _cancel_tickets(self) -> c.Command:
+        key, ticket = self._ticket()
+        _, user = self._reservation(CONFIRMED)
+        one = self.state.reservations.get(key)
+        by = self.rng.choice((OWNER, one.user_id if one is not None else user))
+        return c.CancelTickets(EVENT, by, "id", key, [ticket])
+
+    def _transfer(self) -> c.Command:
+        key, ticket = self._ticket()
+        one = self.state.reservations.get(key)
+        holder = self.state.holder_of(one, ticket) if one is not None else USERS[0]
+        return c.TransferTicket(EVENT, holder, "id", key, ticket, self.rng.choice(USERS))
+
+    def _check_in(self) -> c.Command:
+        key, ticket = self._ticket()
+        known = self.state.tickets.get(ticket)
+        version = self.rng.choice((1, 1, known.version if known is not None else 1))
+        by = self.rng.choice((OWNER, USERS[0], USERS[1]))
+        return c.CheckIn(EVENT, by, "id", key, ticket, version, self.rng.choice("NS"), "", self._now)
+
+    def _undo(self) -> c.Command:
+        inside = sorted(key for key, one in self.state.tickets.items() if one.checked_in_at) or ["t0"]
+        return c.UndoCheckIn(EVENT, OWNER, "id", "", self.rng.choice(inside))
+
+    def _wait(self) -> c.Command:
+        kind = self.rng.choice(("stalls", "floor"))
+        return c.JoinWaitlist(EVENT, self.rng.choice(USERS), "id", self._id("w"), kind, self.rng.randint(1, 3))
+
+    def _leave(self) -> c.Command:
+        entry = self.rng.choice(sorted(self.state.waitlist)) if self.state.waitlist else "w0"
+        known = self.state.waitlist.get(entry)
+        return c.LeaveWaitlist(EVENT, known.user_id if known is not None else USERS[0], "id", entry)
+
+    def _code(self) -> c.Command:
+        text = self.rng.choice(CODES)
+        kind, value = {"SPRING": ("percent", 20), "TENNER": ("amount", 1_500), "DOOR": ("access", 0)}[text]
+        types = self.rng.choice(([], [], ["stalls"]))
+        return c.AddCode(EVENT, OWNER, "id", f"id-{text}", text, kind, value, self.rng.choice((0, 2)), types, 0, 0)
+
+    def _block(self) -> c.Command:
+        until = self.rng.choice((0, self._now + self.rng.randint(1, 900) * US_PER_S))
+        if self.rng.random() < 0.5:
+            return c.BlockSeats(EVENT, OWNER, "id", self._id("b"), "floor", [], self.rng.randint(1, 3), until, "")
+        return c.BlockSeats(EVENT, OWNER, "id", self._id("b"), "stalls", self._some_seats(3), 0, until, "")
+
+    def _unblock(self) -> c.Command:
+        block = self.rng.choice(sorted(self.state.blocks)) if self.state.blocks else "b0"
+        known = self.state.blocks.get(block)
+        seats = known.seats[:1] if known is not None and self.rng.random() < 0.5 else []
+        return c.UnblockSeats(EVENT, OWNER, "id", block, seats, 0)
+
+    def _grow(self) -> c.Command:
+        if self.rng.random() < 0.5:
+            rows, width = self.rng.randint(2, 4), self.rng.randint(4, 6)
+            return c.UpdateTicketType(EVENT, OWNER, "id", "stalls", rows=rows, seats_per_row=width)
+        price, limit = self.rng.choice((800, 1_000)), self.rng.choice((0, 4))
+        capacity = self.rng.randint(8, 16)
+        return c.UpdateTicketType(
+            EVENT, OWNER, "id", "floor", price_minor=price, capacity=capacity, max_per_user=limit, hidden=0
+        )
+
+    def _staff(self) -> c.Command:
+        return self.rng.choice((c.AddStaff, c.AddStaff, c.RemoveStaff))(EVENT, OWNER, "id", USERS[0])
+
+    def _update(self) -> c.Command:
+        return c.UpdateEvent(
+            EVENT, OWNER, "id", venue=self.rng.choice(("Hall", "Garden")), max_tickets_per_user=self.rng.choice((5, 6))
+        )
+
+    def _again(self) -> c.Command:
+        return self.rng.choice(self.log[-40:])[1]
+
+    def _rare(self) -> c.Command:
+        if self.rng.random() < 0.02:
+            return c.CancelEvent(EVENT, OWNER, "id", "rain")
+        return self.rng.choice(
+            (
+                c.DeleteEvent(EVENT, OWNER, "id"),
+                c.DisableCode(EVENT, OWNER, "id", f"id-{self.rng.choice(CODES)}"),
+                c.SetSchedule(EVENT, OWNER, "id", [self.rng.choice("ab")]),
+                c.SetPool(EVENT, OWNER, "id", "pool", "House", self.rng.randint(8, 20)),
+            )
+        )
+
+
+_MAKERS = {
+    Town._reserve: 30,
+    Town._confirm: 18,
+    Town._pay: 18,
+    Town._refunded: 6,
+    lambda town: _release(town): 5,
+    lambda town: _extend(town): 3,
+    Town._cancel_tickets: 4,
+    Town._transfer: 4,
+    Town._check_in: 5,
+    Town._undo: 1,
+    Town._wait: 8,
+    Town._leave: 1,
+    Town._code: 2,
+    Town._block: 2,
+    Town._unblock: 2,
+    Town._grow: 2,
+    Town._staff: 1,
+    Town._update: 1,
+    Town._again: 4,
+    Town._rare: 1,
+    lambda _: c.Tick(EVENT, "", "tick"): 4,
+}
+
+
+def _release(town: Town) -> c.Command:
+    key, user = town._reservation(HELD, CONFIRMED)
+    return c.ReleaseReservation(EVENT, user, "id", key)
+
+
+def _extend(town: Town) -> c.Command:
+    key, user = town._reservation(HELD)
+    return c.ExtendHold(EVENT, user, "id", key)
+
+
+def replayed(log: list[tuple[int, c.Command]], batch: int) -> list[tuple[At, f.Fact]]:
+    """The facts of a log that is read in batches of `batch`."""
+    state, facts = EventState(EVENT), []
+    for start in range(0, len(log), batch):
+        placed = [
+            Placed(At(0, offset, LogTime(time_us)), None, command)
+            for offset, (time_us, command) in enumerate(log[start : start + batch], start)
+        ]
+        group = Group(state, placed)
+        group.decide()
+        for one, decided in zip(placed, group.facts, strict=True):
+            facts += [(one.at, fact) for fact in decided]
+    return facts
+
+
+def fold(facts: list[tuple[At, f.Fact]]) -> EventState:
+    """The state that facts add up to."""
+    state = EventState(EVENT)
+    for at, fact in facts:
+        evolve(state, fact, at)
+    return state
+
+
+def digest_of(codec: Codec, facts: list[tuple[At, f.Fact]]) -> str:
+    """Of every fact's bytes."""
+    digest = blake2b(digest_size=16)
+    for at, fact in facts:
+        digest.update(codec.encode_fact(f.Envelope(EVENT, 0, at.offset, 0, 1, at.log_time, f.RULES_VERSION), fact))
+    return digest.hexdigest()
