@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -71,6 +72,8 @@ class Settings:
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     stripe_api_url: str = "https://api.stripe.com"
+    smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str = "General Circle <tickets@circle.invalid>"
 
     @property
     def production(self) -> bool:
@@ -119,6 +122,8 @@ class Settings:
             stripe_api_url=source.read(
                 "STRIPE_API_URL", _url("http", "https"), defaults.stripe_api_url, "https://api.stripe.com"
             ),
+            smtp_url=source.read("SMTP_URL", _smtp, None, "smtp://user:…@mail.example.org:587"),
+            mail_from=source.read("MAIL_FROM", _mail_from, defaults.mail_from, "Tickets <tickets@example.org>"),
         )
         _check_payments(settings)
         if settings.production:
@@ -189,6 +194,16 @@ def _check_production(settings: Settings, source: _Source) -> None:
             got="0",
             example="1",
         )
+    if settings.smtp_url is not None and settings.smtp_url.startswith("file:"):
+        raise SettingsError(
+            "CIRCLE_SMTP_URL",
+            "keeps mails in files instead of sending them, which production refuses",
+            got=settings.smtp_url,
+            example="smtp://user:…@mail.example.org:587",
+        )
+    if settings.smtp_url is not None and not source.given("MAIL_FROM"):
+        what, example = "is required in production with CIRCLE_SMTP_URL", "Tickets <tickets@example.org>"
+        raise SettingsError("CIRCLE_MAIL_FROM", what, example=example)
     if settings.test_switches:
         raise SettingsError(
             "CIRCLE_TEST_SWITCHES",
@@ -261,6 +276,24 @@ def _secret(*prefixes: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def _smtp(raw: str) -> str:
+    """smtp:// (STARTTLS where offered, always with a password), smtps:// (TLS at once), file:// (a directory)."""
+    parts = urlsplit(raw)
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+        return raw
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("must be a URL that starts with smtp:// or smtps://, or file:// and an absolute path")
+    parts.port  # noqa: B018 - raises ValueError when it is no port
+    return raw
+
+
+def _mail_from(raw: str) -> str:
+    name, address = parseaddr(raw)
+    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", address) or not raw.isprintable() or not name.isprintable():
+        raise ValueError("must be a mail address, or a name and an address in angle brackets")
+    return raw
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

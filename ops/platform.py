@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import quote
 
 import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -52,6 +53,7 @@ class Platform:
         reservations: int = 1,
         partitions: int | None = None,
         env: Mapping[str, str] | None = None,
+        keep_mails: bool = False,
         say: Say = lambda _: None,
     ) -> None:
         if not 1 <= reservations <= RESERVATIONS_MAX:
@@ -67,6 +69,7 @@ class Platform:
         self._say = say
         self._reservations = reservations
         self._extra_env = dict(env or {})
+        self._keep_mails = keep_mails
         self._run_dir: Path | None = None
         self._lock_file: IO[str] | None = None
         self._supervisor: Supervisor | None = None
@@ -95,6 +98,14 @@ class Platform:
         return self.run_dir / "logs"
 
     @property
+    def mails(self) -> Path | None:
+        """Where mails are kept as files: with `keep_mails`, outside production, where CIRCLE_SMTP_URL is not set."""
+        given = {**os.environ, **self._extra_env}
+        if not self._keep_mails or given.get("CIRCLE_SMTP_URL") or given.get("CIRCLE_ENV") == "production":
+            return None
+        return self.run_dir / "mails"
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment the processes get: ours, what was asked for, then what this platform decides
         itself."""
@@ -103,6 +114,7 @@ class Platform:
             **os.environ,
             **self._extra_env,
             **self.stack.env,
+            **({"CIRCLE_SMTP_URL": f"file://{quote(str(self.mails))}"} if self.mails is not None else {}),
             "CIRCLE_JWT_KEY_FILE": key or str(development_key(self.run_dir / "jwt.pem")),
             "PYTHONUNBUFFERED": "1",
         }

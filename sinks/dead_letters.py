@@ -6,9 +6,10 @@ wrong. At least once: a crash may write one twice; its origin tells which.
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Message as ConsumedRecord
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import producer
@@ -25,7 +26,19 @@ Header: TypeAlias = tuple[str, str | bytes | None]
 log = Log("dead-letters")
 
 
-def dead_letter(record: Message, error: str) -> Outgoing:
+class Record(Protocol):
+    """What a dead letter is made of: a consumed record, or one made again from what was stored of it."""
+
+    def topic(self) -> str | None: ...
+    def partition(self) -> int | None: ...
+    def offset(self) -> int | None: ...
+    def key(self) -> Any: ...
+    def value(self) -> Any: ...
+    def headers(self) -> Any: ...
+    def timestamp(self) -> Any: ...
+
+
+def dead_letter(record: Record, error: str) -> Outgoing:
     """`record` as a dead letter of its topic."""
     topic = record.topic()
     assert topic is not None
@@ -51,7 +64,7 @@ class DeadLetters:
         self._failed: KafkaError | None = None
         self._waiting = 0
 
-    def put(self, record: Message, error: str) -> None:
+    def put(self, record: Record, error: str) -> None:
         """Put one record aside. It is durable after `flush`."""
         if self._producer is None:
             self._producer = producer(self._settings)
@@ -86,6 +99,6 @@ class DeadLetters:
                 f"dead letters not written: {failed or 'no answer'}",
             )
 
-    def _delivered(self, error: KafkaError | None, _record: Message) -> None:
+    def _delivered(self, error: KafkaError | None, _record: ConsumedRecord) -> None:
         if error is not None:
             self._failed = error

@@ -61,6 +61,35 @@ def _channel_of(record: Record) -> bytes | None:
     return None
 
 
+class StoredRecord:
+    """A record of notifications.outbound made again from what was stored of it, for the dead letters."""
+
+    def __init__(self, record: Outgoing, partition: int, offset: int, created_at: int) -> None:
+        self._record, self._partition, self._offset, self._created_at = record, partition, offset, created_at
+
+    def topic(self) -> str:
+        return self._record.topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    def value(self) -> bytes:
+        return self._record.value
+
+    def headers(self) -> list[Header]:
+        return self._record.headers
+
+    def timestamp(self) -> tuple[int, int]:
+        """As the client tells it: kind of clock (a producer's), milliseconds."""
+        return 1, self._created_at // 1_000
+
+
 def readable(found: object) -> Notification | Undecodable:
     """A message whose data is JSON that the database can hold, or why it is none."""
     if isinstance(found, Undecodable):

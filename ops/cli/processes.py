@@ -30,6 +30,7 @@ NEXT = """
   an account                curl {url}/v1/auth/register -H 'content-type: application/json' \\
                               -d '{{"email":"ada@example.org","password":"correct-horse-7","name":"Ada"}}'
   logs                      {logs}
+  mails                     {mails}
   a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
   Ctrl-C stops everything.
 """
@@ -78,6 +79,7 @@ def up(
         data_dir=data_dir,
         port=port,
         reservations=reservations,
+        keep_mails=True,
         say=lambda text: console.print(text, markup=False),
     )
     _say_what_lasts(console, platform)
@@ -85,7 +87,10 @@ def up(
         platform.start(cancelled=asked_to_stop)
         if not asked_to_stop.is_set():
             print(f"ready {platform.url}", flush=True)
-            console.print(NEXT.format(url=platform.url, logs=platform.logs), markup=False)
+            console.print(
+                NEXT.format(url=platform.url, logs=platform.logs, mails=platform.mails or _where_mails_go(platform)),
+                markup=False,
+            )
         while not asked_to_stop.wait(WATCH_S):
             platform.supervisor.raise_failure()
     finally:
@@ -141,6 +146,11 @@ def _serve_metrics(port: int, host: str) -> None:
         start_http_server(port, addr=host)
     except OSError as error:
         raise SettingsError("CIRCLE_METRICS_PORT", str(error), got=str(port), example="9101") from None
+
+
+def _where_mails_go(platform: "Platform") -> str:
+    sent = platform.settings.smtp_url is not None
+    return "sent to the server of CIRCLE_SMTP_URL" if sent else "not sent: CIRCLE_SMTP_URL is not set"
 
 
 def _say_what_lasts(console: Console, platform: "Platform") -> None:

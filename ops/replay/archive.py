@@ -30,7 +30,7 @@ from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.load.progress import Progress
 from ops.replay.past import BadMoment
-from pipelines.notifications.dataflow import COMPOSE_GROUP
+from pipelines.notifications.dataflow import COMPOSE_GROUP, MAIL_GROUP
 from pipelines.payments.dataflow import GROUP as PAYMENTS_GROUP
 from pipelines.replay.archive import Archived, OtherNames, restored, schema_of, stored
 from pipelines.replay.past import moment
@@ -387,8 +387,10 @@ def _fence_effects(settings: Settings, ends: _Ends) -> None:
     Raises NotEmpty when a dataflow is running: a broker lets nobody else set the offsets of a group with members.
     """
     facts = {partition: end for (topic, partition), end in ends.written.items() if topic == FACTS}
+    messages = {partition: end for (topic, partition), end in ends.written.items() if topic == NOTIFICATIONS}
     for group, topic, offsets in (
         (COMPOSE_GROUP, FACTS, facts),
+        (MAIL_GROUP, NOTIFICATIONS, messages),
         (PAYMENTS_GROUP, FACTS, facts),
         (RESERVATIONS_GROUP, COMMANDS, ends.decided),
     ):

@@ -141,8 +141,7 @@ def _rejected(fact: f.ReservationRejected) -> list[Told]:
 def _cancelled(fact: f.ReservationCancelled) -> list[Told]:
     """That the event is off is the news, where that is why."""
     kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
-    kept = {} if fact.kept_minor is None else {"kept": fact.kept_minor}
-    return [Told(fact.user_id, kind, {**_places(fact), **kept, "reason": fact.reason})]
+    return [Told(fact.user_id, kind, {**_places(fact), "kept": fact.kept_minor or 0, "reason": fact.reason})]
 
 
 def _tickets_cancelled(fact: f.TicketsCancelled) -> list[Told]:

@@ -1,8 +1,9 @@
-"""Two branches in one process: tickets.facts → notifications.outbound, and notifications.outbound → inbox.
+"""Three branches in one process: tickets.facts → notifications.outbound → inbox, and notifications.outbound → mail.
 
 Once per fact: the first branch writes messages and its offsets in one Kafka transaction (on a broker that shows
-aborted records, what shows twice is recognised by the second branch); the second stores messages by their identity
-and its position in one Postgres transaction. After that, one message on CHANNEL says who has something new.
+aborted records, what shows twice is recognised by the others); the second stores messages by their identity and its
+position in one Postgres transaction. After that, one message on CHANNEL says who has something new. The third stores
+the mails that are due by their identity, then its offsets; the postman sends them at the pace of the mail server.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from connectors.kafka import (
     UNHURRIED,
     BatchSource,
     Gate,
+    PartitionOwner,
     StopFlag,
     committed_offsets,
     consumer,
@@ -35,18 +37,25 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.notifications.compose import compose
+from pipelines.notifications.kinds import MAIL
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS, NOTIFICATIONS
 from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters, dead_letter
+from sinks.direct import DirectDesk
 from sinks.inbox import Delivered, InboxPositions, InboxStore
 from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+from sinks.mail.desk import MailDesk
+from sinks.mail.store import Mailed, MailPositions, MailStore, commit_offsets
+from sinks.mail.transport import transport
 from sinks.outbound import outgoing, place_of
+from sinks.postman import Desk, Postman
 
-COMPOSE_GROUP, INBOX_GROUP = "circle.notifications", "circle.inbox"
+COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP = "circle.notifications", "circle.inbox", "circle.mail"
 CHANNEL = "circle:notified"
-POLL_S = 0.005  # two sources take turns in one thread: each waits no longer than this for the other
+POLL_S = 0.005  # sources take turns in one thread: each waits no longer than this for another
+MAIL_POLL_S = 0.0  # … and mail keeps nobody waiting
 
 log = Log("notifications")
 
@@ -106,6 +115,9 @@ class Deps:
     outbound: BatchSource
     read: Callable[[list[Record]], Delivered]
     deliver: Callable[[Delivered], None]
+    mail: BatchSource
+    mails: Callable[[list[Record]], Mailed]
+    put_mails: Callable[[Mailed], None]
 
 
 def build(deps: Deps) -> Dataflow:
@@ -117,6 +129,9 @@ def build(deps: Deps) -> Dataflow:
     outbound = op.input("outbound", flow, deps.outbound)
     read = op.map("read", outbound, deps.read)
     op.output("inbox", read, BatchSink(deps.deliver))
+    mail = op.input("mail", flow, deps.mail)
+    mails = op.map("mails", mail, deps.mails)
+    op.output("due", mails, BatchSink(deps.put_mails))
     return flow
 
 
@@ -124,25 +139,40 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     database = Database(settings.postgres_url)
+    server = transport(settings)
+    if server is None:
+        log.info("mail.off", why="CIRCLE_SMTP_URL is not set: messages go to the inbox and the live stream only")
+    desks: list[Desk] = [DirectDesk(settings), *([MailDesk(settings, server)] if server is not None else [])]
     try:
-        return execute(build(wire(settings, database, stop)), log)
+        with Postman(settings, desks) as postman:
+            return execute(build(wire(settings, database, stop, postman)), log)
     finally:
         database.close()
 
 
-def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
+def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postman) -> Deps:
     """Connect everything that the dataflow needs."""
     codec = codec_of(settings)
-    waiting = {FACTS, NOTIFICATIONS}
+    waiting = {COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP}
 
-    def source(topic: str, group: str, owner: FactPositions | InboxPositions, gate: Gate) -> BatchSource:
+    def source(topic: str, group: str, owner: PartitionOwner, gate: Gate, poll_s: float = POLL_S) -> BatchSource:
         def assigned(_partitions: list[int]) -> None:
-            waiting.discard(topic)
+            waiting.discard(group)
             if not waiting:
                 signal_ready("notifications")
 
         client = consumer(settings, group=group, **UNHURRIED)
-        return BatchSource(client, topic=topic, owner=owner, gate=gate, stop=stop, poll_s=POLL_S, on_assigned=assigned)
+        look = postman.look_after
+        return BatchSource(
+            client,
+            topic=topic,
+            owner=owner,
+            gate=gate,
+            stop=stop,
+            poll_s=poll_s,
+            before_poll=look,
+            on_assigned=assigned,
+        )
 
     facts, facts_gate = FactPositions(settings), Gate()
     fact_source = source(FACTS, COMPOSE_GROUP, facts, facts_gate)
@@ -152,13 +182,20 @@ def wire(settings: Settings, database: Database, stop: StopFlag) -> Deps:
     inbox = InboxStore(database, stop_requested=lambda: stop.requested)
     outbound, outbound_gate = InboxPositions(settings, inbox), Gate()
     outbound_source = source(NOTIFICATIONS, INBOX_GROUP, outbound, outbound_gate)
+    store = MailStore(database, stop_requested=lambda: stop.requested)
+    mail, mail_gate = MailPositions(settings, wanted=settings.smtp_url is not None), Gate()
+    mail_source = source(NOTIFICATIONS, MAIL_GROUP, mail, mail_gate, MAIL_POLL_S)
+    dead_letters = DeadLetters(settings)
     return Deps(
         fact_source,
         lambda batch: facts.compose(batch, codec),
         committer(transactions, facts_gate),
         outbound_source,
         lambda batch: outbound.read(batch, codec),
-        deliverer(inbox, DeadLetters(settings), Publisher(settings), outbound_gate),
+        deliverer(inbox, dead_letters, Publisher(settings), outbound_gate),
+        mail_source,
+        lambda batch: mail.read(batch, codec),
+        mailer(store, dead_letters, mail_source.client, postman, mail_gate),
     )
 
 
@@ -188,3 +225,21 @@ def deliverer(
         log.debug("batch.delivered", messages=len(batch.deliveries), users=len(users))
 
     return deliver
+
+
+def mailer(
+    store: MailStore, dead_letters: DeadLetters, client: Consumer, postman: Postman, gate: Gate
+) -> Callable[[Mailed], None]:
+    """The third branch's sink: dead letters, then the rows, then how far it read, then the word to the postman."""
+
+    def put(batch: Mailed) -> None:
+        for record, error in batch.unreadable:
+            dead_letters.put(record, error)
+        dead_letters.flush()
+        due = store.put(batch.deliveries)
+        commit_offsets(client, batch.next_offsets)
+        gate.done()
+        if due:
+            postman.wake(MAIL)
+
+    return put

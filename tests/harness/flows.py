@@ -94,6 +94,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "CIRCLE_REDIS_URL": settings.redis_url,
         "CIRCLE_PARTITIONS": str(settings.partitions),
         "CIRCLE_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+        "CIRCLE_SMTP_URL": settings.smtp_url or "",
+        "CIRCLE_MAIL_FROM": settings.mail_from,
         "RUST_BACKTRACE": "0",
     }
 

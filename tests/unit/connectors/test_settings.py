@@ -57,8 +57,12 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "CIRCLE_STRIPE_API_KEY": "rk_test_1",
             "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_1",
             "CIRCLE_STRIPE_API_URL": "http://127.0.0.1:12111",
+            "CIRCLE_SMTP_URL": "smtp://me:pw22@mail:587",
+            "CIRCLE_MAIL_FROM": "Tickets <t@example.org>",
         }
     )
+    assert (settings.smtp_url, settings.mail_from) == ("smtp://me:pw22@mail:587", "Tickets <t@example.org>")
+    assert "pw22" not in repr(settings)
     assert (settings.kafka_bootstrap_servers, settings.partitions, settings.jwt_key_file) == ("a:1,b:2", 3, key)
     assert settings.test_switches == {"no-lock", "no-fence"}
     assert (settings.log_level, settings.log_format.value, settings.metrics_port) == ("debug", "json", 9100)
@@ -89,6 +93,11 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("SESSION_TIMEOUT_MS", "10"),
         ("METRICS_PORT", "70000"),
         ("PAYMENTS", "cash"),
+        ("SMTP_URL", "mail:587"),
+        ("SMTP_URL", "smtp://mail:high"),
+        ("SMTP_URL", "file://not/absolute"),
+        ("MAIL_FROM", "tickets"),
+        ("MAIL_FROM", "tickets@"),
         ("STRIPE_API_URL", "api.stripe.com"),
     ],
 )
@@ -131,6 +140,7 @@ def test_production_refuses_a_missing_secret(production: dict[str, str], name: s
         ("PAYMENTS", "sandbox"),
         ("PAYMENTS", ""),
         ("STRIPE_API_URL", "http://api.stripe.com"),
+        ("SMTP_URL", "file:///tmp/mails"),
     ],
 )
 def test_production_refuses_defaults_switches_and_misspelt_names(
@@ -163,3 +173,10 @@ def test_a_secret_is_neither_in_an_error_nor_in_the_repr(production: dict[str, s
     assert f"example: CIRCLE_{name}=" in str(caught.value)
     assert "sk_live_51Hx" not in repr(Settings.from_env(production))
     assert "whsec_9d2k" not in repr(Settings.from_env(production))
+
+
+def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> None:
+    mailing = production | {"CIRCLE_SMTP_URL": "smtps://mail"}
+    with pytest.raises(SettingsError, match="CIRCLE_MAIL_FROM: is required in production"):
+        Settings.from_env(mailing)
+    assert Settings.from_env(mailing | {"CIRCLE_MAIL_FROM": "Tickets <t@example.org>"}).smtp_url == "smtps://mail"

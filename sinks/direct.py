@@ -1,0 +1,67 @@
+"""Puts messages about accounts on notifications.outbound, where every deliverer finds them.
+
+Guarantee: a row is gone only once the broker has acknowledged its records. A crash in between writes them again under
+the same identity, which every deliverer recognises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import producer
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.notifications.compose import compose_direct
+from sinks.outbound import outgoing
+
+BATCH = 100
+FLUSH_TIMEOUT_S = 10.0
+
+SQL = queries(Path(__file__).parent / "sql" / "direct.sql")
+
+
+class DirectDesk:
+    """One of the postman's desks."""
+
+    name = "direct"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._codec = settings, codec_of(settings)
+        self._producer: Producer | None = None
+        self._failed: KafkaError | None = None
+
+    async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+        """Put what is there on the topic."""
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(SQL["take_direct_messages"], BATCH)
+            if not rows:
+                return False
+            await asyncio.to_thread(self._produce, rows)
+        return len(rows) == BATCH
+
+    def _produce(self, rows: list[asyncpg.Record]) -> None:
+        """Raises ServiceUnreachable when the broker does not acknowledge: then the rows stay."""
+        if self._producer is None:
+            self._producer = producer(self._settings)
+        for row in rows:
+            for message in compose_direct(row["id"], row["user_id"], row["kind"], row["data"], row["created_us"]):
+                record = outgoing(message, self._codec)
+                self._producer.produce(
+                    record.topic, record.value, record.key, headers=record.headers, on_delivery=self._delivered
+                )
+        left, failed = self._producer.flush(FLUSH_TIMEOUT_S), self._failed
+        self._failed = None
+        if left or failed is not None:
+            cause = KafkaException(failed) if failed is not None else None
+            raise ServiceUnreachable("Kafka", "notifications.outbound", f"{failed or 'no answer'}") from cause
+
+    def _delivered(self, error: KafkaError | None, _record: Any) -> None:
+        if error is not None:
+            self._failed = error

@@ -1,0 +1,145 @@
+"""A mail's text from its templates: `templates/KIND.txt` (its first line is the subject) and `templates/KIND.html`.
+
+Guarantee: the same mail is the same bytes, Message-ID, date and boundary included. HTML is escaped, headers hold no
+line breaks, whatever a title contains. Pure but for reading the templates once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+SUBJECT_CHARS_MAX = 150
+# Currencies without two decimal places (ISO 4217); all others have two.
+EXPONENTS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "XOF": 0, "XAF": 0, "UGX": 0, "BHD": 3, "KWD": 3,
+             "JOD": 3, "OMR": 3, "TND": 3, "IQD": 3, "LYD": 3}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Occasion:
+    """What the rows say of the event and the reservation that a mail is about; "" where they say nothing."""
+
+    title: str = ""
+    venue: str = ""
+    starts_at: datetime | None = None
+    timezone: str = "UTC"
+    ticket_type: str = ""
+    currency: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """One mail: whose, about what."""
+
+    identity: str  # of the message: the same text each time it is made
+    kind: str
+    email: str
+    name: str
+    created_at: datetime
+    data: dict[str, Any]
+    occasion: Occasion = field(default_factory=Occasion)
+
+
+def render(mail: Mail, sender: str) -> EmailMessage:
+    """The mail, plain and HTML. Raises jinja2.TemplateError where the data is not as its template expects, ValueError
+    or email.errors.MessageError where the address is none."""
+    context = {"name": mail.name, "data": mail.data, "event": _event(mail), "occasion": mail.occasion}
+    text = TEMPLATES.get_template(f"{mail.kind}.txt").render(context)
+    subject, _, body = text.partition("\n")
+    html = TEMPLATES.get_template(f"{mail.kind}.html").render(context, subject=subject)
+    digest = hashlib.sha256(mail.identity.encode()).hexdigest()[:32]
+    name, address = parseaddr(sender)
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = _line(subject)[:SUBJECT_CHARS_MAX]
+    message["From"] = Address(_line(name), addr_spec=address)
+    message["To"] = Address(_line(mail.name), addr_spec=_address(mail.email))
+    message["Date"] = format_datetime(mail.created_at.astimezone(UTC))
+    message["Message-ID"] = f"<{digest}@{address.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(body.strip() + "\n", cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message.set_boundary(f"=_{digest}")
+    return message
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in minor units as people write it: 4250, EUR is "42.50 EUR"."""
+    places = EXPONENTS.get(currency, 2)
+    whole, rest = divmod(abs(amount), 10**places)
+    digits = f"{whole:,}" + (f".{rest:0{places}d}" if places else "")
+    return f"{'−' if amount < 0 else ''}{digits} {currency}".strip()
+
+
+def when(moment: datetime | str | None, timezone: str) -> str:
+    """A time on the clock of the place, with its zone: "Thu 1 May 2031, 21:00 (Europe/Vienna)"."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            return ""
+    if moment is None:
+        return ""
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        timezone, zone = "UTC", ZoneInfo("UTC")
+    local = moment.astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({timezone})"
+
+
+def places(data: dict[str, Any]) -> str:
+    """What a reservation is of: "seats A-3, A-4", or "2 tickets"."""
+    seats = data.get("seats") or ([data["seat"]] if data.get("seat") else [])
+    if seats:
+        return f"seat{'s' if len(seats) > 1 else ''} {', '.join(seats)}"
+    quantity = data.get("quantity", 1)
+    return f"{quantity} ticket{'' if quantity == 1 else 's'}"
+
+
+def _event(mail: Mail) -> dict[str, Any]:
+    """The event as the message has it, else as the rows have it."""
+    data, occasion = mail.data, mail.occasion
+    timezone = data.get("timezone") or occasion.timezone or "UTC"
+    return {
+        "title": data.get("title") or occasion.title or "your event",
+        "venue": data.get("venue") or occasion.venue,
+        "when": when(data.get("starts_at") or occasion.starts_at, timezone),
+        "timezone": timezone,
+    }
+
+
+def _address(email: str) -> str:
+    """The address as a server takes it: a domain of any script in its ASCII form. Raises ValueError for none."""
+    local, _, domain = email.rpartition("@")
+    return f"{local}@{domain.encode('idna').decode()}"
+
+
+def _line(text: str) -> str:
+    """Text as one line of a header."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=select_autoescape(enabled_extensions=("html",), disabled_extensions=("txt",), default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters.update(money=money, when=when, places=places, sentence=lambda text: text[:1].upper() + text[1:])
+    return environment
+
+
+TEMPLATES = _environment()

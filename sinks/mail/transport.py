@@ -1,0 +1,151 @@
+"""Hands mails over: to a server (SMTP), or into a directory for development.
+
+Guarantee: when `send` returns, the other side has taken the mail. `MailRefused`: it will never take this one. Any other
+`MailFailed`: it may take it later, or has taken it and its answer was lost; sent again it has the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, suppress
+from email.message import EmailMessage
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from connectors.errors import CircleError
+from connectors.settings import Settings
+
+TIMEOUT_S = 15.0  # for each answer of the server
+PERMANENT = 500  # a reply of 5xx: the same mail will be refused again (RFC 5321, 4.2.1)
+
+
+class MailFailed(CircleError):
+    """A mail was not taken, this time."""
+
+
+class MailRefused(MailFailed):
+    """A mail is not taken, and never will be: its address does not exist, or the server will not have its text."""
+
+
+class MailSession(Protocol):
+    """A conversation in which any number of mails is handed over, one after the other."""
+
+    async def send(self, mail: EmailMessage) -> None:
+        """Hand one over. Raises MailFailed, MailRefused."""
+
+
+class Transport(Protocol):
+    """Where mails are handed over."""
+
+    def session(self) -> AbstractAsyncContextManager[MailSession]:
+        """A session of its own. Entering it raises MailFailed when nobody answers."""
+
+
+def transport(settings: Settings) -> Transport | None:
+    """The transport that CIRCLE_SMTP_URL names, None without one."""
+    if settings.smtp_url is None:
+        return None
+    if settings.smtp_url.startswith("file:"):
+        return FileMailbox(Path(unquote(urlsplit(settings.smtp_url).path)))
+    return SmtpServer(settings.smtp_url)
+
+
+class SmtpServer:
+    """A mail server. A password is never sent without TLS."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def session(self) -> SmtpSession:
+        parts = urlsplit(self._url)
+        tls = parts.scheme == "smtps"
+        password = unquote(parts.password) if parts.password else None
+        client = aiosmtplib.SMTP(
+            hostname=parts.hostname,
+            port=parts.port or (465 if tls else 587 if password else 25),
+            username=unquote(parts.username) if parts.username else None,
+            password=password,
+            use_tls=tls,
+            start_tls=True if password and not tls else None,  # None: where the server offers it
+            timeout=TIMEOUT_S,
+        )
+        return SmtpSession(client)
+
+
+class SmtpSession:
+    """One connection, made again where the server has ended it."""
+
+    def __init__(self, client: aiosmtplib.SMTP) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await self._client.quit(timeout=1.0)
+        self._client.close()
+
+    async def send(self, mail: EmailMessage) -> None:
+        if not self._client.is_connected:
+            await self._connect()
+        sender, recipient = (mail[name].addresses[0].addr_spec for name in ("From", "To"))
+        try:
+            await self._client.send_message(mail, sender=sender, recipients=[recipient])
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _failure(max(one.code for one in error.recipients), "the recipient was refused") from error
+        except aiosmtplib.SMTPResponseException as error:
+            raise _failure(error.code, "the server refused the mail") from error
+        except aiosmtplib.SMTPNotSupported as error:
+            raise MailRefused(f"the server cannot carry this address: {error}") from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise MailFailed(f"{type(error).__name__}: {error}") from error
+
+    async def _connect(self) -> None:
+        try:
+            await self._client.connect()
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise MailFailed(f"the mail server does not let us in: {type(error).__name__}: {error}") from error
+
+
+class FileMailbox:
+    """A directory of .eml files, one a mail, named by Message-ID: what is sent again is the same file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def session(self) -> FileMailbox:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def send(self, mail: EmailMessage) -> None:
+        name = str(mail["Message-ID"]).strip("<>").partition("@")[0]
+        try:
+            await asyncio.to_thread(self._write, name, mail.as_bytes())
+        except OSError as error:
+            raise MailFailed(f"{type(error).__name__}: {error}") from error
+
+    def _write(self, name: str, text: bytes) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        beside = self._directory / f".{name}"
+        beside.write_bytes(text)
+        beside.replace(self._directory / f"{name}.eml")
+
+
+def _failure(code: int, text: str) -> MailFailed:
+    """The server's own words may repeat the address, so they are left out."""
+    return MailRefused(f"{text} for good ({code})") if code >= PERMANENT else MailFailed(f"{text} for now ({code})")

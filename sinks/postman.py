@@ -1,0 +1,119 @@
+"""Works off what is due outside the flow's own steps: mails, webhook calls, messages about accounts.
+
+Each desk has its rows in PostgreSQL and its own pace; one that waits for a slow server holds up nobody. Everything runs
+in an event loop in a thread of its own. While PostgreSQL or the broker is away the desks wait; an error that nobody
+foresaw ends the flow, as an error in one of its steps would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+import asyncpg
+
+from connectors.errors import ServiceUnreachable
+from connectors.logs import Log
+from connectors.postgres import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    COMMAND_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    SERVER_GONE,
+    SESSION,
+)
+from connectors.settings import Settings
+
+LOOK_S = 1.0  # how often a desk looks for what has fallen due, or was written by another process
+CONNECTIONS_MAX = 6
+STOP_TIMEOUT_S = 3.0  # what is under way then is due again after its lease
+
+log = Log("postman")
+
+
+class Desk(Protocol):
+    """One kind of work."""
+
+    name: str
+
+    async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+        """Do some of it. Returns whether there may be more at once."""
+
+
+class Postman:
+    """Runs the desks. Everything public is for the flow's thread."""
+
+    def __init__(self, settings: Settings, desks: Sequence[Desk]) -> None:
+        self._settings, self._desks = settings, desks
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="postman", daemon=True)
+        self._news = {desk.name: asyncio.Event() for desk in desks}
+        self._tasks: list[Future[None]] = []
+        self._failed: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        for desk in self._desks:
+            task = asyncio.run_coroutine_threadsafe(self._serve(desk), self._loop)
+            task.add_done_callback(self._done)
+            self._tasks.append(task)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(2 * STOP_TIMEOUT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_TIMEOUT_S)
+        self._loop.close()
+
+    def wake(self, name: str) -> None:
+        """There is something new for a desk."""
+        if name in self._news:
+            self._loop.call_soon_threadsafe(self._news[name].set)
+
+    def look_after(self) -> None:
+        """Between polls: end the flow when a desk failed for a reason that nobody foresaw."""
+        if self._failed is not None:
+            raise self._failed
+
+    async def _serve(self, desk: Desk) -> None:
+        news, tries = self._news[desk.name], 0
+        async with asyncpg.create_pool(
+            self._settings.postgres_url,
+            min_size=0,
+            max_size=CONNECTIONS_MAX,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=SESSION,
+        ) as pool:
+            while True:
+                news.clear()
+                try:
+                    more = await desk.work(pool)
+                except (ServiceUnreachable, *SERVER_GONE) as error:
+                    log.warning("desk.waits", desk=desk.name, error=f"{type(error).__name__}: {error}")
+                    wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(tries, 10))
+                    tries += 1
+                    await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
+                    continue
+                tries = 0
+                if not more:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(news.wait(), LOOK_S)
+
+    async def _shut(self) -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S) if tasks else None
+
+    def _done(self, task: Future[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failed = task.exception()

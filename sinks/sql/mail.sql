@@ -1,0 +1,64 @@
+-- Mails that are due, and what became of them.
+
+-- name: put_mails
+-- The identity is the message's: what comes twice is there already. What the user wants is looked up now and stays with
+-- the row; a kind that is off unless asked for leaves none. A failed mail that is put back on the topic (`circle dlq
+-- redrive`) stands there again, further on, and is due again.
+INSERT INTO mail_deliveries AS t (
+    user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
+    outbound_partition, outbound_offset, status)
+SELECT m.user_id, partition, "offset", "index", template, m.kind, event_id, reservation_id, data::jsonb, created_at,
+       outbound_partition, outbound_offset, CASE WHEN COALESCE(p.mail, true) THEN 'pending' ELSE 'suppressed' END
+FROM unnest(
+    $1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bigint[], $11::integer[], $12::bigint[], $13::boolean[])
+    AS m (user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
+          outbound_partition, outbound_offset, by_default)
+LEFT JOIN notification_preferences AS p ON p.recipient = m.user_id AND p.kind = m.kind
+WHERE m.by_default OR p.mail
+ON CONFLICT (user_id, partition, "offset", "index", template) DO UPDATE
+SET status = excluded.status, attempts = 0, due_at = now(), error = '', changed_at = now(),
+    outbound_offset = excluded.outbound_offset
+WHERE t.status = 'failed' AND t.outbound_offset < excluded.outbound_offset
+RETURNING status;
+
+-- name: claim_mails
+-- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again.
+UPDATE mail_deliveries AS d
+SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1)
+FROM (
+    SELECT id FROM mail_deliveries WHERE status = 'pending' AND due_at <= now()
+    ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE d.id = due.id
+RETURNING d.id;
+
+-- name: mails
+-- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event.
+SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
+       m.data::text AS data, m.created_at, m.outbound_partition, m.outbound_offset, m.attempts,
+       u.email, u.name, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency
+FROM mail_deliveries AS m
+LEFT JOIN users AS u ON u.id = CASE
+    WHEN m.user_id ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN m.user_id::uuid END
+LEFT JOIN events AS e ON e.id = m.event_id
+LEFT JOIN reservations AS r ON r.event_id = m.event_id AND r.id = m.reservation_id
+LEFT JOIN ticket_types AS t ON t.event_id = m.event_id AND t.id = COALESCE(m.data ->> 'ticket_type_id', r.ticket_type_id)
+WHERE m.id = ANY ($1::bigint[])
+ORDER BY m.id;
+
+-- name: settle_mail
+-- $2 status, $3 error, $4 seconds until it is due again, $5 whether the attempt counts.
+UPDATE mail_deliveries
+SET status = $2, error = $3, due_at = now() + make_interval(secs => $4), changed_at = now(),
+    attempts = attempts - CASE WHEN $5 THEN 0 ELSE 1 END
+WHERE id = $1 AND status = 'pending';
+
+-- name: prune_mails
+-- What is done for longer than notifications.outbound keeps its records cannot come again.
+DELETE FROM mail_deliveries WHERE id IN (
+    SELECT id FROM mail_deliveries WHERE status <> 'pending' AND changed_at < now() - make_interval(days => $1) LIMIT $2
+);
+
+-- name: mails_waiting
+SELECT count(*) FROM (SELECT FROM mail_deliveries WHERE status = 'pending' LIMIT $1) AS waiting;

@@ -1,0 +1,17 @@
+"""As for the dataflows: group joins on the embedded broker take half a session, so sessions are short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.settings import Settings
+from ops.services.stack import Stack
+
+SESSION_TIMEOUT_MS = 2_000
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    return replace(Settings.from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)

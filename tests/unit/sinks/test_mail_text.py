@@ -1,0 +1,193 @@
+"""The text of mails: one pair of templates a kind, the same bytes each time, harmless whatever a title contains."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipelines.notifications.compose import compose, compose_direct
+from pipelines.notifications.kinds import KINDS, MAIL, REGISTERED
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S
+from sinks.mail import render as rendering
+from sinks.mail.desk import BACKOFF_MAX_S, TRIES_MAX, UNWRITABLE, again
+from sinks.mail.render import Mail, Occasion, money, places, render, when
+from tests.harness.fact_logs import recorded
+from tests.harness.words import (
+    ALICE,
+    BOB,
+    DEADLINE,
+    R1,
+    STALLS,
+    T,
+    cancelled,
+    confirmation_refused,
+    confirmed,
+    held,
+    hold_expired,
+    hold_released,
+    payment_declined,
+    payment_refunded,
+    rejected,
+)
+
+FROM = "General Circle <tickets@example.org>"
+MOMENT = datetime(2031, 5, 1, 19, 0, tzinfo=UTC)
+OCCASION = Occasion(
+    title="Opening night", venue="Town hall", starts_at=MOMENT, timezone="Europe/Vienna", currency="EUR"
+)
+NOTIFIED = ("venue", ["venue", "starts_at"], "Night", "Hall", T, T + 1, "Europe/Vienna")
+FACTS: list[f.Fact] = [
+    held(["A-1", "A-2"]),
+    confirmed(["A-1"]),
+    rejected(Reason.SOLD_OUT, "0 left"),
+    confirmation_refused(Reason.HOLD_EXPIRED),
+    hold_expired(["A-1"]),
+    hold_released(["A-1"]),
+    cancelled(["A-1"]),
+    cancelled(["A-1"], reason=Reason.EVENT_CANCELLED),
+    payment_declined(),
+    payment_refunded(),
+    f.HoldWarned(R1, ALICE, STALLS, DEADLINE),
+    f.HoldExtended(R1, ALICE, STALLS, DEADLINE),
+    f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 500, "buyer-cancelled"),
+    f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE),
+    f.CheckInAccepted(R1, ALICE, "t-1", "A-1", BOB, "north", "scanner-3", T),
+    f.HolderNotified("reminder", 7, R1, ALICE, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
+    f.HolderNotified("event-changed", 7, R1, ALICE, ["starts_at"], "Night", "Hall", T, T + 1, "Europe/Vienna"),
+    f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
+]
+
+
+def mail_of(kind: str, data: dict[str, Any], **changes: Any) -> Mail:
+    details: dict[str, Any] = {
+        "identity": f"{ALICE}/0/7/0/{kind}",
+        "kind": kind,
+        "email": "ada@example.org",
+        "name": "Ada",
+        "created_at": datetime.fromtimestamp(T / US_PER_S, UTC),
+        "data": data,
+        "occasion": OCCASION,
+    }
+    return Mail(**details | changes)
+
+
+def mails() -> dict[str, Mail]:
+    """One mail of each kind, from the facts that make them."""
+    messages = [one for fact in FACTS for one in compose(recorded(fact, offset=7)) if one.channel == MAIL]
+    messages += [one for one in compose_direct(1, ALICE, REGISTERED, "{}", T) if one.channel == MAIL]
+    return {one.kind: mail_of(one.kind, msgspec.json.decode(one.data)) for one in messages}
+
+
+MAILS = mails()
+
+
+def texts(message: EmailMessage) -> tuple[str, str]:
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert plain is not None
+    assert html is not None
+    return plain.get_content(), html.get_content()
+
+
+def test_there_is_a_mail_of_every_kind_to_look_at() -> None:
+    assert MAILS.keys() == KINDS.keys()
+
+
+def test_every_kind_has_its_templates_and_there_are_no_others() -> None:
+    there = {path.name for path in (Path(rendering.__file__).parent / "templates").iterdir()}
+    wanted = {f"{kind}.{form}" for kind in KINDS for form in ("txt", "html")}
+    assert there == wanted | {"layout.html", "event.txt"}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_mail_of_each_kind_says_the_same_in_both_forms(kind: str) -> None:
+    message = render(MAILS[kind], FROM)
+    plain, html = texts(message)
+    subject = message["Subject"]
+    assert subject
+    assert subject in html
+    assert message["To"] == "Ada <ada@example.org>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    for text in (plain, html):
+        assert "None" not in text
+        assert "{" not in text
+        assert "preferences of your account" in " ".join(text.split())
+    if kind != REGISTERED:
+        title = MAILS[kind].data.get("title", "Opening night")
+        assert title in subject
+        assert title in plain
+
+
+def test_the_same_mail_is_the_same_bytes_and_another_one_has_another_id() -> None:
+    mail = MAILS["reservation.confirmed"]
+    assert render(mail, FROM).as_bytes() == render(mail, FROM).as_bytes()
+    other = render(mail_of(mail.kind, mail.data, identity="other"), FROM)
+    assert other["Message-ID"] != render(mail, FROM)["Message-ID"]
+
+
+def test_markup_in_a_title_stays_text_and_line_breaks_stay_out_of_headers() -> None:
+    title = "<script>alert(1)</script>\r\nBcc: everybody@example.org"
+    message = render(mail_of("event.cancelled", MAILS["event.cancelled"].data, occasion=Occasion(title=title)), FROM)
+    _, html = texts(message)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    parsed = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+    assert parsed["Bcc"] is None
+    assert parsed["Subject"].startswith("Cancelled: <script>")
+
+
+@pytest.mark.parametrize("name", ["Žofie Ünal, 王", 'Ada "x" <eve@example.org>', "A\r\nBcc: eve@example.org"])
+def test_a_name_is_only_ever_a_name(name: str) -> None:
+    message = render(mail_of(REGISTERED, {}, name=name), FROM)
+    parsed = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+    (address,) = parsed["To"].addresses
+    assert address.addr_spec == "ada@example.org"
+    assert address.display_name == " ".join(name.split())
+    assert parsed["Bcc"] is None
+
+
+def test_a_domain_of_any_script_is_written_in_ascii_and_an_address_that_is_none_is_an_error() -> None:
+    message = render(mail_of(REGISTERED, {}, email="ada@bücher.example"), FROM)
+    assert b"ada@xn--bcher-kva.example" in message.as_bytes()
+    for address in ("a,b@c.org", "a@b@c", "jürg@example.org"):
+        with pytest.raises(UNWRITABLE):
+            render(mail_of(REGISTERED, {}, email=address), FROM)
+
+
+def test_times_are_told_on_the_clock_of_the_place() -> None:
+    assert when(MOMENT, "Europe/Vienna") == "Thu 1 May 2031, 21:00 (Europe/Vienna)"
+    assert when("2031-01-01T19:00:00Z", "Europe/Vienna") == "Wed 1 Jan 2031, 20:00 (Europe/Vienna)"
+    assert when(MOMENT, "Nowhere/Land") == "Thu 1 May 2031, 19:00 (UTC)"
+    assert when("0", "Europe/Vienna") == when(None, "UTC") == ""
+    plain, _ = texts(render(MAILS["reservation.confirmed"], FROM))
+    assert "Thu 1 May 2031, 21:00 (Europe/Vienna)" in plain
+
+
+def test_money_is_told_in_its_currencys_own_places() -> None:
+    assert money(4250, "EUR") == "42.50 EUR"
+    assert money(123456705, "USD") == "1,234,567.05 USD"
+    assert (money(500, "JPY"), money(1234, "KWD")) == ("500 JPY", "1.234 KWD")
+    assert money(7, "") == "0.07"
+
+
+def test_places_are_seats_or_a_number() -> None:
+    assert places({"seats": ["A-1", "A-2"], "quantity": 2}) == "seats A-1, A-2"
+    assert places({"seats": [], "quantity": 1}) == "1 ticket"
+    assert places({"seat": "B-3"}) == "seat B-3"
+
+
+def test_a_mail_is_tried_for_about_a_day_and_then_given_up() -> None:
+    waits = [again(attempt, "away") for attempt in range(1, TRIES_MAX)]
+    assert {one.status for one in waits} == {"pending"}
+    assert waits[0].due_s < 10
+    assert max(one.due_s for one in waits) == BACKOFF_MAX_S
+    assert 18 < sum(one.due_s for one in waits) / 3600 < 30
+    assert again(TRIES_MAX, "away").status == "failed"
