@@ -20,10 +20,19 @@ from api.background import Background
 from api.database import Database
 from api.documents.printed import Printer
 from api.history import History
-from api.limits import ACCESS_TOKEN_TTL_S, DOCUMENT_QUEUE_MAX, REDIS_TIMEOUT_S, WEBHOOKS_REMEMBERED_MAX
+from api.kept import Kept
+from api.limits import (
+    ACCESS_TOKEN_TTL_S,
+    BACKGROUND_QUEUE_MAX,
+    DOOR_COUNTS_S,
+    DOORS_COUNTED_MAX,
+    REDIS_TIMEOUT_S,
+    WEBHOOKS_REMEMBERED_MAX,
+)
 from api.live import Live
 from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
+from api.shapes.door import CountsOut
 from api.shared_limits import SharedLimiter
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
@@ -58,7 +67,8 @@ class Deps:
     passwords: Passwords
     accounts: Accounts
     history: History
-    drawing: Background
+    background: Background
+    door_counts: Kept[CountsOut]
     printer: Printer
     sessions: Sessions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,10 +140,13 @@ class Deps:
             live=live,
             passwords=passwords,
             history=History(settings),
-            drawing=Background("tickets", threads=1, queue_max=DOCUMENT_QUEUE_MAX, full="too many tickets are drawn"),
+            background=Background(
+                "background", threads=1, queue_max=BACKGROUND_QUEUE_MAX, full="too much waits to be drawn or read"
+            ),
             printer=Printer(),
             accounts=Accounts(database, passwords, tokens, sessions),
             sessions=sessions,
+            door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
         )
 
     def listen(self) -> None:
@@ -150,6 +163,6 @@ class Deps:
         await self.announcements.close()
         self.passwords.close()
         self.history.close()
-        self.drawing.close()
+        self.background.close()
         await self.redis.aclose()
         await self.database.close()

@@ -18,7 +18,9 @@ STATUSES: dict[Reason, int] = {
     Reason.EVENT_NOT_FOUND: 404,
     Reason.TICKET_TYPE_NOT_FOUND: 404,
     Reason.RESERVATION_NOT_FOUND: 404,
+    Reason.TICKET_NOT_FOUND: 404,
     Reason.NOT_OWNER: 403,
+    Reason.STAFF_ONLY: 403,
     Reason.IDEMPOTENCY_KEY_REUSED: 422,
     Reason.PAYMENT_DECLINED: 402,
 }
@@ -45,6 +47,13 @@ DETAILS: dict[str, str] = {
     Reason.PAYMENT_IN_PROGRESS: "a payment for this reservation is under way",
     Reason.PAYMENT_DECLINED: "the payment was declined",
     Reason.BUYER_CANCELLED: "the buyer has cancelled it",
+    Reason.STAFF_ONLY: "only the event's organizer and staff work at its door",
+    Reason.TICKET_NOT_FOUND: "there is no such ticket",
+    Reason.TICKET_VOID: "the ticket was cancelled",
+    Reason.TICKET_SUPERSEDED: "the ticket was handed on: only its new holder's code counts",
+    Reason.ALREADY_CHECKED_IN: "the ticket is checked in already",
+    Reason.NOT_CHECKED_IN: "the ticket is not checked in",
+    Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be handed on",
 }
 
 REFUNDS = {

@@ -13,8 +13,10 @@ from time import time
 import msgspec
 from sanic import HTTPResponse
 
-from api.limits import HEARTBEAT_S, SSE_BATCH_MAX
+from api.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX
 from api.problem import FieldError, Problem
+from api.routes.check_ins import counts_of
+from api.routes.door import works_at_door
 from api.routes.events import visible
 from api.routes.notifications import out
 from api.routes.ticket_types import availability_of
@@ -54,26 +56,36 @@ async def notifications(call: Call) -> HTTPResponse | None:
 
 
 async def event(call: Call, event_id: str) -> HTTPResponse | None:
-    """An event's availability, whenever it changes. `id` is the position it was read at."""
+    """An event's availability, whenever it changes; who works at its door has the door's counts too.
+
+    `id` is the position it was read at.
+    """
     partition: int = (await visible(call, event_id))["partition"]
-    watermarks = call.deps.watermarks
+    watermarks, at_door = call.deps.watermarks, await works_at_door(call, event_id)
     with call.deps.live.stream(f"event/{event_id}"):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        shown = b""
+        shown, changed = dict[str, object](), True
         while _open(call):
             applied = watermarks.applied(partition)
             try:
                 availability = await availability_of(call.deps, event_id)
+                news: dict[str, tuple[object, msgspec.Struct]] = {"availability": (availability.items, availability)}
+                if at_door:
+                    counts = await counts_of(call.deps, event_id)
+                    news["check-ins"] = counts, counts
             except Problem:
                 await asyncio.sleep(PAUSE_S)
                 continue
-            items = msgspec.json.encode(availability.items)
-            if items != shown:
-                shown = items
-                await response.send(_event(f"{partition}-{max(applied, 0)}", "availability", availability))
+            for name, (state, data) in news.items():
+                if state != shown.get(name):
+                    shown[name] = state
+                    await response.send(_event(f"{partition}-{max(applied, 0)}", name, data))
             await asyncio.sleep(PAUSE_S)
-            if not await watermarks.wait(partition, applied + 1, HEARTBEAT_S, ask=False):
+            # Counts may be as old as DOOR_COUNTS_S: after a change they are looked at once more.
+            patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
+            changed = await watermarks.wait(partition, applied + 1, patience, ask=False)
+            if not changed:
                 await response.send(HEARTBEAT)
         await response.eof()
     return None

@@ -10,6 +10,7 @@ from typing import Any
 from api.routes import (
     auth,
     categories,
+    check_ins,
     event_life,
     events,
     history,
@@ -23,12 +24,14 @@ from api.routes import (
     ticket_documents,
     ticket_types,
     tickets,
+    transfers,
     users,
     waitlist,
 )
 from api.routing import Access, Handler, Route
 from api.shapes import accounts as a
 from api.shapes import channels as ch
+from api.shapes import door as d
 from api.shapes import events as e
 from api.shapes import inventory as i
 from api.shapes import payments as p
@@ -45,6 +48,11 @@ _REFUSED_RESERVATION = (
 )  # fmt: skip
 _OVER = ("event-cancelled", "event-ended")
 _NOT_REFUNDED = ("refund-not-allowed", "transfer-not-allowed", "already-checked-in")
+_DOOR = ("event-not-found", "staff-only")
+_REFUSED_SCAN = (
+    *_DOOR, "ticket-code-malformed", "ticket-code-forged", "ticket-of-other-event", "ticket-not-found", "ticket-void",
+    "ticket-superseded", "event-cancelled", "already-checked-in",
+)  # fmt: skip
 _OWNED = ("event-not-found", "not-owner")
 
 
@@ -226,9 +234,32 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v1/tickets/<ticket_id>/ticket.ics", ticket_documents.calendar, USER, "tickets",
            "One's own ticket as a calendar entry (RFC 5545)", media_type="text/calendar", answers={200: str},
            problems=("not-found", "busy")),
-    _route("POST", "/v1/tickets/validate", tickets.validate, ORGANIZER, "tickets",
-           "Whether a code lets somebody in to one's own event", body=r.ValidateIn, answers={200: r.ValidationOut},
+    _route("POST", "/v1/tickets/<ticket_id>/transfer", transfers.transfer, USER, "tickets",
+           "Hand one's own ticket on; its code ends, and the new holder gets another", body=d.TransferIn,
+           answers={200: d.TransferOut, 202: Accepted}, prefer=True,
+           problems=("not-found", "ticket-not-found", "transfer-not-allowed", "already-checked-in")),
+    _route("POST", "/v1/tickets/validate", tickets.validate, USER, "door",
+           "Whether a code lets somebody in now, without checking in; organizer and staff",
+           body=r.ValidateIn, answers={200: r.ValidationOut},
            problems=("not-owner",), free=True),
+    # --- the door
+    _route("POST", "/v1/events/<event_id>/check-ins", check_ins.create, USER, "door",
+           "Check somebody in: the first scan wins; organizer and staff", body=d.CheckInIn,
+           answers={201: d.ScanOut, 202: d.ScanOut}, prefer=True, problems=_REFUSED_SCAN),
+    _route("POST", "/v1/events/<event_id>/check-ins/batch", check_ins.merge, USER, "door",
+           "Merge what a device scanned without a network; organizer and staff", body=d.BatchIn,
+           answers={200: d.BatchOut}, prefer=True, problems=_DOOR),
+    _route("GET", "/v1/events/<event_id>/check-ins", check_ins.check_ins, USER, "door",
+           "The door's record, the latest first; organizer and staff", query=d.CheckInsQuery,
+           answers={200: Page[d.CheckInOut]}, problems=_DOOR),
+    _route("GET", "/v1/events/<event_id>/check-ins/counts", check_ins.counts, USER, "door",
+           "How many are inside; organizer and staff", answers={200: d.CountsOut}, problems=_DOOR),
+    _route("GET", "/v1/events/<event_id>/check-ins/<ticket_id>", check_ins.ticket, USER, "door",
+           "A ticket as the door sees it; organizer and staff", answers={200: d.DoorTicketOut},
+           problems=(*_DOOR, "not-found")),
+    _route("DELETE", "/v1/events/<event_id>/check-ins/<ticket_id>", check_ins.undo, USER, "door",
+           "Take a check-in back; organizer and staff", answers={200: d.DoorTicketOut, 202: Accepted}, prefer=True,
+           problems=(*_DOOR, "not-found", "not-checked-in")),
     # --- notifications
     _route("GET", "/v1/notifications", notifications.notifications, USER, "notifications", "One's own notifications",
            query=r.NotificationsQuery, answers={200: Page[r.NotificationOut]}),

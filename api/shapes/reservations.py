@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.shapes.base import PageQuery, PositionOut, Request
+from api.shapes.door import Seen
 from api.validation import Id
 from pipelines.reservations.limits import CODE_CHARS_MAX, SEATS_PER_ORDER_MAX
 
@@ -123,6 +124,7 @@ class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     issued_at: datetime
     code: str | None
+    checked_in_at: datetime | None
 
 
 class ValidateIn(Request, frozen=True):
@@ -134,7 +136,9 @@ class ValidateIn(Request, frozen=True):
 
 
 class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a code lets somebody in now; `reason` says why not: malformed, forged, unknown, superseded, void."""
+    """Whether a code lets somebody in now. `reason` says why not: malformed, forged, unknown, superseded, void,
+    event-cancelled, already-checked-in; then `checked_in` says when and where.
+    """
 
     valid: bool
     reason: str | None = None
@@ -142,6 +146,7 @@ class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str | None = None
     ticket_type_id: str | None = None
     seat: str | None = None
+    checked_in: Seen | None = None
 
 
 class NotificationsQuery(PageQuery, frozen=True):

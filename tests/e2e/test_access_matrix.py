@@ -21,6 +21,7 @@ from api.routes.table import ROUTES
 from api.routing import Route
 from ops.platform import Platform
 from tests.harness.access import CALLERS, MATRIX
+from tests.harness.door import employed
 from tests.harness.shop import GENERAL, Person, Shop, done, open_shop, unique
 
 REFUSED = (401, 403, 404)
@@ -43,6 +44,7 @@ class World:
         }
         self.event = shop.event(self.owner, max_tickets_per_user=1000)
         self.draft = shop.event(self.owner, publish=False)
+        employed(platform, self.event, self.person("staff"))
         held = self.held()
         self.ticket = done(self.buyer.confirm(held), 200)["tickets"][0]
         self.ids: dict[str, str] = {
@@ -59,9 +61,17 @@ class World:
 
     @property
     def buyer(self) -> Person:
-        buyer = self.people["buyer"]
-        assert buyer is not None
-        return buyer
+        return self.person("buyer")
+
+    def person(self, caller: str) -> Person:
+        """Somebody with an account."""
+        one = self.people[caller]
+        assert one is not None
+        return one
+
+    def bought(self) -> str:
+        """A ticket of the buyer's."""
+        return str(done(self.buyer.confirm(self.held()), 200)["tickets"][0]["id"])
 
     def admin(self) -> Person:
         """Somebody whose token says administrator."""
@@ -97,6 +107,7 @@ PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "DELETE /v1/categories/<category_id>": {"category_id": World.category},
     "DELETE /v1/reservations/<reservation_id>": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
+    "POST /v1/tickets/<ticket_id>/transfer": {"ticket_id": World.bought},
     "DELETE /v1/notifications/<notification>": {"notification": World.notification},
 }
 BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
@@ -106,6 +117,12 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/categories": lambda _: {"name": f"Category {unique()}"},
     "POST /v1/events/<event_id>/reservations": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
     "POST /v1/events/<event_id>/ticket-types": lambda _: GENERAL,
+    "POST /v1/tickets/<ticket_id>/transfer": lambda world: {"to": world.person("other buyer").email},
+    "POST /v1/events/<event_id>/check-ins": lambda world: {"code": world.ticket["code"]},
+    "POST /v1/events/<event_id>/check-ins/batch": lambda world: {
+        "scanner": "tablet",
+        "scans": [{"code": world.ticket["code"], "scanned_at": "2030-05-01T17:00:00Z"}],
+    },
     "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
 }
 # Calls that change who calls: everybody is somebody new there.

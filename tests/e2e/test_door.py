@@ -1,8 +1,10 @@
-"""Tickets and the door over HTTP: documents of a ticket, codes that hold without a network."""
+"""Tickets and the door over HTTP: documents, codes that hold without a network, check-ins, tickets handed on."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +13,11 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from api.auth.keys import KeyRing
+from api.ticket_codes import TicketCodes
 from ops.cli.main import run
+from ops.platform import Platform
+from tests.harness.door import bought, employed, event_stream, projected, scan, told
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 from tests.unit.api.documents.tickets import scanned
 
@@ -19,9 +25,19 @@ DOCUMENTS = ("qr.svg", "qr.png", "ticket.pdf", "ticket.ics")
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    with open_shop() as (_, shop):
-        yield shop
+def running() -> Iterator[tuple[Platform, Shop]]:
+    with open_shop() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def platform(running: tuple[Platform, Shop]) -> Platform:
+    return running[0]
+
+
+@pytest.fixture(scope="module")
+def shop(running: tuple[Platform, Shop]) -> Shop:
+    return running[1]
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +53,6 @@ def event(shop: Shop, organizer: Person) -> OnSale:
 @pytest.fixture(scope="module")
 def buyer(shop: Shop) -> Person:
     return shop.person()
-
-
-def bought(buyer: Person, event: OnSale, quantity: int = 1, *, ticket_type: str | None = None) -> list[dict[str, Any]]:
-    """Tickets of the buyer's, paid for, as `GET /v1/tickets/{id}` shows them."""
-    held = done(buyer.reserve(event.id, ticket_type_id=ticket_type or event.seated, quantity=quantity), 201)
-    tickets = done(buyer.confirm(held["id"]), 200)["tickets"]
-    return [done(buyer.get(f"/v1/tickets/{ticket['id']}"), 200) for ticket in tickets]
 
 
 def document(person: Person, ticket: dict[str, Any], name: str, media_type: str) -> bytes:
@@ -117,3 +126,240 @@ def test_a_code_holds_with_the_keys_that_the_platform_serves(
     assert run(["tickets", "verify", ticket["code"], "--jwks", f"{shop.url}/.well-known/jwks.json"]) == 0
     said = f"signed: ticket {ticket['id']}, event {event.id}, seat {ticket['seat']}, version 1\n"
     assert capsys.readouterr().out == said
+
+
+# --- the door
+
+
+@pytest.fixture(scope="module")
+def staff(platform: Platform, shop: Shop, event: OnSale) -> Person:
+    return employed(platform, event, shop.person())
+
+
+def test_the_first_scan_wins_and_the_second_says_when_and_where_it_was(
+    staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    (ticket,) = bought(buyer, event)
+    response = scan(staff, event, ticket, gate="North")
+    first = done(response, 201)
+    assert (first["outcome"], first["ticket_id"], first["seat"]) == ("accepted", ticket["id"], ticket["seat"])
+    assert first["scanned"]["gate"] == "North"
+    second = problem(scan(organizer, event, ticket, gate="South"), 409, "already-checked-in")
+    assert second["first"] == first["scanned"]
+    assert second["scanned"]["gate"] == "South"
+    assert second["ticket_id"] == ticket["id"]
+    assert " at North" in second["detail"]
+    assert first["scanned"]["at"][:19] in second["detail"]
+    seen = done(staff.get(response.headers["location"]), 200)
+    assert (seen["ticket_id"], seen["checked_in"]) == (ticket["id"], first["scanned"])
+
+
+def test_of_many_scans_at_the_same_moment_exactly_one_lets_in(
+    staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    (ticket,) = bought(buyer, event)
+
+    def at(number: int) -> tuple[int, str]:
+        response = scan((staff, organizer)[number % 2], event, ticket, gate=f"Gate {number}")
+        body = response.json()
+        return response.status_code, body["scanned"]["gate"] if response.status_code == 201 else body["first"]["gate"]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(at, range(8)))
+    (winner,) = (gate for status, gate in answers if status == 201)
+    assert sorted(status for status, _ in answers) == [201] + [409] * 7
+    assert {gate for _, gate in answers} == {winner}
+
+
+def test_the_same_scan_sent_again_is_the_same_scan(staff: Person, buyer: Person, event: OnSale) -> None:
+    (ticket,) = bought(buyer, event)
+    for _ in range(2):
+        assert done(scan(staff, event, ticket, gate="North", scanned_at="2030-05-01T17:00:00.25Z"), 201)
+    problem(scan(staff, event, ticket, gate="North"), 409, "already-checked-in")
+
+
+def test_a_check_in_is_taken_back(staff: Person, organizer: Person, buyer: Person, event: OnSale) -> None:
+    (ticket,) = bought(buyer, event)
+    path = f"/v1/events/{event.id}/check-ins/{ticket['id']}"
+    problem(staff.delete(path, prefer="wait=20"), 409, "not-checked-in")
+    done(scan(staff, event, ticket), 201)
+    assert done(staff.delete(path, prefer="wait=20"), 200)["checked_in"] is None
+    projected(event)
+    assert done(staff.get(path), 200)["checked_in"] is None
+    done(scan(staff, event, ticket, gate="East"), 201)
+    projected(event)
+    record = done(staff.get(f"/v1/events/{event.id}/check-ins?ticket_id={ticket['id']}"), 200)["items"]
+    assert [(one["kind"], one["inside"], one["by_user_id"]) for one in record] == [
+        ("accepted", True, staff.id), ("reversed", False, staff.id), ("accepted", False, staff.id),
+    ]  # fmt: skip
+
+
+def test_every_refusal_has_its_own_reason(
+    shop: Shop, staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    other = shop.event(organizer)
+    (elsewhere,) = bought(buyer, other, ticket_type=other.general)
+    (void,) = bought(buyer, event, ticket_type=event.general)
+    done(buyer.delete(f"/v1/reservations/{void['reservation_id']}", prefer="wait=20"), 200)
+    forged = TicketCodes(KeyRing.load(None)).sign(void["id"], event.id, "")
+    problem(scan(staff, event, elsewhere), 409, "ticket-of-other-event")
+    problem(scan(staff, event, void), 409, "ticket-void")
+    problem(scan(staff, event, {"code": forged}), 409, "ticket-code-forged")
+    problem(scan(staff, event, {"code": "nonsense"}), 422, "ticket-code-malformed")
+
+
+def test_the_door_refuses_the_tickets_of_a_cancelled_event(shop: Shop, organizer: Person, buyer: Person) -> None:
+    event = shop.event(organizer)
+    (ticket,) = bought(buyer, event, ticket_type=event.general)
+    done(organizer.post(f"/v1/events/{event.id}/cancel", json={"reason": "rain"}, prefer="wait=20"), 200)
+    problem(scan(organizer, event, ticket), 409, "event-cancelled")
+    checked = done(organizer.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)
+    assert (checked["valid"], checked["reason"]) == (False, "event-cancelled")
+
+
+def test_a_code_is_validated_without_checking_in(
+    staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    (ticket,) = bought(buyer, event)
+    for person in (staff, organizer):
+        found = done(person.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)
+        assert (found["valid"], found["checked_in"]) == (True, None)
+    first = done(scan(staff, event, ticket, gate="North"), 201)
+    projected(event)
+    found = done(staff.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)
+    assert (found["valid"], found["reason"]) == (False, "already-checked-in")
+    assert found["checked_in"] == first["scanned"]
+    assert done(buyer.get(f"/v1/tickets/{ticket['id']}"), 200)["checked_in_at"] == first["scanned"]["at"]
+
+
+def test_a_devices_scans_are_merged_and_double_entries_named(
+    staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    fresh, twice, online = bought(buyer, event, 3)
+    live = done(scan(staff, event, online, gate="North"), 201)
+    scans = [
+        {"code": twice["code"], "scanned_at": "2030-05-01T17:05:00Z", "gate": "South"},
+        {"code": fresh["code"], "scanned_at": "2030-05-01T17:04:00Z", "gate": "West"},
+        {"code": twice["code"], "scanned_at": "2030-05-01T17:03:00Z", "gate": "West"},
+        {"code": online["code"], "scanned_at": "2030-05-01T17:02:00Z", "gate": "West"},
+        {"code": "nonsense", "scanned_at": "2030-05-01T17:01:00Z"},
+    ]
+
+    def merge() -> dict[str, Any]:
+        body = {"scanner": "tablet-2", "scans": scans}
+        return done(staff.post(f"/v1/events/{event.id}/check-ins/batch", json=body, prefer="wait=20"), 200)
+
+    merged = merge()
+    assert (merged["accepted"], merged["refused"], merged["pending"]) == (2, 3, 0)
+    assert [(one["outcome"], one["reason"]) for one in merged["results"]] == [
+        ("refused", "already-checked-in"), ("accepted", None), ("accepted", None), ("refused", "already-checked-in"),
+        ("refused", "ticket-code-malformed"),
+    ]  # fmt: skip
+    late, _, early, second, _ = merged["results"]
+    assert early["scanned"] == {"at": "2030-05-01T17:03:00Z", "gate": "West", "scanner": "tablet-2"}
+    assert (late["first"], late["scanned"]["gate"]) == (early["scanned"], "South")
+    assert (second["first"], second["scanned"]["at"]) == (live["scanned"], "2030-05-01T17:02:00Z")
+    again = merge()
+    assert [(one["outcome"], one["reason"], one["first"]) for one in again["results"]] == [
+        (one["outcome"], one["reason"], one["first"]) for one in merged["results"]
+    ]
+
+
+def test_a_batch_is_bounded(staff: Person, event: OnSale) -> None:
+    one = {"code": "nonsense", "scanned_at": "2030-05-01T17:05:00Z"}
+    path = f"/v1/events/{event.id}/check-ins/batch"
+    problem(staff.post(path, json={"scanner": "x", "scans": [one] * 201}), 422, "invalid-request")
+    problem(staff.post(path, json={"scanner": "x", "scans": []}), 422, "invalid-request")
+    assert done(staff.post(path, json={"scanner": "x", "scans": [one] * 200}), 200)["refused"] == 200
+
+
+def test_the_record_and_the_counts_are_the_doors(platform: Platform, shop: Shop, organizer: Person) -> None:
+    event = shop.event(organizer)
+    buyer = shop.person()
+    staff = employed(platform, event, shop.person())
+    seated, general = bought(buyer, event, 2), bought(buyer, event, 3, ticket_type=event.general)
+    path = f"/v1/events/{event.id}/check-ins"
+    with event_stream(staff, event) as live:
+        nobody = next(one for one in live if one["tickets"] == 5)
+        assert (nobody["checked_in"], nobody["refused"], nobody["gates"]) == (0, 0, [])
+        done(scan(staff, event, seated[0], gate="North"), 201)
+        done(scan(staff, event, general[0], gate="North"), 201)
+        done(scan(staff, event, general[1]), 201)
+        problem(scan(staff, event, general[1]), 409, "already-checked-in")
+        counts = next(one for one in live if (one["checked_in"], one["refused"]) == (3, 1))
+    assert counts["gates"] == [{"gate": None, "checked_in": 1}, {"gate": "North", "checked_in": 2}]
+    assert {one["id"]: (one["tickets"], one["checked_in"]) for one in counts["ticket_types"]} == {
+        event.seated: (2, 1),
+        event.general: (3, 2),
+    }
+    assert done(staff.get(f"{path}/counts"), 200) == counts
+    pages, cursor = [], None
+    while len(pages) < 9:
+        page = done(staff.get(path, params={"limit": 2} | ({"cursor": cursor} if cursor else {})), 200)
+        pages += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert [(one["kind"], one["ticket_id"], one["reason"]) for one in pages] == [
+        ("refused", general[1]["id"], "already-checked-in"),
+        ("accepted", general[1]["id"], None),
+        ("accepted", general[0]["id"], None),
+        ("accepted", seated[0]["id"], None),
+    ]
+    assert pages[0]["first"] == pages[1]["scanned"]
+    inside = done(staff.get(f"{path}?kind=inside"), 200)["items"]
+    assert [one["ticket_id"] for one in inside] == [one["ticket_id"] for one in pages[1:]]
+    assert [one["kind"] for one in done(staff.get(f"{path}?kind=refused"), 200)["items"]] == ["refused"]
+
+
+def test_nobody_else_stands_at_the_door(shop: Shop, staff: Person, buyer: Person, event: OnSale) -> None:
+    (ticket,) = bought(buyer, event, ticket_type=event.general)
+    for person in (buyer, shop.organizer()):
+        problem(scan(person, event, ticket), 403, "staff-only")
+        problem(person.get(f"/v1/events/{event.id}/check-ins"), 403, "staff-only")
+        problem(person.delete(f"/v1/events/{event.id}/check-ins/{ticket['id']}"), 403, "staff-only")
+    elsewhere = shop.event(shop.organizer())
+    problem(scan(staff, elsewhere, ticket), 403, "staff-only")
+    with event_stream(buyer, event, name="availability") as live:
+        next(live)
+
+
+# --- handing a ticket on
+
+
+def test_a_ticket_is_handed_on_by_mail_or_id_and_its_former_code_is_dead(
+    shop: Shop, staff: Person, organizer: Person, buyer: Person, event: OnSale
+) -> None:
+    grace, hedy = shop.person(), shop.person()
+    (ticket,) = bought(buyer, event)
+    path = f"/v1/tickets/{ticket['id']}/transfer"
+    answer = done(buyer.post(path, json={"to": grace.email.upper()}, prefer="wait=20"), 200)
+    assert answer == {"ticket_id": ticket["id"], "event_id": event.id, "status": "transferred"}
+    again = buyer.post(path, json={"to": grace.id}, prefer="wait=20")
+    assert done(again, 200) == answer
+    projected(event)
+    problem(buyer.get(f"/v1/tickets/{ticket['id']}"), 404, "not-found")
+    problem(buyer.get(f"/v1/tickets/{ticket['id']}/qr.svg"), 404, "not-found")
+    theirs = done(grace.get("/v1/tickets"), 200)["items"]
+    assert [(one["id"], one["seat"]) for one in theirs] == [(ticket["id"], ticket["seat"])]
+    assert theirs[0]["code"] != ticket["code"]
+    problem(scan(staff, event, ticket), 409, "ticket-superseded")
+    assert done(staff.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)["reason"] == "superseded"
+    done(grace.post(path, json={"to": hedy.id}, prefer="wait=20"), 200)
+    projected(event)
+    problem(scan(staff, event, theirs[0]), 409, "ticket-superseded")
+    (hers,) = done(hedy.get("/v1/tickets"), 200)["items"]
+    done(scan(staff, event, hers), 201)
+    problem(hedy.post(path, json={"to": buyer.id}, prefer="wait=20"), 409, "already-checked-in")
+    assert [told(buyer, "ticket.transferred"), told(grace, "ticket.received")] == [ticket["id"]] * 2
+
+
+def test_who_may_hand_on_what_to_whom(shop: Shop, buyer: Person, event: OnSale) -> None:
+    (ticket,) = bought(buyer, event, ticket_type=event.general)
+    path = f"/v1/tickets/{ticket['id']}/transfer"
+    other = shop.person()
+    problem(other.post(path, json={"to": other.id}), 404, "not-found")
+    problem(buyer.post(path, json={"to": "nobody@example.org"}), 404, "not-found")
+    problem(buyer.post(path, json={"to": str(uuid.uuid4())}), 404, "not-found")
+    problem(buyer.post(path, json={"to": "somebody"}), 422, "invalid-request")
+    problem(buyer.post(path, json={"to": buyer.id}, prefer="wait=20"), 409, "transfer-not-allowed")

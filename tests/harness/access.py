@@ -12,6 +12,8 @@ USERS = "401       ok    ok    ok    ok    ok    ok"
 ORGANIZERS = "401       403   403   403   ok    ok    ok"
 OWNER = "401       403   403   403   403   ok    403"
 NOBODY = "404       404   404   404   404   404   404"  # with the sandbox there are no webhooks
+DOOR = "401       403   403   ok    403   ok    403"
+READS_DOOR = "401       403   403   ok    403   ok    ok"
 BUYER = "401       ok    404   404   404   404   404"
 
 MATRIX: dict[str, str] = {
@@ -81,7 +83,14 @@ MATRIX: dict[str, str] = {
     "GET /v1/tickets/<ticket_id>/qr.png":                      BUYER,
     "GET /v1/tickets/<ticket_id>/ticket.pdf":                  BUYER,
     "GET /v1/tickets/<ticket_id>/ticket.ics":                  BUYER,
-    "POST /v1/tickets/validate":                               "401       403   403   403   403   ok    ok",
+    "POST /v1/tickets/validate":                               "401       403   403   ok    403   ok    ok",
+    "POST /v1/tickets/<ticket_id>/transfer":                    BUYER,
+    "POST /v1/events/<event_id>/check-ins":                     DOOR,
+    "POST /v1/events/<event_id>/check-ins/batch":               DOOR,
+    "GET /v1/events/<event_id>/check-ins":                      READS_DOOR,
+    "GET /v1/events/<event_id>/check-ins/counts":               READS_DOOR,
+    "GET /v1/events/<event_id>/check-ins/<ticket_id>":          READS_DOOR,
+    "DELETE /v1/events/<event_id>/check-ins/<ticket_id>":       DOOR,
     "GET /v1/notifications":                                   USERS,
     "GET /v1/notifications/unread-count":                      USERS,
     "GET /v1/notifications/stream":                            USERS,

@@ -24,6 +24,7 @@ GET /v1/events/{event_id}/ticket-types|POST /v1/events/{event_id}/ticket-types
 GET /v1/events/{event_id}/availability|GET /v1/events/{event_id}/seats|POST /v1/events/{event_id}/reservations
 GET /v1/reservations|GET /v1/reservations/{reservation_id}|POST /v1/reservations/{reservation_id}/confirm
 GET /v1/reservations/{reservation_id}/explanation
+POST /v1/events/{event_id}/check-ins
 DELETE /v1/reservations/{reservation_id}|GET /v1/tickets|GET /v1/tickets/{ticket_id}|POST /v1/tickets/validate
 GET /v1/notifications|GET /v1/notifications/unread-count|PUT /v1/notifications/{notification}/read
 PUT /v1/notifications/read-all|DELETE /v1/notifications/{notification}|GET /v1/notifications/stream

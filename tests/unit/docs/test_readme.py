@@ -167,6 +167,7 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "live streams of one API process": f"{api.SSE_CLIENTS_MAX:,}",
         "answers read from the log, in one API process": f"{api.HISTORY_AT_ONCE_MAX} at a time, "
         f"{api.HISTORY_RECORDS_MAX:,} records and {api.HISTORY_SECONDS_MAX:g} s for one, then 503",
+        "scans of one device in one batch": f"{api.SCANS_PER_BATCH_MAX}",
         "writes of one user": each(rate_limits.WRITES),
         "logins to one account, from one address": f"{each(rate_limits.ACCOUNT_LOGINS)}; "
         f"{each(rate_limits.ADDRESS_LOGINS)}",

@@ -1,0 +1,175 @@
+"""The door over HTTP: check-ins, one by one or what an offline device brings; taking one back; the record; counts."""
+
+from __future__ import annotations
+
+from time import time_ns
+
+import asyncpg
+import msgspec
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.deps import Deps
+from api.outcomes import accepted, submit
+from api.problem import not_found
+from api.reasons import for_reason
+from api.routes.door import ACCEPTED, PENDING, REFUSED, Scan, check_in, event_at_door, first_of, seen, told
+from api.routes.events import pending
+from api.routes.ticket_types import availability_of
+from api.routing import Call, json
+from api.shapes.base import PositionOut
+from api.shapes.door import (
+    BatchIn,
+    BatchOut,
+    CheckInIn,
+    CheckInOut,
+    CheckInsQuery,
+    CountsOut,
+    DoorTicketOut,
+    GateCount,
+    ScanOut,
+    TypeCount,
+)
+from schemas.commands import UndoCheckIn
+from schemas.facts import Reason
+
+_check_in = msgspec.json.Decoder(CheckInIn)
+_batch = msgspec.json.Decoder(BatchIn)
+NS_PER_US = 1_000
+
+
+async def create(call: Call, event_id: str) -> HTTPResponse:
+    """201 with the scan that lets somebody in; a problem that says why not; 202 while it is not decided."""
+    body = call.body(_check_in)
+    event = await event_at_door(call, event_id)
+    at = time_ns() // NS_PER_US if body.scanned_at is None else validation.micros(body.scanned_at, field="scanned_at")
+    (result,) = await check_in(call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "")])
+    if result.outcome == REFUSED:
+        raise _refusal(result)
+    location = f"/v1/events/{event_id}/check-ins/{result.ticket_id}"
+    return json(result, 202 if result.outcome == PENDING else 201, {"location": location})
+
+
+async def merge(call: Call, event_id: str) -> HTTPResponse:
+    """200 with what became of each scan of a device that had no network."""
+    body = call.body(_batch)
+    event = await event_at_door(call, event_id)
+    scans = [
+        Scan(
+            code=scan.code,
+            scanned_at=validation.micros(scan.scanned_at, field=f"scans[{place}].scanned_at"),
+            gate=scan.gate or "",
+            scanner=body.scanner,
+        )
+        for place, scan in enumerate(body.scans)
+    ]
+    results = await check_in(call, event, scans)
+    outcomes = [result.outcome for result in results]
+    counted = {outcome: outcomes.count(outcome) for outcome in (ACCEPTED, REFUSED, PENDING)}
+    return json(BatchOut(**counted, results=results))
+
+
+async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
+    """200 with the ticket, whose holder is outside again; 409 when they were not inside."""
+    call.no_body()
+    await event_at_door(call, event_id)
+    row = await _ticket(call, event_id, ticket_id)
+    command = UndoCheckIn(event_id, call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], ticket_id)
+    outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
+    if accepted(outcome) is None:
+        return pending(ticket_id, f"/v1/events/{event_id}/check-ins/{ticket_id}", outcome)
+    return json(_door_ticket(row, checked_in=False))
+
+
+async def check_ins(call: Call, event_id: str) -> HTTPResponse:
+    """200 with a page of the door's record, the latest on the log first."""
+    query = call.query(CheckInsQuery)
+    offset, _ = cursors.decode(query.cursor, "check-ins")
+    await event_at_door(call, event_id, to_read=True)
+    ticket_id = query.ticket_id.lower() if query.ticket_id else None
+    kind = query.kind.value if query.kind else None
+    rows = await call.deps.database.rows("scans_of_event", event_id, kind, ticket_id, offset, query.limit + 1)
+    return json(cursors.page(rows, query.limit, _check_in_out, lambda row: ("check-ins", row["offset"], "")))
+
+
+async def ticket(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
+    """200 with a ticket as the door sees it."""
+    await event_at_door(call, event_id, to_read=True)
+    row = await _ticket(call, event_id, ticket_id)
+    return json(_door_ticket(row, checked_in=bool(row["checked_in_at"])))
+
+
+async def counts(call: Call, event_id: str) -> HTTPResponse:
+    """200 with how many are inside."""
+    await event_at_door(call, event_id, to_read=True)
+    return json(await counts_of(call.deps, event_id))
+
+
+async def counts_of(deps: Deps, event_id: str) -> CountsOut:
+    """An event's counts, at most DOOR_COUNTS_S old. Raises Problem unavailable."""
+    return await deps.door_counts.get(event_id, lambda: _counted(deps, event_id))
+
+
+async def _counted(deps: Deps, event_id: str) -> CountsOut:
+    sold = {one.id: one.sold for one in (await availability_of(deps, event_id)).items}
+    rows = await deps.database.rows("door_counts", event_id)
+    refused = await deps.database.row("door_refused", event_id)
+    by_type, by_gate = dict.fromkeys(sold, 0), dict[str, int]()
+    for row in rows:
+        by_type[row["ticket_type_id"]] = by_type.get(row["ticket_type_id"], 0) + row["checked_in"]
+        by_gate[row["gate"]] = by_gate.get(row["gate"], 0) + row["checked_in"]
+    return CountsOut(
+        tickets=sum(sold.values()),
+        checked_in=sum(by_type.values()),
+        refused=refused["refused"] if refused is not None else 0,
+        ticket_types=[TypeCount(one, sold.get(one, 0), inside) for one, inside in by_type.items()],
+        gates=[GateCount(gate or None, inside) for gate, inside in sorted(by_gate.items())],
+    )
+
+
+def _refusal(result: ScanOut) -> Exception:
+    """The problem document of a refused scan: its reason is the problem's type."""
+    reason = result.reason or REFUSED
+    detail = told(result.first) if reason == Reason.ALREADY_CHECKED_IN else ""
+    extensions = {
+        name: value
+        for name, value in msgspec.to_builtins(result).items()
+        if value is not None and name not in ("outcome", "reason")
+    }
+    return for_reason(reason, detail, field="code", **extensions)
+
+
+async def _ticket(call: Call, event_id: str, ticket_id: str) -> asyncpg.Record:
+    row = await call.deps.database.row("ticket_by_id", ticket_id)
+    if row is None or row["event_id"] != event_id:
+        raise not_found("ticket", f"{ticket_id} of this event", field="ticket_id")
+    return row
+
+
+def _door_ticket(row: asyncpg.Record, *, checked_in: bool) -> DoorTicketOut:
+    return DoorTicketOut(
+        ticket_id=row["id"],
+        event_id=row["event_id"],
+        ticket_type_id=row["ticket_type_id"],
+        seat=row["seat"] or None,
+        ordinal=row["ordinal"],
+        status=row["status"],
+        checked_in=seen(row["checked_in_at"], row["gate"], row["scanner"]) if checked_in else None,
+    )
+
+
+def _check_in_out(row: asyncpg.Record) -> CheckInOut:
+    return CheckInOut(
+        kind=row["kind"],
+        ticket_id=row["ticket_id"],
+        ticket_type_id=row["ticket_type_id"],
+        seat=row["seat"] or None,
+        ordinal=row["ordinal"],
+        reason=row["reason"] or None,
+        by_user_id=row["by_user_id"] or None,
+        scanned=seen(row["scanned_at"], row["gate"], row["scanner"]) if row["scanned_at"] else None,
+        first=first_of(row),
+        inside=bool(row["inside"]),
+        decided_at=validation.moment(row["decided_at"]),
+        position=PositionOut(row["partition"], row["offset"]),
+    )

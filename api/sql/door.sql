@@ -1,0 +1,41 @@
+-- The door: who works there, what was scanned, who is inside. Reads of the projections.
+
+-- name: door_of_event
+-- $1 event, $2 who asks.
+SELECT events.*, EXISTS (
+    SELECT FROM event_staff WHERE event_staff.event_id = events.id AND member_id = $2 AND active
+) AS staff
+FROM events WHERE id = $1;
+
+-- name: tickets_by_ids
+SELECT * FROM tickets WHERE id = ANY ($1::text[]);
+
+-- name: scans_at
+-- What commands at these offsets ($2) came to.
+SELECT * FROM check_ins WHERE event_id = $1 AND "offset" = ANY ($2::bigint[]);
+
+-- name: scans_of_event
+-- $1 event, $2 kind (null: any; inside: accepted and not taken back), $3 ticket (null: any), $4 cursor, $5 limit.
+SELECT * FROM (
+    SELECT check_ins.*, tickets.ticket_type_id, tickets.ordinal,
+           check_ins.kind = 'accepted' AND tickets.checked_in_at = check_ins.scanned_at
+               AND tickets.gate = check_ins.gate AND tickets.scanner = check_ins.scanner AS inside
+    FROM check_ins LEFT JOIN tickets ON tickets.id = check_ins.ticket_id
+    WHERE check_ins.event_id = $1 AND ($3::text IS NULL OR check_ins.ticket_id = $3)
+) AS scans
+WHERE ($2::text IS NULL OR kind = $2 OR ($2 = 'inside' AND inside))
+  AND ($4::bigint IS NULL OR "offset" < $4)
+ORDER BY "offset" DESC
+LIMIT $5;
+
+-- name: door_counts
+SELECT ticket_type_id, gate, count(*) AS checked_in
+FROM tickets
+WHERE event_id = $1 AND has_history AND checked_in_at > 0 AND status = 'valid'
+GROUP BY ticket_type_id, gate;
+
+-- name: door_refused
+SELECT count(*) AS refused FROM check_ins WHERE event_id = $1 AND kind = 'refused';
+
+-- name: user_by_email
+SELECT id::text FROM users WHERE email = $1;
