@@ -148,6 +148,7 @@ class Database:
                 return result
 
     def _pause(self, seconds: float, stop_requested: Callable[[], bool]) -> None:
+        # Looked at, not waited for: a signal handler sets it, and may not take the lock that an event has.
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if stop_requested():

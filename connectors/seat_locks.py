@@ -30,7 +30,7 @@ from connectors.logs import Log
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
-RETRY_S = 0.1
+RETRY_S = 0.1  # nothing tells when Redis is back; OUTAGE_S_MAX bounds it
 _LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 

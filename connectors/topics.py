@@ -29,6 +29,7 @@ from schemas.topics import TopicSpec, all_topics
 TIMEOUT_S = 10.0
 REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
 DELETE_TIMEOUT_S = 20.0
+LOOK_S = 0.02  # a broker tells nobody when its metadata has changed; each wait for that is bounded by a limit above
 
 T = TypeVar("T")
 Change = Literal["created", "configured", "unchanged"]
@@ -149,7 +150,7 @@ def _wait_until_served(client: AdminClient, address: str, applied: Sequence[Appl
         except KafkaException as error:
             if time.monotonic() > deadline:
                 raise _unreachable(address, error) from None
-            time.sleep(0.02)
+            time.sleep(LOOK_S)
         else:
             return
 
@@ -182,7 +183,7 @@ def _delete(client: AdminClient, address: str, specs: Sequence[TopicSpec]) -> No
     while set(present) & set(_metadata(client, address).topics):
         if time.monotonic() > deadline:
             raise ServiceUnreachable("Kafka", address, f"topics are still there after {DELETE_TIMEOUT_S:.0f} s")
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
 
 
 def _describe(client: AdminClient, address: str, specs: Sequence[TopicSpec]) -> dict[str, TopicState]:

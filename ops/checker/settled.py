@@ -26,7 +26,7 @@ from schemas.notifications import Notification
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 RESERVATIONS_GROUP = "circle.reservations"
-LOOK_S = 0.1
+LOOK_S = 0.1  # three systems that announce nothing together; a limit bounds each wait
 HOLDS_SOON_S = 60.0  # a hold longer than this is no business of a check that waits
 TAILS = (50, 2_000, 100_000)  # how far back a last record is looked for; behind it stand only transactions' remains
 SQL = queries(Path(__file__).with_name("projected.sql"))

@@ -45,7 +45,7 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
 CATCH_UP_S = 10.0  # a projection that stands still behind the log this long is not catching up
-LOOK_S = 0.1
+LOOK_S = 0.1  # neither rows nor Redis announce that they have caught up; each wait is bounded
 REDIS_LOOKS = 20  # a busy event's claims are a moment ahead of the log; at rest they are not
 REDIS_BATCH = 500
 BAR_EVERY = 5_000

@@ -35,7 +35,7 @@ class Stage:
         self.stack, self.strict = stack, strict
         self.settings = replace(Settings.from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)
         assert self.settings.partitions == PARTITIONS
-        self.crew = Crew(self.settings, logs)
+        self.crew = Crew(self.settings, logs, strict=strict)
         self.drops: list[Drop] = []
         self.reservations: Worker
 
