@@ -187,6 +187,7 @@ class PartitionLoader:
                     if (error is not None and decided >= wanted) or time.monotonic() > deadline:
                         return
                     continue
+                deadline = time.monotonic() + FACTS_WAIT_S  # a long tail is read for longer than that
                 record = self._codec.decode(message.value())
                 if not isinstance(record, RecordedFact):
                     continue  # the projections put it into the dead letters; the position check finds what is missing

@@ -180,12 +180,15 @@ class ForeignLocks:
     def refuse_taken(self, event: str, places: list[str], *, owner: str) -> None:
         """What `take` would refuse just now, and nothing else: raises LockRefused, changes nothing."""
         claims, foreign = _keys(event, "claims", "foreign")
+        now_s, now_us = self._ask(lambda: self._client.time())
         claimed: list[str | None] = self._ask(lambda: self._client.hmget(claims, places))
         locked: list[str | None] = self._ask(lambda: self._client.hmget(foreign, places))
         for place, claim, lock in zip(places, claimed, locked, strict=True):
             if claim is not None:
                 raise LockRefused(f"{place}: a buyer has claimed it; choose another seat")
-            if lock is not None and (other := lock.rpartition("|")[0]) != owner:
+            other, _, expires = (lock or "").rpartition("|")
+            ended = expires.isdecimal() and int(expires) <= now_s * 1_000_000 + now_us
+            if lock is not None and other != owner and not ended:
                 raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
 
     def free(self, event: str, places: list[str], *, owner: str) -> int:
@@ -193,10 +196,13 @@ class ForeignLocks:
         return int(self._eval("foreign_free", _keys(event, "meta", "foreign"), [owner, *places]))
 
     def held(self, event: str) -> dict[str, tuple[str, int]]:
-        """The event's foreign locks: place to (owner, expiry in microseconds)."""
+        """The event's foreign locks: place to (owner, expiry in microseconds; 0 where something wrote none)."""
         found: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
         parsed = {place: lock.rpartition("|") for place, lock in found.items()}
-        return {place: (owner, int(expires)) for place, (owner, _, expires) in parsed.items()}
+        return {
+            place: (owner, int(expires)) if expires.isdecimal() else (found[place], 0)
+            for place, (owner, _, expires) in parsed.items()
+        }
 
     def _eval(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         text = (SCRIPTS / f"{script}.lua").read_text()

@@ -22,7 +22,15 @@ LogTime = NewType("LogTime", int)
 """Microseconds since the Unix epoch, as stamped on records: the largest seen on a partition, never going back."""
 
 US_PER_S = 1_000_000
+US_PER_MS = 1_000
+TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, where calendars end
 TICKETS = uuid.UUID("6f1c3c5e-0d0b-5a37-9c52-6e5f3f0a7b11")  # the namespace of ticket ids; any text may follow
+
+
+def stamped(timestamp_ms: int) -> int:
+    """A record's timestamp in microseconds. One that is in no calendar is 0, which moves no log time: where the broker
+    does not stamp records itself, a writer may have sent anything."""
+    return timestamp_ms * US_PER_MS if 0 <= timestamp_ms <= TIME_MS_MAX else 0
 
 
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):

@@ -1,7 +1,8 @@
 """Dead letters: records that could not be read or processed, with their origin, so that the flow can go on.
 
 A dead letter has the original's key, value and headers, and headers of its own that say where it stood and what was
-wrong. At least once: a crash may write one twice; its origin tells which.
+wrong. At least once: a crash may write one twice; its origin tells which. It fits on its topic, whatever the original
+was: what would be too much is cut or left out, and `cut_bytes` says how much.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from sinks.kafka_transaction import Outgoing
 
 FLUSH_TIMEOUT_S = 30.0
 ERROR_CHARS_MAX = 500
+# A record of the largest size and our headers would be refused, over and over; a record of ours has 256 KB at most.
+VALUE_BYTES_MAX = 768 * 1024
+KEY_BYTES_MAX = HEADERS_BYTES_MAX = 64 * 1024
 
 Header: TypeAlias = tuple[str, str | bytes | None]
 
@@ -49,10 +53,21 @@ def dead_letter(record: Record, error: str) -> Outgoing:
         "origin_timestamp": str(record.timestamp()[1]),
         "error": error[:ERROR_CHARS_MAX],
     }
-    original = cast("list[Header]", record.headers() or [])
-    headers = [header for header in original if header[0] not in origin]
-    headers += [(name, value.encode(errors="replace")) for name, value in origin.items()]
-    return Outgoing(dead_letters(topic), 0, record.key(), record.value() or b"", headers)
+    key, value = record.key(), record.value() or b""
+    headers: list[Header] = []
+    left = HEADERS_BYTES_MAX
+    cut = max(0, len(value) - VALUE_BYTES_MAX) + max(0, len(key or b"") - KEY_BYTES_MAX)
+    for header in cast("list[Header]", record.headers() or []):
+        size = len(header[0]) + len(header[1] or "")
+        if size > left:
+            cut += size
+        elif header[0] not in origin:
+            left -= size
+            headers.append(header)
+    if cut:
+        origin["cut_bytes"] = str(cut)
+    headers += [(name, text.encode(errors="replace")) for name, text in origin.items()]
+    return Outgoing(dead_letters(topic), 0, key and key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], headers)
 
 
 class DeadLetters:

@@ -20,6 +20,7 @@ from ops.checker.reading import LogReader
 from ops.checker.report import Report, Told
 from ops.checker.settled import RESERVATIONS_GROUP
 from ops.checker.shown import check_redis
+from schemas.ids import stamped
 from schemas.topics import COMMANDS, dead_letters
 
 
@@ -118,7 +119,7 @@ def _read(log: LogReader, audit: PartitionAudit) -> int:
     last = -1
     for message, facts in log.partition(audit.number):
         last = message.offset() or 0
-        audit.read(last, message.timestamp()[1] * 1_000, message.value(), facts)
+        audit.read(last, stamped(message.timestamp()[1]), message.value(), facts)
     return last
 
 

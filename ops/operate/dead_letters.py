@@ -22,6 +22,7 @@ from connectors.settings import Settings
 from ops.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
+from schemas.ids import US_PER_S, stamped
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
 
 ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
@@ -185,7 +186,7 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         origin_topic=headers.get("origin_topic", ""),
         origin_partition=_number(headers.get("origin_partition", "")),
         origin_offset=_number(headers.get("origin_offset", "")),
-        put_aside_at=datetime.fromtimestamp(message.timestamp()[1] / 1_000, UTC),
+        put_aside_at=datetime.fromtimestamp(stamped(message.timestamp()[1]) / US_PER_S, UTC),
         error=headers.get("error", ""),
         key=_text(key),
         record="" if isinstance(of, Undecodable) else type(of).__name__,

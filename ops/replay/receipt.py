@@ -16,9 +16,8 @@ from pipelines.replay.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.replay.rules import command_of
 from pipelines.reservations.batch import rfc3339
 from schemas.codec import Undecodable
+from schemas.ids import stamped
 from schemas.topics import COMMANDS
-
-US_PER_MS = 1_000
 
 
 class BadKeys(CircleError):
@@ -70,7 +69,7 @@ def _look(settings: Settings, receipt: Receipt) -> ReceiptResult:
                 command=type(command).__name__ if readable else "",
                 reservation_id=getattr(command, "reservation_id", ""),
                 event_id=getattr(command, "event_id", ""),
-                time=rfc3339(message.timestamp()[1] * US_PER_MS),
+                time=rfc3339(stamped(message.timestamp()[1])),
                 partition=receipt.partition,
                 offset=receipt.offset,
             )

@@ -18,12 +18,12 @@ from pipelines.replay.what_if import Asked, BadRule, OtherRules, Outcome, WhatIf
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import Command
+from schemas.ids import stamped
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 
 BAR_EVERY = 5_000
 USERS_FILE_BYTES_MAX = 64 * 1024 * 1024
-US_PER_MS = 1_000
 
 
 class BadOption(CircleError):
@@ -157,7 +157,7 @@ def _run(
         bar = progress.bar(name, reader.high)
         for message in reader.messages(end):
             offset = offset_of(message)
-            log_time = max(log_time, message.timestamp()[1] * US_PER_MS)
+            log_time = max(log_time, stamped(message.timestamp()[1]))
             if offset % BAR_EVERY == 0:
                 bar.set(offset)
             if key_of(message) in (key, None):

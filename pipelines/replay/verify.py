@@ -22,9 +22,8 @@ from schemas import facts as f
 from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
-from schemas.ids import LogTime
+from schemas.ids import LogTime, stamped
 
-US_PER_MS = 1_000
 DIVERGENCES_KEPT_MAX = 1_000  # all are counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
 DIGEST_BYTES = 16
@@ -117,7 +116,7 @@ class PartitionVerifier:
 
     def skip(self, timestamp_ms: int) -> None:
         """A record of another event: only its time counts."""
-        self.log_time = max(self.log_time, timestamp_ms * US_PER_MS)
+        self.log_time = max(self.log_time, stamped(timestamp_ms))
 
     def read(self, record: Record) -> None:
         """Decide the command again and compare. Raises Undecided while its facts are not all there: read it again."""

@@ -14,9 +14,10 @@ from pipelines.reservations.reply import reply_to
 from pipelines.reservations.state import At, EventState
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
+from schemas.ids import US_PER_MS, stamped
 from schemas.replies import Reply
 
-US_PER_MS = 1_000
+PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
 Headers = list[tuple[str, str | bytes | None]]
 ANSWER_TO, TRACE = "reply_to", "traceparent"
 
@@ -65,7 +66,7 @@ class Batch:
         """Decode each record and give it its log time."""
         for record in self.records:
             partition = partitions[record.partition]
-            log_time = partition.advance(record.timestamp_ms * US_PER_MS)
+            log_time = partition.advance(stamped(record.timestamp_ms))
             at = At(record.partition, record.offset, log_time)
             self.placed.append(Placed(at, record.key, partition.read(codec, record.value)))
 
@@ -92,8 +93,12 @@ class Batch:
         for record, placed, facts in self.facts():
             partition, offset, log_time = placed.at
             event_id = "" if isinstance(placed.command, Undecodable) else placed.command.event_id
-            key = event_id.encode() if event_id else record.key
-            passed_on = [header for header in record.headers or () if header[0] in (TRACE, ANSWER_TO)]
+            key = event_id.encode() if event_id else (record.key or b"")[:PASSED_ON_BYTES_MAX] or None
+            passed_on = [
+                header
+                for header in record.headers or ()
+                if header[0] in (TRACE, ANSWER_TO) and len(header[1] or "") <= PASSED_ON_BYTES_MAX
+            ]
             if log_time != stamped:
                 stamped, when = log_time, rfc3339(log_time)
             count = len(facts)

@@ -29,6 +29,9 @@ from tests.harness.workers import Worker
 KILLS = 10
 PER_SECOND = 250
 HOLD_TTL_S = 2
+# What a topic takes at most: with our own headers it would be too much for its dead letter, and for its fact.
+LARGEST, LARGE_HEADERS = 1_000_000, [("traceparent", b"t" * 40_000), ("other", b"o" * 5_000)]
+NO_DATE_MS = 1 << 50  # beyond the year 9999; a broker that stamps records itself does not look at it
 ROUNDS_MAX = 4
 RESUMED_S = 25.0  # above the limit that the watchdog sets a transaction
 ASSIGNED, REVOKED = "action=partitions.assigned", "action=partitions.revoked"
@@ -269,15 +272,15 @@ def outcomes(stage: Stage, event: str) -> dict[str, f.Fact]:
 def unreadable_records(stage: Stage) -> None:
     """Records that cannot be read go to the dead letters with their origin; everything behind them goes on."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
-    garbage = [b"", b"garbage", b"\0\0\0\0\1cut short", b"\0\0\0\xff\xff", b"{}" * 40_000, None]
-    raw = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap_servers})
+    garbage = [b"", b"garbage", b"\0\0\0\0\1cut short", b"\0\0\0\xff\xff", b"{}" * 40_000, b"x" * LARGEST, None]
+    raw = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap_servers, "message.max.bytes": 1_048_576})
     before = stage.settled(no_holds=False).counts["unreadable"] if len(stage.drops) > 1 and stage.drops[0].told else 0
     with drop.rush(PER_SECOND) as crowd:
         for value in garbage:
             crowd.wait_sent(15)
             for event in drop.events:
-                raw.produce(COMMANDS, value, event.encode())
-            raw.flush(10)
+                raw.produce(COMMANDS, value, event.encode(), headers=LARGE_HEADERS, timestamp=NO_DATE_MS)
+            assert raw.flush(10) == 0
         crowd.wait_sent(50)
     report = stage.settled()
     assert report.counts["unreadable"] - before == len(garbage) * len(drop.events)

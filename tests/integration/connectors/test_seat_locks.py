@@ -122,3 +122,23 @@ def test_what_was_lost_again_meanwhile_is_not_marked_as_done(locks: SeatLocks, s
     assert not locks.mark_done("circle:installed:0", "7", "done")
     assert locks.mark_done("circle:installed:0", "8", "done")
     assert locks.marks(["circle:installed:0"]) == ["done"]
+
+
+def test_a_foreign_lock_that_has_ended_is_nobodys_any_more(locks: SeatLocks, foreign: ForeignLocks) -> None:
+    locks.install({EVENT: 1}, {EVENT: {}})
+    locks.client.hset(f"circle:{{{EVENT}}}:foreign", A1, f"partner|{time.time_ns() // 1000}")
+    foreign.refuse_taken(EVENT, [A1], owner="box office")
+    assert foreign.take(EVENT, [A1], owner="box office", seconds=60) == 1
+    with pytest.raises(LockRefused, match="locked by box office"):
+        foreign.take(EVENT, [A1], owner="partner", seconds=60)
+
+
+def test_a_foreign_lock_that_something_wrote_wrongly_holds_and_breaks_nothing(
+    locks: SeatLocks, foreign: ForeignLocks
+) -> None:
+    locks.install({EVENT: 1}, {EVENT: {}})
+    locks.client.hset(f"circle:{{{EVENT}}}:foreign", A1, "nonsense")
+    assert locks.claim({EVENT: 1}, {EVENT: "-"}, {EVENT: {A1: HELD}}) == {EVENT: Locks("0", {A1})}
+    assert foreign.held(EVENT) == {A1: ("nonsense", 0)}
+    with pytest.raises(LockRefused, match="locked by nonsense"):
+        foreign.take(EVENT, [A1], owner="box office", seconds=60)

@@ -1,0 +1,53 @@
+"""A batch's outgoing facts: whatever a record brought along, a fact fits, and time goes by a calendar."""
+
+from __future__ import annotations
+
+from pipelines.reservations.batch import PASSED_ON_BYTES_MAX, Batch, EncodedFact, Headers, RawRecord
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.state import EventState
+from schemas.codec import Codec
+from schemas.facts import CommandUnreadable, RecordedFact
+from schemas.ids import TIME_MS_MAX, LogTime, stamped
+
+CODEC = Codec()
+
+
+def fact_of(*, key: bytes | None = b"event", headers: Headers | None = None, timestamp_ms: int = 5) -> EncodedFact:
+    """The fact of a record that cannot be read."""
+    batch = Batch([RawRecord(0, 7, timestamp_ms, key, b"garbage", headers)])
+    batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
+    batch.decide(lambda _, event_id: EventState(event_id))
+    (fact,) = batch.encoded(CODEC)
+    return fact
+
+
+def log_time_of(fact: EncodedFact) -> int:
+    recorded = CODEC.decode(fact.value)
+    assert isinstance(recorded, RecordedFact)
+    assert isinstance(recorded.fact, CommandUnreadable)
+    return recorded.envelope.log_time
+
+
+def test_a_trace_and_where_to_reply_are_passed_on() -> None:
+    headers: Headers = [("traceparent", b"00-1"), ("reply_to", "channel"), ("other", b"x"), ("traceparent", None)]
+    passed = fact_of(headers=headers).headers[3:]
+    assert passed == [("traceparent", b"00-1"), ("reply_to", "channel"), ("traceparent", None)]
+
+
+def test_what_is_too_long_to_be_ours_is_not_passed_on() -> None:
+    long = b"x" * (PASSED_ON_BYTES_MAX + 1)
+    fact = fact_of(key=long, headers=[("traceparent", long), ("reply_to", long[1:])])
+    assert fact.headers[3:] == [("reply_to", long[1:])]
+    assert fact.key == long[1:]
+
+
+def test_a_record_without_a_key_has_a_fact_without_one() -> None:
+    assert fact_of(key=None).key is None
+    assert fact_of(key=b"").key is None
+
+
+def test_a_timestamp_beyond_the_calendar_moves_no_log_time() -> None:
+    assert log_time_of(fact_of(timestamp_ms=5)) == 5_000
+    for timestamp_ms in (-1, TIME_MS_MAX + 1, 1 << 62):
+        assert log_time_of(fact_of(timestamp_ms=timestamp_ms)) == 3_000
+    assert stamped(TIME_MS_MAX) == TIME_MS_MAX * 1_000
