@@ -25,6 +25,8 @@ CHUNK = 4_000
 POLL_S = 0.2
 FETCH_KB_MAX = 16_384  # what the client reads ahead, per partition that is read
 
+FOLLOWING: dict[str, object] = {"fetch.wait.max.ms": 500, "fetch.min.bytes": 65_536}
+
 
 class LogTruncated(CircleError):
     """The log does not begin at its first record, so it cannot be folded from the start."""
@@ -61,17 +63,29 @@ class LogReader:
     """One partition of one topic. `start` saves reading what is before it; earlier records may come all the same.
 
     `since_ms` does the same by the records' timestamps, where the broker looks them up (the embedded one does not).
+    To `follow` costs little at the end of the log: records come up to half a second late there.
     """
 
     def __init__(
-        self, settings: Settings, topic: str, partition: int, *, start: int | None = None, since_ms: int | None = None
+        self,
+        settings: Settings,
+        topic: str,
+        partition: int,
+        *,
+        start: int | None = None,
+        since_ms: int | None = None,
+        follow: bool = False,
     ) -> None:
         self.place = f"{topic}[{partition}]"
         self._tp = TopicPartition(topic, partition)
         self._client: Consumer = consumer(
             settings,
             group=None,
-            **{"enable.partition.eof": True, "queued.max.messages.kbytes": FETCH_KB_MAX},
+            **{
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": FETCH_KB_MAX,
+                **(FOLLOWING if follow else {}),
+            },
         )
         self.low, self.high = self.bounds()
         self.at_end = False

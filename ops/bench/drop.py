@@ -19,6 +19,7 @@ from msgspec import structs
 
 from connectors.errors import CircleError
 from connectors.postgres import Connection, connect
+from ops.bench.beside import Beside, replaying
 from ops.load.accounts import provision
 from ops.load.http_client import HttpClient
 from ops.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
@@ -37,6 +38,7 @@ RAMP_STEPS_MAX = 12
 P99_MS_MAX = 1_000.0  # beyond it a queue grows somewhere
 ANSWERED_SHARE_MIN = 0.99
 WARM_UP_S = 1.0  # at a quarter of the rate, not measured: connections, caches, the first batches
+STEPS_BESIDE = 2  # the rate alone, and the same rate beside a replay
 CAUGHT_UP_S_MAX = 60.0
 POLL_S = 0.2
 
@@ -52,6 +54,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
     ramp: bool = False
     events: int = 8
     buyers: int = 2_000
+    beside_replay: bool = False
     seed: int = 1
 
 
@@ -90,6 +93,15 @@ class DropReport(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
     limit_rate: float | None
 
+    replays: Beside | None = None
+
+    @property
+    def p99_ratio(self) -> float | None:
+        """The p99 beside a replay, by the p99 without one; null when there was none."""
+        if self.replays is None or len(self.steps) != STEPS_BESIDE or not self.steps[0].latency.p99_ms:
+            return None
+        return round(self.steps[-1].latency.p99_ms / self.steps[0].latency.p99_ms, 2)
+
     @property
     def passed(self) -> bool:
         """Whether nothing was lost, and a stated rate was answered."""
@@ -116,10 +128,16 @@ async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> D
                 if not steps[-1].sustained:
                     break
                 rate = round(rate * RAMP_FACTOR)
+            replays = None
+            if options.beside_replay:
+                plan = await _plan(options, organizer, target.url, tokens, options.rate, len(steps))
+                with replaying(target.settings) as replays:
+                    steps.append(await _step(plan, target, connection, progress))
     finally:
         await connection.close()
     sustained = [step.rate for step in steps if step.sustained]
-    return DropReport(options=options, steps=steps, limit_rate=max(sustained, default=0.0) if options.ramp else None)
+    limit = max(sustained, default=0.0) if options.ramp else None
+    return DropReport(options=options, steps=steps, limit_rate=limit, replays=replays)
 
 
 async def _plan(

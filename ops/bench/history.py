@@ -49,8 +49,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """Writes one partition of both topics; goes on where it stopped."""
 
-    def __init__(self, settings: Settings, *, seed: int, events_at_once: int = EVENTS_AT_ONCE) -> None:
-        self._codec, self._seed, self._at_once = Codec(), seed, events_at_once
+    def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
+        self._codec, self._seed, self._orders = Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
         self._now_us = (time.time_ns() // 1_000 - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
         self.commands = self.facts = self.fact_bytes = 0
@@ -59,7 +59,7 @@ class History:
     def write(self, facts: int, bar: Bar) -> Written:
         """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
         while self.facts < facts:
-            orders = min(ORDERS_PER_EVENT * self._at_once, max(200, (facts - self.facts) * 2 // 3))
+            orders = min(self._orders * EVENTS_AT_ONCE, max(200, (facts - self.facts) * 2 // 3))
             self._wave(orders, facts, bar)
         left = self._client.flush(FLUSH_S)
         if left:
@@ -69,7 +69,7 @@ class History:
 
     def _wave(self, orders: int, facts: int, bar: Bar) -> None:
         """Some events from their creation to the end of their last hold, or until there are enough facts."""
-        shape = layout(orders, self._at_once, SEATS, 0)
+        shape = layout(orders, EVENTS_AT_ONCE, SEATS, 0)
         mix = Mix(shape, now_us=self._now_us, seed=self._seed + len(self.events))
         self.events += [house.event_id for house in mix.houses]
         states: dict[str, EventState] = {}

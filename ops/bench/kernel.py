@@ -238,6 +238,12 @@ class Worker:
         assert self._process is not None
         return tree_cpu_s(self._process.pid)
 
+    def peak_mb(self) -> float:
+        """The most memory it had so far."""
+        assert self._process is not None
+        found = Path(f"/proc/{self._process.pid}/status").read_text()
+        return round(int(next(line for line in found.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024, 1)
+
     def check(self) -> None:
         """Raises CircleError with the end of its log when it is dead."""
         if self._process is not None and self._process.poll() is not None:

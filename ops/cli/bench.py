@@ -8,9 +8,11 @@ from connectors.errors import SettingsError
 from ops.bench import drop as drop_bench
 from ops.bench import kernel as kernel_bench
 from ops.bench import replay as replay_bench
+from ops.bench import resume as resume_bench
 from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.bench.replay import ReplayOptions, ReplayReport
+from ops.bench.resume import ResumeOptions
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.load.target import own_platform, running_platform
@@ -23,6 +25,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
+  circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
 
 All take --json; `circle bench kernel --help` lists the rest."""
 
@@ -85,6 +88,38 @@ def replay(
 
 
 @bench.command()
+def resume(
+    facts: Annotated[int, typer.Option(help="Facts of the partition.", min=1)] = resume_bench.FACTS,
+    orders_per_event: Annotated[int, typer.Option(help="Orders of one event.", min=1, max=1_000_000)] = 10_000,
+    asked: Annotated[int, typer.Option(help="Events that are asked for first.", min=1)] = 10,
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same log.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """A reservations worker takes over a partition with a long past: seconds until it is loaded, and replies."""
+    options = ResumeOptions(
+        facts=facts, orders_per_event=orders_per_event, asked=asked, broker=broker, seed=seed
+    )  # fmt: skip
+    with Progress(quiet=json) as progress:
+        report = resume_bench.run(options, progress)
+    if json:
+        emit_json(report)
+    else:
+        rows = [
+            ("past", f"{report.facts:,} facts of {report.commands:,} commands, {report.events:,} events"),
+            ("partition loaded", f"{report.loaded_s:.3f} s"),
+            ("assigned", f"{report.assigned_s:.3f} s"),
+            ("first reply", f"{report.first_reply_s:.2f} s after the worker's start"),
+            ("last reply", f"{report.last_reply_s:.2f} s, of {report.replies:,} events asked for"),
+            ("the worker's CPU", f"{report.cpu_s:.2f} s, its start included"),
+            ("peak memory", f"{report.peak_mb:,.0f} MB"),
+        ]
+        emit_table(("resume bench", ""), rows)
+        print("every event that was asked for replied" if report.passed else "FAILED: not every event replied")
+    return 0 if report.passed else 1
+
+
+@bench.command()
 def drop(
     rate: Annotated[float, typer.Option(help="Requests a second; where a ramp begins.", min=1, max=100_000)] = 1_000,
     seconds: Annotated[float, typer.Option(help="How long each rate is held.", min=0.5, max=600)] = 10,
@@ -93,12 +128,17 @@ def drop(
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    beside_replay: Annotated[
+        bool, typer.Option("--beside-replay", help="Once more beside `circle verify`, to compare the latency.")
+    ] = False,
     url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
     """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
-    options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
+    options = DropOptions(
+        rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, beside_replay=beside_replay, seed=seed
+    )
     with Progress(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
         platform = running_platform(url) if url else own_platform(broker=broker, reservations=reservations, say=say)
@@ -134,6 +174,9 @@ def _show_step(step: Step) -> None:
 
 
 def _show_verdict(report: DropReport) -> None:
+    if report.replays is not None:
+        wrong = f", {report.replays.diverged} of them diverged" if report.replays.diverged else ""
+        print(f"p99 beside a replay: {report.p99_ratio} times; it came to its end {report.replays.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"

@@ -108,12 +108,13 @@ class PartitionRun:
     codec: Codec
     only: str | None = None
     bar: Bar | None = None
+    follow: bool = False
     _buffer: list[Message] = field(default_factory=list)
     _at: int = 0
 
     def __post_init__(self) -> None:
-        self.commands = LogReader(self.settings, COMMANDS, self.partition).from_the_start()
-        self.facts = LogReader(self.settings, FACTS, self.partition).from_the_start()
+        self.commands = LogReader(self.settings, COMMANDS, self.partition, follow=self.follow).from_the_start()
+        self.facts = LogReader(self.settings, FACTS, self.partition, follow=self.follow).from_the_start()
         queue = FactQueue(self.facts, only=self.only)
         count = partitions_of(self.settings, COMMANDS)
         self.verifier = PartitionVerifier(self.partition, self.codec, queue, only=self.only, partitions=count)
@@ -365,7 +366,9 @@ def follow(
 ) -> bool:
     """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
     codec = codec_of(settings)
-    runs = [PartitionRun(settings, number, codec, options.event_id) for number in _numbers(settings, options)]
+    runs = [
+        PartitionRun(settings, number, codec, options.event_id, follow=True) for number in _numbers(settings, options)
+    ]
     try:
         while not stop():
             for run in runs:
