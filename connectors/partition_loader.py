@@ -1,7 +1,7 @@
 """Loads the partitions of the reservations dataflow: the group's offset, Postgres' rows, the facts behind them.
 
-Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its live
-holds, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
+Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its
+events, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
 behind the last decided command. Facts and committed offset that disagree after that end the process.
 """
 
@@ -20,7 +20,7 @@ from connectors.postgres import SnapshotStore
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.state import NOW, At, EventState
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import LogTime
@@ -151,10 +151,11 @@ class PartitionLoader:
                 del partition.states[event_id]
             else:
                 partition.known_events.add(event_id)
-                partition.watch(event_id, state.next_deadline())
-        for hold in snapshot.holds:
-            if hold.event_id not in partition.states:
-                partition.watch(hold.event_id, hold.expires_at)
+                # The last step may not have offered all that was free: whoever waits is looked at once.
+                partition.watch(event_id, NOW if state.waiting_of else state.next_deadline())
+        for deadline in snapshot.deadlines:
+            if deadline.event_id not in partition.states:
+                partition.watch(deadline.event_id, deadline.time)
         self.partitions[number] = partition
         self._installer.install(partition, list(partition.states.values()))
         log.info(

@@ -23,14 +23,22 @@ from connectors.logs import Log
 from connectors.sql_files import queries
 from pipelines.projections.snapshot import (
     AppliedPosition,
+    ChoreRow,
+    CodeRow,
+    Deadline,
     EventRow,
     EventSnapshot,
-    HoldDeadline,
     PartitionSnapshot,
     PaymentRow,
+    PoolRow,
     ReservationRow,
+    SeatBlockRow,
+    TicketRow,
     TicketTypeRow,
+    WaitlistEntryRow,
 )
+from pipelines.reservations.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
+from schemas.ids import US_PER_S
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
@@ -43,6 +51,7 @@ SESSION = {"synchronous_commit": "on", "application_name": "general-circle"}
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["read_committed", "repeatable_read"]
 T = TypeVar("T")
+R = TypeVar("R")
 
 SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
 log = Log("postgres")
@@ -176,17 +185,18 @@ class SnapshotStore:
         self._database, self._stop_requested = database, stop_requested
 
     def load_partition(self, partition: int) -> PartitionSnapshot:
-        """The partition's position, event ids and live holds. Waits while Postgres is away; raises Stopped."""
+        """The partition's position, event ids and deadlines. Waits while Postgres is away; raises Stopped."""
 
         async def load(connection: Connection) -> PartitionSnapshot:
             position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
             event_ids = await connection.fetch(SQL["event_ids"], partition)
-            holds = await connection.fetch(SQL["hold_deadlines"], partition)
+            warning, warned_min = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
+            deadlines = await connection.fetch(SQL["deadlines"], partition, warning, warned_min)
             return PartitionSnapshot(
                 partition,
                 applied_position(position),
                 frozenset(row[0] for row in event_ids),
-                [HoldDeadline(*row) for row in holds],
+                [Deadline(*row) for row in deadlines],
             )
 
         return self._read(load)
@@ -200,14 +210,26 @@ class SnapshotStore:
         async def load(connection: Connection) -> EventSnapshot:
             position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
             event = await connection.fetchrow(SQL["event"], event_id)
+
+            async def rows(query: str, kind: Callable[..., R]) -> list[R]:
+                return [kind(*row) for row in await connection.fetch(SQL[query], event_id)]
+
             return EventSnapshot(
                 event_id,
                 applied_position(position),
                 EventRow(*event) if event is not None else None,
-                [TicketTypeRow(*row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
-                [ReservationRow(*row) for row in await connection.fetch(SQL["reservations"], event_id)],
-                [PaymentRow(*row) for row in await connection.fetch(SQL["payments"], event_id)],
-                [row[0] for row in await connection.fetch(SQL["locked_places"], event_id)],
+                await rows("ticket_types", TicketTypeRow),
+                await rows("reservations", ReservationRow),
+                await rows("payments", PaymentRow),
+                await rows("locked_places", str),
+                await rows("pools", PoolRow),
+                await rows("codes", CodeRow),
+                await rows("seat_blocks", SeatBlockRow),
+                await rows("tickets", TicketRow),
+                await rows("waitlist", WaitlistEntryRow),
+                await rows("chores", ChoreRow),
+                await rows("staff", str),
+                await rows("schedule", str),
             )
 
         return self._read(load, patient=patient)

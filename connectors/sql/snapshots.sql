@@ -13,23 +13,47 @@ SELECT id FROM events WHERE partition = $1
 UNION
 SELECT event_id FROM reservations WHERE partition = $1 AND reason = 'event-not-found';
 
--- name: hold_deadlines
--- Live holds, from the partial index alone.
-SELECT event_id, expires_at FROM reservations WHERE partition = $1 AND status = 'held' ORDER BY expires_at;
+-- name: deadlines
+-- When something of each event is due first: $2 is how long before its deadline a hold's buyer is warned, $3 how long
+-- such a hold is at least. 0: there is work that was begun and has to be gone on with.
+SELECT event_id, min(due_at)
+FROM (
+    SELECT event_id,
+           CASE WHEN warned OR expires_at - created_at < $3::bigint THEN expires_at ELSE expires_at - $2::bigint END
+    FROM reservations WHERE partition = $1 AND status = 'held'
+    UNION ALL
+    SELECT id, CASE WHEN reminder_at <> reminded_for THEN LEAST(reminder_at, ends_at) ELSE ends_at END
+    FROM events WHERE partition = $1 AND status = 'published'
+    UNION ALL
+    SELECT event_id, until_at FROM seat_blocks WHERE partition = $1 AND until_at > 0 AND quantity > 0
+    UNION ALL
+    SELECT event_id, 0 FROM chores WHERE partition = $1 AND NOT finished
+    UNION ALL
+    SELECT event_id, 0 FROM waitlist_entries WHERE partition = $1 AND status = 'waiting'
+    UNION ALL
+    SELECT id, 0 FROM events AS e
+    WHERE partition = $1 AND status = 'cancelled'
+      AND EXISTS (SELECT FROM reservations WHERE event_id = e.id AND status IN ('held', 'confirmed'))
+) AS deadlines (event_id, due_at)
+GROUP BY event_id
+ORDER BY min(due_at);
 
 -- name: event
 SELECT id, organizer_id, status, title, description, category_id, venue, starts_at, ends_at, timezone, sales_open_at,
-       sales_close_at, hold_ttl_s, max_tickets_per_user, created_at, published_at
+       sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent, hold_extension_s,
+       offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, created_at, published_at
 FROM events WHERE id = $1;
 
 -- name: ticket_types
-SELECT id, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capacity, sales_open_at, sales_close_at
+SELECT id, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
+       max_per_order, max_per_user, hidden, pool_id
 FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: reservations
 -- All of them, in the order in which they were asked for.
 SELECT id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint, partition,
-       "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id
+       "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id, promo_code,
+       access_code, extended, warned, void_places, refunds_open, kept_minor
 FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: payments
@@ -38,6 +62,41 @@ FROM payments WHERE event_id = $1 ORDER BY attempt_id;
 
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;
+
+-- name: pools
+SELECT id, name, capacity FROM pools WHERE event_id = $1 ORDER BY id;
+
+-- name: codes
+SELECT id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled
+FROM codes WHERE event_id = $1 ORDER BY id;
+
+-- name: seat_blocks
+-- Those that still block something.
+SELECT id, ticket_type_id, seats, quantity, until_at, label, "offset"
+FROM seat_blocks WHERE event_id = $1 AND quantity > 0 ORDER BY "offset", id;
+
+-- name: tickets
+-- Those that were handed on or are checked in; all others are as their reservation says.
+SELECT id, reservation_id, CASE seat WHEN '' THEN ordinal::text ELSE seat END, user_id, version, checked_in_at, gate,
+       scanner, checked_in_by
+FROM tickets WHERE event_id = $1 AND has_history AND status = 'valid' ORDER BY id;
+
+-- name: waitlist
+SELECT id, user_id, ticket_type_id, quantity, status, "offset"
+FROM waitlist_entries WHERE event_id = $1 ORDER BY "offset", id;
+
+-- name: chores
+SELECT c.kind, c.cause, c.changed, COALESCE(r."offset", -1), c.told_id
+FROM chores AS c LEFT JOIN reservations AS r ON r.event_id = c.event_id AND r.id = c.told_id
+WHERE c.event_id = $1 AND NOT c.finished ORDER BY c.kind;
+
+-- name: staff
+SELECT member_id FROM event_staff WHERE event_id = $1 AND active ORDER BY member_id;
+
+-- name: schedule
+-- The activities one by one, in their order.
+SELECT one FROM schedules, unnest(activities) WITH ORDINALITY AS u (one, place)
+WHERE event_id = $1 ORDER BY place;
 
 -- name: former_owner
 -- Which transactional id has the partition and did not give it back ('': none). Locks the row for raise_epoch.

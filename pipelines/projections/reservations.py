@@ -101,8 +101,9 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
 
 def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
     # Only an attempt that waits for the provider is refused by this; one that was charged is refunded instead.
-    payment = _payment(changes, at, fact.attempt_id)
-    if payment.status in (None, REQUESTED):
+    known = changes.payments.get((at.event_id, fact.attempt_id))
+    if known is None or known.status == REQUESTED:
+        payment = _payment(changes, at, fact.attempt_id)
         payment.status, payment.reason = REFUSED, fact.reason
 
 

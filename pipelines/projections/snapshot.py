@@ -39,6 +39,13 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
     sales_close_at: int
     hold_ttl_s: int
     max_tickets_per_user: int
+    refund_until_at: int
+    refund_percent: int
+    hold_extension_s: int
+    offer_ttl_s: int
+    max_tickets_per_order: int
+    reminder_at: int
+    reminded_for: int
     created_at: int
     published_at: int
 
@@ -57,6 +64,10 @@ class TicketTypeRow(msgspec.Struct, frozen=True, gc=False):
     capacity: int
     sales_open_at: int
     sales_close_at: int
+    max_per_order: int
+    max_per_user: int
+    hidden: bool
+    pool_id: str
 
 
 class ReservationRow(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +93,13 @@ class ReservationRow(msgspec.Struct, frozen=True, gc=False):
     payment: str
     payment_id: str
     refund_id: str
+    promo_code: str
+    access_code: str
+    extended: bool
+    warned: bool
+    void_places: list[str]
+    refunds_open: list[str]
+    kept_minor: int
 
 
 class PaymentRow(msgspec.Struct, frozen=True, gc=False):
@@ -98,27 +116,96 @@ class PaymentRow(msgspec.Struct, frozen=True, gc=False):
     refund_id: str
 
 
-class HoldDeadline(msgspec.Struct, frozen=True, gc=False):
-    """A live hold and when it ends."""
+class PoolRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of pools."""
+
+    id: str
+    name: str
+    capacity: int
+
+
+class CodeRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of codes."""
+
+    id: str
+    code: str
+    kind: str
+    value: int
+    uses_max: int
+    ticket_type_ids: list[str]
+    valid_from_at: int
+    valid_until_at: int
+    disabled: bool
+
+
+class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of seat_blocks that still blocks something."""
+
+    id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    until_at: int
+    label: str
+    offset: int
+
+
+class TicketRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of tickets that is valid and not as it was issued; `place` is its seat or, without one, its ordinal."""
+
+    id: str
+    reservation_id: str
+    place: str
+    user_id: str
+    version: int
+    checked_in_at: int
+    gate: str
+    scanner: str
+    checked_in_by: str
+
+
+class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of waitlist_entries."""
+
+    id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    status: str
+    offset: int
+
+
+class ChoreRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of chores that is not finished; `told_offset` is that of the reservation `told_id`, -1 for none."""
+
+    kind: str
+    cause: int
+    changed: list[str]
+    told_offset: int
+    told_id: str
+
+
+class Deadline(msgspec.Struct, frozen=True, gc=False):
+    """When something of an event is due first, in log time; 0: there is work to go on with."""
 
     event_id: str
-    expires_at: int
+    time: int
 
 
 class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A partition: its position, every event id that has rows, the deadlines of its live holds (earliest first)."""
+    """A partition: its position, every event id that has rows, and what is due when (earliest first)."""
 
     partition: int
     position: AppliedPosition
     event_ids: frozenset[str]
-    holds: list[HoldDeadline]
+    deadlines: list[Deadline]
 
 
 class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     """An event: every row of it, and the position of its partition in the same moment.
 
     `event` is None when nobody has created it (refused reservations may exist all the same). Reservations come in
-    the order in which they were asked for, ticket types by ordinal.
+    the order in which they were asked for, ticket types by ordinal. `tickets` are those that are not as issued.
     """
 
     event_id: str
@@ -128,3 +215,11 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     reservations: list[ReservationRow]
     payments: list[PaymentRow]
     locked_places: list[str]
+    pools: list[PoolRow]
+    codes: list[CodeRow]
+    seat_blocks: list[SeatBlockRow]
+    tickets: list[TicketRow]
+    waitlist: list[WaitlistEntryRow]
+    chores: list[ChoreRow]
+    staff: list[str]
+    schedule: list[str]

@@ -35,6 +35,7 @@ def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     for fact in decided:
         evolve(state, fact, at)
     facts += decided
+    state.more_work = False
     if state.waiting_of:
         offers = waitlist.offers(state, at.log_time)
         state.more_work = _fold_some(state, at, facts, offers, limits.OFFERS_PER_COMMAND_MAX)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pipelines.projections.snapshot import EventSnapshot
-from pipelines.reservations import state as s
+from pipelines.projections.snapshot import EventRow, EventSnapshot, ReservationRow, TicketTypeRow
+from pipelines.reservations import entities as e
+from pipelines.reservations.entities import Details, Pool, Reservation, Section
 from pipelines.reservations.seating import Seating
-from pipelines.reservations.state import Details, EventState, Reservation, Section
+from pipelines.reservations.state import EventState
+from schemas.ids import TicketId
 
 
 def state_from(snapshot: EventSnapshot) -> EventState:
@@ -14,8 +16,64 @@ def state_from(snapshot: EventSnapshot) -> EventState:
     event = snapshot.event
     if event is None:
         return state
-    state.status = event.status
-    state.details = Details(
+    state.status, state.details, state.reminded_for = event.status, _details(event), event.reminded_for
+    state.schedule = snapshot.schedule
+    state.staff = dict.fromkeys(snapshot.staff, True)
+    state.pools = {row.id: Pool(row.id, row.name, row.capacity) for row in snapshot.pools}
+    for row in snapshot.ticket_types:
+        state.sections[row.id] = _section(row, state.pools)
+    for place in snapshot.locked_places:
+        state.lock_place(place)
+    for block in snapshot.seat_blocks:
+        state.put_block(
+            e.Block(
+                block.id, block.ticket_type_id, block.seats, block.quantity, block.until_at, block.label, block.offset
+            ),
+            block.id,
+        )
+    for one in snapshot.reservations:
+        if one.reason != "event-not-found":
+            state.put(_reservation(one))
+    _what_follows(state, snapshot)
+    return state
+
+
+def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
+    """What is about types and reservations that are there."""
+    for code in snapshot.codes:
+        state.codes[code.code] = e.Code(
+            code.id,
+            code.code,
+            code.kind,
+            code.value,
+            code.uses_max,
+            code.ticket_type_ids,
+            code.valid_from_at,
+            code.valid_until_at,
+            int(code.disabled),
+        )
+    for ticket in snapshot.tickets:
+        state.tickets[ticket.id] = e.Ticket(
+            TicketId(ticket.id),
+            ticket.reservation_id,
+            ticket.place,
+            ticket.user_id,
+            ticket.version,
+            ticket.checked_in_at,
+            ticket.gate,
+            ticket.scanner,
+            ticket.checked_in_by,
+        )
+    for entry in snapshot.waitlist:
+        state.put_entry(
+            e.Entry(entry.id, entry.user_id, entry.ticket_type_id, entry.quantity, entry.status, entry.offset)
+        )
+    for chore in snapshot.chores:
+        state.chores[chore.kind] = e.Chore(chore.kind, chore.cause, chore.changed, chore.told_offset, chore.told_id)
+
+
+def _details(event: EventRow) -> Details:
+    return Details(
         event.organizer_id,
         event.title,
         event.description,
@@ -28,47 +86,62 @@ def state_from(snapshot: EventSnapshot) -> EventState:
         event.sales_close_at,
         event.hold_ttl_s,
         event.max_tickets_per_user,
+        event.refund_until_at,
+        event.refund_percent,
+        event.hold_extension_s,
+        event.offer_ttl_s,
+        event.max_tickets_per_order,
+        event.reminder_at,
     )
-    for row in snapshot.ticket_types:
-        state.sections[row.id] = Section(
-            row.id,
-            row.ordinal,
-            row.name,
-            row.price_minor,
-            row.currency,
-            row.kind,
-            row.rows,
-            row.seats_per_row,
-            row.capacity,
-            row.sales_open_at,
-            row.sales_close_at,
-            Seating(row.rows, row.seats_per_row) if row.kind == s.SEATED else None,
-        )
-    for place in snapshot.locked_places:
-        state.lock_place(place)
-    for one in snapshot.reservations:
-        if one.reason != "event-not-found":
-            state.put(
-                Reservation(
-                    one.id,
-                    one.user_id,
-                    one.ticket_type_id,
-                    one.status,
-                    one.quantity,
-                    one.seats,
-                    one.amount_minor,
-                    one.currency,
-                    one.expires_at,
-                    one.fingerprint,
-                    one.partition,
-                    one.offset,
-                    one.created_at,
-                    one.reason,
-                    one.detail,
-                    one.attempt_id,
-                    one.payment_token,
-                    one.payment,
-                    one.payment_id,
-                )
-            )
-    return state
+
+
+def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
+    return Section(
+        row.id,
+        row.ordinal,
+        row.name,
+        row.price_minor,
+        row.currency,
+        row.kind,
+        row.rows,
+        row.seats_per_row,
+        row.capacity,
+        row.sales_open_at,
+        row.sales_close_at,
+        Seating(row.rows, row.seats_per_row) if row.kind == e.SEATED else None,
+        max_per_order=row.max_per_order,
+        max_per_user=row.max_per_user,
+        hidden=int(row.hidden),
+        pool=pools[row.pool_id] if row.pool_id else None,
+    )
+
+
+def _reservation(one: ReservationRow) -> Reservation:
+    return Reservation(
+        one.id,
+        one.user_id,
+        one.ticket_type_id,
+        one.status,
+        one.quantity,
+        one.seats,
+        one.amount_minor,
+        one.currency,
+        one.expires_at,
+        one.fingerprint,
+        one.partition,
+        one.offset,
+        one.created_at,
+        one.reason,
+        one.detail,
+        one.attempt_id,
+        one.payment_token,
+        one.payment,
+        one.payment_id,
+        one.promo_code,
+        one.access_code,
+        int(one.extended),
+        int(one.warned),
+        one.void_places,
+        one.refunds_open,
+        one.kept_minor,
+    )

@@ -2,73 +2,191 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
-from pipelines.projections.changes import ReservationChange
+from pipelines.projections import changes as p
+from pipelines.projections import snapshot as r
 from pipelines.projections.project import project
-from pipelines.projections.snapshot import (
-    AppliedPosition,
-    EventRow,
-    EventSnapshot,
-    ReservationRow,
-    TicketTypeRow,
-)
 from schemas.facts import RecordedFact
+
+Row = dict[str, Any]
+AS_IT_IS = {
+    "promo_code": "", "access_code": "", "extended": False, "warned": False, "kept_minor": 0, "void_places": [],
+    "refunds_open": [],
+}  # fmt: skip
 
 
 class Rows:
     """Tables of one partition. `snapshot` reads an event as a reservations worker reads it from Postgres."""
 
     def __init__(self) -> None:
-        self.events: dict[str, dict[str, Any]] = {}
-        self.types: dict[str, dict[str, dict[str, Any]]] = {}
-        self.reservations: dict[str, dict[str, dict[str, Any]]] = {}
-        self.locks: dict[str, dict[str, bool]] = {}
+        self._tables: dict[str, dict[str, dict[str, Row]]] = {}
 
     def apply(self, facts: list[RecordedFact]) -> None:
         """Fold a batch of facts into the rows."""
         changes = project(facts)
-        for event_id, event in changes.events.items():
-            _merge(self.events.setdefault(event_id, {}), event)
-        for (event_id, type_id), ticket_type in changes.ticket_types.items():
-            self.types.setdefault(event_id, {})[type_id] = msgspec.structs.asdict(ticket_type)
-        for (event_id, key), change in changes.reservations.items():
-            rows = self.reservations.setdefault(event_id, {})
-            if isinstance(change, ReservationChange) and change.fingerprint is not None:
-                rows[key] = {}
-            _merge(rows[key], change)
-        for (event_id, place), lock in changes.seat_locks.items():
-            self.locks.setdefault(event_id, {})[place] = lock.locked
+        for event in changes.events.values():
+            _merge(self._row("events", event.id, ""), event)
+        self._put("ticket_types", changes.ticket_types.values(), lambda type_: type_.kind is not None)
+        for change in changes.reservations.values():
+            self._reservation(change)
+        self._tickets(changes)
+        for lock in changes.seat_locks.values():
+            self._row("locks", lock.event_id, lock.place)["locked"] = lock.locked
+        self._put("pools", changes.pools.values(), lambda _: True)
+        for code in changes.codes.values():
+            if code.kind is not None:
+                _merge(self._row("codes", code.event_id, code.id), code)
+            self._row("codes", code.event_id, code.id)["disabled"] = code.disabled
+        for block in changes.seat_blocks.values():
+            self._block(block)
+        for member in changes.staff.values():
+            self._row("staff", member.event_id, member.member_id)["active"] = member.active
+        for schedule in changes.schedules.values():
+            activities = msgspec.json.decode(schedule.activities_json)
+            self._row("schedules", schedule.event_id, "")["activities"] = activities
+        self._put("waitlist", changes.waitlist.values(), lambda entry: entry.quantity is not None)
+        for chore in changes.chores.values():
+            if chore.changed_json is not None:
+                self._table("chores", chore.event_id)[chore.kind] = {}
+            if chore.kind in self._table("chores", chore.event_id):
+                _merge(
+                    self._row("chores", chore.event_id, chore.kind), chore, but=() if chore.changed_json else ("cause",)
+                )
 
     def forget(self, event_id: str) -> None:
         """Let go of an event that nothing will ask for again."""
-        for table in (self.events, self.types, self.reservations, self.locks):
+        for table in self._tables.values():
             table.pop(event_id, None)
 
-    def snapshot(self, event_id: str) -> EventSnapshot:
+    def snapshot(self, event_id: str) -> r.EventSnapshot:
         """The event's rows."""
-        event = self.events.get(event_id)
-        types = sorted(self.types.get(event_id, {}).values(), key=lambda row: row["ordinal"])
-        reservations = sorted(self.reservations.get(event_id, {}).values(), key=lambda row: (row["offset"], row["id"]))
-        return EventSnapshot(
+        events = self._table("events", event_id)
+        reservations = self._table("reservations", event_id)
+        types = sorted(self._table("ticket_types", event_id).values(), key=lambda row: row["ordinal"])
+        chores = [
+            row | {
+                "changed": msgspec.json.decode(row["changed_json"]),
+                "told_offset": reservations[row["told_id"]]["offset"] if row["told_id"] else -1,
+            }
+            for row in self._table("chores", event_id).values()
+            if not row["finished"]
+        ]  # fmt: skip
+        codes = [
+            row | {"ticket_type_ids": msgspec.json.decode(row["ticket_type_ids_json"])}
+            for row in self._table("codes", event_id).values()
+        ]
+        blocks = [row for row in self._table("seat_blocks", event_id).values() if row["quantity"] > 0]
+        tickets = [
+            row | {"place": row["seat"] or str(row["ordinal"])}
+            for row in self._table("tickets", event_id).values()
+            if row["has_history"] and row["status"] == "valid"
+        ]
+        return r.EventSnapshot(
             event_id,
-            AppliedPosition(),
-            _pick(EventRow, event) if event is not None else None,
-            [_pick(TicketTypeRow, row) for row in types],
-            [_pick(ReservationRow, row) for row in reservations],
+            r.AppliedPosition(),
+            _pick(r.EventRow, events[""]) if events else None,
+            [_pick(r.TicketTypeRow, row) for row in types],
+            [_pick(r.ReservationRow, row) for row in _in_order(reservations.values())],
             [],
-            sorted(place for place, locked in self.locks.get(event_id, {}).items() if locked),
+            sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
+            [_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
+            [_pick(r.CodeRow, row) for row in codes],
+            [_pick(r.SeatBlockRow, row) for row in _in_order(blocks)],
+            [_pick(r.TicketRow, row) for row in tickets],
+            [_pick(r.WaitlistEntryRow, row) for row in _in_order(self._table("waitlist", event_id).values())],
+            [_pick(r.ChoreRow, row) for row in chores],
+            sorted(member for member, row in self._table("staff", event_id).items() if row["active"]),
+            self._table("schedules", event_id).get("", {"activities": []})["activities"],
         )
 
+    def _table(self, table: str, event_id: str) -> dict[str, Row]:
+        return self._tables.setdefault(table, {}).setdefault(event_id, {})
 
-def _merge(row: dict[str, Any], change: msgspec.Struct) -> None:
+    def _row(self, table: str, event_id: str, key: str) -> Row:
+        return self._table(table, event_id).setdefault(key, {})
+
+    def _put(self, table: str, changes: Iterable[Any], is_whole: Callable[[Any], bool]) -> None:
+        """Whole rows, and patches in which None is "as it is"."""
+        for change in changes:
+            if is_whole(change):
+                self._table(table, change.event_id)[change.id] = {}
+            untold = () if is_whole(change) else ("offset", "index", "user_id", "ticket_type_id", "created_at")
+            _merge(self._row(table, change.event_id, change.id), change, but=untold)
+
+    def _reservation(self, change: p.ReservationChange) -> None:
+        table, amended = self._table("reservations", change.event_id), change.amended
+        if change.fingerprint is not None:
+            table[change.id] = dict(AS_IT_IS)
+        row = table[change.id]
+        former = row.get("status"), row.get("payment")
+        _merge(row, change, but=("amended",))
+        if amended is None:
+            return
+        row |= {
+            name: value
+            for name in ("promo_code", "access_code", "extended", "warned")
+            if (value := getattr(amended, name)) is not None
+        }
+        row["kept_minor"] += amended.kept_minor
+        row["void_places"] = row["void_places"] + amended.void_places
+        row["refunds_open"] = _without(row["refunds_open"], amended.refunds_gone) + amended.refunds_open
+        if change.fingerprint is None:
+            row["seats"] = _without(row["seats"], amended.seats_gone)
+            row["ticket_ids"] = _without(row["ticket_ids"], amended.tickets_gone)
+            row["quantity"] -= amended.quantity_less
+            row["amount_minor"] -= amended.amount_less
+            if amended.refund_asked and former[0] != "confirmed":
+                row["payment"] = "refund-requested"
+            if amended.refund_made and row["payment"] == "refund-requested" and not row["refunds_open"]:
+                row["payment"] = "refunded"
+
+    def _tickets(self, changes: p.Changes) -> None:
+        for issued in changes.tickets.values():
+            for ticket in issued:
+                row = msgspec.structs.asdict(ticket)
+                row |= {"checked_in_at": 0, "gate": "", "scanner": "", "checked_in_by": "", "has_history": False}
+                self._table("tickets", ticket.event_id)[ticket.id] = row
+        for patch in changes.ticket_patches.values():
+            row = next(table[patch.id] for table in self._tables["tickets"].values() if patch.id in table)
+            _merge(row, patch, but=("has_history", "void"))
+            if patch.has_history is not None:
+                row["has_history"] = patch.has_history or row["version"] > 1
+            if patch.void:
+                row["status"], row["version"] = "void", row["version"] + 1
+        for voided in changes.tickets_voided.values():
+            tickets = self._table("tickets", voided.event_id)
+            for ticket_id in self._table("reservations", voided.event_id)[voided.reservation_id]["ticket_ids"]:
+                row = tickets[ticket_id]
+                if row["status"] != "void":
+                    row["status"], row["version"] = "void", row["version"] + 1
+
+    def _block(self, change: p.SeatBlockChange) -> None:
+        row = self._row("seat_blocks", change.event_id, change.id)
+        if change.seats is not None:
+            _merge(row, change)
+            return
+        row["seats"] = _without(row["seats"], change.seats_gone)
+        row["quantity"] -= change.quantity_less
+
+
+def _merge(row: Row, change: msgspec.Struct, *, but: tuple[str, ...] = ()) -> None:
     for name in change.__struct_fields__:
         value = getattr(change, name)
-        if value is not None:
+        if value is not None and name not in but:
             row[name] = value
 
 
-def _pick(kind: type[Any], row: dict[str, Any]) -> Any:
+def _without(texts: list[str], gone: list[str]) -> list[str]:
+    return [text for text in texts if text not in set(gone)]
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row["offset"], row["id"]))
+
+
+def _pick(kind: type[Any], row: Row) -> Any:
     return kind(**{name: row[name] for name in kind.__struct_fields__})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pipelines.reservations import limits
 from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.decide import step
 from pipelines.reservations.partition import TICK_AGAIN_US, TICK_LOST_US, Group, Partition, Placed, grouped, live_claims
 from pipelines.reservations.state import At, EventState
 from schemas import commands as c
@@ -10,7 +14,23 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import LogTime
 from schemas.placement import partition_of
-from tests.harness.words import ALICE, BOB, DEADLINE, EVENT, R1, R2, STALLS, T, folded, held, on_sale, reserve, tick
+from tests.harness.words import (
+    ALICE,
+    BOB,
+    DEADLINE,
+    EVENT,
+    R1,
+    R2,
+    STALLS,
+    T,
+    folded,
+    general,
+    held,
+    on_sale,
+    release,
+    reserve,
+    tick,
+)
 
 
 def partition() -> Partition:
@@ -131,3 +151,13 @@ def test_an_event_that_does_not_exist_is_forgotten_after_the_batch() -> None:
     owned.settle([Group(state, [])])
     assert owned.states == {}
     assert owned.known_events == set()
+
+
+def test_a_waiting_list_that_was_served_to_its_end_asks_for_no_more_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "OFFERS_PER_COMMAND_MAX", 1)
+    state = folded(*general(2), held(quantity=2), f.WaitlistJoined("w1", BOB, STALLS, 2))
+    step(state, release(), At(0, 9, LogTime(T)))
+    assert state.waitlist["w1"].status == "offered"
+    assert state.next_deadline() == 0  # there might be others: the limit was reached
+    step(state, tick(), At(0, 10, LogTime(T)))
+    assert state.next_deadline() == DEADLINE
