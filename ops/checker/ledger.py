@@ -361,8 +361,7 @@ class Ledger:
 
 def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> RefundKey:
     """A payment and the provider's idempotency key; records from before refunds in parts have none."""
-    key = fact.refund_key
-    return fact.payment_id, f"refund-{fact.payment_id}" if key is None else key
+    return fact.payment_id, fact.refund_key or f"refund-{fact.payment_id}"
 
 
 def layout(rows: int, seats_per_row: int) -> frozenset[str]:

@@ -129,4 +129,4 @@ def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
 
 def key_of_refund(payment_id: str, refund_key: str | None) -> str:
     """The idempotency key of a refund; a payment's only refund may have none on record."""
-    return refund_key if refund_key is not None else f"refund-{payment_id}"
+    return refund_key or f"refund-{payment_id}"

@@ -92,7 +92,8 @@ def test_a_declined_card_is_told_why_and_another_one_pays(world: World, buyer: P
     ):
         assert problem(buyer.confirm(reservation, token), 402, "payment-declined")["detail"] == why
     done(buyer.confirm(reservation, "pm_ok"), 200)
-    assert sorted(intent["status"] for intent in world.of(reservation)) == ["canceled", "succeeded"]
+    statuses = sorted(intent["status"] for intent in world.of(reservation))
+    assert statuses == ["canceled", "requires_payment_method", "succeeded"]
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(world: World, buyer: Person) -> None:
@@ -168,6 +169,40 @@ def test_what_stripe_has_not_signed_just_now_confirms_nothing(world: World, buye
     # Signed, and about an attempt that nobody made: it is on the log, and changes nothing.
     assert done(world.hook(kind, intent), 200) == {"outcome": "recorded"}
     assert done(world.hook(kind, intent | {"metadata": {}}), 200) == {"outcome": "ignored"}
+    assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=2"), 200)["status"] == "held"
+
+
+def test_a_key_of_a_former_attempt_has_the_outcome_it_had_and_the_hold_can_still_be_paid(
+    world: World, buyer: Person
+) -> None:
+    reservation = world.held(buyer)
+    for token, key in (("pm_declined", "one"), ("pm_stolen", "two"), ("pm_ok", "one")):
+        problem(buyer.confirm(reservation, token, key=key), 402, "payment-declined")
+    done(buyer.confirm(reservation, "pm_ok", key="three"), 200)
+    assert [one["amount_received"] for one in world.of(reservation)] == [0, 0, PRICE]
+
+
+ODD: tuple[Any, ...] = (None, True, -1, 0, 1.5, 2**31, 2**63, 2**70, "", "x", "\u0000", "é" * 9_000, [], {}, "9" * 200)
+PAYMENT_FIELDS = ("id", "amount", "amount_received", "currency", "status", "metadata", "last_payment_error")
+REFUND_FIELDS = ("id", "amount", "currency", "status", "payment_intent", "metadata", "failure_reason")
+
+
+def test_whatever_a_signed_webhook_has_in_it_is_no_500_and_confirms_nothing(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    ours = {"circle_event_id": world.event.id, "circle_reservation_id": reservation}
+    payment = shape("payment_intent.succeeded") | {"metadata": ours | {"circle_attempt_id": str(uuid.uuid4())}}
+    refund = shape("refund.succeeded") | {"metadata": ours | {"circle_refund_key": "refund-pi_3A"}}
+    of = {"payment_intent.succeeded": (payment, PAYMENT_FIELDS), "refund.updated": (refund, REFUND_FIELDS)}
+    for kind, (what, fields) in of.items():
+        for field in fields:
+            for odd in ODD:
+                answer = world.hook(kind, what | {field: odd})
+                assert answer.status_code in (200, 422), f"{kind} {field} {odd!r}: {answer.text}"
+        for field in what["metadata"]:
+            for odd in ODD:
+                answer = world.hook(kind, what | {"metadata": what["metadata"] | {field: odd}})
+                assert answer.status_code in (200, 422), f"{kind} {field} {odd!r}: {answer.text}"
+    assert world.hook("payment_intent.succeeded", payment, webhook="x" * 5_000).status_code == 422
     assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=2"), 200)["status"] == "held"
 
 

@@ -148,6 +148,16 @@ class StripeServer:
             failure = shape("error.card_declined")
             if token == "pm_stolen":
                 failure["error"]["decline_code"] = "stolen_card"
+            intent = shape("payment_intent.succeeded") | {
+                "id": f"pi_{len(self.intents) + 1}",
+                "amount": int(form["amount"]),
+                "amount_received": 0,
+                "currency": form["currency"],
+                "metadata": _metadata(form),
+                "status": "requires_payment_method",
+                "last_payment_error": failure["error"],
+            }
+            self.intents[intent["id"]] = intent
             return 402, failure
         intent = shape("payment_intent.requires_action" if token == "pm_action" else "payment_intent.succeeded")
         intent |= {

@@ -8,10 +8,11 @@ Stripe's request id say where to look.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import httpx
 import msgspec
+from msgspec import Meta
 
 from connectors.payments.provider import OutcomeUnknown, RequestRefused
 
@@ -23,6 +24,11 @@ BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})
 TRY_LATER = frozenset({401, 403, 409, 429})  # a key that is not valid is one that somebody is about to change
 
 T = TypeVar("T")
+
+# What goes onto the log fits there: an id of more than 128 characters, or with control characters, is a dead letter.
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?!\n)$")]
+Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
+Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
 
 
 class PaymentError(msgspec.Struct, frozen=True):
@@ -37,11 +43,11 @@ class PaymentError(msgspec.Struct, frozen=True):
 class Intent(msgspec.Struct, frozen=True):
     """A PaymentIntent. Amounts are Stripe's units."""
 
-    id: str
+    id: Id
     status: str
-    amount: int
-    currency: str
-    amount_received: int = 0
+    amount: Amount
+    currency: Currency
+    amount_received: Amount = 0
     metadata: dict[str, str] = {}
     last_payment_error: PaymentError | None = None
 
@@ -49,11 +55,11 @@ class Intent(msgspec.Struct, frozen=True):
 class RefundObject(msgspec.Struct, frozen=True):
     """A refund: `status` is pending, requires_action, succeeded, failed or canceled."""
 
-    id: str
-    amount: int
-    currency: str
+    id: Id
+    amount: Amount
+    currency: Currency
     status: str | None = None
-    payment_intent: str | None = None
+    payment_intent: Id | None = None
     failure_reason: str | None = None
     metadata: dict[str, str] | None = None
 
@@ -81,6 +87,10 @@ class Declined(Exception):
     def __init__(self, error: PaymentError) -> None:
         super().__init__(error.decline_code or error.code or error.type)
         self.error = error
+
+
+class KeyReused(RequestRefused):
+    """The idempotency key was sent before with another request, and what became of that is not said."""
 
 
 class StripeApi:
@@ -145,7 +155,7 @@ def _meaning(answer: httpx.Response, what: str) -> Exception:
     if answer.status_code >= 500 or error.code in BUSY_CODES:
         return OutcomeUnknown(said)
     if error.type == "idempotency_error":  # our own mistake; what the key stood for first may have been done
-        return RequestRefused(said)
+        return KeyReused(said)
     if answer.status_code in TRY_LATER:
         return OutcomeUnknown(said)
     if error.type == "card_error" or answer.status_code in (400, 402, 404):

@@ -13,7 +13,16 @@ from collections.abc import Callable
 
 from connectors.logs import Log
 from connectors.payments.provider import OutcomeUnknown, RequestRefused
-from connectors.payments.stripe.api import Declined, Intent, Intents, PaymentError, RefundObject, Refunds, StripeApi
+from connectors.payments.stripe.api import (
+    Declined,
+    Intent,
+    Intents,
+    KeyReused,
+    PaymentError,
+    RefundObject,
+    Refunds,
+    StripeApi,
+)
 from connectors.payments.stripe.money import NotPayable, from_stripe, to_stripe
 from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
 from schemas.ids import US_PER_S
@@ -21,6 +30,7 @@ from schemas.ids import US_PER_S
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
 REFUNDS_MAX = 100  # one page; an order has at most ten tickets to refund one by one
 TOKEN = re.compile(r"(?:pm|ctoken)_[A-Za-z0-9_]{1,200}")  # what Stripe's own scripts hand to a buyer's browser
+CODE = re.compile(r"[a-z0-9_]{1,64}")
 UNKNOWN_TOKEN, ACTION_NEEDED, TOO_LATE = "unknown_token", "authentication_required", "too_late"
 PAYMENTS = "/v1/payment_intents"
 
@@ -75,6 +85,8 @@ class StripeProvider:
             intent = await self._api.post(PAYMENTS, form, Intent, key=charge.attempt_id)
         except Declined as declined:
             return _declined(_told(declined.error, charge.attempt_id))
+        except KeyReused:
+            return await self._tried_before(charge)
         return await self._result(charge, intent)
 
     async def refund(self, refund: Refund) -> RefundResult:
@@ -107,10 +119,26 @@ class StripeProvider:
 
     async def _looked_up(self, charge: Charge) -> ChargeResult:
         """What became of an attempt whose key Stripe may have forgotten. Never charges."""
+        found = await self._found(charge)
+        log.warning("charge.looked_up", key=charge.key, found=found is not None)
+        return await self._result(charge, found) if found is not None else _declined(TOO_LATE)
+
+    async def _found(self, charge: Charge) -> Intent | None:
         query = {"query": f'metadata["{ATTEMPT}"]:"{charge.attempt_id}"', "limit": "1"}
-        found = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
-        log.warning("charge.looked_up", key=charge.key, found=len(found))
-        return await self._result(charge, found[0]) if found else _declined(TOO_LATE)
+        try:
+            found = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
+        except Declined as declined:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: Stripe does not search ({declined})") from None
+        return found[0] if found else None
+
+    async def _tried_before(self, charge: Charge) -> ChargeResult:
+        """The key was sent with something else: a buyer gave a former attempt's key to another token, after an attempt
+        in between. What became of the key stands. Stripe finds an intent about a minute after it was made.
+        """
+        found = await self._found(charge)
+        if found is None:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: its key was used for something that is not found yet")
+        return await self._result(charge, found)
 
     async def _result(self, charge: Charge, intent: Intent) -> ChargeResult:
         """What an intent's status says of the attempt. An answer to a key that was used before may be an old one."""
@@ -161,7 +189,7 @@ def told_of(intent: Intent, attempt_id: str) -> str:
 
 
 def _captured(charge: Charge, intent: Intent) -> ChargeResult:
-    amount = from_stripe(intent.amount_received, intent.currency)
+    amount = _ours(intent.amount_received, intent.currency, intent.id)
     if (amount, intent.currency.upper()) != (charge.amount_minor, charge.currency):
         what = f"{amount} {intent.currency.upper()}, asked were {charge.amount_minor} {charge.currency}"
         raise RequestRefused(f"attempt {charge.attempt_id}: {intent.id} has captured {what}")
@@ -181,7 +209,7 @@ def _told(error: PaymentError, attempt_id: str) -> str:
     if error.type != "card_error":  # most likely ours, and then every charge is like this one
         log.warning("charge.not_accepted", key=attempt_id, code=error.code, type=error.type, parameter=error.param)
     reason = error.decline_code or error.code or error.type
-    return "card_declined" if reason in NOT_TOLD else reason
+    return reason if CODE.fullmatch(reason) and reason not in NOT_TOLD else "card_declined"
 
 
 def _exactly(refund: Refund) -> int:
@@ -194,4 +222,11 @@ def _exactly(refund: Refund) -> int:
 def _refunded(made: RefundObject) -> RefundResult:
     if made.status not in BACK:
         raise RequestRefused(f"refund {made.id} is {made.status} ({made.failure_reason or 'no reason is given'})")
-    return RefundResult(made.id, from_stripe(made.amount, made.currency))
+    return RefundResult(made.id, _ours(made.amount, made.currency, made.id))
+
+
+def _ours(amount: int, currency: str, of: str) -> int:
+    try:
+        return from_stripe(amount, currency)
+    except NotPayable as error:
+        raise RequestRefused(f"{of}: {error}") from None

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from connectors.logs import Log
-from connectors.payments.stripe.api import Intent, RefundObject
+from connectors.payments.stripe.api import Id, Intent, RefundObject
 from connectors.payments.stripe.money import NotPayable, from_stripe
 from connectors.payments.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
 from pipelines.payments.requests import CAPTURED, DECLINED, key_of_refund
@@ -25,6 +25,7 @@ from schemas.commands import RecordPayment, RecordRefund
 TOLERANCE_S = 300  # Stripe's own default: clocks that differ, not deliveries that are late (those are signed anew)
 SIGNATURES_MAX = 8  # two while a secret is rolled
 HEADER_CHARS_MAX = 2_000
+REFUND_KEY = re.compile(r"[!-~]{1,128}")
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 log = Log("payments")
@@ -49,7 +50,7 @@ class Event(msgspec.Struct, frozen=True):
 
         object: msgspec.Raw
 
-    id: str
+    id: Id
     type: str
     data: Data
 
@@ -111,7 +112,7 @@ def _refund(event: Event) -> Told | None:
     refund = _object(event, RefundObject)
     metadata = refund.metadata or {}
     place, key = _place(event, metadata), metadata.get(REFUND, "")
-    if place is None or not key or refund.payment_intent is None:
+    if place is None or not REFUND_KEY.fullmatch(key) or refund.payment_intent is None:
         return None
     if refund.status not in BACK:  # it may have been recorded as refunded: then only a person can put it right
         log.error(

@@ -148,6 +148,8 @@ async def test_what_is_under_way_is_looked_at_until_it_has_come_to_an_end(
         (error(400, "invalid_request_error", "resource_missing", param="payment_method"), "unknown_token"),
         (error(400, "invalid_request_error", "amount_too_small", param="amount"), "amount_too_small"),
         (error(400, "invalid_request_error"), "invalid_request_error"),
+        (error(402, "card_error", "card_declined", decline_code="x" * 65), "card_declined"),
+        (error(402, "card_error", "card_declined", decline_code="a\u0000b"), "card_declined"),
     ],
 )
 async def test_a_refusal_that_charged_nothing_is_declined_with_a_reason_that_may_be_told(
@@ -173,6 +175,8 @@ async def test_a_refusal_that_charged_nothing_is_declined_with_a_reason_that_may
         (502, {"not": "an error"}),
         (301, {}),
         (200, {"id": "pi_1"}),
+        (200, {"id": "pi_" + "1" * 126, "status": "succeeded", "amount": 900, "currency": "eur"}),
+        (200, {"id": "pi_1", "status": "succeeded", "amount": 2**63, "currency": "eur"}),
         (200, {"id": 1, "status": [], "amount": "much", "currency": None}),
     ],
 )
@@ -201,13 +205,48 @@ async def test_a_silent_stripe_and_one_that_is_not_there_leave_it_open(stripe: S
     await nowhere.close()
 
 
-async def test_one_key_for_two_things_is_for_a_person_to_look_at(
+@pytest.mark.parametrize(("first", "outcome"), [("pm_ok", "captured"), ("pm_declined", "declined")])
+async def test_a_key_that_comes_again_with_another_token_has_the_outcome_it_had(
+    stripe: StripeServer, provider: StripeProvider, first: str, outcome: str
+) -> None:
+    result = await provider.capture(a_charge(first, attempt="one"))
+    assert result.outcome == outcome
+    assert await provider.capture(a_charge("pm_other", attempt="one")) == result
+    assert len(stripe.charged) == (outcome == "captured")
+
+
+async def test_a_key_that_was_used_for_what_stripe_does_not_find_yet_is_asked_for_again(
     stripe: StripeServer, provider: StripeProvider
 ) -> None:
     await provider.capture(a_charge(attempt="one"))
-    with pytest.raises(RequestRefused, match="idempotency_error"):
+    found, stripe.intents = stripe.intents, {}
+    with pytest.raises(OutcomeUnknown, match="not found yet"):
+        await provider.capture(a_charge("pm_other", attempt="one"))
+    stripe.intents = found
+    assert (await provider.capture(a_charge("pm_other", attempt="one"))).outcome == "captured"
+
+
+async def test_a_key_that_was_used_for_another_amount_or_refund_is_for_a_person_to_look_at(
+    stripe: StripeServer, provider: StripeProvider
+) -> None:
+    paid = await provider.capture(a_charge(attempt="one"))
+    with pytest.raises(RequestRefused, match="900 EUR, asked were 901"):
         await provider.capture(a_charge(attempt="one", amount=901))
-    assert len(stripe.charged) == 1
+    await provider.refund(a_refund(paid.payment_id, 400))
+    with pytest.raises(RequestRefused, match="idempotency_error"):
+        await provider.refund(a_refund(paid.payment_id, 401))
+    assert (len(stripe.charged), len(stripe.refunds)) == (1, 1)
+
+
+async def test_a_fraction_of_what_we_can_write_down_is_for_a_person_to_look_at(
+    stripe: StripeServer, provider: StripeProvider
+) -> None:
+    charge = a_charge("pm_processing", amount=5, currency="ISK")
+    with pytest.raises(OutcomeUnknown):
+        await provider.capture(charge)
+    stripe.intents["pi_1"] |= {"status": "succeeded", "amount_received": 501}
+    with pytest.raises(RequestRefused, match="501 ISK"):
+        await provider.capture(charge)
 
 
 async def test_another_amount_than_was_asked_for_is_for_a_person_to_look_at(

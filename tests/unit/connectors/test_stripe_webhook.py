@@ -197,10 +197,25 @@ def test_a_payment_that_has_not_come_to_an_end_is_waited_for(status: str) -> Non
     assert told(body_of(status=status, amount_received=0)) is None
 
 
-@pytest.mark.parametrize("changes", [{"amount": "9"}, {"metadata": [1]}, {"status": None}, {"amount_received": 899}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"amount": "9"}, {"metadata": [1]}, {"status": None}, {"amount_received": 899}, {"amount": 2**63}, {"amount": -1},
+     {"id": "x" * 129}, {"id": "pi\n"}, {"currency": "euro"}],
+)  # fmt: skip
 def test_an_object_that_is_not_as_documented_is_unreadable(changes: dict[str, Any]) -> None:
     with pytest.raises(Unreadable):
         told(body_of(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"amount": 2**63}, {"id": ""}, {"payment_intent": "x" * 129}])
+def test_a_refund_that_would_not_fit_onto_the_log_is_unreadable(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        told(body_of("refund.updated", "refund.succeeded", **changes))
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "a\u0000", "two words", "é"])
+def test_a_refund_under_a_key_that_is_none_of_ours_is_ignored(key: str) -> None:
+    assert told(body_of("refund.updated", "refund.succeeded", metadata=REFUND | {"circle_refund_key": key})) is None
 
 
 def test_the_same_webhook_makes_the_same_command() -> None:

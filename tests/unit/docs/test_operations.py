@@ -26,6 +26,7 @@ LEVELS = {"warning": "warning", "error": "error", "exception": "error"}
 SAID_AT_EVERY_END = {
     "OutcomeUnknown",
     "RequestRefused",
+    "KeyReused",
     "LockRefused",
     "SettingsError",
     "Stopped",
