@@ -12,6 +12,7 @@ from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import generation as generations
 from ops.replay import shadow as shades
+from ops.replay.archive import span
 from pipelines.replay.shadow import ShadowReport
 
 SHOWN_MAX = 20
@@ -27,6 +28,10 @@ def projections(
     promote: Annotated[
         bool, typer.Option("--promote", help="Swap the tables; the old ones stay in generation_previous.")
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Only the events with facts at or after this offset of tickets.facts, or time."),
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
@@ -35,8 +40,11 @@ def projections(
 
     Exit 1 when they differ, swapped or not.
     """
+    since = None if start is None else span(start, None)
     with Progress(quiet=json) as progress:
-        report = generations.rebuild(Settings.from_env(), progress, promote=promote, restart=restart, dry_run=dry_run)
+        report = generations.rebuild(
+            Settings.from_env(), progress, promote=promote, restart=restart, dry_run=dry_run, since=since
+        )
     if json:
         emit_json({"ok": report.ok, "report": report})
         return 0 if report.ok else 1
@@ -48,6 +56,10 @@ def projections(
     for table in report.tables:
         for one in table.differences:
             print(f"{table.table} {one.key}, by the fact at {one.position}: {one.what}")
+    if report.from_empty:
+        print("there were no live rows: nothing to compare with")
+    if report.made_anew is not None:
+        print(f"{report.made_anew:,} events made anew; the rows of the others are those that are live")
     print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
     print("promoted: the old tables are in generation_previous" if report.promoted else "not promoted")
     return 0 if report.ok else 1

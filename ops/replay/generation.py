@@ -4,6 +4,10 @@ The live dataflow's own path with another schema: `Intake`, `project`, `Projecti
 to the positions of the live one while that goes on; then the live one is held by its own position locks, the rest is
 caught up, both are compared, and `promote` swaps the tables in the same transaction. Nothing else is touched: no
 notification is sent again, no payment asked for. Stopped at any place, it goes on where it was.
+
+Where there are no live rows at all, it is built to the end of the log, and `promote` hands over its positions. With a
+point of the log to begin `since`, the events that have facts there or later are made anew, from their first facts; the
+rows of the others are taken over from the live generation at the swap.
 """
 
 from __future__ import annotations
@@ -11,18 +15,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import asyncpg
 import msgspec
 
-from connectors.errors import CircleError
-from connectors.log_reader import LogReader, few_collections, offset_of, partitions_of
+from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
 from connectors.postgres import PROJECTIONS, Connection, Database, applied_position
 from connectors.settings import Settings
-from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
+from ops.replay.archive import Span
+from ops.replay.generation_rows import (
+    NEXT,
+    SQL,
+    SWAP_TIMEOUT_S,
+    TABLES,
+    CannotSwap,
+    TableResult,
+    compare,
+    hand_over,
+    swap,
+    take_over,
+)
 from pipelines.intake import Intake
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition
@@ -31,59 +44,9 @@ from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 from sinks.postgres import ProjectionStore
 
-NEXT, PREVIOUS = "generation_next", "generation_previous"
-KEYS: dict[str, tuple[str, ...]] = {
-    "events": ("id",),
-    "ticket_types": ("event_id", "id"),
-    "reservations": ("event_id", "id"),
-    "payments": ("event_id", "attempt_id"),
-    "refunds": ("event_id", "refund_key"),
-    "seat_claims": ("event_id", "ticket_type_id", "seat", "reservation_id"),
-    "tickets": ("id",),
-    "check_ins": ("event_id", "offset", "index"),
-    "waitlist_entries": ("event_id", "id"),
-    "observed_seat_locks": ("event_id", "place"),
-    "pools": ("event_id", "id"),
-    "codes": ("event_id", "id"),
-    "seat_blocks": ("event_id", "id"),
-    "event_staff": ("event_id", "member_id"),
-    "schedules": ("event_id",),
-    "chores": ("event_id", "kind"),
-}
-TABLES = tuple(KEYS)
-UNTOLD = frozenset({"payment_token"})  # compared, not shown
 BATCH = 2_000
-SHOWN_MAX = 20  # differing rows of a table that are named
-SWAP_TIMEOUT_S = 10  # readers are let finish this long; then nothing is swapped
-SQL = queries(Path(__file__).with_name("generation.sql"))
+END = AppliedPosition(2**62, 0, None, 0)  # no fact stands there
 Positions = dict[int, AppliedPosition]
-
-
-class CannotSwap(CircleError):
-    """The tables are in use, or the rows are not at one position: nothing was changed."""
-
-
-class RowDifference(msgspec.Struct, frozen=True):
-    """A row that differs, how, and the position of the fact that last changed it."""
-
-    key: str
-    position: str
-    what: str
-
-
-class TableResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One table in both generations."""
-
-    table: str
-    live_rows: int
-    new_rows: int
-    live_digest: str
-    new_digest: str
-    differences: list[RowDifference]
-
-    @property
-    def same(self) -> bool:
-        return (self.live_rows, self.live_digest) == (self.new_rows, self.new_digest)
 
 
 class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,14 +56,22 @@ class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[int, str]
     tables: list[TableResult]
     promoted: bool
+    from_empty: bool = False  # there were no live rows to compare with
+    made_anew: int | None = None  # events, where not all of them were
 
     @property
     def ok(self) -> bool:
-        return all(table.same for table in self.tables)
+        return self.from_empty or all(table.same for table in self.tables)
 
 
 def rebuild(
-    settings: Settings, progress: Progress, *, promote: bool = False, restart: bool = False, dry_run: bool = False
+    settings: Settings,
+    progress: Progress,
+    *,
+    promote: bool = False,
+    restart: bool = False,
+    dry_run: bool = False,
+    since: Span | None = None,
 ) -> GenerationReport:
     """Build, compare, and swap where asked. `dry_run` does everything but the swap, and drops what it built.
 
@@ -112,7 +83,9 @@ def rebuild(
         if restart:
             live.run(_drop_next)
         live.run(_make_next)
-        builder = _Builder(settings, ProjectionStore(new, PROJECTIONS, stop_requested=lambda: False), partitions)
+        only = _scope(settings, live, since, partitions, progress)
+        store = ProjectionStore(new, PROJECTIONS, stop_requested=lambda: False)
+        builder = _Builder(settings, store, partitions, only)
         try:
             with few_collections():
                 while builder.build(live.run(_live_positions), progress) > BATCH:
@@ -142,6 +115,7 @@ class _Builder:
     settings: Settings
     store: ProjectionStore
     partitions: int
+    only: frozenset[str] | None = None  # the events that are made anew; None is all
     facts: int = 0
     _codec: Codec = field(default_factory=Codec)
     _readers: dict[int, LogReader] = field(default_factory=dict)
@@ -149,10 +123,14 @@ class _Builder:
     _read: dict[int, list[tuple[int, RecordedFact | None]]] = field(default_factory=dict)
 
     def build(self, until: Positions, progress: Progress) -> int:
-        """Every partition up to `until`. Returns how many facts that took."""
+        """Every partition up to `until`, or to its end where nothing is projected at all.
+
+        Returns how many facts that took.
+        """
         before = self.facts
+        to_the_end = is_empty(until)
         for partition in range(self.partitions):
-            wanted = until.get(partition)
+            wanted = END if to_the_end else until.get(partition)
             if wanted is None or wanted.offset < 0:
                 continue
             if partition not in self._intakes:
@@ -187,10 +165,12 @@ class _Builder:
             if not self._read[partition]:
                 self._read[partition] = [
                     (offset_of(message), found if isinstance(found, RecordedFact) else None)
-                    for message in reader.chunk(wait_s=1.0)
+                    for message in reader.chunk(wait_s=0.0 if wanted[0] == END.offset else 1.0)
                     for found in (self._codec.decode(message.value()),)
                 ]
                 if not self._read[partition]:
+                    if wanted == (END.offset, END.index):
+                        return
                     at = f"{intake.applied[0]}-{intake.applied[1]}"
                     raise CannotSwap(f"{reader.place} ends at {at}, and the live rows are at {wanted[0]}-{wanted[1]}")
             before = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
@@ -206,9 +186,54 @@ class _Builder:
                     facts += intake.take(offset, recorded)
             self._read[partition] = self._read[partition][taken:]
             after = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
-            self.store.write(project(facts), before={partition: before}, after={partition: after})
+            only = self.only
+            mine = facts if only is None else [one for one in facts if one.envelope.event_id in only]
+            self.store.write(project(mine), before={partition: before}, after={partition: after})
             self.facts += len(facts)
             bar.set(intake.next_offset or 0)
+
+
+def is_empty(positions: Positions) -> bool:
+    """Whether nothing is projected."""
+    return all(at.offset < 0 for at in positions.values())
+
+
+def _scope(
+    settings: Settings, live: Database, since: Span | None, partitions: int, progress: Progress
+) -> frozenset[str] | None:
+    """The events that have facts at or behind `since`, as they were found at the beginning; None for all of them.
+
+    Raises CannotSwap when a build of another scope has begun.
+    """
+    word = "" if since is None else f"{since.first_offset or ''}/{since.first_ms or ''}"
+    begun: str | None = live.run(lambda connection: connection.fetchval(SQL["scope"]))
+    if begun is None:
+        events = set() if since is None else _events_since(settings, since, partitions, progress)
+
+        async def remember(connection: Connection) -> None:
+            await connection.execute(SQL["put_scope"], word)
+            await connection.execute(SQL["put_made_anew"], sorted(events))
+
+        live.run(remember)
+    elif begun != word:
+        raise CannotSwap("a build with another --from has begun: go on with that one, or begin anew with --restart")
+    if since is None:
+        return None
+    rows = live.run(lambda connection: connection.fetch(SQL["made_anew"]))
+    return frozenset(row[0] for row in rows)
+
+
+def _events_since(settings: Settings, since: Span, partitions: int, progress: Progress) -> set[str]:
+    """By the records' keys: nothing is decoded."""
+    events: set[str] = set()
+    for partition in range(partitions):
+        with LogReader(settings, FACTS, partition, start=since.first_offset, since_ms=since.first_ms) as reader:
+            bar = progress.bar(f"events of partition {partition}", reader.high)
+            for message in reader.messages():
+                if since.has(message):
+                    events.add((key_of(message) or b"").decode("utf-8", "replace"))
+            bar.finish(reader.high)
+    return events
 
 
 # --- what happens in Postgres -------------------------------------------------------------------------------------
@@ -224,6 +249,8 @@ async def _make_next(connection: Connection) -> None:
         return
     await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
     await connection.execute(f"CREATE SCHEMA {NEXT}")
+    await connection.execute(SQL["make_scope"])
+    await connection.execute(SQL["make_made_anew"])
     for table in (*TABLES, "projection_positions"):
         await connection.execute(
             f"CREATE TABLE {NEXT}.{table} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
@@ -242,85 +269,35 @@ async def _settle(connection: Connection, builder: _Builder, progress: Progress,
     """Hold the live projection, catch up, compare, swap. Nothing of it lasts when it fails."""
     live = _positions(await connection.fetch(SQL["hold_live"]))
     await _in_a_thread(builder, live, progress)
+    from_empty = is_empty(live)
     for partition, at in builder.positions().items():
+        if from_empty:
+            break
         there = live[partition]
         if (at.offset, at.index) != (there.offset, there.index):
             raise CannotSwap(
                 f"partition {partition}: the new rows are at {at.offset}-{at.index}, the live ones at "
                 f"{there.offset}-{there.index}: begin anew with --restart"
             )
-    tables = [await _compare(connection, table) for table in TABLES]
+    if builder.only is not None:
+        await take_over(connection)
+    tables = [await compare(connection, table) for table in TABLES]
     if promote:
-        await _swap(connection)
+        await swap(connection)
+        if from_empty:
+            await hand_over(connection, builder.positions())
     return GenerationReport(
         facts=builder.facts,
         positions={
-            partition: f"{partition}-{at.offset}-{at.index}" for partition, at in live.items() if at.offset >= 0
+            partition: f"{partition}-{at.offset}-{at.index}"
+            for partition, at in builder.positions().items()
+            if at.offset >= 0
         },
         tables=tables,
         promoted=promote,
+        from_empty=from_empty,
+        made_anew=None if builder.only is None else len(builder.only),
     )
-
-
-async def _compare(connection: Connection, table: str) -> TableResult:
-    digests: dict[str, tuple[int, str]] = {}
-    for schema in ("public", NEXT):
-        # The sum of the rows' digests: the same in whatever order the rows lie.
-        (found,) = await connection.fetch(
-            f"SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {schema}.{table} AS t"  # noqa: S608
-        )
-        digests[schema] = (found[0], found[1])
-    differences: list[RowDifference] = []
-    if digests["public"] != digests[NEXT]:
-        live = await _only_in(connection, table, "public", NEXT)
-        new = await _only_in(connection, table, NEXT, "public")
-        shown = sorted(live.keys() | new.keys())[:SHOWN_MAX]
-        differences = [_difference("/".join(key), live.get(key), new.get(key)) for key in shown]
-    return TableResult(
-        table=table,
-        live_rows=digests["public"][0],
-        new_rows=digests[NEXT][0],
-        live_digest=digests["public"][1],
-        new_digest=digests[NEXT][1],
-        differences=differences,
-    )
-
-
-async def _only_in(connection: Connection, table: str, one: str, other: str) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The rows of one generation that the other has not so, by key; the first SHOWN_MAX of them by key."""
-    keys = ", ".join(f'"{name}"::text COLLATE "C"' for name in KEYS[table])
-    rows = await connection.fetch(
-        f"SELECT to_jsonb(d)::text FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table}) AS d "  # noqa: S608
-        f"ORDER BY {keys} LIMIT {SHOWN_MAX}"
-    )
-    found = [msgspec.json.decode(row[0]) for row in rows]
-    return {tuple(str(row[name]) for name in KEYS[table]): row for row in found}
-
-
-def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None) -> RowDifference:
-    row = new if new is not None else live
-    assert row is not None
-    at = ("offset", "index") if "updated_offset" not in row else ("updated_offset", "updated_index")  # a scan stays
-    position = "-".join(str(row[name]) for name in ("partition", *at))
-    if live is None or new is None:
-        return RowDifference(key, position, f"only {'new' if live is None else 'live'}")
-    told = [
-        f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} new"
-        for name in live
-        if live[name] != new[name]
-    ]
-    return RowDifference(key, position, "; ".join(told))
-
-
-async def _swap(connection: Connection) -> None:
-    """The new tables become the live ones; the old ones stay in generation_previous."""
-    await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_TIMEOUT_S}s'")
-    await connection.execute(f"DROP SCHEMA IF EXISTS {PREVIOUS} CASCADE")
-    await connection.execute(f"CREATE SCHEMA {PREVIOUS}")
-    for table in TABLES:
-        await connection.execute(f"ALTER TABLE public.{table} SET SCHEMA {PREVIOUS}")
-        await connection.execute(f"ALTER TABLE {NEXT}.{table} SET SCHEMA public")
-    await connection.execute(f"DROP SCHEMA {NEXT} CASCADE")
 
 
 async def _in_a_thread(builder: _Builder, until: Positions, progress: Progress) -> None:

@@ -18,3 +18,41 @@ FROM public.projection_positions WHERE consumer = 'projections' ORDER BY partiti
 -- The live projection waits while this transaction compares and swaps.
 SELECT partition, "offset", "index", next_offset, log_time
 FROM public.projection_positions WHERE consumer = 'projections' ORDER BY partition FOR UPDATE;
+
+-- name: key_columns
+-- A table's primary key, in its order.
+SELECT a.attname
+FROM pg_index AS x
+CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (number, place)
+JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.number
+WHERE x.indrelid = $1::regclass AND x.indisprimary
+ORDER BY k.place;
+
+-- name: make_scope
+-- From where on events are made anew ('': all of them), as it was said when the build began.
+CREATE TABLE generation_next.scope (since text NOT NULL);
+
+-- name: make_made_anew
+CREATE TABLE generation_next.made_anew (event_id text PRIMARY KEY);
+
+-- name: scope
+SELECT since FROM generation_next.scope;
+
+-- name: put_scope
+INSERT INTO generation_next.scope VALUES ($1);
+
+-- name: put_made_anew
+INSERT INTO generation_next.made_anew SELECT unnest($1::text[]);
+
+-- name: made_anew
+SELECT event_id FROM generation_next.made_anew;
+
+-- name: begin_live
+-- Where the live projection goes on, unless it has begun by itself.
+INSERT INTO public.projection_positions AS p (consumer, partition, "offset", "index", next_offset, log_time)
+VALUES ('projections', $1, $2, $3, $4, $5)
+ON CONFLICT (consumer, partition) DO UPDATE
+SET "offset" = excluded."offset", "index" = excluded."index", next_offset = excluded.next_offset,
+    log_time = excluded.log_time
+WHERE p."offset" < 0
+RETURNING partition + 1;

@@ -6,7 +6,8 @@ import pytest
 
 from connectors.settings import Settings
 from ops.load.progress import Progress
-from ops.replay.generation import TABLES, CannotSwap, rebuild
+from ops.replay.generation import rebuild
+from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
 from tests.harness.command_logs import BothLogs, write_both
@@ -96,3 +97,51 @@ def test_rows_that_are_ahead_of_the_log_are_said_so(settings: Settings, logs: li
         query('UPDATE projection_positions SET "offset" = 10000 WHERE partition = 0')
     with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match="the live rows are at 10000"):
         rebuild(settings, progress)
+
+
+def test_from_a_point_on_only_the_events_with_later_facts_are_made_anew(
+    circle: Circle, settings: Settings, logs: list[BothLogs]
+) -> None:
+    """Damage in an event that is made anew is mended; in one that is not, it is taken over as it is."""
+    log = logs[0]
+    late = {one.envelope.event_id for one in log.facts[-3:]}
+    first = len(log.facts) - 3
+    early = {one.envelope.event_id for one in log.facts} - late
+    assert late
+    assert early
+    with rows_of(settings) as query:
+        query("UPDATE events SET title = 'damaged'")
+    code, found = circle("replay", "projections", "--from", str(first), "--json")
+    report = found["report"]
+    others = {one.envelope.event_id for one in logs[1].facts[first:]}
+    assert (code, report["made_anew"]) == (1, len(late | others))
+    differing = {row["key"] for table in report["tables"] for row in table["differences"]}
+    assert differing == late | others
+    assert circle("replay", "projections", "--from", "0", "--json")[0] == 1  # another point: not without --restart
+    assert circle("replay", "projections", "--from", "0", "--restart", "--json", "--promote")[0] == 1
+    with rows_of(settings) as query:
+        assert query("SELECT 1 FROM events WHERE title = 'damaged'") == []
+    assert circle("replay", "projections", "--from", "tomorrow")[0] == 2
+
+
+def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_there(
+    circle: Circle, settings: Settings, logs: list[BothLogs]
+) -> None:
+    with rows_of(settings) as query:
+        (before,) = query("SELECT count(*)::int, sum(hashtextextended(t::text, 0)) FROM reservations AS t")
+        query(f"TRUNCATE {', '.join(TABLES)}, projection_positions")
+    code, found = circle("replay", "projections", "--json", "--promote")
+    report = found["report"]
+    assert (code, report["from_empty"], report["promoted"]) == (0, True, True)
+    assert report["facts"] == sum(len(log.facts) for log in logs)
+    with rows_of(settings) as query:
+        assert query("SELECT count(*)::int, sum(hashtextextended(t::text, 0)) FROM reservations AS t") == [before]
+    with Flow(projections.run, settings):
+        for log in logs:
+            more = BothLogs(partition=log.partition, seed=0)
+            commands, facts = len(log.commands), len(log.facts)
+            log.take(20)
+            more.commands, more.facts = log.commands[commands:], log.facts[facts:]
+            write_both(settings, [more])
+        projected(settings, logs)
+    assert circle("replay", "projections", "--json")[0] == 0

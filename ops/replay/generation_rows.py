@@ -1,0 +1,133 @@
+"""The tables of two generations: compared, taken over, swapped. All of it in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from connectors.errors import CircleError
+from connectors.postgres import Connection
+from connectors.sql_files import queries
+from ops.migrations.tables import DERIVED_TABLES
+from pipelines.projections.snapshot import AppliedPosition
+
+NEXT, PREVIOUS = "generation_next", "generation_previous"
+# What the projections write: every derived table but those of other consumers and of the pretend provider.
+OTHERS = frozenset({"fact_totals", "notifications", "projection_positions"})
+TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." not in table)
+UNTOLD = frozenset({"payment_token"})  # compared, not shown
+SHOWN_MAX = 20  # differing rows of a table that are named
+SWAP_TIMEOUT_S = 10  # readers are let finish this long; then nothing is swapped
+SQL = queries(Path(__file__).with_name("generation.sql"))
+
+
+class CannotSwap(CircleError):
+    """The tables are in use, or the rows are not at one position: nothing was changed."""
+
+
+class RowDifference(msgspec.Struct, frozen=True):
+    """A row that differs, how, and the position of the fact that last changed it."""
+
+    key: str
+    position: str
+    what: str
+
+
+class TableResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One table in both generations."""
+
+    table: str
+    live_rows: int
+    new_rows: int
+    live_digest: str
+    new_digest: str
+    differences: list[RowDifference]
+
+    @property
+    def same(self) -> bool:
+        return (self.live_rows, self.live_digest) == (self.new_rows, self.new_digest)
+
+
+async def compare(connection: Connection, table: str) -> TableResult:
+    """Both generations of a table, by digest, and what differs."""
+    digests: dict[str, tuple[int, str]] = {}
+    for schema in ("public", NEXT):
+        # The sum of the rows' digests: the same in whatever order the rows lie.
+        (found,) = await connection.fetch(
+            f"SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {schema}.{table} AS t"  # noqa: S608
+        )
+        digests[schema] = (found[0], found[1])
+    differences: list[RowDifference] = []
+    if digests["public"] != digests[NEXT]:
+        keys = [row[0] for row in await connection.fetch(SQL["key_columns"], f"public.{table}")]
+        live = await _only_in(connection, table, keys, "public", NEXT)
+        new = await _only_in(connection, table, keys, NEXT, "public")
+        shown = sorted(live.keys() | new.keys())[:SHOWN_MAX]
+        differences = [_difference("/".join(key), live.get(key), new.get(key)) for key in shown]
+    return TableResult(
+        table=table,
+        live_rows=digests["public"][0],
+        new_rows=digests[NEXT][0],
+        live_digest=digests["public"][1],
+        new_digest=digests[NEXT][1],
+        differences=differences,
+    )
+
+
+async def _only_in(
+    connection: Connection, table: str, keys: list[str], one: str, other: str
+) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The rows of one generation that the other has not so, by key; the first SHOWN_MAX of them by key."""
+    order = ", ".join(f'"{name}"::text COLLATE "C"' for name in keys)
+    rows = await connection.fetch(
+        f"SELECT to_jsonb(d)::text FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table}) AS d "  # noqa: S608
+        f"ORDER BY {order} LIMIT {SHOWN_MAX}"
+    )
+    found = [msgspec.json.decode(row[0]) for row in rows]
+    return {tuple(str(row[name]) for name in keys): row for row in found}
+
+
+def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None) -> RowDifference:
+    row = new if new is not None else live
+    assert row is not None
+    place = [row.get(f"updated_{name}", row.get(name)) for name in ("offset", "index")]
+    position = f"{row['partition']}-{place[0]}-{place[1]}"
+    if live is None or new is None:
+        return RowDifference(key, position, f"only {'new' if live is None else 'live'}")
+    told = [
+        f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} new"
+        for name in live
+        if live[name] != new[name]
+    ]
+    return RowDifference(key, position, "; ".join(told))
+
+
+async def take_over(connection: Connection) -> None:
+    """The rows of the events that are not made anew, as they are live."""
+    for table in TABLES:
+        event = "id" if table == "events" else "event_id"
+        others = f"{event} NOT IN (SELECT event_id FROM {NEXT}.made_anew)"  # noqa: S608
+        await connection.execute(f"DELETE FROM {NEXT}.{table} WHERE {others}")  # noqa: S608
+        await connection.execute(f"INSERT INTO {NEXT}.{table} SELECT * FROM public.{table} WHERE {others}")  # noqa: S608
+
+
+async def hand_over(connection: Connection, positions: Mapping[int, AppliedPosition]) -> None:
+    """The live projection goes on from here. Raises CannotSwap when it has begun by itself meanwhile."""
+    for partition, at in positions.items():
+        place = (partition, at.offset, at.index, -1 if at.next_offset is None else at.next_offset, at.log_time)
+        if not await connection.fetchval(SQL["begin_live"], *place):
+            raise CannotSwap(f"partition {partition}: the live projection has begun meanwhile; try again")
+
+
+async def swap(connection: Connection) -> None:
+    """The new tables become the live ones; the old ones stay in generation_previous."""
+    await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_TIMEOUT_S}s'")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {PREVIOUS} CASCADE")
+    await connection.execute(f"CREATE SCHEMA {PREVIOUS}")
+    for table in TABLES:
+        await connection.execute(f"ALTER TABLE public.{table} SET SCHEMA {PREVIOUS}")
+        await connection.execute(f"ALTER TABLE {NEXT}.{table} SET SCHEMA public")
+    await connection.execute(f"DROP SCHEMA {NEXT} CASCADE")
