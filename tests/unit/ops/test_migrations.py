@@ -7,7 +7,7 @@ import pytest
 from connectors.errors import MigrationError
 from ops.migrations import migrations
 from ops.migrations.tables import DERIVED_TABLES
-from ops.replay.generation import KEYS
+from ops.replay.generation_rows import TABLES
 
 
 def test_files_come_in_number_order_with_a_checksum(tmp_path: Path) -> None:
@@ -38,4 +38,4 @@ def test_our_own_files_are_in_order() -> None:
 
 def test_whatever_the_projections_write_is_in_a_new_generation() -> None:
     others = {"fact_totals", "notifications", "projection_positions", "sandbox.payments", "sandbox.refunds"}
-    assert set(KEYS) == set(DERIVED_TABLES) - others
+    assert set(TABLES) == set(DERIVED_TABLES) - others
