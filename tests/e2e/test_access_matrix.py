@@ -69,9 +69,16 @@ class World:
         assert one is not None
         return one
 
+    def paid(self) -> str:
+        """A paid reservation of the buyer's; its ticket is `spare`."""
+        reservation = self.held()
+        self.spare = str(done(self.buyer.confirm(reservation), 200)["tickets"][0]["id"])
+        return reservation
+
     def bought(self) -> str:
         """A ticket of the buyer's."""
-        return str(done(self.buyer.confirm(self.held()), 200)["tickets"][0]["id"])
+        self.paid()
+        return self.spare
 
     def admin(self) -> Person:
         """Somebody whose token says administrator."""
@@ -107,6 +114,7 @@ PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "DELETE /v1/categories/<category_id>": {"category_id": World.category},
     "DELETE /v1/reservations/<reservation_id>": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
+    "POST /v1/reservations/<reservation_id>/cancel-tickets": {"reservation_id": World.paid},
     "POST /v1/tickets/<ticket_id>/transfer": {"ticket_id": World.bought},
     "DELETE /v1/notifications/<notification>": {"notification": World.notification},
 }
@@ -117,6 +125,7 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/categories": lambda _: {"name": f"Category {unique()}"},
     "POST /v1/events/<event_id>/reservations": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
     "POST /v1/events/<event_id>/ticket-types": lambda _: GENERAL,
+    "POST /v1/reservations/<reservation_id>/cancel-tickets": lambda world: {"ticket_ids": [world.spare]},
     "POST /v1/tickets/<ticket_id>/transfer": lambda world: {"to": world.person("other buyer").email},
     "POST /v1/events/<event_id>/check-ins": lambda world: {"code": world.ticket["code"]},
     "POST /v1/events/<event_id>/check-ins/batch": lambda world: {
