@@ -256,9 +256,9 @@ def _rows_at_our_position(run: PartitionRun, store: SnapshotStore, event_id: str
         time.sleep(LOOK_S)
 
 
-def _valid_tickets(database: Database, event_id: str) -> set[str]:
-    async def load(connection: Connection) -> set[str]:
-        return {row[0] for row in await connection.fetch(SQL["valid_tickets"], event_id)}
+def _valid_tickets(database: Database, event_id: str) -> dict[str, tuple[str, int]]:
+    async def load(connection: Connection) -> dict[str, tuple[str, int]]:
+        return {row[0]: (row[1], row[2]) for row in await connection.fetch(SQL["valid_tickets"], event_id)}
 
     return database.run(load, readonly=True)
 

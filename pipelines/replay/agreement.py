@@ -7,15 +7,16 @@ no second idea here of what they should be. PostgreSQL's text cannot hold U+0000
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
 
 from pipelines.reservations.batch import availability_of
 from pipelines.reservations.digest import canonical
+from pipelines.reservations.entities import BLOCKED, CONFIRMED, HELD
 from pipelines.reservations.partition import live_claims
-from pipelines.reservations.reply import view_of
-from pipelines.reservations.state import CONFIRMED, EventState
+from pipelines.reservations.state import EventState
 
 SHOWN_MAX = 20  # differences of one event that are named; the rest is counted
 
@@ -27,16 +28,22 @@ def rows_differ(folded: EventState, rows: EventState) -> list[str]:
     return _bounded(_differences(folded, rows))
 
 
-def tickets_differ(folded: EventState, valid: set[str]) -> list[str]:
-    """Valid tickets in Postgres against those of the confirmed reservations."""
-    wanted = {
-        ticket
-        for one in folded.reservations.values()
-        if one.status == CONFIRMED
-        for ticket in view_of(folded.event_id, one).ticket_ids
-    }
-    told = [f"ticket {ticket} is valid by the log, not in Postgres" for ticket in sorted(wanted - valid)]
-    return _bounded(iter(told + [f"ticket {ticket} is valid in Postgres only" for ticket in sorted(valid - wanted)]))
+def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> list[str]:
+    """Valid tickets in Postgres, with who has them and their codes' versions, against the confirmed reservations'."""
+    wanted = {}
+    for one in folded.reservations.values():
+        if one.status == CONFIRMED:
+            for ticket in one.tickets():
+                known = folded.tickets.get(ticket)
+                wanted[ticket] = (one.user_id, 1) if known is None else (known.user_id, known.version)
+    told = [f"ticket {ticket} is valid by the log, not in Postgres" for ticket in sorted(wanted.keys() - valid.keys())]
+    told += [f"ticket {ticket} is valid in Postgres only" for ticket in sorted(valid.keys() - wanted.keys())]
+    told += [
+        f"ticket {ticket} is {wanted[ticket]} by the log, {valid[ticket]} in Postgres (who has it, its version)"
+        for ticket in sorted(wanted.keys() & valid.keys())
+        if wanted[ticket] != valid[ticket]
+    ]
+    return _bounded(iter(told))
 
 
 def claims_differ(folded: EventState, claims: Mapping[str, str], availability: Mapping[str, str]) -> list[str]:
@@ -44,8 +51,13 @@ def claims_differ(folded: EventState, claims: Mapping[str, str], availability: M
     wanted = {}
     for place, claim in live_claims(folded).items():
         assert claim is not None
-        one = folded.reservations[claim[1]]
-        wanted[place] = ("h" if claim[0] == "held" else "s", one.id, str(one.expires_at), str(one.offset))
+        status, owner = claim
+        if status == BLOCKED:
+            block = folded.blocks[owner]
+            wanted[place] = ("b", owner, str(block.until_at), str(block.offset))
+            continue
+        one = folded.reservations[owner]
+        wanted[place] = ("h" if status == HELD else "s", one.id, str(one.expires_at), str(one.offset))
     shown = {}
     for place, text in claims.items():
         parts = text.split("|")
@@ -71,16 +83,40 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
     if folded.status != rows.status:
         yield f"status: {folded.status} by the log, {rows.status} in Postgres"
     yield from _sections(folded, rows)
-    for key in sorted(folded.reservations.keys() | rows.reservations.keys()):
-        a, b = _stored(folded.reservations.get(key)), _stored(rows.reservations.get(key))
-        if a is None or b is None:
-            yield f"reservation {key}: only {'in Postgres' if a is None else 'on the log'}"
-        elif a != b:
-            yield f"reservation {key}: {_fields(a, b)}"
+    for what, one, other in (
+        ("reservation", folded.reservations, rows.reservations),
+        ("code", folded.codes, rows.codes),
+        ("block", folded.blocks, rows.blocks),
+        ("pool", folded.pools, rows.pools),
+        ("place in the waiting list", folded.waitlist, rows.waitlist),
+        ("ticket", folded.tickets, rows.tickets),
+        ("chore", folded.chores, rows.chores),
+    ):
+        yield from _entries(what, one, other)
     if folded.tickets_of != rows.tickets_of:
         yield "tickets per user differ"
+    if folded.uses != rows.uses:
+        yield "uses of codes differ"
     if folded.locked_places != rows.locked_places:
         yield f"locked places differ: {sorted(folded.locked_places ^ rows.locked_places)}"
+    if folded.staff != rows.staff:
+        yield f"staff differ: {sorted(folded.staff.keys() ^ rows.staff.keys())}"
+    if _stored(folded.schedule) != rows.schedule:
+        yield "the programme differs"
+    if folded.reminded_for != rows.reminded_for:
+        yield f"reminded for {folded.reminded_for} by the log, {rows.reminded_for} in Postgres"
+
+
+def _entries(what: str, folded: Mapping[str, Any], rows: Mapping[str, Any]) -> Iterator[str]:
+    """The entries of one of the state's tables, by what they are."""
+    here = {_stored(key): _stored(value) for key, value in folded.items()}
+    there = {key: _stored(value) for key, value in rows.items()}
+    for key in sorted(here.keys() | there.keys()):
+        a, b = here.get(key), there.get(key)
+        if a is None or b is None:
+            yield f"{what} {key}: only {'in Postgres' if a is None else 'on the log'}"
+        elif a != b:
+            yield f"{what} {key}: {_fields(a, b)}"
 
 
 def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
@@ -90,10 +126,14 @@ def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
             yield f"ticket type {key}: only {'in Postgres' if one is None else 'on the log'}"
             continue
         for name in ("ordinal", "name", "price_minor", "currency", "kind", "rows", "seats_per_row", "capacity",
-                     "sales_open_at", "sales_close_at", "held", "sold", "available"):  # fmt: skip
+                     "sales_open_at", "sales_close_at", "max_per_order", "max_per_user", "hidden", "held", "sold",
+                     "blocked", "available"):  # fmt: skip
             a, b = _stored(getattr(one, name)), _stored(getattr(other, name))
             if a != b:
                 yield f"ticket type {key}: {name} is {a!r} by the log, {b!r} in Postgres"
+        pools = [section.pool.pool_id if section.pool is not None else "" for section in (one, other)]
+        if pools[0] != pools[1]:
+            yield f"ticket type {key}: pool_id is {pools[0]!r} by the log, {pools[1]!r} in Postgres"
         if (
             one.seating is not None
             and other.seating is not None
@@ -117,8 +157,12 @@ def _stored(value: Any) -> Any:
     """As PostgreSQL can store it."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")
+    if isinstance(value, list):
+        return [_stored(one) for one in value]
     if isinstance(value, msgspec.Struct):
         return {name: _stored(field) for name, field in msgspec.structs.asdict(value).items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _stored(getattr(value, field.name)) for field in fields(value)}
     return value
 
 

@@ -1,0 +1,55 @@
+"""A town's facts (`tests.simulation.whole`) as they stand on the log, cut into batches, and written as rows."""
+
+from __future__ import annotations
+
+import random
+from itertools import groupby, pairwise
+
+from connectors.postgres import PROJECTIONS, Database
+from pipelines.projections.project import project
+from pipelines.projections.snapshot import AppliedPosition
+from schemas.facts import RULES_VERSION, Envelope, RecordedFact
+from sinks.postgres import ProjectionStore
+from tests.simulation.whole import EVENT, Town
+
+
+def town_of(seed: int, commands: int) -> Town:
+    """A town after so many commands."""
+    town = Town(seed)
+    town.run(commands)
+    return town
+
+
+def recorded(town: Town, partition: int = 0) -> list[RecordedFact]:
+    """A town's facts as they stand on the log."""
+    found: list[RecordedFact] = []
+    for at, facts in groupby(town.facts, key=lambda one: one[0]):
+        of_command = [fact for _, fact in facts]
+        found += [
+            RecordedFact(
+                Envelope(EVENT, partition, at.offset, index, len(of_command), at.log_time, RULES_VERSION), fact
+            )
+            for index, fact in enumerate(of_command)
+        ]
+    return found
+
+
+def cut(facts: list[RecordedFact], rng: random.Random, share: float) -> list[list[RecordedFact]]:
+    """Whole commands in batches, as `Intake` lets them through; a batch ends after `share` of the commands."""
+    ends = [place for place, one in enumerate(facts, 1) if one.envelope.index == one.envelope.count - 1]
+    chosen = [end for end in ends[:-1] if rng.random() < share]
+    return [facts[start:end] for start, end in pairwise([0, *chosen, len(facts)])]
+
+
+class Writer:
+    """The projections' own writing of partition 0, without their dataflow."""
+
+    def __init__(self, database: Database) -> None:
+        self._store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: False)
+        self._at = self._store.positions([0])[0]
+
+    def write(self, facts: list[RecordedFact]) -> None:
+        last = facts[-1].envelope
+        after = AppliedPosition(last.offset, last.index, (self._at.next_offset or 0) + len(facts), last.log_time)
+        self._store.write(project(facts), before={0: self._at}, after={0: after})
+        self._at = after
