@@ -27,7 +27,7 @@ class Rate:
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
 ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
-TRANSFERS = Rate(name="tickets handed on by one user", per_s=0.2, burst=20)  # nobody finds out who has an account
+LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # nobody finds out who has an account
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
 ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api.auth.mail import normalised
 from api.outcomes import accepted, submit
-from api.problem import invalid, not_found
-from api.rate_limits import TRANSFERS
+from api.problem import not_found
 from api.routes.events import own_writes, pending, replayed
+from api.routes.staff import account_named
 from api.routing import Call, json
 from api.shapes.door import TransferIn, TransferOut
-from api.validation import UUID_PATTERN
 from schemas.commands import TransferTicket
 
 _transfer = msgspec.json.Decoder(TransferIn)
@@ -23,10 +19,9 @@ _transfer = msgspec.json.Decoder(TransferIn)
 
 async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
     """200: the ticket is theirs, its former code is dead, and both are told. 202 while it is not decided."""
-    call.deps.limiter.take(TRANSFERS, call.user_id)
     body = call.body(_transfer)
     row = await _handed_on(call, ticket_id)
-    to_user_id = await _recipient(call, body.to)
+    to_user_id = await account_named(call, body.to, field="to")
     if row["user_id"] not in (call.user_id, to_user_id):
         raise _not_yours(ticket_id)
     command = TransferTicket(
@@ -48,19 +43,6 @@ async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
     if row is None:
         raise _not_yours(ticket_id)
     return row
-
-
-async def _recipient(call: Call, to: str) -> str:
-    """The id of the account that is meant. Raises Problem invalid-request, and not-found for `to`."""
-    if "@" in to:
-        row = await call.deps.database.row("user_by_email", normalised(to, field="to"))
-    elif re.fullmatch(UUID_PATTERN, to):
-        row = await call.deps.database.row("user", to.lower())
-    else:
-        raise invalid("to", "has to be a mail address or a user's id")
-    if row is None:
-        raise not_found("account", to, field="to")
-    return str(row["id"])
 
 
 def _not_yours(ticket_id: str) -> Exception:

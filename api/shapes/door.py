@@ -17,6 +17,7 @@ CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 
 Code = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+(?!\n)$", description="as it was scanned")]
 Gate = Annotated[str, Meta(min_length=1, max_length=60, pattern=LINE, description="where: an entrance, a row of them")]
+Account = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s\u0000-\u001f\u007f]+(?!\n)$")]
 Scanner = Annotated[str, Meta(min_length=1, max_length=60, pattern=LINE, description="which device")]
 
 
@@ -157,12 +158,27 @@ class CountsOut(msgspec.Struct, frozen=True, kw_only=True):
     gates: list[GateCount]
 
 
+class StaffIn(Request, frozen=True):
+    """Who is to work at the door: a mail address or a user id. They need an account."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user": "hedy@example.org"}
+
+    user: Account
+
+
+class StaffOut(msgspec.Struct, frozen=True):
+    """Somebody who works at the door."""
+
+    user_id: str
+    added_at: datetime
+
+
 class TransferIn(Request, frozen=True):
     """To whom: a mail address or a user id. They need an account."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"to": "grace@example.org"}
 
-    to: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s\u0000-\u001f\u007f]+(?!\n)$")]
+    to: Account
 
 
 class TransferOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,5 +37,21 @@ GROUP BY ticket_type_id, gate;
 -- name: door_refused
 SELECT count(*) AS refused FROM check_ins WHERE event_id = $1 AND kind = 'refused';
 
+-- name: staff_member
+SELECT * FROM event_staff WHERE event_id = $1 AND member_id = $2 AND active;
+
+-- name: staff_of_event
+SELECT * FROM event_staff
+WHERE event_id = $1 AND active AND ($2::bigint IS NULL OR (added_at, member_id) < ($2, $3::text))
+ORDER BY added_at DESC, member_id DESC
+LIMIT $4;
+
+-- name: events_of_staff
+SELECT events.* FROM event_staff JOIN events ON events.id = event_staff.event_id
+WHERE member_id = $1 AND active AND events.status <> 'deleted'
+  AND ($2::bigint IS NULL OR (starts_at, id) > ($2, $3::text))
+ORDER BY starts_at, id
+LIMIT $4;
+
 -- name: user_by_email
 SELECT id::text FROM users WHERE email = $1;

@@ -44,7 +44,7 @@ class World:
         }
         self.event = shop.event(self.owner, max_tickets_per_user=1000)
         self.draft = shop.event(self.owner, publish=False)
-        employed(platform, self.event, self.person("staff"))
+        employed(self.event, self.person("staff"))
         held = self.held()
         self.ticket = done(self.buyer.confirm(held), 200)["tickets"][0]
         self.ids: dict[str, str] = {
@@ -127,6 +127,7 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/events/<event_id>/ticket-types": lambda _: GENERAL,
     "POST /v1/reservations/<reservation_id>/cancel-tickets": lambda world: {"ticket_ids": [world.spare]},
     "POST /v1/tickets/<ticket_id>/transfer": lambda world: {"to": world.person("other buyer").email},
+    "POST /v1/events/<event_id>/staff": lambda world: {"user": world.person("staff").id},
     "POST /v1/events/<event_id>/check-ins": lambda world: {"code": world.ticket["code"]},
     "POST /v1/events/<event_id>/check-ins/batch": lambda world: {
         "scanner": "tablet",

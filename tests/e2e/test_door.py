@@ -16,7 +16,6 @@ from PIL import Image
 from api.auth.keys import KeyRing
 from api.ticket_codes import TicketCodes
 from ops.cli.main import run
-from ops.platform import Platform
 from tests.harness.door import bought, employed, event_stream, projected, scan, told
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 from tests.unit.api.documents.tickets import scanned
@@ -25,19 +24,9 @@ DOCUMENTS = ("qr.svg", "qr.png", "ticket.pdf", "ticket.ics")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Platform, Shop]]:
-    with open_shop() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def platform(running: tuple[Platform, Shop]) -> Platform:
-    return running[0]
-
-
-@pytest.fixture(scope="module")
-def shop(running: tuple[Platform, Shop]) -> Shop:
-    return running[1]
+def shop() -> Iterator[Shop]:
+    with open_shop() as (_, shop):
+        yield shop
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +121,8 @@ def test_a_code_holds_with_the_keys_that_the_platform_serves(
 
 
 @pytest.fixture(scope="module")
-def staff(platform: Platform, shop: Shop, event: OnSale) -> Person:
-    return employed(platform, event, shop.person())
+def staff(shop: Shop, event: OnSale) -> Person:
+    return employed(event, shop.person())
 
 
 def test_the_first_scan_wins_and_the_second_says_when_and_where_it_was(
@@ -273,10 +262,10 @@ def test_a_batch_is_bounded(staff: Person, event: OnSale) -> None:
     assert done(staff.post(path, json={"scanner": "x", "scans": [one] * 200}), 200)["refused"] == 200
 
 
-def test_the_record_and_the_counts_are_the_doors(platform: Platform, shop: Shop, organizer: Person) -> None:
+def test_the_record_and_the_counts_are_the_doors(shop: Shop, organizer: Person) -> None:
     event = shop.event(organizer)
     buyer = shop.person()
-    staff = employed(platform, event, shop.person())
+    staff = employed(event, shop.person())
     seated, general = bought(buyer, event, 2), bought(buyer, event, 3, ticket_type=event.general)
     path = f"/v1/events/{event.id}/check-ins"
     with event_stream(staff, event) as live:
@@ -310,6 +299,27 @@ def test_the_record_and_the_counts_are_the_doors(platform: Platform, shop: Shop,
     inside = done(staff.get(f"{path}?kind=inside"), 200)["items"]
     assert [one["ticket_id"] for one in inside] == [one["ticket_id"] for one in pages[1:]]
     assert [one["kind"] for one in done(staff.get(f"{path}?kind=refused"), 200)["items"]] == ["refused"]
+
+
+def test_the_organizer_says_who_works_at_the_door(shop: Shop, organizer: Person, buyer: Person) -> None:
+    event = shop.event(organizer)
+    path = f"/v1/events/{event.id}/staff"
+    (ticket,) = bought(buyer, event, ticket_type=event.general)
+    grace, hedy = shop.person(), shop.person()
+    for person in (grace, hedy, grace):
+        employed(event, person)
+    assert {one["user_id"] for one in done(organizer.get(path), 200)["items"]} == {grace.id, hedy.id}
+    assert [one["id"] for one in done(grace.get("/v1/users/me/doors"), 200)["items"]] == [event.id]
+    for _ in range(2):
+        assert organizer.delete(f"{path}/{grace.id}", prefer="wait=20").status_code == 204
+    assert [one["user_id"] for one in done(organizer.get(path), 200)["items"]] == [hedy.id]
+    assert done(grace.get("/v1/users/me/doors"), 200)["items"] == []
+    problem(scan(grace, event, ticket), 403, "staff-only")
+    done(scan(hedy, event, ticket), 201)
+    problem(organizer.post(path, json={"user": "nobody@example.org"}), 404, "not-found")
+    problem(organizer.post(path, json={"user": "nobody"}), 422, "invalid-request")
+    problem(shop.organizer().post(path, json={"user": hedy.id}), 403, "not-owner")
+    problem(hedy.get(path), 403, "forbidden")
 
 
 def test_nobody_else_stands_at_the_door(shop: Shop, staff: Person, buyer: Person, event: OnSale) -> None:

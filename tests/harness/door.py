@@ -9,12 +9,6 @@ from typing import Any
 
 import httpx
 
-from connectors import kafka
-from ops.platform import Platform
-from schemas.codec import Codec
-from schemas.commands import AddStaff, Command
-from schemas.placement import partition_of
-from schemas.topics import COMMANDS
 from tests.harness.shop import OnSale, Person, done, unique
 
 
@@ -25,19 +19,10 @@ def bought(buyer: Person, event: OnSale, quantity: int = 1, *, ticket_type: str 
     return [done(buyer.get(f"/v1/tickets/{ticket['id']}"), 200) for ticket in tickets]
 
 
-def employed(platform: Platform, event: OnSale, person: Person) -> Person:
+def employed(event: OnSale, person: Person) -> Person:
     """The person, who works at the event's door from now on."""
-    commanded(platform, event, AddStaff(event.id, event.organizer.id, unique(), person.id))
-    projected(event)
+    done(event.organizer.post(f"/v1/events/{event.id}/staff", json={"user": person.email}, prefer="wait=20"), 201)
     return person
-
-
-def commanded(platform: Platform, event: OnSale, command: Command) -> None:
-    """A command of the event's on the log."""
-    producer = kafka.producer(platform.settings)
-    partition = partition_of(event.id, platform.settings.partitions)
-    producer.produce(COMMANDS, Codec().encode(command), event.id.encode(), partition)
-    assert producer.flush(20) == 0
 
 
 def projected(event: OnSale) -> None:
