@@ -69,6 +69,7 @@ class Entry:
     extended: int = 0
     warned: int = 0
     void_places: list[str] = field(default_factory=list)
+    issued: list[tuple[str, str]] = field(default_factory=list)  # every ticket and its seat, void ones too
     kept_minor: int = 0
 
 
@@ -262,6 +263,7 @@ class Ledger:
         kind.sold += entry.quantity
         entry.status, entry.payment, entry.reason = "confirmed", "captured", ""
         entry.attempt_id, entry.payment_id, entry.ticket_ids = fact.attempt_id, fact.payment_id, fact.ticket_ids
+        entry.issued = list(zip(fact.ticket_ids, fact.seats or [""] * len(fact.ticket_ids), strict=True))
 
     def _capture(self, payment_id: str, amount_minor: int, found: Found) -> None:
         if payment_id in self.captured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +101,13 @@ async def _tickets(connection: Connection, partition: int, ledgers: Ledgers, rep
     wanted: dict[str, tuple[Any, ...]] = {}
     for event_id, ledger in ledgers.items():
         for reservation_id, entry in ledger.entries.items():
-            status = "valid" if entry.status == "confirmed" else "void"
-            for place, ticket_id in enumerate(entry.ticket_ids):
-                seat = entry.seats[place] if entry.seats else ""
-                wanted[ticket_id] = (event_id, reservation_id, entry.user_id, seat, place + 1, status)
+            for ordinal, (ticket_id, seat) in enumerate(entry.issued, 1):
+                valid = entry.status == "confirmed" and ticket_id in entry.ticket_ids
+                ticket = ledger.tickets.get(ticket_id)
+                holder = entry.user_id if ticket is None else ticket.user_id
+                inside = ticket.scanned_at if ticket is not None else 0
+                status = "valid" if valid else "void"
+                wanted[ticket_id] = (event_id, reservation_id, holder, seat, ordinal, status, inside)
     _compare(rows, wanted, "tickets", report)
 
 
@@ -121,7 +124,7 @@ async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message
         )
 
 
-async def check_bank(connection: Connection, ledgers: Iterable[Ledger], report: Report) -> None:
+async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:
     """The sandbox provider's books against what the log says: all ledgers of all partitions, or nothing is known."""
     captured: dict[str, int] = {}
     refunded: dict[tuple[str, str], int] = {}
@@ -132,8 +135,10 @@ async def check_bank(connection: Connection, ledgers: Iterable[Ledger], report: 
     back = {(row[0], row[1]): row[2] for row in await connection.fetch(SQL["bank_refunded"])}
     _compare(books, captured, "sandbox.payments", report, rule="money")
     _compare(back, refunded, "sandbox.refunds", report, rule="money")
-    if sum(books.values()) - sum(back.values()) != report.confirmed_minor:
+    kept = sum(ledger.kept_minor for ledger in ledgers)
+    if sum(books.values()) - sum(back.values()) != report.confirmed_minor + kept:
         what = f"captured {sum(books.values())} − refunded {sum(back.values())}, confirmed {report.confirmed_minor}"
+        what += f", kept {kept}"
         report.add("money", "sandbox", what)
 
 

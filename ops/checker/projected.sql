@@ -22,7 +22,7 @@ SELECT event_id, ticket_type_id, seat, reservation_id, status
 FROM seat_claims WHERE partition = $1 AND status IN ('held', 'sold');
 
 -- name: tickets
-SELECT id, event_id, reservation_id, user_id, seat, ordinal, status FROM tickets WHERE partition = $1;
+SELECT id, event_id, reservation_id, user_id, seat, ordinal, status, checked_in_at FROM tickets WHERE partition = $1;
 
 -- name: inbox
 SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;

@@ -8,11 +8,11 @@ from typing import Any
 
 import redis
 
-from ops.checker.ledger import Ledger
+from ops.checker.event_ledger import EventLedger
 from ops.checker.report import Report
 
 
-def check_redis(client: redis.Redis, ledgers: Mapping[str, Ledger], report: Report) -> None:
+def check_redis(client: redis.Redis, ledgers: Mapping[str, EventLedger], report: Report) -> None:
     """Compare what Redis shows of each event that exists. `client` decodes responses."""
     for event_id, ledger in ledgers.items():
         if not ledger.exists:
@@ -22,7 +22,7 @@ def check_redis(client: redis.Redis, ledgers: Mapping[str, Ledger], report: Repo
         _availability(client, event_id, ledger, report)
 
 
-def _claims(client: redis.Redis, event_id: str, ledger: Ledger, report: Report) -> None:
+def _claims(client: redis.Redis, event_id: str, ledger: EventLedger, report: Report) -> None:
     key = f"circle:{{{event_id}}}:claims"
     stored: Any = client.hgetall(key)
     shown = {place: tuple(claim.split("|")[:2]) for place, claim in stored.items()}
@@ -36,14 +36,14 @@ def _claims(client: redis.Redis, event_id: str, ledger: Ledger, report: Report) 
         report.add("locked-seat-sold", f"{event_id} {place}", f"{foreign[place]} has it, and so has {wanted[place]}")
 
 
-def _availability(client: redis.Redis, event_id: str, ledger: Ledger, report: Report) -> None:
+def _availability(client: redis.Redis, event_id: str, ledger: EventLedger, report: Report) -> None:
     key = f"circle:{{{event_id}}}:availability"
     stored: Any = client.hgetall(key)
     for type_id, kind in ledger.kinds.items():
         shown = json.loads(stored.get(type_id, "{}"))
         wanted = {
             "total": kind.total,
-            "available": ledger.available(type_id),
+            "available": ledger.free(type_id),
             "held": kind.held,
             "sold": kind.sold,
         }
