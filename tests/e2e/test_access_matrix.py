@@ -1,4 +1,4 @@
-"""Every route with every kind of caller, as `tests.harness.access.MATRIX` says.
+"""Every route with every kind of caller, as `tests.harness.access.MATRIX` says; then with whatever comes to mind.
 
 What a route is called with comes from the world below: the event is the owner's and on sale, the reservation, the
 ticket and the notification are the buyer's, the category is the owner's. A body is the example of the API's
@@ -8,17 +8,31 @@ example does not do as a body, in BODIES; if the call changes its caller, in NEW
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode, openapi
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens, Role
+from api.openapi import document
 from api.routes.table import ROUTES
 from api.routing import Route
+from api.shapes.inventory import CodeIn, PoolIn
 from ops.platform import Platform
 from tests.harness.access import CALLERS, MATRIX
 from tests.harness.door import employed
@@ -55,6 +69,11 @@ class World:
             "category_id": self.category(),
             "user_id": self.owner.id,
             "kind": "sold-out",
+            "ticket_type_id": self.event.general,
+            "pool_id": self.made("pools", PoolIn.EXAMPLE),
+            "code_id": self.made("codes", CodeIn.EXAMPLE),
+            "block_id": self.made("blocks", {"ticket_type_id": self.event.general, "quantity": 2}),
+            "entry_id": self.entry(),
         }
         # The cases in brackets: what is another one there.
         self.cases = {"draft": {"event_id": self.draft.id}, "buyer": {"user_id": self.buyer.id}, "": {}}
@@ -92,6 +111,34 @@ class World:
         make = {"anonymous": lambda: None, "admin": self.admin, "owner": self.shop.organizer}
         return make.get(caller, self.shop.organizer if "organizer" in caller else self.shop.person)()
 
+    def held_and_shown(self) -> str:
+        """A hold of the buyer's, which is in the rows that everybody reads."""
+        held = self.held()
+        done(self.buyer.get(f"/v1/reservations/{held}"), 200)
+        return held
+
+    def made(self, what: str, body: dict[str, Any]) -> str:
+        """Something of the event's, made by its owner."""
+        path = f"/v1/events/{self.event.id}/{what}"
+        return str(done(self.owner.post(path, key=unique(), prefer="wait=20", json=body), 201)["id"])
+
+    def entry(self) -> str:
+        """The buyer's place in a waiting list."""
+        scarce = self.made("ticket-types", GENERAL | {"layout": {"kind": "general", "capacity": 1}})
+        done(self.buyer.reserve(self.event.id, ticket_type_id=scarce, quantity=1), 201)
+        path, body = f"/v1/events/{self.event.id}/waitlist", {"ticket_type_id": scarce, "quantity": 1}
+        return str(done(self.buyer.post(path, key=unique(), prefer="wait=20", json=body), 201)["id"])
+
+    @cached_property
+    def doomed(self) -> str:
+        """An event of the owner's that may be called off."""
+        return self.shop.event(self.owner).id
+
+    @cached_property
+    def unwanted(self) -> str:
+        """A draft of the owner's that may be deleted."""
+        return self.shop.event(self.owner, publish=False).id
+
     def category(self) -> str:
         """A category of the owner's that no event is in."""
         return str(done(self.owner.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"])
@@ -112,6 +159,9 @@ class World:
 # What the world's own id would not do for: what is used up is made anew for each caller.
 PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "DELETE /v1/categories/<category_id>": {"category_id": World.category},
+    "POST /v1/events/<event_id>/cancel": {"event_id": lambda world: world.doomed},
+    "DELETE /v1/events/<event_id>": {"event_id": lambda world: world.unwanted},
+    "POST /v1/events/<event_id>/reservations/<reservation_id>/refund": {"reservation_id": World.held_and_shown},
     "DELETE /v1/reservations/<reservation_id>": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/cancel-tickets": {"reservation_id": World.paid},
@@ -133,6 +183,8 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
         "scanner": "tablet",
         "scans": [{"code": world.ticket["code"], "scanned_at": "2030-05-01T17:00:00Z"}],
     },
+    "POST /v1/events/<event_id>/blocks": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
+    "POST /v1/events/<event_id>/waitlist": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
     "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
 }
 # Calls that change who calls: everybody is somebody new there.
@@ -186,3 +238,50 @@ def _text(response: httpx.Response) -> str:
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         return "a stream"
     return response.read().decode(errors="replace")[:500]
+
+
+# --- as it describes itself
+
+DESCRIBED = [route for route in ROUTES if route.media_type != "text/event-stream"]  # a stream has no end
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES_EACH = 6  # of each way to make a request: 1,000 requests altogether
+DESCRIPTION = openapi.from_dict(json.loads(msgspec.json.encode(document(ROUTES, "0"))))
+OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_operations()}
+
+
+@pytest.fixture(scope="module")
+def described(world: World) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Ids that there are, and who asks. The event is one that may be changed, cancelled, used up."""
+    organizer = world.shop.organizer()
+    ids = world.ids | {"event_id": world.shop.event(organizer).id}
+    # Hypothesis likes what comes first: who may do most.
+    return ids, [*(person.headers for person in (organizer, world.buyer, world.admin())), {}]
+
+
+@pytest.mark.parametrize("route", DESCRIBED, ids=lambda route: str(route.name))
+def test_every_answer_is_as_the_description_says(
+    world: World, described: tuple[dict[str, str], list[dict[str, str]]], route: Route
+) -> None:
+    ids, callers = described
+    operation = OPERATIONS[re.sub(r"<(\w+)>", r"{\1}", route.name)]
+    own = {name: ids[name] for name in re.findall(r"<(\w+)>", route.path) if name in ids}
+    ways = [operation.as_strategy(path_parameters=known) for known in ([own, None] if own else [None])]
+    if route.body is not None or route.query is not None:
+        ways.append(operation.as_strategy(GenerationMode.NEGATIVE, path_parameters=own or None))
+
+    @seed(7)  # the same requests each time
+    @settings(
+        max_examples=EXAMPLES_EACH * len(ways),
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=HealthCheck,
+    )
+    @given(case=st.one_of(ways), caller=st.sampled_from(callers))
+    def ask(case: Case, caller: dict[str, str]) -> None:
+        headers = caller | ({"prefer": "wait=2"} if route.prefer else {})
+        if route.idempotency_key:
+            headers["idempotency-key"] = unique()
+        response = case.call(base_url=world.shop.url, headers=headers, timeout=30)
+        case.validate_response(response, checks=CHECKS)
+
+    ask()

@@ -49,7 +49,7 @@ MATRIX: dict[str, str] = {
     "GET /v1/events/<event_id>/stream":                        ALL,
     "GET /v1/events/<event_id>/stream (draft)":                "404       404   404   404   404   ok    ok",
     "POST /v1/events/<event_id>/cancel": OWNER,
-    "DELETE /v1/events/<event_id>": OWNER,
+    "DELETE /v1/events/<event_id>":                            "401       403   403   403   404   ok    403",
     "GET /v1/events/<event_id>/schedule": ALL,
     "PUT /v1/events/<event_id>/schedule": OWNER,
     "PATCH /v1/events/<event_id>/ticket-types/<ticket_type_id>": OWNER,
