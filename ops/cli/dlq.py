@@ -1,8 +1,10 @@
 """`circle dlq …`: records that were put aside."""
 
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from connectors.settings import Settings
@@ -14,6 +16,7 @@ from ops.operate.dead_letters import (
     Read,
     choose,
     letters,
+    mend,
     opened,
     redrive,
 )
@@ -95,6 +98,8 @@ def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
         ("key", letter.key),
         ("record", letter.record or f"not decodable: {content.undecodable}"),
     ]
+    if content.partly:
+        rows.append(("as far as it goes", f"a {content.partly}, up to {content.stopped_at}"))
     rows += [(f"  {name}", field) for name, field in content.fields.items()]
     rows += [(f"header {name}", value) for name, value in content.headers.items() if not name.startswith("origin_")]
     rows.append((f"{content.value_bytes} bytes", content.value_hex))
@@ -108,18 +113,57 @@ def redrive_letters(
     offsets: Offsets = None,
     everything: Everything = False,
     limit: Limit = REDRIVEN_DEFAULT,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="field=value, again and again: mends the one that is named."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help='JSON with "type" and all fields: goes back in the letter\'s place.')
+    ] = None,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Send dead letters to where they stood. A letter goes once: what was redriven before is left alone."""
+    """Send dead letters to where they stood, mended where asked. A letter goes once: what went is left alone."""
     if bool(offsets) == everything:
         raise typer.BadParameter("name letters, or --all")
+    if (set_ or file) and (offsets is None or len(offsets) != 1):
+        raise typer.BadParameter("--set and --file mend one letter: name it")
     settings = Settings.from_env()
     chosen: list[Read] = choose(letters(settings, (topic.value,)), offsets or (), limit=limit)
+    fixes = {}
+    if set_ or file:
+        changes, edited = _changes(set_ or []), _edited(file)
+        fixes = {read.letter.offset: mend(settings, read, changes=changes, edited=edited) for read in chosen}
     if not dry_run:
-        redrive(settings, chosen)
+        redrive(settings, chosen, fixes)
+    changed = {str(offset): fix.changed for offset, fix in fixes.items()}
     if json:
-        emit_json({"dry_run": dry_run, "topic": topic.value, "redriven": [read.letter.offset for read in chosen]})
+        offsets_done = [read.letter.offset for read in chosen]
+        emit_json({"dry_run": dry_run, "topic": topic.value, "redriven": offsets_done, "changed": changed})
     else:
         print(f"{len(chosen)} letters {'would go' if dry_run else 'went'} back to {topic.value}")
+        for offset, fix in fixes.items():
+            print(f"letter {offset}: a {fix.record}, changed: {', '.join(fix.changed) or 'nothing'}")
     return 0
+
+
+def _changes(settings: list[str]) -> dict[str, str]:
+    changes = {}
+    for text in settings:
+        name, found, value = text.partition("=")
+        if not found:
+            raise typer.BadParameter(f"--set {text}: write --set field=value")
+        changes[name.strip()] = value
+    return changes
+
+
+def _edited(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise typer.BadParameter(f"--file {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"--file {path}: a JSON object is wanted")
+    return found

@@ -1,7 +1,8 @@
-"""`circle replay projections`, `shadow`: what runs the dataflows' own code over the log again."""
+"""`circle replay projections`, `shadow`, `redis`, `load`: what runs the dataflows' own code over the log again."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import generation as generations
+from ops.replay import load as loads
+from ops.replay import redis_again as showings
 from ops.replay import shadow as shades
 from ops.replay.archive import span
 from pipelines.replay.shadow import ShadowReport
@@ -22,6 +25,8 @@ def add_to(replay: typer.Typer) -> None:
     """Make these commands of the group."""
     replay.command("projections")(projections)
     replay.command("shadow")(shadow)
+    replay.command("redis")(redis)
+    replay.command("load")(load)
 
 
 def projections(
@@ -114,3 +119,72 @@ def _show_shadow(report: ShadowReport) -> None:
         print(f"  on the log     {one.recorded}\n  in the shadow  {one.shadow}")
     if report.stopped:
         print("stopped before the end; the same command goes on")
+
+
+def redis(
+    event: Annotated[str | None, typer.Option("--event", help="This event alone.")] = None,
+    partition: Annotated[int | None, typer.Option("--partition", help="This partition alone.", min=0)] = None,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Compare Redis with the log, and have the partitions' owners make anew what differs or is missing.
+
+    Exit 1 when something still differs afterwards; with --dry-run, when something does. Foreign locks are left alone.
+    """
+    with Progress(quiet=json) as progress:
+        report = showings.rebuild(Settings.from_env(), progress, event_id=event, partition=partition, dry_run=dry_run)
+    if json:
+        emit_json({"ok": report.ok, "report": report})
+        return 0 if report.ok else 1
+    rows: list[tuple[object, ...]] = []
+    for one in report.partitions:
+        counts = (len(one.differed), one.missing, one.shown_again, len(one.differs_still))
+        if one.events:
+            rows.append((one.partition, one.through, one.events, *counts))
+    emit_table(("partition", "through", "events", "differed", "missing", "shown again", "differ still"), rows)
+    for one in report.partitions:
+        for event_id in one.differed[:SHOWN_MAX]:
+            print(f"partition {one.partition}: event {event_id} was shown otherwise than the log says")
+        if not dry_run and one.shown_again < len(one.differed) + one.missing:
+            print(f"partition {one.partition}: what nobody shows yet, its owner shows when there is one")
+    return 0 if report.ok else 1
+
+
+def load(
+    to: Annotated[str, typer.Option("--to", help="The bootstrap servers of the other cluster.")],
+    directory: Annotated[Path | None, typer.Argument(help="An export; without it, this cluster's own log.")] = None,
+    speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0.01, max=10_000)] = 1.0,
+    new_ids: Annotated[
+        bool, typer.Option("--new-ids", help="Other event and reservation ids, so that it can be played again.")
+    ] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Play a recorded drop against another cluster, as a load test. Ctrl-C ends it with a report.
+
+    Exit 1 when commands were not acknowledged.
+    """
+    stop = StopFlag().install()
+    with Progress(quiet=json) as progress:
+        report = loads.play(
+            Settings.from_env(), to, progress, speed=speed, stop=stop, directory=directory, new_ids=new_ids,
+            dry_run=dry_run,
+        )  # fmt: skip
+    if json:
+        emit_json({"ok": not report.unacknowledged, "dry_run": dry_run, "report": report})
+        return 1 if report.unacknowledged else 0
+    left_out = ", ".join(f"{n:,} {name}" for name, n in report.left_out.items()) or "none"
+    rows: list[tuple[str, object]] = [
+        ("commands on the log", f"{report.commands:,} in {report.recorded_s:,} s"),
+        ("left to the other cluster", left_out),
+        ("would be played" if dry_run else "played", f"{report.played:,}, {report.speed:g} times as fast"),
+    ]
+    if not dry_run:
+        rows += [
+            ("in", f"{report.seconds:,} s, {report.per_second:,} a second, at most {report.behind_s} s behind"),
+            ("not acknowledged", f"{report.unacknowledged:,}"),
+            ("decided", f"{report.decided:,}: 50 % in {report.latency.p50_ms} ms, 99 % in {report.latency.p99_ms} ms"),
+            *((f"  {name}", f"{n:,}") for name, n in report.facts.items()),
+        ]
+    emit_table((report.to, ""), rows)
+    return 1 if report.unacknowledged else 0

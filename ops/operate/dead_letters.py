@@ -8,7 +8,7 @@ failed attempt may be seen; everything behind the log drops by position or key w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -17,12 +17,15 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import admin, check_reachable, transactional_producer
+from connectors.log_reader import partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.checker.reading import reader, records
+from pipelines.replay.mended import CannotMend, Mended, Partly, mended, partly
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, stamped
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
 
 ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
@@ -32,6 +35,7 @@ TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first on
 TIMEOUT_S = 15.0
 MARKER = "redriven_offset"  # on a marker: the offset of the letter it is about
 REDRIVEN_FROM = "redriven_from"  # on a redriven record: which letter it was
+MENDED = "mended_fields"  # on a redriven record: what a person has changed in it
 SECRET_FIELDS = frozenset({"payment_token"})
 BYTES_SHOWN_MAX = 256
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
@@ -61,12 +65,15 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter with what is in it. `fields` is empty and `undecodable` says why when it cannot be decoded."""
+    """A letter with what is in it. Where it cannot be decoded, `undecodable` says why, and `fields` has what could be
+    read up to the field at which it broke off, `stopped_at`; `partly` is the type it claims to be."""
 
     letter: Letter
     headers: dict[str, str]
     fields: dict[str, Any]
     undecodable: str
+    partly: str
+    stopped_at: str
     value_bytes: int
     value_hex: str
 
@@ -103,15 +110,21 @@ def opened(settings: Settings, read: Read) -> Opened:
     value = read.message.value() or b""
     decoded = codec_of(settings).decode(read.message.value())
     fields: dict[str, Any] = {}
-    if isinstance(decoded, RecordedFact):
+    broken = Partly("", {}, "")
+    if isinstance(decoded, Undecodable):
+        broken = partly(read.message.value())
+        fields = broken.fields
+    elif isinstance(decoded, RecordedFact):
         fields = msgspec.structs.asdict(decoded.envelope) | msgspec.structs.asdict(decoded.fact)
-    elif not isinstance(decoded, Undecodable):
+    else:
         fields = msgspec.structs.asdict(decoded)
     return Opened(
         letter=read.letter,
         headers=headers_of(read.message),
         fields={name: "…" if name in SECRET_FIELDS and field else field for name, field in fields.items()},
         undecodable=decoded.error if isinstance(decoded, Undecodable) else "",
+        partly=broken.record,
+        stopped_at=broken.stopped_at,
         value_bytes=len(value),
         value_hex=value[:BYTES_SHOWN_MAX].hex(),
     )
@@ -133,8 +146,24 @@ def choose(found: Sequence[Read], offsets: Sequence[int], *, limit: int) -> list
     return [read for read in wanted if not read.letter.redriven][:limit]
 
 
-def redrive(settings: Settings, chosen: Sequence[Read]) -> int:
-    """Sends letters to where they stood. Returns how many, once all are committed."""
+def mend(settings: Settings, read: Read, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None) -> Mended:
+    """The letter's record with a fix applied. Raises NoSuchLetter when that is no record that may go back there."""
+    letter = read.letter
+    try:
+        fixed = mended(codec_of(settings), letter.origin_topic, read.message.value(), changes=changes, edited=edited)
+    except CannotMend as error:
+        raise NoSuchLetter(f"{letter.topic} at {letter.offset} cannot be mended so: {error}") from None
+    home = partition_of(fixed.key, partitions_of(settings, letter.origin_topic))
+    if home != letter.origin_partition:
+        raise NoSuchLetter(
+            f"{letter.topic} at {letter.offset}: {fixed.key} is at home on partition {home}, and the letter goes back "
+            f"to {letter.origin_partition}"
+        )
+    return fixed
+
+
+def redrive(settings: Settings, chosen: Sequence[Read], fixes: Mapping[int, Mended] | None = None) -> int:
+    """Sends letters to where they stood, mended where `fixes` has one by the letter's offset. Returns how many."""
     if not chosen:
         return 0
     if len(chosen) > REDRIVEN_AT_ONCE_MAX:
@@ -149,7 +178,7 @@ def redrive(settings: Settings, chosen: Sequence[Read]) -> int:
         client.init_transactions(TIMEOUT_S)
         client.begin_transaction()
         for read in chosen:
-            _send(client, read)
+            _send(client, read, (fixes or {}).get(read.letter.offset))
         client.commit_transaction(TIMEOUT_S)
     except KafkaException as error:
         raise ServiceUnreachable(
@@ -164,13 +193,18 @@ def headers_of(message: Message) -> dict[str, str]:
     return {name: _text(value) for name, value in headers}
 
 
-def _send(client: Producer, read: Read) -> None:
+def _send(client: Producer, read: Read, fix: Mended | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
     place = f"{letter.topic}-{message.partition()}-{letter.offset}"
     headers = [one for one in original if one[0] not in OWN_HEADERS | {REDRIVEN_FROM}]
     headers.append((REDRIVEN_FROM, place.encode()))
-    client.produce(letter.origin_topic, message.value() or b"", message.key(), letter.origin_partition, headers=headers)
+    key, value = message.key(), message.value() or b""
+    if fix is not None:
+        key, value = fix.key.encode(), fix.value
+        headers = [one for one in headers if one[0] != "ce_type"]
+        headers += [("ce_type", fix.record.encode()), (MENDED, ",".join(fix.changed).encode())]
+    client.produce(letter.origin_topic, value, key, letter.origin_partition, headers=headers)
     marker: list[Header] = [(MARKER, str(letter.offset).encode())]
     client.produce(letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
 

@@ -240,7 +240,7 @@ def _writable(path: Path, content: bytes) -> None:
 
 def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bool = False) -> Manifest:
     """Write an export's records into this cluster's empty topics. Raises BadArchive, NotEmpty, ServiceUnreachable."""
-    manifest = _manifest(directory)
+    manifest = manifest_of(directory)
     for topic, partitions in manifest.partitions.items():
         here = partitions_of(settings, topic)
         if here != partitions:
@@ -267,7 +267,8 @@ def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bo
     return manifest
 
 
-def _manifest(directory: Path) -> Manifest:
+def manifest_of(directory: Path) -> Manifest:
+    """What an export holds. Raises BadArchive."""
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
@@ -312,7 +313,7 @@ def _produce_all(settings: Settings, directory: Path, manifest: Manifest, progre
     for one in manifest.files:
         bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
         made = 0
-        for record in _read(directory / one.file, codec):
+        for record in records_of(directory / one.file, codec):
             if one.topic == FACTS:
                 fact = codec.decode(record.value)
                 if isinstance(fact, RecordedFact):
@@ -358,7 +359,8 @@ def _check(settings: Settings, ends: _Ends) -> None:
         raise BadArchive(f"{ends.moved}: somebody else writes here; an import takes a fresh cluster that nobody uses")
 
 
-def _read(path: Path, codec: Codec) -> Iterator[Archived]:
+def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
+    """A file's records in their order. Raises BadArchive."""
     try:
         with path.open("rb") as file:
             for found in fastavro.reader(file, return_record_name=True):

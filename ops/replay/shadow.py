@@ -20,6 +20,7 @@ from connectors.kafka import Gate, StopFlag, producer
 from connectors.log_reader import LogReader, chosen, few_collections, offset_of, partitions_of
 from connectors.log_source import LogSource
 from connectors.logs import Log
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.topics import apply_topic, delete_topic
 from ops.load.progress import Bar, Progress
@@ -32,7 +33,7 @@ from pipelines.reservations.evolve import evolve
 from pipelines.reservations.partition import Group, Partition
 from pipelines.reservations.state import EventState
 from schemas import facts as f
-from schemas.codec import MAGIC, MANIFEST, Codec
+from schemas.codec import MAGIC, MANIFEST
 from schemas.facts import RecordedFact
 from schemas.ids import LogTime
 from schemas.topics import COMMANDS, DAY_MS, FACTS, TopicSpec
@@ -120,7 +121,7 @@ def _decide(
     stop: StopFlag,
     limit: int | None,
 ) -> None:
-    codec, gate = Codec(), Gate()
+    codec, gate = codec_of(settings), Gate()
     owner = ShadowOwner(number, spec.partitions)
     owner.restore(_facts(settings, spec.name, number))
     end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
@@ -213,7 +214,7 @@ def _can_be_locked(state: EventState, place: str) -> bool:
 
 def _recorded(settings: Settings, number: int, progress: Progress) -> Recorded:
     """Go over the recorded facts without decoding them, but for the foreign locks and the last one."""
-    codec = Codec()
+    codec = codec_of(settings)
     of_locks = _headers_of(f.SeatLocksObserved)
     locks: dict[int, f.SeatLocksObserved] = {}
     last: list[bytes] = []
@@ -248,7 +249,7 @@ def _headers_of(record: type[f.Fact]) -> tuple[bytes, ...]:
 def _facts(
     settings: Settings, topic: str, number: int, progress: Progress | None = None, name: str = ""
 ) -> Iterator[tuple[int, RecordedFact]]:
-    codec = Codec()
+    codec = codec_of(settings)
     with LogReader(settings, topic, number) as reader:
         reader.from_the_start()
         bar = progress.bar(f"{name}, partition {number}", reader.high) if progress is not None else None

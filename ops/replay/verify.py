@@ -167,10 +167,10 @@ class PartitionRun:
 def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> VerifyReport:
     """Verify partition after partition. Raises ServiceUnreachable, LogTruncated, NoSuchPartition."""
     started = time.monotonic()
-    numbers = _numbers(settings, options)
+    numbers = numbers_of(settings, options)
     decided = _decided(settings, numbers)
     database = _database(settings) if options.postgres else None
-    client = _redis(settings) if options.redis else None
+    client = connect_redis(settings) if options.redis else None
     codec, results = codec_of(settings), []
     fold_cpu = 0.0
     try:
@@ -213,7 +213,7 @@ def _finish(
     if database is not None:
         _compare_rows(run, SnapshotStore(database), database, result)
     if client is not None:
-        _compare_redis(run, client, result)
+        compare_redis(run, client, result)
     result.through, result.digest = verifier.through, verifier.digest
     result.commands, result.facts, result.repeated = verifier.commands, verifier.facts, verifier.repeated
     result.events = len(verifier.states)
@@ -274,7 +274,7 @@ def _derived(run: PartitionRun, kind: str, event_id: str, told: list[str]) -> No
 # --- Redis --------------------------------------------------------------------------------------------------------
 
 
-def _compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResult) -> None:
+def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResult) -> None:
     """Redis is right before each commit, and the log right after: what differs is looked at until both are at rest."""
     left = list(run.verifier.states)
     result.redis_events = len(left)
@@ -317,7 +317,8 @@ def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[s
     return told
 
 
-def _numbers(settings: Settings, options: VerifyOptions) -> list[int]:
+def numbers_of(settings: Settings, options: VerifyOptions) -> list[int]:
+    """The partitions that are to be looked at. Raises NoSuchPartition."""
     numbers = chosen(settings, COMMANDS, options.partition)
     if options.event_id is not None and options.partition is None:
         return [partition_of(options.event_id, len(numbers))]
@@ -335,7 +336,8 @@ def _database(settings: Settings) -> Database:
     return database
 
 
-def _redis(settings: Settings) -> redis.Redis:
+def connect_redis(settings: Settings) -> redis.Redis:
+    """A client that was tried once. Raises ServiceUnreachable."""
     client: redis.Redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
     try:
         client.ping()
@@ -367,7 +369,7 @@ def follow(
     """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
     codec = codec_of(settings)
     runs = [
-        PartitionRun(settings, number, codec, options.event_id, follow=True) for number in _numbers(settings, options)
+        PartitionRun(settings, number, codec, options.event_id, follow=True) for number in numbers_of(settings, options)
     ]
     try:
         while not stop():

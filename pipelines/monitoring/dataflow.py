@@ -23,13 +23,13 @@ from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.shown import MONITORED, Board
 from connectors.survey import Survey
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED, Series, tally
 from pipelines.projections.dataflow import Admitted, Positions, Read, reader
 from pipelines.reservations.batch import rfc3339
-from schemas.codec import Codec
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
 from sinks.exported import Exported
@@ -93,7 +93,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         gate.done()
 
     try:
-        return execute(build(Deps(source, reader(Codec()), positions.admit, write)), log)
+        return execute(build(Deps(source, reader(codec_of(settings)), positions.admit, write)), log)
     finally:
         survey.close()
         database.close()

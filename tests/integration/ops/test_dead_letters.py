@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ops.checker.reading import reader, records
 from ops.cli.main import run
 from schemas.codec import Codec
 from schemas.commands import ConfirmReservation
+from schemas.placement import partition_of
 from schemas.topics import COMMANDS, dead_letters
 from sinks.dead_letters import DeadLetters
 
@@ -126,3 +128,66 @@ def test_wrong_usage_names_what_is_wrong_and_exits_2(circle: Circle, arguments: 
     code, _, error = circle(*arguments)
     assert code == 2
     assert names in error
+
+
+# --- with a fix applied
+
+HOME = partition_of(EVENT, 8)
+
+
+def aside_at_home(settings: Settings, *values: bytes) -> None:
+    client, aside = producer(settings), DeadLetters(settings)
+    for value in values:
+        client.produce(COMMANDS, value, EVENT.encode(), HOME, headers=[("ce_type", b"Nonsense")])
+    client.flush(10)
+    for record in log(settings, partition=HOME):
+        aside.put(record, "why")
+    aside.flush()
+
+
+def test_a_letter_goes_back_with_a_field_mended_and_only_once(settings: Settings, circle: Circle) -> None:
+    aside_at_home(settings, Codec().encode(CONFIRM))
+    change = ("redrive", COMMANDS, "0", "--set", "reservation_id=r2", "--set", "attempt_id=a2")
+    dry = circle(*change, "--dry-run")[1]
+    assert (dry["redriven"], dry["changed"]) == ([0], {"0": ["reservation_id", "attempt_id"]})
+    assert len(log(settings, partition=HOME)) == 1
+    assert circle(*change)[1]["redriven"] == [0]
+    assert circle(*change)[1]["redriven"] == []
+    back = log(settings, partition=HOME)[1]
+    assert Codec().decode(back.value()) == ConfirmReservation(EVENT, "ben", "c1", "r2", "a2", "tok_secret")
+    assert back.key() == EVENT.encode()
+    headers = dict(back.headers() or [])
+    assert (headers["ce_type"], headers["mended_fields"]) == (b"ConfirmReservation", b"reservation_id,attempt_id")
+
+
+def test_bytes_that_are_no_record_are_shown_as_far_as_they_go_and_replaced_by_a_file(
+    settings: Settings, circle: Circle, tmp_path: Path
+) -> None:
+    whole = Codec().encode(CONFIRM)
+    aside_at_home(settings, whole[:-6])
+    shown = circle("show", COMMANDS, "0")[1]
+    assert (shown["partly"], shown["stopped_at"]) == ("ConfirmReservation", "payment_token")
+    assert shown["fields"]["attempt_id"] == "a1"
+    assert circle("redrive", COMMANDS, "0", "--set", "attempt_id=a2")[0] == 2
+    file = tmp_path / "whole.json"
+    file.write_text(json.dumps({"type": "ConfirmReservation", **shown["fields"], "payment_token": "tok_ok"}))
+    assert circle("redrive", COMMANDS, "0", "--file", str(file))[1]["redriven"] == [0]
+    back = Codec().decode(log(settings, partition=HOME)[1].value())
+    assert back == ConfirmReservation(EVENT, "ben", "c1", "r1", "a1", "tok_ok")
+
+
+@pytest.mark.parametrize(
+    ("fix", "names"),
+    [
+        (("--set", "nonsense=1"), "nonsense"),
+        (("--set", "reservation_id"), "field=value"),
+        (("--set", "event_id=44444444-4444-4444-8444-444444444444"), "at home on partition"),
+        (("--file", "/nowhere.json"), "/nowhere.json"),
+    ],
+)
+def test_what_cannot_be_mended_so_is_said(settings: Settings, circle: Circle, fix: tuple[str, ...], names: str) -> None:
+    aside_at_home(settings, Codec().encode(CONFIRM))
+    code, _, error = circle("redrive", COMMANDS, "0", *fix)
+    assert code == 2
+    assert names in " ".join(error.split())
+    assert len(log(settings, partition=HOME)) == 1

@@ -1,0 +1,46 @@
+"""What Redis shows is compared with the log, and the owner makes anew what differs; foreign locks stay."""
+
+from __future__ import annotations
+
+import redis
+
+from connectors import kafka
+from connectors.seat_locks import ForeignLocks
+from connectors.settings import Settings
+from schemas.codec import Codec
+from schemas.placement import partition_of
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.flows import Process, read
+from tests.harness.words import EVENT, R2, add_type, create, publish, reserve
+from tests.integration.ops.replay.conftest import Circle
+
+CLAIMS = f"circle:{{{EVENT}}}:claims"
+
+
+def test_damage_is_found_and_the_owner_shows_the_truth_again(settings: Settings, circle: Circle) -> None:
+    codec, producer = Codec(), kafka.producer(settings)
+    worker = Process.start("reservations", settings)
+    for command in (create(hold_ttl_s=3_600), add_type(), publish(), reserve(2, ["A-1", "A-2"]), reserve(1, rid=R2)):
+        producer.produce(COMMANDS, codec.encode(command), EVENT.encode())
+    assert producer.flush(30) == 0
+    read(settings, FACTS, settings.partitions, 5)
+    home = str(partition_of(EVENT, settings.partitions))
+    code, found = circle("replay", "redis", "--partition", home, "--json")
+    assert (code, found["report"]["partitions"][0]["differed"]) == (0, [])
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        whole = client.hgetall(CLAIMS)
+        locks = ForeignLocks(settings.redis_url)
+        locks.take(EVENT, ["stalls/C-1"], owner="box office", seconds=600)
+        (first, *_) = whole
+        client.hdel(CLAIMS, first)
+        code, found = circle("replay", "redis", "--dry-run", "--json")
+        assert (code, found["report"]["partitions"][int(home)]["differs_still"]) == (1, [EVENT])
+        assert first not in client.hgetall(CLAIMS)
+        code, text = circle("replay", "redis", "--event", EVENT)
+        assert code == 0, text
+        assert "was shown otherwise" in text
+        again = client.hgetall(CLAIMS)
+        assert again == whole
+        assert list(locks.held(EVENT)) == ["stalls/C-1"]
+    assert worker.terminate() == 0
+    assert circle("replay", "redis", "--json")[0] == 0  # and it is right without an owner, too
