@@ -148,6 +148,19 @@ def test_a_ticket_code_is_deterministic_and_reads_back(keys: KeyRing) -> None:
     assert (read.ticket_id, read.event_id, read.seat, read.version) == (USER, OTHER, "AA-17", 2)
 
 
+def test_a_code_outlives_the_rotation_of_its_key_for_as_long_as_the_key_is_in_the_file(tmp_path: Path) -> None:
+    old, new = generate_pem(), generate_pem()
+    (tmp_path / "keys.pem").write_bytes(old)
+    code = TicketCodes(KeyRing.load(tmp_path / "keys.pem")).sign(USER, OTHER, "A-1")
+    (tmp_path / "keys.pem").write_bytes(new + old)
+    rotated = TicketCodes(KeyRing.load(tmp_path / "keys.pem"))
+    assert rotated.read(code).seat == "A-1"
+    assert rotated.sign(USER, OTHER, "A-1") != code
+    (tmp_path / "keys.pem").write_bytes(new)
+    with pytest.raises(ForgedCode):
+        TicketCodes(KeyRing.load(tmp_path / "keys.pem")).read(code)
+
+
 def test_no_changed_ticket_code_is_taken(keys: KeyRing) -> None:
     codes = TicketCodes(keys)
     code = codes.sign(USER, OTHER, "A-1")
