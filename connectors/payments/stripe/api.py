@@ -21,12 +21,13 @@ API_VERSION = "2025-03-31.basil"  # the shapes below; an account's own default m
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 8.0  # together no longer than the cashier's CALL_TIMEOUT_S
 CONNECTIONS_MAX = 128  # as many as the cashier's IN_FLIGHT_MAX: none waits for a place here
 BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})  # not done, and will be another time
+NOTHING_DONE = frozenset({"card_error", "invalid_request_error"})  # when Stripe says so, and nobody on the way to it
 TRY_LATER = frozenset({401, 403, 409, 429})  # a key that is not valid is one that somebody is about to change
 
 T = TypeVar("T")
 
 # What goes onto the log fits there: an id of more than 128 characters, or with control characters, is a dead letter.
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?!\n)$")]
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
 Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
 Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
 
@@ -158,6 +159,6 @@ def _meaning(answer: httpx.Response, what: str) -> Exception:
         return KeyReused(said)
     if answer.status_code in TRY_LATER:
         return OutcomeUnknown(said)
-    if error.type == "card_error" or answer.status_code in (400, 402, 404):
+    if error.type in NOTHING_DONE and answer.status_code in (400, 402, 404):
         return Declined(error)
     return OutcomeUnknown(said)
