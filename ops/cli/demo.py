@@ -60,6 +60,8 @@ def _show(report: DemoReport) -> None:
     processes = [(one.name, f"{one.us_per_request:,.0f}", "" if one.ours else "not ours") for one in report.cpu]
     emit_table(("process", "CPU µs a request", ""), processes)
     print()
+    emit_table(("the encore",), [(line,) for line in report.encore])
+    print()
     print("checked: " + _counts(report.checked))
     for finding in report.findings:
         print(f"WRONG: {finding}")

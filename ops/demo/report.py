@@ -53,6 +53,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     checked: dict[str, int]
     captured_minor: int
     refunded_minor: int
+    encore: list[str]
     findings: list[str]
 
     @property
@@ -73,6 +74,7 @@ def make(
     audit: Audit,
     cpu: list[ProcessCpu],
     findings: list[str],
+    encore: list[str],
 ) -> DemoReport:
     """Brings together what the buyers, the API and the checker saw."""
     decided = sum(tally.outcomes.values())
@@ -103,5 +105,6 @@ def make(
         checked={**audit.counts, "tickets over HTTP": outside.tickets, "outcomes told": decided},
         captured_minor=audit.captured_minor,
         refunded_minor=audit.refunded_minor,
+        encore=encore,
         findings=(findings + tally.wrong + outside.wrong + told)[:FINDINGS_MAX],
     )

@@ -11,6 +11,7 @@ from connectors.seat_locks import ForeignLocks
 from ops.bench.mix import rows_of
 from ops.checker import NotSettled, check, wait_until_settled
 from ops.demo.crowd import QUANTITY_MAX, Crowd, House
+from ops.demo.encore import play
 from ops.demo.outside import look
 from ops.demo.report import DemoOptions, DemoReport, make
 from ops.demo.tally import Tally
@@ -69,6 +70,9 @@ async def _demo(options: DemoOptions, platform: Platform, progress: Progress) ->
         seconds = time.perf_counter() - started
         requests = client.sent - sent + cashier.sent
         findings = [] if sold_out else [f"not sold out within {DROP_S_MAX:.0f} s: {tally.sold} of {house.seats} sold"]
+        progress.say("the encore: a promo code, a waiting list, a ticket handed on, a second scan")
+        encore = await play(client, organizer, accounts)
+        findings += encore.wrong
         progress.say("checking: the API, the facts topic, Postgres, Redis")
         try:
             await asyncio.to_thread(wait_until_settled, settings, timeout_s=SETTLE_S_MAX, no_holds=True)
@@ -79,7 +83,7 @@ async def _demo(options: DemoOptions, platform: Platform, progress: Progress) ->
         audit = await asyncio.to_thread(check, settings, told=tally.told, strict=not platform.stack.memory_only)
     return make(
         options, seats=house.seats, seconds=seconds, requests=requests, tally=tally, outside=outside, audit=audit,
-        cpu=cpu, findings=findings,
+        cpu=cpu, findings=findings, encore=encore.told,
     )  # fmt: skip
 
 

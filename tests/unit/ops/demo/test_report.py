@@ -23,6 +23,7 @@ def report(
         "requests": 10,
         "cpu": [ProcessCpu("api", 0.001, 100.0, True), ProcessCpu("postgres", 0.002, 200.0, False)],
         "findings": [],
+        "encore": [],
     }
     return make(
         DemoOptions(),
