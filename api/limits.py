@@ -46,6 +46,9 @@ HISTORY_SECONDS_MAX = 10.0
 HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
 SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
 
+WEBHOOKS_MAX = 20  # of one organizer: each is a call for each fact
+WEBHOOK_RESOLVE_S = 2.0  # a name that takes longer is looked at when it is called
+
 POSTGRES_CONNECTIONS_MAX = 10
 POSTGRES_TIMEOUT_S = 5.0
 REDIS_TIMEOUT_S = 1.0

@@ -28,6 +28,7 @@ from api.routes import (
     transfers,
     users,
     waitlist,
+    webhooks,
 )
 from api.routing import Access, Handler, Route
 from api.shapes import accounts as a
@@ -289,6 +290,26 @@ ROUTES: tuple[Route, ...] = (
            problems=("not-found",)),
     _route("DELETE", "/v1/notifications/<notification>", notifications.delete, USER, "notifications", "Delete one",
            answers={204: None}, problems=("not-found",)),
+    # --- webhooks
+    _route("GET", "/v1/webhooks", webhooks.webhooks, ORGANIZER, "webhooks", "One's own webhooks",
+           query=PageQuery, answers={200: Page[ch.WebhookOut]}),
+    _route("POST", "/v1/webhooks", webhooks.create, ORGANIZER, "webhooks",
+           "Be called when something happens to one's own events; the answer has the secret, once",
+           body=ch.WebhookIn, answers={201: ch.WebhookOut},
+           problems=("event-not-found", "not-owner", "too-many", "not-found")),
+    _route("GET", "/v1/webhooks/<webhook_id>", webhooks.webhook, ORGANIZER, "webhooks", "One's own webhook",
+           answers={200: ch.WebhookOut}, problems=("not-found",)),
+    _route("PATCH", "/v1/webhooks/<webhook_id>", webhooks.update, ORGANIZER, "webhooks", "Change one's own webhook",
+           body=ch.WebhookPatch, answers={200: ch.WebhookOut}, problems=("not-found",)),
+    _route("DELETE", "/v1/webhooks/<webhook_id>", webhooks.delete, ORGANIZER, "webhooks", "Delete one's own webhook",
+           answers={204: None}, problems=("not-found",)),
+    _route("POST", "/v1/webhooks/<webhook_id>/test", webhooks.test, ORGANIZER, "webhooks", "Send a test call",
+           answers={202: ch.DeliveryOut}, problems=("not-found",)),
+    _route("GET", "/v1/webhooks/<webhook_id>/deliveries", webhooks.deliveries, ORGANIZER, "webhooks",
+           "The delivery log", query=ch.DeliveriesQuery, answers={200: Page[ch.DeliveryOut]},
+           problems=("not-found",)),
+    _route("POST", "/v1/webhooks/<webhook_id>/deliveries/<delivery>/redeliver", webhooks.redeliver, ORGANIZER,
+           "webhooks", "Make a call again", answers={202: ch.DeliveryOut}, problems=("not-found",)),
     # --- the platform
     _route("GET", "/healthz", system.healthz, PUBLIC, "platform", "Whether the process answers",
            answers={200: dict[str, str]}),

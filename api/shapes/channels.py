@@ -1,13 +1,16 @@
-"""What somebody wants to be told over which channel."""
+"""What somebody wants to be told over which channel, and where organizers want to be called."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.shapes.base import Request
+from api.shapes.base import PageQuery, Request
+from api.validation import Id
+from pipelines.notifications.calls import TYPES
 from pipelines.notifications.kinds import KINDS
 
 KindName = Annotated[
@@ -46,3 +49,68 @@ class PreferencesIn(Request, frozen=True):
     EXAMPLE: ClassVar[dict[str, Any]] = {"items": [{"kind": "ticket.held", "mail": True, "stream": False}]}
 
     items: Annotated[list[PreferenceIn], Meta(min_length=1, max_length=len(KINDS))]
+
+
+_URL = r"^https?://[!-~]+(?!\n)$"
+_TYPE = f"one of {', '.join(TYPES.values())}"
+WebhookUrl = Annotated[str, Meta(max_length=500, pattern=_URL, description="https, and no address of ours")]
+WebhookType = Annotated[str, Meta(max_length=40, pattern=r"^[a-z.-]+(?!\n)$", description=_TYPE)]
+WebhookTypes = Annotated[list[WebhookType], Meta(max_length=len(TYPES), description="empty: every type")]
+
+
+class WebhookIn(Request, frozen=True):
+    """Where to call: for one event or, without `event_id`, for all events of the organizer."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "url": "https://hooks.example.org/circle",
+        "types": ["reservation.confirmed", "reservation.cancelled"],
+    }
+
+    url: WebhookUrl
+    event_id: Id | None = None
+    types: WebhookTypes = msgspec.field(default_factory=list)
+
+
+class WebhookPatch(Request, frozen=True):
+    """What to change; what is not named stays. `enabled` true calls an endpoint again that was switched off."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False}
+
+    url: WebhookUrl | UnsetType = UNSET
+    types: WebhookTypes | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint. `secret` is in the answer that made it, and never again."""
+
+    id: str
+    url: str
+    event_id: str | None
+    types: list[str]
+    enabled: bool
+    disabled_why: str | None
+    created_at: datetime
+    secret: str | UnsetType = UNSET
+
+
+class DeliveriesQuery(PageQuery, frozen=True):
+    """The delivery log of an endpoint, the latest first."""
+
+    status: Literal["pending", "delivered", "failed"] | None = None
+
+
+class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One call. `id` is its webhook-id on every attempt; `answer` the HTTP status of the last one."""
+
+    id: str
+    type: str
+    event_id: str | None
+    status: str
+    attempts: int
+    answer: int | None
+    error: str | None
+    created_at: datetime
+    attempted_at: datetime | None
+    next_attempt_at: datetime | None
+    payload: msgspec.Raw

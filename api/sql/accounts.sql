@@ -13,6 +13,8 @@ WITH added AS (
     SELECT id, -1, 0, 0, 'inbox', 'registered', 'registered', '', '', '{}',
            (extract(epoch FROM created_at) * 1000000)::bigint, $5, 0
     FROM added
+), mailed AS (
+    INSERT INTO direct_messages (user_id, kind) SELECT id::uuid, 'registered' FROM added
 )
 SELECT * FROM added;
 

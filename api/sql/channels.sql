@@ -1,4 +1,4 @@
--- What the API writes about channels: preferences.
+-- What the API writes about channels: preferences, and webhooks of organizers.
 
 -- name: preferences_of_user
 SELECT kind, inbox, stream, mail FROM notification_preferences WHERE user_id = $1;
@@ -12,3 +12,56 @@ ON CONFLICT (user_id, kind) DO UPDATE SET
     inbox = COALESCE(excluded.inbox, t.inbox), stream = COALESCE(excluded.stream, t.stream),
     mail = COALESCE(excluded.mail, t.mail), updated_at = now()
 RETURNING kind;
+
+-- name: webhooks
+-- $2 and $3: the cursor.
+SELECT id::text, url, event_id, types, enabled, disabled_why, created_at,
+       (extract(epoch FROM created_at) * 1000000)::bigint AS made_us
+FROM webhook_endpoints
+WHERE owner = $1 AND ($2::bigint IS NULL
+    OR ((extract(epoch FROM created_at) * 1000000)::bigint, id::text) < ($2, $3::text))
+ORDER BY made_us DESC, id::text DESC
+LIMIT $4;
+
+-- name: webhook
+SELECT id::text, url, event_id, types, enabled, disabled_why, created_at
+FROM webhook_endpoints WHERE id = $1 AND owner = $2;
+
+-- name: webhook_add
+-- $7: how many an organizer may have. The account's row is locked, so that two at once are counted one after the other.
+WITH account AS (
+    SELECT id FROM users WHERE id = $2 FOR UPDATE
+)
+INSERT INTO webhook_endpoints (id, organizer_id, url, event_id, types, secret)
+SELECT $1, account.id, $3, $4, $5::text[], $6 FROM account
+WHERE (SELECT count(*) FROM webhook_endpoints WHERE organizer_id = $2) < $7::bigint
+RETURNING id::text, url, event_id, types, enabled, disabled_why, created_at;
+
+-- name: webhook_update
+-- Null leaves a column as it is.
+UPDATE webhook_endpoints
+SET url = COALESCE($3, url), types = COALESCE($4::text[], types), enabled = COALESCE($5, enabled),
+    disabled_why = CASE WHEN $5 THEN '' WHEN NOT $5 THEN 'by its organizer' ELSE disabled_why END
+WHERE id = $1 AND owner = $2
+RETURNING id::text, url, event_id, types, enabled, disabled_why, created_at;
+
+-- name: webhook_delete
+DELETE FROM webhook_endpoints WHERE id = $1 AND owner = $2 RETURNING id::text;
+
+-- name: webhook_test
+INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload)
+VALUES ($1, $2, -1, $3, 0, '', $4, $5)
+RETURNING *;
+
+-- name: webhook_deliveries
+-- $2: only these; $3: the cursor.
+SELECT * FROM webhook_deliveries
+WHERE endpoint_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::bigint IS NULL OR number < $3)
+ORDER BY number DESC
+LIMIT $4;
+
+-- name: webhook_redeliver
+-- From its first attempt on, as if it had just come.
+UPDATE webhook_deliveries SET status = 'pending', attempts = 0, due_at = now()
+WHERE id = $1 AND endpoint_id = $2
+RETURNING *;

@@ -68,7 +68,10 @@ def compose(recorded: RecordedFact) -> list[Notification]:
 
 
 def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: int) -> list[Notification]:
-    """The messages of a direct message: about an account, so no fact tells it. `data` is a JSON object."""
+    """The mail of a direct message: about an account, so no fact tells it. `data` is a JSON object.
+
+    The inbox has its own from whoever wrote the account, in the same statement.
+    """
     return [
         Notification(
             user_id=user_id,
@@ -78,12 +81,11 @@ def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: 
             offset=number,
             index=0,
             kind=kind,
-            channel=channel,
+            channel=k.MAIL,
             template=kind,
             created_at=created_at,
             data=data,
         )
-        for channel in DELIVERED
     ]
 
 

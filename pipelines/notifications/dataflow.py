@@ -4,6 +4,9 @@ Once per fact: the first branch writes messages and its offsets in one Kafka tra
 aborted records, what shows twice is recognised by the others); the second stores messages by their identity and its
 position in one Postgres transaction. After that, one message on CHANNEL says who has something new. The third stores
 the mails that are due by their identity, then its offsets; the postman sends them at the pace of the mail server.
+
+Webhook calls are of facts, not of messages: whose event it is stands in no fact but the first. So the first branch
+stores the calls that are due by their identity, before its transaction; the postman makes them.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.intake import Intake
+from pipelines.notifications.calls import TYPES
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import MAIL
 from schemas.codec import Codec, Undecodable
@@ -51,6 +55,8 @@ from sinks.mail.store import Mailed, MailPositions, MailStore, commit_offsets
 from sinks.mail.transport import transport
 from sinks.outbound import outgoing, place_of
 from sinks.postman import Desk, Postman
+from sinks.webhooks.desk import WEBHOOKS, WebhookDesk
+from sinks.webhooks.store import WebhookStore
 
 COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP = "circle.notifications", "circle.inbox", "circle.mail"
 CHANNEL = "circle:notified"
@@ -64,6 +70,7 @@ class Composed(NamedTuple):
     """A batch of facts as messages, and how far it read."""
 
     outgoing: list[Outgoing]
+    for_organizers: list[RecordedFact]
     next_offsets: dict[tuple[str, int], int]
 
 
@@ -89,6 +96,7 @@ class FactPositions:
     def compose(self, batch: list[Record], codec: Codec) -> Composed:
         """The messages of a batch, each fact once; what cannot be read goes to the dead letters."""
         records: list[Outgoing] = []
+        for_organizers: list[RecordedFact] = []
         for record in batch:
             partition, offset = place_of(record)
             intake = self.intakes[partition]
@@ -99,10 +107,14 @@ class FactPositions:
                 records.append(dead_letter(record, f"notifications: {error}"))
                 continue
             for fact in intake.take(offset, found):
+                if type(fact.fact) in TYPES:
+                    for_organizers.append(fact)
                 records += (outgoing(message, codec) for message in compose(fact))
         touched = {place_of(record)[0] for record in batch}
         nexts = {(FACTS, partition): self.intakes[partition].next_offset for partition in touched}
-        return Composed(records, {place: offset for place, offset in nexts.items() if offset is not None})
+        return Composed(
+            records, for_organizers, {place: offset for place, offset in nexts.items() if offset is not None}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,9 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     server = transport(settings)
     if server is None:
         log.info("mail.off", why="CIRCLE_SMTP_URL is not set: messages go to the inbox and the live stream only")
-    desks: list[Desk] = [DirectDesk(settings), *([MailDesk(settings, server)] if server is not None else [])]
+    desks: list[Desk] = [DirectDesk(settings), WebhookDesk(settings)]
+    if server is not None:
+        desks.append(MailDesk(settings, server))
     try:
         with Postman(settings, desks) as postman:
             return execute(build(wire(settings, database, stop, postman)), log)
@@ -189,7 +203,7 @@ def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postma
     return Deps(
         fact_source,
         lambda batch: facts.compose(batch, codec),
-        committer(transactions, facts_gate),
+        committer(transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate),
         outbound_source,
         lambda batch: outbound.read(batch, codec),
         deliverer(inbox, dead_letters, Publisher(settings), outbound_gate),
@@ -199,12 +213,17 @@ def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postma
     )
 
 
-def committer(transactions: KafkaTransactions, gate: Gate) -> Callable[[Composed], None]:
-    """The first branch's sink: messages, dead letters and offsets in one Kafka transaction."""
+def committer(
+    transactions: KafkaTransactions, webhooks: WebhookStore, postman: Postman, gate: Gate
+) -> Callable[[Composed], None]:
+    """The first branch's sink: the calls that are due, then messages, dead letters and offsets in one transaction."""
 
     def commit(batch: Composed) -> None:
+        due = webhooks.put(batch.for_organizers)
         transactions.commit(batch.outgoing, Consumed(batch.next_offsets))
         gate.done()
+        if due:
+            postman.wake(WEBHOOKS)
 
     return commit
 

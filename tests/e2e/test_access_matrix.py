@@ -74,6 +74,8 @@ class World:
             "code_id": self.made("codes", CodeIn.EXAMPLE),
             "block_id": self.made("blocks", {"ticket_type_id": self.event.general, "quantity": 2}),
             "entry_id": self.entry(),
+            "delivery": self.delivery(),
+            "webhook_id": self.hook,
         }
         # The cases in brackets: what is another one there.
         self.cases = {"draft": {"event_id": self.draft.id}, "buyer": {"user_id": self.buyer.id}, "": {}}
@@ -143,6 +145,15 @@ class World:
         """A category of the owner's that no event is in."""
         return str(done(self.owner.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"])
 
+    def webhook(self) -> str:
+        """An endpoint of the owner's, which nobody serves."""
+        return str(done(self.owner.post("/v1/webhooks", json={"url": "https://no-such-name.invalid/"}), 201)["id"])
+
+    def delivery(self) -> str:
+        """A call to it. Routes that name it name its endpoint too, so both are made at once."""
+        self.hook = self.webhook()
+        return str(done(self.owner.post(f"/v1/webhooks/{self.hook}/test"), 202)["id"])
+
     def held(self) -> str:
         """A hold of the buyer's."""
         return str(done(self.buyer.reserve(self.event.id, ticket_type_id=self.event.general, quantity=1), 201)["id"])
@@ -166,6 +177,7 @@ PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/cancel-tickets": {"reservation_id": World.paid},
     "POST /v1/tickets/<ticket_id>/transfer": {"ticket_id": World.bought},
+    "DELETE /v1/webhooks/<webhook_id>": {"webhook_id": World.webhook},
     "DELETE /v1/notifications/<notification>": {"notification": World.notification},
 }
 BODIES: dict[str, Callable[[World], dict[str, Any]]] = {

@@ -14,6 +14,7 @@ OWNER = "401       403   403   403   403   ok    403"
 NOBODY = "404       404   404   404   404   404   404"  # with the sandbox there are no webhooks
 DOOR = "401       403   403   ok    403   ok    403"
 READS_DOOR = "401       403   403   ok    403   ok    ok"
+WEBHOOK = "401       403   403   403   404   ok    404"
 BUYER = "401       ok    404   404   404   404   404"
 
 MATRIX: dict[str, str] = {
@@ -103,6 +104,14 @@ MATRIX: dict[str, str] = {
     "PUT /v1/notifications/read-all":                          USERS,
     "PUT /v1/notifications/<notification>/read":               BUYER,
     "DELETE /v1/notifications/<notification>":                 BUYER,
+    "GET /v1/webhooks":                                         ORGANIZERS,
+    "POST /v1/webhooks":                                        ORGANIZERS,
+    "GET /v1/webhooks/<webhook_id>":                            WEBHOOK,
+    "PATCH /v1/webhooks/<webhook_id>":                          WEBHOOK,
+    "DELETE /v1/webhooks/<webhook_id>":                         WEBHOOK,
+    "POST /v1/webhooks/<webhook_id>/test":                      WEBHOOK,
+    "GET /v1/webhooks/<webhook_id>/deliveries":                 WEBHOOK,
+    "POST /v1/webhooks/<webhook_id>/deliveries/<delivery>/redeliver": WEBHOOK,
     "GET /healthz":                                            ALL,
     "GET /readyz":                                             ALL,
     "GET /metrics":                                            ALL,

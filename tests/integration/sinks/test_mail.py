@@ -95,7 +95,6 @@ def test_each_mail_is_sent_once_to_whom_it_is_for_and_as_they_want_it(
         (NOBODY, "reservation.confirmed", "erased"),
     ]
     assert query("SELECT count(*) FROM direct_messages") == [(0,)]
-    assert query("SELECT count(*) FROM notifications WHERE kind = 'registered'") == [(1,)]
 
 
 def test_a_server_that_is_busy_is_asked_again_with_the_same_mail(

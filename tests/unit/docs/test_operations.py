@@ -32,6 +32,7 @@ SAID_AT_EVERY_END = {
     "Stopped",
     "MailFailed",
     "MailRefused",
+    "NotOutside",
 }  # told otherwise
 
 

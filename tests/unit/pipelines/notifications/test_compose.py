@@ -134,10 +134,10 @@ def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
     assert kinds | {"ticket.transferred", "ticket.received", REGISTERED} == set(KINDS)
 
 
-def test_a_direct_message_is_told_over_the_same_channels() -> None:
-    inbox, mail = compose_direct(7, ALICE, REGISTERED, "{}", T)
-    assert (inbox.channel, mail.channel) == (INBOX, MAIL)
-    assert (inbox.partition, inbox.offset, inbox.user_id, inbox.kind) == (-1, 7, ALICE, REGISTERED)
+def test_a_direct_message_is_a_mail_that_no_fact_has_caused() -> None:
+    (mail,) = compose_direct(7, ALICE, REGISTERED, "{}", T)
+    assert (mail.channel, mail.partition, mail.offset, mail.user_id) == (MAIL, -1, 7, ALICE)
+    assert mail.kind == mail.template == REGISTERED
 
 
 def test_a_mail_is_outdated_once_its_deadline_has_passed() -> None:

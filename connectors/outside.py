@@ -1,0 +1,139 @@
+"""Connections to addresses that a stranger has named: to the outside world only, never to what is ours.
+
+Guarantee: the address that is connected to is the address that was looked at. A name is resolved once, every address of
+it has to be public, and the connection goes to one of those, so neither a name that changes its mind in between nor a
+number in disguise leads inside. TLS is checked against the name. Loopback is allowed in development.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpcore
+
+from connectors.errors import CircleError
+
+URL_CHARS_MAX = 500
+ADDRESSES_MAX = 4  # of one name that are tried
+RESOLVE_TIMEOUT_S = 5.0
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IANA's own, which this Python takes for public in parts
+
+
+class NotOutside(CircleError):
+    """An address that strangers may not send us to. The text names it and says why."""
+
+
+def checked_url(url: str, *, development: bool) -> SplitResult:
+    """The parts of a URL that may be called, as far as its text says. Raises NotOutside."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise NotOutside(f"it is no URL: {error}") from None
+    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or " " in url:
+        raise NotOutside(f"it has to be at most {URL_CHARS_MAX} printable ASCII characters")
+    if parts.scheme != "https" and not (development and parts.scheme == "http"):
+        raise NotOutside("it has to begin with https://")
+    if not parts.hostname or parts.username is not None or parts.password is not None or port == 0:
+        raise NotOutside("it has to name a host, and no user or password")
+    if parts.fragment:
+        raise NotOutside("a fragment is never sent; leave it out")
+    try:
+        literal = ipaddress.ip_address(parts.hostname)
+    except ValueError:
+        return parts
+    if not is_outside(str(literal), loopback=development):
+        raise NotOutside(f"{literal} is no public address")
+    return parts
+
+
+def is_outside(address: str, *, loopback: bool) -> bool:
+    """Whether an address is public. What is wrapped in an IPv6 address counts as itself."""
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_outside(str(inner), loopback=loopback)
+        if ip in NAT64_LOCAL:
+            return False
+    if ip.is_loopback:
+        return loopback
+    return (
+        ip.is_global
+        and ip not in PROTOCOLS
+        and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_link_local)
+    )
+
+
+async def outside_addresses(host: str, port: int, *, loopback: bool) -> list[str]:
+    """The addresses of a name, all of them public. Raises NotOutside; OSError when the name has none."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is no name: {error}") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    inside = [address for address in addresses if not is_outside(address, loopback=loopback)]
+    if inside:
+        raise NotOutside(f"{host} leads to {inside[0]}, which is no public address")
+    return addresses[:ADDRESSES_MAX]
+
+
+async def resolved_outside(url: str, *, loopback: bool, within_s: float) -> None:
+    """Refuse a URL whose name leads inside now. One that does not resolve in time passes. Raises NotOutside."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(within_s):
+            await outside_addresses(parts.hostname or "", parts.port or 443, loopback=loopback)
+    except (OSError, TimeoutError):
+        return
+
+
+class OutsideBackend(httpcore.AsyncNetworkBackend):
+    """Connections for httpcore, to public addresses only."""
+
+    def __init__(self, *, loopback: bool) -> None:
+        self._loopback, self._inner = loopback, httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """To the first address of the name that answers."""
+        try:
+            addresses = await outside_addresses(host, port, loopback=self._loopback)
+        except (OSError, TimeoutError) as error:
+            raise httpcore.ConnectError(f"{host} cannot be resolved: {error}") from error
+        failed: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in addresses:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+        raise failed
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Never: a socket in the file system is ours."""
+        raise NotOutside(f"{path} is no address")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

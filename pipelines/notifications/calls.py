@@ -1,0 +1,109 @@
+"""What a fact tells the event's organizer, as the body of a webhook call. Pure.
+
+Guarantee: the same fact gives the same body, byte for byte. Nothing in it says who a buyer is: only the fields in TOLD
+are told, whatever a later fact has. Refused reservations are not told: a drop has thousands in a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pipelines.notifications.compose import rfc3339
+from schemas import facts as f
+from schemas.facts import RecordedFact
+
+TEST = "webhook.test"
+MINOR = "_minor"
+
+TYPES: Mapping[type[f.Fact], str] = {
+    f.EventCreated: "event.created",
+    f.EventUpdated: "event.updated",
+    f.EventPublished: "event.published",
+    f.EventCancelled: "event.cancelled",
+    f.EventEnded: "event.ended",
+    f.EventDeleted: "event.deleted",
+    f.ScheduleChanged: "schedule.changed",
+    f.TicketTypeAdded: "ticket-type.added",
+    f.TicketTypeUpdated: "ticket-type.updated",
+    f.PoolChanged: "pool.changed",
+    f.CodeAdded: "code.added",
+    f.CodeDisabled: "code.disabled",
+    f.SeatsBlocked: "seats.blocked",
+    f.SeatsUnblocked: "seats.unblocked",
+    f.TicketsHeld: "tickets.held",
+    f.HoldExtended: "hold.extended",
+    f.HoldExpired: "hold.expired",
+    f.HoldReleased: "hold.released",
+    f.HoldReacquired: "hold.reacquired",
+    f.ReservationConfirmed: "reservation.confirmed",
+    f.ReservationCancelled: "reservation.cancelled",
+    f.TicketsCancelled: "tickets.cancelled",
+    f.PaymentRefunded: "payment.refunded",
+    f.TicketTransferred: "ticket.transferred",
+    f.WaitlistJoined: "waitlist.joined",
+    f.WaitlistOffered: "waitlist.offered",
+    f.WaitlistEnded: "waitlist.ended",
+    f.CheckInAccepted: "check-in.accepted",
+    f.CheckInRefused: "check-in.refused",
+    f.CheckInReversed: "check-in.reversed",
+}
+TYPE_NAMES = frozenset(TYPES.values())
+
+# Fields by name. A field that is in neither is not told, and fails a test.
+TOLD = frozenset({
+    "access_code", "activities", "amount_minor", "block_id", "capacity", "category_id", "code", "code_id", "currency",
+    "description", "discount_minor", "ends_at", "entry_id", "expires_at", "first_gate", "first_scanned_at",
+    "first_scanner", "gate", "hidden", "hold_extension_s", "hold_ttl_s", "kept_minor", "kind", "label", "max_per_order",
+    "max_per_user", "max_tickets_per_order", "max_tickets_per_user", "name", "offer_ttl_s", "ordinal", "payment_id",
+    "pool_id", "price_minor", "promo_code", "quantity", "reason", "refund_id", "refund_percent", "refund_until_at",
+    "reminder_at", "reservation_id", "rows", "sales_close_at", "sales_open_at", "scanned_at", "scanner", "seat",
+    "seats", "seats_per_row", "starts_at", "ticket_id", "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone",
+    "title", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
+})  # fmt: skip
+UNTOLD = frozenset({"attempt_id", "by_user_id", "fingerprint", "refund_key", "to_user_id", "user_id"})
+
+_json = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCall:
+    """One fact as its organizer is told of it. Position fields are the fact's."""
+
+    event_id: str
+    partition: int
+    offset: int
+    index: int
+    type: str
+    payload: str
+
+
+def call_of(recorded: RecordedFact) -> WebhookCall | None:
+    """The call that a fact is worth, None for what organizers are not told."""
+    at, fact = recorded.envelope, recorded.fact
+    name = TYPES.get(type(fact))
+    if name is None:
+        return None
+    position = {"partition": at.partition, "offset": at.offset, "index": at.index}
+    data = {"event_id": at.event_id, "position": position, **_told(fact)}
+    return WebhookCall(at.event_id, at.partition, at.offset, at.index, name, body(name, at.log_time, data))
+
+
+def body(name: str, time_us: int, data: dict[str, Any]) -> str:
+    """The body of a call, as Standard Webhooks lays it out."""
+    return _json.encode({"type": name, "timestamp": rfc3339(time_us), "data": data}).decode()
+
+
+def _told(fact: f.Fact) -> dict[str, Any]:
+    told = ((name, getattr(fact, name)) for name in fact.__struct_fields__ if name in TOLD)
+    return {name.removesuffix(MINOR): _value(name, value) for name, value in told}
+
+
+def _value(name: str, value: Any) -> Any:
+    """Times in RFC 3339, null where none is set."""
+    if name.endswith("_at") and isinstance(value, int):
+        return rfc3339(value) if value else None
+    return value

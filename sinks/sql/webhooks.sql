@@ -1,0 +1,64 @@
+-- Webhook calls: for which endpoints, and what became of them.
+
+-- name: put_webhook_events
+INSERT INTO webhook_events (event_id, organizer_id)
+SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (event_id) DO NOTHING;
+
+-- name: webhook_audience
+-- Which of these events have an organizer who wants to be called. Events from before this table are found by their rows.
+SELECT o.event_id, o.organizer_id
+FROM (
+    SELECT event_id, organizer_id FROM webhook_events WHERE event_id = ANY ($1::text[])
+    UNION
+    SELECT id, organizer_id FROM events WHERE id = ANY ($1::text[])
+) AS o
+WHERE EXISTS (SELECT FROM webhook_endpoints AS w WHERE w.owner = o.organizer_id);
+
+-- name: put_webhook_deliveries
+-- One row a fact and endpoint: what comes twice is there already.
+INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload)
+SELECT 'msg_' || replace(w.id::text, '-', '') || '_' || f.partition || '-' || f."offset" || '-' || f."index",
+       w.id, f.partition, f."offset", f."index", f.event_id, f.type, f.payload
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[])
+    AS f (event_id, partition, "offset", "index", type, payload, organizer_id)
+JOIN webhook_endpoints AS w ON w.owner = f.organizer_id
+    AND (w.event_id = '' OR w.event_id = f.event_id)
+    AND (w.types = '{}' OR f.type = ANY (w.types))
+ON CONFLICT (endpoint_id, partition, "offset", "index") DO NOTHING
+RETURNING id;
+
+-- name: claim_webhooks
+-- Whoever claims a call has it for $1 seconds; a process that dies lets it fall due again. Of each endpoint a few, so
+-- that one that does not answer keeps nobody else waiting. $4: endpoints that have enough under way.
+UPDATE webhook_deliveries AS d
+SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attempted_at = now()
+FROM (
+    SELECT due.id, e.url, e.secret
+    FROM webhook_endpoints AS e
+    CROSS JOIN LATERAL (
+        SELECT w.id, w.due_at FROM webhook_deliveries AS w
+        WHERE w.endpoint_id = e.id AND w.status = 'pending' AND w.due_at <= now()
+        ORDER BY w.due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+    ) AS due
+    WHERE e.enabled AND NOT e.id = ANY ($4::uuid[])
+    ORDER BY due.due_at LIMIT $2
+) AS due
+WHERE d.id = due.id
+RETURNING d.id, d.endpoint_id, d.type, d.payload, d.attempts, due.url, due.secret;
+
+-- name: settle_webhook
+-- $2 status, $3 the answer's HTTP status, $4 error, $5 seconds until it is due again.
+UPDATE webhook_deliveries
+SET status = $2, answer = $3, error = $4, due_at = now() + make_interval(secs => $5)
+WHERE id = $1 AND status = 'pending';
+
+-- name: disable_endpoint
+UPDATE webhook_endpoints SET enabled = false, disabled_why = $2 WHERE id = $1 AND enabled RETURNING id;
+
+-- name: prune_webhooks
+DELETE FROM webhook_deliveries WHERE id IN (
+    SELECT id FROM webhook_deliveries WHERE created_at < now() - make_interval(days => $1) LIMIT $2
+);
+
+-- name: webhooks_waiting
+SELECT count(*) FROM (SELECT FROM webhook_deliveries WHERE status = 'pending' LIMIT $1) AS waiting;

@@ -1,0 +1,143 @@
+"""Makes the webhook calls that are due, and keeps the delivery log.
+
+Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed; nobody
+is called at an address of ours (`connectors.outside`). What fails is tried again, later and later, and given up after
+the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import httpcore
+
+from connectors.logs import Log
+from connectors.outside import NotOutside, OutsideBackend, checked_url
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from sinks.delivery_metrics import DELIVERIES, WAITING
+from sinks.webhooks.signature import headers
+
+WEBHOOKS = "webhook"
+IN_FLIGHT_MAX = 64
+PER_ENDPOINT_MAX = 4  # one that does not answer takes no more places than these
+CALL_TIMEOUT_S = 10.0
+LEASE_S = 60.0  # a call whose process died is due again after this
+DELAYS_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # after each failed attempt; about 18 hours
+GONE = 410
+KEPT_DAYS = 30
+PRUNED_MAX = 5_000
+PRUNE_EVERY_S = 3_600.0
+WAITING_COUNTED_MAX = 100_000
+WAIT_S = 0.25  # how long calls under way are waited for before the desk looks for more
+
+STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
+
+SQL = queries(Path(__file__).parents[1] / "sql" / "webhooks.sql")
+log = Log("webhooks")
+
+
+class Answer(NamedTuple):
+    """What came of one attempt: an HTTP status, or an error instead."""
+
+    status: int | None
+    error: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class WebhookDesk:
+    """One of the postman's desks."""
+
+    name = WEBHOOKS
+
+    def __init__(self, settings: Settings) -> None:
+        self._development = not settings.production
+        self._client: httpcore.AsyncConnectionPool | None = None
+        self._calls: dict[asyncio.Task[None], str] = {}
+        self._pruned = 0.0
+
+    async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+        """Begin what is due and there is place for. Returns whether something is under way."""
+        await self._prune(pool)
+        busy = [endpoint for endpoint, count in Counter(self._calls.values()).items() if count >= PER_ENDPOINT_MAX]
+        free = IN_FLIGHT_MAX - len(self._calls)
+        rows = await pool.fetch(SQL["claim_webhooks"], LEASE_S, free, PER_ENDPOINT_MAX, busy) if free else []
+        for row in rows:
+            self._calls[asyncio.create_task(self._deliver(pool, row))] = str(row["endpoint_id"])
+        if not self._calls:
+            WAITING.labels(WEBHOOKS).set(await pool.fetchval(SQL["webhooks_waiting"], WAITING_COUNTED_MAX))
+            return False
+        done, _ = await asyncio.wait(self._calls, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del self._calls[task]
+        for task in done:
+            task.result()  # PostgreSQL is away: the call is due again after its lease
+        return True
+
+    async def _deliver(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> None:
+        answer = await self._call(row)
+        outcome, attempts, due_s = "delivered", row["attempts"], 0.0
+        if not answer.ok:
+            outcome = "failed" if answer.status == GONE or attempts > len(DELAYS_S) else "pending"
+            due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == "pending" else 0.0  # noqa: S311
+        await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)
+        DELIVERIES.labels(WEBHOOKS, "retry" if outcome == "pending" else outcome).inc()
+        where = {"id": row["id"], "attempt": attempts, "status": answer.status, "error": answer.error}
+        if outcome == "failed":
+            log.warning("webhook.given_up", **where)
+        elif outcome == "pending":
+            log.info("webhook.retry", seconds=round(due_s), **where)
+        if answer.status == GONE:
+            await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")
+
+    async def _call(self, row: asyncpg.Record) -> Answer:
+        body = row["payload"].encode()
+        signed = headers(row["secret"], row["id"], int(time.time()), body)
+        sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                checked_url(row["url"], development=self._development)
+                async with self._http().stream(
+                    "POST",
+                    row["url"],
+                    headers=list(sent.items()),
+                    content=body,
+                ) as response:
+                    status = response.status  # the answer's body is nobody's business, and may be endless
+        except NotOutside as error:
+            return Answer(None, str(error))
+        except TimeoutError:
+            return Answer(None, f"no answer in {CALL_TIMEOUT_S:.0f} s")
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError) as error:
+            return Answer(None, f"{type(error).__name__}: {error}"[:500])
+        if 300 <= status < 400:
+            return Answer(status, "redirects are not followed")
+        return Answer(status, "" if 200 <= status < 300 else f"answered {status}")
+
+    def _http(self) -> httpcore.AsyncConnectionPool:
+        """One connection a call: an address is looked at each time."""
+        if self._client is None:
+            self._client = httpcore.AsyncConnectionPool(
+                max_connections=IN_FLIGHT_MAX,
+                max_keepalive_connections=0,
+                network_backend=OutsideBackend(loopback=self._development),
+            )
+        return self._client
+
+    async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        if time.monotonic() - self._pruned >= PRUNE_EVERY_S:
+            self._pruned = time.monotonic()
+            await pool.execute(SQL["prune_webhooks"], KEPT_DAYS, PRUNED_MAX)
+
+
+def _host(url: str) -> str:
+    return url.split("/", 3)[2]

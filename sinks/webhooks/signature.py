@@ -1,0 +1,28 @@
+"""Signatures as Standard Webhooks (1.0) has them, so that its libraries verify our calls.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+PREFIX = "whsec_"
+
+
+def headers(secret: str, identity: str, timestamp_s: int, body: bytes) -> dict[str, str]:
+    """The three headers that say who sent a body, when, and which it is."""
+    return {
+        "webhook-id": identity,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": signature(secret, identity, timestamp_s, body),
+    }
+
+
+def signature(secret: str, identity: str, timestamp_s: int, body: bytes) -> str:
+    """HMAC-SHA256 of "id.timestamp.body", under the secret's bytes."""
+    key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    signed = f"{identity}.{timestamp_s}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

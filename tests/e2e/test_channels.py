@@ -1,0 +1,175 @@
+"""What is told over which channel, over HTTP: preferences, mails, webhooks with their delivery log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.harness.flows import eventually
+from tests.harness.hook_server import HookServer
+from tests.harness.mail_server import MailServer
+from tests.harness.shop import Person, Shop, done, open_shop, problem, unique
+from tests.unit.sinks.test_signature import verify
+
+
+@dataclass(frozen=True)
+class Street:
+    """A platform, the mail server that it sends to, and an organizer's own server."""
+
+    shop: Shop
+    mails: MailServer
+    hooks: HookServer
+
+
+@pytest.fixture(scope="module")
+def street() -> Iterator[Street]:
+    with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (_, shop):
+        yield Street(shop, mails, hooks)
+
+
+def subjects(street: Street, person: Person) -> list[str]:
+    return [one["Subject"] for one in street.mails.taken if person.email in one["To"]]
+
+
+def kinds(person: Person) -> list[str]:
+    return [one["kind"] for one in done(person.get("/v1/notifications"), 200)["items"]]
+
+
+def preferences(person: Person, **changes: dict[str, bool]) -> dict[str, dict[str, Any]]:
+    items = [{"kind": kind.replace("_", "."), **change} for kind, change in changes.items()]
+    path = "/v1/notifications/preferences"
+    answer = person.call("PATCH", path, json={"items": items}) if items else person.get(path)
+    return {one["kind"]: one for one in done(answer, 200)["items"]}
+
+
+def test_a_buyer_is_told_what_they_want_where_they_want_it(street: Street) -> None:
+    buyer, event = street.shop.person(), street.shop.event(street.shop.organizer())
+    before = preferences(buyer)
+    assert before["reservation.confirmed"]["mail"]
+    assert not before["ticket.held"]["mail"]
+    assert all(one["inbox"] and one["stream"] and one["about"] for one in before.values())
+    after = preferences(buyer, ticket_held={"mail": True, "inbox": False})
+    assert (after["ticket.held"]["mail"], after["ticket.held"]["inbox"]) == (True, False)
+    assert after["reservation.confirmed"] == before["reservation.confirmed"]
+
+    hold = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=2), 201)
+    done(buyer.confirm(hold["id"]), 200)
+    street.mails.wait(lambda: len(subjects(street, buyer)) >= 3, "three mails")
+    title = "Night of the open circle"
+    assert sorted(subjects(street, buyer)) == [
+        f"Held for you: seats {', '.join(hold['seats'])}, {title}",
+        "Welcome to General Circle",
+        f"Your tickets: {title}",
+    ]
+    eventually(lambda: "reservation.confirmed" in kinds(buyer), "the confirmation in the inbox")
+    assert kinds(buyer) == ["reservation.confirmed", "registered"]
+    assert done(buyer.get("/v1/notifications/unread-count"), 200) == {"unread": 2}
+    mail = next(one for one in street.mails.taken if one["Subject"] == f"Your tickets: {title}")
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text = body.get_content()
+    assert "Wed 1 May 2030, 20:00 (Europe/Vienna)" in text
+    assert "85.00 EUR" in text
+
+
+def test_bad_preferences_are_refused(street: Street) -> None:
+    buyer, path = street.shop.person(), "/v1/notifications/preferences"
+    for items in (
+        [],
+        [{"kind": "no.such", "mail": True}],
+        [{"kind": "ticket.held", "pigeon": True}],
+        [{"kind": "ticket.held"}, {"kind": "ticket.held"}],
+        [{"kind": "ticket.held", "mail": "yes"}],
+    ):
+        problem(buyer.call("PATCH", path, json={"items": items}), 422, "invalid-request")
+
+
+def test_who_has_erased_their_account_gets_no_more_mails(street: Street) -> None:
+    event, erased, other = street.shop.event(street.shop.organizer()), street.shop.person(), street.shop.person()
+    for buyer in (erased, other):
+        hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+        done(buyer.confirm(hold["id"]), 200)
+    street.mails.wait(lambda: len(subjects(street, erased)) >= 2, "the welcome and the tickets")
+    assert erased.call("DELETE", "/v1/users/me", json={"password": "correct-horse-7"}).status_code == 204
+    path = f"/v1/events/{event.id}/cancel"
+    done(event.organizer.post(path, prefer="wait=20", json={"reason": "the roof leaks"}), 200)
+    told = {"Cancelled: Night of the open circle", "Refunded: Night of the open circle"}
+    street.mails.wait(lambda: told <= set(subjects(street, other)), "the other buyer is told")
+    assert len(subjects(street, erased)) == 2
+
+
+def test_an_organizer_is_called_about_their_own_events_only(street: Street) -> None:
+    organizer, shop, hooks = street.shop.organizer(), street.shop, street.hooks
+    path = f"/{unique()}"
+    made = done(organizer.post("/v1/webhooks", json={"url": hooks.url + path, "types": ["tickets.held"]}), 201)
+    assert made["secret"].startswith("whsec_")
+    assert "secret" not in done(organizer.get(f"/v1/webhooks/{made['id']}"), 200)
+    assert [one["id"] for one in done(organizer.get("/v1/webhooks"), 200)["items"]] == [made["id"]]
+
+    sent = done(organizer.post(f"/v1/webhooks/{made['id']}/test"), 202)
+    eventually(lambda: len(calls(hooks, path)) == 1, "the test call")
+    (test,) = calls(hooks, path)
+    assert (test.type, test.headers["webhook-id"]) == ("webhook.test", sent["id"])
+    assert verify()(made["secret"], test.headers, test.body)
+
+    buyer, own, foreign = shop.person(), shop.event(organizer), shop.event(shop.organizer())
+    for event in (foreign, own):
+        done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+    eventually(lambda: len(calls(hooks, path)) == 2, "the call about the hold")
+    held = calls(hooks, path)[1]
+    assert (held.type, held.json["data"]["event_id"]) == ("tickets.held", own.id)
+    assert buyer.id.encode() not in held.body
+
+    deliveries = f"/v1/webhooks/{made['id']}/deliveries"
+    eventually(
+        lambda: log(organizer, deliveries) == [("tickets.held", "delivered"), ("webhook.test", "delivered")], "log"
+    )
+    (latest,) = done(organizer.get(f"{deliveries}?limit=1"), 200)["items"]
+    assert (latest["id"], latest["answer"], latest["payload"]) == (held.headers["webhook-id"], 204, held.json)
+    assert done(organizer.get(f"{deliveries}?status=failed"), 200)["items"] == []
+    done(organizer.post(f"{deliveries}/{latest['id']}/redeliver"), 202)
+    eventually(lambda: len(calls(hooks, path)) == 3, "the call again")
+    again = calls(hooks, path)[2]
+    assert (again.headers["webhook-id"], again.body) == (held.headers["webhook-id"], held.body)
+
+    off = done(organizer.call("PATCH", f"/v1/webhooks/{made['id']}", json={"enabled": False}), 200)
+    assert (off["enabled"], off["disabled_why"]) == (False, "by its organizer")
+    problem(shop.organizer().get(f"/v1/webhooks/{made['id']}"), 404, "not-found")
+    assert organizer.delete(f"/v1/webhooks/{made['id']}").status_code == 204
+    problem(organizer.get(deliveries), 404, "not-found")
+
+
+def test_bad_webhooks_are_refused(street: Street) -> None:
+    organizer = street.shop.organizer()
+    foreign = street.shop.event(street.shop.organizer())
+    for body in (
+        {},
+        {"url": "ftp://example.org/"},
+        {"url": "https://10.0.0.1/"},
+        {"url": "https://[::ffff:169.254.169.254]/"},
+        {"url": "https://me:pw@example.org/"},
+        {"url": "https://example.org/", "types": ["no.such"]},
+        {"url": "https://example.org/", "secret": "mine"},
+    ):
+        problem(organizer.post("/v1/webhooks", json=body), 422, "invalid-request")
+    url = street.hooks.url
+    problem(organizer.post("/v1/webhooks", json={"url": url, "event_id": foreign.id}), 403, "not-owner")
+    own = done(organizer.post("/v1/webhooks", json={"url": url}), 201)["id"]
+    problem(
+        organizer.call("PATCH", f"/v1/webhooks/{own}", json={"url": "https://192.168.0.1/"}), 422, "invalid-request"
+    )
+    problem(organizer.post(f"/v1/webhooks/{own}/deliveries/msg_nothing/redeliver"), 404, "not-found")
+    for _ in range(19):
+        done(organizer.post("/v1/webhooks", json={"url": url}), 201)
+    problem(organizer.post("/v1/webhooks", json={"url": url}), 409, "too-many")
+
+
+def calls(hooks: HookServer, path: str) -> list[Any]:
+    return [one for one in hooks.calls if one.path == path]
+
+
+def log(organizer: Person, path: str) -> list[tuple[str, str]]:
+    return [(one["type"], one["status"]) for one in done(organizer.get(path), 200)["items"]]

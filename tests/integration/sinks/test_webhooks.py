@@ -1,0 +1,187 @@
+"""Facts become calls to organizers' servers: once each, signed, to the outside only, whatever fails or is killed."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.settings import Environment, Settings
+from pipelines.notifications.dataflow import run
+from schemas.facts import RecordedFact
+from sinks.webhooks.desk import DELAYS_S
+from tests.harness.fact_logs import log_of
+from tests.harness.flows import Flow, Process, eventually, rows_of, write_facts
+from tests.harness.hook_server import HookServer, Received
+from tests.harness.words import ALICE, EVENT, ORGANIZER, confirmed, held, hold_expired, on_sale
+from tests.unit.sinks.test_signature import SECRET, verify
+
+Query = Callable[..., list[tuple[Any, ...]]]
+TYPES = ["event.created", "ticket-type.added", "event.published", "tickets.held", "reservation.confirmed"]
+
+
+@pytest.fixture
+def hooks() -> Iterator[HookServer]:
+    with HookServer() as running:
+        yield running
+
+
+@pytest.fixture
+def query(settings: Settings) -> Iterator[Query]:
+    with rows_of(settings) as ask:
+        ask("INSERT INTO users (id, email, name, password_hash) VALUES ($1, 'o@example.org', 'O', '')", ORGANIZER)
+        yield ask
+
+
+def endpoint(query: Query, url: str, *, types: list[str] | None = None, event_id: str = "") -> str:
+    made = str(uuid.uuid4())
+    query(
+        "INSERT INTO webhook_endpoints (id, organizer_id, url, event_id, types, secret) "
+        "VALUES ($1, $2, $3, $4, $5, $6)",
+        *(made, ORGANIZER, url, event_id, types or [], SECRET),
+    )
+    return made
+
+
+def log(query: Query) -> list[tuple[Any, ...]]:
+    return query("SELECT type, status, attempts, answer, error FROM webhook_deliveries ORDER BY number")
+
+
+def settled(query: Query, number: int) -> None:
+    done = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'pending'"
+    eventually(lambda: query(done)[0][0] >= number, f"{number} calls are settled")
+
+
+def sale() -> list[RecordedFact]:
+    return log_of(*on_sale(), held(["A-1"]), confirmed(["A-1"]))
+
+
+def test_each_fact_is_one_signed_call_to_each_endpoint_that_wants_it(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    endpoint(query, f"{hooks.url}/all")
+    endpoint(query, f"{hooks.url}/some", types=["reservation.confirmed", "hold.expired"])
+    endpoint(query, f"{hooks.url}/other", event_id=str(uuid.uuid4()))
+    facts = sale()
+    with Flow(run, settings):
+        write_facts(settings, facts)
+        write_facts(settings, facts)  # again, as after an aborted transaction on a weak broker
+        hooks.until(6)
+        settled(query, 6)
+    assert sorted(one.type for one in hooks.calls if one.path == "/all") == sorted(TYPES)
+    assert [one.type for one in hooks.calls if one.path == "/some"] == ["reservation.confirmed"]
+    assert len({one.headers["webhook-id"] for one in hooks.calls}) == len(hooks.calls) == 6
+    assert all(verify()(SECRET, one.headers, one.body) for one in hooks.calls)
+    assert {one.json["data"]["event_id"] for one in hooks.calls} == {EVENT}
+    assert not [one for one in hooks.calls if ALICE.encode() in one.body or b"tok_" in one.body]
+    assert {row[1:4] for row in log(query)} == {("delivered", 1, 204)}
+
+
+def test_what_fails_is_called_again_the_same_and_then_given_up(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    endpoint(query, hooks.url, types=["reservation.confirmed"])
+    answers = iter([(500, {}), (302, {"location": f"{hooks.url}/elsewhere"})])
+    hooks.answer = lambda _: next(answers, (204, {}))
+    with Flow(run, settings):
+        write_facts(settings, sale())
+        for tries in (1, 2):
+            waits = f"SELECT count(*) FROM webhook_deliveries WHERE attempts = {tries} AND error <> ''"
+            eventually(lambda waits=waits: query(waits) == [(1,)], f"try {tries} has failed")
+            query("UPDATE webhook_deliveries SET due_at = now(), error = ''")
+        settled(query, 1)
+        assert log(query) == [("reservation.confirmed", "delivered", 3, 204, "")]
+        assert [one.path for one in hooks.calls] == ["/", "/", "/"]
+        assert len({(one.headers["webhook-id"], one.body) for one in hooks.calls}) == 1
+        hooks.answer = lambda _: (503, {})
+        query("UPDATE webhook_deliveries SET status = 'pending', attempts = $1, due_at = now()", len(DELAYS_S))
+        settled(query, 1)
+    assert log(query) == [("reservation.confirmed", "failed", len(DELAYS_S) + 1, 503, "answered 503")]
+
+
+def test_a_killed_process_makes_the_call_again_under_the_same_id(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    endpoint(query, hooks.url, types=["reservation.confirmed"])
+    process = Process.start("notifications", settings)
+
+    def killed(_: Received) -> tuple[int, dict[str, str]]:
+        process.kill()  # the organizer's server has the call, and nobody hears it say so
+        return 204, {}
+
+    hooks.answer = killed
+    write_facts(settings, sale())
+    hooks.until(1)
+    eventually(lambda: process.child.poll() is not None, "the process is dead")
+    hooks.answer = lambda _: (204, {})
+    query("UPDATE webhook_deliveries SET due_at = now()")
+    with Flow(run, settings):
+        settled(query, 1)
+    assert len({(one.headers["webhook-id"], one.body) for one in hooks.calls}) == 1
+    assert log(query) == [("reservation.confirmed", "delivered", 2, 204, "")]
+
+
+def test_a_server_that_hangs_or_is_gone_delays_nobody_else(settings: Settings, hooks: HookServer, query: Query) -> None:
+    release = threading.Event()
+    gone = endpoint(query, f"{hooks.url}/gone", types=["event.published"])
+    endpoint(query, f"{hooks.url}/hangs")
+    endpoint(query, f"{hooks.url}/works")
+
+    def answer(call: Received) -> tuple[int, dict[str, str]]:
+        if call.path == "/hangs":
+            assert release.wait(30)
+        return (410 if call.path == "/gone" else 204), {}
+
+    hooks.answer = answer
+    try:
+        with Flow(run, settings):
+            write_facts(settings, sale())
+            settled(query, len(TYPES) + 1)
+            works = sorted(one.type for one in hooks.calls if one.path == "/works")
+            assert works == sorted(TYPES)
+            assert len([one for one in hooks.calls if one.path == "/hangs"]) <= 4
+            assert query("SELECT enabled, disabled_why FROM webhook_endpoints WHERE id = $1", gone) == [
+                (False, "it answered 410 Gone")
+            ]
+            release.set()
+    finally:
+        release.set()
+
+
+def test_in_production_nobody_is_called_inside(settings: Settings, hooks: HookServer, query: Query) -> None:
+    port = hooks.url.rpartition(":")[2]
+    endpoint(query, hooks.url, types=["hold.expired"])
+    endpoint(query, f"https://localhost:{port}/", types=["hold.expired"])
+    endpoint(query, f"https://2130706433:{port}/", types=["hold.expired"])
+    with Flow(run, replace(settings, env=Environment.PRODUCTION)):
+        write_facts(settings, log_of(*on_sale(), held(["A-1"]), hold_expired(["A-1"])))
+        failed = "SELECT error FROM webhook_deliveries WHERE error <> '' ORDER BY error"
+        eventually(lambda: len(query(failed)) == 3, "all three are refused")
+    assert [error for (error,) in query(failed)] == [
+        "2130706433 leads to 127.0.0.1, which is no public address",
+        "it has to begin with https://",
+        "localhost leads to 127.0.0.1, which is no public address",
+    ]
+    assert hooks.calls == []
+
+
+def test_events_from_before_there_were_webhooks_are_known_by_their_rows(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    endpoint(query, hooks.url)
+    query(
+        "INSERT INTO events SELECT * FROM jsonb_populate_record(null::events, (SELECT jsonb_object_agg(column_name, "
+        "CASE data_type WHEN 'text' THEN '\"\"'::jsonb ELSE '0'::jsonb END) FROM information_schema.columns "
+        "WHERE table_name = 'events' AND table_schema = 'public') || jsonb_build_object('id', $1::text, "
+        "'organizer_id', $2::text, 'status', 'published')) RETURNING id",
+        EVENT,
+        ORGANIZER,
+    )
+    with Flow(run, settings):
+        write_facts(settings, log_of(held(["A-1"]), first=3))
+        hooks.until(1)
+    assert hooks.calls[0].type == "tickets.held"
