@@ -51,6 +51,7 @@ class EventLedger(Ledger):
     line: dict[str, Waiting] = field(default_factory=dict)
     offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    scans: int = 0
     told: set[tuple[str, int, str, str]] = field(default_factory=set)
     owner: str = ""
     waiting: int = 0
@@ -279,6 +280,7 @@ def _transferred(ledger: EventLedger, _at: Envelope, fact: f.TicketTransferred, 
 
 
 def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, found: Found) -> None:
+    ledger.scans += 1
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
         found("door", f"ticket {fact.ticket_id} lets somebody in, and is void or no ticket")
@@ -294,6 +296,7 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
 
 
 def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused, found: Found) -> None:
+    ledger.scans += 1
     ticket = ledger.tickets.get(fact.ticket_id)
     first = (ticket.scanned_at, ticket.gate) if ticket is not None else (0, "")
     if fact.reason == f.Reason.ALREADY_CHECKED_IN and first != (fact.first_scanned_at, fact.first_gate):
@@ -301,6 +304,7 @@ def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused
 
 
 def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInReversed, found: Found) -> None:
+    ledger.scans += 1
     ticket = ledger.tickets.get(fact.ticket_id)
     if ticket is None or not ticket.scanned_at:
         found("door", f"a check-in of ticket {fact.ticket_id} is taken back, and there was none")

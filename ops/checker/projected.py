@@ -20,7 +20,8 @@ READ_ROWS = 2_000
 ROW_FIELDS = (
     "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
     "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
-    "payment_id", "refund_id", "ticket_ids",
+    "payment_id", "refund_id", "ticket_ids", "promo_code", "access_code", "extended", "warned", "void_places",
+    "kept_minor",
 )  # fmt: skip
 
 
@@ -36,12 +37,18 @@ async def check_partition(
     await _events(connection, partition, ledgers, report)
     await _claims(connection, partition, ledgers, report)
     await _tickets(connection, partition, ledgers, report)
+    await _organizing(connection, partition, ledgers, report)
+    await _refunds(connection, partition, ledgers, report)
     if inbox is not None:
         await _inbox(connection, partition, inbox, report)
 
 
 async def _reservations(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
     seen: Counter[str] = Counter()
+    due_of: dict[tuple[str, str], list[str]] = {}
+    for event_id, books in ledgers.items():
+        for payment_id, key in books.refunds_due:
+            due_of.setdefault((event_id, payment_id), []).append(key)
     async with connection.transaction():
         async for row in connection.cursor(SQL["reservations"], partition, prefetch=READ_ROWS):
             event_id, reservation_id = row["event_id"], row["id"]
@@ -56,6 +63,9 @@ async def _reservations(connection: Connection, partition: int, ledgers: Ledgers
             for name in ROW_FIELDS:
                 if row[name] != getattr(entry, name):
                     report.add("postgres", where, f"{name} is {row[name]!r}, by the log {getattr(entry, name)!r}")
+            due = sorted(due_of.get((event_id, entry.payment_id), []))
+            if entry.payment_id and sorted(row["refunds_open"]) != due:
+                report.add("postgres", where, f"refunds_open is {row['refunds_open']}, by the log {due}")
     for event_id, ledger in ledgers.items():
         if seen[event_id] < len(ledger.entries):
             what = f"{seen[event_id]} rows, the log has {len(ledger.entries)} reservations"
@@ -67,14 +77,16 @@ async def _events(connection: Connection, partition: int, ledgers: Ledgers, repo
     wanted = {key: one.status for key, one in ledgers.items() if one.exists}
     _compare(rows, wanted, "events", report)
     types = {
-        (row["event_id"], row["id"]): (row["ordinal"], row["kind"], row["price_minor"], row["total"])
-        for row in await connection.fetch(SQL["ticket_types"], partition)
+        (row["event_id"], row["id"]): tuple(row)[2:] for row in await connection.fetch(SQL["ticket_types"], partition)
     }
     expected = {
-        (event_id, type_id): (kind.ordinal, kind.kind, kind.price_minor, kind.total)
+        (event_id, type_id): (
+            kind.ordinal, kind.kind, kind.price_minor, kind.total, kind.max_per_order, kind.max_per_user, kind.hidden,
+            kind.pool_id,
+        )
         for event_id, ledger in ledgers.items()
         for type_id, kind in ledger.kinds.items()
-    }
+    }  # fmt: skip
     _compare(types, expected, "ticket_types", report)
     locks = {(row["event_id"], row["place"]) for row in await connection.fetch(SQL["locked"], partition)}
     expected_locks = {(event_id, place) for event_id, ledger in ledgers.items() for place in ledger.locked}
@@ -102,13 +114,60 @@ async def _tickets(connection: Connection, partition: int, ledgers: Ledgers, rep
     for event_id, ledger in ledgers.items():
         for reservation_id, entry in ledger.entries.items():
             for ordinal, (ticket_id, seat) in enumerate(entry.issued, 1):
-                valid = entry.status == "confirmed" and ticket_id in entry.ticket_ids
-                ticket = ledger.tickets.get(ticket_id)
-                holder = entry.user_id if ticket is None else ticket.user_id
-                inside = ticket.scanned_at if ticket is not None else 0
-                status = "valid" if valid else "void"
-                wanted[ticket_id] = (event_id, reservation_id, holder, seat, ordinal, status, inside)
+                known, valid = (
+                    ledger.tickets.get(ticket_id),
+                    entry.status == "confirmed" and ticket_id in entry.ticket_ids,
+                )
+                version = (1 if known is None else known.version) + (0 if valid else 1)
+                scan = (0, "") if known is None else (known.scanned_at, known.gate)
+                holder, status = ledger.holder(entry, ticket_id), "valid" if valid else "void"
+                wanted[ticket_id] = (event_id, reservation_id, holder, seat, ordinal, status, version, *scan)
     _compare(rows, wanted, "tickets", report)
+    scans = {row[0]: row[1] for row in await connection.fetch(SQL["check_ins"], partition)}
+    _compare(scans, {key: one.scans for key, one in ledgers.items() if one.scans}, "check_ins", report)
+
+
+async def _organizing(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    """Pools, codes, blocks, staff, waiting lists: rows of (event, key, …) against the books."""
+    expected: dict[str, dict[tuple[str, str], tuple[Any, ...]]] = {
+        "pools": {(key, pool): (capacity,) for key, one in ledgers.items() for pool, capacity in one.pools.items()},
+        "codes": {
+            (key, code.code_id): (
+                text, code.kind, code.value, code.uses_max, code.ticket_type_ids, code.valid_from_at,
+                code.valid_until_at, text in one.disabled,
+            )
+            for key, one in ledgers.items()
+            for text, code in one.codes.items()
+        },
+        "seat_blocks": {
+            (key, block): (ticket_type_id, sorted(seats), quantity)
+            for key, one in ledgers.items()
+            for ticket_type_id, kind in one.kinds.items()
+            for block, (seats, quantity) in kind.blocked.items()
+        },
+        "event_staff": {(key, member): () for key, one in ledgers.items() for member in one.staff},
+        "waitlist_entries": {
+            (key, entry_id): (entry.user_id, entry.ticket_type_id, entry.quantity, entry.place, entry.status)
+            for key, one in ledgers.items()
+            for entry_id, entry in one.line.items()
+        },
+    }  # fmt: skip
+    for table, wanted in expected.items():
+        rows = {(row[0], row[1]): tuple(row)[2:] for row in await connection.fetch(SQL[table], partition)}
+        if table == "seat_blocks":
+            rows = {key: (kind, sorted(seats), quantity) for key, (kind, seats, quantity) in rows.items()}
+        _compare(rows, wanted, table, report)
+
+
+async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    rows = {tuple(row)[:3]: tuple(row)[3:] for row in await connection.fetch(SQL["refunds"], partition)}
+    wanted = {
+        (event_id, *key): (status, amount)
+        for event_id, ledger in ledgers.items()
+        for status, amounts in (("requested", ledger.refunds_due), ("refunded", ledger.refunds))
+        for key, amount in amounts.items()
+    }
+    _compare(rows, wanted, "refunds", report)
 
 
 async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:

@@ -3,7 +3,7 @@
 -- name: reservations
 SELECT id, event_id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint,
        partition, "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id,
-       ticket_ids
+       ticket_ids, promo_code, access_code, extended, warned, void_places, kept_minor, refunds_open
 FROM reservations WHERE partition = $1;
 
 -- name: events
@@ -11,7 +11,8 @@ SELECT id, status FROM events WHERE partition = $1;
 
 -- name: ticket_types
 SELECT event_id, id, ordinal, kind, price_minor,
-       CASE WHEN kind = 'seated' THEN rows * seats_per_row ELSE capacity END AS total
+       CASE WHEN kind = 'seated' THEN rows * seats_per_row ELSE capacity END AS total, max_per_order, max_per_user,
+       hidden, pool_id
 FROM ticket_types WHERE partition = $1;
 
 -- name: locked
@@ -22,7 +23,31 @@ SELECT event_id, ticket_type_id, seat, reservation_id, status
 FROM seat_claims WHERE partition = $1 AND status IN ('held', 'sold');
 
 -- name: tickets
-SELECT id, event_id, reservation_id, user_id, seat, ordinal, status, checked_in_at FROM tickets WHERE partition = $1;
+SELECT id, event_id, reservation_id, user_id, seat, ordinal, status, version, checked_in_at, gate
+FROM tickets WHERE partition = $1;
+
+-- name: pools
+SELECT event_id, id, capacity FROM pools WHERE partition = $1;
+
+-- name: codes
+SELECT event_id, id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled
+FROM codes WHERE partition = $1;
+
+-- name: seat_blocks
+SELECT event_id, id, ticket_type_id, seats, quantity FROM seat_blocks WHERE partition = $1 AND quantity > 0;
+
+-- name: event_staff
+SELECT event_id, member_id FROM event_staff WHERE partition = $1 AND active;
+
+-- name: waitlist_entries
+SELECT event_id, id, user_id, ticket_type_id, quantity, "offset", status FROM waitlist_entries WHERE partition = $1;
+
+-- name: refunds
+SELECT event_id, payment_id, refund_key, status, CASE status WHEN 'refunded' THEN refunded_minor ELSE amount_minor END
+FROM refunds WHERE partition = $1;
+
+-- name: check_ins
+SELECT event_id, count(*) FROM check_ins WHERE partition = $1 GROUP BY event_id;
 
 -- name: inbox
 SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;

@@ -11,7 +11,8 @@ from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, eventually, rows_of
+from tests.harness.flows import Flow, eventually, rows_of, write_facts
+from tests.harness.towns import recorded, town_of
 from tests.integration.ops.replay.conftest import Circle
 
 
@@ -56,6 +57,27 @@ def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, 
     assert "not promoted" in text
     with rows_of(settings) as query:
         assert query("SELECT to_regnamespace('generation_next')") == [(None,)]
+
+
+def test_a_new_generation_has_every_table(settings: Settings) -> None:
+    facts = recorded(town_of(10, 300), partition=2)
+    with Flow(projections.run, settings), rows_of(settings) as query:
+        write_facts(settings, facts)
+        last = facts[-1].envelope.offset
+        eventually(
+            lambda: query('SELECT 1 FROM projection_positions WHERE partition = 2 AND "offset" = $1', last) != [],
+            "the last fact is projected",
+        )
+    with Progress(quiet=True) as progress:
+        report = rebuild(settings, progress)
+        assert report.ok
+        empty = {table.table for table in report.tables if not table.new_rows}
+        assert empty <= {"observed_seat_locks", "chores"}
+        with rows_of(settings) as query:
+            query('UPDATE check_ins SET gate = \'elsewhere\' WHERE "offset" = (SELECT max("offset") FROM check_ins)')
+            ((at, index),) = query('SELECT "offset", "index" FROM check_ins WHERE gate = \'elsewhere\'')
+        (told,) = [one for table in rebuild(settings, progress).tables for one in table.differences]
+    assert (told.position, told.what.partition(",")[0]) == (f"2-{at}-{index}", "gate is 'elsewhere' live")
 
 
 def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pipelines.projections.changes import Changes
 from pipelines.projections.project import project
+from schemas import facts as f
 from schemas.facts import Reason
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.words import (
     ALICE,
     BOB,
     EVENT,
+    ORGANIZER,
     R1,
     R2,
     STALLS,
@@ -112,6 +116,57 @@ def test_a_refund_is_found_by_its_payment() -> None:
     assert (refund.status, refund.refund_id, refund.refunded_minor) == ("refunded", "ref-1", 2_500)
     assert (EVENT, "pay-1") in changes.payments_settled
     assert not changes.payments
+
+
+def test_what_several_cancellations_take_away_adds_up_in_one_patch() -> None:
+    first, second = confirmed(quantity=4).ticket_ids[:2]
+    one = f.TicketsCancelled(R1, ALICE, STALLS, 1, [], [first], 900, 400, Reason.BUYER_CANCELLED)
+    two = f.TicketsCancelled(R1, ALICE, STALLS, 1, [], [second], 900, 300, Reason.BUYER_CANCELLED)
+    changes = project(log_of(one, two, first=7))
+    row = changes.reservations[EVENT, R1].amended
+    assert row is not None
+    assert (row.quantity_less, row.amount_less, row.kept_minor) == (2, 1_800, 700)
+    assert (row.void_places, row.tickets_gone) == (["1", "2"], [first, second])
+    assert {ticket for ticket, patch in changes.ticket_patches.items() if patch.void} == {first, second}
+    whole = project(log_of(held(quantity=4), confirmed(quantity=4), one, two)).reservations[EVENT, R1]
+    assert whole.ticket_ids == confirmed(quantity=4).ticket_ids[2:]
+    assert (whole.quantity, whole.amount_minor) == (2, 10_000 - 1_800)
+
+
+def test_a_refund_that_is_made_in_the_batch_that_asks_for_it_is_not_open() -> None:
+    changes = project(log_of(cancelled(["A-1"]), refund_requested(Reason.BUYER_CANCELLED), payment_refunded(), first=7))
+    row = changes.reservations[EVENT, R1]
+    assert row.amended is not None
+    assert (row.payment, row.amended.refund_made, row.amended.refunds_open) == ("refund-requested", True, [])
+    assert changes.refunds[EVENT, "refund-pay-1"].status == "refunded"
+
+
+def test_a_chore_remembers_whom_it_told_last_and_a_cancelled_events_news_are_no_chore() -> None:
+    started = f.ChoreStarted("reminder", 5, [])
+    told = f.HolderNotified("reminder", 5, R1, ALICE, [], "T", "V", 1, 2, "UTC")
+    changes = project(log_of(started, told))
+    chore = changes.chores[EVENT, "reminder"]
+    assert (chore.changed_json, chore.told_id, chore.finished) == ("[]", R1, False)
+    assert changes.events[EVENT].reminded_for == 5
+    news = project(log_of(f.HolderNotified("event-cancelled", 5, R1, ALICE, [], "T", "V", 1, 2, "UTC")))
+    assert news.chores[EVENT, "event-cancelled"].changed_json is None  # a patch of a row that is not there
+
+
+def test_a_deleted_event_keeps_its_row() -> None:
+    row = project(log_of(created(), f.EventDeleted(ORGANIZER))).events[EVENT]
+    assert (row.status, row.created_at) == ("deleted", T)
+
+
+def test_a_term_that_a_record_does_not_have_is_its_default() -> None:
+    row = project(log_of(created())).events[EVENT]
+    assert (row.refund_percent, row.refund_until_at, row.reminder_at) == (100, 0, 0)
+    row = project(log_of(created(refund_percent=0))).events[EVENT]
+    assert row.refund_percent == 0
+
+
+def test_lists_keep_their_commas_and_lose_what_postgresql_cannot_hold() -> None:
+    changes = project(log_of(f.ScheduleChanged(ORGANIZER, ['{"a":1,"b":2}', "x\x00y"])))
+    assert msgspec.json.decode(changes.schedules[EVENT].activities_json) == ['{"a":1,"b":2}', "x\ufffdy"]
 
 
 def test_the_last_look_at_foreign_locks_counts() -> None:
