@@ -157,7 +157,7 @@ class LogReader:
     def values(self) -> Iterator[list[tuple[int, bytes | None]]]:
         """Offset and value of every record to the end of the partition, a chunk at a time."""
         while chunk := self.chunk():
-            yield [(offset_of(message), message.value()) for message in chunk]
+            yield [(message.offset(), message.value()) for message in chunk]  # type: ignore[misc]
 
     def messages(self, end: int | None = None) -> Iterator[Message]:
         """Every record to the end of the partition, or below offset `end`."""

@@ -29,7 +29,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.bench.mix import PHASES, SETUP, Layout, Mix, layout, phase_of
 from ops.load.progress import Progress
-from ops.load.statistics import US_PER_S, percentile, tree_cpu_s
+from ops.load.statistics import US_PER_S, peak_mb, percentile, tree_cpu_s
 from ops.services.process import log_tail, spawn
 from ops.services.stack import Stack
 from schemas.commands import Command
@@ -241,8 +241,7 @@ class Worker:
     def peak_mb(self) -> float:
         """The most memory it had so far."""
         assert self._process is not None
-        found = Path(f"/proc/{self._process.pid}/status").read_text()
-        return round(int(next(line for line in found.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024, 1)
+        return peak_mb(self._process.pid)
 
     def check(self) -> None:
         """Raises CircleError with the end of its log when it is dead."""

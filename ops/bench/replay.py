@@ -7,7 +7,6 @@ the most memory it had. Reading alone (records decoded and dropped) shows what t
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from connectors.log_reader import LogReader, few_collections
 from connectors.settings import Settings
 from ops.bench.history import PARTITION, History
 from ops.load.progress import Progress
-from ops.load.statistics import US_PER_S
+from ops.load.statistics import US_PER_S, peak_mb
 from ops.replay.verify import PartitionRun
 from ops.services.stack import Stack
 from pipelines.replay.fold import Fold
@@ -30,7 +29,6 @@ from schemas.topics import FACTS
 
 SIZES = "100000,300000,1000000"
 TOLD_EVERY = 50_000
-KB = 1_024
 
 
 class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +152,7 @@ class Meter:
             facts=facts,
             seconds=round(time.monotonic() - self._clock, 3),
             cpu_s=round(time.process_time() - self._cpu, 3),
-            peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB, 1),
+            peak_mb=peak_mb(os.getpid()),
             digest=digest,
             diverged=diverged,
         )

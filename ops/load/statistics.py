@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import psutil
 
 US_PER_S = 1_000_000
 MS_PER_S = 1_000
+KB_PER_MB = 1_024
 
 
 class Latencies(msgspec.Struct, frozen=True):
@@ -87,6 +89,12 @@ def tree_cpu_s(pid: int) -> float:
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
     return total
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory a living process had, in MB (Linux): what `getrusage` says begins with its parent's."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    return round(int(next(line for line in told.splitlines() if line.startswith("VmHWM")).split()[1]) / KB_PER_MB, 1)
 
 
 def our_us_per_request(cpu: Sequence[ProcessCpu]) -> float:

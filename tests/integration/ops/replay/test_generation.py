@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from connectors.settings import Settings
-from ops.load.progress import Progress
+from ops.load.progress import Bar, Progress
+from ops.replay import generation
 from ops.replay.generation import rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
@@ -167,3 +170,44 @@ def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_
             write_both(settings, [more])
         projected(settings, logs)
     assert circle("replay", "projections", "--json")[0] == 0
+
+
+class Impatient(Progress):
+    """Somebody who presses Ctrl-C at some batch."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__(quiet=True)
+        self._left = batches
+
+    def bar(self, name: str, total: int) -> Bar:
+        whole, told = super().bar(name, total), self
+
+        class Watched(Bar):
+            def set(self, done: int, note: str = "") -> None:
+                told._left -= 1
+                if told._left < 0:
+                    raise KeyboardInterrupt
+                whole.set(done, note)
+
+        return Watched(whole._progress, whole._task)
+
+
+def test_a_rebuild_stopped_at_random_places_comes_to_the_same_digests(
+    settings: Settings, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = rebuild(settings, Progress(quiet=True), restart=True)
+    monkeypatch.setattr(generation, "BATCH", 41)
+    chance, stops, facts = random.Random(5), 0, 0
+    rebuild(settings, Progress(quiet=True), restart=True, dry_run=True)
+    while True:
+        try:
+            found = rebuild(settings, Impatient(chance.randrange(1, 9)))
+        except KeyboardInterrupt:
+            stops += 1
+        else:
+            facts += found.facts
+            break
+    assert stops > 2
+    assert facts < at_once.facts  # each went on where the one before was stopped
+    assert found.ok
+    assert [table.new_digest for table in found.tables] == [table.new_digest for table in at_once.tables]
