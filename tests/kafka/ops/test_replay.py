@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 from confluent_kafka import TopicPartition
 
-from connectors import kafka
-from connectors.kafka import consumer
+from connectors import event_log, kafka
+from connectors.kafka import StopFlag, consumer
+from connectors.postgres import Database
 from connectors.settings import Settings
+from connectors.survey import Survey
 from connectors.topics import describe_topics
 from ops.load.progress import Progress
 from ops.replay import archive
+from ops.replay.generation import rebuild
+from ops.replay.shadow import shadow
 from ops.replay.verify import VerifyOptions, VerifyReport, verify
 from ops.services.stack import Stack
 from schemas.codec import Codec
@@ -46,12 +51,52 @@ def verified(settings: Settings) -> VerifyReport:
         return verify(settings, VerifyOptions(postgres=False, redis=False), progress)
 
 
-def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(stack: Stack, tmp_path: Path) -> None:
+def shadowed_and_made_anew(settings: Settings) -> None:
+    """The same program in a shadow decides alike, and rows come from the facts alone, between transactions' marks."""
+    with Progress(quiet=True) as progress:
+        report = shadow(settings, "same", progress, stop=StopFlag())
+        assert (report.commands, report.same, report.different) == (72, 72, 0), report.differences
+        generation = rebuild(settings, progress, promote=True)
+    assert (generation.from_empty, generation.facts, generation.promoted) == (True, 72, True)
+
+
+def watched(settings: Settings) -> None:
+    """A transaction's mark at the end of a partition is nothing that anybody is behind on."""
+    database = Database(settings.postgres_url)
+    survey = Survey(settings, database)
+    try:
+        lags = {lag.flow: lag for lag in survey.look().lags}
+    finally:
+        survey.close()
+        database.close()
+    assert lags["circle.reservations"].records == 0
+    assert lags["circle.projections"].records == 0
+    assert lags["circle.payments"].records >= 72
+    assert lags["circle.payments"].seconds > 0
+
+
+def found_by_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading begins where the event was made; when that is told wrongly, at the beginning."""
+    home = partition_of(EVENT, settings.partitions)
+    everything = list(event_log.facts_of(settings, EVENT, home))
+    made_ms = everything[0][1].envelope.log_time // 1_000
+    assert list(event_log.facts_of(settings, EVENT, home, since_ms=made_ms)) == everything
+    monkeypatch.setattr(event_log, "CLOCKS_APART_MS", 0)
+    later_ms = everything[-1][1].envelope.log_time // 1_000
+    assert list(event_log.facts_of(settings, EVENT, home, since_ms=later_ms)) == everything
+
+
+def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings.from_env(stack.fresh())
     decided(settings)
     before = verified(settings)
     assert before.ok, before.partitions
     assert before.facts == 72
+    shadowed_and_made_anew(settings)
+    watched(settings)
+    found_by_time(settings, monkeypatch)
     with Progress(quiet=True) as progress:
         archive.export(
             settings, tmp_path, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False
