@@ -345,6 +345,7 @@ def test_a_confirmed_reservation_has_tickets_whose_codes_hold(
     for code, reason in (("nonsense", "malformed"), (ticket["code"][:-8] + "AAAAAAAA", "forged")):
         assert done(organizer.post("/v1/tickets/validate", json={"code": code}), 200) == {
             "valid": False, "reason": reason, "ticket_id": None, "event_id": None, "ticket_type_id": None, "seat": None,
+            "checked_in": None,
         }  # fmt: skip
     assert seat_map(shop, event)[ticket["seat"]] == "sold"
     cancelled = done(buyer.delete(f"/v1/reservations/{held['id']}", prefer="wait=20"), 200)
