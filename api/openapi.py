@@ -123,6 +123,15 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "missing-header. The same key with another body: 422 idempotency-key-reused.",
             "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
         }
+    if route.signature:
+        yield {
+            "name": route.signature,
+            "in": "header",
+            "required": True,
+            "description": "Vouches for the body as it was sent, byte for byte, and for when. Missing: 400 "
+            "missing-header. Not right, or too old: 400 invalid-signature.",
+            "schema": {"type": "string"},
+        }
     if route.prefer:
         yield {
             "name": "Prefer",

@@ -138,6 +138,7 @@ class Route:
     problems: tuple[str, ...] = ()  # slugs beyond those that every route of its kind has
     idempotency_key: str = ""  # "", "optional" or "required"
     prefer: bool = False
+    signature: str = ""  # the header that vouches for the body, where a token does not
     media_type: str = "application/json"
     free: bool = False  # not counted against the caller's writes
 

@@ -107,3 +107,10 @@ def test_every_body_has_an_example_that_the_api_would_take(route: Route, served:
     path = re.sub(r"<(\w+)>", r"{\1}", route.path)
     content = operations(served)[f"{route.method} {path}"]["requestBody"]["content"]["application/json"]
     assert content["example"] == example
+
+
+def test_a_webhook_says_which_header_vouches_for_it(served: dict[str, Any]) -> None:
+    operation = operations(served)["POST /v1/payments/stripe/webhook"]
+    header = next(one for one in operation["parameters"] if one["in"] == "header")
+    assert (header["name"], header["required"]) == ("Stripe-Signature", True)
+    assert "security" not in operation
