@@ -70,6 +70,7 @@ class Codec:
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
         self._usual: dict[bytes, Callable[[str], Any]] = {}  # by the bytes of the wire format's header
         self._limits: dict[type[Any], _Limits] = {}
+        self._first: dict[type[Any], Callable[..., bytes]] = {}  # of facts whose schema has grown since
         for name, record, _ in known:
             reader = fastavro.parse_schema(newest[name])
             schema_id = ids[name]
@@ -85,6 +86,8 @@ class Codec:
             if issubclass(record, Command):
                 self._limits[record] = _limits_of(newest[name])
             self._readers[schema_id] = (reader, None, record, is_fact, ints)
+            if is_fact and len(others.get(name, ())) > 1:
+                self._first[record] = _encoder_of(*min(others[name], key=itemgetter(0)))
             for other_id, schema in others.get(name, ()):
                 if other_id not in self._readers:
                     self._readers[other_id] = (fastavro.parse_schema(schema), reader, record, is_fact, ints)
@@ -96,6 +99,13 @@ class Codec:
     def encode_fact(self, envelope: Envelope, fact: Fact) -> bytes:
         """The bytes of a fact at its place on the log. Equal facts at equal places have equal bytes."""
         return self._encoders[type(fact)](envelope, fact)
+
+    def encode_fact_as_first(self, envelope: Envelope, fact: Fact) -> bytes:
+        """The bytes as they were written under the first rules: with the first schema of its type.
+
+        Of fields that were added since, nothing is written: whoever decides by those rules leaves them None.
+        """
+        return self._first.get(type(fact), self._encoders[type(fact)])(envelope, fact)
 
     def decode(self, value: bytes | None) -> Command | RecordedFact | Notification | Undecodable:
         """The record in `value`, or why there is none. Never raises for bad bytes."""
@@ -147,6 +157,13 @@ class Codec:
                 return f"{name} is {number}, beyond 32 bits"
         limits = self._limits.get(record)
         return limits.broken_by(fields) if limits is not None else ""
+
+
+def _encoder_of(schema_id: int, schema: dict[str, Any]) -> Callable[..., bytes]:
+    """The encoder of a fact by one of its schemas."""
+    names = tuple(field["name"] for field in schema["fields"])
+    header = bytes([MAGIC]) + schema_id.to_bytes(4, "big")
+    return compile_encoder(schema, header, [names[:ENVELOPE_FIELDS], names[ENVELOPE_FIELDS:]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,8 @@ class PartitionVerifier:
             self.skip(timestamp_ms)
             at = At(self.partition, offset, LogTime(self.log_time))
             facts, version = self._decide(at, command, first)
-            encode, count = self._codec.encode_fact, len(facts)
+            encode = self._codec.encode_fact if version > 1 else self._codec.encode_fact_as_first
+            count = len(facts)
             expected = [
                 encode(Envelope(event_id, self.partition, offset, index, count, at.log_time, version), fact)
                 for index, fact in enumerate(facts)

@@ -1,0 +1,87 @@
+"""A log of the first rules, written with the first schemas, verifies under the rules of its day."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.replay.verify import PartitionVerifier, Record
+from pipelines.reservations.decide import step
+from pipelines.reservations.entities import At
+from pipelines.reservations.former_rules import step_1
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+from schemas.codec import HEADER_BYTES, MANIFEST
+from schemas.facts import Envelope
+from schemas.ids import US_PER_S, LogTime
+from tests.harness.command_logs import CODEC, ListFeed
+from tests.harness.words import (
+    EVENT,
+    R2,
+    TTL_S,
+    T,
+    add_type,
+    confirm,
+    create,
+    paid,
+    publish,
+    refunded,
+    release,
+    reserve,
+    tick,
+    update,
+)  # fmt: skip
+
+STORY: list[tuple[int, c.Command]] = [
+    (0, create()),
+    (0, add_type()),
+    (0, publish()),
+    (1, reserve(2)),
+    (2, confirm()),
+    (TTL_S + 5, paid(amount=5_000)),  # too late: by these rules the money goes back, though the seats are free
+    (TTL_S + 6, refunded(amount=5_000)),
+    (TTL_S + 7, reserve(1, rid=R2)),
+    (TTL_S + 8, confirm(R2)),
+    (TTL_S + 9, paid(R2, payment="pay-2")),
+    (2_000_000, release(R2)),  # long after the event began
+    (2_000_001, update(venue="Garden")),
+    (3_000_000, tick()),  # … and after it was over
+]
+
+
+def log_of(version: int) -> tuple[list[Record], list[Record]]:
+    """Commands and facts as a build of that version left them."""
+    state, commands, facts = EventState(EVENT), [], []
+    decide = {1: step_1, 2: step}[version]
+    encode = {1: CODEC.encode_fact_as_first, 2: CODEC.encode_fact}[version]
+    for offset, (seconds, command) in enumerate(STORY):
+        time_us = T + seconds * US_PER_S
+        commands.append(Record(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
+        decided = decide(state, command, At(0, offset, LogTime(time_us)))
+        for index, fact in enumerate(decided):
+            envelope = Envelope(EVENT, 0, offset, index, len(decided), time_us, version)
+            facts.append(Record(len(facts), 0, None, encode(envelope, fact)))
+    return commands, facts
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_verifies_under_the_rules_of_its_day(version: int) -> None:
+    commands, facts = log_of(version)
+    verifier = PartitionVerifier(0, CODEC, ListFeed(facts))
+    for record in commands:
+        verifier.read(record)
+    assert verifier.divergences == []
+    assert verifier.facts == len(facts)
+
+
+def test_the_first_rules_answered_otherwise_and_wrote_other_schemas() -> None:
+    (_, first), (_, second) = log_of(1), log_of(2)
+    kinds = [[type(CODEC.decode(record.value).fact).__name__ for record in log] for log in (first, second)]
+    assert "RefundRequested" in kinds[0]
+    assert "HoldReacquired" in kinds[1]
+    assert "EventEnded" in set(kinds[1]) - set(kinds[0])
+    ids = {int.from_bytes((record.value or b"")[1:HEADER_BYTES], "big") for record in first}
+    newest = {entry["schema"]["name"]: entry["id"] for entry in json.loads(MANIFEST.read_text())["schemas"]}
+    grown = {newest[name] for name in ("EventCreated", "TicketTypeAdded", "TicketsHeld", "RefundRequested")}
+    assert not ids & grown
