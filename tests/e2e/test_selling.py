@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -219,6 +220,24 @@ def test_freed_seats_are_offered_to_who_waits_longest(shop: Shop, owner: Person,
     assert done(second.delete(f"/v1/waitlist/{other['id']}", prefer=WAIT), 200)["status"] == "ended"
     problem(buyer.get(f"/v1/waitlist/{other['id']}"), 404, "entry-not-found")
     assert len(done(owner.get(path), 200)["items"]) == 2
+
+
+def test_who_has_a_ticket_is_told_of_a_change_and_reminded_the_day_before(
+    shop: Shop, owner: Person, buyer: Person
+) -> None:
+    starts_at = datetime.now(UTC) + timedelta(days=1, seconds=4)  # so that the day before is in four seconds
+    times = {"starts_at": starts_at.isoformat(), "ends_at": (starts_at + timedelta(hours=2)).isoformat()}
+    event = shop.event(owner, timezone="UTC", sales_close_at=None, **times)
+    bought = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=2), 201)["id"]
+    done(buyer.confirm(bought), 200)
+    done(owner.call("PATCH", f"/v1/events/{event.id}", prefer=WAIT, json={"venue": "Small hall"}), 200)
+    until(lambda: {"event.changed", "event.reminder"} <= set(kinds(buyer)))
+    assert sorted(kind for kind in kinds(buyer) if kind.startswith("event.")) == ["event.changed", "event.reminder"]
+
+
+def kinds(of: Person) -> list[str]:
+    """What somebody was told."""
+    return [one["kind"] for one in done(of.get("/v1/notifications"), 200)["items"]]
 
 
 def test_the_checker_finds_nothing_wrong_with_all_of_this(running: tuple[Platform, Shop]) -> None:
