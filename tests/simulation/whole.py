@@ -14,11 +14,14 @@ from pipelines.reservations.digest import canonical
 from pipelines.reservations.entities import CONFIRMED, HELD, At
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.partition import Group, Partition, Placed
+from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec
+from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from tests.simulation.rows import Rows
 
 EVENT, OWNER = "event", "owner"
 USERS = [f"user{number}" for number in range(12)]
@@ -38,6 +41,7 @@ class Town:
         self.ledger = EventLedger(EVENT)
         self.violations: list[str] = []
         self.state = EventState(EVENT)
+        self.rows = Rows()
         self._partition = Partition(0, 1, LogTime(START_US), set())
         self._now = START_US
         self._next = 0
@@ -79,18 +83,25 @@ class Town:
             before = [list(facts) for facts in group.facts]
             group.decide(set(self.state.locked_places))
             assert group.facts == before, "what was taken back is decided again as it was"
+        recorded: list[RecordedFact] = []
         for one, facts in zip(placed, group.facts, strict=True):
             for index, fact in enumerate(facts):
                 self.facts.append((one.at, fact))
                 envelope = f.Envelope(EVENT, 0, one.at.offset, index, len(facts), one.at.log_time, f.RULES_VERSION)
+                recorded.append(RecordedFact(envelope, fact))
                 self.ledger.apply(envelope, fact, lambda rule, what: self.violations.append(f"{rule}: {what}"))
+        cut = self.rng.randint(0, len(recorded))
+        self.rows.apply(recorded[:cut])
+        self.rows.apply(recorded[cut:])
         self._partition.settle([group])
 
     def _reload(self) -> None:
+        """Go on with a state that is folded anew, or made from the rows that the projection has by now."""
         folded = fold(self.facts)
         assert canonical(folded) == canonical(self.state), "the live state is the fold of the facts"
-        self.state = folded
-        self._partition.states[EVENT] = folded
+        loaded = state_from(self.rows.snapshot(EVENT))
+        assert canonical(loaded) == canonical(self.state), "the rows are enough to rebuild the state"
+        self.state = self.rng.choice((folded, loaded))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
