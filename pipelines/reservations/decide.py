@@ -36,9 +36,9 @@ def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
         evolve(state, fact, at)
     facts += decided
     state.more_work = False
-    if state.waiting_of:
-        offers = waitlist.offers(state, at.log_time)
-        state.more_work = _fold_some(state, at, facts, offers, limits.OFFERS_PER_COMMAND_MAX)
+    state.more_work = bool(state.waiting_of) and _fold_some(
+        state, at, facts, waitlist.offers(state, at.log_time), limits.OFFERS_PER_COMMAND_MAX
+    )
     return facts
 
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.reservations import limits
+from pipelines.reservations.decide import step
+from pipelines.reservations.entities import At
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import offer_id
+from schemas.ids import LogTime, offer_id
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -274,6 +277,23 @@ def test_nobody_buys_past_those_who_wait() -> None:
     given(*unfolded).when(reserve(by=ALICE, rid=R2)).then(
         rejected(Reason.SOLD_OUT, detail, rid=R2), *offered(seats=["A-1", "A-2"])
     )
+
+
+def test_offers_are_bounded_and_ticks_are_asked_for_until_all_are_made() -> None:
+    most = limits.OFFERS_PER_COMMAND_MAX
+    house = {"kind": "general", "capacity": most + 1, "rows": 0, "seats_per_row": 0}
+    everything = f.SeatsBlocked(ORGANIZER, "b1", STALLS, [], most + 1, 0, "")
+    waiting = [f.WaitlistJoined(f"w{n}", f"user{n}", STALLS, 1) for n in range(most + 1)]
+    state = folded(*on_sale(layout=house), everything, *waiting)
+    free = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 0)
+    made = [sum(isinstance(fact, f.WaitlistOffered) for fact in step(state, free, At(0, 500, LogTime(T))))]
+    assert state.next_deadline() == 0
+    made.append(sum(isinstance(fact, f.WaitlistOffered) for fact in step(state, tick(), At(0, 501, LogTime(T)))))
+    assert made == [most, 1]
+    assert state.next_deadline() == DEADLINE
+    state.more_work = True  # as a step of exactly so many offers leaves it
+    step(state, tick(), At(0, 502, LogTime(T)))
+    assert state.next_deadline() == DEADLINE
 
 
 def test_who_leaves_or_has_the_limit_by_now_is_passed_over() -> None:
