@@ -15,7 +15,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.checker.audit import TICK_BOUND_S, PartitionAudit
 from ops.checker.ledger import Ledger
-from ops.checker.projected import check_bank, check_partition, check_positions
+from ops.checker.projected import check_bank, check_mails, check_partition, check_positions
 from ops.checker.reading import LogReader
 from ops.checker.report import Report, Told
 from ops.checker.settled import RESERVATIONS_GROUP
@@ -96,6 +96,8 @@ async def _check(
             unreadable.update((number, offset) for offset in audit.unreadable)
             if connection is not None:
                 await check_partition(connection, number, audit.ledgers, audit.inbox if inbox else None, report)
+                sent = inbox and settings.smtp_url is not None
+                await check_mails(connection, number, audit.mails, report, sent=sent)
             if client is not None:
                 check_redis(client, audit.ledgers, report)
             ledgers += [ledger for ledger in audit.ledgers.values() if ledger.captured or ledger.refunds]

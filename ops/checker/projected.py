@@ -13,6 +13,7 @@ from ops.checker.audit import Message
 from ops.checker.event_ledger import EventLedger
 from ops.checker.ledger import LIVE, Ledger
 from ops.checker.report import Report
+from pipelines.notifications.kinds import KINDS
 
 Ledgers = Mapping[str, EventLedger]
 SQL = queries(Path(__file__).with_name("projected.sql"))
@@ -181,6 +182,23 @@ async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message
         report.add(
             "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice"
         )
+
+
+async def check_mails(
+    connection: Connection, partition: int, mails: Iterable[Message], report: Report, *, sent: bool
+) -> None:
+    """Each mail is one row, and no row is of anything else. Which kinds leave a row is their users' to say: where mails
+    are `sent`, every message of a kind that is mailed unless switched off has one."""
+    rows = Counter(Message(*row) for row in await connection.fetch(SQL["mails"], partition))
+    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # their rows went with them
+    possible = Counter(mails)
+    report.counts["mail_rows"] += rows.total()
+    for message in (rows - possible).elements():
+        report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice")
+    if sent:
+        due = Counter(one for one in possible.elements() if KINDS[one.template].mail and one.user_id not in erased)
+        for message in (due - rows).elements():
+            report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
 
 
 async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:

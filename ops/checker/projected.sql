@@ -52,6 +52,9 @@ SELECT event_id, count(*) FROM check_ins WHERE partition = $1 GROUP BY event_id;
 -- name: inbox
 SELECT "offset", "index", user_id, channel, template FROM notifications WHERE partition = $1;
 
+-- name: mails
+SELECT "offset", "index", user_id, 'mail' AS channel, template FROM mail_deliveries WHERE partition = $1;
+
 -- name: erased
 SELECT user_id FROM erased_users;
 

@@ -19,6 +19,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.compose import compose
+from pipelines.notifications.dataflow import MAIL_GROUP
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
@@ -133,7 +134,20 @@ def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, in
         if told is not None:
             wanted.append(_messages_of(codec, told)[-1])
     messages = _last_records(reader, NOTIFICATIONS, counts[NOTIFICATIONS])
-    return asyncio.run(_missing_in_inbox(settings, wanted, messages))
+    return asyncio.run(_missing_in_inbox(settings, wanted, messages)) or _missing_mails(settings, messages)
+
+
+def _missing_mails(settings: Settings, messages: dict[int, int]) -> str | None:
+    """Where mails are sent, every message was looked at for one."""
+    if settings.smtp_url is None or not messages:
+        return None
+    client = consumer(settings, group=MAIL_GROUP)
+    try:
+        read = committed_offsets(client, NOTIFICATIONS, list(messages))
+    finally:
+        client.close()
+    late = [partition for partition, offset in messages.items() if (read[partition] or 0) <= offset]
+    return f"{NOTIFICATIONS}: mails of {late} are not looked at yet" if late else None
 
 
 def _messages_of(codec: Codec, message: Message) -> list[Notification]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.flows import eventually
+from connectors.settings import Settings
+from ops.checker import check, wait_until_settled
+from tests.harness.flows import eventually, rows_of
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.shop import Person, Shop, done, open_shop, problem, unique
@@ -19,6 +21,7 @@ from tests.unit.sinks.test_signature import verify
 class Street:
     """A platform, the mail server that it sends to, and an organizer's own server."""
 
+    settings: Settings
     shop: Shop
     mails: MailServer
     hooks: HookServer
@@ -26,8 +29,8 @@ class Street:
 
 @pytest.fixture(scope="module")
 def street() -> Iterator[Street]:
-    with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (_, shop):
-        yield Street(shop, mails, hooks)
+    with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (platform, shop):
+        yield Street(platform.settings, shop, mails, hooks)
 
 
 def subjects(street: Street, person: Person) -> list[str]:
@@ -165,6 +168,20 @@ def test_bad_webhooks_are_refused(street: Street) -> None:
     for _ in range(19):
         done(organizer.post("/v1/webhooks", json={"url": url}), 201)
     problem(organizer.post("/v1/webhooks", json={"url": url}), 409, "too-many")
+
+
+def test_every_message_is_there_once_whatever_was_switched_off_or_erased(street: Street) -> None:
+    """The checker composes every fact of this module anew and compares: the inbox, and the mails."""
+    wait_until_settled(street.settings)
+    report = check(street.settings, strict=False)
+    assert report.ok, report.text()
+    assert report.counts["mail_rows"] >= 5
+    with rows_of(street.settings) as query:
+        one = "(SELECT id FROM mail_deliveries WHERE kind = 'reservation.confirmed' LIMIT 1)"
+        query(f"UPDATE mail_deliveries SET template = 'event.reminder' WHERE id = {one}")
+    found = [(one.rule, one.what) for one in check(street.settings, strict=False).violations]
+    assert ("mail", "reservation.confirmed is missing") in found
+    assert ("mail", "event.reminder of no fact, or twice") in found
 
 
 def calls(hooks: HookServer, path: str) -> list[Any]:
