@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,7 +38,7 @@ class Received:
 class HookServer:
     """`answer` decides on each call: a status and headers. It runs in a thread of the server's."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.answer: Callable[[Received], tuple[int, dict[str, str]]] = lambda _: (204, {})
         self.calls: list[Received] = []
         self._changed = threading.Condition()
@@ -59,11 +61,21 @@ class HookServer:
                 pass
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self._server.server_port}"
+        return f"{self._scheme}://{LOOPBACK}:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -167,6 +167,17 @@ def test_what_is_too_late_or_given_up_is_not_sent(mailing: Settings, server: Mai
     assert [row[2] for row in statuses(query)] == ["failed"]
 
 
+def test_a_password_is_not_sent_without_tls(settings: Settings, server: MailServer, query: Query) -> None:
+    url = server.url.replace("smtp://", "smtp://me:hunter22@")
+    with Flow(run, replace(settings, smtp_url=url)):
+        write_facts(settings, log_of(*on_sale()) + bought())
+        eventually(lambda: waiting(query) == [(1,)], "the mail waits")
+    ((error,),) = query("SELECT error FROM mail_deliveries")
+    assert "STARTTLS" in error
+    assert "hunter22" not in error
+    assert server.offered == []
+
+
 def test_without_a_server_nothing_is_kept_for_later(settings: Settings, query: Query) -> None:
     with Flow(run, settings):
         write_facts(settings, log_of(*on_sale()) + bought())

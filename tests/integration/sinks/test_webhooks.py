@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from connectors.settings import Environment, Settings
 from pipelines.notifications.dataflow import run
 from schemas.facts import RecordedFact
 from sinks.webhooks.desk import DELAYS_S
+from tests.harness.certificates import certificates
 from tests.harness.fact_logs import log_of
 from tests.harness.flows import Flow, Process, eventually, rows_of, write_facts
 from tests.harness.hook_server import HookServer, Received
@@ -167,6 +169,25 @@ def test_in_production_nobody_is_called_inside(settings: Settings, hooks: HookSe
         "localhost leads to 127.0.0.1, which is no public address",
     ]
     assert hooks.calls == []
+
+
+def test_tls_is_checked_against_the_name_though_the_connection_goes_to_an_address(
+    settings: Settings, query: Query, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, served = certificates(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with HookServer(served) as hooks:
+        endpoint(query, f"https://localhost:{hooks.port}/named", types=["tickets.held"])
+        endpoint(query, f"{hooks.url}/by-number", types=["tickets.held"])  # the certificate is not of 127.0.0.1
+        with Flow(run, settings):
+            write_facts(settings, log_of(*on_sale(), held(["A-1"])))
+            settled(query, 1)
+            refused = "SELECT error FROM webhook_deliveries WHERE status = 'pending' AND error <> ''"
+            eventually(lambda: len(query(refused)) == 1, "the other is refused")
+    assert [one.path for one in hooks.calls] == ["/named"]
+    assert hooks.calls[0].headers["host"] == f"localhost:{hooks.port}"
+    ((error,),) = query(refused)
+    assert "certificate" in error.lower()
 
 
 def test_events_from_before_there_were_webhooks_are_known_by_their_rows(
