@@ -14,9 +14,9 @@ from connectors.kafka import Gate
 from connectors.logs import Log
 from pipelines.reservations.batch import Batch
 from schemas.codec import Codec
-from schemas.topics import COMMANDS, FACTS
+from schemas.topics import COMMANDS
 from sinks.dead_letters import dead_letter
-from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+from sinks.kafka_transaction import Consumed, KafkaTransactions, Produced
 
 log = Log("reservations")
 
@@ -55,8 +55,7 @@ class _DecisionPartition(StatelessSinkPartition[Batch]):
             )
 
 
-def _outgoing(batch: Batch, codec: Codec) -> Iterator[Outgoing]:
-    for fact in batch.encoded(codec):
-        yield Outgoing(FACTS, fact.partition, fact.key, fact.value, fact.headers)
+def _outgoing(batch: Batch, codec: Codec) -> Iterator[Produced]:
+    yield from batch.encoded(codec)
     for number, error in batch.unreadable:
         yield dead_letter(batch.originals[number], error)

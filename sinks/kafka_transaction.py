@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
@@ -26,6 +26,21 @@ INIT_TRIES = 6
 COMMIT_LIMIT_S = 1.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("transaction")
+
+
+class Produced(Protocol):
+    """A record to produce, whoever made it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def headers(self) -> list[tuple[str, str | bytes | None]]: ...
 
 
 class Outgoing(NamedTuple):
@@ -58,7 +73,7 @@ class KafkaTransactions:
         if fenced:
             _retry(lambda: producer.init_transactions(COMMIT_TIMEOUT_S), "init", INIT_TRIES)
 
-    def commit(self, records: Iterable[Outgoing], consumed: Consumed) -> None:
+    def commit(self, records: Iterable[Produced], consumed: Consumed) -> None:
         """Produce the records and commit the offsets in one transaction.
 
         Raises Fenced when a newer owner has taken over, KafkaException for everything else that is not passing.
@@ -70,7 +85,7 @@ class KafkaTransactions:
         with self._watchdog.watching():
             self._commit(records, offsets)
 
-    def _commit(self, records: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
+    def _commit(self, records: Iterable[Produced], offsets: list[TopicPartition]) -> None:
         producer = self._producer
         try:
             producer.begin_transaction()
@@ -90,7 +105,7 @@ class KafkaTransactions:
                 raise
             raise fenced from error
 
-    def _produce(self, record: Outgoing) -> None:
+    def _produce(self, record: Produced) -> None:
         while True:
             try:
                 self._producer.produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
@@ -107,7 +122,7 @@ class KafkaTransactions:
             except KafkaException as second:  # the broker aborts it at its time limit, or when a successor starts
                 log.error("transaction.abort_failed", error=str(second.args[0]))
 
-    def _commit_unfenced(self, records: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
+    def _commit_unfenced(self, records: Iterable[Produced], offsets: list[TopicPartition]) -> None:
         for record in records:
             self._produce(record)
         self._producer.flush(COMMIT_TIMEOUT_S)

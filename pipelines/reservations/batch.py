@@ -16,10 +16,12 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_MS, stamped
 from schemas.replies import Reply
+from schemas.topics import FACTS
 
 PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
 Headers = list[tuple[str, str | bytes | None]]
 ANSWER_TO, TRACE = "reply_to", "traceparent"
+PASSED_ON = frozenset({ANSWER_TO, TRACE})
 
 
 class RawRecord(NamedTuple):
@@ -34,8 +36,9 @@ class RawRecord(NamedTuple):
 
 
 class EncodedFact(NamedTuple):
-    """A fact ready for its topic."""
+    """A fact ready for its topic, field by field what a sink sends."""
 
+    topic: str
     partition: int
     key: bytes | None
     value: bytes
@@ -97,7 +100,7 @@ class Batch:
             passed_on = [
                 header
                 for header in record.headers or ()
-                if header[0] in (TRACE, ANSWER_TO) and len(header[1] or "") <= PASSED_ON_BYTES_MAX
+                if header[0] in PASSED_ON and len(header[1] or "") <= PASSED_ON_BYTES_MAX
             ]
             if log_time != stamped:
                 stamped, when = log_time, rfc3339(log_time)
@@ -110,7 +113,7 @@ class Batch:
                     ("ce_time", when),
                     *passed_on,
                 ]
-                yield EncodedFact(partition, key, encode(envelope, fact), headers)
+                yield EncodedFact(FACTS, partition, key, encode(envelope, fact), headers)
 
     def replies(self) -> dict[str, list[Reply]]:
         """The replies that somebody waits for, by channel."""
