@@ -211,7 +211,12 @@ class SnapshotStore:
             position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
             event = await connection.fetchrow(SQL["event"], event_id)
 
+            there = await connection.fetchrow(SQL["which_tables"], event_id)
+            assert there is not None
+
             async def rows(query: str, kind: Callable[..., R]) -> list[R]:
+                if not there.get(query, True):
+                    return []
                 return [kind(*row) for row in await connection.fetch(SQL[query], event_id)]
 
             return EventSnapshot(

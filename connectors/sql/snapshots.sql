@@ -63,6 +63,17 @@ FROM payments WHERE event_id = $1 ORDER BY attempt_id;
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;
 
+-- name: which_tables
+-- Most events have rows in none of these; then they are not asked for them one by one.
+SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
+       EXISTS (SELECT FROM codes WHERE event_id = $1) AS codes,
+       EXISTS (SELECT FROM seat_blocks WHERE event_id = $1) AS seat_blocks,
+       EXISTS (SELECT FROM tickets WHERE event_id = $1 AND has_history) AS tickets,
+       EXISTS (SELECT FROM waitlist_entries WHERE event_id = $1) AS waitlist,
+       EXISTS (SELECT FROM chores WHERE event_id = $1) AS chores,
+       EXISTS (SELECT FROM event_staff WHERE event_id = $1) AS staff,
+       EXISTS (SELECT FROM schedules WHERE event_id = $1) AS schedule;
+
 -- name: pools
 SELECT id, name, capacity FROM pools WHERE event_id = $1 ORDER BY id;
 

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
-from ops.migrations import connect, migrate, reset_derived, tables
+from ops.migrations import SQL_DIR, connect, migrate, reset_derived, tables
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
 from ops.services.process import free_port
 from ops.services.stack import Stack
@@ -102,3 +102,33 @@ async def test_reset_empties_derived_tables_and_no_other(settings: Settings) -> 
     assert "projection_positions" in await reset_derived(settings)
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM projection_positions") == [(0,)]
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations") == before
+
+
+async def test_refunds_of_an_older_platform_are_carried_over(database: str, tmp_path: Path) -> None:
+    """A refund that the provider still owes must be found when it comes: a worker knows it from its reservation."""
+    for path in sorted(SQL_DIR.glob("000[1-3]_*.sql")):
+        (tmp_path / path.name).write_text(path.read_text())
+    await migrate(database, directory=tmp_path)
+    for key, payment in (("r1", "refund-requested"), ("r2", "refunded"), ("r3", "captured")):
+        await fetch(
+            database,
+            'INSERT INTO reservations (id, event_id, partition, "offset", user_id, ticket_type_id, status, quantity, '
+            "fingerprint, payment, payment_id, created_at, updated_at, updated_offset, updated_index) VALUES "
+            f"('{key}', 'e', 0, 1, 'u', 't', 'cancelled', 1, 1, '{payment}', 'pay-{key}', 5, 6, 7, 0) RETURNING 1",
+        )
+        await fetch(
+            database,
+            "INSERT INTO payments (event_id, attempt_id, partition, reservation_id, user_id, status, amount_minor, "
+            "payment_id, updated_offset, updated_index) VALUES "
+            f"('e', 'a-{key}', 0, '{key}', 'u', '{payment}', 900, 'pay-{key}', 7, 0) RETURNING 1",
+        )
+    await migrate(database)
+    assert await fetch(database, "SELECT id, refunds_open FROM reservations ORDER BY id") == [
+        ("r1", ["refund-pay-r1"]),
+        ("r2", []),
+        ("r3", []),
+    ]
+    assert await fetch(database, "SELECT refund_key, status, refunded_minor FROM refunds ORDER BY 1") == [
+        ("refund-pay-r1", "requested", 0),
+        ("refund-pay-r2", "refunded", 900),
+    ]
