@@ -27,7 +27,7 @@ class Decided(NamedTuple):
 
 
 class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that is decided otherwise."""
+    """A command that is decided otherwise, with the fields in which its facts differ."""
 
     position: str
     event_id: str
@@ -98,8 +98,8 @@ def compare(report: ShadowReport, recorded: Iterable[Decided], shadow: Iterable[
                     position=f"{at.partition}-{at.offset}",
                     event_id=at.event_id,
                     change=change,
-                    recorded=[_plain(one.fact) for one in facts],
-                    shadow=[_plain(one.fact) for one in mine.facts],
+                    recorded=_only_in(facts, mine.facts),
+                    shadow=_only_in(mine.facts, facts),
                 )
             )
     report.changes = dict(changes.most_common())
@@ -115,12 +115,27 @@ def _granted(facts: list[RecordedFact]) -> bool:
 
 
 def _names(facts: list[RecordedFact]) -> str:
-    return " + ".join(_name(one.fact) for one in facts) or "nothing"
+    """Each kind once: a tick that ends eight holds is the same change as one that ends nine."""
+    return " + ".join(dict.fromkeys(_name(one.fact) for one in facts)) or "nothing"
 
 
 def _name(fact: f.Fact) -> str:
     reason = getattr(fact, "reason", "")
     return f"{type(fact).__name__}({reason})" if reason else type(fact).__name__
+
+
+def _only_in(facts: list[RecordedFact], others: list[RecordedFact]) -> list[dict[str, Any]]:
+    """What these facts say and the others at the same places do not; facts that are the same are left out."""
+    told = []
+    for number, one in enumerate(facts):
+        mine = _plain(one.fact)
+        theirs = _plain(others[number].fact) if number < len(others) else {}
+        if mine != theirs:
+            kind = mine.pop("type")
+            told.append(
+                {"type": kind} | {name: value for name, value in mine.items() if theirs.get(name, ...) != value}
+            )
+    return told
 
 
 def _plain(fact: f.Fact) -> dict[str, Any]:
