@@ -16,6 +16,8 @@ TEST_WORKERS ?= 2
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 && { echo "$$p"; exit; }; \
 	done; echo none)
+# A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
+PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
 
@@ -51,15 +53,15 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/circle demo --seed "$$round" $(ARGS); done
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/unit tests/simulation tests/contract) $(ARGS)
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(wildcard tests/integration tests/e2e) $(ARGS)
+	@.ci/beside "$(PYTEST) $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
+		$(PYTEST) $(wildcard tests/e2e tests/integration) $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
-	@$(BIN)/python -m pytest tests/kafka $(ARGS)
+	@$(PYTEST) tests/kafka $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

@@ -96,23 +96,49 @@ def none_runs(processes: list[psutil.Process]) -> bool:
     return all(map(gone, processes))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_ready_serves_and_stops_with_nothing_left(up: Callable[..., Up], number: signal.Signals) -> None:
+# A start of everything takes ten seconds of a processor: each of these tells a whole story of one run.
+
+
+def test_it_says_ready_brings_back_what_dies_and_stops_with_nothing_left(up: Callable[..., Up]) -> None:
     platform = up("--reservations", "2")
     assert platform.until("^ready ") == f"ready {platform.url}\n"
     assert httpx.get(f"{platform.url}/readyz").status_code == 200
-    processes = platform.tree()
-    names = {" ".join(process.cmdline()) for process in processes}
+    names = {" ".join(process.cmdline()) for process in platform.tree()}
     assert sum("pipeline reservations" in name for name in names) == 1, "the two have one command line"
-    assert sum(process.cmdline()[-1:] == ["reservations"] for process in processes) == 2
-    assert platform.end(number) == 0
+    assert sum(process.cmdline()[-1:] == ["reservations"] for process in platform.tree()) == 2
+    for killed, words in (("reservations-1", ("pipeline", "reservations")), ("api", ("api",))):
+        platform.child(*words).kill()
+        name = killed if killed == "api" else "reservations-[12]"
+        platform.until(f"{name} was killed by SIGKILL; restarting in")
+        platform.until(f"{name} is ready again")
+    assert httpx.get(f"{platform.url}/readyz").status_code == 200
+    the_embedded_broker_s_death_starts_an_empty_log(platform)
+    processes = platform.tree()
+    assert platform.end(signal.SIGINT) == 0
     assert none_runs(processes)
     assert platform.printed[-1] == "stopped\n"
 
 
+def the_embedded_broker_s_death_starts_an_empty_log(platform: Up) -> None:
+    next(process for process in platform.tree() if process.name() == "tansu").kill()
+    platform.until("the embedded broker's log is gone with it")
+    platform.until("tansu is back")
+    ready = f"{platform.url}/readyz"
+
+    def serves() -> bool:
+        try:
+            return httpx.get(ready).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert wait_for(serves, timeout_s=TIMEOUT_S) is None
+
+
 def test_ctrl_c_ends_make_run_with_0_and_nothing_left() -> None:
     port = free_port()
-    session = Session(("make", "run", f"ARGS=--port {port}"), cwd=Path(__file__).parents[3])
+    # `-o`: the environment that this test runs in is not made anew under it.
+    command = ("make", "-o", ".venv/.installed", "run", f"ARGS=--port {port}")
+    session = Session(command, cwd=Path(__file__).parents[3])
     processes: list[psutil.Process] = []
     try:
         session.until(f"ready http://127.0.0.1:{port}".encode(), TIMEOUT_S)
@@ -128,46 +154,6 @@ def test_ctrl_c_ends_make_run_with_0_and_nothing_left() -> None:
     assert wait_for(lambda: none_runs(processes), timeout_s=TIMEOUT_S) is None
 
 
-def test_killed_processes_come_back_and_are_named(up: Callable[..., Up]) -> None:
-    platform = up()
-    platform.until("^ready ")
-    platform.child("pipeline", "reservations").kill()
-    platform.until("reservations-1 was killed by SIGKILL; restarting in")
-    platform.until("reservations-1 is ready again")
-    platform.child("api").kill()
-    platform.until("api was killed by SIGKILL; restarting in")
-    platform.until("api is ready again")
-    assert httpx.get(f"{platform.url}/readyz").status_code == 200
-    assert platform.end(signal.SIGTERM) == 0
-
-
-def test_the_embedded_broker_s_death_starts_an_empty_log(up: Callable[..., Up]) -> None:
-    platform = up()
-    platform.until("^ready ")
-    next(process for process in platform.tree() if process.name() == "tansu").kill()
-    platform.until("the embedded broker's log is gone with it")
-    platform.until("tansu is back")
-    ready = f"{platform.url}/readyz"
-
-    def serves() -> bool:
-        try:
-            return httpx.get(ready).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    assert wait_for(serves, timeout_s=TIMEOUT_S) is None
-    assert platform.end(signal.SIGTERM) == 0
-
-
-def test_nothing_survives_a_kill_of_circle_up(up: Callable[..., Up]) -> None:
-    platform = up()
-    platform.until("^ready ")
-    processes = platform.tree()
-    assert len(processes) > 8
-    platform.end(signal.SIGKILL)
-    assert wait_for(lambda: none_runs(processes), timeout_s=TIMEOUT_S) is None
-
-
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that PostgreSQL may enter as somebody else; pytest keeps its own to itself."""
@@ -177,7 +163,7 @@ def open_directory() -> Iterator[Path]:
         yield directory
 
 
-def test_a_data_directory_keeps_accounts_and_says_what_it_does_not_keep(
+def test_a_data_directory_keeps_accounts_and_is_one_circle_s_alone_and_a_kill_leaves_nothing_running(
     up: Callable[..., Up], open_directory: Path
 ) -> None:
     data = open_directory / "data"
@@ -189,12 +175,18 @@ def test_a_data_directory_keeps_accounts_and_says_what_it_does_not_keep(
     second = up("--data-dir", str(data))
     second.until("error: --data-dir: another circle uses it")
     assert second.wait() == 2
+    processes = first.tree()
     assert first.end(signal.SIGTERM) == 0
+    assert none_runs(processes)
+    assert first.printed[-1] == "stopped\n"
     third = up("--data-dir", str(data))
     third.until("^ready ")
     login = {"email": account["email"], "password": account["password"]}
     assert httpx.post(f"{third.url}/v1/auth/login", json=login).status_code == 200
-    assert third.end(signal.SIGTERM) == 0
+    processes = third.tree()
+    assert len(processes) > 8
+    third.end(signal.SIGKILL)
+    assert wait_for(lambda: none_runs(processes), timeout_s=TIMEOUT_S) is None
 
 
 def test_a_wrong_setting_is_told_before_anything_starts() -> None:
