@@ -35,7 +35,6 @@ def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     for fact in decided:
         evolve(state, fact, at)
     facts += decided
-    state.more_work = False
     state.more_work = bool(state.waiting_of) and _fold_some(
         state, at, facts, waitlist.offers(state, at.log_time), limits.OFFERS_PER_COMMAND_MAX
     )
