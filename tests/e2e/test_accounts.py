@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,8 @@ from ops.load.progress import Progress
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
 from ops.platform import Platform
 from ops.replay.verify import VerifyOptions, verify
+from ops.services.process import wait_for
+from tests.harness.api_process import api_process
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
 # What has only an opaque id, as the log does, and is made from it.
@@ -75,6 +78,25 @@ def tables_with(platform: Platform, text: str) -> set[str]:
 
 def erase(person: Person, password: str = PASSWORD) -> Any:
     return person.call("DELETE", "/v1/users/me", json={"password": password})
+
+
+# --- sessions
+
+
+def test_a_session_that_was_ended_in_one_api_process_is_refused_by_all(
+    platform: Platform, shop: Shop, tmp_path: Path
+) -> None:
+    stays, goes = shop.person(), shop.person()
+    with api_process(platform.settings, tmp_path, CIRCLE_JWT_KEY_FILE=platform.env["CIRCLE_JWT_KEY_FILE"]) as other:
+
+        def status(person: Person) -> int:
+            return other.http.get("/v1/users/me", headers=person.headers).status_code
+
+        assert (status(stays), status(goes)) == (200, 200)
+        logout = {"refresh_token": goes.refresh_token}
+        assert shop.http.post("/v1/auth/logout", json=logout).status_code == 204
+        assert wait_for(lambda: status(goes) == 401, timeout_s=5) is None
+        assert status(stays) == 200
 
 
 # --- erasure

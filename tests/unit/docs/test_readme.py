@@ -136,6 +136,21 @@ def test_the_walk_through_names_only_routes_that_exist() -> None:
     assert paths <= known, paths - known
 
 
+GUIDES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "ops/docs/guide").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_names_only_routes_that_exist(page: str) -> None:
+    from api.routes.table import ROUTES
+
+    known = {re.sub(r"<\w+>", "*", route.path) for route in ROUTES}
+    text = text_of(page)
+    paths = set(re.findall(r"\$url(/v1/[\w/$-]+)", "\n".join(blocks(text, "bash"))))
+    paths |= set(re.findall(r"(?:GET|POST|PUT|PATCH|DELETE) (/[\w/{}.-]+)", "\n".join(code(text))))
+    paths = {re.sub(r"\$\w+|\{\w+\}", "*", path) for path in paths}
+    assert paths <= known, paths - known
+
+
 def test_stated_limits_are_the_codes_limits() -> None:
     from api import limits as api
     from api import rate_limits
