@@ -20,7 +20,12 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
-COMMITTING = {"circle.reservations": COMMANDS, "circle.notifications": FACTS, "circle.payments": FACTS}
+COMMITTING = {
+    "circle.reservations": COMMANDS,
+    "circle.notifications": FACTS,
+    "circle.payments": FACTS,
+    "circle.mail": NOTIFICATIONS,
+}
 """The groups whose position is the group's own, and what they read."""
 STORING = {"projections": FACTS, "monitoring": FACTS, "inbox": NOTIFICATIONS}
 """The flows whose position is with their rows, by their name there, and what they read."""

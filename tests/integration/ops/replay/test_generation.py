@@ -13,10 +13,12 @@ from ops.replay.generation import rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
+from schemas import facts as f
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, eventually, rows_of, write_facts
 from tests.harness.towns import recorded, town_of
 from tests.integration.ops.replay.conftest import Circle
+from tests.simulation.whole import Town
 
 
 @pytest.fixture
@@ -62,8 +64,16 @@ def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, 
         assert query("SELECT to_regnamespace('generation_next')") == [(None,)]
 
 
+def has_every_table(town: Town) -> bool:
+    """Whether the town's facts make rows of every kind but foreign locks and chores."""
+    made = {type(fact) for _, fact in town.facts}
+    wanted = {f.PoolChanged, f.CodeAdded, f.SeatsBlocked, f.StaffAdded, f.ScheduleChanged, f.WaitlistJoined}
+    return made >= wanted | {f.RefundRequested, f.CheckInAccepted}
+
+
 def test_a_new_generation_has_every_table(settings: Settings) -> None:
-    facts = recorded(town_of(10, 300), partition=2)
+    town = next(town for town in (town_of(seed, 300) for seed in range(200)) if has_every_table(town))
+    facts = recorded(town, partition=2)
     with Flow(projections.run, settings), rows_of(settings) as query:
         write_facts(settings, facts)
         last = facts[-1].envelope.offset
