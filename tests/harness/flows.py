@@ -22,6 +22,7 @@ from connectors import kafka
 from connectors.kafka import StopFlag
 from connectors.postgres import Database
 from connectors.settings import Settings
+from ops.services.process import spawn
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
@@ -74,7 +75,7 @@ class Process:
     @classmethod
     def start(cls, name: str, settings: Settings) -> Process:
         command = [sys.executable, "-m", "ops.cli.main", "pipeline", name]
-        return cls(subprocess.Popen(command, env=environment(settings)))
+        return cls(spawn(command, log=2, env=environment(settings)))  # it ends with this process, however that ends
 
     def kill(self) -> None:
         self.child.kill()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.million import SEEDS, a_share_of_the_million
 
-pytestmark = [pytest.mark.simulation, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("seed", SEEDS[2:])
