@@ -20,7 +20,7 @@ T = TypeVar("T")
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 # 36 characters exactly, since `$` would let a line feed follow.
 Id = Annotated[str, Meta(min_length=36, max_length=36, pattern=UUID_PATTERN, description="a UUID")]
-LINE = r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"
+LINE = r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*(?!\n)$"
 TEXT = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$"
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=LINE)]
 Line100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)]

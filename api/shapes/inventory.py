@@ -89,7 +89,7 @@ class BlockIn(Request, frozen=True):
     seats: BlockedSeats | msgspec.UnsetType = msgspec.UNSET
     quantity: BlockedQuantity | msgspec.UnsetType = msgspec.UNSET
     until: Time | None = None
-    label: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*$")] = ""
+    label: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*(?!\n)$")] = ""
 
 
 class UnblockIn(Request, frozen=True):

@@ -105,6 +105,8 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
     def issued(self, ticket: str) -> str | None:
         """The place of one of its tickets, void or not; None when it never issued such a ticket."""
+        if self.status == REJECTED:
+            return None  # what was turned down has no tickets, and may have asked for any number of them
         for place in (*self.places, *self.void_places):
             if ticket_id(ReservationId(self.id), place) == ticket:
                 return place

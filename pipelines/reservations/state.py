@@ -305,7 +305,7 @@ class EventState:
         is_live = new is not None and new.status in LIVE
         if not was_live and not is_live:
             return
-        one = old if old is not None else new
+        one = old if was_live else new  # what was rejected long ago may have been for a type that never was
         assert one is not None
         section = self.sections[one.ticket_type_id]
         before, after = 0, 0

@@ -41,7 +41,7 @@ def transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> lis
     ]
 
 
-def check_in(state: EventState, command: c.CheckIn, _now: LogTime) -> list[f.Fact]:
+def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:
     """The first scan lets in; whatever comes after it is told when and where that was."""
     if not _at_the_door(state, command):
         return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
@@ -69,7 +69,7 @@ def check_in(state: EventState, command: c.CheckIn, _now: LogTime) -> list[f.Fac
             command.user_id,
             command.gate,
             command.scanner,
-            command.scanned_at,
+            command.scanned_at or now,  # 0 would say that nobody is inside
         )
     ]
 

@@ -92,12 +92,15 @@ def _offer(state: EventState, section: Section, entry: Entry, now: LogTime) -> l
     assert details is not None
     if over_limit(state, section, entry.user_id, entry.quantity) is not None:
         return [ended(entry, Reason.LIMIT_EXCEEDED)]
+    reservation = offer_id(entry.id)
+    if state.known(reservation, now) is not None:  # somebody wrote a reservation with the offer's id
+        return [ended(entry, Reason.IDEMPOTENCY_KEY_REUSED)]
     seats: list[str] = []
     if section.seating is not None:
         found = section.seating.best_available(entry.quantity)
         assert found is not None, "as many seats are free as are available"
         seats = found
-    reservation, expires_at = offer_id(entry.id), now + (details.offer_ttl_s or details.hold_ttl_s) * US_PER_S
+    expires_at = now + (details.offer_ttl_s or details.hold_ttl_s) * US_PER_S
     return [
         f.WaitlistOffered(entry.id, entry.user_id, section.ticket_type_id, entry.quantity, reservation, expires_at),
         f.TicketsHeld(

@@ -102,6 +102,7 @@ GENERAL = '{"kind":"general","capacity":1}'
         ("x", '{"amount":1,"currency":"EUR"}', '{"kind":"seated","rows":2}', "layout.seats_per_row"),
         (" ", '{"amount":1,"currency":"EUR"}', GENERAL, "name"),
         ("a\\u0000", '{"amount":1,"currency":"EUR"}', GENERAL, "name"),
+        ("a\\n", '{"amount":1,"currency":"EUR"}', GENERAL, "name"),
     ],
 )
 def test_a_wrong_field_within_a_field_is_named_by_its_path(name: str, price: str, layout: str, field: str) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.reservations.decide import step
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.entities import At
 from pipelines.reservations.limits import IDEMPOTENCY_WINDOW_S
 from schemas.facts import Reason
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, LogTime
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -18,12 +21,14 @@ from tests.harness.words import (
     R1,
     R2,
     R3,
+    STALLS,
     TTL_S,
     T,
     cancelled,
     confirmed,
     created,
     duplicate,
+    folded,
     general,
     given,
     held,
@@ -272,6 +277,20 @@ def test_a_rejected_requests_key_may_be_used_anew_after_its_window() -> None:
     given(*on_sale(), no).at(later).when(reserve(fingerprint=2)).then(
         held(["A-3"], until=later + TTL_S * US_PER_S, fingerprint=2)
     )
+
+
+@pytest.mark.parametrize("mistaken", ["no-such-type", FLOOR])
+def test_a_key_that_was_rejected_for_another_ticket_type_claims_of_its_own_anew(mistaken: str) -> None:
+    """The type of the rejected request may never have been: nothing is counted there, forth or back."""
+    floor = type_added(FLOOR, 1, kind="general", capacity=5, rows=0, seats_per_row=0)
+    state = folded(*on_sale(), floor, rejected(Reason.SOLD_OUT, "", of=mistaken))
+    before = canonical(state)
+    state.begin()
+    at = At(0, 9, LogTime(T + IDEMPOTENCY_WINDOW_S * US_PER_S + 1))
+    step(state, reserve(2), at)
+    assert {key: one.held for key, one in state.sections.items()} == {STALLS: 2, FLOOR: 0}
+    state.take_back()
+    assert canonical(state) == before
 
 
 def test_a_granted_requests_key_is_never_used_anew() -> None:

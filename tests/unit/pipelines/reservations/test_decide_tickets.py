@@ -190,6 +190,22 @@ def test_the_first_scan_lets_in_and_the_second_is_told_of_the_first() -> None:
     given(*BOUGHT, INSIDE).when(scan()).then(duplicate(scan(), ONE))
 
 
+def test_a_scan_without_a_time_lets_in_once() -> None:
+    """A neighbour on the log may write it; a check-in at 0 would be none."""
+    timeless = scan(at=0)
+    given(*BOUGHT).when(timeless).then(INSIDE)
+    seen = f.CheckInRefused(R1, ORGANIZER, ONE, Reason.ALREADY_CHECKED_IN, "north", "", 0, T, "north", "")
+    given(*BOUGHT, INSIDE).when(timeless).then(seen)
+
+
+def test_a_rejected_request_has_no_tickets_however_many_it_asked_for() -> None:
+    """Two thousand million tickets are not counted to find that none is the one that was scanned or cancelled."""
+    no = rejected(Reason.INVALID_QUANTITY, "", quantity=2**31 - 1)
+    given(*on_sale(), no).when(scan("any")).then(turned_away(Reason.TICKET_NOT_FOUND, "any"))
+    command = cancel("any")
+    given(*on_sale(), no).when(command).then(refused(command, Reason.NOT_HELD, "the reservation is rejected", R1))
+
+
 @pytest.mark.parametrize(
     ("more", "command", "reason"),
     [
@@ -250,6 +266,14 @@ def test_what_is_freed_is_offered_at_once_with_a_deadline_of_its_own() -> None:
     sale = (*on_sale(layout=SMALL, details={"offer_ttl_s": 20}), held(["A-1", "A-2"]), WAITING)
     given(*sale).when(release()).then(
         f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]), *offered(seats=["A-1", "A-2"], until=T + 20_000_000)
+    )
+
+
+def test_a_reservation_with_an_offers_id_stands_and_the_entry_ends() -> None:
+    """Ids are the callers' own on the log: an offer never takes the place of what is there."""
+    theirs = held(["A-1"], rid=offer_id("w1"), by=ALICE)
+    given(*on_sale(layout=SMALL), theirs, held(["A-2"]), f.WaitlistJoined("w1", BOB, STALLS, 1)).when(release()).then(
+        f.HoldReleased(R1, ALICE, STALLS, 1, ["A-2"]), f.WaitlistEnded("w1", BOB, STALLS, Reason.IDEMPOTENCY_KEY_REUSED)
     )
 
 
