@@ -215,8 +215,18 @@ class Model:
         status = self._status(key, ended)
         if status == "held" and now < claim.until:
             return [("ReservationConfirmed", key, "")]
+        if command.amount_minor == claim.amount and self._had_again(claim, status, ended):
+            return [("HoldReacquired", key, ""), ("ReservationConfirmed", key, "")]
         why = "hold-expired" if status in ("held", "expired") else "not-held"
         return [("ConfirmationRefused", key, why), ("RefundRequested", key, why)]
+
+    def _had_again(self, claim: Claim, status: str, ended: set[str]) -> bool:
+        """Whether a payment that came late finds its places free."""
+        if status != "expired":
+            return status == "held"
+        kind = self.kinds[claim.kind]
+        asked = c.ReserveTickets("", claim.user, "", "", claim.kind, claim.quantity, list(claim.seats), 0)
+        return not (self._seats_why_not(kind, asked, ended) or self._count_why_not(kind, asked, ended))
 
     def _RecordRefund(self, command: c.RecordRefund, now: int, ended: set[str]) -> list[Expected]:  # noqa: N802
         claim = self.claims.get(command.reservation_id)
@@ -253,7 +263,7 @@ class Model:
         self._learn_EventUpdated(fact, now)
 
     def _learn_EventUpdated(self, fact: f.EventCreated | f.EventUpdated, now: int) -> None:  # noqa: N802
-        names = ("title", "sales_open_at", "sales_close_at", "hold_ttl_s", "max_tickets_per_user")
+        names = ("description", "sales_open_at", "sales_close_at", "hold_ttl_s", "max_tickets_per_user")
         self.about = {name: getattr(fact, name) for name in names}
 
     def _learn_EventPublished(self, fact: f.EventPublished, now: int) -> None:  # noqa: N802
@@ -358,6 +368,21 @@ class Model:
         assert self.claims[fact.reservation_id].until <= now, "a hold ended before its deadline"
         self._ended(fact.reservation_id, "expired")
         self._soonest = min(self.held.values(), default=1 << 62)
+
+    def _learn_HoldReacquired(self, fact: f.HoldReacquired, now: int) -> None:  # noqa: N802
+        claim, kind = self.claims[fact.reservation_id], self.kinds[fact.ticket_type_id]
+        self.held[fact.reservation_id] = claim.until
+        if claim.status == "held":
+            return
+        assert claim.status == "expired"
+        assert (tuple(fact.seats), fact.quantity) == (claim.seats, claim.quantity)
+        for seat in fact.seats:
+            assert seat not in kind.taken, "a seat with two live claims"
+            kind.taken[seat] = fact.reservation_id
+        kind.used += claim.quantity
+        assert kind.used <= kind.total, "over capacity"
+        self.owned[claim.user] += claim.quantity
+        claim.status = "held"
 
     def _learn_HoldReleased(self, fact: f.HoldReleased, now: int) -> None:  # noqa: N802
         self._ended(fact.reservation_id, "released")

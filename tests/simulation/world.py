@@ -33,6 +33,7 @@ START_MS = 1_800_000_000_000
 EVENTS_AT_ONCE = 5
 EVENT_LIFE = 2_500  # commands, more or less, until an event gives way to a new one
 BUYERS = 150
+AFTER_ALL = 9 * 10**15  # µs: an event that begins when the simulation is over
 
 
 class Simulation:
@@ -297,7 +298,7 @@ class Simulation:
 
     def _create(self, event: str, ttl_s: int) -> c.CreateEvent:
         limit = self.rng.choice((4, 8, 12))
-        return c.CreateEvent(event, "owner", "o", "T", "", "", "", 1, 2, "UTC", 0, 0, ttl_s, limit)
+        return c.CreateEvent(event, "owner", "o", "T", "", "", "", AFTER_ALL, AFTER_ALL + 1, "UTC", 0, 0, ttl_s, limit)
 
     def _organizer(self, event: str) -> c.Command:
         rng = self.rng
@@ -306,7 +307,7 @@ class Simulation:
             (
                 c.UpdateEvent(event, who, "o", max_tickets_per_user=rng.randint(1, 12)),
                 c.UpdateEvent(event, who, "o", hold_ttl_s=rng.randint(0, 20)),
-                c.UpdateEvent(event, who, "o", title=rng.choice("TU")),
+                c.UpdateEvent(event, who, "o", description=rng.choice("TU")),
                 c.PublishEvent(event, who, "o"),
                 self._create(event, 5),
                 c.AddTicketType(event, who, "o", "seated", "again", 1, "EUR", "general", 0, 0, 1, 0, 0),
