@@ -148,7 +148,7 @@ class PartitionAudit:
                     ledger = self.ledgers[at.event_id] = EventLedger(at.event_id)
                 self._now = (offset, at.index)
                 ledger.apply(at, fact, self._found_here)
-            if isinstance(fact, f.TicketsHeld):
+            if isinstance(fact, f.TicketsHeld | f.HoldExtended):
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
             for message in compose(one.recorded):
                 told = self.inbox if message.channel == INBOX else self.mails
@@ -184,8 +184,9 @@ class PartitionAudit:
         """A hold must have ended when log time is past the first moment beyond its deadline by more than the bound."""
         now = self.log_time
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, event_id, reservation_id = heapq.heappop(self._deadlines)
-            if self._is_held(event_id, reservation_id):
+            deadline, event_id, reservation_id = heapq.heappop(self._deadlines)
+            entry = self.ledgers[event_id].entries.get(reservation_id)
+            if entry is not None and entry.status == "held" and entry.expires_at == deadline:  # not extended since
                 self._overdue.append((now, event_id, reservation_id))
         if self._overdue and self._overdue[0][0] + self._bound_us < now:
             late = [one for one in self._overdue if one[0] + self._bound_us < now]

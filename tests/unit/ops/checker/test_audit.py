@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.checker.report import Told
+from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S
@@ -13,8 +14,10 @@ from tests.harness.words import (
     ALICE,
     BOB,
     DEADLINE,
+    EVENT,
     R1,
     R2,
+    STALLS,
     TTL_S,
     T,
     add_type,
@@ -328,6 +331,16 @@ def test_a_hold_may_outlive_its_deadline_by_the_bound_and_by_any_silence() -> No
     late = [*after_silence, Step(tick(), [f.TickObserved()], seconds=3), Step(tick(), [hold_expired(["A-1"])])]
     assert audited(late).by_rule == {"hold-outlives-deadline": 1}
     assert audited(late, tick_bound_s=3).ok
+
+
+def test_an_extended_hold_is_overdue_after_its_new_deadline_only() -> None:
+    opened = [Step(create(hold_extension_s=TTL_S)), Step(add_type()), Step(publish()), HELD]
+    longer = f.HoldExtended(R1, ALICE, STALLS, DEADLINE + TTL_S * 1_000_000)
+    extended = [*opened, Step(c.ExtendHold(EVENT, ALICE, "cmd", R1), [longer])]
+    waits = [*extended, *[Step(tick(), [f.TickObserved()], seconds=one) for one in (TTL_S, TTL_S - 1)]]
+    assert audited([*waits, Step(tick(), [hold_expired(["A-1"])], seconds=1)]).ok
+    late = [*waits, Step(tick(), [f.TickObserved()], seconds=1), Step(tick(), [f.TickObserved()], seconds=3)]
+    assert audited(late).by_rule == {"hold-outlives-deadline": 1}
 
 
 def test_a_rejected_requests_key_may_have_an_outcome_again_after_a_day() -> None:
