@@ -177,10 +177,12 @@ def _problems(route: Route) -> list[str]:
         slugs.append("unauthorized")
     if route.access in (Access.ORGANIZER, Access.ADMIN):
         slugs.append("forbidden")
-    if route.body is not None or route.query is not None:
+    if route.body is not None or route.query is not None or route.writes:
         slugs.append("invalid-request")
     if route.body is not None:
         slugs += ["malformed-json", "body-too-large", "unsupported-media-type"]
+    elif route.writes:  # whoever sends a body where none is expected is told so
+        slugs += ["malformed-json", "body-too-large"]
     if route.idempotency_key == "required":
         slugs.append("missing-header")
     if route.idempotency_key or route.media_type == "text/event-stream":

@@ -110,7 +110,7 @@ ROUTES: tuple[Route, ...] = (
            problems=(*_OWNED, "invalid-schedule")),
     _route("POST", "/v1/events/<event_id>/publish", events.publish, ORGANIZER, "events", "Publish one's own event",
            answers={200: e.EventOut, 202: Accepted}, idempotency_key="optional", prefer=True,
-           problems=(*_OWNED, "not-draft")),
+           problems=(*_OWNED, "not-draft", "event-ended")),
     _route("DELETE", "/v1/events/<event_id>", event_life.delete, ORGANIZER, "events", "Delete one's own draft",
            answers={204: None, 202: Accepted}, prefer=True, problems=(*_OWNED, "not-draft")),
     _route("POST", "/v1/events/<event_id>/cancel", event_life.cancel, ORGANIZER, "events",

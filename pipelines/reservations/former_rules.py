@@ -54,6 +54,10 @@ def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> l
     return [_without(f.EventUpdated(*organizer.fields_of(details)), organizer.TERMS)]
 
 
+def _publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) -> list[f.Fact]:
+    return organizer.publish_event(state, command, LogTime(-1))  # over or not
+
+
 def _add_ticket_type(state: EventState, command: c.AddTicketType, now: LogTime) -> list[f.Fact]:
     return [_without(fact, _TYPE_TERMS) for fact in inventory.add_ticket_type(state, command, now)]
 
@@ -86,6 +90,7 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
 _RULES_1: dict[type[c.Command], Rule] = RULES | {
     c.CreateEvent: _create_event,
     c.UpdateEvent: _update_event,
+    c.PublishEvent: _publish_event,
     c.AddTicketType: _add_ticket_type,
     c.RecordPayment: _record_payment,
     c.ReleaseReservation: _release,

@@ -74,8 +74,8 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
     return facts
 
 
-def publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) -> list[f.Fact]:
-    """From draft to published, once."""
+def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> list[f.Fact]:
+    """From draft to published, once, and not when it is over already."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -83,6 +83,9 @@ def publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) -> 
         return duplicate(command, command.event_id)
     if state.status != e.DRAFT:
         return refused(command, Reason.NOT_DRAFT, f"the event is {state.status}")
+    assert state.details is not None
+    if state.details.ends_at <= now:
+        return refused(command, Reason.EVENT_ENDED, "the event is over")
     return [f.EventPublished(command.user_id)]
 
 

@@ -10,7 +10,7 @@ from connectors.settings import Settings
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.flows import Process, read
+from tests.harness.flows import Process, eventually, read
 from tests.harness.words import EVENT, R2, add_type, create, publish, reserve
 from tests.integration.ops.replay.conftest import Circle
 
@@ -33,8 +33,13 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(settings: Settings,
         locks.take(EVENT, ["stalls/C-1"], owner="box office", seconds=600)
         (first, *_) = whole
         client.hdel(CLAIMS, first)
-        code, found = circle("replay", "redis", "--dry-run", "--json")
-        assert (code, found["report"]["partitions"][int(home)]["differs_still"]) == (1, [EVENT])
+
+        def damage_is_found() -> bool:
+            code, found = circle("replay", "redis", "--dry-run", "--json")
+            return (code, found["report"]["partitions"][int(home)]["differs_still"]) == (1, [EVENT])
+
+        # The embedded broker may tell a partition's end too low for a moment (decision 0014).
+        eventually(damage_is_found, "a claim that was taken out is missed")
         assert first not in client.hgetall(CLAIMS)
         code, text = circle("replay", "redis", "--event", EVENT)
         assert code == 0, text

@@ -37,6 +37,7 @@ from tests.harness.words import (
     paid,
     payment_requested,
     publish,
+    published,
     refund_requested,
     refused,
     rejected,
@@ -83,6 +84,11 @@ def test_a_draft_is_deleted_and_nothing_of_it_can_be_had_any_more() -> None:
 def test_what_the_public_has_seen_is_not_deleted() -> None:
     detail = "the event is published; a published event can be cancelled"
     given(*on_sale()).when(delete()).then(refused(delete(), Reason.NOT_DRAFT, detail))
+
+
+def test_what_is_over_is_not_published() -> None:
+    given(created()).at(ENDS - 1).when(publish()).then(published())
+    given(created()).at(ENDS).when(publish()).then(refused(publish(), Reason.EVENT_ENDED, "the event is over"))
 
 
 def test_only_its_organizer_calls_an_event_off_and_only_once() -> None:
