@@ -21,6 +21,7 @@ from ops.platform import Platform
 from ops.replay.verify import VerifyOptions, verify
 from ops.services.process import wait_for
 from tests.harness.api_process import api_process
+from tests.harness.flows import eventually
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
 # What has only an opaque id, as the log does, and is made from it.
@@ -150,9 +151,13 @@ def test_an_organizer_stays_while_an_event_of_theirs_is_to_come(shop: Shop) -> N
     done(organizer.get("/v1/users/me"), 200)
 
     over = shop.organizer()
-    now = datetime.now(UTC)
-    times = {"starts_at": (now - timedelta(hours=3)).isoformat(), "ends_at": (now - timedelta(hours=1)).isoformat()}
-    shop.event(over, sales_close_at=None, **times)
+    event = shop.event(over, sales_close_at=None)
+    ends_at = datetime.now(UTC) + timedelta(seconds=5)
+    times = {"starts_at": (ends_at - timedelta(hours=1)).isoformat(), "ends_at": ends_at.isoformat()}
+    done(over.call("PATCH", f"/v1/events/{event.id}", prefer="wait=20", json=times), 200)
+    assert erase(over).status_code == 409
+    path = f"/v1/events/{event.id}"
+    eventually(lambda: done(shop.http.get(path), 200)["status"] == "ended", "the event is over", timeout_s=30)
     assert erase(over).status_code == 204
     problem(shop.http.get(f"/v1/users/{over.id}"), 404, "not-found")
 
