@@ -57,6 +57,7 @@ DETAILS: dict[str, str] = {
     Reason.TICKET_SUPERSEDED: "the ticket was handed on: only its new holder's code counts",
     Reason.ALREADY_CHECKED_IN: "the ticket is checked in already",
     Reason.NOT_CHECKED_IN: "the ticket is not checked in",
+    Reason.CHECK_IN_UNDONE: "this scan let in once and was taken back; scan the ticket again",
     Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be handed on",
 }
 

@@ -66,6 +66,7 @@ class Reason(StrEnum):
     TICKET_SUPERSEDED = "ticket-superseded"
     ALREADY_CHECKED_IN = "already-checked-in"
     NOT_CHECKED_IN = "not-checked-in"
+    CHECK_IN_UNDONE = "check-in-undone"
     TRANSFER_NOT_ALLOWED = "transfer-not-allowed"
     NOT_SOLD_OUT = "not-sold-out"
     ENTRY_NOT_FOUND = "entry-not-found"

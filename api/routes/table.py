@@ -53,7 +53,7 @@ _NOT_REFUNDED = ("refund-not-allowed", "transfer-not-allowed", "already-checked-
 _DOOR = ("event-not-found", "staff-only")
 _REFUSED_SCAN = (
     *_DOOR, "ticket-code-malformed", "ticket-code-forged", "ticket-of-other-event", "ticket-not-found", "ticket-void",
-    "ticket-superseded", "event-cancelled", "already-checked-in",
+    "ticket-superseded", "event-cancelled", "already-checked-in", "check-in-undone",
 )  # fmt: skip
 _OWNED = ("event-not-found", "not-owner")
 
@@ -270,7 +270,7 @@ ROUTES: tuple[Route, ...] = (
            problems=(*_DOOR, "not-found")),
     _route("DELETE", "/v1/events/<event_id>/check-ins/<ticket_id>", check_ins.undo, USER, "door",
            "Take a check-in back; organizer and staff", answers={200: d.DoorTicketOut, 202: Accepted}, prefer=True,
-           problems=(*_DOOR, "not-found", "not-checked-in")),
+           problems=(*_DOOR, "not-found", "not-checked-in", "too-many")),
     # --- notifications
     _route("GET", "/v1/notifications", notifications.notifications, USER, "notifications", "One's own notifications",
            query=r.NotificationsQuery, answers={200: Page[r.NotificationOut]}),

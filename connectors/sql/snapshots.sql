@@ -82,15 +82,26 @@ SELECT id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_un
 FROM codes WHERE event_id = $1 ORDER BY id;
 
 -- name: seat_blocks
--- Those that still block something.
+-- Those that were freed, too: a request for one that is sent again must be known.
 SELECT id, ticket_type_id, seats, quantity, until_at, label, "offset"
-FROM seat_blocks WHERE event_id = $1 AND quantity > 0 ORDER BY "offset", id;
+FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: tickets
--- Those that were handed on or are checked in; all others are as their reservation says.
+-- Those that were handed on or scanned, with the scans that were taken back; all others are as their reservation says.
+WITH undone AS (
+    SELECT ticket_id, array_agg(concat_ws(chr(31), scanned_at, gate, scanner, by_user_id)
+                                ORDER BY "offset", "index") AS scans
+    FROM check_ins AS c
+    WHERE event_id = $1 AND kind = 'accepted'
+      AND EXISTS (SELECT FROM check_ins AS later
+                  WHERE later.event_id = $1 AND later.ticket_id = c.ticket_id AND later.kind = 'reversed'
+                    AND (later."offset", later."index") > (c."offset", c."index"))
+    GROUP BY ticket_id
+)
 SELECT id, reservation_id, CASE seat WHEN '' THEN ordinal::text ELSE seat END, user_id, version, checked_in_at, gate,
-       scanner, checked_in_by
-FROM tickets WHERE event_id = $1 AND has_history AND status = 'valid' ORDER BY id;
+       scanner, checked_in_by, COALESCE(scans, '{}')
+FROM tickets LEFT JOIN undone ON undone.ticket_id = tickets.id
+WHERE event_id = $1 AND has_history AND status = 'valid' ORDER BY id;
 
 -- name: waitlist
 SELECT id, user_id, ticket_type_id, quantity, status, "offset"

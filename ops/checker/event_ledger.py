@@ -33,6 +33,8 @@ class Ticket:
     version: int = 1
     scanned_at: int = 0
     gate: str = ""
+    scan: tuple[int, str, str, str] = (0, "", "", "")
+    undone: set[tuple[int, str, str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class EventLedger(Ledger):
     pools: dict[str, int] = field(default_factory=dict)
     codes: dict[str, f.CodeAdded] = field(default_factory=dict)
     disabled: set[str] = field(default_factory=set)
+    freed_blocks: set[str] = field(default_factory=set)
     staff: set[str] = field(default_factory=set)
     line: dict[str, Waiting] = field(default_factory=dict)
     offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
@@ -206,6 +209,8 @@ def _blocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsBlocked, found: Fo
     kind = ledger.kinds[fact.ticket_type_id]
     if fact.quantity > ledger.available(fact.ticket_type_id) or kind.taken.keys() & set(fact.seats):
         found("seats", f"block {fact.block_id} holds back places that are not free")
+    if fact.block_id in ledger.freed_blocks:
+        found("duplicate", f"block {fact.block_id} holds back places again after it was freed")
     kind.blocked[fact.block_id] = frozenset(fact.seats), fact.quantity
 
 
@@ -216,6 +221,8 @@ def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found
         found("broken-log", f"block {fact.block_id} gives back what it does not have")
     if count > fact.quantity:
         kind.blocked[fact.block_id] = seats - set(fact.seats), count - fact.quantity
+    else:
+        ledger.freed_blocks.add(fact.block_id)
 
 
 def _staff(ledger: EventLedger, _at: Envelope, fact: f.StaffAdded | f.StaffRemoved, _found: Found) -> None:
@@ -293,6 +300,9 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
     if ticket.scanned_at:
         found("door", f"ticket {fact.ticket_id} lets somebody in a second time")
     ticket.scanned_at, ticket.gate = fact.scanned_at, fact.gate
+    ticket.scan = fact.scanned_at, fact.gate, fact.scanner, fact.by_user_id
+    if ticket.scan in ticket.undone:
+        found("door", f"ticket {fact.ticket_id}: a scan that was taken back lets in again")
 
 
 def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused, found: Found) -> None:
@@ -309,6 +319,7 @@ def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInRevers
     if ticket is None or not ticket.scanned_at:
         found("door", f"a check-in of ticket {fact.ticket_id} is taken back, and there was none")
         return
+    ticket.undone.add(ticket.scan)
     ticket.scanned_at, ticket.gate = 0, ""
 
 

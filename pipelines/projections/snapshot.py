@@ -139,7 +139,7 @@ class CodeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of seat_blocks that still blocks something."""
+    """A row of seat_blocks; `quantity` is 0 where it was freed."""
 
     id: str
     ticket_type_id: str
@@ -151,7 +151,10 @@ class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class TicketRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of tickets that is valid and not as it was issued; `place` is its seat or, without one, its ordinal."""
+    """A row of tickets that is valid and not as it was issued; `place` is its seat or, without one, its ordinal.
+
+    `undone` are its scans in check_ins that were taken back, by their names (`scan_name`).
+    """
 
     id: str
     reservation_id: str
@@ -162,6 +165,7 @@ class TicketRow(msgspec.Struct, frozen=True, gc=False):
     gate: str
     scanner: str
     checked_in_by: str
+    undone: list[str]
 
 
 class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):

@@ -49,7 +49,7 @@ def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> 
 def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -> None:
     patch = patch_of(changes, at, fact.ticket_id)
     patch.checked_in_at, patch.gate, patch.scanner, patch.checked_in_by = 0, "", "", ""
-    patch.has_history = False
+    patch.has_history = True  # what was undone stays so
     changes.check_ins.append(
         CheckInChange(
             at.event_id, at.offset, at.index, at.partition, "reversed", fact.reservation_id, fact.ticket_id,

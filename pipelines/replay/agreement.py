@@ -99,6 +99,8 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
         yield "uses of codes differ"
     if folded.locked_places != rows.locked_places:
         yield f"locked places differ: {sorted(folded.locked_places ^ rows.locked_places)}"
+    if folded.freed_blocks != rows.freed_blocks:
+        yield f"freed blocks differ: {sorted(folded.freed_blocks.keys() ^ rows.freed_blocks.keys())}"
     if folded.staff != rows.staff:
         yield f"staff differ: {sorted(folded.staff.keys() ^ rows.staff.keys())}"
     if _stored(folded.schedule) != rows.schedule:

@@ -57,6 +57,7 @@ def canonical(state: EventState) -> bytes:
                 [table[key] for key in sorted(table)]
                 for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores)
             ),
+            sorted(state.freed_blocks),
             sorted(state.staff),
             state.schedule,
             state.reminded_for,

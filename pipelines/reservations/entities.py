@@ -191,7 +191,10 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticket(msgspec.Struct, frozen=True, gc=False):
-    """A ticket that is not as it was issued: handed on, or scanned at a door. `checked_in_at` 0 is "not inside"."""
+    """A ticket that is not as it was issued: handed on, or scanned at a door. `checked_in_at` 0 is "not inside".
+
+    `undone` are the scans that let in and were taken back, as `scan_name` calls them, in the order of the log.
+    """
 
     id: TicketId
     reservation_id: str
@@ -202,6 +205,12 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
     gate: str = ""
     scanner: str = ""
     by_user_id: str = ""
+    undone: list[str] = []
+
+
+def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
+    """What makes a scan of a ticket that scan, and a scan sent again the same one."""
+    return "\x1f".join((str(scanned_at), gate, scanner, by_user_id))  # a unit separator: no gate has one
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -172,6 +172,8 @@ def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: At) -> None:
     seats = [seat for seat in block.seats if seat not in set(fact.seats)]
     left = block.quantity - fact.quantity
     state.put_block(_replace(block, seats=seats, quantity=left) if left else None, fact.block_id)
+    if not left:
+        state.change(state.freed_blocks, fact.block_id, True)
 
 
 def _locks(state: EventState, fact: f.SeatLocksObserved, _at: At) -> None:
@@ -338,8 +340,10 @@ def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: At) -> None:
 
 
 def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: At) -> None:
-    known = _replace(state.tickets[fact.ticket_id], checked_in_at=0, gate="", scanner="", by_user_id="")
-    state.change(state.tickets, fact.ticket_id, known if known.version > 1 else None)
+    known = state.tickets[fact.ticket_id]
+    undone = [*known.undone, e.scan_name(known.checked_in_at, known.gate, known.scanner, known.by_user_id)]
+    outside = _replace(known, checked_in_at=0, gate="", scanner="", by_user_id="", undone=undone)
+    state.change(state.tickets, fact.ticket_id, outside)
 
 
 def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:

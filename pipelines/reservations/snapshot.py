@@ -25,6 +25,9 @@ def state_from(snapshot: EventSnapshot) -> EventState:
     for place in snapshot.locked_places:
         state.lock_place(place)
     for block in snapshot.seat_blocks:
+        if not block.quantity:
+            state.freed_blocks[block.id] = True
+            continue
         state.put_block(
             e.Block(
                 block.id, block.ticket_type_id, block.seats, block.quantity, block.until_at, block.label, block.offset
@@ -63,6 +66,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
             ticket.gate,
             ticket.scanner,
             ticket.checked_in_by,
+            ticket.undone,
         )
     for entry in snapshot.waitlist:
         state.put_entry(

@@ -254,6 +254,25 @@ def test_a_devices_scans_are_merged_and_double_entries_named(
     ]
 
 
+def test_a_batch_that_is_sent_again_after_an_undo_lets_nobody_in_again(
+    staff: Person, buyer: Person, event: OnSale
+) -> None:
+    (ticket,) = bought(buyer, event)
+    entry = {"code": ticket["code"], "scanned_at": "2030-05-01T17:05:00Z", "gate": "South"}
+    body, path = {"scanner": "tablet-3", "scans": [entry]}, f"/v1/events/{event.id}/check-ins"
+
+    def merged() -> list[Any]:
+        answer = done(staff.post(f"{path}/batch", json=body, prefer="wait=20"), 200)
+        return [(one["outcome"], one["reason"]) for one in answer["results"]]
+
+    assert [merged(), merged()] == [[("accepted", None)]] * 2
+    assert done(staff.delete(f"{path}/{ticket['id']}", prefer="wait=20"), 200)["checked_in"] is None
+    assert merged() == [("refused", "check-in-undone")]
+    projected(event)
+    assert done(staff.get(f"{path}/{ticket['id']}"), 200)["checked_in"] is None
+    done(scan(staff, event, ticket, gate="South"), 201)
+
+
 def test_a_batch_is_bounded(staff: Person, event: OnSale) -> None:
     one = {"code": "nonsense", "scanned_at": "2030-05-01T17:05:00Z"}
     path = f"/v1/events/{event.id}/check-ins/batch"

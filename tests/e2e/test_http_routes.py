@@ -281,6 +281,23 @@ def test_refusals_have_their_status_and_reason(shop: Shop, organizer: Person, ev
     problem(buyer.reserve(draft.id, ticket_type_id=draft.general, quantity=1), 409, "sales-not-open")
 
 
+def test_a_block_that_was_freed_is_not_made_again_by_the_same_key(organizer: Person, event: OnSale) -> None:
+    path, key = f"/v1/events/{event.id}/blocks", unique()
+    body = {"ticket_type_id": event.general, "quantity": 3, "label": "Desk"}
+
+    def asked() -> dict[str, Any]:
+        block: dict[str, Any] = done(organizer.post(path, key=key, prefer="wait=20", json=body), 201)
+        return block
+
+    block = asked()
+    assert asked() == block
+    for _ in range(2):
+        freed = done(organizer.post(f"{path}/{block['id']}/release", prefer="wait=20", json={}), 200)
+        assert freed == block | {"quantity": 0}
+    assert asked() == freed
+    assert done(organizer.get(path), 200)["items"] == []
+
+
 def test_the_same_key_fifty_times_at_once_is_one_reservation(shop: Shop, organizer: Person, buyer: Person) -> None:
     event, key = shop.event(organizer), unique()
 

@@ -79,9 +79,8 @@ class Rows:
             row | {"ticket_type_ids": msgspec.json.decode(row["ticket_type_ids_json"])}
             for row in self._table("codes", event_id).values()
         ]
-        blocks = [row for row in self._table("seat_blocks", event_id).values() if row["quantity"] > 0]
         tickets = [
-            row | {"place": row["seat"] or str(row["ordinal"])}
+            row | {"place": row["seat"] or str(row["ordinal"]), "undone": self._undone(event_id, row["id"])}
             for row in self._table("tickets", event_id).values()
             if row["has_history"] and row["status"] == "valid"
         ]
@@ -95,7 +94,7 @@ class Rows:
             sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
             [_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
             [_pick(r.CodeRow, row) for row in codes],
-            [_pick(r.SeatBlockRow, row) for row in _in_order(blocks)],
+            [_pick(r.SeatBlockRow, row) for row in _in_order(self._table("seat_blocks", event_id).values())],
             [_pick(r.TicketRow, row) for row in tickets],
             [_pick(r.WaitlistEntryRow, row) for row in _in_order(self._table("waitlist", event_id).values())],
             [_pick(r.ChoreRow, row) for row in chores],
@@ -150,6 +149,8 @@ class Rows:
                 row = msgspec.structs.asdict(ticket)
                 row |= {"checked_in_at": 0, "gate": "", "scanner": "", "checked_in_by": "", "has_history": False}
                 self._table("tickets", ticket.event_id)[ticket.id] = row
+        for scan in changes.check_ins:
+            self._row("check_ins", scan.event_id, f"{scan.offset}/{scan.index}")["scan"] = scan
         for patch in changes.ticket_patches.values():
             row = next(table[patch.id] for table in self._tables["tickets"].values() if patch.id in table)
             _merge(row, patch, but=("has_history", "void"))
@@ -163,6 +164,18 @@ class Rows:
                 row = tickets[ticket_id]
                 if row["status"] != "void":
                     row["status"], row["version"] = "void", row["version"] + 1
+
+    def _undone(self, event_id: str, ticket_id: str) -> list[str]:
+        scans = [row["scan"] for row in self._table("check_ins", event_id).values()]
+        scans = sorted((one.offset, one.index, one) for one in scans if one.ticket_id == ticket_id)
+        undone: list[str] = []
+        accepted: list[str] = []
+        for *_, one in scans:
+            if one.kind == "accepted":
+                accepted.append("\x1f".join((str(one.scanned_at), one.gate, one.scanner, one.by_user_id)))
+            elif one.kind == "reversed":
+                undone, accepted = undone + accepted, []
+        return undone
 
     def _block(self, change: p.SeatBlockChange) -> None:
         row = self._row("seat_blocks", change.event_id, change.id)

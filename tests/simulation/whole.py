@@ -255,6 +255,9 @@ class Town:
         )
 
     def _again(self) -> c.Command:
+        if self.rng.random() < 0.3:  # much later, too: after the block was freed, after the check-in was undone
+            asked = [command for _, command in self.log if isinstance(command, c.BlockSeats | c.CheckIn)]
+            return self.rng.choice(asked or [self.log[-1][1]])
         return self.rng.choice(self.log[-40:])[1]
 
     def _rare(self) -> c.Command:

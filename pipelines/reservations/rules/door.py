@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.reservations import entities as e
+from pipelines.reservations import limits
 from pipelines.reservations.entities import Ticket
 from pipelines.reservations.rules.answers import duplicate, refused
 from pipelines.reservations.state import EventState
@@ -42,7 +43,7 @@ def transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> lis
 
 
 def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:
-    """The first scan lets in; whatever comes after it is told when and where that was."""
+    """The first scan lets in; whatever comes after it is told when and where that was. A scan lets in once, ever."""
     if not _at_the_door(state, command):
         return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
     found = state.reservations.get(command.reservation_id)
@@ -60,6 +61,8 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
         if _same_scan(ticket, command):
             return duplicate(command, command.ticket_id)
         return [_refused_scan(command, Reason.ALREADY_CHECKED_IN, ticket)]
+    if ticket is not None and _name(command) in ticket.undone:
+        return [_refused_scan(command, Reason.CHECK_IN_UNDONE)]
     return [
         f.CheckInAccepted(
             found.id,
@@ -81,6 +84,9 @@ def undo_check_in(state: EventState, command: c.UndoCheckIn, _now: LogTime) -> l
     ticket = state.tickets.get(command.ticket_id)
     if ticket is None or not ticket.checked_in_at:
         return refused(command, Reason.NOT_CHECKED_IN, "the ticket is not checked in", command.ticket_id)
+    if len(ticket.undone) >= limits.UNDONE_SCANS_PER_TICKET_MAX:
+        detail = f"a ticket's check-in is taken back at most {limits.UNDONE_SCANS_PER_TICKET_MAX} times"
+        return refused(command, Reason.TOO_MANY, detail, command.ticket_id)
     return [f.CheckInReversed(ticket.reservation_id, ticket.user_id, ticket.id, command.user_id)]
 
 
@@ -90,12 +96,12 @@ def _at_the_door(state: EventState, command: c.Command) -> bool:
 
 
 def _same_scan(ticket: Ticket, command: c.CheckIn) -> bool:
-    return (ticket.checked_in_at, ticket.gate, ticket.scanner, ticket.by_user_id) == (
-        command.scanned_at,
-        command.gate,
-        command.scanner,
-        command.user_id,
-    )
+    inside = e.scan_name(ticket.checked_in_at, ticket.gate, ticket.scanner, ticket.by_user_id)
+    return inside == _name(command)
+
+
+def _name(command: c.CheckIn) -> str:
+    return e.scan_name(command.scanned_at, command.gate, command.scanner, command.user_id)
 
 
 def _refused_scan(command: c.CheckIn, reason: Reason, first: Ticket | None = None) -> f.CheckInRefused:

@@ -203,13 +203,16 @@ def block_seats(state: EventState, command: c.BlockSeats, now: LogTime) -> list[
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
-    if command.block_id in state.blocks:
+    if command.block_id in state.blocks or command.block_id in state.freed_blocks:
         return duplicate(command, command.block_id)
     section = state.sections.get(command.ticket_type_id)
     if section is None:
         return refused(command, Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}")
     if len(state.blocks) >= limits.BLOCKS_PER_EVENT_MAX:
         return refused(command, Reason.TOO_MANY, f"an event has at most {limits.BLOCKS_PER_EVENT_MAX} blocks")
+    if len(state.blocks) + len(state.freed_blocks) >= limits.BLOCKS_EVER_PER_EVENT_MAX:
+        detail = f"an event has at most {limits.BLOCKS_EVER_PER_EVENT_MAX} blocks in its life"
+        return refused(command, Reason.TOO_MANY, detail)
     if command.until_at and command.until_at <= now:
         return refused(command, Reason.INVALID_BLOCK, "until must not be in the past", command.block_id)
     problem = _problem_of_block(section, command)
@@ -252,6 +255,8 @@ def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> 
     if refusal is not None:
         return refusal
     block = state.blocks.get(command.block_id)
+    if block is None and command.block_id in state.freed_blocks and not command.seats and not command.quantity:
+        return duplicate(command, command.block_id)  # all of it is on sale already
     if block is None:
         return refused(command, Reason.BLOCK_NOT_FOUND, f"the event has no block {command.block_id}", command.block_id)
     strangers = [seat for seat in command.seats if seat not in set(block.seats)]

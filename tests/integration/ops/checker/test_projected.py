@@ -15,7 +15,7 @@ from tests.harness.flows import rows_of
 from tests.harness.towns import Writer, recorded, town_of
 from tests.simulation.whole import EVENT, Town
 
-COMMANDS = 300
+COMMANDS = 400
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.reservations import limits
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
 from schemas import commands as c
@@ -262,6 +263,44 @@ def test_general_admission_is_blocked_by_number() -> None:
         refused(duplicated, Reason.INVALID_BLOCK, "quantity must be 1 to the 5 that are free", "b1")
     )
     given(*facts).when(again := block([], quantity=4)).then(duplicate(again, "b1"))
+
+
+def test_a_block_that_was_freed_is_not_made_again_by_its_request() -> None:
+    """Freed by its organizer or by time, all at once or in parts: the same request again blocks nothing."""
+    wanted = block(["A-3", "A-4"], until=T + 10)
+    facts = (*on_sale(), blocked(["A-3", "A-4"], until=T + 10))
+    parts = [f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [seat], 1) for seat in ("A-3", "A-4")]
+    given(*facts, parts[0]).when(wanted).then(duplicate(wanted, "b1"))
+    given(*facts, *parts).when(wanted).then(duplicate(wanted, "b1"))
+    in_time = f.SeatsUnblocked("", "b1", STALLS, ["A-3", "A-4"], 2)
+    given(*facts).at(T + 10).when(wanted).then(in_time, duplicate(wanted, "b1"))
+    other = c.BlockSeats(EVENT, ORGANIZER, "cmd", "b2", STALLS, ["A-3"], 0, 0, "desk")
+    given(*facts, *parts).when(other).then(f.SeatsBlocked(ORGANIZER, "b2", STALLS, ["A-3"], 1, 0, "desk"))
+
+
+def test_freeing_all_of_a_block_again_changes_nothing_and_freeing_some_is_refused() -> None:
+    facts = (*on_sale(), blocked(["A-3"]), f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1))
+    rest = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 0)
+    given(*facts).when(rest).then(duplicate(rest, "b1"))
+    some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", ["A-3"], 0)
+    given(*facts).when(some).then(refused(some, Reason.BLOCK_NOT_FOUND, "the event has no block b1", "b1"))
+
+
+def test_a_batch_that_is_taken_back_has_freed_no_block() -> None:
+    state = folded(*on_sale(), blocked(["A-3"]))
+    state.begin()
+    evolve(state, f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1), At(0, 9, LogTime(T)))
+    assert (state.blocks, list(state.freed_blocks)) == ({}, ["b1"])
+    state.take_back()
+    assert (list(state.blocks), state.freed_blocks) == (["b1"], {})
+
+
+def test_blocks_are_bounded_over_an_events_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BLOCKS_EVER_PER_EVENT_MAX", 1)
+    facts = (*on_sale(), blocked(["A-3"]), f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1))
+    one_more = c.BlockSeats(EVENT, ORGANIZER, "cmd", "b2", STALLS, ["A-3"], 0, 0, "desk")
+    detail = "an event has at most 1 blocks in its life"
+    given(*facts).when(one_more).then(refused(one_more, Reason.TOO_MANY, detail))
 
 
 def test_only_the_organizer_says_what_is_sold() -> None:

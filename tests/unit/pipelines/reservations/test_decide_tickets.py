@@ -229,8 +229,32 @@ def test_only_staff_scans_and_a_check_in_is_taken_back() -> None:
     undo = c.UndoCheckIn(EVENT, BOB, "cmd", R1, ONE)
     undone = f.CheckInReversed(R1, ALICE, ONE, BOB)
     given(*BOUGHT, hired, INSIDE).when(undo).then(undone)
-    given(*BOUGHT, hired, INSIDE, undone).when(scan()).then(INSIDE)
+    anew = scan(at=T + 1)
+    inside_again = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "north", "", T + 1)
+    given(*BOUGHT, hired, INSIDE, undone).when(anew).then(inside_again)
     given(*BOUGHT, hired).when(undo).then(refused(undo, Reason.NOT_CHECKED_IN, "the ticket is not checked in", ONE))
+
+
+def test_a_scan_that_was_taken_back_does_not_let_in_again_when_it_is_sent_again() -> None:
+    undone = f.CheckInReversed(R1, ALICE, ONE, ORGANIZER)
+    later = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "south", "tablet-2", T + 5)
+    facts = (*BOUGHT, INSIDE, undone, later, undone)
+    given(*facts).when(scan()).then(turned_away(Reason.CHECK_IN_UNDONE))
+    merged = c.CheckIn(EVENT, ORGANIZER, "cmd", R1, ONE, 1, "south", "tablet-2", T + 5)
+    told = f.CheckInRefused(R1, ORGANIZER, ONE, Reason.CHECK_IN_UNDONE, "south", "tablet-2", T + 5, 0, "", "")
+    given(*facts).when(merged).then(told)
+    given(*facts).when(scan(gate="south")).then(f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "south", "", T))
+    inside = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "east", "", T + 9)
+    first = {"first_scanned_at": T + 9, "first_gate": "east"}
+    given(*facts, inside).when(scan()).then(turned_away(Reason.ALREADY_CHECKED_IN, **first))
+
+
+def test_a_check_in_is_taken_back_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "UNDONE_SCANS_PER_TICKET_MAX", 1)
+    undo = c.UndoCheckIn(EVENT, ORGANIZER, "cmd", R1, ONE)
+    facts = (*BOUGHT, INSIDE, f.CheckInReversed(R1, ALICE, ONE, ORGANIZER), INSIDE)
+    detail = "a ticket's check-in is taken back at most 1 times"
+    given(*facts).when(undo).then(refused(undo, Reason.TOO_MANY, detail, ONE))
 
 
 # --- waiting lists ------------------------------------------------------------------------------------------------
