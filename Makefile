@@ -31,7 +31,7 @@ setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to 
 
 $(STAMP): requirements.lock pyproject.toml
 	@if [ "$(PYTHON)" = none ] || ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then \
-		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$(PYTHON)" --version 2>/dev/null || python3 --version 2>&1 || echo no python3)." >&2; \
+		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$(PYTHON)" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
 		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi
 	@echo "setup: $$($(PYTHON) --version) -> $(VENV)"
 	@"$(PYTHON)" -m venv --clear $(VENV)

@@ -147,7 +147,7 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "name": "Last-Event-ID",
             "in": "header",
             "required": False,
-            "description": "The id of the last event that was seen: the stream goes on behind it.",
+            "description": "The id of the last event that was seen, to go on behind it; `start` for everything.",
             "schema": {"type": "string"},
         }
 

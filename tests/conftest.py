@@ -15,6 +15,7 @@ import pytest
 
 from connectors.settings import Settings
 from ops.services.stack import Stack
+from tests.harness import leftovers
 
 # Two test processes share the machine with servers: slowness says nothing here. In CI the same examples each time;
 # whoever works on the code gets new ones.
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             tier = item.path.relative_to(TESTS).parts[0]
             if tier in TIERS:
                 item.add_marker(getattr(pytest.mark, tier))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over() -> Iterator[None]:
+    """Ends what a test started and did not end, because it failed on the way."""
+    yield
+    leftovers.end_all()
 
 
 @pytest.fixture(scope="session")

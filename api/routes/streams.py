@@ -26,7 +26,8 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
 PAUSE_S = 0.25  # an event's stream says something four times a second at most
-_ID = re.compile(r"\d{1,9}-(\d{1,18})(-\d{1,9})?", re.ASCII)
+START, FIRST = "start", (-1, 0)  # no id is before that of the first message, so it has a word
+_ID = re.compile(r"(\d{1,9})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
 
 
 async def notifications(call: Call) -> HTTPResponse | None:
@@ -35,18 +36,18 @@ async def notifications(call: Call) -> HTTPResponse | None:
     after = _last_event_id(call)
     if after is None:
         row = await database.row("notifications_last", user_id)
-        after = row["last"] if row is not None else -1
+        after = (row["outbound_offset"], row["outbound_partition"]) if row is not None else FIRST
     with call.deps.live.stream(user_id) as news:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         while _open(call):
             news.clear()
             try:
-                rows = await database.rows("notifications_after", user_id, after, SSE_BATCH_MAX)
+                rows = await database.rows("notifications_after", user_id, *after, SSE_BATCH_MAX)
             except Problem:  # Postgres is away: the stream stays, and goes on where it was
                 rows = []
             for row in rows:
-                after = row["outbound_offset"]
+                after = row["outbound_offset"], row["outbound_partition"]
                 notification = out(row)
                 await response.send(_event(notification.id, notification.kind, notification))
             if len(rows) < SSE_BATCH_MAX and not await _wait(news, call):
@@ -110,13 +111,15 @@ def _event(identity: str, name: str, data: msgspec.Struct) -> str:
     return f"id: {identity}\nevent: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
 
 
-def _last_event_id(call: Call) -> int | None:
-    """The offset of the last event a client has seen. Raises Problem invalid-header (400)."""
+def _last_event_id(call: Call) -> tuple[int, int] | None:
+    """Offset and partition of the last event a client has seen. Raises Problem invalid-header (400)."""
     text = call.request.headers.get("last-event-id")
     if not text:
         return None
+    if text == START:
+        return FIRST
     match = _ID.fullmatch(text)
     if match is None:
-        name, detail = "Last-Event-ID", "has to be an id of this stream (partition-offset)"
+        name, detail = "Last-Event-ID", "has to be an id of this stream (partition-offset), or start"
         raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
-    return int(match[1])
+    return int(match[2]), int(match[1])

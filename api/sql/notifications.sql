@@ -9,14 +9,17 @@ ORDER BY outbound_offset DESC, outbound_partition::text DESC
 LIMIT $5;
 
 -- name: notifications_after
--- The live stream: what came after an offset, the oldest first.
+-- The live stream: what came after offset $2 and partition $3, the oldest first. Two have one offset only where one of
+-- them is the message of the registration, which came first and is on a partition beyond all others.
 SELECT * FROM notifications
-WHERE user_id = $1 AND stream AND deleted_at = 0 AND outbound_offset > $2
-ORDER BY outbound_offset
-LIMIT $3;
+WHERE user_id = $1 AND stream AND deleted_at = 0
+  AND outbound_offset >= $2 AND (outbound_offset > $2 OR outbound_partition < $3)
+ORDER BY outbound_offset, outbound_partition DESC
+LIMIT $4;
 
 -- name: notifications_last
-SELECT coalesce(max(outbound_offset), -1) AS last FROM notifications WHERE user_id = $1;
+SELECT outbound_offset, outbound_partition FROM notifications WHERE user_id = $1
+ORDER BY outbound_offset DESC, outbound_partition LIMIT 1;
 
 -- name: notifications_unread
 SELECT count(*) AS unread FROM notifications WHERE user_id = $1 AND inbox AND read_at = 0 AND deleted_at = 0;

@@ -1,6 +1,7 @@
 """`circle up`, and the processes it is made of: `circle api`, `circle pipeline NAME`."""
 
 import importlib
+import os
 import signal
 import threading
 from enum import StrEnum
@@ -32,7 +33,7 @@ NEXT = """
   logs                      {logs}
   mails                     {mails}
   a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
-  Ctrl-C stops everything.
+  Ctrl-C stops everything; so does `kill {pid}` from elsewhere.
 """
 
 
@@ -88,7 +89,12 @@ def up(
         if not asked_to_stop.is_set():
             print(f"ready {platform.url}", flush=True)
             console.print(
-                NEXT.format(url=platform.url, logs=platform.logs, mails=platform.mails or _where_mails_go(platform)),
+                NEXT.format(
+                    url=platform.url,
+                    logs=platform.logs,
+                    mails=platform.mails or _where_mails_go(platform),
+                    pid=os.getpid(),
+                ),
                 markup=False,
             )
         while not asked_to_stop.wait(WATCH_S):

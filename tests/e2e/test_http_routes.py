@@ -486,6 +486,17 @@ def test_the_stream_goes_on_where_a_client_left_off(event: OnSale, buyer: Person
         assert stream.next()["data"]["reservation_id"] == live["id"]
 
 
+def test_a_stream_from_the_start_has_the_first_message_of_all(shop: Shop, event: OnSale) -> None:
+    somebody = shop.person()
+    first = done(somebody.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+    with Stream(somebody, "/v1/notifications/stream", last_event_id="start") as stream:
+        told = [stream.next() for _ in range(2)]
+    assert {one["data"]["kind"] for one in told} == {"registered", "ticket.held"}
+    assert first["id"] in [one["data"]["reservation_id"] for one in told]
+    refused = somebody.get("/v1/notifications/stream", headers={"last-event-id": "first"})
+    assert problem(refused, 400, "invalid-header")["field"] == "Last-Event-ID"
+
+
 def test_an_events_stream_tells_its_availability(shop: Shop, organizer: Person, buyer: Person) -> None:
     event = shop.event(organizer)
     with Stream(buyer, f"/v1/events/{event.id}/stream") as stream:

@@ -26,6 +26,7 @@ from ops.services.process import spawn
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
+from tests.harness.leftovers import tracked
 
 WAIT_S = 30.0
 
@@ -75,7 +76,7 @@ class Process:
     @classmethod
     def start(cls, name: str, settings: Settings) -> Process:
         command = [sys.executable, "-m", "ops.cli.main", "pipeline", name]
-        return cls(spawn(command, log=2, env=environment(settings)))  # it ends with this process, however that ends
+        return cls(tracked(spawn(command, log=2, env=environment(settings))))  # ends with the test
 
     def kill(self) -> None:
         self.child.kill()

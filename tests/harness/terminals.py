@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.harness.leftovers import tracked
+
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
 # A session has no terminal until its leader asks for one.
 ASK = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -29,7 +31,7 @@ class Session:
             stderr=theirs,
             start_new_session=True,
         )
-        self.pid = self.process.pid
+        self.pid = tracked(self.process).pid
         os.close(theirs)
 
     def type(self, keys: bytes) -> None:

@@ -20,6 +20,7 @@ from ops.services.process import Service, free_port, port_answers, wait_for
 from ops.services.stack import Stack
 from ops.services.tansu import Tansu
 from ops.services.valkey import Valkey
+from tests.harness.leftovers import tracked
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ time.sleep(60)
 
 
 def test_nothing_survives_a_kill_of_the_owner() -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    owner = tracked(subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True))
     assert owner.stdout is not None
     pids = [int(pid) for pid in owner.stdout.readline().split()]
     assert len(pids) == 3

@@ -14,6 +14,7 @@ import pytest
 from ops.services.process import wait_for
 from ops.services.valkey import Valkey
 from ops.supervisor import EARLY_DEATHS_MAX, ChildFailed, ChildSpec, Supervisor, WrongSettings
+from tests.harness.leftovers import tracked
 
 READY = "from connectors.readiness import signal_ready; signal_ready()\n"
 FOREVER = READY + "import signal; print('working', flush=True)\nwhile True: signal.pause()\n"
@@ -163,7 +164,7 @@ def test_no_child_survives_a_kill_of_the_supervisor(tmp_path: Path) -> None:
         f"supervisor = Supervisor([spec], env=os.environ, logs=pathlib.Path({str(tmp_path)!r}))\n"
         "supervisor.start(); supervisor.wait_ready(20); print(supervisor.pid('a'), flush=True); time.sleep(60)\n"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    owner = tracked(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True))
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
     owner.kill()

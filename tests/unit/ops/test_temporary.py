@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 from ops.services import temporary
+from tests.harness.leftovers import tracked
 
 CODE = "from ops.services import temporary; import time; print(temporary.make('x'), flush=True); time.sleep(60)"
 
 
 def test_a_killed_owner_s_directory_is_removed_and_a_living_one_s_is_not() -> None:
-    owner = subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True)
+    owner = tracked(subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True))
     assert owner.stdout is not None
     theirs = Path(owner.stdout.readline().strip())
     ours = [temporary.make("y")]
