@@ -40,9 +40,10 @@ class Intake:
         at = recorded.envelope
         if at.count == 1 and not self._held and at.index == 0:  # most commands yield one fact: the same, sooner
             self.next_offset = record_offset + 1
-            if self._dedupe and (at.offset, 0) <= self.applied:
+            position = (at.offset, 0)
+            if self._dedupe and position <= self.applied:
                 return []
-            self.applied = (at.offset, 0)
+            self.applied = position
             if at.log_time > self.log_time:
                 self.log_time = at.log_time
             return [recorded]

@@ -62,9 +62,9 @@ def _ids(text: str | None) -> list[str]:
     """The ids of a list, from its count on. ValueError when there are more or fewer."""
     if text is None:
         return []
-    found = [text[at : at + 36] for at in range(2, len(text), 37)]
-    if ord(text[0]) != 2 * len(found):
-        raise ValueError(f"{len(found)} ids, said to be {ord(text[0]) / 2}")
+    found = text[2:].split("H")  # as many as there are only if no id has an H in it
+    if ord(text[0]) != 2 * len(found) or len(text) != 1 + 37 * len(found):
+        raise ValueError(f"{len(found)} ids in {len(text)} characters, said to be {ord(text[0]) / 2}")
     return found
 
 

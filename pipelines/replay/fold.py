@@ -12,10 +12,9 @@ from hashlib import blake2b
 from pipelines.intake import Intake
 from pipelines.reservations.digest import canonical
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.ids import LogTime
 
 DIGEST_BYTES = 16
 
@@ -48,17 +47,18 @@ class Fold:
     def take(self, records: Iterable[tuple[int, bytes | None]]) -> None:
         """Fold records (offset on the topic, value). One that is no fact is counted and gone past."""
         decode, intake, states, facts = self._codec.decode, self._intake, self.states, 0
+        take = intake.take
         for offset, value in records:
             recorded = decode(value)
             if not isinstance(recorded, RecordedFact):
                 intake.skip(offset)
                 self.unreadable += 1
                 continue
-            for one in intake.take(offset, recorded):
+            for one in take(offset, recorded):
                 at = one.envelope
                 state = states.get(at.event_id)
                 if state is None:
                     state = states[at.event_id] = EventState(at.event_id)
-                evolve(state, one.fact, At(at.partition, at.offset, LogTime(at.log_time)))
+                evolve(state, one.fact, at)
                 facts += 1
         self.facts += facts

@@ -13,9 +13,9 @@ import msgspec
 
 from pipelines.intake import Intake
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_S, LogTime, Position
+from schemas.ids import US_PER_S, Position
 
 _POSITION = re.compile(r"\d+-\d+(-\d+)?")
 
@@ -75,6 +75,6 @@ class Past:
                     return
                 at = fact.envelope
                 before(self.state, fact)
-                evolve(self.state, fact.fact, At(at.partition, at.offset, LogTime(at.log_time)))
+                evolve(self.state, fact.fact, at)
                 self.last = fact
                 self.facts += 1

@@ -52,6 +52,12 @@ class Deadlines:
                 found[key] = None
         return list(found)
 
+    def ended(self, key: str) -> None:
+        """What was due for `key` may no longer stand. While this is told of each, the deadlines at the top stand."""
+        queue, heap = self._queue, self._heap
+        if (queue and queue[0][1] == key) or (heap and heap[0][1] == key):
+            self.drop_stale()
+
     def drop_stale(self) -> None:
         """Let go of deadlines at the top that no longer stand."""
         queue, heap, current = self._queue, self._heap, self._current

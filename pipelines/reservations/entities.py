@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from pipelines.reservations.seating import Seating
 from pipelines.reservations.waiting import WaitingLine
+from schemas.facts import Envelope
 from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
 
 SEATED, GENERAL = "seated", "general"
@@ -32,6 +33,10 @@ class At(NamedTuple):
     partition: int
     offset: int
     log_time: LogTime
+
+
+Placed: TypeAlias = At | Envelope
+"""Where and when a fact was decided: what its envelope will say, or, of one that is on the log, its envelope."""
 
 
 class Details(msgspec.Struct, frozen=True, gc=False):
@@ -87,8 +92,8 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     access_code: str = ""
     extended: int = 0
     warned: int = 0
-    void_places: list[str] = []
-    refunds_open: list[str] = []
+    void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
+    refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
 
     @property

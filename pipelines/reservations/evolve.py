@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pipelines.reservations import entities as e
-from pipelines.reservations.entities import At, Details, Pool, Reservation, Section
+from pipelines.reservations.entities import Details, Placed, Pool, Reservation, Section
 from pipelines.reservations.seating import Seating
 from pipelines.reservations.state import EventState
 from schemas import facts as f
@@ -21,7 +21,7 @@ from schemas.ids import TicketId
 _replace = msgspec.structs.replace
 
 
-def evolve(state: EventState, fact: f.Fact, at: At) -> EventState:
+def evolve(state: EventState, fact: f.Fact, at: Placed) -> EventState:
     """Fold one fact. Raises KeyError for a fact about something the facts before it never made: a broken log."""
     change = _CHANGES.get(type(fact))
     if change is not None:
@@ -37,7 +37,7 @@ def refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
 # --- the event ----------------------------------------------------------------------------------------------------
 
 
-def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: At) -> None:
+def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: Placed) -> None:
     organizer = fact.user_id if state.details is None else state.details.organizer_id
     state.details = Details(
         organizer,
@@ -61,29 +61,29 @@ def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: At) 
     )
 
 
-def _status(status: str) -> Callable[[EventState, Any, At], None]:
-    def change(state: EventState, _fact: f.Fact, _at: At) -> None:
+def _status(status: str) -> Callable[[EventState, Any, Placed], None]:
+    def change(state: EventState, _fact: f.Fact, _at: Placed) -> None:
         state.status = status
 
     return change
 
 
-def _schedule(state: EventState, fact: f.ScheduleChanged, _at: At) -> None:
+def _schedule(state: EventState, fact: f.ScheduleChanged, _at: Placed) -> None:
     state.schedule = fact.activities
 
 
-def _staff_added(state: EventState, fact: f.StaffAdded, _at: At) -> None:
+def _staff_added(state: EventState, fact: f.StaffAdded, _at: Placed) -> None:
     state.change(state.staff, fact.member_id, True)
 
 
-def _staff_removed(state: EventState, fact: f.StaffRemoved, _at: At) -> None:
+def _staff_removed(state: EventState, fact: f.StaffRemoved, _at: Placed) -> None:
     state.change(state.staff, fact.member_id, None)
 
 
 # --- what is sold -------------------------------------------------------------------------------------------------
 
 
-def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: At) -> None:
+def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: Placed) -> None:
     section = Section(
         fact.ticket_type_id,
         fact.ordinal,
@@ -107,7 +107,7 @@ def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: At) -> None:
     _lock_places(state, section)
 
 
-def _type_updated(state: EventState, fact: f.TicketTypeUpdated, _at: At) -> None:
+def _type_updated(state: EventState, fact: f.TicketTypeUpdated, _at: Placed) -> None:
     section = state.sections[fact.ticket_type_id]
     changed = {name: getattr(fact, name) for name in f.TicketTypeUpdated.__struct_fields__[2:]}
     if section.seating is not None and (fact.rows, fact.seats_per_row) != (section.rows, section.seats_per_row):
@@ -129,7 +129,7 @@ def _lock_places(state: EventState, section: Section) -> None:
             state.lock_place(place)
 
 
-def _pool(state: EventState, fact: f.PoolChanged, _at: At) -> None:
+def _pool(state: EventState, fact: f.PoolChanged, _at: Placed) -> None:
     pool = state.pools.get(fact.pool_id)
     if pool is None:
         state.change(state.pools, fact.pool_id, Pool(fact.pool_id, fact.name, fact.capacity))
@@ -143,7 +143,7 @@ def _set_pool(pool: Pool, name: str, capacity: int) -> None:
     pool.name, pool.capacity = name, capacity
 
 
-def _code_added(state: EventState, fact: f.CodeAdded, _at: At) -> None:
+def _code_added(state: EventState, fact: f.CodeAdded, _at: Placed) -> None:
     code = e.Code(
         fact.code_id,
         fact.code,
@@ -157,17 +157,17 @@ def _code_added(state: EventState, fact: f.CodeAdded, _at: At) -> None:
     state.change(state.codes, fact.code, code)
 
 
-def _code_disabled(state: EventState, fact: f.CodeDisabled, _at: At) -> None:
+def _code_disabled(state: EventState, fact: f.CodeDisabled, _at: Placed) -> None:
     found = next(code for code in state.codes.values() if code.id == fact.code_id)
     state.change(state.codes, found.code, _replace(found, disabled=1))
 
 
-def _blocked(state: EventState, fact: f.SeatsBlocked, at: At) -> None:
+def _blocked(state: EventState, fact: f.SeatsBlocked, at: Placed) -> None:
     block = e.Block(fact.block_id, fact.ticket_type_id, fact.seats, fact.quantity, fact.until_at, fact.label, at.offset)
     state.put_block(block, fact.block_id)
 
 
-def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: At) -> None:
+def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: Placed) -> None:
     block = state.blocks[fact.block_id]
     seats = [seat for seat in block.seats if seat not in set(fact.seats)]
     left = block.quantity - fact.quantity
@@ -176,7 +176,7 @@ def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: At) -> None:
         state.change(state.freed_blocks, fact.block_id, True)
 
 
-def _locks(state: EventState, fact: f.SeatLocksObserved, _at: At) -> None:
+def _locks(state: EventState, fact: f.SeatLocksObserved, _at: Placed) -> None:
     for place in fact.freed:
         state.unlock_place(place)
     for place in fact.locked:
@@ -186,7 +186,7 @@ def _locks(state: EventState, fact: f.SeatLocksObserved, _at: At) -> None:
 # --- reservations -------------------------------------------------------------------------------------------------
 
 
-def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
+def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
     state.put(
         Reservation(
             fact.reservation_id,
@@ -202,13 +202,19 @@ def _held(state: EventState, fact: f.TicketsHeld, at: At) -> None:
             at.partition,
             at.offset,
             at.log_time,
-            promo_code=fact.promo_code or "",
-            access_code=fact.access_code or "",
+            "",
+            "",
+            "",
+            "",
+            e.NOT_PAID,
+            "",
+            fact.promo_code or "",
+            fact.access_code or "",
         )
     )
 
 
-def _rejected(state: EventState, fact: f.ReservationRejected, at: At) -> None:
+def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> None:
     if state.details is None:
         return  # nothing is remembered of an event that does not exist: made-up ids must not fill the memory
     state.put(
@@ -232,32 +238,32 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: At) -> None:
     )
 
 
-def _warned(state: EventState, fact: f.HoldWarned, _at: At) -> None:
+def _warned(state: EventState, fact: f.HoldWarned, _at: Placed) -> None:
     state.put(_replace(state.reservations[fact.reservation_id], warned=1))
-    state.drop_stale_deadlines()
+    state.drop_deadlines(fact.reservation_id)
 
 
-def _extended(state: EventState, fact: f.HoldExtended, _at: At) -> None:
+def _extended(state: EventState, fact: f.HoldExtended, _at: Placed) -> None:
     state.put(_replace(state.reservations[fact.reservation_id], expires_at=fact.expires_at, extended=1))
-    state.drop_stale_deadlines()
+    state.drop_deadlines(fact.reservation_id)
 
 
-def _reacquired(state: EventState, fact: f.HoldReacquired, _at: At) -> None:
+def _reacquired(state: EventState, fact: f.HoldReacquired, _at: Placed) -> None:
     state.put(_replace(state.reservations[fact.reservation_id], status=e.HELD))
 
 
-def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: At) -> None:
+def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     state.put(
         _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
     )
 
 
-def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: At) -> None:
+def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -> None:
     state.put(_replace(state.reservations[fact.reservation_id], payment=e.DECLINED, reason=fact.reason))
 
 
-def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: At) -> None:
+def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     state.put(
         _replace(
@@ -269,32 +275,32 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: At) -> None
             reason="",
         )
     )
-    state.drop_stale_deadlines()
+    state.drop_deadlines(fact.reservation_id)
 
 
-def _refund_requested(state: EventState, fact: f.RefundRequested, _at: At) -> None:
+def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
-    keys = [*old.refunds_open, refund_key(fact)]
+    keys = (*old.refunds_open, refund_key(fact))
     state.put(_replace(old, payment=payment, payment_id=fact.payment_id, refunds_open=keys))
 
 
-def _refunded(state: EventState, fact: f.PaymentRefunded, _at: At) -> None:
+def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
-    keys = [key for key in old.refunds_open if key != refund_key(fact)]
+    keys = tuple(key for key in old.refunds_open if key != refund_key(fact))
     whole = old.payment == e.REFUND_REQUESTED and not keys
     state.put(_replace(old, payment=e.REFUNDED if whole else old.payment, refunds_open=keys))
 
 
-def _ended(status: str) -> Callable[[EventState, Any, At], None]:
-    def change(state: EventState, fact: f.HoldExpired | f.HoldReleased, _at: At) -> None:
+def _ended(status: str) -> Callable[[EventState, Any, Placed], None]:
+    def change(state: EventState, fact: f.HoldExpired | f.HoldReleased, _at: Placed) -> None:
         state.put(_replace(state.reservations[fact.reservation_id], status=status))
-        state.drop_stale_deadlines()
+        state.drop_deadlines(fact.reservation_id)
 
     return change
 
 
-def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: At) -> None:
+def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     if state.tickets:
         _forget_tickets(state, list(old.tickets()))
@@ -304,7 +310,7 @@ def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: At) -> None
 # --- tickets ------------------------------------------------------------------------------------------------------
 
 
-def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at: At) -> None:
+def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     gone, places = set(fact.ticket_ids), old.tickets()
     _forget_tickets(state, fact.ticket_ids)
@@ -314,7 +320,7 @@ def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at: At) -> 
             quantity=old.quantity - fact.quantity,
             seats=[seat for seat in old.seats if seat not in fact.seats],
             amount_minor=old.amount_minor - fact.amount_minor,
-            void_places=[*old.void_places, *(place for ticket, place in places.items() if ticket in gone)],
+            void_places=(*old.void_places, *(place for ticket, place in places.items() if ticket in gone)),
             kept_minor=old.kept_minor + fact.kept_minor,
         )
     )
@@ -326,12 +332,12 @@ def _forget_tickets(state: EventState, tickets: list[str]) -> None:
             state.change(state.tickets, ticket, None)
 
 
-def _transferred(state: EventState, fact: f.TicketTransferred, _at: At) -> None:
+def _transferred(state: EventState, fact: f.TicketTransferred, _at: Placed) -> None:
     known = _ticket(state, fact.reservation_id, fact.ticket_id)
     state.change(state.tickets, fact.ticket_id, _replace(known, user_id=fact.to_user_id, version=fact.version))
 
 
-def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: At) -> None:
+def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: Placed) -> None:
     known = _ticket(state, fact.reservation_id, fact.ticket_id)
     inside = _replace(
         known, checked_in_at=fact.scanned_at, gate=fact.gate, scanner=fact.scanner, by_user_id=fact.by_user_id
@@ -339,7 +345,7 @@ def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: At) -> None:
     state.change(state.tickets, fact.ticket_id, inside)
 
 
-def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: At) -> None:
+def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: Placed) -> None:
     known = state.tickets[fact.ticket_id]
     undone = [*known.undone, e.scan_name(known.checked_in_at, known.gate, known.scanner, known.by_user_id)]
     outside = _replace(known, checked_in_at=0, gate="", scanner="", by_user_id="", undone=undone)
@@ -359,37 +365,37 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
 # --- the waiting list, and telling everybody ----------------------------------------------------------------------
 
 
-def _joined(state: EventState, fact: f.WaitlistJoined, at: At) -> None:
+def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:
     state.put_entry(e.Entry(fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity, e.WAITING, at.offset))
 
 
-def _entry(status: str) -> Callable[[EventState, Any, At], None]:
-    def change(state: EventState, fact: f.WaitlistOffered | f.WaitlistEnded, _at: At) -> None:
+def _entry(status: str) -> Callable[[EventState, Any, Placed], None]:
+    def change(state: EventState, fact: f.WaitlistOffered | f.WaitlistEnded, _at: Placed) -> None:
         state.put_entry(_replace(state.waitlist[fact.entry_id], status=status))
 
     return change
 
 
-def _chore_started(state: EventState, fact: f.ChoreStarted, _at: At) -> None:
+def _chore_started(state: EventState, fact: f.ChoreStarted, _at: Placed) -> None:
     state.change(state.chores, fact.kind, e.Chore(fact.kind, fact.cause, fact.changed))
     if fact.kind == e.REMINDER:
         state.reminded_for = fact.cause
 
 
-def _told(state: EventState, fact: f.HolderNotified, _at: At) -> None:
+def _told(state: EventState, fact: f.HolderNotified, _at: Placed) -> None:
     chore = state.chores.get(fact.kind)
     if chore is not None:
         last = state.reservations[fact.reservation_id]
         state.change(state.chores, fact.kind, _replace(chore, told_offset=last.offset, told_id=last.id))
 
 
-def _chore_finished(state: EventState, fact: f.ChoreFinished, _at: At) -> None:
+def _chore_finished(state: EventState, fact: f.ChoreFinished, _at: Placed) -> None:
     state.change(state.chores, fact.kind, None)
     if fact.kind == e.REMINDER:
         state.reminded_for = fact.cause
 
 
-_CHANGES: dict[type[f.Fact], Callable[[EventState, Any, At], None]] = {
+_CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.EventCreated: _details,
     f.EventUpdated: _details,
     f.EventPublished: _status(e.PUBLISHED),

@@ -145,7 +145,7 @@ def _reservation(one: ReservationRow) -> Reservation:
         one.access_code,
         int(one.extended),
         int(one.warned),
-        one.void_places,
-        one.refunds_open,
+        tuple(one.void_places),
+        tuple(one.refunds_open),
         one.kept_minor,
     )

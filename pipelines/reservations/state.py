@@ -116,9 +116,10 @@ class EventState:
 
     def put(self, new: Reservation) -> None:
         """Make this the reservation's state, and everything derived with it."""
-        old = self.reservations.get(new.id)
+        reservations, key = self.reservations, new.id
+        old = reservations.get(key)
         if self._journal is not None:
-            self._journal.append((new.id, old))
+            self._journal.append((key, old))
         if (
             old is None
             or old.status != new.status
@@ -127,7 +128,7 @@ class EventState:
             or old.warned != new.warned
         ):  # nothing is derived from the rest, or the rest never changes
             self._shift(old, new)
-        self.reservations[new.id] = new
+        reservations[key] = new
 
     def tickets_of_type(self, section: Section, user_id: str) -> int:
         """How many places of a ticket type the user holds or has bought."""
@@ -174,6 +175,8 @@ class EventState:
         for place in places - self.locked_places:
             self.lock_place(place)
         self.sections = {key: section for key, section in self.sections.items() if key in sections}
+        self.holds.drop_stale()
+        self.warnings.drop_stale()
         self._journal = []
 
     def change(self, table: dict[str, V], key: str, new: V | None) -> V | None:
@@ -266,10 +269,10 @@ class EventState:
         """Holds whose deadline is reached, earliest first, at most `limit`. Looks only at what is due."""
         return [self.reservations[key] for key in self.holds.due(now, limit)]
 
-    def drop_stale_deadlines(self) -> None:
-        """Let go of deadlines at the top of the heaps whose holds have ended otherwise."""
-        self.holds.drop_stale()
-        self.warnings.drop_stale()
+    def drop_deadlines(self, reservation_id: str) -> None:
+        """The hold has ended, was extended or warned: its former deadlines need not be looked at."""
+        self.holds.ended(reservation_id)
+        self.warnings.ended(reservation_id)
 
     @property
     def pressing(self) -> bool:
@@ -303,51 +306,40 @@ class EventState:
 
     def _shift(self, old: Reservation | None, new: Reservation | None) -> None:
         """Carry a reservation's change over to seats, counters, tickets per user, uses of codes and deadlines."""
-        was_live = old is not None and old.status in LIVE
-        is_live = new is not None and new.status in LIVE
-        if not was_live and not is_live:
+        was = old if old is not None and old.status in LIVE else None
+        now = new if new is not None and new.status in LIVE else None
+        one = was or now  # what was rejected long ago may have been for a type that never was
+        if one is None:
             return
-        one = old if was_live else new  # what was rejected long ago may have been for a type that never was
-        assert one is not None
         section = self.sections[one.ticket_type_id]
         before, after = 0, 0
-        if old is not None and was_live:
-            before = old.quantity
-            if old.status == HELD:
+        if was is not None:
+            before = was.quantity
+            if was.status == HELD:
                 section.held -= before
             else:
                 section.sold -= before
-        if new is not None and is_live:
-            after = new.quantity
-            if new.status == HELD:
+        if now is not None:
+            after = now.quantity
+            if now.status == HELD:
                 section.held += after
-                self._watch(old, new)
+                self._watch(old, now)
             else:
                 section.sold += after
-        if was_live != is_live:
-            self.live += 1 if is_live else -1
+        if was is None or now is None:
+            change = -1 if now is None else 1
+            self.live += change
             if one.promo_code or one.access_code:
-                self._use(one, 1 if is_live else -1)
+                self._use(one, change)
         if before != after:
-            self._reseat(section, old.seats if old is not None and was_live else [], new, is_live=is_live)
+            if section.seating is not None:
+                _reseat(section.seating, was.seats if was is not None else [], now.seats if now is not None else [])
             if section.pool is not None:
                 section.pool.used += after - before
             _count(self.tickets_of, one.user_id, after - before)
             counts = self._per_type.get(one.ticket_type_id)
             if counts is not None:
                 _count(counts, one.user_id, after - before)
-
-    def _reseat(self, section: Section, had: list[str], new: Reservation | None, *, is_live: bool) -> None:
-        if section.seating is None:
-            return
-        has = new.seats if new is not None and is_live else []
-        if not had:
-            section.seating.claim(has)
-        elif not has:
-            section.seating.release(had)
-        else:  # tickets were cancelled singly, or that is taken back
-            section.seating.release([seat for seat in had if seat not in has])
-            section.seating.claim([seat for seat in has if seat not in had])
 
     def _watch(self, old: Reservation | None, new: Reservation) -> None:
         moved = old is None or old.status != HELD or old.expires_at != new.expires_at
@@ -360,6 +352,16 @@ class EventState:
         for code in (of.promo_code, of.access_code):
             if code:
                 _count(self.uses, code, change)
+
+
+def _reseat(seating: Seating, had: list[str], has: list[str]) -> None:
+    if not had:
+        seating.claim(has)
+    elif not has:
+        seating.release(had)
+    else:  # tickets were cancelled singly, or that is taken back
+        seating.release([seat for seat in had if seat not in has])
+        seating.claim([seat for seat in has if seat not in had])
 
 
 def _count(counts: dict[str, int], key: str, change: int) -> None:

@@ -36,3 +36,24 @@ def test_deadlines_are_due_as_if_sorted(seed: int) -> None:
             case "drop":
                 deadlines.drop_stale()
                 assert deadlines.next() == min(standing.values(), default=None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_first_deadline_stands_while_every_end_is_told(seed: int) -> None:
+    chance = random.Random(seed)
+    standing: dict[str, int] = {}
+    deadlines = Deadlines(lambda time, key: standing.get(key) == time)
+    for now in range(300):
+        if chance.random() < 0.5 or not standing:
+            key = f"{chance.randrange(10**6):06}"
+            standing[key] = now + 10 + chance.choice([0, 0, 0, 1, -7])
+            deadlines.add(standing[key], key)
+        else:
+            key = chance.choice(sorted(standing))
+            if chance.random() < 0.3:
+                standing[key] += chance.choice([5, -3])
+                deadlines.add(standing[key], key)
+            else:
+                del standing[key]
+            deadlines.ended(key)
+        assert deadlines.next() == min(standing.values(), default=None)
