@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
@@ -29,14 +30,13 @@ from pipelines.projections.snapshot import (
     EventRow,
     EventSnapshot,
     PartitionSnapshot,
-    PaymentRow,
     PoolRow,
-    ReservationRow,
     SeatBlockRow,
     TicketRow,
     TicketTypeRow,
     WaitlistEntryRow,
 )
+from pipelines.reservations.entities import Reservation
 from pipelines.reservations.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from schemas.ids import US_PER_S
 
@@ -103,6 +103,18 @@ def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
         return AppliedPosition()
     offset, index, next_offset, log_time = row
     return AppliedPosition(offset, index, next_offset if next_offset >= 0 else None, log_time)
+
+
+def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:
+    """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept."""
+    more = {key: (tuple(void), tuple(refunds), kept) for key, void, refunds, kept in amended}
+    if not more:
+        return reservations
+    return [_with(one, *more[one.id]) if one.id in more else one for one in reservations]
+
+
+def _with(one: Reservation, void: tuple[str, ...], refunds: tuple[str, ...], kept_minor: int) -> Reservation:
+    return msgspec.structs.replace(one, void_places=void, refunds_open=refunds, kept_minor=kept_minor)
 
 
 class Database:
@@ -224,8 +236,7 @@ class SnapshotStore:
                 applied_position(position),
                 EventRow(*event) if event is not None else None,
                 await rows("ticket_types", TicketTypeRow),
-                await rows("reservations", ReservationRow),
-                await rows("payments", PaymentRow),
+                _amended(await rows("reservations", Reservation), await connection.fetch(SQL["amended"], event_id)),
                 await rows("locked_places", str),
                 await rows("pools", PoolRow),
                 await rows("codes", CodeRow),

@@ -50,15 +50,16 @@ SELECT id, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capa
 FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: reservations
--- All of them, in the order in which they were asked for.
+-- All of them, in the order in which they were asked for; the columns in the order of Reservation's fields.
 SELECT id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint, partition,
-       "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id, promo_code,
-       access_code, extended, warned, void_places, refunds_open, kept_minor
+       "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, promo_code, access_code,
+       extended::int, warned::int
 FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
--- name: payments
-SELECT attempt_id, reservation_id, user_id, status, reason, amount_minor, currency, payment_id, refund_id
-FROM payments WHERE event_id = $1 ORDER BY attempt_id;
+-- name: amended
+-- What few of them have: it is read apart, so that the others are not asked for it one by one.
+SELECT id, void_places, refunds_open, kept_minor
+FROM reservations WHERE event_id = $1 AND (void_places <> '{}' OR refunds_open <> '{}' OR kept_minor <> 0);
 
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;

@@ -109,6 +109,10 @@ def resume(
             ("past", f"{report.facts:,} facts of {report.commands:,} commands, {report.events:,} events"),
             ("partition loaded", f"{report.loaded_s:.3f} s"),
             ("assigned", f"{report.assigned_s:.3f} s"),
+            (
+                "an event loaded",
+                f"{report.event_s:.2f} s, {report.event_cpu_s:.2f} s of CPU; {report.event_reservations:,} orders",
+            ),
             ("first reply", f"{report.first_reply_s:.2f} s after the worker's start"),
             ("last reply", f"{report.last_reply_s:.2f} s, of {report.replies:,} events asked for"),
             ("the worker's CPU", f"{report.cpu_s:.2f} s, its start included"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pipelines.reservations.entities import Reservation
+
 
 class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
     """How far a partition is projected: the last fact applied, (-1, -1) for none, and where to read on.
@@ -68,52 +70,6 @@ class TicketTypeRow(msgspec.Struct, frozen=True, gc=False):
     max_per_user: int
     hidden: bool
     pool_id: str
-
-
-class ReservationRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of reservations; partition, offset and created_at say where and when it was asked for."""
-
-    id: str
-    user_id: str
-    ticket_type_id: str
-    status: str
-    quantity: int
-    seats: list[str]
-    amount_minor: int
-    currency: str
-    expires_at: int
-    fingerprint: int
-    partition: int
-    offset: int
-    created_at: int
-    reason: str
-    detail: str
-    attempt_id: str
-    payment_token: str
-    payment: str
-    payment_id: str
-    refund_id: str
-    promo_code: str
-    access_code: str
-    extended: bool
-    warned: bool
-    void_places: list[str]
-    refunds_open: list[str]
-    kept_minor: int
-
-
-class PaymentRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of payments: one attempt."""
-
-    attempt_id: str
-    reservation_id: str
-    user_id: str
-    status: str
-    reason: str
-    amount_minor: int
-    currency: str
-    payment_id: str
-    refund_id: str
 
 
 class PoolRow(msgspec.Struct, frozen=True, gc=False):
@@ -209,15 +165,15 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     """An event: every row of it, and the position of its partition in the same moment.
 
     `event` is None when nobody has created it (refused reservations may exist all the same). Reservations come in
-    the order in which they were asked for, ticket types by ordinal. `tickets` are those that are not as issued.
+    the order in which they were asked for, and as the state has them, since there are many; ticket types by ordinal.
+    `tickets` are those that are not as issued.
     """
 
     event_id: str
     position: AppliedPosition
     event: EventRow | None
     ticket_types: list[TicketTypeRow]
-    reservations: list[ReservationRow]
-    payments: list[PaymentRow]
+    reservations: list[Reservation]
     locked_places: list[str]
     pools: list[PoolRow]
     codes: list[CodeRow]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.projections.snapshot import EventRow, EventSnapshot, ReservationRow, TicketTypeRow
+from pipelines.projections.snapshot import EventRow, EventSnapshot, TicketTypeRow
 from pipelines.reservations import entities as e
-from pipelines.reservations.entities import Details, Pool, Reservation, Section
+from pipelines.reservations.entities import Details, Pool, Section
 from pipelines.reservations.seating import Seating
 from pipelines.reservations.state import EventState
 from schemas.ids import TicketId
@@ -36,7 +36,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
         )
     for one in snapshot.reservations:
         if one.reason != "event-not-found":
-            state.put(_reservation(one))
+            state.put(one)
     _what_follows(state, snapshot)
     return state
 
@@ -117,35 +117,4 @@ def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
         max_per_user=row.max_per_user,
         hidden=int(row.hidden),
         pool=pools[row.pool_id] if row.pool_id else None,
-    )
-
-
-def _reservation(one: ReservationRow) -> Reservation:
-    return Reservation(
-        one.id,
-        one.user_id,
-        one.ticket_type_id,
-        one.status,
-        one.quantity,
-        one.seats,
-        one.amount_minor,
-        one.currency,
-        one.expires_at,
-        one.fingerprint,
-        one.partition,
-        one.offset,
-        one.created_at,
-        one.reason,
-        one.detail,
-        one.attempt_id,
-        one.payment_token,
-        one.payment,
-        one.payment_id,
-        one.promo_code,
-        one.access_code,
-        int(one.extended),
-        int(one.warned),
-        tuple(one.void_places),
-        tuple(one.refunds_open),
-        one.kept_minor,
     )

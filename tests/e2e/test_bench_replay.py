@@ -26,3 +26,4 @@ def test_resume_bench_has_a_worker_take_over_what_was_projected(capsys: pytest.C
     assert (report["asked"], report["replies"]) == (3, 3)
     assert report["facts"] >= 400
     assert report["events"] >= 3
+    assert report["event_reservations"] >= 30

@@ -10,6 +10,7 @@ import msgspec
 from pipelines.projections import changes as p
 from pipelines.projections import snapshot as r
 from pipelines.projections.project import project
+from pipelines.reservations.entities import Reservation
 from schemas.facts import RecordedFact
 
 Row = dict[str, Any]
@@ -89,8 +90,7 @@ class Rows:
             r.AppliedPosition(),
             _pick(r.EventRow, events[""]) if events else None,
             [_pick(r.TicketTypeRow, row) for row in types],
-            [_pick(r.ReservationRow, row) for row in _in_order(reservations.values())],
-            [],
+            [_pick(Reservation, _as_fields(row)) for row in _in_order(reservations.values())],
             sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
             [_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
             [_pick(r.CodeRow, row) for row in codes],
@@ -199,6 +199,14 @@ def _without(texts: list[str], gone: list[str]) -> list[str]:
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["offset"], row["id"]))
+
+
+def _as_fields(row: Row) -> Row:
+    """A row of reservations as the snapshot's query reads it."""
+    return row | {
+        "asked_at": row["created_at"], "extended": int(row["extended"]), "warned": int(row["warned"]),
+        "void_places": tuple(row["void_places"]), "refunds_open": tuple(row["refunds_open"]),
+    }  # fmt: skip
 
 
 def _pick(kind: type[Any], row: Row) -> Any:
