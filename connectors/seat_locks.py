@@ -10,7 +10,7 @@ Keys, hash-tagged by event so that one Lua call may touch them all:
   the block's id instead of the reservation's); epoch and offset are the fencing token;
 - `circle:{EVENT}:foreign` hash: the same places to "owner|expires_us";
 - `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs;
-- `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","quantity"…}.
+- `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","blocked","waiting"}.
 """
 
 from __future__ import annotations

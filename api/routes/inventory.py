@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time_ns
 from typing import TypeVar
 
 import asyncpg
@@ -23,6 +24,8 @@ _pool = msgspec.json.Decoder(PoolIn)
 _code = msgspec.json.Decoder(CodeIn)
 _block = msgspec.json.Decoder(BlockIn)
 _unblock = msgspec.json.Decoder(UnblockIn)
+
+NS_PER_US = 1_000
 
 T = TypeVar("T")
 
@@ -69,8 +72,13 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
     opens = validation.micros(body.valid_from, field="valid_from") if body.valid_from else 0
     closes = validation.micros(body.valid_until, field="valid_until") if body.valid_until else 0
     await owned(call, event_id)
+    code_id = new_id(call, f"code/{event_id}")
+    if closes and closes <= max(opens, time_ns() // NS_PER_US):
+        known = await call.deps.database.rows("codes_of_event", event_id)
+        if code_id not in {row["id"] for row in known}:  # the same request again is answered, however late
+            raise invalid("valid_until", "has to be in the future, and after valid_from")
     command = AddCode(
-        event_id, call.user_id, call.deps.log_writer.next_id(), new_id(call, f"code/{event_id}"), body.code.upper(),
+        event_id, call.user_id, call.deps.log_writer.next_id(), code_id, body.code.upper(),
         body.kind.value, body.value, body.uses_max, [one.lower() for one in body.ticket_type_ids], opens, closes,
     )  # fmt: skip
     return await _answer(call, command, command.code_id, "codes", 201)

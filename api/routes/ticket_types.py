@@ -52,6 +52,8 @@ class _Counts(msgspec.Struct):
     available: int
     held: int
     sold: int
+    blocked: int = 0  # what an older version wrote has no such figure
+    waiting: int = 0
 
 
 _counts = msgspec.json.Decoder(_Counts)
@@ -169,7 +171,7 @@ async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
     (found,) = await _hashes(deps, f"circle:{{{event_id}}}:availability")
     if found:
         counts = {ticket_type_id: _counts.decode(text) for ticket_type_id, text in found.items()}
-        items = [AvailabilityOut(key, c.total, c.available, c.held, c.sold) for key, c in counts.items()]
+        items = [AvailabilityOut(key, **asdict(c)) for key, c in counts.items()]
         return EventAvailabilityOut(event_id, items, "redis")
     items = [
         AvailabilityOut(
@@ -178,6 +180,8 @@ async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
             max(0, row["free"]),
             row["held"],
             row["sold"],
+            row["blocked"],
+            row["waiting"],
         )
         for row in await deps.database.rows("availability_from_rows", event_id)
     ]

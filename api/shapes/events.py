@@ -273,13 +273,18 @@ class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AvailabilityOut(msgspec.Struct, frozen=True):
-    """How many places of a ticket type are free, held and sold. Locked and blocked ones are in none of the three."""
+    """How many places of a ticket type are free, held, sold and blocked; what another seller has locked is none.
+
+    `waiting` is how many people wait for a place.
+    """
 
     id: str
     total: int
     available: int
     held: int
     sold: int
+    blocked: int
+    waiting: int
 
 
 class EventAvailabilityOut(msgspec.Struct, frozen=True):

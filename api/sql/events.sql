@@ -59,7 +59,9 @@ WITH counted AS (
            (SELECT count(*) FROM observed_seat_locks o
             WHERE o.event_id = $1 AND o.locked AND o.place LIKE t.id || '/%') AS locked,
            (SELECT coalesce(sum(b.quantity), 0) FROM seat_blocks b
-            WHERE b.event_id = $1 AND b.ticket_type_id = t.id) AS blocked
+            WHERE b.event_id = $1 AND b.ticket_type_id = t.id)::bigint AS blocked,
+           (SELECT count(*) FROM waitlist_entries w
+            WHERE w.event_id = $1 AND w.ticket_type_id = t.id AND w.status = 'waiting') AS waiting
     FROM ticket_types t
     LEFT JOIN reservations r
            ON r.event_id = $1 AND r.ticket_type_id = t.id AND r.status IN ('held', 'confirmed')
@@ -71,7 +73,7 @@ WITH counted AS (
     WHERE p.event_id = $1
     GROUP BY p.event_id, p.id
 )
-SELECT c.id, c.total, c.held, c.sold,
+SELECT c.id, c.total, c.held, c.sold, c.blocked, c.waiting,
        least(c.total - c.held - c.sold - c.locked - c.blocked, coalesce(p.left_over, c.total))::bigint AS free
 FROM counted c LEFT JOIN pooled p ON p.id = c.pool_id
 ORDER BY c.ordinal, c.id;

@@ -46,6 +46,8 @@ def _availability(client: redis.Redis, event_id: str, ledger: EventLedger, repor
             "available": ledger.free(type_id),
             "held": kind.held,
             "sold": kind.sold,
+            "blocked": sum(count for _, count in kind.blocked.values()),
+            "waiting": sum(one.ticket_type_id == type_id for one in ledger.line.values() if one.status == "waiting"),
         }
         if shown != wanted:
             report.add("redis", f"{key} {type_id}", f"shows {shown}, by the log {wanted}")

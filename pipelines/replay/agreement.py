@@ -129,7 +129,7 @@ def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
             continue
         for name in ("ordinal", "name", "price_minor", "currency", "kind", "rows", "seats_per_row", "capacity",
                      "sales_open_at", "sales_close_at", "max_per_order", "max_per_user", "hidden", "held", "sold",
-                     "blocked", "available"):  # fmt: skip
+                     "blocked", "waiters", "available"):  # fmt: skip
             a, b = _stored(getattr(one, name)), _stored(getattr(other, name))
             if a != b:
                 yield f"ticket type {key}: {name} is {a!r} by the log, {b!r} in Postgres"

@@ -138,6 +138,8 @@ class Availability(msgspec.Struct, frozen=True):
     available: int
     held: int
     sold: int
+    blocked: int
+    waiting: int
 
 
 def availability(groups: Iterable[Group]) -> dict[str, dict[str, str]]:
@@ -150,7 +152,7 @@ def availability_of(state: EventState) -> dict[str, str]:
     encode = msgspec.json.encode
     return {
         section.ticket_type_id: encode(
-            Availability(section.total, section.available, section.held, section.sold)
+            Availability(section.total, section.available, section.held, section.sold, section.blocked, section.waiters)
         ).decode()
         for section in state.sections.values()
     }

@@ -35,6 +35,7 @@ def canonical(state: EventState) -> bytes:
             section.sold,
             section.available,
             section.blocked,
+            section.waiters,
             (section.max_per_order, section.max_per_user, section.hidden),
             section.pool.pool_id if section.pool is not None else "",
             # a row's bitmap may be wider than 64 bits

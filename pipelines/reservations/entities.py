@@ -151,6 +151,7 @@ class Section:
     hidden: int = 0
     pool: Pool | None = None
     blocked: int = 0
+    waiters: int = 0
     waiting: WaitingLine = field(default_factory=WaitingLine)
 
     @property

@@ -219,9 +219,10 @@ class EventState:
             if block is None:
                 continue
             section = self.sections[block.ticket_type_id]
+            section.blocked += sign * block.quantity
             if section.seating is None:
-                section.blocked += sign * block.quantity
-            elif sign > 0:
+                continue
+            if sign > 0:
                 section.seating.block(block.seats)
             else:
                 section.seating.unblock(block.seats)
@@ -242,9 +243,12 @@ class EventState:
         old = self.waitlist.get(entry_id)
         if old is not None and old.status == WAITING:
             self.waiting_of.pop((old.ticket_type_id, old.user_id), None)
+            self.sections[old.ticket_type_id].waiters -= 1
         if new is not None and new.status == WAITING:
             self.waiting_of[new.ticket_type_id, new.user_id] = entry_id
-            self.sections[new.ticket_type_id].waiting.add((new.offset, entry_id), new.quantity)
+            section = self.sections[new.ticket_type_id]
+            section.waiting.add((new.offset, entry_id), new.quantity)
+            section.waiters += 1
         _set(self.waitlist, entry_id, new)
 
     def is_waiting(self, entry_id: str) -> bool:

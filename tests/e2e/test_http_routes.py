@@ -247,8 +247,9 @@ def test_a_hold_by_quantity_has_the_contracts_shape(shop: Shop, organizer: Perso
     assert done(buyer.get(f"/v1/reservations/{held['id']}"), 200) == held
     assert [one["id"] for one in done(buyer.get("/v1/reservations"), 200)["items"]] == [held["id"]]
     seated, general = done(shop.http.get(f"/v1/events/{event.id}/availability"), 200)["items"]
-    assert seated == {"id": event.seated, "total": 40, "available": 37, "held": 3, "sold": 0}
-    assert general == {"id": event.general, "total": 100, "available": 100, "held": 0, "sold": 0}
+    none = {"blocked": 0, "waiting": 0}
+    assert seated == {"id": event.seated, "total": 40, "available": 37, "held": 3, "sold": 0} | none
+    assert general == {"id": event.general, "total": 100, "available": 100, "held": 0, "sold": 0} | none
 
 
 def test_named_seats_are_had_all_or_not_at_all(shop: Shop, event: OnSale, buyer: Person) -> None:
@@ -279,6 +280,31 @@ def test_refusals_have_their_status_and_reason(shop: Shop, organizer: Person, ev
     assert "2029-01-01" in document["detail"]
     draft = shop.event(organizer, publish=False)
     problem(buyer.reserve(draft.id, ticket_type_id=draft.general, quantity=1), 409, "sales-not-open")
+
+
+def test_a_code_that_is_over_is_refused_by_its_field(organizer: Person, event: OnSale) -> None:
+    path, body = f"/v1/events/{event.id}/codes", {"code": unique()[:12], "kind": "percent", "value": 10}
+    over = organizer.post(path, prefer="wait=20", json=body | {"valid_until": "2021-05-01T20:00:00Z"})
+    assert problem(over, 422, "invalid-request")["field"] == "valid_until"
+    upside_down = body | {"valid_from": "2031-05-02T20:00:00Z", "valid_until": "2031-05-01T20:00:00Z"}
+    assert problem(organizer.post(path, json=upside_down), 422, "invalid-request")["field"] == "valid_until"
+    assert done(organizer.post(path, prefer="wait=20", json=body | {"valid_until": "2031-05-01T20:00:00Z"}), 201)
+
+
+def test_availability_says_what_is_held_back_and_how_many_wait(shop: Shop, organizer: Person, buyer: Person) -> None:
+    event = shop.event(organizer)
+    few = GENERAL | {"name": "Box", "layout": {"kind": "general", "capacity": 3}}
+    box = done(organizer.post(f"/v1/events/{event.id}/ticket-types", prefer="wait=20", json=few), 201)["id"]
+    held_back = {"ticket_type_id": box, "quantity": 1, "label": "Desk"}
+    done(organizer.post(f"/v1/events/{event.id}/blocks", prefer="wait=20", json=held_back), 201)
+    done(buyer.reserve(event.id, ticket_type_id=box, quantity=2), 201)
+    wanted = {"ticket_type_id": box, "quantity": 1}
+    done(shop.person().post(f"/v1/events/{event.id}/waitlist", key=unique(), prefer="wait=20", json=wanted), 201)
+    found = done(shop.http.get(f"/v1/events/{event.id}/availability"), 200)
+    assert found["source"] == "redis"
+    assert next(one for one in found["items"] if one["id"] == box) == {
+        "id": box, "total": 3, "available": 0, "held": 2, "sold": 0, "blocked": 1, "waiting": 1,
+    }  # fmt: skip
 
 
 def test_a_block_that_was_freed_is_not_made_again_by_the_same_key(organizer: Person, event: OnSale) -> None:
@@ -503,7 +529,7 @@ def test_an_events_stream_tells_its_availability(shop: Shop, organizer: Person, 
         assert stream.next()["data"]["items"][1]["available"] == 100
         done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=4), 201)
         assert stream.next()["data"]["items"][1] == {
-            "id": event.general, "total": 100, "available": 96, "held": 4, "sold": 0
+            "id": event.general, "total": 100, "available": 96, "held": 4, "sold": 0, "blocked": 0, "waiting": 0,
         }  # fmt: skip
 
 

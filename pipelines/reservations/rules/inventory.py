@@ -133,7 +133,7 @@ def set_pool(state: EventState, command: c.SetPool, _now: LogTime) -> list[f.Fac
     return [f.PoolChanged(command.user_id, command.pool_id, command.name, command.capacity)]
 
 
-def add_code(state: EventState, command: c.AddCode, _now: LogTime) -> list[f.Fact]:
+def add_code(state: EventState, command: c.AddCode, now: LogTime) -> list[f.Fact]:
     """A promo or access code, unique in its event."""
     refusal = not_open(state, command)
     if refusal is not None:
@@ -143,7 +143,7 @@ def add_code(state: EventState, command: c.AddCode, _now: LogTime) -> list[f.Fac
         if known.id == command.code_id:
             return duplicate(command, command.code_id)
         return refused(command, Reason.CODE_EXISTS, "the event has this code already", command.code_id)
-    problem = _problem_of_code(state, command)
+    problem = _problem_of_code(state, command, now)
     if problem:
         return refused(command, Reason.INVALID_CODE, problem, command.code_id)
     return [
@@ -161,7 +161,7 @@ def add_code(state: EventState, command: c.AddCode, _now: LogTime) -> list[f.Fac
     ]
 
 
-def _problem_of_code(state: EventState, command: c.AddCode) -> str:
+def _problem_of_code(state: EventState, command: c.AddCode, now: LogTime) -> str:
     """What is wrong with a code, by field; "" when nothing is."""
     unknown = [one for one in command.ticket_type_ids if one not in state.sections]
     checks = (
@@ -181,6 +181,7 @@ def _problem_of_code(state: EventState, command: c.AddCode) -> str:
             bool(command.valid_until_at) and command.valid_until_at <= command.valid_from_at,
             "valid_until must be after valid_from",
         ),
+        (bool(command.valid_until_at) and command.valid_until_at <= now, "valid_until must not be in the past"),
     )
     return next((problem for broken, problem in checks if broken), "")
 

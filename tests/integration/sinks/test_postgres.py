@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
+import api
 from connectors.postgres import Database, SnapshotStore
 from connectors.settings import Settings
+from connectors.sql_files import queries
 from ops.migrations import reset_derived
 from ops.replay.generation_rows import TABLES
+from pipelines.reservations.batch import Availability, availability_of
 from pipelines.reservations.digest import canonical
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
@@ -23,6 +28,7 @@ from tests.harness.flows import rows_of
 from tests.harness.towns import Writer, cut, recorded, town_of
 from tests.simulation.whole import EVENT
 
+AVAILABILITY = queries(Path(api.__file__).parent / "sql" / "events.sql")["availability_from_rows"]
 SEEDS = range(3)
 COMMANDS_EACH = 400
 
@@ -53,6 +59,16 @@ def due_by_facts(state: EventState) -> list[tuple[str, int]]:
     return [] if due is None else [(EVENT, due)]
 
 
+def availability_by_rows(settings: Settings) -> dict[str, str]:
+    """What the API says while Redis has nothing, as what the worker writes to Redis."""
+    with rows_of(settings) as query:
+        rows = query(AVAILABILITY, EVENT)
+    return {
+        kind: msgspec.json.encode(Availability(total, free, held, sold, blocked, waiting)).decode()
+        for kind, total, held, sold, blocked, waiting, free in rows
+    }
+
+
 def test_rows_are_the_state_however_the_facts_are_cut(settings: Settings, database: Database) -> None:
     seen: set[type[f.Fact]] = set()
     for seed in SEEDS:
@@ -66,6 +82,7 @@ def test_rows_are_the_state_however_the_facts_are_cut(settings: Settings, databa
                 evolve(folded, one.fact, At(0, one.envelope.offset, LogTime(one.envelope.log_time)))
             assert canonical(rebuilt(database)) == canonical(folded), (seed, batch[-1].envelope.offset)
             assert due_by_rows(database) == due_by_facts(folded), (seed, batch[-1].envelope.offset)
+            assert availability_by_rows(settings) == availability_of(folded), (seed, batch[-1].envelope.offset)
         one_by_one = all_rows(settings)
         asyncio.run(reset_derived(settings))
         Writer(database).write(facts)

@@ -225,6 +225,14 @@ def test_a_code_is_unique_in_its_event() -> None:
     )
 
 
+def test_a_code_that_could_never_be_used_is_refused_and_one_made_in_time_is_known() -> None:
+    late = c.AddCode(EVENT, ORGANIZER, "cmd", "id-SPRING", "SPRING", "percent", 20, 0, [], 0, T)
+    detail = "valid_until must not be in the past"
+    given(*on_sale()).at(T).when(late).then(refused(late, Reason.INVALID_CODE, detail, "id-SPRING"))
+    given(*on_sale()).at(T - 1).when(late).then(code(valid_until_at=T))
+    given(*on_sale(), code(valid_until_at=T)).at(T + 1).when(late).then(duplicate(late, "id-SPRING"))
+
+
 # --- blocks -------------------------------------------------------------------------------------------------------
 
 
