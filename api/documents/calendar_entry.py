@@ -17,6 +17,7 @@ from api.documents.ticket import Ticket
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer
 AROUND = timedelta(days=366)  # one change each way, at least, where clocks change
+YEAR_MAX = 9_998  # the API takes no such event; behind it no calendar has the year around it
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
@@ -28,7 +29,8 @@ def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
     calendar.add("prodid", PRODUCT)
     calendar.add("calscale", "GREGORIAN")
     zone = ticket.zone
-    if zone is not None and zone.key != "UTC" and ticket.ends_at - ticket.starts_at <= AROUND:
+    long = ticket.ends_at - ticket.starts_at > AROUND
+    if zone is not None and zone.key != "UTC" and not long and ticket.ends_at.year < YEAR_MAX:
         calendar.add_component(vtimezone(zone, ticket.starts_at - AROUND, ticket.ends_at + AROUND))
     else:
         zone = None  # an exhibition of years: UTC says when without the rules of all those years

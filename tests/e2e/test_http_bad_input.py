@@ -19,9 +19,14 @@ from api.auth.tokens import AccessTokens, Role
 from api.routes.table import ROUTES
 from api.routing import Access, Route
 from connectors import kafka
+from ops.checker import wait_until_settled
+from ops.checker.reading import reader, records
 from ops.platform import Platform
-from schemas.topics import COMMANDS
+from schemas.placement import partition_of
+from schemas.topics import COMMANDS, dead_letters
+from tests.harness.hostile import HostileTown
 from tests.harness.shop import EVENT, GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.simulation.whole import EVENT as TOWN
 
 ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
 BODY_MAX = 64 * 1024
@@ -367,3 +372,36 @@ def test_no_body_is_ever_a_500(shop: Shop, event: OnSale, route: Route, body: An
     if response.status_code >= 400:
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["status"] == response.status_code
+
+
+def test_forged_commands_on_the_topic_stop_nothing(
+    running: tuple[Platform, Shop], event: OnSale, buyer: Person
+) -> None:
+    """The last test here: what it leaves on the log is nobody's to check. What is made of it is in test_postgres.py."""
+    platform, shop = running
+    alive, town = platform.supervisor.pids(), HostileTown(77)
+    town.run(300)
+    writer = kafka.producer(platform.settings)
+    place = partition_of(TOWN, platform.settings.partitions)
+    for record in town.records:
+        writer.produce(COMMANDS, record, TOWN.encode(), place)
+    assert writer.flush(20) == 0
+    letters = sum(town.refused.values())
+    assert min(letters, len(town.records) - letters) > 20
+    hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1, prefer="wait=20"), 201)
+    done(buyer.confirm(hold["id"]), 200)
+    wait_until_settled(platform.settings, timeout_s=30)
+    assert len(dead_letters_of(platform)) >= letters
+    mine = shop.organizer()
+    for path in ("/v1/events?limit=100&q=title", "/v1/events?limit=100", "/readyz", "/metrics"):
+        assert mine.get(path).status_code == 200, path
+    assert shop.event(mine).id, "and everything goes on"
+    assert platform.supervisor.pids() == alive, "a process has died"
+
+
+def dead_letters_of(platform: Platform) -> list[Any]:
+    client = reader(platform.settings)
+    try:
+        return list(records(client, dead_letters(COMMANDS), 0))
+    finally:
+        client.close()

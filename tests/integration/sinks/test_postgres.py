@@ -16,6 +16,9 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.migrations import reset_derived
 from ops.replay.generation_rows import TABLES
+from pipelines.notifications.compose import compose
+from pipelines.notifications.kinds import INBOX
+from pipelines.projections.snapshot import AppliedPosition
 from pipelines.reservations.batch import Availability, availability_of
 from pipelines.reservations.digest import canonical
 from pipelines.reservations.entities import At
@@ -24,7 +27,9 @@ from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import NOW, EventState
 from schemas import facts as f
 from schemas.ids import LogTime
+from sinks.inbox import Delivery, InboxStore
 from tests.harness.flows import rows_of
+from tests.harness.hostile import HostileTown
 from tests.harness.towns import Writer, cut, recorded, town_of
 from tests.simulation.whole import EVENT
 
@@ -90,3 +95,24 @@ def test_rows_are_the_state_however_the_facts_are_cut(settings: Settings, databa
             assert rows == one_by_one[table], (seed, table)
         seen |= {type(fact) for _, fact in town.facts}
     assert {f.TicketsCancelled, f.CheckInReversed, f.HoldReacquired, f.ChoreFinished, f.PaymentRefunded} <= seen
+
+
+def test_what_is_made_of_forged_commands_fits_every_table_and_is_loaded_again(
+    settings: Settings, database: Database
+) -> None:
+    for seed in range(3):
+        town = HostileTown(seed)
+        town.run(COMMANDS_EACH)
+        asyncio.run(reset_derived(settings))
+        facts = recorded(town)
+        Writer(database).write(facts)
+        assert canonical(rebuilt(database)) == canonical(town.state), seed
+        assert availability_by_rows(settings) == availability_of(town.state), seed
+        messages = [message for one in facts for message in compose(one) if message.channel == INBOX]
+        inbox = InboxStore(database, stop_requested=lambda: False)
+        (start,) = inbox.positions([0]).values()
+        told = [Delivery(0, offset, message) for offset, message in enumerate(messages)]
+        end = AppliedPosition(len(told), 0, len(told) + 1, 1)
+        inbox.write(told, before={0: start}, after={0: end})
+        with rows_of(settings) as query:
+            assert query("SELECT count(*) FROM notifications") == [(len(messages),)]

@@ -41,6 +41,14 @@ def test_the_entry_says_what_the_ticket_says() -> None:
     assert found["dtstart"].params["TZID"] == "Europe/Vienna"
 
 
+def test_an_event_at_the_end_of_all_calendars_has_an_entry_in_utc() -> None:
+    """The API takes no such event; a record on the topic may tell of one."""
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    data = calendar_entry(ticket(starts_at=end - HOUR, ends_at=end), NOW)
+    assert entry(data)["dtend"].dt == end
+    assert b"VTIMEZONE" not in data
+
+
 def test_lines_are_folded_at_75_bytes_with_no_character_torn_apart_and_end_with_crlf() -> None:
     title = "Žofín – ein Abend, 東京; " * 8
     data = calendar_entry(ticket(title=title), NOW)
