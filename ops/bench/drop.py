@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from ops.load.http_client import HttpClient
 from ops.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
 from ops.load.organizer import Organizer
 from ops.load.progress import Progress
-from ops.load.statistics import Latencies, ProcessCpu, our_us_per_request
+from ops.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from ops.load.target import LoadTarget
 
 GRANTED_SHARE = 0.7  # of the places asked for, there are so many: the end of each step is sold out
@@ -42,8 +43,10 @@ STEPS_BESIDE = 2  # the rate alone, and the same rate beside a replay
 CAUGHT_UP_S_MAX = 60.0
 POLL_S = 0.2
 
-COUNT_PERSISTED = "SELECT count(*) FROM reservations WHERE event_id = ANY($1::text[])"
-COUNT_NOTIFIED = "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])"
+COUNTS = (
+    "SELECT count(*) FROM reservations WHERE event_id = ANY($1::text[])",
+    "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])",
+)
 
 
 class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,42 +115,65 @@ async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> D
     """Runs the steps. Raises CircleError when the client fails."""
     accounts = await provision(target.settings, options.buyers, label="bench")
     tokens = [account.token for account in accounts]
-    steps: list[Step] = []
     connection = await connect(target.settings.postgres_url)
     try:
         async with HttpClient(target.url, connections_max=8) as client:
             organizer = await Organizer.join(client)
-            rate = options.rate
-            warm_up = await _plan(
-                structs.replace(options, seconds=WARM_UP_S), organizer, target.url, tokens, max(1.0, rate / 4), 0
-            )
-            await asyncio.to_thread(_send, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
-            for number in range(RAMP_STEPS_MAX if options.ramp else 1):
-                plan = await _plan(options, organizer, target.url, tokens, rate, number)
-                steps.append(await _step(plan, target, connection, progress))
-                if not steps[-1].sustained:
-                    break
-                rate = round(rate * RAMP_FACTOR)
+
+            async def plan(rate: float, number: int, seconds: float = options.seconds) -> Plan:
+                sized = structs.replace(options, seconds=seconds)
+                return await _plan(sized, organizer, target.url, tokens, rate, number)
+
+            async def step(rate: float, number: int) -> Step:
+                return await measured(await plan(rate, number), target.meter, connection, progress)
+
+            await warmed_up(options, plan, progress)
+            steps = await ramped(options, step)
             replays = None
             if options.beside_replay:
-                plan = await _plan(options, organizer, target.url, tokens, options.rate, len(steps))
                 with replaying(target.settings) as replays:
-                    steps.append(await _step(plan, target, connection, progress))
+                    steps.append(await step(options.rate, len(steps)))
     finally:
         await connection.close()
-    sustained = [step.rate for step in steps if step.sustained]
-    limit = max(sustained, default=0.0) if options.ramp else None
-    return DropReport(options=options, steps=steps, limit_rate=limit, replays=replays)
+    return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps), replays=replays)
+
+
+async def warmed_up(
+    options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: Progress
+) -> None:
+    """WARM_UP_S at a quarter of the rate, which nobody measures."""
+    warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
+    await asyncio.to_thread(_send, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
+
+
+async def ramped(options: DropOptions, step: Callable[[float, int], Awaitable[Step]]) -> list[Step]:
+    """The stated rate; with `ramp` higher ones too, until one is not sustained."""
+    steps, rate = list[Step](), options.rate
+    for number in range(RAMP_STEPS_MAX if options.ramp else 1):
+        steps.append(await step(rate, number))
+        if not steps[-1].sustained:
+            break
+        rate = round(rate * RAMP_FACTOR)
+    return steps
+
+
+def limit_of(options: DropOptions, steps: list[Step]) -> float | None:
+    """The highest rate that a ramp sustained, 0 when none; null without a ramp."""
+    return max((step.rate for step in steps if step.sustained), default=0.0) if options.ramp else None
+
+
+def sections_of(options: DropOptions, rate: float) -> tuple[int, int]:
+    """Sections of an event and rows of each, so that GRANTED_SHARE of what is asked for is there."""
+    wanted = rate * options.seconds * PLACES_MEAN * GRANTED_SHARE / options.events
+    sections = max(1, round(wanted / (SECTION_ROWS * SECTION_SEATS_PER_ROW)))
+    return sections, max(1, min(SECTION_ROWS, round(wanted / sections / SECTION_SEATS_PER_ROW)))
 
 
 async def _plan(
     options: DropOptions, organizer: Organizer, url: str, tokens: list[str], rate: float, number: int
 ) -> Plan:
     """Events with as many places as the step should sell, and what to send them."""
-    wanted = rate * options.seconds * PLACES_MEAN * GRANTED_SHARE / options.events
-    per_section = SECTION_ROWS * SECTION_SEATS_PER_ROW
-    sections = max(1, round(wanted / per_section))
-    rows = max(1, min(SECTION_ROWS, round(wanted / sections / SECTION_SEATS_PER_ROW)))
+    sections, rows = sections_of(options, rate)
     targets = []
     for event in range(options.events):
         drop = await organizer.publish(
@@ -160,18 +186,20 @@ async def _plan(
     )
 
 
-async def _step(plan: Plan, target: LoadTarget, connection: Connection, progress: Progress) -> Step:
-    target.meter.start()
+async def measured(
+    plan: Plan, meter: CpuMeter, connection: Connection, progress: Progress, counts: tuple[str, str] = COUNTS
+) -> Step:
+    """One rate, until everything is persisted and notified. `counts`: the queries that say how much is."""
+    meter.start()
     result = await asyncio.to_thread(_send, plan, progress)
     ended = time.perf_counter()
     not_there = result.outcomes.get(NO_ANSWER, 0) + result.outcomes.get(NOT_SENT, 0)
     not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
     expected = result.due - not_there
     events = [one.event_id for one in plan.targets]
-    persisted = await _wait_for(connection, COUNT_PERSISTED, events, expected)
-    notified = await _wait_for(connection, COUNT_NOTIFIED, events, expected)
+    persisted, notified = [await _wait_for(connection, query, events, expected) for query in counts]
     caught_up_s = time.perf_counter() - ended
-    cpu = target.meter.read(result.due)
+    cpu = meter.read(result.due)
     return Step(
         rate=plan.rate,
         requests=result.due,

@@ -9,10 +9,12 @@ from ops.bench import drop as drop_bench
 from ops.bench import kernel as kernel_bench
 from ops.bench import replay as replay_bench
 from ops.bench import resume as resume_bench
+from ops.bench import row_locks as row_locks_bench
 from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.bench.replay import ReplayOptions, ReplayReport
 from ops.bench.resume import ResumeOptions
+from ops.bench.row_locks import RowLocksReport, all_cpu_us
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.load.target import own_platform, running_platform
@@ -24,6 +26,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
+  circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
 
@@ -157,7 +160,58 @@ def drop(
     return 0 if report.passed else 1
 
 
-def _show_step(step: Step) -> None:
+@bench.command("row-locks")
+def row_locks(
+    rate: Annotated[float, typer.Option(help="Requests a second; where a ramp begins.", min=1, max=100_000)] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each rate is held.", min=0.5, max=600)] = 10,
+    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until a step is not sustained.")] = False,
+    events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
+    buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
+    broker: Annotated[str, typer.Option(help="The platform's: embedded, apache or apache-3.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """The same drop on the platform and on `SELECT … FOR UPDATE` in PostgreSQL, one after the other: their ratios."""
+    options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
+    with Progress(quiet=json) as progress:
+        say = (lambda _: None) if json else progress.say
+        with own_platform(broker=broker, reservations=1, say=say) as target:
+            platform = run_coroutine(drop_bench.run(options, target, progress))
+        report = run_coroutine(row_locks_bench.run(options, platform, progress))
+    if json:
+        emit_json(report)
+    else:
+        _show_row_locks(report)
+    return 0 if report.passed else 1
+
+
+def _show_row_locks(report: RowLocksReport) -> None:
+    for step in report.platform.steps:
+        _show_step(step, "the platform, ")
+    for step in report.row_locks:
+        _show_step(step, "row locks, ")
+    ours, theirs, ratios = report.platform.steps[0], report.row_locks[0], report.ratios
+    rows = [
+        ("outcomes a second", ours.outcomes_per_s, theirs.outcomes_per_s, ratios.outcomes_per_s),
+        ("p99 to the outcome, ms", ours.latency.p99_ms, theirs.latency.p99_ms, ratios.p99),
+        (
+            "CPU of our processes, µs a request",
+            ours.our_cpu_us_per_request,
+            theirs.our_cpu_us_per_request,
+            ratios.cpu_of_our_processes,
+        ),
+        ("CPU of everything, µs a request", all_cpu_us(ours), all_cpu_us(theirs), ratios.cpu_of_everything),
+    ]
+    if ratios.limit_rate is not None:
+        rows.append(
+            ("sustained rate", report.platform.limit_rate or 0, report.row_locks_limit_rate or 0, ratios.limit_rate)
+        )
+    columns = (f"at {ours.rate:,.0f}/s", "the platform", "row locks", "times as well")
+    emit_table(columns, [(name, f"{one:,.1f}", f"{two:,.1f}", f"{ratio:.2f}") for name, one, two, ratio in rows])
+    print("nothing was lost or sold twice" if report.passed else "FAILED: something is missing or sold twice")
+
+
+def _show_step(step: Step, whose: str = "") -> None:
     latency = step.latency
     rows = [
         ("requests", f"{step.requests:,} at {step.rate:,.0f}/s"),
@@ -170,7 +224,7 @@ def _show_step(step: Step) -> None:
         ("caught up", f"{step.caught_up_s:.2f} s after the last answer"),
         ("our CPU", f"{step.our_cpu_us_per_request:,.1f} µs a request"),
     ]
-    emit_table((f"step {step.rate:,.0f}/s", "sustained" if step.sustained else "not sustained"), rows)
+    emit_table((f"{whose}step {step.rate:,.0f}/s", "sustained" if step.sustained else "not sustained"), rows)
     processes = [(one.name, f"{one.us_per_request:,.1f}", "" if one.ours else "service") for one in step.cpu]
     processes.append(("(load generator)", f"{step.client_cpu_s / max(1, step.requests) * 1e6:,.1f}", "not counted"))
     emit_table(("process", "CPU µs a request", ""), processes)

@@ -12,7 +12,7 @@ noted once, and each block size catches up with the notes when it is asked for, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
@@ -77,6 +77,20 @@ class Seating:
         self._changed_rows: list[int] = []  # bits of rows, in the order of their changes
         self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
         self._labels, self._seats = _plan(rows, width)
+
+    @classmethod
+    def of_claimed(cls, width: int, claimed: Sequence[int]) -> Seating:
+        """A section of which only what is claimed is known: a bitmap for each row, the front row first."""
+        new = cls(len(claimed), width)
+        for row, bits in enumerate(claimed):
+            if bits:
+                new._claimed[row] = bits
+                new._update(row)
+        return new
+
+    def claimed_rows(self) -> tuple[int, ...]:
+        """The claimed seats of each row as a bitmap, front row first."""
+        return tuple(self._claimed)
 
     def __contains__(self, label: str) -> bool:
         return label in self._seats

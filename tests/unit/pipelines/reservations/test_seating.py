@@ -163,3 +163,14 @@ def test_a_large_section_sells_out_to_the_last_seat() -> None:
         sold.update(choice)
     assert len(sold) == 10_000
     assert section.best_available(1) is None
+
+
+def test_a_section_is_made_again_from_what_is_claimed() -> None:
+    original = seating("..x...", "xx....", "......")
+    again = Seating.of_claimed(6, original.claimed_rows())
+    assert (again.free, again.free_rows()) == (original.free, original.free_rows()) == (15, (59, 60, 63))
+    assert [again.best_available(size) for size in range(1, 7)] == [
+        original.best_available(size) for size in range(1, 7)
+    ]
+    again.claim(["C-1"])
+    assert again.claimed_rows() == (4, 3, 1)
