@@ -21,6 +21,8 @@ SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 LOCK_KEY = 0x636972636C65  # "circle"; any number no one else uses
 CONNECT_TIMEOUT_S = 10.0
+# No fact tells of these, so they are made again by no log: each user's first message, a row an account.
+BESIDE_THE_LOG = "SELECT * FROM notifications WHERE partition < 0"
 HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number integer PRIMARY KEY,
@@ -80,12 +82,18 @@ async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False)
 
 async def reset_derived(settings: Settings) -> list[str]:
     """Empties every table that is derived from the log, or says what was told because of it; users, keys and the
-    like stay. Returns their names."""
+    like stay. Returns their names. Messages about accounts stay, too: no fact tells them."""
     connection = await connect(settings.postgres_url)
     try:
         present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
         if present:
-            await connection.execute(f"TRUNCATE {', '.join(present)}")
+            async with connection.transaction():
+                messages = await connection.fetch(BESIDE_THE_LOG) if "notifications" in present else []
+                await connection.execute(f"TRUNCATE {', '.join(present)}")
+                if messages:
+                    await connection.copy_records_to_table(
+                        "notifications", records=[tuple(row) for row in messages], columns=list(messages[0].keys())
+                    )
         return present
     finally:
         await connection.close()

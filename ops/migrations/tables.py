@@ -1,7 +1,8 @@
 """Which tables are derived from the log, and which are not. Every table is in exactly one list; a test says
 so.
 
-Derived tables may be emptied at any time and are filled again from `tickets.facts`. Told tables say what has left the
+Derived tables may be emptied at any time and are filled again from `tickets.facts`; of `notifications`, what no fact
+has told (its partition is negative) stays. Told tables say what has left the
 house because of this log: they begin anew with a new log, and are never made again from one. The others hold what
 never enters the log (users, their sessions, keys) or must never go back (the partitions' epochs).
 """

@@ -383,6 +383,25 @@ def test_a_ticket_is_handed_on_by_mail_or_id_and_its_former_code_is_dead(
     assert [told(buyer, "ticket.transferred"), told(grace, "ticket.received")] == [ticket["id"]] * 2
 
 
+def test_a_ticket_that_was_handed_on_is_drawn_for_its_new_holder_with_the_new_code(
+    shop: Shop, buyer: Person, event: OnSale
+) -> None:
+    (ticket,) = bought(buyer, event)
+    before = document(buyer, ticket, "ticket.pdf", "application/pdf")
+    grace = shop.person()
+    done(buyer.post(f"/v1/tickets/{ticket['id']}/transfer", json={"to": grace.id}, prefer="wait=20"), 200)
+    projected(event)
+    for name in DOCUMENTS:
+        problem(buyer.get(f"/v1/tickets/{ticket['id']}/{name}"), 404, "not-found")
+    theirs = done(grace.get(f"/v1/tickets/{ticket['id']}"), 200)
+    after = document(grace, theirs, "ticket.pdf", "application/pdf")
+    png = Image.open(BytesIO(document(grace, theirs, "qr.png", "image/png")))
+    with pypdfium2.PdfDocument(before) as former, pypdfium2.PdfDocument(after) as printed:
+        codes = [scanned(one[0].render(scale=2).to_pil()) for one in (former, printed)]
+    assert codes == [[ticket["code"]], [theirs["code"]]]
+    assert scanned(png) == [theirs["code"]] != [ticket["code"]]
+
+
 def test_who_may_hand_on_what_to_whom(shop: Shop, buyer: Person, event: OnSale) -> None:
     (ticket,) = bought(buyer, event, ticket_type=event.general)
     path = f"/v1/tickets/{ticket['id']}/transfer"

@@ -104,6 +104,21 @@ async def test_reset_empties_derived_tables_and_no_other(settings: Settings) -> 
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations") == before
 
 
+async def test_what_no_fact_has_told_stays_in_the_inbox_when_derived_tables_are_emptied(settings: Settings) -> None:
+    for partition in (-1, 0):
+        await fetch(
+            settings.postgres_url,
+            'INSERT INTO notifications (user_id, partition, "offset", "index", channel, template, kind, event_id, '
+            "reservation_id, data, created_at, read_at, outbound_partition, outbound_offset) VALUES "
+            f"('ada', {partition}, 0, 0, 'inbox', 'registered', 'registered', '', '', '{{\"a\": 1}}', 5, 6, 7, 8) "
+            "RETURNING 1",
+        )
+    inbox = "SELECT * FROM notifications WHERE partition < 0"
+    before = await fetch(settings.postgres_url, inbox)
+    assert "notifications" in await reset_derived(settings)
+    assert await fetch(settings.postgres_url, "SELECT * FROM notifications") == before != []
+
+
 async def test_refunds_of_an_older_platform_are_carried_over(database: str, tmp_path: Path) -> None:
     """A refund that the provider still owes must be found when it comes: a worker knows it from its reservation."""
     for path in sorted(SQL_DIR.glob("000[1-3]_*.sql")):
