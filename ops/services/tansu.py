@@ -2,6 +2,10 @@
 
 What it does not do (and Apache Kafka does): keep records over a restart, hide aborted records, stamp
 LogAppendTime, keep the metadata of committed offsets.
+
+It moves a partition's end before it stores the records. With several threads, of two batches that are written at once
+the later may be there first: a reader at the end of the log then takes it, and never sees the other. On one thread
+nothing comes in between.
 """
 
 import contextlib
@@ -35,6 +39,9 @@ class Tansu(Service):
             "--storage-engine",
             "memory://tansu/",
         ]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TOKIO_WORKER_THREADS": "1"}
 
     def probe(self) -> bool:
         return port_answers(self.port) and brokers_known(self.address) == 1

@@ -5,21 +5,29 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import asyncpg
 import psutil
 import pytest
 import redis
+from confluent_kafka import TopicPartition
 
 from connectors.errors import ServiceUnreachable
+from connectors.kafka import consumer, producer
+from connectors.settings import Settings
 from ops.services.kafka_probe import brokers_known
 from ops.services.postgres import Postgres, reaches, unprivileged_user
 from ops.services.process import Service, free_port, port_answers, wait_for
 from ops.services.stack import Stack
 from ops.services.tansu import Tansu
 from ops.services.valkey import Valkey
+from schemas.topics import COMMANDS
 from tests.harness.leftovers import tracked
 
 
@@ -104,6 +112,32 @@ def test_tansu_restarts_on_the_same_port() -> None:
         tansu.start()
         assert tansu.url == address
         assert brokers_known(address) == 1
+
+
+def test_whoever_reads_along_misses_nothing_of_what_many_write_at_once(stack: Stack) -> None:
+    """With more threads a reader misses one now and then, so what the broker was started with is looked at too."""
+    assert stack.kafka.pid is not None
+    assert b"TOKIO_WORKER_THREADS=1" in Path(f"/proc/{stack.kafka.pid}/environ").read_bytes().split(b"\0")
+    settings = Settings.from_env(stack.fresh())
+    writers, each, together = 8, 250, Barrier(8)
+
+    def write(number: int) -> None:
+        client = producer(settings, **{"linger.ms": 0})
+        together.wait()
+        for record in range(each):
+            client.produce(COMMANDS, f"{number}-{record}".encode(), partition=0)
+            assert client.flush(20) == 0
+
+    reader = consumer(settings, group=None)
+    reader.assign([TopicPartition(COMMANDS, 0, 0)])
+    found: set[bytes] = set()
+    with ThreadPoolExecutor(writers) as pool, closing(reader):
+        written = [pool.submit(write, number) for number in range(writers)]
+        deadline = time.monotonic() + 60
+        while len(found) < writers * each and time.monotonic() < deadline:
+            found |= {record.value() for record in reader.consume(500, 0.05) if record.error() is None}
+        assert [one.result() for one in written] == [None] * writers
+    assert len(found) == writers * each
 
 
 @pytest.mark.parametrize("service", [Tansu, Valkey, Postgres])
