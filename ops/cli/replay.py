@@ -20,7 +20,7 @@ from ops.replay import told as telling
 from ops.replay import verify as verifying
 from ops.replay import what_if as shadows
 from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
-from pipelines.replay.explain import Explanation
+from pipelines.replay.explain import Explanation, FreeThen, Later
 from pipelines.replay.seat_map import LEGEND, picture, seat_map
 from pipelines.replay.verify import Divergence
 from pipelines.replay.what_if import RULES_THAT_CAN_CHANGE
@@ -233,8 +233,7 @@ def _show_explanation(found: Explanation) -> None:
             rows.append(("granted", ", ".join(one.seats_granted)))
         if one.free_then is not None:
             then = one.free_then
-            text = f"{then.available:,} of {then.total:,} ({then.held:,} held, {then.sold:,} sold)"
-            rows.append(("free then", f"{text}, at most {then.longest_together:,} together"))
+            rows.append(("free then", _free(then)))
         rows += [("before it", f"{place.place}: {place.status}, {place.position or 'outside'}") for place in one.had_by]
         if one.had_by_more:
             rows.append(("", f"and {one.had_by_more:,} earlier ones"))
@@ -244,9 +243,19 @@ def _show_explanation(found: Explanation) -> None:
     if found.later:
         print()
         emit_table(
-            ("position", "time", "what became of it", "reason"),
-            [(one.position, one.time, one.what, one.reason) for one in found.later],
+            ("position", "time", "what became of it", "reason", "why"),
+            [(one.position, one.time, one.what, one.reason, _why(one)) for one in found.later],
         )
+
+
+def _why(one: Later) -> str:
+    return one.rule if one.free_then is None else f"{one.rule} (free then: {_free(one.free_then)})"
+
+
+def _free(then: FreeThen) -> str:
+    taken = [("held", then.held), ("sold", then.sold), ("held back", then.blocked), ("waiting", then.waiting)]
+    counts = ", ".join(f"{count:,} {name}" for name, count in taken if count or name in ("held", "sold"))
+    return f"{then.available:,} of {then.total:,} ({counts}), at most {then.longest_together:,} together"
 
 
 def _show_receipt(found: receipts.ReceiptResult, *, json: bool) -> int:

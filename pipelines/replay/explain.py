@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from pipelines.replay import aftermath
 from pipelines.reservations import state as s
 from pipelines.reservations.batch import rfc3339
+from pipelines.reservations.entities import WAITING
 from pipelines.reservations.state import EventState, Reservation, Section
 from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
@@ -29,7 +31,12 @@ RULES_IN_WORDS: dict[str, str] = {
     Reason.TICKET_TYPE_NOT_FOUND: "the event had no such ticket type at this position of the log",
     Reason.INVALID_QUANTITY: "the number of tickets is outside what one order may have",
     Reason.INVALID_SEATS: "the named seats contradict the quantity or the layout",
+    Reason.EVENT_ENDED: "the event was over",
+    Reason.CODE_INVALID: "a code works for its own ticket types, between its times and while it is enabled",
+    Reason.CODE_USED_UP: "a code works for a number of orders, and so many had used it before this position",
+    Reason.ACCESS_CODE_REQUIRED: "this ticket type is sold with an access code only",
 }
+OFFERED_FIRST = "what is free is offered to those who wait before anybody else may have it"
 NAMED = "seats that were asked for by name, all of them free"
 GENERAL = "general admission: as many places were free as were asked for"
 TIDY = "best available: together, no single seat left alone, in the row nearest the front, nearest its middle"
@@ -52,6 +59,8 @@ class FreeThen(msgspec.Struct, frozen=True, kw_only=True):
     available: int
     held: int
     sold: int
+    blocked: int
+    waiting: int
     longest_together: int
 
 
@@ -77,21 +86,25 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Later(msgspec.Struct, frozen=True):
-    """What became of the reservation."""
+    """What became of the reservation: the fact, why it is there, and what was free where that had a part in it."""
 
     position: str
     time: str
     what: str
     reason: str
+    rule: str
+    free_then: FreeThen | None
 
 
 class Explanation(msgspec.Struct, kw_only=True):
-    """Everything the log says of a reservation; `decisions` has a second when its key was used anew after a day."""
+    """Everything the log says of a reservation; `decisions` has a second when its key was used anew after a day,
+    `offer` says why a waiting list's line led to it."""
 
     reservation_id: str
     event_id: str
     decisions: list[Decision] = msgspec.field(default_factory=list)
     later: list[Later] = msgspec.field(default_factory=list)
+    offer: str = ""
 
     def hear(self, state: EventState, recorded: RecordedFact, command: Command | None) -> None:
         """Take in a fact, with the state before it; `command` is the record at its position, None when it is gone."""
@@ -100,11 +113,20 @@ class Explanation(msgspec.Struct, kw_only=True):
             return
         if isinstance(fact, f.TicketsHeld | f.ReservationRejected):
             asked = command if isinstance(command, ReserveTickets) else None
-            self.decisions.append(_decision(state, recorded, fact, asked))
+            self.decisions.append(_decision(state, recorded, fact, asked, self.offer))
             return
-        reason = getattr(fact, "reason", "")
+        if isinstance(fact, f.WaitlistOffered):  # the hold that is offered stands right behind it
+            self.offer = aftermath.offered(state, fact)
+        section = _section(state, fact) if aftermath.counts_what_is_free(fact) else None
         self.later.append(
-            Later(f"{at.partition}-{at.offset}-{at.index}", rfc3339(at.log_time), type(fact).__name__, _words(reason))
+            Later(
+                position=f"{at.partition}-{at.offset}-{at.index}",
+                time=rfc3339(at.log_time),
+                what=type(fact).__name__,
+                reason=str(getattr(fact, "reason", "")),
+                rule=aftermath.in_words(state, recorded),
+                free_then=None if section is None else _free_then(state, section),
+            )
         )
 
 
@@ -118,6 +140,7 @@ def _decision(
     recorded: RecordedFact,
     fact: f.TicketsHeld | f.ReservationRejected,
     command: ReserveTickets | None,
+    offered: str,
 ) -> Decision:
     at, section = recorded.envelope, state.sections.get(fact.ticket_type_id)
     seats_asked = command.seats if command is not None else []
@@ -126,6 +149,11 @@ def _decision(
     others, own = [], []
     if reason in (Reason.SEAT_TAKEN, Reason.SOLD_OUT) and section is not None:
         others = _others(state, section, seats_asked if reason == Reason.SEAT_TAKEN else [])
+    rule = RULES_IN_WORDS.get(reason, str(reason)) if reason else _rule_of(section, granted, bool(seats_asked))
+    if reason == Reason.SOLD_OUT and section is not None and fact.quantity <= section.available:
+        rule = OFFERED_FIRST
+    elif offered and not reason:
+        rule = f"{offered}; {rule}"
     if reason == Reason.LIMIT_EXCEEDED:
         own = [_position(one) for one in _live(state) if one.user_id == fact.user_id]
     return Decision(
@@ -134,14 +162,14 @@ def _decision(
         time=rfc3339(at.log_time),
         rules_version=at.rules_version,
         outcome="rejected" if reason else "held",
-        reason=_words(reason),
+        reason=str(reason),
         detail=detail,
-        rule=RULES_IN_WORDS.get(reason, reason) if reason else _rule_of(section, granted, bool(seats_asked)),
+        rule=rule,
         ticket_type_id=fact.ticket_type_id,
         quantity=fact.quantity,
         seats_asked=seats_asked,
         seats_granted=granted,
-        free_then=None if section is None else _free_then(section),
+        free_then=None if section is None else _free_then(state, section),
         had_by=others[:POSITIONS_MAX],
         had_by_more=max(0, len(others) - POSITIONS_MAX),
         own_positions=own,
@@ -161,6 +189,10 @@ def _others(state: EventState, section: Section, seats: list[str]) -> list[Other
     if section.seating is not None:
         locked = [seat for seat in seats if seat in section.seating and section.seating.is_locked(seat)]
         found += [Other(seat, "", "another seller's") for seat in locked]
+    for block in state.blocks.values():
+        held_back = [seat for seat in block.seats if seat in wanted]
+        if held_back and block.ticket_type_id == section.ticket_type_id:
+            found.append(Other(", ".join(held_back), "", "held back by the organizer"))
     return found
 
 
@@ -172,7 +204,16 @@ def _position(one: Reservation) -> str:
     return f"{one.partition}-{one.offset}"
 
 
-def _free_then(section: Section) -> FreeThen:
+def _section(state: EventState, fact: f.Fact) -> Section | None:
+    """The ticket type that a fact about a reservation is about."""
+    named = getattr(fact, "ticket_type_id", None)
+    if named is None:
+        reservation = state.reservations.get(getattr(fact, "reservation_id", ""))
+        named = None if reservation is None else reservation.ticket_type_id
+    return None if named is None else state.sections.get(named)
+
+
+def _free_then(state: EventState, section: Section) -> FreeThen:
     longest = section.available
     if section.seating is not None:
         longest = max((_longest_run(row) for row in section.seating.free_rows()), default=0)
@@ -181,6 +222,10 @@ def _free_then(section: Section) -> FreeThen:
         available=section.available,
         held=section.held,
         sold=section.sold,
+        blocked=sum(one.quantity for one in state.blocks.values() if one.ticket_type_id == section.ticket_type_id),
+        waiting=sum(
+            one.status == WAITING and one.ticket_type_id == section.ticket_type_id for one in state.waitlist.values()
+        ),
         longest_together=longest,
     )
 
@@ -219,7 +264,3 @@ def _longest_run(row: int) -> int:
         row &= row >> 1
         length += 1
     return length
-
-
-def _words(reason: str) -> str:
-    return str(reason)

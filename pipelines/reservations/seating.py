@@ -56,6 +56,7 @@ class Seating:
         "_locked",
         "_maybe",
         "_maybe_whole",
+        "_notes_max",
         "_seats",
         "free",
         "rows",
@@ -75,6 +76,7 @@ class Seating:
         self._maybe_whole = list(self._maybe)  # … with any contiguous place, perhaps
         self._freed_rows = 0  # rows where a seat became free, which _maybe_whole does not know yet
         self._changed_rows: list[int] = []  # bits of rows, in the order of their changes
+        self._notes_max = 4 * rows + 256
         self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
         self._labels, self._seats = _plan(rows, width)
 
@@ -111,14 +113,13 @@ class Seating:
 
     def claim(self, labels: Iterable[str]) -> None:
         """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
+        claimed, free = self._claimed, self._free
         for row, bits in self._by_row(labels):
-            assert not self._claimed[row] & bits, (
-                f"seat {self._first(row, self._claimed[row] & bits)} is claimed already"
-            )
-            self._claimed[row] |= bits
-            gone = bits & self._free[row]
+            assert not claimed[row] & bits, f"seat {self._first(row, claimed[row] & bits)} is claimed already"
+            claimed[row] |= bits
+            gone = bits & free[row]
             if gone:
-                self._free[row] ^= gone
+                free[row] ^= gone
                 self.free -= gone.bit_count()
                 self._note(row)
 
@@ -290,7 +291,7 @@ class Seating:
         """The row has changed: look at it again."""
         notes = self._changed_rows
         notes.append(1 << row)
-        if len(notes) > 4 * self.rows + 256:  # bounded: forget the notes, look everywhere again
+        if len(notes) > self._notes_max:  # bounded: forget the notes, look everywhere again
             notes.clear()
             self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)
             self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)

@@ -1,0 +1,255 @@
+"""What became of a reservation, in words: for each kind of fact the rule that made it.
+
+Pure. It is told from the state before the fact.
+Other users are not in it: not whom a ticket went to, not who scanned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.reservations import state as s
+from pipelines.reservations.batch import rfc3339
+from pipelines.reservations.rules.reserving import over_limit
+from pipelines.reservations.state import EventState, Reservation
+from schemas import facts as f
+from schemas.facts import Reason, RecordedFact
+
+REFUND_WORDS: dict[str, str] = {
+    Reason.BUYER_CANCELLED: "the buyer cancelled within the terms",
+    Reason.ORGANIZER_CANCELLED: "the organizer cancelled, and then all that was paid goes back",
+    Reason.EVENT_CANCELLED: "the event was cancelled, and then all that was paid goes back",
+    Reason.HOLD_EXPIRED: "the payment came after the hold's deadline, and its places could not be had again",
+    Reason.NOT_HELD: "the payment came when nothing was held for it any more",
+}
+CONFIRMATION_WORDS: dict[str, str] = {
+    Reason.EVENT_CANCELLED: "the event was cancelled: nothing of it is sold any more",
+    Reason.HOLD_EXPIRED: "the hold's deadline had passed at this position",
+    Reason.NOT_HELD: "nothing was held for it any more: it was given back, turned down or cancelled before",
+}
+SCAN_WORDS: dict[str, str] = {
+    Reason.TICKET_NOT_FOUND: "the reservation never had such a ticket",
+    Reason.TICKET_VOID: "the ticket was void: cancelled before this position",
+    Reason.TICKET_SUPERSEDED: "the code was of an earlier holder: only the newest code of a ticket opens the door",
+    Reason.ALREADY_CHECKED_IN: "a ticket lets in once, and an earlier scan on the log had let somebody in",
+    Reason.CHECK_IN_UNDONE: "this very scan had been taken back by the door, and does not count again",
+    Reason.EVENT_CANCELLED: "the event was cancelled: its tickets let nobody in",
+}
+REQUEST_WORDS: dict[str, str] = {
+    Reason.RESERVATION_NOT_FOUND: "there was no such reservation of whoever asked, at this position of the log",
+    Reason.IDEMPOTENCY_KEY_REUSED: "one key is one request: it came again with something else in it",
+    Reason.PAYMENT_IN_PROGRESS: "one payment at a time: another one was under way",
+    Reason.HOLD_EXPIRED: "the hold's deadline had passed at this position",
+    Reason.NOT_HELD: "nothing was held or bought for it at this position",
+    Reason.EXTENSION_NOT_ALLOWED: "this event does not extend holds",
+    Reason.REFUND_NOT_ALLOWED: "the event's terms let buyers cancel until a time, which had passed",
+    Reason.TICKET_NOT_FOUND: "the reservation had no such ticket, or no longer",
+    Reason.TRANSFER_NOT_ALLOWED: "a ticket that was handed on is its new holder's to give, and of no use to the former",
+    Reason.ALREADY_CHECKED_IN: "a ticket that was used stays used",
+}
+CHORE_WORDS = {
+    "reminder": "everybody with a ticket is reminded once before the event begins",
+    "event-changed": "everybody with a ticket is told what changed",
+    "event-cancelled": "everybody with a ticket of a cancelled event is told",
+}
+
+
+def in_words(state: EventState, recorded: RecordedFact) -> str:
+    """Why this fact about a reservation is there. For every kind of fact that can be about one."""
+    fact = recorded.fact
+    return _WORDS[type(fact)](state, fact, recorded.envelope)
+
+
+def counts_what_is_free(fact: f.Fact) -> bool:
+    """Whether what was free had a part in it."""
+    return isinstance(fact, f.WaitlistOffered | f.HoldReacquired | f.ConfirmationRefused)
+
+
+def offered(state: EventState, fact: f.WaitlistOffered) -> str:
+    """Why somebody in the line was offered places: since which position they wait, and how many wait longer."""
+    entry = state.waitlist[fact.entry_id]
+    before = [
+        other for other in state.waitlist.values()
+        if other.ticket_type_id == entry.ticket_type_id and other.status == "waiting" and other.offset < entry.offset
+    ]  # fmt: skip
+    longer = f"; {len(before)} who wait longer asked for more than was free" if before else "; nobody waited longer"
+    since = f"in the line since offset {entry.offset}"
+    return f"what became free is offered to whoever waits longest and fits: {since}{longer}"
+
+
+def _at(time_us: int) -> str:
+    return rfc3339(time_us)
+
+
+def _of(state: EventState, reservation_id: str) -> Reservation | None:
+    return state.reservations.get(reservation_id)
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{amount_minor:,} {currency} (minor units)"
+
+
+def _places(seats: list[str], quantity: int) -> str:
+    return ", ".join(seats) or f"{quantity} of general admission"
+
+
+def _payment_requested(state: EventState, fact: f.PaymentRequested, _at_: f.Envelope) -> str:
+    hold = _of(state, fact.reservation_id)
+    until = f", good until {_at(hold.expires_at)}" if hold is not None else ""
+    return f"a hold that stands{until}, is paid for: {_money(fact.amount_minor, fact.currency)} to be charged"
+
+
+def _confirmed(state: EventState, fact: f.ReservationConfirmed, at: f.Envelope) -> str:
+    hold = _of(state, fact.reservation_id)
+    if not fact.payment_id:
+        return "nothing was to be paid, so it is confirmed at once"
+    if hold is not None and at.log_time >= hold.expires_at:
+        return "the payment came late and the places were had again: confirmed all the same"
+    return f"paid before the hold's deadline: {_places(fact.seats, fact.quantity)} are the buyer's"
+
+
+def _confirmation_refused(state: EventState, fact: f.ConfirmationRefused, at: f.Envelope) -> str:
+    words = CONFIRMATION_WORDS.get(fact.reason, str(fact.reason))
+    hold = _of(state, fact.reservation_id)
+    if hold is None or fact.reason != Reason.HOLD_EXPIRED:
+        return words
+    if hold.payment != s.REQUESTED:  # nothing was charged: asking to pay does not bring places back
+        return f"{words} ({_at(hold.expires_at)}); nothing was charged"
+    return f"{words} ({_at(hold.expires_at)}), and {_not_again(state, hold, at)}"
+
+
+def _not_again(state: EventState, hold: Reservation, at: f.Envelope) -> str:
+    """Why a late payment did not get its places again."""
+    section = state.sections[hold.ticket_type_id]
+    if section.seating is not None:
+        gone = [seat for seat in hold.seats if seat in section.seating and not section.seating.is_free(seat)]
+        if gone:
+            return "; ".join(f"{seat} {_where_it_went(state, hold.ticket_type_id, seat)}" for seat in gone)
+    if hold.quantity > section.available:
+        return f"{hold.quantity} were needed and {max(0, section.available)} free"
+    if over_limit(state, section, hold.user_id, hold.quantity) is not None:
+        return "the buyer has had as many as one may since"
+    code = state.codes.get(hold.promo_code)
+    if code is not None and code.uses_max and state.uses.get(hold.promo_code, 0) >= code.uses_max:
+        return "its promo code has been used up since"
+    return "the amount paid was not the hold's, or sales had ended"
+
+
+def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
+    for one in state.reservations.values():
+        if one.status in s.LIVE and one.ticket_type_id == ticket_type_id and seat in one.seats:
+            return f"had gone to the request at {one.partition}-{one.offset} ({one.status})"
+    return "had been held back or was another seller's"
+
+
+def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envelope) -> str:
+    why = REFUND_WORDS.get(fact.reason, str(fact.reason))
+    return f"{why}: {_money(fact.amount_minor, fact.currency)} to be given back"
+
+
+def _warned(_state: EventState, fact: f.HoldWarned, _at_: f.Envelope) -> str:
+    return f"not paid for, and a minute or less before the deadline {_at(fact.expires_at)}"
+
+
+def _extended(_state: EventState, fact: f.HoldExtended, _at_: f.Envelope) -> str:
+    return f"a hold is extended once, where the event allows it: to {_at(fact.expires_at)}"
+
+
+def _expired(state: EventState, fact: f.HoldExpired, _at_: f.Envelope) -> str:
+    hold = _of(state, fact.reservation_id)
+    deadline = f" {_at(hold.expires_at)}" if hold is not None else ""
+    return (
+        f"log time reached the deadline{deadline} and nothing was paid: {_places(fact.seats, fact.quantity)} free again"
+    )
+
+
+def _released(state: EventState, fact: f.HoldReleased, _at_: f.Envelope) -> str:
+    why = "the event was cancelled" if state.status == s.CANCELLED_EVENT else "the buyer gave the hold back"
+    return f"{why}: {_places(fact.seats, fact.quantity)} free again"
+
+
+def _reacquired(_state: EventState, fact: f.HoldReacquired, _at_: f.Envelope) -> str:
+    places = _places(fact.seats, fact.quantity)
+    return f"paid after the deadline, but {places} were still free and within the limit: held again"
+
+
+def _terms(state: EventState, reason: str, kept_minor: int) -> str:
+    words = REFUND_WORDS.get(reason, str(reason))
+    if reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != s.CANCELLED_EVENT:
+        return f"{words}: {state.details.refund_percent} % go back, {kept_minor:,} are kept"
+    return words
+
+
+def _cancelled(state: EventState, fact: f.ReservationCancelled, _at_: f.Envelope) -> str:
+    return f"{_terms(state, fact.reason, fact.kept_minor or 0)}; {_places(fact.seats, fact.quantity)} free again"
+
+
+def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at_: f.Envelope) -> str:
+    terms = _terms(state, fact.reason, fact.kept_minor)
+    return f"{terms}; {fact.quantity} of its tickets are void, {_places(fact.seats, fact.quantity)} free again"
+
+
+def _transferred(_state: EventState, fact: f.TicketTransferred, _at_: f.Envelope) -> str:
+    return (
+        f"the ticket{_for(fact.seat)} was handed on: its code of version {fact.version} opens the door, no earlier one"
+    )
+
+
+def _checked_in(_state: EventState, fact: f.CheckInAccepted, _at_: f.Envelope) -> str:
+    return f"the first scan of the ticket{_for(fact.seat)} lets in: {_scan(fact.gate, fact.scanned_at)}"
+
+
+def _check_in_refused(_state: EventState, fact: f.CheckInRefused, _at_: f.Envelope) -> str:
+    words = SCAN_WORDS.get(fact.reason, str(fact.reason))
+    return f"{words}: {_scan(fact.first_gate, fact.first_scanned_at)}" if fact.first_scanned_at else words
+
+
+def _scan(gate: str, time_us: int) -> str:
+    return f"{'gate ' + gate if gate else 'no gate named'}, {_at(time_us)}"
+
+
+def _for(seat: str) -> str:
+    return f" for {seat}" if seat else ""
+
+
+def _duplicated(_state: EventState, fact: f.CommandDuplicated, _at_: f.Envelope) -> str:
+    return f"the same request ({fact.command_type}) came again: one key, one outcome, nothing changes"
+
+
+def _refused(_state: EventState, fact: f.CommandRefused, _at_: f.Envelope) -> str:
+    return f"{fact.command_type}: {REQUEST_WORDS.get(fact.reason, str(fact.reason))}"
+
+
+def _told(_state: EventState, fact: f.HolderNotified, _at_: f.Envelope) -> str:
+    changed = f" ({', '.join(fact.changed)})" if fact.changed else ""
+    return CHORE_WORDS.get(fact.kind, fact.kind) + changed
+
+
+def _always(words: str) -> Callable[[EventState, Any, f.Envelope], str]:
+    return lambda _state, _fact, _at_: words
+
+
+_WORDS: dict[type[f.Fact], Callable[[EventState, Any, f.Envelope], str]] = {
+    f.WaitlistOffered: lambda state, fact, _at_: offered(state, fact),
+    f.PaymentRequested: _payment_requested,
+    f.PaymentDeclined: _always("the payment provider declined; the hold stands until its deadline"),
+    f.ReservationConfirmed: _confirmed,
+    f.ConfirmationRefused: _confirmation_refused,
+    f.RefundRequested: _refund_requested,
+    f.PaymentRefunded: _always("the payment provider has given the money back"),
+    f.HoldWarned: _warned,
+    f.HoldExtended: _extended,
+    f.HoldExpired: _expired,
+    f.HoldReleased: _released,
+    f.HoldReacquired: _reacquired,
+    f.ReservationCancelled: _cancelled,
+    f.TicketsCancelled: _tickets_cancelled,
+    f.TicketTransferred: _transferred,
+    f.CheckInAccepted: _checked_in,
+    f.CheckInRefused: _check_in_refused,
+    f.CheckInReversed: _always("the door took a check-in back: the ticket opens the door again"),
+    f.HolderNotified: _told,
+    f.CommandDuplicated: _duplicated,
+    f.CommandRefused: _refused,
+}
