@@ -9,18 +9,39 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
+
+import msgspec
 
 from connectors.settings import Settings
 
 STOP_S = 10.0
+LOOK_S = 0.05
 
 
 @dataclass(slots=True)
 class Beside:
-    """How often it came to the end, and how often it found something."""
+    """How often it came to the end, how often it found something, and how far it stands back (0: not at all)."""
 
     runs: int = 0
     diverged: int = 0
+    niceness: int = 0
+
+
+class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The same load without and with a replay beside it, in turns: p99 of each round in ms, and what the replay did."""
+
+    alone_p99_ms: list[float]
+    beside_p99_ms: list[float]
+    runs: int
+    diverged: int
+    niceness: int
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of one by that of the other; null where nothing was answered."""
+        alone = median(self.alone_p99_ms)
+        return round(median(self.beside_p99_ms) / alone, 2) if alone else None
 
 
 @contextmanager
@@ -41,7 +62,7 @@ def replaying(settings: Settings) -> Iterator[Beside]:
             command = [sys.executable, "-m", "ops.cli.main", "verify", "--json"]
             process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             running[:] = [process]
-            code = process.wait()
+            code = _watch(process, found)
             if not over.is_set():
                 found.runs += 1
                 found.diverged += code == 1
@@ -55,3 +76,12 @@ def replaying(settings: Settings) -> Iterator[Beside]:
         for process in running:
             process.terminate()
         thread.join(STOP_S)
+
+
+def _watch(process: subprocess.Popen[bytes], found: Beside) -> int:
+    """Its exit code, once it has ended; its niceness is looked at meanwhile."""
+    while True:
+        try:
+            return process.wait(LOOK_S)
+        except subprocess.TimeoutExpired:
+            found.niceness = max(found.niceness, os.getpriority(os.PRIO_PROCESS, process.pid))

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from msgspec import structs
 
 from connectors.errors import CircleError
 from connectors.postgres import Connection, connect
-from ops.bench.beside import Beside, replaying
+from ops.bench.beside import BesideReport, replaying
 from ops.load.accounts import provision
 from ops.load.http_client import HttpClient
 from ops.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
@@ -39,7 +40,6 @@ RAMP_STEPS_MAX = 12
 P99_MS_MAX = 1_000.0  # beyond it a queue grows somewhere
 ANSWERED_SHARE_MIN = 0.99
 WARM_UP_S = 1.0  # at a quarter of the rate, not measured: connections, caches, the first batches
-STEPS_BESIDE = 2  # the rate alone, and the same rate beside a replay
 CAUGHT_UP_S_MAX = 60.0
 POLL_S = 0.2
 
@@ -58,6 +58,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 8
     buyers: int = 2_000
     beside_replay: bool = False
+    rounds: int = 3
     seed: int = 1
 
 
@@ -95,15 +96,8 @@ class DropReport(msgspec.Struct, frozen=True, kw_only=True):
     options: DropOptions
     steps: list[Step]
     limit_rate: float | None
-
-    replays: Beside | None = None
-
-    @property
-    def p99_ratio(self) -> float | None:
-        """The p99 beside a replay, by the p99 without one; null when there was none."""
-        if self.replays is None or len(self.steps) != STEPS_BESIDE or not self.steps[0].latency.p99_ms:
-            return None
-        return round(self.steps[-1].latency.p99_ms / self.steps[0].latency.p99_ms, 2)
+    beside: BesideReport | None = None
+    p99_ratio: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -128,14 +122,32 @@ async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> D
                 return await measured(await plan(rate, number), target.meter, connection, progress)
 
             await warmed_up(options, plan, progress)
-            steps = await ramped(options, step)
-            replays = None
-            if options.beside_replay:
-                with replaying(target.settings) as replays:
-                    steps.append(await step(options.rate, len(steps)))
+            if not options.beside_replay:
+                steps = await ramped(options, step)
+                return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps))
+            steps, beside = await _beside(options, target, step)
+            return DropReport(options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio)
     finally:
         await connection.close()
-    return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps), replays=replays)
+
+
+async def _beside(
+    options: DropOptions, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
+) -> tuple[list[Step], BesideReport]:
+    """The rate alone and beside a replay, in turns, now the one first and now the other: what disturbs hits both."""
+    steps: list[Step] = []
+    p99: dict[bool, list[float]] = {False: [], True: []}
+    runs = diverged = niceness = 0
+    for number in range(options.rounds):
+        for beside in (False, True) if number % 2 == 0 else (True, False):
+            with replaying(target.settings) if beside else nullcontext() as found:
+                steps.append(await step(options.rate, len(steps)))
+            p99[beside].append(steps[-1].latency.p99_ms)
+            if found is not None:
+                runs, diverged, niceness = runs + found.runs, diverged + found.diverged, max(niceness, found.niceness)
+    return steps, BesideReport(
+        alone_p99_ms=p99[False], beside_p99_ms=p99[True], runs=runs, diverged=diverged, niceness=niceness
+    )
 
 
 async def warmed_up(

@@ -136,15 +136,23 @@ def drop(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     beside_replay: Annotated[
-        bool, typer.Option("--beside-replay", help="Once more beside `circle verify`, to compare the latency.")
+        bool, typer.Option("--beside-replay", help="In turns with and without `circle verify` beside it.")
     ] = False,
+    rounds: Annotated[int, typer.Option(help="With --beside-replay: how often each.", min=1, max=20)] = 3,
     url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
     """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
     options = DropOptions(
-        rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, beside_replay=beside_replay, seed=seed
+        rate=rate,
+        seconds=seconds,
+        ramp=ramp,
+        events=events,
+        buyers=buyers,
+        beside_replay=beside_replay,
+        rounds=rounds,
+        seed=seed,
     )
     with Progress(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
@@ -232,9 +240,14 @@ def _show_step(step: Step, whose: str = "") -> None:
 
 
 def _show_verdict(report: DropReport) -> None:
-    if report.replays is not None:
-        wrong = f", {report.replays.diverged} of them diverged" if report.replays.diverged else ""
-        print(f"p99 beside a replay: {report.p99_ratio} times; it came to its end {report.replays.runs} times{wrong}")
+    beside = report.beside
+    if beside is not None:
+        wrong = f", {beside.diverged} of them diverged" if beside.diverged else ""
+        alone, other = (
+            ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
+        )
+        print(f"p99 alone {alone} ms, beside a replay {other} ms: {report.p99_ratio} times by the medians")
+        print(f"the replay (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"

@@ -1,18 +1,30 @@
 """The drop bench runs the whole path, and counts right. No figure is asserted."""
 
 import json
+import os
 
 import pytest
 
-from ops.cli.main import run
+from ops.cli.main import NICENESS, run
 
 
-def test_drop_bench_persists_and_notifies_every_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     arguments = ["bench", "drop", "--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20"]
-    assert run([*arguments, "--json"]) == 0
-    (step,) = json.loads(capsys.readouterr().out)["steps"]
-    assert step["requests"] == 120
-    assert step["outcomes"]["held"] > 0
-    assert step["outcomes"]["sold-out"] > 0
-    assert step["persisted"] == step["notified"] == step["expected"] == 120
-    assert {one["name"] for one in step["cpu"]} >= {"api", "reservations-1", "projections", "notifications", "postgres"}
+    assert run([*arguments, "--beside-replay", "--rounds", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    alone, beside = report["steps"]
+    for step in (alone, beside):
+        assert step["requests"] == 120
+        assert step["outcomes"]["held"] > 0
+        assert step["outcomes"]["sold-out"] > 0
+        assert step["persisted"] == step["notified"] == step["expected"] == 120
+        names = {one["name"] for one in step["cpu"]}
+        assert names >= {"api", "reservations-1", "projections", "notifications", "postgres"}
+    told = report["beside"]
+    assert told["alone_p99_ms"] == [alone["latency"]["p99_ms"]]
+    assert told["beside_p99_ms"] == [beside["latency"]["p99_ms"]]
+    assert report["p99_ratio"] == round(told["beside_p99_ms"][0] / told["alone_p99_ms"][0], 2)
+    own = os.getpriority(os.PRIO_PROCESS, 0)  # the gate may run this with less priority itself
+    assert (told["niceness"], told["diverged"]) == (min(19, own + NICENESS), 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.cli.main import run
+from ops.cli.main import NICENESS, main, run
 from ops.services.process import free_port
 
 
@@ -41,6 +41,30 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert "Usage: circle" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "yields"),
+    [
+        (["verify", "--follow"], True),
+        (["replay", "projections"], True),
+        (["replay", "what-if", "e1"], True),
+        (["explain", "r1"], True),
+        (["seats", "e1"], True),
+        (["replay", "load", "dir"], False),  # it is the load: late requests would be its own doing
+        (["pipeline", "reservations"], False),
+        (["api"], False),
+    ],
+)
+def test_what_looks_into_the_past_yields_the_processors_to_the_platform(
+    arguments: list[str], yields: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr("os.nice", told.append)
+    monkeypatch.setattr("ops.cli.main.run", lambda _: 0)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert told == ([NICENESS] if yields else [])
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["up", "--port", "x"], ["up", "--port", "0"], ["pipeline", "x"]])
