@@ -47,6 +47,7 @@ HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a larg
 SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
 
 WEBHOOKS_MAX = 20  # of one organizer: each is a call for each fact
+WEBHOOK_OVERLAP_S = 86_400  # how long a secret that was replaced still signs: a day to bring the new one out
 WEBHOOK_RESOLVE_S = 2.0  # a name that takes longer is looked at when it is called
 
 POSTGRES_CONNECTIONS_MAX = 10

@@ -42,6 +42,9 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+PROXIES_MAX = 10
+
+
 class PaymentsBy(StrEnum):
     """Who moves the money. The sandbox moves none."""
 
@@ -61,6 +64,7 @@ class Settings:
     jwt_key_file: Path | None = None
     env: Environment = Environment.DEVELOPMENT
     rate_limit_scale: float = 1.0
+    trusted_proxies: int = 0
     instance: str = field(default_factory=lambda: default_instance())
     test_switches: frozenset[str] = frozenset()
     log_level: str = "info"
@@ -107,6 +111,7 @@ class Settings:
             jwt_key_file=source.read("JWT_KEY_FILE", _readable_file, None, "/etc/circle/jwt.pem"),
             env=source.read("ENV", Environment, defaults.env, "production"),
             rate_limit_scale=source.read("RATE_LIMIT_SCALE", _scale, defaults.rate_limit_scale, "1"),
+            trusted_proxies=source.read("TRUSTED_PROXIES", _whole(0, PROXIES_MAX), defaults.trusted_proxies, "1"),
             instance=source.read("INSTANCE", _instance, defaults.instance, "api-1"),
             test_switches=source.read("TEST_SWITCHES", _switches, defaults.test_switches, "no-lock"),
             log_level=source.read("LOG_LEVEL", _one_of(LOG_LEVELS), defaults.log_level, "info"),

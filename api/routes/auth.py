@@ -54,4 +54,5 @@ async def jwks(call: Call) -> HTTPResponse:
 
 
 async def _from_address(call: Call, rate: Rate) -> None:
-    await call.deps.shared_limiter.take(rate, address_key(call.request.ip))
+    # Behind trusted proxies, what the outermost of them saw; what a client says itself stands further left.
+    await call.deps.shared_limiter.take(rate, address_key(call.request.remote_addr or call.request.ip))

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from sanic import HTTPResponse
 
 from api import cursors
-from api.limits import WEBHOOK_RESOLVE_S, WEBHOOKS_MAX
+from api.limits import WEBHOOK_OVERLAP_S, WEBHOOK_RESOLVE_S, WEBHOOKS_MAX
 from api.problem import Problem, invalid, not_found
 from api.routes.events import owned
 from api.routing import Call, json
@@ -44,7 +44,7 @@ async def create(call: Call) -> HTTPResponse:
     await _check(call, wanted.url)
     if wanted.event_id is not None:
         await owned(call, wanted.event_id.lower())
-    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    secret = _new_secret()
     event_id = (wanted.event_id or "").lower()
     fields = (str(uuid4()), call.user_id, wanted.url, event_id, _types(wanted.types), secret, WEBHOOKS_MAX)
     row = await call.deps.database.write("webhook_add", *fields)
@@ -76,6 +76,18 @@ async def update(call: Call, webhook_id: str) -> HTTPResponse:
     if row is None:
         raise not_found("webhook", webhook_id, field="webhook_id")
     return json(_out(row))
+
+
+async def rotate(call: Call, webhook_id: str) -> HTTPResponse:
+    """200 with the endpoint and its new secret, told this once. Calls carry a signature of the former one, too, for
+    WEBHOOK_OVERLAP_S."""
+    call.no_body()
+    await _own(call, webhook_id)
+    secret = _new_secret()
+    row = await call.deps.database.write("webhook_rotate", webhook_id, call.user_id, secret, float(WEBHOOK_OVERLAP_S))
+    if row is None:
+        raise not_found("webhook", webhook_id, field="webhook_id")
+    return json(msgspec.structs.replace(_out(row), secret=secret), 200, {"cache-control": "no-store"})
 
 
 async def delete(call: Call, webhook_id: str) -> HTTPResponse:
@@ -115,6 +127,10 @@ async def redeliver(call: Call, webhook_id: str, delivery: str) -> HTTPResponse:
     if row is None:
         raise not_found("delivery", delivery[:100], field="delivery")
     return json(_delivery(row), 202)
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 async def _own(call: Call, webhook_id: str) -> asyncpg.Record:

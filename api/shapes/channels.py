@@ -82,7 +82,7 @@ class WebhookPatch(Request, frozen=True):
 
 
 class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint. `secret` is in the answer that made it, and never again."""
+    """An endpoint. `secret` is in the answer that made it or replaced it, and never again."""
 
     id: str
     url: str

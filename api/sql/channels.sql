@@ -45,6 +45,13 @@ SET url = COALESCE($3, url), types = COALESCE($4::text[], types), enabled = COAL
 WHERE id = $1 AND owner = $2
 RETURNING id::text, url, event_id, types, enabled, disabled_why, created_at;
 
+-- name: webhook_rotate
+-- The secret that was there stays good for $4 seconds; one that was former already is not.
+UPDATE webhook_endpoints
+SET former_secret = secret, former_until = now() + make_interval(secs => $4), secret = $3
+WHERE id = $1 AND owner = $2
+RETURNING id::text, url, event_id, types, enabled, disabled_why, created_at;
+
 -- name: webhook_delete
 DELETE FROM webhook_endpoints WHERE id = $1 AND owner = $2 RETURNING id::text;
 

@@ -43,8 +43,9 @@ def compose(recorded: RecordedFact) -> list[Notification]:
     tell = _MESSAGES.get(type(fact))
     if tell is None:
         return []
-    reservation_id: str = fact.reservation_id  # type: ignore[attr-defined]  # every fact in _MESSAGES is about one
-    about = {"event_id": at.event_id, "reservation_id": reservation_id}
+    about = {"event_id": at.event_id}
+    if not isinstance(fact, f.StaffAdded):  # every other fact in _MESSAGES is about a reservation
+        about["reservation_id"] = fact.reservation_id  # type: ignore[attr-defined]
     messages: list[Notification] = []
     for user_id, kind, data in tell(fact):
         text = _json.encode(about | data).decode()
@@ -52,7 +53,7 @@ def compose(recorded: RecordedFact) -> list[Notification]:
             Notification(
                 user_id=user_id,
                 event_id=at.event_id,
-                reservation_id=reservation_id,
+                reservation_id=about.get("reservation_id", ""),
                 partition=at.partition,
                 offset=at.offset,
                 index=at.index,
@@ -180,6 +181,10 @@ def _checked_in(fact: f.CheckInAccepted) -> list[Told]:
     return [Told(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339(fact.scanned_at)})]
 
 
+def _staff(fact: f.StaffAdded) -> list[Told]:
+    return [Told(fact.member_id, k.STAFF_ADDED, {})]
+
+
 _CHORES = {"reminder": k.EVENT_REMINDER, "event-changed": k.EVENT_CHANGED, "event-cancelled": k.EVENT_CANCELLED}
 
 
@@ -210,4 +215,5 @@ _MESSAGES: dict[type[f.Fact], Callable[[Any], list[Told]]] = {
     f.WaitlistOffered: _offered,
     f.CheckInAccepted: _checked_in,
     f.HolderNotified: _notified,
+    f.StaffAdded: _staff,
 }

@@ -35,6 +35,7 @@ EVENT_CHANGED = "event.changed"
 EVENT_CANCELLED = "event.cancelled"
 EVENT_REMINDER = "event.reminder"
 CHECKED_IN = "ticket.checked-in"
+STAFF_ADDED = "staff.added"
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -67,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     EVENT_CANCELLED: Kind("An event you have tickets for is cancelled", mail=True),
     EVENT_REMINDER: Kind("An event you have tickets for is near", mail=True),
     CHECKED_IN: Kind("A ticket of yours was checked in", mail=False),
+    STAFF_ADDED: Kind("You were asked to work at an event's door", mail=True),
 }
 
 # The moment in a message's data behind which its mail is of no use.

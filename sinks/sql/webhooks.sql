@@ -33,7 +33,7 @@ RETURNING id;
 UPDATE webhook_deliveries AS d
 SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attempted_at = now()
 FROM (
-    SELECT due.id, e.url, e.secret
+    SELECT due.id, e.url, e.secret, CASE WHEN e.former_until > now() THEN e.former_secret ELSE '' END AS former_secret
     FROM webhook_endpoints AS e
     CROSS JOIN LATERAL (
         SELECT w.id, w.due_at FROM webhook_deliveries AS w
@@ -44,7 +44,7 @@ FROM (
     ORDER BY due.due_at LIMIT $2
 ) AS due
 WHERE d.id = due.id
-RETURNING d.id, d.endpoint_id, d.type, d.payload, d.attempts, due.url, due.secret;
+RETURNING d.id, d.endpoint_id, d.type, d.payload, d.attempts, due.url, due.secret, due.former_secret;
 
 -- name: settle_webhook
 -- $2 status, $3 the answer's HTTP status, $4 error, $5 seconds until it is due again.

@@ -101,7 +101,7 @@ class WebhookDesk:
 
     async def _call(self, row: asyncpg.Record) -> Answer:
         body = row["payload"].encode()
-        signed = headers(row["secret"], row["id"], int(time.time()), body)
+        signed = headers(row["secret"], row["id"], int(time.time()), body, former=row["former_secret"])
         sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):

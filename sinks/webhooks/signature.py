@@ -12,12 +12,14 @@ import hmac
 PREFIX = "whsec_"
 
 
-def headers(secret: str, identity: str, timestamp_s: int, body: bytes) -> dict[str, str]:
-    """The three headers that say who sent a body, when, and which it is."""
+def headers(secret: str, identity: str, timestamp_s: int, body: bytes, *, former: str = "") -> dict[str, str]:
+    """The three headers that say who sent a body, when, and which it is. Where there is a `former` secret that is good
+    still, it signs as well: whoever verifies takes any signature of the list."""
+    signed = [signature(one, identity, timestamp_s, body) for one in (secret, former) if one]
     return {
         "webhook-id": identity,
         "webhook-timestamp": str(timestamp_s),
-        "webhook-signature": signature(secret, identity, timestamp_s, body),
+        "webhook-signature": " ".join(signed),
     }
 
 

@@ -145,6 +145,39 @@ def test_an_organizer_is_called_about_their_own_events_only(street: Street) -> N
     problem(organizer.get(deliveries), 404, "not-found")
 
 
+def test_a_secret_is_replaced_and_the_former_one_holds_for_a_while(street: Street) -> None:
+    organizer, hooks, path = street.shop.organizer(), street.hooks, f"/{unique()}"
+    made = done(organizer.post("/v1/webhooks", json={"url": hooks.url + path}), 201)
+    secrets = [made["secret"]]
+    for _ in range(2):
+        answer = done(organizer.post(f"/v1/webhooks/{made['id']}/rotate-secret"), 200)
+        secrets.append(answer.pop("secret"))
+        assert answer == done(organizer.get(f"/v1/webhooks/{made['id']}"), 200)
+    done(organizer.post(f"/v1/webhooks/{made['id']}/test"), 202)
+    eventually(lambda: len(calls(hooks, path)) == 1, "the test call")
+    (test,) = calls(hooks, path)
+    assert [verify()(secret, test.headers, test.body) for secret in secrets] == [False, True, True]
+    with rows_of(street.settings) as query:
+        query("UPDATE webhook_endpoints SET former_until = now() WHERE id = $1", made["id"])
+    done(organizer.post(f"/v1/webhooks/{made['id']}/test"), 202)
+    eventually(lambda: len(calls(hooks, path)) == 2, "the call a day later")
+    later = calls(hooks, path)[1]
+    assert [verify()(secret, later.headers, later.body) for secret in secrets] == [False, False, True]
+
+
+def test_whoever_is_to_work_at_a_door_is_told(street: Street) -> None:
+    event, hedy = street.shop.event(street.shop.organizer()), street.shop.person()
+    staff = f"/v1/events/{event.id}/staff"
+    for _ in range(2):
+        done(event.organizer.post(staff, prefer="wait=20", json={"user": hedy.email}), 201)
+    street.mails.wait(lambda: "At the door: Night of the open circle" in subjects(street, hedy), "the mail")
+    found = done(hedy.get("/v1/notifications"), 200)["items"]
+    assert [(one["kind"], one["event_id"]) for one in found if one["kind"] != "registered"] == [
+        ("staff.added", event.id)
+    ]
+    assert sum("door" in subject for subject in subjects(street, hedy)) == 1
+
+
 def test_bad_webhooks_are_refused(street: Street) -> None:
     organizer = street.shop.organizer()
     foreign = street.shop.event(street.shop.organizer())

@@ -109,6 +109,7 @@ MATRIX: dict[str, str] = {
     "GET /v1/webhooks/<webhook_id>":                            WEBHOOK,
     "PATCH /v1/webhooks/<webhook_id>":                          WEBHOOK,
     "DELETE /v1/webhooks/<webhook_id>":                         WEBHOOK,
+    "POST /v1/webhooks/<webhook_id>/rotate-secret":             WEBHOOK,
     "POST /v1/webhooks/<webhook_id>/test":                      WEBHOOK,
     "GET /v1/webhooks/<webhook_id>/deliveries":                 WEBHOOK,
     "POST /v1/webhooks/<webhook_id>/deliveries/<delivery>/redeliver": WEBHOOK,

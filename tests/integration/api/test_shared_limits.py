@@ -107,6 +107,26 @@ def test_logins_are_limited_for_one_account_and_for_one_address(settings: Settin
         assert login(f"{unique()}@example.org") == (429, f"too many {ADDRESS_LOGINS.name}")
 
 
+@pytest.mark.parametrize("proxies", ["0", "2"])
+def test_behind_trusted_proxies_each_client_has_an_address_and_cannot_make_one_up(
+    settings: Settings, tmp_path: Path, proxies: str
+) -> None:
+    """Five logins from an address. The outer proxy adds the client's address, the inner one the outer one's."""
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05", CIRCLE_TRUSTED_PROXIES=proxies) as api:
+
+        def login(client: str) -> int:
+            said = {"x-forwarded-for": f"{unique()}, {client}, 198.51.100.1"}
+            body = {"email": f"{unique()}@example.org", "password": "wrong-horse-7"}
+            return api.http.post("/v1/auth/login", json=body, headers=said).status_code
+
+        here = [login("192.0.2.1") for _ in range(6)]
+        there = login("192.0.2.2")
+        direct = {"email": f"{unique()}@example.org", "password": "wrong-horse-7"}
+        assert here == [401] * 5 + [429]
+        assert there == (401 if proxies == "2" else 429)
+        assert api.http.post("/v1/auth/login", json=direct).status_code == there, "past the proxies: its own address"
+
+
 def test_registrations_are_limited_for_one_account(settings: Settings, tmp_path: Path) -> None:
     with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.1") as api:
         account = {"email": f"{unique()}@example.org", "password": "correct-horse-7", "name": "Ada"}

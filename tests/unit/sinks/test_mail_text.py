@@ -25,6 +25,7 @@ from tests.harness.words import (
     ALICE,
     BOB,
     DEADLINE,
+    ORGANIZER,
     R1,
     STALLS,
     T,
@@ -64,6 +65,7 @@ FACTS: list[f.Fact] = [
     f.HolderNotified("reminder", 7, R1, ALICE, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
     f.HolderNotified("event-changed", 7, R1, ALICE, ["starts_at"], "Night", "Hall", T, T + 1, "Europe/Vienna"),
     f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
+    f.StaffAdded(ORGANIZER, ALICE),
 ]
 
 

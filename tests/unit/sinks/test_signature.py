@@ -31,6 +31,13 @@ def test_what_the_guide_shows_accepts_our_calls() -> None:
     assert verify()(SECRET, headers(SECRET, "msg_1", int(time.time()), body), body)
 
 
+def test_while_two_secrets_are_good_whoever_has_either_verifies_and_nobody_else() -> None:
+    body, former = b'{"type":"webhook.test"}', "whsec_" + "A" * 44
+    sent = headers(SECRET, "msg_1", int(time.time()), body, former=former)
+    assert [verify()(secret, sent, body) for secret in (SECRET, former, "whsec_" + "B" * 44)] == [True, True, False]
+    assert not verify()(former, headers(SECRET, "msg_1", int(time.time()), body), body)
+
+
 @pytest.mark.parametrize("change", ["body", "id", "timestamp", "secret", "age", "missing"])
 def test_what_the_guide_shows_refuses_everything_else(change: str) -> None:
     body, now = b'{"type":"webhook.test"}', int(time.time())

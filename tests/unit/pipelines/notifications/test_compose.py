@@ -19,6 +19,7 @@ from tests.harness.words import (
     BOB,
     DEADLINE,
     EVENT,
+    ORGANIZER,
     R1,
     STALLS,
     T,
@@ -116,6 +117,12 @@ def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
     assert ALICE not in received.data
 
 
+def test_whoever_is_to_work_at_a_door_is_told_of_the_event_and_not_by_whom() -> None:
+    (message,) = told(f.StaffAdded(ORGANIZER, BOB))
+    assert (message.user_id, message.kind, message.event_id, message.reservation_id) == (BOB, "staff.added", EVENT, "")
+    assert msgspec.json.decode(message.data) == {"event_id": EVENT}
+
+
 def test_a_chore_that_nobody_knows_tells_nobody() -> None:
     assert compose(recorded(notified("new-in-a-later-version"), offset=1)) == []
 
@@ -131,7 +138,7 @@ def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
     """Each kind is made by one of the facts above, or by a direct message."""
     marks = test_each_outcome_is_one_message.pytestmark  # type: ignore[attr-defined]
     kinds = {kind for mark in marks for _, kind in mark.args[1]}
-    assert kinds | {"ticket.transferred", "ticket.received", REGISTERED} == set(KINDS)
+    assert kinds | {"ticket.transferred", "ticket.received", "staff.added", REGISTERED} == set(KINDS)
 
 
 def test_a_direct_message_is_a_mail_that_no_fact_has_caused() -> None:
