@@ -46,6 +46,8 @@ HISTORY_SECONDS_MAX = 10.0
 HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
 SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
 
+PROGRAMME_BYTES_MAX = 60_000  # of its activities on the log: with its ids the command stays within a record's size
+
 WEBHOOKS_MAX = 20  # of one organizer: each is a call for each fact
 WEBHOOK_OVERLAP_S = 86_400  # how long a secret that was replaced still signs: a day to bring the new one out
 WEBHOOK_RESOLVE_S = 2.0  # a name that takes longer is looked at when it is called

@@ -6,6 +6,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from api import validation
+from api.limits import PROGRAMME_BYTES_MAX
 from api.problem import invalid
 from api.routes.events import answer, own_writes, owned, pending, replayed, visible, write
 from api.routing import Call, json
@@ -66,6 +67,9 @@ async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
             raise invalid(f"{field}.ends_at", "has to be after starts_at")
         text = msgspec.json.encode(_Activity(one.title.strip(), one.speaker.strip(), starts_at, ends_at))
         activities.append(text.decode())
+    size = sum(len(text.encode()) for text in activities)
+    if size > PROGRAMME_BYTES_MAX:
+        raise invalid("items", f"have {size} bytes of text together, more than {PROGRAMME_BYTES_MAX}; shorten some")
     await owned(call, event_id)
     command = SetSchedule(event_id, call.user_id, call.deps.log_writer.next_id(), activities)
     outcome = await write(call, command)

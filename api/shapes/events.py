@@ -132,7 +132,7 @@ class Activity(Request, frozen=True, kw_only=True):
 
 
 class ScheduleIn(Request, frozen=True):
-    """The programme, whole: what is not in it is not in the programme any more."""
+    """The programme, whole: what is not in it is not in the programme any more. At most 60,000 bytes altogether."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "items": [

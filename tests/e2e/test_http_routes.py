@@ -282,6 +282,19 @@ def test_refusals_have_their_status_and_reason(shop: Shop, organizer: Person, ev
     problem(buyer.reserve(draft.id, ticket_type_id=draft.general, quantity=1), 409, "sales-not-open")
 
 
+def test_a_long_programme_is_taken_whole_or_refused_by_its_field(organizer: Person, event: OnSale) -> None:
+    times = {"starts_at": "2030-05-01T18:00:00Z", "ends_at": "2030-05-01T19:00:00Z"}
+
+    def programme(items: int, title: str) -> httpx.Response:
+        body = {"items": [times | {"title": title, "speaker": "Ä" * 20}] * items}
+        return organizer.call("PUT", f"/v1/events/{event.id}/schedule", prefer="wait=20", json=body)
+
+    assert len(done(programme(200, "x" * 175), 200)["items"]) == 200
+    assert problem(programme(200, "x" * 185), 422, "invalid-request")["field"] == "items"
+    problem(programme(200, "x" * 200), 413, "body-too-large")
+    assert len(done(programme(1, "short"), 200)["items"]) == 1
+
+
 def test_a_code_that_is_over_is_refused_by_its_field(organizer: Person, event: OnSale) -> None:
     path, body = f"/v1/events/{event.id}/codes", {"code": unique()[:12], "kind": "percent", "value": 10}
     over = organizer.post(path, prefer="wait=20", json=body | {"valid_until": "2021-05-01T20:00:00Z"})

@@ -162,6 +162,9 @@ def test_stated_limits_are_the_codes_limits() -> None:
 
     told = {cells[0]: cells[1] for cells in rows(section(README, "Limits"))}
     said = {
+        "programme of one event": (
+            f"{core.ACTIVITIES_PER_EVENT_MAX} activities, {api.PROGRAMME_BYTES_MAX:,} bytes together"
+        ),
         "body, headers": f"{api.BODY_BYTES_MAX // 1024} KB, {api.HEADER_BYTES_MAX // 1024} KB",
         "time to receive a request": f"{api.REQUEST_TIMEOUT_S} s",
         "`Prefer: wait`": f"{api.PREFER_WAIT_DEFAULT_S:g} s by default, {api.PREFER_WAIT_MAX_S:g} s at most",
