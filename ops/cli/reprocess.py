@@ -129,7 +129,8 @@ def redis(
 ) -> int:
     """Compare Redis with the log, and have the partitions' owners make anew what differs or is missing.
 
-    Exit 1 when something still differs afterwards; with --dry-run, when something does. Foreign locks are left alone.
+    Exit 1 when something still differs afterwards or no owner shows it; with --dry-run, when something differs.
+    Foreign locks are left alone.
     """
     with Progress(quiet=json) as progress:
         report = showings.rebuild(Settings.from_env(), progress, event_id=event, partition=partition, dry_run=dry_run)
@@ -145,8 +146,8 @@ def redis(
     for one in report.partitions:
         for event_id in one.differed[:SHOWN_MAX]:
             print(f"partition {one.partition}: event {event_id} was shown otherwise than the log says")
-        if not dry_run and one.shown_again < len(one.differed) + one.missing:
-            print(f"partition {one.partition}: what nobody shows yet, its owner shows when there is one")
+        if one.not_shown:
+            print(f"partition {one.partition}: nobody shows {one.not_shown} events; its owner will, when there is one")
     return 0 if report.ok else 1
 
 

@@ -40,18 +40,19 @@ class RedisPartition(msgspec.Struct, frozen=True, kw_only=True):
     differed: list[str]
     missing: int
     shown_again: int
+    not_shown: int  # forgotten, and shown by no owner within INSTALLED_S
     differs_still: list[str]
 
 
 class RedisReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All partitions that were looked at. Without an owner nothing is shown again until there is one."""
+    """All partitions that were looked at. Without an owner nothing is shown again until there is one: not ok."""
 
     partitions: list[RedisPartition]
     dry_run: bool
 
     @property
     def ok(self) -> bool:
-        return not any(one.differs_still for one in self.partitions)
+        return not any(one.differs_still or one.not_shown for one in self.partitions)
 
 
 def rebuild(
@@ -80,12 +81,14 @@ def rebuild(
 
 def _partition(run: PartitionRun, client: redis.Redis, *, dry_run: bool) -> RedisPartition:
     differed = _differences(run, client)
-    missing = [event for event in run.verifier.states if not _shown(client, event)]
+    there = [event for event, state in run.verifier.states.items() if state.details is not None]
+    missing = [event for event in there if not _shown(client, event)]
     wanted = sorted({*differed, *missing})
-    still, shown = differed, 0
+    still, shown, not_shown = differed, 0, 0
     if wanted and not dry_run:
         _forget(client, run.partition, wanted)
         shown = _wait(client, wanted)
+        not_shown = len(wanted) - shown
         still = _differences(run, client)
     return RedisPartition(
         partition=run.partition,
@@ -94,6 +97,7 @@ def _partition(run: PartitionRun, client: redis.Redis, *, dry_run: bool) -> Redi
         differed=sorted(differed),
         missing=len(missing),
         shown_again=shown,
+        not_shown=not_shown,
         differs_still=sorted(still),
     )
 

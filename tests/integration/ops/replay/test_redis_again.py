@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
 from connectors import kafka
@@ -17,7 +18,9 @@ from tests.integration.ops.replay.conftest import Circle
 CLAIMS = f"circle:{{{EVENT}}}:claims"
 
 
-def test_damage_is_found_and_the_owner_shows_the_truth_again(settings: Settings, circle: Circle) -> None:
+def test_damage_is_found_and_the_owner_shows_the_truth_again(
+    settings: Settings, circle: Circle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     codec, producer = Codec(), kafka.producer(settings)
     worker = Process.start("reservations", settings)
     for command in (create(hold_ttl_s=3_600), add_type(), publish(), reserve(2, ["A-1", "A-2"]), reserve(1, rid=R2)):
@@ -47,5 +50,11 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(settings: Settings,
         again = client.hgetall(CLAIMS)
         assert again == whole
         assert list(locks.held(EVENT)) == ["stalls/C-1"]
-    assert worker.terminate() == 0
-    assert circle("replay", "redis", "--json")[0] == 0  # and it is right without an owner, too
+        assert worker.terminate() == 0
+        assert circle("replay", "redis", "--json")[0] == 0  # and it is right without an owner, too
+        client.hdel(CLAIMS, first)
+        monkeypatch.setattr("ops.replay.redis_again.INSTALLED_S", 0.3)
+        code, text = circle("replay", "redis", "--event", EVENT)
+        assert (code, "nobody shows 1 events; its owner will" in text) == (1, True)
+        code, found = circle("replay", "redis", "--event", EVENT, "--json")
+        assert (code, found["ok"], found["report"]["partitions"][0]["not_shown"]) == (1, False, 1)
