@@ -17,6 +17,7 @@ from api.auth.keys import KeyRing
 from api.ticket_codes import TicketCodes
 from ops.cli.main import run
 from tests.harness.door import bought, employed, event_stream, projected, scan, told
+from tests.harness.flows import eventually
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 from tests.unit.api.documents.tickets import scanned
 
@@ -200,10 +201,19 @@ def test_every_refusal_has_its_own_reason(
 def test_the_door_refuses_the_tickets_of_a_cancelled_event(shop: Shop, organizer: Person, buyer: Person) -> None:
     event = shop.event(organizer)
     (ticket,) = bought(buyer, event, ticket_type=event.general)
+    (given,) = bought(buyer, event, ticket_type=event.general)
+    grace = shop.person()
+    done(buyer.post(f"/v1/tickets/{given['id']}/transfer", json={"to": grace.id}, prefer="wait=20"), 200)
     done(organizer.post(f"/v1/events/{event.id}/cancel", json={"reason": "rain"}, prefer="wait=20"), 200)
     problem(scan(organizer, event, ticket), 409, "event-cancelled")
     checked = done(organizer.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)
     assert (checked["valid"], checked["reason"]) == (False, "event-cancelled")
+
+    def news(person: Person) -> list[str]:
+        return [one["kind"] for one in done(person.get("/v1/notifications"), 200)["items"]]
+
+    eventually(lambda: "event.cancelled" in news(grace), "whoever was handed a ticket is told")
+    eventually(lambda: news(buyer).count("payment.refunded") >= 2, "both are paid back")
 
 
 def test_a_code_is_validated_without_checking_in(

@@ -6,12 +6,14 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 
+from tests.harness.flows import eventually
 from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
 
 
@@ -222,6 +224,44 @@ def test_events_are_searched_filtered_sorted_and_paged(shop: Shop, organizer: Pe
     problem(shop.http.get(f"{search}&sort=-starts_at&cursor={page['next_cursor']}"), 422, "invalid-request")
 
 
+def test_events_are_found_by_category_and_by_what_has_become_of_them(shop: Shop, organizer: Person) -> None:
+    category = done(organizer.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"]
+    called_off, on_sale = (shop.event(organizer, category_id=category).id for _ in range(2))
+    done(organizer.post(f"/v1/events/{called_off}/cancel", json={"reason": "rain"}, prefer="wait=20"), 200)
+    search = f"/v1/events?category={category}"
+    assert ids(shop.http.get(search)) == [on_sale]
+    assert ids(shop.http.get(f"{search}&status=cancelled")) == [called_off]
+    assert ids(shop.http.get(f"{search}&status=ended")) == []
+    assert ids(shop.http.get(f"/v1/events?category={unique_id()}")) == []
+
+
+def test_what_is_cancelled_stays_as_it_is(shop: Shop, organizer: Person) -> None:
+    event = shop.event(organizer)
+    path = f"/v1/events/{event.id}"
+    done(organizer.post(f"{path}/cancel", json={"reason": "rain"}, prefer="wait=20"), 200)
+    block = {"ticket_type_id": event.general, "quantity": 1}
+    for method, what, body in (
+        ("PATCH", "", {"title": "New"}),
+        ("PUT", "/schedule", {"items": []}),
+        ("POST", "/ticket-types", GENERAL),
+        ("PATCH", f"/ticket-types/{event.general}", {"name": "New"}),
+        ("POST", "/codes", {"code": "LATE", "kind": "percent", "value": 5}),
+        ("POST", "/pools", {"name": "House", "capacity": 5}),
+        ("POST", "/blocks", block),
+    ):
+        problem(organizer.call(method, f"{path}{what}", json=body, prefer="wait=20"), 409, "event-cancelled")
+
+
+def test_a_new_price_is_for_new_holds_only(shop: Shop, organizer: Person, buyer: Person) -> None:
+    event = shop.event(organizer)
+    held = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+    change = {"price": {"amount": 9_900, "currency": "EUR"}}
+    path = f"/v1/events/{event.id}/ticket-types/{event.general}"
+    assert done(organizer.call("PATCH", path, json=change, prefer="wait=20"), 200)["price"]["amount"] == 9_900
+    assert done(buyer.confirm(held["id"]), 200)["amount"] == held["amount"] == GENERAL["price"]["amount"]
+    assert done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)["amount"] == 9_900
+
+
 def test_ticket_types_are_added_and_listed(shop: Shop, organizer: Person, event: OnSale) -> None:
     found = done(shop.http.get(f"/v1/events/{event.id}/ticket-types"), 200)["items"]
     assert [one["id"] for one in found] == [event.seated, event.general]
@@ -289,7 +329,8 @@ def test_a_long_programme_is_taken_whole_or_refused_by_its_field(organizer: Pers
         body = {"items": [times | {"title": title, "speaker": "Ä" * 20}] * items}
         return organizer.call("PUT", f"/v1/events/{event.id}/schedule", prefer="wait=20", json=body)
 
-    assert len(done(programme(200, "x" * 175), 200)["items"]) == 200
+    shown = done(programme(200, "x" * 175), 200)["items"]
+    assert shown == [times | {"title": "x" * 175, "speaker": "Ä" * 20}] * 200
     assert problem(programme(200, "x" * 185), 422, "invalid-request")["field"] == "items"
     problem(programme(200, "x" * 200), 413, "body-too-large")
     assert len(done(programme(1, "short"), 200)["items"]) == 1
@@ -335,6 +376,17 @@ def test_a_block_that_was_freed_is_not_made_again_by_the_same_key(organizer: Per
         assert freed == block | {"quantity": 0}
     assert asked() == freed
     assert done(organizer.get(path), 200)["items"] == []
+
+
+def test_a_timed_block_is_on_sale_again_by_itself(shop: Shop, organizer: Person) -> None:
+    event = shop.event(organizer)
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    body = {"ticket_type_id": event.seated, "seats": ["A-1"], "until": until.isoformat()}
+    done(organizer.post(f"/v1/events/{event.id}/blocks", prefer="wait=20", json=body), 201)
+    assert seat_map(shop, event)["A-1"] == "blocked"
+    eventually(lambda: seat_map(shop, event)["A-1"] == "available", "its time is over")
+    over = organizer.post(f"/v1/events/{event.id}/blocks", prefer="wait=20", json=body)
+    problem(over, 409, "invalid-block")
 
 
 def test_the_same_key_fifty_times_at_once_is_one_reservation(shop: Shop, organizer: Person, buyer: Person) -> None:
@@ -477,6 +529,20 @@ def test_a_payment_that_outlasts_the_hold_is_refunded_and_says_so(shop: Shop, or
     assert "refunded" in document["detail"]
 
 
+def test_a_payment_that_comes_late_has_its_seats_again_while_they_are_free(
+    shop: Shop, organizer: Person, buyer: Person
+) -> None:
+    event, key = shop.event(organizer, hold_ttl_s=1), unique()
+    held = done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["B-4", "B-5"]), 201)
+    path, body = f"/v1/reservations/{held['id']}/confirm", {"payment_token": "tok_slow"}
+    done(buyer.post(path, key=key, prefer="respond-async", json=body), 202)
+    confirmed = done(buyer.post(path, key=key, prefer="wait=20", json=body), 200)
+    assert (confirmed["status"], confirmed["payment"], confirmed["seats"]) == ("confirmed", "captured", held["seats"])
+    assert [ticket["seat"] for ticket in confirmed["tickets"]] == held["seats"]
+    told = [one["kind"] for one in done(buyer.get("/v1/notifications"), 200)["items"]]
+    assert "hold.expired" in told, "the deadline had passed"
+
+
 def test_somebody_elses_reservation_looks_like_none(shop: Shop, event: OnSale, buyer: Person) -> None:
     held = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
     stranger = shop.person()
@@ -511,6 +577,26 @@ def test_notifications_are_listed_read_and_deleted(event: OnSale, buyer: Person)
     assert buyer.delete(path).status_code == 204
     problem(buyer.delete(path), 404, "not-found")
     problem(buyer.delete("/v1/notifications/x"), 404, "not-found")
+
+
+def test_notifications_are_paged(event: OnSale, buyer: Person) -> None:
+    for _ in range(3):
+        done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+
+    def inbox() -> list[Any]:
+        items: list[Any] = done(buyer.get("/v1/notifications"), 200)["items"]
+        return items
+
+    eventually(lambda: len(inbox()) == 4, "everything is told")
+    whole = inbox()
+    found, cursor = [], None
+    while True:
+        page = done(buyer.get("/v1/notifications", params={"limit": 3} | ({"cursor": cursor} if cursor else {})), 200)
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == whole
 
 
 def test_the_stream_goes_on_where_a_client_left_off(event: OnSale, buyer: Person) -> None:

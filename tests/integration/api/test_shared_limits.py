@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 from api.problem import Problem
-from api.rate_limits import ACCOUNT_LOGINS, ADDRESS_LOGINS, Rate
+from api.rate_limits import ACCOUNT_LOGINS, ADDRESS_LOGINS, REGISTRATIONS, Rate
 from api.shared_limits import KEY_PREFIX, SharedLimiter, address_key
 from connectors.settings import Settings
 from ops.services.process import free_port
@@ -132,3 +133,14 @@ def test_registrations_are_limited_for_one_account(settings: Settings, tmp_path:
         account = {"email": f"{unique()}@example.org", "password": "correct-horse-7", "name": "Ada"}
         assert api.http.post("/v1/auth/register", json=account).status_code == 201
         problem(api.http.post("/v1/auth/register", json=account), 429, "rate-limited")
+
+
+def test_registrations_are_limited_for_one_address(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.02") as api:
+
+        def register() -> httpx.Response:
+            account = {"email": f"{unique()}@example.org", "password": "correct-horse-7", "name": "Ada"}
+            return api.http.post("/v1/auth/register", json=account)
+
+        assert [register().status_code for _ in range(2)] == [201] * 2
+        assert problem(register(), 429, "rate-limited")["detail"] == f"too many {REGISTRATIONS.name}"
