@@ -14,7 +14,7 @@ from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.replay import archive as archives
-from ops.replay import past
+from ops.replay import importing, past
 from ops.replay import receipt as receipts
 from ops.replay import told as telling
 from ops.replay import verify as verifying
@@ -195,7 +195,7 @@ def import_(
 ) -> int:
     """Load an export into a fresh cluster whose dataflows are stopped. Nothing is charged or notified again."""
     with Progress(quiet=json) as progress:
-        manifest = archives.load(Settings.from_env(), directory, progress, dry_run=dry_run)
+        manifest = importing.load(Settings.from_env(), directory, progress, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
     return 0
 

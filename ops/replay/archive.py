@@ -1,11 +1,7 @@
-"""`circle replay export` and `import`: topics to Avro container files and into a fresh cluster.
+"""`circle replay export`: topics to Avro container files, and what such a directory holds.
 
 DIR/manifest.json names the files, DIR/<topic>/<partition>.avro holds one partition each. The manifest is written last:
-a directory without it is not a whole export. An import takes empty topics only, gives every record its own partition,
-key, headers and timestamp, and checks that every command gets its old offset, because a position is an identity.
-
-Effects are fenced: after an import the groups that charge and notify stand behind the last fact, so nothing that the
-log has done already is done again.
+a directory without it is not a whole export, and may be written to again.
 """
 
 from __future__ import annotations
@@ -18,25 +14,18 @@ from typing import Any
 
 import fastavro
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import Message
 from fastavro.write import Writer
 
-from connectors.errors import CircleError, ServiceUnreachable
-from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer, producer
+from connectors.errors import CircleError
 from connectors.log_reader import LogReader, key_of, offset_of, partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from connectors.topics import apply_topics
 from ops.load.progress import Progress
 from ops.replay.past import BadMoment
-from pipelines.notifications.dataflow import COMPOSE_GROUP, MAIL_GROUP
-from pipelines.payments.dataflow import GROUP as PAYMENTS_GROUP
 from pipelines.replay.archive import Archived, OtherNames, restored, schema_of, stored
 from pipelines.replay.past import moment
-from pipelines.reservations.dataflow import GROUP as RESERVATIONS_GROUP
 from schemas.codec import Codec
-from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 MANIFEST = "manifest.json"
@@ -235,38 +224,6 @@ def _writable(path: Path, content: bytes) -> None:
         raise BadArchive(f"{path} cannot be written: {error.strerror}") from None
 
 
-# --- import -------------------------------------------------------------------------------------------------------
-
-
-def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bool = False) -> Manifest:
-    """Write an export's records into this cluster's empty topics. Raises BadArchive, NotEmpty, ServiceUnreachable."""
-    manifest = manifest_of(directory)
-    for topic, partitions in manifest.partitions.items():
-        here = partitions_of(settings, topic)
-        if here != partitions:
-            raise BadArchive(f"{topic} has {here} partitions here and {partitions} in {directory}: keys would move")
-        for partition in range(here):
-            with LogReader(settings, topic, partition) as reader:
-                if reader.chunk():
-                    raise NotEmpty(f"{reader.place} holds records already; an import takes a fresh cluster")
-    for one in manifest.files:
-        if one.topic == COMMANDS and (one.first != 0 or one.last != one.records - 1):
-            raise BadArchive(
-                f"{one.file} has offsets {one.first} to {one.last} in {one.records} records: commands must be whole "
-                "from offset 0, because a position is an identity; export without --from"
-            )
-    if dry_run:
-        return manifest
-    _fence_effects(settings, _Ends.nothing(manifest))
-    _stamp_as_told(settings, manifest)
-    try:
-        ends = _produce_all(settings, directory, manifest, progress)
-    finally:
-        apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
-    _fence_effects(settings, ends)
-    return manifest
-
-
 def manifest_of(directory: Path) -> Manifest:
     """What an export holds. Raises BadArchive."""
     path = directory / MANIFEST
@@ -281,84 +238,6 @@ def manifest_of(directory: Path) -> Manifest:
     return manifest
 
 
-class _Ends:
-    """How far each topic's partitions are written, and decided."""
-
-    def __init__(self) -> None:
-        self.written: dict[tuple[str, int], int] = {}
-        self.decided: dict[int, int] = {}
-        self.failed: KafkaError | None = None
-        self.moved: str | None = None
-
-    @classmethod
-    def nothing(cls, manifest: Manifest) -> _Ends:
-        """Before the first record."""
-        ends = cls()
-        ends.written = {(FACTS, partition): 0 for partition in range(manifest.partitions.get(FACTS, 0))}
-        ends.decided = dict.fromkeys(range(manifest.partitions.get(COMMANDS, 0)), 0)
-        return ends
-
-    def delivered(self, topic: str, wanted: int, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self.failed = error
-            return
-        partition, offset = message.partition() or 0, offset_of(message)
-        self.written[topic, partition] = max(self.written.get((topic, partition), 0), offset + 1)
-        if topic == COMMANDS and offset != wanted:
-            self.moved = f"{COMMANDS}[{partition}]: the command of offset {wanted} got offset {offset}"
-
-
-def _produce_all(settings: Settings, directory: Path, manifest: Manifest, progress: Progress) -> _Ends:
-    client, codec, ends = producer(settings, **{"linger.ms": 20}), codec_of(settings), _Ends()
-    for one in manifest.files:
-        bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
-        made = 0
-        for record in records_of(directory / one.file, codec):
-            if one.topic == FACTS:
-                fact = codec.decode(record.value)
-                if isinstance(fact, RecordedFact):
-                    at = fact.envelope
-                    ends.decided[at.partition] = max(ends.decided.get(at.partition, 0), at.offset + 1)
-            _produce(client, one, record, ends)
-            made += 1
-            if made % BAR_EVERY == 0:
-                client.poll(0)
-                _check(settings, ends)
-                bar.set(made)
-        left = client.flush(FLUSH_S)
-        if left:
-            ends.failed = ends.failed or KafkaError(KafkaError._TIMED_OUT)
-        _check(settings, ends)
-        if made != one.records:
-            raise BadArchive(f"{one.file} has {made} records, the manifest says {one.records}")
-        bar.finish(made)
-    return ends
-
-
-def _produce(client: Producer, one: ArchivedFile, record: Archived, ends: _Ends) -> None:
-    topic, offset = one.topic, record.offset
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        ends.delivered(topic, offset, error, message)
-
-    while True:
-        try:
-            client.produce(
-                topic, record.value, record.key, one.partition, timestamp=record.timestamp_ms,
-                headers=list(record.headers), on_delivery=delivered,
-            )  # fmt: skip
-            return
-        except BufferError:
-            client.poll(0.1)
-
-
-def _check(settings: Settings, ends: _Ends) -> None:
-    if ends.failed is not None:
-        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, f"a record was not written: {ends.failed}")
-    if ends.moved is not None:
-        raise BadArchive(f"{ends.moved}: somebody else writes here; an import takes a fresh cluster that nobody uses")
-
-
 def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
     """A file's records in their order. Raises BadArchive."""
     try:
@@ -367,45 +246,3 @@ def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
                 yield restored(found, codec)  # type: ignore[arg-type]
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise BadArchive(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-
-
-def _stamp_as_told(settings: Settings, manifest: Manifest) -> None:
-    """Log time is decided by the commands' timestamps: while they are written, the broker must not stamp its own."""
-    if COMMANDS not in manifest.partitions:
-        return
-    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, COMMANDS, incremental_configs=[entry])
-    client = admin(settings)  # it has to outlive the answer
-    try:
-        for future in client.incremental_alter_configs([resource]).values():
-            future.result(METADATA_TIMEOUT_S)
-    except KafkaException as error:
-        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
-
-
-def _fence_effects(settings: Settings, ends: _Ends) -> None:
-    """What the log has told, charged and decided already is behind the groups that would do it.
-
-    Raises NotEmpty when a dataflow is running: a broker lets nobody else set the offsets of a group with members.
-    """
-    facts = {partition: end for (topic, partition), end in ends.written.items() if topic == FACTS}
-    messages = {partition: end for (topic, partition), end in ends.written.items() if topic == NOTIFICATIONS}
-    for group, topic, offsets in (
-        (COMPOSE_GROUP, FACTS, facts),
-        (MAIL_GROUP, NOTIFICATIONS, messages),
-        (PAYMENTS_GROUP, FACTS, facts),
-        (RESERVATIONS_GROUP, COMMANDS, ends.decided),
-    ):
-        if not offsets:
-            continue
-        client = consumer(settings, group=group)
-        try:
-            places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-            client.commit(offsets=places, asynchronous=False)
-        except KafkaException as error:
-            cause = error.args[0]
-            if cause.code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
-                raise NotEmpty(f"the group {group} has members: stop the dataflows before an import") from None
-            raise ServiceUnreachable("Kafka", topic, f"the offsets of group {group}: {cause}") from error
-        finally:
-            client.close()

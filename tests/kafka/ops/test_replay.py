@@ -15,7 +15,7 @@ from connectors.settings import Settings
 from connectors.survey import Survey
 from connectors.topics import describe_topics
 from ops.load.progress import Progress
-from ops.replay import archive
+from ops.replay import archive, importing
 from ops.replay.generation import rebuild
 from ops.replay.shadow import shadow
 from ops.replay.verify import VerifyOptions, VerifyReport, verify
@@ -102,7 +102,7 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
             settings, tmp_path, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False
         )
         fresh = Settings.from_env(stack.fresh())
-        archive.load(fresh, tmp_path, progress)
+        importing.load(fresh, tmp_path, progress)
     after = verified(fresh)
     assert after.ok, after.partitions
     assert [(one.through, one.digest) for one in after.partitions] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from connectors.kafka import committed_offsets, consumer
+from connectors.log_reader import LogReader
 from connectors.settings import Settings
 from ops.load.progress import Progress
+from ops.replay import archive, importing
+from ops.replay.archive import NotEmpty
 from ops.replay.verify import VerifyOptions, verify
 from ops.services.stack import Stack
 from pipelines.projections import dataflow as projections
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, environment, eventually, rows_of
+from tests.harness.impatient import Impatient
 from tests.integration.ops.replay.conftest import Circle
 
 
@@ -84,6 +89,57 @@ def test_a_log_moves_to_a_fresh_cluster(
         report = verify(second, VerifyOptions(redis=False), progress)
     assert report.ok, report.partitions
     assert sum(one.postgres_events for one in report.partitions) == 6
+
+
+def test_an_import_stopped_at_random_places_goes_on_to_the_same_log(
+    circle: Circle, settings: Settings, second: Settings, log: list[BothLogs], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert circle("replay", "export", str(tmp_path / "x"), "--topic", COMMANDS, "--topic", FACTS)[0] == 0
+    before = digests(settings)
+    monkeypatch.setattr(importing, "BAR_EVERY", 23)
+    chance, stops, written = random.Random(3), 0, []
+    while True:
+        try:
+            importing.load(second, tmp_path / "x", Impatient(chance.randrange(9, 16)))
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            written.append(records(second))
+    assert stops > 1
+    assert written == sorted(written)
+    assert written[0] < written[-1]  # it went on, and did not begin anew
+    assert (records(second), digests(second)) == (500 + sum(len(one.facts) for one in log), before)
+    with Progress(quiet=True) as progress, pytest.raises(NotEmpty, match="all records"):
+        importing.load(second, tmp_path / "x", progress)
+    write_both(second, [log[0]])
+    point_to(second, monkeypatch)
+    assert circle("replay", "import", str(tmp_path / "x"))[0] == 1  # somebody has gone on there
+
+
+def records(settings: Settings) -> int:
+    found = 0
+    for topic in (COMMANDS, FACTS):
+        for partition in (0, 3):
+            with LogReader(settings, topic, partition) as reader:
+                found += sum(1 for _ in reader.messages())
+    return found
+
+
+def test_an_export_stopped_at_random_places_is_none_until_it_was_made_whole(
+    circle: Circle, second: Settings, settings: Settings, log: list[BothLogs], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(archive, "BAR_EVERY", 23)
+    options = {"topics": [COMMANDS, FACTS], "within": archive.Span(), "pseudonymise": False}
+    with pytest.raises(KeyboardInterrupt):
+        archive.export(settings, tmp_path / "x", Impatient(15), **options)
+    with pytest.raises(archive.BadArchive, match=r"no \(whole\) export"):
+        archive.manifest_of(tmp_path / "x")
+    archive.export(settings, tmp_path / "x", Progress(quiet=True), **options)
+    with Progress(quiet=True) as progress:
+        importing.load(second, tmp_path / "x", progress)
+    assert digests(second) == digests(settings)
 
 
 def test_a_pseudonymised_log_verifies_and_has_nobody_in_it(

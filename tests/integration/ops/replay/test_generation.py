@@ -7,7 +7,7 @@ import random
 import pytest
 
 from connectors.settings import Settings
-from ops.load.progress import Bar, Progress
+from ops.load.progress import Progress
 from ops.replay import generation
 from ops.replay.generation import rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
@@ -16,6 +16,7 @@ from pipelines.projections import dataflow as projections
 from schemas import facts as f
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, eventually, rows_of, write_facts
+from tests.harness.impatient import Impatient
 from tests.harness.towns import recorded, town_of
 from tests.integration.ops.replay.conftest import Circle
 from tests.simulation.whole import Town
@@ -180,26 +181,6 @@ def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_
             write_both(settings, [more])
         projected(settings, logs)
     assert circle("replay", "projections", "--json")[0] == 0
-
-
-class Impatient(Progress):
-    """Somebody who presses Ctrl-C at some batch."""
-
-    def __init__(self, batches: int) -> None:
-        super().__init__(quiet=True)
-        self._left = batches
-
-    def bar(self, name: str, total: int) -> Bar:
-        whole, told = super().bar(name, total), self
-
-        class Watched(Bar):
-            def set(self, done: int, note: str = "") -> None:
-                told._left -= 1
-                if told._left < 0:
-                    raise KeyboardInterrupt
-                whole.set(done, note)
-
-        return Watched(whole._progress, whole._task)
 
 
 def test_a_rebuild_stopped_at_random_places_comes_to_the_same_digests(
