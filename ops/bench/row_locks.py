@@ -37,7 +37,7 @@ from ops.bench.ledger import SQL, Ledger
 from ops.load.accounts import TOKEN_TTL_S
 from ops.load.open_loop import Plan, Target
 from ops.load.progress import Progress
-from ops.load.statistics import CpuMeter
+from ops.load.statistics import US_PER_S, CpuMeter
 from ops.platform import development_key
 from ops.services.postgres import Postgres
 from ops.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn, wait_for
@@ -104,16 +104,16 @@ def report(options: DropOptions, platform: DropReport, steps: list[Step], overso
         ratios=Ratios(
             outcomes_per_s=_ratio(ours.outcomes_per_s, theirs.outcomes_per_s),
             p99=_ratio(theirs.latency.p99_ms, ours.latency.p99_ms),
-            cpu_of_our_processes=_ratio(theirs.our_cpu_us_per_request, ours.our_cpu_us_per_request),
-            cpu_of_everything=_ratio(all_cpu_us(theirs), all_cpu_us(ours)),
+            cpu_of_our_processes=_ratio(*(cpu_us(step, services=False) for step in (theirs, ours))),
+            cpu_of_everything=_ratio(*(cpu_us(step, services=True) for step in (theirs, ours))),
             limit_rate=_ratio(platform.limit_rate, limit) if platform.limit_rate and limit else None,
         ),
     )
 
 
-def all_cpu_us(step: Step) -> float:
-    """CPU of our processes and of the services, a request."""
-    return round(sum(one.us_per_request for one in step.cpu), 1)
+def cpu_us(step: Step, *, services: bool) -> float:
+    """CPU of our processes, with `services` of theirs too, for each request that was taken."""
+    return round(sum(one.cpu_s for one in step.cpu if one.ours or services) / max(1, step.expected) * US_PER_S, 1)
 
 
 def _ratio(better: float, worse: float) -> float:

@@ -14,7 +14,7 @@ from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.bench.replay import ReplayOptions, ReplayReport
 from ops.bench.resume import ResumeOptions
-from ops.bench.row_locks import RowLocksReport, all_cpu_us
+from ops.bench.row_locks import RowLocksReport, cpu_us
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.load.progress import Progress
 from ops.load.target import own_platform, running_platform
@@ -204,11 +204,16 @@ def _show_row_locks(report: RowLocksReport) -> None:
         ("p99 to the outcome, ms", ours.latency.p99_ms, theirs.latency.p99_ms, ratios.p99),
         (
             "CPU of our processes, µs a request",
-            ours.our_cpu_us_per_request,
-            theirs.our_cpu_us_per_request,
+            cpu_us(ours, services=False),
+            cpu_us(theirs, services=False),
             ratios.cpu_of_our_processes,
         ),
-        ("CPU of everything, µs a request", all_cpu_us(ours), all_cpu_us(theirs), ratios.cpu_of_everything),
+        (
+            "CPU of everything, µs a request",
+            cpu_us(ours, services=True),
+            cpu_us(theirs, services=True),
+            ratios.cpu_of_everything,
+        ),
     ]
     if ratios.limit_rate is not None:
         rows.append(

@@ -47,9 +47,8 @@ def test_a_batch_is_a_few_round_trips_however_many_records_it_has(settings: Sett
         def all_is_told() -> bool:
             nonlocal looks
             looks += 1
-            rows, messages = query("SELECT (SELECT count(*) FROM reservations), (SELECT count(*) FROM notifications)")[
-                0
-            ]
+            counts = "SELECT (SELECT count(*) FROM reservations), (SELECT count(*) FROM notifications)"
+            rows, messages = query(counts)[0]
             return bool(rows == reservations and messages >= reservations)
 
         before = spent()

@@ -6,7 +6,7 @@ from ops.load.statistics import Latencies, ProcessCpu
 
 
 def step(rate: float, *, outcomes_per_s: float, p99_ms: float, our_us: float, service_us: float, lost: int = 0) -> Step:
-    cpu = [ProcessCpu("api", 1, our_us, ours=True), ProcessCpu("postgres", 1, service_us, ours=False)]
+    cpu = [ProcessCpu("api", our_us / 1e4, 0, ours=True), ProcessCpu("postgres", service_us / 1e4, 0, ours=False)]
     return Step(
         rate=rate, requests=100, outcomes_per_s=outcomes_per_s, latency=Latencies(100, 1, 2, p99_ms, 4),
         outcomes={"held": 100}, expected=100, persisted=100 - lost, notified=100, caught_up_s=0, cpu=cpu,
