@@ -26,8 +26,9 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
 PAUSE_S = 0.25  # an event's stream says something four times a second at most
+PARTITION_MAX = 2**31 - 1
 START, FIRST = "start", (-1, 0)  # no id is before that of the first message, so it has a word
-_ID = re.compile(r"(\d{1,9})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
+_ID = re.compile(r"(\d{1,10})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
 
 
 async def notifications(call: Call) -> HTTPResponse | None:
@@ -119,7 +120,7 @@ def _last_event_id(call: Call) -> tuple[int, int] | None:
     if text == START:
         return FIRST
     match = _ID.fullmatch(text)
-    if match is None:
+    if match is None or int(match[1]) > PARTITION_MAX:
         name, detail = "Last-Event-ID", "has to be an id of this stream (partition-offset), or start"
         raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
     return int(match[2]), int(match[1])

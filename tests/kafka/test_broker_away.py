@@ -30,7 +30,7 @@ def test_requests_meanwhile_are_503_and_their_keys_have_one_outcome_each_afterwa
 ) -> None:
     settings = replace(settings, session_timeout_ms=SESSION_TIMEOUT_MS)
     with Crew(settings, tmp_path / "logs", strict=True) as crew, api_process(settings, tmp_path) as api:
-        crew.start("reservations", "projections", "notifications")
+        crew.start("reservations", "projections")
         shop = Shop(str(api.http.base_url))
         event = shop.event(api.person(str(uuid4()), Role.ORGANIZER), max_tickets_per_user=2)
         crowd = [(api.person(str(uuid4())), unique()) for _ in range(CROWD)]
@@ -69,12 +69,12 @@ def test_requests_meanwhile_are_503_and_their_keys_have_one_outcome_each_afterwa
         assert len(seats) == len(set(seats)) == 2 * CROWD
         for worker in crew.workers:
             worker.ensure()
-        wait_until_settled(settings, payments=False)
+        wait_until_settled(settings, inbox=False, payments=False)
         told = [
             Told(str(one["id"]), one["position"]["partition"], one["position"]["offset"])  # type: ignore[index]
             for one in outcomes.values()
         ]
-        report = check(settings, told=told, strict=True, tick_bound_s=BACK_S)
+        report = check(settings, told=told, strict=True, tick_bound_s=BACK_S, inbox=False)
         assert report.ok, report.text()
         assert report.counts["TicketsHeld"] == CROWD
         shop.http.close()
