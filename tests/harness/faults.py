@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import redis
 from confluent_kafka import Producer
@@ -23,6 +24,7 @@ from schemas.ids import fingerprint
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.drop import Drop
 from tests.harness.flows import eventually
+from tests.harness.http_crowd import http_crowd
 from tests.harness.stage import PARTITIONS, Stage
 from tests.harness.workers import Worker
 
@@ -200,15 +202,21 @@ def postgres_restarted(stage: Stage) -> None:
     stage.settled()
 
 
-def broker_restarted(stage: Stage) -> None:
-    """The broker is killed and started again: what was acknowledged is there, and sales go on."""
+def broker_restarted(stage: Stage, scratch: Path) -> None:
+    """The broker is killed and started again: what was acknowledged is there, and sales go on. Over HTTP requests get
+    503 meanwhile, and the same keys have one outcome each afterwards."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
-    with drop.rush(PER_SECOND) as crowd:
+    with http_crowd(stage.settings, scratch) as people, drop.rush(PER_SECOND) as crowd:
         crowd.wait_sent(150)
-        stage.stack.kafka.restart(kill=True)
+        stage.stack.kafka.kill()
+        try:
+            people.are_turned_away()
+        finally:
+            stage.stack.kafka.start()
         crowd.wait_sent(100, timeout_s=90)
         stage.ensure_running()
         crowd.wait_sent(100, timeout_s=90)
+        drop.told += people.have_one_outcome_each(stage.ensure_running)
     stage.ensure_running()
     stage.settled(timeout_s=90)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,5 +55,5 @@ def test_postgres_is_stopped_and_started_in_the_middle_of_a_drop(stage: Stage) -
     faults.postgres_restarted(stage)
 
 
-def test_the_broker_is_killed_and_started_in_the_middle_of_a_drop(stage: Stage) -> None:
-    faults.broker_restarted(stage)
+def test_the_broker_is_killed_and_started_in_the_middle_of_a_drop(stage: Stage, tmp_path: Path) -> None:
+    faults.broker_restarted(stage, tmp_path)
