@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
+from collections.abc import Iterator
+from itertools import islice
 
+import msgspec
 import pytest
 
 from pipelines.replay.fold import Fold
 from schemas.codec import Codec
-from schemas.facts import TicketsHeld
+from schemas.facts import TicketsHeld, TickObserved
 from tests.harness.command_logs import BothLogs, fact_records
 
 CODEC = Codec()
@@ -63,3 +67,28 @@ def test_what_is_no_fact_is_counted_and_gone_past() -> None:
     fold = folded(broken)
     assert (fold.unreadable, fold.facts) == (2, len(log.facts))
     assert fold.digest() == folded(records).digest()
+
+
+def test_states_are_all_it_keeps() -> None:
+    """Memory is that of the states, however long the log: here they are the same after each of 20,000 facts."""
+    log = BothLogs(0, 3)
+    log.take(60)
+    at = log.facts[-1].envelope
+    fold = folded(records_of(log))
+
+    def ticks() -> Iterator[tuple[int, bytes | None]]:
+        for number in range(1, 20_001):
+            envelope = msgspec.structs.replace(at, offset=at.offset + number, index=0, count=1)
+            yield len(log.facts) + number, CODEC.encode_fact(envelope, TickObserved())
+
+    fold.take(islice(ticks(), 2_000))  # decoders are made, tables filled
+    before, told = fold.digest(), ticks()
+    tracemalloc.start()
+    try:
+        fold.take(islice(told, 2_000, None))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert fold.facts == len(log.facts) + 20_000
+    assert fold.digest() == before
+    assert kept < 18_000 * 4  # a fact of which anything were kept has 100 bytes at least
