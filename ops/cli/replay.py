@@ -240,11 +240,9 @@ def _show_explanation(found: Explanation) -> None:
         if one.own_positions:
             rows.append(("the buyer's own", ", ".join(one.own_positions)))
         emit_table(("", ""), rows)
-    if found.later:
-        print()
-        emit_table(
-            ("position", "time", "what became of it", "reason", "why"),
-            [(one.position, one.time, one.what, one.reason, _why(one)) for one in found.later],
+    for each in found.later:
+        print(
+            f"\n{each.position} at {each.time}: {each.what}{', ' + each.reason if each.reason else ''}\n  {_why(each)}"
         )
 
 
