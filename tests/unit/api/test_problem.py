@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from api import reasons
-from api.problem import KINDS, Problem, busy, invalid, retry_after
+from api.problem import KINDS, Problem, busy, invalid, retry_after, unavailable
 from schemas.facts import Reason
 from schemas.replies import Reply, ReservationView
 
@@ -109,7 +109,7 @@ def test_times_of_the_log_are_written_as_dates() -> None:
 
 
 def test_every_unavailability_says_when_to_come_again() -> None:
-    assert busy("x").headers == {"retry-after": "1"}
+    assert busy("x").headers == unavailable("redis", "x").headers == {"retry-after": "1"}
     assert retry_after(0.2) == {"retry-after": "1"}
     assert retry_after(2.1) == {"retry-after": "3"}
 
