@@ -164,11 +164,15 @@ class BlockSeats(Command, frozen=True, gc=False):
 
 
 class UnblockSeats(Command, frozen=True, gc=False):
-    """Put places of a block on sale: the named `seats`, or `quantity` of them, or with neither all of it."""
+    """Put places of a block on sale: the named `seats`, or `quantity` of them, or with neither all of it.
+
+    The same `release_id` again is the same request, and frees nothing more; without one each request is its own.
+    """
 
     block_id: str
     seats: list[str]
     quantity: int
+    release_id: str | None = None
 
 
 class AddStaff(Command, frozen=True, gc=False):

@@ -246,13 +246,14 @@ class SeatsBlocked(Fact, frozen=True, gc=False):
 
 
 class SeatsUnblocked(Fact, frozen=True, gc=False):
-    """Places of a block are on sale again; `user_id` is "" where its time was over."""
+    """Places of a block are on sale again; `user_id` is "" where its time was over. `release_id` is the request's."""
 
     user_id: str
     block_id: str
     ticket_type_id: str
     seats: list[str]
     quantity: int
+    release_id: str | None = None
 
 
 class StaffAdded(Fact, frozen=True, gc=False):

@@ -77,8 +77,8 @@ _REFUND = RefundChange.__struct_fields__
 _REFUND_PATCH = ("event_id", "refund_key", "status", "refund_id", "refunded_minor", "refunded_at", *_POSITION)
 _SEAT_CLAIM = SeatClaimChange.__struct_fields__
 _SEAT_BLOCK = ("event_id", "id", "partition", "offset", "ticket_type_id", "seats", "quantity", "until_at", "label",
-               "created_at", *_POSITION)  # fmt: skip
-_SEAT_BLOCK_PATCH = ("event_id", "id", "seats_gone", "quantity_less", *_POSITION)
+               "releases", "created_at", *_POSITION)  # fmt: skip
+_SEAT_BLOCK_PATCH = ("event_id", "id", "seats_gone", "quantity_less", "releases", *_POSITION)
 _CODE_PATCH = ("event_id", "id", "disabled", *_POSITION)
 _ENTRY_PATCH = ("event_id", "id", "status", "reservation_id", "expires_at", "reason", "updated_at", *_POSITION)
 _CHORE_PATCH = ("event_id", "kind", "told_id", "finished", *_POSITION)

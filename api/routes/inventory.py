@@ -115,11 +115,15 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
-    """200 with what is left of the block."""
+    """200 with what is left of the block. The same Idempotency-Key frees nothing more."""
     body = call.body(_unblock)
     seats, quantity = _either(body.seats, body.quantity)
     await owned(call, event_id)
-    command = UnblockSeats(event_id, call.user_id, call.deps.log_writer.next_id(), block_id, seats, quantity)
+    keyed = call.optional_idempotency_key() is not None
+    release_id = new_id(call, f"release/{event_id}/{block_id}") if keyed else None
+    command = UnblockSeats(
+        event_id, call.user_id, call.deps.log_writer.next_id(), block_id, seats, quantity, release_id
+    )
     return await _answer(call, command, block_id, "blocks", 200)
 
 

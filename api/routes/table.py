@@ -159,7 +159,8 @@ ROUTES: tuple[Route, ...] = (
                      "invalid-block", "too-many")),
     _route("POST", "/v1/events/<event_id>/blocks/<block_id>/release", inventory.unblock, ORGANIZER, "inventory",
            "Put a block's places on sale, some or all", body=i.UnblockIn, answers={200: i.BlockOut, 202: Accepted},
-           prefer=True, problems=(*_OWNED, *_OVER, "block-not-found", "invalid-seats", "invalid-quantity")),
+           idempotency_key="optional", prefer=True,
+           problems=(*_OWNED, *_OVER, "block-not-found", "invalid-seats", "invalid-quantity", "invalid-block")),
     # --- waiting lists
     _route("POST", "/v1/events/<event_id>/waitlist", waitlist.join, USER, "waiting lists",
            "Wait for places that are sold out", body=i.WaitIn, answers={201: i.EntryOut, 202: Accepted},

@@ -84,7 +84,7 @@ FROM codes WHERE event_id = $1 ORDER BY id;
 
 -- name: seat_blocks
 -- Those that were freed, too: a request for one that is sent again must be known.
-SELECT id, ticket_type_id, seats, quantity, until_at, label, "offset"
+SELECT id, ticket_type_id, seats, quantity, until_at, label, "offset", releases
 FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: tickets

@@ -64,7 +64,7 @@ TOLD = frozenset({
     "seats", "seats_per_row", "starts_at", "ticket_id", "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone",
     "title", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
 })  # fmt: skip
-UNTOLD = frozenset({"attempt_id", "by_user_id", "fingerprint", "refund_key", "to_user_id", "user_id"})
+UNTOLD = frozenset({"attempt_id", "by_user_id", "fingerprint", "refund_key", "release_id", "to_user_id", "user_id"})
 
 _json = msgspec.json.Encoder(order="deterministic")
 

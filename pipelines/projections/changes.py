@@ -328,6 +328,7 @@ class SeatBlockChange(msgspec.Struct, gc=False):
     updated_index: int = -1
     seats_gone: list[str] = msgspec.field(default_factory=list)
     quantity_less: int = 0
+    releases: list[str] = msgspec.field(default_factory=list)
 
 
 class StaffChange(msgspec.Struct, gc=False):

@@ -113,6 +113,8 @@ def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> N
     if change is None:
         change = changes.seat_blocks[key] = SeatBlockChange(at.event_id, fact.block_id, at.partition)
     change.updated_offset, change.updated_index = at.offset, at.index
+    if fact.release_id:
+        change.releases = [*change.releases, fact.release_id]
     if change.seats is None:
         change.seats_gone = change.seats_gone + fact.seats
         change.quantity_less += fact.quantity

@@ -95,7 +95,7 @@ class CodeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of seat_blocks; `quantity` is 0 where it was freed."""
+    """A row of seat_blocks; `quantity` is 0 where it was freed. `releases` are the requests that freed some of it."""
 
     id: str
     ticket_type_id: str
@@ -104,6 +104,7 @@ class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
     until_at: int
     label: str
     offset: int
+    releases: list[str]
 
 
 class TicketRow(msgspec.Struct, frozen=True, gc=False):

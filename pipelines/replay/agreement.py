@@ -101,6 +101,8 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
         yield f"locked places differ: {sorted(folded.locked_places ^ rows.locked_places)}"
     if folded.freed_blocks != rows.freed_blocks:
         yield f"freed blocks differ: {sorted(folded.freed_blocks.keys() ^ rows.freed_blocks.keys())}"
+    if folded.releases != rows.releases:
+        yield f"requests that freed places differ: {sorted(folded.releases.keys() ^ rows.releases.keys())}"
     if folded.staff != rows.staff:
         yield f"staff differ: {sorted(folded.staff.keys() ^ rows.staff.keys())}"
     if _stored(folded.schedule) != rows.schedule:

@@ -59,6 +59,7 @@ def canonical(state: EventState) -> bytes:
                 for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores)
             ),
             sorted(state.freed_blocks),
+            sorted(state.releases),
             sorted(state.staff),
             state.schedule,
             state.reminded_for,

@@ -174,6 +174,8 @@ def _unblocked(state: EventState, fact: f.SeatsUnblocked, _at: Placed) -> None:
     state.put_block(_replace(block, seats=seats, quantity=left) if left else None, fact.block_id)
     if not left:
         state.change(state.freed_blocks, fact.block_id, True)
+    if fact.release_id:
+        state.change(state.releases, fact.release_id, True)
 
 
 def _locks(state: EventState, fact: f.SeatLocksObserved, _at: Placed) -> None:

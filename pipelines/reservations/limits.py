@@ -28,5 +28,6 @@ BLOCKS_EVER_PER_EVENT_MAX = 20_000  # the ids of freed blocks are kept, and a me
 BLOCK_SEATS_MAX = 5_000  # a block is one command, and one Lua call
 STAFF_PER_EVENT_MAX = 500
 ACTIVITIES_PER_EVENT_MAX = 200  # a programme is one command
+RELEASES_PER_EVENT_MAX = 20_000  # requests to free places that are remembered
 UNDONE_SCANS_PER_TICKET_MAX = 50  # each is remembered, so that its scan is not merged again
 WAITING_PER_EVENT_MAX = 100_000

@@ -25,6 +25,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
     for place in snapshot.locked_places:
         state.lock_place(place)
     for block in snapshot.seat_blocks:
+        state.releases |= dict.fromkeys(block.releases, True)
         if not block.quantity:
             state.freed_blocks[block.id] = True
             continue

@@ -68,7 +68,8 @@ class EventState:
     """One event. `details` is None while nobody has created it.
 
     `tickets` has those that were handed on or scanned; all others are as their reservation says. `freed_blocks` are the
-    ids of blocks that hold nothing back any more, so that a repeated request is known. `more_work` decides nothing: it
+    ids of blocks that hold nothing back any more, `releases` those of requests that freed places, so that a repeated
+    request is known. `more_work` decides nothing: it
     asks for a tick, because the last step may not have offered all that is free.
     """
 
@@ -84,6 +85,7 @@ class EventState:
     uses: dict[str, int] = field(default_factory=dict)
     blocks: dict[str, Block] = field(default_factory=dict)
     freed_blocks: dict[str, bool] = field(default_factory=dict)
+    releases: dict[str, bool] = field(default_factory=dict)
     staff: dict[str, bool] = field(default_factory=dict)
     schedule: list[str] = field(default_factory=list)
     waitlist: dict[str, Entry] = field(default_factory=dict)

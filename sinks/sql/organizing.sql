@@ -135,19 +135,19 @@ WHERE t.event_id = c.event_id AND t.id = c.id
 
 -- name: put_seat_blocks
 INSERT INTO seat_blocks AS t (
-    event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, created_at, updated_offset,
-    updated_index)
+    event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, releases, created_at,
+    updated_offset, updated_index)
 SELECT event_id, id, partition, "offset", ticket_type_id, string_to_array(seats, ','), quantity, until_at, label,
-       created_at, updated_offset, updated_index
+       string_to_array(releases, ','), created_at, updated_offset, updated_index
 FROM unnest(
     $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[],
-    $10::text[], $11::bigint[], $12::bigint[], $13::integer[])
-    AS c (event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, created_at,
+    $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::integer[])
+    AS c (event_id, id, partition, "offset", ticket_type_id, seats, quantity, until_at, label, releases, created_at,
           updated_offset, updated_index)
 ON CONFLICT (event_id, id) DO UPDATE SET
     "offset" = excluded."offset", ticket_type_id = excluded.ticket_type_id, seats = excluded.seats,
     quantity = excluded.quantity, until_at = excluded.until_at, label = excluded.label,
-    created_at = excluded.created_at,
+    releases = excluded.releases, created_at = excluded.created_at,
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
@@ -157,9 +157,10 @@ UPDATE seat_blocks AS t SET
     seats = ARRAY(SELECT one FROM unnest(t.seats) WITH ORDINALITY AS u (one, place)
                   WHERE one <> ALL (string_to_array(c.seats_gone, ',')) ORDER BY place),
     quantity = t.quantity - c.quantity_less,
+    releases = t.releases || string_to_array(c.releases, ','),
     updated_offset = c.updated_offset, updated_index = c.updated_index
-FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::integer[])
-    AS c (event_id, id, seats_gone, quantity_less, updated_offset, updated_index)
+FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::bigint[], $8::integer[])
+    AS c (event_id, id, seats_gone, quantity_less, releases, updated_offset, updated_index)
 WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 

@@ -371,6 +371,10 @@ def test_a_block_that_was_freed_is_not_made_again_by_the_same_key(organizer: Per
 
     block = asked()
     assert asked() == block
+    once = unique()
+    for _ in range(2):
+        some = organizer.post(f"{path}/{block['id']}/release", key=once, prefer="wait=20", json={"quantity": 1})
+        assert done(some, 200) == block | {"quantity": 2}
     for _ in range(2):
         freed = done(organizer.post(f"{path}/{block['id']}/release", prefer="wait=20", json={}), 200)
         assert freed == block | {"quantity": 0}

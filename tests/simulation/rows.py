@@ -184,6 +184,7 @@ class Rows:
             return
         row["seats"] = _without(row["seats"], change.seats_gone)
         row["quantity"] -= change.quantity_less
+        row["releases"] = row["releases"] + change.releases
 
 
 def _merge(row: Row, change: msgspec.Struct, *, but: tuple[str, ...] = ()) -> None:

@@ -233,8 +233,11 @@ class Town:
     def _unblock(self) -> c.Command:
         block = self.rng.choice(sorted(self.state.blocks)) if self.state.blocks else "b0"
         known = self.state.blocks.get(block)
-        seats = known.seats[:1] if known is not None and self.rng.random() < 0.5 else []
-        return c.UnblockSeats(EVENT, OWNER, "id", block, seats, 0)
+        some = known is not None and self.rng.random() < 0.5
+        seats = known.seats[:1] if known is not None and some else []
+        quantity = 1 if some and not seats else 0
+        release = self.rng.choice((None, self._id("f")))
+        return c.UnblockSeats(EVENT, OWNER, "id", block, seats, quantity, release)
 
     def _grow(self) -> c.Command:
         if self.rng.random() < 0.5:
@@ -256,7 +259,9 @@ class Town:
 
     def _again(self) -> c.Command:
         if self.rng.random() < 0.3:  # much later, too: after the block was freed, after the check-in was undone
-            asked = [command for _, command in self.log if isinstance(command, c.BlockSeats | c.CheckIn)]
+            asked = [
+                command for _, command in self.log if isinstance(command, c.BlockSeats | c.UnblockSeats | c.CheckIn)
+            ]
             return self.rng.choice(asked or [self.log[-1][1]])
         return self.rng.choice(self.log[-40:])[1]
 

@@ -255,6 +255,8 @@ def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> 
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
+    if command.release_id and command.release_id in state.releases:
+        return duplicate(command, command.block_id)
     block = state.blocks.get(command.block_id)
     if block is None and command.block_id in state.freed_blocks and not command.seats and not command.quantity:
         return duplicate(command, command.block_id)  # all of it is on sale already
@@ -265,11 +267,16 @@ def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> 
         return refused(command, Reason.INVALID_SEATS, named("not in this block, once", strangers), command.block_id)
     if not 0 <= command.quantity <= block.quantity:
         return refused(command, Reason.INVALID_QUANTITY, f"quantity must be 1 to {block.quantity}", command.block_id)
+    if command.release_id and ("," in command.release_id or len(state.releases) >= limits.RELEASES_PER_EVENT_MAX):
+        detail = f"release_id must have no comma, and an event at most {limits.RELEASES_PER_EVENT_MAX} of them"
+        return refused(command, Reason.INVALID_BLOCK, detail, command.block_id)
     seats: list[Any] = command.seats or (block.seats[: command.quantity] if command.quantity else block.seats)
     quantity = len(seats) or command.quantity or block.quantity
-    return [unblocked(block, seats, quantity, command.user_id)]
+    return [unblocked(block, seats, quantity, command.user_id, command.release_id or None)]
 
 
-def unblocked(block: e.Block, seats: list[str], quantity: int, by: str) -> f.SeatsUnblocked:
+def unblocked(
+    block: e.Block, seats: list[str], quantity: int, by: str, release_id: str | None = None
+) -> f.SeatsUnblocked:
     """Places of a block that go back on sale; `by` is "" when its time is over."""
-    return f.SeatsUnblocked(by, block.id, block.ticket_type_id, seats, quantity)
+    return f.SeatsUnblocked(by, block.id, block.ticket_type_id, seats, quantity, release_id)

@@ -100,7 +100,8 @@ def _still_free(state: EventState, hold: Reservation) -> bool:
     if code is not None and code.uses_max and state.uses.get(hold.promo_code, 0) >= code.uses_max:
         return False
     seating = section.seating
-    return seating is None or all(seating.is_free(seat) for seat in hold.seats)
+    # A layout may have lost what nobody claimed: such a seat cannot be had again.
+    return seating is None or all(seat in seating and seating.is_free(seat) for seat in hold.seats)
 
 
 def _why_over(state: EventState, hold: Reservation) -> Reason:

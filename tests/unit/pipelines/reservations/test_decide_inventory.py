@@ -28,6 +28,7 @@ from tests.harness.words import (
     created,
     duplicate,
     folded,
+    general,
     given,
     held,
     on_sale,
@@ -292,6 +293,21 @@ def test_freeing_all_of_a_block_again_changes_nothing_and_freeing_some_is_refuse
     given(*facts).when(rest).then(duplicate(rest, "b1"))
     some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", ["A-3"], 0)
     given(*facts).when(some).then(refused(some, Reason.BLOCK_NOT_FOUND, "the event has no block b1", "b1"))
+
+
+def test_places_are_freed_once_for_one_request() -> None:
+    facts = (*general(5), blocked([], quantity=4))
+    some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 2, "f1")
+    freed = f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 2, "f1")
+    given(*facts).when(some).then(freed)
+    given(*facts, freed).when(some).then(duplicate(some, "b1"))
+    rest = f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 2, "f2")
+    given(*facts, freed, rest).when(some).then(duplicate(some, "b1"))
+    more = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 1, "f3")
+    given(*facts, freed).when(more).then(f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 1, "f3"))
+    odd = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 1, "a,b")
+    detail = "release_id must have no comma, and an event at most 20000 of them"
+    given(*facts).when(odd).then(refused(odd, Reason.INVALID_BLOCK, detail, "b1"))
 
 
 def test_a_batch_that_is_taken_back_has_freed_no_block() -> None:

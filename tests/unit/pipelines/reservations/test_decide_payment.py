@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from pipelines.reservations.limits import EXPIRIES_PER_COMMAND_MAX
+from schemas import commands as c
+from schemas import facts as f
 from schemas.facts import CommandDuplicated, HoldExpired, Reason, TickObserved
 from schemas.ids import US_PER_S
 from tests.harness.words import (
     ALICE,
     BOB,
     DEADLINE,
+    EVENT,
+    ORGANIZER,
     R1,
     R2,
     R3,
@@ -173,6 +177,16 @@ def test_a_capture_that_comes_late_has_the_same_seats_when_they_are_free() -> No
         "confirmed",
         1,
         {ALICE: 1},
+    )
+
+
+def test_a_capture_that_comes_late_for_a_seat_that_is_no_more_is_refunded() -> None:
+    """Nobody had the seat any more, so its organizer could make the layout smaller."""
+    smaller = c.UpdateTicketType(EVENT, ORGANIZER, "cmd", STALLS, rows=3, seats_per_row=2)
+    state = given(*REQUESTED, hold_expired(["A-3"])).when(smaller)
+    assert isinstance(state.facts[0], f.TicketTypeUpdated)
+    state.at(DEADLINE + 5).when(paid()).then(
+        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
     )
 
 
