@@ -31,6 +31,7 @@ from connectors.logs import Log
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
 RETRY_S = 0.1  # nothing tells when Redis is back; OUTAGE_S_MAX bounds it
+SAID_EVERY_S = 2.0  # … and this is how often it is said meanwhile
 _LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -147,15 +148,18 @@ class SeatLocks:
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
         """Run `attempt`, again while Redis is away, for at most OUTAGE_S_MAX."""
-        deadline = time.monotonic() + OUTAGE_S_MAX
+        deadline, said_at = time.monotonic() + OUTAGE_S_MAX, 0.0
         while True:
             try:
                 return attempt()
             except (RedisConnectionError, RedisTimeoutError) as error:
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     address = self._url.rpartition("@")[2]
                     raise ServiceUnreachable("Redis", address, f"{error}; is CIRCLE_REDIS_URL right?") from error
-                log.warning("redis.unreachable", error=str(error))
+                if now - said_at >= SAID_EVERY_S:
+                    said_at = now
+                    log.warning("redis.unreachable", error=str(error))
                 time.sleep(RETRY_S)
 
 

@@ -7,9 +7,10 @@ import time
 import pytest
 import redis
 
-from connectors.errors import Fenced
+from connectors.errors import Fenced, ServiceUnreachable
 from connectors.seat_locks import ForeignLocks, LockRefused, Locks, SeatLocks, claim_text
 from connectors.settings import Settings
+from ops.services.process import free_port
 
 EVENT, STALLS = "e1", "stalls"
 A1, A2 = f"{STALLS}/A-1", f"{STALLS}/A-2"
@@ -142,3 +143,14 @@ def test_a_foreign_lock_that_something_wrote_wrongly_holds_and_breaks_nothing(
     assert foreign.held(EVENT) == {A1: ("nonsense", 0)}
     with pytest.raises(LockRefused, match="locked by nonsense"):
         foreign.take(EVENT, [A1], owner="box office", seconds=60)
+
+
+def test_a_redis_that_stays_away_is_said_now_and_then_and_is_an_error_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("connectors.seat_locks.OUTAGE_S_MAX", 0.5)
+    locks = SeatLocks(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(ServiceUnreachable, match="is CIRCLE_REDIS_URL right"):
+        locks.install({EVENT: 1}, {EVENT: {}})
+    assert caplog.text.count("redis.unreachable") == 1
+    locks.client.close()
