@@ -13,7 +13,7 @@ import pytest
 from ops.bench.ledger import Ledger, Wanted
 from ops.services.stack import Stack
 from pipelines.reservations.decide import step
-from pipelines.reservations.evolve import At
+from pipelines.reservations.state import At
 from schemas import commands as c
 from schemas import facts as f
 from schemas.ids import LogTime, fingerprint
