@@ -356,6 +356,12 @@ def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found
     ledger.waiting -= 1
 
 
+def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _found: Found) -> None:
+    """Two changes at the same log time are two news, each told once. A reminder's date is dealt with once, ever."""
+    if fact.kind == "event-changed":
+        ledger.told = {key for key in ledger.told if key[:2] != (fact.kind, fact.cause)}
+
+
 def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Found) -> None:
     key = (fact.kind, fact.cause, fact.reservation_id, fact.user_id)
     if key in ledger.told:
@@ -390,5 +396,6 @@ _FOLDS: dict[type[f.Fact], Fold] = {
     f.CheckInReversed: _check_in_reversed,
     f.WaitlistJoined: _joined,
     f.WaitlistEnded: _left,
+    f.ChoreStarted: _chore_started,
     f.HolderNotified: _told,
 }

@@ -90,7 +90,8 @@ def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
 def _offer(state: EventState, section: Section, entry: Entry, now: LogTime) -> list[f.Fact]:
     details = state.details
     assert details is not None
-    if over_limit(state, section, entry.user_id, entry.quantity) is not None:
+    too_many = entry.quantity > per_order(details, section)  # the limit may be a lower one by now
+    if too_many or over_limit(state, section, entry.user_id, entry.quantity) is not None:
         return [ended(entry, Reason.LIMIT_EXCEEDED)]
     reservation = offer_id(entry.id)
     if state.known(reservation, now) is not None:  # somebody wrote a reservation with the offer's id

@@ -85,6 +85,14 @@ def test_a_sound_history_has_no_violation() -> None:
     assert (report.captured_minor, report.refunded_minor, report.confirmed_minor) == (7_500, 5_000, 2_500)
 
 
+def test_two_changes_at_the_same_moment_are_told_one_by_one() -> None:
+    changes = [Step(update(venue="Garden")), Step(tick()), Step(update(title="Later")), Step(tick())]
+    bought = [Step(reserve(2)), Step(confirm()), Step(paid(amount=5_000))]
+    report = audited([*OPEN, *bought, *changes], replay=True)
+    assert report.ok, report.text()
+    assert report.counts["HolderNotified"] == 2
+
+
 def test_a_payment_may_be_refunded_in_parts_each_under_its_own_key() -> None:
     parts = [
         Step(

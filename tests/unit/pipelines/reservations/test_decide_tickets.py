@@ -356,6 +356,11 @@ def test_who_leaves_or_has_the_limit_by_now_is_passed_over() -> None:
     )
     one_more = f.WaitlistJoined("w1", BOB, STALLS, 2)
     given(*limited, one_more, f.HoldReleased(R1, ALICE, STALLS, 1, ["A-1"])).when(tick()).then(f.TickObserved())
+    fewer = f.TicketTypeUpdated(ORGANIZER, STALLS, "Stalls", 2_500, 1, 2, 0, 0, 0, 1, 0, 0)
+    given(*FULL, WAITING, fewer).when(release()).then(
+        f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]),
+        f.WaitlistEnded("w1", BOB, STALLS, Reason.LIMIT_EXCEEDED),
+    )
     given(*FULL, WAITING, f.EventCancelled(ORGANIZER, "")).when(tick()).then(
         f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]),
         f.WaitlistEnded("w1", BOB, STALLS, Reason.EVENT_CANCELLED),
