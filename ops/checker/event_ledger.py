@@ -56,6 +56,7 @@ class EventLedger(Ledger):
     tickets: dict[str, Ticket] = field(default_factory=dict)
     scans: int = 0
     told: set[tuple[str, int, str, str]] = field(default_factory=set)
+    reminded_for: int = 0
     owner: str = ""
     waiting: int = 0
 
@@ -357,8 +358,11 @@ def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found
 
 
 def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _found: Found) -> None:
-    """Two changes at the same log time are two news, each told once. A reminder's date is dealt with once, ever."""
-    if fact.kind == "event-changed":
+    """Two changes at the same log time are two news, each told once. So is a reminder's date that is returned to."""
+    again = fact.cause == ledger.reminded_for
+    if fact.kind == "reminder":
+        ledger.reminded_for = fact.cause
+    if fact.kind == "event-changed" or (fact.kind == "reminder" and not again):
         ledger.told = {key for key in ledger.told if key[:2] != (fact.kind, fact.cause)}
 
 

@@ -93,6 +93,14 @@ def test_two_changes_at_the_same_moment_are_told_one_by_one() -> None:
     assert report.counts["HolderNotified"] == 2
 
 
+def test_of_a_date_that_is_moved_and_moved_back_holders_are_reminded_again() -> None:
+    dates = [Step(update(reminder_at=at)) for at in (T - 1, T - 2, T - 1)]
+    bought = [Step(reserve(2)), Step(confirm()), Step(paid(amount=5_000))]
+    report = audited([*OPEN, *bought, *(step for date in dates for step in (date, Step(tick())))], replay=True)
+    assert report.ok, report.text()
+    assert report.counts["HolderNotified"] == 3
+
+
 def test_a_payment_may_be_refunded_in_parts_each_under_its_own_key() -> None:
     parts = [
         Step(
