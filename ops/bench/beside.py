@@ -39,9 +39,11 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """The median of one by that of the other; null where nothing was answered."""
-        alone = median(self.alone_p99_ms)
-        return round(median(self.beside_p99_ms) / alone, 2) if alone else None
+        """The median of the rounds' ratios: a drift over the rounds is in none. Null where nothing was answered."""
+        if not all(self.alone_p99_ms):
+            return None
+        rounds = zip(self.beside_p99_ms, self.alone_p99_ms, strict=True)
+        return round(median(beside / alone for beside, alone in rounds), 2)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from confluent_kafka import TopicPartition
 from connectors import kafka
 from connectors.errors import CircleError, SettingsError
 from connectors.guard import DONE
+from connectors.log_reader import few_collections
 from connectors.postgres import PROJECTIONS, Connection, Database, SnapshotStore
 from connectors.settings import Settings
 from ops.bench.history import PARTITION, History, Written
@@ -110,11 +111,11 @@ def load_event(settings: Settings, event_id: str) -> EventLoaded:
     try:
         store = SnapshotStore(database)
         store.load_partition(PARTITION)  # the connection is there, as it is in a worker
-        clock, cpu = time.monotonic(), time.process_time()
-        state = state_from(store.load_event(event_id, PARTITION, patient=False))
-        return EventLoaded(
-            len(state.reservations), round(time.monotonic() - clock, 3), round(time.process_time() - cpu, 3)
-        )
+        with few_collections():  # as in a worker; this process has the history's objects to look through besides
+            clock, cpu = time.monotonic(), time.process_time()
+            state = state_from(store.load_event(event_id, PARTITION, patient=False))
+            seconds, cpu_s = time.monotonic() - clock, time.process_time() - cpu
+        return EventLoaded(len(state.reservations), round(seconds, 3), round(cpu_s, 3))
     finally:
         database.close()
 
