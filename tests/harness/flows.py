@@ -20,8 +20,10 @@ from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from connectors import kafka
 from connectors.kafka import StopFlag
+from connectors.log_reader import partitions_of
 from connectors.postgres import Database
 from connectors.settings import Settings
+from ops.checker.reading import reader, records
 from ops.services.process import spawn
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
@@ -178,6 +180,15 @@ def read(settings: Settings, topic: str, partitions: int, at_least: int) -> list
             assert time.monotonic() < deadline, f"{topic}: {len(found)} records, not {at_least}"
             found += [record for record in client.consume(1_000, 0.2) if record.error() is None]
         return found + [record for record in client.consume(1_000, 0.3) if record.error() is None]
+    finally:
+        client.close()
+
+
+def everything(settings: Settings, topic: str) -> list[Message]:
+    """Every record of a topic, partition by partition."""
+    client = reader(settings)
+    try:
+        return [one for part in range(partitions_of(settings, topic)) for one in records(client, topic, part)]
     finally:
         client.close()
 

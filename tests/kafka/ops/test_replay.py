@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
 from confluent_kafka import TopicPartition
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api.auth.keys import Key, KeyRing
 from connectors import event_log, kafka
 from connectors.kafka import StopFlag, consumer
 from connectors.postgres import Database
@@ -20,11 +23,13 @@ from ops.replay.generation import rebuild
 from ops.replay.shadow import shadow
 from ops.replay.verify import VerifyOptions, VerifyReport, verify
 from ops.services.stack import Stack
+from pipelines.replay.receipts import Receipt, issue, record_digest
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.flows import Process, read, write
+from tests.harness.command_line import Circle, command_line
+from tests.harness.flows import Process, everything, read, write
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve
 
 EVENTS = [EVENT, "33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"]
@@ -86,23 +91,59 @@ def found_by_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(event_log.facts_of(settings, EVENT, home, since_ms=later_ms)) == everything
 
 
+def asked_about(circle: Circle, settings: Settings, tmp_path: Path) -> None:
+    """What was decided is explained, shown as it was, decided otherwise, and held against a receipt."""
+    home = partition_of(EVENT, settings.partitions)
+    code, found = circle("explain", R2, "--event", EVENT, "--json")
+    assert (code, found["decisions"][0]["outcome"], found["decisions"][0]["quantity"]) == (0, "held", 1)
+    first = next(
+        message
+        for message in everything(settings, COMMANDS)
+        if message.partition() == home and message.key() == EVENT.encode() and message.offset() >= 3
+    )
+    code, then = circle("seats", EVENT, "--at", f"{home}-{first.offset()}", "--json")
+    assert (code, sum(row["seats"].count("h") for row in then["sections"][0]["rows"])) == (0, 2)
+    code, other = circle("replay", "what-if", EVENT, "--set", "max_tickets_per_user=1", "--json")
+    assert (code, other["as_it_was"]["refused"], other["what_if"]["refused"]) == (0, {}, {"limit-exceeded": 1})
+    key = Key.of(Ed25519PrivateKey.generate())
+    keys = tmp_path / "jwks.json"
+    keys.write_text(json.dumps(KeyRing([key]).jwks()))
+    mine = Receipt(home, first.offset() or 0, record_digest(first.key(), first.value() or b""))
+    (token,) = issue([mine], key.private, key.kid)
+    code, held = circle("verify", "--receipt", token, "--keys", str(keys), "--json")
+    assert (code, held["holds"], held["command"]) == (0, True, "ReserveTickets")
+
+
+def played_elsewhere(circle: Circle, directory: Path) -> None:
+    """The drop that was recorded here is played against another cluster, faster."""
+    with Stack("embedded") as stack:
+        other = Settings.from_env(stack.fresh())
+        worker = Process.start("reservations", other)
+        to = ("--to", other.kafka_bootstrap_servers, "--speed", "600")
+        code, found = circle("replay", "load", str(directory), *to, "--json")
+        assert (code, found["report"]["decided"], found["report"]["facts"]["TicketsHeld"]) == (0, 72, 6)
+        assert worker.terminate() == 0
+
+
 def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings.from_env(stack.fresh())
+    circle = command_line(settings, monkeypatch, capsys)
     decided(settings)
+    asked_about(circle, settings, tmp_path)
     before = verified(settings)
     assert before.ok, before.partitions
     assert before.facts == 72
     shadowed_and_made_anew(settings)
     watched(settings)
     found_by_time(settings, monkeypatch)
+    log = tmp_path / "log"
     with Progress(quiet=True) as progress:
-        archive.export(
-            settings, tmp_path, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False
-        )
+        archive.export(settings, log, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False)
+        played_elsewhere(circle, log)
         fresh = Settings.from_env(stack.fresh())
-        importing.load(fresh, tmp_path, progress)
+        importing.load(fresh, log, progress)
     after = verified(fresh)
     assert after.ok, after.partitions
     assert [(one.through, one.digest) for one in after.partitions] == [

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from connectors.settings import Settings
-from ops.cli.main import run
-from tests.harness.flows import environment
-
-Circle = Callable[..., tuple[int, Any]]
+from tests.harness.command_line import Circle, command_line
 
 
 @pytest.fixture
 def circle(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Circle:
-    """Run `circle …`: its exit code, and its standard output (parsed where that is JSON)."""
-    for name, value in environment(settings).items():
-        if name.startswith("CIRCLE_"):
-            monkeypatch.setenv(name, value)
-
-    def call(*arguments: str) -> tuple[int, Any]:
-        capsys.readouterr()
-        code = run(list(arguments))
-        text, told = capsys.readouterr()
-        print(told)  # pytest shows it where the test fails
-        return code, json.loads(text) if "--json" in arguments and text.startswith(("{", "[")) else text
-
-    return call
+    """Runs `circle …`."""
+    return command_line(settings, monkeypatch, capsys)

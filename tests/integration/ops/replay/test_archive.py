@@ -20,10 +20,10 @@ from ops.replay.verify import VerifyOptions, verify
 from ops.services.stack import Stack
 from pipelines.projections import dataflow as projections
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, environment, eventually, rows_of
 from tests.harness.impatient import Impatient
-from tests.integration.ops.replay.conftest import Circle
 
 
 def digests(settings: Settings) -> dict[int, tuple[int, str]]:

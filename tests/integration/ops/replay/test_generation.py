@@ -14,11 +14,11 @@ from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
 from schemas import facts as f
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, eventually, rows_of, write_facts
 from tests.harness.impatient import Impatient
 from tests.harness.towns import recorded, town_of
-from tests.integration.ops.replay.conftest import Circle
 from tests.simulation.whole import Town
 
 

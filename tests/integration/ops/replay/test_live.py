@@ -15,9 +15,9 @@ from ops.replay.verify import VerifyOptions, VerifyReport, verify
 from schemas import commands as c
 from schemas.codec import Codec
 from schemas.topics import COMMANDS
+from tests.harness.command_line import Circle
 from tests.harness.flows import Process, eventually
 from tests.harness.words import ORGANIZER, add_type, create, publish
-from tests.integration.ops.replay.conftest import Circle
 
 EVENTS = [str(uuid.UUID(int=number, version=4)) for number in range(1, 7)]
 GAP_S = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from ops.replay.load import BadTarget, play
 from ops.services.stack import Stack
 from schemas.codec import Codec
 from schemas.commands import CreateEvent, ReserveTickets
+from schemas.facts import RecordedFact
 from schemas.placement import partition_of
-from schemas.topics import COMMANDS
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Process, read
+from tests.harness.flows import Process, everything, read
 from tests.harness.words import EVENT, R2, add_type, create, publish, release, reserve, tick
-from tests.integration.ops.replay.conftest import Circle
 
 SECOND_US = 1_000_000
 
@@ -56,6 +58,37 @@ def test_a_drop_is_played_sixty_times_as_fast_and_decided_there(
     assert len({one.event_id for one in made}) == 2
     assert {one.hold_ttl_s for one in made} == {10}
     assert len({one.reservation_id for one in commands if isinstance(one, ReserveTickets)}) == 4
+
+
+class Soon(StopFlag):
+    """A stop that is requested after it has been asked for so often."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        self._left -= 1
+        return self._left < 0
+
+
+def test_stopped_anywhere_and_played_again_every_request_has_the_outcome_it_had(
+    settings: Settings, recorded: BothLogs
+) -> None:
+    with Stack("embedded") as stack, Progress(quiet=True) as progress:
+        other = Settings.from_env(stack.fresh())
+        worker = Process.start("reservations", other)
+        played = 0
+        for after in (2, 5, 1_000_000):
+            report = play(settings, other.kafka_bootstrap_servers, progress, speed=600, stop=Soon(after))
+            assert report.stopped == (after < 1_000)
+            played += report.played
+        assert (report.played, report.decided) == (6, 6)
+        assert worker.terminate() == 0
+        facts = [Codec().decode(one.value()) for one in everything(other, FACTS)]
+    outcomes = Counter(type(one.fact).__name__ for one in facts if isinstance(one, RecordedFact))
+    assert outcomes.pop("CommandDuplicated") == played - 6 > 0
+    assert outcomes == Counter(EventCreated=1, TicketTypeAdded=1, EventPublished=1, TicketsHeld=2, HoldReleased=1)
 
 
 def test_nobody_plays_a_log_onto_itself(settings: Settings, circle: Circle, recorded: BothLogs) -> None:

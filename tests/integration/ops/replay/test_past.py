@@ -6,9 +6,9 @@ import pytest
 
 from connectors.settings import Settings
 from schemas.placement import partition_of
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.words import ALICE, BOB, EVENT, R1, R2, add_type, create, publish, release, reserve
-from tests.integration.ops.replay.conftest import Circle
 
 
 @pytest.fixture

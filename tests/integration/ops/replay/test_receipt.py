@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.auth.keys import Key, KeyRing
 from connectors.settings import Settings
 from pipelines.replay.receipts import BadReceipt, Receipt, issue, read, record_digest
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.words import EVENT, R1, add_type, create, publish, reserve
-from tests.integration.ops.replay.conftest import Circle
 
 KEY = Key.of(Ed25519PrivateKey.generate())
 

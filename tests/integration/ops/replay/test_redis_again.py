@@ -11,9 +11,9 @@ from connectors.settings import Settings
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
 from tests.harness.flows import Process, eventually, read
 from tests.harness.words import EVENT, R2, add_type, create, publish, reserve
-from tests.integration.ops.replay.conftest import Circle
 
 CLAIMS = f"circle:{{{EVENT}}}:claims"
 

@@ -18,9 +18,9 @@ from ops.replay.shadow import shadow
 from pipelines.reservations import partition as core
 from schemas import facts as f
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import rows_of
-from tests.integration.ops.replay.conftest import Circle
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, Process, eventually, read, rows_of
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve
-from tests.integration.ops.replay.conftest import Circle
 
 LOG_ALONE = VerifyOptions(postgres=False, redis=False)
 

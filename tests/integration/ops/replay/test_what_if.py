@@ -9,10 +9,10 @@ import pytest
 from connectors.settings import Settings
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import read
 from tests.harness.words import ALICE, BOB, EVENT, R2, add_type, create, publish, reserve
-from tests.integration.ops.replay.conftest import Circle
 
 
 @pytest.fixture
