@@ -41,13 +41,12 @@ class Session:
         """Reads on until `text` was printed."""
         deadline = time.monotonic() + timeout_s
         while text not in self.printed:
-            ready = select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))[0]
-            assert ready, self.printed
-            assert self._read(), self.printed
+            assert self._read_by(deadline), self.printed
 
     def wait(self, timeout_s: float) -> int:
         """Reads to the end of its output. Returns how it ended, negative for a signal."""
-        while self._read():
+        deadline = time.monotonic() + timeout_s
+        while self._read_by(deadline):
             pass
         return self.process.wait(timeout_s)
 
@@ -56,7 +55,10 @@ class Session:
         self.process.wait()
         os.close(self.output)
 
-    def _read(self) -> bytes:
+    def _read_by(self, deadline: float) -> bytes:
+        """What comes next, b"" at the end. Fails when nothing has come by the deadline."""
+        ready = select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))[0]
+        assert ready, f"nothing more, and no end: {self.printed!r}"
         try:
             some = os.read(self.output, 4_096)
         except OSError:  # a terminal that everybody has closed
