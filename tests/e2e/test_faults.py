@@ -10,7 +10,7 @@ from ops.services.stack import Stack
 from tests.harness import faults
 from tests.harness.stage import Stage
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ HOLD_TTL_S = 2
 # What a topic takes at most: with our own headers it would be too much for its dead letter, and for its fact.
 LARGEST, LARGE_HEADERS = 1_000_000, [("traceparent", b"t" * 40_000), ("other", b"o" * 5_000)]
 NO_DATE_MS = 1 << 50  # beyond the year 9999; a broker that stamps records itself does not look at it
-ROUNDS_MAX = 4
+ROUNDS_MAX = 8  # a pause between two batches proves nothing, and is tried again
 RESUMED_S = 25.0  # above the limit that the watchdog sets a transaction
 ASSIGNED, REVOKED = "action=partitions.assigned", "action=partitions.revoked"
 HANGS = "action=process.hangs what=transaction"
