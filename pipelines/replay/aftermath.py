@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.reservations import state as s
 from pipelines.reservations.batch import rfc3339
-from pipelines.reservations.rules.reserving import over_limit
+from pipelines.reservations.rules.paying import why_not_again
 from pipelines.reservations.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
@@ -78,14 +78,6 @@ def offered(state: EventState, fact: f.WaitlistOffered) -> str:
     return f"what became free is offered to whoever waits longest and fits: {since}{longer}"
 
 
-def _at(time_us: int) -> str:
-    return rfc3339(time_us)
-
-
-def _of(state: EventState, reservation_id: str) -> Reservation | None:
-    return state.reservations.get(reservation_id)
-
-
 def _money(amount_minor: int, currency: str) -> str:
     return f"{amount_minor:,} {currency} (minor units)"
 
@@ -95,13 +87,13 @@ def _places(seats: list[str], quantity: int) -> str:
 
 
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at_: f.Envelope) -> str:
-    hold = _of(state, fact.reservation_id)
-    until = f", good until {_at(hold.expires_at)}" if hold is not None else ""
+    hold = state.reservations.get(fact.reservation_id)
+    until = f", good until {rfc3339(hold.expires_at)}" if hold is not None else ""
     return f"a hold that stands{until}, is paid for: {_money(fact.amount_minor, fact.currency)} to be charged"
 
 
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, at: f.Envelope) -> str:
-    hold = _of(state, fact.reservation_id)
+    hold = state.reservations.get(fact.reservation_id)
     if not fact.payment_id:
         return "nothing was to be paid, so it is confirmed at once"
     if hold is not None and at.log_time >= hold.expires_at:
@@ -111,32 +103,35 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, at: f.Envelope) 
 
 def _confirmation_refused(state: EventState, fact: f.ConfirmationRefused, at: f.Envelope) -> str:
     words = CONFIRMATION_WORDS.get(fact.reason, str(fact.reason))
-    hold = _of(state, fact.reservation_id)
+    hold = state.reservations.get(fact.reservation_id)
     if hold is None or fact.reason != Reason.HOLD_EXPIRED:
         return words
     if hold.payment != s.REQUESTED:  # nothing was charged: asking to pay does not bring places back
-        return f"{words} ({_at(hold.expires_at)}); nothing was charged"
-    return f"{words} ({_at(hold.expires_at)}), and {_not_again(state, hold, at)}"
+        return f"{words} ({rfc3339(hold.expires_at)}); nothing was charged"
+    return f"{words} ({rfc3339(hold.expires_at)}), and {_not_again(state, hold)}"
 
 
-def _not_again(state: EventState, hold: Reservation, at: f.Envelope) -> str:
-    """Why a late payment did not get its places again."""
-    section = state.sections[hold.ticket_type_id]
-    if section.seating is not None:
-        gone = [seat for seat in hold.seats if seat in section.seating and not section.seating.is_free(seat)]
-        if gone:
-            return "; ".join(f"{seat} {_where_it_went(state, hold.ticket_type_id, seat)}" for seat in gone)
-    if hold.quantity > section.available:
-        return f"{hold.quantity} were needed and {max(0, section.available)} free"
-    if over_limit(state, section, hold.user_id, hold.quantity) is not None:
+def _not_again(state: EventState, hold: Reservation) -> str:
+    """Why a late payment did not get its places again, by the rule itself."""
+    why = why_not_again(state, hold)
+    if why is None:
+        return "the amount paid was not the hold's"
+    reason, detail = why
+    if reason == Reason.LIMIT_EXCEEDED:
         return "the buyer has had as many as one may since"
-    code = state.codes.get(hold.promo_code)
-    if code is not None and code.uses_max and state.uses.get(hold.promo_code, 0) >= code.uses_max:
-        return "its promo code has been used up since"
-    return "the amount paid was not the hold's, or sales had ended"
+    if reason != Reason.SEAT_TAKEN:
+        return detail
+    went = ((seat, _where_it_went(state, hold.ticket_type_id, seat)) for seat in hold.seats)
+    return "; ".join(f"{seat} {where}" for seat, where in went if where)
 
 
 def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
+    """What has become of a seat; "" where it is free."""
+    seating = state.sections[ticket_type_id].seating
+    if seating is None or seat not in seating:
+        return "was not in the layout any more"
+    if seating.is_free(seat):
+        return ""
     for one in state.reservations.values():
         if one.status in s.LIVE and one.ticket_type_id == ticket_type_id and seat in one.seats:
             return f"had gone to the request at {one.partition}-{one.offset} ({one.status})"
@@ -149,16 +144,16 @@ def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envel
 
 
 def _warned(_state: EventState, fact: f.HoldWarned, _at_: f.Envelope) -> str:
-    return f"not paid for, and a minute or less before the deadline {_at(fact.expires_at)}"
+    return f"not paid for, and a minute or less before the deadline {rfc3339(fact.expires_at)}"
 
 
 def _extended(_state: EventState, fact: f.HoldExtended, _at_: f.Envelope) -> str:
-    return f"a hold is extended once, where the event allows it: to {_at(fact.expires_at)}"
+    return f"a hold is extended once, where the event allows it: to {rfc3339(fact.expires_at)}"
 
 
 def _expired(state: EventState, fact: f.HoldExpired, _at_: f.Envelope) -> str:
-    hold = _of(state, fact.reservation_id)
-    deadline = f" {_at(hold.expires_at)}" if hold is not None else ""
+    hold = state.reservations.get(fact.reservation_id)
+    deadline = f" {rfc3339(hold.expires_at)}" if hold is not None else ""
     return (
         f"log time reached the deadline{deadline} and nothing was paid: {_places(fact.seats, fact.quantity)} free again"
     )
@@ -206,7 +201,7 @@ def _check_in_refused(_state: EventState, fact: f.CheckInRefused, _at_: f.Envelo
 
 
 def _scan(gate: str, time_us: int) -> str:
-    return f"{'gate ' + gate if gate else 'no gate named'}, {_at(time_us)}"
+    return f"{'gate ' + gate if gate else 'no gate named'}, {rfc3339(time_us)}"
 
 
 def _for(seat: str) -> str:

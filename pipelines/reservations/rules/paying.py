@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipelines.reservations import entities as e
 from pipelines.reservations.entities import Reservation
-from pipelines.reservations.rules.answers import duplicate, expired, refused, released
-from pipelines.reservations.rules.reserving import over_limit
+from pipelines.reservations.rules.answers import duplicate, expired, named, refused, released
+from pipelines.reservations.rules.reserving import Why, over_limit
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -75,7 +75,7 @@ def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) ->
         return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, command.reason)]
     if hold.status == e.HELD and now < hold.expires_at and state.status != e.CANCELLED_EVENT:
         return [_confirmed(hold, command.attempt_id, command.payment_id)]
-    if command.amount_minor == hold.amount_minor and _still_free(state, hold):
+    if command.amount_minor == hold.amount_minor and why_not_again(state, hold) is None:
         return [
             f.HoldReacquired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats),
             _confirmed(hold, command.attempt_id, command.payment_id),
@@ -87,21 +87,26 @@ def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) ->
     ]
 
 
-def _still_free(state: EventState, hold: Reservation) -> bool:
-    """Whether a hold that ended by its deadline can be had again, just as it was."""
-    if hold.status not in (e.EXPIRED, e.HELD) or state.status != e.PUBLISHED:
-        return False
+def why_not_again(state: EventState, hold: Reservation) -> Why | None:
+    """Why a hold that ended by its deadline cannot be had again, just as it was; None when it can."""
+    if hold.status not in (e.EXPIRED, e.HELD):
+        return Reason.NOT_HELD, f"the reservation was {hold.status}"
+    if state.status != e.PUBLISHED:
+        return Reason.EVENT_ENDED, "nothing of the event was sold any more"
     if hold.status == e.HELD:
-        return True  # its end is due and not decided yet: the places are still its own
+        return None  # its end is due and not decided yet: the places are still its own
     section = state.sections[hold.ticket_type_id]
-    if hold.quantity > section.available or over_limit(state, section, hold.user_id, hold.quantity) is not None:
-        return False
+    seating = section.seating
+    if seating is not None:  # a layout may have lost what nobody claimed
+        gone = [seat for seat in hold.seats if seat not in seating or not seating.is_free(seat)]
+        if gone:
+            return Reason.SEAT_TAKEN, named("not to be had", gone)
+    if hold.quantity > section.available:
+        return Reason.SOLD_OUT, f"{hold.quantity} were needed and {max(0, section.available)} free"
     code = state.codes.get(hold.promo_code)
     if code is not None and code.uses_max and state.uses.get(hold.promo_code, 0) >= code.uses_max:
-        return False
-    seating = section.seating
-    # A layout may have lost what nobody claimed: such a seat cannot be had again.
-    return seating is None or all(seat in seating and seating.is_free(seat) for seat in hold.seats)
+        return Reason.CODE_USED_UP, "its promo code has been used up since"
+    return over_limit(state, section, hold.user_id, hold.quantity)
 
 
 def _why_over(state: EventState, hold: Reservation) -> Reason:

@@ -77,6 +77,8 @@ def last(log: BothLogs, what: type[f.Fact], reservation_id: str = R1) -> Later:
 
 LATE: tuple[Step, ...] = (reserve(2), confirm(), 90)
 GONE: tuple[Step, ...] = (*LATE, reserve(0, ["A-4"], rid=R2, by=BOB), paid(amount=5_000))
+SMALL = c.UpdateTicketType(EVENT, ORGANIZER, "cmd", STALLS, seats_per_row=2)
+NARROWER: tuple[Step, ...] = (*LATE, tick(), SMALL, paid(amount=5_000))
 SOLD: dict[str, Any] = {}
 DEADLINE, SCANNED = "2027-01-15T08:01:04.000Z", "2027-01-15T08:00:00.000Z"
 OVER = f"the hold's deadline had passed at this position ({DEADLINE})"
@@ -107,12 +109,16 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
         f"{OVER}, and A-4 had gone to the request at 0-5 (held)", 5,
     ),
     (
+        NARROWER, SOLD, f.ConfirmationRefused,
+        f"{OVER}, and A-3 was not in the layout any more; A-4 was not in the layout any more", 2,
+    ),
+    (
         GONE, SOLD, f.RefundRequested,
         f"{TOO_LATE}: 5,000 EUR (minor units) to be given back", None,
     ),
     (
         (*LATE, tick(), paid(amount=1)), SOLD, f.ConfirmationRefused,
-        f"{OVER}, and the amount paid was not the hold's, or sales had ended", 6,
+        f"{OVER}, and the amount paid was not the hold's", 6,
     ),
     (
         (reserve(2), 90, confirm()), SOLD, f.ConfirmationRefused,
