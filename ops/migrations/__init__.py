@@ -21,8 +21,9 @@ SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 LOCK_KEY = 0x636972636C65  # "circle"; any number no one else uses
 CONNECT_TIMEOUT_S = 10.0
-# No fact tells of these, so they are made again by no log: each user's first message, a row an account.
-BESIDE_THE_LOG = "SELECT * FROM notifications WHERE partition < 0"
+# No fact tells of the messages about accounts, so no log makes them again.
+SET_ASIDE = "CREATE TEMP TABLE beside_the_log ON COMMIT DROP AS SELECT * FROM notifications WHERE partition < 0"
+PUT_BACK = "INSERT INTO notifications SELECT * FROM beside_the_log"
 HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number integer PRIMARY KEY,
@@ -88,12 +89,12 @@ async def reset_derived(settings: Settings) -> list[str]:
         present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
         if present:
             async with connection.transaction():
-                messages = await connection.fetch(BESIDE_THE_LOG) if "notifications" in present else []
+                inbox = "notifications" in present
+                if inbox:
+                    await connection.execute(SET_ASIDE)
                 await connection.execute(f"TRUNCATE {', '.join(present)}")
-                if messages:
-                    await connection.copy_records_to_table(
-                        "notifications", records=[tuple(row) for row in messages], columns=list(messages[0].keys())
-                    )
+                if inbox:
+                    await connection.execute(PUT_BACK)
         return present
     finally:
         await connection.close()
