@@ -1,15 +1,17 @@
-"""Accounts over the whole platform: roles by hand, and what is left when somebody has left."""
+"""Accounts over the whole platform: made, logged into, ended, given roles by hand, and what is left of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import jwt
 import pytest
 
@@ -22,7 +24,7 @@ from ops.replay.verify import VerifyOptions, verify
 from ops.services.process import wait_for
 from tests.harness.api_process import api_process
 from tests.harness.flows import eventually
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import EVENT, PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
 # What has only an opaque id, as the log does, and is made from it.
 FROM_THE_LOG = {*DERIVED_TABLES, "webhook_events"} - {"notifications"}
@@ -45,6 +47,11 @@ def shop(running: tuple[Platform, Shop]) -> Shop:
 @pytest.fixture(scope="module")
 def platform(running: tuple[Platform, Shop]) -> Platform:
     return running[0]
+
+
+@pytest.fixture
+def buyer(shop: Shop) -> Person:
+    return shop.person()
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +86,115 @@ def tables_with(platform: Platform, text: str) -> set[str]:
 
 def erase(person: Person, password: str = PASSWORD) -> Any:
     return person.call("DELETE", "/v1/users/me", json={"password": password})
+
+
+# --- over HTTP
+
+
+def test_an_account_is_made_logged_into_and_changed(shop: Shop, buyer: Person) -> None:
+    me = done(buyer.get("/v1/users/me"), 200)
+    assert (me["id"], me["email"], me["role"]) == (buyer.id, buyer.email, "buyer")
+    assert done(buyer.call("PATCH", "/v1/users/me", json={"name": "Grace"}), 200)["name"] == "Grace"
+    shown = {"id": buyer.id, "name": "Grace", "role": "buyer", "description": "", "links": []}
+    assert done(buyer.get(f"/v1/users/{buyer.id}"), 200) == shown
+    change = {"password": "another-horse-8", "current_password": "correct-horse-7"}
+    done(buyer.call("PATCH", "/v1/users/me", json=change), 200)
+    login = {"email": buyer.email.upper(), "password": "another-horse-8"}
+    tokens = done(shop.http.post("/v1/auth/login", json=login), 200)
+    assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+
+
+def test_an_organizer_has_a_public_profile_and_a_buyer_has_none(shop: Shop, buyer: Person) -> None:
+    one = shop.organizer()
+    profile = {"description": "Small rooms.", "links": ["https://ada.example.org"]}
+    done(one.call("PATCH", "/v1/users/me", json=profile), 200)
+    shown = {"id": one.id, "name": "Ada", "role": "organizer"} | profile
+    assert done(shop.http.get(f"/v1/users/{one.id}"), 200) == shown
+    problem(shop.http.get(f"/v1/users/{buyer.id}"), 404, "not-found")
+    problem(one.get(f"/v1/users/{buyer.id}"), 404, "not-found")
+    for wrong in (["http://ada.example.org"], ["javascript:alert(1)"], ["https://ada.example.org"] * 6):
+        problem(one.call("PATCH", "/v1/users/me", json={"links": wrong}), 422, "invalid-request")
+
+
+def test_one_mailbox_has_one_account_however_its_address_is_typed(shop: Shop) -> None:
+    word = unique()
+    account = {"email": f"  Zoe\u0308.{word}@B\u00fccher.Example ", "password": "correct-horse-7", "name": "Zoë"}
+    made = done(shop.http.post("/v1/auth/register", json=account), 201)
+    assert made["email"] == f"zo\u00eb.{word}@xn--bcher-kva.example"
+    again = account | {"email": f"zo\u00eb.{word.upper()}@xn--BCHER-kva.example"}
+    problem(shop.http.post("/v1/auth/register", json=again), 409, "email-taken")
+    done(shop.http.post("/v1/auth/login", json={name: again[name] for name in ("email", "password")}), 200)
+
+
+def test_a_new_password_ends_all_other_sessions_and_keeps_its_own(shop: Shop, buyer: Person) -> None:
+    login = {"email": buyer.email, "password": "correct-horse-7"}
+    other = done(shop.http.post("/v1/auth/login", json=login), 200)
+    elsewhere = {"authorization": f"Bearer {other['access_token']}"}
+    done(shop.http.get("/v1/users/me", headers=elsewhere), 200)
+    change = {"password": "another-horse-8", "current_password": "correct-horse-7"}
+    wrong = buyer.call("PATCH", "/v1/users/me", json=change | {"current_password": "wrong"})
+    assert problem(wrong, 401, "invalid-credentials")["field"] == "current_password"
+    done(shop.http.get("/v1/users/me", headers=elsewhere), 200)
+    done(buyer.call("PATCH", "/v1/users/me", json=change), 200)
+    problem(shop.http.get("/v1/users/me", headers=elsewhere), 401, "unauthorized")
+    refresh = {"refresh_token": other["refresh_token"]}
+    problem(shop.http.post("/v1/auth/refresh", json=refresh), 401, "invalid-refresh-token")
+    problem(shop.http.post("/v1/auth/login", json=login), 401, "invalid-credentials")
+    done(buyer.get("/v1/users/me"), 200)
+    done(shop.http.post("/v1/auth/refresh", json={"refresh_token": buyer.refresh_token}), 200)
+
+
+def test_registering_is_the_first_message_in_the_inbox(buyer: Person) -> None:
+    (welcome,) = done(buyer.get("/v1/notifications"), 200)["items"]
+    assert (welcome["kind"], welcome["event_id"], welcome["data"]) == ("registered", "", {})
+    assert done(buyer.get("/v1/notifications/unread-count"), 200) == {"unread": 1}
+    path = f"/v1/notifications/{welcome['id']}"
+    assert done(buyer.call("PUT", f"{path}/read"), 200)["read_at"] is not None
+    assert buyer.delete(path).status_code == 204
+    assert done(buyer.get("/v1/notifications"), 200)["items"] == []
+
+
+def test_access_tokens_verify_with_the_published_keys(shop: Shop, buyer: Person) -> None:
+    keys = jwt.PyJWKSet.from_dict(done(shop.http.get("/.well-known/jwks.json"), 200))
+    key = keys[jwt.get_unverified_header(buyer.access_token)["kid"]]
+    claims = jwt.decode(buyer.access_token, key, algorithms=["EdDSA"], issuer="general-circle")
+    assert (claims["sub"], claims["role"], claims["typ"]) == (buyer.id, "buyer", "access")
+
+
+def test_refresh_tokens_rotate_and_a_reuse_revokes_the_family(shop: Shop, buyer: Person) -> None:
+    def refresh(token: str) -> httpx.Response:
+        return shop.http.post("/v1/auth/refresh", json={"refresh_token": token})
+
+    second = done(refresh(buyer.refresh_token), 200)["refresh_token"]
+    third = done(refresh(second), 200)["refresh_token"]
+    done(buyer.get("/v1/users/me"), 200)
+    problem(refresh(second), 401, "invalid-refresh-token")
+    problem(refresh(third), 401, "invalid-refresh-token")
+    problem(buyer.get("/v1/users/me"), 401, "unauthorized")
+
+
+def test_of_many_uses_of_a_refresh_token_at_once_one_succeeds(shop: Shop, buyer: Person) -> None:
+    def refresh(_: int) -> int:
+        return shop.http.post("/v1/auth/refresh", json={"refresh_token": buyer.refresh_token}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(refresh, range(8))) == [200] + [401] * 7
+
+
+def test_logout_ends_the_family(shop: Shop, buyer: Person) -> None:
+    body = {"refresh_token": buyer.refresh_token}
+    assert shop.http.post("/v1/auth/logout", json=body).status_code == 204
+    assert shop.http.post("/v1/auth/logout", json=body).status_code == 204
+    problem(shop.http.post("/v1/auth/refresh", json=body), 401, "invalid-refresh-token")
+    problem(buyer.get("/v1/users/me"), 401, "unauthorized")
+
+
+def test_a_token_from_before_a_promotion_is_honoured(buyer: Person) -> None:
+    problem(buyer.post("/v1/events", json=EVENT), 403, "forbidden")
+    promoted = done(buyer.post("/v1/users/me/become-organizer"), 200)
+    assert promoted["role"] == "organizer"
+    assert jwt.decode(promoted["access_token"], options={"verify_signature": False})["role"] == "organizer"
+    done(buyer.post("/v1/events", json=EVENT, prefer="wait=20"), 201)
 
 
 # --- sessions
