@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -25,6 +25,7 @@ from schemas.topics import COMMANDS, FACTS
 from tests.harness.drop import Drop
 from tests.harness.flows import eventually
 from tests.harness.http_crowd import http_crowd
+from tests.harness.pausable import Where
 from tests.harness.stage import PARTITIONS, Stage
 from tests.harness.workers import Worker
 
@@ -34,9 +35,7 @@ HOLD_TTL_S = 2
 # What a topic takes at most: with our own headers it would be too much for its dead letter, and for its fact.
 LARGEST, LARGE_HEADERS = 1_000_000, [("traceparent", b"t" * 40_000), ("other", b"o" * 5_000)]
 NO_DATE_MS = 1 << 50  # beyond the year 9999; a broker that stamps records itself does not look at it
-ROUNDS_MAX = 8  # a pause between two batches proves nothing, and is tried again
 RESUMED_S = 25.0  # above the limit that the watchdog sets a transaction
-ASSIGNED, REVOKED = "action=partitions.assigned", "action=partitions.revoked"
 HANGS = "action=process.hangs what=transaction"
 ALL_PARTITIONS = f'partitions="{list(range(PARTITIONS))}"'  # as a worker says which it was assigned
 
@@ -86,64 +85,44 @@ def backlog(drop: Drop, acts: int) -> Iterator[None]:
 
 
 def two_share_one_dies_one_is_paused(stage: Stage) -> None:
-    """Two workers share the partitions: one is killed; then one is paused past its session, and its batch is fenced."""
+    """Two workers share the partitions: one is killed; then it is paused past its session, and its batch is fenced."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S, events=16)  # so that each worker has some
+    heir = stage.reservations
     with drop.rush(PER_SECOND) as crowd:
-        second = stage.crew.one("reservations", number=2)
+        second = stage.crew.one("reservations", number=2, pausable=True)
         crowd.wait_sent(100)
         second.kill()
         crowd.wait_sent(200)
         second.start()  # under its own name: the broker ends the transaction that it died in
     second.wait_ready()
     stage.settled()
-    zombie, heir = stage.reservations, second
-    for _ in range(ROUNDS_MAX):
-        heir.ensure()
-        paused_in_a_batch(stage, drop, zombie, heir)
-        if not zombie.alive:
-            break
-    assert zombie.exit_code == 1, f"the paused worker has never been in a batch:\n{zombie.last_lines()}"
     # A producer that was fenced while it was paused says so itself, or that it met a fatal error. The embedded broker
     # may leave the commit of a fenced one without an answer: then the watchdog ends the process, uncommitted as well.
     ends = ("fenced", "fatal error") if stage.strict else ("fenced", "fatal error", HANGS)
-    assert any(word in zombie.last_lines().lower() for word in ends), zombie.last_lines()
-    stage.ensure_running()
-    heir.ensure()
+    for where in Where:
+        second.ensure()  # who has taken over may have ended a transaction of its new life as well
+        pause_past_its_session(stage, drop, second, heir, where)
+        second.resume()
+
+        def ended() -> bool:
+            heir.revive()  # on the embedded broker it may have to load again what the paused worker wrote
+            return not second.alive
+
+        eventually(ended, f"the worker that was paused {where.name.lower()} its batch ends", RESUMED_S)
+        assert second.exit_code == 1, second.last_lines()
+        assert any(word in second.last_lines().lower() for word in ends), second.last_lines()
+        stage.ensure_running()
+    second.ensure()
     stage.settled()
-    assert heir.stop() == 0
+    assert second.stop() == 0
 
 
-def paused_in_a_batch(stage: Stage, drop: Drop, zombie: Worker, heir: Worker) -> None:
-    """SIGSTOP past its session, most likely with a batch in its hands; then it is refused and ends, else it joins."""
+def pause_past_its_session(stage: Stage, drop: Drop, zombie: Worker, heir: Worker, where: Where) -> None:
+    """SIGSTOP while everybody is busy with a backlog, with a batch in its hands, until the other has taken over."""
     taken_over = heir.log_text().count(ALL_PARTITIONS)
-    pause_at_work(stage, drop, zombie)
-    wait_taken_over(stage, heir, taken_over)
-    joined, let_go = zombie.log_text().count(ASSIGNED), zombie.log_text().count(REVOKED)
-
-    def ended_or_joined() -> bool:
-        heir.revive()  # on the embedded broker it may have to load again what the paused worker wrote
-        return not zombie.alive or zombie.log_text().count(ASSIGNED) > joined
-
-    zombie.resume()
-    if stage.strict:  # Apache Kafka answers a join: a worker that neither ends nor joins is a failure there
-        eventually(ended_or_joined, "the paused worker ends or joins", 2 * RESUMED_S)
-        return
-    with suppress(AssertionError):
-        eventually(ended_or_joined, "the paused worker ends or joins", RESUMED_S)
-        return
-    # The embedded broker may leave its join without an answer. Then it has learnt that it owns nothing any more, and
-    # has no batch in its hands: the watchdog would have ended that.
-    assert zombie.log_text().count(REVOKED) > let_go, f"it neither ended nor let go:\n{zombie.last_lines()}"
-    zombie.kill()
-    zombie.start().wait_ready()
-
-
-def pause_at_work(stage: Stage, drop: Drop, worker: Worker) -> None:
-    """SIGSTOP `worker` while everybody is busy with a backlog."""
     with backlog(drop, 4_000):
-        start = stage.committed()
-        eventually(lambda: stage.committed() > start, "the workers go on with the backlog")
-        worker.pause()
+        zombie.pause(where)
+    wait_taken_over(stage, heir, taken_over)
 
 
 def wait_taken_over(stage: Stage, heir: Worker, before: int) -> None:

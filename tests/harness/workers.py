@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import psutil
 
 from connectors.settings import Settings
 from ops.supervisor import Child, ChildSpec
-from tests.harness.flows import environment
+from tests.harness.flows import environment, eventually
+from tests.harness.pausable import Where
 
 READY_TIMEOUT_S, READY_TRIES = 20.0, 3
 READY_STRICT_S = 60.0  # a JVM that has just started is slow, but it answers
@@ -24,7 +27,15 @@ class Worker:
     """One process of a dataflow. It has an instance name of its own, so two of one name are two owners."""
 
     def __init__(
-        self, name: str, settings: Settings, logs: Path, *, number: int = 1, switches: str = "", strict: bool = False
+        self,
+        name: str,
+        settings: Settings,
+        logs: Path,
+        *,
+        number: int = 1,
+        switches: str = "",
+        strict: bool = False,
+        pausable: bool = False,
     ) -> None:
         self.name, self.label, self._strict = name, f"{name}-{number}", strict
         self.deaths = 0
@@ -35,7 +46,8 @@ class Worker:
         }
         if not switches:
             del self._env["CIRCLE_TEST_SWITCHES"]
-        command = [sys.executable, "-m", "ops.cli.main", "pipeline", name]
+        module = "tests.harness.pausable" if pausable else "ops.cli.main"
+        command = [sys.executable, "-m", module, "pipeline", name]
         self._child = Child(ChildSpec(name=self.label, command=command), logs / f"{self.label}.log")
 
     def start(self) -> Self:
@@ -89,8 +101,14 @@ class Worker:
         elif self._child.ready_fd is not None:
             self.wait_ready()
 
-    def pause(self) -> None:
-        self._child.signal(signal.SIGSTOP)
+    def pause(self, where: Where) -> None:
+        """Have it stop itself in the next transaction that has records, and wait until it has. It has to be pausable,
+        and to have something to do.
+        """
+        assert self._child.process is not None
+        itself = psutil.Process(self._child.process.pid)
+        self._child.signal(where.value)
+        eventually(lambda: itself.status() == psutil.STATUS_STOPPED, f"{self.label} stops {where.name.lower()} a batch")
 
     def resume(self) -> None:
         self._child.signal(signal.SIGCONT)
@@ -126,19 +144,17 @@ class Crew:
         self.workers: list[Worker] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *names: str, number: int = 1, switches: str = "") -> list[Worker]:
+    def start(self, *names: str, number: int = 1, switches: str = "", pausable: bool = False) -> list[Worker]:
         """Start one worker of each name, side by side; returns when all are ready."""
-        started = [
-            Worker(name, self.settings, self.logs, number=number, switches=switches, strict=self.strict).start()
-            for name in names
-        ]
+        options: Any = {"number": number, "switches": switches, "pausable": pausable, "strict": self.strict}
+        started = [Worker(name, self.settings, self.logs, **options).start() for name in names]
         self.workers += started
         for worker in started:
             worker.wait_ready()
         return started
 
-    def one(self, name: str, *, number: int = 1, switches: str = "") -> Worker:
-        return self.start(name, number=number, switches=switches)[0]
+    def one(self, name: str, *, number: int = 1, switches: str = "", pausable: bool = False) -> Worker:
+        return self.start(name, number=number, switches=switches, pausable=pausable)[0]
 
     def __enter__(self) -> Self:
         return self
