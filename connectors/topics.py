@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 
 from connectors.errors import ServiceUnreachable, TopicMismatch
 from connectors.settings import PARTITIONS_DEFAULT
-from schemas.topics import TopicSpec, all_topics
+from schemas.topics import COMMANDS, TopicSpec, all_topics
 
 TIMEOUT_S = 10.0
 REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
@@ -89,6 +89,19 @@ def apply_topic(bootstrap_servers: str, spec: TopicSpec, *, recreate: bool = Fal
     applied = _plan(spec, state)
     _create(client, bootstrap_servers, [applied], min(REPLICATION_MAX, _brokers(client, bootstrap_servers)))
     return applied
+
+
+def stamp_as_told(bootstrap_servers: str) -> None:
+    """Commands keep the time that their writer gives them, while a log is written that has been decided already.
+
+    `apply_topics` takes it back. Raises ServiceUnreachable.
+    """
+    config = {"message.timestamp.type": "CreateTime"}
+    _configure(
+        admin(bootstrap_servers),
+        bootstrap_servers,
+        [Applied(topic=COMMANDS, change="configured", partitions=0, config=config)],
+    )
 
 
 def delete_topic(bootstrap_servers: str, spec: TopicSpec) -> None:

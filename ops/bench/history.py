@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 from connectors import kafka
 from connectors.errors import CircleError
 from connectors.settings import Settings
+from connectors.topics import apply_topics, stamp_as_told
 from ops.bench.mix import HOLD_TTL_S, Mix, layout
 from ops.load.progress import Bar
 from pipelines.reservations.decide import step
@@ -50,7 +51,7 @@ class History:
     """Writes one partition of both topics; goes on where it stopped."""
 
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
-        self._codec, self._seed, self._orders = Codec(), seed, orders_per_event
+        self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
         self._now_us = (time.time_ns() // 1_000 - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
         self.commands = self.facts = self.fact_bytes = 0
@@ -58,12 +59,15 @@ class History:
 
     def write(self, facts: int, bar: Bar) -> Written:
         """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
+        address, partitions = self._settings.kafka_bootstrap_servers, self._settings.partitions
+        stamp_as_told(address)
         while self.facts < facts:
             orders = min(self._orders * EVENTS_AT_ONCE, max(200, (facts - self.facts) * 2 // 3))
             self._wave(orders, facts, bar)
         left = self._client.flush(FLUSH_S)
         if left:
             raise CircleError(f"{left} records were not acknowledged in {FLUSH_S:.0f} s")
+        apply_topics(address, partitions=partitions)
         bar.finish(self.facts)
         return Written(commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events))
 

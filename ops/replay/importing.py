@@ -14,14 +14,13 @@ from itertools import chain
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connectors.errors import ServiceUnreachable
-from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer, producer
+from connectors.kafka import consumer, producer
 from connectors.log_reader import LogReader, offset_of, partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from connectors.topics import apply_topics
+from connectors.topics import apply_topics, stamp_as_told
 from ops.load.progress import Progress
 from ops.replay.archive import (
     ArchivedFile,
@@ -64,7 +63,8 @@ def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bo
     if dry_run:
         return manifest
     _fence_effects(settings, _Ends.nothing(manifest))
-    _stamp_as_told(settings, manifest)
+    if COMMANDS in manifest.partitions:  # log time is decided by the commands' timestamps
+        stamp_as_told(settings.kafka_bootstrap_servers)
     try:
         ends = _produce_all(settings, directory, manifest, there, progress)
     finally:
@@ -202,20 +202,6 @@ def _check(settings: Settings, ends: _Ends) -> None:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, f"a record was not written: {ends.failed}")
     if ends.moved is not None:
         raise BadArchive(f"{ends.moved}: somebody else writes here; an import takes a fresh cluster that nobody uses")
-
-
-def _stamp_as_told(settings: Settings, manifest: Manifest) -> None:
-    """Log time is decided by the commands' timestamps: while they are written, the broker must not stamp its own."""
-    if COMMANDS not in manifest.partitions:
-        return
-    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, COMMANDS, incremental_configs=[entry])
-    client = admin(settings)  # it has to outlive the answer
-    try:
-        for future in client.incremental_alter_configs([resource]).values():
-            future.result(METADATA_TIMEOUT_S)
-    except KafkaException as error:
-        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
 
 
 def _fence_effects(settings: Settings, ends: _Ends) -> None:

@@ -17,6 +17,7 @@ from connectors.postgres import Database
 from connectors.settings import Settings
 from connectors.survey import Survey
 from connectors.topics import describe_topics
+from ops.bench.history import History
 from ops.load.progress import Progress
 from ops.replay import archive, importing
 from ops.replay.generation import rebuild
@@ -54,6 +55,12 @@ def decided(settings: Settings) -> None:
 def verified(settings: Settings) -> VerifyReport:
     with Progress(quiet=True) as progress:
         return verify(settings, VerifyOptions(postgres=False, redis=False), progress)
+
+
+def stamped_by(settings: Settings) -> str:
+    """Whose clock the commands' timestamps are of."""
+    topics = describe_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+    return {one.name: one.config for one in topics}[COMMANDS]["message.timestamp.type"]
 
 
 def shadowed_and_made_anew(settings: Settings) -> None:
@@ -149,8 +156,7 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
     assert [(one.through, one.digest) for one in after.partitions] == [
         (one.through, one.digest) for one in before.partitions
     ]
-    config = {one.name: one.config for one in describe_topics(fresh.kafka_bootstrap_servers, partitions=8)}[COMMANDS]
-    assert config["message.timestamp.type"] == "LogAppendTime"  # as it was before the import
+    assert stamped_by(fresh) == "LogAppendTime"  # as it was before the import
 
 
 def test_a_forged_fact_at_the_end_is_found(stack: Stack) -> None:
@@ -168,3 +174,14 @@ def test_a_forged_fact_at_the_end_is_found(stack: Stack) -> None:
     (one,) = [divergence for part in verified(settings).partitions for divergence in part.divergences]
     assert one.kind == "told-differently"
     assert one.position.startswith(f"{home}-{held.envelope.offset}-")
+
+
+def test_the_past_that_the_benches_make_up_keeps_its_own_time(stack: Stack) -> None:
+    settings, decode = Settings.from_env(stack.fresh()), Codec().decode
+    with Progress(quiet=True) as progress:
+        written = History(settings, seed=1).write(300, progress.bar("facts", 300))
+    asked = {one.offset(): 1_000 * one.timestamp()[1] for one in everything(settings, COMMANDS)}
+    told = [one for message in everything(settings, FACTS) if isinstance(one := decode(message.value()), RecordedFact)]
+    assert (len(asked), len(told)) == (written.commands, written.facts)
+    assert {one.envelope.offset: one.envelope.log_time for one in told} == asked
+    assert stamped_by(settings) == "LogAppendTime"
