@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.errors import SettingsError
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
@@ -16,6 +17,7 @@ from ops.replay import load as loads
 from ops.replay import redis_again as showings
 from ops.replay import shadow as shades
 from ops.replay.archive import span
+from ops.replay.generation_rows import CALLED
 from pipelines.replay.shadow import ShadowReport
 
 SHOWN_MAX = 20
@@ -38,6 +40,10 @@ def projections(
         typer.Option("--from", help="Only the events with facts at or after this offset of tickets.facts, or time."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    back: Annotated[
+        bool,
+        typer.Option("--back", help="Bring the rows of before the last swap up to date instead of making new ones."),
+    ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -46,10 +52,16 @@ def projections(
     Exit 1 when they differ, swapped or not.
     """
     since = None if start is None else span(start, None)
+    if back and (restart or dry_run or since is not None):
+        raise SettingsError("--back", "goes on with the rows that are there: not with --from, --restart or --dry-run")
+    settings = Settings.from_env()
     with Progress(quiet=json) as progress:
-        report = generations.rebuild(
-            Settings.from_env(), progress, promote=promote, restart=restart, dry_run=dry_run, since=since
-        )
+        if back:
+            report = generations.go_back(settings, progress, promote=promote)
+        else:
+            report = generations.rebuild(
+                settings, progress, promote=promote, restart=restart, dry_run=dry_run, since=since
+            )
     if json:
         emit_json({"ok": report.ok, "report": report})
         return 0 if report.ok else 1
@@ -57,7 +69,7 @@ def projections(
         (one.table, f"{one.live_rows:,}", f"{one.new_rows:,}", "same" if one.same else "DIFFERS")
         for one in report.tables
     ]
-    emit_table(("table", "live rows", "new rows", "digests"), rows)
+    emit_table(("table", "live rows", f"{CALLED[report.beside]} rows", "digests"), rows)
     for table in report.tables:
         for one in table.differences:
             print(f"{table.table} {one.key}, by the fact at {one.position}: {one.what}")
@@ -66,7 +78,7 @@ def projections(
     if report.made_anew is not None:
         print(f"{report.made_anew:,} events made anew; the rows of the others are those that are live")
     print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
-    print("promoted: the old tables are in generation_previous" if report.promoted else "not promoted")
+    print("promoted: the tables of before are in generation_previous" if report.promoted else "not promoted")
     return 0 if report.ok else 1
 
 

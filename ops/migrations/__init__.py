@@ -15,7 +15,7 @@ import asyncpg
 
 from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
-from ops.migrations.tables import DERIVED_TABLES, TOLD_TABLES
+from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
 
 SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -83,12 +83,14 @@ async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False)
 
 async def reset_derived(settings: Settings) -> list[str]:
     """Empties every table that is derived from the log, or says what was told because of it; users, keys and the
-    like stay. Returns their names. Messages about accounts stay, too: no fact tells them."""
+    like stay. Returns their names. Messages about accounts stay, too: no fact tells them. Other generations of the
+    rows stand at positions of the log that was, and are dropped."""
     connection = await connect(settings.postgres_url)
     try:
         present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
         if present:
             async with connection.transaction():
+                await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT_GENERATION}, {PREVIOUS_GENERATION} CASCADE")
                 inbox = "notifications" in present
                 if inbox:
                     await connection.execute(SET_ASIDE)

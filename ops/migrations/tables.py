@@ -31,6 +31,9 @@ DERIVED_TABLES: tuple[str, ...] = (
     "waitlist_entries",
 )
 
+# Schemas with derived tables of a rebuild's own: the generation being built, and the one before the last swap.
+NEXT_GENERATION, PREVIOUS_GENERATION = "generation_next", "generation_previous"
+
 TOLD_TABLES: tuple[str, ...] = ("mail_deliveries", "webhook_deliveries", "webhook_events")
 
 KEPT_TABLES: tuple[str, ...] = (

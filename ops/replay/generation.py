@@ -8,12 +8,16 @@ notification is sent again, no payment asked for. Stopped at any place, it goes 
 Where there are no live rows at all, it is built to the end of the log, and `promote` hands over its positions. With a
 point of the log to begin `since`, the events that have facts there or later are made anew, from their first facts; the
 rows of the others are taken over from the live generation at the swap.
+
+The tables of before keep the position that they were swapped at. So the way back is the same way: `go_back` brings them
+up to date from there, compares, and swaps, and what was live is the generation of before then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -25,7 +29,9 @@ from connectors.settings import Settings
 from ops.load.progress import Bar, Progress
 from ops.replay.archive import Span
 from ops.replay.generation_rows import (
+    CALLED,
     NEXT,
+    PREVIOUS,
     SQL,
     SWAP_TIMEOUT_S,
     TABLES,
@@ -36,6 +42,7 @@ from ops.replay.generation_rows import (
     swap,
     take_over,
 )
+from ops.replay.generation_schema import drop_next, make_next, require
 from pipelines.intake import Intake
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition
@@ -55,6 +62,7 @@ class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
     facts: int
     positions: dict[int, str]
     tables: list[TableResult]
+    beside: str  # the schema of the generation that was compared with the live one
     promoted: bool
     from_empty: bool = False  # there were no live rows to compare with
     made_anew: int | None = None  # events, where not all of them were
@@ -77,30 +85,59 @@ def rebuild(
 
     Raises ServiceUnreachable, LogTruncated, CannotSwap.
     """
-    live, new = Database(settings.postgres_url), Database(in_schema(settings.postgres_url, NEXT))
-    partitions = partitions_of(settings, FACTS)
-    try:
+    with _both(settings, NEXT) as (live, new):
         if restart:
-            live.run(_drop_next)
-        live.run(_make_next)
+            live.run(drop_next)
+        live.run(make_next)
+        partitions = partitions_of(settings, FACTS)
         only = _scope(settings, live, since, partitions, progress)
-        store = ProjectionStore(new, PROJECTIONS, stop_requested=lambda: False)
-        builder = _Builder(settings, store, partitions, only)
-        try:
-            with few_collections():
-                while builder.build(live.run(_live_positions), progress) > BATCH:
-                    pass
-                report = live.run(lambda connection: _settle(connection, builder, progress, promote and not dry_run))
-        finally:
-            builder.close()
+        report = _up_to_the_live_one(settings, live, new, NEXT, progress, promote and not dry_run, only)
         if dry_run:
-            live.run(_drop_next)
+            live.run(drop_next)
         return report
+
+
+def go_back(settings: Settings, progress: Progress, *, promote: bool = False) -> GenerationReport:
+    """Bring the generation of before up to date, compare, and swap where asked.
+
+    Raises ServiceUnreachable, LogTruncated, CannotSwap (also where there is none to go back to).
+    """
+    with _both(settings, PREVIOUS) as (live, former):
+        return _up_to_the_live_one(settings, live, former, PREVIOUS, progress, promote)
+
+
+@contextmanager
+def _both(settings: Settings, beside: str) -> Iterator[tuple[Database, Database]]:
+    """The live generation and the one beside it."""
+    live, other = Database(settings.postgres_url), Database(in_schema(settings.postgres_url, beside))
+    try:
+        yield live, other
     except asyncpg.LockNotAvailableError as error:
         raise CannotSwap(f"the live tables were in use for {SWAP_TIMEOUT_S} s: {error}; try again") from None
     finally:
         live.close()
-        new.close()
+        other.close()
+
+
+def _up_to_the_live_one(
+    settings: Settings,
+    live: Database,
+    other: Database,
+    beside: str,
+    progress: Progress,
+    promote: bool,
+    only: frozenset[str] | None = None,
+) -> GenerationReport:
+    live.run(lambda connection: require(connection, beside))
+    store = ProjectionStore(other, PROJECTIONS, stop_requested=lambda: False)
+    builder = _Builder(settings, store, partitions_of(settings, FACTS), only)
+    try:
+        with few_collections():
+            while builder.build(live.run(_live_positions), progress) > BATCH:
+                pass
+            return live.run(lambda connection: _settle(connection, builder, beside, progress, promote))
+    finally:
+        builder.close()
 
 
 def in_schema(url: str, schema: str) -> str:
@@ -239,33 +276,13 @@ def _events_since(settings: Settings, since: Span, partitions: int, progress: Pr
 # --- what happens in Postgres -------------------------------------------------------------------------------------
 
 
-async def _drop_next(connection: Connection) -> None:
-    await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
-
-
-async def _make_next(connection: Connection) -> None:
-    """Empty tables like the live ones, with indexes of the same names; nothing where they are there already."""
-    if await connection.fetchval(SQL["begun"]):
-        return
-    await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
-    await connection.execute(f"CREATE SCHEMA {NEXT}")
-    await connection.execute(SQL["make_scope"])
-    await connection.execute(SQL["make_made_anew"])
-    for table in (*TABLES, "projection_positions"):
-        await connection.execute(
-            f"CREATE TABLE {NEXT}.{table} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-        )
-        for name, is_primary, definition in await connection.fetch(SQL["indexes"], f"public.{table}"):
-            await connection.execute(definition.replace(" ON public.", f" ON {NEXT}.", 1))
-            if is_primary:
-                await connection.execute(f"ALTER TABLE {NEXT}.{table} ADD PRIMARY KEY USING INDEX {name}")
-
-
 async def _live_positions(connection: Connection) -> Positions:
     return _positions(await connection.fetch(SQL["live_positions"]))
 
 
-async def _settle(connection: Connection, builder: _Builder, progress: Progress, promote: bool) -> GenerationReport:
+async def _settle(
+    connection: Connection, builder: _Builder, beside: str, progress: Progress, promote: bool
+) -> GenerationReport:
     """Hold the live projection, catch up, compare, swap. Nothing of it lasts when it fails."""
     live = _positions(await connection.fetch(SQL["hold_live"]))
     await _in_a_thread(builder, live, progress)
@@ -276,14 +293,14 @@ async def _settle(connection: Connection, builder: _Builder, progress: Progress,
         there = live[partition]
         if (at.offset, at.index) != (there.offset, there.index):
             raise CannotSwap(
-                f"partition {partition}: the new rows are at {at.offset}-{at.index}, the live ones at "
+                f"partition {partition}: the {CALLED[beside]} rows are at {at.offset}-{at.index}, the live ones at "
                 f"{there.offset}-{there.index}: begin anew with --restart"
             )
     if builder.only is not None:
         await take_over(connection)
-    tables = [await compare(connection, table) for table in TABLES]
+    tables = [await compare(connection, table, beside) for table in TABLES]
     if promote:
-        await swap(connection)
+        await swap(connection, beside)
         if from_empty:
             await hand_over(connection, builder.positions())
     return GenerationReport(
@@ -294,6 +311,7 @@ async def _settle(connection: Connection, builder: _Builder, progress: Progress,
             if at.offset >= 0
         },
         tables=tables,
+        beside=beside,
         promoted=promote,
         from_empty=from_empty,
         made_anew=None if builder.only is None else len(builder.only),

@@ -1,7 +1,7 @@
--- A second generation of the projections: schema generation_next, beside the live one in public.
+-- A second generation of the projections beside the live one in public: schema generation_next, or generation_previous.
 
 -- name: begun
-SELECT to_regclass('generation_next.projection_positions') IS NOT NULL;
+SELECT to_regclass($1) IS NOT NULL;
 
 -- name: indexes
 -- Every index of a live table, with what makes it.
@@ -9,6 +9,16 @@ SELECT i.relname AS name, x.indisprimary AS is_primary, pg_get_indexdef(x.indexr
 FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
 WHERE x.indrelid = $1::regclass
 ORDER BY i.relname;
+
+-- name: unlike_live
+-- Columns of these tables that a generation and the live one do not have in common, in name and type.
+SELECT table_name, column_name
+FROM information_schema.columns
+WHERE table_schema IN ('public', $1) AND table_name = ANY ($2::text[])
+GROUP BY table_name, column_name, data_type
+HAVING count(*) < 2
+ORDER BY table_name, column_name
+LIMIT 1;
 
 -- name: live_positions
 SELECT partition, "offset", "index", next_offset, log_time

@@ -1,4 +1,7 @@
-"""The tables of two generations: compared, taken over, swapped. All of it in the caller's transaction."""
+"""The tables of two generations: compared, taken over, swapped. All of it in the caller's transaction.
+
+`beside` is the schema of the generation beside the live one: the one that is built, or the one before the last swap.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import msgspec
 from connectors.errors import CircleError
 from connectors.postgres import Connection
 from connectors.sql_files import queries
-from ops.migrations.tables import DERIVED_TABLES
+from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION
 from pipelines.projections.snapshot import AppliedPosition
 
-NEXT, PREVIOUS = "generation_next", "generation_previous"
+NEXT, PREVIOUS = NEXT_GENERATION, PREVIOUS_GENERATION
+LEFT = "generation_left"  # where the live tables are put in the middle of a swap
+CALLED = {NEXT: "new", PREVIOUS: "former"}
 # What the projections write: every derived table but those of other consumers and of the pretend provider.
 OTHERS = frozenset({"fact_totals", "notifications", "projection_positions"})
 TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." not in table)
@@ -37,7 +42,7 @@ class RowDifference(msgspec.Struct, frozen=True):
 
 
 class TableResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One table in both generations."""
+    """One table in both generations; the new one is that beside the live one."""
 
     table: str
     live_rows: int
@@ -51,28 +56,28 @@ class TableResult(msgspec.Struct, frozen=True, kw_only=True):
         return (self.live_rows, self.live_digest) == (self.new_rows, self.new_digest)
 
 
-async def compare(connection: Connection, table: str) -> TableResult:
+async def compare(connection: Connection, table: str, beside: str) -> TableResult:
     """Both generations of a table, by digest, and what differs."""
     digests: dict[str, tuple[int, str]] = {}
-    for schema in ("public", NEXT):
+    for schema in ("public", beside):
         # The sum of the rows' digests: the same in whatever order the rows lie.
         (found,) = await connection.fetch(
             f"SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {schema}.{table} AS t"  # noqa: S608
         )
         digests[schema] = (found[0], found[1])
     differences: list[RowDifference] = []
-    if digests["public"] != digests[NEXT]:
+    if digests["public"] != digests[beside]:
         keys = [row[0] for row in await connection.fetch(SQL["key_columns"], f"public.{table}")]
-        live = await _only_in(connection, table, keys, "public", NEXT)
-        new = await _only_in(connection, table, keys, NEXT, "public")
+        live = await _only_in(connection, table, keys, "public", beside)
+        new = await _only_in(connection, table, keys, beside, "public")
         shown = sorted(live.keys() | new.keys())[:SHOWN_MAX]
-        differences = [_difference("/".join(key), live.get(key), new.get(key)) for key in shown]
+        differences = [_difference("/".join(key), live.get(key), new.get(key), CALLED[beside]) for key in shown]
     return TableResult(
         table=table,
         live_rows=digests["public"][0],
-        new_rows=digests[NEXT][0],
+        new_rows=digests[beside][0],
         live_digest=digests["public"][1],
-        new_digest=digests[NEXT][1],
+        new_digest=digests[beside][1],
         differences=differences,
     )
 
@@ -90,15 +95,15 @@ async def _only_in(
     return {tuple(str(row[name]) for name in keys): row for row in found}
 
 
-def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None) -> RowDifference:
+def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | None, called: str) -> RowDifference:
     row = new if new is not None else live
     assert row is not None
     place = [row.get(f"updated_{name}", row.get(name)) for name in ("offset", "index")]
     position = f"{row['partition']}-{place[0]}-{place[1]}"
     if live is None or new is None:
-        return RowDifference(key, position, f"only {'new' if live is None else 'live'}")
+        return RowDifference(key, position, f"only {called if live is None else 'live'}")
     told = [
-        f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} new"
+        f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} {called}"
         for name in live
         if live[name] != new[name]
     ]
@@ -115,19 +120,24 @@ async def take_over(connection: Connection) -> None:
 
 
 async def hand_over(connection: Connection, positions: Mapping[int, AppliedPosition]) -> None:
-    """The live projection goes on from here. Raises CannotSwap when it has begun by itself meanwhile."""
+    """The live projection goes on from here; the tables of before, empty as they were, stand nowhere.
+
+    Raises CannotSwap when it has begun by itself meanwhile."""
+    await connection.execute(f"DELETE FROM {PREVIOUS}.projection_positions")  # noqa: S608
     for partition, at in positions.items():
         place = (partition, at.offset, at.index, -1 if at.next_offset is None else at.next_offset, at.log_time)
         if not await connection.fetchval(SQL["begin_live"], *place):
             raise CannotSwap(f"partition {partition}: the live projection has begun meanwhile; try again")
 
 
-async def swap(connection: Connection) -> None:
-    """The new tables become the live ones; the old ones stay in generation_previous."""
+async def swap(connection: Connection, beside: str) -> None:
+    """The tables beside become the live ones. Those become the generation of before, with the position of both."""
     await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_TIMEOUT_S}s'")
-    await connection.execute(f"DROP SCHEMA IF EXISTS {PREVIOUS} CASCADE")
-    await connection.execute(f"CREATE SCHEMA {PREVIOUS}")
+    await connection.execute(f"CREATE SCHEMA {LEFT}")
     for table in TABLES:
-        await connection.execute(f"ALTER TABLE public.{table} SET SCHEMA {PREVIOUS}")
-        await connection.execute(f"ALTER TABLE {NEXT}.{table} SET SCHEMA public")
-    await connection.execute(f"DROP SCHEMA {NEXT} CASCADE")
+        await connection.execute(f"ALTER TABLE public.{table} SET SCHEMA {LEFT}")
+        await connection.execute(f"ALTER TABLE {beside}.{table} SET SCHEMA public")
+    await connection.execute(f"ALTER TABLE {beside}.projection_positions SET SCHEMA {LEFT}")
+    await connection.execute(f"DROP SCHEMA {beside} CASCADE")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {PREVIOUS} CASCADE")
+    await connection.execute(f"ALTER SCHEMA {LEFT} RENAME TO {PREVIOUS}")

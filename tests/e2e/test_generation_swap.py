@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.settings import Settings
 from ops.checker import wait_until_settled
 from ops.load.progress import Progress
-from ops.replay.generation import rebuild
+from ops.replay.generation import go_back, rebuild
 from ops.replay.verify import VerifyOptions, verify
 from tests.harness.flows import rows_of
 from tests.harness.shop import done, open_shop
@@ -43,5 +43,14 @@ def test_the_api_and_the_dataflows_go_on_in_the_new_tables() -> None:
         with rows_of(platform.settings) as query:
             former = query("SELECT status FROM generation_previous.reservations ORDER BY id = $1", held["id"])
             assert former == [("cancelled",), ("held",)]
+        wait_until_settled(platform.settings)
+        told = effects(platform.settings)
+        report = go_back(platform.settings, progress, promote=True)
+        assert (report.ok, report.promoted, report.facts > 0) == (True, True, True)
+        wait_until_settled(platform.settings)
+        assert effects(platform.settings) == told
+        assert len(done(buyer.get("/v1/tickets"), 200)["items"]) == 2
+        done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
+        assert len(done(buyer.get("/v1/reservations"), 200)["items"]) == 3
         found = verify(platform.settings, VerifyOptions(), progress)
         assert found.ok, [one for part in found.partitions for one in part.divergences]

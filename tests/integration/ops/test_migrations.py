@@ -9,7 +9,7 @@ import pytest
 from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
 from ops.migrations import SQL_DIR, connect, migrate, reset_derived, tables
-from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
+from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
 from ops.services.process import free_port
 from ops.services.stack import Stack
 
@@ -99,9 +99,13 @@ async def test_reset_empties_derived_tables_and_no_other(settings: Settings) -> 
         "FROM information_schema.columns WHERE table_name = 'projection_positions')) RETURNING 1",
     )
     before = await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations")
+    for schema in (NEXT_GENERATION, PREVIOUS_GENERATION):
+        await fetch(settings.postgres_url, f"CREATE SCHEMA {schema} CREATE TABLE projection_positions ()")
     assert "projection_positions" in await reset_derived(settings)
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM projection_positions") == [(0,)]
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations") == before
+    # They stand at positions of a log that is no more.
+    assert await fetch(settings.postgres_url, "SELECT 1 FROM pg_namespace WHERE nspname LIKE 'generation_%'") == []
 
 
 async def test_what_no_fact_has_told_stays_in_the_inbox_when_derived_tables_are_emptied(settings: Settings) -> None:

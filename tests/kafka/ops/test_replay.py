@@ -20,7 +20,7 @@ from connectors.topics import describe_topics
 from ops.bench.history import History
 from ops.load.progress import Progress
 from ops.replay import archive, importing
-from ops.replay.generation import rebuild
+from ops.replay.generation import go_back, rebuild
 from ops.replay.shadow import shadow
 from ops.replay.verify import VerifyOptions, VerifyReport, verify
 from ops.services.stack import Stack
@@ -69,7 +69,10 @@ def shadowed_and_made_anew(settings: Settings) -> None:
         report = shadow(settings, "same", progress, stop=StopFlag())
         assert (report.commands, report.same, report.different) == (72, 72, 0), report.differences
         generation = rebuild(settings, progress, promote=True)
-    assert (generation.from_empty, generation.facts, generation.promoted) == (True, 72, True)
+        assert (generation.from_empty, generation.facts, generation.promoted) == (True, 72, True)
+        before = go_back(settings, progress, promote=True)  # the tables of before were empty
+        assert (before.ok, before.facts, before.promoted) == (True, 72, True)
+        assert (go_back(settings, progress).ok, before.positions) == (True, generation.positions)
 
 
 def watched(settings: Settings) -> None:

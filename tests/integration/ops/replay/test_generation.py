@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay import generation
-from ops.replay.generation import rebuild
+from ops.replay.generation import GenerationReport, go_back, rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
@@ -48,6 +49,27 @@ def projected(settings: Settings, logs: list[BothLogs]) -> None:
                 ),
                 "the last command is projected",
             )
+
+
+def sell_on(settings: Settings, logs: list[BothLogs], commands: int) -> None:
+    """So many more commands of each partition, decided and projected."""
+    for log in logs:
+        more = BothLogs(partition=log.partition, seed=0)
+        before = len(log.commands), len(log.facts)
+        log.take(commands)
+        more.commands, more.facts = log.commands[before[0] :], log.facts[before[1] :]
+        write_both(settings, [more])
+    projected(settings, logs)
+
+
+def stopped_at_random(run: Callable[[Progress], GenerationReport]) -> tuple[GenerationReport, int]:
+    """What it says when it comes to its end at last, and how often it was stopped before."""
+    chance, stops = random.Random(5), 0
+    while True:
+        try:
+            return run(Impatient(chance.randrange(1, 9))), stops
+        except KeyboardInterrupt:
+            stops += 1
 
 
 def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, logs: list[BothLogs]) -> None:
@@ -108,13 +130,7 @@ def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
     assert "tok_ok" not in text
     with Flow(projections.run, settings):
         assert circle("replay", "projections", "--promote")[0] == 1  # says what differed
-        for log in logs:  # and the live projection goes on in the new tables
-            before = len(log.commands), len(log.facts)
-            log.take(60)
-            more = BothLogs(partition=log.partition, seed=0)
-            more.commands, more.facts = log.commands[before[0] :], log.facts[before[1] :]
-            write_both(settings, [more])
-        projected(settings, logs)
+        sell_on(settings, logs, 60)  # and the live projection goes on in the new tables
     with rows_of(settings) as query:
         assert query("SELECT amount_minor FROM reservations WHERE amount_minor = 77") == []
         assert query("SELECT count(*) FROM generation_previous.reservations WHERE amount_minor = 77") == [(1,)]
@@ -126,6 +142,63 @@ def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
         again = rebuild(settings, progress)
     assert again.ok
     assert [table.table for table in again.tables] == list(TABLES)
+
+
+def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
+    circle: Circle, settings: Settings, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was wrong in them still is, and is said; what was decided since the swap is in them."""
+    with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match="there is no generation in generation_prev"):
+        go_back(settings, progress)
+    assert circle("replay", "projections", "--back")[0] == 1
+    with rows_of(settings) as query:
+        query("UPDATE reservations SET amount_minor = 77 WHERE id = (SELECT min(id) FROM reservations)")
+    wrong = "SELECT count(*) FROM reservations WHERE amount_minor = 77"
+    assert circle("replay", "projections", "--promote")[0] == 1
+    with Flow(projections.run, settings), rows_of(settings) as query:
+        sell_on(settings, logs, 60)
+        monkeypatch.setattr(generation, "BATCH", 7)
+        found, stops = stopped_at_random(lambda progress: go_back(settings, progress))
+        assert stops > 1
+        assert found.facts < 2 * 60  # those since the swap, and not those of before it
+        assert [table.table for table in found.tables if not table.same] == ["reservations"]
+        (told,) = [one.what for table in found.tables for one in table.differences]
+        assert told.startswith("amount_minor is ")
+        assert told.endswith(" live, 77 former")
+        assert query(wrong) == [(0,)]
+        code, text = circle("replay", "projections", "--back", "--promote")
+        assert (code, "former rows" in text) == (1, True)
+        assert query(wrong) == [(1,)]
+        sell_on(settings, logs, 20)  # the live projection goes on in them
+        assert circle("replay", "projections", "--back", "--promote")[0] == 1  # and back once more
+        assert query(wrong) == [(0,)]
+        sell_on(settings, logs, 20)
+        query("UPDATE generation_previous.reservations SET amount_minor = r.amount_minor FROM reservations AS r "
+              "WHERE r.id = generation_previous.reservations.id")  # fmt: skip
+        code, report = circle("replay", "projections", "--back", "--json")
+        assert (code, report["report"]["beside"], report["report"]["facts"] > 0) == (0, "generation_previous", True)
+    with Progress(quiet=True) as progress:
+        assert verify(settings, VerifyOptions(redis=False), progress).ok
+
+
+def test_there_is_no_way_back_to_tables_of_another_version(
+    circle: Circle, settings: Settings, logs: list[BothLogs]
+) -> None:
+    assert circle("replay", "projections", "--promote")[0] == 0
+    assert circle("replay", "projections")[0] == 0
+    with rows_of(settings) as query:
+        query("ALTER TABLE tickets ADD COLUMN colour text")
+    for schema, run in (("generation_previous", go_back), ("generation_next", rebuild)):
+        said = rf"{schema}.tickets has not the columns of the live table \(colour\)"
+        with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match=said):
+            run(settings, progress)
+    assert circle("replay", "projections", "--restart")[0] == 0
+
+
+@pytest.mark.parametrize("other", ["--restart", "--dry-run", "--from=3"])
+def test_the_way_back_is_of_one_kind(circle: Circle, other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert circle("replay", "projections", "--back", other)[0] == 2
+    assert "--back: goes on with the rows that are there" in capsys.readouterr().out
 
 
 def test_rows_that_are_ahead_of_the_log_are_said_so(settings: Settings, logs: list[BothLogs]) -> None:
@@ -173,13 +246,7 @@ def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_
     with rows_of(settings) as query:
         assert query("SELECT count(*)::int, sum(hashtextextended(t::text, 0)) FROM reservations AS t") == [before]
     with Flow(projections.run, settings):
-        for log in logs:
-            more = BothLogs(partition=log.partition, seed=0)
-            commands, facts = len(log.commands), len(log.facts)
-            log.take(20)
-            more.commands, more.facts = log.commands[commands:], log.facts[facts:]
-            write_both(settings, [more])
-        projected(settings, logs)
+        sell_on(settings, logs, 20)
     assert circle("replay", "projections", "--json")[0] == 0
 
 
@@ -188,17 +255,9 @@ def test_a_rebuild_stopped_at_random_places_comes_to_the_same_digests(
 ) -> None:
     at_once = rebuild(settings, Progress(quiet=True), restart=True)
     monkeypatch.setattr(generation, "BATCH", 41)
-    chance, stops, facts = random.Random(5), 0, 0
     rebuild(settings, Progress(quiet=True), restart=True, dry_run=True)
-    while True:
-        try:
-            found = rebuild(settings, Impatient(chance.randrange(1, 9)))
-        except KeyboardInterrupt:
-            stops += 1
-        else:
-            facts += found.facts
-            break
+    found, stops = stopped_at_random(lambda progress: rebuild(settings, progress))
     assert stops > 2
-    assert facts < at_once.facts  # each went on where the one before was stopped
+    assert found.facts < at_once.facts  # each went on where the one before was stopped
     assert found.ok
     assert [table.new_digest for table in found.tables] == [table.new_digest for table in at_once.tables]
