@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
 from ops.load.progress import Bar, Progress
+
+Found = TypeVar("Found")
 
 
 class Impatient(Progress):
@@ -23,3 +29,22 @@ class Impatient(Progress):
                 whole.set(done, note)
 
         return Watched(whole._progress, whole._task)
+
+
+def stopped_at_random(
+    run: Callable[[Progress], Found],
+    *,
+    seed: int = 5,
+    batches: tuple[int, int] = (1, 9),
+    then: Callable[[], None] | None = None,
+) -> tuple[Found, int]:
+    """What it says when it has come to its end at last, and how often it was stopped before, each time after some
+    batches, and begun again."""
+    chance, stops = random.Random(seed), 0
+    while True:
+        try:
+            return run(Impatient(chance.randrange(*batches))), stops
+        except KeyboardInterrupt:
+            stops += 1
+            if then is not None:
+                then()

@@ -31,6 +31,7 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle, command_line
 from tests.harness.flows import Process, everything, read, write
+from tests.harness.impatient import stopped_at_random
 from tests.harness.words import BOB, EVENT, R2, add_type, create, publish, release, reserve
 
 EVENTS = [EVENT, "33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"]
@@ -152,8 +153,10 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
     with Progress(quiet=True) as progress:
         archive.export(settings, log, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False)
         played_elsewhere(circle, log)
-        fresh = Settings.from_env(stack.fresh())
-        importing.load(fresh, log, progress)
+    fresh = Settings.from_env(stack.fresh())
+    monkeypatch.setattr(importing, "BAR_EVERY", 10)
+    _, stops = stopped_at_random(lambda progress: importing.load(fresh, log, progress), batches=(3, 7))
+    assert stops > 1
     after = verified(fresh)
     assert after.ok, after.partitions
     assert [(one.through, one.digest) for one in after.partitions] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, environment, eventually, rows_of
-from tests.harness.impatient import Impatient
+from tests.harness.impatient import Impatient, stopped_at_random
 
 
 def digests(settings: Settings) -> dict[int, tuple[int, str]]:
@@ -98,14 +97,11 @@ def test_an_import_stopped_at_random_places_goes_on_to_the_same_log(
     assert circle("replay", "export", str(tmp_path / "x"), "--topic", COMMANDS, "--topic", FACTS)[0] == 0
     before = digests(settings)
     monkeypatch.setattr(importing, "BAR_EVERY", 23)
-    chance, stops, written = random.Random(3), 0, []
-    while True:
-        try:
-            importing.load(second, tmp_path / "x", Impatient(chance.randrange(9, 16)))
-            break
-        except KeyboardInterrupt:
-            stops += 1
-            written.append(records(second))
+    written: list[int] = []
+    _, stops = stopped_at_random(
+        lambda progress: importing.load(second, tmp_path / "x", progress),
+        seed=3, batches=(9, 16), then=lambda: written.append(records(second)),
+    )  # fmt: skip
     assert stops > 1
     assert written == sorted(written)
     assert written[0] < written[-1]  # it went on, and did not begin anew

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-
 import pytest
 
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay import generation
-from ops.replay.generation import GenerationReport, go_back, rebuild
+from ops.replay.generation import go_back, rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
 from pipelines.projections import dataflow as projections
@@ -18,7 +15,7 @@ from schemas import facts as f
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
 from tests.harness.flows import Flow, eventually, rows_of, write_facts
-from tests.harness.impatient import Impatient
+from tests.harness.impatient import stopped_at_random
 from tests.harness.towns import recorded, town_of
 from tests.simulation.whole import Town
 
@@ -60,16 +57,6 @@ def sell_on(settings: Settings, logs: list[BothLogs], commands: int) -> None:
         more.commands, more.facts = log.commands[before[0] :], log.facts[before[1] :]
         write_both(settings, [more])
     projected(settings, logs)
-
-
-def stopped_at_random(run: Callable[[Progress], GenerationReport]) -> tuple[GenerationReport, int]:
-    """What it says when it comes to its end at last, and how often it was stopped before."""
-    chance, stops = random.Random(5), 0
-    while True:
-        try:
-            return run(Impatient(chance.randrange(1, 9))), stops
-        except KeyboardInterrupt:
-            stops += 1
 
 
 def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, logs: list[BothLogs]) -> None:
