@@ -1,4 +1,5 @@
-"""A replay beside live load: `circle verify` over the whole log, again and again, as somebody would start it."""
+"""A replay beside live load, again and again, as somebody would start it: `circle verify` over the whole log, or
+`circle replay projections`, which makes all rows anew."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import msgspec
 
 from connectors.settings import Settings
 
+REPLAYS = {"verify": ("verify", "--json"), "projections": ("replay", "projections", "--restart", "--json")}
 STOP_S = 10.0
 LOOK_S = 0.05
 
@@ -31,6 +33,7 @@ class Beside:
 class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same load without and with a replay beside it, in turns: p99 of each round in ms, and what the replay did."""
 
+    replay: str
     alone_p99_ms: list[float]
     beside_p99_ms: list[float]
     runs: int
@@ -47,8 +50,8 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def replaying(settings: Settings) -> Iterator[Beside]:
-    """Verify while the block lasts; what has begun then is ended."""
+def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
+    """One of REPLAYS while the block lasts; what has begun then is ended."""
     env = {
         **os.environ,
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -61,7 +64,7 @@ def replaying(settings: Settings) -> Iterator[Beside]:
 
     def again() -> None:
         while not over.is_set():
-            command = [sys.executable, "-m", "ops.cli.main", "verify", "--json"]
+            command = [sys.executable, "-m", "ops.cli.main", *REPLAYS[replay]]
             process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             running[:] = [process]
             code = _watch(process, found)

@@ -10,6 +10,7 @@ from ops.bench import kernel as kernel_bench
 from ops.bench import replay as replay_bench
 from ops.bench import resume as resume_bench
 from ops.bench import row_locks as row_locks_bench
+from ops.bench.beside import REPLAYS
 from ops.bench.drop import DropOptions, DropReport, Step
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.bench.replay import ReplayOptions, ReplayReport
@@ -135,22 +136,24 @@ def drop(
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
-    beside_replay: Annotated[
-        bool, typer.Option("--beside-replay", help="In turns with and without `circle verify` beside it.")
-    ] = False,
-    rounds: Annotated[int, typer.Option(help="With --beside-replay: how often each.", min=1, max=20)] = 3,
+    beside: Annotated[
+        str, typer.Option(help="verify or projections: in turns with and without that replay beside it.")
+    ] = "",
+    rounds: Annotated[int, typer.Option(help="With --beside: how often each.", min=1, max=20)] = 3,
     url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
     """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
+    if beside and beside not in REPLAYS:
+        raise SettingsError("--beside", f"one of {', '.join(REPLAYS)}", got=beside, example="verify")
     options = DropOptions(
         rate=rate,
         seconds=seconds,
         ramp=ramp,
         events=events,
         buyers=buyers,
-        beside_replay=beside_replay,
+        beside=beside,
         rounds=rounds,
         seed=seed,
     )
@@ -252,7 +255,7 @@ def _show_verdict(report: DropReport) -> None:
             ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
         )
         print(f"p99 alone {alone} ms, beside a replay {other} ms: {report.p99_ratio} times, the median of the rounds")
-        print(f"the replay (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
+        print(f"{beside.replay} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"

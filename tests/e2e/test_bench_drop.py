@@ -12,7 +12,7 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["bench", "drop", "--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20"]
-    assert run([*arguments, "--beside-replay", "--rounds", "1", "--json"]) == 0
+    assert run([*arguments, "--beside", "projections", "--rounds", "1", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     alone, beside = report["steps"]
     for step in (alone, beside):
@@ -28,3 +28,8 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     assert report["p99_ratio"] == round(told["beside_p99_ms"][0] / told["alone_p99_ms"][0], 2)
     own = os.getpriority(os.PRIO_PROCESS, 0)  # the gate may run this with less priority itself
     assert (told["niceness"], told["diverged"]) == (min(19, own + NICENESS), 0)
+
+
+def test_only_replays_that_there_are_go_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "drop", "--beside", "shadows"]) == 2
+    assert "--beside: one of verify, projections; got 'shadows'" in capsys.readouterr().err
