@@ -61,7 +61,7 @@ test-unit: setup ## the unit and contract tests, the quickest round
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
-	@$(PYTEST) tests/kafka $(ARGS)
+	@$(PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

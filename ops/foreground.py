@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# After `nohup` a closed terminal is nobody's business.
+HANGUP = set() if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else {signal.SIGHUP}
+PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, *HANGUP}
 LOOK_S = 0.25  # how often to look whether make got a signal that it keeps to itself
 
 
@@ -86,6 +88,8 @@ def become(arguments: list[str], parent: int, tty: int | None) -> None:
     if tty is not None:
         give(tty, os.getpid())
     die_with(parent)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # a Ctrl-C by now ends it, without a trace
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execv(arguments[0], arguments)  # noqa: S606  # no shell is wanted

@@ -20,14 +20,14 @@ from connectors.log_reader import LogReader, few_collections
 from connectors.settings import Settings
 from ops.bench.history import PARTITION, History
 from ops.load.progress import Progress
-from ops.load.statistics import US_PER_S, peak_mb
+from ops.load.statistics import US_PER_S, peak_mb, reference_ms
 from ops.replay.verify import PartitionRun
 from ops.services.stack import Stack
 from pipelines.replay.fold import Fold
 from schemas.codec import Codec
 from schemas.topics import FACTS
 
-SIZES = "100000,300000,1000000"
+SIZES = (100_000, 300_000, 1_000_000)
 TOLD_EVERY = 50_000
 
 
@@ -70,9 +70,10 @@ class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All sizes."""
+    """All sizes. `reference_ms` says how fast the machine was then: see `ops.load.statistics`."""
 
     options: ReplayOptions
+    reference_ms: float
     sizes: list[SizeFigures]
 
     @property
@@ -88,7 +89,7 @@ def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
             "--broker", "the bench empties its topics, so it only takes a broker of its own",
             got=options.broker, example="apache",
         )  # fmt: skip
-    figures = []
+    figures, reference = [], reference_ms()
     with Stack(options.broker, partitions=1) as stack:
         env = stack.fresh()
         history = History(Settings.from_env(env), seed=options.seed)
@@ -108,11 +109,7 @@ def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
                     best=best,
                 )
             )
-    return ReplayReport(options=options, sizes=figures)
-
-
-def _least(rounds: list[Measured]) -> Measured:
-    return min(rounds, key=lambda one: one.cpu_s)
+    return ReplayReport(options=options, reference_ms=reference, sizes=figures)
 
 
 def measure(what: str, facts: int, env: dict[str, str], progress: Progress) -> Measured:

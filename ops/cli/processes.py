@@ -73,7 +73,8 @@ def up(
         asked_to_stop.set()
         console.print(f"{signal.Signals(number).name}: stopping the API, the dataflows, the services")
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    hangup = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)  # ignored after `nohup`
+    for number in (signal.SIGINT, signal.SIGTERM, *hangup):
         signal.signal(number, on_signal)
     platform = Platform(
         broker=broker,

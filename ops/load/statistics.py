@@ -15,6 +15,7 @@ import psutil
 US_PER_S = 1_000_000
 MS_PER_S = 1_000
 KB_PER_MB = 1_024
+REFERENCE_SQUARES, REFERENCE_ROUNDS = 100_000, 20
 
 
 class Latencies(msgspec.Struct, frozen=True):
@@ -48,6 +49,19 @@ def latencies(seconds: Sequence[float]) -> Latencies:
     ordered = sorted(seconds)
     p50, p95, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.95, 0.99))
     return Latencies(len(ordered), p50, p95, p99, round(ordered[-1] * MS_PER_S, 2) if ordered else 0.0)
+
+
+def reference_ms() -> float:
+    """CPU milliseconds for the sum of 100,000 squares in Python, the least of some rounds.
+
+    What figures of two machines, or of one machine at two times, may be compared by.
+    """
+    least = math.inf
+    for _ in range(REFERENCE_ROUNDS):
+        begun = time.process_time()
+        sum(one * one for one in range(REFERENCE_SQUARES))
+        least = min(least, time.process_time() - begun)
+    return round(least * MS_PER_S, 2)
 
 
 class CpuMeter:

@@ -1,18 +1,26 @@
 """The replay bench runs, and counts right. No figure is asserted: this machine is not the one that is reported."""
 
+import inspect
 import json
 
 import pytest
 
+from ops.cli.bench import replay
 from ops.cli.main import run
 
 
 def test_replay_bench_reads_folds_and_verifies_all_that_was_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "replay", "--sizes", "300", "--json"]) == 0
-    (size,) = json.loads(capsys.readouterr().out)["sizes"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["reference_ms"] > 0
+    (size,) = report["sizes"]
     assert size["facts"] >= 300
     assert [one["what"] for one in size["best"]] == ["read", "fold", "verify"]
     assert {one["facts"] for one in size["best"]} == {size["facts"]}
+
+
+def test_its_sizes_are_those_of_the_design_where_none_are_said() -> None:
+    assert inspect.signature(replay).parameters["sizes"].default == "100000,300000,1000000"
 
 
 def test_sizes_that_are_no_numbers_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

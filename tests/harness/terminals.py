@@ -12,18 +12,25 @@ from pathlib import Path
 from tests.harness.leftovers import tracked
 
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
-# A session has no terminal until its leader asks for one.
-ASK = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+# A session hears hangups again, or goes on not to (whatever starts the tests may have been started by `nohup`), and it
+# has no terminal until its leader asks for one.
+BEGIN = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1] == "nohup" else signal.SIG_DFL)
+if os.isatty(0):
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Session:
-    """A program with a terminal, or (`terminal=False`) with a pipe; and what it has printed."""
+    """A program with a terminal, or (`terminal=False`) with a pipe, or after `nohup`; and what it has printed."""
 
-    def __init__(self, command: Sequence[str], *, cwd: Path, terminal: bool = True) -> None:
+    def __init__(self, command: Sequence[str], *, cwd: Path, terminal: bool = True, nohup: bool = False) -> None:
         self.output, theirs = pty.openpty() if terminal else os.pipe()
         self.printed = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", ASK, *command] if terminal else command,
+            [sys.executable, "-I", "-S", "-c", BEGIN, "nohup" if nohup else "", *command],
             cwd=cwd,
             env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
             stdin=theirs if terminal else subprocess.DEVNULL,

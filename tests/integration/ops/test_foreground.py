@@ -33,13 +33,13 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 class Made(Session):
     """`make` with one recipe."""
 
-    def __init__(self, directory: Path, *, terminal: bool, code: int = 0) -> None:
+    def __init__(self, directory: Path, *, terminal: bool, code: int = 0, nohup: bool = False) -> None:
         (directory / "orderly.py").write_text(ORDERLY)
         (directory / "Makefile").write_text(
             "SHELL := /bin/bash\n.PHONY: run\nrun:\n"
             f"\t@exec {sys.executable} -I -S {FOREGROUND} {sys.executable} orderly.py {code}\n"
         )
-        super().__init__(("make", "run"), cwd=directory, terminal=terminal)
+        super().__init__(("make", "run"), cwd=directory, terminal=terminal, nohup=nohup)
         self.until(b"ready", TIMEOUT_S)
         self.processes = psutil.Process(self.pid).children(recursive=True)
 
@@ -99,6 +99,14 @@ def test_a_signal_to_make_ends_the_command_in_order_before_make(
     (os.killpg if to_the_group else os.kill)(made.pid, number)
     assert made.status() == -number, "GNU make ends by the signal, whatever its recipe answered"
     assert made.printed.index(b"told") < made.printed.index(b"stopped")
+
+
+@pytest.mark.parametrize("made", [{"terminal": False, "nohup": True}], indirect=True)
+def test_after_nohup_a_closed_terminal_ends_nothing(made: Made) -> None:
+    os.killpg(made.pid, signal.SIGHUP)
+    made.processes[-1].send_signal(signal.SIGTERM)
+    assert made.status() == 0
+    assert b"told SIGTERM" in made.printed
 
 
 @without_terminal
