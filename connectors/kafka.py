@@ -241,6 +241,7 @@ class BatchSource(DynamicSource[list[Message]]):
 class _BatchPartition(StatelessSourcePartition[list[Message]]):
     def __init__(self, source: BatchSource) -> None:
         self._source = source
+        self._closing = False
         source.client.subscribe([source.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def next_batch(self) -> list[list[Message]]:
@@ -262,10 +263,13 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
         return [batch]
 
     def close(self) -> None:
+        self._closing = True  # an assignment that nobody has polled for yet comes now, from a client that asks no more
         self._source.client.close()
 
     def _assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
         source = self._source
+        if self._closing:
+            return
         partitions = sorted(entry.partition for entry in assigned)
         started = time.monotonic()
         starts = source.owner.assigned(client, partitions) if partitions else {}
