@@ -85,13 +85,14 @@ class _Met(dict[str, Any]):
 _PAIRS = [(chr(one), one) for one in range(0x80)] + [
     (chr(one) + chr(two), one & 0x7F | (two & 0x7F) << 7) for one in range(0x80, 0x100) for two in range(0x100)
 ]
+_ENDED = [(text, bits) for text, bits in _PAIRS if ord(text[-1]) < 0x80]  # those that are a whole number
 # Texts alone are their keys, a group that is not there is "": Python then looks them up in half the time. Where any
 # pair of bytes may come next, as in a time, a table of pairs is slower than two tables of bytes, which stay in the
 # processor's nearest cache.
 _TABLES: dict[str, Any] = {
-    "INT": {text: (bits >> 1) ^ -(bits & 1) for text, bits in _PAIRS},
+    "INT": {text: (bits >> 1) ^ -(bits & 1) for text, bits in _ENDED},
     "LONG": _Met(_signed),
-    "LOW": {"": 0} | {text: bits >> 1 for text, bits in _PAIRS if not bits & 1},  # bits 1 to 13 of what is not negative
+    "LOW": {"": 0} | {text: bits >> 1 for text, bits in _ENDED if not bits & 1},  # bits 1 to 13 of what is not negative
     "MID": {"": 0} | {text: bits << 13 for text, bits in _PAIRS},
     "HIGH": _Met(lambda text: _bits(text) << 27),  # of times: a new one every two minutes
     **{
