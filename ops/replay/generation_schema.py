@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.postgres import Connection
 from ops.replay.generation_rows import NEXT, PREVIOUS, SQL, TABLES, CannotSwap
 
-MADE_BY = {NEXT: "begin anew with --restart", PREVIOUS: "make the rows anew instead, without --back"}
+INSTEAD = {NEXT: "begin anew with --restart", PREVIOUS: "make the rows anew instead, without --back"}
 
 
 async def drop_next(connection: Connection) -> None:
@@ -36,5 +36,7 @@ async def require(connection: Connection, schema: str) -> None:
     if not await connection.fetchval(SQL["begun"], f"{schema}.projection_positions"):
         raise CannotSwap(f"there is no generation in {schema}: a swap leaves one (circle replay projections --promote)")
     names = [*TABLES, "projection_positions"]
-    for table, column in await connection.fetch(SQL["unlike_live"], schema, names):
-        raise CannotSwap(f"{schema}.{table} has not the columns of the live table ({column}): {MADE_BY[schema]}")
+    unlike = await connection.fetchrow(SQL["unlike_live"], schema, names)
+    if unlike is not None:
+        table, column = unlike
+        raise CannotSwap(f"{schema}.{table} has not the columns of the live table ({column}): {INSTEAD[schema]}")
