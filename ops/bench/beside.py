@@ -14,6 +14,7 @@ from statistics import median
 
 import msgspec
 
+from connectors.errors import CircleError
 from connectors.settings import Settings
 
 REPLAYS = {"verify": ("verify", "--json"), "projections": ("replay", "projections", "--restart", "--json")}
@@ -23,17 +24,18 @@ LOOK_S = 0.05
 
 @dataclass(slots=True)
 class Beside:
-    """How often it came to the end, how often it found something, and how far it stands back (0: not at all)."""
+    """How often it came to the end, how often it found something, how far it stands back (0: not at all), and what it
+    ended with when it could do neither."""
 
     runs: int = 0
     diverged: int = 0
     niceness: int = 0
+    failed: int = 0
 
 
 class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same load without and with a replay beside it, in turns: p99 of each round in ms, and what the replay did."""
 
-    replay: str
     alone_p99_ms: list[float]
     beside_p99_ms: list[float]
     runs: int
@@ -51,7 +53,7 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
-    """One of REPLAYS while the block lasts; what has begun then is ended."""
+    """One of REPLAYS while the block lasts; what has begun then is ended. Raises CircleError when it fails."""
     env = {
         **os.environ,
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -68,9 +70,13 @@ def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
             process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             running[:] = [process]
             code = _watch(process, found)
-            if not over.is_set():
-                found.runs += 1
-                found.diverged += code == 1
+            if over.is_set():
+                return
+            if code not in (0, 1):
+                found.failed = code
+                return
+            found.runs += 1
+            found.diverged += code == 1
 
     thread = threading.Thread(target=again, name="beside")
     thread.start()
@@ -81,6 +87,8 @@ def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
         for process in running:
             process.terminate()
         thread.join(STOP_S)
+    if found.failed:
+        raise CircleError(f"`circle {' '.join(REPLAYS[replay])}` beside the load ended with {found.failed}")
 
 
 def _watch(process: subprocess.Popen[bytes], found: Beside) -> int:

@@ -57,7 +57,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
     ramp: bool = False
     events: int = 8
     buyers: int = 2_000
-    beside: str = ""  # one of REPLAYS
+    beside: str | None = None  # one of REPLAYS
     rounds: int = 3
     seed: int = 1
 
@@ -122,17 +122,17 @@ async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> D
                 return await measured(await plan(rate, number), target.meter, connection, progress)
 
             await warmed_up(options, plan, progress)
-            if not options.beside:
+            if options.beside is None:
                 steps = await ramped(options, step)
                 return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps))
-            steps, beside = await _beside(options, target, step)
+            steps, beside = await _beside(options, options.beside, target, step)
             return DropReport(options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio)
     finally:
         await connection.close()
 
 
 async def _beside(
-    options: DropOptions, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
+    options: DropOptions, replay: str, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
 ) -> tuple[list[Step], BesideReport]:
     """The rate alone and beside a replay, in turns, now the one first and now the other: what disturbs hits both."""
     steps: list[Step] = []
@@ -140,18 +140,13 @@ async def _beside(
     runs = diverged = niceness = 0
     for number in range(options.rounds):
         for beside in (False, True) if number % 2 == 0 else (True, False):
-            with replaying(target.settings, options.beside) if beside else nullcontext() as found:
+            with replaying(target.settings, replay) if beside else nullcontext() as found:
                 steps.append(await step(options.rate, len(steps)))
             p99[beside].append(steps[-1].latency.p99_ms)
             if found is not None:
                 runs, diverged, niceness = runs + found.runs, diverged + found.diverged, max(niceness, found.niceness)
     return steps, BesideReport(
-        replay=options.beside,
-        alone_p99_ms=p99[False],
-        beside_p99_ms=p99[True],
-        runs=runs,
-        diverged=diverged,
-        niceness=niceness,
+        alone_p99_ms=p99[False], beside_p99_ms=p99[True], runs=runs, diverged=diverged, niceness=niceness
     )
 
 

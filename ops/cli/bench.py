@@ -137,15 +137,15 @@ def drop(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     beside: Annotated[
-        str, typer.Option(help="verify or projections: in turns with and without that replay beside it.")
-    ] = "",
+        str | None, typer.Option(help="verify or projections: in turns with and without that replay beside it.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="With --beside: how often each.", min=1, max=20)] = 3,
     url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
     """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
-    if beside and beside not in REPLAYS:
+    if beside is not None and beside not in REPLAYS:
         raise SettingsError("--beside", f"one of {', '.join(REPLAYS)}", got=beside, example="verify")
     options = DropOptions(
         rate=rate,
@@ -255,7 +255,7 @@ def _show_verdict(report: DropReport) -> None:
             ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
         )
         print(f"p99 alone {alone} ms, beside a replay {other} ms: {report.p99_ratio} times, the median of the rounds")
-        print(f"{beside.replay} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
+        print(f"{report.options.beside} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(
             f"limit: {report.limit_rate:,.0f} requests/s sustained" if report.limit_rate else "limit: below the start"

@@ -5,7 +5,11 @@ import os
 
 import pytest
 
+from connectors.errors import CircleError
+from connectors.settings import Settings
+from ops.bench.beside import REPLAYS, replaying
 from ops.cli.main import NICENESS, run
+from ops.services.process import wait_for
 
 
 def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(
@@ -28,6 +32,18 @@ def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_repla
     assert report["p99_ratio"] == round(told["beside_p99_ms"][0] / told["alone_p99_ms"][0], 2)
     own = os.getpriority(os.PRIO_PROCESS, 0)  # the gate may run this with less priority itself
     assert (told["niceness"], told["diverged"]) == (min(19, own + NICENESS), 0)
+
+
+@pytest.mark.parametrize("replay", REPLAYS)
+def test_a_replay_beside_it_is_a_command_that_there_is(replay: str) -> None:
+    assert run([*REPLAYS[replay], "--help"]) == 0
+
+
+def test_a_replay_beside_it_that_fails_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REPLAYS, "verify", ("verify", "--no-such-option"))
+    with pytest.raises(CircleError, match="--no-such-option` beside the load ended with 2"), \
+         replaying(settings, "verify") as found:  # fmt: skip
+        assert wait_for(lambda: bool(found.failed), timeout_s=60) is None
 
 
 def test_only_replays_that_there_are_go_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
