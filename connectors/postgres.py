@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
-from connectors.errors import CircleError, ServiceUnreachable
+from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
+from connectors.patience import Stopped, pause
 from connectors.sql_files import queries
 from pipelines.projections.snapshot import (
     AppliedPosition,
@@ -70,12 +71,6 @@ SERVER_GONE = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
 )
-
-
-class Stopped(CircleError):
-    """The process was told to stop while it waited for the database. Nothing of the operation has happened."""
-
-    exit_code = 0
 
 
 def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
@@ -162,19 +157,14 @@ class Database:
                 tries += 1
                 wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
                 log.warning("postgres.unreachable", tries=tries, retry_s=round(wait, 2), error=str(error))
-                self._pause(wait, stop_requested)
+                if not pause(wait, stop_requested):
+                    raise Stopped(
+                        "told to stop while PostgreSQL was away; what was not written is read again"
+                    ) from None
             else:
                 if tries:
                     log.info("postgres.back", tries=tries, seconds=round(time.monotonic() - started, 1))
                 return result
-
-    def _pause(self, seconds: float, stop_requested: Callable[[], bool]) -> None:
-        # Looked at, not waited for: a signal handler sets it, and may not take the lock that an event has.
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if stop_requested():
-                raise Stopped("told to stop while PostgreSQL was away; what was not written is read again")
-            time.sleep(min(0.05, max(0.0, end - time.monotonic())))
 
     async def _run(self, operation: Callable[[Connection], Awaitable[T]], isolation: Isolation, readonly: bool) -> T:
         if self._connection is None or self._connection.is_closed():

@@ -27,6 +27,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
+from connectors.patience import Stopped, pause
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
@@ -56,8 +57,8 @@ Claims = Mapping[str, str]
 class SeatLocks:
     """The worker's side: install, claim, show. Every call is a pipeline of one Lua call for each event."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
+        self._url, self._stop_requested = url, stop_requested
         self.client: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=SOCKET_TIMEOUT_S, decode_responses=True
         )
@@ -147,7 +148,7 @@ class SeatLocks:
         return done
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
-        """Run `attempt`, again while Redis is away, for at most OUTAGE_S_MAX."""
+        """Run `attempt`, again while Redis is away, for at most OUTAGE_S_MAX. Raises ServiceUnreachable, Stopped."""
         deadline, said_at = time.monotonic() + OUTAGE_S_MAX, 0.0
         while True:
             try:
@@ -160,7 +161,8 @@ class SeatLocks:
                 if now - said_at >= SAID_EVERY_S:
                     said_at = now
                     log.warning("redis.unreachable", error=str(error))
-                time.sleep(RETRY_S)
+                if not pause(RETRY_S, self._stop_requested):
+                    raise Stopped("told to stop while Redis was away; what was not committed is read again") from None
 
 
 class ForeignLocks:

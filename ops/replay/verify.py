@@ -29,6 +29,7 @@ from connectors.log_reader import (
     partitions_of,
     record_of,
 )
+from connectors.patience import pause
 from connectors.postgres import Connection, Database, SnapshotStore
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -385,9 +386,7 @@ def follow(
             for run in runs:
                 run.advance()
             told(runs)
-            end = time.monotonic() + interval_s
-            while time.monotonic() < end and not stop():
-                time.sleep(min(0.05, interval_s))
+            pause(interval_s, stop)
     finally:
         for run in runs:
             run.close()

@@ -99,7 +99,7 @@ def wire(settings: Settings, stop: StopFlag) -> Deps:
     """Connect everything that the dataflow needs."""
     codec, gate = codec_of(settings), Gate()
     store = SnapshotStore(Database(settings.postgres_url), stop_requested=lambda: stop.requested)
-    guard = Guard(SeatLocks(settings.redis_url), settings)
+    guard = Guard(SeatLocks(settings.redis_url, stop_requested=lambda: stop.requested), settings)
     fenced = "no-fence" not in settings.test_switches
     name = f"circle-reservations-{settings.instance}"
     loader = PartitionLoader(

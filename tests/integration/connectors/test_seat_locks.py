@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from connectors.errors import Fenced, ServiceUnreachable
+from connectors.patience import Stopped
 from connectors.seat_locks import ForeignLocks, LockRefused, Locks, SeatLocks, claim_text
 from connectors.settings import Settings
 from ops.services.process import free_port
@@ -153,4 +154,12 @@ def test_a_redis_that_stays_away_is_said_now_and_then_and_is_an_error_in_the_end
     with pytest.raises(ServiceUnreachable, match="is CIRCLE_REDIS_URL right"):
         locks.install({EVENT: 1}, {EVENT: {}})
     assert caplog.text.count("redis.unreachable") == 1
+    locks.client.close()
+
+
+def test_a_stop_is_heard_while_redis_is_away() -> None:
+    asked = iter([False, False, True])
+    locks = SeatLocks(f"redis://127.0.0.1:{free_port()}/0", stop_requested=lambda: next(asked))
+    with pytest.raises(Stopped, match="while Redis was away"):
+        locks.install({EVENT: 1}, {EVENT: {}})
     locks.client.close()
