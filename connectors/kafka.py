@@ -35,6 +35,7 @@ TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can
 LINGER_MS = 1
 UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
 FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
+QUEUE_BACKOFF_MS = 20  # a client whose queue was full looks again; its own default is a second, in which it runs dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
 METADATA_TIMEOUT_S = 10.0
@@ -133,6 +134,7 @@ def consumer(settings: Settings, *, group: str | None, **overrides: object) -> C
         "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.session_timeout_ms),
         "fetch.wait.max.ms": FETCH_WAIT_MS,
         "queued.min.messages": 20_000,
+        "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
         **overrides,
     }
     return Consumer(config, logger=_rdkafka)
