@@ -18,12 +18,14 @@ import msgspec
 from connectors.errors import CircleError, SettingsError
 from connectors.log_reader import LogReader, few_collections
 from connectors.settings import Settings
+from connectors.shelf import TemporaryShelf
 from ops.bench.history import PARTITION, History
 from ops.load.progress import Progress
 from ops.load.statistics import US_PER_S, peak_mb, reference_ms
 from ops.replay.verify import PartitionRun
 from ops.services.stack import Stack
 from pipelines.replay.fold import Fold
+from pipelines.replay.states import States
 from schemas.codec import Codec
 from schemas.topics import FACTS
 
@@ -174,14 +176,14 @@ def _read(settings: Settings) -> Measured:
 
 
 def _fold(settings: Settings) -> Measured:
-    fold, facts = Fold(Codec()), 0
-    with _facts(settings) as chunks:
-        meter = Meter("fold")
+    facts = 0
+    with TemporaryShelf() as shelf, _facts(settings) as chunks:
+        fold, meter = Fold(Codec(), States(shelf)), Meter("fold")
         for chunk in chunks:
             fold.take(chunk)
             facts = _tell(facts, len(chunk))
-    found = meter.told(fold.facts)
-    return msgspec.structs.replace(found, digest=fold.digest())
+        found = meter.told(fold.facts)
+        return msgspec.structs.replace(found, digest=fold.digest())
 
 
 def _verify(settings: Settings) -> Measured:

@@ -1,7 +1,8 @@
 """`circle verify`: both topics side by side through the rules again, then Postgres and Redis against what that gives.
 
-Guarantee: nothing is written anywhere. One partition is in memory at a time (its states, not its log). A platform that
-runs may go on: what is derived is compared at the position it says it has, and Redis only when it has come to rest.
+Guarantee: nothing is written but a temporary file, which has what does not fit into memory. One partition is gone
+through at a time, with a bounded number of its reservations in memory. A platform that runs may go on: what is derived
+is compared at the position it says it has, and Redis only when it has come to rest.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ from connectors.patience import pause
 from connectors.postgres import Connection, Database, SnapshotStore
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from connectors.shelf import TemporaryShelf
 from connectors.sql_files import queries
 from ops.load.progress import Bar, Progress
 from pipelines.projections.snapshot import EventSnapshot
 from pipelines.replay.agreement import claims_differ, rows_differ, tickets_differ
+from pipelines.replay.states import KEPT_MAX, States
 from pipelines.replay.verify import Divergence, PartitionVerifier, Undecided
 from pipelines.reservations.dataflow import GROUP
 from pipelines.reservations.snapshot import state_from
@@ -110,6 +113,7 @@ class PartitionRun:
     only: str | None = None
     bar: Bar | None = None
     follow: bool = False
+    kept_max: int = KEPT_MAX
     _buffer: list[Message] = field(default_factory=list)
     _at: int = 0
 
@@ -118,7 +122,11 @@ class PartitionRun:
         self.facts = LogReader(self.settings, FACTS, self.partition, follow=self.follow).from_the_start()
         queue = FactQueue(self.facts, only=self.only)
         count = partitions_of(self.settings, COMMANDS)
-        self.verifier = PartitionVerifier(self.partition, self.codec, queue, only=self.only, partitions=count)
+        self._shelf = TemporaryShelf()
+        states = States(self._shelf, self.kept_max)
+        self.verifier = PartitionVerifier(
+            self.partition, self.codec, queue, only=self.only, partitions=count, states=states
+        )
         self.read_to = -1  # the last command that was gone past, of whichever event
 
     def advance(self, end: int | None = None) -> bool:
@@ -155,6 +163,7 @@ class PartitionRun:
         """Let go of the broker."""
         self.commands.close()
         self.facts.close()
+        self._shelf.close()
 
     def __enter__(self) -> Self:
         return self
@@ -377,9 +386,10 @@ def follow(
     interval_s: float = 1.0,
 ) -> bool:
     """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
-    codec = codec_of(settings)
+    codec, numbers = codec_of(settings), numbers_of(settings, options)
+    kept_max = KEPT_MAX // len(numbers)
     runs = [
-        PartitionRun(settings, number, codec, options.event_id, follow=True) for number in numbers_of(settings, options)
+        PartitionRun(settings, number, codec, options.event_id, follow=True, kept_max=kept_max) for number in numbers
     ]
     try:
         while not stop():

@@ -1,7 +1,8 @@
 """A partition's facts folded to the states of its events, a chunk at a time. Pure.
 
 Guarantee: each position is folded once and in order, whatever the chunks are and however often records are told; so a
-fold that was stopped anywhere and goes on at `next_offset` comes to the same `digest`. The states are all it keeps.
+fold that was stopped anywhere and goes on at `next_offset` comes to the same `digest`. The states are all it keeps, and
+of those no more in memory than `States` does.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 from pipelines.intake import Intake
+from pipelines.replay.states import States
 from pipelines.reservations.digest import canonical
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 
@@ -22,8 +23,8 @@ DIGEST_BYTES = 16
 class Fold:
     """One partition of tickets.facts."""
 
-    def __init__(self, codec: Codec) -> None:
-        self.states: dict[str, EventState] = {}
+    def __init__(self, codec: Codec, states: States | None = None) -> None:
+        self.states = States() if states is None else states
         self.facts = self.unreadable = 0
         self._codec, self._intake = codec, Intake()
 
@@ -47,7 +48,7 @@ class Fold:
     def take(self, records: Iterable[tuple[int, bytes | None]]) -> None:
         """Fold records (offset on the topic, value). One that is no fact is counted and gone past."""
         decode, intake, states, facts = self._codec.decode, self._intake, self.states, 0
-        take = intake.take
+        take, recent = intake.take, states.recent
         for offset, value in records:
             recorded = decode(value)
             if not isinstance(recorded, RecordedFact):
@@ -56,9 +57,10 @@ class Fold:
                 continue
             for one in take(offset, recorded):
                 at = one.envelope
-                state = states.get(at.event_id)
+                state = recent.get(at.event_id)
                 if state is None:
-                    state = states[at.event_id] = EventState(at.event_id)
+                    state = states.of(at.event_id)
                 evolve(state, one.fact, at)
                 facts += 1
         self.facts += facts
+        states.turn()

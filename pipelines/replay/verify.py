@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from pipelines.replay.rules import RULES, command_of, rules
+from pipelines.replay.states import States
+from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
 from schemas import facts as f
 from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
@@ -27,6 +28,7 @@ from schemas.ids import LogTime, stamped
 DIVERGENCES_KEPT_MAX = 1_000  # all are counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
 DIGEST_BYTES = 16
+TURN_EVERY = 4_000  # commands, as many as a chunk of records
 
 
 class Record(NamedTuple):
@@ -89,9 +91,10 @@ class PartitionVerifier:
         *,
         only: str | None = None,
         partitions: int | None = None,
+        states: States | None = None,
     ) -> None:
         self.partition, self.through, self.log_time = partition, -1, 0
-        self.states: dict[str, EventState] = {}
+        self.states = States() if states is None else states
         self.commands = self.facts = self.repeated = self.diverged = 0
         self.divergences: list[Divergence] = []
         self._codec, self._feed, self._partitions = codec, facts, partitions
@@ -157,6 +160,8 @@ class PartitionVerifier:
         self.facts += len(facts)
         self.through = offset
         self._remember(offset, expected)
+        if self.commands % TURN_EVERY == 0:
+            self.states.turn()
         return None
 
     def finish(self) -> None:
@@ -189,14 +194,12 @@ class PartitionVerifier:
                     locks = recorded.fact
         if isinstance(command, Undecodable):
             return [f.CommandUnreadable(command.error)], version
-        state = self.states.get(command.event_id)
-        if state is None:
-            state = self.states[command.event_id] = EventState(command.event_id)
+        state = self.states.of(command.event_id)
         if locks is not None:
             evolve(state, locks, at)
         facts = rules(version)(state, command, at)
         if state.details is None:
-            del self.states[command.event_id]  # as the dataflow: ids that somebody made up fill no memory
+            self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
         return ([locks, *facts] if locks is not None else facts), version
 
     # --- comparing ------------------------------------------------------------------------------------------------

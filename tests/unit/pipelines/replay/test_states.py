@@ -1,0 +1,149 @@
+"""States that were on a shelf are those that were put there: for every decision, and to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.shelf import TemporaryShelf
+from pipelines.replay.fold import Fold
+from pipelines.replay.states import EVENT_WEIGHT, States
+from pipelines.replay.verify import PartitionVerifier
+from pipelines.reservations.digest import canonical
+from pipelines.reservations.entities import Reservation
+from pipelines.reservations.state import EventState
+from tests.harness.command_logs import CODEC, BothLogs, ListFeed
+
+
+@pytest.fixture
+def shelf() -> Iterator[TemporaryShelf]:
+    with TemporaryShelf() as open_shelf:
+        yield open_shelf
+
+
+def filled(states: States, *names: str, reservations: int = 0) -> None:
+    for name in names:
+        state = states.of(name)
+        for number in range(reservations):
+            one = Reservation(f"{name}-{number}", "u", "t", "rejected", 1, [], 0, "", 0, 0, 0, number, 0)
+            state.reservations[one.id] = one
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_decision_on_states_from_the_shelf_is_the_same(
+    seed: int, shelf: TemporaryShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the last event's state is shelved after every command, so nearly each is decided on a shelved one."""
+    monkeypatch.setattr("pipelines.replay.verify.TURN_EVERY", 1)
+    log = BothLogs(partition=0, seed=seed)
+    log.take(400)
+    states = States(shelf, kept_max=0)
+    verifier = PartitionVerifier(0, CODEC, ListFeed(log.fact_records()), states=states)
+    shelved = 0
+    for record in log.command_records():
+        verifier.read(record)
+        shelved = max(shelved, len(shelf))
+    verifier.finish()
+    assert (verifier.divergences, verifier.facts) == ([], len(log.facts))
+    assert shelved >= len(states) - 2 > 0
+    there = {event_id: state for event_id, state in log.states.items() if state.details is not None}
+    assert sorted(states) == sorted(there)
+    for event_id, state in there.items():
+        assert canonical(states[event_id]) == canonical(state)
+        assert states[event_id].next_deadline() == state.next_deadline()
+        assert states[event_id].due(log.now, 100) == state.due(log.now, 100)
+
+
+def test_a_fold_with_a_shelf_comes_to_the_same_digest(shelf: TemporaryShelf) -> None:
+    log = BothLogs(partition=0, seed=2)
+    log.take(400)
+    records = [(record.offset, record.value) for record in log.fact_records()]
+    whole, shelving = Fold(CODEC), Fold(CODEC, States(shelf, kept_max=40))
+    whole.take(records)
+    for start in range(0, len(records), 10):
+        shelving.take(records[start : start + 10])
+    assert len(shelf) > 0
+    assert shelving.digest() == whole.digest()
+
+
+def test_what_was_not_asked_for_is_shelved_and_the_rest_stays(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=2 * (EVENT_WEIGHT + 10))
+    filled(states, "a", reservations=11)
+    states.turn()
+    assert list(shelf) == []  # it may be asked for again at once
+    filled(states, "b", reservations=11)
+    states.turn()
+    assert list(shelf) == ["a"]
+    states.of("b")
+    filled(states, "c", reservations=11)
+    states.turn()
+    assert list(shelf) == ["a"]
+    assert sorted(states) == ["a", "b", "c"]
+    assert len(states) == 3
+
+
+def test_a_little_is_never_shelved(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=10 * EVENT_WEIGHT)
+    filled(states, "a", "b", "c", "d", "e")
+    for _ in range(3):
+        states.turn()
+    assert list(shelf) == []
+
+
+def test_memory_is_bounded_however_many_events_there_are(shelf: TemporaryShelf) -> None:
+    kept_max, most = 5_000, 0
+    states = States(shelf, kept_max)
+    for number in range(300):
+        filled(states, f"event-{number}", reservations=100)
+        states.turn()
+        most = max(most, len(states) - len(shelf))
+    assert len(states) == 300
+    assert most * (100 + EVENT_WEIGHT) <= kept_max + 2 * (100 + EVENT_WEIGHT)
+
+
+def test_to_look_at_a_shelved_state_leaves_it_there(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    filled(states, "a", reservations=1)
+    states.turn()
+    filled(states, "b")
+    states.turn()
+    seen = states["a"]
+    seen.reservations.clear()
+    assert list(states["a"].reservations) == ["a-0"]
+    assert list(shelf) == ["a"]
+    assert "nowhere" not in states
+    with pytest.raises(KeyError):
+        states["nowhere"]
+
+
+def test_what_is_forgotten_is_nowhere(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    for name in ("a", "b", "c"):
+        filled(states, name)
+        states.turn()
+    states.of("d")  # a and b are shelved, c is not, d was asked for last
+    for name in ("a", "c", "d"):
+        states.forget(name)
+    assert list(states) == ["b"]
+    assert canonical(states.of("a")) == canonical(EventState("a"))
+
+
+def test_a_state_that_comes_back_is_on_the_shelf_no_longer(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    for name in ("a", "b", "c"):
+        filled(states, name)
+        states.turn()
+    states.of("a").status = "published"
+    assert sorted(states) == ["a", "b", "c"]
+    assert list(shelf) == ["b"]
+    assert states["a"].status == "published"
+
+
+def test_without_a_shelf_all_stay() -> None:
+    states = States(kept_max=0)
+    filled(states, "a", "b")
+    kept = states.of("a")
+    states.turn()
+    assert states.of("a") is kept
+    assert len(states) == 2
