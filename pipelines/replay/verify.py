@@ -10,6 +10,7 @@ A fact is only decoded when its bytes are not the expected ones: agreement costs
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +30,9 @@ DIVERGENCES_KEPT_MAX = 1_000  # all are counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
 DIGEST_BYTES = 16
 TURN_EVERY = 4_000  # commands, as many as a chunk of records
+_VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+# Behind the event's id: partition, offset, index, count, log time, version.
+_NUMBERS = re.compile(_VARINT + b"(" + _VARINT + b")" + 3 * _VARINT + b"(" + _VARINT + b")").match
 
 
 class Record(NamedTuple):
@@ -131,10 +135,10 @@ class PartitionVerifier:
             event_id = "" if isinstance(command, Undecodable) else command.event_id
             if self._only is not None and event_id.encode() != self._only:
                 return self.skip(timestamp_ms)
-            first = self._first(offset)
+            first, version = self._first(offset)
             self.skip(timestamp_ms)
             at = At(self.partition, offset, LogTime(self.log_time))
-            facts, version = self._decide(at, command, first)
+            facts = self._decide(at, command, first, version)
             encode = self._codec.encode_fact if version > 1 else self._codec.encode_fact_as_first
             count = len(facts)
             expected = [
@@ -181,34 +185,40 @@ class PartitionVerifier:
 
     # --- deciding -------------------------------------------------------------------------------------------------
 
-    def _decide(self, at: At, command: Command | Undecodable, first: Record) -> tuple[list[f.Fact], int]:
-        """The facts of a command, and the rules' version they are decided under. Changes the state."""
-        version, locks = int(f.RULES_VERSION), None
-        value = first.value or b""
-        if len(RULES) > 1 or value[:HEADER_BYTES] == self._locks_prefix:
-            recorded = self._codec.decode(value)
-            if isinstance(recorded, RecordedFact) and recorded.envelope.offset == at.offset:
-                if recorded.envelope.rules_version in RULES:
-                    version = recorded.envelope.rules_version
-                if isinstance(recorded.fact, f.SeatLocksObserved):
-                    locks = recorded.fact
+    def _decide(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+        """The facts of a command under the rules of that version. Changes the state."""
         if isinstance(command, Undecodable):
-            return [f.CommandUnreadable(command.error)], version
+            return [f.CommandUnreadable(command.error)]
+        locks = self._locks(first, at)
         state = self.states.of(command.event_id)
         if locks is not None:
             evolve(state, locks, at)
         facts = rules(version)(state, command, at)
         if state.details is None:
             self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
-        return ([locks, *facts] if locks is not None else facts), version
+        return [locks, *facts] if locks is not None else facts
+
+    def _locks(self, first: Record, at: At) -> f.SeatLocksObserved | None:
+        """What was seen of foreign owners' locks before the command was decided, where anything was."""
+        if first.value is None or first.value[:HEADER_BYTES] != self._locks_prefix:
+            return None
+        recorded = self._codec.decode(first.value)
+        if not isinstance(recorded, RecordedFact) or recorded.envelope.offset != at.offset:
+            return None
+        return recorded.fact if isinstance(recorded.fact, f.SeatLocksObserved) else None
 
     # --- comparing ------------------------------------------------------------------------------------------------
 
-    def _first(self, offset: int) -> Record:
-        """The next record that is not a repetition of something before `offset`. Raises Undecided at the end."""
+    def _first(self, offset: int) -> tuple[Record, int]:
+        """The next record that is not a repetition of something before `offset`. Raises Undecided at the end.
+
+        With it the version of the rules that the command at `offset` is to be decided by: the record's, where it is
+        one of that command and the version is known.
+        """
         while (record := self._feed.peek()) is not None:
-            if record.value is not None and _command_offset(record.value) >= offset:
-                return record
+            at, version = (-1, 0) if record.value is None else _place_of(record.value)
+            if at >= offset:
+                return record, version if at == offset and version in RULES else f.RULES_VERSION
             self._out_of_order(record, self._codec.decode(record.value))
             self._feed.advance()
         raise Undecided
@@ -300,33 +310,28 @@ def _plain(fact: f.Fact | None) -> dict[str, Any] | None:
     return {"type": type(fact).__name__, **fields}
 
 
-def _command_offset(value: bytes) -> int:
-    """The command's offset in an encoded fact (after schema id, event_id and partition); -1 when there is none.
+def _place_of(value: bytes) -> tuple[int, int]:
+    """The command's offset and the rules' version in an encoded fact's envelope; -1 and 0 when there is none.
 
     A second reading of the wire format, for speed: what it gets wrong is found when the bytes are compared.
     """
-    try:
-        length, at = _varint(value, HEADER_BYTES)
-        _, at = _varint(value, at + (length >> 1))
-        offset, _ = _varint(value, at)
-    except IndexError:
-        return -1
-    return (offset >> 1) ^ -(offset & 1)
+    if len(value) < HEADER_BYTES + 2:
+        return -1, 0
+    size, at = value[HEADER_BYTES], HEADER_BYTES + 1
+    if size > 0x7F:
+        size, at = size & 0x7F | value[at] << 7, at + 1
+    found = _NUMBERS(value, at + (size >> 1))
+    if found is None:
+        return -1, 0
+    offset, version = found.groups()
+    return _number(offset), _number(version)
 
 
-def _varint(value: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, in zigzag still, and where the next field begins."""
-    byte = value[at]
-    if byte < 0x80:
-        return byte, at + 1
-    number, shift = byte & 0x7F, 7
-    while True:
-        at += 1
-        byte = value[at]
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at + 1
-        shift += 7
+def _number(varint: bytes) -> int:
+    bits = 0
+    for byte in reversed(varint):
+        bits = bits << 7 | byte & 0x7F
+    return (bits >> 1) ^ -(bits & 1)
 
 
 def _difference(recorded: RecordedFact, expected: RecordedFact) -> str:

@@ -39,6 +39,22 @@ def test_a_log_agrees_with_itself(seed: int) -> None:
     assert found.states.keys() == {key for key, state in log.states.items() if state.details is not None}
 
 
+@pytest.mark.parametrize("length", [1, 36, 63, 64, 128])
+def test_ids_of_every_length_are_found_in_the_bytes(length: int) -> None:
+    log = BothLogs(partition=0, seed=1)
+    for command in (create(), add_type(), publish(), reserve(2)):
+        log.put(msgspec.structs.replace(command, event_id="e" * length))
+    log.offset = 2**40  # as far into a log as one may come
+    log.put(msgspec.structs.replace(reserve(1, rid=R2, by=BOB), event_id="e" * length))
+    feed = ListFeed(log.fact_records())
+    verifier = PartitionVerifier(0, CODEC, feed)
+    *commands, last = log.command_records()
+    for record in (*commands, last._replace(offset=2**40)):
+        verifier.read(record)
+    verifier.finish()
+    assert (verifier.divergences, verifier.facts, verifier.through) == ([], 5, 2**40)
+
+
 def test_the_digest_is_that_of_the_facts_bytes_and_of_nothing_else() -> None:
     log = drop()
     twice = log.fact_records()
