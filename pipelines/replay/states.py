@@ -76,6 +76,7 @@ class States(Mapping[str, EventState]):
             return
         for event_id, state in self._former.items():
             self._shelf.put(event_id, _packed(state))
+            state.dismantle()
         self._former, self.recent = self.recent, {}
 
     def _unshelved(self, event_id: str) -> EventState:

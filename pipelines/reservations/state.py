@@ -258,6 +258,10 @@ class EventState:
         entry = self.waitlist.get(entry_id)
         return entry is not None and entry.status == WAITING
 
+    def dismantle(self) -> None:
+        """Nobody needs it any more: without its deadlines, which look at it, it is freed with its last reference."""
+        del self.holds, self.warnings, self.timed_blocks
+
     # --- what is due ----------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
