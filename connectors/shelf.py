@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from connectors.errors import CircleError
+
+
+class ShelfFull(CircleError):
+    """There is no room for the temporary file, or no right to write one."""
+
 
 class TemporaryShelf:
     """SQLite's own temporary database: it has no name, is in memory while it is small, and is gone when closed."""
@@ -17,8 +23,12 @@ class TemporaryShelf:
         self._database.execute("CREATE TABLE shelf (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
 
     def put(self, name: str, kept: bytes) -> None:
-        """Keep these bytes, instead of former ones. Raises sqlite3.OperationalError when the disk is full."""
-        self._database.execute("INSERT OR REPLACE INTO shelf VALUES (?, ?)", (name, kept))
+        """Keep these bytes, instead of former ones. Raises ShelfFull."""
+        try:
+            self._database.execute("INSERT OR REPLACE INTO shelf VALUES (?, ?)", (name, kept))
+        except sqlite3.OperationalError as error:
+            why = "set TMPDIR to a directory that has room"
+            raise ShelfFull(f"{len(kept)} bytes do not fit into a temporary file: {error}; {why}") from error
 
     def look(self, name: str) -> bytes | None:
         """What is kept under that name."""
