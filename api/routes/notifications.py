@@ -26,7 +26,7 @@ async def notifications(call: Call) -> HTTPResponse:
         rows,
         query.limit,
         out,
-        lambda row: ("notifications", row["outbound_offset"], str(row["outbound_partition"])),
+        lambda row: ("notifications", row["outbound_offset"], str(int(row["partition"] >= 0))),
     )
     return json(page)
 

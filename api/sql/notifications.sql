@@ -1,11 +1,12 @@
 -- The inbox. One user's messages are all on one partition of notifications.outbound, so the offset orders them.
 
 -- name: notifications_of_user
--- $1 user, $2 unread only, $3 and $4 cursor (offset, partition as text), $5 limit.
+-- $1 user, $2 unread only, $3 and $4 cursor (offset, 0 for the message of the registration and else 1), $5 limit.
+-- Two have one offset, 0, only where one of them is the message of the registration, which came first.
 SELECT * FROM notifications
 WHERE user_id = $1 AND inbox AND deleted_at = 0 AND (NOT $2 OR read_at = 0)
-  AND ($3::bigint IS NULL OR (outbound_offset, outbound_partition::text) < ($3, $4::text))
-ORDER BY outbound_offset DESC, outbound_partition::text DESC
+  AND ($3::bigint IS NULL OR (outbound_offset, (partition >= 0)::int::text) < ($3, $4::text))
+ORDER BY outbound_offset DESC, partition >= 0 DESC
 LIMIT $5;
 
 -- name: notifications_after

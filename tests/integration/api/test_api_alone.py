@@ -26,6 +26,7 @@ from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
 from schemas.topics import COMMANDS
 from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.flows import rows_of
 from tests.harness.shop import done, problem, unique
 
 EVENT_ID, TYPE_ID = str(uuid4()), str(uuid4())
@@ -245,6 +246,31 @@ def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> 
         statuses = {one.result() for one in flood}
     assert statuses <= {401, 503}
     assert 401 in statuses
+
+
+@pytest.mark.parametrize("partition", [0, 1, 2, 7, 21, 1_000])
+def test_the_message_of_the_registration_is_the_oldest_also_beside_the_first_of_a_partition(
+    api: ApiProcess, settings: Settings, partition: int
+) -> None:
+    account = {"email": f"{uuid4().hex}@example.org", "password": "correct-horse-7", "name": "Ada"}
+    buyer = api.person(done(api.http.post("/v1/auth/register", json=account), 201)["id"])
+    with rows_of(settings) as query:
+        for offset in (0, 1):
+            query(
+                'INSERT INTO notifications (user_id, partition, "offset", "index", channel, template, kind, event_id, '
+                "reservation_id, data, created_at, outbound_partition, outbound_offset) "
+                "VALUES ($1, 0, $2, 0, 'inbox', 'staff.added', 'staff.added', '', '', '{}', 5, $3, $2)",
+                buyer.id, offset, partition,
+            )  # fmt: skip
+    items = done(buyer.get("/v1/notifications"), 200)["items"]
+    assert [one["kind"] for one in items] == ["staff.added", "staff.added", "registered"]
+    paged, cursor = [], ""
+    for _ in items:
+        page = done(buyer.get(f"/v1/notifications?limit=1{cursor}"), 200)
+        paged += page["items"]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert paged == items
+    assert page["next_cursor"] is None
 
 
 def test_sigterm_stops_the_process_with_0(api: ApiProcess) -> None:
