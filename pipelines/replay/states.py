@@ -1,13 +1,13 @@
 """The states of many events while a log is replayed, with a bounded number of reservations in memory. Pure.
 
-Guarantee: what `turn` shelves comes back as it was: every decision on it is the same. So memory is that of the events
-which the log is about at a time, whatever its length; one event alone is always whole.
+Guarantee: what is shelved comes back as it was: every decision on it is the same. What comes back makes room for
+itself; only what is new since the last `turn` comes on top of the bound, and one event alone is always whole.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, get_type_hints
 
 import msgspec
@@ -15,8 +15,8 @@ import msgspec
 from pipelines.reservations.entities import Reservation
 from pipelines.reservations.state import EventState
 
-KEPT_MAX = 300_000  # reservations in memory, of 600 bytes or so; twice as many where all of them are being asked for
-EVENT_WEIGHT = 20  # what an event without any takes, in reservations
+KEPT_MAX = 300_000  # reservations in memory, of 600 bytes or so
+EVENT_WEIGHT = 20  # what an event without any takes, and each of its ticket types, in reservations
 
 _encode = msgspec.msgpack.Encoder().encode
 _Row: Any = tuple[tuple(get_type_hints(Reservation).values())]  # type: ignore[misc]
@@ -35,6 +35,9 @@ class Shelf(Protocol):
     def drop(self, event_id: str) -> None:
         """Keep nothing of it."""
 
+    def __contains__(self, event_id: object) -> bool:
+        """Whether anything is kept of it."""
+
     def __iter__(self) -> Iterator[str]:
         """The events."""
 
@@ -45,13 +48,14 @@ class Shelf(Protocol):
 class States(Mapping[str, EventState]):
     """States by event. To look one up as in a mapping changes nothing: where it is shelved, that is a copy.
 
-    `recent` are those that were asked for `of` since the last turn: a loop may look there first, until it turns.
+    `recent` are those that were asked for `of` since the last turn, always in one dict: a loop may look there first.
+    Nobody may keep a state while others are asked for: to shelve one takes it apart.
     """
 
     def __init__(self, shelf: Shelf | None = None, kept_max: int = KEPT_MAX) -> None:
         self.recent: dict[str, EventState] = {}
         self._former: dict[str, EventState] = {}
-        self._shelf, self._kept_max = shelf, kept_max
+        self._shelf, self._kept_max, self._brought = shelf, kept_max, 0
 
     def of(self, event_id: str) -> EventState:
         """The event's state, to be changed; made where there is none."""
@@ -72,19 +76,26 @@ class States(Mapping[str, EventState]):
 
     def turn(self) -> None:
         """Where the recent ones have come to half of what may be kept, shelve what was not asked for among them."""
-        if self._shelf is None or _weight(self.recent.values()) <= self._kept_max // 2:
+        if self._shelf is None or sum(map(_weight, self.recent.values())) <= self._kept_max // 2:
             return
-        for event_id, state in self._former.items():
+        for event_id, state in list(self._former.items()):
             self._shelf.put(event_id, _packed(state))
+            del self._former[event_id]
             state.dismantle()
-        self._former, self.recent = self.recent, {}
+        self._former.update(self.recent)
+        self.recent.clear()
+        self._brought = 0
 
     def _unshelved(self, event_id: str) -> EventState:
         found = None if self._shelf is None else self._shelf.look(event_id)
         if self._shelf is None or found is None:
             return EventState(event_id)
         self._shelf.drop(event_id)
-        return _unpacked(found)
+        state = _unpacked(found)
+        self._brought += _weight(state)
+        if self._brought > self._kept_max // 2:
+            self.turn()
+        return state
 
     def __getitem__(self, event_id: str) -> EventState:
         state = self.recent.get(event_id) or self._former.get(event_id)
@@ -95,6 +106,10 @@ class States(Mapping[str, EventState]):
             state = _unpacked(found)
         return state
 
+    def __contains__(self, event_id: object) -> bool:
+        there = event_id in self.recent or event_id in self._former
+        return there or (self._shelf is not None and event_id in self._shelf)
+
     def __iter__(self) -> Iterator[str]:
         yield from self.recent
         yield from self._former
@@ -104,8 +119,9 @@ class States(Mapping[str, EventState]):
         return len(self.recent) + len(self._former) + (0 if self._shelf is None else len(self._shelf))
 
 
-def _weight(states: Iterable[EventState]) -> int:
-    return sum(len(state.reservations) + EVENT_WEIGHT for state in states)
+def _weight(state: EventState) -> int:
+    several = len(state.reservations) + len(state.waitlist) + len(state.tickets)
+    return several + EVENT_WEIGHT * (1 + len(state.sections))
 
 
 def _packed(state: EventState) -> bytes:

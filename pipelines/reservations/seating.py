@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from pipelines.reservations.limits import SEATS_PER_ORDER_MAX
 
@@ -79,6 +80,15 @@ class Seating:
         self._notes_max = 4 * rows + 256
         self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
         self._labels, self._seats = _plan(rows, width)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without its labels, which all sections of a layout share."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("_labels", "_seats")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._labels, self._seats = _plan(self.rows, self.width)
 
     @classmethod
     def of_claimed(cls, width: int, claimed: Sequence[int]) -> Seating:

@@ -19,6 +19,7 @@ def test_it_keeps_the_last_bytes_of_each_name() -> None:
         shelf.put("b", b"\x00" * 1_000_000)
         assert (list(shelf), len(shelf)) == (["a", "b"], 2)
         assert (shelf.look("b"), shelf.look("a"), shelf.look("c")) == (b"\x00" * 1_000_000, b"2", None)
+        assert ("a" in shelf, "c" in shelf) == (True, False)
         shelf.drop("b")
         shelf.drop("c")
         assert (list(shelf), shelf.look("b")) == (["a"], None)
@@ -38,15 +39,19 @@ from connectors.shelf import ShelfFull, TemporaryShelf
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 with TemporaryShelf() as shelf:
-    try:
-        for number in range(1_000):
-            shelf.put(str(number), bytes(100_000))
-    except ShelfFull as error:
-        print(error)
+    for do in (lambda number: shelf.put(str(number), bytes(100_000)), lambda number: shelf.drop(str(number))):
+        try:
+            for number in range(1_000):
+                do(number)
+        except ShelfFull as error:
+            print(error)
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert found.stdout.startswith("100000 bytes do not fit into a temporary file: ")
-    assert found.stdout.endswith("; set TMPDIR to a directory that has room\n")
+    told = found.stdout.splitlines()
+    assert len(told) == 2
+    for line in told:
+        assert line.startswith("the temporary file: ")
+        assert line.endswith("; set TMPDIR to a directory that has room")
 
 
 def test_its_file_is_where_the_environment_says_and_has_no_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +13,13 @@ from connectors.shelf import TemporaryShelf
 from pipelines.replay.fold import Fold
 from pipelines.replay.states import EVENT_WEIGHT, States
 from pipelines.replay.verify import PartitionVerifier
+from pipelines.reservations.decide import step
 from pipelines.reservations.digest import canonical
-from pipelines.reservations.entities import Reservation
+from pipelines.reservations.entities import At, Reservation
 from pipelines.reservations.state import EventState
+from schemas.ids import LogTime
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed
+from tests.harness.words import BOB, EVENT, R2, T, add_type, create, publish, reserve
 
 
 @pytest.fixture
@@ -105,6 +109,57 @@ def test_memory_is_bounded_however_many_events_there_are(shelf: TemporaryShelf) 
         assert in_memory() - before <= 40 + 2
     assert len(states) == events
     assert events - len(shelf) <= 40 + 2
+
+
+def test_what_comes_back_makes_room_for_itself(shelf: TemporaryShelf) -> None:
+    """Without a turn of the one who asks."""
+    event, events = 100 + EVENT_WEIGHT, 200
+    states = States(shelf, kept_max=20 * event)
+    names = [f"event-{number}" for number in range(events)]
+    for name in names:
+        filled(states, name, reservations=100)
+        states.turn()
+    before, recent = in_memory(), states.recent
+    with few_collections():
+        for name in names * 2:
+            assert len(states.of(name).reservations) == 100
+            assert states.recent is recent
+            assert recent[name].event_id == name
+            assert in_memory() - before <= 20
+    assert sorted(states) == sorted(names)
+
+
+def test_the_labels_of_a_layout_are_not_put_on_the_shelf(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    for command in (create(), add_type(rows=100, seats_per_row=100), publish(), reserve(3)):
+        step(states.of(EVENT), command, At(0, 1, LogTime(T)))
+    for name in ("b", "c"):
+        states.turn()
+        filled(states, name)
+    states.turn()
+    packed = shelf.look(EVENT)
+    assert packed is not None
+    assert len(packed) < 20_000
+    (before,) = [section.seating for section in states[EVENT].sections.values()]
+    assert before is not None
+    tracemalloc.start()
+    try:
+        kept = [states[EVENT] for _ in range(10)]
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < len(kept) * 60_000
+    step(states.of(EVENT), reserve(2, rid=R2, by=BOB), At(0, 2, LogTime(T)))
+    assert len(states.of(EVENT).reservations[R2].seats) == 2
+
+
+def test_whether_one_is_there_is_asked_without_unpacking_it(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    for name in ("a", "b", "c"):
+        filled(states, name)
+        states.turn()
+    shelf.put("a", b"not to be unpacked")
+    assert {"a", "b", "c", "d"} - states.keys() == {"d"}
 
 
 def in_memory() -> int:
