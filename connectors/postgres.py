@@ -203,10 +203,17 @@ class SnapshotStore:
 
         return self._read(load)
 
-    def load_event(self, event_id: str, partition: int, *, patient: bool = True) -> EventSnapshot:
+    def load_event(
+        self,
+        event_id: str,
+        partition: int,
+        *,
+        patient: bool = True,
+        also: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> EventSnapshot:
         """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped.
 
-        Not `patient`: raises ServiceUnreachable at once.
+        Not `patient`: raises ServiceUnreachable at once. `also` reads something else of the same position.
         """
 
         async def load(connection: Connection) -> EventSnapshot:
@@ -215,6 +222,8 @@ class SnapshotStore:
 
             there = await connection.fetchrow(SQL["which_tables"], event_id)
             assert there is not None
+            if also is not None:
+                await also(connection)
 
             async def rows(query: str, kind: Callable[..., R]) -> list[R]:
                 if not there.get(query, True):

@@ -221,7 +221,7 @@ def _finish(
         partition=number, through=0, digest="", commands=0, facts=0, repeated=0, undecided=undecided, events=0
     )
     if database is not None:
-        _compare_rows(run, SnapshotStore(database), database, result)
+        _compare_rows(run, SnapshotStore(database), result)
     if client is not None:
         compare_redis(run, client, result)
     result.through, result.digest = verifier.through, verifier.digest
@@ -234,11 +234,11 @@ def _finish(
 # --- Postgres -----------------------------------------------------------------------------------------------------
 
 
-def _compare_rows(run: PartitionRun, store: SnapshotStore, database: Database, result: PartitionResult) -> None:
+def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResult) -> None:
     stored = store.load_partition(run.partition)
     strangers = set() if run.only is not None else set(stored.event_ids) - run.verifier.states.keys()
     for event_id in [*run.verifier.states, *sorted(strangers)]:
-        rows = _rows_at_our_position(run, store, event_id)
+        rows, valid = _rows_at_our_position(run, store, event_id)
         folded = run.verifier.states.get(event_id) or EventState(event_id)
         at, through = rows.position.offset, run.verifier.through
         if not through <= at <= run.read_to or run.verifier.busy_event == event_id:
@@ -248,29 +248,33 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, database: Database, r
                 _derived(run, "postgres-behind" if at < through else "postgres-ahead", event_id, [what])
             continue
         told = rows_differ(folded, state_from(rows))
-        told += tickets_differ(folded, _valid_tickets(database, event_id))
+        told += tickets_differ(folded, valid)
         _derived(run, "postgres", event_id, told)
         result.postgres_events += 1
 
 
-def _rows_at_our_position(run: PartitionRun, store: SnapshotStore, event_id: str) -> EventSnapshot:
-    """The event's rows, once rows and verified log are of one position; or as they are when time runs out."""
+def _rows_at_our_position(
+    run: PartitionRun, store: SnapshotStore, event_id: str
+) -> tuple[EventSnapshot, dict[str, tuple[str, int]]]:
+    """The event's rows and its valid tickets, with who has them and their codes' versions, of one position.
+
+    Of the verified log's, or as they are when time runs out.
+    """
     deadline = time.monotonic() + CATCH_UP_S
+    valid: dict[str, tuple[str, int]] = {}
+
+    async def tickets(connection: Connection) -> None:
+        valid.clear()
+        valid.update({row[0]: (row[1], row[2]) for row in await connection.fetch(SQL["valid_tickets"], event_id)})
+
     while True:
-        rows = store.load_event(event_id, run.partition)
+        rows = store.load_event(event_id, run.partition, also=tickets)
         at = rows.position.offset
         if at > run.read_to:
             run.advance(at + 1)
         if run.verifier.through <= at <= run.read_to or time.monotonic() > deadline:
-            return rows
+            return rows, valid
         time.sleep(LOOK_S)
-
-
-def _valid_tickets(database: Database, event_id: str) -> dict[str, tuple[str, int]]:
-    async def load(connection: Connection) -> dict[str, tuple[str, int]]:
-        return {row[0]: (row[1], row[2]) for row in await connection.fetch(SQL["valid_tickets"], event_id)}
-
-    return database.run(load, readonly=True)
 
 
 def _derived(run: PartitionRun, kind: str, event_id: str, told: list[str]) -> None:

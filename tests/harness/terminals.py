@@ -12,10 +12,12 @@ from pathlib import Path
 from tests.harness.leftovers import tracked
 
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
-# A session hears hangups again, or goes on not to (whatever starts the tests may have been started by `nohup`), and it
-# has no terminal until its leader asks for one.
+# A session hears hangups again, or goes on not to (whatever starts the tests may have been started by `nohup`), and the
+# keys that a shell has its background jobs ignore; and it has no terminal until its leader asks for one.
 BEGIN = """
 import fcntl, os, signal, sys, termios
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1] == "nohup" else signal.SIG_DFL)
 if os.isatty(0):
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

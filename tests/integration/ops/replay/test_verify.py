@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import asyncpg
 import msgspec
 import pytest
 import redis
@@ -11,6 +12,7 @@ import redis
 from connectors import kafka
 from connectors.errors import ServiceUnreachable
 from connectors.log_reader import NoSuchPartition
+from connectors.postgres import Connection, Database, SnapshotStore
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay.verify import VerifyOptions, VerifyReport, follow, verify
@@ -98,6 +100,25 @@ def drop(settings: Settings) -> Settings:
             )
     assert worker.terminate() == 0
     return settings
+
+
+def test_what_is_read_beside_an_events_rows_is_of_their_position(drop: Settings) -> None:
+    """A projection that goes on between two queries is not seen by the second."""
+    home, seen = partition_of(EVENT, drop.partitions), []
+
+    async def also(connection: Connection) -> None:
+        projection = await asyncpg.connect(drop.postgres_url)
+        await projection.execute('UPDATE projection_positions SET "offset" = "offset" + 7')
+        await projection.close()
+        seen.append(await connection.fetchval('SELECT "offset" FROM projection_positions WHERE partition = $1', home))
+
+    database = Database(drop.postgres_url)
+    try:
+        rows = SnapshotStore(database).load_event(EVENT, home, also=also)
+        assert seen == [rows.position.offset]
+        assert SnapshotStore(database).load_event(EVENT, home).position.offset == rows.position.offset + 7
+    finally:
+        database.close()
 
 
 def test_what_the_dataflows_made_agrees_with_the_log_in_postgres_and_redis(drop: Settings) -> None:
