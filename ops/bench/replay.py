@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -177,7 +177,7 @@ def _read(settings: Settings) -> Measured:
 
 def _fold(settings: Settings) -> Measured:
     facts = 0
-    with TemporaryShelf() as shelf, _facts(settings) as chunks:
+    with closing(TemporaryShelf()) as shelf, _facts(settings) as chunks:
         fold, meter = Fold(Codec(), States(shelf)), Meter("fold")
         for chunk in chunks:
             fold.take(chunk)

@@ -68,10 +68,9 @@ class States(Mapping[str, EventState]):
         return state
 
     def forget(self, event_id: str) -> None:
-        """Let go of the event's state."""
-        self.recent.pop(event_id, None)
-        self._former.pop(event_id, None)
-        if self._shelf is not None:
+        """Let go of the event's state, which is in one place only: mostly where it was just asked for."""
+        there = self.recent.pop(event_id, None) or self._former.pop(event_id, None)
+        if there is None and self._shelf is not None:
             self._shelf.drop(event_id)
 
     def turn(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from connectors.shelf import TemporaryShelf
 
 
 def test_it_keeps_the_last_bytes_of_each_name() -> None:
-    with TemporaryShelf() as shelf:
+    with closing(TemporaryShelf()) as shelf:
         shelf.put("b", b"1")
         shelf.put("a", b"2")
         shelf.put("b", b"\x00" * 1_000_000)
@@ -26,7 +27,7 @@ def test_it_keeps_the_last_bytes_of_each_name() -> None:
 
 
 def test_two_of_them_have_nothing_to_do_with_each_other() -> None:
-    with TemporaryShelf() as one, TemporaryShelf() as other:
+    with closing(TemporaryShelf()) as one, closing(TemporaryShelf()) as other:
         one.put("a", b"1")
         assert list(other) == []
 
@@ -35,10 +36,11 @@ def test_what_does_not_fit_is_said_with_what_to_do() -> None:
     """In a process that may write no larger file than a megabyte."""
     script = """
 import resource, signal
+from contextlib import closing
 from connectors.shelf import ShelfFull, TemporaryShelf
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-with TemporaryShelf() as shelf:
+with closing(TemporaryShelf()) as shelf:
     for do in (lambda number: shelf.put(str(number), bytes(100_000)), lambda number: shelf.drop(str(number))):
         try:
             for number in range(1_000):
@@ -57,8 +59,9 @@ with TemporaryShelf() as shelf:
 def test_its_file_is_where_the_environment_says_and_has_no_name(tmp_path: Path) -> None:
     script = """
 import os
+from contextlib import closing
 from connectors.shelf import TemporaryShelf
-with TemporaryShelf() as shelf:
+with closing(TemporaryShelf()) as shelf:
     for number in range(100):
         shelf.put(str(number), bytes(100_000))
     for file in os.listdir("/proc/self/fd"):
@@ -80,6 +83,6 @@ print("closed")
 
 @pytest.mark.parametrize("name", ["", "é", "x" * 10_000])
 def test_any_name_will_do(name: str) -> None:
-    with TemporaryShelf() as shelf:
+    with closing(TemporaryShelf()) as shelf:
         shelf.put(name, b"1")
         assert shelf.look(name) == b"1"
