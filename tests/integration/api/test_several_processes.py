@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from connectors.settings import Settings
@@ -25,6 +27,8 @@ def processes(module_settings: Settings, tmp_path_factory: pytest.TempPathFactor
     scratch = tmp_path_factory.mktemp("apis")
     run_coroutine(put_reservation(module_settings))
     with api_process(module_settings, scratch) as first, api_process(module_settings, scratch) as second:
+        for api in (first, second):  # it listens before it looks for what it may have missed
+            assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=15) is None
         yield [first, second]
 
 
@@ -61,13 +65,26 @@ def knows(api: ApiProcess, event_id: str, key: str) -> bool:
     return True
 
 
+def await_pending(api: ApiProcess, reservation: str) -> Any:
+    """The reservation, as soon as the process was told of it: a moment after whoever wrote it has answered."""
+    path = f"/v1/reservations/{reservation}"
+    found: list[httpx.Response] = []
+
+    def told() -> bool:
+        found[:] = [api.person(ADA).get(path, prefer="wait=0")]
+        return found[0].status_code == 200
+
+    assert wait_for(told, timeout_s=15) is None, found[0].text
+    return found[0].json()
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_key_that_was_used_for_one_event_is_refused_for_another_by_every_process(
     processes: list[ApiProcess], first: int
 ) -> None:
     key = unique()
-    # An answer that waited for an outcome in vain comes long after the announcement.
-    assert reserve(processes[first], ONE_EVENT, key, prefer="wait=1") == 202
+    assert reserve(processes[first], ONE_EVENT, key) == 202
+    await_pending(processes[1 - first], str(reservation_id(UserId(ADA), key)))
     assert knows(processes[1 - first], OTHER_EVENT, key)
     assert knows(processes[first], OTHER_EVENT, key)
     assert reserve(processes[1 - first], ONE_EVENT, key) == 202, "the same event is the same request"
@@ -75,17 +92,16 @@ def test_a_key_that_was_used_for_one_event_is_refused_for_another_by_every_proce
 
 def test_a_process_recalls_keys_from_the_rows(processes: list[ApiProcess]) -> None:
     for api in processes:
-        assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=15) is None
         assert knows(api, OTHER_EVENT, BEFORE)
 
 
 def test_a_reservation_is_shown_as_pending_through_every_process(processes: list[ApiProcess]) -> None:
     accepted = done(
-        processes[0].person(ADA).reserve(ONE_EVENT, prefer="wait=1", ticket_type_id=TYPE_ID, quantity=1), 202
+        processes[0].person(ADA).reserve(ONE_EVENT, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202
     )
-    path = f"/v1/reservations/{accepted['id']}"
-    found = done(processes[1].person(ADA).get(path, prefer="wait=0"), 200)
+    found = await_pending(processes[1], accepted["id"])
     assert (found["status"], found["position"]) == ("pending", accepted["position"])
+    path = f"/v1/reservations/{accepted['id']}"
     problem(processes[1].person(str(uuid4())).get(path, prefer="wait=0"), 404, "reservation-not-found")
 
 
