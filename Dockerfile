@@ -7,6 +7,14 @@ RUN python -m venv /opt/circle
 COPY requirements-runtime.lock /tmp/requirements.lock
 RUN /opt/circle/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 
+FROM python:3.11.14-bookworm AS native
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+COPY requirements-build.lock /tmp/requirements.lock
+RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
+WORKDIR /build
+COPY schemas /build/schemas
+RUN cythonize -i schemas/native_decoder.pyx && python -c "import schemas.native_decoder"
+
 FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="General Circle" \
       org.opencontainers.image.description="Ticket drops on a streaming pipeline"
@@ -15,7 +23,7 @@ RUN groupadd --gid 10001 circle \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin circle \
  && install -d -o circle -g circle -m 0700 /keys
 COPY --from=wheels /opt/circle /opt/circle
-COPY schemas /app/schemas
+COPY --from=native /build/schemas /app/schemas
 COPY pipelines /app/pipelines
 COPY connectors /app/connectors
 COPY sinks /app/sinks

@@ -18,7 +18,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 	done; echo none)
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
 PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
 
 .PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean \
@@ -29,7 +29,7 @@ help: ## show this list
 
 setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to date)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml schemas/native_decoder.pyx
 	@if [ "$(PYTHON)" = none ] || ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then \
 		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$(PYTHON)" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
 		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi
@@ -38,6 +38,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .
+	@$(BIN)/python -c "import schemas.native_decoder" 2>/dev/null || \
+		echo "setup: schemas/native_decoder.pyx was not compiled (no C compiler?): records are decoded in Python, in four times the time"
 	@touch $@
 
 run: setup ## start the whole platform in this terminal (ARGS="--port 8123")
@@ -74,11 +76,12 @@ fmt: setup ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 lock: setup ## write the lock files anew from pyproject.toml
-	@$(LOCK) --extra dev -o requirements.lock
-	@$(LOCK) -c requirements.lock -o requirements-runtime.lock
+	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	@$(LOCK) pyproject.toml -c requirements.lock -o requirements-runtime.lock
+	@$(LOCK) --group build -c requirements.lock -o requirements-build.lock
 
 clean: ## remove the environment and every cache
-	@rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist schemas/native_decoder.c schemas/*.so *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 compose-config: ## check compose.yaml (Docker)

@@ -19,9 +19,14 @@ import fastavro
 
 from schemas.commands import COMMANDS, Command
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
-from schemas.flat_decoder import Part, compile_decoder
+from schemas.flat_decoder import Part
 from schemas.flat_encoder import compile_encoder
 from schemas.notifications import NOTIFICATIONS, Notification
+
+try:
+    from schemas.native_decoder import compile_decoder
+except ImportError:  # there was no C compiler when this was installed
+    from schemas.flat_decoder import compile_decoder
 
 RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
 COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit
@@ -68,7 +73,7 @@ class Codec:
                 others.setdefault(_full_name(schema), []).append((schema_id, schema))
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
-        self._usual: dict[bytes, Callable[[str], Any]] = {}  # by the bytes of the wire format's header
+        self._usual: dict[bytes, Callable[[bytes], Any]] = {}  # by the bytes of the wire format's header
         self._limits: dict[type[Any], _Limits] = {}
         self._first: dict[type[Any], Callable[..., bytes]] = {}  # of facts whose schema has grown since
         for name, record, _ in known:
@@ -113,7 +118,7 @@ class Codec:
             return Undecodable("no value (a tombstone)")
         usual = self._usual.get(value[:HEADER_BYTES])
         if usual is not None and len(value) <= USUAL_BYTES_MAX:
-            found = usual(str(value, "latin-1"))
+            found = usual(value)
             if found is not None:
                 return found  # type: ignore[no-any-return]
         return self.decode_generally(value)
@@ -209,12 +214,12 @@ def _limits_of(schema: dict[str, Any]) -> _Limits:
     )
 
 
-def _usual_decoder(writer: Any, reader: Any, record: type[Any], is_fact: bool) -> Callable[[str], Any]:
+def _usual_decoder(writer: Any, reader: Any, record: type[Any], is_fact: bool) -> Callable[[bytes], Any]:
     """The decoder of a writer's schema. Where a former schema says something else of a field, it is never usual."""
     newest = {field["name"]: field["type"] for field in (reader or writer)["fields"]}
     for field in writer["fields"]:
         if newest.get(field["name"], field["type"]) not in (field["type"], ["null", field["type"]]):
-            return lambda _text: None
+            return lambda _value: None
     own: Part = (record, record.__struct_fields__)
     if is_fact:
         return compile_decoder(writer, HEADER_BYTES, [(Envelope, Envelope.__struct_fields__), own], RecordedFact)

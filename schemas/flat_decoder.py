@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from sys import intern
 from typing import Any
 
 TEXT_CHARS_MAX = 63  # one byte of length
 ITEM_CHARS_MAX = 15  # lengths below any printable character: where an item ends cannot be mistaken
 LIST_MAX = 20  # twice an order
 CACHED_MAX = 50_000  # numbers and lists that were met: the choices of neighbouring seats in the largest sections
+
+SHARED = frozenset({"event_id", "ticket_type_id", "currency", "reason"})  # texts that many records have in common
 
 Part = tuple[Callable[..., Any], tuple[str, ...]]
 """What makes a value, and the names of the fields it takes."""
@@ -51,7 +52,7 @@ def _texts(text: str) -> list[str]:
         end = at + 1 + (size >> 1)
         if size & 1 or end > len(text):
             raise ValueError(f"an item of {size / 2} characters")
-        items.append(intern(text[at + 1 : end]))
+        items.append(_SAME[text[at + 1 : end]])
         at = end
     if text and ord(text[0]) != 2 * len(items):
         raise ValueError(f"{len(items)} items, said to be {ord(text[0]) / 2}")
@@ -82,6 +83,7 @@ class _Met(dict[str, Any]):
         return made
 
 
+_SAME = _Met(str)  # of equal texts the first one
 _PAIRS = [(chr(one), one) for one in range(0x80)] + [
     (chr(one) + chr(two), one & 0x7F | (two & 0x7F) << 7) for one in range(0x80, 0x100) for two in range(0x100)
 ]
@@ -100,8 +102,8 @@ _TABLES: dict[str, Any] = {
         for place in range(4)
     },
     "ITEMS": _Met(_texts),
-    "IDS": _Met(intern),
-    "TEXTS": _Met(lambda text: intern(text[1:])),
+    "IDS": _SAME,
+    "TEXTS": _Met(lambda text: _SAME[text[1:]]),
     "ids": _ids,
 }
 
@@ -126,16 +128,13 @@ _SHAPES: dict[str, tuple[str, str]] = {
     "ids": (f"(?:([\x02-\x7e](?:H{_CHAR}{{36}}){{1,{LIST_MAX}}}+)\x00|\x00)", "ids({a})"),
 }
 _KINDS = {
-    "event_id": "shared id",
-    "ticket_type_id": "shared id",
     "reservation_id": "id",
     "attempt_id": "id",
     "user_id": "id or none",  # nobody's: a tick's
     "offset": "counter",
     "log_time": "time",
     "ticket_ids": "ids",
-    "currency": "shared text",
-    "reason": "shared text",
+    **{name: "shared id" if name.endswith("_id") else "shared text" for name in SHARED},
 }
 
 
@@ -144,8 +143,8 @@ def compile_decoder(
     skip: int,
     parts: list[Part],
     whole: Callable[..., Any] | None = None,
-) -> Callable[[str], Any]:
-    """A function of a record's bytes as Latin-1 text, whose first `skip` characters are not looked at.
+) -> Callable[[bytes], Any]:
+    """A function of a record's bytes, the first `skip` of which are not looked at.
 
     Its value is that of `whole`, which takes those of the parts (that of the one part without it), or None when the
     record is not of the usual shape.
@@ -162,8 +161,8 @@ def compile_decoder(
     scope: dict[str, Any] = _TABLES | {f"part{number}": part for number, (part, _) in enumerate(parts)}
     scope |= {"match": re.compile(pattern).fullmatch, "whole": whole}
     value = made[0] if whole is None else f"whole({', '.join(made)})"
-    source = f"""def decode(text):
-    found = match(text)
+    source = f"""def decode(value):
+    found = match(str(value, "latin-1"))
     if found is None:
         return None
     {"".join(f"g{number}, " for number in range(groups))} = found.groups("")
@@ -173,7 +172,7 @@ def compile_decoder(
         return None
 """
     exec(compile(source, f"<decoder of {schema['name']}>", "exec"), scope)  # noqa: S102 — our own text, from our schema
-    decoder: Callable[[str], Any] = scope["decode"]
+    decoder: Callable[[bytes], Any] = scope["decode"]
     return decoder
 
 

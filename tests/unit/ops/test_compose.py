@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,11 @@ def test_the_image_gets_every_package_and_runs_as_nobody_special() -> None:
     text = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text()
     copied = re.findall(r"^COPY (?!--from)(\S+)", text, re.MULTILINE)
-    assert set(copied) == {"requirements-runtime.lock", "schemas", "pipelines", "connectors", "sinks", "api", "ops"}
+    locks = {"requirements-runtime.lock", "requirements-build.lock"}
+    assert set(copied) == locks | {"schemas", "pipelines", "connectors", "sinks", "api", "ops"}
     assert all((ROOT / source).exists() and f"!{source}" in ignored for source in copied)
     assert re.search(r"^USER 1\d+", text, re.MULTILINE)
-    assert "--require-hashes" in text
+    assert text.count("pip install") == text.count("pip install --require-hashes") == len(locks)
 
 
 def test_prometheus_scrapes_services_that_serve_metrics() -> None:
@@ -113,18 +115,27 @@ def test_grafana_asks_for_metrics_that_exist() -> None:
                     assert re.sub(r"_(total|bucket|sum|count)$", "", metric) in sources, metric
 
 
-def test_the_runtime_lock_is_a_part_of_the_whole_lock() -> None:
-    def pins(name: str) -> set[str]:
-        return set(re.findall(r"^([a-z0-9.\-]+==[^ \\]+)", (ROOT / name).read_text(), re.MULTILINE))
-
-    runtime, everything = pins("requirements-runtime.lock"), pins("requirements.lock")
-    assert runtime < everything
+def pins(name: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9.\-]+==[^ \\]+)", (ROOT / name).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-runtime.lock"])
-def test_a_lock_has_hashes_and_no_address(name: str) -> None:
+@pytest.mark.parametrize("name", ["requirements-runtime.lock", "requirements-build.lock"])
+def test_a_lock_for_the_image_is_a_part_of_the_whole_lock(name: str) -> None:
+    assert pins(name) < pins("requirements.lock")
+
+
+def test_whatever_builds_the_package_is_pinned_to_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert pins("requirements-build.lock") == set(project["build-system"]["requires"])
+    assert project["dependency-groups"]["build"] == project["build-system"]["requires"]
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("requirements.lock", 41), ("requirements-runtime.lock", 41), ("requirements-build.lock", 2)]
+)
+def test_a_lock_has_hashes_and_no_address(name: str, least: int) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
-    assert text.count("==") > 40
+    assert text.count("==") >= least
     for block in re.split(r"\n(?=[a-z0-9])", text):
         assert "--hash=sha256:" in block

@@ -1,10 +1,17 @@
-"""What the decoder of the usual shape reads is what the general reader reads, and it reads what it is made for."""
+"""What the decoders of the usual shape read is what the general reader reads, and they read what they are made for.
+
+The same for the expressions and for what was compiled: with a C compiler it has to be there.
+"""
 
 from __future__ import annotations
 
 import random
+import shutil
+import sys
+import sysconfig
+import tracemalloc
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,27 +19,59 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import codec as codec_module
 from schemas import facts as f
+from schemas import flat_decoder
 from schemas.codec import HEADER_BYTES, USUAL_BYTES_MAX, Codec, Undecodable
 from schemas.commands import COMMANDS, Command
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
 from schemas.flat_decoder import CACHED_MAX, _Met
+from schemas.flat_encoder import encode_long
 from schemas.generate import INT_FIELDS
 from schemas.notifications import NOTIFICATIONS
 from tests.harness.words import T, reserve
 
+try:
+    from schemas import native_decoder
+except ImportError:
+    assert shutil.which(sysconfig.get_config_var("CC").split()[0]) is None, "make setup did not compile native_decoder"
+    native_decoder = None  # type: ignore[assignment]
+
+NATIVE = pytest.param(
+    "native", marks=pytest.mark.skipif(native_decoder is None, reason="no C compiler: native_decoder is not there")
+)
 PLAIN = (*COMMANDS, *NOTIFICATIONS)
 CODEC = Codec()
 ENVELOPE = Envelope(str(uuid.UUID(int=7)), 3, 70_000, 0, 1, T, 1)
 HELD = f.TicketsHeld(*[str(uuid.UUID(int=n)) for n in range(3)], 2, ["A-1", "AA-12"], 8_500, "EUR", T + 10**9, -(2**62))
 
 
-def codec_that_met(*values: bytes) -> Codec:
-    """It makes the decoder of a record type when it first sees one."""
-    codec = Codec()
-    for value in values:
-        codec.decode(value)
-    return codec
+class Met:
+    """Codecs that decode by one kind of decoder: they make that of a record type when they first see one."""
+
+    def __init__(self, compile_decoder: Callable[..., Any]) -> None:
+        self.codec, self._compile = Codec(), compile_decoder
+
+    def decode(self, value: bytes) -> Any:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(codec_module, "compile_decoder", self._compile)
+            return self.codec.decode(value)
+
+    def usual(self, value: bytes) -> Any:
+        """By the decoder of the usual shape alone."""
+        self.decode(value)
+        return self.codec._usual[value[:HEADER_BYTES]](value)
+
+
+EXPRESSIONS = Met(flat_decoder.compile_decoder)
+BOTH = {"expressions": EXPRESSIONS}
+if native_decoder is not None:
+    BOTH["native"] = Met(native_decoder.compile_decoder)
+
+
+@pytest.fixture(params=["expressions", NATIVE])
+def met(request: pytest.FixtureRequest) -> Met:
+    return BOTH[request.param]
 
 
 def usual_values(record: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
@@ -59,23 +98,22 @@ def _usual(name: str, hint: Any) -> st.SearchStrategy[Any]:
     return st.none() | _usual(name, inner)
 
 
-def usual_bytes(codec: Codec, record: type[Any], data: st.DataObject) -> bytes:
+def usual_bytes(record: type[Any], data: st.DataObject) -> bytes:
     value = data.draw(usual_values(record))
     if issubclass(record, Fact):
-        return codec.encode_fact(data.draw(usual_values(Envelope)), value)
-    return codec.encode(value)
+        return CODEC.encode_fact(data.draw(usual_values(Envelope)), value)
+    return CODEC.encode(value)
 
 
 @pytest.mark.parametrize("record", [*PLAIN, *FACTS], ids=lambda record: record.__name__)
-def test_a_usual_record_needs_no_general_reader_and_is_the_same(record: type[Any]) -> None:
+def test_a_usual_record_needs_no_general_reader_and_is_the_same(record: type[Any], met: Met) -> None:
     @settings(max_examples=8, deadline=None)
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
-        value = usual_bytes(CODEC, record, data)
-        general = CODEC.decode_generally(value)
-        found = CODEC._usual[value[:HEADER_BYTES]](str(value, "latin-1"))
+        value = usual_bytes(record, data)
+        found = met.usual(value)
         assert found is not None
-        assert found == general
+        assert found == CODEC.decode_generally(value)
 
     check()
 
@@ -93,7 +131,6 @@ def encoded_all() -> Iterator[bytes]:
 
 
 RECORDS = list(encoded_all())
-MET = codec_that_met(*RECORDS)
 
 
 @settings(max_examples=800, deadline=None)
@@ -113,25 +150,115 @@ def test_bytes_put_in_or_cut_out_mean_the_same_to_both_readers(value: bytes, at:
 
 
 def assert_same(value: bytes) -> None:
-    one, other = MET.decode(value), MET.decode_generally(value)
-    if isinstance(other, Undecodable):
-        assert isinstance(one, Undecodable)
-    assert one == other
+    general = CODEC.decode_generally(value)
+    for met in BOTH.values():
+        one = met.decode(value)
+        if isinstance(general, Undecodable):
+            assert isinstance(one, Undecodable)
+        assert one == general
+
+
+@pytest.mark.parametrize("record", [*PLAIN, *FACTS], ids=lambda record: record.__name__)
+def test_of_a_record_that_was_cut_or_changed_nothing_else_is_read(record: type[Any]) -> None:
+    @settings(max_examples=8, deadline=None)
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        value = usual_bytes(record, data)
+        for end in range(HEADER_BYTES, len(value)):
+            assert_same(value[:end])
+        for at in range(HEADER_BYTES, len(value)):
+            byte = data.draw(st.integers(0, 255))
+            changed = value[:at] + bytes([byte]) + value[at + 1 :]
+            general = CODEC.decode_generally(changed)
+            for met in BOTH.values():
+                found = met.usual(changed)
+                assert found is None or found == general
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "number", [2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63 - 1, -(2**63)], ids=lambda number: f"{number:#x}"
+)
+def test_an_int_of_more_bits_than_it_may_have_is_left_to_the_general_reader(number: int) -> None:
+    value = CODEC.encode(reserve(quantity=77))
+    head, sign, tail = value.partition(bytes([2 * 77, 1]))
+    assert sign
+    assert_same(head + encode_long(number) + tail)
+
+
+@pytest.mark.parametrize("varint", [b"\xff" * 9 + b"\x02", b"\x80" * 10 + b"\x00", b"\x80\x00", b"\xff" * 9 + b"\x01"])
+def test_a_number_of_too_many_bits_or_bytes_is_left_to_the_general_reader(varint: bytes) -> None:
+    value = CODEC.encode_fact(ENVELOPE, HELD)
+    head, sign, tail = value.partition(encode_long(HELD.fingerprint))
+    assert sign
+    assert_same(head + varint + tail)
+
+
+def test_a_text_that_says_it_is_longer_than_the_record_is_not_read(met: Met) -> None:
+    value = CODEC.encode_fact(ENVELOPE, HELD)
+    for end in range(HEADER_BYTES + 1):
+        assert met.usual(value)
+        assert met.codec._usual[value[:HEADER_BYTES]](value[:end]) is None
+    for size in (encode_long(2**63 - 1), encode_long(-1), encode_long(-(2**63))):
+        changed = value[:HEADER_BYTES] + size + value[HEADER_BYTES + 1 :]
+        assert met.usual(changed) is None
+
+
+@pytest.mark.skipif(native_decoder is None, reason="no C compiler: native_decoder is not there")
+def test_decoding_keeps_nothing() -> None:
+    met = BOTH["native"]
+    values = [*RECORDS, *(value[:-1] for value in RECORDS)]
+    for value in values:
+        met.decode(value)
+
+    def decode_all() -> None:
+        for value in values:
+            met.usual(value)
+
+    decode_all()
+    tracemalloc.start()
+    try:
+        decode_all()
+        before, nones = tracemalloc.get_traced_memory()[0], sys.getrefcount(None)
+        for _ in range(50):
+            decode_all()
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+        assert abs(sys.getrefcount(None) - nones) < 200
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(native_decoder is None, reason="no C compiler: native_decoder is not there")
+def test_texts_that_are_shared_are_bounded() -> None:
+    met = BOTH["native"]
+
+    def seat(number: int) -> str:
+        value = CODEC.encode_fact(ENVELOPE, msgspec.structs.replace(HELD, seats=[f"S-{number}"]))
+        found: str = met.usual(value).fact.seats[0]
+        return found
+
+    first = seat(0)
+    assert seat(0) is first
+    for number in range(1, native_decoder.SHARED_MAX + 1):
+        seat(number)
+    assert seat(0) == first
+    assert seat(0) is not first
 
 
 @pytest.mark.parametrize(
     "items", [b"\x02\x06A-1\x06A-2", b"\x06\x06A-1\x06A-2", b"\x03\x06A-1\x06A-2", b"\x04\x05A-1\x06A-2"]
 )
 def test_a_list_of_more_or_fewer_items_than_it_says_is_left_to_the_general_reader(items: bytes) -> None:
-    value = MET.encode(reserve(seats=["A-1", "A-2"]))
+    value = CODEC.encode(reserve(seats=["A-1", "A-2"]))
     head, good, tail = value.partition(b"\x04\x06A-1\x06A-2")
     assert good
     assert_same(head + items + tail)
 
 
-def test_lists_that_were_met_before_are_not_shared() -> None:
-    value = MET.encode_fact(ENVELOPE, HELD)
-    one, other = MET.decode(value), MET.decode(value)
+def test_lists_that_were_met_before_are_not_shared(met: Met) -> None:
+    value = CODEC.encode_fact(ENVELOPE, HELD)
+    one, other = met.decode(value), met.decode(value)
     assert isinstance(one, RecordedFact)
     assert isinstance(other, RecordedFact)
     assert isinstance(one.fact, f.TicketsHeld)
@@ -146,8 +273,8 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(met) <= CACHED_MAX
 
 
-def test_a_record_of_usual_texts_and_unusual_size_is_left_to_the_general_reader() -> None:
-    value = MET.encode(reserve(seats=["A-1"] * USUAL_BYTES_MAX))
-    command = MET.decode(value)
+def test_a_record_of_usual_texts_and_unusual_size_is_left_to_the_general_reader(met: Met) -> None:
+    value = CODEC.encode(reserve(seats=["A-1"] * USUAL_BYTES_MAX))
+    command = met.decode(value)
     assert isinstance(command, Command)
-    assert command == MET.decode_generally(value)
+    assert command == CODEC.decode_generally(value)

@@ -1,0 +1,13 @@
+from collections.abc import Callable
+from typing import Any
+
+from schemas.flat_decoder import Part
+
+SHARED_MAX: int
+
+def compile_decoder(
+    schema: dict[str, Any],
+    skip: int,
+    parts: list[Part],
+    whole: Callable[..., Any] | None = None,
+) -> Callable[[bytes], Any]: ...
