@@ -7,6 +7,8 @@ command whose last ones are not there yet are held back until they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from schemas.facts import RecordedFact
 
 NONE_APPLIED = (-1, -1)
@@ -15,7 +17,7 @@ NONE_APPLIED = (-1, -1)
 class Intake:
     """One partition. `next_offset` is where a successor has to read on: the first record not let through."""
 
-    __slots__ = ("_dedupe", "_held", "_held_from", "applied", "log_time", "next_offset")
+    __slots__ = ("_dedupe", "_held", "_held_from", "applied", "log_time", "next_offset", "skipped")
 
     def __init__(
         self,
@@ -26,6 +28,7 @@ class Intake:
         dedupe: bool = True,
     ) -> None:
         self.applied, self.next_offset, self.log_time = applied, next_offset, log_time
+        self.skipped = 0
         self._dedupe = dedupe
         self._held: list[RecordedFact] = []
         self._held_from = -1
@@ -37,26 +40,35 @@ class Intake:
 
     def take(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
         """The facts that may be applied now that the record at `record_offset` of tickets.facts is read."""
-        at = recorded.envelope
-        if at.count == 1 and not self._held and at.index == 0:  # most commands yield one fact: the same, sooner
-            self.next_offset = record_offset + 1
-            position = (at.offset, 0)
-            if self._dedupe and position <= self.applied:
-                return []
-            self.applied = position
-            if at.log_time > self.log_time:
-                self.log_time = at.log_time
-            return [recorded]
-        ready = self._ready(record_offset, recorded)
-        if ready:
-            last = ready[-1].envelope
-            self.applied = (last.offset, last.index)
-            self.log_time = max(self.log_time, last.log_time)
-        self.next_offset = self._held_from if self._held else record_offset + 1
+        return self.take_all(((record_offset, recorded),))
+
+    def take_all(self, records: Iterable[tuple[int, object]]) -> list[RecordedFact]:
+        """`take` of each record that is a fact, and `skip` of any other."""
+        ready: list[RecordedFact] = []
+        for record_offset, recorded in records:
+            if type(recorded) is not RecordedFact:
+                self.skip(record_offset)
+                continue
+            at = recorded.envelope
+            if at.count == 1 and at.index == 0 and not self._held and at.offset > self.applied[0]:
+                self.next_offset = record_offset + 1  # most commands yield one fact: the same as below, sooner
+                self.applied = (at.offset, 0)
+                if at.log_time > self.log_time:
+                    self.log_time = at.log_time
+                ready.append(recorded)
+                continue
+            found = self._ready(record_offset, recorded)
+            if found:
+                last = found[-1].envelope
+                self.applied = (last.offset, last.index)
+                self.log_time = max(self.log_time, last.log_time)
+                ready += found
+            self.next_offset = self._held_from if self._held else record_offset + 1
         return ready
 
     def skip(self, record_offset: int) -> None:
-        """A record that is no fact: read on behind it."""
+        """A record that is no fact: count it, and read on behind it."""
+        self.skipped += 1
         if not self._held:
             self.next_offset = record_offset + 1
 

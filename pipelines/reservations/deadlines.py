@@ -26,11 +26,11 @@ class Deadlines:
 
     def add(self, time: int, key: str) -> None:
         """From here on `key` is due at `time`."""
-        entry, queue = (time, key), self._queue
-        if queue and entry < queue[-1]:
-            heapq.heappush(self._heap, entry)
+        queue = self._queue
+        if not queue or time > queue[-1][0] or (time, key) >= queue[-1]:
+            queue.append((time, key))
         else:
-            queue.append(entry)
+            heapq.heappush(self._heap, (time, key))
 
     def next(self) -> int | None:
         """The earliest deadline; None when there is none."""

@@ -12,7 +12,7 @@ noted once, and each block size catches up with the notes when it is asked for, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -121,7 +121,7 @@ class Seating:
         """The free seats of each row as a bitmap, front row first: all there is to know of a section, to compare."""
         return tuple(self._free)
 
-    def claim(self, labels: Iterable[str]) -> None:
+    def claim(self, labels: Sequence[str]) -> None:
         """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
         claimed, free = self._claimed, self._free
         for row, bits in self._by_row(labels):
@@ -133,7 +133,7 @@ class Seating:
                 self.free -= gone.bit_count()
                 self._note(row)
 
-    def release(self, labels: Iterable[str]) -> None:
+    def release(self, labels: Sequence[str]) -> None:
         """Give claimed seats back."""
         for row, bits in self._by_row(labels):
             assert self._claimed[row] & bits == bits, (
@@ -159,13 +159,13 @@ class Seating:
         self._locked[row] &= ~bit
         self._update(row)
 
-    def block(self, labels: Iterable[str]) -> None:
+    def block(self, labels: Sequence[str]) -> None:
         """The organizer holds free seats back."""
         for row, bits in self._by_row(labels):
             self._blocked[row] |= bits
             self._update(row)
 
-    def unblock(self, labels: Iterable[str]) -> None:
+    def unblock(self, labels: Sequence[str]) -> None:
         """The organizer puts them on sale again."""
         for row, bits in self._by_row(labels):
             self._blocked[row] &= ~bits
@@ -272,9 +272,11 @@ class Seating:
     def _first(self, row: int, bits: int) -> str:
         return self._labels[row][(bits & -bits).bit_length() - 1]
 
-    def _by_row(self, labels: Iterable[str]) -> list[tuple[int, int]]:
+    def _by_row(self, labels: Sequence[str]) -> list[tuple[int, int]]:
         """The seats as bitmaps, one for neighbours of a row."""
         seats, found = self._seats, []
+        if len(labels) == 1:
+            return [seats[labels[0]]]
         current, bits = -1, 0
         for label in labels:
             row, bit = seats[label]

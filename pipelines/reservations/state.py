@@ -318,60 +318,80 @@ class EventState:
         """Carry a reservation's change over to seats, counters, tickets per user, uses of codes and deadlines."""
         was = old if old is not None and old.status in LIVE else None
         now = new if new is not None and new.status in LIVE else None
-        one = was or now  # what was rejected long ago may have been for a type that never was
-        if one is None:
-            return
-        section = self.sections[one.ticket_type_id]
-        before, after = 0, 0
-        if was is not None:
-            before = was.quantity
-            if was.status == HELD:
-                section.held -= before
-            else:
-                section.sold -= before
-        if now is not None:
-            after = now.quantity
-            if now.status == HELD:
-                section.held += after
-                self._watch(old, now)
-            else:
-                section.sold += after
-        if was is None or now is None:
-            change = -1 if now is None else 1
-            self.live += change
-            if one.promo_code or one.access_code:
-                self._use(one, change)
-        if before != after:
-            if section.seating is not None:
-                _reseat(section.seating, was.seats if was is not None else [], now.seats if now is not None else [])
-            if section.pool is not None:
-                section.pool.used += after - before
-            _count(self.tickets_of, one.user_id, after - before)
-            counts = self._per_type.get(one.ticket_type_id)
-            if counts is not None:
-                _count(counts, one.user_id, after - before)
+        if was is None:  # what was rejected long ago may have been for a type that never was
+            if now is not None:
+                self._enter(now)
+        elif now is None:
+            self._leave(was)
+        else:
+            self._alter(was, now)
 
-    def _watch(self, old: Reservation | None, new: Reservation) -> None:
-        moved = old is None or old.status != HELD or old.expires_at != new.expires_at
+    def _enter(self, now: Reservation) -> None:
+        section = self.sections[now.ticket_type_id]
+        if now.status == HELD:
+            section.held += now.quantity
+            self.holds.add(now.expires_at, now.id)
+            if not now.warned and now.expires_at - now.asked_at >= _WARNED_MIN_US:
+                self.warnings.add(now.expires_at - _WARNING_US, now.id)
+        else:
+            section.sold += now.quantity
+        if section.seating is not None:
+            section.seating.claim(now.seats)
+        self.live += 1
+        if now.promo_code or now.access_code:
+            self._use(now, 1)
+        self._tally(section, now, now.quantity)
+
+    def _leave(self, was: Reservation) -> None:
+        section = self.sections[was.ticket_type_id]
+        if was.status == HELD:
+            section.held -= was.quantity
+        else:
+            section.sold -= was.quantity
+        if section.seating is not None:
+            section.seating.release(was.seats)
+        self.live -= 1
+        if was.promo_code or was.access_code:
+            self._use(was, -1)
+        self._tally(section, was, -was.quantity)
+
+    def _alter(self, was: Reservation, now: Reservation) -> None:
+        section = self.sections[was.ticket_type_id]
+        if was.status == HELD:
+            section.held -= was.quantity
+        else:
+            section.sold -= was.quantity
+        if now.status == HELD:
+            section.held += now.quantity
+            self._watch(was, now)
+        else:
+            section.sold += now.quantity
+        if was.quantity != now.quantity:  # tickets were cancelled singly, or that is taken back
+            if section.seating is not None:
+                section.seating.release([seat for seat in was.seats if seat not in now.seats])
+                section.seating.claim([seat for seat in now.seats if seat not in was.seats])
+            self._tally(section, now, now.quantity - was.quantity)
+
+    def _tally(self, section: Section, of: Reservation, change: int) -> None:
+        if section.pool is not None:
+            section.pool.used += change
+        _count(self.tickets_of, of.user_id, change)
+        counts = self._per_type.get(of.ticket_type_id)
+        if counts is not None:
+            _count(counts, of.user_id, change)
+
+    def _watch(self, was: Reservation, now: Reservation) -> None:
+        """A hold that is altered, or one again."""
+        moved = was.status != HELD or was.expires_at != now.expires_at
         if moved:
-            self.holds.add(new.expires_at, new.id)
-        if new.expires_at - new.asked_at >= _WARNED_MIN_US and not new.warned and (moved or (old and old.warned)):
-            self.warnings.add(new.expires_at - _WARNING_US, new.id)
+            self.holds.add(now.expires_at, now.id)
+        if now.expires_at - now.asked_at >= _WARNED_MIN_US and not now.warned and (moved or was.warned):
+            self.warnings.add(now.expires_at - _WARNING_US, now.id)
 
     def _use(self, of: Reservation, change: int) -> None:
         for code in (of.promo_code, of.access_code):
             if code:
                 _count(self.uses, code, change)
-
-
-def _reseat(seating: Seating, had: list[str], has: list[str]) -> None:
-    if not had:
-        seating.claim(has)
-    elif not has:
-        seating.release(had)
-    else:  # tickets were cancelled singly, or that is taken back
-        seating.release([seat for seat in had if seat not in has])
-        seating.claim([seat for seat in has if seat not in had])
 
 
 def _count(counts: dict[str, int], key: str, change: int) -> None:

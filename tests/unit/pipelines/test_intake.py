@@ -7,6 +7,7 @@ import random
 import pytest
 
 from pipelines.intake import Intake
+from schemas.codec import Undecodable
 from schemas.facts import RecordedFact, TickObserved
 from tests.harness.fact_logs import FactLog, recorded
 
@@ -95,3 +96,29 @@ def test_any_log_with_repetitions_and_restarts_gives_every_fact_once_in_order(se
     complete = [one for one in facts if (one.envelope.offset, one.envelope.index) <= intake.applied]
     assert got == complete
     assert len(complete) >= len(facts) - facts[-1].envelope.count
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_records_that_are_taken_together_give_what_they_give_one_by_one(seed: int) -> None:
+    chance = random.Random(seed)
+    facts = FactLog(partition=0, seed=seed).take(150)
+    log: list[object] = [chance.choice(facts[max(0, at - 2) : at + 1]) for at in range(len(facts))]
+    for _ in range(10):
+        log[chance.randrange(len(log))] = Undecodable("not one of ours")
+    for dedupe in (True, False):
+        one_by_one, together = Intake(dedupe=dedupe), Intake(dedupe=dedupe)
+        expected: list[RecordedFact] = []
+        for at, record in enumerate(log):
+            if isinstance(record, RecordedFact):
+                expected += one_by_one.take(at, record)
+            else:
+                one_by_one.skip(at)
+        got, at = [], 0
+        while at < len(log):
+            size = chance.randint(1, 20)
+            got += together.take_all(list(enumerate(log))[at : at + size])
+            at += size
+        assert got == expected
+        for name in ("applied", "next_offset", "log_time", "skipped", "held_back"):
+            assert getattr(together, name) == getattr(one_by_one, name), name
+        assert together.skipped >= 1
