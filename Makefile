@@ -39,7 +39,7 @@ $(STAMP): requirements.lock pyproject.toml schemas/native_decoder.pyx
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .
 	@$(BIN)/python -c "import schemas.native_decoder" 2>/dev/null || \
-		echo "setup: schemas/native_decoder.pyx was not compiled (no C compiler?): records are decoded in Python, in four times the time"
+		echo "setup: schemas/native_decoder.pyx was not compiled (no C compiler, or no Python.h?): records are decoded in Python, in four times the time"
 	@touch $@
 
 run: setup ## start the whole platform in this terminal (ARGS="--port 8123")
