@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from ops.checker.check import check
 from ops.checker.settled import wait_until_settled
 from ops.platform import Platform
+from tests.harness.flows import eventually
 from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
 
 WAIT = "wait=20"
@@ -50,14 +50,6 @@ def small(shop: Shop, owner: Person, **changes: Any) -> tuple[OnSale, str]:
     return event, say(owner, event, "/ticket-types", body)["id"]
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Ask until it is so: only who wrote something reads it at once, and inboxes are filled in the background."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
-
-
 def kinds(of: Person) -> list[str]:
     """What somebody was told."""
     return [one["kind"] for one in done(of.get("/v1/notifications"), 200)["items"]]
@@ -92,11 +84,13 @@ def test_a_cancelled_event_voids_tickets_and_refunds_them(shop: Shop, owner: Per
     cancelled = say(owner, event, "/cancel", {"reason": "The singer is ill."}, 200)
     assert (cancelled["status"], cancelled["cancel_reason"]) == ("cancelled", "The singer is ill.")
     problem(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 409, "event-cancelled")
-    until(lambda: done(buyer.get(f"/v1/reservations/{bought}"), 200)["payment"] == "refunded")
+    eventually(
+        lambda: done(buyer.get(f"/v1/reservations/{bought}"), 200)["payment"] == "refunded", "the payment is refunded"
+    )
     assert done(buyer.get(f"/v1/reservations/{bought}"), 200)["status"] == "cancelled"
     assert done(buyer.get(f"/v1/reservations/{held}"), 200)["status"] == "released"
     assert done(buyer.get(f"/v1/tickets/{ticket}"), 200)["status"] == "void"
-    until(lambda: {"event.cancelled", "payment.refunded"} <= set(kinds(buyer)))
+    eventually(lambda: {"event.cancelled", "payment.refunded"} <= set(kinds(buyer)), "both messages are there")
 
 
 # --- inventory
@@ -136,7 +130,10 @@ def test_a_promo_code_takes_its_part_off_and_a_free_order_needs_no_money(
     free = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1, promo_code="gratis"), 201)
     confirmed = done(buyer.confirm(free["id"], token="tok_declined"), 200)
     assert (confirmed["status"], confirmed["amount"]) == ("confirmed", 0)
-    until(lambda: done(owner.get(f"/v1/events/{event.id}/codes"), 200)["items"][0]["used"] == 1)
+    eventually(
+        lambda: done(owner.get(f"/v1/events/{event.id}/codes"), 200)["items"][0]["used"] == 1,
+        "the code's use is counted",
+    )
     assert done(owner.delete(f"/v1/events/{event.id}/codes/{code['id']}", prefer=WAIT), 200)["disabled"]
     problem(
         buyer.reserve(event.id, ticket_type_id=event.general, quantity=1, promo_code="SPRING"), 409, "code-not-valid"
@@ -155,7 +152,10 @@ def test_a_pool_is_shared_and_blocked_seats_are_seen_and_not_sold(shop: Shop, ow
     problem(buyer.reserve(event.id, ticket_type_id=shared[1], quantity=2), 409, "sold-out")
     left = {one["id"]: one["available"] for one in done(buyer.get(f"/v1/events/{event.id}/availability"), 200)["items"]}
     assert [left[one] for one in shared] == [1, 1]
-    until(lambda: done(owner.get(f"/v1/events/{event.id}/pools"), 200)["items"][0]["used"] == 1)
+    eventually(
+        lambda: done(owner.get(f"/v1/events/{event.id}/pools"), 200)["items"][0]["used"] == 1,
+        "the pool's use is counted",
+    )
     say(owner, event, f"/pools/{pool['id']}", {"name": "House", "capacity": 5}, 200, "PUT")
 
     block = say(owner, event, "/blocks", {"ticket_type_id": event.seated, "seats": ["A-1", "A-2"], "label": "Desk"})
@@ -195,7 +195,7 @@ def test_single_tickets_are_cancelled_by_the_terms_and_by_the_organizer(
     left = done(buyer.post(f"/v1/reservations/{bought}/cancel-tickets", prefer=WAIT, json={"ticket_ids": [first]}), 200)
     assert (left["status"], left["quantity"], left["amount"]) == ("confirmed", 2, 3_000)
     assert say(owner, event, f"/reservations/{bought}/refund", {"ticket_ids": [second]}, 200)["quantity"] == 1
-    until(lambda: kinds(buyer).count("payment.refunded") == 2)
+    eventually(lambda: kinds(buyer).count("payment.refunded") == 2, "both refunds are told")
     statuses = {one["id"]: one["status"] for one in done(buyer.get("/v1/tickets"), 200)["items"]}
     assert (statuses[first], statuses[second]) == ("void", "void")
     problem(buyer.post(f"/v1/events/{event.id}/reservations/{bought}/refund", prefer=WAIT, json={}), 403, "forbidden")
@@ -213,7 +213,9 @@ def test_freed_seats_are_offered_to_who_waits_longest(shop: Shop, owner: Person,
     assert other["ahead"] == 1
     problem(first.post(path, key=unique(), json={"ticket_type_id": event.general, "quantity": 1}), 409, "not-sold-out")
     done(buyer.delete(f"/v1/reservations/{held}", prefer=WAIT), 200)
-    until(lambda: done(first.get(f"/v1/waitlist/{entry['id']}"), 200)["status"] == "offered")
+    eventually(
+        lambda: done(first.get(f"/v1/waitlist/{entry['id']}"), 200)["status"] == "offered", "the place is offered"
+    )
     offered = done(first.get(f"/v1/waitlist/{entry['id']}"), 200)
     problem(buyer.reserve(event.id, ticket_type_id=box, quantity=1), 409, "sold-out")
     done(first.confirm(offered["reservation_id"]), 200)
@@ -231,7 +233,7 @@ def test_who_has_a_ticket_is_told_of_a_change_and_reminded_the_day_before(
     bought = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=2), 201)["id"]
     done(buyer.confirm(bought), 200)
     done(owner.call("PATCH", f"/v1/events/{event.id}", prefer=WAIT, json={"venue": "Small hall"}), 200)
-    until(lambda: {"event.changed", "event.reminder"} <= set(kinds(buyer)))
+    eventually(lambda: {"event.changed", "event.reminder"} <= set(kinds(buyer)), "both messages are there")
     assert sorted(kind for kind in kinds(buyer) if kind.startswith("event.")) == ["event.changed", "event.reminder"]
 
 

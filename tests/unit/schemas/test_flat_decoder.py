@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from schemas import codec as codec_module
 from schemas import facts as f
 from schemas import flat_decoder
-from schemas.codec import HEADER_BYTES, USUAL_BYTES_MAX, Codec, Undecodable
-from schemas.commands import COMMANDS, Command
+from schemas.codec import HEADER_BYTES, TIME_US_MAX, USUAL_BYTES_MAX, Codec, Undecodable
+from schemas.commands import COMMANDS, Command, CreateEvent
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
 from schemas.flat_decoder import CACHED_MAX, _Met
 from schemas.flat_encoder import encode_long
@@ -175,6 +175,14 @@ def test_of_a_record_that_was_cut_or_changed_nothing_else_is_read(record: type[A
                 assert found is None or found == general
 
     check()
+
+
+@pytest.mark.parametrize("time", [-1, 0, TIME_US_MAX, TIME_US_MAX + 1])
+def test_a_time_beyond_the_calendar_is_no_time_of_a_command(met: Met, time: int) -> None:
+    draft = CreateEvent(*["x"] * 7, T, T + 1, "UTC", T, time, 60, 4)
+    found = met.decode(CODEC.encode(draft))
+    assert found == (draft if 0 <= time <= TIME_US_MAX else CODEC.decode_generally(CODEC.encode(draft)))
+    assert isinstance(found, Undecodable) == (not 0 <= time <= TIME_US_MAX)
 
 
 @pytest.mark.parametrize(
