@@ -1,31 +1,40 @@
 """Deadlines in order, looked at without being taken: deciding must change nothing. Pure.
 
 Holds of one length end in the order in which they were granted: those wait in a queue, which costs the same however
-many there are; only what comes out of order is in a heap.
+many there are; only what comes out of order is in a heap. Until somebody asks, nothing is kept at all: a log that is
+folded for its end never needs the deadlines on the way.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 Current = Callable[[int, str], bool]
 """Whether a deadline still stands for this id; one that was moved or met otherwise does not."""
+Standing = Callable[[], Iterable[tuple[int, str]]]
+"""Every deadline that stands, in any order."""
 
 
 class Deadlines:
-    """(time, id) pairs. Those that no longer stand are dropped when they come to the top."""
+    """(time, id) pairs. Those that no longer stand are dropped when they come to the top.
 
-    __slots__ = ("_current", "_heap", "_queue")
+    `standing` is asked once, when somebody asks for the first time. From then on whoever owns them tells of changes.
+    """
 
-    def __init__(self, current: Current) -> None:
-        self._current = current
+    __slots__ = ("_asked", "_current", "_heap", "_queue", "_standing")
+
+    def __init__(self, current: Current, standing: Standing) -> None:
+        self._current, self._standing = current, standing
+        self._asked = False
         self._queue: deque[tuple[int, str]] = deque()  # ascending
         self._heap: list[tuple[int, str]] = []
 
     def add(self, time: int, key: str) -> None:
         """From here on `key` is due at `time`."""
+        if not self._asked:
+            return
         queue = self._queue
         if not queue or time > queue[-1][0] or (time, key) >= queue[-1]:
             queue.append((time, key))
@@ -34,6 +43,9 @@ class Deadlines:
 
     def next(self) -> int | None:
         """The earliest deadline; None when there is none."""
+        if not self._asked:
+            self._asked = True
+            self._queue.extend(sorted(self._standing()))
         queue, heap = self._queue, self._heap
         if not heap:
             return queue[0][0] if queue else None
@@ -54,6 +66,8 @@ class Deadlines:
 
     def ended(self, key: str) -> None:
         """What was due for `key` may no longer stand. While this is told of each, the deadlines at the top stand."""
+        if not self._asked:
+            return
         queue, heap = self._queue, self._heap
         if (queue and queue[0][1] == key) or (heap and heap[0][1] == key):
             self.drop_stale()

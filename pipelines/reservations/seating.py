@@ -8,6 +8,7 @@ A choice costs the same in a section of 100 and of 10,000 seats: for each block 
 may still have a place. It errs on the side of "may": a look that finds none clears the row's bit, and a change of the
 row sets it again (for a tidy place any change may; for a contiguous one only a seat that becomes free). Changes are
 noted once, and each block size catches up with the notes when it is asked for, so a look is paid for by a change.
+Where more has changed than is worth noting, or nobody has looked yet, nothing is noted: the next look is at every row.
 """
 
 from __future__ import annotations
@@ -51,14 +52,15 @@ class Seating:
         "_changed_rows",
         "_claimed",
         "_every_row",
-        "_free",
         "_freed_rows",
+        "_full",
         "_labels",
         "_locked",
         "_maybe",
         "_maybe_whole",
         "_notes_max",
         "_seats",
+        "_withheld",
         "free",
         "rows",
         "width",
@@ -66,19 +68,18 @@ class Seating:
 
     def __init__(self, rows: int, width: int) -> None:
         self.rows, self.width = rows, width
-        full = (1 << width) - 1
+        self._full, self._every_row = (1 << width) - 1, (1 << rows) - 1
         self.free = rows * width
-        self._free = [full] * rows
         self._claimed = [0] * rows
         self._locked = [0] * rows
         self._blocked = [0] * rows
-        self._every_row = (1 << rows) - 1
-        self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)  # by block size: rows with a tidy place, perhaps
-        self._maybe_whole = list(self._maybe)  # … with any contiguous place, perhaps
+        self._withheld = [0] * rows  # locked or blocked
+        self._maybe: list[int] = []  # by block size: rows with a tidy place, perhaps
+        self._maybe_whole: list[int] = []  # … with any contiguous place, perhaps
         self._freed_rows = 0  # rows where a seat became free, which _maybe_whole does not know yet
-        self._changed_rows: list[int] = []  # bits of rows, in the order of their changes
+        self._changed_rows: list[int] | None = None  # bits of rows, in the order of their changes; None: any may have
         self._notes_max = 4 * rows + 256
-        self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)  # by block size: how many of those _maybe knows
+        self._caught_up: list[int] = []  # by block size: how many of those _maybe knows
         self._labels, self._seats = _plan(rows, width)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,10 +95,8 @@ class Seating:
     def of_claimed(cls, width: int, claimed: Sequence[int]) -> Seating:
         """A section of which only what is claimed is known: a bitmap for each row, the front row first."""
         new = cls(len(claimed), width)
-        for row, bits in enumerate(claimed):
-            if bits:
-                new._claimed[row] = bits
-                new._update(row)
+        new._claimed = list(claimed)
+        new.free -= sum(bits.bit_count() for bits in claimed)
         return new
 
     def claimed_rows(self) -> tuple[int, ...]:
@@ -110,7 +109,7 @@ class Seating:
     def is_free(self, label: str) -> bool:
         """Whether the seat is neither claimed nor locked."""
         row, bit = self._seats[label]
-        return bool(self._free[row] & bit)
+        return bool(self._free(row) & bit)
 
     def is_locked(self, label: str) -> bool:
         """Whether a foreign owner's lock is on the seat."""
@@ -119,57 +118,53 @@ class Seating:
 
     def free_rows(self) -> tuple[int, ...]:
         """The free seats of each row as a bitmap, front row first: all there is to know of a section, to compare."""
-        return tuple(self._free)
+        return tuple(map(self._free, range(self.rows)))
 
     def claim(self, labels: Sequence[str]) -> None:
         """Claim free seats. A claimed seat must not be claimed again: that would be a seat sold twice."""
-        claimed, free = self._claimed, self._free
+        claimed, withheld = self._claimed, self._withheld
         for row, bits in self._by_row(labels):
-            assert not claimed[row] & bits, f"seat {self._first(row, claimed[row] & bits)} is claimed already"
-            claimed[row] |= bits
-            gone = bits & free[row]
-            if gone:
-                free[row] ^= gone
-                self.free -= gone.bit_count()
+            before = claimed[row]
+            assert not before & bits, f"seat {self._first(row, before & bits)} is claimed already"
+            claimed[row] = before | bits
+            self.free -= (bits & ~withheld[row] if withheld[row] else bits).bit_count()
+            if self._changed_rows is not None:
                 self._note(row)
 
     def release(self, labels: Sequence[str]) -> None:
         """Give claimed seats back."""
+        claimed, withheld = self._claimed, self._withheld
         for row, bits in self._by_row(labels):
-            assert self._claimed[row] & bits == bits, (
-                f"seat {self._first(row, bits & ~self._claimed[row])} is not claimed"
-            )
-            self._claimed[row] ^= bits
-            back = bits & ~(self._locked[row] | self._blocked[row])
-            if back:
-                self._free[row] |= back
-                self.free += back.bit_count()
-                self._freed_rows |= 1 << row
-                self._note(row)
+            before = claimed[row]
+            assert before & bits == bits, f"seat {self._first(row, bits & ~before)} is not claimed"
+            claimed[row] = before ^ bits
+            self.free += (bits & ~withheld[row] if withheld[row] else bits).bit_count()
+            if self._changed_rows is not None:
+                self._note(row, freed=True)
 
     def lock(self, label: str) -> None:
         """A foreign owner holds the seat."""
         row, bit = self._seats[label]
         self._locked[row] |= bit
-        self._update(row)
+        self._withhold(row)
 
     def unlock(self, label: str) -> None:
         """The foreign owner has let go."""
         row, bit = self._seats[label]
         self._locked[row] &= ~bit
-        self._update(row)
+        self._withhold(row)
 
     def block(self, labels: Sequence[str]) -> None:
         """The organizer holds free seats back."""
         for row, bits in self._by_row(labels):
             self._blocked[row] |= bits
-            self._update(row)
+            self._withhold(row)
 
     def unblock(self, labels: Sequence[str]) -> None:
         """The organizer puts them on sale again."""
         for row, bits in self._by_row(labels):
             self._blocked[row] &= ~bits
-            self._update(row)
+            self._withhold(row)
 
     def used(self) -> list[str]:
         """The labels of seats that are claimed or blocked, front row first."""
@@ -184,12 +179,10 @@ class Seating:
         """The same seats in another layout. Seats that are claimed, locked or blocked must still be there."""
         new = Seating(rows, width)
         for row in range(min(rows, self.rows)):
-            new._claimed[row], new._locked[row], new._blocked[row] = (
-                self._claimed[row],
-                self._locked[row] & ((1 << width) - 1),
-                self._blocked[row],
-            )
-            new._update(row)
+            new._locked[row], new._blocked[row] = self._locked[row] & new._full, self._blocked[row]
+            new._withhold(row)
+            new._claimed[row] = self._claimed[row]
+            new.free -= (new._claimed[row] & ~new._withheld[row]).bit_count()
         return new
 
     def best_available(self, quantity: int) -> list[str] | None:
@@ -204,15 +197,18 @@ class Seating:
 
     def _tidy(self, quantity: int) -> Seat | None:
         """The front-most contiguous place that leaves no single seat alone."""
-        free, maybe = self._free, self._maybe
+        notes = self._changed_rows
+        if notes is None:
+            notes = self._look_everywhere()
+        maybe = self._maybe
         rows = maybe[quantity]
-        for bit in self._changed_rows[self._caught_up[quantity] :]:
+        for bit in notes[self._caught_up[quantity] :]:
             rows |= bit
-        self._caught_up[quantity] = len(self._changed_rows)
+        self._caught_up[quantity] = len(notes)
         while rows:
             bit = rows & -rows
             row = bit.bit_length() - 1
-            mask = free[row]
+            mask = self._free(row)
             starts = _runs(mask, quantity)
             if starts:
                 # A start is untidy when the seat left (or right) of the block is free and its other neighbour is not.
@@ -228,7 +224,7 @@ class Seating:
 
     def _contiguous(self, quantity: int) -> Seat | None:
         """The front-most contiguous place."""
-        free, maybe = self._free, self._maybe_whole
+        maybe = self._maybe_whole
         if self._freed_rows:
             for block in range(1, SEATS_PER_ORDER_MAX + 1):
                 maybe[block] |= self._freed_rows
@@ -237,7 +233,7 @@ class Seating:
         while rows:
             bit = rows & -rows
             row = bit.bit_length() - 1
-            starts = _runs(free[row], quantity)
+            starts = _runs(self._free(row), quantity)
             if starts:
                 maybe[quantity] = rows
                 return row, _nearest_middle(starts, quantity, self.width)
@@ -260,23 +256,23 @@ class Seating:
             chosen += self._labels[row][start : start + block]
             bits = ((1 << block) - 1) << start
             taken.append((row, bits))
-            self._free[row] &= ~bits  # so that the next block is looked for among the rest
+            self._claimed[row] |= bits  # so that the next block is looked for among the rest
             self._note(row)
             wanted -= block
         for row, bits in taken:
-            self._free[row] |= bits
-            self._freed_rows |= 1 << row
-            self._note(row)
+            self._claimed[row] ^= bits
+            self._note(row, freed=True)
         return chosen
 
     def _first(self, row: int, bits: int) -> str:
         return self._labels[row][(bits & -bits).bit_length() - 1]
 
-    def _by_row(self, labels: Sequence[str]) -> list[tuple[int, int]]:
+    def _by_row(self, labels: Sequence[str]) -> Sequence[tuple[int, int]]:
         """The seats as bitmaps, one for neighbours of a row."""
-        seats, found = self._seats, []
+        seats = self._seats
         if len(labels) == 1:
-            return [seats[labels[0]]]
+            return (seats[labels[0]],)
+        found = []
         current, bits = -1, 0
         for label in labels:
             row, bit = seats[label]
@@ -289,24 +285,38 @@ class Seating:
             found.append((current, bits))
         return found
 
-    def _update(self, row: int) -> None:
-        before = self._free[row]
-        after = ~(self._claimed[row] | self._locked[row] | self._blocked[row]) & ((1 << self.width) - 1)
-        if after != before:
-            self._free[row] = after
-            self.free += after.bit_count() - before.bit_count()
-            if after & ~before:
-                self._freed_rows |= 1 << row
-            self._note(row)
+    def _free(self, row: int) -> int:
+        """The row's free seats as a bitmap."""
+        return self._full ^ (self._claimed[row] | self._withheld[row])
 
-    def _note(self, row: int) -> None:
+    def _withhold(self, row: int) -> None:
+        """What is locked or blocked of the row has changed."""
+        before = self._free(row)
+        self._withheld[row] = self._locked[row] | self._blocked[row]
+        after = self._free(row)
+        self.free += after.bit_count() - before.bit_count()
+        self._note(row, freed=bool(after & ~before))
+
+    def _note(self, row: int, freed: bool = False) -> None:
         """The row has changed: look at it again."""
         notes = self._changed_rows
+        if notes is None:
+            return
+        if len(notes) >= self._notes_max:  # bounded
+            self._changed_rows = None
+            return
         notes.append(1 << row)
-        if len(notes) > self._notes_max:  # bounded: forget the notes, look everywhere again
-            notes.clear()
-            self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)
-            self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)
+        if freed:
+            self._freed_rows |= 1 << row
+
+    def _look_everywhere(self) -> list[int]:
+        """Any row may have a place; from here on changes are noted."""
+        self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)
+        self._maybe_whole = list(self._maybe)
+        self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)
+        notes: list[int] = []
+        self._freed_rows, self._changed_rows = 0, notes
+        return notes
 
 
 def _runs(mask: int, length: int) -> int:

@@ -7,7 +7,7 @@ journal by which a batch that a foreign lock turned down is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -103,9 +103,9 @@ class EventState:
     _before: tuple[Details | None, str, frozenset[str], frozenset[str], list[str], int] | None = None
 
     def __post_init__(self) -> None:
-        self.holds = Deadlines(self._held_until)
-        self.warnings = Deadlines(self._to_be_warned)
-        self.timed_blocks = Deadlines(self._blocked_until)
+        self.holds = Deadlines(self._held_until, self._ends)
+        self.warnings = Deadlines(self._to_be_warned, self._warnings)
+        self.timed_blocks = Deadlines(self._blocked_until, self._block_ends)
 
     # --- reservations ---------------------------------------------------------------------------------------------
 
@@ -122,9 +122,11 @@ class EventState:
         old = reservations.get(key)
         if self._journal is not None:
             self._journal.append((key, old))
-        if (
-            old is None
-            or old.status != new.status
+        if old is None:
+            if new.status in LIVE:
+                self._enter(new)
+        elif (
+            old.status != new.status
             or old.quantity != new.quantity
             or old.expires_at != new.expires_at
             or old.warned != new.warned
@@ -292,15 +294,26 @@ class EventState:
         over = self.status in (CANCELLED_EVENT, ENDED_EVENT)
         return over and (bool(self.waiting_of) or (self.live > 0 and self.status == CANCELLED_EVENT))
 
+    def _ends(self) -> Iterator[tuple[int, str]]:
+        return ((one.expires_at, key) for key, one in self.reservations.items() if one.status == HELD)
+
+    def _warnings(self) -> Iterator[tuple[int, str]]:
+        for key, one in self.reservations.items():
+            if one.status == HELD and _is_to_be_warned(one):
+                yield one.expires_at - _WARNING_US, key
+
+    def _block_ends(self) -> Iterator[tuple[int, str]]:
+        return ((one.until_at, key) for key, one in self.blocks.items() if one.until_at)
+
     def _held_until(self, time: int, key: str) -> bool:
         found = self.reservations.get(key)
         return found is not None and found.status == HELD and found.expires_at == time
 
     def _to_be_warned(self, time: int, key: str) -> bool:
         found = self.reservations.get(key)
-        return (
-            found is not None and found.status == HELD and not found.warned and found.expires_at - _WARNING_US == time
-        )
+        if found is None or found.status != HELD or found.warned:
+            return False
+        return found.expires_at - _WARNING_US == time
 
     def _blocked_until(self, time: int, key: str) -> bool:
         found = self.blocks.get(key)
@@ -331,7 +344,7 @@ class EventState:
         if now.status == HELD:
             section.held += now.quantity
             self.holds.add(now.expires_at, now.id)
-            if not now.warned and now.expires_at - now.asked_at >= _WARNED_MIN_US:
+            if _is_to_be_warned(now):
                 self.warnings.add(now.expires_at - _WARNING_US, now.id)
         else:
             section.sold += now.quantity
@@ -376,7 +389,7 @@ class EventState:
         if section.pool is not None:
             section.pool.used += change
         _count(self.tickets_of, of.user_id, change)
-        counts = self._per_type.get(of.ticket_type_id)
+        counts = self._per_type.get(of.ticket_type_id) if self._per_type else None
         if counts is not None:
             _count(counts, of.user_id, change)
 
@@ -385,13 +398,18 @@ class EventState:
         moved = was.status != HELD or was.expires_at != now.expires_at
         if moved:
             self.holds.add(now.expires_at, now.id)
-        if now.expires_at - now.asked_at >= _WARNED_MIN_US and not now.warned and (moved or was.warned):
+        if (moved or was.warned) and _is_to_be_warned(now):
             self.warnings.add(now.expires_at - _WARNING_US, now.id)
 
     def _use(self, of: Reservation, change: int) -> None:
         for code in (of.promo_code, of.access_code):
             if code:
                 _count(self.uses, code, change)
+
+
+def _is_to_be_warned(hold: Reservation) -> bool:
+    """Whether its holder is told before it ends: those of very short holds are not."""
+    return not hold.warned and hold.expires_at - hold.asked_at >= _WARNED_MIN_US
 
 
 def _count(counts: dict[str, int], key: str, change: int) -> None:

@@ -9,11 +9,18 @@ import pytest
 from pipelines.reservations.deadlines import Deadlines
 
 
+def _deadlines(standing: dict[str, int]) -> Deadlines:
+    """The deadlines of `standing`, which has a time for each id."""
+    return Deadlines(
+        lambda time, key: standing.get(key) == time, lambda: ((time, key) for key, time in standing.items())
+    )
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_deadlines_are_due_as_if_sorted(seed: int) -> None:
     chance = random.Random(seed)
     standing: dict[str, int] = {}
-    deadlines = Deadlines(lambda time, key: standing.get(key) == time)
+    deadlines = _deadlines(standing)
     now = 0
     for _ in range(300):
         match chance.choice(["add", "add", "move", "end", "look", "drop"]):
@@ -42,7 +49,7 @@ def test_deadlines_are_due_as_if_sorted(seed: int) -> None:
 def test_the_first_deadline_stands_while_every_end_is_told(seed: int) -> None:
     chance = random.Random(seed)
     standing: dict[str, int] = {}
-    deadlines = Deadlines(lambda time, key: standing.get(key) == time)
+    deadlines = _deadlines(standing)
     for now in range(300):
         if chance.random() < 0.5 or not standing:
             key = f"{chance.randrange(10**6):06}"
@@ -57,3 +64,13 @@ def test_the_first_deadline_stands_while_every_end_is_told(seed: int) -> None:
                 del standing[key]
             deadlines.ended(key)
         assert deadlines.next() == min(standing.values(), default=None)
+
+
+def test_nothing_is_kept_before_somebody_asks() -> None:
+    standing = {"a": 7, "b": 5, "c": 9}
+    deadlines = _deadlines(standing)
+    deadlines.add(3, "long ended")
+    assert deadlines.due(8, 9) == ["b", "a"]
+    standing["d"] = 6
+    deadlines.add(6, "d")
+    assert deadlines.due(8, 9) == ["b", "d", "a"]
