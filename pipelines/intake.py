@@ -7,7 +7,7 @@ command whose last ones are not there yet are held back until they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from schemas.facts import RecordedFact
 
@@ -45,17 +45,11 @@ class Intake:
     def take_all(self, records: Iterable[tuple[int, object]]) -> list[RecordedFact]:
         """`take` of each record that is a fact, and `skip` of any other."""
         ready: list[RecordedFact] = []
-        for record_offset, recorded in records:
+        rest = iter(records)
+        while (other := self._take_singles(rest, ready)) is not None:
+            record_offset, recorded = other
             if type(recorded) is not RecordedFact:
                 self.skip(record_offset)
-                continue
-            at = recorded.envelope
-            if at.count == 1 and at.index == 0 and not self._held and at.offset > self.applied[0]:
-                self.next_offset = record_offset + 1  # most commands yield one fact: the same as below, sooner
-                self.applied = (at.offset, 0)
-                if at.log_time > self.log_time:
-                    self.log_time = at.log_time
-                ready.append(recorded)
                 continue
             found = self._ready(record_offset, recorded)
             if found:
@@ -71,6 +65,30 @@ class Intake:
         self.skipped += 1
         if not self._held:
             self.next_offset = record_offset + 1
+
+    def _take_singles(
+        self, records: Iterator[tuple[int, object]], ready: list[RecordedFact]
+    ) -> tuple[int, object] | None:
+        """Take facts that are all their command yielded, as most are. Returns the first record that is not one."""
+        if self._held:
+            return next(records, None)
+        offset, log_time, end = self.applied[0], self.log_time, -1
+        for record in records:
+            record_offset, recorded = record
+            if type(recorded) is not RecordedFact:
+                break
+            at = recorded.envelope
+            if at.count != 1 or at.index != 0 or at.offset <= offset:
+                break
+            offset, end = at.offset, record_offset
+            if at.log_time > log_time:
+                log_time = at.log_time
+            ready.append(recorded)
+        else:
+            record = None
+        if end >= 0:
+            self.applied, self.next_offset, self.log_time = (offset, 0), end + 1, log_time
+        return record
 
     def _ready(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
         at, held = recorded.envelope, self._held

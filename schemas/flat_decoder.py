@@ -195,3 +195,26 @@ def _shape(name: str, avro_type: Any, first: int) -> tuple[str, str, int]:
     shape, value = _SHAPES[kind]
     count = re.compile(shape).groups
     return shape, value.format(*(), **{letter: f"g{first + at}" for at, letter in enumerate("abcdef"[:count])}), count
+
+
+def decode_all(
+    records: list[tuple[int, bytes | None]],
+    usual: dict[bytes, Callable[[bytes], Any]],
+    header: int,
+    most: int,
+    otherwise: Callable[[bytes | None], Any],
+) -> list[tuple[int, Any]]:
+    """Each value decoded, with the number that stood beside it.
+
+    `usual` has the decoders by the first `header` bytes. What is longer than `most` bytes, or none of theirs, or that
+    its decoder answers None to, is for `otherwise`.
+    """
+    found = []
+    for number, value in records:
+        record = None
+        if value is not None and len(value) <= most:
+            decode = usual.get(value[:header])
+            if decode is not None:
+                record = decode(value)
+        found.append((number, otherwise(value) if record is None else record))
+    return found

@@ -11,3 +11,10 @@ def compile_decoder(
     parts: list[Part],
     whole: Callable[..., Any] | None = None,
 ) -> Callable[[bytes], Any]: ...
+def decode_all(
+    records: list[tuple[int, bytes | None]],
+    usual: dict[bytes, Callable[[bytes], Any]],
+    header: int,
+    most: int,
+    otherwise: Callable[[bytes | None], Any],
+) -> list[tuple[int, Any]]: ...

@@ -10,7 +10,7 @@ The usual shape is a little wider here: an id is any text, a list may have any n
 its type can hold, and a time any of the calendar.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -206,3 +206,17 @@ def _kind(str name, avro_type):
 def compile_decoder(schema, skip, parts, whole=None):
     """As `flat_decoder.compile_decoder`: a function of a record's bytes."""
     return Decoder(schema, skip, parts, whole).decode
+
+
+def decode_all(list records not None, dict usual not None, Py_ssize_t header, Py_ssize_t most, otherwise not None):
+    """As `flat_decoder.decode_all`."""
+    cdef list found = []
+    cdef object record
+    for number, value in records:
+        record = None
+        if type(value) is bytes and header <= PyBytes_GET_SIZE(value) <= most:
+            decode = usual.get(PyBytes_FromStringAndSize(PyBytes_AS_STRING(value), header))
+            if decode is not None:
+                record = decode(value)
+        found.append((number, otherwise(value) if record is None else record))
+    return found

@@ -165,12 +165,11 @@ def _facts(settings: Settings) -> Iterator[Iterator[list[tuple[int, bytes | None
 
 
 def _read(settings: Settings) -> Measured:
-    decode, facts = Codec().decode, 0
+    decode, facts = Codec().decode_all, 0
     with _facts(settings) as chunks:
         meter = Meter("read")
         for chunk in chunks:
-            for _, value in chunk:
-                decode(value)
+            decode(chunk)
             facts = _tell(facts, len(chunk))
     return meter.told(facts)
 

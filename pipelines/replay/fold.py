@@ -59,8 +59,8 @@ class Fold:
         self.states.turn()
 
     def _take(self, records: list[tuple[int, bytes | None]]) -> None:
-        decode, states, recent = self._codec.decode, self.states, self.states.recent
-        ready = self._intake.take_all([(offset, decode(value)) for offset, value in records])
+        states, recent = self.states, self.states.recent
+        ready = self._intake.take_all(self._codec.decode_all(records))
         for one in ready:
             at = one.envelope
             state = recent.get(at.event_id)

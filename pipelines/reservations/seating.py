@@ -200,7 +200,7 @@ class Seating:
         notes = self._changed_rows
         if notes is None:
             notes = self._look_everywhere()
-        maybe = self._maybe
+        maybe, full, claimed, withheld = self._maybe, self._full, self._claimed, self._withheld
         rows = maybe[quantity]
         for bit in notes[self._caught_up[quantity] :]:
             rows |= bit
@@ -208,7 +208,7 @@ class Seating:
         while rows:
             bit = rows & -rows
             row = bit.bit_length() - 1
-            mask = self._free(row)
+            mask = full ^ (claimed[row] | withheld[row])
             starts = _runs(mask, quantity)
             if starts:
                 # A start is untidy when the seat left (or right) of the block is free and its other neighbour is not.

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tracemalloc
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,8 @@ HELD = f.TicketsHeld(*[str(uuid.UUID(int=n)) for n in range(3)], 2, ["A-1", "AA-
 class Met:
     """Codecs that decode by one kind of decoder: they make that of a record type when they first see one."""
 
-    def __init__(self, compile_decoder: Callable[..., Any]) -> None:
-        self.codec, self._compile = Codec(), compile_decoder
+    def __init__(self, module: Any) -> None:
+        self.codec, self._compile, self.decode_all = Codec(), module.compile_decoder, module.decode_all
 
     def decode(self, value: bytes) -> Any:
         with pytest.MonkeyPatch.context() as patched:
@@ -64,9 +64,9 @@ class Met:
         return self.codec._usual[value[:HEADER_BYTES]](value)
 
 
-BOTH = {"expressions": Met(flat_decoder.compile_decoder)}
+BOTH = {"expressions": Met(flat_decoder)}
 if native_decoder is not None:
-    BOTH["native"] = Met(native_decoder.compile_decoder)
+    BOTH["native"] = Met(native_decoder)
 
 
 @pytest.fixture(params=["expressions", pytest.param("native", marks=needs_native)])
@@ -211,6 +211,24 @@ def test_a_text_that_says_it_is_longer_than_the_record_is_not_read(met: Met) -> 
     for size in (encode_long(2**63 - 1), encode_long(-1), encode_long(-(2**63))):
         changed = value[:HEADER_BYTES] + size + value[HEADER_BYTES + 1 :]
         assert met.usual(changed) is None
+
+
+def test_many_records_are_decoded_as_each_of_them(met: Met) -> None:
+    fact = CODEC.encode_fact(ENVELOPE, HELD)
+    long = CODEC.encode(msgspec.structs.replace(reserve(), user_id="x" * USUAL_BYTES_MAX))
+    short = [b"", *(fact[:size] for size in range(1, HEADER_BYTES + 1))]
+    odd = [None, *short, fact[:-1], fact + b"x", b"\0\xff\xff\xff\xff" + fact[HEADER_BYTES:], long]
+    values = [*(value for value in RECORDS if met.usual(value) is not None), *odd]
+    asked: list[bytes | None] = []
+
+    def otherwise(value: bytes | None) -> object:
+        asked.append(value)
+        return met.codec.decode(value)
+
+    together = met.decode_all(list(enumerate(values, 7)), met.codec._usual, HEADER_BYTES, USUAL_BYTES_MAX, otherwise)
+    assert together == [(number, met.codec.decode(value)) for number, value in enumerate(values, 7)]
+    assert asked == odd
+    assert CODEC.decode_all([(3, None), (4, fact)]) == [(3, CODEC.decode(None)), (4, RecordedFact(ENVELOPE, HELD))]
 
 
 @needs_native
