@@ -20,20 +20,21 @@ Standing = Callable[[], Iterable[tuple[int, str]]]
 class Deadlines:
     """(time, id) pairs. Those that no longer stand are dropped when they come to the top.
 
-    `standing` is asked once, when somebody asks for the first time. From then on whoever owns them tells of changes.
+    `standing` is asked once, when somebody asks for the first time. From then on whoever owns them tells of changes;
+    before, nothing comes of telling.
     """
 
-    __slots__ = ("_asked", "_current", "_heap", "_queue", "_standing")
+    __slots__ = ("_current", "_heap", "_queue", "_standing", "asked")
 
     def __init__(self, current: Current, standing: Standing) -> None:
         self._current, self._standing = current, standing
-        self._asked = False
+        self.asked = False
         self._queue: deque[tuple[int, str]] = deque()  # ascending
         self._heap: list[tuple[int, str]] = []
 
     def add(self, time: int, key: str) -> None:
         """From here on `key` is due at `time`."""
-        if not self._asked:
+        if not self.asked:
             return
         queue = self._queue
         if not queue or time > queue[-1][0] or (time, key) >= queue[-1]:
@@ -43,8 +44,8 @@ class Deadlines:
 
     def next(self) -> int | None:
         """The earliest deadline; None when there is none."""
-        if not self._asked:
-            self._asked = True
+        if not self.asked:
+            self.asked = True
             self._queue.extend(sorted(self._standing()))
         queue, heap = self._queue, self._heap
         if not heap:
@@ -66,7 +67,7 @@ class Deadlines:
 
     def ended(self, key: str) -> None:
         """What was due for `key` may no longer stand. While this is told of each, the deadlines at the top stand."""
-        if not self._asked:
+        if not self.asked:
             return
         queue, heap = self._queue, self._heap
         if (queue and queue[0][1] == key) or (heap and heap[0][1] == key):

@@ -283,8 +283,10 @@ class EventState:
 
     def drop_deadlines(self, reservation_id: str) -> None:
         """The hold has ended, was extended or warned: its former deadlines need not be looked at."""
-        self.holds.ended(reservation_id)
-        self.warnings.ended(reservation_id)
+        if self.holds.asked:
+            self.holds.ended(reservation_id)
+        if self.warnings.asked:
+            self.warnings.ended(reservation_id)
 
     @property
     def pressing(self) -> bool:
@@ -343,8 +345,9 @@ class EventState:
         section = self.sections[now.ticket_type_id]
         if now.status == HELD:
             section.held += now.quantity
-            self.holds.add(now.expires_at, now.id)
-            if _is_to_be_warned(now):
+            if self.holds.asked:
+                self.holds.add(now.expires_at, now.id)
+            if self.warnings.asked and _is_to_be_warned(now):
                 self.warnings.add(now.expires_at - _WARNING_US, now.id)
         else:
             section.sold += now.quantity
