@@ -12,10 +12,8 @@ ARGS ?=
 ROUNDS ?= 10
 # Processes the tests share the machine with: two, since most tests have servers of their own.
 TEST_WORKERS ?= 2
-# PYTHON=… picks another interpreter; it has to be 3.11 or 3.12.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 && { echo "$$p"; exit; }; \
-	done; echo none)
+# PYTHON=… picks another interpreter than ops/pick_python.sh does; it has to be 3.11 or 3.12.
+PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
 PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
@@ -30,11 +28,12 @@ help: ## show this list
 setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to date)
 
 $(STAMP): requirements.lock pyproject.toml schemas/native_decoder.pyx
-	@if [ "$(PYTHON)" = none ] || ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then \
-		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$(PYTHON)" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
-		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi
-	@echo "setup: $$($(PYTHON) --version) -> $(VENV)"
-	@"$(PYTHON)" -m venv --clear $(VENV)
+	@python="$(PYTHON)"; python=$${python:-$$($(SHELL) ops/pick_python.sh)}; \
+	if ! "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
+		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$$python" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
+		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
+	echo "setup: $$("$$python" --version) ($$python) -> $(VENV)"; \
+	"$$python" -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .

@@ -25,8 +25,12 @@ from schemas.notifications import NOTIFICATIONS, Notification
 
 try:
     from schemas.native_decoder import compile_decoder, decode_all
+
+    DECODER = "compiled"
 except ImportError:  # there was no C compiler when this was installed
     from schemas.flat_decoder import compile_decoder, decode_all
+
+    DECODER = "expressions"
 
 RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
 COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit

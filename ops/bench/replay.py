@@ -7,6 +7,7 @@ the most memory it had. Reading alone (records decoded and dropped) shows what t
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from ops.replay.verify import PartitionRun
 from ops.services.stack import Stack
 from pipelines.replay.fold import Fold
 from pipelines.replay.states import States
-from schemas.codec import Codec
+from schemas.codec import DECODER, Codec
 from schemas.topics import FACTS
 
 SIZES = (100_000, 300_000, 1_000_000)
@@ -72,9 +73,11 @@ class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All sizes. `reference_ms` says how fast the machine was then: see `ops.load.statistics`."""
+    """All sizes. `reference_ms` says how fast the machine and its Python were then: see `ops.load.statistics`."""
 
     options: ReplayOptions
+    python: str
+    decoder: str
     reference_ms: float
     sizes: list[SizeFigures]
 
@@ -111,7 +114,9 @@ def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
                     best=best,
                 )
             )
-    return ReplayReport(options=options, reference_ms=reference, sizes=figures)
+    return ReplayReport(
+        options=options, python=platform.python_version(), decoder=DECODER, reference_ms=reference, sizes=figures
+    )
 
 
 def measure(what: str, facts: int, env: dict[str, str], progress: Progress) -> Measured:

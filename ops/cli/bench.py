@@ -286,7 +286,7 @@ def _show_replay(report: ReplayReport) -> None:
     ]
     columns = ("replay bench", "facts", "facts/s a core", "CPU µs a fact", "seconds", "peak MB", "digest")
     emit_table(columns, rows)
-    print(f"this machine sums 100,000 squares in {report.reference_ms:.2f} ms of Python")
+    print(f"Python {report.python}: 100,000 squares in {report.reference_ms:.2f} ms; decoder: {report.decoder}")
     print("every fact was read, none diverged" if report.passed else "FAILED: facts were not read, or diverged")
 
 

@@ -3,15 +3,17 @@ its own, and its facts compared with those on the log.
 
 The live dataflow's own `build`, with another source (what is on the log, to the last decided command), another owner
 (states from the shadow's own facts), another guard (foreign locks as the log has them) and another sink. Nothing live
-is written: no fact, no offset, no lock, no row, no reply. One partition is in memory at a time. Stopped at any place,
-the same command goes on where the shadow's topic ends.
+is written: no fact, no offset, no lock, no row, no reply. Of one partition at a time there are in memory the events of
+a batch, and of the others what `States` keeps. Stopped at any place, the same command goes on where the shadow's topic
+ends.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from connectors.errors import CircleError
@@ -22,18 +24,18 @@ from connectors.log_source import LogSource
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from connectors.shelf import TemporaryShelf
 from connectors.topics import apply_topic, delete_topic
 from ops.load.progress import Bar, Progress
-from pipelines.intake import Intake
+from pipelines.replay.fold import Fold
 from pipelines.replay.shadow import ShadowReport, by_command, compare
+from pipelines.replay.states import KEPT_MAX, States
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.dataflow import Deps, build
-from pipelines.reservations.entities import At
-from pipelines.reservations.evolve import evolve
-from pipelines.reservations.partition import Group, Partition
+from pipelines.reservations.partition import Partition
 from pipelines.reservations.state import EventState
 from schemas import facts as f
-from schemas.codec import MAGIC, MANIFEST
+from schemas.codec import MAGIC, MANIFEST, Codec
 from schemas.facts import RecordedFact
 from schemas.ids import LogTime
 from schemas.topics import COMMANDS, DAY_MS, FACTS, TopicSpec
@@ -121,9 +123,23 @@ def _decide(
     stop: StopFlag,
     limit: int | None,
 ) -> None:
-    codec, gate = codec_of(settings), Gate()
-    owner = ShadowOwner(number, spec.partitions)
-    owner.restore(_facts(settings, spec.name, number))
+    with closing(TemporaryShelf()) as shelf, few_collections():
+        owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
+        _decide_with(owner, settings, spec, recorded, progress, stop, limit)
+
+
+def _decide_with(
+    owner: ShadowOwner,
+    settings: Settings,
+    spec: TopicSpec,
+    recorded: Recorded,
+    progress: Progress,
+    stop: StopFlag,
+    limit: int | None,
+) -> None:
+    codec, gate, number = codec_of(settings), Gate(), owner.number
+    with LogReader(settings, spec.name, number) as told:
+        owner.restore(codec, told.from_the_start().values())
     end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
     bar = progress.bar(f"decided, partition {number}", end)
     sink = ShadowSink(
@@ -134,7 +150,7 @@ def _decide(
         partitions=owner.partitions,
         told=lambda batch: bar.set(batch.records[-1].offset + 1),
     )
-    with LogReader(settings, COMMANDS, number, start=owner.decided + 1) as reader, few_collections():
+    with LogReader(settings, COMMANDS, number, start=owner.decided + 1) as reader:
         source = LogSource(
             reader,
             start=owner.decided + 1,
@@ -151,39 +167,40 @@ def _decide(
 
 @dataclass
 class ShadowOwner:
-    """One partition, as a worker keeps it, from the shadow's own facts."""
+    """One partition, as a worker keeps it, from the shadow's own facts; its events as far as `states` keeps them."""
 
     number: int
     of: int
+    states: States
     decided: int = -1
     partitions: dict[int, Partition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.partitions[self.number] = Partition(self.number, 0, LogTime(0), set(), of=self.of)
 
-    def restore(self, facts: Iterator[tuple[int, RecordedFact]]) -> None:
+    def restore(self, codec: Codec, facts: Iterable[list[tuple[int, bytes | None]]]) -> None:
         """Fold what the shadow has decided already, whole commands only."""
-        partition, intake = self.partitions[self.number], Intake()
-        with few_collections():
-            for offset, recorded in facts:
-                for one in intake.take(offset, recorded):
-                    at = one.envelope
-                    log_time = partition.advance(at.log_time)
-                    if at.event_id:
-                        evolve(self.state_of(self.number, at.event_id), one.fact, At(self.number, at.offset, log_time))
-        self.decided = intake.applied[0]
-        partition.settle([Group(state, []) for state in list(partition.states.values())])
+        fold = Fold(codec, self.states)
+        for chunk in facts:
+            fold.take(chunk)
+        self.partitions[self.number].advance(fold.log_time)
+        self.decided = fold.through[0]
 
     def begins(self, firsts: Mapping[int, int]) -> None:
-        """Nothing is loaded later."""
+        """The batch before is written: its events need not all be in memory any more."""
+        lent = self.partitions[self.number].states
+        for state in lent.values():
+            self.states.give(state)
+        lent.clear()
+        self.states.turn()
 
     def state_of(self, number: int, event_id: str) -> EventState:
-        """The event's state; a new one when it was not met yet."""
-        states = self.partitions[number].states
-        state = states.get(event_id)
-        if state is None:
-            state = states[event_id] = EventState(event_id)
-        return state
+        """The event's state; a new one when it was not met yet, or nobody has created it."""
+        lent = self.partitions[number].states
+        if event_id not in lent:
+            state = self.states.take(event_id)
+            lent[event_id] = state if state.details is not None else EventState(event_id)
+        return lent[event_id]
 
 
 class ShadowGuard:

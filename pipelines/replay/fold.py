@@ -44,6 +44,11 @@ class Fold:
         """The last fact that is folded: its command's offset, and its place among that command's facts."""
         return self._intake.applied
 
+    @property
+    def log_time(self) -> int:
+        """Log time there, in microseconds."""
+        return self._intake.log_time
+
     def digest(self) -> str:
         """Of what all states mean: the same for the same facts."""
         sum_ = blake2b(digest_size=DIGEST_BYTES)

@@ -67,6 +67,17 @@ class States(Mapping[str, EventState]):
             self.recent[event_id] = state
         return state
 
+    def take(self, event_id: str) -> EventState:
+        """As `of`, and from here on the taker's alone: nothing shelves it until it is given back."""
+        state = self.of(event_id)
+        del self.recent[event_id]
+        return state
+
+    def give(self, state: EventState) -> None:
+        """Have back what was taken."""
+        state.keep()
+        self.recent[state.event_id] = state
+
     def forget(self, event_id: str) -> None:
         """Let go of the event's state, which is in one place only: mostly where it was just asked for."""
         there = self.recent.pop(event_id, None) or self._former.pop(event_id, None)

@@ -183,6 +183,10 @@ class EventState:
         self.warnings.drop_stale()
         self._journal = []
 
+    def keep(self) -> None:
+        """What there is stays: it can not be taken back any more, and until `begin` nothing is noted for that."""
+        self._journal = self._before = None
+
     def change(self, table: dict[str, V], key: str, new: V | None) -> V | None:
         """Set an entry of one of the state's tables, or with None take it out; returns the former one."""
         old = table.get(key)

@@ -13,6 +13,8 @@ def test_replay_bench_reads_folds_and_verifies_all_that_was_written(capsys: pyte
     assert run(["bench", "replay", "--sizes", "300", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["reference_ms"] > 0
+    assert report["python"].startswith(("3.11.", "3.12."))
+    assert report["decoder"] in ("compiled", "expressions")
     (size,) = report["sizes"]
     assert size["facts"] >= 300
     assert [one["what"] for one in size["best"]] == ["read", "fold", "verify"]

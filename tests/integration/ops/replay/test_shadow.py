@@ -13,6 +13,7 @@ import redis
 from connectors.kafka import StopFlag, admin
 from connectors.log_reader import LogReader, partitions_of
 from connectors.settings import Settings
+from connectors.shelf import TemporaryShelf
 from ops.load.progress import Progress
 from ops.replay.shadow import shadow
 from pipelines.reservations import partition as core
@@ -68,6 +69,20 @@ def test_stopped_anywhere_it_goes_on_to_the_same_facts(
     code, found = circle("replay", "shadow", "--group", "steps", "--json", "--remove")
     assert (code, found["report"]["same"]) == (0, 800)
     assert "tickets.facts.shadow.steps" not in admin(settings).list_topics(timeout=10).topics
+
+
+def test_with_no_room_for_events_between_batches_it_decides_alike(
+    circle: Circle, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back: list[str] = []
+    drop = TemporaryShelf.drop
+    monkeypatch.setattr(TemporaryShelf, "drop", lambda self, name: (back.append(name), drop(self, name)))
+    monkeypatch.setattr("ops.replay.shadow.KEPT_MAX", 0)
+    code, found = circle("replay", "shadow", "--group", "small", "--limit", "150", "--json")
+    assert (code, found["report"]["commands"]) == (0, 300)
+    code, found = circle("replay", "shadow", "--group", "small", "--json")
+    assert (code, found["report"]["same"], found["report"]["differences"]) == (0, 800, [])
+    assert len(back) > 1
 
 
 def stricter(step: Callable[..., list[f.Fact]]) -> Callable[..., list[f.Fact]]:

@@ -210,3 +210,23 @@ def test_without_a_shelf_all_stay() -> None:
     states.turn()
     assert states.of("a") is kept
     assert len(states) == 2
+
+
+def test_a_state_that_is_taken_is_its_takers_alone_until_it_is_given_back(shelf: TemporaryShelf) -> None:
+    states = States(shelf, kept_max=0)
+    filled(states, "a", reservations=1)
+    taken = states.take("a")
+    for name in ("b", "c", "d"):
+        filled(states, name)
+        states.turn()
+    assert sorted(states) == ["b", "c", "d"]
+    taken.begin()
+    taken.change(taken.staff, "door", True)  # how to take that back cannot be shelved
+    states.give(taken)
+    assert states.of("a") is taken
+    for name in ("e", "f"):
+        states.turn()
+        filled(states, name)
+    assert "a" in shelf
+    back = states.of("a")
+    assert (back.staff, list(back.reservations)) == ({"door": True}, ["a-0"])
