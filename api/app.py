@@ -73,7 +73,7 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     for route in ROUTES:
         app.add_route(bind(route), route.path, methods=[route.method], name=_name(route.name))
     app.before_server_start(partial(_open, settings, key_file))
-    app.after_server_start(_announce)
+    app.after_server_start(_announce_later)
     app.before_server_stop(_stop_streams)
     app.after_server_stop(_close)
     return app
@@ -119,6 +119,11 @@ async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any])
     instance = f"{settings.instance}-{uuid4().hex[:8]}"
     app.ctx.deps = Deps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
+
+
+async def _announce_later(app: Sanic[Any, Any]) -> None:
+    # Requests are answered already, and until this returns Sanic takes a signal to stop for an error.
+    app.add_task(_announce(app), name="announce")
 
 
 async def _announce(app: Sanic[Any, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 from connectors import kafka
 from connectors.settings import Settings
 from connectors.topics import apply_topics
-from ops.services.process import wait_for
+from ops.services.process import free_port, wait_for
 from ops.services.stack import Stack
 from pipelines.replay.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
@@ -280,6 +281,19 @@ def test_sigterm_stops_the_process_with_0(api: ApiProcess) -> None:
         started = time.monotonic()
         assert api.stop() == 0
         assert time.monotonic() - started < 8
+
+
+def test_sigterm_before_redis_has_answered_stops_it_with_0_too(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, CIRCLE_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0") as api:
+        assert wait_for(lambda: hears_sigterm(api), timeout_s=10) is None
+        assert api.stop() == 0, api.log.read_text()
+
+
+def hears_sigterm(api: ApiProcess) -> bool:
+    """Whether the process has a handler for it by now: it answers a few milliseconds sooner."""
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{api.process.pid}/status").read_text(), re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_two_workers_serve_as_one(settings: Settings, tmp_path: Path) -> None:
