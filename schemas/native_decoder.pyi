@@ -1,20 +1,5 @@
-from collections.abc import Callable
-from typing import Any
-
-from schemas.flat_decoder import Part
+# The compiled decoder offers what the expressions do.
+from schemas.flat_decoder import compile_decoder as compile_decoder
+from schemas.flat_decoder import decode_all as decode_all
 
 SHARED_MAX: int
-
-def compile_decoder(
-    schema: dict[str, Any],
-    skip: int,
-    parts: list[Part],
-    whole: Callable[..., Any] | None = None,
-) -> Callable[[bytes], Any]: ...
-def decode_all(
-    records: list[tuple[int, bytes | None]],
-    usual: dict[bytes, Callable[[bytes], Any]],
-    header: int,
-    most: int,
-    otherwise: Callable[[bytes | None], Any],
-) -> list[tuple[int, Any]]: ...

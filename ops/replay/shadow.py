@@ -123,43 +123,31 @@ def _decide(
     stop: StopFlag,
     limit: int | None,
 ) -> None:
+    codec, gate = codec_of(settings), Gate()
     with closing(TemporaryShelf()) as shelf, few_collections():
         owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
-        _decide_with(owner, settings, spec, recorded, progress, stop, limit)
-
-
-def _decide_with(
-    owner: ShadowOwner,
-    settings: Settings,
-    spec: TopicSpec,
-    recorded: Recorded,
-    progress: Progress,
-    stop: StopFlag,
-    limit: int | None,
-) -> None:
-    codec, gate, number = codec_of(settings), Gate(), owner.number
-    with LogReader(settings, spec.name, number) as told:
-        owner.restore(codec, told.from_the_start().values())
-    end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
-    bar = progress.bar(f"decided, partition {number}", end)
-    sink = ShadowSink(
-        producer(settings, **{"linger.ms": 0}),
-        spec.name,
-        codec,
-        gate=gate,
-        partitions=owner.partitions,
-        told=lambda batch: bar.set(batch.records[-1].offset + 1),
-    )
-    with LogReader(settings, COMMANDS, number, start=owner.decided + 1) as reader:
-        source = LogSource(
-            reader,
-            start=owner.decided + 1,
-            end=end,
+        with LogReader(settings, spec.name, number) as told:
+            owner.restore(codec, told.from_the_start().values())
+        end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
+        bar = progress.bar(f"decided, partition {number}", end)
+        sink = ShadowSink(
+            producer(settings, **{"linger.ms": 0}),
+            spec.name,
+            codec,
             gate=gate,
-            stop=lambda: stop.requested,
-            cuts=recorded.locks.keys(),
+            partitions=owner.partitions,
+            told=lambda batch: bar.set(batch.records[-1].offset + 1),
         )
-        code = execute(build(Deps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
+        with LogReader(settings, COMMANDS, number, start=owner.decided + 1) as reader:
+            source = LogSource(
+                reader,
+                start=owner.decided + 1,
+                end=end,
+                gate=gate,
+                stop=lambda: stop.requested,
+                cuts=recorded.locks.keys(),
+            )
+            code = execute(build(Deps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
     bar.stop()
     if code != 0:
         raise ShadowFailed(f"{COMMANDS}[{number}] could not be decided to {end}: see the log")

@@ -96,7 +96,7 @@ class Seating:
         """A section of which only what is claimed is known: a bitmap for each row, the front row first."""
         new = cls(len(claimed), width)
         new._claimed = list(claimed)
-        new.free -= sum(bits.bit_count() for bits in claimed)
+        new.free = sum(map(int.bit_count, new.free_rows()))
         return new
 
     def claimed_rows(self) -> tuple[int, ...]:
@@ -179,10 +179,10 @@ class Seating:
         """The same seats in another layout. Seats that are claimed, locked or blocked must still be there."""
         new = Seating(rows, width)
         for row in range(min(rows, self.rows)):
-            new._locked[row], new._blocked[row] = self._locked[row] & new._full, self._blocked[row]
-            new._withhold(row)
             new._claimed[row] = self._claimed[row]
-            new.free -= (new._claimed[row] & ~new._withheld[row]).bit_count()
+            new._locked[row], new._blocked[row] = self._locked[row] & new._full, self._blocked[row]
+            new._withheld[row] = new._locked[row] | new._blocked[row]
+        new.free = sum(map(int.bit_count, new.free_rows()))
         return new
 
     def best_available(self, quantity: int) -> list[str] | None:

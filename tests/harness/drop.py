@@ -48,6 +48,7 @@ class Drop:
         self.rows, self.hold_ttl_s, self.limit = rows, hold_ttl_s, limit
         self.users = [UserId(str(uuid.UUID(int=self.rng.getrandbits(128), version=4))) for _ in range(buyers)]
         self.told: list[Told] = []
+        self.news = threading.Condition()  # something was told, or a crowd has failed
         self.sent = self.unacknowledged = self.sent_keys = 0
         self._recent: list[tuple[str, ReservationId, UserId]] = []
         self._key = 0
@@ -69,7 +70,9 @@ class Drop:
                 partition, offset = message.partition(), message.offset()
                 assert partition is not None
                 assert offset is not None
-                self.told.append(Told(command.reservation_id, partition, offset))
+                with self.news:
+                    self.told.append(Told(command.reservation_id, partition, offset))
+                    self.news.notify_all()
 
         self.sent += 1
         encoded = self.codec.encode(command) if value is None else value
@@ -194,7 +197,9 @@ class Rush(threading.Thread):
                 else:
                     due = max(due, time.monotonic() - 1.0)  # after a pause, a second's worth comes at once
         except Exception as error:  # noqa: BLE001 — raised where the crowd is stopped
-            self.failed = error
+            with self._drop.news:
+                self.failed = error
+                self._drop.news.notify_all()
 
     def stop(self) -> None:
         self._ended.set()
@@ -204,8 +209,9 @@ class Rush(threading.Thread):
 
     def wait_sent(self, more: int, timeout_s: float = 60.0) -> None:
         """Wait until the log has acknowledged `more` further reservations."""
-        wanted, deadline = len(self._drop.told) + more, time.monotonic() + timeout_s
-        while len(self._drop.told) < wanted:
-            assert time.monotonic() < deadline, f"{wanted - len(self._drop.told)} of {more} are not acknowledged"
-            assert self.failed is None, self.failed
-            time.sleep(0.01)
+        told, news = self._drop.told, self._drop.news
+        with news:
+            wanted = len(told) + more
+            there = news.wait_for(lambda: len(told) >= wanted or self.failed is not None, timeout_s)
+        assert self.failed is None, self.failed
+        assert there, f"{wanted - len(told)} of {more} are not acknowledged"
