@@ -42,6 +42,8 @@ MAGIC = 0
 HEADER_BYTES = 5
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
 ENVELOPE_FIELDS = len(Envelope.__struct_fields__)
+LAST_SCHEMA_OF_RULES = {1: 31, 2: 90}
+"""By former version of the rules, the manifest's last id of its day: what its facts were written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Codec:
     def __init__(
         self, ids: Mapping[str, int] | None = None, writers: Mapping[int, dict[str, Any]] | None = None
     ) -> None:
-        known = _records()
+        known, former = _records(), _former_schemas()
         newest = {name: schemas[-1] for name, _, schemas in known}
         if ids is None:
             entries = _manifest()
@@ -79,7 +81,7 @@ class Codec:
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
         self._usual: dict[bytes, Callable[[bytes], Any]] = {}  # by the bytes of the wire format's header
         self._limits: dict[type[Any], _Limits] = {}
-        self._first: dict[type[Any], Callable[..., bytes]] = {}  # of facts whose schema has grown since
+        self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
         for name, record, _ in known:
             reader = fastavro.parse_schema(newest[name])
             schema_id = ids[name]
@@ -95,8 +97,10 @@ class Codec:
             if issubclass(record, Command):
                 self._limits[record] = _limits_of(newest[name])
             self._readers[schema_id] = (reader, None, record, is_fact, ints)
-            if is_fact and len(others.get(name, ())) > 1:
-                self._first[record] = _encoder_of(*min(others[name], key=itemgetter(0)))
+            for rules, of_its_day in former.get(name, {}).items():
+                written = [schema_id for schema_id, schema in others.get(name, ()) if schema == of_its_day]
+                if written:
+                    self._former[rules][record] = _encoder_of(min(written), of_its_day)
             for other_id, schema in others.get(name, ()):
                 if other_id not in self._readers:
                     self._readers[other_id] = (fastavro.parse_schema(schema), reader, record, is_fact, ints)
@@ -109,12 +113,13 @@ class Codec:
         """The bytes of a fact at its place on the log. Equal facts at equal places have equal bytes."""
         return self._encoders[type(fact)](envelope, fact)
 
-    def encode_fact_as_first(self, envelope: Envelope, fact: Fact) -> bytes:
-        """The bytes as they were written under the first rules: with the first schema of its type.
+    def encode_fact_under(self, rules_version: int, envelope: Envelope, fact: Fact) -> bytes:
+        """The bytes as they were written under that version of the rules: with the schema of its day.
 
         Of fields that were added since, nothing is written: whoever decides by those rules leaves them None.
         """
-        return self._first.get(type(fact), self._encoders[type(fact)])(envelope, fact)
+        of_its_day = self._former.get(rules_version, {}).get(type(fact))
+        return (of_its_day or self._encoders[type(fact)])(envelope, fact)
 
     def decode(self, value: bytes | None) -> Command | RecordedFact | Notification | Undecodable:
         """The record in `value`, or why there is none. Never raises for bad bytes."""
@@ -252,6 +257,25 @@ def _records() -> list[tuple[str, type[Any], list[dict[str, Any]]]]:
     if missing:
         raise UnknownSchema(f"not in {MANIFEST.name}: {', '.join(sorted(missing))}; run python -m schemas.generate")
     return [(name, record, schemas[name]) for name, record in records.items()]
+
+
+def _former_schemas() -> dict[str, dict[int, dict[str, Any]]]:
+    """By the full name of a fact whose schema has grown, and by a former version of the rules: the schema of its day.
+
+    A fact that is younger than those rules has its first schema there.
+    """
+    entries: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for entry in _manifest():
+        if entry["schema"]["namespace"] == "circle.facts":
+            entries.setdefault(_full_name(entry["schema"]), []).append((entry["id"], entry["schema"]))
+    return {
+        name: {
+            rules: max((entry for entry in of_name if entry[0] <= last), default=of_name[0], key=itemgetter(0))[1]
+            for rules, last in LAST_SCHEMA_OF_RULES.items()
+        }
+        for name, of_name in entries.items()
+        if len(of_name) > 1
+    }
 
 
 def _manifest() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """The version of the rules in `pipelines.reservations.decide` that new facts are decided under."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.reservations.decide import step
-from pipelines.reservations.former_rules import step_1
+from pipelines.reservations.former_rules import step_1, step_2
 from pipelines.reservations.partition import command_in
 from pipelines.reservations.state import At, EventState
 from schemas import commands as c
@@ -17,7 +17,7 @@ from schemas.codec import Codec, Undecodable
 
 Step = Callable[[EventState, c.Command, At], list[f.Fact]]
 
-RULES: dict[int, Step] = {1: step_1, f.RULES_VERSION: step}
+RULES: dict[int, Step] = {1: step_1, 2: step_2, f.RULES_VERSION: step}
 """Every version of the rules that is on a log somewhere, by `Envelope.rules_version`."""
 
 

@@ -11,6 +11,7 @@ A fact is only decoded when its bytes are not the expected ones: agreement costs
 from __future__ import annotations
 
 import re
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
@@ -139,7 +140,7 @@ class PartitionVerifier:
             self.skip(timestamp_ms)
             at = At(self.partition, offset, LogTime(self.log_time))
             facts = self._decide(at, command, first, version)
-            encode = self._codec.encode_fact if version > 1 else self._codec.encode_fact_as_first
+            encode = partial(self._codec.encode_fact_under, version)
             count = len(facts)
             expected = [
                 encode(Envelope(event_id, self.partition, offset, index, count, at.log_time, version), fact)

@@ -8,7 +8,7 @@ answer raises it and keeps the old answer (`former_rules`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipelines.reservations import limits
@@ -27,11 +27,16 @@ _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
 
 def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     """Do what is due, decide the command, offer what is free; fold all of it into `state`. At least one fact."""
+    return step_by(RULES, state, command, at)
+
+
+def step_by(rules: Mapping[type[c.Command], Rule], state: EventState, command: c.Command, at: At) -> list[f.Fact]:
+    """`step` under the rules given."""
     facts: list[f.Fact] = []
     deadline = state.next_deadline()
     if deadline is not None and deadline <= at.log_time:
         _fold_some(state, at, facts, due(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
-    decided = decide(state, command, at.log_time)
+    decided = rules[type(command)](state, command, at.log_time)
     for fact in decided:
         evolve(state, fact, at)
     facts += decided

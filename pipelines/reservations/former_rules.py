@@ -2,6 +2,8 @@
 
 Version 1 (until 2026-11): money that came after a hold's deadline always went back, a buyer could cancel at any time,
 events did not end by themselves, and nobody was warned, reminded or offered anything.
+
+Version 2 (until 2026-11-29): see `_RULES_2`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import msgspec
 
 from pipelines.reservations import entities as e
 from pipelines.reservations import limits
-from pipelines.reservations.decide import RULES, Rule
+from pipelines.reservations.decide import RULES, Rule, step_by
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.rules import inventory, organizer, paying
@@ -33,6 +35,11 @@ def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     for fact in decided:
         evolve(state, fact, at)
     return facts + decided
+
+
+def step_2(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
+    """What version 2 did with a command."""
+    return step_by(_RULES_2, state, command, at)
 
 
 def _create_event(state: EventState, command: c.CreateEvent, now: LogTime) -> list[f.Fact]:
@@ -87,7 +94,10 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
     return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact
 
 
-_RULES_1: dict[type[c.Command], Rule] = RULES | {
+_RULES_2: dict[type[c.Command], Rule] = RULES | {}
+"""By type of command, where version 2 decided otherwise than the newest rules."""
+
+_RULES_1: dict[type[c.Command], Rule] = _RULES_2 | {
     c.CreateEvent: _create_event,
     c.UpdateEvent: _update_event,
     c.PublishEvent: _publish_event,

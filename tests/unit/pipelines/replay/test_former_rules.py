@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
+from pipelines.replay.rules import RULES
 from pipelines.replay.verify import PartitionVerifier, Record
-from pipelines.reservations.decide import step
 from pipelines.reservations.entities import At
-from pipelines.reservations.former_rules import step_1
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas.codec import HEADER_BYTES, MANIFEST
@@ -53,8 +53,8 @@ STORY: list[tuple[int, c.Command]] = [
 def log_of(version: int) -> tuple[list[Record], list[Record]]:
     """Commands and facts as a build of that version left them."""
     state, commands, facts = EventState(EVENT), [], []
-    decide = {1: step_1, 2: step}[version]
-    encode = {1: CODEC.encode_fact_as_first, 2: CODEC.encode_fact}[version]
+    decide = RULES[version]
+    encode = partial(CODEC.encode_fact_under, version)
     for offset, (seconds, command) in enumerate(STORY):
         time_us = T + seconds * US_PER_S
         commands.append(Record(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
@@ -65,7 +65,7 @@ def log_of(version: int) -> tuple[list[Record], list[Record]]:
     return commands, facts
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", sorted(RULES))
 def test_a_log_verifies_under_the_rules_of_its_day(version: int) -> None:
     commands, facts = log_of(version)
     verifier = PartitionVerifier(0, CODEC, ListFeed(facts))
