@@ -1,7 +1,8 @@
 """A ticket as an iCalendar file (RFC 5545). A later file of the same ticket replaces an earlier one in the calendar.
 
-Times carry the event's zone, whose rules are in the file for a year around the event. Calendars are shared, so
-nothing in it is secret: the ticket's code stays out.
+Times carry the event's zone, whose rules are in the file for a year around the event. A local time that the clocks show
+twice names no instant, so such an event is in UTC. Calendars are shared, so nothing in the file is secret: the ticket's
+code stays out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard
 
-from api.documents.ticket import Ticket
+from api.documents.ticket import Ticket, is_ambiguous
 
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer
@@ -29,11 +30,10 @@ def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
     calendar.add("prodid", PRODUCT)
     calendar.add("calscale", "GREGORIAN")
     zone = ticket.zone
-    long = ticket.ends_at - ticket.starts_at > AROUND
-    if zone is not None and zone.key != "UTC" and not long and ticket.ends_at.year < YEAR_MAX:
+    if zone is not None and _is_told_in(zone, ticket):
         calendar.add_component(vtimezone(zone, ticket.starts_at - AROUND, ticket.ends_at + AROUND))
     else:
-        zone = None  # an exhibition of years: UTC says when without the rules of all those years
+        zone = None
     entry = Event()
     entry.add("uid", ticket.id)
     entry.add("sequence", min(ticket.revision, SEQUENCE_MAX))
@@ -46,6 +46,14 @@ def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
     entry.add("status", "CONFIRMED" if ticket.valid else "CANCELLED")
     calendar.add_component(entry)
     return bytes(calendar.to_ical())
+
+
+def _is_told_in(zone: ZoneInfo, ticket: Ticket) -> bool:
+    """Whether the event's times are written in its zone. UTC needs no rules of years of an exhibition, and no `fold`."""
+    long = ticket.ends_at - ticket.starts_at > AROUND
+    if zone.key == "UTC" or long or ticket.ends_at.year >= YEAR_MAX:
+        return False
+    return not any(is_ambiguous(time.astimezone(zone)) for time in (ticket.starts_at, ticket.ends_at))
 
 
 def vtimezone(zone: ZoneInfo, start: datetime, end: datetime) -> Timezone:

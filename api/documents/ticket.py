@@ -77,9 +77,16 @@ class Ticket:
         """From when to when, on the clocks of the event's zone, with its name."""
         zone = self.zone or UTC
         start, end = self.starts_at.astimezone(zone), self.ends_at.astimezone(zone)
-        until = _clock(end) if end.date() == start.date() else f"{_day(end)}, {_clock(end)}"
-        offset = "" if start.tzname() == self.timezone else f" ({start.tzname()})"
-        return f"{_day(start)}, {_clock(start)} – {until}\n{self.timezone if self.zone else 'UTC'}{offset}"
+        changes = start.tzname() != end.tzname()  # the clocks change in between: each time says which it is
+        since, until = ((f"{_clock(at)} {at.tzname()}" if changes else _clock(at)) for at in (start, end))
+        until = until if end.date() == start.date() else f"{_day(end)}, {until}"
+        offset = "" if changes or start.tzname() == self.timezone else f" ({start.tzname()})"
+        return f"{_day(start)}, {since} – {until}\n{self.timezone if self.zone else 'UTC'}{offset}"
+
+
+def is_ambiguous(local: datetime) -> bool:
+    """Whether the clocks of its zone show this local time twice (PEP 495)."""
+    return local.replace(fold=0).utcoffset() > local.replace(fold=1).utcoffset()  # type: ignore[operator]
 
 
 def _day(time: datetime) -> str:

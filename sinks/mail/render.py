@@ -81,7 +81,10 @@ def money(amount: int, currency: str) -> str:
 
 
 def when(moment: datetime | str | None, timezone: str) -> str:
-    """A time on the clock of the place, with its zone: "Thu 1 May 2031, 21:00 (Europe/Vienna)"."""
+    """A time on the clock of the place, with its zone: "Thu 1 May 2031, 21:00 (Europe/Vienna)".
+
+    A time that the clocks show twice says which one it is: "Sun 31 Oct 2027, 02:30 CET (Europe/Vienna)".
+    """
     if isinstance(moment, str):
         try:
             moment = datetime.fromisoformat(moment)
@@ -94,7 +97,8 @@ def when(moment: datetime | str | None, timezone: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         timezone, zone = "UTC", ZoneInfo("UTC")
     local = moment.astimezone(zone)
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({timezone})"
+    twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}{f' {local.tzname()}' if twice else ''} ({timezone})"
 
 
 def places(data: dict[str, Any]) -> str:

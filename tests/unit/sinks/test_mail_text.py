@@ -168,6 +168,9 @@ def test_times_are_told_on_the_clock_of_the_place() -> None:
     assert when(MOMENT, "Europe/Vienna") == "Thu 1 May 2031, 21:00 (Europe/Vienna)"
     assert when("2031-01-01T19:00:00Z", "Europe/Vienna") == "Wed 1 Jan 2031, 20:00 (Europe/Vienna)"
     assert when(MOMENT, "Nowhere/Land") == "Thu 1 May 2031, 19:00 (UTC)"
+    assert when("2027-10-31T00:30:00Z", "Europe/Vienna") == "Sun 31 Oct 2027, 02:30 CEST (Europe/Vienna)"
+    assert when("2027-10-31T01:30:00Z", "Europe/Vienna") == "Sun 31 Oct 2027, 02:30 CET (Europe/Vienna)"
+    assert when("2027-10-31T02:00:00Z", "Europe/Vienna") == "Sun 31 Oct 2027, 03:00 (Europe/Vienna)"
     assert when("0", "Europe/Vienna") == when(None, "UTC") == ""
     plain, _ = texts(render(MAILS["reservation.confirmed"], FROM))
     assert "Thu 1 May 2031, 21:00 (Europe/Vienna)" in plain

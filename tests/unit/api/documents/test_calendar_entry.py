@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.documents.calendar_entry import calendar_entry
+from api.documents.ticket import is_ambiguous
 from tests.unit.api.documents.tickets import TICKET_ID, ticket
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -106,13 +107,47 @@ def test_the_change_to_summer_time_is_told_in_the_time_before_it() -> None:
     ],
 )
 def test_an_event_across_a_change_of_the_clocks_has_both_its_times_right(zone: str, change: datetime) -> None:
-    start, end = change - HOUR, change + 2 * HOUR
+    start, end = change - 2 * HOUR, change + 2 * HOUR
     data = calendar_entry(ticket(timezone=zone, starts_at=start, ends_at=end), NOW)
     found = entry(data)
     assert (found["dtstart"].dt.astimezone(UTC), found["dtend"].dt.astimezone(UTC)) == (start, end)
     for minutes in range(-60, 121, 15):
         at = change + timedelta(minutes=minutes)
         assert offset_by_the_file(data, at) == at.astimezone(ZoneInfo(zone)).utcoffset(), at
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "end"),
+    [
+        ("Europe/Vienna", "2027-10-31T01:30Z", "2027-10-31T04:00Z"),  # 02:30, the second one
+        ("Europe/Vienna", "2027-10-31T00:30Z", "2027-10-31T04:00Z"),  # 02:30, the first one
+        ("Europe/Vienna", "2027-10-31T00:45Z", "2027-10-31T01:15Z"),  # from 02:45 to 02:15
+        ("Europe/Vienna", "2027-10-30T20:00Z", "2027-10-31T01:59Z"),  # only its end is ambiguous
+        ("Australia/Lord_Howe", "2027-04-03T15:10Z", "2027-04-03T18:00Z"),  # clocks change by half an hour there
+        ("America/New_York", "2027-11-07T06:30Z", "2027-11-07T09:00Z"),
+    ],
+)
+def test_a_time_that_the_clocks_show_twice_is_in_utc(zone: str, start: str, end: str) -> None:
+    starts_at, ends_at = datetime.fromisoformat(start), datetime.fromisoformat(end)
+    data = calendar_entry(ticket(timezone=zone, starts_at=starts_at, ends_at=ends_at), NOW)
+    assert f"DTSTART:{starts_at:%Y%m%dT%H%M%SZ}\r\n".encode() in data
+    assert f"DTEND:{ends_at:%Y%m%dT%H%M%SZ}\r\n".encode() in data
+    assert b"VTIMEZONE" not in data
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2027-10-30T22:00Z", "2027-10-31T00:00Z"),  # 02:00 is ambiguous already: see above; 01:59:59 is not
+        ("2027-10-31T02:00Z", "2027-10-31T03:00Z"),  # 03:00 CET, the first time that there is once only
+        ("2027-03-28T00:59Z", "2027-03-28T01:00Z"),  # 01:59 and 03:00: no hour is shown twice in spring
+    ],
+)
+def test_the_neighbours_of_the_change_keep_their_zone(start: str, end: str) -> None:
+    starts_at, ends_at = datetime.fromisoformat(start), datetime.fromisoformat(end) - timedelta(seconds=1)
+    data = calendar_entry(ticket(timezone="Europe/Vienna", starts_at=starts_at, ends_at=ends_at), NOW)
+    assert b"VTIMEZONE" in data
+    assert (entry(data)["dtstart"].dt.astimezone(UTC), entry(data)["dtend"].dt.astimezone(UTC)) == (starts_at, ends_at)
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,5 +161,8 @@ def test_an_event_across_a_change_of_the_clocks_has_both_its_times_right(zone: s
 def test_the_files_rules_are_the_zones_for_as_long_as_the_event_lasts(zone: str, start: datetime, hours: int) -> None:
     end = start + timedelta(hours=hours)
     data = calendar_entry(ticket(timezone=zone, starts_at=start, ends_at=end), NOW)
+    if any(is_ambiguous(at.astimezone(ZoneInfo(zone))) for at in (start, end)):
+        assert (entry(data)["dtstart"].dt, entry(data)["dtend"].dt) == (start, end)
+        return
     for at in (start, start + (end - start) / 3, end):
         assert offset_by_the_file(data, at) == at.astimezone(ZoneInfo(zone)).utcoffset(), at
