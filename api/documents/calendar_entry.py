@@ -49,7 +49,7 @@ def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
 
 
 def _is_told_in(zone: ZoneInfo, ticket: Ticket) -> bool:
-    """Whether the event's times are written in its zone. UTC needs no rules of years of an exhibition, and no `fold`."""
+    """Whether the event's times are written in its zone. UTC needs no rules and no `fold`."""
     long = ticket.ends_at - ticket.starts_at > AROUND
     if zone.key == "UTC" or long or ticket.ends_at.year >= YEAR_MAX:
         return False

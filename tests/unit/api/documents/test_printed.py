@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pypdfium2
@@ -81,6 +82,36 @@ def test_everything_is_on_one_page_and_the_code_can_be_scanned(printer: Printer,
 )
 def test_every_script_has_a_font(printer: Printer, title: str, font: str) -> None:
     assert any(font in name for name in fonts(printer.page(ticket(title=title), CODE)))
+
+
+@pytest.mark.parametrize(
+    ("title", "printed"),
+    [("𝗧𝗲𝗰𝗵𝗻𝗼 𝕹𝖎𝖌𝖍𝖙", "Techno Night"), ("𝟚𝟘𝟛𝟙", "2031"), ("ℙ𝕒𝕣𝕥𝕪", "Party"), ("Techno", "Techno")],
+)
+def test_a_decorative_letter_prints_as_its_plain_one(printer: Printer, title: str, printed: str) -> None:
+    page = printer.page(ticket(title=title), CODE)
+    assert "".join(printed.split()) in words(page)
+    assert "boxes" not in words(page)
+
+
+@pytest.mark.parametrize(
+    ("title", "script"),
+    [("ދިވެހި ރޭ", "Thaana"), ("ⵜⴰⵎⴰⵣⵉⵖⵜ", "Tifinagh"), ("བོད་ཡིག", "Tibetan"), ("ᠮᠣᠩᠭᠣᠯ", "Mongolian")],
+)
+def test_the_page_names_a_script_that_it_has_no_font_for(printer: Printer, title: str, script: str) -> None:
+    text = words(printer.page(ticket(title=f"{title} Night", holder=title), CODE))
+    assert f"Lettersthatthispagehasnofontforareboxes:{script}." in text
+    assert "Night" in text
+
+
+@pytest.mark.parametrize("title", ["नमस्ते", "Zoë 👨‍👩‍👧 🇦🇹", "می‌خواهم", "e\u0301te\u0301", "ﬁ Ⅷ ｆｕｌｌ"])
+def test_marks_joiners_and_compatibility_forms_with_a_glyph_are_no_boxes(printer: Printer, title: str) -> None:
+    assert "boxes" not in words(printer.page(ticket(title=title), CODE))
+
+
+def test_the_hour_that_comes_twice_is_told_with_its_zone() -> None:
+    start, end = datetime(2027, 10, 31, 0, 45, tzinfo=UTC), datetime(2027, 10, 31, 1, 15, tzinfo=UTC)
+    assert ticket(starts_at=start, ends_at=end).when == "Sunday, 31 October 2027, 02:45 CEST – 02:15 CET\nEurope/Vienna"
 
 
 def test_the_same_ticket_gives_the_same_bytes(printer: Printer) -> None:
