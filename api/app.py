@@ -62,7 +62,6 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
         RESPONSE_TIMEOUT=limits.RESPONSE_TIMEOUT_S,
         KEEP_ALIVE_TIMEOUT=limits.KEEP_ALIVE_S,
         GRACEFUL_SHUTDOWN_TIMEOUT=limits.SHUTDOWN_GRACE_S,
-        PROXIES_COUNT=settings.trusted_proxies or None,  # None: X-Forwarded-For is not looked at
         ACCESS_LOG=False,
         MOTD=False,
         OAS=False,

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 
+from api.client_address import ClientAddress
 from api.problem import Problem, retry_after
 
+NETWORK_SHARE = 10  # of one address' rate: what a whole /48 of IPv6, 65,536 networks, has together
 KEYS_MAX = 100_000  # about 15 MB of keys and numbers
 
 
@@ -32,6 +35,13 @@ REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
 ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
 
 
+@cache
+def rates_of_address(rate: Rate) -> tuple[Rate, Rate]:
+    """The rate of an address, and that of the network around it, for the keys of a `ClientAddress`."""
+    wider = Rate(name=f"{rate.name}'s network", per_s=rate.per_s * NETWORK_SHARE, burst=rate.burst * NETWORK_SHARE)
+    return rate, wider
+
+
 class RateLimiter:
     """All buckets of this process."""
 
@@ -40,6 +50,11 @@ class RateLimiter:
     def __init__(self, scale: float) -> None:
         self._scale = scale
         self._times: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def take_of_address(self, rate: Rate, address: ClientAddress) -> None:
+        """One token of the address' bucket, and of its network's. Raises as `take` does."""
+        for of_key, key in zip(rates_of_address(rate), address.keys, strict=False):
+            self.take(of_key, key)
 
     def take(self, rate: Rate, key: str) -> None:
         """Takes one token or raises Problem rate-limited (429) with Retry-After."""

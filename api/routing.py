@@ -17,12 +17,13 @@ from sanic import HTTPResponse, Request
 
 from api import prefer
 from api.auth.tokens import RANK, Caller, Role
+from api.client_address import ClientAddress, client_address
 from api.deps import Deps
 from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
 from api.metrics import METRICS
 from api.problem import FieldError, Problem
 from api.rate_limits import WRITES
-from api.validation import decode, query, uuid_of
+from api.validation import decode, is_json, query, uuid_of
 from connectors import logs
 
 T = TypeVar("T")
@@ -57,10 +58,15 @@ class Call:
         assert self.caller is not None
         return self.caller.user_id
 
+    @property
+    def address(self) -> ClientAddress:
+        """Where the request is from, for limits and logs."""
+        return client_address(self.request, self.deps.settings.trusted_proxies)
+
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body. Raises Problem 400, 415 or 422."""
         content_type = self.request.headers.get("content-type")
-        if content_type is not None and "json" not in content_type.lower():
+        if content_type is not None and not is_json(content_type):
             raise Problem("unsupported-media-type", "send Content-Type: application/json", field="Content-Type")
         return decode(decoder, self.request.body)
 

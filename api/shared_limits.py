@@ -8,14 +8,14 @@ each process counts for itself.
 from __future__ import annotations
 
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.client_address import ClientAddress
 from api.problem import Problem, retry_after
-from api.rate_limits import Rate, RateLimiter
+from api.rate_limits import Rate, RateLimiter, rates_of_address
 from connectors import logs
 
 KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which must have room for the seats' claims
@@ -33,6 +33,11 @@ class SharedLimiter:
         self._take = redis.register_script(SCRIPT)
         self._scale, self._keys_max = scale, keys_max
         self._alone = RateLimiter(scale)
+
+    async def take_of_address(self, rate: Rate, address: ClientAddress) -> None:
+        """One token of the address' bucket, and of its network's. Raises as `take` does."""
+        for of_key, key in zip(rates_of_address(rate), address.keys, strict=False):
+            await self.take(of_key, key)
 
     async def take(self, rate: Rate, key: str) -> None:
         """Takes one token or raises Problem rate-limited (429) with Retry-After."""
@@ -52,16 +57,3 @@ class SharedLimiter:
             wait = wait_us / US_PER_S
             detail = f"too many {rate.name}"
             raise Problem("rate-limited", detail, headers=retry_after(wait), retry_after_s=round(wait, 3))
-
-
-def address_key(ip: str) -> str:
-    """What one client cannot change at will: an IPv4 address, or the /64 that an IPv6 client has to itself."""
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
-        return ip
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return address.packed[:8].hex()
-    return str(address)

@@ -34,6 +34,10 @@ _US = timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
+# A media type of JSON, whatever its parameters are (RFC 9110, section 8.3.1; RFC 6839 for the suffix).
+_JSON = re.compile(
+    r"\s*application/(?:json|[!#$&^\w.+-]{1,100}\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
+)
 _NAME_CHARS_MAX = 100
 
 
@@ -49,6 +53,11 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         detail = "the body is empty; a JSON object is expected" if not body.strip() else str(error)
         raise Problem("malformed-json", detail, field="body") from None
     return decoded
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type names JSON. What its parameters say is not looked at: `text/plain; x=json` is no JSON."""
+    return _JSON.fullmatch(content_type) is not None
 
 
 def query(text: str, shape: type[T]) -> T:

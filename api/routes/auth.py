@@ -9,7 +9,6 @@ from api.auth.mail import normalised
 from api.rate_limits import ACCOUNT_LOGINS, ACCOUNT_REGISTRATIONS, ADDRESS_LOGINS, REGISTRATIONS, Rate
 from api.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
-from api.shared_limits import address_key
 
 _register = msgspec.json.Decoder(RegisterIn)
 _login = msgspec.json.Decoder(LoginIn)
@@ -54,5 +53,4 @@ async def jwks(call: Call) -> HTTPResponse:
 
 
 async def _from_address(call: Call, rate: Rate) -> None:
-    # Behind trusted proxies, what the outermost of them saw; what a client says itself stands further left.
-    await call.deps.shared_limiter.take(rate, address_key(call.request.remote_addr or call.request.ip))
+    await call.deps.shared_limiter.take_of_address(rate, call.address)

@@ -208,8 +208,9 @@ def test_a_body_over_64_kb_is_413(event: OnSale, buyer: Person) -> None:
 
 def test_other_media_types_are_415(event: OnSale, buyer: Person) -> None:
     path = f"/v1/events/{event.id}/reservations"
-    response = buyer.post(path, key=unique(), content=b"a=1", headers={"content-type": "text/plain"})
-    assert problem(response, 415, "unsupported-media-type")["field"] == "Content-Type"
+    for other in ("text/plain", "text/plain; x=json", "application/x-www-form-urlencoded; a=application/json"):
+        response = buyer.post(path, key=unique(), content=b"{}", headers={"content-type": other})
+        assert problem(response, 415, "unsupported-media-type")["field"] == "Content-Type"
 
 
 # --- headers, paths, queries

@@ -9,9 +9,17 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from api.client_address import parse
 from api.problem import Problem
-from api.rate_limits import ACCOUNT_LOGINS, ACCOUNT_REGISTRATIONS, ADDRESS_LOGINS, REGISTRATIONS, Rate
-from api.shared_limits import KEY_PREFIX, SharedLimiter, address_key
+from api.rate_limits import (
+    ACCOUNT_LOGINS,
+    ACCOUNT_REGISTRATIONS,
+    ADDRESS_LOGINS,
+    REGISTRATIONS,
+    Rate,
+    rates_of_address,
+)
+from api.shared_limits import KEY_PREFIX, SharedLimiter
 from connectors.settings import Settings
 from ops.services.process import free_port
 from tests.harness.api_process import api_process
@@ -81,13 +89,24 @@ async def test_without_redis_each_process_counts_for_itself() -> None:
         await refused(limiter, "ada")
 
 
-@pytest.mark.parametrize(
-    ("ip", "key"),
-    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2::7", "20010db800010002"),
-     ("2001:db8:1:2:ffff::9", "20010db800010002"), ("fe80::1%eth0", "fe80000000000000"), ("", "")],
-)  # fmt: skip
-def test_a_client_with_many_addresses_has_one_key(ip: str, key: str) -> None:
-    assert address_key(ip) == key
+async def test_an_address_of_ipv6_has_the_limit_of_its_64_and_a_wider_one_of_its_48(redis: Redis) -> None:
+    limiter = SharedLimiter(redis, 1)
+    wide = rates_of_address(RATE)[1]
+    await redis.delete(KEY_PREFIX + wide.name.replace(" ", "-"))
+
+    async def take(text: str) -> None:
+        await limiter.take_of_address(RATE, parse(text))
+
+    for host in range(RATE.burst):
+        await take(f"2001:db8:1:2::{host + 1}")
+    with pytest.raises(Problem):
+        await take("2001:db8:1:2:ffff::9")
+    for network in range(3, 3 + wide.burst - RATE.burst):
+        await take(f"2001:db8:1:{network:x}::1")
+    with pytest.raises(Problem) as raised:
+        await take("2001:db8:1:ffff::1")
+    assert raised.value.detail == f"too many {wide.name}"
+    await take("2001:db8:2::1")
 
 
 def test_logins_are_limited_for_one_account_and_for_one_address(settings: Settings, tmp_path: Path) -> None:
@@ -125,6 +144,12 @@ def test_behind_trusted_proxies_each_client_has_an_address_and_cannot_make_one_u
         assert [through("192.0.2.1") for _ in range(6)] == [401] * 5 + [429]
         assert through("192.0.2.2") == 401
         assert login({}) == 401, "past the proxies: its own address"
+        ipv6 = ["2001:db8::1", "[2001:db8::2]", "[2001:db8::3]:443", "2001:0DB8::4", "2001:db8:0:0:ffff::5"]
+        assert [through(client) for client in ipv6] == [401] * 5
+        assert through("2001:db8::6") == 429, "five addresses of one /64"
+        unread = ["unknown", "_hidden", "256.1.1.1", "[::1", "for=192.0.2.9"]
+        assert [through(client) for client in unread] == [401] * 5
+        assert through("192.0.2.7:99999") == 429, "what cannot be read has one bucket"
 
 
 def test_registrations_are_limited_for_one_account_and_for_one_address(settings: Settings, tmp_path: Path) -> None:

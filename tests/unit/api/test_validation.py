@@ -189,3 +189,16 @@ def test_times_survive_the_way_there_and_back(us: int) -> None:
     else:
         with pytest.raises(Problem):
             validation.micros(moment, field="starts_at")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "json"),
+    [("application/json", True), ("Application/JSON", True), ("application/json; charset=utf-8", True),
+     ("application/json;charset=utf-8", True), ("application/merge-patch+json", True), (" application/json ", True),
+     ("application/vnd.api+json; x=y", True), ("text/plain; x=json", False), ("text/plain;json", False),
+     ("text/json-ish", False), ("application/jsonp", False), ("multipart/form-data; boundary=json", False),
+     ("application/x-www-form-urlencoded; json", False), ("text/plain, application/json", False), ("json", False),
+     ("application/", False), ("", False), ("application/json\n, text/plain", False)],
+)  # fmt: skip
+def test_json_is_what_the_media_type_says_and_not_its_parameters(content_type: str, json: bool) -> None:
+    assert validation.is_json(content_type) is json
