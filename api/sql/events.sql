@@ -53,7 +53,7 @@ SELECT * FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 -- sold; what is free of a pool that ticket types share bounds what is available of each.
 WITH counted AS (
     SELECT t.id, t.ordinal, t.pool_id,
-           CASE t.kind WHEN 'seated' THEN t.rows * t.seats_per_row ELSE t.capacity END AS total,
+           CASE t.kind WHEN 'seated' THEN t.rows::bigint * t.seats_per_row ELSE t.capacity END AS total,
            coalesce(sum(r.quantity) FILTER (WHERE r.status = 'held'), 0)::bigint AS held,
            coalesce(sum(r.quantity) FILTER (WHERE r.status = 'confirmed'), 0)::bigint AS sold,
            (SELECT count(*) FROM observed_seat_locks o

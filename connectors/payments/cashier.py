@@ -2,7 +2,8 @@
 
 Guarantee: a record counts as finished when its command is acknowledged by the broker (or it is in the dead letters);
 offsets are committed up to the first record that is not. A provider that does not answer is asked again with the
-same key, TRIES_MAX times over about half a minute, then the record goes to the dead letters with an alarm.
+same key: as long as it answers nobody, and else TRIES_MAX times over about half a minute, then the record goes to the
+dead letters with an alarm. So does a job that fails in a way that nobody foresaw (`connectors.setting_aside`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from connectors.kafka import committed_offsets, producer
 from connectors.logs import Log
 from connectors.payments.provider import OutcomeUnknown, PaymentProvider, RequestRefused
 from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.payments.progress import Progress
 from pipelines.payments.requests import Charge, Refund, Request, charged, refunded
@@ -33,7 +35,7 @@ from sinks.kafka_transaction import Outgoing
 
 IN_FLIGHT_MAX = 128  # a provider's patience, and what a restart asks again
 BACKLOG_MAX = 4_000  # jobs waiting for a place; beyond it no further batch is taken until some are done
-TRIES_MAX = 12  # with the backoff about 30 s: a provider's restart, and ours of the database under the sandbox
+TRIES_MAX = 12  # with the backoff about 30 s: of one request, while the provider answers others
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
 CALL_TIMEOUT_S = 10.0  # a provider that is silent this long is asked again
 COMMIT_EVERY_S = 0.5
@@ -54,8 +56,15 @@ class Job(NamedTuple):
 class Cashier:
     """Owns the source's partitions, and an event loop in a thread of its own. Everything public is for the flow's."""
 
-    def __init__(self, settings: Settings, client: Consumer, provider: Callable[[], PaymentProvider]) -> None:
-        self._client, self._make_provider = client, provider
+    def __init__(
+        self,
+        settings: Settings,
+        client: Consumer,
+        provider: Callable[[], PaymentProvider],
+        *,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._client, self._make_provider, self._stop_requested = client, provider, stop_requested
         self._codec, self._producer = codec_of(settings), producer(settings)
         self._progress: dict[int, Progress] = {}
         self._committed: dict[int, int] = {}
@@ -67,6 +76,8 @@ class Cashier:
         self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._provider: PaymentProvider | None = None
         self._failed: BaseException | None = None
+        self._bound = Bound("payments")
+        self._answered_at = 0.0  # when the provider last answered anybody
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -105,7 +116,7 @@ class Cashier:
             running.add_done_callback(self._done)
         for record in records:
             self._progress[_partition(record)].passed(_offset(record))
-        while len(self._jobs) > BACKLOG_MAX and self._failed is None:
+        while len(self._jobs) > BACKLOG_MAX and self._failed is None and not self._stop_requested():
             self._producer.poll(0.05)
 
     def look_after(self) -> None:
@@ -154,8 +165,7 @@ class Cashier:
 
     async def _work(self, job: Job, progress: Progress) -> None:
         async with self._places:
-            command = await self._ask(job)
-        outgoing = dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)
+            outgoing = await self._outgoing(job)
         self._producer.produce(
             outgoing.topic,
             outgoing.value,
@@ -164,6 +174,25 @@ class Cashier:
             headers=outgoing.headers,
             on_delivery=self._when_acknowledged(job, progress),
         )
+
+    async def _outgoing(self, job: Job) -> Outgoing:
+        """What is written when the job is done: a command, or a dead letter."""
+        try:
+            command = await self._ask(job)
+            told = dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception(
+                "job.set_aside",
+                error,
+                partition=_partition(job.record),
+                offset=_offset(job.record),
+                key=job.request.key,
+            )
+            return dead_letter(job.record, self._bound.failed(error))
+        self._bound.went_well()
+        return told
 
     def _told(self, record: Message, command: RecordPayment | RecordRefund) -> Outgoing:
         headers: list[tuple[str, str | bytes | None]] = [
@@ -178,20 +207,22 @@ class Cashier:
 
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
         """The command that tells what the provider said, or why there is none."""
-        request, problem = job.request, ""
-        for attempt in range(1, TRIES_MAX + 1):
+        request, problem, attempt, began_at = job.request, "", 0, time.monotonic()
+        while attempt < TRIES_MAX or self._answered_at < began_at:  # where it answers nobody, it is away
+            attempt += 1
             try:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    return await self._call(request)
+                    command = await self._call(request)
+                self._answered_at = time.monotonic()
+                return command
             except (OutcomeUnknown, TimeoutError) as error:
                 problem = str(error) or f"no answer in {CALL_TIMEOUT_S:.0f} s"
                 log.warning("provider.unknown", key=request.key, attempt=attempt, error=problem)
             except RequestRefused as error:
-                problem = str(error)
+                self._answered_at, problem = time.monotonic(), str(error)
                 break
-            if attempt < TRIES_MAX:
-                wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (attempt - 1))
-                await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
+            wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
         log.error("provider.given_up", key=request.key, reservation=request.reservation_id, error=problem)
         return f"payment provider: {problem}"
 

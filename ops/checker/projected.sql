@@ -11,7 +11,7 @@ SELECT id, status FROM events WHERE partition = $1;
 
 -- name: ticket_types
 SELECT event_id, id, ordinal, kind, price_minor,
-       CASE WHEN kind = 'seated' THEN rows * seats_per_row ELSE capacity END AS total, max_per_order, max_per_user,
+       CASE WHEN kind = 'seated' THEN rows::bigint * seats_per_row ELSE capacity END AS total, max_per_order, max_per_user,
        hidden, pool_id
 FROM ticket_types WHERE partition = $1;
 

@@ -63,7 +63,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
-    with Cashier(settings, client, lambda: provider_of(settings)) as cashier:
+    with Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier:
         source = BatchSource(
             client,
             topic=FACTS,

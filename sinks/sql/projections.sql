@@ -198,7 +198,7 @@ UPDATE payments AS t SET
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])
     AS c (event_id, payment_id, updated_offset, updated_index)
 CROSS JOIN LATERAL (
-    SELECT bool_or(status = 'requested') AS open, sum(refunded_minor)::bigint AS refunded_minor,
+    SELECT bool_or(status = 'requested') AS open, LEAST(sum(refunded_minor), 9223372036854775807)::bigint AS refunded_minor,
            (array_agg(refund_id ORDER BY updated_offset DESC, updated_index DESC)
             FILTER (WHERE status = 'refunded'))[1] AS refund_id
     FROM refunds WHERE event_id = c.event_id AND payment_id = c.payment_id

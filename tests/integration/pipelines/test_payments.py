@@ -7,7 +7,9 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from connectors.setting_aside import IN_A_ROW_MAX
 from connectors.settings import Settings
+from ops.operate.dead_letters import letters, redrive
 from ops.services.stack import Stack
 from pipelines.payments.dataflow import run
 from schemas import facts as f
@@ -131,6 +133,27 @@ def test_what_the_provider_refuses_goes_to_the_dead_letters_and_the_rest_goes_on
         (letter,) = read(settings, dead_letters(FACTS), 1, 1)
     headers = dict(letter.headers() or [])
     assert (headers["origin_offset"], b"pay-none" in headers["error"]) == (b"1", True)
+
+
+def test_a_job_that_fails_as_nobody_foresaw_is_set_aside_and_the_rest_goes_on(settings: Settings) -> None:
+    with Flow(run, settings):
+        poison = [ask(f"a{number}", "tok\0", offset=number) for number in range(3)]  # PostgreSQL's text has no U+0000
+        tell(settings, *poison, ask("good", "tok_ok", offset=3, amount=2_400_000_000))
+        ((_, command),) = said(settings, 1)
+        assert (command.attempt_id, command.amount_minor) == ("good", 2_400_000_000)
+        letters_of = read(settings, dead_letters(FACTS), 1, 3)
+        errors = [dict(letter.headers() or [])["error"].decode() for letter in letters_of]
+        assert all(error.startswith("payments: CharacterNotInRepertoireError") for error in errors), errors
+        (first, *_) = letters(settings, (FACTS,))
+        assert redrive(settings, [first]) == 1
+        again = read(settings, dead_letters(FACTS), 1, 5)[-1]  # three letters, a marker, and the first one again
+        assert dict(again.headers() or [])["redriven_from"] == b"tickets.facts.dead-letters-0-0"
+
+
+def test_where_every_job_fails_the_process_ends_before_the_topic_is_empty(settings: Settings) -> None:
+    tell(settings, *(ask(f"a{number}", "tok\0", offset=number) for number in range(2 * IN_A_ROW_MAX)))
+    assert Flow(run, settings).start().ended() == 1
+    assert len(read(settings, dead_letters(FACTS), 1, IN_A_ROW_MAX)) == IN_A_ROW_MAX
 
 
 def test_while_the_bank_is_away_it_is_asked_again_until_it_answers(stack: Stack, settings: Settings) -> None:
