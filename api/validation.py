@@ -154,6 +154,8 @@ def _refuse_repeated_names(body: bytes) -> None:
 def _expected(text: str) -> str:
     if "[0-9a-fA-F]{8}-" in text:
         return "has to be an id (a UUID)"
+    if "[A-Z]{3}" in text:
+        return "has to be a currency of ISO 4217 in upper case, such as EUR"
     if r"\u0000" in text or r"\x00" in text:
         return "has to be readable text without control characters, and not blank"
     return text.replace("Expected `str` matching regex", "has to match")

@@ -42,6 +42,7 @@ from pipelines.reservations.limits import SEATS_PER_SECTION_MAX
 from pipelines.reservations.seating import row_label
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
+from schemas.money import problem_of, shown
 
 _create = msgspec.json.Decoder(TicketTypeIn)
 _patch = msgspec.json.Decoder(TicketTypePatch)
@@ -131,6 +132,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     layout = body.layout
     if isinstance(layout, Seated) and layout.rows * layout.seats_per_row > SEATS_PER_SECTION_MAX:
         raise invalid("layout", f"has more than {SEATS_PER_SECTION_MAX} seats; make it several ticket types")
+    _check(body.price)
     await owned(call, event_id)
     seated = isinstance(layout, Seated)
     command = AddTicketType(
@@ -146,6 +148,13 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     if row is None:
         return pending(command.ticket_type_id, location, outcome)
     return json(_out(row), 201, {"location": location} | replayed(outcome))
+
+
+def _check(price: Price) -> None:
+    """Raises Problem for what nobody can pay in."""
+    problem = problem_of(price.currency)
+    if problem:
+        raise invalid("price.currency", problem)
 
 
 async def availability(call: Call, event_id: str) -> HTTPResponse:
@@ -236,6 +245,7 @@ def _out(row: asyncpg.Record) -> TicketTypeOut:
         event_id=row["event_id"],
         name=row["name"],
         price=Price(row["price_minor"], row["currency"]),
+        price_text=shown(row["price_minor"], row["currency"]),
         layout=Seated(row["rows"], row["seats_per_row"]) if row["kind"] == "seated" else General(row["capacity"]),
         sales_open_at=validation.moment_or_none(row["sales_open_at"]),
         sales_close_at=validation.moment_or_none(row["sales_close_at"]),

@@ -195,11 +195,14 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str | None
 
 
+CURRENCY = "a currency of ISO 4217 in upper case, one that has a minor unit or is counted whole"
+
+
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An amount in minor units: 4250 EUR is 42.50 euro."""
+    """An amount in the currency's minor units: 4250 EUR is 42.50 euro, 500 JPY 500 yen, 12340 KWD 12.340 dinar."""
 
     amount: Annotated[int, Meta(ge=0, le=limits.PRICE_MINOR_MAX)]
-    currency: Annotated[str, Meta(min_length=3, max_length=3, pattern="^[A-Z]{3}$", description="ISO 4217")]
+    currency: Annotated[str, Meta(min_length=3, max_length=3, pattern=r"^[A-Z]{3}(?!\n)$", description=CURRENCY)]
 
 
 class Seated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="seated"):
@@ -263,6 +266,7 @@ class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     name: str
     price: Price
+    price_text: Annotated[str, Meta(description="as people write it, in the currency's own decimal places")]
     layout: Seated | General
     sales_open_at: datetime | None
     sales_close_at: datetime | None

@@ -7,8 +7,10 @@ import typer
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.demo.report import DemoOptions, DemoReport
 from ops.demo.run import run
+from ops.load.organizer import CURRENCY
 from ops.load.progress import Progress
 from ops.load.statistics import Latencies
+from schemas.money import shown
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +54,10 @@ def _show(report: DemoReport) -> None:
         ("duplicates", f"{report.duplicates}"),
         ("latency to outcome", _latency(outcome)),
         ("latency to payment", _latency(payment)),
-        ("money", f"captured {report.captured_minor / 100:,.2f}, refunded {report.refunded_minor / 100:,.2f} EUR"),
+        (
+            "money",
+            f"captured {shown(report.captured_minor, CURRENCY)}, refunded {shown(report.refunded_minor, CURRENCY)}",
+        ),
         ("our CPU", f"{report.our_cpu_us_per_request:,.0f} µs a request"),
     ]
     emit_table(("the drop", ""), rows)

@@ -15,6 +15,7 @@ from uuid import uuid4
 from ops.load.accounts import Account
 from ops.load.http_client import HttpClient
 from ops.load.organizer import Organizer, expect
+from schemas.money import shown
 
 PRICE = 4_250
 PROMO = "ENCORE"
@@ -51,7 +52,9 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
     order = {"ticket_type_id": box_type, "quantity": 2, "promo_code": PROMO}
     held = await _ask(client, 201, f"{path}/reservations", ada, order)
     due = 2 * PRICE * (100 - PROMO_PERCENT) // 100
-    seen.note(f"promo code {PROMO}: 2 seats for {held['amount'] / 100:.2f} EUR", went_well=held["amount"] == due)
+    seen.note(
+        f"promo code {PROMO}: 2 seats for {shown(held['amount'], held['currency'])}", went_well=held["amount"] == due
+    )
     bought = await _ask(client, 200, f"/v1/reservations/{held['id']}/confirm", ada, {"payment_token": "tok_ok"})
     first, second = bought["tickets"]
 

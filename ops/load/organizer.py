@@ -9,6 +9,7 @@ from uuid import uuid4
 from connectors.errors import CircleError
 from ops.load.http_client import HttpClient
 
+CURRENCY = "EUR"
 PASSWORD = "correct-horse-7"  # noqa: S105 - of an account that lives as long as its stack
 
 
@@ -58,7 +59,7 @@ class Organizer:
         ticket_types = [
             await self._ask(
                 201, "POST", f"{path}/ticket-types",
-                body={"name": f"Section {n}", "price": {"amount": 4_250, "currency": "EUR"}, "layout": layout},
+                body={"name": f"Section {n}", "price": {"amount": 4_250, "currency": CURRENCY}, "layout": layout},
             )
             for n in range(1, sections + 1)
         ]  # fmt: skip

@@ -19,6 +19,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.ids import stamped
+from schemas.money import shown
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 
@@ -110,14 +111,19 @@ def figures(found: WhatIfReport) -> list[tuple[str, str, str, str]]:
     for name, words in WORDS.items():
         before, after = int(getattr(found.as_it_was, name)), int(getattr(found.what_if, name))
         rows.append((words, f"{before:,}", f"{after:,}", f"{after - before:+,}" if before != after else ""))
-    for words, field in (("money, {} minor units", "sold_minor"), ("refused: {}", "refused")):
-        old, new = _by_name(found.as_it_was, field), _by_name(found.what_if, field)
-        for key in sorted(old.keys() | new.keys()):
-            before, after = old.get(key, 0), new.get(key, 0)
-            rows.append(
-                (words.format(key), f"{before:,}", f"{after:,}", f"{after - before:+,}" if before != after else "")
-            )
+    for key, before, after in _both(found, "sold_minor"):
+        change = f"{'+' if after > before else ''}{shown(after - before, key)}" if before != after else ""
+        rows.append(("money", shown(before, key), shown(after, key), change))
+    for key, before, after in _both(found, "refused"):
+        change = f"{after - before:+,}" if before != after else ""
+        rows.append((f"refused: {key}", f"{before:,}", f"{after:,}", change))
     return rows
+
+
+def _both(found: WhatIfReport, field: str) -> list[tuple[str, int, int]]:
+    """What either world counts by name: the name, as it was, what if."""
+    old, new = _by_name(found.as_it_was, field), _by_name(found.what_if, field)
+    return [(key, old.get(key, 0), new.get(key, 0)) for key in sorted(old.keys() | new.keys())]
 
 
 WORDS = {

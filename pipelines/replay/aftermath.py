@@ -15,6 +15,7 @@ from pipelines.reservations.rules.paying import why_not_again
 from pipelines.reservations.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
+from schemas.money import shown
 
 REFUND_WORDS: dict[str, str] = {
     Reason.BUYER_CANCELLED: "the buyer cancelled within the terms",
@@ -78,10 +79,6 @@ def offered(state: EventState, fact: f.WaitlistOffered) -> str:
     return f"what became free is offered to whoever waits longest and fits: {since}{longer}"
 
 
-def _money(amount_minor: int, currency: str) -> str:
-    return f"{amount_minor:,} {currency} (minor units)"
-
-
 def _places(seats: list[str], quantity: int) -> str:
     return ", ".join(seats) or f"{quantity} of general admission"
 
@@ -89,7 +86,7 @@ def _places(seats: list[str], quantity: int) -> str:
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at_: f.Envelope) -> str:
     hold = state.reservations.get(fact.reservation_id)
     until = f", good until {rfc3339(hold.expires_at)}" if hold is not None else ""
-    return f"a hold that stands{until}, is paid for: {_money(fact.amount_minor, fact.currency)} to be charged"
+    return f"a hold that stands{until}, is paid for: {shown(fact.amount_minor, fact.currency)} to be charged"
 
 
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, at: f.Envelope) -> str:
@@ -140,7 +137,7 @@ def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
 
 def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envelope) -> str:
     why = REFUND_WORDS.get(fact.reason, str(fact.reason))
-    return f"{why}: {_money(fact.amount_minor, fact.currency)} to be given back"
+    return f"{why}: {shown(fact.amount_minor, fact.currency)} to be given back"
 
 
 def _warned(_state: EventState, fact: f.HoldWarned, _at_: f.Envelope) -> str:
@@ -169,19 +166,21 @@ def _reacquired(_state: EventState, fact: f.HoldReacquired, _at_: f.Envelope) ->
     return f"paid after the deadline, but {places} were still free and within the limit: held again"
 
 
-def _terms(state: EventState, reason: str, kept_minor: int) -> str:
-    words = REFUND_WORDS.get(reason, str(reason))
-    if reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != s.CANCELLED_EVENT:
-        return f"{words}: {state.details.refund_percent} % go back, {kept_minor:,} are kept"
+def _terms(state: EventState, fact: f.ReservationCancelled | f.TicketsCancelled) -> str:
+    words = REFUND_WORDS.get(fact.reason, str(fact.reason))
+    if fact.reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != s.CANCELLED_EVENT:
+        known = state.reservations.get(fact.reservation_id)
+        kept = shown(fact.kept_minor or 0, known.currency if known is not None else "")
+        return f"{words}: {state.details.refund_percent} % go back, {kept} are kept"
     return words
 
 
 def _cancelled(state: EventState, fact: f.ReservationCancelled, _at_: f.Envelope) -> str:
-    return f"{_terms(state, fact.reason, fact.kept_minor or 0)}; {_places(fact.seats, fact.quantity)} free again"
+    return f"{_terms(state, fact)}; {_places(fact.seats, fact.quantity)} free again"
 
 
 def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at_: f.Envelope) -> str:
-    terms = _terms(state, fact.reason, fact.kept_minor)
+    terms = _terms(state, fact)
     return f"{terms}; {fact.quantity} of its tickets are void, {_places(fact.seats, fact.quantity)} free again"
 
 

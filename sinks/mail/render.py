@@ -19,10 +19,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from schemas.money import shown
+
 SUBJECT_CHARS_MAX = 150
-# Currencies without two decimal places (ISO 4217); all others have two.
-EXPONENTS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "XOF": 0, "XAF": 0, "UGX": 0, "BHD": 3, "KWD": 3,
-             "JOD": 3, "OMR": 3, "TND": 3, "IQD": 3, "LYD": 3}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,14 +69,6 @@ def render(mail: Mail, sender: str) -> EmailMessage:
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     message.set_boundary(f"=_{digest}")
     return message
-
-
-def money(amount: int, currency: str) -> str:
-    """An amount in minor units as people write it: 4250, EUR is "42.50 EUR"."""
-    places = EXPONENTS.get(currency, 2)
-    whole, rest = divmod(abs(amount), 10**places)
-    digits = f"{whole:,}" + (f".{rest:0{places}d}" if places else "")
-    return f"{'−' if amount < 0 else ''}{digits} {currency}".strip()
 
 
 def when(moment: datetime | str | None, timezone: str) -> str:
@@ -142,7 +133,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters.update(money=money, when=when, places=places, sentence=lambda text: text[:1].upper() + text[1:])
+    environment.filters.update(money=shown, when=when, places=places, sentence=lambda text: text[:1].upper() + text[1:])
     return environment
 
 

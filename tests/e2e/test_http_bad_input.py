@@ -28,6 +28,7 @@ from tests.harness.hostile import HostileTown
 from tests.harness.shop import EVENT, GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
 from tests.simulation.whole import EVENT as TOWN
 
+NO_CURRENCIES = ("EUO", "ZZZ", "XXX", "XTS", "XAU", "XDR", "eur", "Eur", "EUR\n", "€€€")
 ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
 BODY_MAX = 64 * 1024
 
@@ -144,6 +145,7 @@ def test_a_bad_event_names_its_field(event: OnSale, changes: dict[str, Any], fie
     [
         ({"price": {"amount": 12.5, "currency": "EUR"}}, "price.amount"),
         ({"price": {"amount": 1, "currency": "euro"}}, "price.currency"),
+        *(({"price": {"amount": 1, "currency": one}}, "price.currency") for one in NO_CURRENCIES),
         ({"layout": {"kind": "seated", "rows": 0, "seats_per_row": 5}}, "layout.rows"),
         ({"layout": {"kind": "seated", "rows": 1000, "seats_per_row": 500}}, "layout"),
         ({"layout": {"kind": "general", "capacity": 0}}, "layout.capacity"),

@@ -82,6 +82,7 @@ NARROWER: tuple[Step, ...] = (*LATE, tick(), SMALL, paid(amount=5_000))
 SOLD: dict[str, Any] = {}
 DEADLINE, SCANNED = "2027-01-15T08:01:04.000Z", "2027-01-15T08:00:00.000Z"
 OVER = f"the hold's deadline had passed at this position ({DEADLINE})"
+TERMS = "the buyer cancelled within the terms"
 TOO_LATE = "the payment came after the hold's deadline, and its places could not be had again"
 ONE_GONE: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ALICE, "cmd", R1, [ONE]))
 BY_ORGANIZER: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ORGANIZER, "cmd", R1, [ONE]))
@@ -89,7 +90,7 @@ BY_ORGANIZER: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ORGANIZER, "cm
 STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | None]] = [
     (
         (reserve(2), confirm()), SOLD, f.PaymentRequested,
-        f"a hold that stands, good until {DEADLINE}, is paid for: 5,000 EUR (minor units) to be charged", None,
+        f"a hold that stands, good until {DEADLINE}, is paid for: 50.00 EUR to be charged", None,
     ),
     (
         (reserve(2), confirm(), declined()), SOLD, f.PaymentDeclined,
@@ -114,7 +115,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ),
     (
         GONE, SOLD, f.RefundRequested,
-        f"{TOO_LATE}: 5,000 EUR (minor units) to be given back", None,
+        f"{TOO_LATE}: 50.00 EUR to be given back", None,
     ),
     (
         (*LATE, tick(), paid(amount=1)), SOLD, f.ConfirmationRefused,
@@ -153,7 +154,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ((reserve(2), CALLED_OFF, tick()), SOLD, f.HoldReleased, "the event was cancelled: A-3, A-4 free again", None),
     (
         (*BOUGHT, release()), {"refund_percent": 80}, f.ReservationCancelled,
-        "the buyer cancelled within the terms: 80 % go back, 1,000 are kept; A-3, A-4 free again", None,
+        f"{TERMS}: 80 % go back, 10.00 EUR are kept; A-3, A-4 free again", None,
     ),
     (
         (*BOUGHT, CALLED_OFF, tick()), SOLD, f.ReservationCancelled,
@@ -161,7 +162,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ),
     (
         ONE_GONE, {"refund_percent": 80}, f.TicketsCancelled,
-        "the buyer cancelled within the terms: 80 % go back, 500 are kept; 1 of its tickets are void, A-3 free again",
+        f"{TERMS}: 80 % go back, 5.00 EUR are kept; 1 of its tickets are void, A-3 free again",
         None,
     ),
     (

@@ -1,0 +1,47 @@
+"""The one table of currencies, and how an amount is written for people. Pure.
+
+Everything that reads or shows money asks here: ISO 4217, from the standard's own table as the `iso4217` package carries
+it. Amounts are whole numbers of a currency's minor unit: 4250 EUR is 42.50 euro, 500 JPY is 500 yen, 12340 KWD is
+12.340 dinar. Guarantee: no decision reads this table, so a new edition of the standard changes what may be priced from
+then on and how it is written, never a fact.
+A log may hold any text as a currency: it is shown with EXPONENT_UNKNOWN places, as it always was.
+"""
+
+from __future__ import annotations
+
+from iso4217 import Currency
+
+EXPONENT_UNKNOWN = 2  # by far the most common, and what was assumed of every currency that was not listed
+
+CURRENCIES: dict[str, int] = {one.code: one.exponent for one in Currency if one.exponent is not None}
+"""The exponents of all currencies that have minor units or are counted whole (0). What has none in the standard is no
+means of payment: gold (XAU), units of account (XDR), "no currency" (XXX), the code for tests (XTS)."""
+
+_NO_MEANS_OF_PAYMENT = frozenset(one.code for one in Currency if one.exponent is None)
+
+
+def exponent(currency: str) -> int:
+    """How many decimal places an amount has: 3 for KWD. Any text is answered; see EXPONENT_UNKNOWN."""
+    return CURRENCIES.get(currency, EXPONENT_UNKNOWN)
+
+
+def problem_of(currency: str) -> str:
+    """Why nothing can be priced in it, to be read after a field's name; "" when something can.
+
+    Codes are written in upper case, as the standard does; another spelling is named, not guessed.
+    """
+    if currency in CURRENCIES:
+        return ""
+    if currency in _NO_MEANS_OF_PAYMENT:
+        return f"{currency} is no means of payment: ISO 4217 gives it no minor unit"
+    if currency.upper() in CURRENCIES:
+        return f"is written in upper case: {currency.upper()}"
+    return f"{currency} is no currency of ISO 4217, such as EUR"
+
+
+def shown(amount_minor: int, currency: str) -> str:
+    """An amount as people write it, in the currency's own places: "42.50 EUR", "1,500 JPY", "12.340 KWD"."""
+    places = exponent(currency)
+    whole, rest = divmod(abs(amount_minor), 10**places)
+    digits = f"{whole:,}" + (f".{rest:0{places}d}" if places else "")
+    return f"{'−' if amount_minor < 0 else ''}{digits} {currency}".strip()
