@@ -51,7 +51,7 @@ async def events(call: Call) -> HTTPResponse:
     value, identity = cursors.decode(query.cursor, query.sort.value)
     rows = await call.deps.database.rows(
         name,
-        _pattern(query.q),
+        query.q or None,
         query.category.lower() if query.category else None,
         query.status.value,
         validation.micros(query.from_, field="from") if query.from_ else None,
@@ -246,10 +246,3 @@ async def _category(call: Call, category_id: str | None) -> str:
 def _check_zone(name: str) -> None:
     if _zones and name not in _zones:
         raise invalid("timezone", "is no IANA time zone, such as Europe/Vienna")
-
-
-def _pattern(text: str | None) -> str | None:
-    if not text:
-        return None
-    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return f"%{escaped}%"

@@ -1,10 +1,10 @@
 -- Events, ticket types, availability: reads of the projections.
 
 -- name: events_by_starts_at
--- $1 search pattern, $2 category, $3 status, $4 from, $5 to, $6 organizer (null: any), $7 and $8 cursor, $9 limit.
+-- $1 searched text, $2 category, $3 status, $4 from, $5 to, $6 organizer (null: any), $7 and $8 cursor, $9 limit.
 -- The four orders differ in the last three lines only.
 SELECT * FROM events
-WHERE ($1::text IS NULL OR title ILIKE $1 OR description ILIKE $1 OR venue ILIKE $1)
+WHERE ($1::text IS NULL OR id IN (SELECT id FROM events WHERE search_text LIKE search_pattern($1)))
   AND ($2::text IS NULL OR category_id = $2) AND status = $3
   AND ($4::bigint IS NULL OR starts_at >= $4) AND ($5::bigint IS NULL OR starts_at < $5)
   AND ($6::text IS NULL OR organizer_id = $6)
@@ -14,7 +14,7 @@ LIMIT $9;
 
 -- name: events_by_starts_at_down
 SELECT * FROM events
-WHERE ($1::text IS NULL OR title ILIKE $1 OR description ILIKE $1 OR venue ILIKE $1)
+WHERE ($1::text IS NULL OR id IN (SELECT id FROM events WHERE search_text LIKE search_pattern($1)))
   AND ($2::text IS NULL OR category_id = $2) AND status = $3
   AND ($4::bigint IS NULL OR starts_at >= $4) AND ($5::bigint IS NULL OR starts_at < $5)
   AND ($6::text IS NULL OR organizer_id = $6)
@@ -24,7 +24,7 @@ LIMIT $9;
 
 -- name: events_by_created_at
 SELECT * FROM events
-WHERE ($1::text IS NULL OR title ILIKE $1 OR description ILIKE $1 OR venue ILIKE $1)
+WHERE ($1::text IS NULL OR id IN (SELECT id FROM events WHERE search_text LIKE search_pattern($1)))
   AND ($2::text IS NULL OR category_id = $2) AND status = $3
   AND ($4::bigint IS NULL OR starts_at >= $4) AND ($5::bigint IS NULL OR starts_at < $5)
   AND ($6::text IS NULL OR organizer_id = $6)
@@ -34,7 +34,7 @@ LIMIT $9;
 
 -- name: events_by_created_at_down
 SELECT * FROM events
-WHERE ($1::text IS NULL OR title ILIKE $1 OR description ILIKE $1 OR venue ILIKE $1)
+WHERE ($1::text IS NULL OR id IN (SELECT id FROM events WHERE search_text LIKE search_pattern($1)))
   AND ($2::text IS NULL OR category_id = $2) AND status = $3
   AND ($4::bigint IS NULL OR starts_at >= $4) AND ($5::bigint IS NULL OR starts_at < $5)
   AND ($6::text IS NULL OR organizer_id = $6)

@@ -38,6 +38,11 @@ JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.number
 WHERE x.indrelid = $1::regclass AND x.indisprimary
 ORDER BY k.place;
 
+-- name: written_columns
+-- A table's columns without those that PostgreSQL makes of the others, in their order.
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+
 -- name: make_scope
 -- From where on events are made anew ('': all of them), as it was said when the build began.
 CREATE TABLE generation_next.scope (since text NOT NULL);

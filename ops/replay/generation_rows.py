@@ -116,7 +116,9 @@ async def take_over(connection: Connection) -> None:
         event = "id" if table == "events" else "event_id"
         others = f"{event} NOT IN (SELECT event_id FROM {NEXT}.made_anew)"  # noqa: S608
         await connection.execute(f"DELETE FROM {NEXT}.{table} WHERE {others}")  # noqa: S608
-        await connection.execute(f"INSERT INTO {NEXT}.{table} SELECT * FROM public.{table} WHERE {others}")  # noqa: S608
+        columns = await connection.fetchval(SQL["written_columns"], f"public.{table}")
+        rows = f"SELECT {columns} FROM public.{table} WHERE {others}"  # noqa: S608
+        await connection.execute(f"INSERT INTO {NEXT}.{table} ({columns}) {rows}")
 
 
 async def hand_over(connection: Connection, positions: Mapping[int, AppliedPosition]) -> None:

@@ -23,7 +23,8 @@ async def make_next(connection: Connection) -> None:
     await connection.execute(SQL["make_made_anew"])
     for table in (*TABLES, "projection_positions"):
         await connection.execute(
-            f"CREATE TABLE {NEXT}.{table} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+            f"CREATE TABLE {NEXT}.{table} "
+            f"(LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)"
         )
         for name, is_primary, definition in await connection.fetch(SQL["indexes"], f"public.{table}"):
             await connection.execute(definition.replace(" ON public.", f" ON {NEXT}.", 1))
