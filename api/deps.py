@@ -32,13 +32,14 @@ from api.limits import (
 from api.live import Live
 from api.log_writer import LogWriter
 from api.rate_limits import RateLimiter
+from api.seals import Seals
 from api.shapes.door import CountsOut
 from api.shared_limits import SharedLimiter
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
 from connectors.settings import Settings
-from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
+from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"
 NOTIFIED_CHANNEL = "circle:notified"
@@ -86,7 +87,8 @@ class Deps:
             rows: list[asyncpg.Record] = await database.rows("sessions_ended", ACCESS_TOKEN_TTL_S)
             return [row["session_id"] for row in rows]
 
-        sessions = Sessions(redis, ended)
+        written = Seals(keys, WRITTEN_CHANNEL)
+        sessions = Sessions(redis, ended, Seals(keys, SESSIONS_CHANNEL))
         tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
         channel = REPLY_CHANNEL_PREFIX + instance
         live, memory = Live(), Memory()
@@ -96,7 +98,10 @@ class Deps:
             return [(row["id"], Asked(*(row[name] for name in Asked.__struct_fields__))) for row in rows]
 
         announcements = Announcements(
-            instance, memory, publish=lambda data: redis.publish(WRITTEN_CHANNEL, data), recent=reservations
+            instance,
+            memory,
+            publish=lambda data: redis.publish(WRITTEN_CHANNEL, written.seal(data)),
+            recent=reservations,
         )
         log_writer = LogWriter(settings, reply_to=channel, key=keys.current, written=announcements.written)
 
@@ -104,9 +109,10 @@ class Deps:
             rows: list[asyncpg.Record] = await database.rows("positions_projected")
             return [(row["partition"], row["offset"]) for row in rows]
 
-        def replies(data: bytes) -> None:
-            for reply in decode_replies(data):
-                log_writer.replied(reply)
+        def told_of_writes(data: bytes) -> None:
+            message = written.open(data)
+            if message is not None:
+                announcements.message(message)
 
         async def caught_up() -> None:
             live.wake_all()
@@ -116,10 +122,10 @@ class Deps:
 
         watermarks = Watermarks(positions)
         handlers = {
-            channel: replies,
+            channel: log_writer.replies,
             PROJECTED_CHANNEL: watermarks.message,
             NOTIFIED_CHANNEL: live.message,
-            WRITTEN_CHANNEL: announcements.message,
+            WRITTEN_CHANNEL: told_of_writes,
             SESSIONS_CHANNEL: sessions.message,
         }
         return cls(

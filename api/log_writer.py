@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 from time import time
 from typing import Any
 from uuid import uuid4
@@ -20,13 +21,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from api.auth.keys import Key
 from api.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
+from api.metrics import METRICS
 from api.problem import Problem, busy, retry_after
 from api.receipts import Acknowledged
 from connectors import kafka, logs
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from schemas.commands import COMMANDS, Command
-from schemas.replies import Reply
+from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
 from schemas.topics import COMMANDS as TOPIC
 
 POLL_S = 0.001  # as long as linger.ms: what is polled later would not have been sent earlier
@@ -120,7 +122,12 @@ class LogWriter:
     """Writes commands. One per process; not for use outside its event loop."""
 
     def __init__(
-        self, settings: Settings, *, reply_to: str, key: Key, written: Callable[[Command, int, int], None]
+        self,
+        settings: Settings,
+        *,
+        reply_to: str,
+        key: Key,
+        written: Callable[[Command, int, int], None],
     ) -> None:
         """`written` hears of each command that is acknowledged, and where it stands."""
         self.written = written
@@ -136,7 +143,11 @@ class LogWriter:
         self._prefix = uuid4().hex[:16]
         self._count = 0
         self._time = (0, b"")
-        self._reply_to: tuple[str, str | bytes | None] = ("reply_to", reply_to.encode())
+        self._reply_key = token_urlsafe(16).encode()  # 128 bits; printable, as every other header
+        self._answer_to: list[tuple[str, str | bytes | None]] = [
+            (REPLY_TO, reply_to.encode()),
+            (REPLY_KEY, self._reply_key),
+        ]
         self._types: dict[type[Command], tuple[str, str | bytes | None]] = {
             record: ("ce_type", record.__name__.encode()) for record in COMMANDS
         }
@@ -160,7 +171,7 @@ class LogWriter:
             ("ce_time", self._now()),
         ]
         if wants_reply:
-            headers.append(self._reply_to)
+            headers += self._answer_to
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
@@ -185,6 +196,16 @@ class LogWriter:
             self._polling = True
             self._loop.call_later(POLL_S, self._poll)
         return submission
+
+    def replies(self, data: bytes) -> None:
+        """A message of this process's channel. One that is not sealed under its key is dropped: it is nobody's word."""
+        message = opened(data, self._reply_key)
+        if message is None:
+            METRICS.forged.inc()
+            log.warning("reply.forged", bytes=len(data))
+            return
+        for reply in decode_replies(message):
+            self.replied(reply)
 
     def replied(self, reply: Reply) -> None:
         """Resolve the request that waits for this reply, if it is one of ours and the last one.

@@ -38,6 +38,11 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        self.forged = Counter(
+            "circle_api_messages_forged",
+            "Messages from Redis whose seal was wrong: they were dropped.",
+            registry=self.registry,
+        )
         self.unacknowledged = Gauge(
             "circle_api_commands_unacknowledged",
             "Commands given to the log and not acknowledged yet.",

@@ -17,7 +17,7 @@ from pipelines.reservations.batch import Batch, availability, availability_of
 from pipelines.reservations.entities import BLOCKED
 from pipelines.reservations.partition import Claims, Group, Partition, live_claims
 from pipelines.reservations.state import EventState
-from schemas.replies import encode_replies
+from schemas.replies import encode_replies, sealed
 
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
 LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
@@ -86,7 +86,10 @@ class Guard:
         for group in batch.groups:
             if group.state.details is not None and group.state.event_id not in self._versions:
                 self.install(self._owner(group), [group.state])
-        messages = [(channel, encode_replies(replies)) for channel, replies in batch.replies().items()]
+        messages = []
+        for (channel, key), replies in batch.replies().items():
+            message = encode_replies(replies)
+            messages.append((channel, sealed(message, key) if key else message))
         epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
         self._locks.publish(epochs, availability(batch.groups), messages)
         for group in batch.groups:

@@ -2,13 +2,21 @@
 
 Sent as MessagePack arrays over Redis pub/sub, one message for each API instance and batch, on the channel that the
 command's `reply_to` header names. A reply that is lost loses nothing: the outcome is on the log.
+
+Redis is not trusted with what it carries. The command's `reply_key` header is a secret of the process that asks; it
+goes over Kafka alone, and a message is sealed under it. Who can write to Redis and cannot read the log cannot make one.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from hmac import compare_digest
+
 import msgspec
 
 REPLY_CHANNEL_PREFIX = "circle:replies:"
+REPLY_TO, REPLY_KEY = "reply_to", "reply_key"
+SEAL_BYTES = 16  # 128 bits: nobody guesses one, and a batch has one for each process
 
 
 class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -65,3 +73,18 @@ def encode_replies(replies: list[Reply]) -> bytes:
 def decode_replies(message: bytes) -> list[Reply]:
     """The replies in a pub/sub message. Raises msgspec.DecodeError for anything else."""
     return _decoder.decode(message)
+
+
+def sealed(message: bytes, key: bytes) -> bytes:
+    """The message behind its keyed BLAKE2b digest. The key has 16 to 64 bytes."""
+    return _seal(message, key) + message
+
+
+def opened(data: bytes, key: bytes) -> bytes | None:
+    """The message of `data`; None when it was not sealed under `key`, or was changed since."""
+    message = data[SEAL_BYTES:]
+    return message if compare_digest(data[:SEAL_BYTES], _seal(message, key)) else None
+
+
+def _seal(message: bytes, key: bytes) -> bytes:
+    return blake2b(message, digest_size=SEAL_BYTES, key=key).digest()

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from api.limits import ACCESS_TOKEN_TTL_S, SESSIONS_ENDED_MAX
 from api.problem import Problem
+from api.seals import Seals
 from connectors import logs
 
 CHANNEL = "circle:sessions"
@@ -54,9 +55,9 @@ class EndedSessions:
 class Sessions:
     """Ends sessions here and tells the other processes."""
 
-    def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[str]]]) -> None:
+    def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[str]]], seals: Seals) -> None:
         self.ended = EndedSessions()
-        self._redis, self._ask = redis, ask
+        self._redis, self._ask, self._seals = redis, ask, seals
         self._reload = asyncio.Event()
 
     async def end(self, session_ids: Iterable[str]) -> None:
@@ -66,13 +67,15 @@ class Sessions:
             return
         self.ended.add(ids)
         try:
-            await self._redis.publish(CHANNEL, msgspec.json.encode(ids))
+            await self._redis.publish(CHANNEL, self._seals.seal(msgspec.json.encode(ids)))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("sessions.not_told", sessions=len(ids), error=f"{type(error).__name__}: {error}")
 
     def message(self, data: bytes) -> None:
         """A message of `circle:sessions`."""
-        self.ended.add(msgspec.json.decode(data, type=list[str]))
+        message = self._seals.open(data)
+        if message is not None:
+            self.ended.add(msgspec.json.decode(message, type=list[str]))
 
     def reload(self) -> None:
         """Look into Postgres soon: messages may have been missed."""

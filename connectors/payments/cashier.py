@@ -41,7 +41,7 @@ CALL_TIMEOUT_S = 10.0  # a provider that is silent this long is asked again
 COMMIT_EVERY_S = 0.5
 STOP_TIMEOUT_S = 3.0  # jobs that are not done by then are done after the restart
 
-PASSED_ON = frozenset({"reply_to", "traceparent"})
+PASSED_ON = frozenset({"reply_to", "reply_key", "traceparent"})
 
 log = Log("payments")
 

@@ -15,13 +15,14 @@ from pipelines.reservations.state import At, EventState
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_MS, stamped
-from schemas.replies import Reply
+from schemas.replies import REPLY_KEY, REPLY_TO, Reply
 from schemas.topics import FACTS
 
 PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
 Headers = list[tuple[str, str | bytes | None]]
-ANSWER_TO, TRACE = "reply_to", "traceparent"
-PASSED_ON = frozenset({ANSWER_TO, TRACE})
+TRACE = "traceparent"
+PASSED_ON = frozenset({REPLY_TO, REPLY_KEY, TRACE})
+REPLY_KEY_BYTES = range(16, 65)  # what BLAKE2b takes, and nothing that can be guessed
 
 
 class RawRecord(NamedTuple):
@@ -115,19 +116,21 @@ class Batch:
                 ]
                 yield EncodedFact(FACTS, partition, key, encode(envelope, fact), headers)
 
-    def replies(self) -> dict[str, list[Reply]]:
-        """The replies that somebody waits for, by channel."""
+    def replies(self) -> dict[tuple[str, bytes], list[Reply]]:
+        """The replies that somebody waits for, by channel and the key they are sealed under; without one, b""."""
         states = {group.state.event_id: group.state for group in self.groups}
-        replies: dict[str, list[Reply]] = {}
+        replies: dict[tuple[str, bytes], list[Reply]] = {}
         for record, placed, facts in self.facts():
             command = placed.command
             if isinstance(command, Undecodable) or not record.headers:
                 continue
-            for name, channel in record.headers:
-                if name == ANSWER_TO and channel:
-                    reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
-                    text = channel.decode("utf-8", "replace") if isinstance(channel, bytes) else channel
-                    replies.setdefault(text, []).append(reply)
+            headers = {name: _bytes(value) for name, value in record.headers if value}
+            channel = headers.get(REPLY_TO)
+            if channel:
+                key = headers.get(REPLY_KEY, b"")
+                to = channel.decode("utf-8", "replace"), key if len(key) in REPLY_KEY_BYTES else b""
+                reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
+                replies.setdefault(to, []).append(reply)
         return replies
 
 
@@ -156,6 +159,10 @@ def availability_of(state: EventState) -> dict[str, str]:
         ).decode()
         for section in state.sections.values()
     }
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
 
 
 def rfc3339(time_us: int) -> str:

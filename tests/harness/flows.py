@@ -27,7 +27,7 @@ from ops.checker.reading import reader, records
 from ops.services.process import spawn
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.topics import FACTS
+from schemas.topics import COMMANDS, FACTS
 from tests.harness.leftovers import tracked
 
 WAIT_S = 30.0
@@ -208,3 +208,17 @@ def rows_of(settings: Settings) -> Iterator[Callable[..., list[tuple[Any, ...]]]
         yield query
     finally:
         database.close()
+
+
+def command_records(settings: Settings) -> list[Message]:
+    """Everything on the commands topic."""
+    client = kafka.consumer(settings, group=None)
+    try:
+        found: list[Message] = []
+        for part in client.list_topics(COMMANDS, timeout=10).topics[COMMANDS].partitions:
+            end = client.get_watermark_offsets(TopicPartition(COMMANDS, part), timeout=10)[1]
+            client.assign([TopicPartition(COMMANDS, part, OFFSET_BEGINNING)])
+            found += client.consume(end, 10) if end else []
+        return found
+    finally:
+        client.close()

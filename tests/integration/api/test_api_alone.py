@@ -14,9 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from connectors import kafka
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.services.process import free_port, wait_for
@@ -25,9 +23,8 @@ from pipelines.replay.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
-from schemas.topics import COMMANDS
 from tests.harness.api_process import ApiProcess, api_process
-from tests.harness.flows import rows_of
+from tests.harness.flows import command_records, rows_of
 from tests.harness.shop import done, problem, unique
 
 EVENT_ID, TYPE_ID = str(uuid4()), str(uuid4())
@@ -37,20 +34,6 @@ EVENT_ID, TYPE_ID = str(uuid4()), str(uuid4())
 def api(settings: Settings, tmp_path: Path) -> Iterator[ApiProcess]:
     with api_process(settings, tmp_path) as running:
         yield running
-
-
-def records(settings: Settings) -> list[Message]:
-    """Everything on the commands topic."""
-    client = kafka.consumer(settings, group=None)
-    try:
-        found: list[Message] = []
-        for part in client.list_topics(COMMANDS, timeout=10).topics[COMMANDS].partitions:
-            end = client.get_watermark_offsets(TopicPartition(COMMANDS, part), timeout=10)[1]
-            client.assign([TopicPartition(COMMANDS, part, OFFSET_BEGINNING)])
-            found += client.consume(end, 10) if end else []
-        return found
-    finally:
-        client.close()
 
 
 def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, settings: Settings) -> None:
@@ -67,7 +50,7 @@ def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, 
     identity = reservation_id(UserId(buyer.id), key)
     assert accepted["id"] == identity
     assert response.headers["location"] == f"/v1/reservations/{identity}"
-    (record,) = records(settings)
+    (record,) = command_records(settings)
     assert accepted["position"] == {"partition": record.partition(), "offset": record.offset()}
     assert record.key() == EVENT_ID.encode()
     command = Codec().decode(record.value())
@@ -187,7 +170,7 @@ def test_without_the_broker_requests_are_503_and_the_same_key_works_afterwards(
         return again.status_code == 202
 
     assert wait_for(accepted, timeout_s=30) is None
-    found = [Codec().decode(record.value()) for record in records(settings)]
+    found = [Codec().decode(record.value()) for record in command_records(settings)]
     assert {ReservationId(one.reservation_id) for one in found if isinstance(one, ReserveTickets)} == {
         reservation_id(UserId(buyer.id), key)
     }
@@ -225,7 +208,7 @@ def test_past_the_rate_the_answer_is_429_with_retry_after(settings: Settings, tm
         writes = [ada.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1) for _ in range(8)]
         assert 429 in {answer.status_code for answer in writes}
         done(bob.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
-    assert len(records(settings)) == sum(answer.status_code == 202 for answer in writes) + 1
+    assert len(command_records(settings)) == sum(answer.status_code == 202 for answer in writes) + 1
 
 
 def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> None:

@@ -6,6 +6,7 @@ from pipelines.reservations.batch import PASSED_ON_BYTES_MAX, Batch, EncodedFact
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
+from schemas.commands import PublishEvent
 from schemas.facts import CommandUnreadable, RecordedFact
 from schemas.ids import TIME_MS_MAX, LogTime, stamped
 
@@ -29,9 +30,27 @@ def log_time_of(fact: EncodedFact) -> int:
 
 
 def test_a_trace_and_where_to_reply_are_passed_on() -> None:
-    headers: Headers = [("traceparent", b"00-1"), ("reply_to", "channel"), ("other", b"x"), ("traceparent", None)]
+    headers: Headers = [
+        ("traceparent", b"00-1"), ("reply_to", "channel"), ("reply_key", b"k"), ("other", b"x"), ("traceparent", None),
+    ]  # fmt: skip
     passed = fact_of(headers=headers).headers[3:]
-    assert passed == [("traceparent", b"00-1"), ("reply_to", "channel"), ("traceparent", None)]
+    assert passed == [("traceparent", b"00-1"), ("reply_to", "channel"), ("reply_key", b"k"), ("traceparent", None)]
+
+
+def test_replies_go_to_whoever_asked_each_process_under_its_own_key() -> None:
+    keys = (b"k" * 22, b"l" * 22, b"too short")
+    headers: list[Headers] = [[("reply_to", "one"), ("reply_key", key)] for key in keys]
+    batch = Batch(
+        [
+            RawRecord(0, offset, 5, b"event", CODEC.encode(PublishEvent("event", "ada", f"c{offset}")), asked)
+            for offset, asked in enumerate([*headers, [("reply_to", "two")], None])
+        ]
+    )
+    batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
+    batch.decide(lambda _, event_id: EventState(event_id))
+    assert {to: [one.command_id for one in found] for to, found in batch.replies().items()} == {
+        ("one", keys[0]): ["c0"], ("one", keys[1]): ["c1"], ("one", b""): ["c2"], ("two", b""): ["c3"],
+    }  # fmt: skip
 
 
 def test_what_is_too_long_to_be_ours_is_not_passed_on() -> None:
