@@ -143,7 +143,7 @@ def default_instance() -> str:
 
 
 # Variables that belong to one command or to the supervisor, and so are no fields of Settings.
-FOREIGN_VARIABLES = frozenset({"CIRCLE_READY_FD", "CIRCLE_CACHE_DIR", "CIRCLE_GRAFANA_PASSWORD"})
+FOREIGN_VARIABLES = frozenset({"CIRCLE_READY_FD", "CIRCLE_CACHE_DIR", "CIRCLE_GRAFANA_PASSWORD", "CIRCLE_URL"})
 
 
 class _Source:

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from connectors.errors import SettingsError
 from connectors.settings import Settings
 from connectors.topics import apply_topics
+from ops import found
 from ops.migrations import migrate, reset_derived
 from ops.services import temporary
 from ops.services.process import LOOPBACK, free_port, port_is_free, run_coroutine
@@ -54,6 +55,7 @@ class Platform:
         partitions: int | None = None,
         env: Mapping[str, str] | None = None,
         keep_mails: bool = False,
+        findable: bool = False,
         say: Say = lambda _: None,
     ) -> None:
         if not 1 <= reservations <= RESERVATIONS_MAX:
@@ -70,6 +72,8 @@ class Platform:
         self._reservations = reservations
         self._extra_env = dict(env or {})
         self._keep_mails = keep_mails
+        self._findable = findable
+        self._published: found.Published | None = None
         self._run_dir: Path | None = None
         self._lock_file: IO[str] | None = None
         self._supervisor: Supervisor | None = None
@@ -140,6 +144,7 @@ class Platform:
             settings = self.settings
             self._say("migrating the database, creating the topics")
             self._prepare(settings)
+            self._publish()
             self._say(f"starting the API and {self._reservations + len(OTHER_PIPELINES)} dataflows")
             self._supervisor = Supervisor(
                 self._specs(),
@@ -160,6 +165,9 @@ class Platform:
 
     def stop(self) -> None:
         """Stops the API, the pipelines, then the services. Idempotent."""
+        if self._published is not None:
+            self._published.remove()
+            self._published = None
         if self._supervisor is not None:
             self._supervisor.stop()
         self.stack.stop()
@@ -208,6 +216,23 @@ class Platform:
             with redis.Redis.from_url(settings.redis_url) as client:
                 client.flushall()
         apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+
+    def _publish(self) -> None:
+        """Where it is asked for, tools find this platform from now on. It runs without that, too."""
+        if not self._findable:
+            return
+        stack = found.RunningStack(
+            name=str(self.port),
+            pid=os.getpid(),
+            url=self.url,
+            broker=self.stack.broker_kind,
+            data_dir=str(self.data_dir) if self.data_dir is not None else None,
+            env=found.exported(self.env),
+        )
+        try:
+            self._published = found.publish(stack)
+        except (OSError, SettingsError) as error:
+            self._say(f"`circle verify` and the other tools will not find this platform by themselves: {error}")
 
     def _service_died(self, service: Running) -> None:
         self._say(f"{service.name} died; restarting it on the same port")

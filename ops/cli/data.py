@@ -5,9 +5,9 @@ from pathlib import Path
 
 import typer
 
-from connectors.settings import Settings
 from connectors.topics import apply_topics, describe_topics
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
 from ops.migrations import migrate as run_migrations
 from ops.services import kafka_jars
 from schemas.topics import DAY_MS, all_topics
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 @topics.command("apply")
 def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
     """Create what is missing and mend configuration that differs. Never changes a partition count."""
-    settings = Settings.from_env()
+    settings = operator_settings()
     applied = apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions, dry_run=dry_run)
     if json:
         emit_json({"dry_run": dry_run, "topics": applied})
@@ -38,7 +38,7 @@ def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
 @topics.command("list")
 def topics_list(json: AsJson = False) -> int:
     """The topics as they are specified; asks no broker."""
-    specs = all_topics(Settings.from_env().partitions)
+    specs = all_topics(operator_settings(needed=False).partitions)
     if json:
         fields = ("name", "key", "partitions", "retention_ms", "holds")
         emit_json([{name: getattr(spec, name) for name in fields} for spec in specs])
@@ -51,7 +51,7 @@ def topics_list(json: AsJson = False) -> int:
 @topics.command("describe")
 def topics_describe(json: AsJson = False) -> int:
     """The topics as the broker has them. Exit 1 when one is missing."""
-    settings = Settings.from_env()
+    settings = operator_settings()
     states = describe_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
     if json:
         emit_json(states)
@@ -79,7 +79,7 @@ def kafka_resolve(json: AsJson = False) -> int:
 
 def migrate(json: AsJson = False, dry_run: DryRun = False) -> int:
     """Bring the database's schema up to date."""
-    applied = asyncio.run(run_migrations(Settings.from_env().postgres_url, dry_run=dry_run))
+    applied = asyncio.run(run_migrations(operator_settings().postgres_url, dry_run=dry_run))
     if json:
         emit_json({"dry_run": dry_run, "migrations": [{"number": m.number, "name": m.name} for m in applied]})
     elif applied:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
 from ops.operate.dead_letters import (
     ORIGINS,
     REDRIVEN_AT_ONCE_MAX,
@@ -56,7 +56,7 @@ def list_letters(
     json: AsJson = False,
 ) -> int:
     """The latest dead letters, oldest first."""
-    found = letters(Settings.from_env(), ORIGINS if topic is None else (topic.value,))
+    found = letters(operator_settings(), ORIGINS if topic is None else (topic.value,))
     shown = sorted((read.letter for read in found), key=lambda one: one.put_aside_at)[-limit:]
     if json:
         emit_json(shown)
@@ -81,7 +81,7 @@ def list_letters(
 @dlq.command()
 def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
     """One dead letter: where it stood, why it was put aside, and what is in it."""
-    settings = Settings.from_env()
+    settings = operator_settings()
     found = [read for read in letters(settings, (topic.value,)) if read.letter.offset == offset]
     if not found:
         raise NoSuchLetter(f"{topic.value} has no dead letter at offset {offset}")
@@ -128,7 +128,7 @@ def redrive_letters(
         raise typer.BadParameter("name letters, or --all")
     if (set_ or file) and (offsets is None or len(offsets) != 1):
         raise typer.BadParameter("--set and --file mend one letter: name it")
-    settings = Settings.from_env()
+    settings = operator_settings()
     chosen: list[Read] = choose(letters(settings, (topic.value,)), offsets or (), limit=limit)
     fixes = {}
     if set_ or file:

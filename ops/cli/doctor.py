@@ -13,6 +13,7 @@ import typer
 
 from connectors.errors import CircleError
 from connectors.settings import Settings
+from ops import found
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.cli.processes import PORT_DEFAULT
 from ops.services import kafka_jars
@@ -49,6 +50,7 @@ def doctor(
         _wheels(),
         _told("settings", _settings),
         _port(port),
+        _told("platform", _platform, optional=True),
         _told("Java", lambda: f"{kafka_jars.java()} ({kafka_jars.java_major(kafka_jars.java())})", optional=True),
         _tool("Maven", "mvn"),
         _docker(),
@@ -81,12 +83,24 @@ def _wheels() -> Check:
 
 
 def _settings() -> str:
-    return f"{Settings.from_env().env.value}, {Settings.from_env().partitions} partitions"
+    settings = Settings.from_env()
+    return f"{settings.env.value}, {settings.partitions} partitions"
+
+
+def _platform() -> str:
+    """Which platform the other commands would use."""
+    named = [name for name in found.ADDRESSES if os.environ.get(name)]
+    if named:
+        return f"the one that {', '.join(named)} name"
+    return str(found.stack_of(found.chosen.get()))
 
 
 def _port(port: int) -> Check:
-    free = port_is_free(port)
+    ours = next((one for one in found.running() if one.name == str(port)), None)
+    free = ours is not None or port_is_free(port)
     detail = f"{port} is free" if free else f"{port} is in use; `circle up --port …` takes another"
+    if ours is not None:
+        detail = f"{port} is the API of the platform that runs here, process {ours.pid}"
     return Check(name="port", result="ok" if free else "failed", detail=detail)
 
 
@@ -96,19 +110,20 @@ def _services() -> str:
 
 
 def _configured() -> list[Check]:
-    """The services the environment names, if it names any."""
+    """The services that the environment names, or those of the platform that runs here, if there are any."""
     checks: list[Check] = []
     try:
-        settings = Settings.from_env()
+        env = found.environment(needed=False)
+        settings = Settings.from_env(env)
     except CircleError:
         return checks
-    if os.environ.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):
+    if env.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):
         known = brokers_known(settings.kafka_bootstrap_servers, timeout_s=5)
         detail = f"{settings.kafka_bootstrap_servers}: {known} brokers"
         checks.append(Check(name="Kafka", result="ok" if known else "failed", detail=detail))
-    if os.environ.get("CIRCLE_POSTGRES_URL"):
+    if env.get("CIRCLE_POSTGRES_URL"):
         checks.append(_told("PostgreSQL", lambda: _postgres(settings)))
-    if os.environ.get("CIRCLE_REDIS_URL"):
+    if env.get("CIRCLE_REDIS_URL"):
         checks.append(_told("Redis", lambda: _redis(settings)))
     return checks
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from connectors.seat_locks import ForeignLocks
-from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
 from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
 
 SECONDS_DEFAULT = 3_600
@@ -36,7 +36,7 @@ def take(
     dry_run: DryRun = False,
 ) -> int:
     """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has one."""
-    settings, owner, event = Settings.from_env(), check_owner(owner), event.lower()
+    settings, owner, event = operator_settings(), check_owner(owner), event.lower()
     places = asyncio.run(places_of(settings, event, ticket_type, seats))
     foreign = ForeignLocks(settings.redis_url)
     taken = 0
@@ -63,7 +63,7 @@ def free(
     dry_run: DryRun = False,
 ) -> int:
     """Free an owner's seats. Others' locks are left alone. Exit 1 when the owner had none of them."""
-    settings, owner, event = Settings.from_env(), check_owner(owner), event.lower()
+    settings, owner, event = operator_settings(), check_owner(owner), event.lower()
     if bool(seats) == everything:
         raise typer.BadParameter("name seats, or --all")
     own = {f"{one.ticket_type_id}/{one.seat}" for one in listed(settings, event) if one.owner == owner}
@@ -81,7 +81,7 @@ def free(
 @locks.command("list")
 def list_locks(event: Event, json: AsJson = False) -> int:
     """An event's foreign locks."""
-    found: list[Lock] = listed(Settings.from_env(), event.lower())
+    found: list[Lock] = listed(operator_settings(), event.lower())
     if json:
         emit_json(found)
     elif not found:

@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from typing import Annotated
 
 if not (3, 11) <= sys.version_info[:2] < (3, 13):
     sys.exit(
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 import ops.cli
 from connectors import logs
 from connectors.errors import CircleError
+from ops import found
 
 EXIT_INTERRUPTED = 130
 # The processes of the platform load their own module alone: a restart should cost as little as it can.
@@ -42,6 +44,7 @@ def build(only: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
+    app.callback()(anywhere)
     names = sorted(module.name for module in pkgutil.iter_modules(ops.cli.__path__)) if only is None else [only]
     for name in names:
         register = getattr(importlib.import_module(f"ops.cli.{name}"), "register", None)
@@ -50,16 +53,41 @@ def build(only: str | None = None) -> typer.Typer:
     return app
 
 
+def anywhere(
+    data_dir: Annotated[
+        str | None, typer.Option("--data-dir", help="The platform that runs with this data directory.")
+    ] = None,
+    stack: Annotated[
+        str | None, typer.Option("--stack", help="The platform that runs here under this name: its API's port.")
+    ] = None,
+) -> None:
+    """General Circle: ticket drops on a streaming pipeline.
+
+    Where CIRCLE_* names no services, an operator's command uses the platform that runs here; of several, the one that
+    --stack or --data-dir names, before the command or after it.
+    """
+    # `run` has taken both out of the arguments by now, wherever they stood; here they are for --help.
+    assert data_dir is None
+    assert stack is None
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with its code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in YIELDING and given[:2] != ["replay", "load"]:
+    words = _words(given)
+    if words and words[0] in YIELDING and words[:2] != ["replay", "load"]:
         os.nice(NICENESS)
     sys.exit(run(given))
 
 
-def run(arguments: list[str]) -> int:
+def run(given: list[str]) -> int:
     """Runs one command and returns its exit code."""
+    try:
+        choice, arguments = found.take_options(given)
+    except CircleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    found.chosen.set(choice)
     if not arguments or arguments[0] not in LOGGING:
         logs.hush("rdkafka")
     only = MODULE_OF.get(arguments[0]) if arguments else None
@@ -84,6 +112,13 @@ def run(arguments: list[str]) -> int:
         show()
         return code
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _words(given: list[str]) -> list[str]:
+    try:
+        return found.take_options(given)[1]
+    except CircleError:
+        return given  # `run` tells of it
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ NEXT = """
                               -d '{{"email":"ada@example.org","password":"correct-horse-7","name":"Ada"}}'
   logs                      {logs}
   mails                     {mails}
+  tools find it             circle verify, circle dlq list, … in another terminal; circle env prints how
   a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
   Ctrl-C stops everything; so does `kill {pid}` from elsewhere.
 """
@@ -82,6 +83,7 @@ def up(
         port=port,
         reservations=reservations,
         keep_mails=True,
+        findable=True,
         say=lambda text: console.print(text, markup=False),
     )
     _say_what_lasts(console, platform)

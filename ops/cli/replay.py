@@ -12,6 +12,7 @@ from connectors.kafka import StopFlag
 from connectors.settings import Settings
 from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
 from ops.load.progress import Progress
 from ops.replay import archive as archives
 from ops.replay import importing, past
@@ -62,7 +63,7 @@ def verify(
 
     Exit 1 when anything differs. Writes nothing.
     """
-    settings = Settings.from_env()
+    settings = operator_settings()
     if receipt is not None:
         return _show_receipt(receipts.check(settings, receipt, keys), json=json)
     options = VerifyOptions(event_id=event, partition=partition, postgres=postgres, redis=redis)
@@ -84,7 +85,7 @@ def explain(
 ) -> int:
     """Why a reservation got what it got: position, rule, what was free then, and who was before it (positions only)."""
     with Progress(quiet=json) as progress:
-        explanation = past.explain(Settings.from_env(), reservation_id, event, progress)
+        explanation = past.explain(operator_settings(), reservation_id, event, progress)
     if json:
         emit_json(explanation)
     else:
@@ -99,7 +100,7 @@ def seats(
 ) -> int:
     """The seat map as it was at a time or a position of the log."""
     with Progress(quiet=json) as progress:
-        then = past.past_of(Settings.from_env(), event, at, progress)
+        then = past.past_of(operator_settings(), event, at, progress)
     found = seat_map(then.state, then.last)
     if json:
         emit_json(found)
@@ -141,7 +142,7 @@ def what_if(
     rules = shadows.other_rules(set_ or [], exclude_users)
     with Progress(quiet=json) as progress:
         found, as_it_was, other = shadows.what_if(
-            Settings.from_env(), event, rules, progress, newcomers_pay=newcomers_pay
+            operator_settings(), event, rules, progress, newcomers_pay=newcomers_pay
         )
     if svg is not None and not dry_run:
         write_text(svg, shadows.picture(found, as_it_was, other))
@@ -175,7 +176,7 @@ def export(
     """Write topics to Avro container files, one a partition, with a manifest."""
     with Progress(quiet=json) as progress:
         manifest = archives.export(
-            Settings.from_env(),
+            operator_settings(),
             directory,
             progress,
             topics=topic or list(archives.TOPICS),
@@ -195,7 +196,7 @@ def import_(
 ) -> int:
     """Load an export into a fresh cluster whose dataflows are stopped. Nothing is charged or notified again."""
     with Progress(quiet=json) as progress:
-        manifest = importing.load(Settings.from_env(), directory, progress, dry_run=dry_run)
+        manifest = importing.load(operator_settings(), directory, progress, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
     return 0
 

@@ -9,8 +9,8 @@ import typer
 
 from connectors.errors import SettingsError
 from connectors.kafka import StopFlag
-from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
 from ops.load.progress import Progress
 from ops.replay import generation as generations
 from ops.replay import load as loads
@@ -54,7 +54,7 @@ def projections(
     since = None if start is None else span(start, None)
     if back and (restart or dry_run or since is not None):
         raise SettingsError("--back", "goes on with the rows that are there: not with --from, --restart or --dry-run")
-    settings = Settings.from_env()
+    settings = operator_settings()
     with Progress(quiet=json) as progress:
         if back:
             report = generations.go_back(settings, progress, promote=promote)
@@ -97,7 +97,7 @@ def shadow(
 
     Nothing live is touched. Exit 1 when anything is decided otherwise.
     """
-    settings, stop = Settings.from_env(), StopFlag().install()
+    settings, stop = operator_settings(), StopFlag().install()
     with Progress(quiet=json) as progress:
         report = shades.shadow(
             settings, group_, progress, stop=stop, partition=partition, restart=restart, limit=limit, dry_run=dry_run
@@ -145,7 +145,7 @@ def redis(
     Foreign locks are left alone.
     """
     with Progress(quiet=json) as progress:
-        report = showings.rebuild(Settings.from_env(), progress, event_id=event, partition=partition, dry_run=dry_run)
+        report = showings.rebuild(operator_settings(), progress, event_id=event, partition=partition, dry_run=dry_run)
     if json:
         emit_json({"ok": report.ok, "report": report})
         return 0 if report.ok else 1
@@ -180,7 +180,7 @@ def load(
     stop = StopFlag().install()
     with Progress(quiet=json) as progress:
         report = loads.play(
-            Settings.from_env(), to, progress, speed=speed, stop=stop, directory=directory, new_ids=new_ids,
+            operator_settings(), to, progress, speed=speed, stop=stop, directory=directory, new_ids=new_ids,
             dry_run=dry_run,
         )  # fmt: skip
     if json:

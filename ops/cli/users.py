@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from api.auth.tokens import Role
-from connectors.settings import Settings
 from ops.cli.output import AsJson, DryRun, emit_json
+from ops.found import operator_settings
 from ops.operate.users import promote as promote_user
 
 users = typer.Typer(no_args_is_help=True, help="Accounts and their roles.")
@@ -30,7 +30,7 @@ def promote(
     dry_run: DryRun = False,
 ) -> int:
     """Make an account an organizer or an administrator. Exit 1 when there is none, or it is more than that already."""
-    done = asyncio.run(promote_user(Settings.from_env(), email, role, dry_run=dry_run))
+    done = asyncio.run(promote_user(operator_settings(), email, role, dry_run=dry_run))
     if json:
         emit_json({"user_id": done.user_id, "before": done.before, "role": done.role, "dry_run": dry_run})
     else:

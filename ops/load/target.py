@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 from connectors.settings import Settings
+from ops.found import operator_settings
 from ops.load.statistics import CpuMeter
 from ops.platform import Platform
 from ops.supervisor import Say
@@ -36,7 +37,7 @@ def own_platform(*, broker: str, reservations: int, say: Say) -> Iterator[LoadTa
 @contextmanager
 def running_platform(url: str) -> Iterator[LoadTarget]:
     """A platform that runs already; CIRCLE_* names its services and its key. Counts its processes on this machine."""
-    settings = Settings.from_env()
+    settings = operator_settings()
     yield LoadTarget(url, settings, CpuMeter(processes_on(settings.kafka_bootstrap_servers), {}))
 
 

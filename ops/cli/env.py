@@ -1,0 +1,24 @@
+"""`circle env`: how to reach the platform that runs here, for a shell or another program."""
+
+import shlex
+
+import typer
+
+from ops import found
+from ops.cli.output import AsJson, emit_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(env)
+
+
+def env(json: AsJson = False) -> int:
+    """Print how to reach the platform that runs here, for a shell: eval "$(circle env)". Secrets are in it."""
+    stack = found.stack_of(found.chosen.get())
+    variables = {**stack.env, found.URL: stack.url}
+    if json:
+        emit_json(variables)
+        return 0
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
