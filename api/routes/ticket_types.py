@@ -38,6 +38,8 @@ from api.shapes.events import (
     TicketTypesQuery,
 )
 from connectors import logs
+from connectors.payments.stripe.money import problem_of_price
+from connectors.settings import PaymentsBy
 from pipelines.reservations.limits import SEATS_PER_SECTION_MAX
 from pipelines.reservations.seating import row_label
 from schemas.commands import AddTicketType, UpdateTicketType
@@ -103,6 +105,7 @@ async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse
     if body.price is not UNSET:
         if body.price.currency != row["currency"]:
             raise invalid("price.currency", f"stays {row['currency']}")
+        _check_amount(call, body.price)
         given["price_minor"] = body.price.amount
         del given["price"]
     if body.layout is not UNSET:
@@ -132,7 +135,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     layout = body.layout
     if isinstance(layout, Seated) and layout.rows * layout.seats_per_row > SEATS_PER_SECTION_MAX:
         raise invalid("layout", f"has more than {SEATS_PER_SECTION_MAX} seats; make it several ticket types")
-    _check(body.price)
+    _check(call, body.price)
     await owned(call, event_id)
     seated = isinstance(layout, Seated)
     command = AddTicketType(
@@ -150,11 +153,19 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     return json(_out(row), 201, {"location": location} | replayed(outcome))
 
 
-def _check(price: Price) -> None:
-    """Raises Problem for what nobody can pay in."""
+def _check(call: Call, price: Price) -> None:
+    """Raises Problem for a currency that is none, and for a price that the payment provider would charge nobody."""
     problem = problem_of(price.currency)
     if problem:
         raise invalid("price.currency", problem)
+    _check_amount(call, price)
+
+
+def _check_amount(call: Call, price: Price) -> None:
+    if call.deps.settings.payments is PaymentsBy.STRIPE:
+        problem = problem_of_price(price.amount, price.currency)
+        if problem:
+            raise invalid("price.amount", problem)
 
 
 async def availability(call: Call, event_id: str) -> HTTPResponse:

@@ -12,6 +12,9 @@ from schemas.facts import Envelope
 
 US_PER_S = 1_000_000
 WARNED_BEFORE_US = 60 * US_PER_S
+# What of a currency is not moved in single minor units, and since which version of the rules no share is promised so.
+LEAST_MOVED = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}
+LEAST_MOVED_SINCE = 3
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ class EventLedger(Ledger):
         if fact.expires_at != at.log_time + held_us:
             found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {held_us} µs")
         price = kind.price_minor * fact.quantity
-        discount = self._discount(fact, price, found)
+        discount = self._discount(at, fact, price, found)
         if fact.amount_minor != price - discount or (fact.discount_minor or 0) != discount:
             found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price} less {discount}")
         if kind.max_per_order and fact.quantity > kind.max_per_order:
@@ -109,7 +112,7 @@ class EventLedger(Ledger):
         if self.waiting:
             self._check_turn(fact, offer, found)
 
-    def _discount(self, fact: f.TicketsHeld, price: int, found: Found) -> int:
+    def _discount(self, at: Envelope, fact: f.TicketsHeld, price: int, found: Found) -> int:
         discount = 0
         for text, is_access in ((fact.promo_code, False), (fact.access_code, True)):
             if not text:
@@ -127,7 +130,7 @@ class EventLedger(Ledger):
                 discount = price * code.value // 100
             elif code.kind == "amount":
                 discount = min(price, code.value)
-        return discount
+        return discount if discount == price else _movable(discount, fact.currency, at)
 
     def _check_turn(self, fact: f.TicketsHeld, offer: f.WaitlistOffered | None, found: Found) -> None:
         """Who waits longest, and would have enough, comes first."""
@@ -249,12 +252,18 @@ def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Fo
     entry.expires_at, entry.extended = fact.expires_at, 1
 
 
-def _tickets_cancelled(ledger: EventLedger, _at: Envelope, fact: f.TicketsCancelled, found: Found) -> None:
+def _movable(minor: int, currency: str, at: Envelope) -> int:
+    """A share as it may be promised."""
+    step = LEAST_MOVED.get(currency, 1) if at.rules_version >= LEAST_MOVED_SINCE else 1
+    return minor // step * step
+
+
+def _tickets_cancelled(ledger: EventLedger, at: Envelope, fact: f.TicketsCancelled, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or not set(fact.ticket_ids) < set(entry.ticket_ids):
         found("broken-log", f"{fact.reservation_id} loses tickets that it does not have, or all of them")
         return
-    if fact.amount_minor != entry.amount_minor * fact.quantity // entry.quantity:
+    if fact.amount_minor != _movable(entry.amount_minor * fact.quantity // entry.quantity, entry.currency, at):
         found("money", f"{fact.quantity} of {entry.quantity} tickets of {fact.reservation_id} cost {fact.amount_minor}")
     kind = ledger.kinds[entry.ticket_type_id]
     for seat in fact.seats:

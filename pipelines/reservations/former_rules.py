@@ -3,10 +3,12 @@
 Version 1 (until 2026-11): money that came after a hold's deadline always went back, a buyer could cancel at any time,
 events did not end by themselves, and nobody was warned, reminded or offered anything.
 
-Version 2 (until 2026-11-29): see `_RULES_2`.
+Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import msgspec
 
@@ -15,8 +17,9 @@ from pipelines.reservations import limits
 from pipelines.reservations.decide import RULES, Rule, step_by
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.rules import inventory, organizer, paying
+from pipelines.reservations.rules import inventory, organizer, paying, reserving
 from pipelines.reservations.rules.answers import duplicate, expired, not_owner, refused
+from pipelines.reservations.shares import FORMER
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -94,7 +97,11 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
     return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact
 
 
-_RULES_2: dict[type[c.Command], Rule] = RULES | {}
+_RULES_2: dict[type[c.Command], Rule] = RULES | {
+    c.ReserveTickets: partial(reserving.reserve, shares=FORMER),
+    c.ReleaseReservation: partial(paying.release, shares=FORMER),
+    c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
+}
 """By type of command, where version 2 decided otherwise than the newest rules."""
 
 _RULES_1: dict[type[c.Command], Rule] = _RULES_2 | {

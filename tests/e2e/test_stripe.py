@@ -18,12 +18,14 @@ import pytest
 from ops.checker import check, wait_until_settled
 from ops.platform import Platform
 from tests.harness.flows import eventually, rows_of
-from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
 from tests.harness.stripe_server import API_KEY, StripeServer, shape, signature_of
 
 SECRET = "whsec_of_the_tests"
 HOOK = "/v1/payments/stripe/webhook"
 PRICE = 1_500
+DINAR, BACK = 12_340, 4_070
+KEPT = DINAR - BACK  # of the one order that is cancelled by terms that keep a part
 
 
 @dataclass
@@ -81,6 +83,27 @@ def test_a_hold_is_paid_and_refunded_through_stripe(world: World, buyer: Person)
     done(buyer.delete(f"/v1/reservations/{reservation}", prefer="wait=10"), 200)
     eventually(lambda: buyer.get(f"/v1/reservations/{reservation}").json()["payment"] == "refunded", "it is refunded")
     assert [one["amount"] for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]] == [3_000]
+
+
+def test_a_part_of_a_dinar_goes_back_as_it_can_be_moved(world: World, buyer: Person) -> None:
+    """A third of 12.340 is 4.072, and the last digit has to be 0: 4.070 are promised, told and sent."""
+    seller = world.event.organizer
+    event = world.shop.event(seller, publish=False, refund_percent=33)
+    types = f"/v1/events/{event.id}/ticket-types"
+    odd = GENERAL | {"price": {"amount": 12_345, "currency": "KWD"}}
+    wrong = problem(seller.post(types, json=odd), 422, "invalid-request")
+    assert wrong["field"] == "price.amount"
+    even = GENERAL | {"price": {"amount": DINAR, "currency": "KWD"}}
+    made = done(seller.post(types, prefer="wait=20", json=even), 201)
+    assert made["price_text"] == "12.340 KWD"
+    done(seller.post(f"/v1/events/{event.id}/publish", prefer="wait=20"), 200)
+    reservation = done(buyer.reserve(event.id, ticket_type_id=made["id"], quantity=1), 201)["id"]
+    done(buyer.confirm(reservation, "pm_ok"), 200)
+    done(buyer.delete(f"/v1/reservations/{reservation}", prefer="wait=10"), 200)
+    eventually(lambda: buyer.get(f"/v1/reservations/{reservation}").json()["payment"] == "refunded", "it is refunded")
+    (intent,) = world.of(reservation)
+    backs = [one["amount"] for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
+    assert (intent["amount_received"], intent["currency"], backs) == (DINAR, "kwd", [BACK])
 
 
 def test_a_declined_card_is_told_why_and_another_one_pays(world: World, buyer: Person) -> None:
@@ -228,7 +251,7 @@ def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
     captured = sum(intent["amount_received"] for intent in stripe.charged)
     refunded = sum(one["amount"] for one in stripe.refunds.values())
     assert (captured, refunded) == (report.captured_minor, report.refunded_minor)
-    assert captured - refunded == report.confirmed_minor
+    assert captured - refunded == report.confirmed_minor + KEPT
     with rows_of(settings) as query:
         assert query("SELECT count(*) FROM sandbox.payments") == [(0,)]
 

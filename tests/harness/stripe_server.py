@@ -20,6 +20,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 SHAPES = Path(__file__).with_name("stripe_shapes")
+DINARS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})  # three decimals, and the last of them has to be 0
 API_KEY = "sk_test_played"
 OUTCOMES = ("pm_ok", "pm_declined", "pm_stolen", "pm_action", "pm_processing", "pm_lost", "pm_slow", "pm_none")
 
@@ -141,6 +142,8 @@ class StripeServer:
         return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "intent"}}
 
     def _charge(self, form: dict[str, str]) -> Answer:
+        if form["currency"] in DINARS and int(form["amount"]) % 10:
+            return 400, {"error": {"type": "invalid_request_error", "param": "amount"}}
         token = form.get("payment_method") or form.get("confirmation_token", "")
         if token == "pm_none":
             return 400, shape("error.resource_missing")
@@ -185,7 +188,8 @@ class StripeServer:
         back = sum(one["amount"] for one in self.refunds.values() if one["payment_intent"] == intent["id"])
         if back == intent["amount"]:
             return 400, {"error": {"type": "invalid_request_error", "code": "charge_already_refunded"}}
-        if back + int(form["amount"]) > intent["amount"]:
+        odd = intent["currency"] in DINARS and int(form["amount"]) % 10
+        if odd or back + int(form["amount"]) > intent["amount"]:
             return 400, {"error": {"type": "invalid_request_error", "param": "amount"}}
         refund = shape("refund.succeeded") | {
             "id": f"re_{len(self.refunds) + 1}",

@@ -1,7 +1,8 @@
 """Amounts as Stripe counts them. Ours are in ISO 4217's minor units; Stripe's differ for a few currencies. Pure.
 
-Source: Stripe's page on currencies (zero-decimal currencies, special cases). Where ISO and Stripe agree, which is
-everywhere else, an amount is sent as it stands: 500 JPY is 500, 5.00 EUR is 500.
+Source: Stripe's page on currencies (docs.stripe.com/currencies: zero-decimal and three-decimal currencies, special
+cases; what it says there of HUF and TWD is about payouts, they are charged and refunded with two decimals). Where ISO
+and Stripe agree, which is everywhere else, an amount is sent as it stands: 500 JPY is 500, 5.00 EUR is 500.
 """
 
 from __future__ import annotations
@@ -27,6 +28,15 @@ def to_stripe(amount_minor: int, currency: str) -> int:
     if currency in TENS:
         return _divided(amount_minor, 10, currency) * 10
     return amount_minor
+
+
+def problem_of_price(amount_minor: int, currency: str) -> str:
+    """Why Stripe would charge nobody a price; "" when it would."""
+    try:
+        to_stripe(amount_minor, currency)
+    except NotPayable as error:
+        return str(error)
+    return ""
 
 
 def from_stripe(amount: int, currency: str) -> int:

@@ -6,6 +6,7 @@ from pipelines.reservations import entities as e
 from pipelines.reservations.entities import Reservation
 from pipelines.reservations.rules.answers import duplicate, expired, named, refused, released
 from pipelines.reservations.rules.reserving import Why, over_limit
+from pipelines.reservations.shares import EXACT, Shares
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -135,7 +136,7 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
     ]
 
 
-def release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> list[f.Fact]:
+def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
     """A hold is given back; what is confirmed is cancelled, as far as the terms allow it."""
     found = state.reservations.get(command.reservation_id)
     if found is None or found.user_id != command.user_id:
@@ -149,10 +150,12 @@ def release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> l
     if found.status != e.CONFIRMED:
         reason = Reason.HOLD_EXPIRED if found.status == e.EXPIRED else Reason.NOT_HELD
         return refused(command, reason, f"the reservation is {found.status}", found.id)
-    return _cancel_by_buyer(state, command, found, [], now)
+    return _cancel_by_buyer(state, command, found, [], now, shares)
 
 
-def cancel_tickets(state: EventState, command: c.CancelTickets, now: LogTime) -> list[f.Fact]:
+def cancel_tickets(
+    state: EventState, command: c.CancelTickets, now: LogTime, *, shares: Shares = EXACT
+) -> list[f.Fact]:
     """Single tickets are cancelled and refunded: by their buyer within the terms, by the organizer anyway and whole."""
     found = state.reservations.get(command.reservation_id)
     owner = state.details is not None and state.details.organizer_id == command.user_id
@@ -171,12 +174,12 @@ def cancel_tickets(state: EventState, command: c.CancelTickets, now: LogTime) ->
         detail = f"the reservation has no ticket {strangers[0]}" if strangers else "a ticket is named twice"
         return refused(command, Reason.TICKET_NOT_FOUND, detail, found.id)
     if owner and found.user_id != command.user_id:
-        return _cancelled(found, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED)
-    return _cancel_by_buyer(state, command, found, wanted, now)
+        return _cancelled(found, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
+    return _cancel_by_buyer(state, command, found, wanted, now, shares)
 
 
 def _cancel_by_buyer(
-    state: EventState, command: c.Command, found: Reservation, wanted: list[str], now: LogTime
+    state: EventState, command: c.Command, found: Reservation, wanted: list[str], now: LogTime, shares: Shares
 ) -> list[f.Fact]:
     """The named tickets, or all that the buyer still has. Those handed on are not theirs, those used are used."""
     assert state.details is not None
@@ -194,15 +197,15 @@ def _cancel_by_buyer(
     if any((known := state.tickets.get(ticket)) is not None and known.checked_in_at for ticket in tickets):
         return refused(command, Reason.ALREADY_CHECKED_IN, "a ticket that was used is not refunded", found.id)
     percent = _WHOLE if called_off else state.details.refund_percent
-    return _cancelled(found, tickets, percent, Reason.BUYER_CANCELLED)
+    return _cancelled(found, tickets, percent, Reason.BUYER_CANCELLED, shares)
 
 
-def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason) -> list[f.Fact]:
+def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason, shares: Shares) -> list[f.Fact]:
     """The end of some or all tickets of a reservation, and what of their price goes back."""
     if len(tickets) == of.quantity:
-        return cancelled_whole(of, percent, reason)
-    part = of.amount_minor * len(tickets) // of.quantity
-    back = part * percent // _WHOLE if of.payment_id else 0
+        return cancelled_whole(of, percent, reason, shares=shares)
+    part = shares.part(of.amount_minor, len(tickets), of.quantity, of.currency)
+    back = shares.back(of.amount_minor, part, percent, of.currency) if of.payment_id else 0
     places, gone = of.tickets(), set(tickets)
     seats = [place for ticket, place in places.items() if ticket in gone] if of.seats else []
     facts: list[f.Fact] = [
@@ -215,9 +218,9 @@ def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason
     return facts
 
 
-def cancelled_whole(of: Reservation, percent: int, reason: Reason) -> list[f.Fact]:
+def cancelled_whole(of: Reservation, percent: int, reason: Reason, *, shares: Shares = EXACT) -> list[f.Fact]:
     """The end of a confirmed reservation, and what of its price goes back."""
-    back = of.amount_minor * percent // _WHOLE if of.payment_id else 0
+    back = shares.of_percent(of.amount_minor, percent, of.currency) if of.payment_id else 0
     kept = of.amount_minor - back if of.payment_id else 0
     facts: list[f.Fact] = [
         f.ReservationCancelled(of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason, kept or None)

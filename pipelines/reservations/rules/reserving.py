@@ -6,6 +6,7 @@ from pipelines.reservations import entities as e
 from pipelines.reservations import limits
 from pipelines.reservations.entities import Details, Section
 from pipelines.reservations.rules.answers import duplicate, named, refused
+from pipelines.reservations.shares import EXACT, Shares
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -15,7 +16,7 @@ from schemas.ids import US_PER_S, LogTime
 Why = tuple[Reason, str]
 
 
-def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+def reserve(state: EventState, command: c.ReserveTickets, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
     """A hold, or why not. The same request again is the same hold."""
     known = state.known(command.reservation_id, now)
     if known is not None:
@@ -40,7 +41,7 @@ def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[
             return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
         seats = chosen
     price = section.price_minor * command.quantity
-    discount = _discount(state, command, price) if command.promo_code else None
+    discount = _discount(state, command, price, section.currency, shares) if command.promo_code else None
     return [
         f.TicketsHeld(
             command.reservation_id,
@@ -179,10 +180,12 @@ def _codes_problem(state: EventState, section: Section, command: c.ReserveTicket
     return None
 
 
-def _discount(state: EventState, command: c.ReserveTickets, price_minor: int) -> int:
+def _discount(state: EventState, command: c.ReserveTickets, price_minor: int, currency: str, shares: Shares) -> int:
     """What a promo code takes off, never more than the price."""
     code = state.codes[command.promo_code or ""]
-    return price_minor * code.value // 100 if code.kind == e.PERCENT else min(code.value, price_minor)
+    if code.kind == e.PERCENT:
+        return shares.of_percent(price_minor, code.value, currency)
+    return shares.at_most(code.value, price_minor, currency)
 
 
 def _rejected(command: c.ReserveTickets, reason: Reason, detail: str) -> f.ReservationRejected:
