@@ -22,6 +22,9 @@ from api.auth.keys import KeyRing
 FORMAT = 1
 _HEAD = struct.Struct(">B8s16s16sH")
 _SIGNATURE_BYTES = 64
+CODE_CHARS_MAX = 500  # three times the longest: whoever scans a poster gets an answer, and nobody decodes it
+# What scanners put around a code: line ends and blanks of all kinds, control characters, a byte order mark.
+_ADDED = "".join(map(chr, range(0x21))) + "\x7f\ufeff\u200b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,11 @@ class CodeReader:
         self._public = {_short(kid): key for kid, key in public.items()}
 
     def read(self, code: str) -> SignedTicket:
-        """What a code says. Raises ForgedCode, and ValueError for what is no code at all."""
+        """What a code says; what a scanner adds around it does not matter. Raises ForgedCode, and ValueError for what
+        is no code at all."""
+        code = code.strip().strip(_ADDED)
+        if len(code) > CODE_CHARS_MAX:
+            raise ValueError(f"more than {CODE_CHARS_MAX} characters")
         raw = b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
         if len(raw) < _HEAD.size + _SIGNATURE_BYTES or raw[0] != FORMAT:
             raise ValueError("not a ticket code")

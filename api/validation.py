@@ -14,23 +14,24 @@ from msgspec import Meta
 
 from api.limits import QUERY_PARAMETERS_MAX
 from api.problem import FieldError, Problem, invalid
+from api.texts import LINE, LINE_OR_NONE, TEXT
 
 T = TypeVar("T")
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 # 36 characters exactly, since `$` would let a line feed follow.
 Id = Annotated[str, Meta(min_length=36, max_length=36, pattern=UUID_PATTERN, description="a UUID")]
-LINE = r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*(?!\n)$"
-TEXT = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$"
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=LINE)]
 Line100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)]
+LineOrNone100 = Annotated[str, Meta(max_length=100, pattern=LINE_OR_NONE)]
+LineOrNone200 = Annotated[str, Meta(max_length=200, pattern=LINE_OR_NONE)]
 Text5000 = Annotated[str, Meta(max_length=5_000, pattern=TEXT)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
 
 TIME_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 TIME_MAX = datetime(2200, 1, 1, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+US = timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
@@ -38,6 +39,7 @@ _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
 _JSON = re.compile(
     r"\s*application/(?:json|[!#$&^\w.+-]{1,100}\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
+_SAID = re.compile(r"`(?P<name>\w+)` (?P<text>.*)", re.DOTALL)  # of a shape's own check: `api.shapes.base`
 _NAME_CHARS_MAX = 100
 
 
@@ -87,8 +89,10 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
     match = _AT.match(str(error))
     text, path = (match["text"], match["path"] or "$") if match else (str(error), "$")
     field = path.removeprefix("$").removeprefix(".")
-    named = _NAMED.search(text)
-    if named:
+    named, said = _NAMED.search(text), _SAID.match(text)
+    if said:
+        field, text = f"{field}.{said['name']}" if field else said["name"], said["text"]
+    elif named:
         field = f"{field}.{named['name']}" if field else named["name"]
         text = "is not a field of this request" if "unknown" in text else "is required"
     elif "matching regex" in text:
@@ -108,12 +112,12 @@ def micros(moment: datetime, *, field: str) -> int:
     """Microseconds since the epoch. Raises Problem outside 2000 to 2200."""
     if not TIME_MIN <= moment < TIME_MAX:
         raise invalid(field, f"has to lie between {TIME_MIN:%Y-%m-%d} and {TIME_MAX:%Y-%m-%d}")
-    return (moment - _EPOCH) // _US
+    return (moment - EPOCH) // US
 
 
 def moment(us: int) -> datetime:
     """A time from microseconds since the epoch; it is written as RFC 3339."""
-    return _EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(microseconds=us)
 
 
 def moment_or_none(us: int | None) -> datetime | None:
@@ -157,7 +161,7 @@ def _expected(text: str) -> str:
     if "[A-Z]{3}" in text:
         return "has to be a currency of ISO 4217 in upper case, such as EUR"
     if r"\u0000" in text or r"\x00" in text:
-        return "has to be readable text without control characters, and not blank"
+        return "has to be readable text, not blank, without control characters or such as turn the direction of writing"
     return text.replace("Expected `str` matching regex", "has to match")
 
 

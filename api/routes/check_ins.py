@@ -13,12 +13,13 @@ from api.deps import Deps
 from api.outcomes import accepted, submit
 from api.problem import not_found
 from api.reasons import for_reason
-from api.routes.door import ACCEPTED, PENDING, REFUSED, Scan, check_in, event_at_door, first_of, seen, told
+from api.routes.door import ACCEPTED, PENDING, REFUSED, Scan, check_in, event_at_door, first_of, scanned, seen, told
 from api.routes.events import pending
 from api.routes.ticket_types import availability_of
 from api.routing import Call, json
 from api.shapes.base import PositionOut
 from api.shapes.door import (
+    GATE_CHARS_MAX,
     BatchIn,
     BatchOut,
     CheckInIn,
@@ -27,9 +28,11 @@ from api.shapes.door import (
     CountsOut,
     DoorTicketOut,
     GateCount,
+    OfflineScan,
     ScanOut,
     TypeCount,
 )
+from api.validation import Time
 from schemas.commands import UndoCheckIn
 from schemas.facts import Reason
 
@@ -42,8 +45,8 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     """201 with the scan that lets somebody in; a problem that says why not; 202 while it is not decided."""
     body = call.body(_check_in)
     event = await event_at_door(call, event_id)
-    at = time_ns() // NS_PER_US if body.scanned_at is None else validation.micros(body.scanned_at, field="scanned_at")
-    (result,) = await check_in(call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "")])
+    at, clock = (time_ns() // NS_PER_US, None) if body.scanned_at is None else scanned(body.scanned_at)
+    (result,) = await check_in(call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "", clock=clock)])
     if result.outcome == REFUSED:
         raise _refusal(result)
     location = f"/v1/events/{event_id}/check-ins/{result.ticket_id}"
@@ -54,16 +57,7 @@ async def merge(call: Call, event_id: str) -> HTTPResponse:
     """200 with what became of each scan of a device that had no network."""
     body = call.body(_batch)
     event = await event_at_door(call, event_id)
-    scans = [
-        Scan(
-            code=scan.code,
-            scanned_at=validation.micros(scan.scanned_at, field=f"scans[{place}].scanned_at"),
-            gate=scan.gate or "",
-            scanner=body.scanner,
-        )
-        for place, scan in enumerate(body.scans)
-    ]
-    results = await check_in(call, event, scans)
+    results = await check_in(call, event, [_offline(body.scanner, scan) for scan in body.scans])
     outcomes = [result.outcome for result in results]
     counted = {outcome: outcomes.count(outcome) for outcome in (ACCEPTED, REFUSED, PENDING)}
     return json(BatchOut(**counted, results=results))
@@ -125,6 +119,17 @@ async def _counted(deps: Deps, event_id: str) -> CountsOut:
         ticket_types=[TypeCount(one, sold.get(one, 0), inside) for one, inside in by_type.items()],
         gates=[GateCount(gate or None, inside) for gate, inside in sorted(by_gate.items())],
     )
+
+
+def _offline(scanner: str, scan: OfflineScan) -> Scan:
+    """One scan of a batch. Nothing of it refuses the batch: a device cannot mend what it scanned days ago."""
+    try:
+        told = msgspec.convert(scan.scanned_at, Time)
+    except msgspec.ValidationError:
+        told = None
+    at, clock = scanned(told)
+    gate = "".join(one for one in scan.gate or "" if one.isprintable()).strip()[:GATE_CHARS_MAX]
+    return Scan(code=scan.code, scanned_at=at, gate=gate, scanner=scanner, clock=clock)
 
 
 def _refusal(result: ScanOut) -> Exception:

@@ -24,12 +24,17 @@ from api.shapes.base import PositionOut
 from api.shapes.door import ScanOut, Seen
 from api.shapes.events import EventStatus
 from api.ticket_codes import ForgedCode, SignedTicket
-from api.validation import moment
+from api.validation import EPOCH, TIME_MAX, TIME_MIN, US, moment
+from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason
 
+IMPLAUSIBLE = "implausible"
 ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
 MALFORMED, FORGED, OTHER_EVENT = "ticket-code-malformed", "ticket-code-forged", "ticket-of-other-event"
+
+
+SCANNED_MIN_US = 1  # 0 is a scan without a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +45,24 @@ class Scan:
     scanned_at: int
     gate: str
     scanner: str = ""
+    clock: str | None = None  # IMPLAUSIBLE, where the scanner's clock cannot be right
 
     @property
     def seen(self) -> Seen:
         """The same as it is told."""
         return seen(self.scanned_at, self.gate, self.scanner)
+
+
+def scanned(told: datetime | None) -> tuple[int, str | None]:
+    """A scanner's time as it stands on the log, and IMPLAUSIBLE where its clock cannot be right.
+
+    Such a scan is kept: which scan was first is the order of the log, and the scanner's time only tells scans apart. A
+    time before 1970, or none at all, is the first moment of 1970.
+    """
+    us = SCANNED_MIN_US if told is None else (told - EPOCH) // US
+    return min(
+        max(us, SCANNED_MIN_US), TIME_US_MAX
+    ), None if told is not None and TIME_MIN <= told < TIME_MAX else IMPLAUSIBLE
 
 
 def seen(scanned_at: int, gate: str, scanner: str) -> Seen:
@@ -100,7 +118,8 @@ async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> 
             raise outcome  # not acknowledged: the same scans may be sent again
         decided[place] = outcome
     results = [
-        decided.get(place) or ScanOut(outcome=REFUSED, reason=_unfit(said), scanned=scans[place].seen)
+        decided.get(place)
+        or ScanOut(outcome=REFUSED, reason=_unfit(said), scanned=scans[place].seen, clock=scans[place].clock)
         for place, said in enumerate(signed)
     ]
     return await _with_firsts(call, event, results)
@@ -143,7 +162,13 @@ async def _decided(
 ) -> ScanOut:
     """The outcome of one scan, as the log decided it."""
     if row is None or row["event_id"] != event["id"]:
-        return ScanOut(outcome=REFUSED, reason=Reason.TICKET_NOT_FOUND, ticket_id=said.ticket_id, scanned=scan.seen)
+        return ScanOut(
+            outcome=REFUSED,
+            reason=Reason.TICKET_NOT_FOUND,
+            ticket_id=said.ticket_id,
+            scanned=scan.seen,
+            clock=scan.clock,
+        )
     command = CheckIn(
         event["id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], said.ticket_id, said.version,
         scan.gate, scan.scanner, scan.scanned_at,
@@ -158,6 +183,7 @@ async def _decided(
         seat=row["seat"] or None,
         ordinal=row["ordinal"],
         scanned=scan.seen,
+        clock=scan.clock,
         position=PositionOut(outcome.partition, outcome.offset),
     )
 

@@ -25,7 +25,10 @@ from schemas.facts import Reason
 
 _create = msgspec.json.Decoder(EventIn)
 _patch = msgspec.json.Decoder(EventPatch)
-_zones = frozenset(available_timezones())  # empty where the system has no time zone files: then any name passes
+# A system's zone files have names that mean something else on every other system, or nothing there.
+_OF_THIS_SYSTEM = frozenset({"localtime", "posixrules", "Factory"})
+_zones = frozenset(name for name in available_timezones() - _OF_THIS_SYSTEM if not name.startswith("SystemV/"))
+_spellings = {name.casefold(): name for name in _zones}
 
 QUERIES = {
     EventSort.STARTS_AT: ("events_by_starts_at", "starts_at"),
@@ -244,5 +247,6 @@ async def _category(call: Call, category_id: str | None) -> str:
 
 
 def _check_zone(name: str) -> None:
-    if _zones and name not in _zones:
-        raise invalid("timezone", "is no IANA time zone, such as Europe/Vienna")
+    if name not in _zones:
+        example = _spellings.get(name.casefold(), "Europe/Vienna")
+        raise invalid("timezone", f"is no name of an IANA time zone, such as {example}")

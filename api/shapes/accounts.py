@@ -11,7 +11,8 @@ from msgspec import Meta
 from api.auth.tokens import Role
 from api.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
 from api.shapes.base import Request
-from api.validation import TEXT, Line100
+from api.texts import TEXT
+from api.validation import Line100
 
 # One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
 Email = Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from api.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from api.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
 
 T = TypeVar("T")
 
@@ -16,9 +18,37 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all bodies and queries: a field that is not known is an error. A body has an example, which is valid."""
+    """Base of all bodies and queries: a field that is not known is an error. A body has an example, which is valid.
+
+    Texts that others are shown (fields by one of `api.texts`' patterns) are cleaned.
+    """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which becomes the problem of that field."""
+        for name, pattern in texts_of(type(self)):
+            given = getattr(self, name)
+            if given.__class__ is str:
+                try:
+                    text = cleaned(given, lines=pattern == TEXT)
+                except ValueError as error:
+                    raise ValueError(f"`{name}` {error}") from None
+                if pattern == LINE and is_blank(text):
+                    raise ValueError(f"`{name}` has to be readable text, and not blank")
+                if text != given:
+                    msgspec.structs.force_setattr(self, name, text)
+
+
+@cache
+def texts_of(shape: type[Request]) -> tuple[tuple[str, str], ...]:
+    """The fields of a shape that are texts for others to read, and the pattern of each."""
+    found = []
+    for name, hint in get_type_hints(shape, include_extras=True).items():
+        for one in (hint, *get_args(hint)):
+            patterns = [meta.pattern for meta in getattr(one, "__metadata__", ()) if isinstance(meta, Meta)]
+            found += [(name, pattern) for pattern in patterns if pattern in (LINE, LINE_OR_NONE, TEXT)]
+    return tuple(found)
 
 
 class PageQuery(Request, frozen=True):

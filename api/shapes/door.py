@@ -11,12 +11,16 @@ from msgspec import Meta
 
 from api.limits import SCANS_PER_BATCH_MAX
 from api.shapes.base import PageQuery, PositionOut, Request
-from api.validation import LINE, Id, Time
+from api.texts import LINE
+from api.validation import Id, Time
 
 CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 
-Code = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+(?!\n)$", description="as it was scanned")]
-Gate = Annotated[str, Meta(min_length=1, max_length=60, pattern=LINE, description="where: an entrance, a row of them")]
+Code = Annotated[str, Meta(description="as it was scanned; white space around it does not matter")]
+GATE_CHARS_MAX = 60
+Gate = Annotated[
+    str, Meta(min_length=1, max_length=GATE_CHARS_MAX, pattern=LINE, description="where: an entrance, a row of them")
+]
 Account = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s\u0000-\u001f\u007f]+(?!\n)$")]
 Scanner = Annotated[str, Meta(min_length=1, max_length=60, pattern=LINE, description="which device")]
 
@@ -32,11 +36,19 @@ class CheckInIn(Request, frozen=True, kw_only=True):
 
 
 class OfflineScan(Request, frozen=True, kw_only=True):
-    """A scan that a device made while it had no network, by the device's clock."""
+    """A scan that a device made while it had no network, by the device's clock.
+
+    Each scan has a verdict of its own, whatever was scanned and whatever the clock says.
+    """
 
     code: Code
-    scanned_at: Time
-    gate: Gate | None = None
+    scanned_at: Annotated[
+        str,
+        Meta(extra_json_schema={"format": "date-time"}, description="by the device's clock, RFC 3339 with an offset"),
+    ]
+    gate: (
+        Annotated[str, Meta(description="where; control characters are left out, and what is too long is cut")] | None
+    ) = None
 
 
 class BatchIn(Request, frozen=True, kw_only=True):
@@ -62,7 +74,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class ScanOut(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a scan: `outcome` is accepted (let them in), refused, or pending (on the log, not decided yet).
 
-    `reason` says why it was refused. For a second scan, `first` says when and where the first was.
+    `reason` says why it was refused. For a second scan, `first` says when and where the first was. `clock` is null, or
+    `implausible` where the scanner's clock cannot be right: its time is kept as told, and the log's order counts.
     """
 
     outcome: str
@@ -73,6 +86,7 @@ class ScanOut(msgspec.Struct, frozen=True, kw_only=True):
     ordinal: int | None = None
     scanned: Seen
     first: Seen | None = None
+    clock: str | None = None
     position: PositionOut | None = None
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.shapes.base import PageQuery, Request
-from api.validation import Id, Line100, Line200, Text5000, Time
+from api.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
 from pipelines.reservations import limits
 
 HOLD_TTL_S_DEFAULT = 600  # ten minutes to pay
@@ -126,7 +126,7 @@ class Activity(Request, frozen=True, kw_only=True):
     """A part of an event's programme."""
 
     title: Line200
-    speaker: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f]*$")] = ""
+    speaker: LineOrNone200 = ""
     starts_at: Time
     ends_at: Time
 
@@ -159,7 +159,7 @@ class ActivityOut(msgspec.Struct, frozen=True, kw_only=True):
 class EventsQuery(PageQuery, frozen=True):
     """Which events. `status` is published unless said otherwise; drafts are listed to their organizer only."""
 
-    q: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*$")] | None = None
+    q: LineOrNone100 | None = None
     category: Id | None = None
     status: EventStatus = EventStatus.PUBLISHED
     from_: Time | None = msgspec.field(default=None, name="from")

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from api.shapes.base import PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
-from api.validation import Id, Line100, Time
+from api.validation import Id, Line100, LineOrNone100, Time
 from pipelines.reservations import limits
 
 TypeIds = Annotated[list[Id], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
@@ -89,7 +89,7 @@ class BlockIn(Request, frozen=True):
     seats: BlockedSeats | msgspec.UnsetType = msgspec.UNSET
     quantity: BlockedQuantity | msgspec.UnsetType = msgspec.UNSET
     until: Time | None = None
-    label: Annotated[str, Meta(max_length=100, pattern=r"^[^\u0000-\u001f\u007f]*(?!\n)$")] = ""
+    label: LineOrNone100 = ""
 
 
 class UnblockIn(Request, frozen=True):

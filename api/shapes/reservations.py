@@ -132,7 +132,7 @@ class ValidateIn(Request, frozen=True):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"code": "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"}
 
-    code: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+(?!\n)$")]
+    code: Annotated[str, Meta(description="as it was scanned; white space around it does not matter")]
 
 
 class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -264,6 +264,62 @@ def test_a_devices_scans_are_merged_and_double_entries_named(
     ]
 
 
+def test_each_scan_of_a_batch_has_its_own_verdict_whatever_was_scanned_and_whatever_the_clock_says(
+    staff: Person, buyer: Person, event: OnSale
+) -> None:
+    good, trimmed, old, far, broken = bought(buyer, event, 5)
+    at = "2030-05-01T17:05:00Z"
+    odd = [
+        "WIFI:S:My Net;;",
+        "入場券",
+        "BEGIN:VCARD\nFN:Ada\nEND:VCARD",
+        "x" * 600,
+        "",
+        " ",
+        "\x00\x1d",
+        good["code"][:-4],
+    ]
+    scans = [{"code": code, "scanned_at": at} for code in odd]
+    scans += [
+        {"code": good["code"], "scanned_at": at, "gate": "North"},
+        {"code": f"\ufeff {trimmed['code']}\r\n", "scanned_at": at, "gate": "North\x07"},
+        {"code": old["code"], "scanned_at": "1970-01-01T00:00:00Z"},
+        {"code": far["code"], "scanned_at": "9999-12-31T23:59:59-14:00"},
+        {"code": broken["code"], "scanned_at": "0000-00-00T00:00:00Z", "gate": "West " * 40},
+    ]
+
+    def merge() -> list[dict[str, Any]]:
+        path, body = f"/v1/events/{event.id}/check-ins/batch", {"scanner": "tablet-2", "scans": scans}
+        results: list[dict[str, Any]] = done(staff.post(path, json=body, prefer="wait=20"), 200)["results"]
+        return results
+
+    results = merge()
+    assert {one["reason"] for one in results[: len(odd)]} <= {"ticket-code-malformed", "ticket-code-forged"}
+    assert [one["reason"] for one in results[: len(odd) - 1]] == ["ticket-code-malformed"] * (len(odd) - 1)
+    kept = results[len(odd) :]
+    assert [(one["outcome"], one["clock"]) for one in kept] == [
+        ("accepted", None), ("accepted", None), *[("accepted", "implausible")] * 3,
+    ]  # fmt: skip
+    assert [one["scanned"]["at"][:10] for one in kept] == ["2030-05-01"] * 2 + [
+        "1970-01-01",
+        "9999-12-31",
+        "1970-01-01",
+    ]
+    assert [one["scanned"]["gate"] for one in kept[:2]] == ["North"] * 2
+    assert [one["outcome"] for one in merge()] == [one["outcome"] for one in results], "the same batch is the same"
+
+
+def test_a_single_scan_is_trimmed_and_its_clock_noted_too(staff: Person, buyer: Person, event: OnSale) -> None:
+    first, second = bought(buyer, event, 2)
+    padded = {"code": f" {first['code']}\n"}
+    assert done(staff.post("/v1/tickets/validate", json=padded), 200)["valid"] is True
+    assert done(staff.post("/v1/tickets/validate", json={"code": "WIFI:S:My Net;;"}), 200)["reason"] == "malformed"
+    assert done(scan(staff, event, padded), 201)["ticket_id"] == first["id"]
+    problem(scan(staff, event, {"code": "x" * 600}), 422, "ticket-code-malformed")
+    answer = done(scan(staff, event, second, scanned_at="1970-01-01T00:00:00Z"), 201)
+    assert (answer["clock"], answer["outcome"]) == ("implausible", "accepted")
+
+
 def test_a_batch_that_is_sent_again_after_an_undo_lets_nobody_in_again(
     staff: Person, buyer: Person, event: OnSale
 ) -> None:

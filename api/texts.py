@@ -1,0 +1,67 @@
+"""Texts that others are shown: titles, names, venues, descriptions, reasons. One place decides what they may hold.
+
+Guarantee: what comes out is in Unicode's normal form C (so that equal texts are equal), keeps the direction of its own
+letters, and shows no line that is not there. Left out is what pasting brings along and nobody sees. Refused is what
+deceives a reader: controls, separators of lines where there is one line, characters that turn the direction of writing
+(U+202A to U+202E, U+2066 to U+2069). Joiners stay where they join: emoji and Persian need them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Of the pattern of a field, so that it is in the OpenAPI document too. As code points, for readers of other languages.
+CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+DECEIVING = r"\u2028-\u202e\u2066-\u2069"
+LINE = rf"^[^{CONTROLS}{DECEIVING}]*[^\s{CONTROLS}{DECEIVING}][^{CONTROLS}{DECEIVING}]*(?!\n)$"
+LINE_OR_NONE = rf"^[^{CONTROLS}{DECEIVING}]*(?!\n)$"
+# Several lines: tabs, line feeds and carriage returns are part of it; separators become line feeds.
+TEXT = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$"
+
+MARKS_IN_A_ROW_MAX = 8  # no script stacks more on a letter; more of them run over the lines above
+
+# Nobody sees these, and nothing depends on them: zero-width spaces, byte order marks, soft hyphens, word joiners,
+# invisible operators, deprecated format characters, anchors of annotations.
+_LEFT_OUT = dict.fromkeys(
+    [0x00AD, 0x180E, 0x200B, 0xFEFF, *range(0x2060, 0x2066), *range(0x206A, 0x2070), *range(0xFFF9, 0xFFFC)]
+)
+_JOINERS = "\u200c\u200d"
+_MARKS_OF_DIRECTION = "\u200e\u200f\u061c"  # they turn nothing: they say on which side a neutral character stands
+_REPEATED = re.compile(f"([{_JOINERS}{_MARKS_OF_DIRECTION}])[{_JOINERS}{_MARKS_OF_DIRECTION}]+")
+_AT_AN_END = re.compile(f"(?<!\\S)[{_JOINERS}]+|[{_JOINERS}]+(?!\\S)")  # of a word
+_FLAG_OF_A_REGION = re.compile("(?<=\U0001f3f4)[\U000e0020-\U000e007e]+\U000e007f")  # 🏴 with its tags, as for Wales
+_TAG = re.compile("[\U000e0000-\U000e007f]")
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters by class, and nothing to see
+_NOT_CHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
+_LINE_ENDS = re.compile("\r\n?|[\u2028\u2029]")
+
+
+def cleaned(text: str, *, lines: bool) -> str:
+    """The text as it is kept; of several `lines` where that is allowed. What the field's pattern refuses is not looked
+    for again. Raises ValueError that says what is wrong."""
+    if text.isascii():
+        text = text.replace("\r\n", "\n").replace("\r", "\n") if lines else text
+        return text.strip()
+    if lines:
+        text = _LINE_ENDS.sub("\n", text)
+    text = unicodedata.normalize("NFC", text.translate(_LEFT_OUT))
+    text = _AT_AN_END.sub("", _REPEATED.sub(r"\1", text)).strip()
+    odd = _TAG.search(_FLAG_OF_A_REGION.sub("", text)) or _NOT_CHARACTERS.search(text)
+    if odd:
+        raise ValueError(f"has U+{ord(odd[0]):04X} in it, which nobody can see")
+    _check_marks(text)
+    return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see."""
+    return not any(unicodedata.category(one)[0] not in "ZCM" and one not in _BLANK_LETTERS for one in text)
+
+
+def _check_marks(text: str) -> None:
+    in_a_row = 0
+    for one in text:
+        in_a_row = in_a_row + 1 if unicodedata.combining(one) else 0
+        if in_a_row > MARKS_IN_A_ROW_MAX:
+            raise ValueError(f"has more than {MARKS_IN_A_ROW_MAX} marks on one letter")
