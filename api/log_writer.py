@@ -27,7 +27,8 @@ from api.receipts import Acknowledged
 from connectors import kafka, logs
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from schemas.commands import COMMANDS, Command
+from schemas import cloudevents
+from schemas.commands import Command
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
 from schemas.topics import COMMANDS as TOPIC
 
@@ -142,15 +143,12 @@ class LogWriter:
         self._polling = False
         self._prefix = uuid4().hex[:16]
         self._count = 0
-        self._time = (0, b"")
+        self._time = (0, "")
         self._reply_key = token_urlsafe(16).encode()  # 128 bits; printable, as every other header
         self._answer_to: list[tuple[str, str | bytes | None]] = [
             (REPLY_TO, reply_to.encode()),
             (REPLY_KEY, self._reply_key),
         ]
-        self._types: dict[type[Command], tuple[str, str | bytes | None]] = {
-            record: ("ce_type", record.__name__.encode()) for record in COMMANDS
-        }
 
     def next_id(self) -> str:
         """An id for a command, unlike any other's."""
@@ -165,11 +163,7 @@ class LogWriter:
         if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
             raise busy("too many requests wait for the log")
         command_id = command.command_id
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("ce_id", command_id.encode()),
-            self._types[type(command)],
-            ("ce_time", self._now()),
-        ]
+        headers = cloudevents.headers(cloudevents.API, command_id, type(command).__name__, self._now())
         if wants_reply:
             headers += self._answer_to
         if traceparent:
@@ -266,11 +260,11 @@ class LogWriter:
         }
         return kafka.producer(self._settings, **options)
 
-    def _now(self) -> bytes:
+    def _now(self) -> str:
         milliseconds = int(time() * 1000)
         if self._time[0] != milliseconds:
             text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-            self._time = (milliseconds, text.replace("+00:00", "Z").encode())
+            self._time = (milliseconds, text.replace("+00:00", "Z"))
         return self._time[1]
 
 

@@ -11,6 +11,7 @@ import msgspec
 from confluent_kafka import Message as Record
 
 from pipelines.notifications.compose import rfc3339
+from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS
@@ -30,9 +31,9 @@ def outgoing(message: Notification, codec: Codec) -> Outgoing:
         message.user_id.encode(),
         codec.encode(message),
         [
-            ("ce_id", identity),
-            ("ce_type", "circle.notifications.Notification"),
-            ("ce_time", rfc3339(message.created_at)),
+            *cloudevents.headers(
+                cloudevents.NOTIFICATIONS, identity, type(message).__name__, rfc3339(message.created_at)
+            ),
             (CHANNEL_HEADER, message.channel),
         ],
     )

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.logs import Log
 from pipelines.reservations.batch import Headers, rfc3339
 from pipelines.reservations.partition import Partition
+from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Tick
 from schemas.topics import COMMANDS
@@ -43,7 +44,7 @@ class Ticker:
         if self._ticks is None:
             self._ticks = self._new_producer()
         command_id = f"tick-{number}-{now_us}"
-        headers: Headers = [("ce_id", command_id), ("ce_type", "Tick"), ("ce_time", rfc3339(now_us))]
+        headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, command_id, "Tick", rfc3339(now_us))
         value = self._codec.encode(Tick(event_id, "", command_id))
         try:
             self._ticks.produce(

@@ -28,6 +28,7 @@ from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.payments.progress import Progress
 from pipelines.payments.requests import Charge, Refund, Request, charged, refunded
+from schemas import cloudevents
 from schemas.commands import RecordPayment, RecordRefund
 from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import Header, dead_letter
@@ -195,11 +196,8 @@ class Cashier:
         return told
 
     def _told(self, record: Message, command: RecordPayment | RecordRefund) -> Outgoing:
-        headers: list[tuple[str, str | bytes | None]] = [
-            ("ce_id", command.command_id),
-            ("ce_type", f"circle.commands.{type(command).__name__}"),
-            ("ce_time", datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
-        ]
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
         original = cast("list[Header]", record.headers() or [])
         headers += [header for header in original if header[0] in PASSED_ON]
         value = self._codec.encode(command)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from ops.load.progress import Progress
 from ops.load.statistics import US_PER_S, peak_mb, percentile, tree_cpu_s
 from ops.services.process import log_tail, spawn
 from ops.services.stack import Stack
+from schemas import cloudevents
 from schemas.commands import Command
 from schemas.facts import RecordedFact
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
@@ -180,12 +182,13 @@ def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: Pro
     """Writes every command. Returns how many, once all are acknowledged."""
     codec = codec_of(settings)
     client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    made_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     common = [("reply_to", CHANNEL.encode()), ("traceparent", TRACEPARENT)]
     bar = progress.bar("preloading", options.commands + options.pending_holds)
     made = 0
     for command in _commands(mix, options):
-        own = [("ce_id", command.command_id.encode()), ("ce_type", type(command).__name__.encode())]
-        headers: list[tuple[str, str | bytes | None]] = [*own, *common]
+        own = cloudevents.headers(cloudevents.API, command.command_id, type(command).__name__, made_at)
+        headers = [*own, *common]
         value = codec.encode(command)
         while True:
             try:

@@ -12,6 +12,7 @@ import msgspec
 from pipelines.reservations.partition import Group, Partition, Placed, grouped
 from pipelines.reservations.reply import reply_to
 from pipelines.reservations.state import At, EventState
+from schemas import cloudevents
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_MS, stamped
@@ -108,12 +109,8 @@ class Batch:
             count = len(facts)
             for index, fact in enumerate(facts):
                 envelope = f.Envelope(event_id, partition, offset, index, count, log_time, rules)
-                headers: Headers = [
-                    ("ce_id", f"{partition}-{offset}-{index}"),
-                    ("ce_type", type(fact).__name__),
-                    ("ce_time", when),
-                    *passed_on,
-                ]
+                identity, kind = f"{partition}-{offset}-{index}", type(fact).__name__
+                headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when) + passed_on
                 yield EncodedFact(FACTS, partition, key, encode(envelope, fact), headers)
 
     def replies(self) -> dict[tuple[str, bytes], list[Reply]]:

@@ -61,6 +61,7 @@ def test_a_reservation_is_one_command_with_its_key_and_headers(api: ApiProcess, 
     headers = dict(record.headers() or [])
     assert headers["ce_id"] == command.command_id.encode()
     assert headers["ce_type"] == b"ReserveTickets"
+    assert (headers["ce_specversion"], headers["ce_source"]) == (b"1.0", b"/circle/api")
     assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", headers["ce_time"])
     assert headers["reply_to"].startswith(b"circle:replies:")
     assert headers["traceparent"] == trace.encode()
