@@ -44,6 +44,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "category-in-use": (409, "The category is in use"),
     "ticket-code-forged": (409, "The code is not signed with a key of this platform"),
     "ticket-of-other-event": (409, "The ticket is for another event"),
+    "link-not-valid": (410, "The mailed link is not valid"),
     "body-too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body has to be JSON"),
     "expectation-failed": (417, "The expectation cannot be met"),

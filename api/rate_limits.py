@@ -33,6 +33,9 @@ ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an 
 LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # nobody finds out who has an account
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
 ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
+# A mail each, into a mailbox that need not be theirs: three at once, then one in ten minutes.
+ACCOUNT_LINKS = Rate(name="mailed links to one account", per_s=1 / 600, burst=3)
+ADDRESS_LINKS = Rate(name="mailed links asked for from one address", per_s=0.1, burst=20)
 
 
 @cache

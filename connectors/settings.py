@@ -78,6 +78,7 @@ class Settings:
     stripe_api_url: str = "https://api.stripe.com"
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "General Circle <tickets@circle.invalid>"
+    public_url: str = "http://127.0.0.1:8000"
 
     @property
     def production(self) -> bool:
@@ -129,6 +130,7 @@ class Settings:
             ),
             smtp_url=source.read("SMTP_URL", _smtp, None, "smtp://user:…@mail.example.org:587"),
             mail_from=source.read("MAIL_FROM", _mail_from, defaults.mail_from, "Tickets <tickets@example.org>"),
+            public_url=source.read("PUBLIC_URL", _public_url, defaults.public_url, "https://tickets.example.org"),
         )
         _check_payments(settings)
         if settings.production:
@@ -209,6 +211,11 @@ def _check_production(settings: Settings, source: _Source) -> None:
     if settings.smtp_url is not None and not source.given("MAIL_FROM"):
         what, example = "is required in production with CIRCLE_SMTP_URL", "Tickets <tickets@example.org>"
         raise SettingsError("CIRCLE_MAIL_FROM", what, example=example)
+    public = urlsplit(settings.public_url)
+    in_clear = public.scheme != "https" and public.hostname not in ("127.0.0.1", "::1", "localhost")
+    if settings.smtp_url is not None and (in_clear or not source.given("PUBLIC_URL")):
+        what = "is where the links in mails lead; production wants it with CIRCLE_SMTP_URL, and https"
+        raise SettingsError("CIRCLE_PUBLIC_URL", what, got=settings.public_url, example="https://tickets.example.org")
     if settings.test_switches:
         raise SettingsError(
             "CIRCLE_TEST_SWITCHES",
@@ -299,6 +306,16 @@ def _mail_from(raw: str) -> str:
     if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", address) or not raw.isprintable() or not name.isprintable():
         raise ValueError("must be a mail address, or a name and an address in angle brackets")
     return raw
+
+
+def _public_url(raw: str) -> str:
+    parts = urlsplit(raw)
+    parts.port  # noqa: B018 - raises ValueError when it is no port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in raw:
+        raise ValueError("must be the URL at which people reach this platform, without query or fragment")
+    if not raw.isascii() or not raw.isprintable() or " " in raw:
+        raise ValueError("must be ASCII without spaces")
+    return raw.rstrip("/")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

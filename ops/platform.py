@@ -113,12 +113,13 @@ class Platform:
     def env(self) -> dict[str, str]:
         """The environment the processes get: ours, what was asked for, then what this platform decides
         itself."""
-        key = self._extra_env.get("CIRCLE_JWT_KEY_FILE") or os.environ.get("CIRCLE_JWT_KEY_FILE")
+        given = {**os.environ, **self._extra_env}
+        key = given.get("CIRCLE_JWT_KEY_FILE")
         return {
-            **os.environ,
-            **self._extra_env,
+            **given,
             **self.stack.env,
             **({"CIRCLE_SMTP_URL": f"file://{quote(str(self.mails))}"} if self.mails is not None else {}),
+            "CIRCLE_PUBLIC_URL": given.get("CIRCLE_PUBLIC_URL") or self.url,
             "CIRCLE_JWT_KEY_FILE": key or str(development_key(self.run_dir / "jwt.pem")),
             "PYTHONUNBUFFERED": "1",
         }

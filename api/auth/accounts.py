@@ -47,6 +47,22 @@ class Accounts:
         assert row is not None
         return user_out(row)
 
+    async def verify_email(self, token: str) -> None:
+        """Whoever has the mailed token reads the account's mails. Raises Problem link-not-valid (410)."""
+        link = _hash(token)
+        _, row = await self.database.transact(("user_lock_by_link", link, "verify-email"), ("email_verify", link))
+        if row is None:
+            raise link_not_valid()
+
+    async def ask_verification(self, user_id: str) -> None:
+        """Another link to the account's address, unless it is proven already."""
+        await self.database.write("verification_ask", user_id)
+
+    async def is_verified(self, user_id: str) -> bool:
+        """Whether the account's address is proven: nothing is handed to one whose is not. False without an account."""
+        row = await self.database.row("account_verified", user_id)
+        return row is not None and bool(row["verified"])
+
     async def login(self, email: str, password: str) -> TokensOut:
         """Tokens of a new session. Raises Problem invalid-credentials (401), after the same work for an unknown
         account as for a known one."""
@@ -142,7 +158,13 @@ def user_out(row: asyncpg.Record) -> UserOut:
         description=row["description"],
         links=row["links"],
         created_at=row["created_at"],
+        email_verified=row["email_verified_at"] is not None,
     )
+
+
+def link_not_valid() -> Problem:
+    """410: a mailed link that works no more, or never did."""
+    return Problem("link-not-valid", "the link is used up, too old or none of ours; ask for another", field="token")
 
 
 def _hash(token: str) -> bytes:

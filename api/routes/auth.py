@@ -19,7 +19,7 @@ NO_STORE = {"cache-control": "no-store"}  # RFC 6749 section 5.1
 
 async def register(call: Call) -> HTTPResponse:
     """201 with the account, a buyer."""
-    await _from_address(call, REGISTRATIONS)
+    await from_address(call, REGISTRATIONS)
     body = call.body(_register)
     await call.deps.shared_limiter.take(ACCOUNT_REGISTRATIONS, normalised(body.email))
     user = await call.deps.accounts.register(body.email, body.password, body.name)
@@ -28,7 +28,7 @@ async def register(call: Call) -> HTTPResponse:
 
 async def login(call: Call) -> HTTPResponse:
     """200 with tokens."""
-    await _from_address(call, ADDRESS_LOGINS)
+    await from_address(call, ADDRESS_LOGINS)
     body = call.body(_login)
     await call.deps.shared_limiter.take(ACCOUNT_LOGINS, normalised(body.email))
     return json(await call.deps.accounts.login(body.email, body.password), headers=NO_STORE)
@@ -36,13 +36,13 @@ async def login(call: Call) -> HTTPResponse:
 
 async def refresh(call: Call) -> HTTPResponse:
     """200 with the next tokens of the session."""
-    await _from_address(call, ADDRESS_LOGINS)
+    await from_address(call, ADDRESS_LOGINS)
     return json(await call.deps.accounts.refresh(call.body(_refresh).refresh_token), headers=NO_STORE)
 
 
 async def logout(call: Call) -> HTTPResponse:
     """204; the token's session is ended, its access tokens too. The refresh token itself says whose it is."""
-    await _from_address(call, ADDRESS_LOGINS)
+    await from_address(call, ADDRESS_LOGINS)
     await call.deps.accounts.logout(call.body(_refresh).refresh_token)
     return HTTPResponse(status=204)
 
@@ -52,5 +52,6 @@ async def jwks(call: Call) -> HTTPResponse:
     return json(call.deps.keys.jwks(), headers={"cache-control": "public, max-age=300"})
 
 
-async def _from_address(call: Call, rate: Rate) -> None:
+async def from_address(call: Call, rate: Rate) -> None:
+    """Takes a token of the client's address. Raises Problem rate-limited (429)."""
     await call.deps.shared_limiter.take_of_address(rate, call.address)

@@ -107,6 +107,11 @@ async def docs(_call: Call) -> HTTPResponse:
     return _page("docs.html")
 
 
+async def account(_call: Call) -> HTTPResponse:
+    """200 with a page that a mailed link opens. What the link says stays in the browser until its reader agrees."""
+    return _page("account.html")
+
+
 async def dashboard(_call: Call) -> HTTPResponse:
     """200 with a page that shows events and how they sell."""
     return _page("dashboard.html")

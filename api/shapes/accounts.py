@@ -43,6 +43,14 @@ class RegisterIn(Request, frozen=True):
     name: Line100
 
 
+class TokenIn(Request, frozen=True):
+    """The token of a mailed link; it works once."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"token": "nZ4Qm1xkq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuI"}
+
+    token: RefreshToken
+
+
 class LoginIn(Request, frozen=True):
     """An account's address and password."""
 
@@ -93,6 +101,7 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     links: list[str]
     created_at: datetime
+    email_verified: bool
 
 
 class PublicUserOut(msgspec.Struct, frozen=True):
@@ -124,6 +133,7 @@ class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     links: list[str]
     created_at: datetime
+    email_verified: bool
     access_token: str
     refresh_token: str
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret

@@ -5,7 +5,7 @@
 -- record of it has: partition -1, and for its id $5, beyond all partitions of notifications.outbound.
 WITH added AS (
     INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
-    RETURNING id::text, email, name, role, description, links, created_at
+    RETURNING id::text, email, name, role, description, links, created_at, email_verified_at
 ), told AS (
     INSERT INTO notifications (
         user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
@@ -15,6 +15,8 @@ WITH added AS (
     FROM added
 ), mailed AS (
     INSERT INTO direct_messages (user_id, kind) SELECT id::uuid, 'registered' FROM added
+), asked AS (
+    INSERT INTO account_mails (user_id, kind) SELECT id::uuid, 'verify-email' FROM added
 )
 SELECT * FROM added;
 
@@ -22,19 +24,19 @@ SELECT * FROM added;
 SELECT id::text, role, password_hash FROM users WHERE email = $1;
 
 -- name: user
-SELECT id::text, email, name, role, description, links, created_at FROM users WHERE id = $1;
+SELECT id::text, email, name, role, description, links, created_at, email_verified_at FROM users WHERE id = $1;
 
 -- name: user_update
 -- Null leaves a column as it is.
 UPDATE users SET name = coalesce($2, name), password_hash = coalesce($3, password_hash),
                  description = coalesce($4, description), links = coalesce($5::text[], links)
 WHERE id = $1
-RETURNING id::text, email, name, role, description, links, created_at;
+RETURNING id::text, email, name, role, description, links, created_at, email_verified_at;
 
 -- name: user_become_organizer
 -- An administrator stays one.
 UPDATE users SET role = CASE role WHEN 'buyer' THEN 'organizer' ELSE role END WHERE id = $1
-RETURNING id::text, email, name, role, description, links, created_at;
+RETURNING id::text, email, name, role, description, links, created_at, email_verified_at;
 
 -- name: user_password
 SELECT password_hash FROM users WHERE id = $1;

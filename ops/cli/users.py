@@ -9,6 +9,7 @@ from api.auth.tokens import Role
 from ops.cli.output import AsJson, DryRun, emit_json
 from ops.found import operator_settings
 from ops.operate.users import promote as promote_user
+from ops.operate.users import verify as verify_user
 
 users = typer.Typer(no_args_is_help=True, help="Accounts and their roles.")
 
@@ -35,4 +36,20 @@ def promote(
         emit_json({"user_id": done.user_id, "before": done.before, "role": done.role, "dry_run": dry_run})
     else:
         print(f"{done.user_id} {'would be' if dry_run else 'is'} {done.role.value} (was {done.before.value})")
+    return 0
+
+
+@users.command()
+def verify(
+    email: Annotated[str, typer.Argument(help="The account's mail address.")],
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Count an account's mail address as proven, as the link that was mailed to it would. Exit 1 when there is none."""
+    done = asyncio.run(verify_user(operator_settings(), email, dry_run=dry_run))
+    if json:
+        emit_json({"user_id": done.user_id, "before": done.before, "verified": True, "dry_run": dry_run})
+    else:
+        became = "was verified already" if done.before else "would be verified" if dry_run else "is verified"
+        print(f"{done.user_id} {became}")
     return 0

@@ -34,12 +34,12 @@ async def provision(settings: Settings, count: int, *, label: str) -> list[Accou
     ids = [uuid4() for _ in range(count)]
     now = datetime.now(UTC)
     rows = [
-        (one, f"{label}-{one.hex}@example.org", f"Buyer {number}", NO_PASSWORD, Role.BUYER.value, now)
+        (one, f"{label}-{one.hex}@example.org", f"Buyer {number}", NO_PASSWORD, Role.BUYER.value, now, now)
         for number, one in enumerate(ids, 1)
     ]
     connection = await connect(settings.postgres_url)
     try:
-        columns = ("id", "email", "name", "password_hash", "role", "created_at")
+        columns = ("id", "email", "name", "password_hash", "role", "created_at", "email_verified_at")
         await connection.copy_records_to_table("users", records=rows, columns=columns)
     finally:
         await connection.close()

@@ -37,14 +37,21 @@ NEXT_GENERATION, PREVIOUS_GENERATION = "generation_next", "generation_previous"
 TOLD_TABLES: tuple[str, ...] = ("mail_deliveries", "webhook_deliveries", "webhook_events")
 
 KEPT_TABLES: tuple[str, ...] = (
+    "account_mails",
     "categories",
     "direct_messages",
     "ended_sessions",
     "erased_users",
+    "known_networks",
+    "mailed_links",
     "notification_preferences",
     "partition_epochs",
+    "recovery_codes",
     "refresh_tokens",
     "schema_migrations",
+    "second_factors",
+    "security_events",
+    "sessions",
     "users",
     "webhook_endpoints",
 )

@@ -50,6 +50,7 @@ from sinks.dead_letters import DeadLetters, dead_letter
 from sinks.direct import DirectDesk
 from sinks.inbox import Delivered, InboxPositions, InboxStore
 from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
+from sinks.mail.accounts import AccountDesk
 from sinks.mail.desk import MailDesk
 from sinks.mail.store import Mailed, MailPositions, MailStore, commit_offsets
 from sinks.mail.transport import transport
@@ -154,7 +155,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     server = transport(settings)
     if server is None:
         log.info("mail.off", why="CIRCLE_SMTP_URL is not set: messages go to the inbox and the live stream only")
-    desks: list[Desk] = [DirectDesk(settings), WebhookDesk(settings)]
+    desks: list[Desk] = [DirectDesk(settings), WebhookDesk(settings), AccountDesk(settings, server)]
     if server is not None:
         desks.append(MailDesk(settings, server))
     try:

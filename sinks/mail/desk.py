@@ -2,7 +2,8 @@
 
 Guarantee: a mail is sent until the server has taken it, TRIES_MAX times over about a day at most; then it goes to the
 dead letters of notifications.outbound. A crash between the server's word and the row sends it once more, with the same
-Message-ID. The address is looked up now: somebody whose account is gone gets nothing, and that is written down.
+Message-ID. The address is looked up now: somebody whose account is gone gets nothing, and that is written down. An
+address that nobody has proven gets nothing either: its mails are held until somebody does, KEPT_DAYS at most.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class MailDesk:
         """The mail, or why it is not sent."""
         if not row["email"]:
             return Verdict("erased", "the account is gone")
+        if not row["verified"]:
+            return Verdict("held")
         if row["attempts"] > TRIES_MAX:  # whatever ended the process each time
             return Verdict("failed", f"given up after {TRIES_MAX} tries that were never finished")
         try:
@@ -140,7 +143,11 @@ class MailDesk:
             log.info("mail.dropped", reason=verdict.error, user=row["user_id"], **where)
         elif verdict.status == "pending":
             log.warning("mail.retry", error=verdict.error, seconds=verdict.due_s, **where)
-        await pool.execute(SQL["settle_mail"], row["id"], verdict.status, verdict.error, verdict.due_s, verdict.counts)
+        if verdict.status == "held":
+            await pool.execute(SQL["hold_mail"], row["id"], row["user_id"])
+        else:
+            settled = (row["id"], verdict.status, verdict.error, verdict.due_s, verdict.counts)
+            await pool.execute(SQL["settle_mail"], *settled)
         DELIVERIES.labels(MAIL, "retry" if verdict.status == "pending" else verdict.status).inc()
 
     def _put_aside(self, row: asyncpg.Record, error: str) -> None:

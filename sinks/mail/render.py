@@ -49,6 +49,30 @@ class Mail:
     occasion: Occasion = field(default_factory=Occasion)
 
 
+@dataclass(frozen=True, kw_only=False, slots=True)
+class Link:
+    """A link that its reader alone knows, and for how long it works."""
+
+    url: str
+    token: str
+    ttl_s: int
+
+
+def render_account(
+    kind: str, email: str, sender: str, identity: str, created_at: datetime, link: Link | None = None
+) -> EmailMessage:
+    """A mail about an account, from `templates/account/KIND.txt`; the HTML says the same. It names nobody.
+
+    Raises ValueError or email.errors.MessageError where the address is none.
+    """
+    lasts = "" if link is None else _lasts(link.ttl_s)
+    context = {"link": link, "lasts": lasts, "at": f"{created_at.astimezone(UTC):%d %b %Y, %H:%M} UTC"}
+    subject, _, body = TEMPLATES.get_template(f"account/{kind}.txt").render(context).partition("\n")
+    paragraphs = [part.strip() for part in body.split("\n\n") if part.strip()]
+    html = TEMPLATES.get_template("account/layout.html").render(subject=subject, paragraphs=paragraphs, link=link)
+    return _message(identity, subject, sender, _recipient("", email), created_at, body, html)
+
+
 def render(mail: Mail, sender: str) -> EmailMessage:
     """The mail, plain and HTML. Raises jinja2.TemplateError where the data is not as its template expects, ValueError
     or email.errors.MessageError where the address is none."""
@@ -56,19 +80,7 @@ def render(mail: Mail, sender: str) -> EmailMessage:
     text = TEMPLATES.get_template(f"{mail.kind}.txt").render(context)
     subject, _, body = text.partition("\n")
     html = TEMPLATES.get_template(f"{mail.kind}.html").render(context, subject=subject)
-    digest = hashlib.sha256(mail.identity.encode()).hexdigest()[:32]
-    name, address = parseaddr(sender)
-    message = EmailMessage(policy=SMTP)
-    message["Subject"] = _line(subject)[:SUBJECT_CHARS_MAX]
-    message["From"] = Address(_line(name), addr_spec=address)
-    message["To"] = Address(_line(mail.name), addr_spec=_address(mail.email))
-    message["Date"] = format_datetime(mail.created_at.astimezone(UTC))
-    message["Message-ID"] = f"<{digest}@{address.rpartition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(body.strip() + "\n", cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
-    message.set_boundary(f"=_{digest}")
-    return message
+    return _message(mail.identity, subject, sender, _recipient(mail.name, mail.email), mail.created_at, body, html)
 
 
 def when(moment: datetime | str | None, timezone: str) -> str:
@@ -113,10 +125,34 @@ def _event(mail: Mail) -> dict[str, Any]:
     }
 
 
-def _address(email: str) -> str:
-    """The address as a server takes it: a domain of any script in its ASCII form. Raises ValueError for none."""
+def _message(
+    identity: str, subject: str, sender: str, to: Address, created_at: datetime, body: str, html: str
+) -> EmailMessage:
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    name, address = parseaddr(sender)
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = _line(subject)[:SUBJECT_CHARS_MAX]
+    message["From"] = Address(_line(name), addr_spec=address)
+    message["To"] = to
+    message["Date"] = format_datetime(created_at.astimezone(UTC))
+    message["Message-ID"] = f"<{digest}@{address.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(body.strip() + "\n", cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message.set_boundary(f"=_{digest}")
+    return message
+
+
+def _recipient(name: str, email: str) -> Address:
+    """Whom a mail goes to: a domain of any script in its ASCII form. Raises ValueError for no address."""
     local, _, domain = email.rpartition("@")
-    return f"{local}@{domain.encode('idna').decode()}"
+    return Address(_line(name), addr_spec=f"{local}@{domain.encode('idna').decode()}")
+
+
+def _lasts(seconds: int) -> str:
+    """A time span as people say it: "3 days", "1 hour"."""
+    unit, count = ("day", seconds // 86_400) if seconds >= 86_400 else ("hour", max(1, seconds // 3_600))
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _line(text: str) -> str:

@@ -37,7 +37,7 @@ RETURNING d.id;
 -- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
        m.data::text AS data, m.created_at, m.outbound_partition, m.outbound_offset, m.attempts,
-       u.email, u.name, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency
+       u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency
 FROM mail_deliveries AS m
 LEFT JOIN users AS u ON u.id = CASE
     WHEN m.user_id ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN m.user_id::uuid END
@@ -54,8 +54,17 @@ SET status = $2, error = $3, due_at = now() + make_interval(secs => $4), changed
     attempts = attempts - CASE WHEN $5 THEN 0 ELSE 1 END
 WHERE id = $1 AND status = 'pending';
 
+-- name: hold_mail
+-- To an address that nobody has proven: it waits for that. The lock makes whoever proves it at this moment wait, or is
+-- waited for; so no mail is held for an address that is proven.
+WITH account AS (SELECT email_verified_at FROM users WHERE id = $2::uuid FOR SHARE)
+UPDATE mail_deliveries
+SET status = CASE WHEN (SELECT email_verified_at FROM account) IS NULL THEN 'held' ELSE 'pending' END,
+    error = '', due_at = now(), changed_at = now(), attempts = attempts - 1
+WHERE id = $1 AND status = 'pending';
+
 -- name: prune_mails
--- What is done for longer than notifications.outbound keeps its records cannot come again.
+-- What is done, or was held, for longer than notifications.outbound keeps its records cannot come again.
 DELETE FROM mail_deliveries WHERE id IN (
     SELECT id FROM mail_deliveries WHERE status <> 'pending' AND changed_at < now() - make_interval(days => $1) LIMIT $2
 );

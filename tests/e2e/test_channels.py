@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import EmailMessage
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from schemas.topics import COMMANDS
 from tests.harness.flows import eventually, rows_of
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
-from tests.harness.shop import Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import PASSWORD, Person, Shop, done, open_shop, problem, unique
 from tests.unit.sinks.test_signature import verify
 
 
@@ -38,8 +41,26 @@ def street() -> Iterator[Street]:
         yield Street(platform.settings, shop, mails, hooks)
 
 
+LINK = "Is this your mail address?"
+
+
 def subjects(street: Street, person: Person) -> list[str]:
-    return [one["Subject"] for one in street.mails.taken if person.email in one["To"]]
+    """Of the mails to somebody, without the link that proves the address."""
+    return [one["Subject"] for one in street.mails.taken if person.email in one["To"] and one["Subject"] != LINK]
+
+
+def links(street: Street, person: Person) -> list[str]:
+    """The tokens that were mailed to somebody."""
+    return [token_of(one) for one in street.mails.taken if person.email in one["To"] and one["Subject"] == LINK]
+
+
+def token_of(mail: EmailMessage) -> str:
+    """The token of the link in a mail."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    found = re.search(r"/account#[a-z-]+=([A-Za-z0-9_-]+)", body.get_content())
+    assert found is not None
+    return found[1]
 
 
 def kinds(person: Person) -> list[str]:
@@ -81,6 +102,61 @@ def test_a_buyer_is_told_what_they_want_where_they_want_it(street: Street) -> No
     text = body.get_content()
     assert "Wed 1 May 2030, 20:00 (Europe/Vienna)" in text
     assert "85.00 EUR" in text
+
+
+def test_nothing_but_a_link_goes_to_an_address_until_its_link_is_followed(street: Street) -> None:
+    """Somebody types another's address and a name that is a text of their own (FIELD C7)."""
+    shop, event = street.shop, street.shop.event(street.shop.organizer())
+    lure = "You have won, see https://phish.example"
+    account = {"email": f"{unique()}@example.org", "password": PASSWORD, "name": lure}
+    done(shop.http.post("/v1/auth/register", json=account), 201)
+    login = {name: account[name] for name in ("email", "password")}
+    logged_in = done(shop.http.post("/v1/auth/login", json=login), 200)
+    buyer = Person(shop.http, "", account["email"], logged_in["access_token"], logged_in["refresh_token"])
+    assert done(buyer.get("/v1/users/me"), 200)["email_verified"] is False
+    hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
+    done(buyer.confirm(hold["id"]), 200)
+    eventually(lambda: "reservation.confirmed" in kinds(buyer), "the inbox has it all the same")
+    with rows_of(street.settings) as query:
+        held = (
+            "SELECT kind FROM mail_deliveries JOIN users ON users.id::text = user_id WHERE email = $1 AND status = $2"
+        )
+        eventually(lambda: len(query(held, buyer.email, "held")) == 2, "the welcome and the tickets are held")
+    street.mails.wait(lambda: len(links(street, buyer)) == 1, "the link")
+    (mail,) = (one for one in street.mails.taken if buyer.email in one["To"])
+    assert mail["To"] == buyer.email
+    assert "phish" not in mail.as_string()
+
+    assert buyer.post("/v1/auth/verification/resend").status_code == 202
+    street.mails.wait(lambda: len(links(street, buyer)) == 2, "the link once more")
+    tokens = links(street, buyer)
+    assert len(set(tokens)) == 2
+    assert subjects(street, buyer) == [], "nothing else"
+    for wrong in (tokens[0][1:] + tokens[0][0], "x"):
+        problem(shop.http.post("/v1/auth/verify-email", json={"token": wrong}), 410, "link-not-valid")
+    with rows_of(street.settings) as query:
+        own = "SELECT token_hash FROM mailed_links JOIN users ON users.id = user_id WHERE email = $1"
+        assert {row[0] for row in query(own, buyer.email)} == {sha256(one.encode()).digest() for one in tokens}
+    assert shop.http.post("/v1/auth/verify-email", json={"token": tokens[0]}).status_code == 204
+    assert done(buyer.get("/v1/users/me"), 200)["email_verified"] is True
+    for used in tokens:
+        problem(shop.http.post("/v1/auth/verify-email", json={"token": used}), 410, "link-not-valid")
+    expected = {"Welcome to General Circle", "Your tickets: Night of the open circle"}
+    street.mails.wait(lambda: expected <= set(subjects(street, buyer)), "what was held")
+    assert buyer.post("/v1/auth/verification/resend").status_code == 202
+    with rows_of(street.settings) as query:
+        left = "SELECT count(*) FROM account_mails JOIN users ON users.id = user_id WHERE email = $1"
+        assert query(left, buyer.email) == [(0,)], "there is nothing to prove any more"
+
+
+def test_a_link_that_is_too_old_proves_nothing(street: Street) -> None:
+    person = street.shop.person(verified=False)
+    street.mails.wait(lambda: len(links(street, person)) == 1, "the link")
+    with rows_of(street.settings) as query:
+        query("UPDATE mailed_links SET expires_at = now() WHERE user_id = $1", person.id)
+    body = {"token": links(street, person)[0]}
+    problem(street.shop.http.post("/v1/auth/verify-email", json=body), 410, "link-not-valid")
+    assert done(person.get("/v1/users/me"), 200)["email_verified"] is False
 
 
 def test_bad_preferences_are_refused(street: Street) -> None:

@@ -42,7 +42,7 @@ def query(settings: Settings) -> Iterator[Query]:
     with rows_of(settings) as ask:
         for user_id, name in ((ALICE, "Alice"), (BOB, "Bob")):
             ask(
-                "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, '')",
+                "INSERT INTO users (id, email, name, password_hash, email_verified_at) VALUES ($1, $2, $3, '', now())",
                 user_id,
                 f"{name.lower()}@example.org",
                 name,

@@ -98,6 +98,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("SMTP_URL", "file://not/absolute"),
         ("MAIL_FROM", "tickets"),
         ("MAIL_FROM", "tickets@"),
+        ("PUBLIC_URL", "tickets.example.org"),
+        ("PUBLIC_URL", "https://me@tickets.example.org"),
+        ("PUBLIC_URL", "https://tickets.example.org/?a=b"),
         ("STRIPE_API_URL", "api.stripe.com"),
     ],
 )
@@ -179,4 +182,9 @@ def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> 
     mailing = production | {"CIRCLE_SMTP_URL": "smtps://mail"}
     with pytest.raises(SettingsError, match="CIRCLE_MAIL_FROM: is required in production"):
         Settings.from_env(mailing)
-    assert Settings.from_env(mailing | {"CIRCLE_MAIL_FROM": "Tickets <t@example.org>"}).smtp_url == "smtps://mail"
+    mailing |= {"CIRCLE_MAIL_FROM": "Tickets <t@example.org>"}
+    for public in ({}, {"CIRCLE_PUBLIC_URL": "http://tickets.example.org"}):
+        with pytest.raises(SettingsError, match="CIRCLE_PUBLIC_URL: is where the links in mails lead"):
+            Settings.from_env(mailing | public)
+    read = Settings.from_env(mailing | {"CIRCLE_PUBLIC_URL": "https://tickets.example.org/"})
+    assert (read.smtp_url, read.public_url) == ("smtps://mail", "https://tickets.example.org")

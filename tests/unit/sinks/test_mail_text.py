@@ -19,8 +19,9 @@ from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S
 from sinks.mail import render as rendering
+from sinks.mail.accounts import LINK_TTL_S
 from sinks.mail.desk import BACKOFF_MAX_S, TRIES_MAX, UNWRITABLE, again
-from sinks.mail.render import Mail, Occasion, places, render, when
+from sinks.mail.render import Link, Mail, Occasion, places, render, render_account, when
 from tests.harness.fact_logs import recorded
 from tests.harness.words import (
     ALICE,
@@ -105,7 +106,7 @@ def test_there_is_a_mail_of_every_kind_to_look_at() -> None:
 
 
 def test_every_kind_has_its_templates_and_there_are_no_others() -> None:
-    there = {path.name for path in (Path(rendering.__file__).parent / "templates").iterdir()}
+    there = {path.name for path in (Path(rendering.__file__).parent / "templates").iterdir() if path.is_file()}
     wanted = {f"{kind}.{form}" for kind in KINDS for form in ("txt", "html")}
     assert there == wanted | {"layout.html", "event.txt"}
 
@@ -200,3 +201,32 @@ def test_a_mail_is_tried_for_about_a_day_and_then_given_up() -> None:
     assert max(one.due_s for one in waits) == BACKOFF_MAX_S
     assert 18 < sum(one.due_s for one in waits) / 3600 < 30
     assert again(TRIES_MAX, "away").status == "failed"
+
+
+# --- mails about accounts
+
+ACCOUNT_KINDS = sorted(path.stem for path in (Path(rendering.__file__).parent / "templates" / "account").glob("*.txt"))
+LINK = Link("https://tickets.example.org/account#verify-email=t0ken", "t0ken", LINK_TTL_S["verify-email"])
+
+
+@pytest.mark.parametrize("kind", ACCOUNT_KINDS)
+def test_a_mail_about_an_account_names_nobody_and_says_the_same_twice(kind: str) -> None:
+    link = LINK if kind in LINK_TTL_S else None
+    made = [render_account(kind, "ada@example.org", FROM, "account/7", MOMENT, link).as_bytes() for _ in range(2)]
+    assert made[0] == made[1]
+    read = email.message_from_bytes(made[0], policy=email.policy.default)
+    assert isinstance(read, EmailMessage)
+    assert read["To"] == "ada@example.org"
+    for part in ("plain", "html"):
+        body = read.get_body((part,))
+        assert body is not None
+        text = body.get_content()
+        assert (LINK.url in text) == (link is not None)
+        assert "{{" not in text
+    if link is not None:
+        assert f'<a href="{link.url}"' in text
+        assert "within 3 days" in text
+
+
+def test_every_kind_of_link_has_its_mail() -> None:
+    assert set(LINK_TTL_S) <= set(ACCOUNT_KINDS)

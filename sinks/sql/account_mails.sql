@@ -1,0 +1,49 @@
+-- Mails about accounts, the links in them, and what of identity is old enough to go.
+
+-- name: drop_addressless
+-- Links that were asked for and nobody has the address.
+DELETE FROM account_mails WHERE user_id IS NULL AND status = 'pending';
+
+-- name: claim_account_mails
+-- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again.
+UPDATE account_mails AS m
+SET attempts = m.attempts + 1, due_at = now() + make_interval(secs => $1::double precision)
+FROM (
+    SELECT account_mails.id, users.email, users.email_verified_at IS NOT NULL AS verified
+    FROM account_mails JOIN users ON users.id = account_mails.user_id
+    WHERE status = 'pending' AND due_at <= now()
+    ORDER BY due_at LIMIT $2::integer FOR UPDATE OF account_mails SKIP LOCKED
+) AS due
+WHERE m.id = due.id
+RETURNING m.id, m.user_id, m.kind, m.attempts, m.created_at, due.email, due.verified;
+
+-- name: add_link
+-- A user has LINKS_MAX live links of a kind, the latest; those before them end.
+WITH surplus AS (
+    DELETE FROM mailed_links WHERE token_hash IN (
+        SELECT token_hash FROM mailed_links WHERE user_id = $2::uuid AND purpose = $3::text
+        ORDER BY created_at DESC OFFSET $5::integer - 1)
+)
+INSERT INTO mailed_links (token_hash, user_id, purpose, expires_at)
+SELECT $1::bytea, id, $3::text, now() + make_interval(secs => $4::double precision) FROM users WHERE id = $2::uuid;
+
+-- name: account_mail_done
+DELETE FROM account_mails WHERE id = $1::bigint;
+
+-- name: account_mail_again
+UPDATE account_mails SET error = $2::text, due_at = now() + make_interval(secs => $3::double precision)
+WHERE id = $1::bigint;
+
+-- name: account_mail_failed
+UPDATE account_mails SET status = 'failed', error = $2::text WHERE id = $1::bigint;
+
+-- name: forget_all_account_mails
+-- Nobody sends mails here.
+DELETE FROM account_mails WHERE status = 'pending';
+
+-- name: prune_links
+DELETE FROM mailed_links WHERE token_hash IN (
+    SELECT token_hash FROM mailed_links WHERE expires_at < now() LIMIT $1::integer);
+
+-- name: prune_failed
+DELETE FROM account_mails WHERE status = 'failed' AND created_at < now() - make_interval(days => $1::integer);
