@@ -1,7 +1,8 @@
 """Postgres for the API: a small pool, named queries, and a 503 problem whenever the server is gone.
 
 Connecting is lazy, so the API starts and takes reservations without Postgres. A read is tried once more on a new
-connection when the first one turns out to be dead; a write is not.
+connection when the first one turns out to be dead; a write is not. Connections are shared out (`api.pools.POSTGRES`) by
+who is asking, and by what for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import asyncpg
 
 from api.limits import POSTGRES_CONNECTIONS_MAX, POSTGRES_TIMEOUT_S
+from api.pools import POSTGRES
 from api.problem import unavailable
+from api.shares import Places
 from connectors.sql_files import queries
 
 SQL: dict[str, str] = {}
@@ -41,6 +44,7 @@ class Database:
         self._url = url
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._places = Places(POSTGRES, "queries")
 
     async def close(self) -> None:
         """Ends the pool without waiting for what hangs."""
@@ -79,14 +83,21 @@ class Database:
         """
         try:
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection, connection.transaction():
+            async with (
+                self._places.of(patience_s=POSTGRES_TIMEOUT_S),
+                pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection,
+                connection.transaction(),
+            ):
                 return [await connection.fetchrow(SQL[name], *arguments) for name, *arguments in statements]
         except _GONE as error:
             raise _unavailable(error) from error
 
     async def _fetch(self, name: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
         pool = self._pool or await self._open()
-        async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection:
+        async with (
+            self._places.of(patience_s=POSTGRES_TIMEOUT_S),
+            pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection,
+        ):
             return await connection.fetch(SQL[name], *arguments)
 
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:

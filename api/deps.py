@@ -23,7 +23,6 @@ from api.history import History
 from api.kept import Kept
 from api.limits import (
     ACCESS_TOKEN_TTL_S,
-    BACKGROUND_QUEUE_MAX,
     DOOR_COUNTS_S,
     DOORS_COUNTED_MAX,
     REDIS_TIMEOUT_S,
@@ -31,10 +30,12 @@ from api.limits import (
 )
 from api.live import Live
 from api.log_writer import LogWriter
+from api.pools import DRAWING, LOG, SCANS
 from api.rate_limits import RateLimiter
 from api.seals import Seals
 from api.shapes.door import CountsOut
 from api.shared_limits import SharedLimiter
+from api.shares import Places
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
@@ -68,7 +69,9 @@ class Deps:
     passwords: Passwords
     accounts: Accounts
     history: History
-    background: Background
+    drawing: Background
+    scans: Background
+    commands: Places
     door_counts: Kept[CountsOut]
     printer: Printer
     sessions: Sessions
@@ -146,9 +149,9 @@ class Deps:
             live=live,
             passwords=passwords,
             history=History(settings),
-            background=Background(
-                "background", threads=1, queue_max=BACKGROUND_QUEUE_MAX, full="too much waits to be drawn or read"
-            ),
+            drawing=Background(DRAWING, "drawings"),
+            scans=Background(SCANS, "batches of scans"),
+            commands=Places(LOG, "requests to the log"),
             printer=Printer(),
             accounts=Accounts(database, passwords, tokens, sessions),
             sessions=sessions,
@@ -169,6 +172,7 @@ class Deps:
         await self.announcements.close()
         self.passwords.close()
         self.history.close()
-        self.background.close()
+        self.drawing.close()
+        self.scans.close()
         await self.redis.aclose()
         await self.database.close()

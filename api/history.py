@@ -1,29 +1,30 @@
 """Answers from the log: how the seats were, and why a reservation got what it got. Read in threads, never in the loop.
 
-Guarantee: at most HISTORY_AT_ONCE_MAX are read for at a time, each within HISTORY_RECORDS_MAX and HISTORY_SECONDS_MAX;
-past one of these the answer is 503 with Retry-After. A seat map of a moment that is over is kept, since it never
+Guarantee: at most HISTORY_AT_ONCE_MAX are read for at a time, one of them for one user, each within
+HISTORY_RECORDS_MAX and HISTORY_SECONDS_MAX; some wait in line, HISTORY_PATIENCE_S at most. Past one of these the answer
+is 503, or 429 where it is one's own share, with Retry-After. A seat map of a moment that is over is kept: it never
 changes again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from confluent_kafka import KafkaException
 
+from api.background import Background
 from api.limits import (
-    HISTORY_AT_ONCE_MAX,
     HISTORY_KEPT_MAX,
+    HISTORY_PATIENCE_S,
     HISTORY_RECORDS_MAX,
     HISTORY_SECONDS_MAX,
     SWITCH_S,
 )
-from api.problem import busy, unavailable
+from api.pools import HISTORY
+from api.problem import unavailable
 from connectors.errors import CircleError
 from connectors.event_log import BoundExceeded, Bounds, command_at, facts_of
 from connectors.schema_registry import codec_of
@@ -55,14 +56,13 @@ class History:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._threads = ThreadPoolExecutor(HISTORY_AT_ONCE_MAX, "history")
-        self._reading = 0
+        self._background = Background(HISTORY, "answers from the log")
         self._kept: OrderedDict[tuple[str, Moment], SeatMap] = OrderedDict()
         sys.setswitchinterval(SWITCH_S)
 
     def close(self) -> None:
         """Not to wait for what is being read: it ends by its bounds."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._background.close()
 
     async def seats(self, place: Place, until: Moment) -> SeatMap:
         """The seat map after the last fact within `until`. Raises Problem busy and unavailable (503)."""
@@ -104,14 +104,9 @@ class History:
         return past
 
     async def _read(self, work: Callable[[], T]) -> T:
-        if self._reading >= HISTORY_AT_ONCE_MAX:
-            raise busy("too many answers are being read from the log")
-        self._reading += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await self._background.run(work, patience_s=HISTORY_PATIENCE_S)
         except BoundExceeded as error:
             raise unavailable("log", f"{error}; `circle explain` and `circle seats` have no such bound") from error
         except (CircleError, KafkaException) as error:
             raise unavailable("log", f"the log cannot be read at the moment ({type(error).__name__})") from error
-        finally:
-            self._reading -= 1

@@ -31,8 +31,8 @@ SESSIONS_ENDED_MAX = 100_000  # within 15 minutes; each cost a login of 18 ms. A
 TOKENS_CACHED_MAX = 50_000  # verified tokens; about 1 KB each
 REMEMBERED_MAX = 50_000  # reservations and users whose last position this process knows
 WEBHOOKS_REMEMBERED_MAX = 10_000  # that a provider need not be told twice; the log absorbs what is forgotten
-PASSWORD_QUEUE_MAX = 64  # logins waiting for a hashing thread: about 64 × 18 ms
-BACKGROUND_QUEUE_MAX = 64  # tickets waiting to be drawn, batches of codes to be read: about 64 × 30 ms
+PASSWORD_QUEUE_MAX = 128  # logins and, in half of it, registrations that wait for a thread: 18 ms each
+BACKGROUND_QUEUE_MAX = 64  # tickets waiting to be drawn: about 64 × 30 ms; of the door's batches twice as many
 SCANS_PER_BATCH_MAX = 200  # 48 KB of codes fit a body, and 20 ms of reading them
 DOOR_COUNTS_S = 1.0  # how old a door's counts may be: counting 50,000 check-ins takes 20 ms
 DOORS_COUNTED_MAX = 1_000  # events whose counts are kept for so long
@@ -40,9 +40,10 @@ SSE_CLIENTS_MAX = 2_000
 HEARTBEAT_S = 15.0
 SSE_BATCH_MAX = 100  # notifications sent to one client before it is looked at again
 
-HISTORY_AT_ONCE_MAX = 2  # answers from the log that are being read for; they share the processor with the sales
+HISTORY_AT_ONCE_MAX = 3  # answers from the log that are being read for; they share the processor with the sales
 HISTORY_RECORDS_MAX = 1_000_000  # of one partition, for one answer: about five seconds
 HISTORY_SECONDS_MAX = 10.0
+HISTORY_PATIENCE_S = 5.0  # in line; whoever waits longer is told to come again
 HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
 SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
 

@@ -1,7 +1,8 @@
 """Who is connected to a live stream, and waking them when there is something to read.
 
 A stream holds a flag, not a queue: a slow client costs nothing but its connection, and reads what it missed from
-Postgres in bounded batches.
+Postgres in bounded batches. A user and a network have a share of the streams, and those who watch events leave some to
+the notifications of buyers.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from contextlib import contextmanager
 
 import msgspec
 
-from api.limits import SSE_CLIENTS_MAX
-from api.problem import busy
+from api.pools import STREAMS
+from api.shares import Lane, Places, Share, asking
 
 
 class Notified(msgspec.Struct, frozen=True, gc=False):
@@ -27,9 +28,9 @@ class Notified(msgspec.Struct, frozen=True, gc=False):
 class Live:
     """The live streams of this process, by user."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share = STREAMS) -> None:
         self._streams: dict[str, set[asyncio.Event]] = {}
-        self.clients = 0
+        self._places = Places(share, "live streams")
         self._decoder = msgspec.json.Decoder(Notified | list[Notified])
 
     def message(self, data: bytes) -> None:
@@ -50,18 +51,22 @@ class Live:
             for event in events:
                 event.set()
 
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return self._places.line.running
+
     @contextmanager
-    def stream(self, user_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when there may be something for the user. Raises Problem busy (503)."""
-        if self.clients >= SSE_CLIENTS_MAX:
-            raise busy("too many live streams are open")
+    def stream(self, user_id: str, lane: Lane = Lane.SALE) -> Iterator[asyncio.Event]:
+        """An event that is set when there may be something for the user. Raises Problem too-many-at-once (429) and
+        busy (503)."""
+        turn = self._places.take(asking.get()._replace(lane=lane))
         event = asyncio.Event()
         self._streams.setdefault(user_id, set()).add(event)
-        self.clients += 1
         try:
             yield event
         finally:
-            self.clients -= 1
+            self._places.give_back(turn)
             self._streams[user_id].discard(event)
             if not self._streams[user_id]:
                 del self._streams[user_id]

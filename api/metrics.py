@@ -61,6 +61,16 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._refused = Counter(
+            "circle_api_share_refused",
+            "Requests refused because a share (user, network) or the whole (all) of something bounded is in use.",
+            ["share", "why"],
+            registry=self.registry,
+        )
+
+    def share_refused(self, share: str, why: str) -> None:
+        """Counts a request that found no place."""
+        self._refused.labels(share, why).inc()
 
     def observer(self, method: str, route: str) -> Callable[[int, float], None]:
         """Counts one answer of a route: status, seconds. Its series are looked up once, not on every request."""

@@ -194,7 +194,7 @@ def _problems(route: Route) -> list[str]:
     if route.prefer and route.writes:
         slugs += ["busy", "not-acknowledged"]
     if route.path.startswith("/v1") or route.path == "/readyz":
-        slugs.append("unavailable")
+        slugs += ["unavailable", "busy", "too-many-at-once"]
     return list(dict.fromkeys(slugs))
 
 

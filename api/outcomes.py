@@ -36,8 +36,16 @@ async def submit(
     """Write `command` and wait up to `wait_s` for its outcome; 0 waits for the acknowledgement only.
 
     With `receipt` the acknowledgement is waited for as well, should the outcome have overtaken it.
-    Raises Problem busy and not-acknowledged (503).
+    Raises Problem busy and not-acknowledged (503), and too-many-at-once (429).
     """
+    turn = deps.commands.take()
+    try:
+        return await _submit(deps, command, wait_s, traceparent, receipt)
+    finally:
+        deps.commands.give_back(turn)
+
+
+async def _submit(deps: Deps, command: Command, wait_s: float, traceparent: str | None, receipt: bool) -> Outcome:
     writer = deps.log_writer
     submission = writer.send(command, wants_reply=wait_s > 0, traceparent=traceparent)
     if wait_s <= 0:

@@ -51,6 +51,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "invalid-request": (422, "The request is not valid"),
     "ticket-code-malformed": (422, "This is no ticket code"),
     "rate-limited": (429, "Too many requests"),
+    "too-many-at-once": (429, "The client's share is in use"),
     "headers-too-large": (431, "The headers are too large"),
     "internal-error": (500, "Something went wrong here"),
     "unavailable": (503, "A service is not available at the moment"),

@@ -23,6 +23,7 @@ from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
 from api.metrics import METRICS
 from api.problem import FieldError, Problem
 from api.rate_limits import WRITES
+from api.shares import Lane, Who, asking
 from api.validation import decode, is_json, query, uuid_of
 from connectors import logs
 
@@ -147,6 +148,7 @@ class Route:
     signature: str = ""  # the header that vouches for the body, where a token does not
     media_type: str = "application/json"
     free: bool = False  # not counted against the caller's writes
+    lane: Lane = Lane.READ
 
     @property
     def writes(self) -> bool:
@@ -165,6 +167,7 @@ def bind(route: Route) -> Handler:
     optional = access is Access.OPTIONAL
     needed = NEEDED.get(access, 0)
     limited = route.writes and needed > 0 and not route.free
+    lane = route.lane
     observe = METRICS.observer(route.method, route.path)
 
     async def handle(request: Request, **path: str) -> HTTPResponse | None:
@@ -176,9 +179,12 @@ def bind(route: Route) -> Handler:
                 authorization = request.headers.get("authorization")
                 if needed or authorization is not None:
                     caller = deps.tokens.caller(authorization)
-                    if needed > RANK[caller.role]:
-                        caller = await _promoted(deps, caller, access)
-                if limited and caller is not None:
+            networks = client_address(request, deps.settings.trusted_proxies).keys
+            asking.set(Who(caller.user_id if caller is not None else "", networks, lane))
+            if caller is not None:
+                if needed > RANK[caller.role]:
+                    caller = await _promoted(deps, caller, access)
+                if limited:
                     deps.limiter.take(WRITES, caller.user_id)
             for name, value in path.items():
                 path[name] = uuid_of(value, field=name) if name.endswith("_id") else value

@@ -39,7 +39,7 @@ class Accounts:
     async def register(self, email: str, password: str, name: str) -> UserOut:
         """A new buyer. Raises Problem email-taken (409)."""
         address = normalised(email)
-        hashed = await self.passwords.hash(password)
+        hashed = await self.passwords.hash_new(password)
         try:
             row = await self.database.write("user_add", str(uuid4()), address, name.strip(), hashed, BESIDE_THE_LOG)
         except asyncpg.UniqueViolationError:

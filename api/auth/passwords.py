@@ -1,23 +1,18 @@
-"""Passwords: Argon2id at 19 MiB, t=2, p=1 (OWASP's figures), 18 ms each, in threads behind a bounded queue.
+"""Passwords: Argon2id at 19 MiB, t=2, p=1 (OWASP's figures), 18 ms each, in threads that are shared out.
 
-A login flood waits here, and beyond PASSWORD_QUEUE_MAX is told to come again; sales go on beside it.
+A flood waits here, and beyond its share is told to come again; sales go on beside it. Logins go before registrations,
+which have a line of their own, and networks by turns, so neither new accounts nor one client's guesses keep anybody
+from logging in.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from api.limits import PASSWORD_QUEUE_MAX
-from api.problem import busy
-
-T = TypeVar("T")
+from api.background import Background
+from api.pools import PASSWORDS
+from api.shares import Lane, Share, Who, asking
 
 MEMORY_KIB = 19 * 1024
 ITERATIONS = 2
@@ -27,25 +22,29 @@ PARALLELISM = 1
 class Passwords:
     """Hashes and verifies, a few at a time."""
 
-    def __init__(self, threads: int | None = None, queue_max: int = PASSWORD_QUEUE_MAX) -> None:
+    def __init__(self, share: Share = PASSWORDS) -> None:
         self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=PARALLELISM)
-        # The executor's threads are the semaphore: half of the cores stay with the sales.
-        self._threads = ThreadPoolExecutor(threads or max(1, (os.cpu_count() or 2) // 2), "argon2")
-        self._queue_max = queue_max
-        self._waiting = 0
+        self._background = Background(share, "passwords")
         self._nobodys: str | None = None
 
+    async def hash_new(self, password: str) -> str:
+        """The hash to store of a new account. Raises Problem too-many-at-once (429) and busy (503)."""
+        who = asking.get()
+        # Counted apart: who registers many accounts does not use up the logins of the network that they share.
+        newcomer = Who("", tuple([f"new/{network}" for network in who.networks]), Lane.READ)
+        return await self._background.run(lambda: self._hasher.hash(password), newcomer)
+
     async def hash(self, password: str) -> str:
-        """The hash to store. Raises Problem busy (503) when the queue is full."""
-        return await self._run(lambda: self._hasher.hash(password))
+        """The hash to store of an account that there is. Raises as `hash_new` does."""
+        return await self._background.run(lambda: self._hasher.hash(password), _known())
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether `password` belongs to `stored`. An unknown account (None) takes as long as a known one."""
-        return await self._run(lambda: self._verify(stored, password))
+        return await self._background.run(lambda: self._verify(stored, password), _known())
 
     def close(self) -> None:
         """Forget what waits."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._background.close()
 
     def _verify(self, stored: str | None, password: str) -> bool:
         if self._nobodys is None:
@@ -56,11 +55,6 @@ class Passwords:
             return False
         return stored is not None
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= self._queue_max:
-            raise busy("too many logins are waiting")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
+
+def _known() -> Who:
+    return asking.get()._replace(lane=Lane.SALE)

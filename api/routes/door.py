@@ -139,7 +139,7 @@ async def _read(call: Call, scans: Sequence[Scan]) -> list[SignedTicket | str]:
 
     if len(scans) == 1:
         return [read(scans[0].code)]
-    return await call.deps.background.run(lambda: [read(scan.code) for scan in scans])
+    return await call.deps.scans.run(lambda: [read(scan.code) for scan in scans])
 
 
 def _unfit(said: SignedTicket | str) -> str:

@@ -21,6 +21,7 @@ from api.routes.events import visible
 from api.routes.notifications import out
 from api.routes.ticket_types import availability_of
 from api.routing import Call
+from api.shares import Lane
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
@@ -64,7 +65,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
     """
     partition: int = (await visible(call, event_id))["partition"]
     watermarks, at_door = call.deps.watermarks, await works_at_door(call, event_id)
-    with call.deps.live.stream(f"event/{event_id}"):
+    with call.deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         shown, changed = dict[str, object](), True

@@ -40,6 +40,7 @@ from api.shapes import inventory as i
 from api.shapes import payments as p
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery
+from api.shares import Lane
 from pipelines.replay.explain import Explanation
 
 PUBLIC, OPTIONAL, USER, ORGANIZER = Access.PUBLIC, Access.OPTIONAL, Access.USER, Access.ORGANIZER
@@ -57,10 +58,24 @@ _REFUSED_SCAN = (
     "ticket-superseded", "event-cancelled", "already-checked-in", "check-in-undone",
 )  # fmt: skip
 _OWNED = ("event-not-found", "not-owner")
+_SALE = ("reservations", "waiting lists", "payments")
+_LARGE = ("/seats", "/explanation", ".svg", ".png", ".pdf", ".ics")  # answers that take long or are long
 
 
 def _route(method: str, path: str, handler: Handler, access: Access, tag: str, summary: str, **options: Any) -> Route:
-    return Route(method=method, path=path, handler=handler, access=access, tag=tag, summary=summary, **options)
+    lane = _lane(method, path, tag)
+    return Route(
+        method=method, path=path, handler=handler, access=access, tag=tag, summary=summary, lane=lane, **options
+    )
+
+
+def _lane(method: str, path: str, tag: str) -> Lane:
+    """What comes first when something bounded is scarce."""
+    if tag == "door":
+        return Lane.DOOR if "/check-ins" in path or path.endswith("/validate") else Lane.READ
+    if path.endswith(_LARGE):
+        return Lane.HEAVY
+    return Lane.SALE if tag in _SALE or (tag == "accounts" and method == "POST") else Lane.READ
 
 
 ROUTES: tuple[Route, ...] = (

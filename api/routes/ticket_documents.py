@@ -38,7 +38,7 @@ async def printed(call: Call, ticket_id: str) -> HTTPResponse:
 async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
     """200 with the calendar entry; a void ticket's says that it is cancelled."""
     ticket = await _own(call, ticket_id)
-    entry = await call.deps.background.run(lambda: calendar_entry(ticket, datetime.now(UTC)))
+    entry = await call.deps.drawing.run(lambda: calendar_entry(ticket, datetime.now(UTC)))
     return _file(entry, CALENDAR, f"{ticket.id}.ics", "attachment")
 
 
@@ -50,7 +50,7 @@ async def _coded(
     if not ticket.valid:
         raise for_reason(Reason.TICKET_VOID, f"the ticket {ticket_id} is void: it has no code", field="ticket_id")
     code = call.deps.codes.sign(ticket.id, ticket.event_id, ticket.seat, ticket.version)
-    drawn = await call.deps.background.run(lambda: draw(ticket, code))
+    drawn = await call.deps.drawing.run(lambda: draw(ticket, code))
     return _file(drawn, media_type, f"{ticket.id}.{suffix}", "inline")
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from dataclasses import replace
 
 import argon2
 import pytest
 
 from api.auth.passwords import Passwords
+from api.pools import PASSWORDS
 from api.problem import Problem
+from api.shares import Lane, Share, Who, asking
 
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    made = Passwords(threads=1, queue_max=3)
+    made = Passwords(Share(name="passwords", places=1, user=1, network=1, line=2, user_line=2, network_line=2))
     yield made
     made.close()
 
@@ -58,3 +61,48 @@ async def test_a_login_that_would_wait_too_long_is_busy(passwords: Passwords) ->
         await passwords.hash("correct-horse-7")
     assert (raised.value.slug, raised.value.status) == ("busy", 503)
     assert len(set(await asyncio.gather(*waiting))) == 3
+
+
+def from_network(name: str) -> None:
+    """What follows is asked from there."""
+    asking.set(Who("", (name,), Lane.SALE))
+
+
+async def test_a_login_waits_for_at_most_two_of_a_hundred_registrations_that_came_before_it() -> None:
+    passwords, order = Passwords(replace(PASSWORDS, places=1, network=1)), list[str]()
+
+    async def one(name: str, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Problem as problem:
+            name += f" {problem.status}"
+        order.append(name)
+
+    from_network("n")  # of the same network even
+    tasks = [asyncio.create_task(one("registration", passwords.hash_new("correct-horse-7"))) for _ in range(100)]
+    await asyncio.sleep(0)
+    await one("login", passwords.verify(None, "correct-horse-7"))
+    assert order.count("registration 503") == 100 - PASSWORDS.network_line - 1
+    assert [name for name in order if name != "registration 503"][:3].count("login") == 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    passwords.close()
+
+
+async def test_who_guesses_from_one_network_keeps_no_other_from_logging_in() -> None:
+    passwords, order = Passwords(replace(PASSWORDS, places=1, network=1)), list[str]()
+
+    async def one(name: str) -> None:
+        from_network(name)
+        await passwords.verify(None, "correct-horse-7")
+        order.append(name)
+
+    tasks = [asyncio.create_task(one("greedy")) for _ in range(PASSWORDS.network_line)]
+    await asyncio.sleep(0)
+    await one("modest")
+    assert len(order) <= 3
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    passwords.close()

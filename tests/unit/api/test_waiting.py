@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
+from contextvars import copy_context
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from api import cursors, prefer
 from api.limits import REMEMBERED_MAX
 from api.live import Live
+from api.pools import STREAMS
 from api.problem import Problem
 from api.rate_limits import KEYS_MAX, Rate, RateLimiter
+from api.shares import Lane, Who, asking
 from api.watermarks import Memory, Watermarks
 
 
@@ -158,4 +162,35 @@ def test_a_message_wakes_those_it_concerns() -> None:
         live.message(b'[{"partition":0,"offset":1}]')
         assert bob.is_set()
         assert live.clients == 2
+    assert live.clients == 0
+
+
+def test_one_client_does_not_take_all_streams_and_watchers_leave_some_to_buyers() -> None:
+    copy_context().run(one_client_watches)  # who asks is of this test alone
+
+
+def one_client_watches() -> None:
+    live, eve = Live(), Who("eve", ("n1",))
+    with ExitStack() as open_streams:
+
+        def watch(who: Who, lane: Lane = Lane.READ) -> None:
+            asking.set(who)
+            open_streams.enter_context(live.stream(who.user, lane))
+
+        for _ in range(STREAMS.user):
+            watch(eve)
+        with pytest.raises(Problem, match="you have too many live streams") as refused:
+            watch(eve)
+        assert (refused.value.status, refused.value.headers) == (429, {"retry-after": "1"})
+        for _ in range(STREAMS.network):
+            watch(Who("", ("n1",)))
+        with pytest.raises(Problem):
+            watch(Who("", ("n1",)))
+        watch(Who("ada", ("n1",)))  # signed in, of the same network
+        for number in range(STREAMS.places - STREAMS.kept[Lane.READ] - live.clients):
+            watch(Who(f"user-{number}", (f"network-{number}",)))
+        with pytest.raises(Problem, match="too many live streams are under way") as full:
+            watch(Who("bob", ("n2",)))
+        assert full.value.status == 503
+        watch(Who("bob", ("n2",)), Lane.SALE)  # notifications
     assert live.clients == 0

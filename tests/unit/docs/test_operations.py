@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Metric
 import connectors
 import ops
 import sinks
+from api.pools import PASSWORDS, SHARES
+from api.shares import Lane
 from connectors.errors import CircleError
 from connectors.settings import PARTITIONS_DEFAULT
 from ops.migrations.tables import DERIVED_TABLES
@@ -139,3 +141,24 @@ def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
     source = source_text()
     for name in set(re.findall(r"`(?!CIRCLE_)([A-Z][A-Za-z]+[a-z][A-Z]\w+|[A-Z]+_[A-Z_]+)`", text_of(page))):
         assert re.search(rf"\b{name}\b", source), f"{page}: {name} is not in the code"
+
+
+def test_every_share_is_told_with_its_figures() -> None:
+    told = {cells[0]: cells[1:6] for cells in rows(section(PAGE, "What an API process shares out"))}
+    said = {}
+    for share in SHARES:
+        line = f"{share.line:,}, {share.user_line:,}, {share.network_line:,}" if share.line else "none"
+        kept = [
+            f"{lane.name.lower()} {share.kept.get(lane, 0):,}, {share.line_kept.get(lane, 0):,}"
+            for lane in Lane
+            if share.kept.get(lane, 0) or share.line_kept.get(lane, 0)
+        ]
+        places = "half of the cores" if share is PASSWORDS else f"{share.places:,}"
+        network = "half of the cores" if share is PASSWORDS else f"{share.network:,}"
+        said[share.name] = [places, f"{share.user:,}", network, line, "; ".join(kept)]
+    assert told == said
+    for share in SHARES:
+        assert share.user <= share.network
+        assert share is PASSWORDS or share.places == 1 or share.network < share.places, share.name
+        assert share.user_line <= share.network_line
+        assert not share.line or share.network_line < share.line, share.name
