@@ -27,6 +27,8 @@ from sanic.handlers import ErrorHandler
 from api import limits
 from api.auth.keys import KeyRing
 from api.deps import Deps
+from api.edge.framing import TooManyHeaders
+from api.edge.protocol import EdgeHttp
 from api.openapi import document
 from api.problem import Problem, retry_after, unavailable
 from api.routes.table import ROUTES
@@ -41,9 +43,14 @@ GC_OBJECTS = 50_000
 CLOSE = {"connection": "close"}
 SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
     (NotFound, "not-found", "there is nothing at {path}"),
+    (TooManyHeaders, "headers-too-large", f"there are more than {limits.HEADER_LINES_MAX} headers"),
     (PayloadTooLarge, "headers-too-large", f"the headers have more than {limits.HEADER_BYTES_MAX} bytes"),
     (URITooLong, "headers-too-large", "the address is too long"),
-    (RequestTimeout, "request-timeout", f"not complete after {limits.REQUEST_TIMEOUT_S} seconds"),
+    (
+        RequestTimeout,
+        "request-timeout",
+        f"the head has {limits.HEAD_TIMEOUT_S:.0f} seconds to arrive, all of it {limits.REQUEST_TIMEOUT_S:.0f}",
+    ),
     (ExpectationFailed, "expectation-failed", "only 100-continue can be expected"),
 )
 
@@ -52,7 +59,7 @@ log = logs.get("api")
 
 def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     """The application. Its dependencies are made when a process starts to serve."""
-    app: Sanic[Any, Any] = Sanic(
+    app: Sanic[Any, Any] = EdgeApp(
         NAME, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
     )
     app.config.update(
@@ -70,12 +77,25 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     )
     app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
     for route in ROUTES:
-        app.add_route(bind(route), route.path, methods=[route.method], name=_name(route.name))
+        methods = ["GET", "HEAD"] if route.method == "GET" else [route.method]
+        app.add_route(bind(route), route.path, methods=methods, name=_name(route.name))
     app.before_server_start(partial(_open, settings, key_file))
     app.after_server_start(_announce_later)
     app.before_server_stop(_stop_streams)
     app.after_server_stop(_close)
     return app
+
+
+class EdgeApp(Sanic[Any, Any]):
+    """Sanic, but that nobody is told of an error, and no error is logged, when the client has gone away."""
+
+    async def handle_exception(self, request: Request, exception: BaseException, run_middleware: bool = True) -> None:
+        """Sanic's, for clients that are there."""
+        stream = request.stream
+        if isinstance(stream, EdgeHttp) and stream.protocol.is_gone():
+            log.debug("connection.cut", path=request.path, during=type(exception).__name__)
+            return
+        await super().handle_exception(request, exception, run_middleware)
 
 
 class Problems(ErrorHandler):

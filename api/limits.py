@@ -4,10 +4,23 @@ from __future__ import annotations
 
 BODY_BYTES_MAX = 64 * 1024  # a record's size limit too: what is accepted fits on the log
 HEADER_BYTES_MAX = 8 * 1024  # a token, a trace and a cookie jar that is not ours
-REQUEST_TIMEOUT_S = 10  # to receive a whole request: a slow sender must not hold a connection longer
-KEEP_ALIVE_S = 15
+HEADER_LINES_MAX = 100  # a browser behind three proxies sends forty
+CHUNK_LINE_BYTES_MAX = 128  # eight digits and an extension, which nobody reads
+CHUNK_EXTENSION_BYTES_MAX = 1_024  # of one body
+TRAILER_BYTES_MAX = 1_024  # likewise
+
+# All in total, from the first byte, however steadily bytes trickle (api.edge.protocol).
+HEAD_TIMEOUT_S = 5.0  # for a request's head, which is one packet or a few
+REQUEST_TIMEOUT_S = 10.0  # to receive a whole request: a slow sender must not hold a connection longer
+KEEP_ALIVE_S = 15.0  # with nothing under way
+SEND_GRACE_S = 10.0  # for an answer to be read, and a second more for each READ_BYTES_PER_S of it
+READ_BYTES_PER_S = 16 * 1024  # a seat map of 2 MB over a poor mobile network: two minutes
+LINGER_S = 1.0  # after an answer to a request that was not read whole: a reset would take the answer with it
+CONNECTIONS_MAX = 12_000  # open at once in one process, about 12 KB each; further ones get 503 and are closed
+CONNECTIONS_REFUSED_MAX = 2_000  # being told so; past that they are told without waiting for their request
+DESCRIPTORS_RESERVED = 512  # files and connections of our own; a process may have fewer connections than the maximum
 ACCEPT_QUEUE_MAX = 4_096  # a drop's buyers connect in one second; who does not fit waits 1, 3, 7 … s for TCP's next try
-RESPONSE_TIMEOUT_S = 40  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
+RESPONSE_TIMEOUT_S = 40.0  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
 SHUTDOWN_GRACE_S = 5.0
 
 PREFER_WAIT_DEFAULT_S = 2.0

@@ -60,6 +60,11 @@ class Call:
         return self.caller.user_id
 
     @property
+    def is_head(self) -> bool:
+        """Whether only the answer's head is wanted. Handlers of answers that do not end ask this."""
+        return self.request.method == "HEAD"
+
+    @property
     def address(self) -> ClientAddress:
         """Where the request is from, for limits and logs."""
         return client_address(self.request, self.deps.settings.trusted_proxies)

@@ -18,6 +18,7 @@ from sanic.worker.loader import AppLoader
 
 from api.app import NAME, create_app
 from api.auth.keys import KeyRing, generate_pem
+from api.edge.protocol import EdgeProtocol
 from api.limits import ACCEPT_QUEUE_MAX
 from connectors import logs
 from connectors.errors import ServiceUnreachable
@@ -45,6 +46,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
             create_app(settings, key_file).run(
                 host,
                 port,
+                protocol=EdgeProtocol,
                 backlog=ACCEPT_QUEUE_MAX,
                 single_process=True,
                 access_log=False,
@@ -63,7 +65,15 @@ def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file
     os.environ[MULTIPROC] = str(metrics)
     loader = AppLoader(factory=partial(create_app, settings, key_file))
     app = loader.load()
-    app.prepare(host=host, port=port, workers=workers, backlog=ACCEPT_QUEUE_MAX, access_log=False, motd=False)
+    app.prepare(
+        host=host,
+        port=port,
+        protocol=EdgeProtocol,
+        workers=workers,
+        backlog=ACCEPT_QUEUE_MAX,
+        access_log=False,
+        motd=False,
+    )
     Sanic.serve(primary=app, app_loader=loader)
     return 0
 

@@ -42,7 +42,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
     with call.deps.live.stream(user_id) as news:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        while _open(call):
+        while _open(call) and not call.is_head:
             news.clear()
             try:
                 rows = await database.rows("notifications_after", user_id, *after, SSE_BATCH_MAX)
@@ -69,7 +69,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         shown, changed = dict[str, object](), True
-        while _open(call):
+        while _open(call) and not call.is_head:
             applied = watermarks.applied(partition)
             try:
                 availability = await availability_of(call.deps, event_id)

@@ -1,0 +1,146 @@
+"""The edge alone: our protocol and our errors on a free port of this process, with a few routes and limits.
+
+Requests are bytes and answers are bytes: what a library would mend or refuse to send is sent as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import uvloop
+from sanic import HTTPResponse, Request
+from sanic.response import json as answer
+
+from api.app import EdgeApp, Problems
+from api.edge.protocol import EdgeLimits, EdgeProtocol
+
+PATIENCE_S = 10.0
+HEADERS = {"REQUEST_MAX_SIZE": 64 * 1024, "REQUEST_MAX_HEADER_SIZE": 8 * 1024}
+
+
+class Edge:
+    """A running edge, and what was done at it: the target of every request that a handler was called for."""
+
+    def __init__(self, port: int, app: EdgeApp) -> None:
+        self.port, self.app, self.done = port, app, list[str]()
+
+    def connect(self, **options: int) -> socket.socket:
+        """A connection. `rcvbuf` makes a reader that takes little at once."""
+        connection = socket.socket()
+        connection.settimeout(PATIENCE_S)
+        if "rcvbuf" in options:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["rcvbuf"])
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
+    def send(self, data: bytes) -> bytes:
+        """Everything that comes back until the server ends the connection."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            return everything(connection)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """Everything that comes until the other side ends the connection."""
+    found = b""
+    while chunk := connection.recv(65_536):
+        found += chunk
+    return found
+
+
+def statuses(answers: bytes) -> list[int]:
+    """The statuses of the answers in these bytes, as they follow each other. Bodies have a length, or are none."""
+    found = []
+    while answers:
+        head, _, rest = answers.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        found.append(int(lines[0].split(b" ")[1]))
+        headers = dict(line.lower().split(b": ", 1) for line in lines[1:])
+        answers = rest[int(headers.get(b"content-length", b"0")) :]
+    return found
+
+
+def document(answers: bytes) -> dict[str, Any]:
+    """The body of the last answer."""
+    found: dict[str, Any] = json.loads(answers.rpartition(b"\r\n\r\n")[2])
+    return found
+
+
+@contextmanager
+def edge(**limits: Any) -> Iterator[Edge]:
+    """A running edge. `limits` are fields of EdgeLimits."""
+    app = EdgeApp(f"edge-{uuid4().hex}", configure_logging=False, error_handler=Problems())
+    app.config.update(HEADERS | {"ACCESS_LOG": False, "MOTD": False, "AUTO_EXTEND": False, "TOUCHUP": False})
+    app.ctx.edge = EdgeLimits(**limits)
+    loop, started, running = uvloop.new_event_loop(), threading.Event(), list[Edge]()
+
+    async def serve() -> Any:
+        _routes(app, lambda target: running[0].done.append(target))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server: Any = await app.create_server(
+            host="127.0.0.1", port=port, return_asyncio_server=True, protocol=EdgeProtocol, backlog=4096
+        )
+        await server.startup()
+        await server.start_serving()
+        running.append(Edge(port, app))
+        started.set()
+        return server
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        server = loop.run_until_complete(serve())
+        loop.run_forever()
+        server.close()
+        loop.run_until_complete(server.wait_closed())
+        for connection in list(server.connections):
+            connection.abort()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert started.wait(PATIENCE_S)
+        yield running[0]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE_S)
+        EdgeApp._app_registry.pop(app.name, None)
+
+
+def _routes(app: EdgeApp, note: Any) -> None:
+    async def echo(request: Request) -> HTTPResponse:
+        note(request.url.removeprefix(f"http://{request.host}"))
+        return answer({"method": request.method, "body": request.body.decode("latin-1")})
+
+    async def large(request: Request, size: int) -> HTTPResponse:
+        note(request.path)
+        return HTTPResponse(b"x" * size, content_type="text/plain")
+
+    async def stream(request: Request) -> None:
+        note(request.path)
+        response = await request.respond(content_type="text/event-stream")
+        while request.method != "HEAD":
+            await response.send("data: " + "x" * 10_000 + "\n\n")
+            await asyncio.sleep(0)
+        await response.send(": hello\n\n")
+        await response.eof()
+
+    async def hangs(request: Request) -> HTTPResponse:
+        note(request.path)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    app.add_route(echo, "/echo", methods=["GET", "HEAD", "POST"], name="echo")
+    app.add_route(large, "/large/<size:int>", methods=["GET", "HEAD"], name="large")
+    app.add_route(stream, "/stream", methods=["GET", "HEAD"], name="stream")
+    app.add_route(hangs, "/hangs", methods=["GET"], name="hangs")
