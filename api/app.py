@@ -27,6 +27,7 @@ from sanic.handlers import ErrorHandler
 from api import limits
 from api.auth.keys import KeyRing
 from api.deps import Deps
+from api.edge.descriptors import affordable
 from api.edge.framing import TooManyHeaders
 from api.edge.protocol import EdgeHttp
 from api.openapi import document
@@ -49,7 +50,7 @@ SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
     (
         RequestTimeout,
         "request-timeout",
-        f"the head has {limits.HEAD_TIMEOUT_S:.0f} seconds to arrive, all of it {limits.REQUEST_TIMEOUT_S:.0f}",
+        f"the head has {limits.HEAD_TIMEOUT_S:.0f} seconds to arrive, all of it {limits.REQUEST_TIMEOUT_S}",
     ),
     (ExpectationFailed, "expectation-failed", "only 100-continue can be expected"),
 )
@@ -75,6 +76,7 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
         AUTO_EXTEND=False,
         USE_UVLOOP=True,
     )
+    app.ctx.edge = affordable()
     app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
     for route in ROUTES:
         methods = ["GET", "HEAD"] if route.method == "GET" else [route.method]

@@ -11,7 +11,7 @@ TRAILER_BYTES_MAX = 1_024  # likewise
 
 # All in total, from the first byte, however steadily bytes trickle (api.edge.protocol).
 HEAD_TIMEOUT_S = 5.0  # for a request's head, which is one packet or a few
-REQUEST_TIMEOUT_S = 10.0  # to receive a whole request: a slow sender must not hold a connection longer
+REQUEST_TIMEOUT_S = 10  # to receive a whole request: a slow sender must not hold a connection longer
 KEEP_ALIVE_S = 15.0  # with nothing under way
 SEND_GRACE_S = 10.0  # for an answer to be read, and a second more for each READ_BYTES_PER_S of it
 READ_BYTES_PER_S = 16 * 1024  # a seat map of 2 MB over a poor mobile network: two minutes

@@ -166,7 +166,11 @@ def test_stated_limits_are_the_codes_limits() -> None:
             f"{core.ACTIVITIES_PER_EVENT_MAX} activities, {api.PROGRAMME_BYTES_MAX:,} bytes together"
         ),
         "body, headers": f"{api.BODY_BYTES_MAX // 1024} KB, {api.HEADER_BYTES_MAX // 1024} KB",
-        "time to receive a request": f"{api.REQUEST_TIMEOUT_S} s",
+        "time to receive a request": f"{api.HEAD_TIMEOUT_S:g} s for its head, {api.REQUEST_TIMEOUT_S} s in all, "
+        "from its first byte",
+        "time to read an answer": f"{api.SEND_GRACE_S:g} s, and a second more for each "
+        f"{api.READ_BYTES_PER_S // 1024} KB",
+        "open connections of one API process": f"{api.CONNECTIONS_MAX:,}, then 503",
         "`Prefer: wait`": f"{api.PREFER_WAIT_DEFAULT_S:g} s by default, {api.PREFER_WAIT_MAX_S:g} s at most",
         "acknowledgement by the log": f"{api.DELIVERY_TIMEOUT_MS / 1000:g} s, then 503: the same key is safe to "
         "send again",
