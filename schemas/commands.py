@@ -133,7 +133,8 @@ class SetPool(Command, frozen=True, gc=False):
 class AddCode(Command, frozen=True, gc=False):
     """Add a code. `kind`: "percent" or "amount" takes `value` off an order, "access" unlocks hidden ticket types.
 
-    It works for `ticket_type_ids` (none: all), for `uses_max` orders (0: any number), between its two times (0: open).
+    It works for `ticket_type_ids` (none: all), for `uses_max` orders and `places_max` places of them together (0: any
+    number), between its two times (0: open).
     """
 
     code_id: str
@@ -144,6 +145,7 @@ class AddCode(Command, frozen=True, gc=False):
     ticket_type_ids: list[str]
     valid_from_at: int
     valid_until_at: int
+    places_max: int | None = None
 
 
 class DisableCode(Command, frozen=True, gc=False):

@@ -224,6 +224,7 @@ class CodeAdded(Fact, frozen=True, gc=False):
     ticket_type_ids: list[str]
     valid_from_at: int
     valid_until_at: int
+    places_max: int | None = None
 
 
 class CodeDisabled(Fact, frozen=True, gc=False):

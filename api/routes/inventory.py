@@ -20,6 +20,7 @@ from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeKind, CodeOut, P
 from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats
 from schemas.facts import Reason
 
+_ALL = 100  # percent
 _pool = msgspec.json.Decoder(PoolIn)
 _code = msgspec.json.Decoder(CodeIn)
 _block = msgspec.json.Decoder(BlockIn)
@@ -80,8 +81,16 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
     command = AddCode(
         event_id, call.user_id, call.deps.log_writer.next_id(), code_id, body.code.upper(),
         body.kind.value, body.value, body.uses_max, [one.lower() for one in body.ticket_type_ids], opens, closes,
+        _places_max(body),
     )  # fmt: skip
     return await _answer(call, command, command.code_id, "codes", 201)
+
+
+def _places_max(body: CodeIn) -> int:
+    """As it is given; else a code that makes everything free is good for as many places as orders."""
+    if body.places_max is not UNSET:
+        return body.places_max
+    return body.uses_max if body.kind is CodeKind.PERCENT and body.value == _ALL else 0
 
 
 async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
@@ -156,6 +165,8 @@ def _code_out(row: asyncpg.Record) -> CodeOut:
         kind=CodeKind(row["kind"]),
         value=row["value"],
         uses_max=row["uses_max"],
+        places_max=row["places_max"],
+        places_used=row["places_used"],
         used=row["used"],
         ticket_type_ids=row["ticket_type_ids"],
         valid_from=validation.moment_or_none(row["valid_from_at"]),

@@ -48,21 +48,28 @@ class CodeKind(StrEnum):
 
 
 class CodeIn(Request, frozen=True):
-    """A promo or access code. Without ticket types it works for all; without `uses_max` for any number of orders."""
+    """A promo or access code. Without ticket types it works for all; without `uses_max` for any number of orders.
 
-    EXAMPLE: ClassVar[dict[str, Any]] = {"code": "SPRING", "kind": "percent", "value": 20, "uses_max": 100}
+    `places_max` bounds the places of those orders together. Without it a code that makes everything free and is good
+    for so many orders (`value` 100, `uses_max`) is good for as many places: an order has up to ten. 0 is no bound.
+    """
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "code": "SPRING", "kind": "percent", "value": 20, "uses_max": 100, "places_max": 250,
+    }  # fmt: skip
 
     code: CodeText
     kind: CodeKind
     value: Annotated[int, Meta(ge=0, le=limits.PRICE_MINOR_MAX)] = 0
     uses_max: Annotated[int, Meta(ge=0, le=limits.CODE_USES_MAX)] = 0
+    places_max: Annotated[int, Meta(ge=0, le=limits.CODE_PLACES_MAX)] | msgspec.UnsetType = msgspec.UNSET
     ticket_type_ids: TypeIds = msgspec.field(default_factory=list)
     valid_from: Time | None = None
     valid_until: Time | None = None
 
 
 class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A code, and how many orders use it now: a hold that ends gives its use back."""
+    """A code, and how many orders and places of them use it now. What ends or is cancelled gives its use back."""
 
     id: str
     code: str
@@ -70,6 +77,8 @@ class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
     value: int
     uses_max: int
     used: int
+    places_max: int
+    places_used: int
     ticket_type_ids: list[str]
     valid_from: datetime | None
     valid_until: datetime | None

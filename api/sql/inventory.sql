@@ -9,11 +9,13 @@ SELECT p.id, p.name, p.capacity,
 FROM pools p WHERE p.event_id = $1 ORDER BY p.name, p.id;
 
 -- name: codes_of_event
-SELECT c.*,
-       (SELECT count(*) FROM reservations r
-        WHERE r.event_id = c.event_id AND r.status IN ('held', 'confirmed')
-          AND (r.promo_code <> '' OR r.access_code <> '') AND c.code IN (r.promo_code, r.access_code)) AS used
-FROM codes c WHERE c.event_id = $1 ORDER BY c.created_at, c.id;
+SELECT c.*, u.used, u.places_used
+FROM codes c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS used, coalesce(sum(r.quantity), 0)::bigint AS places_used FROM reservations r
+    WHERE r.event_id = c.event_id AND r.status IN ('held', 'confirmed')
+      AND (r.promo_code <> '' OR r.access_code <> '') AND c.code IN (r.promo_code, r.access_code)) u
+WHERE c.event_id = $1 ORDER BY c.created_at, c.id;
 
 -- name: blocks_of_event
 SELECT * FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;

@@ -79,7 +79,7 @@ SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
 SELECT id, name, capacity FROM pools WHERE event_id = $1 ORDER BY id;
 
 -- name: codes
-SELECT id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled
+SELECT id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled, places_max
 FROM codes WHERE event_id = $1 ORDER BY id;
 
 -- name: seat_blocks

@@ -121,11 +121,16 @@ class EventLedger(Ledger):
             if code is None or text in self.disabled or (code.kind == "access") is not is_access:
                 found("codes", f"{fact.reservation_id} used {text!r}, which is no code that works")
                 continue
-            uses = sum(
-                one.status in LIVE and text in (one.promo_code, one.access_code) for one in self.entries.values()
-            )
-            if code.uses_max and uses >= code.uses_max:
-                found("codes", f"{fact.reservation_id} is use {uses + 1} of {text!r}, which has {code.uses_max}")
+            orders = [
+                one.quantity
+                for one in self.entries.values()
+                if one.status in LIVE and text in (one.promo_code, one.access_code)
+            ]
+            uses, places = len(orders) + 1, sum(orders) + fact.quantity
+            if code.uses_max and uses > code.uses_max:
+                found("codes", f"{fact.reservation_id} is use {uses} of {text!r}, which has {code.uses_max}")
+            if code.places_max and places > code.places_max:
+                found("codes", f"{fact.reservation_id} is place {places} of {text!r}, which has {code.places_max}")
             if code.kind == "percent":
                 discount = price * code.value // 100
             elif code.kind == "amount":

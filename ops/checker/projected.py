@@ -134,8 +134,8 @@ async def _organizing(connection: Connection, partition: int, ledgers: Ledgers, 
         "pools": {(key, pool): (capacity,) for key, one in ledgers.items() for pool, capacity in one.pools.items()},
         "codes": {
             (key, code.code_id): (
-                text, code.kind, code.value, code.uses_max, code.ticket_type_ids, code.valid_from_at,
-                code.valid_until_at, text in one.disabled,
+                text, code.kind, code.value, code.uses_max, code.places_max or 0, code.ticket_type_ids,
+                code.valid_from_at, code.valid_until_at, text in one.disabled,
             )
             for key, one in ledgers.items()
             for text, code in one.codes.items()

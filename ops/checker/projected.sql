@@ -30,7 +30,7 @@ FROM tickets WHERE partition = $1;
 SELECT event_id, id, capacity FROM pools WHERE partition = $1;
 
 -- name: codes
-SELECT event_id, id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled
+SELECT event_id, id, code, kind, value, uses_max, places_max, ticket_type_ids, valid_from_at, valid_until_at, disabled
 FROM codes WHERE partition = $1;
 
 -- name: seat_blocks

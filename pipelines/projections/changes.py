@@ -302,6 +302,7 @@ class CodeChange(msgspec.Struct, gc=False):
     kind: str | None = None
     value: int = 0
     uses_max: int = 0
+    places_max: int = 0
     ticket_type_ids_json: str = "[]"
     valid_from_at: int = 0
     valid_until_at: int = 0

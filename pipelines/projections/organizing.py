@@ -87,7 +87,7 @@ def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
 
 def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
     changes.codes[at.event_id, fact.code_id] = CodeChange(
-        at.event_id, fact.code_id, at.partition, fact.code, fact.kind, fact.value, fact.uses_max,
+        at.event_id, fact.code_id, at.partition, fact.code, fact.kind, fact.value, fact.uses_max, fact.places_max or 0,
         as_json(fact.ticket_type_ids), fact.valid_from_at, fact.valid_until_at, False, at.log_time, at.offset, at.index,
     )  # fmt: skip
 

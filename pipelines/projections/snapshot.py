@@ -92,6 +92,7 @@ class CodeRow(msgspec.Struct, frozen=True, gc=False):
     valid_from_at: int
     valid_until_at: int
     disabled: bool
+    places_max: int
 
 
 class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):

@@ -95,7 +95,7 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
         yield from _entries(what, one, other)
     if folded.tickets_of != rows.tickets_of:
         yield "tickets per user differ"
-    if folded.uses != rows.uses:
+    if folded.uses != rows.uses or folded.places_used != rows.places_used:
         yield "uses of codes differ"
     if folded.locked_places != rows.locked_places:
         yield f"locked places differ: {sorted(folded.locked_places ^ rows.locked_places)}"

@@ -33,7 +33,7 @@ RULES_IN_WORDS: dict[str, str] = {
     Reason.INVALID_SEATS: "the named seats contradict the quantity or the layout",
     Reason.EVENT_ENDED: "the event was over",
     Reason.CODE_INVALID: "a code works for its own ticket types, between its times and while it is enabled",
-    Reason.CODE_USED_UP: "a code works for a number of orders, and so many had used it before this position",
+    Reason.CODE_USED_UP: "a code works for a number of orders and places, and they had been used before this position",
     Reason.ACCESS_CODE_REQUIRED: "this ticket type is sold with an access code only",
 }
 OFFERED_FIRST = "what is free is offered to those who wait before anybody else may have it"

@@ -54,6 +54,7 @@ def canonical(state: EventState) -> bytes:
             sorted(state.locked_places),
             [(pool.pool_id, pool.name, pool.capacity, pool.used) for _, pool in sorted(state.pools.items())],
             sorted(state.uses.items()),
+            sorted(state.places_used.items()),
             *(
                 [table[key] for key in sorted(table)]
                 for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores)

@@ -171,7 +171,7 @@ class Section:
 
 
 class Code(msgspec.Struct, frozen=True, gc=False):
-    """A promo or access code; no `ticket_type_ids` are all, a `uses_max` of 0 is no bound."""
+    """A promo or access code; no `ticket_type_ids` are all, a `uses_max` or `places_max` of 0 is no bound."""
 
     id: str
     code: str
@@ -182,6 +182,7 @@ class Code(msgspec.Struct, frozen=True, gc=False):
     valid_from_at: int
     valid_until_at: int
     disabled: int = 0
+    places_max: int = 0
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):

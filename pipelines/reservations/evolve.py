@@ -153,6 +153,7 @@ def _code_added(state: EventState, fact: f.CodeAdded, _at: Placed) -> None:
         fact.ticket_type_ids,
         fact.valid_from_at,
         fact.valid_until_at,
+        places_max=fact.places_max or 0,
     )
     state.change(state.codes, fact.code, code)
 

@@ -23,6 +23,7 @@ POOLS_PER_EVENT_MAX = 50
 CODES_PER_EVENT_MAX = 1_000
 CODE_CHARS_MAX = 40
 CODE_USES_MAX = 1_000_000
+CODE_PLACES_MAX = CODE_USES_MAX * SEATS_PER_ORDER_MAX  # more than that many orders have not
 BLOCKS_PER_EVENT_MAX = 1_000
 BLOCKS_EVER_PER_EVENT_MAX = 20_000  # the ids of freed blocks are kept, and a memory has an end
 BLOCK_SEATS_MAX = 5_000  # a block is one command, and one Lua call

@@ -55,6 +55,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
             code.valid_from_at,
             code.valid_until_at,
             int(code.disabled),
+            code.places_max,
         )
     for ticket in snapshot.tickets:
         state.tickets[ticket.id] = e.Ticket(

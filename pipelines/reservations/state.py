@@ -82,7 +82,8 @@ class EventState:
     locked_places: set[str] = field(default_factory=set)
     pools: dict[str, Pool] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
-    uses: dict[str, int] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)  # by code: orders that live
+    places_used: dict[str, int] = field(default_factory=dict)  # by code: places of those orders
     blocks: dict[str, Block] = field(default_factory=dict)
     freed_blocks: dict[str, bool] = field(default_factory=dict)
     releases: dict[str, bool] = field(default_factory=dict)
@@ -149,6 +150,15 @@ class EventState:
         """Whose ticket it is now."""
         ticket = self.tickets.get(ticket_id)
         return reservation.user_id if ticket is None else ticket.user_id
+
+    def used_up(self, code: Code, quantity: int) -> str:
+        """Why a code has not enough left for an order of so many places, to be read after its name; "" when it has."""
+        if code.uses_max and self.uses.get(code.code, 0) >= code.uses_max:
+            return "has been used by others"
+        left = code.places_max - self.places_used.get(code.code, 0)
+        if code.places_max and quantity > left:
+            return f"has room for {max(0, left)} more, {quantity} are asked"
+        return ""
 
     # --- a batch, and back ----------------------------------------------------------------------------------------
 
@@ -359,7 +369,7 @@ class EventState:
             section.seating.claim(now.seats)
         self.live += 1
         if now.promo_code or now.access_code:
-            self._use(now, 1)
+            self._use(now, 1, now.quantity)
         self._tally(section, now, now.quantity)
 
     def _leave(self, was: Reservation) -> None:
@@ -372,7 +382,7 @@ class EventState:
             section.seating.release(was.seats)
         self.live -= 1
         if was.promo_code or was.access_code:
-            self._use(was, -1)
+            self._use(was, -1, -was.quantity)
         self._tally(section, was, -was.quantity)
 
     def _alter(self, was: Reservation, now: Reservation) -> None:
@@ -391,6 +401,7 @@ class EventState:
                 section.seating.release([seat for seat in was.seats if seat not in now.seats])
                 section.seating.claim([seat for seat in now.seats if seat not in was.seats])
             self._tally(section, now, now.quantity - was.quantity)
+            self._use(now, 0, now.quantity - was.quantity)
 
     def _tally(self, section: Section, of: Reservation, change: int) -> None:
         if section.pool is not None:
@@ -408,10 +419,11 @@ class EventState:
         if (moved or was.warned) and _is_to_be_warned(now):
             self.warnings.add(now.expires_at - _WARNING_US, now.id)
 
-    def _use(self, of: Reservation, change: int) -> None:
+    def _use(self, of: Reservation, orders: int, places: int) -> None:
         for code in (of.promo_code, of.access_code):
             if code:
-                _count(self.uses, code, change)
+                _count(self.uses, code, orders)
+                _count(self.places_used, code, places)
 
 
 def _is_to_be_warned(hold: Reservation) -> bool:

@@ -109,17 +109,19 @@ WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_off
 
 -- name: put_codes
 INSERT INTO codes AS t (
-    event_id, id, partition, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at, disabled,
-    created_at, updated_offset, updated_index)
-SELECT event_id, id, partition, code, kind, value, uses_max, ARRAY(SELECT json_array_elements_text(ticket_type_ids)),
+    event_id, id, partition, code, kind, value, uses_max, places_max, ticket_type_ids, valid_from_at, valid_until_at,
+    disabled, created_at, updated_offset, updated_index)
+SELECT event_id, id, partition, code, kind, value, uses_max, places_max,
+       ARRAY(SELECT json_array_elements_text(ticket_type_ids)),
        valid_from_at, valid_until_at, disabled, created_at, updated_offset, updated_index
 FROM unnest(
-    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $9::json[],
-    $10::bigint[], $11::bigint[], $12::boolean[], $13::bigint[], $14::bigint[], $15::integer[])
-    AS c (event_id, id, partition, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_until_at,
-          disabled, created_at, updated_offset, updated_index)
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $9::bigint[],
+    $10::json[], $11::bigint[], $12::bigint[], $13::boolean[], $14::bigint[], $15::bigint[], $16::integer[])
+    AS c (event_id, id, partition, code, kind, value, uses_max, places_max, ticket_type_ids, valid_from_at,
+          valid_until_at, disabled, created_at, updated_offset, updated_index)
 ON CONFLICT (event_id, id) DO UPDATE SET
     code = excluded.code, kind = excluded.kind, value = excluded.value, uses_max = excluded.uses_max,
+    places_max = excluded.places_max,
     ticket_type_ids = excluded.ticket_type_ids, valid_from_at = excluded.valid_from_at,
     valid_until_at = excluded.valid_until_at, disabled = excluded.disabled, created_at = excluded.created_at,
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index

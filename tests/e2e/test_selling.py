@@ -124,14 +124,22 @@ def test_a_promo_code_takes_its_part_off_and_a_free_order_needs_no_money(
     event = shop.event(owner)
     code = say(owner, event, "/codes", {"code": "spring", "kind": "percent", "value": 20})
     assert (code["code"], code["used"]) == ("SPRING", 0)
+    assert (code["places_max"], code["places_used"]) == (0, 0)
     held = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=2, promo_code="Spring"), 201)
     assert held["amount"] == 2_400
     say(owner, event, "/codes", {"code": "gratis", "kind": "percent", "value": 100})
     free = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1, promo_code="gratis"), 201)
+    one_free = {"kind": "percent", "value": 100, "uses_max": 1}
+    assert say(owner, event, "/codes", one_free | {"code": "guest"})["places_max"] == 1
+    many = buyer.reserve(event.id, ticket_type_id=event.general, quantity=2, promo_code="guest")
+    assert "room for 1 more, 2 are asked" in problem(many, 409, "code-used-up")["detail"]
+    party = say(owner, event, "/codes", one_free | {"code": "party", "places_max": 2})
+    assert (party["places_max"], party["places_used"]) == (2, 0)
+    done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=2, promo_code="party"), 201)
     confirmed = done(buyer.confirm(free["id"], token="tok_declined"), 200)
     assert (confirmed["status"], confirmed["amount"]) == ("confirmed", 0)
     eventually(
-        lambda: done(owner.get(f"/v1/events/{event.id}/codes"), 200)["items"][0]["used"] == 1,
+        lambda: done(owner.get(f"/v1/events/{event.id}/codes"), 200)["items"][0]["places_used"] == 2,
         "the code's use is counted",
     )
     assert done(owner.delete(f"/v1/events/{event.id}/codes/{code['id']}", prefer=WAIT), 200)["disabled"]

@@ -222,7 +222,8 @@ class Town:
         text = self.rng.choice(CODES)
         kind, value = {"SPRING": ("percent", 20), "TENNER": ("amount", 1_500), "DOOR": ("access", 0)}[text]
         types = self.rng.choice(([], [], ["stalls"]))
-        return c.AddCode(EVENT, OWNER, "id", f"id-{text}", text, kind, value, self.rng.choice((0, 2)), types, 0, 0)
+        uses, places = self.rng.choice((0, 2)), self.rng.choice((None, 0, 3))
+        return c.AddCode(EVENT, OWNER, "id", f"id-{text}", text, kind, value, uses, types, 0, 0, places)
 
     def _block(self) -> c.Command:
         until = self.rng.choice((0, self._now + self.rng.randint(1, 900) * US_PER_S))

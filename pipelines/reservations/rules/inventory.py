@@ -157,6 +157,7 @@ def add_code(state: EventState, command: c.AddCode, now: LogTime) -> list[f.Fact
             command.ticket_type_ids,
             command.valid_from_at,
             command.valid_until_at,
+            command.places_max or None,
         )
     ]
 
@@ -176,6 +177,10 @@ def _problem_of_code(state: EventState, command: c.AddCode, now: LogTime) -> str
             f"value must be 1 to {limits.PRICE_MINOR_MAX}",
         ),
         (not 0 <= command.uses_max <= limits.CODE_USES_MAX, f"uses_max must be 0 to {limits.CODE_USES_MAX}"),
+        (
+            not 0 <= (command.places_max or 0) <= limits.CODE_PLACES_MAX,
+            f"places_max must be 0 to {limits.CODE_PLACES_MAX}",
+        ),
         (bool(unknown), f"ticket_type_ids has one that the event has not: {', '.join(unknown[:1])}"),
         (
             bool(command.valid_until_at) and command.valid_until_at <= command.valid_from_at,

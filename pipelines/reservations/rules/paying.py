@@ -105,7 +105,7 @@ def why_not_again(state: EventState, hold: Reservation) -> Why | None:
     if hold.quantity > section.available:
         return Reason.SOLD_OUT, f"{hold.quantity} were needed and {max(0, section.available)} free"
     code = state.codes.get(hold.promo_code)
-    if code is not None and code.uses_max and state.uses.get(hold.promo_code, 0) >= code.uses_max:
+    if code is not None and state.used_up(code, hold.quantity):
         return Reason.CODE_USED_UP, "its promo code has been used up since"
     return over_limit(state, section, hold.user_id, hold.quantity)
 

@@ -175,8 +175,9 @@ def _codes_problem(state: EventState, section: Section, command: c.ReserveTicket
             or (code.valid_until_at and now >= code.valid_until_at)
         ):
             return Reason.CODE_INVALID, f"{'access_code' if is_access else 'promo_code'} does not work for this order"
-        if code.uses_max and state.uses.get(text, 0) >= code.uses_max:
-            return Reason.CODE_USED_UP, f"{'access_code' if is_access else 'promo_code'} has been used by others"
+        used_up = state.used_up(code, command.quantity)
+        if used_up:
+            return Reason.CODE_USED_UP, f"{'access_code' if is_access else 'promo_code'} {used_up}"
     return None
 
 

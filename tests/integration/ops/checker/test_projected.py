@@ -79,6 +79,7 @@ def test_rows_of_everything_the_platform_has_agree_with_the_books(projected: Set
         ("check_ins", "DELETE FROM check_ins WHERE kind = 'refused'"),
         ("pools", "UPDATE pools SET capacity = capacity + 1"),
         ("codes", "UPDATE codes SET uses_max = 99"),
+        ("codes", "UPDATE codes SET places_max = 99"),
         ("seat_blocks", "UPDATE seat_blocks SET quantity = quantity + 1 WHERE quantity > 0"),
         ("event_staff", "UPDATE event_staff SET active = NOT active"),
         ("waitlist_entries", "UPDATE waitlist_entries SET status = 'waiting' WHERE status = 'offered'"),

@@ -265,7 +265,7 @@ def test_seats_that_the_organizer_holds_back_are_not_called_another_buyers() -> 
 @pytest.mark.parametrize(
     ("kind", "uses_max", "sent", "reason", "rule"),
     [
-        ("percent", 1, "SPRING", Reason.CODE_USED_UP, "so many had used it before this position"),
+        ("percent", 1, "SPRING", Reason.CODE_USED_UP, "and they had been used before this position"),
         ("percent", 0, "WINTER", Reason.CODE_INVALID, "while it is enabled"),
     ],
 )

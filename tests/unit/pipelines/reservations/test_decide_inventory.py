@@ -12,10 +12,11 @@ from pipelines.reservations.evolve import evolve
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import LogTime, ReservationId, ticket_id
 from tests.harness.words import (
     ALICE,
     BOB,
+    DEADLINE,
     EVENT,
     FLOOR,
     LAYOUT,
@@ -23,6 +24,7 @@ from tests.harness.words import (
     R1,
     R2,
     STALLS,
+    TRY1,
     T,
     add_type,
     created,
@@ -31,7 +33,10 @@ from tests.harness.words import (
     general,
     given,
     held,
+    hold_expired,
     on_sale,
+    paid,
+    payment_requested,
     published,
     refused,
     rejected,
@@ -207,6 +212,63 @@ def test_a_codes_uses_are_counted_and_given_back_with_the_hold() -> None:
     assert isinstance(
         given(*on_sale(), once, used, free_again).when(with_codes(reserve(), "SPRING")).facts[0], f.TicketsHeld
     )
+
+
+def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
+    """Two orders, three places: what is held counts, what is let go or cancelled counts no more."""
+    three = (*on_sale(), code(uses_max=2, places_max=3))
+
+    def order(quantity: int, *before: f.Fact) -> f.Fact:
+        return given(*three, *before).when(with_codes(reserve(quantity), "SPRING")).facts[-1]
+
+    def turned_down(left: int, quantity: int) -> f.ReservationRejected:
+        detail = f"promo_code has room for {left} more, {quantity} are asked"
+        return rejected(Reason.CODE_USED_UP, detail, quantity=quantity)
+
+    two = f.TicketsHeld(R2, BOB, STALLS, 2, ["A-1", "A-2"], 4_000, "EUR", DEADLINE, 1, "SPRING", None, 1_000)
+    assert isinstance(order(3), f.TicketsHeld)
+    assert order(4) == turned_down(3, 4)
+    assert order(2, two) == turned_down(1, 2)
+    assert isinstance(order(1, two), f.TicketsHeld)
+    for ended in (f.HoldReleased, f.HoldExpired):
+        assert isinstance(order(3, two, ended(R2, BOB, STALLS, 2, ["A-1", "A-2"])), f.TicketsHeld)
+    tickets = [ticket_id(ReservationId(R2), seat) for seat in ("A-1", "A-2")]
+    bought = f.ReservationConfirmed(R2, BOB, STALLS, 2, ["A-1", "A-2"], tickets, TRY1, "pay-2", 4_000, "EUR")
+    one_gone = f.TicketsCancelled(R2, BOB, STALLS, 1, ["A-1"], tickets[:1], 2_000, 0, Reason.BUYER_CANCELLED)
+    assert order(2, two, bought) == turned_down(1, 2)
+    assert isinstance(order(2, two, bought, one_gone), f.TicketsHeld)
+    assert order(3, two, bought, one_gone) == turned_down(2, 3)
+
+
+def test_a_free_ticket_code_for_one_order_and_one_place_is_no_code_for_ten() -> None:
+    free = (*on_sale(details={"max_tickets_per_user": 20}), code(value=100, uses_max=1, places_max=1))
+    detail = "promo_code has room for 1 more, 10 are asked"
+    given(*free).when(with_codes(reserve(10), "SPRING")).then(rejected(Reason.CODE_USED_UP, detail, quantity=10))
+    (held,) = given(*free).when(with_codes(reserve(1), "SPRING")).facts
+    assert isinstance(held, f.TicketsHeld)
+    assert held.amount_minor == 0
+
+
+def test_an_access_code_is_bounded_by_places_too() -> None:
+    door = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0, places_max=2))
+    detail = "access_code has room for 2 more, 3 are asked"
+    given(*door).when(with_codes(reserve(3), None, "DOOR")).then(rejected(Reason.CODE_USED_UP, detail, quantity=3))
+
+
+def test_a_late_payment_does_not_take_places_of_a_code_that_others_have() -> None:
+    mine = f.TicketsHeld(R1, ALICE, STALLS, 2, ["A-3", "A-4"], 4_000, "EUR", DEADLINE, 1, "SPRING", None, 1_000)
+    theirs = f.TicketsHeld(R2, BOB, STALLS, 2, ["B-1", "B-2"], 4_000, "EUR", DEADLINE * 2, 1, "SPRING", None, 1_000)
+    late = (mine, payment_requested(amount=4_000), hold_expired(["A-3", "A-4"]), theirs)
+    for places_max, first in ((3, f.ConfirmationRefused), (4, f.HoldReacquired)):
+        facts = given(*on_sale(), code(places_max=places_max), *late).at(DEADLINE + 1).when(paid(amount=4_000)).facts
+        assert isinstance(facts[0], first)
+
+
+@pytest.mark.parametrize("places_max", [-1, limits.CODE_PLACES_MAX + 1])
+def test_a_codes_places_have_a_bound(places_max: int) -> None:
+    wrong = c.AddCode(EVENT, ORGANIZER, "cmd", "id", "SPRING", "percent", 10, 0, [], 0, 0, places_max)
+    detail = f"places_max must be 0 to {limits.CODE_PLACES_MAX}"
+    given(*on_sale()).when(wrong).then(refused(wrong, Reason.INVALID_CODE, detail, "id"))
 
 
 def test_a_hidden_type_needs_an_access_code() -> None:
