@@ -14,6 +14,40 @@ from api.routing import Access, Route
 
 REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"<(\w+)>")
+_GENERIC = re.compile(r"^(\w+)_(\w+)_$")  # msgspec's name of Page[EventOut] is Page_EventOut_
+
+TAGS = {
+    "accounts": "Accounts, sessions and tokens.",
+    "categories": "What kinds of events there are.",
+    "events": "Events, their programme and what they sell.",
+    "inventory": "Pools, codes, blocked places.",
+    "waiting lists": "Places that people wait for.",
+    "live": "Streams of news.",
+    "reservations": "Holds, payments, cancellations.",
+    "payments": "What payment providers tell.",
+    "tickets": "Tickets and their documents.",
+    "door": "Staff, scans and counts at the door.",
+    "notifications": "The inbox and its preferences.",
+    "webhooks": "Calls to organizers' servers.",
+    "platform": "Health, metrics, documents of this API.",
+}
+_WHO = {
+    Access.PUBLIC: "Anybody may call it.",
+    Access.OPTIONAL: "Anybody may call it; a token shows more.",
+    Access.USER: "Any account may call it.",
+    Access.ORGANIZER: "Organizers and admins may call it.",
+    Access.ADMIN: "Admins may call it.",
+}
+_MEDIA = {
+    "text/plain": "Text.",
+    "text/html": "A page.",
+    "text/csv": "A table, a row a line.",
+    "text/calendar": "A calendar entry (RFC 5545).",
+    "text/event-stream": "Server-sent events.",
+    "image/svg+xml": "A picture.",
+    "image/png": "A picture.",
+    "application/pdf": "A page to print.",
+}
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -45,7 +79,10 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
-    """The whole document. Every route, every shape, every problem."""
+    """The whole document. Every route, every shape, every problem.
+
+    Each shape has one name, which generators of clients make a class of; parameters are no classes.
+    """
     shapes: list[Any] = []
     for route in routes:
         shapes += [shape for shape in (route.body, route.query, *route.answers.values()) if shape is not None]
@@ -55,11 +92,13 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     for route in routes:
         path = _PARAMETER.sub(r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_shape, components)
+    queries = {_name_in(by_shape[repr(route.query)]) for route in routes if route.query is not None}
+    components = {name: shape for name, shape in components.items() if name not in queries}
     problem = PROBLEM_SCHEMA | {
         "properties": PROBLEM_SCHEMA["properties"]
         | {"type": {"type": "string", "enum": [TYPE_PREFIX + slug for slug in sorted(KINDS)]}}
     }
-    return {
+    whole = {
         "openapi": "3.1.0",
         "info": {
             "title": "General Circle",
@@ -68,25 +107,58 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "cursor pages, errors are RFC 9457 problem documents. Every write goes onto a log; 202 means that it is "
             "durable there and not decided yet.",
         },
+        "servers": [{"url": "/", "description": "Where this document is."}],
+        "tags": [{"name": name, "description": TAGS[name]} for name in sorted({route.tag for route in routes})],
         "paths": paths,
         "components": {
             "schemas": components | {"Problem": problem},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
+    named: dict[str, Any] = _renamed(whole, {name: _class_name(name) for name in components})
+    return named
+
+
+def _renamed(node: Any, names: dict[str, str]) -> Any:
+    """The document with each component, its title and the references to it under its new name."""
+    if isinstance(node, list):
+        return [_renamed(one, names) for one in node]
+    if not isinstance(node, dict):
+        return node
+    renamed = {key: _renamed(value, names) for key, value in node.items()}
+    if isinstance(renamed.get("$ref"), str):
+        renamed["$ref"] = REF.format(name=names.get(_name_in(renamed), _name_in(renamed)))
+    if isinstance(renamed.get("schemas"), dict):
+        renamed["schemas"] = {
+            names.get(name, name): shape | {"title": names.get(name, name)}
+            for name, shape in renamed["schemas"].items()
+        }
+    return renamed
+
+
+def _class_name(name: str) -> str:
+    """What a component is called: EventOutPage for Page[EventOut]."""
+    generic = _GENERIC.match(name)
+    return f"{generic[2]}{generic[1]}" if generic else name
+
+
+def _name_in(reference: dict[str, str]) -> str:
+    return reference["$ref"].rpartition("/")[2]
 
 
 def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
+        "description": f"{route.summary}. {_WHO[route.access]}",
         "tags": [route.tag],
         "x-access": route.access.value,
         "parameters": [*_path(route), *_query(route, by_shape, components), *_headers(route)],
         "responses": _responses(route, by_shape),
     }
-    if route.access is not Access.PUBLIC:
-        operation["security"] = [{"token": []}] + ([{}] if route.access is Access.OPTIONAL else [])
+    operation["security"] = [] if route.access is Access.PUBLIC else [{"token": []}]
+    if route.access is Access.OPTIONAL:
+        operation["security"].append({})
     if route.body is not None:
         schema = by_shape[repr(route.body)]
         content = {"schema": schema, "example": route.body.EXAMPLE}
@@ -108,7 +180,7 @@ def _path(route: Route) -> Iterable[dict[str, Any]]:
 def _query(route: Route, by_shape: dict[str, Any], components: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if route.query is None:
         return
-    shape = components[by_shape[repr(route.query)]["$ref"].rpartition("/")[2]]
+    shape = components[_name_in(by_shape[repr(route.query)])]
     for name, schema in shape["properties"].items():
         yield {"name": name, "in": "query", "required": name in shape["required"], "schema": schema}
 
@@ -155,7 +227,7 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
 def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, shape in route.answers.items():
-        responses[str(status)] = {"description": _description(status, shape)}
+        responses[str(status)] = {"description": _description(route, status, shape)}
         if shape is not None:
             media = route.media_type if status < 300 else "application/json"
             responses[str(status)]["content"] = {media: {} if shape is bytes else {"schema": by_shape[repr(shape)]}}
@@ -198,7 +270,12 @@ def _problems(route: Route) -> list[str]:
     return list(dict.fromkeys(slugs))
 
 
-def _description(status: int, shape: Any) -> str:
-    text = (getattr(shape, "__doc__", None) or "").strip()
+def _description(route: Route, status: int, shape: Any) -> str:
+    """What an answer is, from its struct's docstring; a page and a document say what they are by themselves."""
     known = {202: "On the log, not decided yet; Location says where to look.", 204: "Done."}
-    return known.get(status) or (text.split("\n")[0] if isinstance(shape, type) and text else "OK")
+    if status in known:
+        return known[status]
+    origin = getattr(shape, "__origin__", shape)  # Page, of Page[EventOut]
+    if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        return (origin.__doc__ or "").strip().split("\n")[0]
+    return _MEDIA.get(route.media_type, "A JSON object.")

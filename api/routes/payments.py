@@ -12,12 +12,12 @@ from sanic import HTTPResponse
 
 from api.problem import FieldError, Problem
 from api.routing import Call, json
-from api.shapes.payments import WebhookOut
+from api.shapes.payments import PaymentWebhookOut
 from connectors.payments.stripe import webhook
 from connectors.settings import PaymentsBy
 
 SIGNATURE = "Stripe-Signature"
-RECORDED, REPEATED, IGNORED = WebhookOut("recorded"), WebhookOut("repeated"), WebhookOut("ignored")
+RECORDED, REPEATED, IGNORED = PaymentWebhookOut("recorded"), PaymentWebhookOut("repeated"), PaymentWebhookOut("ignored")
 
 
 async def stripe(call: Call) -> HTTPResponse:

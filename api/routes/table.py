@@ -239,7 +239,7 @@ ROUTES: tuple[Route, ...] = (
            problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found")),
     _route("POST", "/v1/payments/stripe/webhook", payments.stripe, PUBLIC, "payments",
            "What Stripe has to say: signed in Stripe-Signature, and safe to be sent again", body=p.StripeEventIn,
-           answers={200: p.WebhookOut}, signature=payments.SIGNATURE,
+           answers={200: p.PaymentWebhookOut}, signature=payments.SIGNATURE,
            problems=("not-found", "missing-header", "invalid-signature", "busy", "not-acknowledged")),
     # --- tickets
     _route("GET", "/v1/tickets", tickets.tickets, USER, "tickets", "One's own tickets",

@@ -21,7 +21,7 @@ class StripeEventIn(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-class WebhookOut(msgspec.Struct, frozen=True):
+class PaymentWebhookOut(msgspec.Struct, frozen=True):
     """The webhook has been read. `outcome`: recorded (it is on the log), repeated, or ignored (it asks for nothing)."""
 
     outcome: str
