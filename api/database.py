@@ -17,6 +17,7 @@ from api.limits import POSTGRES_CONNECTIONS_MAX, POSTGRES_TIMEOUT_S
 from api.pools import POSTGRES
 from api.problem import unavailable
 from api.shares import Places
+from connectors.postgres import create_pool
 from connectors.sql_files import queries
 
 SQL: dict[str, str] = {}
@@ -103,7 +104,7 @@ class Database:
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
+                self._pool = await create_pool(
                     self._url,
                     min_size=0,
                     max_size=POSTGRES_CONNECTIONS_MAX,

@@ -39,6 +39,7 @@ from api.shares import Places
 from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
+from connectors import redis_clients
 from connectors.settings import Settings
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
@@ -82,7 +83,7 @@ class Deps:
     def open(cls, settings: Settings, keys: KeyRing, instance: str) -> Deps:
         """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
         database = Database(settings.postgres_url)
-        redis = Redis.from_url(
+        redis = redis_clients.connect_async(
             settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
 

@@ -10,13 +10,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from api.limits import REDIS_TIMEOUT_S
-from connectors import logs
+from connectors import logs, redis_clients
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
@@ -56,7 +55,7 @@ class Subscriptions:
 
     async def _listen(self) -> None:
         retry = Retry(NoBackoff(), 0)  # reconnecting is this class's own business
-        client = Redis.from_url(self._url, socket_connect_timeout=REDIS_TIMEOUT_S, retry=retry)
+        client = redis_clients.connect_async(self._url, socket_connect_timeout=REDIS_TIMEOUT_S, retry=retry)
         try:
             async with client.pubsub() as pubsub:
                 await pubsub.subscribe(*self._handlers)

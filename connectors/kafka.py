@@ -6,7 +6,6 @@ after the sink has said `gate.done()`. So a rebalance, whose callbacks run insid
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +25,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from connectors.errors import CircleError, ServiceUnreachable
-from connectors.logs import Log, SeldomAgain
+from connectors.kafka_clients import ask_for_brokers, new_admin, new_consumer, new_producer, right_missing
+from connectors.logs import Log
 from connectors.settings import Settings
 
 HEARTBEAT_MS = 1_000
@@ -44,10 +44,6 @@ METADATA_TIMEOUT_S = 10.0
 COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("kafka")
-CLIENT_LOG_S = 10.0  # a client that cannot connect says so several times a second
-
-_rdkafka = logging.getLogger("circle.rdkafka")
-_rdkafka.addFilter(SeldomAgain(CLIENT_LOG_S))
 
 
 class OffsetOutOfRange(CircleError):
@@ -105,9 +101,8 @@ class CommittedOffsets:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What every client of ours shares."""
+    """What every client of ours shares, beside its addresses and credentials."""
     return {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": settings.instance,
         "allow.auto.create.topics": False,
         "socket.keepalive.enable": True,
@@ -118,7 +113,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
 
 def admin(settings: Settings) -> AdminClient:
     """An admin client."""
-    return AdminClient(client_config(settings), logger=_rdkafka)
+    return new_admin(settings, client_config(settings))
 
 
 def consumer(settings: Settings, *, group: str | None, **overrides: object) -> Consumer:
@@ -137,7 +132,7 @@ def consumer(settings: Settings, *, group: str | None, **overrides: object) -> C
         "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
         **overrides,
     }
-    return Consumer(config, logger=_rdkafka)
+    return new_consumer(settings, config)
 
 
 def producer(settings: Settings, **overrides: object) -> Producer:
@@ -150,7 +145,7 @@ def producer(settings: Settings, **overrides: object) -> Producer:
         "compression.type": "lz4",
         **overrides,
     }
-    return Producer(config, logger=_rdkafka)
+    return new_producer(settings, config)
 
 
 def transactional_producer(settings: Settings, transactional_id: str, **overrides: object) -> Producer:
@@ -167,12 +162,8 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
 
 
 def check_reachable(settings: Settings, timeout_s: float) -> None:
-    """Raises ServiceUnreachable when no broker answers in time."""
-    try:
-        admin(settings).list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        hint = f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
-        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, hint) from None
+    """Raises ServiceUnreachable when no broker answers in time, AccessRefused when they do not let us in."""
+    ask_for_brokers(settings, timeout_s)
 
 
 def end_transactions(settings: Settings, transactional_id: str) -> None:
@@ -183,6 +174,8 @@ def end_transactions(settings: Settings, transactional_id: str) -> None:
     try:
         transactional_producer(settings, transactional_id).init_transactions(METADATA_TIMEOUT_S)
     except KafkaException as error:
+        if (refused := right_missing(error.args[0], transactional_id)) is not None:
+            raise refused from None
         raise ServiceUnreachable("Kafka", transactional_id, f"its open transaction cannot be ended: {error}") from error
 
 
@@ -195,6 +188,8 @@ def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> di
     try:
         found = client.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
     except KafkaException as error:
+        if (refused := right_missing(error.args[0], f"of the readers of {topic}")) is not None:
+            raise refused from None
         raise ServiceUnreachable("Kafka", topic, f"committed offsets: {error}") from error
     for entry in found:
         if entry.error is not None:
@@ -305,6 +300,8 @@ def _is_error(record: Message) -> bool:
     place = f"{record.topic()}[{record.partition()}]"
     if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise OffsetOutOfRange(f"{place}: the position to go on from is not on the log any more: {error}")
+    if (refused := right_missing(error, record.topic() or "")) is not None:
+        raise refused
     if error.fatal() or not error.retriable():
         code = error.code()
         if code not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._PARTITION_EOF):

@@ -60,7 +60,8 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Sends every record to `stream` (default stderr) in the settings' format and level. Call once per
     process."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Json() if settings.log_format is LogFormat.JSON else _KeyValue())
+    written = _Json() if settings.log_format is LogFormat.JSON else _KeyValue()
+    handler.setFormatter(_WithoutSecrets(written, settings))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -134,6 +135,21 @@ class _Json(logging.Formatter):
         if record.exc_info:
             pairs["traceback"] = self.formatException(record.exc_info)
         return json.dumps(pairs, ensure_ascii=False, default=str)
+
+
+class _WithoutSecrets(logging.Formatter):
+    """Whatever a library puts into its errors: no secret of the settings is written."""
+
+    def __init__(self, written: logging.Formatter, settings: Settings) -> None:
+        super().__init__()
+        self._written, self._secrets = written, sorted(settings.secrets, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._written.format(record)
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, "…")
+        return text
 
 
 def _quoted(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
-from connectors.errors import ServiceUnreachable
+from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.logs import Log
 from connectors.patience import Stopped, pause
 from connectors.sql_files import queries
@@ -73,6 +74,21 @@ SERVER_GONE = (
 )
 
 
+# The server answers, and does not let us in: it will not tomorrow either.
+REFUSED = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password is one of these
+    asyncpg.InvalidCatalogNameError,
+    ssl.SSLCertVerificationError,
+)
+
+
+def refused(url: str, error: BaseException) -> AccessRefused:
+    """The error for a server that does not let us in, or is not the one whose certificate we want."""
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    return AccessRefused("PostgreSQL", address, f"{error}; look at CIRCLE_POSTGRES_URL")
+
+
 def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
     """The error for a server at `url` that does not answer; the URL's password stays out of it."""
     parts = urlsplit(url)
@@ -81,15 +97,27 @@ def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
     return ServiceUnreachable("PostgreSQL", address, f"{text}; is it running, and is CIRCLE_POSTGRES_URL right?")
 
 
-async def connect(url: str) -> Connection:
-    """One connection. Raises ServiceUnreachable."""
+async def connect(
+    url: str, *, timeout_s: float = CONNECT_TIMEOUT_S, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+) -> Connection:
+    """One connection. The URL says how: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
+
+    Raises ServiceUnreachable, AccessRefused. With create_pool, the one place where connections are made.
+    """
     try:
         connection: Connection = await asyncpg.connect(
-            url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=SESSION
+            url, timeout=timeout_s, command_timeout=command_timeout_s, server_settings=SESSION
         )
+    except REFUSED as error:
+        raise refused(url, error) from None
     except SERVER_GONE as error:
         raise unreachable(url, error) from error
     return connection
+
+
+def create_pool(url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
+    """A pool of connections, to be awaited or entered: asyncpg's own, and its own errors."""
+    return asyncpg.create_pool(url, **options)
 
 
 def applied_position(row: Iterable[Any] | None) -> AppliedPosition:

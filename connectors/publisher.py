@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 import redis
 
+from connectors import redis_clients
 from connectors.logs import Log
 from connectors.settings import Settings
 
@@ -22,7 +23,7 @@ class Publisher:
     """One Redis connection to publish on."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = redis.Redis.from_url(
+        self._client = redis_clients.connect(
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
 

@@ -10,13 +10,16 @@ and reads every version that the registry had of our records at that moment, fro
 from __future__ import annotations
 
 import json
+import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from connectors.errors import CircleError, ServiceUnreachable
+from connectors.errors import AccessRefused, CircleError, ServiceUnreachable
 from connectors.logs import Log
-from connectors.settings import Settings, without_password
+from connectors.settings import Settings
+from connectors.urls import without_password
 from schemas.codec import Codec, own_schemas
 
 TIMEOUT_S = 5.0  # for one answer
@@ -48,15 +51,18 @@ def codec_of(settings: Settings) -> Codec:
     """
     if settings.schema_registry_url is None:
         return Codec()
-    registered = ask(settings.schema_registry_url)
+    registered = ask(settings.schema_registry_url, settings.schema_registry_ca_file)
     return Codec(registered.ids, registered.writers)
 
 
 @lru_cache(maxsize=4)
-def ask(url: str) -> Registered:
-    """Looks every schema of ours up, registers what is not there, and reads the versions that are not ours."""
+def ask(url: str, ca_file: Path | None = None) -> Registered:
+    """Looks every schema of ours up, registers what is not there, and reads the versions that are not ours.
+
+    A user and a password in the URL are basic authentication. With `ca_file` the server is verified against that.
+    """
     found = Registered()
-    with _Registry(url) as registry:
+    with _Registry(url, ca_file) as registry:
         for name, schemas in own_schemas().items():
             ours = {registry.id_of(name, schema): schema for schema in schemas}
             found.ids[name] = list(ours)[-1]
@@ -68,13 +74,17 @@ def ask(url: str) -> Registered:
 class _Registry:
     """One conversation with a registry."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca_file: Path | None) -> None:
         import httpx  # only where a registry is named: it costs each process a tenth of a second
 
         self._shown = without_password(url)
+        verify = True if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
         self._failed = httpx.HTTPError
         self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/", timeout=TIMEOUT_S, headers={"accept": f"{CONTENT_TYPE}, application/json"}
+            base_url=url.rstrip("/") + "/",
+            timeout=TIMEOUT_S,
+            headers={"accept": f"{CONTENT_TYPE}, application/json"},
+            verify=verify,
         )
 
     def __enter__(self) -> _Registry:
@@ -117,7 +127,10 @@ class _Registry:
         except self._failed as error:
             why = f"{type(error).__name__}: {error}"
             raise self._unreachable(why) from None
-        if response.status_code >= 500 or response.status_code in (401, 403, 429):
+        if response.status_code in (401, 403):
+            why = f"{method} {path} was answered with {response.status_code}; look at CIRCLE_SCHEMA_REGISTRY_URL"
+            raise AccessRefused("The schema registry", self._shown, why)
+        if response.status_code >= 500 or response.status_code == 429:
             raise self._unreachable(f"{method} {path} was answered with {response.status_code}: {response.text[:300]}")
         try:
             answer = response.json()

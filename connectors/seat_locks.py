@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from connectors import redis_clients
 from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
 from connectors.patience import Stopped, pause
@@ -59,7 +60,7 @@ class SeatLocks:
 
     def __init__(self, url: str, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
         self._url, self._stop_requested = url, stop_requested
-        self.client: redis.Redis = redis.Redis.from_url(
+        self.client: redis.Redis = redis_clients.connect(
             url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=SOCKET_TIMEOUT_S, decode_responses=True
         )
         self._sha: dict[str, str] = {}
@@ -169,7 +170,7 @@ class ForeignLocks:
     """The foreign owner's side: what `circle locks` does."""
 
     def __init__(self, url: str) -> None:
-        self._client: redis.Redis = redis.Redis.from_url(url, decode_responses=True)
+        self._client: redis.Redis = redis_clients.connect(url, decode_responses=True)
         self._url = url
 
     def take(self, event: str, places: list[str], *, owner: str, seconds: int) -> int:

@@ -9,23 +9,27 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from connectors.errors import SettingsError
+from connectors.open_services import refuse_insecure
+from connectors.urls import password_of, with_authority, without_password
 
 PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
 PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
+RATE_LIMIT_SCALE_PRODUCTION_MAX = 10.0  # two guesses of a password a second; more is no limit any more
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 
 class Environment(StrEnum):
@@ -43,6 +47,45 @@ class LogFormat(StrEnum):
 
 
 PROXIES_MAX = 10
+SECRET_CHARS_MIN = 8  # a shorter one is a word, or part of one, and taking it out of texts would tell what it is
+SECRET_FILE_BYTES_MAX = 65_536
+
+
+class KafkaProtocol(StrEnum):
+    """How brokers are spoken to."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+    @property
+    def sasl(self) -> bool:
+        return self.value.startswith("SASL_")
+
+    @property
+    def tls(self) -> bool:
+        return self.value.endswith("SSL")
+
+
+class SaslMechanism(StrEnum):
+    """How we say who we are to brokers."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
+class Insecure(StrEnum):
+    """What production refuses where it is in clear or open, unless CIRCLE_ALLOW_INSECURE names it."""
+
+    KAFKA = "kafka"
+    POSTGRES = "postgres"
+    REDIS = "redis"
+    REGISTRY = "registry"
+    SMTP = "smtp"
+    FILES = "files"
 
 
 class PaymentsBy(StrEnum):
@@ -59,7 +102,23 @@ class Settings:
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     postgres_url: str = field(default="postgresql://postgres@127.0.0.1:5432/circle", repr=False)
     redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
-    schema_registry_url: str | None = None
+    schema_registry_url: str | None = field(default=None, repr=False)
+    kafka_security_protocol: KafkaProtocol = KafkaProtocol.PLAINTEXT
+    kafka_sasl_mechanism: SaslMechanism | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = field(default=None, repr=False)
+    kafka_oauth_token_url: str | None = None
+    kafka_oauth_client_id: str | None = None
+    kafka_oauth_client_secret: str | None = field(default=None, repr=False)
+    kafka_oauth_scope: str | None = None
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    kafka_key_password: str | None = field(default=None, repr=False)
+    redis_ca_file: Path | None = None
+    schema_registry_ca_file: Path | None = None
+    smtp_ca_file: Path | None = None
+    allow_insecure: frozenset[Insecure] = frozenset()
     partitions: int = PARTITIONS_DEFAULT
     jwt_key_file: Path | None = None
     env: Environment = Environment.DEVELOPMENT
@@ -99,13 +158,40 @@ class Settings:
                 _url("postgresql", "postgres"),
                 defaults.postgres_url,
                 "postgresql://circle:…@db:5432/circle",
+                secret_file=True,
             ),
             redis_url=source.read(
-                "REDIS_URL", _url("redis", "rediss", "unix"), defaults.redis_url, "redis://127.0.0.1:6379/0"
+                "REDIS_URL",
+                _url("redis", "rediss", "unix"),
+                defaults.redis_url,
+                "redis://127.0.0.1:6379/0",
+                secret_file=True,
             ),
             schema_registry_url=source.read(
-                "SCHEMA_REGISTRY_URL", _url("http", "https"), None, "http://127.0.0.1:8081"
+                "SCHEMA_REGISTRY_URL", _url("http", "https"), None, "http://127.0.0.1:8081", secret_file=True
             ),
+            kafka_security_protocol=source.read(
+                "KAFKA_SECURITY_PROTOCOL", _upper(KafkaProtocol), defaults.kafka_security_protocol, "SASL_SSL"
+            ),
+            kafka_sasl_mechanism=source.read("KAFKA_SASL_MECHANISM", _upper(SaslMechanism), None, "SCRAM-SHA-512"),
+            kafka_sasl_username=source.read("KAFKA_SASL_USERNAME", str, None, "reservations"),
+            kafka_sasl_password=source.secret("KAFKA_SASL_PASSWORD"),
+            kafka_oauth_token_url=source.read(
+                "KAFKA_OAUTH_TOKEN_URL", _url("http", "https"), None, "https://id.example.org/oauth2/token"
+            ),
+            kafka_oauth_client_id=source.read("KAFKA_OAUTH_CLIENT_ID", str, None, "reservations"),
+            kafka_oauth_client_secret=source.secret("KAFKA_OAUTH_CLIENT_SECRET"),
+            kafka_oauth_scope=source.read("KAFKA_OAUTH_SCOPE", str, None, "kafka"),
+            kafka_ca_file=source.read("KAFKA_CA_FILE", _readable_file, None, "/etc/circle/kafka-ca.pem"),
+            kafka_cert_file=source.read("KAFKA_CERT_FILE", _readable_file, None, "/etc/circle/kafka-cert.pem"),
+            kafka_key_file=source.read("KAFKA_KEY_FILE", _readable_file, None, "/etc/circle/kafka-key.pem"),
+            kafka_key_password=source.secret("KAFKA_KEY_PASSWORD"),
+            redis_ca_file=source.read("REDIS_CA_FILE", _readable_file, None, "/etc/circle/redis-ca.pem"),
+            schema_registry_ca_file=source.read(
+                "SCHEMA_REGISTRY_CA_FILE", _readable_file, None, "/etc/circle/registry-ca.pem"
+            ),
+            smtp_ca_file=source.read("SMTP_CA_FILE", _readable_file, None, "/etc/circle/smtp-ca.pem"),
+            allow_insecure=source.read("ALLOW_INSECURE", _insecure, frozenset(), "kafka,redis"),
             partitions=source.read(
                 "PARTITIONS", _whole(1, PARTITIONS_MAX), defaults.partitions, str(PARTITIONS_DEFAULT)
             ),
@@ -123,20 +209,44 @@ class Settings:
             metrics_port=source.read("METRICS_PORT", _whole(1, 65_535), None, "9100"),
             metrics_host=source.read("METRICS_HOST", str, defaults.metrics_host, "127.0.0.1"),
             payments=source.read("PAYMENTS", PaymentsBy, defaults.payments, "stripe"),
-            stripe_api_key=source.read("STRIPE_API_KEY", _secret("sk_", "rk_"), None, "sk_live_…", secret=True),
-            stripe_webhook_secret=source.read("STRIPE_WEBHOOK_SECRET", _secret("whsec_"), None, "whsec_…", secret=True),
+            stripe_api_key=source.read(
+                "STRIPE_API_KEY", _secret("sk_", "rk_"), None, "sk_live_…", secret=True, secret_file=True
+            ),
+            stripe_webhook_secret=source.read(
+                "STRIPE_WEBHOOK_SECRET", _secret("whsec_"), None, "whsec_…", secret=True, secret_file=True
+            ),
             stripe_api_url=source.read(
                 "STRIPE_API_URL", _url("http", "https"), defaults.stripe_api_url, "https://api.stripe.com"
             ),
-            smtp_url=source.read("SMTP_URL", _smtp, None, "smtp://user:…@mail.example.org:587"),
+            smtp_url=source.read("SMTP_URL", _smtp, None, "smtp://user:…@mail.example.org:587", secret_file=True),
             mail_from=source.read("MAIL_FROM", _mail_from, defaults.mail_from, "Tickets <tickets@example.org>"),
             public_url=source.read("PUBLIC_URL", _public_url, defaults.public_url, "https://tickets.example.org"),
         )
+        _check_kafka(settings)
         _check_payments(settings)
+        if settings.redis_ca_file is not None:
+            settings = replace(settings, redis_url=with_authority(settings.redis_url, settings.redis_ca_file))
         if settings.production:
             source.refuse_unknown()
             _check_production(settings, source)
+            refuse_insecure(settings, source.secret_files)
         return settings
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret there is in these settings, as it is written and as it is meant."""
+        urls = (self.postgres_url, self.redis_url, self.schema_registry_url, self.smtp_url)
+        found = {password_of(url) for url in urls if url is not None}
+        found |= {self.kafka_sasl_password, self.kafka_oauth_client_secret, self.kafka_key_password}
+        found |= {self.stripe_api_key, self.stripe_webhook_secret}
+        known = {one for one in found if one is not None and len(one) >= SECRET_CHARS_MIN}
+        return frozenset(known | {unquote(one) for one in known})
+
+    def redact(self, text: str) -> str:
+        """The text without any secret of these settings."""
+        for secret in self.secrets:
+            text = text.replace(secret, "…")
+        return text
 
 
 def default_instance() -> str:
@@ -154,11 +264,23 @@ class _Source:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self._known = set(FOREIGN_VARIABLES)
+        self.secret_files: dict[str, Path] = {}
 
-    def read(self, name: str, parse: Callable[[str], T], default: T | None, example: str, *, secret: bool = False) -> T:
+    def read(
+        self,
+        name: str,
+        parse: Callable[[str], T],
+        default: T | None,
+        example: str,
+        *,
+        secret: bool = False,
+        secret_file: bool = False,
+    ) -> T:
         variable = f"CIRCLE_{name}"
         self._known.add(variable)
         raw = self._env.get(variable, "").strip()
+        if secret_file:
+            raw = self._from_file(f"{variable}_FILE", variable, raw)
         if not raw:
             return default  # type: ignore[return-value]  # the field's own type says whether None is allowed
         try:
@@ -167,8 +289,31 @@ class _Source:
             shown = "…" if secret else without_password(raw)
             raise SettingsError(variable, _problem(parse, error), got=shown, example=example) from None
 
+    def secret(self, name: str) -> str | None:
+        """A password, in the variable or in the file that `…_FILE` names."""
+        found: str | None = self.read(name, str, None, "…", secret=True, secret_file=True)
+        return found
+
     def given(self, name: str) -> bool:
-        return bool(self._env.get(f"CIRCLE_{name}", "").strip())
+        return any(self._env.get(f"CIRCLE_{name}{form}", "").strip() for form in ("", "_FILE"))
+
+    def _from_file(self, variable: str, instead: str, raw: str) -> str:
+        self._known.add(variable)
+        path = self._env.get(variable, "").strip()
+        if not path:
+            return raw
+        example = f"/run/secrets/{instead.lower()}"
+        if raw:
+            raise SettingsError(variable, f"names a file, and {instead} is set as well; unset one", got=path)
+        try:
+            with Path(path).open("rb") as file:
+                found = file.read(SECRET_FILE_BYTES_MAX).decode().strip()
+        except (OSError, ValueError) as error:
+            raise SettingsError(variable, f"cannot be read: {error}", got=path, example=example) from None
+        if not found:
+            raise SettingsError(variable, "is an empty file", got=path, example=example)
+        self.secret_files[variable] = Path(path)
+        return found
 
     def refuse_unknown(self) -> None:
         for variable in sorted(self._env):
@@ -186,13 +331,20 @@ def _check_production(settings: Settings, source: _Source) -> None:
     ):
         if not source.given(name):
             raise SettingsError(f"CIRCLE_{name}", "is required in production and not set", example=example)
-    password = urlsplit(settings.postgres_url).password or ""
-    if password.lower() in DEVELOPMENT_PASSWORDS:
+    password = password_of(settings.postgres_url)
+    if password is not None and unquote(password).lower() in DEVELOPMENT_PASSWORDS:
         raise SettingsError(
             "CIRCLE_POSTGRES_URL",
-            "has no password, or a default one, which production refuses",
+            "has a default password, which production refuses",
             got=without_password(settings.postgres_url),
             example="postgresql://circle:…@db:5432/circle",
+        )
+    if settings.rate_limit_scale > RATE_LIMIT_SCALE_PRODUCTION_MAX:
+        raise SettingsError(
+            "CIRCLE_RATE_LIMIT_SCALE",
+            f"takes the rate limits away, which production refuses above {RATE_LIMIT_SCALE_PRODUCTION_MAX:g}",
+            got=f"{settings.rate_limit_scale:g}",
+            example="1",
         )
     if settings.rate_limit_scale == 0:
         raise SettingsError(
@@ -224,6 +376,46 @@ def _check_production(settings: Settings, source: _Source) -> None:
         )
 
 
+def _check_kafka(settings: Settings) -> None:
+    """SASL has what its mechanism needs; what belongs to another way is told, and not passed over."""
+    protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
+    if protocol.sasl and mechanism is None:
+        what = f"is required with CIRCLE_KAFKA_SECURITY_PROTOCOL={protocol.value} and not set"
+        raise SettingsError("CIRCLE_KAFKA_SASL_MECHANISM", what, example="SCRAM-SHA-512")
+    if mechanism is not None and not protocol.sasl:
+        raise SettingsError(
+            "CIRCLE_KAFKA_SECURITY_PROTOCOL",
+            f"does not use CIRCLE_KAFKA_SASL_MECHANISM={mechanism.value}, which is set",
+            got=protocol.value,
+            example="SASL_SSL",
+        )
+    needed: tuple[tuple[str, object, str], ...] = ()
+    if mechanism is SaslMechanism.OAUTHBEARER:
+        needed = (
+            ("KAFKA_OAUTH_TOKEN_URL", settings.kafka_oauth_token_url, "https://id.example.org/oauth2/token"),
+            ("KAFKA_OAUTH_CLIENT_ID", settings.kafka_oauth_client_id, "reservations"),
+            ("KAFKA_OAUTH_CLIENT_SECRET", settings.kafka_oauth_client_secret, "…"),
+        )
+    elif mechanism is not None:
+        needed = (
+            ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username, "reservations"),
+            ("KAFKA_SASL_PASSWORD", settings.kafka_sasl_password, "…"),
+        )
+    if settings.kafka_cert_file is not None:
+        needed += (("KAFKA_KEY_FILE", settings.kafka_key_file, "/etc/circle/kafka-key.pem"),)
+    for name, value, example in needed:
+        if value is None:
+            what = "is required with the other CIRCLE_KAFKA_… settings and not set"
+            raise SettingsError(f"CIRCLE_{name}", what, example=example)
+    if not protocol.tls and settings.kafka_ca_file is not None:
+        raise SettingsError(
+            "CIRCLE_KAFKA_SECURITY_PROTOCOL",
+            "does not use CIRCLE_KAFKA_CA_FILE, which is set: records and passwords would go in clear",
+            got=protocol.value,
+            example="SASL_SSL" if protocol.sasl else "SSL",
+        )
+
+
 def _check_payments(settings: Settings) -> None:
     """Stripe needs its secrets, and an address that keeps them; production needs a provider that moves money."""
     if settings.payments is PaymentsBy.SANDBOX:
@@ -243,6 +435,13 @@ def _check_payments(settings: Settings) -> None:
             raise SettingsError(
                 f"CIRCLE_{name}", "is required with CIRCLE_PAYMENTS=stripe and not set", example=example
             )
+    if settings.production and settings.stripe_api_key is not None and "_test_" in settings.stripe_api_key:
+        raise SettingsError(
+            "CIRCLE_STRIPE_API_KEY",
+            "is a key for tests, which moves no money; production refuses it",
+            got=f"{settings.stripe_api_key.partition('_test_')[0]}_test_…",
+            example="sk_live_…",
+        )
     if settings.production and urlsplit(settings.stripe_api_url).scheme != "https":
         raise SettingsError(
             "CIRCLE_STRIPE_API_URL",
@@ -256,11 +455,6 @@ def _problem(parse: Callable[[str], object], error: ValueError) -> str:
     if isinstance(parse, type) and issubclass(parse, StrEnum):
         return f"must be one of {', '.join(member.value for member in parse)}"
     return str(error)
-
-
-def without_password(raw: str) -> str:
-    """A URL as it may be shown."""
-    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:…@", raw)
 
 
 def _bootstrap(raw: str) -> str:
@@ -279,6 +473,13 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def _insecure(raw: str) -> frozenset[Insecure]:
+    names = {part.strip().lower() for part in raw.split(",") if part.strip()}
+    if not names <= set(Insecure):
+        raise ValueError(f"must be a list of {', '.join(Insecure)}")
+    return frozenset(map(Insecure, names))
 
 
 def _secret(*prefixes: str) -> Callable[[str], str]:
@@ -355,6 +556,16 @@ def _switches(raw: str) -> frozenset[str]:
     if not switches <= TEST_SWITCHES:
         raise ValueError(f"must be a list of {', '.join(sorted(TEST_SWITCHES))}")
     return switches
+
+
+def _upper(kind: type[E]) -> Callable[[str], E]:
+    def parse(raw: str) -> E:
+        try:
+            return kind(raw.upper())
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(member.value for member in kind)}") from None
+
+    return parse
 
 
 def _one_of(choices: frozenset[str]) -> Callable[[str], str]:

@@ -23,7 +23,8 @@ from confluent_kafka.admin import (
 )
 
 from connectors.errors import ServiceUnreachable, TopicMismatch
-from connectors.settings import PARTITIONS_DEFAULT
+from connectors.kafka_clients import new_admin, right_missing
+from connectors.settings import PARTITIONS_DEFAULT, Settings
 from schemas.topics import COMMANDS, TopicSpec, all_topics
 
 TIMEOUT_S = 10.0
@@ -32,6 +33,8 @@ DELETE_TIMEOUT_S = 20.0
 LOOK_S = 0.02  # a broker tells nobody when its metadata has changed; each wait for that is bounded by a limit above
 
 T = TypeVar("T")
+Cluster = Settings | str
+"""How to reach the brokers; a text is the address of brokers that let everybody in, in clear."""
 Change = Literal["created", "configured", "unchanged"]
 
 
@@ -56,7 +59,7 @@ class Applied:
 
 
 def apply_topics(
-    bootstrap_servers: str, *, partitions: int | None = None, dry_run: bool = False, recreate: bool = False
+    cluster: Cluster, *, partitions: int | None = None, dry_run: bool = False, recreate: bool = False
 ) -> list[Applied]:
     """Creates what is missing and mends configuration that differs. `recreate` deletes every topic of ours
     first.
@@ -64,61 +67,69 @@ def apply_topics(
     Raises `TopicMismatch` when a topic has another partition count, `ServiceUnreachable` when no broker
     answers.
     """
-    client = admin(bootstrap_servers)
+    client = admin(cluster)
     specs = all_topics(partitions or PARTITIONS_DEFAULT)
     if recreate and not dry_run:
-        _delete(client, bootstrap_servers, specs)
-    states = _describe(client, bootstrap_servers, specs)
+        _delete(client, _address_of(cluster), specs)
+    states = _describe(client, _address_of(cluster), specs)
     for spec in specs:
         _refuse_other_partitions(spec, states[spec.name])
     applied = [_plan(spec, states[spec.name]) for spec in specs]
     if not dry_run:
-        replication = min(REPLICATION_MAX, _brokers(client, bootstrap_servers))
-        _create(client, bootstrap_servers, applied, replication)
-        _configure(client, bootstrap_servers, applied)
+        replication = min(REPLICATION_MAX, _brokers(client, _address_of(cluster)))
+        _create(client, _address_of(cluster), applied, replication)
+        _configure(client, _address_of(cluster), applied)
     return applied
 
 
-def apply_topic(bootstrap_servers: str, spec: TopicSpec, *, recreate: bool = False) -> Applied:
+def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) -> Applied:
     """The same for one topic beside the platform's own. Raises as `apply_topics` does."""
-    client = admin(bootstrap_servers)
+    client = admin(cluster)
     if recreate:
-        _delete(client, bootstrap_servers, [spec])
-    state = _describe(client, bootstrap_servers, [spec])[spec.name]
+        _delete(client, _address_of(cluster), [spec])
+    state = _describe(client, _address_of(cluster), [spec])[spec.name]
     _refuse_other_partitions(spec, state)
     applied = _plan(spec, state)
-    _create(client, bootstrap_servers, [applied], min(REPLICATION_MAX, _brokers(client, bootstrap_servers)))
+    _create(client, _address_of(cluster), [applied], min(REPLICATION_MAX, _brokers(client, _address_of(cluster))))
     return applied
 
 
-def stamp_as_told(bootstrap_servers: str) -> None:
+def stamp_as_told(cluster: Cluster) -> None:
     """Commands keep the time that their writer gives them, while a log is written that has been decided already.
 
     `apply_topics` takes it back. Raises ServiceUnreachable.
     """
     config = {"message.timestamp.type": "CreateTime"}
     _configure(
-        admin(bootstrap_servers),
-        bootstrap_servers,
+        admin(cluster),
+        _address_of(cluster),
         [Applied(topic=COMMANDS, change="configured", partitions=0, config=config)],
     )
 
 
-def delete_topic(bootstrap_servers: str, spec: TopicSpec) -> None:
+def delete_topic(cluster: Cluster, spec: TopicSpec) -> None:
     """Take a topic away, if it is there. Raises ServiceUnreachable."""
-    _delete(admin(bootstrap_servers), bootstrap_servers, [spec])
+    _delete(admin(cluster), _address_of(cluster), [spec])
 
 
-def describe_topics(bootstrap_servers: str, *, partitions: int | None = None) -> list[TopicState]:
+def describe_topics(cluster: Cluster, *, partitions: int | None = None) -> list[TopicState]:
     """Every topic of ours as the broker has it."""
     specs = all_topics(partitions or PARTITIONS_DEFAULT)
-    states = _describe(admin(bootstrap_servers), bootstrap_servers, specs)
+    states = _describe(admin(cluster), _address_of(cluster), specs)
     return [states[spec.name] for spec in specs]
 
 
-def admin(bootstrap_servers: str) -> AdminClient:
+def admin(cluster: Cluster) -> AdminClient:
     """An admin client; its own log is off, since every failure comes back as an error."""
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    return new_admin(_settings_of(cluster), quiet=True)
+
+
+def _settings_of(cluster: Cluster) -> Settings:
+    return Settings(kafka_bootstrap_servers=cluster) if isinstance(cluster, str) else cluster
+
+
+def _address_of(cluster: Cluster) -> str:
+    return _settings_of(cluster).kafka_bootstrap_servers
 
 
 def _plan(spec: TopicSpec, state: TopicState) -> Applied:
@@ -245,6 +256,8 @@ def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T 
     except KafkaException as error:
         if ignore is not None and error.args[0].code() == ignore:
             return None
+        if (refused := right_missing(error.args[0], "")) is not None:
+            raise refused from None
         raise ServiceUnreachable(
             "Kafka", address, f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
         ) from None

@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.parse import quote
 
-import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from connectors import redis_clients
 from connectors.errors import SettingsError
 from connectors.settings import Settings
 from connectors.topics import apply_topics
@@ -214,9 +214,9 @@ class Platform:
         run_coroutine(migrate(settings.postgres_url))
         if self.stack.memory_only:
             run_coroutine(reset_derived(settings))
-            with redis.Redis.from_url(settings.redis_url) as client:
+            with redis_clients.connect(settings.redis_url) as client:
                 client.flushall()
-        apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+        apply_topics(settings, partitions=settings.partitions)
 
     def _publish(self) -> None:
         """Where it is asked for, tools find this platform from now on. It runs without that, too."""

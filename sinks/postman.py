@@ -27,6 +27,7 @@ from connectors.postgres import (
     CONNECT_TIMEOUT_S,
     SERVER_GONE,
     SESSION,
+    create_pool,
 )
 from connectors.settings import Settings
 
@@ -85,7 +86,7 @@ class Postman:
 
     async def _serve(self, desk: Desk) -> None:
         news, tries = self._news[desk.name], 0
-        async with asyncpg.create_pool(
+        async with create_pool(
             self._settings.postgres_url,
             min_size=0,
             max_size=CONNECTIONS_MAX,

@@ -14,7 +14,7 @@ import asyncpg
 
 from connectors.payments.provider import OutcomeUnknown, RequestRefused
 from connectors.payments.tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from connectors.postgres import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, SERVER_GONE, unreachable
+from connectors.postgres import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
 from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
 
@@ -91,7 +91,7 @@ class SandboxProvider:
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
+                self._pool = await create_pool(
                     self._url,
                     min_size=1,
                     max_size=POOL_SIZE_MAX,

@@ -59,15 +59,15 @@ class History:
 
     def write(self, facts: int, bar: Bar) -> Written:
         """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
-        address, partitions = self._settings.kafka_bootstrap_servers, self._settings.partitions
-        stamp_as_told(address)
+        partitions = self._settings.partitions
+        stamp_as_told(self._settings)
         while self.facts < facts:
             orders = min(self._orders * EVENTS_AT_ONCE, max(200, (facts - self.facts) * 2 // 3))
             self._wave(orders, facts, bar)
         left = self._client.flush(FLUSH_S)
         if left:
             raise CircleError(f"{left} records were not acknowledged in {FLUSH_S:.0f} s")
-        apply_topics(address, partitions=partitions)
+        apply_topics(self._settings, partitions=partitions)
         bar.finish(self.facts)
         return Written(commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events))
 

@@ -24,7 +24,7 @@ import msgspec
 import redis
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from connectors import kafka
+from connectors import kafka, redis_clients
 from connectors.errors import CircleError, SettingsError
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -124,7 +124,7 @@ def run(options: KernelOptions, progress: Progress) -> KernelReport:
         settings = Settings.from_env(env)
         mix = Mix(shape, now_us=time.time_ns() // 1000, seed=options.seed)
         preloaded = _preload(settings, mix, options, progress)
-        with _worker(env) as worker, redis.Redis.from_url(settings.redis_url) as client:
+        with _worker(env) as worker, redis_clients.connect(settings.redis_url) as client:
             observed = _watch(client, worker, preloaded, progress)
         facts, positions, repeated = _read_facts(settings, preloaded, progress)
     return report(options, shape, preloaded, observed, facts, positions, repeated)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import redis
 from confluent_kafka import TopicPartition
 
-from connectors import kafka
+from connectors import kafka, redis_clients
 from connectors.errors import CircleError, SettingsError
 from connectors.guard import DONE
 from connectors.log_reader import few_collections
@@ -177,7 +176,7 @@ def _resume(
     producer.flush(10)
     bar, replies = progress.bar("resuming", len(asked)), 0
     worker = Worker({**os.environ, **env, "CIRCLE_INSTANCE": "bench"}, log)
-    with redis.Redis.from_url(settings.redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+    with redis_clients.connect(settings.redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
         client.set(f"circle:installed:{PARTITION}", DONE)  # as its former owner has left Redis
         channel.subscribe(CHANNEL)
         channel.get_message(timeout=1.0)

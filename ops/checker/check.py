@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from connectors import redis_clients
 from connectors.kafka import admin, committed_offsets, consumer
 from connectors.postgres import connect
 from connectors.schema_registry import codec_of
@@ -79,7 +80,7 @@ async def _check(
     connection = await connect(settings.postgres_url) if postgres else None
     client: redis.Redis | None = None
     if show:
-        client = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+        client = redis_clients.connect(settings.redis_url, decode_responses=True)
     log = LogReader(settings, codec, report, strict=strict)
     ledgers: list[Ledger] = []
     unreadable: Counter[tuple[int, int]] = Counter()

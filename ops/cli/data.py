@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
     """Create what is missing and mend configuration that differs. Never changes a partition count."""
     settings = operator_settings()
-    applied = apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions, dry_run=dry_run)
+    applied = apply_topics(settings, partitions=settings.partitions, dry_run=dry_run)
     if json:
         emit_json({"dry_run": dry_run, "topics": applied})
     else:
@@ -52,7 +52,7 @@ def topics_list(json: AsJson = False) -> int:
 def topics_describe(json: AsJson = False) -> int:
     """The topics as the broker has them. Exit 1 when one is missing."""
     settings = operator_settings()
-    states = describe_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+    states = describe_topics(settings, partitions=settings.partitions)
     if json:
         emit_json(states)
     else:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from connectors import redis_clients
 from connectors.errors import CircleError
 from connectors.settings import Settings
 from ops import found
@@ -118,7 +119,7 @@ def _configured() -> list[Check]:
     except CircleError:
         return checks
     if env.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):
-        known = brokers_known(settings.kafka_bootstrap_servers, timeout_s=5)
+        known = brokers_known(settings, timeout_s=5)
         detail = f"{settings.kafka_bootstrap_servers}: {known} brokers"
         checks.append(Check(name="Kafka", result="ok" if known else "failed", detail=detail))
     if env.get("CIRCLE_POSTGRES_URL"):
@@ -138,7 +139,7 @@ def _postgres(settings: Settings) -> str:
 def _redis(settings: Settings) -> str:
     import redis
 
-    with redis.Redis.from_url(settings.redis_url, socket_timeout=5) as client:
+    with redis_clients.connect(settings.redis_url, socket_timeout=5) as client:
         try:
             client.ping()
             policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))

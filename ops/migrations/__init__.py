@@ -13,7 +13,8 @@ from pathlib import Path
 
 import asyncpg
 
-from connectors.errors import MigrationError, ServiceUnreachable
+from connectors import postgres
+from connectors.errors import MigrationError
 from connectors.settings import Settings
 from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
 
@@ -112,13 +113,8 @@ async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection, or `ServiceUnreachable` with the address."""
-    try:
-        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        address = url.rpartition("@")[2]
-        hint = f"{str(error) or type(error).__name__}; is it running, and is CIRCLE_POSTGRES_URL right?"
-        raise ServiceUnreachable("PostgreSQL", address, hint) from None
+    """A connection whose statements may take their time. Raises ServiceUnreachable, AccessRefused."""
+    return await postgres.connect(url, timeout_s=CONNECT_TIMEOUT_S, command_timeout_s=None)
 
 
 async def _history(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, tuple[str, str]]:

@@ -64,11 +64,11 @@ def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bo
         return manifest
     _fence_effects(settings, _Ends.nothing(manifest))
     if COMMANDS in manifest.partitions:  # log time is decided by the commands' timestamps
-        stamp_as_told(settings.kafka_bootstrap_servers)
+        stamp_as_told(settings)
     try:
         ends = _produce_all(settings, directory, manifest, there, progress)
     finally:
-        apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+        apply_topics(settings, partitions=settings.partitions)
     _fence_effects(settings, ends)
     return manifest
 

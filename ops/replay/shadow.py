@@ -94,7 +94,7 @@ def shadow(
     report = ShadowReport(group=group, topic=spec.name)
     numbers = chosen(settings, COMMANDS, partition)
     if not dry_run:
-        apply_topic(settings.kafka_bootstrap_servers, spec, recreate=restart)
+        apply_topic(settings, spec, recreate=restart)
     for number in numbers:
         recorded = _recorded(settings, number, progress)
         if dry_run:
@@ -111,7 +111,7 @@ def shadow(
 
 def remove(settings: Settings, group: str) -> None:
     """Throw the shadow away. Raises BadShadow, ServiceUnreachable."""
-    delete_topic(settings.kafka_bootstrap_servers, topic_of(group, partitions_of(settings, FACTS)))
+    delete_topic(settings, topic_of(group, partitions_of(settings, FACTS)))
 
 
 def _decide(

@@ -18,6 +18,7 @@ import msgspec
 import redis
 from confluent_kafka import Message
 
+from connectors import redis_clients
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
 from connectors.log_reader import (
@@ -361,7 +362,7 @@ def _database(settings: Settings) -> Database:
 
 def connect_redis(settings: Settings) -> redis.Redis:
     """A client that was tried once. Raises ServiceUnreachable."""
-    client: redis.Redis = redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
+    client: redis.Redis = redis_clients.connect(settings.redis_url, decode_responses=True, socket_timeout=5)
     try:
         client.ping()
     except redis.RedisError as error:

@@ -1,21 +1,24 @@
 """Asks a broker for its metadata, quietly: a broker that is still starting is no news."""
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+
+from connectors.kafka_clients import new_admin
+from connectors.settings import Settings
 
 PROBE_TIMEOUT_S = 1.0
 
 
-def brokers_known(bootstrap_servers: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> int:
+def brokers_known(cluster: Settings | str, *, timeout_s: float = PROBE_TIMEOUT_S) -> int:
     """How many brokers the cluster says it has; 0 when nobody answers in time."""
-    client = AdminClient(
+    settings = Settings(kafka_bootstrap_servers=cluster) if isinstance(cluster, str) else cluster
+    client = new_admin(
+        settings,
         {
-            "bootstrap.servers": bootstrap_servers,
             "socket.connection.setup.timeout.ms": 1_000,
             "reconnect.backoff.ms": 20,
             "reconnect.backoff.max.ms": 100,
-            "log_level": 0,
-        }
+        },
+        quiet=True,
     )
     try:
         return len(client.list_topics(timeout=timeout_s).brokers)

@@ -19,6 +19,7 @@ from pathlib import Path
 import asyncpg
 
 from connectors.errors import ServiceUnreachable
+from connectors.postgres import connect
 from ops.services.process import LOOPBACK, Service, log_tail, port_answers, run_coroutine, spawn, wheel_files
 
 DATABASE = "circle"
@@ -175,8 +176,8 @@ def installation(user: tuple[int, int] | None) -> Path:
 
 async def _ensure_database(url: str, name: str) -> bool:
     try:
-        connection = await asyncpg.connect(url, timeout=5)
-    except (OSError, asyncpg.PostgresError, TimeoutError):
+        connection = await connect(url)
+    except (ServiceUnreachable, asyncpg.PostgresError):
         return False
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
@@ -189,7 +190,7 @@ async def _ensure_database(url: str, name: str) -> bool:
 async def _recreate(url: str, name: str, template: str | None) -> None:
     if not name.replace("_", "").isalnum() or not (template or "a").replace("_", "").isalnum():
         raise ValueError(f"not a plain database name: {name!r}, {template!r}")
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await connect(url)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template1"}"')

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
-import redis
-
+from connectors import redis_clients
 from connectors.errors import ServiceUnreachable, SettingsError
+from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.migrations import migrate
 from ops.services.apache_kafka import ApacheKafka
@@ -175,11 +175,11 @@ class Stack:
             self._template_made = True
         self._databases += 1
         url = self.postgres.create_database(f"circle_{self._databases}", template=TEMPLATE_DATABASE)
-        with redis.Redis.from_url(self.valkey.url) as client:
+        with redis_clients.connect(self.valkey.url) as client:
             client.flushall()
         if self.memory_only:
             self.kafka.restart(kill=True)
-        apply_topics(self.kafka.url, partitions=self.partitions, recreate=not self.memory_only)
+        apply_topics(Settings.from_env(self.env), partitions=self.partitions, recreate=not self.memory_only)
         return {**self.env, "CIRCLE_POSTGRES_URL": url}
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import redis
 
+from connectors import redis_clients
 from connectors.errors import ServiceUnreachable
 from ops.services.process import LOOPBACK, Service, port_answers, wheel_files
 
@@ -38,7 +39,7 @@ class Valkey(Service):
     def probe(self) -> bool:
         if not port_answers(self.port):
             return False
-        with contextlib.suppress(redis.RedisError), redis.Redis(port=self.port, socket_timeout=1) as client:
+        with contextlib.suppress(redis.RedisError), redis_clients.connect(self.url, socket_timeout=1) as client:
             return bool(client.ping())
         return False
 

@@ -51,14 +51,14 @@ def transport(settings: Settings) -> Transport | None:
         return None
     if settings.smtp_url.startswith("file:"):
         return FileMailbox(Path(unquote(urlsplit(settings.smtp_url).path)))
-    return SmtpServer(settings.smtp_url)
+    return SmtpServer(settings.smtp_url, settings.smtp_ca_file)
 
 
 class SmtpServer:
-    """A mail server. A password is never sent without TLS."""
+    """A mail server. A password is never sent without TLS, and the server's certificate is verified."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, ca_file: Path | None = None) -> None:
+        self._url, self._ca_file = url, ca_file
 
     def session(self) -> SmtpSession:
         parts = urlsplit(self._url)
@@ -71,6 +71,7 @@ class SmtpServer:
             password=password,
             use_tls=tls,
             start_tls=True if password and not tls else None,  # None: where the server offers it
+            cert_bundle=str(self._ca_file) if self._ca_file is not None else None,
             timeout=TIMEOUT_S,
         )
         return SmtpSession(client)

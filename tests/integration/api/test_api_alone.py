@@ -163,7 +163,7 @@ def test_without_the_broker_requests_are_503_and_the_same_key_works_afterwards(
         assert problem(api.http.get("/readyz"), 503, "unavailable")["checks"]["kafka"]["ok"] is False
     finally:
         stack.kafka.start()
-    apply_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+    apply_topics(settings, partitions=settings.partitions)
 
     def accepted() -> bool:
         again = buyer.reserve(EVENT_ID, key=key, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1)

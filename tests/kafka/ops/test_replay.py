@@ -60,7 +60,7 @@ def verified(settings: Settings) -> VerifyReport:
 
 def stamped_by(settings: Settings) -> str:
     """Whose clock the commands' timestamps are of."""
-    topics = describe_topics(settings.kafka_bootstrap_servers, partitions=settings.partitions)
+    topics = describe_topics(settings, partitions=settings.partitions)
     return {one.name: one.config for one in topics}[COMMANDS]["message.timestamp.type"]
 
 

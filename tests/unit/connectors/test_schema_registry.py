@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from connectors import schema_registry
-from connectors.errors import CircleError, ServiceUnreachable
+from connectors.errors import AccessRefused, CircleError, ServiceUnreachable
 from connectors.schema_registry import SchemaRefused, codec_of
 from connectors.settings import Settings
 from schemas.codec import Codec, own_schemas
@@ -72,7 +72,7 @@ def test_versions_of_newer_and_older_programs_are_read(registry: tuple[Settings,
     ("call", "answer", "kind", "told"),
     [
         (f"POST /subjects/{TICK}", (500, {"error_code": 50001, "message": "store"}), ServiceUnreachable, "with 500"),
-        (f"POST /subjects/{TICK}", (401, {"error_code": 401, "message": "who?"}), ServiceUnreachable, "with 401"),
+        (f"POST /subjects/{TICK}", (401, {"error_code": 401, "message": "who?"}), AccessRefused, "with 401"),
         (f"POST /subjects/{TICK}", (422, {"error_code": 42201, "message": "odd"}), SchemaRefused, "with 422"),
         (f"POST /subjects/{TICK}/versions", (409, {"error_code": 409, "message": "no"}), SchemaRefused, "with 409"),
         (f"POST /subjects/{TICK}", (200, {"id": "7"}), SchemaRefused, "gave no id of 32 bits"),
@@ -90,7 +90,7 @@ def test_what_a_registry_answers_wrongly_is_one_error(
     books.answers[call] = answer
     with pytest.raises(kind, match=told) as caught:
         codec_of(settings)
-    assert caught.value.exit_code == (3 if kind is ServiceUnreachable else 1)
+    assert caught.value.exit_code == (3 if kind in (ServiceUnreachable, AccessRefused) else 1)
 
 
 def test_a_registry_that_is_away_is_told_without_its_password() -> None:

@@ -12,10 +12,15 @@ from connectors.settings import Environment, Settings
 def production(tmp_path: Path) -> dict[str, str]:
     key = tmp_path / "jwt.pem"
     key.write_text("key")
+    key.chmod(0o600)
     return {
         "CIRCLE_ENV": "production",
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
-        "CIRCLE_POSTGRES_URL": "postgresql://circle:hf83kd02@db:5432/circle",
+        "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "CIRCLE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "CIRCLE_KAFKA_SASL_USERNAME": "circle",
+        "CIRCLE_KAFKA_SASL_PASSWORD": "9dk3-kafka",
+        "CIRCLE_POSTGRES_URL": "postgresql://circle:hf83kd02@db:5432/circle?sslmode=verify-full",
         "CIRCLE_REDIS_URL": "rediss://:k3j4h5@redis:6379/0",
         "CIRCLE_JWT_KEY_FILE": str(key),
         "CIRCLE_PAYMENTS": "stripe",
@@ -135,7 +140,9 @@ def test_production_refuses_a_missing_secret(production: dict[str, str], name: s
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("POSTGRES_URL", "postgresql://circle:postgres@db/circle"),
+        ("POSTGRES_URL", "postgresql://circle:postgres@db/circle?sslmode=require"),
+        ("POSTGRES_URL", "postgresql://circle:@127.0.0.1/circle"),
+        ("POSTGRES_URL", "postgresql://circle:Chang%65me@127.0.0.1/circle"),
         ("POSTGRES_URL", "postgresql://circle@db/circle"),
         ("RATE_LIMIT_SCALE", "0"),
         ("TEST_SWITCHES", "no-fence"),
@@ -179,7 +186,7 @@ def test_a_secret_is_neither_in_an_error_nor_in_the_repr(production: dict[str, s
 
 
 def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> None:
-    mailing = production | {"CIRCLE_SMTP_URL": "smtps://mail"}
+    mailing = production | {"CIRCLE_SMTP_URL": "smtps://me:pw22@mail"}
     with pytest.raises(SettingsError, match="CIRCLE_MAIL_FROM: is required in production"):
         Settings.from_env(mailing)
     mailing |= {"CIRCLE_MAIL_FROM": "Tickets <t@example.org>"}
@@ -187,4 +194,4 @@ def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> 
         with pytest.raises(SettingsError, match="CIRCLE_PUBLIC_URL: is where the links in mails lead"):
             Settings.from_env(mailing | public)
     read = Settings.from_env(mailing | {"CIRCLE_PUBLIC_URL": "https://tickets.example.org/"})
-    assert (read.smtp_url, read.public_url) == ("smtps://mail", "https://tickets.example.org")
+    assert (read.smtp_url, read.public_url) == ("smtps://me:pw22@mail", "https://tickets.example.org")

@@ -58,6 +58,7 @@ def test_published_ports_do_not_collide() -> None:
 def test_our_settings_are_settings(name: str, tmp_path: Path) -> None:
     key = tmp_path / "jwt.pem"
     key.write_text("key")
+    key.chmod(0o600)
     text = {k: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(v)) for k, v in SERVICES[name]["environment"].items()}
     text["CIRCLE_JWT_KEY_FILE"] = str(key)
     production = {**text, "CIRCLE_ENV": "production", "CIRCLE_PAYMENTS": "stripe"}

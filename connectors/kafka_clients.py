@@ -1,0 +1,140 @@
+"""The one place where Kafka clients are made: addresses, TLS, credentials, and what to tell when they are refused.
+
+Guarantee: no secret is in the text of an error that comes from here. Brokers' certificates are always verified.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from connectors.errors import AccessRefused, CircleError, ServiceUnreachable, SettingsError
+from connectors.logs import SeldomAgain
+from connectors.settings import SaslMechanism, Settings
+
+CLIENT_LOG_S = 10.0  # a client that cannot connect says so several times a second
+
+C = TypeVar("C")
+
+_rdkafka = logging.getLogger("circle.rdkafka")
+_rdkafka.addFilter(SeldomAgain(CLIENT_LOG_S))
+
+# What a broker says when a principal has no right, and what it is that the right is for.
+RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
+}
+REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Where the brokers are, and how they are spoken to: the part of a client's configuration that has secrets."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol.value,
+        **_given("ssl.ca.location", settings.kafka_ca_file),
+        **_given("ssl.certificate.location", settings.kafka_cert_file),
+        **_given("ssl.key.location", settings.kafka_key_file),
+        **_given("ssl.key.password", settings.kafka_key_password),
+    }
+    if not settings.kafka_security_protocol.sasl:
+        return config
+    mechanism = settings.kafka_sasl_mechanism
+    assert mechanism is not None, "from_env refuses SASL without a mechanism"
+    config["sasl.mechanisms"] = mechanism.value
+    if mechanism is not SaslMechanism.OAUTHBEARER:
+        return config | {"sasl.username": settings.kafka_sasl_username, "sasl.password": settings.kafka_sasl_password}
+    return config | {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": settings.kafka_oauth_token_url,
+        "sasl.oauthbearer.client.id": settings.kafka_oauth_client_id,
+        "sasl.oauthbearer.client.secret": settings.kafka_oauth_client_secret,
+        **_given("sasl.oauthbearer.scope", settings.kafka_oauth_scope),
+        **_given("https.ca.location", settings.kafka_ca_file),
+    }
+
+
+def new_admin(settings: Settings, config: dict[str, Any] | None = None, *, quiet: bool = False) -> AdminClient:
+    """An admin client. `quiet`: without a log of its own, where every failure comes back as an error."""
+    own = connection(settings) | (config or {})
+    if quiet:
+        return _made(settings, lambda: AdminClient(own | {"log_level": 0}))
+    return _made(settings, lambda: AdminClient(own, logger=_rdkafka))
+
+
+def new_consumer(settings: Settings, config: dict[str, Any]) -> Consumer:
+    """A consumer."""
+    return _made(settings, lambda: Consumer(connection(settings) | config, logger=_rdkafka))
+
+
+def new_producer(settings: Settings, config: dict[str, Any]) -> Producer:
+    """A producer."""
+    return _made(settings, lambda: Producer(connection(settings) | config, logger=_rdkafka))
+
+
+class Trouble:
+    """What a client says about its connections, given to it as `error_cb`: a call that fails says less."""
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() in REFUSED:
+            self.refused = error.str()
+
+
+def ask_for_brokers(settings: Settings, timeout_s: float) -> int:
+    """How many brokers the cluster says it has.
+
+    Raises AccessRefused when they do not let us in, ServiceUnreachable when nobody answers in time.
+    """
+    trouble = Trouble()
+    client = new_admin(settings, {"error_cb": trouble})
+    try:
+        return len(client.list_topics(timeout=timeout_s).brokers)
+    except KafkaException as error:
+        client.poll(0)  # which hears what the connections had to say
+        if trouble.refused is not None:
+            raise access_refused(settings, trouble.refused) from None
+        hint = f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, hint) from None
+
+
+def access_refused(settings: Settings, why: str) -> AccessRefused:
+    """The error for brokers that do not let us in."""
+    who = f" as {settings.kafka_sasl_username}" if settings.kafka_sasl_username else ""
+    hint = (
+        f"{settings.redact(why)}; look at CIRCLE_KAFKA_SECURITY_PROTOCOL ({settings.kafka_security_protocol.value}), "
+        "CIRCLE_KAFKA_SASL_… and CIRCLE_KAFKA_CA_FILE"
+    )
+    return AccessRefused(f"Kafka{who}", settings.kafka_bootstrap_servers, hint)
+
+
+def right_missing(error: KafkaError, name: str) -> CircleError | None:
+    """The error for a right that our principal does not have; None when `error` is about something else."""
+    kind = RIGHTS.get(error.code())
+    if kind is None:
+        return None
+    return AccessRefused(
+        "Kafka",
+        f"{kind} {name}".rstrip(),
+        f"{error.str()}; `circle topics acls` lists the rights that each process needs",
+    )
+
+
+def _made(settings: Settings, make: Callable[[], C]) -> C:
+    try:
+        return make()
+    except KafkaException as error:
+        problem = f"the Kafka client does not take this configuration: {settings.redact(error.args[0].str())}"
+        raise SettingsError("CIRCLE_KAFKA_…", problem) from None
+
+
+def _given(name: str, value: object) -> dict[str, str]:
+    return {} if value is None else {name: str(value)}

@@ -1,0 +1,143 @@
+"""What production refuses: services beyond loopback in clear or without credentials, keys that others can read.
+
+Guarantee: what passes is encrypted and asks who we are, is on this machine, or is named in CIRCLE_ALLOW_INSECURE. An
+error names the variable, what it got without its secrets, and an example.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from connectors.errors import SettingsError
+from connectors.urls import host_of, hosts_of, is_here, parameter, password_of, without_password
+
+if TYPE_CHECKING:
+    from connectors.settings import Settings
+
+# libpq's other modes send everything in clear, or do so when the server, or whoever is in between, asks for it.
+ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Open(NamedTuple):
+    """Something that is open: what CIRCLE_ALLOW_INSECURE calls it, and what is wrong with it."""
+
+    name: str
+    variable: str
+    problem: str
+    got: str
+    example: str
+
+
+def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> None:
+    """Raises SettingsError for the first thing that is open and not named."""
+    allowed = {one.value for one in settings.allow_insecure}
+    for found in (*_services(settings), *_files(settings, secret_files)):
+        if found.name not in allowed:
+            raise SettingsError(
+                found.variable,
+                f"{found.problem}, which production refuses; where nobody else is on that network, name it in "
+                f"CIRCLE_ALLOW_INSECURE={found.name}"
+                if found.name != "files"
+                else f"{found.problem}, which production refuses",
+                got=without_password(found.got),
+                example=found.example,
+            )
+
+
+def _services(settings: Settings) -> Iterator[Open]:
+    yield from _kafka(settings)
+    yield from _postgres(settings.postgres_url)
+    yield from _redis(settings.redis_url)
+    if settings.schema_registry_url is not None:
+        yield from _registry(settings.schema_registry_url)
+    if settings.smtp_url is not None:
+        yield from _smtp(settings.smtp_url)
+
+
+def _kafka(settings: Settings) -> Iterator[Open]:
+    protocol = settings.kafka_security_protocol
+    if not all(is_here(host_of(one)) for one in settings.kafka_bootstrap_servers.split(",")):
+        if not protocol.tls:
+            problem = f"reaches {settings.kafka_bootstrap_servers} in clear"
+            yield Open("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+        if not protocol.sasl and settings.kafka_cert_file is None:
+            problem = f"reaches {settings.kafka_bootstrap_servers} without credentials"
+            yield Open("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+    token_url = settings.kafka_oauth_token_url
+    if token_url is not None and _in_clear(token_url, "http"):
+        problem = "would send the client's secret in clear"
+        yield Open("kafka", "CIRCLE_KAFKA_OAUTH_TOKEN_URL", problem, token_url, "https://id.example.org/oauth2/token")
+
+
+def _postgres(url: str) -> Iterator[Open]:
+    variable, example = "CIRCLE_POSTGRES_URL", "postgresql://circle:…@db:5432/circle?sslmode=verify-full"
+    mode = parameter(url, "sslmode")
+    hosts = hosts_of(url)
+    if hosts and all(host.startswith("/") for host in hosts):
+        return  # a socket's server knows who asks
+    if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
+        told = f"sslmode={mode}" if mode else "no sslmode"
+        yield Open("postgres", variable, f"goes over the network with {told}, in clear", url, example)
+    if not password_of(url) and parameter(url, "sslcert") is None and parameter(url, "passfile") is None:
+        yield Open("postgres", variable, "has no password", url, example)
+
+
+def _redis(url: str) -> Iterator[Open]:
+    variable, example = "CIRCLE_REDIS_URL", "rediss://:…@redis:6379/0"
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or all(is_here(host) for host in hosts_of(url)):
+        return
+    if parts.scheme != "rediss":
+        yield Open("redis", variable, "goes over the network in clear", url, example)
+    if (parameter(url, "ssl_cert_reqs") or "required").lower() != "required":
+        yield Open("redis", variable, "does not verify the server's certificate", url, example)
+    if not password_of(url):
+        yield Open("redis", variable, "has no password", url, example)
+
+
+def _registry(url: str) -> Iterator[Open]:
+    variable, example = "CIRCLE_SCHEMA_REGISTRY_URL", "https://circle:…@registry:8081"
+    if all(is_here(host) for host in hosts_of(url)):
+        return
+    if urlsplit(url).scheme != "https":
+        yield Open("registry", variable, "goes over the network in clear", url, example)
+    if not password_of(url):
+        yield Open("registry", variable, "has no password", url, example)
+
+
+def _smtp(url: str) -> Iterator[Open]:
+    variable, example = "CIRCLE_SMTP_URL", "smtps://user:…@mail.example.org"
+    if urlsplit(url).scheme == "file" or all(is_here(host) for host in hosts_of(url)):
+        return
+    if not password_of(url):  # with one, STARTTLS is always asked for
+        clear = urlsplit(url).scheme == "smtp"
+        problem = "has no password, and is in clear where the server does not offer TLS" if clear else "has no password"
+        yield Open("smtp", variable, problem, url, example)
+
+
+def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Open]:
+    files = {
+        "CIRCLE_JWT_KEY_FILE": settings.jwt_key_file,
+        "CIRCLE_KAFKA_KEY_FILE": settings.kafka_key_file,
+        **secret_files,
+    }
+    key = parameter(settings.postgres_url, "sslkey")
+    if key is not None:
+        files["CIRCLE_POSTGRES_URL"] = Path(key)
+    for variable, path in files.items():
+        if path is not None and path.exists() and path.stat().st_mode & OTHERS:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            problem = (
+                f"can be read by others (mode {mode:04o}); `chmod 600` it, or name files in CIRCLE_ALLOW_INSECURE "
+                "where nobody else is on this machine"
+            )
+            yield Open("files", variable, problem, str(path), str(path))
+
+
+def _in_clear(url: str, scheme: str) -> bool:
+    return urlsplit(url).scheme == scheme and not all(is_here(host) for host in hosts_of(url))
