@@ -19,12 +19,15 @@ from api.auth.tokens import AccessTokens
 from api.background import Background
 from api.database import Database
 from api.documents.printed import Printer
+from api.guesses import Guesses
 from api.history import History
 from api.kept import Kept
 from api.limits import (
     ACCESS_TOKEN_TTL_S,
     DOOR_COUNTS_S,
     DOORS_COUNTED_MAX,
+    HIDDEN_TYPES_MAX,
+    HIDDEN_TYPES_S,
     REDIS_TIMEOUT_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
@@ -74,6 +77,8 @@ class Deps:
     scans: Background
     commands: Places
     door_counts: Kept[CountsOut]
+    hidden_types: Kept[dict[str, bool]]
+    guesses: Guesses
     printer: Printer
     sessions: Sessions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -125,6 +130,7 @@ class Deps:
             await watermarks.refresh()
 
         watermarks = Watermarks(positions)
+        shared_limiter = SharedLimiter(redis, settings.rate_limit_scale)
         handlers = {
             channel: log_writer.replies,
             PROJECTED_CHANNEL: watermarks.message,
@@ -139,7 +145,7 @@ class Deps:
             codes=TicketCodes(keys),
             limiter=RateLimiter(settings.rate_limit_scale),
             database=database,
-            shared_limiter=SharedLimiter(redis, settings.rate_limit_scale),
+            shared_limiter=shared_limiter,
             redis=redis,
             log_writer=log_writer,
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
@@ -157,6 +163,8 @@ class Deps:
             accounts=Accounts(database, passwords, tokens, sessions),
             sessions=sessions,
             door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
+            hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
+            guesses=Guesses(shared_limiter),
         )
 
     def listen(self) -> None:

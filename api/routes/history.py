@@ -12,6 +12,7 @@ from api.reasons import for_reason
 from api.routes.events import own_writes
 from api.routing import Call, json
 from api.shapes.events import SeatOut, SeatsOut, SeatStatus, SectionOut
+from api.visibility import Sight
 from pipelines.replay.past import Moment, moment
 from pipelines.replay.seat_map import FREE, HELD, LOCKED, SOLD, SectionMap
 from schemas.facts import Reason
@@ -25,11 +26,12 @@ LETTERS = {
 NOT_OVER = {"cache-control": "no-store"}
 
 
-async def seats_at(call: Call, event: asyncpg.Record, at: str) -> HTTPResponse:
-    """200 with the seat map as it was; 503 when that would take too much reading."""
+async def seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> HTTPResponse:
+    """200 with the seat map as it was, of what the caller may see now; 503 when that would take too much reading."""
     until = _moment(at, event["partition"])
     found = await call.deps.history.seats(_place(event), until)
-    items = [_section(one) for one in found.sections if one.rows]
+    seen = await eyes.among(call.deps, event["id"], [one.ticket_type_id for one in found.sections])
+    items = [_section(one) for one in found.sections if one.rows and one.ticket_type_id in seen]
     time = validation.moment_or_none(found.log_time)
     return json(SeatsOut(event["id"], items, "log", None, found.position or None, time), headers=NOT_OVER)
 

@@ -32,6 +32,7 @@ from api.shapes.reservations import (
     ReservationsQuery,
     TicketCodeOut,
 )
+from api.visibility import spend_guess
 from api.watermarks import Asked
 from schemas.commands import CancelTickets, ConfirmReservation, ExtendHold, ReleaseReservation, ReserveTickets
 from schemas.facts import Reason
@@ -61,6 +62,8 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         raise for_reason(
             Reason.IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for another event", reservation_id=identity
         )
+    if promo or access:
+        await spend_guess(call, event_id, promo, access)
     command = ReserveTickets(
         event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
         fingerprint(ticket_type_id, quantity, seats, promo, access), promo or None, access or None,

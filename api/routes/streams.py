@@ -19,9 +19,11 @@ from api.routes.check_ins import counts_of
 from api.routes.door import works_at_door
 from api.routes.events import visible
 from api.routes.notifications import out
-from api.routes.ticket_types import availability_of
+from api.routes.ticket_types import availability_seen
 from api.routing import Call
+from api.shapes.events import AccessCodeQuery
 from api.shares import Lane
+from api.visibility import sight
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
@@ -63,7 +65,10 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
 
     `id` is the position it was read at.
     """
-    partition: int = (await visible(call, event_id))["partition"]
+    code = call.query(AccessCodeQuery).access_code
+    shown_event = await visible(call, event_id)
+    partition: int = shown_event["partition"]
+    eyes = await sight(call, shown_event, code)
     watermarks, at_door = call.deps.watermarks, await works_at_door(call, event_id)
     with call.deps.live.stream(f"event/{event_id}", Lane.READ):
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
@@ -72,7 +77,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
         while _open(call) and not call.is_head:
             applied = watermarks.applied(partition)
             try:
-                availability = await availability_of(call.deps, event_id)
+                availability = await availability_seen(call.deps, event_id, eyes)
                 news: dict[str, tuple[object, msgspec.Struct]] = {"availability": (availability.items, availability)}
                 if at_door:
                     counts = await counts_of(call.deps, event_id)

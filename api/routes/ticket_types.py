@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import time_ns
 from typing import Any
 
@@ -17,11 +17,12 @@ from api import validation
 from api.deps import Deps
 from api.problem import invalid
 from api.reasons import for_reason
-from api.routes.events import is_owner, new_id, own_writes, owned, pending, replayed, visible, write
+from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
 from api.routes.history import seats_at
 from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.events import (
+    AccessCodeQuery,
     AvailabilityOut,
     EventAvailabilityOut,
     General,
@@ -35,8 +36,8 @@ from api.shapes.events import (
     TicketTypeIn,
     TicketTypeOut,
     TicketTypePatch,
-    TicketTypesQuery,
 )
+from api.visibility import Sight, sight
 from connectors import logs
 from connectors.payments.stripe.money import problem_of_price
 from connectors.settings import PaymentsBy
@@ -67,22 +68,13 @@ log = logs.get("api.availability")
 
 
 async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
-    """200 with all of them, in the order in which they were added."""
-    code = call.query(TicketTypesQuery).access_code
+    """200 with all of them that the caller may see, in the order in which they were added."""
+    code = call.query(AccessCodeQuery).access_code
     await own_writes(call)
     event = await visible(call, event_id)
+    eyes = await sight(call, event, code)
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
-    shown = None if is_owner(call, event) else await _unlocked(call, event_id, code)
-    return json(Page([_out(row) for row in rows if shown is None or not row["hidden"] or shown(row["id"])]))
-
-
-async def _unlocked(call: Call, event_id: str, code: str | None) -> Callable[[str], bool]:
-    """Which hidden ticket types a code shows. Whether it still works is decided when something is asked for."""
-    row = await call.deps.database.row("access_code", event_id, code.upper()) if code else None
-    if row is None:
-        return lambda _: False
-    types = frozenset(row["ticket_type_ids"])
-    return lambda ticket_type_id: not types or ticket_type_id in types
+    return json(Page([_out(row) for row in rows if eyes.sees(row["id"], row["hidden"])]))
 
 
 async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse:
@@ -170,28 +162,41 @@ def _check_amount(call: Call, price: Price) -> None:
 
 async def availability(call: Call, event_id: str) -> HTTPResponse:
     """200 with total, available, held and sold of each ticket type."""
-    await visible(call, event_id)
-    return json(await availability_of(call.deps, event_id), headers={"cache-control": "no-store"})
+    code = call.query(AccessCodeQuery).access_code
+    eyes = await sight(call, await visible(call, event_id), code)
+    return json(await availability_seen(call.deps, event_id, eyes), headers={"cache-control": "no-store"})
 
 
 async def seats(call: Call, event_id: str) -> HTTPResponse:
     """200 with the state of every numbered seat, now or as it was."""
-    at = call.query(SeatsQuery).at
+    query = call.query(SeatsQuery)
     event = await visible(call, event_id)
-    if at is not None:
-        return await seats_at(call, event, at)
+    eyes = await sight(call, event, query.access_code)
+    if query.at is not None:
+        return await seats_at(call, event, query.at, eyes)
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
     states, source = await _seat_states(call.deps, event_id)
-    items = [_section(row, states) for row in rows if row["kind"] == "seated"]
+    items = [_section(row, states) for row in rows if row["kind"] == "seated" and eyes.sees(row["id"], row["hidden"])]
     return json(SeatsOut(event_id, items, source), headers={"cache-control": "no-store"})
 
 
+async def availability_seen(deps: Deps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
+    """The availability of what somebody sees of an event."""
+    whole = await availability_of(deps, event_id)
+    seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
+    return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
+
+
 async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
-    """From Redis, where the reservations worker keeps it; from Postgres when Redis has nothing or is away."""
+    """Of all ticket types, hidden ones too: from Redis, where the reservations worker keeps it; from Postgres when
+    Redis has nothing, is away, or has what cannot be read."""
     (found,) = await _hashes(deps, f"circle:{{{event_id}}}:availability")
-    if found:
-        counts = {ticket_type_id: _counts.decode(text) for ticket_type_id, text in found.items()}
-        items = [AvailabilityOut(key, **asdict(c)) for key, c in counts.items()]
+    try:
+        items = [AvailabilityOut(key, **asdict(_counts.decode(text))) for key, text in found.items()]
+    except msgspec.DecodeError as error:
+        log.warning("redis.nonsense", event=event_id, error=str(error))
+        items = []
+    if items:
         return EventAvailabilityOut(event_id, items, "redis")
     items = [
         AvailabilityOut(
@@ -219,11 +224,17 @@ async def _seat_states(deps: Deps, event_id: str) -> tuple[dict[str, SeatStatus]
     states = {
         place: SeatStatus.LOCKED
         for place, lock in foreign.items()
-        if int(lock.rpartition(b"|")[2] or 0) > now_us  # an ended lock is removed by the next claim
+        if _until(lock) > now_us  # an ended lock is removed by the next claim
     }
     for place, claim in claims.items():
         states[place] = _STATUSES.get(claim[:2], SeatStatus.HELD)
     return states, "redis"
+
+
+def _until(lock: bytes) -> int:
+    """When a foreign lock ends, in microseconds; 0 for one that does not say."""
+    text = lock.rpartition(b"|")[2]
+    return int(text) if text.isdigit() else 0
 
 
 async def _hashes(deps: Deps, *keys: str) -> list[dict[str, bytes]]:

@@ -253,7 +253,7 @@ class TicketTypePatch(Request, frozen=True):
     hidden: bool | UnsetType = UNSET
 
 
-class TicketTypesQuery(Request, frozen=True):
+class AccessCodeQuery(Request, frozen=True):
     """Hidden ticket types are shown to the event's owner, and to who names an access code that unlocks them."""
 
     access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
@@ -345,3 +345,4 @@ class SeatsQuery(Request, frozen=True):
     """`at`: a time with its offset (2030-05-01T20:00:00Z) or a position on the log (3-1200); without it, now."""
 
     at: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z:.+ -]+(?!\n)$")] | None = None
+    access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None

@@ -88,5 +88,12 @@ SELECT place, 'locked' FROM observed_seat_locks WHERE event_id = $1 AND locked;
 -- name: schedule_of_event
 SELECT activities FROM schedules WHERE event_id = $1;
 
+-- name: ticket_types_shown
+-- Who may see what: see api/visibility.py.
+SELECT id, hidden FROM ticket_types WHERE event_id = $1;
+
+-- name: code_known
+SELECT 1 FROM codes WHERE event_id = $1 AND code = $2 AND (kind = 'access') = $3::boolean AND NOT disabled;
+
 -- name: access_code
 SELECT ticket_type_ids FROM codes WHERE event_id = $1 AND code = $2 AND kind = 'access' AND NOT disabled;

@@ -36,6 +36,7 @@ RULES_IN_WORDS: dict[str, str] = {
     Reason.CODE_USED_UP: "a code works for a number of orders and places, and they had been used before this position",
     Reason.ACCESS_CODE_REQUIRED: "this ticket type is sold with an access code only",
 }
+UNSEEN = frozenset({Reason.EVENT_NOT_FOUND, Reason.TICKET_TYPE_NOT_FOUND})
 OFFERED_FIRST = "what is free is offered to those who wait before anybody else may have it"
 NAMED = "seats that were asked for by name, all of them free"
 GENERAL = "general admission: as many places were free as were asked for"
@@ -143,6 +144,8 @@ def _decision(
     offered: str,
 ) -> Decision:
     at, section = recorded.envelope, state.sections.get(fact.ticket_type_id)
+    if isinstance(fact, f.ReservationRejected) and fact.reason in UNSEEN:
+        section = None  # whatever there is, it is not there for this buyer
     seats_asked = command.seats if command is not None else []
     granted = fact.seats if isinstance(fact, f.TicketsHeld) else []
     reason, detail = ("", "") if isinstance(fact, f.TicketsHeld) else (fact.reason, fact.detail)

@@ -218,7 +218,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
 
 
 def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> None:
-    if state.details is None:
+    if state.details is None or (state.status == e.DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
         return  # nothing is remembered of an event that does not exist: made-up ids must not fill the memory
     state.put(
         Reservation(

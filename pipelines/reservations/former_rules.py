@@ -17,7 +17,7 @@ from pipelines.reservations import limits
 from pipelines.reservations.decide import RULES, Rule, step_by
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.rules import inventory, organizer, paying, reserving
+from pipelines.reservations.rules import inventory, organizer, paying, reserving, waitlist
 from pipelines.reservations.rules.answers import duplicate, expired, not_owner, refused
 from pipelines.reservations.shares import FORMER
 from pipelines.reservations.state import EventState
@@ -97,8 +97,27 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
     return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact
 
 
+def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+    """Drafts and hidden ticket types were told to whoever named them."""
+    return reserving.reserve_by(_why_not, state, command, now, shares=FORMER)
+
+
+def _why_not(
+    state: EventState, section: e.Section | None, command: c.ReserveTickets, now: LogTime
+) -> reserving.Why | None:
+    why = reserving.not_on_offer(state, command)
+    if why is not None or section is None:
+        return why or reserving.no_type(command)
+    return reserving.against(state, section, command, now)
+
+
+def _join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fact]:
+    return waitlist.join_by(reserving.not_on_offer, state, command, now)
+
+
 _RULES_2: dict[type[c.Command], Rule] = RULES | {
-    c.ReserveTickets: partial(reserving.reserve, shares=FORMER),
+    c.ReserveTickets: _reserve,
+    c.JoinWaitlist: _join,
     c.ReleaseReservation: partial(paying.release, shares=FORMER),
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
 }

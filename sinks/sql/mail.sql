@@ -34,16 +34,18 @@ WHERE d.id = due.id
 RETURNING d.id;
 
 -- name: mails
--- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event.
+-- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event. Of a
+-- draft they say nothing, nor of a hidden ticket type to somebody who was not given a place in it.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
        m.data::text AS data, m.created_at, m.outbound_partition, m.outbound_offset, m.attempts,
        u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency
 FROM mail_deliveries AS m
 LEFT JOIN users AS u ON u.id = CASE
     WHEN m.user_id ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN m.user_id::uuid END
-LEFT JOIN events AS e ON e.id = m.event_id
+LEFT JOIN events AS e ON e.id = m.event_id AND e.status NOT IN ('draft', 'deleted')
 LEFT JOIN reservations AS r ON r.event_id = m.event_id AND r.id = m.reservation_id
 LEFT JOIN ticket_types AS t ON t.event_id = m.event_id AND t.id = COALESCE(m.data ->> 'ticket_type_id', r.ticket_type_id)
+    AND NOT (t.hidden AND m.template = 'reservation.refused')
 WHERE m.id = ANY ($1::bigint[])
 ORDER BY m.id;
 

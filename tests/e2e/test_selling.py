@@ -110,7 +110,8 @@ def test_types_change_within_bounds_and_hidden_ones_need_a_code(shop: Shop, owne
     assert say(owner, event, path, {"hidden": True}, 200, "PATCH")["hidden"]
     types = f"/v1/events/{event.id}/ticket-types"
     assert box not in {one["id"] for one in done(buyer.get(types), 200)["items"]}
-    problem(buyer.reserve(event.id, ticket_type_id=box, quantity=1), 409, "access-code-required")
+    problem(buyer.reserve(event.id, ticket_type_id=box, quantity=1), 404, "ticket-type-not-found")
+    problem(owner.reserve(event.id, ticket_type_id=box, quantity=1), 409, "access-code-required")
     say(owner, event, "/codes", {"code": "backstage", "kind": "access", "ticket_type_ids": [box], "uses_max": 1})
     assert box in {one["id"] for one in done(buyer.get(types, params={"access_code": "Backstage"}), 200)["items"]}
     done(buyer.reserve(event.id, ticket_type_id=box, quantity=1, access_code="Backstage"), 201)

@@ -134,6 +134,8 @@ class Model:
     def _ReserveTickets(self, command: c.ReserveTickets, now: int, ended: set[str]) -> list[Expected]:  # noqa: N802
         key = command.reservation_id
         old = self.claims.get(key)
+        if self.owner and not self.published and self.owner != command.user_id:
+            return [("ReservationRejected", key, "event-not-found")]
         if old is not None and not (old.status == "rejected" and now - old.asked_at > KEY_WINDOW_US):
             if (old.fingerprint, old.user) != (command.fingerprint, command.user_id):
                 return [("CommandRefused", "ReserveTickets", "idempotency-key-reused")]
@@ -317,7 +319,7 @@ class Model:
         assert owned <= self.about["max_tickets_per_user"], "more than one user may have"
 
     def _learn_ReservationRejected(self, fact: f.ReservationRejected, now: int) -> None:  # noqa: N802
-        if self.owner:
+        if self.owner and fact.reason != "event-not-found":
             self.claims[fact.reservation_id] = Claim(
                 fact.user_id, fact.ticket_type_id, fact.quantity, "rejected", now, fact.fingerprint
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipelines.reservations import entities as e
 from pipelines.reservations import limits
 from pipelines.reservations.entities import Details, Section
@@ -14,10 +16,21 @@ from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
 
 Why = tuple[Reason, str]
+Asking = c.ReserveTickets | c.JoinWaitlist
+WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Why | None]
 
 
-def reserve(state: EventState, command: c.ReserveTickets, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
-    """A hold, or why not. The same request again is the same hold."""
+def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+    """A hold, or why not. The same request again is the same hold; of a stranger's draft there is never one."""
+    if unseen(state, command):
+        return [_rejected(command, *no_event(command))]
+    return reserve_by(_why_not, state, command, now)
+
+
+def reserve_by(
+    why_not: WhyNot, state: EventState, command: c.ReserveTickets, now: LogTime, *, shares: Shares = EXACT
+) -> list[f.Fact]:
+    """A hold, or why not: what `why_not` says, or that nothing is left."""
     known = state.known(command.reservation_id, now)
     if known is not None:
         if known.fingerprint != command.fingerprint or known.user_id != command.user_id:
@@ -25,7 +38,7 @@ def reserve(state: EventState, command: c.ReserveTickets, now: LogTime, *, share
             return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, command.reservation_id)
         return duplicate(command, command.reservation_id)
     section = state.sections.get(command.ticket_type_id)
-    turned_down = _why_not(state, section, command, now)
+    turned_down = why_not(state, section, command, now)
     if turned_down is not None:
         return [_rejected(command, *turned_down)]
     assert section is not None
@@ -71,10 +84,30 @@ def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
     return None
 
 
-def not_selling(state: EventState, command: c.ReserveTickets | c.JoinWaitlist) -> Why | None:
+def unseen(state: EventState, command: Asking) -> bool:
+    """Whether the event is a draft of somebody else's: to them it does not exist."""
+    return state.status == e.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
+
+
+def no_event(command: Asking) -> Why:
+    """What is said of an event that does not exist, and of one that the caller may not see."""
+    return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
+
+
+def no_type(command: Asking) -> Why:
+    """What is said of a ticket type that does not exist, and of one that the caller may not see."""
+    return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
+
+
+def not_selling(state: EventState, command: Asking) -> Why | None:
     """Why the event as a whole sells nothing; None when it does."""
+    return no_event(command) if unseen(state, command) else not_on_offer(state, command)
+
+
+def not_on_offer(state: EventState, command: Asking) -> Why | None:
+    """The same to somebody who may see the event."""
     if state.details is None or state.status == e.DELETED_EVENT:
-        return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
+        return no_event(command)
     if state.status == e.PUBLISHED:
         return None
     if state.status == e.CANCELLED_EVENT:
@@ -113,12 +146,28 @@ def per_order(details: Details, section: Section) -> int:
 
 def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Why | None:
     """The first rule that stands against a reservation, except that nothing is left; None when none does."""
-    details, quantity = state.details, command.quantity
     why = not_selling(state, command)
     if why is not None:
         return why
-    if section is None:
-        return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
+    if section is None or not _sees(state, section, command):
+        return no_type(command)
+    return against(state, section, command, now)
+
+
+def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> bool:
+    """Whether a buyer may know that there is this ticket type: with a code that unlocks it, working just now or not."""
+    assert state.details is not None
+    if not section.hidden or state.details.organizer_id == command.user_id:
+        return True
+    code = state.codes.get(command.access_code or "")
+    if code is None or code.disabled or code.kind != e.ACCESS:
+        return False
+    return not code.ticket_type_ids or section.ticket_type_id in code.ticket_type_ids
+
+
+def against(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """The first rule that stands against a reservation of what the buyer may see."""
+    details, quantity = state.details, command.quantity
     assert details is not None
     why = on_sale(details, section, now)
     if why is not None:

@@ -6,13 +6,13 @@ sale to everybody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipelines.reservations import entities as e
 from pipelines.reservations import limits
 from pipelines.reservations.entities import Entry, Section
 from pipelines.reservations.rules.answers import duplicate, refused
-from pipelines.reservations.rules.reserving import not_selling, on_sale, over_limit, per_order
+from pipelines.reservations.rules.reserving import Why, no_type, not_selling, on_sale, over_limit, per_order
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -22,6 +22,16 @@ from schemas.ids import US_PER_S, LogTime, offer_id
 
 def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fact]:
     """A place in the line for what is not to be had now."""
+    return join_by(not_selling, state, command, now)
+
+
+def join_by(
+    not_selling: Callable[[EventState, c.JoinWaitlist], Why | None],
+    state: EventState,
+    command: c.JoinWaitlist,
+    now: LogTime,
+) -> list[f.Fact]:
+    """The same, by what `not_selling` says of the event."""
     known = state.waitlist.get(command.entry_id)
     if known is not None:
         same = (known.user_id, known.ticket_type_id, known.quantity)
@@ -34,8 +44,7 @@ def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fac
         return refused(command, *why, command.entry_id)
     section = state.sections.get(command.ticket_type_id)
     if section is None or section.hidden:
-        detail = f"the event has no ticket type {command.ticket_type_id}"
-        return refused(command, Reason.TICKET_TYPE_NOT_FOUND, detail, command.entry_id)
+        return refused(command, *no_type(command), command.entry_id)
     assert state.details is not None
     why = on_sale(state.details, section, now)
     most = per_order(state.details, section)

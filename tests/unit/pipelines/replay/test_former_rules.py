@@ -17,8 +17,10 @@ from schemas.facts import Envelope
 from schemas.ids import US_PER_S, LogTime
 from tests.harness.command_logs import CODEC, ListFeed
 from tests.harness.words import (
+    ALICE,
     EVENT,
     R2,
+    STALLS,
     TTL_S,
     T,
     add_type,
@@ -36,7 +38,11 @@ from tests.harness.words import (
 STORY: list[tuple[int, c.Command]] = [
     (0, create()),
     (0, add_type()),
+    (0, reserve(1, rid="draft")),  # of a draft
+    (0, c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 2)),
     (0, publish()),
+    (0, add_type("box", hidden=1)),
+    (0, reserve(1, rid="hidden", of="box")),
     (1, reserve(2)),
     (2, confirm()),
     (TTL_S + 5, paid(amount=5_000)),  # too late: by these rules the money goes back, though the seats are free

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipelines.reservations import limits
 from pipelines.reservations.entities import At
@@ -273,12 +274,42 @@ def test_a_codes_places_have_a_bound(places_max: int) -> None:
 
 def test_a_hidden_type_needs_an_access_code() -> None:
     hidden = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0))
-    given(*hidden).when(reserve()).then(
-        rejected(Reason.ACCESS_CODE_REQUIRED, "this ticket type is sold with an access code")
-    )
+    needed = "this ticket type is sold with an access code"
+    own = replace(reserve(), user_id=ORGANIZER)
+    given(*hidden).when(own).then(rejected(Reason.ACCESS_CODE_REQUIRED, needed, by=ORGANIZER))
     fact = given(*hidden).when(with_codes(reserve(), None, "DOOR")).facts[0]
     assert isinstance(fact, f.TicketsHeld)
     assert (fact.access_code, fact.amount_minor) == ("DOOR", 2_500)
+
+
+@pytest.mark.parametrize(
+    ("added", "named"),
+    [
+        ((), None),
+        ((), "DOOR"),
+        ((code("DOOR", "access", 0, ticket_type_ids=[FLOOR]),), "DOOR"),
+        ((code("DOOR", "percent", 5),), "DOOR"),
+        ((code("DOOR", "access", 0), f.CodeDisabled(ORGANIZER, "id-DOOR")), "DOOR"),
+    ],
+    ids=["no code", "unknown", "of another type", "a promo code", "disabled"],
+)
+@pytest.mark.parametrize("seats", [None, ["A-1"], ["Z-99"]])
+def test_a_hidden_type_is_none_to_whoever_has_no_code_for_it(
+    added: tuple[f.Fact, ...], named: str | None, seats: list[str] | None
+) -> None:
+    asked = with_codes(reserve(seats=seats) if seats else reserve(), None, named)
+    (found,) = given(*on_sale(layout={"hidden": 1}), *added).when(asked).facts
+    (none,) = given(*on_sale(layout={"hidden": 1}), *added).when(replace(asked, ticket_type_id="none")).facts
+    assert isinstance(found, f.ReservationRejected)
+    assert isinstance(none, f.ReservationRejected)
+    assert found.reason == none.reason == Reason.TICKET_TYPE_NOT_FOUND
+    assert found.detail.replace(STALLS, "none") == none.detail
+
+
+def test_a_code_that_ended_still_shows_what_it_was_for() -> None:
+    ended = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0, valid_until_at=T))
+    detail = "access_code does not work for this order"
+    given(*ended).when(with_codes(reserve(), None, "DOOR")).then(rejected(Reason.CODE_INVALID, detail))
 
 
 def test_a_code_is_unique_in_its_event() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipelines.reservations.decide import step
 from pipelines.reservations.digest import canonical
 from pipelines.reservations.entities import At
 from pipelines.reservations.limits import IDEMPOTENCY_WINDOW_S
+from schemas import commands as c
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
 from tests.harness.words import (
@@ -18,6 +20,7 @@ from tests.harness.words import (
     DEADLINE,
     EVENT,
     FLOOR,
+    ORGANIZER,
     R1,
     R2,
     R3,
@@ -95,7 +98,20 @@ def test_an_event_that_does_not_exist_sells_nothing() -> None:
 
 
 def test_a_draft_sells_nothing() -> None:
-    given(created(), type_added()).when(reserve()).then(rejected(Reason.SALES_NOT_OPEN, "the event is not published"))
+    own = msgspec.structs.replace(reserve(), user_id=ORGANIZER)
+    why = rejected(Reason.SALES_NOT_OPEN, "the event is not published", by=ORGANIZER)
+    given(created(), type_added()).when(own).then(why)
+
+
+def test_a_draft_is_no_event_to_anybody_else_whatever_was_asked_before() -> None:
+    none = rejected(Reason.EVENT_NOT_FOUND, f"there is no event {EVENT}")
+    draft = (created(), type_added())
+    given(*draft).when(reserve()).then(none)
+    given(*draft, none).when(reserve()).then(none)
+    other = reserve(3)
+    given(*draft, none).when(other).then(msgspec.structs.replace(none, quantity=3, fingerprint=other.fingerprint))
+    wait = c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 2)
+    given(*draft).when(wait).then(refused(wait, Reason.EVENT_NOT_FOUND, f"there is no event {EVENT}", "w1"))
 
 
 def test_a_ticket_type_that_does_not_exist_is_not_sold() -> None:
