@@ -19,6 +19,7 @@ from api.auth.tokens import AccessTokens
 from api.background import Background
 from api.database import Database
 from api.documents.printed import Printer
+from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
 from api.kept import Kept
@@ -79,6 +80,7 @@ class Deps:
     door_counts: Kept[CountsOut]
     hidden_types: Kept[dict[str, bool]]
     guesses: Guesses
+    exports: Exports
     printer: Printer
     sessions: Sessions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -165,6 +167,7 @@ class Deps:
             door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
             hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
             guesses=Guesses(shared_limiter),
+            exports=Exports(),
         )
 
     def listen(self) -> None:

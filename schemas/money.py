@@ -39,6 +39,13 @@ def problem_of(currency: str) -> str:
     return f"{currency} is no currency of ISO 4217, such as EUR"
 
 
+def plain(amount_minor: int, currency: str) -> str:
+    """An amount as programs and spreadsheets read it, without its currency: "1042.50", "1500", "12.340"."""
+    places = exponent(currency)
+    whole, rest = divmod(abs(amount_minor), 10**places)
+    return f"{'-' if amount_minor < 0 else ''}{whole}" + (f".{rest:0{places}d}" if places else "")
+
+
 def shown(amount_minor: int, currency: str) -> str:
     """An amount as people write it, in the currency's own places: "42.50 EUR", "1,500 JPY", "12.340 KWD"."""
     places = exponent(currency)

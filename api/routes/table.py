@@ -17,6 +17,7 @@ from api.routes import (
     identity,
     inventory,
     notifications,
+    orders,
     payments,
     preferences,
     reservations,
@@ -37,6 +38,7 @@ from api.shapes import channels as ch
 from api.shapes import door as d
 from api.shapes import events as e
 from api.shapes import inventory as i
+from api.shapes import orders as o
 from api.shapes import payments as p
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery
@@ -238,6 +240,15 @@ ROUTES: tuple[Route, ...] = (
            "reservations", "Cancel a buyer's tickets to one's own event, and refund them", body=r.RefundIn,
            answers={200: r.ReservationOut, 202: Accepted}, prefer=True,
            problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found")),
+    _route("GET", "/v1/events/<event_id>/orders", orders.orders, ORGANIZER, "orders",
+           "The orders of one's own event, the latest first; with Accept: text/csv all of them as a file",
+           query=o.OrdersQuery, answers={200: Page[o.OrderOut]}, problems=(*_OWNED, "busy")),
+    _route("GET", "/v1/events/<event_id>/orders.csv", orders.as_csv, ORGANIZER, "orders",
+           "All orders of one's own event as a file", query=o.OrdersQuery, media_type="text/csv", answers={200: str},
+           problems=(*_OWNED, "busy")),
+    _route("GET", "/v1/events/<event_id>/orders/<reservation_id>", orders.order, ORGANIZER, "orders",
+           "An order with its tickets, its refunds, and what happened to it", answers={200: o.OrderHistoryOut},
+           problems=(*_OWNED, "reservation-not-found")),
     _route("POST", "/v1/payments/stripe/webhook", payments.stripe, PUBLIC, "payments",
            "What Stripe has to say: signed in Stripe-Signature, and safe to be sent again", body=p.StripeEventIn,
            answers={200: p.PaymentWebhookOut}, signature=payments.SIGNATURE,

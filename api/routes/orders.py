@@ -1,0 +1,197 @@
+"""An event's orders: list, filter, CSV, and one with its history. The event's organizer, and admins.
+
+What an organizer sees of a buyer is name and mail address, as of a customer; nothing of the account beyond that, and
+nothing once it is deleted. ADR 0028 says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import asyncpg
+from sanic import HTTPResponse
+
+from api import cursors, validation
+from api.exports import CSV, csv_line
+from api.history import Place
+from api.limits import EXPORT_ROWS_AT_ONCE
+from api.problem import Problem
+from api.reasons import for_reason
+from api.routes.door import is_admin
+from api.routes.events import own_writes, owned, visible
+from api.routing import Call, json
+from api.shapes.base import PositionOut
+from api.shapes.orders import (
+    BuyerOut,
+    HappenedOut,
+    OrderHistoryOut,
+    OrderOut,
+    OrderRefundOut,
+    OrdersQuery,
+    OrderTicketOut,
+)
+from api.streaming import stream
+from pipelines.replay.explain import Explanation
+from schemas.facts import Reason
+from schemas.money import plain
+
+COLUMNS = (
+    "reservation_id", "created_at", "status", "payment", "ticket_type", "ticket_type_id", "quantity", "seats", "amount",
+    "refunded", "currency", "amount_minor", "refunded_minor", "promo_code", "buyer_name", "buyer_email", "buyer_id",
+    "position",
+)  # fmt: skip
+
+
+async def orders(call: Call, event_id: str) -> HTTPResponse | None:
+    """200 with a page, the latest first; with `Accept: text/csv` all of them as a file."""
+    query = call.query(OrdersQuery)
+    if _wants_csv(call.request.headers.get("accept", "")):
+        return await as_csv(call, event_id)
+    value, identity = cursors.decode(query.cursor, "orders")
+    await _organized(call, event_id)
+    rows = await _rows(call, event_id, query, value, identity, query.limit + 1)
+    return json(cursors.page(rows, query.limit, order_out, lambda row: ("orders", row["created_at"], row["id"])))
+
+
+async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
+    """200 with all orders that the filter lets through, as a file that is written while it is read."""
+    query = call.query(OrdersQuery)
+    await _organized(call, event_id)
+    with call.deps.exports.one(call.user_id):
+        await stream(call, _lines(call, event_id, query), CSV, f"orders-{event_id}.csv")
+    return None
+
+
+async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
+    """200 with the order, its tickets, its refunds, and what happened to it."""
+    event = await _organized(call, event_id)
+    database = call.deps.database
+    row = await database.row("order_of_event", event_id, reservation_id)
+    if row is None:
+        raise for_reason(Reason.RESERVATION_NOT_FOUND, "the event has no such reservation", field="reservation_id")
+    tickets = await database.rows("tickets_of_order", event_id, reservation_id)
+    refunds = await database.rows("refunds_of_order", event_id, reservation_id)
+    through = row["updated_offset"], row["updated_index"]
+    history: list[HappenedOut] | None
+    try:
+        place = Place(event_id, event["partition"], event["created_at"])
+        history = _happened(await call.deps.history.explanation(place, reservation_id, through))
+    except Problem:  # the log is away or too busy: what the rows say is there all the same
+        history = None
+    return json(
+        OrderHistoryOut(
+            order=order_out(row),
+            tickets=[_ticket(one, row["user_id"]) for one in tickets],
+            refunds=[_refund(one) for one in refunds],
+            history=history,
+        )
+    )
+
+
+async def _organized(call: Call, event_id: str) -> asyncpg.Record:
+    """The caller's own event, or any one to an admin. Raises Problem event-not-found or not-owner."""
+    if not is_admin(call):
+        return await owned(call, event_id)
+    await own_writes(call)
+    return await visible(call, event_id)
+
+
+async def _rows(
+    call: Call, event_id: str, query: OrdersQuery, value: int | None, identity: str | None, limit: int
+) -> list[asyncpg.Record]:
+    status = query.status.value if query.status else None
+    ticket_type_id = query.ticket_type_id.lower() if query.ticket_type_id else None
+    return await call.deps.database.rows(
+        "orders_of_event", event_id, status, ticket_type_id, query.q, value, identity, limit
+    )
+
+
+async def _lines(call: Call, event_id: str, query: OrdersQuery) -> AsyncGenerator[str, None]:
+    """The header and each order, EXPORT_ROWS_AT_ONCE at a time."""
+    value: int | None = None
+    identity: str | None = None
+    rows = await _rows(call, event_id, query, value, identity, EXPORT_ROWS_AT_ONCE)
+    yield csv_line(COLUMNS)
+    while rows:
+        yield "".join(csv_line(_cells(row)) for row in rows)
+        if len(rows) < EXPORT_ROWS_AT_ONCE:
+            return
+        value, identity = rows[-1]["created_at"], rows[-1]["id"]
+        rows = await _rows(call, event_id, query, value, identity, EXPORT_ROWS_AT_ONCE)
+
+
+def _cells(row: asyncpg.Record) -> tuple[object, ...]:
+    currency = row["currency"]
+    return (
+        row["id"], validation.moment(row["created_at"]).isoformat().replace("+00:00", "Z"), row["status"],
+        row["payment"], row["ticket_type"], row["ticket_type_id"], row["quantity"], " ".join(row["seats"]),
+        plain(row["amount_minor"], currency), plain(row["refunded"], currency), currency, row["amount_minor"],
+        row["refunded"], row["promo_code"], row["buyer_name"], row["buyer_email"], row["user_id"],
+        f"{row['partition']}-{row['offset']}",
+    )  # fmt: skip
+
+
+def order_out(row: asyncpg.Record) -> OrderOut:
+    """A row as the organizer sees it."""
+    return OrderOut(
+        id=row["id"],
+        status=row["status"],
+        buyer=BuyerOut(row["user_id"], row["buyer_name"], row["buyer_email"]),
+        ticket_type_id=row["ticket_type_id"],
+        ticket_type=row["ticket_type"],
+        quantity=row["quantity"],
+        seats=row["seats"],
+        amount=row["amount_minor"],
+        currency=row["currency"] or None,
+        refunded=row["refunded"],
+        refunding=row["refunding"],
+        payment=row["payment"] or None,
+        promo_code=row["promo_code"] or None,
+        reason=row["reason"] or None,
+        created_at=validation.moment(row["created_at"]),
+        updated_at=validation.moment(row["updated_at"]),
+        expires_at=validation.moment_or_none(row["expires_at"]),
+        position=PositionOut(row["partition"], row["offset"]),
+    )
+
+
+def _ticket(row: asyncpg.Record, buyer_id: str) -> OrderTicketOut:
+    return OrderTicketOut(
+        id=row["id"],
+        seat=row["seat"] or None,
+        ordinal=row["ordinal"],
+        status=row["status"],
+        handed_on=row["user_id"] != buyer_id,
+        checked_in_at=validation.moment_or_none(row["checked_in_at"]),
+    )
+
+
+def _refund(row: asyncpg.Record) -> OrderRefundOut:
+    return OrderRefundOut(
+        id=row["refund_key"],
+        status=row["status"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        reason=row["reason"],
+        requested_at=validation.moment(row["requested_at"]),
+        refunded_at=validation.moment_or_none(row["refunded_at"]),
+    )
+
+
+def _happened(explanation: Explanation) -> list[HappenedOut]:
+    """Decisions and what came later, in the order of the log."""
+    decided = [
+        HappenedOut(position=one.position, time=one.time, what=one.outcome, reason=one.reason or None, why=one.rule)
+        for one in explanation.decisions
+    ]
+    later = [
+        HappenedOut(position=one.position, time=one.time, what=one.what, reason=one.reason or None, why=one.rule)
+        for one in explanation.later
+    ]
+    return sorted(decided + later, key=lambda one: tuple(int(part) for part in one.position.split("-")))
+
+
+def _wants_csv(accept: str) -> bool:
+    """Whether a file is asked for and JSON is not."""
+    kinds = [part.split(";")[0].strip().lower() for part in accept.split(",")]
+    return "text/csv" in kinds and "application/json" not in kinds

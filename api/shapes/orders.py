@@ -1,0 +1,108 @@
+"""Orders: an event's reservations as its organizer sees them, with who bought and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from api.shapes.base import PageQuery, PositionOut
+from api.texts import LINE
+from api.validation import Id
+
+
+class OrderStatus(StrEnum):
+    """A reservation's status."""
+
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+
+
+class OrdersQuery(PageQuery, frozen=True):
+    """Which orders; all but the rejected ones unless told. `q` is a part of the buyer's name or address, or an id."""
+
+    status: OrderStatus | None = None
+    ticket_type_id: Id | None = None
+    q: Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)] | None = None
+
+
+class BuyerOut(msgspec.Struct, frozen=True):
+    """Who bought. Name and address are null once the account is deleted."""
+
+    id: str
+    name: str | None
+    email: str | None
+
+
+class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An order. `amount` is what its tickets that are left cost, `refunded` what has been paid back, `refunding` what
+    is on its way back: minor units of `currency`."""
+
+    id: str
+    status: str
+    buyer: BuyerOut
+    ticket_type_id: str
+    ticket_type: str | None
+    quantity: int
+    seats: list[str]
+    amount: int
+    currency: str | None
+    refunded: int
+    refunding: int
+    payment: str | None
+    promo_code: str | None
+    reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    position: PositionOut
+
+
+class OrderTicketOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket of an order; whether it was handed on, and when it was scanned."""
+
+    id: str
+    seat: str | None
+    ordinal: int
+    status: str
+    handed_on: bool
+    checked_in_at: datetime | None
+
+
+class OrderRefundOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund of an order."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    requested_at: datetime
+    refunded_at: datetime | None
+
+
+class HappenedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact about an order: where it stands on the log, when it was decided, what it is, and why, in words."""
+
+    position: str
+    time: str
+    what: str
+    reason: str | None
+    why: str
+
+
+class OrderHistoryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An order with its tickets, its refunds, and everything the log says of it; `history` is null while the log cannot
+    be read."""
+
+    order: OrderOut
+    tickets: list[OrderTicketOut]
+    refunds: list[OrderRefundOut]
+    history: list[HappenedOut] | None
