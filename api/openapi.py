@@ -24,6 +24,7 @@ TAGS = {
     "waiting lists": "Places that people wait for.",
     "live": "Streams of news.",
     "reservations": "Holds, payments, cancellations.",
+    "orders": "What was sold of one's own event, and to whom.",
     "payments": "What payment providers tell.",
     "tickets": "Tickets and their documents.",
     "door": "Staff, scans and counts at the door.",

@@ -23,6 +23,8 @@ STATUSES: dict[Reason, int] = {
     Reason.BLOCK_NOT_FOUND: 404,
     Reason.TICKET_NOT_FOUND: 404,
     Reason.ENTRY_NOT_FOUND: 404,
+    Reason.TRANSFER_NOT_FOUND: 404,
+    Reason.INVITATION_NOT_FOUND: 404,
     Reason.NOT_OWNER: 403,
     Reason.STAFF_ONLY: 403,
     Reason.IDEMPOTENCY_KEY_REUSED: 422,

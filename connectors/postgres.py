@@ -31,11 +31,13 @@ from pipelines.projections.snapshot import (
     Deadline,
     EventRow,
     EventSnapshot,
+    InvitationRow,
     PartitionSnapshot,
     PoolRow,
     SeatBlockRow,
     TicketRow,
     TicketTypeRow,
+    TransferRow,
     WaitlistEntryRow,
 )
 from pipelines.reservations.entities import Reservation
@@ -273,6 +275,8 @@ class SnapshotStore:
                 await rows("chores", ChoreRow),
                 await rows("staff", str),
                 await rows("schedule", str),
+                await rows("transfers", TransferRow),
+                await rows("invitations", InvitationRow),
             )
 
         return self._read(load, patient=patient)

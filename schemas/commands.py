@@ -231,9 +231,26 @@ class CancelTickets(Command, frozen=True, gc=False):
 class TransferTicket(Command, frozen=True, gc=False):
     """Give a ticket to another user. Its former code is dead from then on."""
 
+    # Since version 3 of the rules the other user is asked first, and AddStaff likewise asks. The words above are the
+    # schema's, whose id stays.
     reservation_id: str
     ticket_id: str
     to_user_id: str
+
+
+class AnswerTransfer(Command, frozen=True, gc=False):
+    """An answer to an offer of a ticket: accept or decline by its receiver, withdraw by whoever offered it."""
+
+    reservation_id: str
+    ticket_id: str
+    transfer_id: str
+    answer: str
+
+
+class AnswerInvitation(Command, frozen=True, gc=False):
+    """Whoever is invited to work at this event's door accepts or declines: accept, decline."""
+
+    answer: str
 
 
 class JoinWaitlist(Command, frozen=True, gc=False):
@@ -325,4 +342,6 @@ COMMANDS: tuple[type[Command], ...] = (
     LeaveWaitlist,
     CheckIn,
     UndoCheckIn,
+    AnswerTransfer,
+    AnswerInvitation,
 )

@@ -71,6 +71,10 @@ class Reason(StrEnum):
     NOT_SOLD_OUT = "not-sold-out"
     ENTRY_NOT_FOUND = "entry-not-found"
     BUYER_LEFT = "buyer-left"
+    TRANSFER_NOT_FOUND = "transfer-not-found"
+    ALREADY_OFFERED = "already-offered"
+    OFFER_EXPIRED = "offer-expired"
+    INVITATION_NOT_FOUND = "invitation-not-found"
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -464,6 +468,49 @@ class TicketTransferred(Fact, frozen=True, gc=False):
     seat: str
     to_user_id: str
     version: int
+    transfer_id: str | None = None
+
+
+class TransferOffered(Fact, frozen=True, gc=False):
+    """A ticket is offered to `to_user_id` until `expires_at`. It stays its holder's, and opens the door for them."""
+
+    transfer_id: str
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    ticket_id: str
+    seat: str
+    to_user_id: str
+    expires_at: int
+
+
+class TransferEnded(Fact, frozen=True, gc=False):
+    """An offer came to nothing. `outcome`: declined, withdrawn, expired, or cancelled with its ticket."""
+
+    transfer_id: str
+    reservation_id: str
+    user_id: str
+    ticket_type_id: str
+    ticket_id: str
+    seat: str
+    to_user_id: str
+    outcome: str
+
+
+class StaffInvited(Fact, frozen=True, gc=False):
+    """`member_id` is asked to work at the door, and may say yes until `expires_at`."""
+
+    user_id: str
+    member_id: str
+    expires_at: int
+
+
+class StaffInvitationEnded(Fact, frozen=True, gc=False):
+    """An invitation came to nothing. `outcome`: declined, withdrawn or expired."""
+
+    user_id: str
+    member_id: str
+    outcome: str
 
 
 class WaitlistJoined(Fact, frozen=True, gc=False):
@@ -637,6 +684,10 @@ FACTS: tuple[type[Fact], ...] = (
     ChoreStarted,
     HolderNotified,
     ChoreFinished,
+    TransferOffered,
+    TransferEnded,
+    StaffInvited,
+    StaffInvitationEnded,
 )
 
 

@@ -72,6 +72,11 @@ def offer_id(entry: str) -> ReservationId:
     return ReservationId(_uuid5(TICKETS.bytes, f"offer/{entry}"))
 
 
+def transfer_id(ticket: str, command: str) -> str:
+    """The offer of a ticket that a command makes."""
+    return _uuid5(TICKETS.bytes, f"transfer/{ticket}/{command}")
+
+
 def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...], *codes: str) -> int:
     """64-bit digest of what a reservation asks for, codes included, so that one key with two bodies is told apart."""
     text = f"{ticket_type}|{quantity}|{','.join(seats)}"

@@ -23,6 +23,7 @@ from pipelines.projections.changes import (
     CheckInChange,
     ChoreChange,
     CodeChange,
+    InvitationChange,
     PaymentChange,
     PaymentSettled,
     PoolChange,
@@ -35,6 +36,7 @@ from pipelines.projections.changes import (
     TicketPatch,
     TicketsVoided,
     TicketTypeChange,
+    TransferChange,
     WaitlistEntryChange,
 )
 from pipelines.projections.snapshot import AppliedPosition
@@ -81,6 +83,8 @@ _SEAT_BLOCK = ("event_id", "id", "partition", "offset", "ticket_type_id", "seats
 _SEAT_BLOCK_PATCH = ("event_id", "id", "seats_gone", "quantity_less", "releases", *_POSITION)
 _CODE_PATCH = ("event_id", "id", "disabled", *_POSITION)
 _ENTRY_PATCH = ("event_id", "id", "status", "reservation_id", "expires_at", "reason", "updated_at", *_POSITION)
+_TRANSFER_PATCH = ("event_id", "id", "status", "ended_at", *_POSITION)
+_INVITATION_PATCH = ("event_id", "member_id", "status", "ended_at", *_POSITION)
 _CHORE_PATCH = ("event_id", "kind", "told_id", "finished", *_POSITION)
 
 
@@ -225,6 +229,9 @@ async def _write_rows(connection: Connection, changes: Changes, *, unchecked: bo
     whole, patches = _apart(entries, lambda row: row.quantity is not None)
     await rows.put("put_waitlist_entries", whole, WaitlistEntryChange.__struct_fields__)
     await rows.put("patch_waitlist_entries", patches, _ENTRY_PATCH)
+    offers, answers = _apart(changes.transfers.values(), lambda row: row.ticket_id is not None)
+    await rows.put("put_transfers", offers, TransferChange.__struct_fields__)
+    await rows.put("patch_transfers", answers, _TRANSFER_PATCH)
     await _write_organizing(rows, changes)
 
 
@@ -259,6 +266,9 @@ async def _write_organizing(rows: _Rows, changes: Changes) -> None:
     await rows.put("put_seat_blocks", blocks, _SEAT_BLOCK)
     await rows.put("patch_seat_blocks", block_patches, _SEAT_BLOCK_PATCH)
     await rows.put("put_event_staff", changes.staff.values(), StaffChange.__struct_fields__)
+    invited, answered = _apart(changes.invitations.values(), lambda row: row.expires_at is not None)
+    await rows.put("put_staff_invitations", invited, InvitationChange.__struct_fields__)
+    await rows.put("patch_staff_invitations", answered, _INVITATION_PATCH)
     await rows.put("put_schedules", changes.schedules.values(), ScheduleChange.__struct_fields__)
     chores, chore_patches = _apart(changes.chores.values(), lambda row: row.changed_json is not None)
     await rows.put("put_chores", chores, ChoreChange.__struct_fields__)

@@ -47,6 +47,7 @@ class KeyRing:
 
     def __init__(self, keys: list[Key]) -> None:
         self.current = keys[0]
+        self.oldest = keys[-1]  # for what has to stay the same as long as can be
         self.by_kid = {key.kid: key for key in keys}
 
     @classmethod

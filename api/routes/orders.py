@@ -1,7 +1,7 @@
 """An event's orders: list, filter, CSV, and one with its history. The event's organizer, and admins.
 
 What an organizer sees of a buyer is name and mail address, as of a customer; nothing of the account beyond that, and
-nothing once it is deleted. ADR 0028 says why.
+nothing once it is deleted.
 """
 
 from __future__ import annotations

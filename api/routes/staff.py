@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import re
+from time import time_ns
 
+import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
 from api import cursors, validation
-from api.auth.mail import normalised
-from api.problem import invalid, not_found
-from api.rate_limits import LOOKUPS
+from api.reasons import for_reason
+from api.receivers import receiver_named
 from api.routes.door import is_admin
 from api.routes.events import event_out, own_writes, owned, pending, replayed, visible, write
+from api.routes.transfers import about_event
 from api.routing import Call, json
 from api.shapes.base import PageQuery
-from api.shapes.door import StaffIn, StaffOut
-from api.validation import UUID_PATTERN
-from schemas.commands import AddStaff, RemoveStaff
+from api.shapes.door import InvitationOut, StaffIn, StaffOut
+from pipelines.reservations.entities import ACCEPT, DECLINE
+from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
+from schemas.facts import Reason
+
+NS_PER_US = 1_000
 
 _add = msgspec.json.Decoder(StaffIn)
 
 
 async def add(call: Call, event_id: str) -> HTTPResponse:
-    """201 with who works at the door from now on."""
+    """201 with who is invited, and works at the door once they accept; whether they have an account is not told."""
     body = call.body(_add)
     await owned(call, event_id)
-    member_id = await account_named(call, body.user, field="user")
+    member_id = await receiver_named(call, body.user, field="user")
     outcome = await write(call, AddStaff(event_id, call.user_id, call.deps.log_writer.next_id(), member_id))
     location = f"/v1/events/{event_id}/staff"
     row = await call.deps.database.row("staff_member", event_id, member_id) if outcome.reply is not None else None
     if row is None:
         return pending(member_id, location, outcome)
-    return json(
-        StaffOut(member_id, validation.moment(row["added_at"])), 201, {"location": location} | replayed(outcome)
-    )
+    return json(_out(row), 201, {"location": location} | replayed(outcome))
 
 
 async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
-    """204: they work there no longer; also when they never did."""
+    """204: they work there no longer, and are invited no longer; also when they never were."""
     call.no_body()
     await owned(call, event_id)
     outcome = await write(call, RemoveStaff(event_id, call.user_id, call.deps.log_writer.next_id(), user_id))
@@ -48,7 +50,7 @@ async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
 
 
 async def staff(call: Call, event_id: str) -> HTTPResponse:
-    """200 with a page of those who work at the door, the latest first."""
+    """200 with a page of those who work at the door or are invited to, the latest first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "staff")
     if is_admin(call):
@@ -59,7 +61,7 @@ async def staff(call: Call, event_id: str) -> HTTPResponse:
     page = cursors.page(
         rows,
         query.limit,
-        lambda row: StaffOut(row["member_id"], validation.moment(row["added_at"])),
+        _out,
         lambda row: ("staff", row["added_at"], row["member_id"]),
     )
     return json(page)
@@ -74,15 +76,56 @@ async def doors(call: Call) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, event_out, lambda row: ("doors", row["starts_at"], row["id"])))
 
 
-async def account_named(call: Call, text: str, *, field: str) -> str:
-    """The id of the account with this mail address or id. Raises Problem invalid-request, not-found, rate-limited."""
-    call.deps.limiter.take(LOOKUPS, call.user_id)
-    if "@" in text:
-        row = await call.deps.database.row("user_by_email", normalised(text, field=field))
-    elif re.fullmatch(UUID_PATTERN, text):
-        row = await call.deps.database.row("user", text.lower())
-    else:
-        raise invalid(field, "has to be a mail address or a user's id")
+async def invitations(call: Call) -> HTTPResponse:
+    """200 with a page of one's own invitations, the latest first."""
+    query = call.query(PageQuery)
+    value, identity = cursors.decode(query.cursor, "invitations")
+    await own_writes(call)
+    rows = await call.deps.database.rows("invitations_of_user", call.user_id, value, identity, query.limit + 1)
+    page = cursors.page(rows, query.limit, _invitation, lambda row: ("invitations", row["invited_at"], row["event_id"]))
+    return json(page)
+
+
+async def accept(call: Call, event_id: str) -> HTTPResponse:
+    """200 once the caller works at the event's door; 409 when the invitation is over."""
+    return await _answer(call, event_id, ACCEPT, "accepted")
+
+
+async def decline(call: Call, event_id: str) -> HTTPResponse:
+    """200 once the invitation is declined."""
+    return await _answer(call, event_id, DECLINE, "declined")
+
+
+async def _answer(call: Call, event_id: str, answer: str, status: str) -> HTTPResponse:
+    call.no_body()
+    await own_writes(call)
+    row = await call.deps.database.row("invitation", event_id, call.user_id)
     if row is None:
-        raise not_found("account", text, field=field)
-    return str(row["id"])
+        raise for_reason(Reason.INVITATION_NOT_FOUND, "you have no such invitation", field="event_id")
+    if row["status"] == status:
+        return json(_invitation(row), headers={"idempotency-replayed": "true"})
+    command = AnswerInvitation(event_id, call.user_id, call.deps.log_writer.next_id(), answer)
+    outcome = await write(call, command)
+    row = await call.deps.database.row("invitation", event_id, call.user_id)
+    if row is None or outcome.reply is None:
+        return pending(event_id, "/v1/invitations", outcome)
+    return json(_invitation(row), headers=replayed(outcome))
+
+
+def _out(row: asyncpg.Record) -> StaffOut:
+    invited = row["status"] == "invited"
+    status = "expired" if invited and row["expires_at"] <= time_ns() // NS_PER_US else row["status"]
+    until = validation.moment(row["expires_at"]) if invited else None
+    return StaffOut(row["member_id"], validation.moment(row["added_at"]), status, until)
+
+
+def _invitation(row: asyncpg.Record) -> InvitationOut:
+    open_still = row["status"] == "invited" and row["expires_at"] > time_ns() // NS_PER_US
+    return InvitationOut(
+        event_id=row["event_id"],
+        status="expired" if row["status"] == "invited" and not open_still else row["status"],
+        event=about_event(row),
+        invited_at=validation.moment(row["invited_at"]),
+        expires_at=validation.moment(row["expires_at"]),
+        ended_at=validation.moment_or_none(row["ended_at"]),
+    )

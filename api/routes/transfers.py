@@ -1,36 +1,147 @@
-"""Handing a ticket on. Who gets it is looked up here: no mail address enters the log."""
+"""Handing a ticket on: it is offered, and its receiver accepts. Who that is is looked up here: no mail address enters
+the log, and whoever offers learns nothing of the receiver.
+"""
 
 from __future__ import annotations
+
+from time import time_ns
 
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api.outcomes import accepted, submit
+from api import cursors, validation
 from api.problem import not_found
-from api.routes.events import own_writes, pending, replayed
-from api.routes.staff import account_named
+from api.reasons import for_reason
+from api.receivers import receiver_named
+from api.routes.events import own_writes, pending, replayed, write
 from api.routing import Call, json
-from api.shapes.door import TransferIn, TransferOut
-from schemas.commands import TransferTicket
+from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery, TransferView
+from pipelines.reservations.entities import ACCEPT, DECLINE, WITHDRAW
+from schemas.commands import AnswerTransfer, TransferTicket
+from schemas.facts import Reason
+
+NS_PER_US = 1_000
+SHOWN = frozenset({"published", "cancelled", "ended"})
 
 _transfer = msgspec.json.Decoder(TransferIn)
 
 
 async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
-    """200: the ticket is theirs, its former code is dead, and both are told. 202 while it is not decided."""
+    """200: the ticket is offered, and theirs once they accept. 202 while it is not decided."""
     body = call.body(_transfer)
     row = await _handed_on(call, ticket_id)
-    to_user_id = await account_named(call, body.to, field="to")
+    to_user_id = await receiver_named(call, body.to, field="to")
     if row["user_id"] not in (call.user_id, to_user_id):
         raise _not_yours(ticket_id)
     command = TransferTicket(
         row["event_id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], ticket_id, to_user_id
     )
-    outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
-    if accepted(outcome) is None:
+    outcome = await write(call, command)
+    offer = await call.deps.database.row("transfer_open", row["event_id"], ticket_id, call.user_id)
+    if outcome.reply is None or offer is None:
         return pending(ticket_id, f"/v1/tickets/{ticket_id}", outcome)
-    return json(TransferOut(ticket_id=ticket_id, event_id=row["event_id"]), headers=replayed(outcome))
+    answer = TransferOut(
+        ticket_id=ticket_id,
+        event_id=row["event_id"],
+        status=_status(offer),
+        transfer_id=offer["id"],
+        expires_at=validation.moment(offer["expires_at"]),
+    )
+    return json(answer, headers=replayed(outcome))
+
+
+async def transfers(call: Call) -> HTTPResponse:
+    """200 with a page of what one was offered and has offered, the latest first."""
+    query = call.query(TransfersQuery)
+    value, identity = cursors.decode(query.cursor, "transfers")
+    await own_writes(call)
+    direction = query.direction.value if query.direction else None
+    rows = await call.deps.database.rows("transfers_of_user", call.user_id, direction, value, identity, query.limit + 1)
+    page = cursors.page(
+        rows,
+        query.limit,
+        lambda row: _view(row, call.user_id),
+        lambda row: ("transfers", row["offered_at"], row["id"]),
+    )
+    return json(page)
+
+
+async def one(call: Call, transfer_id: str) -> HTTPResponse:
+    """200 with an offer to or from the caller."""
+    await own_writes(call)
+    return json(_view(await _own(call, transfer_id), call.user_id))
+
+
+async def accept(call: Call, transfer_id: str) -> HTTPResponse:
+    """200 once the ticket is the caller's; 409 when the offer is over, or its ticket is not to be handed on."""
+    return await _answer(call, transfer_id, ACCEPT, "accepted")
+
+
+async def decline(call: Call, transfer_id: str) -> HTTPResponse:
+    """200 once the offer is declined."""
+    return await _answer(call, transfer_id, DECLINE, "declined")
+
+
+async def withdraw(call: Call, transfer_id: str) -> HTTPResponse:
+    """200 once the caller's own offer is withdrawn."""
+    return await _answer(call, transfer_id, WITHDRAW, "withdrawn")
+
+
+def about_event(row: asyncpg.Record) -> OccasionOut | None:
+    """What an offer is for; nothing of a draft, whose words nobody has read but its organizer."""
+    if row["event_status"] not in SHOWN:
+        return None
+    moment = validation.moment
+    return OccasionOut(row["title"], row["venue"], moment(row["starts_at"]), moment(row["ends_at"]))
+
+
+async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTTPResponse:
+    call.no_body()
+    await own_writes(call)
+    row = await _own(call, transfer_id)
+    if row["user_id" if answer == WITHDRAW else "to_user_id"] != call.user_id:
+        raise _no_offer(transfer_id)
+    if row["status"] == status:
+        return json(_view(row, call.user_id), headers={"idempotency-replayed": "true"})
+    command = AnswerTransfer(
+        row["event_id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], row["ticket_id"],
+        transfer_id, answer,
+    )  # fmt: skip
+    outcome = await write(call, command)
+    if outcome.reply is None:
+        return pending(transfer_id, f"/v1/transfers/{transfer_id}", outcome)
+    return json(_view(await _own(call, transfer_id), call.user_id), headers=replayed(outcome))
+
+
+async def _own(call: Call, transfer_id: str) -> asyncpg.Record:
+    row = await call.deps.database.row("transfer_by_id", transfer_id)
+    if row is None or call.user_id not in (row["user_id"], row["to_user_id"]):
+        raise _no_offer(transfer_id)
+    return row
+
+
+def _status(row: asyncpg.Record) -> str:
+    """What an offer is by now: one that nobody has answered in time is expired, whether the log says so yet or not."""
+    if row["status"] == "offered" and row["expires_at"] <= time_ns() // NS_PER_US:
+        return "expired"
+    return str(row["status"])
+
+
+def _view(row: asyncpg.Record, user_id: str) -> TransferView:
+    return TransferView(
+        id=row["id"],
+        direction="out" if row["user_id"] == user_id else "in",
+        status=_status(row),
+        ticket_id=row["ticket_id"],
+        event_id=row["event_id"],
+        event=about_event(row),
+        ticket_type_id=row["ticket_type_id"],
+        seat=row["seat"] or None,
+        offered_at=validation.moment(row["offered_at"]),
+        expires_at=validation.moment(row["expires_at"]),
+        ended_at=validation.moment_or_none(row["ended_at"]),
+    )
 
 
 async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
@@ -47,3 +158,8 @@ async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
 
 def _not_yours(ticket_id: str) -> Exception:
     return not_found("ticket", f"{ticket_id} of yours", field="ticket_id")
+
+
+def _no_offer(transfer_id: str) -> Exception:
+    detail = f"there is no offer {transfer_id} of a ticket to you or from you"
+    return for_reason(Reason.TRANSFER_NOT_FOUND, detail, field="transfer_id")

@@ -173,7 +173,7 @@ class CountsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StaffIn(Request, frozen=True):
-    """Who is to work at the door: a mail address or a user id. They need an account."""
+    """Who is to work at the door: a mail address or a user id. They are invited, and accept or decline."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"user": "hedy@example.org"}
 
@@ -181,14 +181,36 @@ class StaffIn(Request, frozen=True):
 
 
 class StaffOut(msgspec.Struct, frozen=True):
-    """Somebody who works at the door."""
+    """Somebody who works at the door, since `added_at`, or who is invited to (`status` is invited, or expired)."""
 
     user_id: str
     added_at: datetime
+    status: str = "working"
+    expires_at: datetime | None = None
+
+
+class OccasionOut(msgspec.Struct, frozen=True):
+    """The event that something is offered for, once it was published."""
+
+    title: str
+    venue: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class InvitationOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation to work at an event's door: invited, accepted, declined, withdrawn or expired."""
+
+    event_id: str
+    status: str
+    event: OccasionOut | None
+    invited_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
 
 
 class TransferIn(Request, frozen=True):
-    """To whom: a mail address or a user id. They need an account."""
+    """To whom: a mail address or a user id. They are told if they have an account, and accept or decline."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"to": "grace@example.org"}
 
@@ -196,8 +218,42 @@ class TransferIn(Request, frozen=True):
 
 
 class TransferOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket that is somebody else's now. Its code is theirs to see."""
+    """A ticket that is offered to somebody. Until they accept it is the caller's, and its code opens the door."""
 
     ticket_id: str
     event_id: str
-    status: str = "transferred"
+    status: str
+    transfer_id: str
+    expires_at: datetime
+
+
+class Direction(StrEnum):
+    """What one was offered (in), or has offered (out)."""
+
+    IN = "in"
+    OUT = "out"
+
+
+class TransfersQuery(PageQuery, frozen=True):
+    """Offers of tickets to and from the caller, the latest first."""
+
+    direction: Direction | None = None
+
+
+class TransferView(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer of a ticket: offered, accepted, declined, withdrawn, expired, or cancelled with its ticket.
+
+    Neither side learns who the other is.
+    """
+
+    id: str
+    direction: str
+    status: str
+    ticket_id: str
+    event_id: str
+    event: OccasionOut | None
+    ticket_type_id: str
+    seat: str | None
+    offered_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None

@@ -38,11 +38,21 @@ GROUP BY ticket_type_id, gate;
 SELECT count(*) AS refused FROM check_ins WHERE event_id = $1 AND kind = 'refused';
 
 -- name: staff_member
-SELECT * FROM event_staff WHERE event_id = $1 AND member_id = $2 AND active;
+SELECT member_id, added_at, 'working' AS status, 0::bigint AS expires_at
+FROM event_staff WHERE event_id = $1 AND member_id = $2 AND active
+UNION ALL
+SELECT member_id, invited_at, status, expires_at
+FROM staff_invitations WHERE event_id = $1 AND member_id = $2 AND status = 'invited';
 
 -- name: staff_of_event
-SELECT * FROM event_staff
-WHERE event_id = $1 AND active AND ($2::bigint IS NULL OR (added_at, member_id) < ($2, $3::text))
+SELECT * FROM (
+    SELECT member_id, added_at, 'working' AS status, 0::bigint AS expires_at
+    FROM event_staff WHERE event_id = $1 AND active
+    UNION ALL
+    SELECT member_id, invited_at, status, expires_at
+    FROM staff_invitations WHERE event_id = $1 AND status = 'invited'
+) AS staff
+WHERE $2::bigint IS NULL OR (added_at, member_id) < ($2, $3::text)
 ORDER BY added_at DESC, member_id DESC
 LIMIT $4;
 
@@ -52,6 +62,3 @@ WHERE member_id = $1 AND active AND events.status <> 'deleted'
   AND ($2::bigint IS NULL OR (starts_at, id) > ($2, $3::text))
 ORDER BY starts_at, id
 LIMIT $4;
-
--- name: user_by_email
-SELECT id::text FROM users WHERE email = $1;

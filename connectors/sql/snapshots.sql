@@ -73,6 +73,8 @@ SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
        EXISTS (SELECT FROM waitlist_entries WHERE event_id = $1) AS waitlist,
        EXISTS (SELECT FROM chores WHERE event_id = $1) AS chores,
        EXISTS (SELECT FROM event_staff WHERE event_id = $1) AS staff,
+       EXISTS (SELECT FROM transfers WHERE event_id = $1) AS transfers,
+       EXISTS (SELECT FROM staff_invitations WHERE event_id = $1) AS invitations,
        EXISTS (SELECT FROM schedules WHERE event_id = $1) AS schedule;
 
 -- name: pools
@@ -115,6 +117,13 @@ WHERE c.event_id = $1 AND NOT c.finished ORDER BY c.kind;
 
 -- name: staff
 SELECT member_id FROM event_staff WHERE event_id = $1 AND active ORDER BY member_id;
+
+-- name: transfers
+SELECT id, reservation_id, ticket_id, ticket_type_id, seat, user_id, to_user_id, expires_at
+FROM transfers WHERE event_id = $1 AND status = 'offered' ORDER BY id;
+
+-- name: invitations
+SELECT member_id, expires_at FROM staff_invitations WHERE event_id = $1 AND status = 'invited' ORDER BY member_id;
 
 -- name: schedule
 -- The activities one by one, in their order.

@@ -15,6 +15,7 @@ WARNED_BEFORE_US = 60 * US_PER_S
 # What of a currency is not moved in single minor units, and since which version of the rules no share is promised so.
 LEAST_MOVED = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}
 LEAST_MOVED_SINCE = 3
+ACCEPTED_SINCE = 3  # no ticket and no right is anybody's before they say yes
 
 
 @dataclass(slots=True)
@@ -41,6 +42,17 @@ class Ticket:
 
 
 @dataclass(slots=True)
+class Offer:
+    """A ticket that somebody was offered."""
+
+    ticket_id: str
+    user_id: str
+    to_user_id: str
+    expires_at: int
+    status: str = "offered"
+
+
+@dataclass(slots=True)
 class EventLedger(Ledger):
     """One event, whole."""
 
@@ -57,6 +69,9 @@ class EventLedger(Ledger):
     line: dict[str, Waiting] = field(default_factory=dict)
     offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    offer_of: dict[str, str] = field(default_factory=dict)
+    invited: dict[str, tuple[str, int]] = field(default_factory=dict)
     scans: int = 0
     told: set[tuple[str, int, str, str]] = field(default_factory=set)
     reminded_for: int = 0
@@ -234,9 +249,32 @@ def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found
         ledger.freed_blocks.add(fact.block_id)
 
 
-def _staff(ledger: EventLedger, _at: Envelope, fact: f.StaffAdded | f.StaffRemoved, _found: Found) -> None:
-    change = ledger.staff.add if isinstance(fact, f.StaffAdded) else ledger.staff.discard
-    change(fact.member_id)
+def _invited(ledger: EventLedger, at: Envelope, fact: f.StaffInvited, found: Found) -> None:
+    if ledger.invited.get(fact.member_id, ("", 0))[0] == "invited" or fact.member_id in ledger.staff:
+        found("staff", f"{fact.member_id} is invited a second time")
+    if fact.user_id != ledger.owner or fact.expires_at <= at.log_time:
+        found("staff", f"{fact.member_id} is invited by {fact.user_id}, or for no time")
+    ledger.invited[fact.member_id] = "invited", fact.expires_at
+
+
+def _not_invited(ledger: EventLedger, _at: Envelope, fact: f.StaffInvitationEnded, found: Found) -> None:
+    status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
+    if status != "invited":
+        found("staff", f"an invitation of {fact.member_id} ends, and there is none")
+    ledger.invited[fact.member_id] = fact.outcome, expires_at
+
+
+def _staff_added(ledger: EventLedger, at: Envelope, fact: f.StaffAdded, found: Found) -> None:
+    status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
+    if at.rules_version >= ACCEPTED_SINCE and (status != "invited" or at.log_time >= expires_at):
+        found("staff", f"{fact.member_id} works at the door without an invitation")
+    if status == "invited":
+        ledger.invited[fact.member_id] = "accepted", expires_at
+    ledger.staff.add(fact.member_id)
+
+
+def _staff_removed(ledger: EventLedger, _at: Envelope, fact: f.StaffRemoved, _found: Found) -> None:
+    ledger.staff.discard(fact.member_id)
 
 
 def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found) -> None:
@@ -290,7 +328,48 @@ def _ordinals(entry: Entry) -> list[str]:
     return [number for number in every if number not in entry.void_places]
 
 
-def _transferred(ledger: EventLedger, _at: Envelope, fact: f.TicketTransferred, found: Found) -> None:
+def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, found: Found) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+        found("broken-log", f"ticket {fact.ticket_id} is offered, and there is no such ticket")
+        return
+    ticket = ledger.tickets.get(fact.ticket_id)
+    if fact.user_id != ledger.holder(entry, fact.ticket_id) or (ticket is not None and ticket.scanned_at):
+        found("tickets", f"ticket {fact.ticket_id} is offered by {fact.user_id}, who has it not, or after its use")
+    if fact.ticket_id in ledger.offer_of or fact.to_user_id == fact.user_id or fact.expires_at <= at.log_time:
+        found("tickets", f"ticket {fact.ticket_id} is offered a second time, to its holder, or for no time")
+    ledger.offers[fact.transfer_id] = Offer(fact.ticket_id, fact.user_id, fact.to_user_id, fact.expires_at)
+    ledger.offer_of[fact.ticket_id] = fact.transfer_id
+
+
+def _offer_ended(ledger: EventLedger, at: Envelope, fact: f.TransferEnded, found: Found) -> None:
+    offer = ledger.offers.get(fact.transfer_id)
+    if offer is None or ledger.offer_of.pop(fact.ticket_id, "") != fact.transfer_id:
+        found("broken-log", f"offer {fact.transfer_id} ends, and is not open")
+        return
+    if fact.outcome == "expired" and at.log_time < offer.expires_at:
+        found("tickets", f"offer {fact.transfer_id} expires before its time")
+    offer.status = fact.outcome
+
+
+def _no_offers(
+    ledger: EventLedger, _at: Envelope, fact: f.ReservationCancelled | f.TicketsCancelled, found: Found
+) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    void = fact.ticket_ids if isinstance(fact, f.TicketsCancelled) else entry.ticket_ids if entry is not None else []
+    for ticket in ledger.offer_of.keys() & set(void):
+        found("tickets", f"ticket {ticket} is cancelled while it is offered")
+
+
+def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, found: Found) -> None:
+    offer = ledger.offers.get(fact.transfer_id or "")
+    opened = offer is not None and ledger.offer_of.pop(fact.ticket_id, "") == fact.transfer_id
+    if at.rules_version >= ACCEPTED_SINCE and not (
+        opened and offer is not None and offer.to_user_id == fact.to_user_id and at.log_time < offer.expires_at
+    ):
+        found("tickets", f"ticket {fact.ticket_id} is handed on, and was not offered to {fact.to_user_id}")
+    if offer is not None:
+        offer.status = "accepted"
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
         found("broken-log", f"ticket {fact.ticket_id} is handed on, and there is no such ticket")
@@ -388,7 +467,11 @@ def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Fou
 
 
 Fold = Callable[[EventLedger, Envelope, Any, Found], None]
-_BEFORE: dict[type[f.Fact], Fold] = {f.WaitlistOffered: _offered}
+_BEFORE: dict[type[f.Fact], Fold] = {
+    f.WaitlistOffered: _offered,
+    f.ReservationCancelled: _no_offers,
+    f.TicketsCancelled: _no_offers,
+}
 _FOLDS: dict[type[f.Fact], Fold] = {
     f.EventCreated: _about,
     f.EventUpdated: _about,
@@ -402,12 +485,16 @@ _FOLDS: dict[type[f.Fact], Fold] = {
     f.CodeDisabled: _code_disabled,
     f.SeatsBlocked: _blocked,
     f.SeatsUnblocked: _unblocked,
-    f.StaffAdded: _staff,
-    f.StaffRemoved: _staff,
+    f.StaffInvited: _invited,
+    f.StaffInvitationEnded: _not_invited,
+    f.StaffAdded: _staff_added,
+    f.StaffRemoved: _staff_removed,
     f.TicketsHeld: _offer_held,
     f.HoldWarned: _warned,
     f.HoldExtended: _extended,
     f.TicketsCancelled: _tickets_cancelled,
+    f.TransferOffered: _ticket_offered,
+    f.TransferEnded: _offer_ended,
     f.TicketTransferred: _transferred,
     f.CheckInAccepted: _checked_in,
     f.CheckInRefused: _check_in_refused,

@@ -146,6 +146,14 @@ async def _organizing(connection: Connection, partition: int, ledgers: Ledgers, 
             for ticket_type_id, kind in one.kinds.items()
             for block, (seats, quantity) in kind.blocked.items()
         },
+        "transfers": {
+            (key, transfer): (offer.ticket_id, offer.user_id, offer.to_user_id, offer.expires_at, offer.status)
+            for key, one in ledgers.items()
+            for transfer, offer in one.offers.items()
+        },
+        "staff_invitations": {
+            (key, member): invited for key, one in ledgers.items() for member, invited in one.invited.items()
+        },
         "event_staff": {(key, member): () for key, one in ledgers.items() for member in one.staff},
         "waitlist_entries": {
             (key, entry_id): (entry.user_id, entry.ticket_type_id, entry.quantity, entry.place, entry.status)

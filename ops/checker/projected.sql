@@ -84,3 +84,9 @@ SELECT payment_id, amount_minor FROM sandbox.payments WHERE outcome = 'captured'
 
 -- name: bank_refunded
 SELECT payment_id, idempotency_key, amount_minor FROM sandbox.refunds;
+
+-- name: transfers
+SELECT event_id, id, ticket_id, user_id, to_user_id, expires_at, status FROM transfers WHERE partition = $1;
+
+-- name: staff_invitations
+SELECT event_id, member_id, status, expires_at FROM staff_invitations WHERE partition = $1;

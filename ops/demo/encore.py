@@ -67,7 +67,8 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
     seat = mine["tickets"][0]["seat"]
     seen.note(f"waiting list: {first['seat']} was given back, offered and bought", went_well=seat == first["seat"])
 
-    await _ask(client, 200, f"/v1/tickets/{second['id']}/transfer", ada, {"to": cleo.user_id})
+    offer = await _ask(client, 200, f"/v1/tickets/{second['id']}/transfer", ada, {"to": cleo.user_id})
+    await _ask(client, 200, f"/v1/transfers/{offer['transfer_id']}/accept", cleo, {})
     ticket = await _shown(client, f"/v1/tickets/{second['id']}", cleo, lambda _: True)
     scans = [
         await client.request(

@@ -26,8 +26,10 @@ DERIVED_TABLES: tuple[str, ...] = (
     "schedules",
     "seat_blocks",
     "seat_claims",
+    "staff_invitations",
     "ticket_types",
     "tickets",
+    "transfers",
     "waitlist_entries",
 )
 

@@ -63,7 +63,7 @@ TOLD = frozenset({
     "refund_until_at",
     "reminder_at", "reservation_id", "rows", "sales_close_at", "sales_open_at", "scanned_at", "scanner", "seat",
     "seats", "seats_per_row", "starts_at", "ticket_id", "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone",
-    "title", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
+    "title", "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
 })  # fmt: skip
 UNTOLD = frozenset({"attempt_id", "by_user_id", "fingerprint", "refund_key", "release_id", "to_user_id", "user_id"})
 

@@ -44,7 +44,7 @@ def compose(recorded: RecordedFact) -> list[Notification]:
     if tell is None:
         return []
     about = {"event_id": at.event_id}
-    if not isinstance(fact, f.StaffAdded):  # every other fact in _MESSAGES is about a reservation
+    if not isinstance(fact, f.StaffAdded | f.StaffInvited):  # every other fact in _MESSAGES is about a reservation
         about["reservation_id"] = fact.reservation_id  # type: ignore[attr-defined]
     messages: list[Notification] = []
     for user_id, kind, data in tell(fact):
@@ -171,6 +171,25 @@ def _transferred(fact: f.TicketTransferred) -> list[Told]:
     return [Told(fact.user_id, k.TICKET_TRANSFERRED, data), Told(fact.to_user_id, k.TICKET_RECEIVED, data)]
 
 
+def _transfer_offered(fact: f.TransferOffered) -> list[Told]:
+    """Who may take it; neither of the two learns who the other is."""
+    data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
+    data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339(fact.expires_at)}
+    return [Told(fact.to_user_id, k.TRANSFER_OFFERED, data)]
+
+
+def _transfer_ended(fact: f.TransferEnded) -> list[Told]:
+    """Who did not end it: the holder of what was declined or not answered, the other of what was taken back."""
+    data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
+    data |= {"transfer_id": fact.transfer_id, "outcome": fact.outcome}
+    told = {"declined": [fact.user_id], "withdrawn": [fact.to_user_id], "cancelled": [fact.to_user_id]}
+    return [Told(user, k.TRANSFER_ENDED, data) for user in told.get(fact.outcome, [fact.user_id])]
+
+
+def _invited(fact: f.StaffInvited) -> list[Told]:
+    return [Told(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339(fact.expires_at)})]
+
+
 def _offered(fact: f.WaitlistOffered) -> list[Told]:
     asked = {"entry_id": fact.entry_id, "ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
     return [Told(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339(fact.expires_at)})]
@@ -212,8 +231,11 @@ _MESSAGES: dict[type[f.Fact], Callable[[Any], list[Told]]] = {
     f.PaymentDeclined: _declined,
     f.PaymentRefunded: _refunded,
     f.TicketTransferred: _transferred,
+    f.TransferOffered: _transfer_offered,
+    f.TransferEnded: _transfer_ended,
     f.WaitlistOffered: _offered,
     f.CheckInAccepted: _checked_in,
     f.HolderNotified: _notified,
+    f.StaffInvited: _invited,
     f.StaffAdded: _staff,
 }

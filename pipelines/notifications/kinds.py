@@ -30,11 +30,14 @@ PAYMENT_DECLINED = "payment.declined"
 PAYMENT_REFUNDED = "payment.refunded"
 TICKET_TRANSFERRED = "ticket.transferred"  # to who had it
 TICKET_RECEIVED = "ticket.received"  # to who has it now
+TRANSFER_OFFERED = "transfer.offered"  # to who may accept it
+TRANSFER_ENDED = "transfer.ended"  # to who offered, and to whom it was taken from
 WAITLIST_OFFERED = "waitlist.offered"
 EVENT_CHANGED = "event.changed"
 EVENT_CANCELLED = "event.cancelled"
 EVENT_REMINDER = "event.reminder"
 CHECKED_IN = "ticket.checked-in"
+STAFF_INVITED = "staff.invited"
 STAFF_ADDED = "staff.added"
 
 
@@ -63,12 +66,15 @@ KINDS: Mapping[str, Kind] = {
     PAYMENT_REFUNDED: Kind("A payment was refunded", mail=True),
     TICKET_TRANSFERRED: Kind("You have given a ticket to somebody", mail=True),
     TICKET_RECEIVED: Kind("Somebody has given you a ticket", mail=True),
+    TRANSFER_OFFERED: Kind("Somebody offers you a ticket", mail=True),
+    TRANSFER_ENDED: Kind("An offer of a ticket came to nothing", mail=True),
     WAITLIST_OFFERED: Kind("Places are free for you, from the waiting list", mail=True),
     EVENT_CHANGED: Kind("An event you have tickets for has changed", mail=True),
     EVENT_CANCELLED: Kind("An event you have tickets for is cancelled", mail=True),
     EVENT_REMINDER: Kind("An event you have tickets for is near", mail=True),
     CHECKED_IN: Kind("A ticket of yours was checked in", mail=False),
-    STAFF_ADDED: Kind("You were asked to work at an event's door", mail=True),
+    STAFF_INVITED: Kind("You are invited to work at an event's door", mail=True),
+    STAFF_ADDED: Kind("You work at an event's door from now on", mail=True),
 }
 
 # The moment in a message's data behind which its mail is of no use.
@@ -77,6 +83,8 @@ _USEFUL_UNTIL = {
     HOLD_EXPIRING: "expires_at",
     HOLD_EXTENDED: "expires_at",
     WAITLIST_OFFERED: "expires_at",
+    TRANSFER_OFFERED: "expires_at",
+    STAFF_INVITED: "expires_at",
     EVENT_REMINDER: "starts_at",
 }
 

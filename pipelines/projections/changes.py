@@ -344,6 +344,40 @@ class StaffChange(msgspec.Struct, gc=False):
     updated_index: int
 
 
+class InvitationChange(msgspec.Struct, gc=False):
+    """A row of staff_invitations; whole when `expires_at` is set."""
+
+    event_id: str
+    member_id: str
+    partition: int
+    status: str
+    expires_at: int | None = None
+    invited_at: int = 0
+    ended_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
+class TransferChange(msgspec.Struct, gc=False):
+    """A row of transfers; whole when `ticket_id` is set."""
+
+    event_id: str
+    id: str
+    partition: int
+    status: str
+    reservation_id: str = ""
+    ticket_id: str | None = None
+    ticket_type_id: str = ""
+    seat: str = ""
+    user_id: str = ""
+    to_user_id: str = ""
+    expires_at: int = 0
+    offered_at: int = 0
+    ended_at: int = 0
+    updated_offset: int = -1
+    updated_index: int = -1
+
+
 class ScheduleChange(msgspec.Struct, gc=False):
     """A row of schedules, always whole."""
 
@@ -413,3 +447,5 @@ class Changes:
     schedules: dict[str, ScheduleChange] = field(default_factory=dict)
     waitlist: dict[tuple[str, str], WaitlistEntryChange] = field(default_factory=dict)
     chores: dict[tuple[str, str], ChoreChange] = field(default_factory=dict)
+    transfers: dict[tuple[str, str], TransferChange] = field(default_factory=dict)
+    invitations: dict[tuple[str, str], InvitationChange] = field(default_factory=dict)

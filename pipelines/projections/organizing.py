@@ -9,6 +9,7 @@ from pipelines.projections.changes import (
     ChoreChange,
     CodeChange,
     EventChange,
+    InvitationChange,
     PoolChange,
     ScheduleChange,
     SeatBlockChange,
@@ -128,6 +129,27 @@ def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
     changes.staff[at.event_id, fact.member_id] = StaffChange(
         at.event_id, fact.member_id, at.partition, True, at.log_time, at.offset, at.index
     )
+    _invitation_ended(changes, at, fact.member_id, "accepted")
+
+
+def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
+    changes.invitations[at.event_id, fact.member_id] = InvitationChange(
+        at.event_id, fact.member_id, at.partition, "invited", fact.expires_at, at.log_time, 0, at.offset, at.index
+    )
+
+
+def staff_invitation_ended(changes: Changes, at: Envelope, fact: f.StaffInvitationEnded) -> None:
+    _invitation_ended(changes, at, fact.member_id, fact.outcome)
+
+
+def _invitation_ended(changes: Changes, at: Envelope, member_id: str, status: str) -> None:
+    """Where there is no invitation (by the rules before version 3) nothing is changed."""
+    key = (at.event_id, member_id)
+    change = changes.invitations.get(key)
+    if change is None:
+        change = changes.invitations[key] = InvitationChange(at.event_id, member_id, at.partition, status)
+    change.status, change.ended_at = status, at.log_time
+    change.updated_offset, change.updated_index = at.offset, at.index
 
 
 def staff_removed(changes: Changes, at: Envelope, fact: f.StaffRemoved) -> None:

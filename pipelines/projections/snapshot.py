@@ -147,6 +147,26 @@ class ChoreRow(msgspec.Struct, frozen=True, gc=False):
     told_id: str
 
 
+class TransferRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of transfers that is offered."""
+
+    id: str
+    reservation_id: str
+    ticket_id: str
+    ticket_type_id: str
+    seat: str
+    user_id: str
+    to_user_id: str
+    expires_at: int
+
+
+class InvitationRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of staff_invitations that is open."""
+
+    member_id: str
+    expires_at: int
+
+
 class Deadline(msgspec.Struct, frozen=True, gc=False):
     """When something of an event is due first, in log time; 0: there is work to go on with."""
 
@@ -185,3 +205,5 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     chores: list[ChoreRow]
     staff: list[str]
     schedule: list[str]
+    transfers: list[TransferRow] = []
+    invitations: list[InvitationRow] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.projections.changes import Changes, CheckInChange, TicketPatch, WaitlistEntryChange
+from pipelines.projections.changes import Changes, CheckInChange, TicketPatch, TransferChange, WaitlistEntryChange
 from schemas import facts as f
 from schemas.facts import Envelope
 
@@ -20,6 +20,29 @@ def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> No
     patch = patch_of(changes, at, fact.ticket_id)
     patch.user_id, patch.version = fact.to_user_id, fact.version
     patch.transferred_at, patch.has_history = at.log_time, True
+    if fact.transfer_id is not None:
+        _ended(changes, at, fact.transfer_id, "accepted")
+
+
+def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) -> None:
+    changes.transfers[at.event_id, fact.transfer_id] = TransferChange(
+        at.event_id, fact.transfer_id, at.partition, "offered", fact.reservation_id, fact.ticket_id,
+        fact.ticket_type_id, fact.seat, fact.user_id, fact.to_user_id, fact.expires_at, at.log_time, 0, at.offset,
+        at.index,
+    )  # fmt: skip
+
+
+def transfer_ended(changes: Changes, at: Envelope, fact: f.TransferEnded) -> None:
+    _ended(changes, at, fact.transfer_id, fact.outcome)
+
+
+def _ended(changes: Changes, at: Envelope, transfer_id: str, status: str) -> None:
+    key = (at.event_id, transfer_id)
+    change = changes.transfers.get(key)
+    if change is None:
+        change = changes.transfers[key] = TransferChange(at.event_id, transfer_id, at.partition, status)
+    change.status, change.ended_at = status, at.log_time
+    change.updated_offset, change.updated_index = at.offset, at.index
 
 
 def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -> None:

@@ -48,6 +48,15 @@ REQUEST_WORDS: dict[str, str] = {
     Reason.TICKET_NOT_FOUND: "the reservation had no such ticket, or no longer",
     Reason.TRANSFER_NOT_ALLOWED: "a ticket that was handed on is its new holder's to give, and of no use to the former",
     Reason.ALREADY_CHECKED_IN: "a ticket that was used stays used",
+    Reason.TRANSFER_NOT_FOUND: "there was no such offer at this position: it was answered, withdrawn or never made",
+    Reason.ALREADY_OFFERED: "a ticket is offered to one at a time, and another offer of it was open",
+    Reason.OFFER_EXPIRED: "the offer's deadline had passed at this position",
+}
+OFFER_WORDS = {
+    "declined": "it was declined",
+    "withdrawn": "it was withdrawn",
+    "expired": "nobody answered in time",
+    "cancelled": "the ticket was cancelled",
 }
 CHORE_WORDS = {
     "reminder": "everybody with a ticket is reminded once before the event begins",
@@ -190,6 +199,15 @@ def _transferred(_state: EventState, fact: f.TicketTransferred, _at_: f.Envelope
     )
 
 
+def _ticket_offered(_state: EventState, fact: f.TransferOffered, _at_: f.Envelope) -> str:
+    until = rfc3339(fact.expires_at)
+    return f"the ticket{_for(fact.seat)} was offered to somebody, until {until}; till then it is whose it was"
+
+
+def _offer_ended(_state: EventState, fact: f.TransferEnded, _at_: f.Envelope) -> str:
+    return f"the offer of the ticket{_for(fact.seat)} came to nothing: {OFFER_WORDS.get(fact.outcome, fact.outcome)}"
+
+
 def _checked_in(_state: EventState, fact: f.CheckInAccepted, _at_: f.Envelope) -> str:
     return f"the first scan of the ticket{_for(fact.seat)} lets in: {_scan(fact.gate, fact.scanned_at)}"
 
@@ -240,6 +258,8 @@ _WORDS: dict[type[f.Fact], Callable[[EventState, Any, f.Envelope], str]] = {
     f.ReservationCancelled: _cancelled,
     f.TicketsCancelled: _tickets_cancelled,
     f.TicketTransferred: _transferred,
+    f.TransferOffered: _ticket_offered,
+    f.TransferEnded: _offer_ended,
     f.CheckInAccepted: _checked_in,
     f.CheckInRefused: _check_in_refused,
     f.CheckInReversed: _always("the door took a check-in back: the ticket opens the door again"),

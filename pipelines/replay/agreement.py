@@ -91,6 +91,8 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
         ("place in the waiting list", folded.waitlist, rows.waitlist),
         ("ticket", folded.tickets, rows.tickets),
         ("chore", folded.chores, rows.chores),
+        ("offer of ticket", folded.transfers, rows.transfers),
+        ("invitation of", folded.invitations, rows.invitations),
     ):
         yield from _entries(what, one, other)
     if folded.tickets_of != rows.tickets_of:
@@ -149,6 +151,8 @@ def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
 def _fields(here: Any, there: Any) -> str:
     if here is None or there is None:
         return f"only {'in Postgres' if here is None else 'on the log'}"
+    if not isinstance(here, dict):
+        return f"{here!r} by the log, {there!r} in Postgres"
     told = [
         f"{name} is {here[name]!r} by the log, {there[name]!r} in Postgres"
         for name in here

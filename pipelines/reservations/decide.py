@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.reservations import limits
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.rules import door, inventory, organizer, paying, reserving, waitlist
+from pipelines.reservations.rules import door, inventory, offers, organizer, paying, reserving, waitlist
 from pipelines.reservations.rules.due import due
 from pipelines.reservations.state import EventState
 from schemas import commands as c
@@ -36,10 +36,7 @@ def step_by(rules: Mapping[type[c.Command], Rule], state: EventState, command: c
     deadline = state.next_deadline()
     if deadline is not None and deadline <= at.log_time:
         _fold_some(state, at, facts, due(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
-    decided = rules[type(command)](state, command, at.log_time)
-    for fact in decided:
-        evolve(state, fact, at)
-    facts += decided
+    _fold(state, at, facts, rules[type(command)](state, command, at.log_time))
     state.more_work = bool(state.waiting_of) and _fold_some(
         state, at, facts, waitlist.offers(state, at.log_time), limits.OFFERS_PER_COMMAND_MAX
     )
@@ -54,12 +51,21 @@ def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
 def _fold_some(state: EventState, at: At, facts: list[f.Fact], steps: Iterator[list[f.Fact]], limit: int) -> bool:
     """Fold at most `limit` steps, each before the next is decided. Whether there may be more of them."""
     for number, happened in enumerate(steps, 1):
-        for fact in happened:
-            evolve(state, fact, at)
-        facts += happened
+        _fold(state, at, facts, happened)
         if number >= limit:
             return True
     return False
+
+
+def _fold(state: EventState, at: At, facts: list[f.Fact], decided: list[f.Fact]) -> None:
+    """Fold what was decided, and note it; where tickets are void with it, the offers of them end first."""
+    for fact in decided:
+        if state.transfers:
+            for end in offers.ended_with(state, fact):
+                evolve(state, end, at)
+                facts.append(end)
+        evolve(state, fact, at)
+        facts.append(fact)
 
 
 def _tick(_state: EventState, _command: c.Tick, _now: LogTime) -> list[f.Fact]:
@@ -73,8 +79,9 @@ RULES: dict[type[c.Command], Rule] = {
     c.DeleteEvent: organizer.delete_event,
     c.CancelEvent: organizer.cancel_event,
     c.SetSchedule: organizer.set_schedule,
-    c.AddStaff: organizer.add_staff,
-    c.RemoveStaff: organizer.remove_staff,
+    c.AddStaff: offers.invite,
+    c.AnswerInvitation: offers.answer_invitation,
+    c.RemoveStaff: offers.remove_staff,
     c.AddTicketType: inventory.add_ticket_type,
     c.UpdateTicketType: inventory.update_ticket_type,
     c.SetPool: inventory.set_pool,
@@ -89,7 +96,8 @@ RULES: dict[type[c.Command], Rule] = {
     c.RecordRefund: paying.record_refund,
     c.ReleaseReservation: paying.release,
     c.CancelTickets: paying.cancel_tickets,
-    c.TransferTicket: door.transfer,
+    c.TransferTicket: offers.offer,
+    c.AnswerTransfer: offers.answer,
     c.CheckIn: door.check_in,
     c.UndoCheckIn: door.undo_check_in,
     c.JoinWaitlist: waitlist.join,

@@ -57,11 +57,12 @@ def canonical(state: EventState) -> bytes:
             sorted(state.places_used.items()),
             *(
                 [table[key] for key in sorted(table)]
-                for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores)
+                for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores, state.transfers)
             ),
             sorted(state.freed_blocks),
             sorted(state.releases),
             sorted(state.staff),
+            sorted(state.invitations.items()),
             state.schedule,
             state.reminded_for,
         )

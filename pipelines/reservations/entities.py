@@ -24,6 +24,8 @@ REFUND_REQUESTED, REFUNDED = "refund-requested", "refunded"
 PERCENT, AMOUNT, ACCESS = "percent", "amount", "access"
 BLOCKED = "blocked"  # not a reservation's status, a claim's
 WAITING, OFFERED, ENDED = "waiting", "offered", "ended"
+DECLINED_OFFER, WITHDRAWN = "declined", "withdrawn"  # how an offer ends; also EXPIRED, CANCELLED
+ACCEPT, DECLINE, WITHDRAW = "accept", "decline", "withdraw"
 REMINDER, EVENT_CHANGED, EVENT_CANCELLED = "reminder", "event-changed", "event-cancelled"
 
 
@@ -218,6 +220,19 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
 def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
     """What makes a scan of a ticket that scan, and a scan sent again the same one."""
     return "\x1f".join((str(scanned_at), gate, scanner, by_user_id))  # a unit separator: no gate has one
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """An offer of a ticket that is open: `user_id` has it, `to_user_id` may take it until `expires_at`."""
+
+    id: str
+    reservation_id: str
+    ticket_id: str
+    ticket_type_id: str
+    seat: str
+    user_id: str
+    to_user_id: str
+    expires_at: int
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -74,6 +74,16 @@ def _schedule(state: EventState, fact: f.ScheduleChanged, _at: Placed) -> None:
 
 def _staff_added(state: EventState, fact: f.StaffAdded, _at: Placed) -> None:
     state.change(state.staff, fact.member_id, True)
+    if fact.member_id in state.invitations:
+        state.change(state.invitations, fact.member_id, None)
+
+
+def _invited(state: EventState, fact: f.StaffInvited, _at: Placed) -> None:
+    state.change(state.invitations, fact.member_id, fact.expires_at)
+
+
+def _not_invited(state: EventState, fact: f.StaffInvitationEnded, _at: Placed) -> None:
+    state.change(state.invitations, fact.member_id, None)
 
 
 def _staff_removed(state: EventState, fact: f.StaffRemoved, _at: Placed) -> None:
@@ -338,6 +348,26 @@ def _forget_tickets(state: EventState, tickets: list[str]) -> None:
 def _transferred(state: EventState, fact: f.TicketTransferred, _at: Placed) -> None:
     known = _ticket(state, fact.reservation_id, fact.ticket_id)
     state.change(state.tickets, fact.ticket_id, _replace(known, user_id=fact.to_user_id, version=fact.version))
+    if fact.ticket_id in state.transfers:
+        state.change(state.transfers, fact.ticket_id, None)
+
+
+def _ticket_offered(state: EventState, fact: f.TransferOffered, _at: Placed) -> None:
+    offered = e.Transfer(
+        fact.transfer_id,
+        fact.reservation_id,
+        fact.ticket_id,
+        fact.ticket_type_id,
+        fact.seat,
+        fact.user_id,
+        fact.to_user_id,
+        fact.expires_at,
+    )
+    state.change(state.transfers, fact.ticket_id, offered)
+
+
+def _offer_ended(state: EventState, fact: f.TransferEnded, _at: Placed) -> None:
+    state.change(state.transfers, fact.ticket_id, None)
 
 
 def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: Placed) -> None:
@@ -408,6 +438,8 @@ _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.ScheduleChanged: _schedule,
     f.StaffAdded: _staff_added,
     f.StaffRemoved: _staff_removed,
+    f.StaffInvited: _invited,
+    f.StaffInvitationEnded: _not_invited,
     f.TicketTypeAdded: _ticket_type,
     f.TicketTypeUpdated: _type_updated,
     f.PoolChanged: _pool,
@@ -431,6 +463,8 @@ _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.ReservationCancelled: _cancelled,
     f.TicketsCancelled: _tickets_cancelled,
     f.TicketTransferred: _transferred,
+    f.TransferOffered: _ticket_offered,
+    f.TransferEnded: _offer_ended,
     f.CheckInAccepted: _checked_in,
     f.CheckInReversed: _check_in_reversed,
     f.WaitlistJoined: _joined,

@@ -17,7 +17,7 @@ from pipelines.reservations import limits
 from pipelines.reservations.decide import RULES, Rule, step_by
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.rules import inventory, organizer, paying, reserving, waitlist
+from pipelines.reservations.rules import door, inventory, organizer, paying, reserving, waitlist
 from pipelines.reservations.rules.answers import duplicate, expired, not_owner, refused
 from pipelines.reservations.shares import FORMER
 from pipelines.reservations.state import EventState
@@ -97,6 +97,36 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
     return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact
 
 
+def _add_staff(state: EventState, command: c.AddStaff, _now: LogTime) -> list[f.Fact]:
+    """Somebody may work at the door."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if command.member_id in state.staff:
+        return duplicate(command, command.member_id)
+    if len(state.staff) >= limits.STAFF_PER_EVENT_MAX:
+        return refused(
+            command, Reason.TOO_MANY, f"an event has at most {limits.STAFF_PER_EVENT_MAX} people at its door"
+        )
+    return [f.StaffAdded(command.user_id, command.member_id)]
+
+
+def _remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> list[f.Fact]:
+    """They may no longer; who never could changes nothing."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if command.member_id not in state.staff:
+        return duplicate(command, command.member_id)
+    return [f.StaffRemoved(command.user_id, command.member_id)]
+
+
+def _transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> list[f.Fact]:
+    """A ticket was its receiver's at once."""
+    found = door.to_hand_on(state, command)
+    return found if isinstance(found, list) else [door.handed_on(found, command, None)]
+
+
 def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
     """Drafts and hidden ticket types were told to whoever named them."""
     return reserving.reserve_by(_why_not, state, command, now, shares=FORMER)
@@ -118,6 +148,9 @@ def _join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fa
 _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.ReserveTickets: _reserve,
     c.JoinWaitlist: _join,
+    c.AddStaff: _add_staff,
+    c.RemoveStaff: _remove_staff,
+    c.TransferTicket: _transfer,
     c.ReleaseReservation: partial(paying.release, shares=FORMER),
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
 }

@@ -32,3 +32,5 @@ ACTIVITIES_PER_EVENT_MAX = 200  # a programme is one command
 RELEASES_PER_EVENT_MAX = 20_000  # requests to free places that are remembered
 UNDONE_SCANS_PER_TICKET_MAX = 50  # each is remembered, so that its scan is not merged again
 WAITING_PER_EVENT_MAX = 100_000
+TRANSFER_TTL_S = 7 * 86_400  # an offer that nobody answers in a week ends, or the event does
+INVITATION_TTL_S = 14 * 86_400

@@ -74,6 +74,18 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         state.put_entry(
             e.Entry(entry.id, entry.user_id, entry.ticket_type_id, entry.quantity, entry.status, entry.offset)
         )
+    for one in snapshot.transfers:
+        state.transfers[one.ticket_id] = e.Transfer(
+            one.id,
+            one.reservation_id,
+            one.ticket_id,
+            one.ticket_type_id,
+            one.seat,
+            one.user_id,
+            one.to_user_id,
+            one.expires_at,
+        )
+    state.invitations = {one.member_id: one.expires_at for one in snapshot.invitations}
     for chore in snapshot.chores:
         state.chores[chore.kind] = e.Chore(chore.kind, chore.cause, chore.changed, chore.told_offset, chore.told_id)
 

@@ -44,6 +44,7 @@ from pipelines.reservations.entities import (
     Reservation,
     Section,
     Ticket,
+    Transfer,
 )
 from pipelines.reservations.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S, IDEMPOTENCY_WINDOW_S
 from pipelines.reservations.seating import Seating
@@ -67,7 +68,8 @@ Undo = Callable[[], None]
 class EventState:
     """One event. `details` is None while nobody has created it.
 
-    `tickets` has those that were handed on or scanned; all others are as their reservation says. `freed_blocks` are the
+    `tickets` has those that were handed on or scanned; all others are as their reservation says. `transfers` has the
+    open offers by ticket, `invitations` until when an invited member may say yes. `freed_blocks` are the
     ids of blocks that hold nothing back any more, `releases` those of requests that freed places, so that a repeated
     request is known. `more_work` decides nothing: it
     asks for a tick, because the last step may not have offered all that is free.
@@ -93,6 +95,8 @@ class EventState:
     waiting_of: dict[tuple[str, str], str] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
     chores: dict[str, Chore] = field(default_factory=dict)
+    transfers: dict[str, Transfer] = field(default_factory=dict)
+    invitations: dict[str, int] = field(default_factory=dict)
     reminded_for: int = 0
     live: int = 0
     more_work: bool = False

@@ -177,6 +177,46 @@ ON CONFLICT (event_id, member_id) DO UPDATE SET
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
+-- name: put_staff_invitations
+INSERT INTO staff_invitations AS t (
+    event_id, member_id, partition, status, expires_at, invited_at, ended_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::integer[])
+ON CONFLICT (event_id, member_id) DO UPDATE SET
+    status = excluded.status, expires_at = excluded.expires_at, invited_at = excluded.invited_at,
+    ended_at = excluded.ended_at, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_staff_invitations
+-- Where there was no invitation (staff of before there were any) nothing is changed.
+UPDATE staff_invitations AS t SET
+    status = c.status, ended_at = c.ended_at, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])
+    AS c (event_id, member_id, status, ended_at, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.member_id = c.member_id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_transfers
+INSERT INTO transfers AS t (
+    event_id, id, partition, status, reservation_id, ticket_id, ticket_type_id, seat, user_id, to_user_id, expires_at,
+    offered_at, ended_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
+ON CONFLICT (event_id, id) DO UPDATE SET
+    status = excluded.status, expires_at = excluded.expires_at, offered_at = excluded.offered_at,
+    ended_at = excluded.ended_at, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
+
+-- name: patch_transfers
+UPDATE transfers AS t SET
+    status = c.status, ended_at = c.ended_at, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])
+    AS c (event_id, id, status, ended_at, updated_offset, updated_index)
+WHERE t.event_id = c.event_id AND t.id = c.id
+  AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
 -- name: put_schedules
 INSERT INTO schedules AS t (event_id, partition, activities, updated_offset, updated_index)
 SELECT event_id, partition, ARRAY(SELECT json_array_elements_text(activities)), updated_offset, updated_index

@@ -76,6 +76,7 @@ class World:
             "entry_id": self.entry(),
             "delivery": self.delivery(),
             "webhook_id": self.hook,
+            "transfer_id": self.offer(),
         }
         # The cases in brackets: what is another one there.
         self.cases = {"draft": {"event_id": self.draft.id}, "buyer": {"user_id": self.buyer.id}, "": {}}
@@ -112,6 +113,19 @@ class World:
         """Somebody new of the caller's role, without anything."""
         make = {"anonymous": lambda: None, "admin": self.admin, "owner": self.shop.organizer}
         return make.get(caller, self.shop.organizer if "organizer" in caller else self.shop.person)()
+
+    def offer(self) -> str:
+        """A ticket that the other buyer is offered by the buyer."""
+        path = f"/v1/tickets/{self.bought()}/transfer"
+        body = {"to": self.person("other buyer").email}
+        return str(done(self.buyer.post(path, json=body, prefer="wait=20"), 200)["transfer_id"])
+
+    def invitation(self) -> str:
+        """An event of the owner's at whose door the buyer is asked to work."""
+        event = self.shop.event(self.owner)
+        body = {"user": self.buyer.email}
+        done(self.owner.post(f"/v1/events/{event.id}/staff", json=body, prefer="wait=20"), 201)
+        return event.id
 
     def held_and_shown(self) -> str:
         """A hold of the buyer's, which is in the rows that everybody reads."""
@@ -177,6 +191,11 @@ PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "POST /v1/reservations/<reservation_id>/confirm": {"reservation_id": World.held},
     "POST /v1/reservations/<reservation_id>/cancel-tickets": {"reservation_id": World.paid},
     "POST /v1/tickets/<ticket_id>/transfer": {"ticket_id": World.bought},
+    "POST /v1/transfers/<transfer_id>/accept": {"transfer_id": World.offer},
+    "POST /v1/transfers/<transfer_id>/decline": {"transfer_id": World.offer},
+    "DELETE /v1/transfers/<transfer_id>": {"transfer_id": World.offer},
+    "POST /v1/invitations/<event_id>/accept": {"event_id": World.invitation},
+    "POST /v1/invitations/<event_id>/decline": {"event_id": World.invitation},
     "DELETE /v1/webhooks/<webhook_id>": {"webhook_id": World.webhook},
     "DELETE /v1/notifications/<notification>": {"notification": World.notification},
 }

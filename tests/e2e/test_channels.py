@@ -251,10 +251,13 @@ def test_whoever_is_to_work_at_a_door_is_told(street: Street) -> None:
     staff = f"/v1/events/{event.id}/staff"
     for _ in range(2):
         done(event.organizer.post(staff, prefer="wait=20", json={"user": hedy.email}), 201)
+    street.mails.wait(lambda: "You are invited to work at a door" in subjects(street, hedy), "the invitation")
+    assert not any("open circle" in subject for subject in subjects(street, hedy)), "no word of the organizer's yet"
+    done(hedy.post(f"/v1/invitations/{event.id}/accept", prefer="wait=20"), 200)
     street.mails.wait(lambda: "At the door: Night of the open circle" in subjects(street, hedy), "the mail")
-    eventually(lambda: kinds(hedy) == ["staff.added", "registered"], "the message in the inbox")
+    eventually(lambda: kinds(hedy) == ["staff.added", "staff.invited", "registered"], "the message in the inbox")
     assert done(hedy.get("/v1/notifications"), 200)["items"][0]["event_id"] == event.id
-    assert sum("door" in subject for subject in subjects(street, hedy)) == 1
+    assert sum("door" in subject for subject in subjects(street, hedy)) == 2
 
 
 def test_bad_webhooks_are_refused(street: Street) -> None:

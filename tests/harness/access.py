@@ -15,6 +15,7 @@ NOBODY = "404       404   404   404   404   404   404"  # with the sandbox there
 DOOR = "401       403   403   ok    403   ok    403"
 READS_DOOR = "401       403   403   ok    403   ok    ok"
 WEBHOOK = "401       403   403   403   404   ok    404"
+OTHER = "401       404   ok    404   404   404   404"
 BUYER = "401       ok    404   404   404   404   404"
 
 MATRIX: dict[str, str] = {
@@ -92,6 +93,14 @@ MATRIX: dict[str, str] = {
     "GET /v1/tickets/<ticket_id>/ticket.ics":                  BUYER,
     "POST /v1/tickets/validate":                               "401       403   403   ok    403   ok    ok",
     "POST /v1/tickets/<ticket_id>/transfer":                    BUYER,
+    "GET /v1/transfers":                                        USERS,
+    "GET /v1/transfers/<transfer_id>":                          "401       ok    ok    404   404   404   404",
+    "POST /v1/transfers/<transfer_id>/accept":                  OTHER,
+    "POST /v1/transfers/<transfer_id>/decline":                 OTHER,
+    "DELETE /v1/transfers/<transfer_id>":                       BUYER,
+    "GET /v1/invitations":                                      USERS,
+    "POST /v1/invitations/<event_id>/accept":                   BUYER,
+    "POST /v1/invitations/<event_id>/decline":                  BUYER,
     "POST /v1/events/<event_id>/staff":                         OWNER,
     "GET /v1/events/<event_id>/staff":                          "401       403   403   403   403   ok    ok",
     "DELETE /v1/events/<event_id>/staff/<user_id>":             OWNER,

@@ -20,9 +20,17 @@ def bought(buyer: Person, event: OnSale, quantity: int = 1, *, ticket_type: str 
 
 
 def employed(event: OnSale, person: Person) -> Person:
-    """The person, who works at the event's door from now on."""
+    """The person, who was invited and works at the event's door from now on."""
     done(event.organizer.post(f"/v1/events/{event.id}/staff", json={"user": person.email}, prefer="wait=20"), 201)
+    done(person.post(f"/v1/invitations/{event.id}/accept", prefer="wait=20"), 200)
     return person
+
+
+def handed_on(giver: Person, ticket: dict[str, Any], taker: Person) -> None:
+    """The ticket is the taker's, who was offered it and has accepted."""
+    path = f"/v1/tickets/{ticket['id']}/transfer"
+    offer = done(giver.post(path, json={"to": taker.email}, prefer="wait=20"), 200)
+    done(taker.post(f"/v1/transfers/{offer['transfer_id']}/accept", prefer="wait=20"), 200)
 
 
 def projected(event: OnSale) -> None:

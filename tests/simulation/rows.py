@@ -14,6 +14,9 @@ from pipelines.reservations.entities import Reservation
 from schemas.facts import RecordedFact
 
 Row = dict[str, Any]
+UNTOLD = (
+    "offset", "index", "user_id", "ticket_type_id", "created_at", "reservation_id", "seat", "to_user_id", "offered_at",
+)  # fmt: skip
 AS_IT_IS = {
     "promo_code": "", "access_code": "", "extended": False, "warned": False, "kept_minor": 0, "void_places": [],
     "refunds_open": [],
@@ -38,10 +41,7 @@ class Rows:
         for lock in changes.seat_locks.values():
             self._row("locks", lock.event_id, lock.place)["locked"] = lock.locked
         self._put("pools", changes.pools.values(), lambda _: True)
-        for code in changes.codes.values():
-            if code.kind is not None:
-                _merge(self._row("codes", code.event_id, code.id), code)
-            self._row("codes", code.event_id, code.id)["disabled"] = code.disabled
+        self._codes(changes)
         for block in changes.seat_blocks.values():
             self._block(block)
         for member in changes.staff.values():
@@ -49,6 +49,7 @@ class Rows:
         for schedule in changes.schedules.values():
             activities = msgspec.json.decode(schedule.activities_json)
             self._row("schedules", schedule.event_id, "")["activities"] = activities
+        self._offers(changes)
         self._put("waitlist", changes.waitlist.values(), lambda entry: entry.quantity is not None)
         for chore in changes.chores.values():
             if chore.changed_json is not None:
@@ -100,6 +101,16 @@ class Rows:
             [_pick(r.ChoreRow, row) for row in chores],
             sorted(member for member, row in self._table("staff", event_id).items() if row["active"]),
             self._table("schedules", event_id).get("", {"activities": []})["activities"],
+            [
+                _pick(r.TransferRow, row)
+                for _, row in sorted(self._table("transfers", event_id).items())
+                if row["status"] == "offered"
+            ],
+            [
+                _pick(r.InvitationRow, row)
+                for _, row in sorted(self._table("invitations", event_id).items())
+                if row["status"] == "invited"
+            ],
         )
 
     def _table(self, table: str, event_id: str) -> dict[str, Row]:
@@ -113,7 +124,7 @@ class Rows:
         for change in changes:
             if is_whole(change):
                 self._table(table, change.event_id)[change.id] = {}
-            untold = () if is_whole(change) else ("offset", "index", "user_id", "ticket_type_id", "created_at")
+            untold = () if is_whole(change) else UNTOLD
             _merge(self._row(table, change.event_id, change.id), change, but=untold)
 
     def _reservation(self, change: p.ReservationChange) -> None:
@@ -142,6 +153,21 @@ class Rows:
                 row["payment"] = "refund-requested"
             if amended.refund_made and row["payment"] == "refund-requested" and not row["refunds_open"]:
                 row["payment"] = "refunded"
+
+    def _codes(self, changes: p.Changes) -> None:
+        for code in changes.codes.values():
+            if code.kind is not None:
+                _merge(self._row("codes", code.event_id, code.id), code)
+            self._row("codes", code.event_id, code.id)["disabled"] = code.disabled
+
+    def _offers(self, changes: p.Changes) -> None:
+        self._put("transfers", changes.transfers.values(), lambda one: one.ticket_id is not None)
+        for invited in changes.invitations.values():
+            table = self._table("invitations", invited.event_id)
+            if invited.expires_at is not None:
+                table[invited.member_id] = msgspec.structs.asdict(invited)
+            elif invited.member_id in table:
+                table[invited.member_id]["status"] = invited.status
 
     def _tickets(self, changes: p.Changes) -> None:
         for issued in changes.tickets.values():

@@ -196,7 +196,19 @@ class Town:
         key, ticket = self._ticket()
         one = self.state.reservations.get(key)
         holder = self.state.holder_of(one, ticket) if one is not None else USERS[0]
-        return c.TransferTicket(EVENT, holder, "id", key, ticket, self.rng.choice(USERS))
+        return c.TransferTicket(EVENT, holder, f"id{len(self.log)}", key, ticket, self.rng.choice(USERS))
+
+    def _answer(self) -> c.Command:
+        if not self.state.transfers or self.rng.random() < 0.05:
+            return c.AnswerTransfer(EVENT, self.rng.choice(USERS), "id", "r0", "t0", "nothing", "accept")
+        offer = self.state.transfers[self.rng.choice(sorted(self.state.transfers))]
+        answer = self.rng.choice(("accept", "accept", "decline", "withdraw"))
+        by = offer.user_id if answer == "withdraw" else offer.to_user_id
+        by = by if self.rng.random() < 0.95 else self.rng.choice(USERS)
+        return c.AnswerTransfer(EVENT, by, "id", offer.reservation_id, offer.ticket_id, offer.id, answer)
+
+    def _answer_invitation(self) -> c.Command:
+        return c.AnswerInvitation(EVENT, USERS[0], "id", self.rng.choice(("accept", "accept", "decline")))
 
     def _check_in(self) -> c.Command:
         key, ticket = self._ticket()
@@ -287,7 +299,9 @@ _MAKERS = {
     lambda town: _release(town): 5,
     lambda town: _extend(town): 3,
     Town._cancel_tickets: 4,
-    Town._transfer: 4,
+    Town._transfer: 5,
+    Town._answer: 4,
+    Town._answer_invitation: 1,
     Town._check_in: 5,
     Town._undo: 1,
     Town._wait: 8,

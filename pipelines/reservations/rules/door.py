@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipelines.reservations import entities as e
 from pipelines.reservations import limits
-from pipelines.reservations.entities import Ticket
+from pipelines.reservations.entities import Reservation, Ticket
 from pipelines.reservations.rules.answers import duplicate, refused
 from pipelines.reservations.state import EventState
 from schemas import commands as c
@@ -13,8 +15,17 @@ from schemas.facts import Reason
 from schemas.ids import LogTime
 
 
-def transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> list[f.Fact]:
-    """A ticket is another user's; its former code is dead. Limits count what was bought, so they are not touched."""
+class Handing(NamedTuple):
+    """A ticket that its holder may hand on."""
+
+    reservation: Reservation
+    holder: str
+    seat: str
+    version: int
+
+
+def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f.Fact]:
+    """What is to be handed on, or why it cannot be. Limits count what was bought, so they are not touched."""
     found = state.reservations.get(command.reservation_id)
     place = found.tickets().get(command.ticket_id) if found is not None and found.status == e.CONFIRMED else None
     ticket = state.tickets.get(command.ticket_id)
@@ -34,12 +45,16 @@ def transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> lis
             command, Reason.ALREADY_CHECKED_IN, "a ticket that was used cannot be handed on", command.ticket_id
         )
     version = (1 if ticket is None else ticket.version) + 1
-    seat = place if found.seats else ""
-    return [
-        f.TicketTransferred(
-            found.id, holder, found.ticket_type_id, command.ticket_id, seat, command.to_user_id, version
-        )
-    ]
+    return Handing(found, holder, place if found.seats else "", version)
+
+
+def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None) -> f.TicketTransferred:
+    """A ticket is another user's; its former code is dead."""
+    of = found.reservation
+    return f.TicketTransferred(
+        of.id, found.holder, of.ticket_type_id, command.ticket_id, found.seat, command.to_user_id, found.version,
+        transfer_id,
+    )  # fmt: skip
 
 
 def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:

@@ -129,30 +129,6 @@ def set_schedule(state: EventState, command: c.SetSchedule, _now: LogTime) -> li
     return [f.ScheduleChanged(command.user_id, command.activities)]
 
 
-def add_staff(state: EventState, command: c.AddStaff, _now: LogTime) -> list[f.Fact]:
-    """Somebody may work at the door."""
-    refusal = not_owner(state, command)
-    if refusal is not None:
-        return refusal
-    if command.member_id in state.staff:
-        return duplicate(command, command.member_id)
-    if len(state.staff) >= limits.STAFF_PER_EVENT_MAX:
-        return refused(
-            command, Reason.TOO_MANY, f"an event has at most {limits.STAFF_PER_EVENT_MAX} people at its door"
-        )
-    return [f.StaffAdded(command.user_id, command.member_id)]
-
-
-def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> list[f.Fact]:
-    """They may no longer; who never could changes nothing."""
-    refusal = not_owner(state, command)
-    if refusal is not None:
-        return refusal
-    if command.member_id not in state.staff:
-        return duplicate(command, command.member_id)
-    return [f.StaffRemoved(command.user_id, command.member_id)]
-
-
 def fields_of(details: Details) -> tuple[Any, ...]:
     """The fields of EventCreated and EventUpdated."""
     return msgspec.structs.astuple(details)

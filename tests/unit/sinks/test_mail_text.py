@@ -67,6 +67,9 @@ FACTS: list[f.Fact] = [
     f.HolderNotified("reminder", 7, R1, ALICE, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
     f.HolderNotified("event-changed", 7, R1, ALICE, ["starts_at"], "Night", "Hall", T, T + 1, "Europe/Vienna"),
     f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
+    f.TransferOffered("offer", R1, BOB, STALLS, "t-1", "A-1", ALICE, DEADLINE),
+    f.TransferEnded("offer", R1, ALICE, STALLS, "t-1", "A-1", BOB, "declined"),
+    f.StaffInvited(ORGANIZER, ALICE, DEADLINE),
     f.StaffAdded(ORGANIZER, ALICE),
 ]
 
@@ -92,6 +95,7 @@ def mails() -> dict[str, Mail]:
 
 
 MAILS = mails()
+NEUTRAL = ("transfer.offered", "transfer.ended", "staff.invited")  # to somebody who has accepted nothing
 
 
 def texts(message: EmailMessage) -> tuple[str, str]:
@@ -108,7 +112,7 @@ def test_there_is_a_mail_of_every_kind_to_look_at() -> None:
 def test_every_kind_has_its_templates_and_there_are_no_others() -> None:
     there = {path.name for path in (Path(rendering.__file__).parent / "templates").iterdir() if path.is_file()}
     wanted = {f"{kind}.{form}" for kind in KINDS for form in ("txt", "html")}
-    assert there == wanted | {"layout.html", "event.txt"}
+    assert there == wanted | {"layout.html", "event.txt", "footer.txt"}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -124,7 +128,7 @@ def test_a_mail_of_each_kind_says_the_same_in_both_forms(kind: str) -> None:
         assert "None" not in text
         assert "{" not in text
         assert "preferences of your account" in " ".join(text.split())
-    if kind != REGISTERED:
+    if kind not in (REGISTERED, *NEUTRAL):
         title = MAILS[kind].data.get("title", "Opening night")
         assert title in subject
         assert title in plain
@@ -230,3 +234,13 @@ def test_a_mail_about_an_account_names_nobody_and_says_the_same_twice(kind: str)
 
 def test_every_kind_of_link_has_its_mail() -> None:
     assert set(LINK_TTL_S) <= set(ACCOUNT_KINDS)
+
+
+@pytest.mark.parametrize("kind", NEUTRAL)
+def test_what_nobody_has_accepted_is_mailed_without_a_word_of_strangers(kind: str) -> None:
+    lure = "Your account is closed, sign in at https://phish.example"
+    occasion = Occasion(title=lure, venue=lure, starts_at=datetime.fromtimestamp(T / US_PER_S, UTC), ticket_type=lure)
+    message = render(mail_of(kind, MAILS[kind].data, occasion=occasion), FROM)
+    for text in (str(message["Subject"]), *texts(message)):
+        assert "phish" not in text
+        assert "http" not in text

@@ -38,6 +38,7 @@ def has_everything(town: Town) -> bool:
             any(one.status == "offered" for one in state.waitlist.values()),
             books.refunds,
             *(state.pools, state.codes, state.blocks, state.staff),
+            *(books.offers, books.invited),
         )
     )
 
@@ -82,6 +83,8 @@ def test_rows_of_everything_the_platform_has_agree_with_the_books(projected: Set
         ("codes", "UPDATE codes SET places_max = 99"),
         ("seat_blocks", "UPDATE seat_blocks SET quantity = quantity + 1 WHERE quantity > 0"),
         ("event_staff", "UPDATE event_staff SET active = NOT active"),
+        ("transfers", "UPDATE transfers SET to_user_id = 'thief'"),
+        ("staff_invitations", "UPDATE staff_invitations SET status = 'invited' WHERE status <> 'invited'"),
         ("waitlist_entries", "UPDATE waitlist_entries SET status = 'waiting' WHERE status = 'offered'"),
         ("refunds", "UPDATE refunds SET refunded_minor = 0 WHERE status = 'refunded'"),
     ],

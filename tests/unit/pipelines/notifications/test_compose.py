@@ -117,7 +117,23 @@ def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
     assert ALICE not in received.data
 
 
-def test_whoever_is_to_work_at_a_door_is_told_of_the_event_and_not_by_whom() -> None:
+def test_an_offer_tells_its_receiver_and_its_end_whoever_did_not_end_it() -> None:
+    about = ("offer", R1, ALICE, STALLS, "t-1", "A-1", BOB)
+    (offered,) = told(f.TransferOffered(*about, T))
+    assert (offered.user_id, offered.kind) == (BOB, "transfer.offered")
+    assert ALICE not in offered.data
+    for outcome, user in (("declined", ALICE), ("expired", ALICE), ("withdrawn", BOB), ("cancelled", BOB)):
+        (ended,) = told(f.TransferEnded(*about, outcome))
+        assert (ended.user_id, ended.kind) == (user, "transfer.ended")
+
+
+def test_whoever_is_invited_to_a_door_is_told_until_when_and_not_by_whom() -> None:
+    (message,) = told(f.StaffInvited(ORGANIZER, BOB, T))
+    assert (message.user_id, message.kind) == (BOB, "staff.invited")
+    assert msgspec.json.decode(message.data) == {"event_id": EVENT, "expires_at": rfc3339(T)}
+
+
+def test_whoever_works_at_a_door_is_told_of_the_event_and_not_by_whom() -> None:
     (message,) = told(f.StaffAdded(ORGANIZER, BOB))
     assert (message.user_id, message.kind, message.event_id, message.reservation_id) == (BOB, "staff.added", EVENT, "")
     assert msgspec.json.decode(message.data) == {"event_id": EVENT}
@@ -134,11 +150,18 @@ def test_a_reminder_says_what_the_event_was_when_it_was_decided() -> None:
     assert data["starts_at"] == rfc3339(T + DAY_US)
 
 
+SEVERAL = frozenset(
+    {
+        "ticket.transferred", "ticket.received", "transfer.offered", "transfer.ended", "staff.invited", "staff.added",
+    }
+)  # fmt: skip
+
+
 def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
     """Each kind is made by one of the facts above, or by a direct message."""
     marks = test_each_outcome_is_one_message.pytestmark  # type: ignore[attr-defined]
     kinds = {kind for mark in marks for _, kind in mark.args[1]}
-    assert kinds | {"ticket.transferred", "ticket.received", "staff.added", REGISTERED} == set(KINDS)
+    assert kinds | {*SEVERAL, REGISTERED} == set(KINDS)
 
 
 def test_a_direct_message_is_a_mail_that_no_fact_has_caused() -> None:

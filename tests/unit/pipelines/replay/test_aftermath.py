@@ -6,14 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from pipelines.replay import aftermath
 from pipelines.replay.explain import OFFERED_FIRST, Explanation, FreeThen, Later
 from pipelines.replay.past import Past
+from pipelines.reservations.batch import rfc3339
+from pipelines.reservations.limits import TRANSFER_TTL_S
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import US_PER_S, offer_id, ticket_id
+from schemas.ids import US_PER_S, offer_id, ticket_id, transfer_id
 from tests.harness.command_logs import BothLogs
 from tests.harness.words import (
     ALICE,
@@ -44,7 +47,10 @@ Step = c.Command | int
 BOUGHT: tuple[Step, ...] = (reserve(2), confirm(), paid(amount=5_000))
 CALLED_OFF = c.CancelEvent(EVENT, ORGANIZER, "cmd", "rain")
 EXTEND = c.ExtendHold(EVENT, ALICE, "cmd", R1)
-HAND_ON = c.TransferTicket(EVENT, ALICE, "cmd", R1, ONE, BOB)
+OFFERED_UNTIL = rfc3339(T + (7 + TRANSFER_TTL_S) * US_PER_S)  # the log's seventh second
+HAND = c.TransferTicket(EVENT, ALICE, "cmd", R1, ONE, BOB)
+ANSWER = c.AnswerTransfer(EVENT, BOB, "cmd", R1, ONE, transfer_id(ONE, "cmd"), "accept")
+HAND_ON = (HAND, ANSWER)
 UNDO = c.UndoCheckIn(EVENT, ORGANIZER, "cmd", R1, ONE)
 
 
@@ -171,11 +177,19 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
         None,
     ),
     (
-        (*BOUGHT, HAND_ON), SOLD, f.TicketTransferred,
+        (*BOUGHT, HAND), SOLD, f.TransferOffered,
+        f"the ticket for A-3 was offered to somebody, until {OFFERED_UNTIL}; till then it is whose it was", None,
+    ),
+    (
+        (*BOUGHT, HAND, replace(ANSWER, answer="decline")), SOLD, f.TransferEnded,
+        "the offer of the ticket for A-3 came to nothing: it was declined", None,
+    ),
+    (
+        (*BOUGHT, *HAND_ON), SOLD, f.TicketTransferred,
         "the ticket for A-3 was handed on: its code of version 2 opens the door, no earlier one", None,
     ),
     (
-        (*BOUGHT, HAND_ON, CALLED_OFF, tick()), SOLD, f.HolderNotified,
+        (*BOUGHT, *HAND_ON, CALLED_OFF, tick()), SOLD, f.HolderNotified,
         "everybody with a ticket of a cancelled event is told", None,
     ),
     (
@@ -187,7 +201,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
         f"a ticket lets in once, and an earlier scan on the log had let somebody in: gate north, {SCANNED}", None,
     ),
     (
-        (*BOUGHT, HAND_ON, scan()), SOLD, f.CheckInRefused,
+        (*BOUGHT, *HAND_ON, scan()), SOLD, f.CheckInRefused,
         "the code was of an earlier holder: only the newest code of a ticket opens the door", None,
     ),
     ((*ONE_GONE, scan()), SOLD, f.CheckInRefused, "the ticket was void: cancelled before this position", None),

@@ -14,11 +14,13 @@ from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas.codec import HEADER_BYTES, MANIFEST
 from schemas.facts import Envelope
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
 from tests.harness.command_logs import CODEC, ListFeed
 from tests.harness.words import (
     ALICE,
+    BOB,
     EVENT,
+    ORGANIZER,
     R2,
     STALLS,
     TTL_S,
@@ -35,6 +37,7 @@ from tests.harness.words import (
     update,
 )  # fmt: skip
 
+TICKETS = [ticket_id(ReservationId(R2), seat) for seat in ("A-3", "A-2", "A-5", "B-3")]  # whichever it got
 STORY: list[tuple[int, c.Command]] = [
     (0, create()),
     (0, add_type()),
@@ -50,6 +53,9 @@ STORY: list[tuple[int, c.Command]] = [
     (TTL_S + 7, reserve(1, rid=R2)),
     (TTL_S + 8, confirm(R2)),
     (TTL_S + 9, paid(R2, payment="pay-2")),
+    (TTL_S + 10, c.AddStaff(EVENT, ORGANIZER, "cmd", BOB)),
+    *((TTL_S + 11, c.TransferTicket(EVENT, ALICE, "cmd", R2, ticket, BOB)) for ticket in TICKETS),
+    (TTL_S + 12, c.RemoveStaff(EVENT, ORGANIZER, "cmd", BOB)),
     (2_000_000, release(R2)),  # long after the event began
     (2_000_001, update(venue="Garden")),
     (3_000_000, tick()),  # … and after it was over
@@ -91,3 +97,10 @@ def test_the_first_rules_answered_otherwise_and_wrote_other_schemas() -> None:
     newest = {entry["schema"]["name"]: entry["id"] for entry in json.loads(MANIFEST.read_text())["schemas"]}
     grown = {newest[name] for name in ("EventCreated", "TicketTypeAdded", "TicketsHeld", "RefundRequested")}
     assert not ids & grown
+
+
+@pytest.mark.parametrize(("version", "asks"), [(1, False), (2, False), (3, True)])
+def test_nobody_was_asked_before_the_third_rules(version: int, asks: bool) -> None:
+    names = {type(CODEC.decode(record.value).fact).__name__ for record in log_of(version)[1]}
+    assert names & {"TicketTransferred", "StaffAdded"} == (set() if asks else {"TicketTransferred", "StaffAdded"})
+    assert ({"TransferOffered", "StaffInvited"} <= names) is asks

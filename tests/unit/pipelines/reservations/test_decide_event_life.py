@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.reservations import limits
 from pipelines.reservations.decide import step
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
@@ -11,7 +12,7 @@ from pipelines.reservations.rules.due import due
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import US_PER_S, LogTime
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -220,9 +221,33 @@ def test_the_programme_is_set_whole() -> None:
     given(created(), changed).when(command).then(duplicate(command, EVENT))
 
 
-def test_staff_is_added_and_removed_by_the_owner() -> None:
+UNTIL = T + limits.INVITATION_TTL_S * US_PER_S
+INVITED = f.StaffInvited(ORGANIZER, BOB, UNTIL)
+
+
+def test_staff_is_invited_accepts_and_is_removed_by_the_owner() -> None:
     add, remove = c.AddStaff(EVENT, ORGANIZER, "cmd", BOB), c.RemoveStaff(EVENT, ORGANIZER, "cmd", BOB)
-    given(created()).when(add).then(f.StaffAdded(ORGANIZER, BOB))
-    given(created(), f.StaffAdded(ORGANIZER, BOB)).when(add).then(duplicate(add, BOB))
-    given(created(), f.StaffAdded(ORGANIZER, BOB)).when(remove).then(f.StaffRemoved(ORGANIZER, BOB))
+    yes, no = (c.AnswerInvitation(EVENT, BOB, "cmd", word) for word in ("accept", "decline"))
+    hired = f.StaffAdded(ORGANIZER, BOB)
+    given(created()).when(add).then(INVITED)
+    given(created(), INVITED).when(add).then(duplicate(add, BOB))
+    given(created(), INVITED).when(yes).then(hired)
+    given(created(), INVITED).when(no).then(f.StaffInvitationEnded(ORGANIZER, BOB, "declined"))
+    given(created(), INVITED).when(remove).then(f.StaffInvitationEnded(ORGANIZER, BOB, "withdrawn"))
+    given(created(), INVITED, hired).when(add).then(duplicate(add, BOB))
+    given(created(), INVITED, hired).when(yes).then(duplicate(yes, BOB))
+    given(created(), INVITED, hired).when(remove).then(f.StaffRemoved(ORGANIZER, BOB))
     given(created()).when(remove).then(duplicate(remove, BOB))
+
+
+def test_only_who_is_invited_accepts_and_only_in_time() -> None:
+    nobody = c.AnswerInvitation(EVENT, ALICE, "cmd", "accept")
+    detail = "there is no invitation of yours to this event's door"
+    given(created(), INVITED).when(nobody).then(refused(nobody, Reason.INVITATION_NOT_FOUND, detail, ALICE))
+    yes = c.AnswerInvitation(EVENT, BOB, "cmd", "accept")
+    ended = f.StaffInvitationEnded(ORGANIZER, BOB, "expired")
+    late = refused(yes, Reason.OFFER_EXPIRED, f"the invitation ended at {UNTIL}", BOB)
+    given(created(), INVITED).at(UNTIL).when(yes).then(ended, late)
+    assert folded(created(), INVITED).staff == {}, "who is only invited may nothing"
+    again = given(created(), INVITED).at(UNTIL).when(c.AddStaff(EVENT, ORGANIZER, "cmd", BOB)).facts
+    assert [type(fact) for fact in again] == [f.StaffInvitationEnded, f.StaffInvited]

@@ -12,7 +12,7 @@ from pipelines.reservations.entities import At
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime, offer_id
+from schemas.ids import US_PER_S, LogTime, offer_id, transfer_id
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -155,13 +155,94 @@ def test_tickets_that_were_handed_on_or_used_are_not_the_buyers_to_cancel() -> N
 # --- transfers ----------------------------------------------------------------------------------------------------
 
 
-def test_a_ticket_is_handed_on_and_its_former_code_is_dead() -> None:
-    given(*BOUGHT).when(transfer()).then(MOVED)
+UNTIL = min(T + limits.TRANSFER_TTL_S * US_PER_S, DETAILS["ends_at"])
+OFFER = transfer_id(ONE, "cmd")
+OFFERED = f.TransferOffered(OFFER, R1, ALICE, STALLS, ONE, "A-3", BOB, UNTIL)
+ACCEPTED = f.TicketTransferred(R1, ALICE, STALLS, ONE, "A-3", BOB, 2, OFFER)
+NO_OFFER = "there is no such offer of a ticket to you or from you"
+
+
+def offer_ended(outcome: str) -> f.TransferEnded:
+    return f.TransferEnded(OFFER, R1, ALICE, STALLS, ONE, "A-3", BOB, outcome)
+
+
+def answer(word: str, *, by: str = BOB, offer: str = OFFER) -> c.AnswerTransfer:
+    return c.AnswerTransfer(EVENT, by, "cmd", R1, ONE, offer, word)
+
+
+def test_a_ticket_is_offered_and_stays_its_holders_until_it_is_accepted() -> None:
+    given(*BOUGHT).when(transfer()).then(OFFERED)
+    given(*BOUGHT, OFFERED).when(transfer()).then(duplicate(transfer(), ONE))
+    given(*BOUGHT, OFFERED).when(scan()).then(INSIDE)
+    given(*BOUGHT, OFFERED).when(answer("accept")).then(ACCEPTED)
+    given(*BOUGHT, OFFERED, ACCEPTED).when(answer("accept")).then(duplicate(answer("accept"), OFFER))
+    assert folded(*BOUGHT, OFFERED, ACCEPTED).transfers == {}
+
+
+def test_after_it_was_accepted_its_former_code_is_dead() -> None:
     given(*BOUGHT, MOVED).when(transfer()).then(duplicate(transfer(), ONE))
     given(*BOUGHT, MOVED).when(scan()).then(turned_away(Reason.TICKET_SUPERSEDED))
     given(*BOUGHT, MOVED).when(scan(version=2)).then(f.CheckInAccepted(R1, BOB, ONE, "A-3", ORGANIZER, "north", "", T))
     back = transfer(by=BOB, to=ALICE)
-    given(*BOUGHT, MOVED).when(back).then(f.TicketTransferred(R1, BOB, STALLS, ONE, "A-3", ALICE, 3))
+    given(*BOUGHT, MOVED).when(back).then(f.TransferOffered(OFFER, R1, BOB, STALLS, ONE, "A-3", ALICE, UNTIL))
+
+
+def test_an_offer_is_declined_or_withdrawn_and_then_made_to_another() -> None:
+    given(*BOUGHT, OFFERED).when(answer("decline")).then(offer_ended("declined"))
+    given(*BOUGHT, OFFERED).when(answer("withdraw", by=ALICE)).then(offer_ended("withdrawn"))
+    for outcome in ("declined", "withdrawn"):
+        over = (*BOUGHT, OFFERED, offer_ended(outcome))
+        given(*over).when(transfer(to=ORGANIZER)).then(
+            f.TransferOffered(OFFER, R1, ALICE, STALLS, ONE, "A-3", ORGANIZER, UNTIL)
+        )
+        given(*over).when(answer("accept")).then(refused(answer("accept"), Reason.TRANSFER_NOT_FOUND, NO_OFFER, OFFER))
+
+
+def test_a_ticket_is_offered_to_one_at_a_time() -> None:
+    other = transfer(to=ORGANIZER)
+    detail = "the ticket is offered to somebody else; withdraw that offer first"
+    given(*BOUGHT, OFFERED).when(other).then(refused(other, Reason.ALREADY_OFFERED, detail, ONE))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        answer("accept", by=ALICE), answer("accept", by=ORGANIZER), answer("decline", by=ALICE),
+        answer("withdraw", by=BOB), answer("accept", offer="another"), answer("maybe"),
+    ],
+    ids=["by its holder", "by a stranger", "declined by its holder", "withdrawn by its receiver", "another", "no word"],
+)  # fmt: skip
+def test_nobody_else_answers_an_offer(command: c.AnswerTransfer) -> None:
+    given(*BOUGHT, OFFERED).when(command).then(
+        refused(command, Reason.TRANSFER_NOT_FOUND, NO_OFFER, command.transfer_id)
+    )
+
+
+def test_an_offer_ends_by_log_time_and_another_may_follow() -> None:
+    given(*BOUGHT, OFFERED).at(UNTIL - 1).when(answer("accept")).then(ACCEPTED)
+    late = refused(answer("accept"), Reason.OFFER_EXPIRED, f"the offer ended at {UNTIL}", OFFER)
+    given(*BOUGHT, OFFERED).at(UNTIL).when(answer("accept")).then(offer_ended("expired"), late)
+    facts = given(*BOUGHT, OFFERED).at(UNTIL).when(transfer(to=ORGANIZER)).facts
+    assert facts[0] == offer_ended("expired")
+    assert isinstance(facts[1], f.TransferOffered)
+    assert facts[1].expires_at <= DETAILS["ends_at"]
+
+
+def test_an_offer_ends_before_its_ticket_does() -> None:
+    given(*BOUGHT, OFFERED).when(cancel(ONE)).then(offer_ended("cancelled"), some_cancelled(), part_back(2_500))
+    whole = given(*BOUGHT, OFFERED).when(release()).facts
+    assert [type(fact) for fact in whole] == [f.TransferEnded, f.ReservationCancelled, f.RefundRequested]
+    off = given(*BOUGHT, OFFERED, f.EventCancelled(ORGANIZER, "rain")).when(tick()).facts
+    assert offer_ended("cancelled") in off
+    assert isinstance(given(*BOUGHT, OFFERED).when(cancel(TWO)).facts[0], f.TicketsCancelled)
+
+
+def test_what_cannot_be_handed_on_is_not_accepted() -> None:
+    command = answer("accept")
+    used = "a ticket that was used cannot be handed on"
+    given(*BOUGHT, OFFERED, INSIDE).when(command).then(refused(command, Reason.ALREADY_CHECKED_IN, used, OFFER))
+    over = (*BOUGHT, OFFERED, f.EventEnded())
+    given(*over).when(command).then(refused(command, Reason.TRANSFER_NOT_ALLOWED, "the event is ended", OFFER))
 
 
 def test_only_who_has_a_ticket_hands_it_on() -> None:
