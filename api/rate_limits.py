@@ -34,6 +34,7 @@ LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # nobody
 USER_GUESSES = Rate(name="wrong codes of one user", per_s=0.02, burst=10)  # people mistype; 1,700 a day at most
 ADDRESS_GUESSES = Rate(name="wrong codes from one address", per_s=0.2, burst=100)  # an office behind one address
 EVENT_GUESSES = Rate(name="wrong codes for one event", per_s=2, burst=1_000)  # of a million codes: 6 days for one
+PERSONAL_EXPORTS = Rate(name="exports of one's data", per_s=1 / 60, burst=5)  # each reads everything of a person
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
 ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
 # A mail each, into a mailbox that need not be theirs: three at once, then one in ten minutes.

@@ -19,6 +19,7 @@ from api.routes import (
     notifications,
     orders,
     payments,
+    personal_data,
     preferences,
     reservations,
     staff,
@@ -61,7 +62,16 @@ _REFUSED_SCAN = (
 )  # fmt: skip
 _OWNED = ("event-not-found", "not-owner")
 _SALE = ("reservations", "waiting lists", "payments")
-_LARGE = ("/seats", "/explanation", ".svg", ".png", ".pdf", ".ics")  # answers that take long or are long
+_LARGE = (
+    "/seats",
+    "/export",
+    ".csv",
+    "/explanation",
+    ".svg",
+    ".png",
+    ".pdf",
+    ".ics",
+)  # answers that take long or are long
 
 
 def _route(method: str, path: str, handler: Handler, access: Access, tag: str, summary: str, **options: Any) -> Route:
@@ -105,6 +115,9 @@ ROUTES: tuple[Route, ...] = (
     _route("DELETE", "/v1/users/me", users.erase_me, USER, "accounts",
            "Delete one's own account and everything about the person", body=a.EraseIn, answers={204: None},
            problems=("invalid-credentials", "not-found", "organizer-has-events", "busy")),
+    _route("GET", "/v1/users/me/export", personal_data.export, USER, "accounts",
+           "Everything there is about the caller, as one file", answers={200: a.ExportOut},
+           problems=("rate-limited", "busy")),
     _route("POST", "/v1/users/me/become-organizer", users.become_organizer, USER, "accounts",
            "Become an organizer; the answer has tokens that carry the role", answers={200: a.OrganizerOut},
            problems=("not-found",)),

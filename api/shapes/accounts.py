@@ -144,3 +144,32 @@ class JwksOut(msgspec.Struct, frozen=True):
     """The public keys (RFC 7517)."""
 
     keys: list[dict[str, str]]
+
+
+class ExportOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything there is about a person: a list of rows for each kind of thing, as they are kept.
+
+    Times that are whole numbers are microseconds since 1970, amounts are in minor units.
+    """
+
+    user_id: str
+    exported_at: datetime
+    account: list[dict[str, Any]]
+    sessions: list[dict[str, Any]]
+    known_networks: list[dict[str, Any]]
+    security_events: list[dict[str, Any]]
+    preferences: list[dict[str, Any]]
+    reservations: list[dict[str, Any]]
+    payments: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
+    tickets: list[dict[str, Any]]
+    waiting: list[dict[str, Any]]
+    transfers_out: list[dict[str, Any]]
+    transfers_in: list[dict[str, Any]]
+    invitations: list[dict[str, Any]]
+    staff: list[dict[str, Any]]
+    check_ins: list[dict[str, Any]]
+    inbox: list[dict[str, Any]]
+    mails: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    webhooks: list[dict[str, Any]]

@@ -30,6 +30,7 @@ MATRIX: dict[str, str] = {
     "GET /.well-known/jwks.json":                              ALL,
     "GET /v1/users/me":                                        USERS,
     "PATCH /v1/users/me":                                      USERS,
+    "GET /v1/users/me/export":                                 USERS,
     "DELETE /v1/users/me":                                     USERS,
     "POST /v1/users/me/become-organizer":                      USERS,
     "GET /v1/users/<user_id>":                                 ALL,
