@@ -61,6 +61,9 @@ DETAILS: dict[str, str] = {
     Reason.NOT_CHECKED_IN: "the ticket is not checked in",
     Reason.CHECK_IN_UNDONE: "this scan let in once and was taken back; scan the ticket again",
     Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be handed on",
+    Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided its tickets open no door",
+    Reason.REFUNDED_AT_PROVIDER: "what was paid was refunded at the payment provider",
+    Reason.CHARGED_BACK: "the bank gave the payment back",
 }
 
 REFUNDS = {

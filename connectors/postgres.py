@@ -29,11 +29,13 @@ from pipelines.projections.snapshot import (
     ChoreRow,
     CodeRow,
     Deadline,
+    DisputeRow,
     EventRow,
     EventSnapshot,
     InvitationRow,
     PartitionSnapshot,
     PoolRow,
+    RefundRow,
     SeatBlockRow,
     TicketRow,
     TicketTypeRow,
@@ -131,15 +133,16 @@ def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
 
 
 def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:
-    """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept."""
-    more = {key: (tuple(void), tuple(refunds), kept) for key, void, refunds, kept in amended}
+    """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept or
+    owed."""
+    more = {key: (tuple(void), tuple(refunds), kept, owed) for key, void, refunds, kept, owed in amended}
     if not more:
         return reservations
     return [_with(one, *more[one.id]) if one.id in more else one for one in reservations]
 
 
-def _with(one: Reservation, void: tuple[str, ...], refunds: tuple[str, ...], kept_minor: int) -> Reservation:
-    return msgspec.structs.replace(one, void_places=void, refunds_open=refunds, kept_minor=kept_minor)
+def _with(one: Reservation, void: tuple[str, ...], refunds: tuple[str, ...], kept: int, owed: int) -> Reservation:
+    return msgspec.structs.replace(one, void_places=void, refunds_open=refunds, kept_minor=kept, owed_minor=owed)
 
 
 class Database:
@@ -277,6 +280,8 @@ class SnapshotStore:
                 await rows("schedule", str),
                 await rows("transfers", TransferRow),
                 await rows("invitations", InvitationRow),
+                await rows("refunds", RefundRow),
+                await rows("disputes", DisputeRow),
             )
 
         return self._read(load, patient=patient)

@@ -309,6 +309,48 @@ class RecordRefund(Command, frozen=True, gc=False):
     refund_key: str | None = None
 
 
+class RecordProviderRefund(Command, frozen=True, gc=False):
+    """A refund that nobody asked for here: made in the provider's dashboard, or by a bank.
+
+    `refund_id` is the provider's. `amount_minor` is this refund's alone, not what was refunded together.
+    """
+
+    reservation_id: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+class RecordRefundFailure(Command, frozen=True, gc=False):
+    """A refund came to nothing: the provider refused it, or a bank sent it back.
+
+    `refund_key` names one of ours; without it, it is the one that began at the provider under `refund_id`.
+    """
+
+    reservation_id: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    refund_key: str | None = None
+
+
+class RecordDispute(Command, frozen=True, gc=False):
+    """How a dispute of a payment stands: `status` is "inquiry" (no money has moved), "open", "won", "lost" or "closed"
+    (an inquiry that became no dispute). Each may come more than once and in any order."""
+
+    reservation_id: str
+    payment_id: str
+    dispute_id: str
+    status: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+
 class Tick(Command, frozen=True, gc=False):
     """Time passes for this event: written by the partition's owner when something is due and nothing else comes."""
 
@@ -344,4 +386,7 @@ COMMANDS: tuple[type[Command], ...] = (
     UndoCheckIn,
     AnswerTransfer,
     AnswerInvitation,
+    RecordProviderRefund,
+    RecordRefundFailure,
+    RecordDispute,
 )

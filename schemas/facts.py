@@ -75,6 +75,15 @@ class Reason(StrEnum):
     ALREADY_OFFERED = "already-offered"
     OFFER_EXPIRED = "offer-expired"
     INVITATION_NOT_FOUND = "invitation-not-found"
+    PAYMENT_NOT_FOUND = "payment-not-found"
+    REFUND_NOT_FOUND = "refund-not-found"
+    REFUND_TOO_LARGE = "refund-too-large"
+    CURRENCY_MISMATCH = "currency-mismatch"
+    INVALID_DISPUTE = "invalid-dispute"
+    PAYMENT_TWICE = "payment-twice"
+    PAYMENT_DISPUTED = "payment-disputed"
+    REFUNDED_AT_PROVIDER = "refunded-at-provider"
+    CHARGED_BACK = "charged-back"
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -386,7 +395,8 @@ class ConfirmationRefused(Fact, frozen=True, gc=False):
 
 class RefundRequested(Fact, frozen=True, gc=False):
     """The payments dataflow shall refund this much of a payment; `refund_key` (None: "refund-PAYMENT") is the
-    provider's idempotency key."""
+    provider's idempotency key. `from_owed_minor` of it was owed before: a refund had failed, or a dispute stood in the
+    way. `origin` "stray": a payment beside the reservation's own one, which stays as it is."""
 
     reservation_id: str
     user_id: str
@@ -396,10 +406,17 @@ class RefundRequested(Fact, frozen=True, gc=False):
     currency: str
     reason: str
     refund_key: str | None = None
+    from_owed_minor: int | None = None
+    origin: str | None = None
 
 
 class PaymentRefunded(Fact, frozen=True, gc=False):
-    """The provider has refunded the payment."""
+    """The provider has refunded the payment, in whole or in part.
+
+    `origin` "provider": nobody asked for it here, and `refund_key` is the provider's `refund_id`. What it came out of:
+    `from_tickets_minor` of what the reservation's tickets are worth, `from_kept_minor` of what the organizer had kept,
+    `from_owed_minor` of what was owed anyway. `payment` is how the reservation's payment stands from here on.
+    """
 
     reservation_id: str
     user_id: str
@@ -407,6 +424,67 @@ class PaymentRefunded(Fact, frozen=True, gc=False):
     refund_id: str
     amount_minor: int
     refund_key: str | None = None
+    origin: str | None = None
+    currency: str | None = None
+    reason: str | None = None
+    from_tickets_minor: int | None = None
+    from_kept_minor: int | None = None
+    from_owed_minor: int | None = None
+    payment: str | None = None
+    organizer_id: str | None = None
+
+
+class RefundFailed(Fact, frozen=True, gc=False):
+    """A refund came to nothing, the money is still here: `to_tickets_minor` is the tickets' worth again,
+    `to_owed_minor` is owed to the buyer. One that was told of only when it had failed changes neither."""
+
+    reservation_id: str
+    user_id: str
+    organizer_id: str
+    payment_id: str
+    refund_id: str
+    refund_key: str
+    origin: str
+    amount_minor: int
+    currency: str
+    reason: str
+    to_tickets_minor: int
+    to_owed_minor: int
+    payment: str
+
+
+class DisputeOpened(Fact, frozen=True, gc=False):
+    """A payment is disputed: while `status` is "open" its tickets open no door and nothing of it is refunded. "inquiry"
+    is a bank's question: no money has moved, and the tickets stay as they are."""
+
+    reservation_id: str
+    user_id: str
+    organizer_id: str
+    payment_id: str
+    dispute_id: str
+    status: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+class DisputeClosed(Fact, frozen=True, gc=False):
+    """A dispute is over: `status` is "won", "lost" or "closed". Of what was lost, `from_tickets_minor` came out of what
+    the reservation's tickets are worth, the rest out of what was kept and owed; negative is what came back."""
+
+    reservation_id: str
+    user_id: str
+    organizer_id: str
+    payment_id: str
+    dispute_id: str
+    status: str
+    amount_minor: int
+    currency: str
+    reason: str
+    from_tickets_minor: int
+    from_kept_minor: int
+    from_owed_minor: int
+    payment: str
 
 
 class HoldExpired(Fact, frozen=True, gc=False):
@@ -430,7 +508,10 @@ class HoldReleased(Fact, frozen=True, gc=False):
 
 
 class ReservationCancelled(Fact, frozen=True, gc=False):
-    """A confirmed reservation was cancelled: its tickets are void, its places free, its payment to be refunded."""
+    """A confirmed reservation was cancelled: its tickets are void, its places free, its payment to be refunded.
+
+    `withheld_minor` of it is owed and not refunded yet, because the payment is disputed.
+    """
 
     reservation_id: str
     user_id: str
@@ -439,6 +520,7 @@ class ReservationCancelled(Fact, frozen=True, gc=False):
     seats: list[str]
     reason: str
     kept_minor: int | None = None
+    withheld_minor: int | None = None
 
 
 class TicketsCancelled(Fact, frozen=True, gc=False):
@@ -688,6 +770,9 @@ FACTS: tuple[type[Fact], ...] = (
     TransferEnded,
     StaffInvited,
     StaffInvitationEnded,
+    RefundFailed,
+    DisputeOpened,
+    DisputeClosed,
 )
 
 

@@ -23,6 +23,7 @@ from pipelines.projections.changes import (
     CheckInChange,
     ChoreChange,
     CodeChange,
+    DisputeChange,
     InvitationChange,
     PaymentChange,
     PaymentSettled,
@@ -68,7 +69,8 @@ _RESERVATION = ("id", "event_id", "partition", "offset", "user_id", "ticket_type
 _RESERVATION_PATCH = ("id", "event_id", "status", "reason", "attempt_id", "payment", "payment_id", "payment_token",
                       "refund_id", "ticket_ids", "updated_at", *_POSITION)  # fmt: skip
 _AMENDED = ("amended.promo_code", "amended.access_code", "amended.discount_minor", "amended.extended",
-            "amended.warned", "amended.kept_minor", "amended.void_places", "amended.refunds_open_json")  # fmt: skip
+            "amended.warned", "amended.kept_minor", "amended.owed_minor", "amended.void_places",
+            "amended.refunds_open_json")  # fmt: skip
 _RESERVATION_COMPLETED = ("id", "event_id", *_AMENDED, *_POSITION)
 _RESERVATION_AMENDED = (*_RESERVATION_PATCH, "expires_at", *_AMENDED, "amended.refunds_gone_json",
                         "amended.seats_gone", "amended.tickets_gone", "amended.quantity_less", "amended.amount_less",
@@ -76,7 +78,16 @@ _RESERVATION_AMENDED = (*_RESERVATION_PATCH, "expires_at", *_AMENDED, "amended.r
 _PAYMENT = PaymentChange.__struct_fields__
 _PAYMENT_PATCH = ("event_id", "attempt_id", "status", "reason", "payment_id", *_POSITION)
 _REFUND = RefundChange.__struct_fields__
-_REFUND_PATCH = ("event_id", "refund_key", "status", "refund_id", "refunded_minor", "refunded_at", *_POSITION)
+_REFUND_PATCH = (
+    "event_id",
+    "refund_key",
+    "status",
+    "refund_id",
+    "refunded_minor",
+    "refunded_at",
+    "failure",
+    *_POSITION,
+)
 _SEAT_CLAIM = SeatClaimChange.__struct_fields__
 _SEAT_BLOCK = ("event_id", "id", "partition", "offset", "ticket_type_id", "seats", "quantity", "until_at", "label",
                "releases", "created_at", *_POSITION)  # fmt: skip
@@ -247,6 +258,7 @@ async def _write_reservations(rows: _Rows, changes: Changes) -> None:
     refunds, refund_patches = _apart(changes.refunds.values(), lambda row: row.amount_minor is not None)
     await rows.put("put_refunds", refunds, _REFUND)
     await rows.put("patch_refunds", refund_patches, _REFUND_PATCH)
+    await rows.put("put_disputes", changes.disputes.values(), DisputeChange.__struct_fields__)
     await rows.always("settle_payments", changes.payments_settled.values(), PaymentSettled.__struct_fields__)
 
 

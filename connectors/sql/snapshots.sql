@@ -58,8 +58,9 @@ FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: amended
 -- What few of them have: it is read apart, so that the others are not asked for it one by one.
-SELECT id, void_places, refunds_open, kept_minor
-FROM reservations WHERE event_id = $1 AND (void_places <> '{}' OR refunds_open <> '{}' OR kept_minor <> 0);
+SELECT id, void_places, refunds_open, kept_minor, owed_minor
+FROM reservations
+WHERE event_id = $1 AND (void_places <> '{}' OR refunds_open <> '{}' OR kept_minor <> 0 OR owed_minor <> 0);
 
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;
@@ -75,7 +76,9 @@ SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
        EXISTS (SELECT FROM event_staff WHERE event_id = $1) AS staff,
        EXISTS (SELECT FROM transfers WHERE event_id = $1) AS transfers,
        EXISTS (SELECT FROM staff_invitations WHERE event_id = $1) AS invitations,
-       EXISTS (SELECT FROM schedules WHERE event_id = $1) AS schedule;
+       EXISTS (SELECT FROM schedules WHERE event_id = $1) AS schedule,
+       EXISTS (SELECT FROM refunds WHERE event_id = $1) AS refunds,
+       EXISTS (SELECT FROM disputes WHERE event_id = $1) AS disputes;
 
 -- name: pools
 SELECT id, name, capacity FROM pools WHERE event_id = $1 ORDER BY id;
@@ -129,6 +132,15 @@ SELECT member_id, expires_at FROM staff_invitations WHERE event_id = $1 AND stat
 -- The activities one by one, in their order.
 SELECT one FROM schedules, unnest(activities) WITH ORDINALITY AS u (one, place)
 WHERE event_id = $1 ORDER BY place;
+
+-- name: refunds
+SELECT reservation_id, refund_key, payment_id, refund_id,
+       CASE status WHEN 'refunded' THEN refunded_minor ELSE amount_minor END, status, origin
+FROM refunds WHERE event_id = $1 ORDER BY reservation_id, refund_key;
+
+-- name: disputes
+SELECT reservation_id, dispute_id, payment_id, status, amount_minor, charged_minor
+FROM disputes WHERE event_id = $1 ORDER BY reservation_id, dispute_id;
 
 -- name: former_owner
 -- Which transactional id has the partition and did not give it back ('': none). Locks the row for raise_epoch.

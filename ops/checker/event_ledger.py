@@ -90,6 +90,9 @@ class EventLedger(Ledger):
 
     def unfinished(self) -> Iterator[str]:
         """What must not be left when the log is read to its end."""
+        for key, one in self.entries.items():
+            if one.owed_minor < 0:
+                yield f"{-one.owed_minor} more were refunded for {key} than were paid"
         if self.status == "cancelled":
             live = [key for key, one in self.entries.items() if one.status in LIVE]
             if live:
@@ -386,6 +389,8 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
         found("door", f"ticket {fact.ticket_id} lets somebody in, and is void or no ticket")
         return
+    if ledger.disputed(fact.reservation_id):
+        found("door", f"ticket {fact.ticket_id} lets somebody in, and its payment is disputed")
     if ledger.status == "cancelled":
         found("door", f"ticket {fact.ticket_id} lets somebody in to a cancelled event")
     if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:

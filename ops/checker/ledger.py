@@ -71,6 +71,7 @@ class Entry:
     void_places: list[str] = field(default_factory=list)
     issued: list[tuple[str, str]] = field(default_factory=list)  # every ticket and its seat, void ones too
     kept_minor: int = 0
+    owed_minor: int = 0
 
 
 RefundKey = tuple[str, str]
@@ -93,6 +94,10 @@ class Ledger:
     refunds: dict[RefundKey, int] = field(default_factory=dict)
     refunds_due: dict[RefundKey, int] = field(default_factory=dict)
     back: dict[str, int] = field(default_factory=dict)  # by payment: refunded or to be
+    refunds_failed: dict[RefundKey, int] = field(default_factory=dict)
+    stray: set[RefundKey] = field(default_factory=set)  # of payments beside the reservations' own
+    charged_back: dict[str, int] = field(default_factory=dict)  # by dispute
+    disputes: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # dispute: reservation, status, amount
 
     def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
         """Fold one fact, checking what it must not break."""
@@ -109,6 +114,36 @@ class Ledger:
     def kept_minor(self) -> int:
         """What organizers keep of what was cancelled."""
         return sum(one.kept_minor for one in self.entries.values())
+
+    @property
+    def owed_minor(self) -> int:
+        """What is due to buyers and not under way: refunds that failed, money withheld by a dispute."""
+        payments = {payment for payment, _ in self.stray}
+        stray = sum(self.captured.get(payment, 0) for payment in payments)
+        stray -= sum(self.refunds.get(key, 0) + self.refunds_due.get(key, 0) for key in self.stray)
+        return stray + sum(one.owed_minor for one in self.entries.values())
+
+    @property
+    def charged_back_minor(self) -> int:
+        """What disputes have taken."""
+        return sum(self.charged_back.values())
+
+    @property
+    def imbalance(self) -> str:
+        """What was captured, and where it is; "" when that is the same."""
+        captured, refunded, charged = sum(self.captured.values()), sum(self.refunds.values()), self.charged_back_minor
+        confirmed, kept, owed, due = (
+            self.confirmed_minor,
+            self.kept_minor,
+            self.owed_minor,
+            sum(self.refunds_due.values()),
+        )
+        if captured - refunded - charged == confirmed + kept + owed + due:
+            return ""
+        return (
+            f"captured {captured} − refunded {refunded} − charged back {charged} is not {confirmed} confirmed"
+            f" + {kept} kept + {owed} owed + {due} to be refunded"
+        )
 
     def claims(self) -> dict[str, tuple[str, str]]:
         """Every live claim as Redis should have it: place to (h or s, reservation)."""
@@ -274,34 +309,126 @@ class Ledger:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is None:
             return
-        if fact.payment_id not in self.captured:  # charged after the hold had ended
+        if fact.payment_id not in self.captured:  # charged after the hold had ended, or beside its own payment
             self._capture(fact.payment_id, fact.amount_minor, found)
         key = _refund_key(fact)
-        if key in self.refunds_due or key in self.refunds:
+        if key in self.refunds_due or key in self.refunds or key in self.refunds_failed:
             found("money", f"payment {fact.payment_id} is to be refunded twice under the key {key[1]}")
+        if self.disputed(fact.reservation_id) and fact.origin is None:
+            found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded while it is disputed")
         self.refunds_due[key] = fact.amount_minor
-        self.back[fact.payment_id] = back = self.back.get(fact.payment_id, 0) + fact.amount_minor
-        if back > self.captured[fact.payment_id]:
-            found("money", f"more of payment {fact.payment_id} is to be refunded than was captured")
+        self._give_back(fact.payment_id, fact.amount_minor, found)
+        if fact.origin == "stray":
+            self.stray.add(key)
+            return
+        entry.owed_minor -= fact.from_owed_minor or 0
+        if entry.owed_minor < 0 < (fact.from_owed_minor or 0):
+            found("money", f"more of payment {fact.payment_id} is refunded than was owed")
         if entry.status == "confirmed" and fact.refund_key is None:
             found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded, which stays confirmed")
         if entry.status != "confirmed":
             entry.payment, entry.payment_id = "refund-requested", fact.payment_id
 
+    def _give_back(self, payment_id: str, amount_minor: int, found: Found) -> None:
+        self.back[payment_id] = back = self.back.get(payment_id, 0) + amount_minor
+        if back > self.captured.get(payment_id, 0):
+            found("money", f"more of payment {payment_id} is to be refunded than was captured")
+
     def _refunded(self, _at: Envelope, fact: f.PaymentRefunded, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is None:
             return
+        if fact.origin == "provider":
+            self._refunded_elsewhere(entry, fact, found)
+            return
         key = _refund_key(fact)
-        if key in self.refunds or key not in self.refunds_due:
+        again, elsewhere = key in self.refunds_failed, fact.currency is not None
+        if key in self.refunds or not (key in self.refunds_due or again or elsewhere):
             found("money", f"payment {fact.payment_id} is refunded twice, or nobody asked for it: {key[1]}")
-        if self.refunds_due.pop(key, fact.amount_minor) != fact.amount_minor:
+        asked = self.refunds_failed.pop(key) if again else self.refunds_due.pop(key, fact.amount_minor)
+        if asked != fact.amount_minor:
             found("money", f"payment {fact.payment_id}: another amount is refunded than was asked for under {key[1]}")
+        if elsewhere:
+            self.stray.add(key)
+        elif again and fact.origin is None:
+            self._give_back(fact.payment_id, fact.amount_minor, found)
+        self.refunds[key] = fact.amount_minor
+        if fact.origin == "stray":
+            return
+        entry.refund_id = fact.refund_id
+        entry.owed_minor -= fact.from_owed_minor or 0
+        still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
+        if entry.payment in ("refund-requested", "refund-failed") and not still_due:
+            entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
+
+    def _refunded_elsewhere(self, entry: Entry, fact: f.PaymentRefunded, found: Found) -> None:
+        """A refund that began at the provider: it comes out of what is left, and is counted once."""
+        key = _refund_key(fact)
+        tickets, kept, owed = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
+        if key in self.refunds or key in self.refunds_failed:
+            found("money", f"refund {fact.refund_id} of the provider is told twice")
+        if tickets + kept + owed != fact.amount_minor or tickets < 0 or kept < 0:
+            found("money", f"refund {fact.refund_id} of {fact.amount_minor} comes out of {tickets}, {kept} and {owed}")
         self.refunds[key] = fact.amount_minor
         entry.refund_id = fact.refund_id
-        still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
-        if entry.payment == "refund-requested" and not still_due:
+        self._take(entry, fact.reservation_id, (tickets, kept, owed), found)
+        due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
+        if not due and entry.owed_minor <= 0 and (entry.status != "confirmed" or not entry.amount_minor):
             entry.payment = "refunded"
+
+    def _refund_failed(self, _at: Envelope, fact: f.RefundFailed, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is None:
+            return
+        key = fact.payment_id, fact.refund_key
+        known = self.refunds_due.pop(key, None)
+        if known is None:
+            known = self.refunds.pop(key, None)
+        if key in self.refunds_failed:
+            found("money", f"refund {fact.refund_key} fails twice")
+        self.refunds_failed[key] = fact.amount_minor
+        if fact.origin == "stray":
+            return
+        expected = 0 if known is None else fact.amount_minor
+        if fact.to_tickets_minor + fact.to_owed_minor != expected or (known or 0) != expected:
+            found("money", f"refund {fact.refund_key} of {known} failed, and {expected} are not back")
+        if fact.origin == "ours":
+            self.back[fact.payment_id] = self.back.get(fact.payment_id, 0) - fact.amount_minor
+        entry.amount_minor += fact.to_tickets_minor
+        entry.owed_minor += fact.to_owed_minor
+        still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
+        if entry.status != "confirmed" and not still_due and expected:
+            entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
+
+    def _dispute_opened(self, _at: Envelope, fact: f.DisputeOpened, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is not None and entry.payment_id != fact.payment_id:
+            found("money", f"dispute {fact.dispute_id} is of payment {fact.payment_id}, which paid for something else")
+        self.disputes[fact.dispute_id] = fact.reservation_id, fact.status, fact.amount_minor
+
+    def _dispute_closed(self, _at: Envelope, fact: f.DisputeClosed, found: Found) -> None:
+        entry = self._entry(fact.reservation_id, frozenset(), fact, found)
+        if entry is None:
+            return
+        parts = fact.from_tickets_minor, fact.from_kept_minor, fact.from_owed_minor
+        charged = self.charged_back.get(fact.dispute_id, 0) + sum(parts)
+        if charged < 0 or charged > fact.amount_minor or (charged and fact.status != "lost"):
+            found("money", f"dispute {fact.dispute_id} of {fact.amount_minor} is {fact.status} and has taken {charged}")
+        self.charged_back[fact.dispute_id] = charged
+        self.disputes[fact.dispute_id] = fact.reservation_id, fact.status, fact.amount_minor
+        self._take(entry, fact.reservation_id, parts, found)
+        entry.payment = fact.payment
+
+    def _take(self, entry: Entry, reservation_id: str, parts: tuple[int, int, int], found: Found) -> None:
+        entry.amount_minor -= parts[0]
+        entry.kept_minor -= parts[1]
+        entry.owed_minor -= parts[2]
+        if entry.amount_minor < 0 or entry.kept_minor < 0 or (parts[0] and entry.status != "confirmed"):
+            found("money", f"more was taken of {reservation_id} than was there: {parts}")
+
+    def disputed(self, reservation_id: str) -> bool:
+        """Whether its payment is in dispute now."""
+        return any(status == "open" and of == reservation_id for of, status, _ in self.disputes.values())
 
     def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
         entry = self.entries.get(fact.reservation_id)
@@ -325,6 +452,9 @@ class Ledger:
         entry = self.entries.get(fact.reservation_id)
         if entry is not None:
             entry.kept_minor += fact.kept_minor or 0
+            entry.owed_minor += fact.withheld_minor or 0
+            if fact.withheld_minor and not self.disputed(fact.reservation_id):
+                found("money", f"{fact.withheld_minor} of {fact.reservation_id} are withheld, and nobody disputes them")
 
     def _ended(self, reservation_id: str, was: str, status: str, fact: f.Fact, found: Found) -> None:
         entry = self._entry(reservation_id, frozenset({was}), fact, found)
@@ -354,6 +484,9 @@ class Ledger:
         f.ReservationConfirmed: _confirmed,
         f.RefundRequested: _refund_requested,
         f.PaymentRefunded: _refunded,
+        f.RefundFailed: _refund_failed,
+        f.DisputeOpened: _dispute_opened,
+        f.DisputeClosed: _dispute_closed,
         f.HoldExpired: _hold_expired,
         f.HoldReleased: _hold_released,
         f.HoldReacquired: _reacquired,

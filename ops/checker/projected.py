@@ -22,7 +22,7 @@ ROW_FIELDS = (
     "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
     "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
     "payment_id", "refund_id", "ticket_ids", "promo_code", "access_code", "extended", "warned", "void_places",
-    "kept_minor",
+    "kept_minor", "owed_minor",
 )  # fmt: skip
 
 
@@ -173,10 +173,21 @@ async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, rep
     wanted = {
         (event_id, *key): (status, amount)
         for event_id, ledger in ledgers.items()
-        for status, amounts in (("requested", ledger.refunds_due), ("refunded", ledger.refunds))
+        for status, amounts in (
+            ("requested", ledger.refunds_due),
+            ("refunded", ledger.refunds),
+            ("failed", ledger.refunds_failed),
+        )
         for key, amount in amounts.items()
     }
     _compare(rows, wanted, "refunds", report)
+    disputes = {tuple(row)[:2]: tuple(row)[2:] for row in await connection.fetch(SQL["disputes"], partition)}
+    expected = {
+        (event_id, dispute_id): (*about, ledger.charged_back.get(dispute_id, 0))
+        for event_id, ledger in ledgers.items()
+        for dispute_id, about in ledger.disputes.items()
+    }
+    _compare(disputes, expected, "disputes", report)
 
 
 async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:
@@ -221,9 +232,10 @@ async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: 
     _compare(books, captured, "sandbox.payments", report, rule="money")
     _compare(back, refunded, "sandbox.refunds", report, rule="money")
     kept = sum(ledger.kept_minor for ledger in ledgers)
-    if sum(books.values()) - sum(back.values()) != report.confirmed_minor + kept:
+    owed = sum(ledger.owed_minor + ledger.charged_back_minor for ledger in ledgers)
+    if sum(books.values()) - sum(back.values()) != report.confirmed_minor + kept + owed:
         what = f"captured {sum(books.values())} − refunded {sum(back.values())}, confirmed {report.confirmed_minor}"
-        what += f", kept {kept}"
+        what += f", kept {kept}, owed or charged back {owed}"
         report.add("money", "sandbox", what)
 
 

@@ -3,7 +3,7 @@
 -- name: reservations
 SELECT id, event_id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint,
        partition, "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id,
-       ticket_ids, promo_code, access_code, extended, warned, void_places, kept_minor, refunds_open
+       ticket_ids, promo_code, access_code, extended, warned, void_places, kept_minor, owed_minor, refunds_open
 FROM reservations WHERE partition = $1;
 
 -- name: events
@@ -46,6 +46,9 @@ SELECT event_id, id, user_id, ticket_type_id, quantity, "offset", status FROM wa
 SELECT event_id, payment_id, refund_key, status, CASE status WHEN 'refunded' THEN refunded_minor ELSE amount_minor END
 FROM refunds WHERE partition = $1;
 
+-- name: disputes
+SELECT event_id, dispute_id, reservation_id, status, amount_minor, charged_minor FROM disputes WHERE partition = $1;
+
 -- name: check_ins
 SELECT event_id, count(*) FROM check_ins WHERE partition = $1 GROUP BY event_id;
 
@@ -83,7 +86,7 @@ SELECT count(*) FROM reservations WHERE status = 'held' AND expires_at < $1;
 SELECT payment_id, amount_minor FROM sandbox.payments WHERE outcome = 'captured';
 
 -- name: bank_refunded
-SELECT payment_id, idempotency_key, amount_minor FROM sandbox.refunds;
+SELECT payment_id, idempotency_key, amount_minor FROM sandbox.refunds WHERE status = 'succeeded';
 
 -- name: transfers
 SELECT event_id, id, ticket_id, user_id, to_user_id, expires_at, status FROM transfers WHERE partition = $1;

@@ -11,6 +11,7 @@ DERIVED_TABLES: tuple[str, ...] = (
     "check_ins",
     "chores",
     "codes",
+    "disputes",
     "event_staff",
     "events",
     "fact_totals",
@@ -21,6 +22,7 @@ DERIVED_TABLES: tuple[str, ...] = (
     "projection_positions",
     "refunds",
     "reservations",
+    "sandbox.disputes",
     "sandbox.payments",  # the pretend provider's books begin anew with the log
     "sandbox.refunds",
     "schedules",

@@ -162,7 +162,39 @@ def _declined(fact: f.PaymentDeclined) -> list[Told]:
 
 def _refunded(fact: f.PaymentRefunded) -> list[Told]:
     data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
-    return [Told(fact.user_id, k.PAYMENT_REFUNDED, data)]
+    told = [Told(fact.user_id, k.PAYMENT_REFUNDED, data)]
+    if fact.organizer_id:  # they did not ask for it here
+        told.append(Told(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))
+    return told
+
+
+def _refund_failed(fact: f.RefundFailed) -> list[Told]:
+    """The organizer has to see to it; the buyer hears only of what is owed to them."""
+    data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
+    told = [Told(fact.organizer_id, k.ORDER_REFUND_FAILED, {**data, "reason": fact.reason, "origin": fact.origin})]
+    if fact.to_owed_minor and fact.payment == "refund-failed":
+        told.append(Told(fact.user_id, k.REFUND_FAILED, {**data, "amount": fact.to_owed_minor}))
+    return told
+
+
+def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
+    about = {"payment_id": fact.payment_id, "dispute_id": fact.dispute_id, "amount": fact.amount_minor}
+    return {**about, "status": fact.status, "reason": fact.reason}
+
+
+def _dispute_opened(fact: f.DisputeOpened) -> list[Told]:
+    """A bank's question is none of the buyer's business yet."""
+    told = [Told(fact.organizer_id, k.ORDER_DISPUTED, _dispute(fact))]
+    if fact.status == "open":
+        told.append(Told(fact.user_id, k.PAYMENT_DISPUTED, _dispute(fact)))
+    return told
+
+
+def _dispute_closed(fact: f.DisputeClosed) -> list[Told]:
+    told = [Told(fact.organizer_id, k.ORDER_DISPUTE_CLOSED, _dispute(fact))]
+    if fact.status in ("won", "lost"):
+        told.append(Told(fact.user_id, k.DISPUTE_CLOSED, _dispute(fact)))
+    return told
 
 
 def _transferred(fact: f.TicketTransferred) -> list[Told]:
@@ -230,6 +262,9 @@ _MESSAGES: dict[type[f.Fact], Callable[[Any], list[Told]]] = {
     f.ConfirmationRefused: _confirmation_refused,
     f.PaymentDeclined: _declined,
     f.PaymentRefunded: _refunded,
+    f.RefundFailed: _refund_failed,
+    f.DisputeOpened: _dispute_opened,
+    f.DisputeClosed: _dispute_closed,
     f.TicketTransferred: _transferred,
     f.TransferOffered: _transfer_offered,
     f.TransferEnded: _transfer_ended,

@@ -78,10 +78,10 @@ class TicketTypeChange(msgspec.Struct, gc=False):
 class Amendment(msgspec.Struct, gc=False):
     """What happened to one of the few reservations with codes, warnings, cancelled tickets or refunds.
 
-    Beside a whole row, `void_places`, `refunds_open` and `kept_minor` are the row's; beside a patch they are added to
-    it, and the fields that end in `_less` and `_gone` are taken away from it. In a patch the payment may depend on the
-    row: `refund_asked` makes it refund-requested unless the row is confirmed, and then `refund_made` makes it refunded
-    if it was refund-requested and no refund is open any more.
+    Beside a whole row, `void_places`, `refunds_open`, `kept_minor` and `owed_minor` are the row's; beside a patch they
+    are added to it, and the fields that end in `_less` and `_gone` are taken away from it. In a patch the payment may
+    depend on the row: `refund_asked` makes it refund-requested unless the row is confirmed, and then `refund_made`
+    makes it refunded if it was refund-requested and no refund is open any more, or refund-failed if something is owed.
     """
 
     promo_code: str | None = None
@@ -90,6 +90,7 @@ class Amendment(msgspec.Struct, gc=False):
     extended: bool | None = None
     warned: bool | None = None
     kept_minor: int = 0
+    owed_minor: int = 0
     void_places: list[str] = msgspec.field(default_factory=list)
     refunds_open: list[str] = msgspec.field(default_factory=list)
     refunds_gone: list[str] = msgspec.field(default_factory=list)
@@ -176,8 +177,30 @@ class RefundChange(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     requested_at: int = 0
     refunded_at: int = 0
+    origin: str = "ours"
+    failure: str = ""
     updated_offset: int = -1
     updated_index: int = -1
+
+
+class DisputeChange(msgspec.Struct, gc=False):
+    """A row of disputes, whole but for what is added to it: `charged_minor`, and `opened_at` where that is not set."""
+
+    event_id: str
+    dispute_id: str
+    partition: int
+    reservation_id: str
+    user_id: str
+    payment_id: str
+    status: str
+    amount_minor: int
+    currency: str
+    reason: str
+    charged_minor: int
+    opened_at: int
+    closed_at: int
+    updated_offset: int
+    updated_index: int
 
 
 class PaymentSettled(msgspec.Struct, gc=False):
@@ -433,6 +456,7 @@ class Changes:
     reservations: dict[tuple[str, str], ReservationChange] = field(default_factory=dict)
     payments: dict[tuple[str, str], PaymentChange] = field(default_factory=dict)
     refunds: dict[tuple[str, str], RefundChange] = field(default_factory=dict)
+    disputes: dict[tuple[str, str], DisputeChange] = field(default_factory=dict)
     payments_settled: dict[tuple[str, str], PaymentSettled] = field(default_factory=dict)
     seat_claims: dict[tuple[str, str, str, str], SeatClaimChange] = field(default_factory=dict)
     tickets: dict[tuple[str, str], list[TicketChange]] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.projections.changes import (
     Amendment,
     Changes,
+    DisputeChange,
     PaymentChange,
     PaymentSettled,
     RefundChange,
@@ -25,6 +26,8 @@ HELD, SOLD, ENDED = "held", "sold", "ended"
 CONFIRMED = "confirmed"
 VALID = "valid"
 REFUSED, REQUESTED, REFUND_REQUESTED, REFUNDED = "refused", "requested", "refund-requested", "refunded"
+FAILED, REFUND_FAILED = "failed", "refund-failed"
+OURS, PROVIDER, STRAY = "ours", "provider", "stray"
 ORDINAL_MAX = 1_000  # tickets that a user may have of an event: no reservation has more
 
 
@@ -108,44 +111,77 @@ def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRef
 
 
 def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
-    reservation, key = _reservation(changes, at, fact.reservation_id), _refund_key(fact)
-    reservation.payment_id = fact.payment_id
-    amended = _amended(reservation)
-    amended.refunds_open.append(key)
-    if reservation.status is None:
-        amended.refund_asked, amended.refund_made = True, False
-    elif reservation.status != CONFIRMED:
-        _pay(reservation, REFUND_REQUESTED)
+    key, origin = _refund_key(fact), fact.origin or OURS
+    if origin != STRAY:
+        reservation = _reservation(changes, at, fact.reservation_id)
+        reservation.payment_id = fact.payment_id
+        amended = _amended(reservation)
+        amended.refunds_open.append(key)
+        amended.owed_minor -= fact.from_owed_minor or 0
+        if reservation.status is None:
+            amended.refund_asked, amended.refund_made = True, False
+        elif reservation.status != CONFIRMED:
+            _pay(reservation, REFUND_REQUESTED)
     payment = _payment(changes, at, fact.attempt_id)
     payment.status, payment.payment_id, payment.reason = REFUND_REQUESTED, fact.payment_id, fact.reason
     changes.refunds[at.event_id, key] = RefundChange(
         at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, fact.attempt_id, REQUESTED,
-        fact.amount_minor, fact.currency, fact.reason, requested_at=at.log_time, updated_offset=at.offset,
-        updated_index=at.index,
+        fact.amount_minor, fact.currency, fact.reason, requested_at=at.log_time, origin=origin,
+        updated_offset=at.offset, updated_index=at.index,
     )  # fmt: skip
     _settle(changes, at, fact.payment_id)
 
 
 def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
-    reservation, key = _reservation(changes, at, fact.reservation_id), _refund_key(fact)
-    reservation.refund_id = fact.refund_id
-    amended = _amended(reservation)
-    if key in amended.refunds_open:
-        amended.refunds_open = [one for one in amended.refunds_open if one != key]
-    else:
-        amended.refunds_gone.append(key)
-    if not _is_whole(reservation):
-        amended.refund_made = True
-    elif reservation.payment == REFUND_REQUESTED and not amended.refunds_open:
-        reservation.payment = REFUNDED
-    refund = changes.refunds.get((at.event_id, key))
-    if refund is None:
-        refund = changes.refunds[at.event_id, key] = RefundChange(
-            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id
-        )
+    key, origin = _refund_key(fact), fact.origin or OURS
+    if origin != STRAY:
+        reservation = _reservation(changes, at, fact.reservation_id)
+        reservation.refund_id = fact.refund_id
+        _close(_amended(reservation), key)
+        _take(reservation, fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0)
+        if fact.payment is not None:
+            _pay(reservation, fact.payment)
+        else:
+            _refund_made(reservation)
+    if fact.currency is not None:  # nobody asked for it, so there is no row yet
+        changes.refunds[at.event_id, key] = RefundChange(
+            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, "", REFUNDED,
+            fact.amount_minor, fact.currency or "", fact.reason or "", requested_at=at.log_time, origin=origin,
+        )  # fmt: skip
+    refund = _refund(changes, at, key, fact)
     refund.status, refund.refund_id, refund.refunded_minor = REFUNDED, fact.refund_id, fact.amount_minor
-    refund.refunded_at, refund.updated_offset, refund.updated_index = at.log_time, at.offset, at.index
+    refund.refunded_at, refund.failure = at.log_time, ""
     _settle(changes, at, fact.payment_id)
+
+
+def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
+    if fact.origin != STRAY:
+        reservation = _reservation(changes, at, fact.reservation_id)
+        _close(_amended(reservation), fact.refund_key)
+        _take(reservation, -fact.to_tickets_minor, 0, -fact.to_owed_minor)
+        _pay(reservation, fact.payment)
+    if fact.origin == PROVIDER:
+        changes.refunds[at.event_id, fact.refund_key] = RefundChange(
+            at.event_id, fact.refund_key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, "", FAILED,
+            fact.amount_minor, fact.currency, "", requested_at=at.log_time, origin=fact.origin,
+        )  # fmt: skip
+    refund = _refund(changes, at, fact.refund_key, fact)
+    refund.status, refund.refund_id, refund.refunded_minor = FAILED, fact.refund_id, 0
+    refund.refunded_at, refund.failure = 0, fact.reason
+    _settle(changes, at, fact.payment_id)
+
+
+def dispute_opened(changes: Changes, at: Envelope, fact: f.DisputeOpened) -> None:
+    _dispute(changes, at, fact).opened_at = at.log_time
+
+
+def dispute_closed(changes: Changes, at: Envelope, fact: f.DisputeClosed) -> None:
+    dispute = _dispute(changes, at, fact)
+    dispute.closed_at = at.log_time
+    dispute.charged_minor += fact.from_tickets_minor + fact.from_kept_minor + fact.from_owed_minor
+    reservation = _reservation(changes, at, fact.reservation_id)
+    _take(reservation, fact.from_tickets_minor, fact.from_kept_minor, fact.from_owed_minor)
+    _pay(reservation, fact.payment)
 
 
 def ended(status: str) -> Callable[[Changes, Envelope, Any], None]:
@@ -161,8 +197,10 @@ _end_cancelled = ended("cancelled")
 
 def cancelled(changes: Changes, at: Envelope, fact: f.ReservationCancelled) -> None:
     _end_cancelled(changes, at, fact)
-    if fact.kept_minor:
-        _amended(changes.reservations[at.event_id, fact.reservation_id]).kept_minor += fact.kept_minor
+    if fact.kept_minor or fact.withheld_minor:
+        amended = _amended(changes.reservations[at.event_id, fact.reservation_id])
+        amended.kept_minor += fact.kept_minor or 0
+        amended.owed_minor += fact.withheld_minor or 0
     key = (at.event_id, fact.reservation_id)
     changes.tickets_voided[key] = TicketsVoided(at.event_id, fact.reservation_id, at.offset, at.index)
 
@@ -217,6 +255,57 @@ def _pay(reservation: ReservationChange, payment: str) -> None:
     reservation.payment = payment
     if reservation.amended is not None:
         reservation.amended.refund_asked = reservation.amended.refund_made = False
+
+
+def _take(reservation: ReservationChange, tickets_minor: int, kept_minor: int, owed_minor: int) -> None:
+    """What an amount came out of; negative is what came back."""
+    if not (tickets_minor or kept_minor or owed_minor):
+        return
+    amended = _amended(reservation)
+    amended.kept_minor -= kept_minor
+    amended.owed_minor -= owed_minor
+    if _is_whole(reservation):
+        assert reservation.amount_minor is not None
+        reservation.amount_minor -= tickets_minor
+    else:
+        amended.amount_less += tickets_minor
+
+
+def _close(amended: Amendment, key: str) -> None:
+    """A refund is not under way any more."""
+    if key in amended.refunds_open:
+        amended.refunds_open = [one for one in amended.refunds_open if one != key]
+    else:
+        amended.refunds_gone.append(key)
+
+
+def _refund_made(reservation: ReservationChange) -> None:
+    """The last refund that was under way settles the payment."""
+    amended = _amended(reservation)
+    if not _is_whole(reservation):
+        amended.refund_made = True
+    elif reservation.payment == REFUND_REQUESTED and not amended.refunds_open:
+        reservation.payment = REFUND_FAILED if amended.owed_minor > 0 else REFUNDED
+
+
+def _refund(changes: Changes, at: Envelope, key: str, fact: f.PaymentRefunded | f.RefundFailed) -> RefundChange:
+    refund = changes.refunds.get((at.event_id, key))
+    if refund is None:
+        refund = changes.refunds[at.event_id, key] = RefundChange(
+            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id
+        )
+    refund.updated_offset, refund.updated_index = at.offset, at.index
+    return refund
+
+
+def _dispute(changes: Changes, at: Envelope, fact: f.DisputeOpened | f.DisputeClosed) -> DisputeChange:
+    former = changes.disputes.get((at.event_id, fact.dispute_id))
+    charged, opened = (0, 0) if former is None else (former.charged_minor, former.opened_at)
+    dispute = changes.disputes[at.event_id, fact.dispute_id] = DisputeChange(
+        at.event_id, fact.dispute_id, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, fact.status,
+        fact.amount_minor, fact.currency, fact.reason, charged, opened, 0, at.offset, at.index,
+    )  # fmt: skip
+    return dispute
 
 
 def _payment(changes: Changes, at: Envelope, attempt_id: str) -> PaymentChange:

@@ -167,6 +167,29 @@ class InvitationRow(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
 
 
+class RefundRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of refunds."""
+
+    reservation_id: str
+    key: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    status: str
+    origin: str
+
+
+class DisputeRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of disputes."""
+
+    reservation_id: str
+    id: str
+    payment_id: str
+    status: str
+    amount_minor: int
+    charged_minor: int
+
+
 class Deadline(msgspec.Struct, frozen=True, gc=False):
     """When something of an event is due first, in log time; 0: there is work to go on with."""
 
@@ -207,3 +230,5 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     schedule: list[str]
     transfers: list[TransferRow] = []
     invitations: list[InvitationRow] = []
+    refunds: list[RefundRow] = []
+    disputes: list[DisputeRow] = []

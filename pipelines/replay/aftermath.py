@@ -23,6 +23,25 @@ REFUND_WORDS: dict[str, str] = {
     Reason.EVENT_CANCELLED: "the event was cancelled, and then all that was paid goes back",
     Reason.HOLD_EXPIRED: "the payment came after the hold's deadline, and its places could not be had again",
     Reason.NOT_HELD: "the payment came when nothing was held for it any more",
+    Reason.PAYMENT_TWICE: "a second payment of the same reservation was captured, and goes back",
+    Reason.REFUNDED_AT_PROVIDER: "a part went back at the payment provider, so a refund of all was refused there",
+    Reason.PAYMENT_DISPUTED: "the dispute is over, and what was owed when it began goes back",
+}
+CANCELLED_WORDS: dict[str, str] = {
+    Reason.REFUNDED_AT_PROVIDER: "nothing is left of the payment: all of it was refunded at the payment provider",
+    Reason.CHARGED_BACK: "nothing is left of the payment: the bank gave it back to the buyer",
+}
+FAILED_WORDS = {
+    "ours": "the refund that was asked for",
+    "provider": "the refund that began at the payment provider",
+    "stray": "the refund of the second payment",
+}
+DISPUTE_WORDS = {
+    "inquiry": "the buyer's bank asks about the payment: no money has moved, the tickets stay good",
+    "open": "the payment is disputed and the money withdrawn: its tickets open no door, and nothing is refunded",
+    "won": "the dispute was won: the payment stands",
+    "lost": "the dispute was lost: the bank gave the money to the buyer",
+    "closed": "the bank's question came to nothing",
 }
 CONFIRMATION_WORDS: dict[str, str] = {
     Reason.EVENT_CANCELLED: "the event was cancelled: nothing of it is sold any more",
@@ -36,6 +55,7 @@ SCAN_WORDS: dict[str, str] = {
     Reason.ALREADY_CHECKED_IN: "a ticket lets in once, and an earlier scan on the log had let somebody in",
     Reason.CHECK_IN_UNDONE: "this very scan had been taken back by the door, and does not count again",
     Reason.EVENT_CANCELLED: "the event was cancelled: its tickets let nobody in",
+    Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided its tickets let nobody in",
 }
 REQUEST_WORDS: dict[str, str] = {
     Reason.RESERVATION_NOT_FOUND: "there was no such reservation of whoever asked, at this position of the log",
@@ -51,6 +71,12 @@ REQUEST_WORDS: dict[str, str] = {
     Reason.TRANSFER_NOT_FOUND: "there was no such offer at this position: it was answered, withdrawn or never made",
     Reason.ALREADY_OFFERED: "a ticket is offered to one at a time, and another offer of it was open",
     Reason.OFFER_EXPIRED: "the offer's deadline had passed at this position",
+    Reason.PAYMENT_DISPUTED: "the payment is disputed: what becomes of the money, the bank decides",
+    Reason.PAYMENT_NOT_FOUND: "the provider told of a payment that this reservation was not paid for by",
+    Reason.REFUND_NOT_FOUND: "the provider told of a refund that nobody had asked for",
+    Reason.REFUND_TOO_LARGE: "the provider told of a refund of more than was ever paid",
+    Reason.CURRENCY_MISMATCH: "the provider told of another currency than was paid in",
+    Reason.INVALID_DISPUTE: "the provider told of a dispute that cannot be",
 }
 OFFER_WORDS = {
     "declined": "it was declined",
@@ -149,6 +175,22 @@ def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envel
     return f"{why}: {shown(fact.amount_minor, fact.currency)} to be given back"
 
 
+def _refunded(_state: EventState, fact: f.PaymentRefunded, _at_: f.Envelope) -> str:
+    if fact.origin == "provider":
+        given = shown(fact.amount_minor, fact.currency or "")
+        return f"refunded at the payment provider, not asked for here: {given}, and so much less is left to refund"
+    return "the payment provider has given the money back"
+
+
+def _refund_failed(_state: EventState, fact: f.RefundFailed, _at_: f.Envelope) -> str:
+    why = f" ({fact.reason})" if fact.reason else ""
+    return f"{FAILED_WORDS.get(fact.origin, fact.origin)} failed{why}: {shown(fact.amount_minor, fact.currency)}"
+
+
+def _dispute(_state: EventState, fact: f.DisputeOpened | f.DisputeClosed, _at_: f.Envelope) -> str:
+    return f"{DISPUTE_WORDS.get(fact.status, fact.status)} ({shown(fact.amount_minor, fact.currency)})"
+
+
 def _warned(_state: EventState, fact: f.HoldWarned, _at_: f.Envelope) -> str:
     return f"not paid for, and a minute or less before the deadline {rfc3339(fact.expires_at)}"
 
@@ -185,7 +227,10 @@ def _terms(state: EventState, fact: f.ReservationCancelled | f.TicketsCancelled)
 
 
 def _cancelled(state: EventState, fact: f.ReservationCancelled, _at_: f.Envelope) -> str:
-    return f"{_terms(state, fact)}; {_places(fact.seats, fact.quantity)} free again"
+    words = CANCELLED_WORDS.get(fact.reason) or _terms(state, fact)
+    if fact.withheld_minor:
+        words += ", once the dispute of the payment is over"
+    return f"{words}; {_places(fact.seats, fact.quantity)} free again"
 
 
 def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at_: f.Envelope) -> str:
@@ -249,7 +294,10 @@ _WORDS: dict[type[f.Fact], Callable[[EventState, Any, f.Envelope], str]] = {
     f.ReservationConfirmed: _confirmed,
     f.ConfirmationRefused: _confirmation_refused,
     f.RefundRequested: _refund_requested,
-    f.PaymentRefunded: _always("the payment provider has given the money back"),
+    f.PaymentRefunded: _refunded,
+    f.RefundFailed: _refund_failed,
+    f.DisputeOpened: _dispute,
+    f.DisputeClosed: _dispute,
     f.HoldWarned: _warned,
     f.HoldExtended: _extended,
     f.HoldExpired: _expired,

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.reservations import limits
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
-from pipelines.reservations.rules import door, inventory, offers, organizer, paying, reserving, waitlist
+from pipelines.reservations.rules import door, inventory, offers, organizer, paying, provider, reserving, waitlist
 from pipelines.reservations.rules.due import due
 from pipelines.reservations.state import EventState
 from schemas import commands as c
@@ -92,8 +92,11 @@ RULES: dict[type[c.Command], Rule] = {
     c.ReserveTickets: reserving.reserve,
     c.ExtendHold: paying.extend,
     c.ConfirmReservation: paying.confirm,
-    c.RecordPayment: paying.record_payment,
-    c.RecordRefund: paying.record_refund,
+    c.RecordPayment: provider.record_payment,
+    c.RecordRefund: provider.record_refund,
+    c.RecordProviderRefund: provider.record_provider_refund,
+    c.RecordRefundFailure: provider.record_refund_failure,
+    c.RecordDispute: provider.record_dispute,
     c.ReleaseReservation: paying.release,
     c.CancelTickets: paying.cancel_tickets,
     c.TransferTicket: offers.offer,

@@ -65,6 +65,8 @@ def canonical(state: EventState) -> bytes:
             sorted(state.invitations.items()),
             state.schedule,
             state.reminded_for,
+            sorted(state.refunds.items()),
+            sorted(state.disputes.items()),
         )
     )
 

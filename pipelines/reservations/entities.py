@@ -19,7 +19,20 @@ EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
 LIVE = frozenset({HELD, CONFIRMED})
 
 NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
-REFUND_REQUESTED, REFUNDED = "refund-requested", "refunded"
+REFUND_REQUESTED, REFUNDED, REFUND_FAILED, CHARGED_BACK = (
+    "refund-requested",
+    "refunded",
+    "refund-failed",
+    "charged-back",
+)
+
+OURS, PROVIDER, STRAY = (
+    "ours",
+    "provider",
+    "stray",
+)  # where a refund began; stray: of a payment beside the reservation's
+FAILED = "failed"
+INQUIRY, OPEN, WON, LOST, CLOSED = "inquiry", "open", "won", "lost", "closed"
 
 PERCENT, AMOUNT, ACCESS = "percent", "amount", "access"
 BLOCKED = "blocked"  # not a reservation's status, a claim's
@@ -69,6 +82,8 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
     `quantity`, `seats` and `amount_minor` are what is left of it; `void_places` are the seats (general admission: the
     ordinals) whose tickets were cancelled singly. `refunds_open` are the keys of refunds that the provider still owes.
+    `owed_minor` is due to the buyer and no refund of it is under way: one has failed, or the payment is disputed; it is
+    negative while a refund of ours is under way for what was refunded at the provider already.
     """
 
     id: str
@@ -97,6 +112,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
+    owed_minor: int = 0
 
     @property
     def places(self) -> list[str]:
@@ -118,6 +134,28 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
             if ticket_id(ReservationId(self.id), place) == ticket:
                 return place
         return None
+
+
+class Refund(msgspec.Struct, frozen=True, gc=False):
+    """A refund of a reservation's payment: `status` is requested, refunded or failed. `key` is the provider's
+    idempotency key, or its `refund_id` where it began there."""
+
+    key: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    status: str
+    origin: str
+
+
+class Dispute(msgspec.Struct, frozen=True, gc=False):
+    """A dispute of a reservation's payment. `charged_minor` is what it has taken."""
+
+    id: str
+    payment_id: str
+    status: str
+    amount_minor: int
+    charged_minor: int
 
 
 @dataclass(slots=True)

@@ -292,17 +292,93 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> 
 
 
 def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -> None:
+    origin, key = fact.origin or e.OURS, refund_key(fact)
+    _note_refund(state, fact, e.Refund(key, fact.payment_id, "", fact.amount_minor, e.REQUESTED, origin))
+    if origin == e.STRAY:
+        return
     old = state.reservations[fact.reservation_id]
     payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
-    keys = (*old.refunds_open, refund_key(fact))
-    state.put(_replace(old, payment=payment, payment_id=fact.payment_id, refunds_open=keys))
+    owed = old.owed_minor - (fact.from_owed_minor or 0)
+    keys = (*old.refunds_open, key)
+    state.put(_replace(old, payment=payment, payment_id=fact.payment_id, refunds_open=keys, owed_minor=owed))
 
 
 def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:
+    origin, key = fact.origin or e.OURS, refund_key(fact)
+    made = e.Refund(key, fact.payment_id, fact.refund_id, fact.amount_minor, e.REFUNDED, origin)
+    _note_refund(state, fact, made)
+    if origin == e.STRAY:
+        return
     old = state.reservations[fact.reservation_id]
-    keys = tuple(key for key in old.refunds_open if key != refund_key(fact))
-    whole = old.payment == e.REFUND_REQUESTED and not keys
-    state.put(_replace(old, payment=e.REFUNDED if whole else old.payment, refunds_open=keys))
+    keys = tuple(one for one in old.refunds_open if one != key)
+    owed = old.owed_minor - (fact.from_owed_minor or 0)
+    payment = fact.payment
+    if payment is None:
+        last = old.payment == e.REFUND_REQUESTED and not keys
+        payment = (e.REFUND_FAILED if owed > 0 else e.REFUNDED) if last else old.payment
+    state.put(
+        _replace(
+            old,
+            payment=payment,
+            refunds_open=keys,
+            amount_minor=old.amount_minor - (fact.from_tickets_minor or 0),
+            kept_minor=old.kept_minor - (fact.from_kept_minor or 0),
+            owed_minor=owed,
+        )
+    )
+
+
+def _refund_failed(state: EventState, fact: f.RefundFailed, _at: Placed) -> None:
+    failed = e.Refund(fact.refund_key, fact.payment_id, fact.refund_id, fact.amount_minor, e.FAILED, fact.origin)
+    _note_refund(state, fact, failed)
+    if fact.origin == e.STRAY:
+        return
+    old = state.reservations[fact.reservation_id]
+    state.put(
+        _replace(
+            old,
+            payment=fact.payment,
+            refunds_open=tuple(one for one in old.refunds_open if one != fact.refund_key),
+            amount_minor=old.amount_minor + fact.to_tickets_minor,
+            owed_minor=old.owed_minor + fact.to_owed_minor,
+        )
+    )
+
+
+def _note_refund(
+    state: EventState, fact: f.RefundRequested | f.PaymentRefunded | f.RefundFailed, refund: e.Refund
+) -> None:
+    others = (one for one in state.refunds.get(fact.reservation_id, ()) if one.key != refund.key)
+    refunds = tuple(sorted((*others, refund), key=lambda one: one.key))
+    state.change(state.refunds, fact.reservation_id, refunds)
+
+
+def _dispute_opened(state: EventState, fact: f.DisputeOpened, _at: Placed) -> None:
+    dispute = e.Dispute(fact.dispute_id, fact.payment_id, fact.status, fact.amount_minor, 0)
+    _note_dispute(state, fact.reservation_id, dispute)
+
+
+def _dispute_closed(state: EventState, fact: f.DisputeClosed, _at: Placed) -> None:
+    taken = fact.from_tickets_minor + fact.from_kept_minor + fact.from_owed_minor
+    charged = sum(one.charged_minor for one in state.disputes.get(fact.reservation_id, ()) if one.id == fact.dispute_id)
+    dispute = e.Dispute(fact.dispute_id, fact.payment_id, fact.status, fact.amount_minor, charged + taken)
+    _note_dispute(state, fact.reservation_id, dispute)
+    old = state.reservations[fact.reservation_id]
+    state.put(
+        _replace(
+            old,
+            payment=fact.payment,
+            amount_minor=old.amount_minor - fact.from_tickets_minor,
+            kept_minor=old.kept_minor - fact.from_kept_minor,
+            owed_minor=old.owed_minor - fact.from_owed_minor,
+        )
+    )
+
+
+def _note_dispute(state: EventState, reservation_id: str, dispute: e.Dispute) -> None:
+    others = (one for one in state.disputes.get(reservation_id, ()) if one.id != dispute.id)
+    disputes = tuple(sorted((*others, dispute), key=lambda one: one.id))
+    state.change(state.disputes, reservation_id, disputes)
 
 
 def _ended(status: str) -> Callable[[EventState, Any, Placed], None]:
@@ -317,7 +393,8 @@ def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: Placed) -> 
     old = state.reservations[fact.reservation_id]
     if state.tickets:
         _forget_tickets(state, list(old.tickets()))
-    state.put(_replace(old, status=e.CANCELLED, kept_minor=old.kept_minor + (fact.kept_minor or 0)))
+    kept, owed = old.kept_minor + (fact.kept_minor or 0), old.owed_minor + (fact.withheld_minor or 0)
+    state.put(_replace(old, status=e.CANCELLED, kept_minor=kept, owed_minor=owed))
 
 
 # --- tickets ------------------------------------------------------------------------------------------------------
@@ -460,6 +537,9 @@ _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.ReservationConfirmed: _confirmed,
     f.RefundRequested: _refund_requested,
     f.PaymentRefunded: _refunded,
+    f.RefundFailed: _refund_failed,
+    f.DisputeOpened: _dispute_opened,
+    f.DisputeClosed: _dispute_closed,
     f.ReservationCancelled: _cancelled,
     f.TicketsCancelled: _tickets_cancelled,
     f.TicketTransferred: _transferred,

@@ -146,6 +146,7 @@ def _join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fa
 
 
 _RULES_2: dict[type[c.Command], Rule] = RULES | {
+    c.RecordPayment: paying.record_payment,
     c.ReserveTickets: _reserve,
     c.JoinWaitlist: _join,
     c.AddStaff: _add_staff,

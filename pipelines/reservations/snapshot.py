@@ -70,6 +70,16 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
             ticket.checked_in_by,
             ticket.undone,
         )
+    for refund in snapshot.refunds:
+        made = e.Refund(
+            refund.key, refund.payment_id, refund.refund_id, refund.amount_minor, refund.status, refund.origin
+        )
+        refunds = (*state.refunds.get(refund.reservation_id, ()), made)
+        state.refunds[refund.reservation_id] = tuple(sorted(refunds, key=lambda one: one.key))
+    for row in snapshot.disputes:
+        dispute = e.Dispute(row.id, row.payment_id, row.status, row.amount_minor, row.charged_minor)
+        disputes = (*state.disputes.get(row.reservation_id, ()), dispute)
+        state.disputes[row.reservation_id] = tuple(sorted(disputes, key=lambda one: one.id))
     for entry in snapshot.waitlist:
         state.put_entry(
             e.Entry(entry.id, entry.user_id, entry.ticket_type_id, entry.quantity, entry.status, entry.offset)

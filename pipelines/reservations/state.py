@@ -26,6 +26,7 @@ from pipelines.reservations.entities import (
     HELD,
     LIVE,
     NOT_PAID,
+    OPEN,
     PUBLISHED,
     REFUND_REQUESTED,
     REFUNDED,
@@ -39,8 +40,10 @@ from pipelines.reservations.entities import (
     Chore,
     Code,
     Details,
+    Dispute,
     Entry,
     Pool,
+    Refund,
     Reservation,
     Section,
     Ticket,
@@ -94,6 +97,8 @@ class EventState:
     waitlist: dict[str, Entry] = field(default_factory=dict)
     waiting_of: dict[tuple[str, str], str] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    refunds: dict[str, tuple[Refund, ...]] = field(default_factory=dict)  # by reservation, in the order of their keys
+    disputes: dict[str, tuple[Dispute, ...]] = field(default_factory=dict)  # by reservation, in the order of their ids
     chores: dict[str, Chore] = field(default_factory=dict)
     transfers: dict[str, Transfer] = field(default_factory=dict)
     invitations: dict[str, int] = field(default_factory=dict)
@@ -163,6 +168,11 @@ class EventState:
         if code.places_max and quantity > left:
             return f"has room for {max(0, left)} more, {quantity} are asked"
         return ""
+
+    def disputed(self, reservation_id: str) -> bool:
+        """Whether its payment is in dispute: the money is withdrawn, and nobody knows yet whose it is."""
+        disputes = self.disputes.get(reservation_id)
+        return disputes is not None and any(one.status == OPEN for one in disputes)
 
     # --- a batch, and back ----------------------------------------------------------------------------------------
 

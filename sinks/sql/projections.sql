@@ -81,13 +81,13 @@ WHERE t.event_id = c.event_id AND t.id = c.id
 UPDATE reservations AS t SET
     promo_code = COALESCE(c.promo_code, ''), access_code = COALESCE(c.access_code, ''),
     discount_minor = COALESCE(c.discount_minor, 0), extended = COALESCE(c.extended, false),
-    warned = COALESCE(c.warned, false), kept_minor = c.kept_minor,
+    warned = COALESCE(c.warned, false), kept_minor = c.kept_minor, owed_minor = c.owed_minor,
     void_places = string_to_array(c.void_places, ','),
     refunds_open = ARRAY(SELECT json_array_elements_text(c.refunds_open))
 FROM unnest(
     $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::boolean[], $9::bigint[],
-    $10::text[], $11::json[], $12::bigint[], $13::integer[])
-    AS c (id, event_id, promo_code, access_code, discount_minor, extended, warned, kept_minor, void_places,
+    $10::bigint[], $11::text[], $12::json[], $13::bigint[], $14::integer[])
+    AS c (id, event_id, promo_code, access_code, discount_minor, extended, warned, kept_minor, owed_minor, void_places,
           refunds_open, updated_offset, updated_index)
 WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) = (c.updated_offset, c.updated_index));
@@ -95,13 +95,14 @@ WHERE t.event_id = c.event_id AND t.id = c.id
 -- name: amend_reservations
 -- patch_reservations for the few with warnings, cancelled tickets or refunds. NULL: as it is; places and keys that are
 -- gone are taken away, the others and sums are added. A refund is asked for a confirmed reservation without changing
--- its payment; of another the last refund that is made makes it refunded.
+-- its payment; of another the last refund that is made makes it refunded, unless something is owed still.
 UPDATE reservations AS t SET
     status = COALESCE(c.status, t.status), reason = COALESCE(c.reason, t.reason),
     attempt_id = COALESCE(c.attempt_id, t.attempt_id), payment_id = COALESCE(c.payment_id, t.payment_id),
     payment_token = COALESCE(c.payment_token, t.payment_token), refund_id = COALESCE(c.refund_id, t.refund_id),
     payment = CASE WHEN c.refund_made AND n.payment = 'refund-requested' AND cardinality(n.refunds_open) = 0
-                   THEN 'refunded' ELSE n.payment END,
+                   THEN CASE WHEN t.owed_minor + c.owed_minor > 0 THEN 'refund-failed' ELSE 'refunded' END
+                   ELSE n.payment END,
     ticket_ids = ARRAY(SELECT one FROM unnest(COALESCE(string_to_array(c.ticket_ids, ','), t.ticket_ids))
                        WITH ORDINALITY AS u (one, place)
                        WHERE one <> ALL (string_to_array(c.tickets_gone, ',')) ORDER BY place),
@@ -112,18 +113,19 @@ UPDATE reservations AS t SET
     access_code = COALESCE(c.access_code, t.access_code),
     discount_minor = COALESCE(c.discount_minor, t.discount_minor),
     extended = COALESCE(c.extended, t.extended), warned = COALESCE(c.warned, t.warned),
-    kept_minor = t.kept_minor + c.kept_minor, void_places = t.void_places || string_to_array(c.void_places, ','),
+    kept_minor = t.kept_minor + c.kept_minor, owed_minor = t.owed_minor + c.owed_minor,
+    void_places = t.void_places || string_to_array(c.void_places, ','),
     refunds_open = n.refunds_open,
     updated_at = c.updated_at, updated_offset = c.updated_offset, updated_index = c.updated_index
 FROM unnest(
     $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
     $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::bigint[], $16::text[], $17::text[], $18::bigint[],
-    $19::boolean[], $20::boolean[], $21::bigint[], $22::text[], $23::json[], $24::json[], $25::text[], $26::text[],
-    $27::integer[], $28::bigint[], $29::boolean[], $30::boolean[])
+    $19::boolean[], $20::boolean[], $21::bigint[], $22::bigint[], $23::text[], $24::json[], $25::json[], $26::text[],
+    $27::text[], $28::integer[], $29::bigint[], $30::boolean[], $31::boolean[])
     AS c (id, event_id, status, reason, attempt_id, payment, payment_id, payment_token, refund_id, ticket_ids,
           updated_at, updated_offset, updated_index, expires_at, promo_code, access_code, discount_minor, extended,
-          warned, kept_minor, void_places, refunds_open, refunds_gone, seats_gone, tickets_gone, quantity_less,
-          amount_less, refund_asked, refund_made)
+          warned, kept_minor, owed_minor, void_places, refunds_open, refunds_gone, seats_gone, tickets_gone,
+          quantity_less, amount_less, refund_asked, refund_made)
 JOIN reservations AS r ON r.event_id = c.event_id AND r.id = c.id
 CROSS JOIN LATERAL (
     SELECT CASE WHEN c.refund_asked AND r.status <> 'confirmed' THEN 'refund-requested'
@@ -164,32 +166,53 @@ WHERE t.event_id = c.event_id AND t.attempt_id = c.attempt_id
 -- name: put_refunds
 INSERT INTO refunds AS t (
     event_id, refund_key, partition, reservation_id, user_id, payment_id, attempt_id, status, amount_minor, currency,
-    reason, refund_id, refunded_minor, requested_at, refunded_at, updated_offset, updated_index)
+    reason, refund_id, refunded_minor, requested_at, refunded_at, origin, failure, updated_offset, updated_index)
 SELECT * FROM unnest(
     $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::integer[])
+    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::text[],
+    $19::bigint[], $20::integer[])
 ON CONFLICT (event_id, refund_key) DO UPDATE SET
     reservation_id = excluded.reservation_id, user_id = excluded.user_id, payment_id = excluded.payment_id,
     attempt_id = excluded.attempt_id, status = excluded.status, amount_minor = excluded.amount_minor,
     currency = excluded.currency, reason = excluded.reason, refund_id = excluded.refund_id,
     refunded_minor = excluded.refunded_minor, requested_at = excluded.requested_at,
-    refunded_at = excluded.refunded_at,
+    refunded_at = excluded.refunded_at, origin = excluded.origin, failure = excluded.failure,
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_refunds
 UPDATE refunds AS t SET
     status = c.status, refund_id = c.refund_id, refunded_minor = c.refunded_minor, refunded_at = c.refunded_at,
-    updated_offset = c.updated_offset, updated_index = c.updated_index
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::integer[])
-    AS c (event_id, refund_key, status, refund_id, refunded_minor, refunded_at, updated_offset, updated_index)
+    failure = c.failure, updated_offset = c.updated_offset, updated_index = c.updated_index
+FROM unnest(
+    $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[],
+    $10::integer[])
+    AS c (event_id, refund_key, status, refund_id, refunded_minor, refunded_at, failure, updated_offset, updated_index)
 WHERE t.event_id = c.event_id AND t.refund_key = c.refund_key
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_disputes
+-- What a dispute has taken is added up; when it was opened stays.
+INSERT INTO disputes AS t (
+    event_id, dispute_id, partition, reservation_id, user_id, payment_id, status, amount_minor, currency, reason,
+    charged_minor, opened_at, closed_at, updated_offset, updated_index)
+SELECT * FROM unnest(
+    $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[],
+    $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
+ON CONFLICT (event_id, dispute_id) DO UPDATE SET
+    status = excluded.status, amount_minor = excluded.amount_minor, currency = excluded.currency,
+    reason = excluded.reason, charged_minor = t.charged_minor + excluded.charged_minor,
+    opened_at = CASE WHEN t.opened_at > 0 THEN t.opened_at ELSE excluded.opened_at END,
+    closed_at = excluded.closed_at, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: settle_payments
 -- A payment's refunds have changed, so what is said of them beside it follows from them: idempotent by itself.
 UPDATE payments AS t SET
-    status = CASE WHEN r.open THEN 'refund-requested' ELSE 'refunded' END,
+    status = CASE WHEN r.open THEN 'refund-requested'
+                  WHEN r.failed AND r.refunded_minor < t.amount_minor THEN 'refund-failed'
+                  WHEN r.refunded_minor > 0 THEN 'refunded'
+                  ELSE t.status END,
     refunded_minor = r.refunded_minor, refund_id = COALESCE(r.refund_id, ''),
     updated_offset = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
                           THEN c.updated_offset ELSE t.updated_offset END,
@@ -198,7 +221,8 @@ UPDATE payments AS t SET
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])
     AS c (event_id, payment_id, updated_offset, updated_index)
 CROSS JOIN LATERAL (
-    SELECT bool_or(status = 'requested') AS open, LEAST(sum(refunded_minor), 9223372036854775807)::bigint AS refunded_minor,
+    SELECT bool_or(status = 'requested') AS open, bool_or(status = 'failed') AS failed,
+           LEAST(sum(refunded_minor), 9223372036854775807)::bigint AS refunded_minor,
            (array_agg(refund_id ORDER BY updated_offset DESC, updated_index DESC)
             FILTER (WHERE status = 'refunded'))[1] AS refund_id
     FROM refunds WHERE event_id = c.event_id AND payment_id = c.payment_id

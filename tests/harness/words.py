@@ -111,6 +111,27 @@ def refunded(
     return c.RecordRefund(EVENT, "", "cmd", rid, payment, refund, amount, key)
 
 
+def given_back(
+    amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", currency: str = "EUR"
+) -> c.RecordProviderRefund:
+    """The provider says that it has refunded something by itself."""
+    return c.RecordProviderRefund(EVENT, "", "cmd", rid, payment, refund, amount, currency, "requested_by_customer")
+
+
+def came_back(
+    amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", key: str | None = None
+) -> c.RecordRefundFailure:
+    """The provider says that a refund has failed."""
+    return c.RecordRefundFailure(EVENT, "", "cmd", rid, payment, refund, amount, "EUR", "card closed", key)
+
+
+def dispute(
+    status: str = "open", amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", currency: str = "EUR"
+) -> c.RecordDispute:
+    """The provider says how a dispute stands."""
+    return c.RecordDispute(EVENT, "", "cmd", rid, payment, "dp-1", status, amount, currency, "fraudulent")
+
+
 def release(rid: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
     return c.ReleaseReservation(EVENT, by, "cmd", rid)
 
@@ -219,6 +240,37 @@ def payment_refunded(
     rid: str = R1, *, payment: str = "pay-1", amount: int = 2_500, key: str | None = None
 ) -> f.PaymentRefunded:
     return f.PaymentRefunded(rid, ALICE, payment, "ref-1", amount, key)
+
+
+def refunded_at_provider(
+    tickets: int = 2_500, kept: int = 0, owed: int = 0, *, payment: str = "captured", refund: str = "re-9"
+) -> f.PaymentRefunded:
+    return f.PaymentRefunded(
+        R1, ALICE, "pay-1", refund, tickets + kept + owed, refund, "provider", "EUR", "requested_by_customer", tickets,
+        kept, owed, payment, ORGANIZER,
+    )  # fmt: skip
+
+
+def refund_failed(
+    amount: int = 2_500, *, key: str = "refund-pay-1", refund: str = "re-9", origin: str = "ours", to_tickets: int = 0,
+    to_owed: int | None = None, payment: str = "refund-failed",
+) -> f.RefundFailed:  # fmt: skip
+    owed = amount - to_tickets if to_owed is None else to_owed
+    return f.RefundFailed(
+        R1, ALICE, ORGANIZER, "pay-1", refund, key, origin, amount, "EUR", "card closed", to_tickets, owed, payment
+    )
+
+
+def dispute_opened(status: str = "open", amount: int = 2_500) -> f.DisputeOpened:
+    return f.DisputeOpened(R1, ALICE, ORGANIZER, "pay-1", "dp-1", status, amount, "EUR", "fraudulent")
+
+
+def dispute_closed(
+    status: str, tickets: int = 0, kept: int = 0, owed: int = 0, *, amount: int = 2_500, payment: str = "captured"
+) -> f.DisputeClosed:
+    return f.DisputeClosed(
+        R1, ALICE, ORGANIZER, "pay-1", "dp-1", status, amount, "EUR", "fraudulent", tickets, kept, owed, payment
+    )
 
 
 def hold_expired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldExpired:

@@ -49,6 +49,8 @@ class Claim:
     token: str = ""
     payment: str = ""
     payment_id: str = ""
+    back: set[str] = field(default_factory=set)  # payments of which a refund was asked for
+    open: set[str] = field(default_factory=set)  # refunds that are under way
 
 
 @dataclass
@@ -210,7 +212,16 @@ class Model:
         claim = self.claims.get(key)
         if claim is None:
             return [("CommandRefused", "RecordPayment", "reservation-not-found")]
-        if claim.payment != "requested" or claim.attempt != command.attempt_id:
+        awaited = claim.attempt == command.attempt_id and claim.payment in ("requested", "declined")
+        if command.outcome == "captured" and command.payment_id:
+            back = command.payment_id in claim.back
+            if awaited and back and claim.payment == "requested":
+                return [("PaymentDeclined", key, "payment_refunded")]
+            if not awaited or back:
+                if back or not claim.attempt or command.payment_id == claim.payment_id or command.amount_minor <= 0:
+                    return [("CommandDuplicated", "RecordPayment", "")]
+                return [("RefundRequested", key, "payment-twice")]
+        elif not awaited or claim.payment == "declined":
             return [("CommandDuplicated", "RecordPayment", "")]
         if command.outcome == "declined":
             return [("PaymentDeclined", key, command.reason)]
@@ -234,7 +245,7 @@ class Model:
         claim = self.claims.get(command.reservation_id)
         if claim is None:
             return [("CommandRefused", "RecordRefund", "reservation-not-found")]
-        if claim.payment != "refund-requested" or claim.payment_id != command.payment_id:
+        if (command.refund_key or f"refund-{command.payment_id}") not in claim.open:
             return [("CommandDuplicated", "RecordRefund", "")]
         return [("PaymentRefunded", command.reservation_id, "")]
 
@@ -345,13 +356,18 @@ class Model:
 
     def _learn_RefundRequested(self, fact: f.RefundRequested, now: int) -> None:  # noqa: N802
         claim = self.claims[fact.reservation_id]
-        if claim.payment == "requested":  # a capture that came too late
-            self.captured += fact.amount_minor
-        claim.payment, claim.payment_id = "refund-requested", fact.payment_id
         self.refunds_due += fact.amount_minor
+        claim.back.add(fact.payment_id)
+        claim.open.add(fact.refund_key or f"refund-{fact.payment_id}")
+        if claim.payment_id != fact.payment_id:  # a capture that came too late, or beside its own payment
+            self.captured += fact.amount_minor
+        if fact.origin is None:
+            claim.payment, claim.payment_id = "refund-requested", fact.payment_id
 
     def _learn_PaymentRefunded(self, fact: f.PaymentRefunded, now: int) -> None:  # noqa: N802
-        self.claims[fact.reservation_id].payment = "refunded"
+        claim = self.claims[fact.reservation_id]
+        claim.open.discard(fact.refund_key or f"refund-{fact.payment_id}")
+        claim.payment = "refunded" if fact.origin is None else claim.payment
         self.refunds_due -= fact.amount_minor
         self.refunded += fact.amount_minor
 

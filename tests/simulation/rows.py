@@ -18,8 +18,8 @@ UNTOLD = (
     "offset", "index", "user_id", "ticket_type_id", "created_at", "reservation_id", "seat", "to_user_id", "offered_at",
 )  # fmt: skip
 AS_IT_IS = {
-    "promo_code": "", "access_code": "", "extended": False, "warned": False, "kept_minor": 0, "void_places": [],
-    "refunds_open": [],
+    "promo_code": "", "access_code": "", "extended": False, "warned": False, "kept_minor": 0, "owed_minor": 0,
+    "void_places": [], "refunds_open": [],
 }  # fmt: skip
 
 
@@ -50,14 +50,30 @@ class Rows:
             activities = msgspec.json.decode(schedule.activities_json)
             self._row("schedules", schedule.event_id, "")["activities"] = activities
         self._offers(changes)
+        self._money(changes)
         self._put("waitlist", changes.waitlist.values(), lambda entry: entry.quantity is not None)
         for chore in changes.chores.values():
-            if chore.changed_json is not None:
-                self._table("chores", chore.event_id)[chore.kind] = {}
-            if chore.kind in self._table("chores", chore.event_id):
-                _merge(
-                    self._row("chores", chore.event_id, chore.kind), chore, but=() if chore.changed_json else ("cause",)
-                )
+            self._chore(chore)
+
+    def _money(self, changes: p.Changes) -> None:
+        for refund in changes.refunds.values():
+            if refund.amount_minor is not None:
+                self._table("refunds", refund.event_id)[refund.refund_key] = {}
+            if refund.refund_key in self._table("refunds", refund.event_id):
+                untold = ("origin", "requested_at") if refund.amount_minor is None else ()
+                _merge(self._row("refunds", refund.event_id, refund.refund_key), refund, but=untold)
+        for dispute in changes.disputes.values():
+            row = self._row("disputes", dispute.event_id, dispute.dispute_id)
+            charged = row.get("charged_minor", 0)
+            _merge(row, dispute)
+            row["charged_minor"] += charged
+
+    def _chore(self, chore: p.ChoreChange) -> None:
+        if chore.changed_json is not None:
+            self._table("chores", chore.event_id)[chore.kind] = {}
+        if chore.kind in self._table("chores", chore.event_id):
+            untold = () if chore.changed_json else ("cause",)
+            _merge(self._row("chores", chore.event_id, chore.kind), chore, but=untold)
 
     def forget(self, event_id: str) -> None:
         """Let go of an event that nothing will ask for again."""
@@ -111,6 +127,11 @@ class Rows:
                 for _, row in sorted(self._table("invitations", event_id).items())
                 if row["status"] == "invited"
             ],
+            [_pick(r.RefundRow, _as_refund(row)) for row in self._table("refunds", event_id).values()],
+            [
+                _pick(r.DisputeRow, row | {"id": row["dispute_id"]})
+                for row in self._table("disputes", event_id).values()
+            ],
         )
 
     def _table(self, table: str, event_id: str) -> dict[str, Row]:
@@ -142,6 +163,7 @@ class Rows:
             if (value := getattr(amended, name)) is not None
         }
         row["kept_minor"] += amended.kept_minor
+        row["owed_minor"] += amended.owed_minor
         row["void_places"] = row["void_places"] + amended.void_places
         row["refunds_open"] = _without(row["refunds_open"], amended.refunds_gone) + amended.refunds_open
         if change.fingerprint is None:
@@ -152,7 +174,7 @@ class Rows:
             if amended.refund_asked and former[0] != "confirmed":
                 row["payment"] = "refund-requested"
             if amended.refund_made and row["payment"] == "refund-requested" and not row["refunds_open"]:
-                row["payment"] = "refunded"
+                row["payment"] = "refund-failed" if row["owed_minor"] > 0 else "refunded"
 
     def _codes(self, changes: p.Changes) -> None:
         for code in changes.codes.values():
@@ -234,6 +256,11 @@ def _as_fields(row: Row) -> Row:
         "asked_at": row["created_at"], "extended": int(row["extended"]), "warned": int(row["warned"]),
         "void_places": tuple(row["void_places"]), "refunds_open": tuple(row["refunds_open"]),
     }  # fmt: skip
+
+
+def _as_refund(row: Row) -> Row:
+    amount = row["refunded_minor"] if row["status"] == "refunded" else row["amount_minor"]
+    return row | {"key": row["refund_key"], "amount_minor": amount}
 
 
 def _pick(kind: type[Any], row: Row) -> Any:

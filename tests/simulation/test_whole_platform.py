@@ -24,6 +24,7 @@ def test_whatever_happens_the_books_agree_and_the_log_gives_the_same_facts_again
         town.finish()
         assert town.violations == [], (seed, town.violations[:3])
         assert list(town.ledger.unfinished()) == [], seed
+        assert town.ledger.refunds == town.bank.back(), seed
         assert canonical(fold(town.facts)) == canonical(town.state), seed
         for batch in (1, 7):
             assert digest_of(town.codec, replayed(town.log, batch)) == town.digest(), (seed, batch)

@@ -21,6 +21,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from tests.simulation.bank import Bank, due
 from tests.simulation.rows import Rows
 
 EVENT, OWNER = "event", "owner"
@@ -42,6 +43,7 @@ class Town:
         self.violations: list[str] = []
         self.state = EventState(EVENT)
         self.rows = Rows()
+        self.bank = Bank(EVENT, self.rng)
         self._partition = Partition(0, 1, LogTime(START_US), set())
         self._now = START_US
         self._next = 0
@@ -60,13 +62,20 @@ class Town:
                 self._reload()
 
     def finish(self) -> None:
-        """Ticks, until nothing is left to go on with."""
-        for _ in range(50):
+        """Ticks and what the bank has still to tell, until nothing is left to go on with."""
+        for _ in range(2_000):
             deadline = self.state.next_deadline()
-            if deadline is None or deadline > self._now:
+            if self.bank.untold:
+                command = self.bank.untold.pop()
+            elif asked := due(self.state):
+                command = self.bank.asked(*asked[0])
+            elif deadline is None or deadline > self._now:
                 return
-            self.log.append((self._now, c.Tick(EVENT, "", "tick")))
+            else:
+                command = c.Tick(EVENT, "", "tick")
+            self.log.append((self._now, command))
             self._batch([self._placed(len(self.log) - 1)])
+        raise AssertionError("there is no end to it")
 
     def digest(self) -> str:
         """Of every fact's bytes."""
@@ -90,6 +99,8 @@ class Town:
                 envelope = f.Envelope(EVENT, 0, one.at.offset, index, len(facts), one.at.log_time, f.RULES_VERSION)
                 recorded.append(RecordedFact(envelope, fact))
                 self.ledger.apply(envelope, fact, lambda rule, what: self.violations.append(f"{rule}: {what}"))
+            if self.ledger.imbalance:
+                self.violations.append(f"money at {one.at.offset}: {self.ledger.imbalance}")
         cut = self.rng.randint(0, len(recorded))
         self.rows.apply(recorded[:cut])
         self.rows.apply(recorded[cut:])
@@ -168,15 +179,16 @@ class Town:
         one = self.rng.choice(paying)
         outcome = self.rng.choice(("captured", "captured", "captured", "declined"))
         amount = one.amount_minor if outcome == "captured" else 0
-        return c.RecordPayment(EVENT, "", "id", one.id, one.attempt_id, f"pay-{one.attempt_id}", outcome, "", amount)
+        return self.bank.captured(
+            c.RecordPayment(EVENT, "", "id", one.id, one.attempt_id, f"pay-{one.attempt_id}", outcome, "", amount)
+        )
 
     def _refunded(self) -> c.Command:
-        due = [(payment, key, amount) for (payment, key), amount in sorted(self.ledger.refunds_due.items())]
-        if not due:
-            return c.Tick(EVENT, "", "id")
-        payment, key, amount = self.rng.choice(due)
-        (reservation,) = {one.id for one in self.state.reservations.values() if key in one.refunds_open} or {"r0"}
-        return c.RecordRefund(EVENT, "", "id", reservation, payment, f"ref-{key}", amount, key)
+        asked = due(self.state)
+        return self.bank.asked(*self.rng.choice(asked)) if asked else c.Tick(EVENT, "", "id")
+
+    def _bank(self) -> c.Command:
+        return self.bank.moves()
 
     def _ticket(self) -> tuple[str, str]:
         """A reservation and a ticket of it."""
@@ -296,6 +308,7 @@ _MAKERS = {
     Town._confirm: 18,
     Town._pay: 18,
     Town._refunded: 6,
+    Town._bank: 4,
     lambda town: _release(town): 5,
     lambda town: _extend(town): 3,
     Town._cancel_tickets: 4,

@@ -387,7 +387,7 @@ def told(fact: f.Fact) -> Expected:
     if isinstance(fact, f.CommandRefused | f.CommandDuplicated):
         return name, fact.command_type, str(getattr(fact, "reason", ""))
     subject = getattr(fact, "reservation_id", "") or getattr(fact, "ticket_type_id", "")
-    return name, subject, str(getattr(fact, "reason", ""))
+    return name, subject, str(getattr(fact, "reason", None) or "")
 
 
 def _no_command(record: Any) -> str:

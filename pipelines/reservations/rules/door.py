@@ -44,6 +44,8 @@ def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f
         return refused(
             command, Reason.ALREADY_CHECKED_IN, "a ticket that was used cannot be handed on", command.ticket_id
         )
+    if state.disputed(found.id):
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the payment is disputed", command.ticket_id)
     version = (1 if ticket is None else ticket.version) + 1
     return Handing(found, holder, place if found.seats else "", version)
 
@@ -69,6 +71,8 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
         return [_refused_scan(command, Reason.EVENT_CANCELLED)]
     if found.status != e.CONFIRMED or place in found.void_places:
         return [_refused_scan(command, Reason.TICKET_VOID)]
+    if state.disputed(found.id):
+        return [_refused_scan(command, Reason.PAYMENT_DISPUTED)]
     ticket = state.tickets.get(command.ticket_id)
     if command.version != (1 if ticket is None else ticket.version):
         return [_refused_scan(command, Reason.TICKET_SUPERSEDED)]

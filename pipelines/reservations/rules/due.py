@@ -84,7 +84,7 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
         others = [user for user in _holders(state, one) if user != one.user_id]
         chore = Chore(e.EVENT_CANCELLED, one.offset, [])
         told: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
-        yield [*told, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED)]
+        yield [*told, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
 
 
 def _holders(state: EventState, reservation: Reservation) -> list[str]:

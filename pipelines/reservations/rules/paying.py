@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipelines.reservations import entities as e
 from pipelines.reservations.entities import Reservation
 from pipelines.reservations.rules.answers import duplicate, expired, named, refused, released
@@ -15,6 +17,7 @@ from schemas.ids import US_PER_S, LogTime
 
 _WHOLE = 100
 _NOT_YOURS = "no such reservation of yours"
+_IN_DISPUTE = "the payment is disputed: what becomes of the money, the bank decides"
 
 
 def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fact]:
@@ -65,12 +68,14 @@ def confirm(state: EventState, command: c.ConfirmReservation, now: LogTime) -> l
     ]
 
 
-def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
+def record_payment(
+    state: EventState, command: c.RecordPayment, now: LogTime, *, awaited: Collection[str] = (e.REQUESTED,)
+) -> list[f.Fact]:
     """What the provider said. Money that comes too late gets the same places if they are free, else goes back."""
     hold = state.reservations.get(command.reservation_id)
     if hold is None:
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
-    if hold.payment != e.REQUESTED or hold.attempt_id != command.attempt_id:
+    if hold.payment not in awaited or hold.attempt_id != command.attempt_id:
         return duplicate(command, hold.id)
     if command.outcome != e.CAPTURED:
         return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, command.reason)]
@@ -116,26 +121,6 @@ def _why_over(state: EventState, hold: Reservation) -> Reason:
     return Reason.HOLD_EXPIRED if hold.status in (e.EXPIRED, e.HELD) else Reason.NOT_HELD
 
 
-def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> list[f.Fact]:
-    """The provider has given money back, as it was asked to; once for each key."""
-    reservation = state.reservations.get(command.reservation_id)
-    if reservation is None:
-        return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
-    key = command.refund_key or f"refund-{command.payment_id}"
-    if key not in reservation.refunds_open or reservation.payment_id != command.payment_id:
-        return duplicate(command, reservation.id)
-    return [
-        f.PaymentRefunded(
-            reservation.id,
-            reservation.user_id,
-            command.payment_id,
-            command.refund_id,
-            command.amount_minor,
-            command.refund_key,
-        )
-    ]
-
-
 def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
     """A hold is given back; what is confirmed is cancelled, as far as the terms allow it."""
     found = state.reservations.get(command.reservation_id)
@@ -174,6 +159,10 @@ def cancel_tickets(
         detail = f"the reservation has no ticket {strangers[0]}" if strangers else "a ticket is named twice"
         return refused(command, Reason.TICKET_NOT_FOUND, detail, found.id)
     if owner and found.user_id != command.user_id:
+        if state.disputed(found.id):
+            if len(wanted or known) < len(known):
+                return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
+            return cancelled_whole(found, _WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
         return _cancelled(found, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
     return _cancel_by_buyer(state, command, found, wanted, now, shares)
 
@@ -187,6 +176,8 @@ def _cancel_by_buyer(
     called_off = state.status == e.CANCELLED_EVENT
     if now >= until and not called_off:
         return refused(command, Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {until}", found.id)
+    if state.disputed(found.id):
+        return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
     own = [ticket for ticket in found.tickets() if state.holder_of(found, ticket) == found.user_id]
     strangers = [ticket for ticket in wanted if ticket not in own]
     if strangers or not own:
@@ -218,14 +209,19 @@ def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason
     return facts
 
 
-def cancelled_whole(of: Reservation, percent: int, reason: Reason, *, shares: Shares = EXACT) -> list[f.Fact]:
-    """The end of a confirmed reservation, and what of its price goes back."""
+def cancelled_whole(
+    of: Reservation, percent: int, reason: Reason, *, shares: Shares = EXACT, disputed: bool = False
+) -> list[f.Fact]:
+    """The end of a confirmed reservation, and what of its price goes back: nothing yet while it is `disputed`."""
     back = shares.of_percent(of.amount_minor, percent, of.currency) if of.payment_id else 0
     kept = of.amount_minor - back if of.payment_id else 0
+    withheld = back if disputed else 0
     facts: list[f.Fact] = [
-        f.ReservationCancelled(of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason, kept or None)
+        f.ReservationCancelled(
+            of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason, kept or None, withheld or None
+        )
     ]
-    if back:
+    if back and not withheld:
         facts.append(refund(of, of.attempt_id, of.payment_id, back, reason))
     return facts
 

@@ -34,11 +34,15 @@ from tests.harness.words import (
     cancelled,
     confirmation_refused,
     confirmed,
+    dispute_closed,
+    dispute_opened,
     held,
     hold_expired,
     hold_released,
     payment_declined,
     payment_refunded,
+    refund_failed,
+    refunded_at_provider,
     rejected,
 )
 
@@ -71,6 +75,10 @@ FACTS: list[f.Fact] = [
     f.TransferEnded("offer", R1, ALICE, STALLS, "t-1", "A-1", BOB, "declined"),
     f.StaffInvited(ORGANIZER, ALICE, DEADLINE),
     f.StaffAdded(ORGANIZER, ALICE),
+    refunded_at_provider(),
+    refund_failed(),
+    dispute_opened(),
+    dispute_closed("lost"),
 ]
 
 

@@ -27,12 +27,16 @@ from tests.harness.words import (
     confirmation_refused,
     confirmed,
     created,
+    dispute_closed,
+    dispute_opened,
     held,
     hold_expired,
     hold_released,
     payment_declined,
     payment_refunded,
     payment_requested,
+    refund_failed,
+    refunded_at_provider,
     rejected,
 )
 
@@ -107,6 +111,25 @@ def test_each_outcome_is_one_message(fact: f.Fact, kind: str) -> None:
     assert (data["event_id"], data["reservation_id"]) == (EVENT, R1)
 
 
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        (refunded_at_provider(), [(ALICE, "payment.refunded"), (ORGANIZER, "order.refunded")]),
+        (refund_failed(), [(ORGANIZER, "order.refund-failed"), (ALICE, "payment.refund-failed")]),
+        (refund_failed(origin="provider", to_tickets=2_500), [(ORGANIZER, "order.refund-failed")]),
+        (dispute_opened(), [(ORGANIZER, "order.disputed"), (ALICE, "payment.disputed")]),
+        (dispute_opened("inquiry"), [(ORGANIZER, "order.disputed")]),
+        (dispute_closed("won"), [(ORGANIZER, "order.dispute-closed"), (ALICE, "payment.dispute-closed")]),
+        (dispute_closed("lost"), [(ORGANIZER, "order.dispute-closed"), (ALICE, "payment.dispute-closed")]),
+        (dispute_closed("closed"), [(ORGANIZER, "order.dispute-closed")]),
+    ],
+)
+def test_who_hears_of_what_began_at_the_provider(fact: f.Fact, wanted: list[tuple[str, str]]) -> None:
+    messages = told(fact)
+    assert [(one.user_id, one.kind) for one in messages] == wanted
+    assert all(ORGANIZER not in one.data and ALICE not in one.data for one in messages)
+
+
 def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
     sent, received = told(f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2))
     assert [(one.user_id, one.kind) for one in (sent, received)] == [
@@ -161,7 +184,13 @@ def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
     """Each kind is made by one of the facts above, or by a direct message."""
     marks = test_each_outcome_is_one_message.pytestmark  # type: ignore[attr-defined]
     kinds = {kind for mark in marks for _, kind in mark.args[1]}
-    assert kinds | {*SEVERAL, REGISTERED} == set(KINDS)
+    told_apart = {
+        kind
+        for mark in test_who_hears_of_what_began_at_the_provider.pytestmark
+        for _, wanted in mark.args[1]
+        for _, kind in wanted
+    }  # type: ignore[attr-defined]
+    assert kinds | told_apart | {*SEVERAL, REGISTERED} == set(KINDS)
 
 
 def test_a_direct_message_is_a_mail_that_no_fact_has_caused() -> None:

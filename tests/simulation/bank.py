@@ -1,0 +1,135 @@
+"""A payment provider with a mind of its own, for `whole.Town`: refunds, failures, disputes, told late and twice.
+
+It knows the truth: what it captured and what it gave back. What it has to tell is told at random, and at the end all.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from pipelines.reservations.state import EventState
+from schemas import commands as c
+
+DISPUTES = {"": ("inquiry", "open", "open", "lost"), "inquiry": ("open", "closed"), "open": ("won", "lost")}
+
+
+@dataclass
+class Back:
+    """A refund. `key` is "" where it began here."""
+
+    key: str
+    amount: int
+    good: bool = True
+
+
+@dataclass
+class Account:
+    """A payment."""
+
+    reservation: str
+    captured: int
+    refunds: dict[str, Back] = field(default_factory=dict)  # by refund id
+    dispute: str = ""
+
+    @property
+    def left(self) -> int:
+        return self.captured - sum(one.amount for one in self.refunds.values() if one.good)
+
+
+class Bank:
+    """`accounts` by payment id."""
+
+    def __init__(self, event_id: str, rng: random.Random) -> None:
+        self._event, self._rng = event_id, rng
+        self.accounts: dict[str, Account] = {}
+        self.untold: list[c.Command] = []
+
+    def captured(self, told: c.RecordPayment) -> c.RecordPayment:
+        """It has captured a payment."""
+        if told.outcome == "captured":
+            self.accounts.setdefault(told.payment_id, Account(told.reservation_id, told.amount_minor))
+        return told
+
+    def asked(self, of: str, payment: str, key: str, amount: int) -> c.Command:
+        """We ask for a refund of reservation `of`."""
+        account, refund = self.accounts.get(payment) or Account(of, 0), f"ref-{key}"
+        if refund in account.refunds:  # a key that it knows: the first answer, whatever became of it
+            return c.RecordRefund(self._event, "", "id", of, payment, refund, amount, key)
+        if account.left < amount or (account.dispute == "open" and self._rng.random() < 0.5):
+            return c.RecordRefundFailure(self._event, "", "id", of, payment, "", amount, "EUR", "refused", key)
+        account.refunds[refund] = Back(key, amount)
+        return c.RecordRefund(self._event, "", "id", of, payment, refund, amount, key)
+
+    def moves(self) -> c.Command:
+        """Something that it does or tells by itself."""
+        if self.untold and self._rng.random() < 0.5:
+            return self.untold.pop(self._rng.randrange(len(self.untold)))
+        make = self._rng.choice((self._refund, self._refund, self._fail, self._disputed))
+        payments = sorted(self.accounts)
+        payment = self._rng.choice(payments) if payments else "pay-0"
+        account = self.accounts.get(payment) or Account("r0", 0)
+        news = make(payment, account)
+        if news is None:
+            return c.Tick(self._event, "", "id")
+        self.untold += [news] * self._rng.choice((0, 0, 1))  # it tells again
+        if self._rng.random() < 0.3:  # it tells late
+            self.untold.append(news)
+            return c.Tick(self._event, "", "id")
+        return news
+
+    def _refund(self, payment: str, account: Account) -> c.Command | None:
+        if account.left <= 0 or account.dispute in ("open", "lost"):
+            return None
+        amount = self._rng.choice((account.left, self._rng.randint(1, account.left)))
+        refund = f"re-{payment}-{len(account.refunds)}"
+        account.refunds[refund] = Back("", amount)
+        return c.RecordProviderRefund(self._event, "", "id", account.reservation, payment, refund, amount, "EUR", "")
+
+    def _fail(self, payment: str, account: Account) -> c.Command | None:
+        good = sorted(refund for refund, back in account.refunds.items() if back.good)
+        if not good:
+            return None
+        refund = self._rng.choice(good)
+        back = account.refunds[refund]
+        back.good = False
+        return c.RecordRefundFailure(
+            self._event, "", "id", account.reservation, payment, refund, back.amount, "EUR", "closed", back.key or None
+        )
+
+    def _disputed(self, payment: str, account: Account) -> c.Command | None:
+        steps = DISPUTES.get(account.dispute)
+        if steps is None or not account.captured:
+            return None
+        account.dispute = self._rng.choice(steps)
+        return c.RecordDispute(
+            self._event,
+            "",
+            "id",
+            account.reservation,
+            payment,
+            f"dp-{payment}",
+            account.dispute,
+            account.left,
+            "EUR",
+            "",
+        )
+
+    def back(self) -> dict[tuple[str, str], int]:
+        """What it has given back, by payment and key or refund id."""
+        return {
+            (payment, one.key or refund): one.amount
+            for payment, account in self.accounts.items()
+            for refund, one in account.refunds.items()
+            if one.good
+        }
+
+
+def due(state: EventState) -> list[tuple[str, str, str, int]]:
+    """Reservation, payment, key and amount of every refund that was asked for and is not made."""
+    return sorted(
+        (of, one.payment_id, one.key, one.amount_minor)
+        for of, refunds in state.refunds.items()
+        for one in refunds
+        if one.status == "requested"
+    )
