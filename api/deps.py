@@ -44,7 +44,8 @@ from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
 from connectors import redis_clients
-from connectors.settings import Settings
+from connectors.payments.stripe.api import StripeApi
+from connectors.settings import PaymentsBy, Settings
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"
@@ -83,6 +84,7 @@ class Deps:
     exports: Exports
     printer: Printer
     sessions: Sessions
+    stripe: StripeApi | None = None  # asked what a webhook does not say; None where Stripe is not in use
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -140,8 +142,12 @@ class Deps:
             WRITTEN_CHANNEL: told_of_writes,
             SESSIONS_CHANNEL: sessions.message,
         }
+        stripe = None
+        if settings.payments is PaymentsBy.STRIPE and settings.stripe_api_key is not None:
+            stripe = StripeApi(settings.stripe_api_key, settings.stripe_api_url)
         return cls(
             settings=settings,
+            stripe=stripe,
             keys=keys,
             tokens=tokens,
             codes=TicketCodes(keys),
@@ -186,5 +192,7 @@ class Deps:
         self.history.close()
         self.drawing.close()
         self.scans.close()
+        if self.stripe is not None:
+            await self.stripe.close()
         await self.redis.aclose()
         await self.database.close()

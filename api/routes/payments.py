@@ -11,6 +11,7 @@ from time import time
 from sanic import HTTPResponse
 
 from api.problem import FieldError, Problem
+from api.provider_news import commands_of
 from api.routing import Call, json
 from api.shapes.payments import PaymentWebhookOut
 from connectors.payments.stripe import webhook
@@ -36,15 +37,19 @@ async def stripe(call: Call) -> HTTPResponse:
         )
     try:
         event = webhook.verified(call.request.body, signature, settings.stripe_webhook_secret, time())
-        command = webhook.command_of(event)
     except webhook.BadSignature as error:
         raise Problem("invalid-signature", str(error), field=SIGNATURE) from None
     except webhook.Unreadable as error:
         raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
-    if command is None:
-        return json(IGNORED)
     if event.id in deps.webhooks:
         return json(REPEATED)
-    await deps.log_writer.send(command, wants_reply=False).future
+    try:
+        commands = await commands_of(deps, event)
+    except webhook.Unreadable as error:
+        raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
+    if not commands:
+        return json(IGNORED)
+    for command in commands:  # one after the other: what is told first is decided first
+        await deps.log_writer.send(command, wants_reply=False).future
     deps.webhooks.add(event.id)
     return json(RECORDED)

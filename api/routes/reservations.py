@@ -26,7 +26,9 @@ from api.shapes.reservations import (
     CancelTicketsIn,
     ConfirmedOut,
     ConfirmIn,
+    DisputeOut,
     RefundIn,
+    RefundOut,
     ReservationIn,
     ReservationOut,
     ReservationsQuery,
@@ -45,6 +47,7 @@ _cancel = msgspec.json.Decoder(CancelTicketsIn)
 _refund = msgspec.json.Decoder(RefundIn)
 _Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
 _PAYING = "requested"
+MONEY_ROWS_MAX = 100  # refunds and disputes that one answer tells; sums are of those
 _CONFIRMED = "confirmed"
 
 
@@ -112,7 +115,7 @@ async def one(call: Call, reservation_id: str) -> HTTPResponse:
             break
         await deps.watermarks.wait(partition, deps.watermarks.applied(partition) + 1, left)
     if row is not None:
-        return json(of_row(row))
+        return json(await _with_money(deps, row))
     if known is None:
         raise _not_found(reservation_id)
     position = PositionOut(known.partition, known.offset)
@@ -237,6 +240,52 @@ def of_row(row: asyncpg.Record) -> ReservationOut:
         reason=row["reason"] or None,
         detail=row["detail"] or None,
         position=PositionOut(row["partition"], row["offset"]),
+    )
+
+
+async def _with_money(deps: Deps, row: asyncpg.Record) -> ReservationOut:
+    """A reservation with what became of its payment."""
+    told = of_row(row)
+    if not row["payment_id"]:
+        return told
+    key = (row["event_id"], row["id"], MONEY_ROWS_MAX)
+    refunds = await deps.database.rows("refunds_of_reservation", *key)
+    disputes = await deps.database.rows("disputes_of_reservation", *key)
+    own = [one for one in refunds if one["payment_id"] == row["payment_id"]]
+    return msgspec.structs.replace(
+        told,
+        kept=row["kept_minor"],
+        owed=max(0, row["owed_minor"]),
+        refunded=sum(one["refunded_minor"] for one in own),
+        refunds=[_refund_out(one) for one in refunds],
+        disputes=[_dispute_out(one) for one in disputes],
+    )
+
+
+def _refund_out(row: asyncpg.Record) -> RefundOut:
+    return RefundOut(
+        refund_id=row["refund_id"] or None,
+        payment_id=row["payment_id"],
+        status=row["status"],
+        origin=row["origin"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        reason=row["failure"] or row["reason"] or None,
+        requested_at=validation.moment_or_none(row["requested_at"]),
+        refunded_at=validation.moment_or_none(row["refunded_at"]),
+    )
+
+
+def _dispute_out(row: asyncpg.Record) -> DisputeOut:
+    return DisputeOut(
+        dispute_id=row["dispute_id"],
+        payment_id=row["payment_id"],
+        status=row["status"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        reason=row["reason"] or None,
+        opened_at=validation.moment_or_none(row["opened_at"]),
+        closed_at=validation.moment_or_none(row["closed_at"]),
     )
 
 

@@ -54,11 +54,12 @@ _REFUSED_RESERVATION = (
     "code-not-valid", "code-used-up", "access-code-required",
 )  # fmt: skip
 _OVER = ("event-cancelled", "event-ended")
-_NOT_REFUNDED = ("refund-not-allowed", "transfer-not-allowed", "already-checked-in")
+_NOT_REFUNDED = ("refund-not-allowed", "transfer-not-allowed", "already-checked-in", "payment-disputed")
 _DOOR = ("event-not-found", "staff-only")
 _REFUSED_SCAN = (
     *_DOOR, "ticket-code-malformed", "ticket-code-forged", "ticket-of-other-event", "ticket-not-found", "ticket-void",
     "ticket-superseded", "event-cancelled", "already-checked-in", "check-in-undone",
+    "payment-disputed",
 )  # fmt: skip
 _OWNED = ("event-not-found", "not-owner")
 _SALE = ("reservations", "waiting lists", "payments")
@@ -252,7 +253,7 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/v1/events/<event_id>/reservations/<reservation_id>/refund", reservations.refund, ORGANIZER,
            "reservations", "Cancel a buyer's tickets to one's own event, and refund them", body=r.RefundIn,
            answers={200: r.ReservationOut, 202: Accepted}, prefer=True,
-           problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found")),
+           problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found", "payment-disputed")),
     _route("GET", "/v1/events/<event_id>/orders", orders.orders, ORGANIZER, "orders",
            "The orders of one's own event, the latest first; with Accept: text/csv all of them as a file",
            query=o.OrdersQuery, answers={200: Page[o.OrderOut]}, problems=(*_OWNED, "busy")),
@@ -265,7 +266,7 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/v1/payments/stripe/webhook", payments.stripe, PUBLIC, "payments",
            "What Stripe has to say: signed in Stripe-Signature, and safe to be sent again", body=p.StripeEventIn,
            answers={200: p.PaymentWebhookOut}, signature=payments.SIGNATURE,
-           problems=("not-found", "missing-header", "invalid-signature", "busy", "not-acknowledged")),
+           problems=("not-found", "missing-header", "invalid-signature", "busy", "not-acknowledged", "unavailable")),
     # --- tickets
     _route("GET", "/v1/tickets", tickets.tickets, USER, "tickets", "One's own tickets",
            query=r.TicketsQuery, answers={200: Page[r.TicketOut]}),

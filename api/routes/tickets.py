@@ -62,6 +62,9 @@ async def validate(call: Call) -> HTTPResponse:
         raise for_reason(Reason.NOT_OWNER, "this is a ticket of another organizer's event", field="code")
     row = await call.deps.database.row("ticket_by_id", signed.ticket_id)
     reason = _reason(signed, row, event)
+    if row is not None and reason in (None, Reason.ALREADY_CHECKED_IN):
+        found = await call.deps.database.row("is_disputed", row["event_id"], row["reservation_id"])
+        reason = Reason.PAYMENT_DISPUTED if found is not None and found["disputed"] else reason
     inside = row is not None and row["checked_in_at"] and reason not in ("unknown", "superseded")
     return json(
         ValidationOut(

@@ -34,8 +34,41 @@ class ReservationIn(Request, frozen=True, gc=False):
     access_code: CodeText | None = None
 
 
+class RefundOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A refund of a reservation's payment: `status` requested, refunded or failed; `origin` ours, provider (it began in
+    the payment provider's dashboard, or at a bank) or stray (of a second payment)."""
+
+    refund_id: str | None
+    payment_id: str
+    status: str
+    origin: str
+    amount: int
+    currency: str
+    reason: str | None
+    requested_at: datetime | None
+    refunded_at: datetime | None
+
+
+class DisputeOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A dispute of a reservation's payment: `status` inquiry, open, won, lost or closed. While one is open the tickets
+    open no door."""
+
+    dispute_id: str
+    payment_id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    opened_at: datetime | None
+    closed_at: datetime | None
+
+
 class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A reservation. While `status` is pending, only what was asked for is known."""
+    """A reservation. While `status` is pending, only what was asked for is known.
+
+    One reservation of its own tells what became of its money: `amount` is what its tickets are worth, `refunded` what
+    went back, `kept` what the organizer keeps, `owed` what is due and not under way; each refund and dispute beside it.
+    """
 
     id: str
     status: str
@@ -49,6 +82,11 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payment: str | None = None
     reason: str | None = None
     detail: str | None = None
+    kept: int | UnsetType = UNSET
+    owed: int | UnsetType = UNSET
+    refunded: int | UnsetType = UNSET
+    refunds: list[RefundOut] | UnsetType = UNSET
+    disputes: list[DisputeOut] | UnsetType = UNSET
     position: PositionOut
 
 

@@ -32,3 +32,17 @@ LIMIT $5;
 
 -- name: ticket_by_id
 SELECT * FROM tickets WHERE id = $1;
+
+-- name: payment_of_provider
+-- A payment's id is the provider's, and one of all events.
+SELECT event_id, reservation_id FROM payments WHERE payment_id = $1 AND payment_id <> '' LIMIT 1;
+
+-- name: refunds_of_reservation
+-- The latest last.
+SELECT * FROM refunds WHERE event_id = $1 AND reservation_id = $2 ORDER BY requested_at, refund_key LIMIT $3;
+
+-- name: disputes_of_reservation
+SELECT * FROM disputes WHERE event_id = $1 AND reservation_id = $2 ORDER BY opened_at, dispute_id LIMIT $3;
+
+-- name: is_disputed
+SELECT EXISTS (SELECT FROM disputes WHERE event_id = $1 AND reservation_id = $2 AND status = 'open') AS disputed;

@@ -27,9 +27,9 @@ from connectors.schema_registry import codec_of
 from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.payments.progress import Progress
-from pipelines.payments.requests import Charge, Refund, Request, charged, refunded
+from pipelines.payments.requests import Charge, Refund, Request, charged, refunded, refused
 from schemas import cloudevents
-from schemas.commands import RecordPayment, RecordRefund
+from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import Header, dead_letter
 from sinks.kafka_transaction import Outgoing
@@ -52,6 +52,14 @@ class Job(NamedTuple):
 
     record: Message
     request: Request
+
+
+class _Refused(Exception):
+    """The provider will not refund: `command` tells the log."""
+
+    def __init__(self, why: str, command: RecordRefundFailure) -> None:
+        super().__init__(why)
+        self.command = command
 
 
 class Cashier:
@@ -167,20 +175,19 @@ class Cashier:
     async def _work(self, job: Job, progress: Progress) -> None:
         async with self._places:
             outgoing = await self._outgoing(job)
-        self._producer.produce(
-            outgoing.topic,
-            outgoing.value,
-            outgoing.key,
-            outgoing.partition,
-            headers=outgoing.headers,
-            on_delivery=self._when_acknowledged(job, progress),
-        )
+        acknowledged = self._when_acknowledged(job, progress, len(outgoing))
+        for one in outgoing:
+            self._producer.produce(
+                one.topic, one.value, one.key, one.partition, headers=one.headers, on_delivery=acknowledged
+            )
 
-    async def _outgoing(self, job: Job) -> Outgoing:
-        """What is written when the job is done: a command, or a dead letter."""
+    async def _outgoing(self, job: Job) -> list[Outgoing]:
+        """What is written when the job is done: a command, a dead letter, or both for a refund that is refused."""
         try:
             command = await self._ask(job)
-            told = dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)
+            told = [dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)]
+        except _Refused as refusal:  # the log goes on from it; the letter is how a person has it asked again
+            told = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
         except Exception as error:
             if not is_of_record(error):
                 raise
@@ -191,11 +198,11 @@ class Cashier:
                 offset=_offset(job.record),
                 key=job.request.key,
             )
-            return dead_letter(job.record, self._bound.failed(error))
+            return [dead_letter(job.record, self._bound.failed(error))]
         self._bound.went_well()
         return told
 
-    def _told(self, record: Message, command: RecordPayment | RecordRefund) -> Outgoing:
+    def _told(self, record: Message, command: RecordPayment | RecordRefund | RecordRefundFailure) -> Outgoing:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
         original = cast("list[Header]", record.headers() or [])
@@ -204,8 +211,9 @@ class Cashier:
         return Outgoing(COMMANDS, _partition(record), command.event_id.encode(), value, headers)
 
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
-        """The command that tells what the provider said, or why there is none."""
+        """The command that tells what the provider said, or why there is none. Raises _Refused for a refund."""
         request, problem, attempt, began_at = job.request, "", 0, time.monotonic()
+        refusal = False
         while attempt < TRIES_MAX or self._answered_at < began_at:  # where it answers nobody, it is away
             attempt += 1
             try:
@@ -217,12 +225,15 @@ class Cashier:
                 problem = str(error) or f"no answer in {CALL_TIMEOUT_S:.0f} s"
                 log.warning("provider.unknown", key=request.key, attempt=attempt, error=problem)
             except RequestRefused as error:
-                self._answered_at, problem = time.monotonic(), str(error)
+                self._answered_at, problem, refusal = time.monotonic(), str(error), True
                 break
             wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
         log.error("provider.given_up", key=request.key, reservation=request.reservation_id, error=problem)
-        return f"payment provider: {problem}"
+        problem = f"payment provider: {problem}"
+        if refusal and isinstance(request, Refund):
+            raise _Refused(problem, refused(request, problem))
+        return problem
 
     async def _call(self, request: Charge | Refund) -> RecordPayment | RecordRefund:
         provider = self._provider
@@ -231,12 +242,18 @@ class Cashier:
             return charged(request, await provider.capture(request))
         return refunded(request, await provider.refund(request))
 
-    def _when_acknowledged(self, job: Job, progress: Progress) -> Callable[[KafkaError | None, Message], None]:
+    def _when_acknowledged(
+        self, job: Job, progress: Progress, records: int
+    ) -> Callable[[KafkaError | None, Message], None]:
+        left = [records]  # each is told by the producer's one thread
+
         def acknowledged(error: KafkaError | None, _record: Message) -> None:
             if error is not None:  # not on the log: the offset stays, and a restart asks and tells again
                 self._failed = KafkaException(error)
                 return
-            self._finished.append((progress, _offset(job.record)))
+            left[0] -= 1
+            if not left[0]:
+                self._finished.append((progress, _offset(job.record)))
 
         return acknowledged
 

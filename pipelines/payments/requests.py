@@ -13,6 +13,7 @@ from schemas import facts as f
 from schemas.facts import RecordedFact
 
 CAPTURED, DECLINED = "captured", "declined"
+WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,22 @@ def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
         result.refund_id,
         result.amount_minor,
         refund.refund_key,
+    )
+
+
+def refused(refund: Refund, why: str) -> c.RecordRefundFailure:
+    """The command for the log: the provider will not do this, now or later."""
+    return c.RecordRefundFailure(
+        refund.event_id,
+        "",
+        refund.key,
+        refund.reservation_id,
+        refund.payment_id,
+        "",
+        refund.amount_minor,
+        refund.currency,
+        why[:WHY_CHARS_MAX],
+        refund.key,
     )
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +52,18 @@ class World:
         """Stripe's intents of a reservation."""
         mine = {"circle_reservation_id": reservation}
         return [one for one in self.stripe.intents.values() if mine.items() <= one["metadata"].items()]
+
+
+def once(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    """What `look` sees when it is so."""
+    seen: list[dict[str, Any]] = [{}]
+
+    def there() -> bool:
+        seen[0] = look()
+        return is_so(seen[0])
+
+    eventually(there, what)
+    return seen[0]
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +241,103 @@ def test_whatever_a_signed_webhook_has_in_it_is_no_500_and_confirms_nothing(worl
     assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=2"), 200)["status"] == "held"
 
 
+def test_a_part_refunded_in_the_dashboard_and_then_the_event_is_off_gives_all_of_it_back_once(
+    world: World, buyer: Person
+) -> None:
+    seller = world.event.organizer
+    event = world.shop.event(seller)
+    reservation = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=2), 201)["id"]
+    done(buyer.confirm(reservation, "pm_ok"), 200)
+    (intent,) = world.of(reservation)
+    part = world.stripe.dashboard_refund(intent["id"], 1_000)
+    assert done(world.hook("refund.created", part), 200) == {"outcome": "recorded"}
+    charge = {"id": "ch_1", "object": "charge", "payment_intent": intent["id"], "amount_refunded": 1_000}
+    assert done(world.hook("charge.refunded", charge), 200) == {"outcome": "recorded"}  # told twice, counted once
+    path = f"/v1/reservations/{reservation}"
+    told = once(lambda: done(buyer.get(path), 200), lambda one: one.get("refunded", 0) > 0, "the part is on record")
+    assert (told["status"], told["amount"], told["refunded"]) == ("confirmed", 2 * PRICE - 1_000, 1_000)
+    assert [(one["origin"], one["amount"]) for one in told["refunds"]] == [("provider", 1_000)]
+    done(seller.post(f"/v1/events/{event.id}/cancel", prefer="wait=20", json={"reason": "rain"}), 200)
+    eventually(lambda: done(buyer.get(path), 200)["payment"] == "refunded", "the rest goes back")
+    backs = [one["amount"] for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
+    assert backs == [1_000, 2 * PRICE - 1_000]
+    kinds = {one["kind"] for one in done(seller.get("/v1/notifications?limit=100"), 200)["items"]}
+    assert "order.refunded" in kinds
+
+
+def test_a_refund_that_is_heard_of_before_the_charge_is_not_lost(world: World, buyer: Person) -> None:
+    stripe, reservation = world.stripe, world.held(buyer)
+    stripe.holding, stripe.held, stripe.let_go = True, type(stripe.held)(), type(stripe.let_go)()
+    path = f"/v1/reservations/{reservation}"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(buyer.confirm, reservation, "pm_ok")
+        assert stripe.held.wait(20), "Stripe has charged, and nobody knows yet"
+        (intent,) = world.of(reservation)
+        whole = stripe.dashboard_refund(intent["id"], PRICE)
+        assert done(world.hook("refund.created", whole), 200) == {"outcome": "recorded"}
+        told = once(lambda: done(buyer.get(path), 200), lambda one: one["status"] == "cancelled", "it is void")
+        stripe.holding = False
+        stripe.let_go.set()
+        waiting.result()
+    assert (told["payment"], told["refunded"], told["amount"]) == ("refunded", PRICE, 0)
+    assert [one["status"] for one in done(buyer.get("/v1/tickets"), 200)["items"]] == ["void"]
+
+
+def test_a_dispute_shuts_the_door_until_it_is_decided_and_nothing_is_refunded_twice(
+    world: World, buyer: Person
+) -> None:
+    seller, reservation = world.event.organizer, world.held(buyer)
+    (ticket,) = done(buyer.confirm(reservation, "pm_ok"), 200)["tickets"]
+    (intent,) = world.of(reservation)
+    opened = world.stripe.disputed(intent["id"])
+    assert done(world.hook("charge.dispute.created", opened), 200) == {"outcome": "recorded"}
+    valid = lambda: done(seller.post("/v1/tickets/validate", json={"code": ticket["code"]}), 200)  # noqa: E731
+    eventually(lambda: valid()["reason"] == "payment-disputed", "the door is told")
+    scan = seller.post(f"/v1/events/{world.event.id}/check-ins", json={"code": ticket["code"]})
+    problem(scan, 409, "payment-disputed")
+    problem(buyer.delete(f"/v1/reservations/{reservation}", prefer="wait=10"), 409, "payment-disputed")
+    kinds = {one["kind"] for one in done(seller.get("/v1/notifications?limit=100"), 200)["items"]}
+    assert "order.disputed" in kinds
+    assert done(world.hook("charge.dispute.closed", world.stripe.disputed(intent["id"], "won")), 200)
+    eventually(lambda: valid()["valid"], "won: it opens the door again")
+    assert not [one for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
+    told = done(buyer.get(f"/v1/reservations/{reservation}"), 200)
+    assert [(one["status"], one["amount"]) for one in told["disputes"]] == [("won", PRICE)]
+
+
+def test_a_refund_that_fails_later_is_owed_and_everybody_is_told(world: World, buyer: Person) -> None:
+    reservation = world.held(buyer)
+    done(buyer.confirm(reservation, "pm_ok"), 200)
+    path = f"/v1/reservations/{reservation}"
+    done(buyer.delete(path, prefer="wait=10"), 200)
+    eventually(lambda: done(buyer.get(path), 200)["payment"] == "refunded", "it is refunded")
+    (intent,) = world.of(reservation)
+    (back,) = [one for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
+    back |= {"status": "failed", "failure_reason": "expired_or_canceled_card"}
+    assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}
+    told = once(lambda: done(buyer.get(path), 200), lambda one: one["payment"] == "refund-failed", "it has failed")
+    assert (told["owed"], told["refunded"]) == (PRICE, 0)
+    assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}  # another telling of it
+    whole = world.stripe.dashboard_refund(intent["id"], PRICE)  # the money is back with us: it is paid by hand
+    assert done(world.hook("refund.created", whole), 200) == {"outcome": "recorded"}
+    eventually(lambda: done(buyer.get(path), 200)["payment"] == "refunded", "and is owed no more")
+
+
+def test_news_of_what_another_program_did_with_the_account_is_ignored(world: World) -> None:
+    stripe = world.stripe
+    other = shape("payment_intent.succeeded") | {"id": "pi_other", "metadata": {}, "amount_received": 0}
+    stripe.intents["pi_other"] = other | {"status": "canceled"}
+    refund = shape("refund.succeeded") | {"id": "re_other", "payment_intent": "pi_other", "metadata": {}}
+    assert done(world.hook("refund.created", refund), 200) == {"outcome": "ignored"}
+    unknown = refund | {"payment_intent": "pi_of_nobody"}
+    assert done(world.hook("refund.created", unknown), 200) == {"outcome": "ignored"}
+    stripe.next_answers.append((500, {}))
+    away = world.hook("refund.created", refund)
+    assert "retry-after" in away.headers
+    problem(away, 503, "unavailable")
+    del stripe.intents["pi_other"]
+
+
 def test_of_many_confirms_at_once_one_charges(world: World, buyer: Person) -> None:
     reservation = world.held(buyer)
     with ThreadPoolExecutor(16) as pool:
@@ -249,7 +358,7 @@ def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
     report = check(settings, bank=False)
     assert report.ok, report.text()
     captured = sum(intent["amount_received"] for intent in stripe.charged)
-    refunded = sum(one["amount"] for one in stripe.refunds.values())
+    refunded = sum(one["amount"] for one in stripe.refunds.values() if one["status"] == "succeeded")
     assert (captured, refunded) == (report.captured_minor, report.refunded_minor)
     assert captured - refunded == report.confirmed_minor + KEPT
     with rows_of(settings) as query:

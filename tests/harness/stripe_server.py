@@ -11,7 +11,8 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,6 +59,7 @@ class StripeServer:
     asked: list[Asked] = field(default_factory=list)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
     kept: dict[str, tuple[str, dict[str, str], Answer]] = field(default_factory=dict)
     next_answers: list[Answer | str] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)  # `hold`: a charge waits for its answer
@@ -130,6 +132,14 @@ class StripeServer:
                 attempt = asked.form["query"].rpartition(':"')[2].rstrip('"')
                 found = [one for one in self.intents.values() if one["metadata"]["circle_attempt_id"] == attempt]
                 return 200, {"object": "search_result", "data": found, "has_more": False}
+            case "GET", ["payment_intents"]:
+                return self._page(self.intents.values(), asked.form)
+            case "GET", ["refunds", refund] if refund in self.refunds:
+                return 200, self.refunds[refund]
+            case "GET", ["disputes", dispute] if dispute in self.disputes:
+                return 200, self.disputes[dispute]
+            case "GET", ["disputes"]:
+                return self._page(self.disputes.values(), asked.form)
             case "GET", ["payment_intents", intent] if intent in self.intents:
                 return 200, self.intents[intent]
             case "POST", ["payment_intents", intent, "cancel"] if intent in self.intents:
@@ -137,9 +147,43 @@ class StripeServer:
             case "POST", ["refunds"]:
                 return self._refund(asked.form)
             case "GET", ["refunds"]:
-                found = [one for one in self.refunds.values() if one["payment_intent"] == asked.form["payment_intent"]]
-                return 200, {"object": "list", "data": found, "has_more": False}
+                intent = asked.form.get("payment_intent")
+                return self._page(
+                    [one for one in self.refunds.values() if intent in (None, one["payment_intent"])], asked.form
+                )
         return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "intent"}}
+
+    def _page(self, found: Iterable[dict[str, Any]], form: dict[str, str]) -> Answer:
+        """A page of a list, the latest first."""
+        since, until = int(form.get("created[gte]", 0)), int(form.get("created[lt]", 1 << 40))
+        rows = [one for one in reversed(list(found)) if since <= one["created"] < until]
+        ids = [one["id"] for one in rows]
+        first = ids.index(form["starting_after"]) + 1 if "starting_after" in form else 0
+        limit = int(form.get("limit", 10))
+        more = len(rows) > first + limit
+        return 200, {"object": "list", "data": copy.deepcopy(rows[first : first + limit]), "has_more": more}
+
+    def dashboard_refund(self, intent_id: str, amount: int) -> dict[str, Any]:
+        """Somebody refunds in the dashboard: nothing of ours is in it."""
+        with self._lock:
+            status, refund = self._refund({"payment_intent": intent_id, "amount": str(amount)})
+        assert status == 200, refund
+        return refund | {"reason": "requested_by_customer"}
+
+    def disputed(self, intent_id: str, status: str = "needs_response") -> dict[str, Any]:
+        """A buyer's bank asks for the money, or the dispute goes on."""
+        with self._lock:
+            intent = self.intents[intent_id]
+            dispute = shape("dispute.needs_response") | {
+                "id": f"dp_{intent_id}",
+                "amount": intent["amount_received"],
+                "currency": intent["currency"],
+                "payment_intent": intent_id,
+                "status": status,
+                "created": int(time.time()),
+            }
+            self.disputes[dispute["id"]] = dispute
+            return dispute
 
     def _charge(self, form: dict[str, str]) -> Answer:
         if form["currency"] in DINARS and int(form["amount"]) % 10:
@@ -168,6 +212,7 @@ class StripeServer:
             "amount": int(form["amount"]),
             "currency": form["currency"],
             "metadata": _metadata(form),
+            "created": int(time.time()),
         }
         if token == "pm_processing":
             intent["status"] = "processing"
@@ -185,7 +230,8 @@ class StripeServer:
         intent = self.intents.get(form["payment_intent"])
         if intent is None or intent["status"] != "succeeded":
             return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
-        back = sum(one["amount"] for one in self.refunds.values() if one["payment_intent"] == intent["id"])
+        mine = [one for one in self.refunds.values() if one["payment_intent"] == intent["id"]]
+        back = sum(one["amount"] for one in mine if one["status"] != "failed")
         if back == intent["amount"]:
             return 400, {"error": {"type": "invalid_request_error", "code": "charge_already_refunded"}}
         odd = intent["currency"] in DINARS and int(form["amount"]) % 10
@@ -197,6 +243,7 @@ class StripeServer:
             "currency": intent["currency"],
             "payment_intent": intent["id"],
             "metadata": _metadata(form),
+            "created": int(time.time()),
         }
         self.refunds[refund["id"]] = refund
         return 200, refund

@@ -29,6 +29,7 @@ T = TypeVar("T")
 # What goes onto the log fits there: an id of more than 128 characters, or with control characters, is a dead letter.
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
 Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
+Moment = Annotated[int, Meta(ge=0, le=10**11)]  # seconds since the epoch
 Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
 
 
@@ -50,6 +51,7 @@ class Intent(msgspec.Struct, frozen=True):
     currency: Currency
     amount_received: Amount = 0
     metadata: dict[str, str] = {}
+    created: Moment = 0
     last_payment_error: PaymentError | None = None
 
 
@@ -63,6 +65,21 @@ class RefundObject(msgspec.Struct, frozen=True):
     payment_intent: Id | None = None
     failure_reason: str | None = None
     metadata: dict[str, str] | None = None
+    reason: str | None = None
+    created: Moment = 0
+
+
+class DisputeObject(msgspec.Struct, frozen=True):
+    """A dispute: `status` is warning_needs_response, warning_under_review, warning_closed, needs_response,
+    under_review, won, lost or prevented."""
+
+    id: Id
+    amount: Amount
+    currency: Currency
+    status: str
+    reason: str | None = None
+    payment_intent: Id | None = None
+    created: Moment = 0
 
 
 class Intents(msgspec.Struct, frozen=True):
@@ -76,6 +93,14 @@ class Refunds(msgspec.Struct, frozen=True):
 
     data: list[RefundObject]
     has_more: bool = False
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A charge, as far as it leads to its payment. `refunds` comes along in old versions of the API only."""
+
+    id: Id
+    payment_intent: Id | None = None
+    refunds: Refunds | None = None
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.payments.stripe.webhook import TOLERANCE_S, BadSignature, Event, Unreadable, command_of, verified
-from schemas.commands import RecordPayment, RecordRefund
+from connectors.payments.stripe.webhook import (
+    TOLERANCE_S,
+    BadSignature,
+    Event,
+    Unreadable,
+    charge_refunded,
+    commands_of,
+    placed,
+    verified,
+)
+from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
 from tests.harness.stripe_server import shape, signature_of
 from tests.harness.words import EVENT, R1
 
@@ -34,7 +43,10 @@ def signed(body: bytes, at: int = NOW, secret: str = SECRET) -> str:
 
 
 def told(body: bytes) -> object:
-    return command_of(verified(body, signed(body), SECRET, NOW))
+    """The one command of a webhook, None for none."""
+    found = commands_of(verified(body, signed(body), SECRET, NOW))
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 # --- signatures
@@ -166,8 +178,14 @@ def test_a_refund_is_recorded_under_its_key(kind: str) -> None:
     assert part == RecordRefund(EVENT, "", "evt_3A", R1, "pi_3A", "re_3A", 400, "pi_3A/A-1")
 
 
-def test_a_refund_that_failed_is_no_refund_and_raises_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(body_of("refund.failed", "refund.succeeded", status="failed", failure_reason="lost_card")) is None
+@pytest.mark.parametrize("kind", ["refund.failed", "refund.updated", "charge.refund.updated"])
+def test_a_refund_that_failed_is_recorded_as_that_and_raises_an_alarm(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = told(body_of(kind, "refund.succeeded", status="failed", failure_reason="lost_card"))
+    assert failed == RecordRefundFailure(
+        EVENT, "", "evt_3A", R1, "pi_3A", "re_3A", 900, "EUR", "lost_card", "refund-pi_3A"
+    )
     assert "refund.failed" in [record.getMessage() for record in caplog.records]
 
 
@@ -214,12 +232,60 @@ def test_a_refund_that_would_not_fit_onto_the_log_is_unreadable(changes: dict[st
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\u0000", "two words", "é"])
-def test_a_refund_under_a_key_that_is_none_of_ours_is_ignored(key: str) -> None:
-    assert told(body_of("refund.updated", "refund.succeeded", metadata=REFUND | {"circle_refund_key": key})) is None
+def test_a_refund_under_a_key_that_is_none_of_ours_began_at_stripe(key: str) -> None:
+    found = told(body_of("refund.updated", "refund.succeeded", metadata=REFUND | {"circle_refund_key": key}))
+    assert found == RecordProviderRefund("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "")
+
+
+def test_a_refund_of_the_dashboard_says_whose_it_is_by_its_payment() -> None:
+    dashboard = {"metadata": {}, "reason": "requested_by_customer"}
+    found = told(body_of("refund.created", "refund.succeeded", **dashboard))
+    unplaced = RecordProviderRefund("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "requested_by_customer")
+    assert found == unplaced
+    assert placed(unplaced, EVENT, R1).reservation_id == R1
+    gone = told(body_of("refund.failed", "refund.succeeded", **dashboard, status="failed", failure_reason="closed"))
+    assert gone == RecordRefundFailure("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "closed", None)
+    assert told(body_of("refund.updated", "refund.succeeded", **dashboard, status="requires_action")) is None
+
+
+def test_a_refunded_charge_tells_its_refunds_or_which_payment_to_look_up() -> None:
+    def of(**changes: Any) -> Event:
+        charge = {"id": "ch_3A", "object": "charge", "payment_intent": "pi_3A", "amount_refunded": 900} | changes
+        body = json.dumps(shape("event") | {"type": "charge.refunded", "data": {"object": charge}}).encode()
+        return verified(body, signed(body), SECRET, NOW)
+
+    assert (commands_of(of()), charge_refunded(of())) == ([], "pi_3A")
+    refunds = [shape("refund.succeeded") | {"id": f"re_{n}", "metadata": {}} for n in (2, 1)]
+    known = of(refunds={"object": "list", "data": refunds, "has_more": False})
+    assert [one.refund_id for one in commands_of(known) if isinstance(one, RecordProviderRefund)] == ["re_1", "re_2"]
+    assert charge_refunded(known) is None
+    assert charge_refunded(of(refunds={"object": "list", "data": refunds, "has_more": True})) == "pi_3A"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "ours"),
+    [
+        ("charge.dispute.created", "needs_response", "open"),
+        ("charge.dispute.created", "warning_needs_response", "inquiry"),
+        ("charge.dispute.updated", "under_review", "open"),
+        ("charge.dispute.funds_withdrawn", "needs_response", "open"),
+        ("charge.dispute.closed", "lost", "lost"),
+        ("charge.dispute.closed", "won", "won"),
+        ("charge.dispute.closed", "warning_closed", "closed"),
+        ("charge.dispute.funds_reinstated", "won", "won"),
+    ],
+)
+def test_a_dispute_is_recorded_as_it_stands(kind: str, status: str, ours: str) -> None:
+    found = told(body_of(kind, "dispute.needs_response", status=status))
+    assert found == RecordDispute("", "", "evt_3A", "", "pi_3A", "dp_3A", ours, 900, "EUR", "fraudulent")
+
+
+def test_a_dispute_of_a_status_that_nobody_knows_is_waited_for() -> None:
+    assert told(body_of("charge.dispute.updated", "dispute.needs_response", status="new_in_2030")) is None
 
 
 def test_the_same_webhook_makes_the_same_command() -> None:
     body = body_of()
     event = verified(body, signed(body), SECRET, NOW)
     assert isinstance(event, Event)
-    assert command_of(event) == command_of(verified(body, signed(body, NOW + 9), SECRET, NOW))
+    assert commands_of(event) == commands_of(verified(body, signed(body, NOW + 9), SECRET, NOW))
