@@ -31,7 +31,7 @@ from connectors.topics import apply_topics
 from ops import found
 from ops.migrations import migrate, reset_derived
 from ops.services import temporary
-from ops.services.process import LOOPBACK, free_port, port_is_free, run_coroutine
+from ops.services.process import LOOPBACK, free_port, port_is_free, private_directory, run_coroutine
 from ops.services.stack import Running, Stack
 from ops.supervisor import ChildSpec, Say, Supervisor
 
@@ -138,6 +138,8 @@ class Platform:
         try:
             self._lock_data_dir()
             settings = self.settings  # a wrong variable is told before anything is started
+            if self.mails is not None:
+                private_directory(self.mails)
             self._say(f"starting PostgreSQL, Valkey and the broker ({self.stack.broker_kind})")
             self.stack.start()
             if cancelled.is_set():
@@ -248,8 +250,11 @@ class Platform:
         if self.data_dir is None:
             return
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            self._lock_file = (self.data_dir / ".lock").open("w")
+            if not self.data_dir.exists():  # as root PostgreSQL runs as another user, who has to get to its own part
+                private_directory(self.data_dir, entered=os.geteuid() == 0)
+            lock = os.open(self.data_dir / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+            os.fchmod(lock, 0o600)  # whoever could open it could keep it
+            self._lock_file = os.fdopen(lock, "w")
         except OSError as error:
             raise SettingsError("--data-dir", str(error), got=str(self.data_dir), example="./.data") from None
         try:

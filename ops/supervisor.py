@@ -22,7 +22,7 @@ from pathlib import Path
 
 from connectors.errors import CircleError, SettingsError
 from connectors.readiness import READY_FD_VARIABLE
-from ops.services.process import LOG_TAIL_LINES, log_tail, rotate_log, spawn
+from ops.services.process import LOG_TAIL_LINES, log_tail, private_directory, rotate_log, spawn
 from ops.services.stack import Running
 
 BACKOFF_FIRST_S = 0.2  # one killed process costs its partitions no more than a fifth of a second
@@ -190,7 +190,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Starts every child and the watching; does not wait for readiness."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        private_directory(self._logs)
         with self._lock:
             for child in self.children.values():
                 child.start(self._env)

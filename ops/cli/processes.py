@@ -65,6 +65,7 @@ def up(
     """Run everything in one terminal: services, API, dataflows. Ctrl-C stops it cleanly."""
     from ops.platform import Platform
 
+    os.umask(0o077)  # keys, mails, logs and data are their user's alone
     console = Console(highlight=False, soft_wrap=True)
     asked_to_stop = threading.Event()
 

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> None:
     """Drops to the user, asks for the death signal, and replaces this process."""
     parent, death_signal, uid, gid, program = arguments[:5]
+    os.umask(0o077)  # what any of ours writes is its user's alone
     if gid != "-":
         os.setgroups([])
         os.setgid(int(gid))

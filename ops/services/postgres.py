@@ -2,31 +2,47 @@
 
 Runs as whoever started it; for root as an unprivileged user, since PostgreSQL refuses root, and then without
 changing the permissions of anything that was there before: binaries that user cannot reach are copied to a
-place it can. Any local user may connect (trust authentication on loopback): it is a development server.
+place it can. It listens on loopback, has no socket, and asks everybody for a password, which is in a file of this user
+alone beside the data. A data directory of the time when it asked nobody gets one at its next start.
 """
 
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import asyncpg
 
 from connectors.errors import ServiceUnreachable
 from connectors.postgres import connect
-from ops.services.process import LOOPBACK, Service, log_tail, port_answers, run_coroutine, spawn, wheel_files
+from ops.services.process import (
+    LOOPBACK,
+    PASSWORD_BYTES,
+    Service,
+    log_tail,
+    port_answers,
+    run_coroutine,
+    spawn,
+    wheel_files,
+)
 
 DATABASE = "circle"
 SUPERUSER = "postgres"
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 INITDB_TIMEOUT_S = 60.0
 CONNECTIONS_MAX = 200
+PASSWORD_FILE = "password"  # noqa: S105  # its name
+SCRAM_ITERATIONS = 64  # they guard short passwords; ours has 256 bits, and each connection pays for them
+HBA = ("all", "replication")
+LOOPBACKS = ("127.0.0.1/32", "::1/128")
 
 
 class Postgres(Service):
@@ -36,12 +52,18 @@ class Postgres(Service):
     stop_signal = signal.SIGINT  # "fast" shutdown: open transactions are rolled back
     death_signal = signal.SIGQUIT  # "immediate" shutdown; the next start recovers from the log
 
+    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
+        super().__init__(data_dir=data_dir, port=port, log=log)
+        stored = data_dir / PASSWORD_FILE if data_dir is not None else None
+        known = stored is not None and stored.exists()
+        self._password = stored.read_text() if stored is not None and known else secrets.token_urlsafe(PASSWORD_BYTES)
+
     @property
     def url(self) -> str:
         return self.database_url(DATABASE)
 
     def database_url(self, database: str) -> str:
-        return f"postgresql://{SUPERUSER}@{self.address}/{database}"
+        return f"postgresql://{SUPERUSER}:{self._password}@{self.address}/{database}"
 
     @property
     def _cluster(self) -> Path:
@@ -53,8 +75,6 @@ class Postgres(Service):
     def prepare(self) -> None:
         owner = self.user()
         if owner is not None:
-            if self.ephemeral:
-                self.directory.chmod(0o711)
             self._cluster.mkdir(exist_ok=True)
             os.chown(self._cluster, *owner)
             if not reaches(owner, self._cluster):
@@ -64,8 +84,14 @@ class Postgres(Service):
                     "choose a directory others may enter, for example --data-dir /var/lib/circle"
                 )
                 raise ServiceUnreachable(self.name, str(self._cluster), hint)
+        password = self.directory / PASSWORD_FILE
         if not (self._cluster / "PG_VERSION").exists():
             self._initialise(owner)
+        elif not password.exists():
+            self._ask_for_a_password(owner)
+        else:
+            return
+        _write(password, self._password)
 
     def command(self) -> list[str]:
         settings = {
@@ -98,10 +124,16 @@ class Postgres(Service):
         return installation(self.user()) / "bin" / name
 
     def _initialise(self, owner: tuple[int, int] | None) -> None:
+        handed = self.directory / f"{PASSWORD_FILE}.new"
+        _write(handed, self._password)
+        if owner is not None:
+            os.chown(handed, *owner)
         arguments = [
             str(self._binary("initdb")),
             f"--pgdata={self._cluster}",
-            "--auth=trust",
+            "--auth=scram-sha-256",
+            f"--pwfile={handed}",
+            f"--set=scram_iterations={SCRAM_ITERATIONS}",
             "--encoding=UTF8",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
@@ -110,15 +142,43 @@ class Postgres(Service):
             "--no-instructions",
             "--no-sync",
         ]
-        process = spawn(arguments, log=self.log, user=owner, cwd=Path("/"))
+        try:
+            self._run("initdb", arguments, owner)
+        finally:
+            handed.unlink()
+
+    def _ask_for_a_password(self, owner: tuple[int, int] | None) -> None:
+        """A cluster that let everybody in: the server alone, without a network, is told the password."""
+        told = self.directory / f"{PASSWORD_FILE}.sql"
+        _write(
+            told, f"SET scram_iterations = {SCRAM_ITERATIONS}; ALTER ROLE {SUPERUSER} PASSWORD '{self._password}';\n"
+        )
+        arguments = [str(self._binary("postgres")), "--single", "-D", str(self._cluster), SUPERUSER]
+        try:
+            self._run("setting a password", arguments, owner, stdin=told)
+        finally:
+            told.unlink()
+        rules = self._cluster / "pg_hba.conf"
+        rules.write_text("".join(f"host {what} all {net} scram-sha-256\n" for what, net in product(HBA, LOOPBACKS)))
+
+    def _run(
+        self, what: str, arguments: list[str], owner: tuple[int, int] | None, *, stdin: Path | None = None
+    ) -> None:
+        process = spawn(arguments, log=self.log, user=owner, cwd=Path("/"), stdin=stdin)
         try:
             code = process.wait(timeout=INITDB_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
         if code != 0:
-            hint = f"initdb ended with code {code}; the end of {self.log}:\n{log_tail(self.log)}"
+            hint = f"{what} ended with code {code}; the end of {self.log}:\n{log_tail(self.log)}"
             raise ServiceUnreachable(self.name, str(self._cluster), hint)
+
+
+def _write(path: Path, secret: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret)
 
 
 def unprivileged_user() -> tuple[int, int]:

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ PROBE_INTERVAL_S = 0.01
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 32_768
 LOG_BYTES_MAX = 64 * 1024 * 1024  # a longer log is set aside as `.1` at the next start
+PASSWORD_BYTES = 32  # nobody guesses that
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 T = TypeVar("T")
@@ -93,6 +95,7 @@ def spawn(
     cwd: Path | None = None,
     user: tuple[int, int] | None = None,
     pass_fds: Sequence[int] = (),
+    stdin: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Starts `arguments` in a session of its own, output appended to `log`, bound to this process's life."""
@@ -100,11 +103,12 @@ def spawn(
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), uid, gid]
 
     def start() -> subprocess.Popen[bytes]:
-        output = log if isinstance(log, int) else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        given = os.open(stdin or os.devnull, os.O_RDONLY)
+        output = log if isinstance(log, int) else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
                 [*launcher, *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=output,
                 stderr=output,
                 env=None if env is None else dict(env),
@@ -113,10 +117,21 @@ def spawn(
                 start_new_session=True,
             )
         finally:
+            os.close(given)
             if not isinstance(log, int):
                 os.close(output)
 
     return _spawner.submit(start).result()
+
+
+def private_directory(path: Path, *, entered: bool = False) -> Path:
+    """A directory of this user alone, made where it is not there. `entered`: others may pass through it to what is
+    theirs, and see nothing of what is in it."""
+    path.mkdir(parents=True, exist_ok=True)
+    status, wanted = path.stat(), 0o711 if entered else 0o700
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != wanted:
+        path.chmod(wanted)
+    return path
 
 
 def rotate_log(path: Path) -> int:
@@ -226,8 +241,9 @@ class Service(ABC):
         with self._lock:
             if self.running:
                 return self
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.log.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(self.directory, entered=self.user() is not None)
+            if self.log.parent != self.directory:
+                private_directory(self.log.parent)
             self._log_start = rotate_log(self.log)
             self.prepare()
             if not port_is_free(self.port):

@@ -7,6 +7,7 @@ Guarantee: when `send` returns, the other side has taken the mail. `MailRefused`
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AbstractAsyncContextManager, suppress
 from email.message import EmailMessage
 from pathlib import Path
@@ -117,7 +118,10 @@ class SmtpSession:
 
 
 class FileMailbox:
-    """A directory of .eml files, one a mail, named by Message-ID: what is sent again is the same file."""
+    """A directory of .eml files, one a mail, named by Message-ID: what is sent again is the same file.
+
+    They are their user's alone.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -141,9 +145,10 @@ class FileMailbox:
             raise MailFailed(f"{type(error).__name__}: {error}") from error
 
     def _write(self, name: str, text: bytes) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self._directory / f".{name}"
-        beside.write_bytes(text)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(text)
         beside.replace(self._directory / f"{name}.eml")
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,31 @@ async def rows(url: str, sql: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in await connection.fetch(sql)]
     finally:
         await connection.close()
+
+
+async def test_a_cluster_that_asked_nobody_gets_a_password() -> None:
+    """As the program before this one left it: everybody may connect, and no password is there."""
+    with tempfile.TemporaryDirectory(prefix="circle-cluster-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        first = Postgres(data_dir=directory / "postgres")
+        await asyncio.to_thread(first.start)
+        await rows(first.url, "CREATE TABLE kept AS SELECT 42 AS n")
+        await rows(first.url, "ALTER ROLE postgres PASSWORD NULL")
+        await asyncio.to_thread(first.stop)
+        (directory / "postgres" / "cluster" / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
+        (directory / "postgres" / "password").unlink()
+        again = Postgres(data_dir=directory / "postgres")
+        try:
+            await asyncio.to_thread(again.start)
+            assert again.url != first.url
+            assert await rows(again.url, "SELECT n FROM kept") == [(42,)]
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await rows(again.url.replace("postgres:", "postgres:x"), "SELECT 1")
+            third = Postgres(data_dir=directory / "postgres", port=again.port)
+            assert third.url == again.url, "the password stays with the data"
+        finally:
+            await asyncio.to_thread(again.close)
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
