@@ -18,7 +18,6 @@ from api.auth.sessions import Sessions
 from api.auth.tokens import AccessTokens
 from api.background import Background
 from api.database import Database
-from api.documents.printed import Printer
 from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
@@ -44,6 +43,7 @@ from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
 from api.watermarks import Asked, Memory, Seen, Watermarks
 from connectors import redis_clients
+from connectors.documents.printed import Printer
 from connectors.payments.stripe.api import StripeApi
 from connectors.settings import PaymentsBy, Settings
 from schemas.replies import REPLY_CHANNEL_PREFIX

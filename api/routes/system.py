@@ -112,6 +112,11 @@ async def account(_call: Call) -> HTTPResponse:
     return _page("account.html")
 
 
+async def tickets(_call: Call) -> HTTPResponse:
+    """200 with a page that the mail of a purchase leads to: who signs in there sees their tickets."""
+    return _page("tickets.html")
+
+
 async def dashboard(_call: Call) -> HTTPResponse:
     """200 with a page that shows events and how they sell."""
     return _page("dashboard.html")

@@ -398,6 +398,8 @@ ROUTES: tuple[Route, ...] = (
            answers={200: str}),
     _route("GET", "/account", system.account, PUBLIC, "platform", "Where the links in mails lead",
            media_type="text/html", answers={200: str}),
+    _route("GET", "/your-tickets", system.tickets, PUBLIC, "platform", "Where the mail of a purchase leads",
+           media_type="text/html", answers={200: str}),
     _route("GET", "/dashboard", system.dashboard, PUBLIC, "platform", "Events and how they sell",
            media_type="text/html", answers={200: str}),
 )  # fmt: skip

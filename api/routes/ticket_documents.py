@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from sanic import HTTPResponse
 
-from api.documents import qr
-from api.documents.calendar_entry import calendar_entry
-from api.documents.ticket import Ticket
 from api.problem import not_found
 from api.reasons import for_reason
 from api.routes.events import own_writes
 from api.routing import Call
+from connectors.documents import qr
+from connectors.documents.calendar_entry import calendar_entry
+from connectors.documents.ticket import Ticket
 from schemas.facts import Reason
 
 SVG, PNG, PDF = "image/svg+xml", "image/png", "application/pdf"

@@ -26,15 +26,18 @@ from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.notifications.kinds import MAIL, outdated
+from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated
 from schemas.ids import US_PER_S
 from schemas.notifications import Notification
 from sinks.dead_letters import DeadLetters
 from sinks.delivery_metrics import DELIVERIES, WAITING
+from sinks.mail.attachments import Attachment, Attachments
 from sinks.mail.render import Mail, Occasion, render
 from sinks.mail.transport import MailFailed, MailRefused, Transport
 from sinks.outbound import StoredRecord, outgoing
 
+ROWS_AGAIN_S = 1.0  # a mail may be due before the rows have its tickets
+ROWS_TRIES_MAX = 10  # then it goes without
 BATCH = 40  # what one claim takes: a quarter of a minute's work for a slow server
 SESSIONS = 4  # conversations with the server at once: what servers grant one sender
 LEASE_S = 90.0  # a mail whose process died is due again after this
@@ -70,6 +73,7 @@ class MailDesk:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
         self._dead_letters = DeadLetters(settings)
+        self._attachments = Attachments(settings.jwt_key_file)
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
@@ -81,7 +85,7 @@ class MailDesk:
             return False
         letters: list[tuple[asyncpg.Record, EmailMessage]] = []
         for row in await pool.fetch(SQL["mails"], claimed):
-            made = self._made(row)
+            made = await self._made(pool, row)
             if isinstance(made, Verdict):
                 await self._settle(pool, row, made)
             else:
@@ -92,7 +96,7 @@ class MailDesk:
             raise error
         return True
 
-    def _made(self, row: asyncpg.Record) -> EmailMessage | Verdict:
+    async def _made(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> EmailMessage | Verdict:
         """The mail, or why it is not sent."""
         if not row["email"]:
             return Verdict("erased", "the account is gone")
@@ -104,7 +108,12 @@ class MailDesk:
             data = msgspec.json.decode(row["data"])
             if outdated(row["kind"], data, datetime.now(UTC)):
                 return Verdict("outdated", "it would come too late")
-            return render(_mail(row, data), self._settings.mail_from)
+            files: list[Attachment] | None = []
+            if row["kind"] == RESERVATION_CONFIRMED and row["reservation_id"]:
+                files = await self._attachments.of(pool, row)
+            if files is None and row["attempts"] <= ROWS_TRIES_MAX:
+                return Verdict("pending", "its tickets are not in the rows yet", ROWS_AGAIN_S)
+            return render(self._mail(row, data, files or []), self._settings.mail_from)
         except UNWRITABLE as error:  # its text may have the address in it
             log.error("mail.unwritable", kind=row["kind"], id=row["id"], error=type(error).__name__)
             return Verdict("failed", f"it cannot be written: {type(error).__name__}")
@@ -150,6 +159,26 @@ class MailDesk:
             await pool.execute(SQL["settle_mail"], *settled)
         DELIVERIES.labels(MAIL, "retry" if verdict.status == "pending" else verdict.status).inc()
 
+    def _mail(self, row: asyncpg.Record, data: dict[str, Any], files: Sequence[Attachment]) -> Mail:
+        return Mail(
+            identity="/".join(str(row[name]) for name in ("user_id", "partition", "offset", "index", "template")),
+            kind=row["kind"],
+            email=row["email"],
+            name=row["name"],
+            created_at=datetime.fromtimestamp(row["created_at"] / US_PER_S, UTC),
+            data=data,
+            link=f"{self._settings.public_url.rstrip('/')}/your-tickets#{row['reservation_id']}",
+            attachments=tuple(files),
+            occasion=Occasion(
+                title=row["title"] or "",
+                venue=row["venue"] or "",
+                starts_at=datetime.fromtimestamp(row["starts_at"] / US_PER_S, UTC) if row["starts_at"] else None,
+                timezone=row["timezone"] or "UTC",
+                ticket_type=row["ticket_type"] or "",
+                currency=row["currency"] or "",
+            ),
+        )
+
     def _put_aside(self, row: asyncpg.Record, error: str) -> None:
         """To the dead letters, before the row says so: it must not be lost."""
         fields = {name: row[name] for name in Notification.__struct_fields__ if name != "channel"}
@@ -169,22 +198,3 @@ def again(attempts: int, error: str) -> Verdict:
     if attempts >= TRIES_MAX:
         return Verdict("failed", f"given up after {attempts} tries: {error}")
     return Verdict("pending", error, min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempts - 1)))
-
-
-def _mail(row: asyncpg.Record, data: dict[str, Any]) -> Mail:
-    return Mail(
-        identity="/".join(str(row[name]) for name in ("user_id", "partition", "offset", "index", "template")),
-        kind=row["kind"],
-        email=row["email"],
-        name=row["name"],
-        created_at=datetime.fromtimestamp(row["created_at"] / US_PER_S, UTC),
-        data=data,
-        occasion=Occasion(
-            title=row["title"] or "",
-            venue=row["venue"] or "",
-            starts_at=datetime.fromtimestamp(row["starts_at"] / US_PER_S, UTC) if row["starts_at"] else None,
-            timezone=row["timezone"] or "UTC",
-            ticket_type=row["ticket_type"] or "",
-            currency=row["currency"] or "",
-        ),
-    )

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from schemas.money import shown
+from sinks.mail.attachments import Attachment
 
 SUBJECT_CHARS_MAX = 150
 
@@ -46,6 +47,8 @@ class Mail:
     name: str
     created_at: datetime
     data: dict[str, Any]
+    link: str = ""  # where its reader finds what it is about
+    attachments: tuple[Attachment, ...] = ()
     occasion: Occasion = field(default_factory=Occasion)
 
 
@@ -77,10 +80,23 @@ def render(mail: Mail, sender: str) -> EmailMessage:
     """The mail, plain and HTML. Raises jinja2.TemplateError where the data is not as its template expects, ValueError
     or email.errors.MessageError where the address is none."""
     context = {"name": mail.name, "data": mail.data, "event": _event(mail), "occasion": mail.occasion}
+    context |= {"link": mail.link, "attached": len(mail.attachments)}
     text = TEMPLATES.get_template(f"{mail.kind}.txt").render(context)
     subject, _, body = text.partition("\n")
     html = TEMPLATES.get_template(f"{mail.kind}.html").render(context, subject=subject)
-    return _message(mail.identity, subject, sender, _recipient(mail.name, mail.email), mail.created_at, body, html)
+    to = _recipient(mail.name, mail.email)
+    message = _message(mail.identity, subject, sender, to, mail.created_at, body, html)
+    if mail.attachments:
+        _attach(message, mail)
+    return message
+
+
+def _attach(message: EmailMessage, mail: Mail) -> None:
+    """The text stays first, as one part with two forms."""
+    for one in mail.attachments:
+        main, _, sub = one.media_type.partition("/")
+        message.add_attachment(one.content, maintype=main, subtype=sub, filename=one.name)
+    message.set_boundary(f"=_{hashlib.sha256(mail.identity.encode()).hexdigest()[:32]}_files")
 
 
 def when(moment: datetime | str | None, timezone: str) -> str:

@@ -37,7 +37,7 @@ RETURNING d.id;
 -- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event. Of a
 -- draft they say nothing, nor of a hidden ticket type to somebody who was not given a place in it.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
-       m.data::text AS data, m.created_at, m.outbound_partition, m.outbound_offset, m.attempts,
+       m.data::text AS data, m.created_at, to_timestamp(m.created_at / 1000000.0) AS sent_at, m.outbound_partition, m.outbound_offset, m.attempts,
        u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency
 FROM mail_deliveries AS m
 LEFT JOIN users AS u ON u.id = CASE
@@ -73,3 +73,16 @@ DELETE FROM mail_deliveries WHERE id IN (
 
 -- name: mails_waiting
 SELECT count(*) FROM (SELECT FROM mail_deliveries WHERE status = 'pending' LIMIT $1) AS waiting;
+
+-- name: mail_tickets
+-- The tickets of a reservation as they are now, those that are void or were handed on too: who asks sees that they are
+-- there. As `ticket_document` of the API has them.
+SELECT tickets.id, tickets.version, tickets.status, tickets.seat, tickets.ordinal, tickets.user_id, tickets.issued_at,
+       tickets.event_id, events.title, events.venue, events.starts_at, events.ends_at, events.timezone,
+       ticket_types.name AS ticket_type,
+       greatest(tickets.updated_offset, events.updated_offset) AS revision
+FROM tickets
+JOIN events ON events.id = tickets.event_id
+LEFT JOIN ticket_types ON ticket_types.event_id = tickets.event_id AND ticket_types.id = tickets.ticket_type_id
+WHERE tickets.event_id = $1::text AND tickets.reservation_id = $2::text
+ORDER BY tickets.ordinal, tickets.id LIMIT $3::bigint;

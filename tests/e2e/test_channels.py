@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from hashlib import sha256
 from typing import Any
 
+import pypdfium2
 import pytest
 
 from connectors.kafka import producer
@@ -22,6 +23,7 @@ from tests.harness.flows import eventually, rows_of
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.shop import PASSWORD, Person, Shop, done, open_shop, problem, unique
+from tests.unit.connectors.documents.tickets import scanned
 from tests.unit.sinks.test_signature import verify
 
 
@@ -102,6 +104,18 @@ def test_a_buyer_is_told_what_they_want_where_they_want_it(street: Street) -> No
     text = body.get_content()
     assert "Wed 1 May 2030, 20:00 (Europe/Vienna)" in text
     assert "85.00 EUR" in text
+    assert f"{street.shop.url}/your-tickets#{hold['id']}" in text, "where the tickets are to be found"
+    codes = {one["code"] for one in done(buyer.get("/v1/tickets"), 200)["items"]}
+    files = {one.get_filename(): one for one in mail.iter_attachments()}
+    assert set(files) == {*(f"ticket-{seat}.pdf" for seat in hold["seats"]), "event.ics"}
+    printed = set()
+    for seat in hold["seats"]:
+        with pypdfium2.PdfDocument(files[f"ticket-{seat}.pdf"].get_content()) as page:
+            printed |= set(scanned(page[0].render(scale=2).to_pil()))
+    assert printed == codes, "what is attached opens the door"
+    assert "BEGIN:VEVENT" in str(files["event.ics"].get_content())
+    page = street.shop.http.get("/your-tickets")
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_nothing_but_a_link_goes_to_an_address_until_its_link_is_followed(street: Street) -> None:

@@ -135,5 +135,6 @@ MATRIX: dict[str, str] = {
     "GET /problems/<kind>":                                    ALL,
     "GET /openapi.json":                                       ALL,
     "GET /docs":                                               ALL,
+    "GET /your-tickets":                                            ALL,
     "GET /dashboard":                                          ALL,
 }  # fmt: skip

@@ -13,13 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.signing_keys import KeyRing, generate_pem
+from connectors.ticket_codes import TicketCodes
 from pipelines.notifications.compose import compose, compose_direct
 from pipelines.notifications.kinds import KINDS, MAIL, REGISTERED
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S
+from sinks.mail import attachments
 from sinks.mail import render as rendering
 from sinks.mail.accounts import LINK_TTL_S
+from sinks.mail.attachments import Attachment, Attachments
 from sinks.mail.desk import BACKOFF_MAX_S, TRIES_MAX, UNWRITABLE, again
 from sinks.mail.render import Link, Mail, Occasion, places, render, render_account, when
 from tests.harness.fact_logs import recorded
@@ -45,6 +49,7 @@ from tests.harness.words import (
     refunded_at_provider,
     rejected,
 )
+from tests.unit.connectors.documents.tickets import ticket
 
 FROM = "General Circle <tickets@example.org>"
 MOMENT = datetime(2031, 5, 1, 19, 0, tzinfo=UTC)
@@ -252,3 +257,39 @@ def test_what_nobody_has_accepted_is_mailed_without_a_word_of_strangers(kind: st
     for text in (str(message["Subject"]), *texts(message)):
         assert "phish" not in text
         assert "http" not in text
+
+
+def test_the_mail_of_a_purchase_has_a_link_and_its_tickets_the_same_bytes_each_time() -> None:
+    kind, link = "reservation.confirmed", "https://tickets.example.org/tickets#r1"
+    files = (
+        Attachment("ticket-A-1.pdf", "application/pdf", b"%PDF-1.7 \x00\xff"),
+        Attachment("event.ics", "text/calendar", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
+    )
+    mail = mail_of(kind, MAILS[kind].data, link=link, attachments=files)
+    message = render(mail, FROM)
+    assert message.as_bytes() == render(mail, FROM).as_bytes()
+    parsed = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    assert all(link in text and "attached" in text for text in texts(parsed))
+    found = {one.get_filename(): one.get_content() for one in parsed.iter_attachments()}
+    assert found["ticket-A-1.pdf"] == files[0].content
+    assert "BEGIN:VCALENDAR" in str(found["event.ics"])
+    bare = render(mail_of(kind, MAILS[kind].data, link=link), FROM)
+    assert all(link in text and "attached" not in text for text in texts(bare))
+    assert not list(bare.iter_attachments())
+
+
+def test_no_more_is_attached_than_a_mail_carries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key_file = tmp_path / "jwt.pem"
+    key_file.write_bytes(generate_pem())
+    made = Attachments(key_file)
+    codes = TicketCodes(KeyRing.load(key_file))
+    tickets = [ticket(seat=f"A-{number}") for number in (1, 2, 3)]
+    assert [one.name for one in made._drawn(codes, tickets, MOMENT)] == [
+        "ticket-A-1.pdf", "ticket-A-2.pdf", "ticket-A-3.pdf", "event.ics",
+    ]  # fmt: skip
+    one = len(made._drawn(codes, tickets[:1], MOMENT)[0].content)
+    monkeypatch.setattr(attachments, "ATTACHED_BYTES_MAX", 2 * one + 1_000)
+    assert [one.name for one in made._drawn(codes, tickets, MOMENT)] == [
+        "ticket-A-1.pdf", "ticket-A-2.pdf", "event.ics",
+    ]  # fmt: skip

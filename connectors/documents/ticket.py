@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 
-from api.validation import moment
-
 VALID = "valid"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +46,10 @@ class Ticket:
             event_id=row["event_id"],
             title=row["title"],
             venue=row["venue"],
-            starts_at=moment(row["starts_at"]),
-            ends_at=moment(row["ends_at"]),
+            starts_at=_moment(row["starts_at"]),
+            ends_at=_moment(row["ends_at"]),
             timezone=row["timezone"],
-            issued_at=moment(row["issued_at"]),
+            issued_at=_moment(row["issued_at"]),
             revision=row["revision"],
         )
 
@@ -82,6 +81,10 @@ class Ticket:
         until = until if end.date() == start.date() else f"{_day(end)}, {until}"
         offset = "" if changes or start.tzname() == self.timezone else f" ({start.tzname()})"
         return f"{_day(start)}, {since} – {until}\n{self.timezone if self.zone else 'UTC'}{offset}"
+
+
+def _moment(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def is_ambiguous(local: datetime) -> bool:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.auth.keys import KeyRing
-from api.documents.printed import Printer
 from api.ticket_codes import TicketCodes
-from tests.unit.api.documents.tickets import EVENT_ID, TICKET_ID, scanned, ticket
+from connectors.documents.printed import Printer
+from tests.unit.connectors.documents.tickets import EVENT_ID, TICKET_ID, scanned, ticket
 
 CODE = TicketCodes(KeyRing.load(None)).sign(TICKET_ID, EVENT_ID, "A-12")
 LONG = "A rather long title of an evening with several guests, a talk and a concert, the tenth of the open circle"

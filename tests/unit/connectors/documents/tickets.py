@@ -8,7 +8,7 @@ from typing import Any
 import zxingcpp
 from PIL.Image import Image
 
-from api.documents.ticket import Ticket
+from connectors.documents.ticket import Ticket
 
 TICKET_ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
 EVENT_ID = "11111111-5a7a-4a8e-9f0a-0123456789ab"

@@ -14,9 +14,9 @@ from threading import Lock
 
 import typst
 
-from api.documents import qr
-from api.documents.letters import Letters
-from api.documents.ticket import Ticket
+from connectors.documents import qr
+from connectors.documents.letters import Letters
+from connectors.documents.ticket import Ticket
 
 TEMPLATE = (Path(__file__).parent / "ticket.typ").read_bytes()
 FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")

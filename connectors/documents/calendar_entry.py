@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard
 
-from api.documents.ticket import Ticket, is_ambiguous
+from connectors.documents.ticket import Ticket, is_ambiguous
 
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer

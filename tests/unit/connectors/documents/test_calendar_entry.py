@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.documents.calendar_entry import calendar_entry
-from api.documents.ticket import is_ambiguous
-from tests.unit.api.documents.tickets import TICKET_ID, ticket
+from connectors.documents.calendar_entry import calendar_entry
+from connectors.documents.ticket import is_ambiguous
+from tests.unit.connectors.documents.tickets import TICKET_ID, ticket
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,9 +10,9 @@ import typst
 from PIL import Image
 
 from api.auth.keys import KeyRing
-from api.documents import qr
 from api.ticket_codes import TicketCodes
-from tests.unit.api.documents.tickets import EVENT_ID, TICKET_ID, scanned
+from connectors.documents import qr
+from tests.unit.connectors.documents.tickets import EVENT_ID, TICKET_ID, scanned
 
 CODES = [TicketCodes(KeyRing.load(None)).sign(TICKET_ID, EVENT_ID, seat, 65535) for seat in ("", "A-1", "AAA-99999")]
 
