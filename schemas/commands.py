@@ -247,6 +247,14 @@ class AnswerTransfer(Command, frozen=True, gc=False):
     answer: str
 
 
+class RefundAmount(Command, frozen=True, gc=False):
+    """Give a buyer an amount back without cancelling anything; by the organizer. `refund_key` makes it once."""
+
+    reservation_id: str
+    amount_minor: int
+    refund_key: str
+
+
 class AnswerInvitation(Command, frozen=True, gc=False):
     """Whoever is invited to work at this event's door accepts or declines: accept, decline."""
 
@@ -389,4 +397,5 @@ COMMANDS: tuple[type[Command], ...] = (
     RecordProviderRefund,
     RecordRefundFailure,
     RecordDispute,
+    RefundAmount,
 )

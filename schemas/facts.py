@@ -75,6 +75,7 @@ class Reason(StrEnum):
     ALREADY_OFFERED = "already-offered"
     OFFER_EXPIRED = "offer-expired"
     INVITATION_NOT_FOUND = "invitation-not-found"
+    ORGANIZER_REFUNDED = "organizer-refunded"
     PAYMENT_NOT_FOUND = "payment-not-found"
     REFUND_NOT_FOUND = "refund-not-found"
     REFUND_TOO_LARGE = "refund-too-large"
@@ -396,7 +397,9 @@ class ConfirmationRefused(Fact, frozen=True, gc=False):
 class RefundRequested(Fact, frozen=True, gc=False):
     """The payments dataflow shall refund this much of a payment; `refund_key` (None: "refund-PAYMENT") is the
     provider's idempotency key. `from_owed_minor` of it was owed before: a refund had failed, or a dispute stood in the
-    way. `origin` "stray": a payment beside the reservation's own one, which stays as it is."""
+    way. `origin` "stray": a payment beside the reservation's own one, which stays as it is. Of an
+    amount that the organizer gave back, `from_tickets_minor` is what the tickets are worth less, and `from_kept_minor`
+    what is kept less."""
 
     reservation_id: str
     user_id: str
@@ -408,6 +411,8 @@ class RefundRequested(Fact, frozen=True, gc=False):
     refund_key: str | None = None
     from_owed_minor: int | None = None
     origin: str | None = None
+    from_tickets_minor: int | None = None
+    from_kept_minor: int | None = None
 
 
 class PaymentRefunded(Fact, frozen=True, gc=False):

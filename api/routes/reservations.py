@@ -36,7 +36,14 @@ from api.shapes.reservations import (
 )
 from api.visibility import spend_guess
 from api.watermarks import Asked
-from schemas.commands import CancelTickets, ConfirmReservation, ExtendHold, ReleaseReservation, ReserveTickets
+from schemas.commands import (
+    CancelTickets,
+    ConfirmReservation,
+    ExtendHold,
+    RefundAmount,
+    ReleaseReservation,
+    ReserveTickets,
+)
 from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
 from schemas.replies import Reply, ReservationView
@@ -179,16 +186,23 @@ async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
 
 
 async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
-    """200 once the organizer has cancelled a buyer's reservation, or single tickets of it: refunded whole."""
+    """200 once the organizer has cancelled a buyer's reservation, or single tickets of it: refunded whole; or has given
+    an amount back, once for each Idempotency-Key, with which nothing is cancelled."""
     body = call.body(_refund)
     await owned(call, event_id)
     row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
     if row is None:
         raise for_reason(Reason.RESERVATION_NOT_FOUND, "the event has no such reservation", field="reservation_id")
-    tickets = [one.lower() for one in body.ticket_ids]
-    outcome = await write(
-        call, CancelTickets(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
-    )
+    command: CancelTickets | RefundAmount
+    if body.amount is UNSET:
+        tickets = [one.lower() for one in body.ticket_ids]
+        command = CancelTickets(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
+    else:
+        if body.ticket_ids:
+            raise invalid("amount", "is not allowed beside ticket_ids")
+        key = f"refund-{attempt_id(ReservationId(reservation_id), call.idempotency_key())}"
+        command = RefundAmount(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, body.amount, key)
+    outcome = await write(call, command)
     row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
     if row is None or outcome.reply is None:
         return pending(reservation_id, f"/v1/events/{event_id}", outcome)

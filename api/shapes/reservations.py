@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.shapes.base import PageQuery, PositionOut, Request
 from api.shapes.door import Seen
 from api.validation import Id
-from pipelines.reservations.limits import CODE_CHARS_MAX, SEATS_PER_ORDER_MAX
+from pipelines.reservations.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
 
 # A seat label is at most "AAA-99999"; `(?!\n)` since `$` alone lets a line feed follow.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
@@ -99,11 +99,13 @@ class CancelTicketsIn(Request, frozen=True):
 
 
 class RefundIn(Request, frozen=True):
-    """Which tickets the organizer cancels and refunds; none named: the whole reservation."""
+    """Which tickets the organizer cancels and refunds, none named: the whole reservation; or an `amount` in minor units
+    that is given back without cancelling anything."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": []}
 
     ticket_ids: Annotated[list[Id], Meta(max_length=SEATS_PER_ORDER_MAX)] = msgspec.field(default_factory=list)
+    amount: Annotated[int, Meta(ge=1, le=PRICE_MINOR_MAX * SEATS_PER_ORDER_MAX)] | UnsetType = UNSET
 
 
 class ConfirmIn(Request, frozen=True):

@@ -321,7 +321,8 @@ class Ledger:
         if fact.origin == "stray":
             self.stray.add(key)
             return
-        entry.owed_minor -= fact.from_owed_minor or 0
+        parts = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
+        self._take(entry, fact.reservation_id, parts, found)
         if entry.owed_minor < 0 < (fact.from_owed_minor or 0):
             found("money", f"more of payment {fact.payment_id} is refunded than was owed")
         if entry.status == "confirmed" and fact.refund_key is None:

@@ -117,7 +117,7 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
         reservation.payment_id = fact.payment_id
         amended = _amended(reservation)
         amended.refunds_open.append(key)
-        amended.owed_minor -= fact.from_owed_minor or 0
+        _take(reservation, fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0)
         if reservation.status is None:
             amended.refund_asked, amended.refund_made = True, False
         elif reservation.status != CONFIRMED:

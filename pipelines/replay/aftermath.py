@@ -20,6 +20,7 @@ from schemas.money import shown
 REFUND_WORDS: dict[str, str] = {
     Reason.BUYER_CANCELLED: "the buyer cancelled within the terms",
     Reason.ORGANIZER_CANCELLED: "the organizer cancelled, and then all that was paid goes back",
+    Reason.ORGANIZER_REFUNDED: "the organizer gives a part of what was paid back; the tickets stay as they are",
     Reason.EVENT_CANCELLED: "the event was cancelled, and then all that was paid goes back",
     Reason.HOLD_EXPIRED: "the payment came after the hold's deadline, and its places could not be had again",
     Reason.NOT_HELD: "the payment came when nothing was held for it any more",

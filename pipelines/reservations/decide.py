@@ -98,6 +98,7 @@ RULES: dict[type[c.Command], Rule] = {
     c.RecordRefundFailure: provider.record_refund_failure,
     c.RecordDispute: provider.record_dispute,
     c.ReleaseReservation: paying.release,
+    c.RefundAmount: provider.refund_amount,
     c.CancelTickets: paying.cancel_tickets,
     c.TransferTicket: offers.offer,
     c.AnswerTransfer: offers.answer,

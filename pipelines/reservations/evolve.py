@@ -300,7 +300,17 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
     payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
     owed = old.owed_minor - (fact.from_owed_minor or 0)
     keys = (*old.refunds_open, key)
-    state.put(_replace(old, payment=payment, payment_id=fact.payment_id, refunds_open=keys, owed_minor=owed))
+    state.put(
+        _replace(
+            old,
+            payment=payment,
+            payment_id=fact.payment_id,
+            refunds_open=keys,
+            amount_minor=old.amount_minor - (fact.from_tickets_minor or 0),
+            kept_minor=old.kept_minor - (fact.from_kept_minor or 0),
+            owed_minor=owed,
+        )
+    )
 
 
 def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:

@@ -188,3 +188,23 @@ def test_orders_are_nobody_elses(shop: Shop, sold: tuple[OnSale, dict[str, Perso
         path = f"/v1/events/{event.id}/{what}"
         problem(shop.organizer().get(path), 403, "not-owner")
         problem(buyers["confirmed"].get(path), 403, "forbidden")
+
+
+def test_an_amount_is_given_back_once_and_the_tickets_stay(shop: Shop, owner: Person) -> None:
+    event, buyer = shop.event(owner), shop.person()
+    held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=2), 201)
+    done(buyer.confirm(held["id"]), 200)
+    path, key = f"/v1/events/{event.id}/reservations/{held['id']}/refund", unique()
+    for _ in range(2):
+        found = done(owner.post(path, key=key, prefer=WAIT, json={"amount": 1_000}), 200)
+        assert (found["status"], found["amount"]) == ("confirmed", 7_500)
+    problem(owner.post(path, key=key, prefer=WAIT, json={"amount": 1_001}), 422, "idempotency-key-reused")
+    problem(owner.post(path, prefer=WAIT, json={"amount": 1_000}), 400, "missing-header")
+    problem(owner.post(path, key=unique(), prefer=WAIT, json={"amount": 7_501}), 409, "refund-too-large")
+    wrong = owner.post(path, key=unique(), json={"amount": 5, "ticket_ids": [held["id"]]})
+    assert problem(wrong, 422, "invalid-request")["field"] == "amount"
+    order = f"/v1/events/{event.id}/orders/{held['id']}"
+    eventually(lambda: done(owner.get(order), 200)["order"]["refunded"] == 1_000, "the money is back")
+    assert {one["status"] for one in done(buyer.get("/v1/tickets"), 200)["items"]} == {"valid"}
+    done(owner.post(path, prefer=WAIT, json={"ticket_ids": []}), 200)
+    eventually(lambda: done(owner.get(order), 200)["order"]["refunded"] == 8_500, "all of it, and no more")

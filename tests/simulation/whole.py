@@ -204,6 +204,12 @@ class Town:
         by = self.rng.choice((OWNER, one.user_id if one is not None else user))
         return c.CancelTickets(EVENT, by, "id", key, [ticket])
 
+    def _give_back(self) -> c.Command:
+        key, _ = self._reservation(CONFIRMED, "cancelled")
+        amount, number = self.rng.choice((0, 1, 150, 900, 5_000)), self.rng.randint(1, 3)
+        by = OWNER if self.rng.random() < 0.9 else USERS[0]
+        return c.RefundAmount(EVENT, by, "id", key, amount, f"refund-{key}-gift-{number}")
+
     def _transfer(self) -> c.Command:
         key, ticket = self._ticket()
         one = self.state.reservations.get(key)
@@ -313,6 +319,7 @@ _MAKERS = {
     lambda town: _extend(town): 3,
     Town._cancel_tickets: 4,
     Town._transfer: 5,
+    Town._give_back: 2,
     Town._answer: 4,
     Town._answer_invitation: 1,
     Town._check_in: 5,

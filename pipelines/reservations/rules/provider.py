@@ -14,6 +14,7 @@ from pipelines.reservations import entities as e
 from pipelines.reservations.entities import Refund, Reservation
 from pipelines.reservations.rules import paying
 from pipelines.reservations.rules.answers import duplicate, refused
+from pipelines.reservations.shares import MOVABLE_MINOR
 from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -49,6 +50,45 @@ def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) ->
         return duplicate(command, hold.id)
     back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, Reason.PAYMENT_TWICE)
     return [replace(back, origin=e.STRAY)]
+
+
+def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> list[f.Fact]:
+    """The organizer gives an amount back, once for each key, and cancels nothing: it comes out of what the tickets that
+    are left are worth, then out of what is owed, then out of what was kept, and never is more than all of that."""
+    of = state.reservations.get(command.reservation_id)
+    if state.details is None or state.details.organizer_id != command.user_id:
+        return refused(command, Reason.NOT_OWNER, "only the event's organizer may do this", command.reservation_id)
+    if of is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "no such reservation", command.reservation_id)
+    known = next((one for one in state.refunds.get(of.id, ()) if one.key == command.refund_key), None)
+    if known is not None:
+        if known.amount_minor != _movable(command.amount_minor, of.currency):
+            detail = "the same Idempotency-Key came with another amount"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, of.id)
+        return duplicate(command, of.id)
+    if of.status not in (e.CONFIRMED, e.CANCELLED) or not of.payment_id:
+        return refused(command, Reason.NOT_HELD, "nothing was paid for it", of.id)
+    if state.disputed(of.id):
+        return refused(command, Reason.PAYMENT_DISPUTED, "what becomes of the money, the bank decides", of.id)
+    left = _worth(of) + of.kept_minor + max(of.owed_minor, 0)
+    amount = _movable(command.amount_minor, of.currency)
+    if not 0 < amount <= left:
+        detail = f"{command.amount_minor} to be given back, {left} of the payment are left"
+        return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
+    split = _split(of, amount)
+    asked = paying.refund(of, of.attempt_id, of.payment_id, amount, Reason.ORGANIZER_REFUNDED, command.refund_key)
+    return [
+        replace(
+            asked,
+            from_tickets_minor=split.tickets or None,
+            from_kept_minor=split.kept or None,
+            from_owed_minor=split.owed or None,
+        )
+    ]
+
+
+def _movable(minor: int, currency: str) -> int:
+    return minor - minor % MOVABLE_MINOR.get(currency, 1)
 
 
 def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _now: LogTime) -> list[f.Fact]:

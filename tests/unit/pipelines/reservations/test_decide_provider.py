@@ -345,3 +345,44 @@ def test_money_that_is_late_for_a_cancelled_event_goes_back_once() -> None:
 def given_state(state: EventState, command: c.Command) -> tuple[f.Fact, ...]:
     """What a command yields for a state."""
     return Given(state).when(command).facts
+
+
+# --- amounts that the organizer gives back -------------------------------------------------------------------------
+
+
+def gift(amount: int, key: str = "refund-gift", by: str = ORGANIZER) -> c.RefundAmount:
+    return c.RefundAmount(EVENT, by, "cmd", R1, amount, key)
+
+
+def given_by_organizer(amount: int, **parts: int) -> f.RefundRequested:
+    return replace(refund_requested(Reason.ORGANIZER_REFUNDED, amount=amount, key="refund-gift"), **parts)
+
+
+def test_an_amount_is_given_back_once_for_each_key_and_nothing_is_cancelled() -> None:
+    facts = given(*PAID).when(gift(1_500)).facts
+    assert list(facts) == [given_by_organizer(1_500, from_tickets_minor=1_500)]
+    state = folded(*PAID, *facts)
+    one = state.reservations[R1]
+    assert (one.status, one.amount_minor, len(one.tickets())) == ("confirmed", 3_500, 2)
+    given(*PAID, *facts).when(gift(1_500)).then(duplicate(gift(1_500), R1))
+    again = gift(1_600)
+    detail = "the same Idempotency-Key came with another amount"
+    given(*PAID, *facts).when(again).then(refused(again, Reason.IDEMPOTENCY_KEY_REUSED, detail, R1))
+
+
+def test_never_more_is_given_back_than_is_left() -> None:
+    first = given_by_organizer(1_500, from_tickets_minor=1_500)
+    for amount, left, facts in ((5_001, 5_000, PAID), (3_501, 3_500, (*PAID, first)), (0, 5_000, PAID)):
+        command = gift(amount, key="refund-other")
+        detail = f"{amount} to be given back, {left} of the payment are left"
+        given(*facts).when(command).then(refused(command, Reason.REFUND_TOO_LARGE, detail, R1))
+    whole = given(*PAID, first).when(gift(3_500, key="refund-other")).facts[0]
+    assert isinstance(whole, f.RefundRequested)
+    assert folded(*PAID, first, whole).reservations[R1].status == "confirmed"
+
+
+def test_only_the_organizer_gives_an_amount_back() -> None:
+    command = gift(100, by=ALICE)
+    detail = "only the event's organizer may do this"
+    given(*PAID).when(command).then(refused(command, Reason.NOT_OWNER, detail, R1))
+    given(*on_sale()).when(gift(100)).then(refused(gift(100), Reason.RESERVATION_NOT_FOUND, "no such reservation", R1))
