@@ -8,8 +8,9 @@ who is asking, and by what for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -19,6 +20,9 @@ from api.problem import unavailable
 from api.shares import Places
 from connectors.postgres import create_pool
 from connectors.sql_files import queries
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 SQL: dict[str, str] = {}
 for _file in sorted((Path(__file__).parent / "sql").glob("*.sql")):
@@ -90,6 +94,15 @@ class Database:
                 connection.transaction(),
             ):
                 return [await connection.fetchrow(SQL[name], *arguments) for name, *arguments in statements]
+        except _GONE as error:
+            raise _unavailable(error) from error
+
+    async def within(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` returns, done in one transaction: whole, or with any error not at all. Raises as `write` does."""
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection, connection.transaction():
+                return await work(connection)
         except _GONE as error:
             raise _unavailable(error) from error
 

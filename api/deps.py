@@ -11,8 +11,11 @@ from redis.asyncio import Redis
 
 from api.announcements import Announcements
 from api.auth.accounts import Accounts
+from api.auth.factors import Factors
 from api.auth.keys import KeyRing
+from api.auth.mailed import Mailed
 from api.auth.passwords import Passwords
+from api.auth.sealed import Sealer
 from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
 from api.auth.tokens import AccessTokens
@@ -74,6 +77,8 @@ class Deps:
     live: Live
     passwords: Passwords
     accounts: Accounts
+    mailed: Mailed
+    factors: Factors
     history: History
     drawing: Background
     scans: Background
@@ -103,6 +108,7 @@ class Deps:
         written = Seals(keys, WRITTEN_CHANNEL)
         sessions = Sessions(redis, ended, Seals(keys, SESSIONS_CHANNEL))
         tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
+        factors = Factors(database, Sealer(keys))
         channel = REPLY_CHANNEL_PREFIX + instance
         live, memory = Live(), Memory()
 
@@ -168,7 +174,9 @@ class Deps:
             scans=Background(SCANS, "batches of scans"),
             commands=Places(LOG, "requests to the log"),
             printer=Printer(),
-            accounts=Accounts(database, passwords, tokens, sessions),
+            accounts=Accounts(database, passwords, tokens, sessions, factors),
+            mailed=Mailed(database, passwords, sessions),
+            factors=factors,
             sessions=sessions,
             door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
             hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),

@@ -28,7 +28,12 @@ class Rate:
 
 
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
-ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
+ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most, by strangers
+# Of a network from which somebody has logged in to that account: strangers' guesses do not keep its owner out.
+KNOWN_LOGINS = Rate(name="logins to one account from one network", per_s=0.2, burst=20)
+PASSWORD_CHECKS = Rate(name="passwords checked in one session", per_s=0.1, burst=10)
+# Behind the right password. A code has one chance in 300,000: after a year of these, one in 200 is through.
+FACTOR_TRIES = Rate(name="second factors tried for one account", per_s=1 / 600, burst=10)
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
 LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # nobody finds out who has an account
 USER_GUESSES = Rate(name="wrong codes of one user", per_s=0.02, burst=10)  # people mistype; 1,700 a day at most

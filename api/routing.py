@@ -16,7 +16,8 @@ import msgspec
 from sanic import HTTPResponse, Request
 
 from api import prefer
-from api.auth.tokens import RANK, Caller, Role
+from api.auth.origin import Origin
+from api.auth.tokens import RANK, Caller, Role, effective
 from api.client_address import ClientAddress, client_address
 from api.deps import Deps
 from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
@@ -28,6 +29,7 @@ from api.validation import decode, is_json, query, uuid_of
 from connectors import logs
 
 T = TypeVar("T")
+FORBIDDEN = 403
 
 log = logs.get("api")
 
@@ -68,6 +70,11 @@ class Call:
     def address(self) -> ClientAddress:
         """Where the request is from, for limits and logs."""
         return client_address(self.request, self.deps.settings.trusted_proxies)
+
+    @property
+    def origin(self) -> Origin:
+        """The same, with what the client calls itself."""
+        return Origin.of(self.address, self.request.headers.get("user-agent"))
 
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body. Raises Problem 400, 415 or 422."""
@@ -195,6 +202,8 @@ def bind(route: Route) -> Handler:
                 path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
             response = await handler(Call(request, deps, caller), **path)
         except Problem as problem:
+            if caller is not None and caller.waiting and problem.status == FORBIDDEN:
+                problem = factor_required()
             response = problem.response()
         observe(response.status if response is not None else 200, perf_counter() - started)
         return response
@@ -205,9 +214,19 @@ def bind(route: Route) -> Handler:
 async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
     """A token from before its account was promoted is honoured; any other one is refused with 403."""
     row = await deps.database.row("user", caller.user_id)
-    if row is not None and RANK[Role(row["role"])] >= NEEDED[access]:
-        return msgspec.structs.replace(caller, role=Role(row["role"]))
+    if row is not None:
+        role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
+        if RANK[role] >= NEEDED[access]:
+            return msgspec.structs.replace(caller, role=role, waiting=waiting)
+    if caller.waiting or (row is not None and effective(Role(row["role"]), factor=row["second_factor"])[1]):
+        raise factor_required()
     raise Problem("forbidden", f"this needs the role {access.value}; the caller is {caller.role.value}")
+
+
+def factor_required() -> Problem:
+    """403 for an administrator without a second factor."""
+    detail = "an administrator may do this with a second factor only: POST /v1/users/me/second-factor"
+    return Problem("second-factor-enrolment-required", detail)
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:

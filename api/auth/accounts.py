@@ -1,24 +1,32 @@
 """Accounts and sessions in Postgres. A refresh token works once; one that comes again ends its whole session.
 
 Guarantee: rotation is one statement, so of two uses of a token at once exactly one succeeds. Whatever ends a session
-locks the user's row first, so no refresh that is under way can save it.
+locks the user's row first, so no refresh that is under way can save it. A session begins in one statement that locks
+the user's row and finds the password that was checked; whatever else changes an account does so behind that lock, and
+for a session that is still open. So whoever has stolen an access token gets nothing for it that outlives it.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from time import time
 from uuid import UUID, uuid4
 
 import asyncpg
 
+from api.auth import audit
+from api.auth.audit import Actor, Kind
+from api.auth.factors import Factors, Second
 from api.auth.mail import normalised
+from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
-from api.auth.tokens import AccessTokens, Caller, Role
-from api.database import Database
+from api.auth.tokens import AccessTokens, Caller, Role, Wanted, effective, unauthorized, wanted
+from api.database import SQL, Connection, Database
 from api.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
 from api.problem import Problem, not_found
 from api.shapes.accounts import TokensOut, UserOut
@@ -35,64 +43,115 @@ class Accounts:
     passwords: Passwords
     tokens: AccessTokens
     sessions: Sessions
+    factors: Factors
 
-    async def register(self, email: str, password: str, name: str) -> UserOut:
-        """A new buyer. Raises Problem email-taken (409)."""
-        address = normalised(email)
+    async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
+        """A new buyer, who is mailed a link. Raises Problem email-taken (409), password-too-common (422)."""
+        address, user_id = normalised(email), str(uuid4())
+        await self.passwords.refuse_common(password, about=(address, name))
         hashed = await self.passwords.hash_new(password)
+
+        async def work(connection: Connection) -> asyncpg.Record:
+            await connection.execute(SQL["user_add"], user_id, address, name.strip(), hashed, BESIDE_THE_LOG)
+            await audit.record(connection, Kind.REGISTERED, user_id, origin, actor=Actor.SOMEBODY)
+            row = await connection.fetchrow(SQL["user"], user_id)
+            assert row is not None
+            return row
+
         try:
-            row = await self.database.write("user_add", str(uuid4()), address, name.strip(), hashed, BESIDE_THE_LOG)
+            return user_out(await self.database.within(work))
         except asyncpg.UniqueViolationError:
             raise Problem("email-taken", "an account with this address exists; log in", field="email") from None
-        assert row is not None
-        return user_out(row)
 
-    async def verify_email(self, token: str) -> None:
-        """Whoever has the mailed token reads the account's mails. Raises Problem link-not-valid (410)."""
-        link = _hash(token)
-        _, row = await self.database.transact(("user_lock_by_link", link, "verify-email"), ("email_verify", link))
-        if row is None:
-            raise link_not_valid()
+    async def named(self, email: str, network: str) -> asyncpg.Record | None:
+        """What a login needs to know of the account with this address; `known`: somebody has logged in from there."""
+        return await self.database.row("user_credentials", normalised(email), network)
 
-    async def ask_verification(self, user_id: str) -> None:
-        """Another link to the account's address, unless it is proven already."""
-        await self.database.write("verification_ask", user_id)
-
-    async def is_verified(self, user_id: str) -> bool:
-        """Whether the account's address is proven: nothing is handed to one whose is not. False without an account."""
-        row = await self.database.row("account_verified", user_id)
-        return row is not None and bool(row["verified"])
-
-    async def login(self, email: str, password: str) -> TokensOut:
+    async def login(
+        self,
+        account: asyncpg.Record | None,
+        password: str,
+        second: Second,
+        origin: Origin,
+        limit: Callable[[], Awaitable[None]],
+    ) -> TokensOut:
         """Tokens of a new session. Raises Problem invalid-credentials (401), after the same work for an unknown
-        account as for a known one."""
-        row = await self.database.row("user_credentials", normalised(email))
-        if not await self.passwords.verify(row["password_hash"] if row else None, password) or row is None:
-            raise Problem("invalid-credentials", "the address or the password is wrong")
-        return await self.new_tokens(row["id"], Role(row["role"]))
+        account as for a known one; second-factor-required and invalid-second-factor (401), behind `limit`."""
+        hashed = account["password_hash"] if account else None
+        if not await self.passwords.verify(hashed, password) or account is None:
+            if account is not None:
+                await audit.record_refusal(self.database, Kind.LOGIN, account["id"], origin, detail={"why": "password"})
+            raise _wrong()
+        user_id, used = str(account["id"]), ""
+        if account["second_factor"]:
+            if second.missing:
+                raise Problem("second-factor-required", "send the code of your authenticator, or a recovery code")
+            await limit()
+            used = await self.factors.check(user_id, second, origin)
+        token, session_id = secrets.token_urlsafe(TOKEN_BYTES), str(uuid4())
 
-    async def refresh(self, token: str) -> TokensOut:
+        async def work(connection: Connection) -> bool:
+            where = (origin.address, origin.client, origin.network)
+            opened = await connection.fetchrow(
+                SQL["session_open"], session_id, user_id, hashed, _hash(token), _expiry(), *where
+            )
+            if opened is not None:
+                await audit.record(
+                    connection, Kind.LOGIN, user_id, origin, session_id=session_id, detail={"second_factor": used}
+                )
+            return opened is not None
+
+        if not await self.database.within(work):  # the password was changed meanwhile
+            raise _wrong()
+        return self._tokens(account, user_id, session_id, token)
+
+    async def refresh(self, token: str, origin: Origin) -> TokensOut:
         """The next tokens of a session. Raises Problem invalid-refresh-token (401); a reuse ends the session."""
         old, new = _hash(token), secrets.token_urlsafe(TOKEN_BYTES)
-        row = await self.database.write("refresh_token_rotate", old, _hash(new), _expiry())
+        row = await self.database.write(
+            "refresh_token_rotate", old, _hash(new), _expiry(), origin.address, origin.client
+        )
         if row is None:
-            if await self._end_by_token(old, only_reused=True):
+            if await self._end_by_token(old, origin, only_reused=True):
                 raise _refused("the refresh token was used before; its whole session is ended now, log in again")
             raise _refused("the refresh token is unknown, expired or revoked; log in again")
-        return self._tokens(row["user_id"], Role(row["role"]), row["session_id"], new)
+        return self._tokens(row, row["user_id"], row["session_id"], new)
 
-    async def logout(self, token: str) -> None:
+    async def logout(self, token: str, origin: Origin) -> None:
         """Ends the session of a refresh token. That of an unknown one is ended already."""
-        await self._end_by_token(_hash(token), only_reused=False)
+        await self._end_by_token(_hash(token), origin, only_reused=False)
 
-    async def new_tokens(self, user_id: str, role: Role, session_id: str = "") -> TokensOut:
-        """Tokens of a session, a new one if none is named."""
-        token, session_id = secrets.token_urlsafe(TOKEN_BYTES), session_id or str(uuid4())
-        try:
-            await self.database.write("refresh_token_add", _hash(token), session_id, user_id, _expiry())
-        except asyncpg.ForeignKeyViolationError:
-            raise not_found("account", user_id) from None
-        return self._tokens(user_id, role, session_id, token)
+    async def end_session(self, caller: Caller, session_id: str, origin: Origin) -> bool:
+        """Ends one of the caller's sessions, their own included. False: there is none such that is open."""
+
+        async def work(connection: Connection) -> bool:
+            await require_open(connection, caller)
+            ended = await connection.fetchrow(SQL["session_end"], caller.user_id, session_id)
+            if ended is not None:
+                own = caller.session_id
+                await audit.record(
+                    connection, Kind.SESSION_ENDED, caller.user_id, origin, session_id=own, detail={"ended": session_id}
+                )
+            return ended is not None
+
+        if not await self.database.within(work):
+            return False
+        await self.sessions.end([session_id])
+        return True
+
+    async def end_other_sessions(self, caller: Caller, origin: Origin) -> None:
+        """Ends all of the caller's sessions but the one that asks."""
+
+        async def work(connection: Connection) -> list[str]:
+            await require_open(connection, caller)
+            ended = await connection.fetchval(SQL["sessions_end"], caller.user_id, UUID(caller.session_id))
+            own = caller.session_id
+            await audit.record(
+                connection, Kind.SESSIONS_ENDED, caller.user_id, origin, session_id=own, detail={"sessions": len(ended)}
+            )
+            return list(ended)
+
+        await self.sessions.end(await self.database.within(work))
 
     async def check_password(self, caller: Caller, password: str, *, field: str) -> None:
         """That it is the caller's own. Raises Problem invalid-credentials (401), or not-found without an account."""
@@ -103,68 +162,158 @@ class Accounts:
             raise Problem("invalid-credentials", "this is not the account's password", field=field)
 
     async def update(
-        self, caller: Caller, name: str | None, password: str | None, description: str | None, links: list[str] | None
+        self, caller: Caller, name: str | None, description: str | None, links: list[str] | None
     ) -> UserOut:
-        """The account as it is then; None leaves a member as it is. A new password ends all other sessions.
+        """The account as it is then; None leaves a member as it is. Raises Problem not-found."""
+        if await self.database.write("user_update", caller.user_id, name, None, description, links) is None:
+            raise not_found("account", caller.user_id)
+        return await self.own(caller.user_id)
 
-        Raises Problem not-found.
+    async def change_password(self, caller: Caller, password: str, origin: Origin) -> None:
+        """Sets a new password, ends all other sessions and the links to a new one, and tells the owner by mail.
+
+        Raises Problem password-too-common (422), unauthorized (401) when the session was ended meanwhile.
         """
-        user_id, hashed = caller.user_id, None if password is None else await self.passwords.hash(password)
-        change = ("user_update", user_id, name, hashed, description, links)
-        if hashed is None:
-            row = await self.database.write(*change)
-        else:
-            keep = UUID(caller.session_id) if caller.session_id else None
-            _, row, ended = await self.database.transact(
-                ("user_lock", user_id), change, ("sessions_end", user_id, keep)
+        user_id = caller.user_id
+        account = await self.own(user_id)
+        await self.passwords.refuse_common(password, about=(account.email, account.name))
+        hashed = await self.passwords.hash(password)
+
+        async def work(connection: Connection) -> list[str]:
+            await require_open(connection, caller)
+            await connection.execute(SQL["user_update"], user_id, None, hashed, None, None)
+            ended = await connection.fetchval(SQL["sessions_end"], user_id, UUID(caller.session_id))
+            await connection.execute(SQL["reset_links_end"], user_id)
+            await connection.execute(SQL["account_mail_add"], user_id, "password-changed")
+            await audit.record(
+                connection,
+                Kind.PASSWORD_CHANGED,
+                user_id,
+                origin,
+                session_id=caller.session_id,
+                detail={"sessions": len(ended)},
             )
-            assert ended is not None
-            await self.sessions.end(ended["sessions"])
+            return list(ended)
+
+        await self.sessions.end(await self.database.within(work))
+
+    async def become_organizer(self, caller: Caller, origin: Origin) -> tuple[UserOut, str]:
+        """The account, and an access token that carries its role: it lasts as long as the caller's, and belongs to the
+        same session, which has to be open. Raises Problem unauthorized (401), not-found."""
+
+        async def work(connection: Connection) -> asyncpg.Record:
+            await require_open(connection, caller)
+            before = await connection.fetchrow(SQL["user"], caller.user_id)
+            await connection.execute(SQL["user_become_organizer"], caller.user_id)
+            after = await connection.fetchrow(SQL["user"], caller.user_id)
+            assert before is not None
+            assert after is not None
+            if before["role"] != after["role"]:
+                roles = {"before": before["role"], "role": after["role"]}
+                await audit.record(
+                    connection, Kind.ROLE_CHANGED, caller.user_id, origin, session_id=caller.session_id, detail=roles
+                )
+            return after
+
+        row = await self.database.within(work)
+        return user_out(row), self.access_token(row, caller)
+
+    def access_token(self, row: asyncpg.Record, caller: Caller) -> str:
+        """An access token of the caller's session, for as long as the caller's own is good."""
+        role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
+        ttl_s = max(1, caller.expires_at - int(time()))
+        return self.tokens.issue(caller.user_id, role, session_id=caller.session_id, ttl_s=ttl_s, waiting=waiting)
+
+    async def own(self, user_id: str) -> UserOut:
+        """An account as its owner sees it. Raises Problem not-found."""
+        row = await self.database.row("user", user_id)
         if row is None:
             raise not_found("account", user_id)
         return user_out(row)
 
-    async def erase(self, user_id: str) -> None:
-        """Everything about a person is gone from Postgres, and their sessions have ended. Raises Problem not-found."""
-        *_, row = await self.database.transact(("user_lock", user_id), ("inbox_lock",), ("user_erase", user_id))
-        if row is None:
-            raise not_found("account", user_id)
-        await self.sessions.end(row["sessions"])
+    async def erase(self, caller: Caller) -> None:
+        """Everything about a person is gone from Postgres, and their sessions have ended. Raises Problem not-found,
+        unauthorized (401) when the session was ended meanwhile."""
+        user_id = caller.user_id
 
-    async def _end_by_token(self, token_hash: bytes, *, only_reused: bool) -> bool:
+        async def work(connection: Connection) -> list[str]:
+            await require_open(connection, caller)
+            await connection.execute(SQL["inbox_lock"])
+            row = await connection.fetchrow(SQL["user_erase"], user_id)
+            assert row is not None
+            await audit.record(connection, Kind.ERASED, None, Origin(), detail={"erased": user_id})
+            return list(row["sessions"])
+
+        await self.sessions.end(await self.database.within(work))
+
+    async def _end_by_token(self, token_hash: bytes, origin: Origin, *, only_reused: bool) -> bool:
         """Whether there was such a token; its session is ended."""
-        _, row = await self.database.transact(
-            ("user_lock_by_token", token_hash), ("session_end_by_token", token_hash, only_reused)
-        )
+
+        async def work(connection: Connection) -> asyncpg.Record | None:
+            await connection.execute(SQL["user_lock_by_token"], token_hash)
+            row = await connection.fetchrow(SQL["session_end_by_token"], token_hash, only_reused)
+            if row is not None and row["was_open"]:
+                user_id, session_id = row["user_id"], row["session_id"]
+                if only_reused:
+                    await audit.record(
+                        connection,
+                        Kind.REFRESH_REUSED,
+                        user_id,
+                        origin,
+                        session_id=session_id,
+                        actor=Actor.SOMEBODY,
+                        refused=True,
+                    )
+                else:
+                    await audit.record(connection, Kind.SESSION_ENDED, user_id, origin, session_id=session_id)
+            return row
+
+        row = await self.database.within(work)
         if row is not None:
             await self.sessions.end([row["session_id"]])
         return row is not None
 
-    def _tokens(self, user_id: str, role: Role, session_id: str, refresh_token: str) -> TokensOut:
+    def _tokens(self, row: asyncpg.Record, user_id: str, session_id: str, refresh_token: str) -> TokensOut:
+        role, factor = Role(row["role"]), bool(row["second_factor"])
+        shown, waiting = effective(role, factor=factor)
         return TokensOut(
-            access_token=self.tokens.issue(user_id, role, session_id=session_id),
+            access_token=self.tokens.issue(user_id, shown, session_id=session_id, waiting=waiting),
             refresh_token=refresh_token,
             expires_in=ACCESS_TOKEN_TTL_S,
+            second_factor=factor,
+            second_factor_wanted=wanted(role, staff=row["staff"]),
         )
+
+
+async def require_open(connection: Connection, caller: Caller) -> None:
+    """Locks the caller's row, and lets on whose session is open. Raises Problem not-found, unauthorized (401)."""
+    if await connection.fetchrow(SQL["user_lock"], caller.user_id) is None:
+        raise not_found("account", caller.user_id)
+    session_id = caller.session_id or None
+    if await connection.fetchrow(SQL["session_is_open"], caller.user_id, session_id) is None:
+        raise unauthorized("this needs a session that is open; log in again")
 
 
 def user_out(row: asyncpg.Record) -> UserOut:
     """An account as its owner sees it."""
+    role, factor = Role(row["role"]), bool(row["second_factor"])
+    asked: Wanted = wanted(role, staff=row["staff"])
     return UserOut(
         id=row["id"],
         email=row["email"],
         name=row["name"],
-        role=Role(row["role"]),
+        role=role,
         description=row["description"],
         links=row["links"],
         created_at=row["created_at"],
         email_verified=row["email_verified_at"] is not None,
+        second_factor=factor,
+        second_factor_wanted=asked,
     )
 
 
-def link_not_valid() -> Problem:
-    """410: a mailed link that works no more, or never did."""
-    return Problem("link-not-valid", "the link is used up, too old or none of ours; ask for another", field="token")
+def _wrong() -> Problem:
+    return Problem("invalid-credentials", "the address or the password is wrong")
 
 
 def _hash(token: str) -> bytes:

@@ -1,46 +1,59 @@
 """A mail address has one form here, so that one mailbox has one account however its address is typed. Pure.
 
-Guarantee: `normalised` of what it returned is the same text. Two addresses that differ in case, in the composition of
-their letters (NFC, RFC 6532 section 3.1) or in how their domain is written (IDNA 2008, UTS 46) are one.
+Guarantee: `normalised` of what it returned is the same text, and the mail sender can write it. Two addresses that
+differ in case, in the composition of their letters (NFC, RFC 6532 section 3.1) or in how their domain is written
+(IDNA 2008, UTS 46) are one. email-validator says what an address is; nobody is asked whether its domain exists.
+Quoted local parts, comments and domain literals are none.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from email.errors import MessageError
+from email.headerregistry import Address
 
-import idna
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from api.problem import invalid
 
 ADDRESS_BYTES_MAX = 254  # RFC 5321, erratum 1690
 LOCAL_BYTES_MAX = 64
-DOMAIN_CHARS_MAX = 253
-_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# Such as .test and .local: a mail server in the same house has whatever name, and a mailed link has the last word.
+SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalised(address: str, *, field: str = "email") -> str:
     """Trimmed, in lower case, composed, with an ASCII domain. Raises Problem invalid-request for what is no address."""
-    local, _, domain = address.strip().rpartition("@")
-    local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
-    host = _ascii(domain, field)
-    if not local or len(local.encode()) > LOCAL_BYTES_MAX:
-        raise invalid(field, f"has to have 1 to {LOCAL_BYTES_MAX} bytes before the @")
-    if len(local.encode()) + 1 + len(host) > ADDRESS_BYTES_MAX:
-        raise invalid(field, f"has more than {ADDRESS_BYTES_MAX} bytes")
-    return f"{local}@{host}"
-
-
-def _ascii(domain: str, field: str) -> str:
-    """The domain as it is asked for in DNS."""
     try:
-        host = idna.encode(domain, uts46=True).decode() if _is_international(domain) else domain.lower()
-    except (idna.IDNAError, UnicodeError):
-        raise invalid(field, "has a domain that no host can have") from None
-    if len(host) > DOMAIN_CHARS_MAX or not _HOST.fullmatch(host):
-        raise invalid(field, "has a domain that no host can have")
-    return host
+        local, domain = _read(address.strip())
+        local, domain = _read(f"{_lower(local)}@{domain}")  # in lower case it has to be one, too
+        one = f"{local}@{domain}"
+        if local != _lower(local) or str(Address(username=local, domain=domain)) != one:
+            raise EmailNotValidError("It is written in more than one way.")
+    except EmailNotValidError as error:
+        raise invalid(field, f"is no mail address: {error}") from None
+    except (ValueError, MessageError):
+        raise invalid(field, "is no mail address that a mail can be written to") from None
+    if len(local.encode()) > LOCAL_BYTES_MAX:
+        raise invalid(field, f"has more than {LOCAL_BYTES_MAX} bytes before the @")
+    if len(one.encode()) > ADDRESS_BYTES_MAX:
+        raise invalid(field, f"has more than {ADDRESS_BYTES_MAX} bytes")
+    return one
 
 
-def _is_international(domain: str) -> bool:
-    return not domain.isascii() or "xn--" in domain.lower()
+def _read(address: str) -> tuple[str, str]:
+    """Local part and ASCII domain. Raises EmailNotValidError."""
+    found = validate_email(
+        address,
+        allow_smtputf8=True,
+        allow_quoted_local=False,
+        allow_domain_literal=False,
+        allow_display_name=False,
+        check_deliverability=False,
+        globally_deliverable=False,
+    )
+    return found.local_part, found.ascii_domain
+
+
+def _lower(local: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())

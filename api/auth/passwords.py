@@ -7,16 +7,25 @@ from logging in.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 from api.background import Background
 from api.pools import PASSWORDS
+from api.problem import Problem
 from api.shares import Lane, Share, Who, asking
 
 MEMORY_KIB = 19 * 1024
 ITERATIONS = 2
 PARALLELISM = 1
+# Two months at what a stranger may try (rate_limits.ACCOUNT_LOGINS); zxcvbn's own line between weak and fair.
+GUESSES_MIN = 1_000_000
+MEASURED_CHARS_MAX = 40  # measuring takes 5 ms for these and grows with the square; more characters are more guesses
+WORD_CHARS_MIN = 4  # "ada" in a password gives nothing away
 
 
 class Passwords:
@@ -42,6 +51,13 @@ class Passwords:
         """Whether `password` belongs to `stored`. An unknown account (None) takes as long as a known one."""
         return await self._background.run(lambda: self._verify(stored, password), _known())
 
+    async def refuse_common(self, password: str, *, about: Sequence[str]) -> None:
+        """Raises Problem password-too-common (422) for what GUESSES_MIN guesses would find; `about`: what a guesser
+        knows of the account, its address and name."""
+        if await self._background.run(lambda: guessable(password, about), _known()):
+            detail = "password: many people have this one, or it is made of your name or address; take another"
+            raise Problem("password-too-common", detail, field="password")
+
     def close(self) -> None:
         """Forget what waits."""
         self._background.close()
@@ -54,6 +70,16 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
         return stored is not None
+
+
+def guessable(password: str, about: Sequence[str]) -> bool:
+    """Whether somebody who tries the likely ones first gets there soon. A few milliseconds."""
+    known = [word for text in about for word in [text, *re.split(r"[\W_]+", text)] if len(word) >= WORD_CHARS_MIN]
+    folded = password.casefold()
+    if any(folded == word.casefold() for word in known):
+        return True
+    found = zxcvbn(password[:MEASURED_CHARS_MAX], user_inputs=[word[:MEASURED_CHARS_MAX] for word in known])
+    return bool(found["guesses"] < GUESSES_MIN)
 
 
 def _known() -> Who:

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Container
 from enum import StrEnum
+from typing import Any
 
 import jwt
 import msgspec
@@ -37,6 +38,27 @@ class Role(StrEnum):
 RANK = {Role.BUYER: 1, Role.ORGANIZER: 2, Role.ADMIN: 3}
 
 
+class Wanted(StrEnum):
+    """How much an account needs a second factor."""
+
+    OPTIONAL = "optional"
+    RECOMMENDED = "recommended"
+    REQUIRED = "required"
+
+
+def wanted(role: Role, *, staff: bool) -> Wanted:
+    """Administrators have no powers without one; organizers and door staff are asked for one."""
+    if role is Role.ADMIN:
+        return Wanted.REQUIRED
+    return Wanted.RECOMMENDED if staff or role is Role.ORGANIZER else Wanted.OPTIONAL
+
+
+def effective(role: Role, *, factor: bool) -> tuple[Role, bool]:
+    """What an account may do now; and whether it waits for a second factor to do more."""
+    waiting = role is Role.ADMIN and not factor
+    return (Role.ORGANIZER if waiting else role), waiting
+
+
 class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who sent the request, as its token says."""
 
@@ -44,6 +66,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     role: Role
     expires_at: int
     session_id: str = ""
+    waiting: bool = False  # an administrator without a second factor, who is an organizer until there is one
 
 
 class AccessTokens:
@@ -57,12 +80,29 @@ class AccessTokens:
         self._keys, self._clock, self._ended = keys, clock, ended
         self._verified: OrderedDict[str, Caller] = OrderedDict()
 
-    def issue(self, user_id: str, role: Role, *, session_id: str = "", ttl_s: int = ACCESS_TOKEN_TTL_S) -> str:
+    def issue(
+        self,
+        user_id: str,
+        role: Role,
+        *,
+        session_id: str = "",
+        ttl_s: int = ACCESS_TOKEN_TTL_S,
+        waiting: bool = False,
+    ) -> str:
         """A token for an account, valid from now for `ttl_s` seconds, or until its session is ended."""
         now = int(self._clock())
-        claims = {"sub": user_id, "role": role.value, "iss": ISSUER, "iat": now, "exp": now + ttl_s, "typ": TYPE}
+        claims: dict[str, Any] = {
+            "sub": user_id,
+            "role": role.value,
+            "iss": ISSUER,
+            "iat": now,
+            "exp": now + ttl_s,
+            "typ": TYPE,
+        }
         if session_id:
             claims["sid"] = session_id
+        if waiting:
+            claims["second_factor_required"] = True
         key = self._keys.current
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})
 
@@ -108,7 +148,9 @@ class AccessTokens:
             session_id = claims.get("sid", "")
             if session_id:
                 session_id = uuid_of(session_id, field="sid")
-            return Caller(uuid_of(claims["sub"], field="sub"), Role(claims["role"]), int(claims["exp"]), session_id)
+            waiting = claims.get("second_factor_required") is True
+            user_id = uuid_of(claims["sub"], field="sub")
+            return Caller(user_id, Role(claims["role"]), int(claims["exp"]), session_id, waiting)
         except (jwt.PyJWTError, ValueError, TypeError, Problem) as error:
             if isinstance(error, Problem) and error.slug == "unauthorized":
                 raise

@@ -5,8 +5,18 @@ from __future__ import annotations
 import msgspec
 from sanic import HTTPResponse
 
+from api.auth.factors import Second
 from api.auth.mail import normalised
-from api.rate_limits import ACCOUNT_LOGINS, ACCOUNT_REGISTRATIONS, ADDRESS_LOGINS, REGISTRATIONS, Rate
+from api.problem import invalid
+from api.rate_limits import (
+    ACCOUNT_LOGINS,
+    ACCOUNT_REGISTRATIONS,
+    ADDRESS_LOGINS,
+    FACTOR_TRIES,
+    KNOWN_LOGINS,
+    REGISTRATIONS,
+    Rate,
+)
 from api.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
 
@@ -22,34 +32,50 @@ async def register(call: Call) -> HTTPResponse:
     await from_address(call, REGISTRATIONS)
     body = call.body(_register)
     await call.deps.shared_limiter.take(ACCOUNT_REGISTRATIONS, normalised(body.email))
-    user = await call.deps.accounts.register(body.email, body.password, body.name)
+    user = await call.deps.accounts.register(body.email, body.password, body.name, call.origin)
     return json(user, 201, {"location": f"/v1/users/{user.id}"})
 
 
 async def login(call: Call) -> HTTPResponse:
-    """200 with tokens."""
+    """200 with tokens. A network from which this account was logged in to is counted for itself: strangers who try
+    passwords slow strangers down, and not the owner."""
     await from_address(call, ADDRESS_LOGINS)
-    body = call.body(_login)
-    await call.deps.shared_limiter.take(ACCOUNT_LOGINS, normalised(body.email))
-    return json(await call.deps.accounts.login(body.email, body.password), headers=NO_STORE)
+    body, origin, deps = call.body(_login), call.origin, call.deps
+    account = await deps.accounts.named(body.email, origin.network)
+    known = account is not None and account["known"]
+    key = f"{account['id']} {origin.network}" if account is not None and known else normalised(body.email)
+    await deps.shared_limiter.take(KNOWN_LOGINS if known else ACCOUNT_LOGINS, key)
+
+    async def limit() -> None:
+        await deps.shared_limiter.take(FACTOR_TRIES, key)
+
+    second = second_of(body.otp, body.recovery_code)
+    return json(await deps.accounts.login(account, body.password, second, origin, limit), headers=NO_STORE)
 
 
 async def refresh(call: Call) -> HTTPResponse:
     """200 with the next tokens of the session."""
     await from_address(call, ADDRESS_LOGINS)
-    return json(await call.deps.accounts.refresh(call.body(_refresh).refresh_token), headers=NO_STORE)
+    return json(await call.deps.accounts.refresh(call.body(_refresh).refresh_token, call.origin), headers=NO_STORE)
 
 
 async def logout(call: Call) -> HTTPResponse:
     """204; the token's session is ended, its access tokens too. The refresh token itself says whose it is."""
     await from_address(call, ADDRESS_LOGINS)
-    await call.deps.accounts.logout(call.body(_refresh).refresh_token)
+    await call.deps.accounts.logout(call.body(_refresh).refresh_token, call.origin)
     return HTTPResponse(status=204)
 
 
 async def jwks(call: Call) -> HTTPResponse:
     """200 with the public keys; short enough a cache for a rotation."""
     return json(call.deps.keys.jwks(), headers={"cache-control": "public, max-age=300"})
+
+
+def second_of(otp: str | msgspec.UnsetType, recovery_code: str | msgspec.UnsetType) -> Second:
+    """What was sent for a second factor. Raises Problem invalid-request (422) for both at once."""
+    if otp is not msgspec.UNSET and recovery_code is not msgspec.UNSET:
+        raise invalid("recovery_code", "instead of otp, not beside it")
+    return Second(*("" if isinstance(one, msgspec.UnsetType) else one for one in (otp, recovery_code)))
 
 
 async def from_address(call: Call, rate: Rate) -> None:

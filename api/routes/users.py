@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from time import time_ns
+from time import time, time_ns
 from typing import TypeVar
 
 import msgspec
 from sanic import HTTPResponse
 
-from api.auth.accounts import user_out
 from api.auth.tokens import RANK, Role
 from api.problem import Problem, invalid, not_found
-from api.rate_limits import ACCOUNT_LOGINS
+from api.rate_limits import PASSWORD_CHECKS
 from api.routes.auth import NO_STORE
 from api.routes.events import own_writes
 from api.routing import Call, json
-from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserOut, UserPatch
+from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserPatch
 
 T = TypeVar("T")
 
@@ -25,7 +24,7 @@ _erase = msgspec.json.Decoder(EraseIn)
 
 async def me(call: Call) -> HTTPResponse:
     """200 with the account."""
-    return json(await _own(call))
+    return json(await call.deps.accounts.own(call.user_id))
 
 
 async def update_me(call: Call) -> HTTPResponse:
@@ -40,8 +39,9 @@ async def update_me(call: Call) -> HTTPResponse:
         if isinstance(body.current_password, msgspec.UnsetType):
             raise invalid("current_password", "is required to set a new password")
         await check_password(call, body.current_password)
+        await call.deps.accounts.change_password(call.caller, password, call.origin)
     name = None if name is None else name.strip()
-    return json(await call.deps.accounts.update(call.caller, name, password, description, links))
+    return json(await call.deps.accounts.update(call.caller, name, description, links))
 
 
 async def erase_me(call: Call) -> HTTPResponse:
@@ -54,21 +54,19 @@ async def erase_me(call: Call) -> HTTPResponse:
     if rows:
         detail = "there are published events of yours that have not ended: cancel them, or wait for their end"
         raise Problem("organizer-has-events", detail, event_ids=[row["id"] for row in rows])
-    await call.deps.accounts.erase(call.user_id)
+    assert call.caller is not None
+    await call.deps.accounts.erase(call.caller)
     return HTTPResponse(status=204)
 
 
 async def become_organizer(call: Call) -> HTTPResponse:
-    """200 with the account and tokens that carry the new role, so that the caller can go on at once."""
+    """200 with the account and an access token that carries the new role, so that the caller can go on at once."""
     call.no_body()
     assert call.caller is not None
-    row = await call.deps.database.write("user_become_organizer", call.user_id)
-    if row is None:
-        raise not_found("account", call.user_id)
-    user = user_out(row)
-    tokens = await call.deps.accounts.new_tokens(user.id, user.role, call.caller.session_id)
-    members = msgspec.structs.asdict(user) | msgspec.structs.asdict(tokens)
-    return json(OrganizerOut(**members), headers=NO_STORE)
+    user, token = await call.deps.accounts.become_organizer(call.caller, call.origin)
+    members = msgspec.structs.asdict(user)
+    left_s = max(1, call.caller.expires_at - int(time()))
+    return json(OrganizerOut(**members, access_token=token, expires_in=left_s), headers=NO_STORE)
 
 
 async def user(call: Call, user_id: str) -> HTTPResponse:
@@ -80,18 +78,10 @@ async def user(call: Call, user_id: str) -> HTTPResponse:
 
 
 async def check_password(call: Call, password: str, *, field: str = "current_password") -> None:
-    """That it is the caller's own; guesses are counted like logins. Raises Problem invalid-credentials (401)."""
+    """That it is the caller's own; guesses are counted for their session. Raises Problem invalid-credentials (401)."""
     assert call.caller is not None
-    own = await _own(call)
-    await call.deps.shared_limiter.take(ACCOUNT_LOGINS, own.email)
+    await call.deps.shared_limiter.take(PASSWORD_CHECKS, f"{call.user_id} {call.caller.session_id}")
     await call.deps.accounts.check_password(call.caller, password, field=field)
-
-
-async def _own(call: Call) -> UserOut:
-    row = await call.deps.database.row("user", call.user_id)
-    if row is None:
-        raise not_found("account", call.user_id)
-    return user_out(row)
 
 
 def _may_see_buyer(call: Call, user_id: str) -> bool:

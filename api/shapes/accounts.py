@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from api.auth.tokens import Role
+from api.auth.audit import Kind
+from api.auth.tokens import Role, Wanted
 from api.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
-from api.shapes.base import Request
+from api.shapes.base import PageQuery, Request
 from api.texts import TEXT
-from api.validation import Line100
+from api.validation import Id, Line100
 
 # One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
 Email = Annotated[
@@ -31,6 +32,9 @@ Description = Annotated[str, Meta(max_length=2_000, pattern=TEXT, description="s
 Link = Annotated[str, Meta(max_length=200, pattern=r"^https:\/\/[!-~]+(?!\n)$")]
 Links = Annotated[list[Link], Meta(max_length=LINKS_MAX, description="shown on an organizer's public profile")]
 RefreshToken = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+
+Otp = Annotated[str, Meta(min_length=6, max_length=6, pattern=r"^[0-9]{6}$", description="a code of an authenticator")]
+RecoveryCode = Annotated[str, Meta(min_length=16, max_length=40, pattern=r"^[A-Za-z0-9 -]+$")]
 
 
 class RegisterIn(Request, frozen=True):
@@ -58,6 +62,54 @@ class LoginIn(Request, frozen=True):
 
     email: Email
     password: CurrentPassword
+    otp: Otp | msgspec.UnsetType = msgspec.UNSET
+    recovery_code: RecoveryCode | msgspec.UnsetType = msgspec.UNSET
+
+
+class ResetAskIn(Request, frozen=True):
+    """The address of an account whose password is forgotten."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org"}
+
+    email: Email
+
+
+class ResetIn(Request, frozen=True):
+    """The token of a mailed link, and the password to set."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "token": "nZ4Qm1xkq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuI",
+        "password": "correct-horse-8",
+    }
+
+    token: RefreshToken
+    password: Password
+
+
+class PasswordIn(Request, frozen=True):
+    """The account's password."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"password": "correct-horse-7"}
+
+    password: CurrentPassword
+
+
+class CodeConfirmIn(Request, frozen=True):
+    """A code of the authenticator that has just been set up."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"otp": "492039"}
+
+    otp: Otp
+
+
+class SecondFactorIn(Request, frozen=True):
+    """The account's password, and its second factor: a code, or a recovery code."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"password": "correct-horse-7", "otp": "492039"}
+
+    password: CurrentPassword
+    otp: Otp | msgspec.UnsetType = msgspec.UNSET
+    recovery_code: RecoveryCode | msgspec.UnsetType = msgspec.UNSET
 
 
 class RefreshIn(Request, frozen=True):
@@ -102,6 +154,8 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     links: list[str]
     created_at: datetime
     email_verified: bool
+    second_factor: bool
+    second_factor_wanted: Wanted
 
 
 class PublicUserOut(msgspec.Struct, frozen=True):
@@ -121,10 +175,69 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
     expires_in: int
+    second_factor: bool = False
+    second_factor_wanted: Wanted = Wanted.OPTIONAL
+
+
+class AccessOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Recovery codes, which are told this once, and an access token of the same session, which knows of the factor."""
+
+    recovery_codes: list[str]
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+    expires_in: int
+
+
+class RecoveryCodesOut(msgspec.Struct, frozen=True):
+    """Recovery codes, each for one login without the authenticator. They are told this once."""
+
+    recovery_codes: list[str]
+
+
+class EnrolmentOut(msgspec.Struct, frozen=True):
+    """What to tell an authenticator. It counts when a code of it was confirmed."""
+
+    secret: str
+    otpauth_uri: str
+
+
+class SessionOut(msgspec.Struct, frozen=True):
+    """A login that can go on. `address` and `client` are of its latest login or refresh."""
+
+    id: str
+    created_at: datetime
+    last_used_at: datetime
+    address: str
+    client: str
+    current: bool
+
+
+class SecurityEventOut(msgspec.Struct, frozen=True):
+    """Something that happened to an account. `actor` is owner, somebody (without a session of the account), or
+    operator; `address` and `client` are blank after 90 days."""
+
+    id: int
+    at: datetime
+    kind: str
+    outcome: str
+    actor: str
+    user_id: str | None
+    session_id: str | None
+    address: str
+    client: str
+    detail: dict[str, Any]
+
+
+class SecurityEventsQuery(PageQuery, frozen=True):
+    """Whose, and which."""
+
+    user_id: Id | None = None
+    kind: Kind | None = None
 
 
 class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The account with its new role, and tokens that carry it."""
+    """The account with its new role, and an access token that carries it, for as long as the caller's was good. The
+    session goes on: its own refresh token gets the next ones, so there is no other (null)."""
 
     id: str
     email: str
@@ -134,8 +247,10 @@ class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
     links: list[str]
     created_at: datetime
     email_verified: bool
+    second_factor: bool
+    second_factor_wanted: Wanted
     access_token: str
-    refresh_token: str
+    refresh_token: str | None = None
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
     expires_in: int
 

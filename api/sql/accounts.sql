@@ -5,7 +5,7 @@
 -- record of it has: partition -1, and for its id $5, beyond all partitions of notifications.outbound.
 WITH added AS (
     INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
-    RETURNING id::text, email, name, role, description, links, created_at, email_verified_at
+    RETURNING id::text, created_at
 ), told AS (
     INSERT INTO notifications (
         user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
@@ -18,25 +18,33 @@ WITH added AS (
 ), asked AS (
     INSERT INTO account_mails (user_id, kind) SELECT id::uuid, 'verify-email' FROM added
 )
-SELECT * FROM added;
+SELECT id FROM added;
 
 -- name: user_credentials
-SELECT id::text, role, password_hash FROM users WHERE email = $1;
+-- $2: the client's network; whether somebody has logged in to this account from it.
+SELECT u.id::text, u.email, u.role, u.password_hash,
+       EXISTS (SELECT FROM known_networks WHERE user_id = u.id AND network = $2::text) AS known,
+       EXISTS (SELECT FROM second_factors WHERE user_id = u.id AND confirmed_at IS NOT NULL) AS second_factor,
+       EXISTS (SELECT FROM event_staff WHERE member_id = u.id::text) AS staff
+FROM users AS u WHERE u.email = $1::text;
 
 -- name: user
-SELECT id::text, email, name, role, description, links, created_at, email_verified_at FROM users WHERE id = $1;
+SELECT u.id::text, u.email, u.name, u.role, u.description, u.links, u.created_at, u.email_verified_at,
+       EXISTS (SELECT FROM second_factors WHERE user_id = u.id AND confirmed_at IS NOT NULL) AS second_factor,
+       EXISTS (SELECT FROM event_staff WHERE member_id = u.id::text) AS staff
+FROM users AS u WHERE u.id = $1::uuid;
 
 -- name: user_update
 -- Null leaves a column as it is.
 UPDATE users SET name = coalesce($2, name), password_hash = coalesce($3, password_hash),
                  description = coalesce($4, description), links = coalesce($5::text[], links)
 WHERE id = $1
-RETURNING id::text, email, name, role, description, links, created_at, email_verified_at;
+RETURNING id::text;
 
 -- name: user_become_organizer
 -- An administrator stays one.
 UPDATE users SET role = CASE role WHEN 'buyer' THEN 'organizer' ELSE role END WHERE id = $1
-RETURNING id::text, email, name, role, description, links, created_at, email_verified_at;
+RETURNING id::text;
 
 -- name: user_password
 SELECT password_hash FROM users WHERE id = $1;
@@ -49,50 +57,95 @@ SELECT id::text FROM users WHERE id = $1 FOR UPDATE;
 -- name: user_lock_by_token
 SELECT id::text FROM users WHERE id = (SELECT user_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE;
 
+-- name: session_is_open
+-- Asked behind user_lock: what changes an account needs a session that has not been ended meanwhile.
+SELECT id::text FROM sessions WHERE id = $2::uuid AND user_id = $1::uuid AND ended_at IS NULL;
+
+-- name: session_open
+-- The one statement that begins a session. The user's row is locked, and its password is the one that was checked: of a
+-- login beside a change of the password either the change finds the session, or the login finds the change.
+WITH account AS (
+    SELECT id FROM users WHERE id = $2::uuid AND password_hash = $3::text FOR UPDATE
+), expired AS (
+    DELETE FROM refresh_tokens WHERE user_id = $2::uuid AND expires_at < now()
+), over AS (
+    DELETE FROM ended_sessions WHERE ended_at < now() - interval '1 hour'
+), opened AS (
+    INSERT INTO sessions (id, user_id, address, user_agent) SELECT $1::uuid, id, $6::text, $7::text FROM account
+    RETURNING id, user_id
+), token AS (
+    INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at)
+    SELECT $4::bytea, id, user_id, $5::timestamptz FROM opened
+), known AS (
+    INSERT INTO known_networks (user_id, network) SELECT user_id, $8::text FROM opened WHERE $8::text <> ''
+    ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = now()
+)
+SELECT id::text FROM opened;
+
+-- name: sessions_of_user
+-- Those that can go on; $2 and $3: the cursor; $5: how long a session lasts that is not used, in seconds.
+SELECT id::text, created_at, last_used_at, address, user_agent,
+       (extract(epoch FROM last_used_at) * 1000000)::bigint AS used_us
+FROM sessions
+WHERE user_id = $1::uuid AND ended_at IS NULL AND last_used_at > now() - make_interval(secs => $5::double precision)
+  AND ($2::bigint IS NULL OR ((extract(epoch FROM last_used_at) * 1000000)::bigint, id::text) < ($2::bigint, $3::text))
+ORDER BY used_us DESC, id::text DESC
+LIMIT $4::bigint;
+
 -- name: sessions_end
 -- Ends a user's sessions but one (null: every one), and says which.
-WITH revoked AS (
+WITH over AS (
+    UPDATE sessions SET ended_at = now()
+    WHERE user_id = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id <> $2)
+    RETURNING id
+), revoked AS (
     UPDATE refresh_tokens SET revoked_at = now()
     WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR family_id <> $2)
     RETURNING family_id
+), gone AS (
+    SELECT id FROM over UNION SELECT family_id FROM revoked
 ), ended AS (
-    INSERT INTO ended_sessions (session_id) SELECT DISTINCT family_id FROM revoked
+    INSERT INTO ended_sessions (session_id) SELECT id FROM gone
     ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
 )
-SELECT coalesce(array_agg(DISTINCT family_id::text), '{}') AS sessions FROM revoked;
+SELECT coalesce(array_agg(id::text), '{}') AS sessions FROM gone;
+
+-- name: session_end
+-- Ends one session of a user. No row: they have none such that is open.
+WITH over AS (
+    UPDATE sessions SET ended_at = now() WHERE user_id = $1::uuid AND id = $2::uuid AND ended_at IS NULL RETURNING id
+), revoked AS (
+    UPDATE refresh_tokens SET revoked_at = now() WHERE family_id IN (SELECT id FROM over) AND revoked_at IS NULL
+), ended AS (
+    INSERT INTO ended_sessions (session_id) SELECT id FROM over
+    ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
+)
+SELECT id::text AS session_id FROM over;
 
 -- name: session_end_by_token
--- Ends the session of a refresh token, if $2 only when the token was used before. Says which, and whether it was.
+-- Ends the session of a refresh token, if $2 only when the token was used before. Says which, and whose.
 WITH found AS (
-    SELECT family_id, used_at IS NOT NULL AS reused FROM refresh_tokens
+    SELECT family_id, user_id FROM refresh_tokens
     WHERE token_hash = $1 AND (NOT $2 OR used_at IS NOT NULL)
+), over AS (
+    UPDATE sessions SET ended_at = now() WHERE id IN (SELECT family_id FROM found) AND ended_at IS NULL RETURNING id
 ), revoked AS (
     UPDATE refresh_tokens SET revoked_at = now()
     WHERE family_id IN (SELECT family_id FROM found) AND revoked_at IS NULL
     RETURNING family_id
 ), ended AS (
-    INSERT INTO ended_sessions (session_id) SELECT DISTINCT family_id FROM revoked
+    INSERT INTO ended_sessions (session_id) SELECT family_id FROM revoked UNION SELECT id FROM over
     ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
 )
-SELECT family_id::text AS session_id FROM found;
+SELECT family_id::text AS session_id, user_id::text, EXISTS (SELECT FROM over) AS was_open FROM found;
 
 -- name: sessions_ended
 -- Those whose access tokens may live still; $1 is how long one does, in seconds.
 SELECT session_id::text FROM ended_sessions WHERE ended_at > now() - make_interval(secs => $1);
 
--- name: refresh_token_add
--- A login, or more of a session. What has ended goes: the user's expired tokens, everybody's long ended sessions.
-WITH expired AS (
-    DELETE FROM refresh_tokens WHERE user_id = $3 AND expires_at < now()
-), over AS (
-    DELETE FROM ended_sessions WHERE ended_at < now() - interval '1 hour'
-)
-INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at) VALUES ($1, $2, $3, $4)
-RETURNING family_id::text;
-
 -- name: refresh_token_rotate
 -- One statement: the row lock lets one of two concurrent uses through, the other finds used_at set. The user's row is
--- locked before the token's, as everywhere.
+-- locked before the token's, as everywhere; only an open session goes on.
 WITH holder AS (
     SELECT users.id, users.role FROM users
     JOIN refresh_tokens ON refresh_tokens.user_id = users.id AND token_hash = $1
@@ -100,12 +153,20 @@ WITH holder AS (
 ), used AS (
     UPDATE refresh_tokens SET used_at = now() FROM holder
     WHERE token_hash = $1 AND user_id = holder.id AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()
+      AND EXISTS (SELECT FROM sessions WHERE id = family_id AND ended_at IS NULL)
     RETURNING family_id, user_id, holder.role
 ), added AS (
     INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at)
     SELECT $2, family_id, user_id, $3 FROM used
+), seen AS (
+    UPDATE sessions SET last_used_at = now(), address = $4::text, user_agent = $5::text
+    FROM used WHERE id = used.family_id
 )
-SELECT user_id::text, family_id::text AS session_id, role FROM used;
+SELECT user_id::text, family_id::text AS session_id, role,
+       EXISTS (SELECT FROM second_factors AS f WHERE f.user_id = used.user_id AND confirmed_at IS NOT NULL)
+           AS second_factor,
+       EXISTS (SELECT FROM event_staff WHERE member_id = used.user_id::text) AS staff
+FROM used;
 
 -- name: events_open_of_organizer
 -- Published and not over at $2: somebody may hold or buy a ticket at any moment.
@@ -120,10 +181,10 @@ LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE;
 -- it; what the log says of the opaque id stays. Says which sessions end.
 WITH marked AS (
     INSERT INTO erased_users (user_id) VALUES ($1::uuid::text) ON CONFLICT (user_id) DO NOTHING
-), sessions AS (
-    SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1
+), over AS (
+    SELECT family_id FROM refresh_tokens WHERE user_id = $1 UNION SELECT id FROM sessions WHERE user_id = $1
 ), ended AS (
-    INSERT INTO ended_sessions (session_id) SELECT family_id FROM sessions
+    INSERT INTO ended_sessions (session_id) SELECT family_id FROM over
     ON CONFLICT (session_id) DO UPDATE SET ended_at = now()
 ), messages AS (
     DELETE FROM notifications WHERE user_id = $1::uuid::text
@@ -132,4 +193,4 @@ WITH marked AS (
 ), gone AS (
     DELETE FROM users WHERE id = $1 RETURNING id
 )
-SELECT id::text, (SELECT coalesce(array_agg(family_id::text), '{}') FROM sessions) AS sessions FROM gone;
+SELECT id::text, (SELECT coalesce(array_agg(family_id::text), '{}') FROM over) AS sessions FROM gone;

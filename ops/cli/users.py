@@ -3,11 +3,13 @@
 import asyncio
 from typing import Annotated
 
+import msgspec
 import typer
 
 from api.auth.tokens import Role
 from ops.cli.output import AsJson, DryRun, emit_json
 from ops.found import operator_settings
+from ops.operate.users import enrol, reset_factor
 from ops.operate.users import promote as promote_user
 from ops.operate.users import verify as verify_user
 
@@ -51,5 +53,39 @@ def verify(
         emit_json({"user_id": done.user_id, "before": done.before, "verified": True, "dry_run": dry_run})
     else:
         became = "was verified already" if done.before else "would be verified" if dry_run else "is verified"
+        print(f"{done.user_id} {became}")
+    return 0
+
+
+@users.command()
+def enrol_factor(
+    email: Annotated[str, typer.Argument(help="The account's mail address.")],
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Set up a second factor for an account, in place of one that there is; its sessions end. Told this once."""
+    done = asyncio.run(enrol(operator_settings(), email, dry_run=dry_run))
+    if json:
+        emit_json(msgspec.to_builtins(done) | {"dry_run": dry_run})
+    elif dry_run:
+        print(f"{done.user_id} would get a second factor")
+    else:
+        print(f"{done.user_id} has a second factor\nsecret          {done.secret}\nauthenticator   {done.otpauth_uri}")
+        print("recovery codes  " + "\n                ".join(done.recovery_codes))
+    return 0
+
+
+@users.command("reset-factor")
+def take_factor(
+    email: Annotated[str, typer.Argument(help="The account's mail address.")],
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Take an account's second factor away, when phone and recovery codes are lost; its sessions end."""
+    done = asyncio.run(reset_factor(operator_settings(), email, dry_run=dry_run))
+    if json:
+        emit_json({"user_id": done.user_id, "before": done.before, "dry_run": dry_run})
+    else:
+        became = "had no second factor" if not done.before else "would have none" if dry_run else "has none any more"
         print(f"{done.user_id} {became}")
     return 0

@@ -1,4 +1,4 @@
-"""Accounts by hand (`circle users`): roles, since nobody can ask over HTTP to be the first admin, and addresses.
+"""Accounts by hand (`circle users`): roles (nobody can ask over HTTP to be the first admin), addresses, second factors.
 
 Guarantee: a role only rises. A token that carries the old one is honoured for what the new one may do.
 """
@@ -9,15 +9,25 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import pyotp
 
+from api.auth import audit
+from api.auth.audit import Actor, Kind
+from api.auth.factors import otpauth_uri, put_recovery_codes
+from api.auth.keys import KeyRing
 from api.auth.mail import normalised
+from api.auth.origin import Origin
+from api.auth.sealed import Sealer
 from api.auth.tokens import RANK, Role
+from api.database import SQL as API_SQL
 from api.problem import Problem
-from connectors.errors import CircleError
+from connectors.errors import CircleError, SettingsError
 from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 
+# What the API does with an account, in its own words.
+API = {name: text for name, text in API_SQL.items() if name in ("sessions_end", "account_mail_add", "factor_remove")}
 SQL = queries(Path(__file__).with_name("users.sql"))
 
 
@@ -48,9 +58,67 @@ async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> Ve
             row = await _account(connection, email)
             if not dry_run and not row["verified"]:
                 await connection.execute(SQL["verify"], row["id"])
+                await _recorded(connection, Kind.EMAIL_VERIFIED, row["id"])
     finally:
         await connection.close()
     return Verified(row["id"], row["verified"])
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """A second factor that an operator has set up; told this once. All empty after a dry run."""
+
+    user_id: str
+    secret: str
+    otpauth_uri: str
+    recovery_codes: list[str]
+
+
+async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enrolled:
+    """Set a second factor up for an account, in place of one that there may be; all its sessions end.
+
+    Raises NoSuchUser, ServiceUnreachable, SettingsError without a key file, whose key seals the secret.
+    """
+    if settings.jwt_key_file is None:
+        raise SettingsError("CIRCLE_JWT_KEY_FILE", "is needed to seal the secret", example="./.data/jwt.pem")
+    sealer, secret, codes = Sealer(KeyRing.load(settings.jwt_key_file)), pyotp.random_base32(), list[str]()
+    connection = await connect(settings.postgres_url)
+    try:
+        async with connection.transaction():
+            row = await _account(connection, email)
+            user_id = str(row["id"])
+            if dry_run:
+                return Enrolled(user_id, "", "", [])
+            await connection.execute(SQL["enrol"], user_id, sealer.seal(secret.encode(), user_id))
+            codes = await put_recovery_codes(connection, user_id)
+            await connection.execute(API["sessions_end"], user_id, None)
+            await connection.execute(API["account_mail_add"], user_id, "second-factor-on")
+            await _recorded(connection, Kind.FACTOR_ON, user_id)
+    finally:
+        await connection.close()
+    return Enrolled(user_id, secret, otpauth_uri(secret, row["email"]), codes)
+
+
+class FactorReset(msgspec.Struct, frozen=True):
+    """An account without a second factor; `before`: it had one."""
+
+    user_id: str
+    before: bool
+
+
+async def reset_factor(settings: Settings, email: str, *, dry_run: bool = False) -> FactorReset:
+    """Take an account's second factor away, whose phone and recovery codes are lost; all its sessions end."""
+    connection = await connect(settings.postgres_url)
+    try:
+        async with connection.transaction():
+            row = await _account(connection, email)
+            if not dry_run and row["second_factor"]:
+                await connection.execute(API["factor_remove"], row["id"])
+                await connection.execute(API["sessions_end"], row["id"], None)
+                await connection.execute(API["account_mail_add"], row["id"], "second-factor-off")
+                await _recorded(connection, Kind.FACTOR_OFF, row["id"])
+    finally:
+        await connection.close()
+    return FactorReset(row["id"], row["second_factor"])
 
 
 async def promote(settings: Settings, email: str, role: Role, *, dry_run: bool = False) -> Promoted:
@@ -62,11 +130,17 @@ async def promote(settings: Settings, email: str, role: Role, *, dry_run: bool =
             before = Role(row["role"])
             if RANK[before] > RANK[role]:
                 raise NoSuchUser(f"{email} is {before.value}, which is above {role.value}; a role is not taken away")
-            if not dry_run:
+            if not dry_run and before is not role:
                 await connection.execute(SQL["promote"], row["id"], role.value)
+                detail = {"before": before.value, "role": role.value}
+                await _recorded(connection, Kind.ROLE_CHANGED, row["id"], detail)
     finally:
         await connection.close()
     return Promoted(row["id"], before, role)
+
+
+async def _recorded(connection: Connection, kind: Kind, user_id: str, detail: dict[str, str] | None = None) -> None:
+    await audit.record(connection, kind, user_id, Origin(client="circle users"), actor=Actor.OPERATOR, detail=detail)
 
 
 async def _account(connection: Connection, email: str) -> asyncpg.Record:

@@ -34,6 +34,8 @@ LINKS_MAX = 5  # of one user and kind at a time
 BATCH = 20
 FAILED_KEPT_DAYS = 30
 PRUNED_MAX = 5_000
+WHEREABOUTS_KEPT_DAYS = 90  # client addresses and networks; longer than any session lasts
+EVENTS_KEPT_DAYS = 400  # a year and the time to ask about it
 
 SQL = queries(Path(__file__).parents[1] / "sql" / "account_mails.sql")
 log = Log("mail")
@@ -128,3 +130,4 @@ class AccountDesk:
         self._pruned = time.monotonic()
         await pool.execute(SQL["prune_links"], PRUNED_MAX)
         await pool.execute(SQL["prune_failed"], FAILED_KEPT_DAYS)
+        await pool.execute(SQL["prune_identity"], WHEREABOUTS_KEPT_DAYS, EVENTS_KEPT_DAYS, PRUNED_MAX)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from schemas.money import shown
@@ -160,9 +161,14 @@ def _message(
 
 
 def _recipient(name: str, email: str) -> Address:
-    """Whom a mail goes to: a domain of any script in its ASCII form. Raises ValueError for no address."""
+    """Whom a mail goes to, as api.auth.mail has it: any letters (RFC 6532), an ASCII domain. Raises ValueError."""
     local, _, domain = email.rpartition("@")
-    return Address(_line(name), addr_spec=f"{local}@{domain.encode('idna').decode()}")
+    host = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    if (
+        not local or "@" in local or str(Address(username=local, domain=host)) != f"{local}@{host}"
+    ):  # it would have to be quoted
+        raise ValueError("no mail address")
+    return Address(_line(name), username=local, domain=host)
 
 
 def _lasts(seconds: int) -> str:

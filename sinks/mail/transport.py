@@ -10,6 +10,7 @@ import asyncio
 import os
 from contextlib import AbstractAsyncContextManager, suppress
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,6 +21,7 @@ import aiosmtplib
 from connectors.errors import CircleError
 from connectors.settings import Settings
 
+AS_IT_IS = SMTP.clone(utf8=True)  # a file has room for any letters
 TIMEOUT_S = 15.0  # for each answer of the server
 PERMANENT = 500  # a reply of 5xx: the same mail will be refused again (RFC 5321, 4.2.1)
 
@@ -106,7 +108,7 @@ class SmtpSession:
         except aiosmtplib.SMTPResponseException as error:
             raise _failure(error.code, "the server refused the mail") from error
         except aiosmtplib.SMTPNotSupported as error:
-            raise MailRefused(f"the server cannot carry this address: {error}") from error
+            raise MailRefused("the server has no SMTPUTF8, which an address with such letters needs") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise MailFailed(f"{type(error).__name__}: {error}") from error
 
@@ -140,7 +142,7 @@ class FileMailbox:
     async def send(self, mail: EmailMessage) -> None:
         name = str(mail["Message-ID"]).strip("<>").partition("@")[0]
         try:
-            await asyncio.to_thread(self._write, name, mail.as_bytes())
+            await asyncio.to_thread(self._write, name, mail.as_bytes(policy=AS_IT_IS))
         except OSError as error:
             raise MailFailed(f"{type(error).__name__}: {error}") from error
 

@@ -47,3 +47,18 @@ DELETE FROM mailed_links WHERE token_hash IN (
 
 -- name: prune_failed
 DELETE FROM account_mails WHERE status = 'failed' AND created_at < now() - make_interval(days => $1::integer);
+
+-- name: prune_identity
+-- Where somebody was, $1 days ago, is nobody's business any more; what happened is, for $2.
+WITH events AS (
+    UPDATE security_events SET address = '', user_agent = ''
+    WHERE id IN (SELECT id FROM security_events WHERE at < now() - make_interval(days => $1::integer)
+                 AND (address <> '' OR user_agent <> '') ORDER BY id LIMIT $3::integer)
+), old_events AS (
+    DELETE FROM security_events
+    WHERE id IN (SELECT id FROM security_events WHERE at < now() - make_interval(days => $2::integer) LIMIT $3::integer)
+), networks AS (
+    DELETE FROM known_networks WHERE last_used_at < now() - make_interval(days => $1::integer)
+)
+DELETE FROM sessions
+WHERE id IN (SELECT id FROM sessions WHERE last_used_at < now() - make_interval(days => $1::integer) LIMIT $3::integer);

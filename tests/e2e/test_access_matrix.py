@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import httpx
+import jwt
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -27,8 +28,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.auth.keys import KeyRing
-from api.auth.tokens import AccessTokens, Role
 from api.openapi import document
 from api.routes.table import ROUTES
 from api.routing import Route
@@ -36,7 +35,7 @@ from api.shapes.inventory import CodeIn, PoolIn
 from ops.platform import Platform
 from tests.harness.access import CALLERS, MATRIX
 from tests.harness.door import employed
-from tests.harness.shop import GENERAL, Person, Shop, done, open_shop, unique
+from tests.harness.shop import GENERAL, PASSWORD, Person, Shop, done, open_shop, unique
 
 REFUSED = (401, 403, 404)
 
@@ -54,7 +53,7 @@ class World:
             "staff": shop.person(),
             "other organizer": shop.organizer(),
             "owner": self.owner,
-            "admin": self.admin(),
+            "admin": shop.admin(),
         }
         self.event = shop.event(self.owner, max_tickets_per_user=1000)
         self.draft = shop.event(self.owner, publish=False)
@@ -77,6 +76,7 @@ class World:
             "delivery": self.delivery(),
             "webhook_id": self.hook,
             "transfer_id": self.offer(),
+            "session_id": self.session(),
         }
         # The cases in brackets: what is another one there.
         self.cases = {"draft": {"event_id": self.draft.id}, "buyer": {"user_id": self.buyer.id}, "": {}}
@@ -102,16 +102,9 @@ class World:
         self.paid()
         return self.spare
 
-    def admin(self) -> Person:
-        """Somebody whose token says administrator."""
-        assert self.settings.jwt_key_file is not None
-        one = self.shop.person()
-        token = AccessTokens(KeyRing.load(self.settings.jwt_key_file)).issue(one.id, Role.ADMIN)
-        return Person(one.http, one.id, one.email, token, one.refresh_token)
-
     def newcomer(self, caller: str) -> Person | None:
         """Somebody new of the caller's role, without anything."""
-        make = {"anonymous": lambda: None, "admin": self.admin, "owner": self.shop.organizer}
+        make = {"anonymous": lambda: None, "admin": self.shop.admin, "owner": self.shop.organizer}
         return make.get(caller, self.shop.organizer if "organizer" in caller else self.shop.person)()
 
     def offer(self) -> str:
@@ -159,6 +152,12 @@ class World:
         """A category of the owner's that no event is in."""
         return str(done(self.owner.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"])
 
+    def session(self) -> str:
+        """A session of the buyer's that nobody uses."""
+        login = {"email": self.buyer.email, "password": PASSWORD}
+        token = done(self.shop.http.post("/v1/auth/login", json=login), 200)["access_token"]
+        return str(jwt.decode(token, options={"verify_signature": False})["sid"])
+
     def webhook(self) -> str:
         """An endpoint of the owner's, which nobody serves."""
         return str(done(self.owner.post("/v1/webhooks", json={"url": "https://no-such-name.invalid/"}), 201)["id"])
@@ -196,6 +195,7 @@ PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "DELETE /v1/transfers/<transfer_id>": {"transfer_id": World.offer},
     "POST /v1/invitations/<event_id>/accept": {"event_id": World.invitation},
     "POST /v1/invitations/<event_id>/decline": {"event_id": World.invitation},
+    "DELETE /v1/users/me/sessions/<session_id>": {"session_id": World.session},
     "DELETE /v1/webhooks/<webhook_id>": {"webhook_id": World.webhook},
     "DELETE /v1/notifications/<notification>": {"notification": World.notification},
 }
@@ -219,7 +219,15 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
 }
 # Calls that change who calls: everybody is somebody new there.
-NEWCOMERS = frozenset({"DELETE /v1/users/me", "PATCH /v1/users/me", "POST /v1/users/me/become-organizer"})
+NEWCOMERS = frozenset(
+    {
+        "DELETE /v1/users/me",
+        "PATCH /v1/users/me",
+        "POST /v1/users/me/become-organizer",
+        "POST /v1/users/me/second-factor",
+        "DELETE /v1/users/me/sessions",
+    }
+)
 
 BY_NAME = {route.name: route for route in ROUTES}
 
@@ -286,7 +294,7 @@ def described(world: World) -> tuple[dict[str, str], list[dict[str, str]]]:
     organizer = world.shop.organizer()
     ids = world.ids | {"event_id": world.shop.event(organizer).id}
     # Hypothesis likes what comes first: who may do most.
-    return ids, [*(person.headers for person in (organizer, world.buyer, world.admin())), {}]
+    return ids, [*(person.headers for person in (organizer, world.buyer, world.shop.admin())), {}]
 
 
 @pytest.mark.parametrize("route", DESCRIBED, ids=lambda route: str(route.name))

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import httpx
 import jwt
+import pyotp
 import pytest
 
 from ops.checker import check, wait_until_settled
@@ -248,7 +249,7 @@ def test_an_erased_user_is_an_opaque_id_on_the_log_and_nothing_else(
     assert ended["status"] == "expired"
     assert tables_with(platform, buyer.email) == set()
     assert tables_with(platform, name) == set()
-    assert tables_with(platform, buyer.id) <= FROM_THE_LOG | {"erased_users"}
+    assert tables_with(platform, buyer.id) <= FROM_THE_LOG | {"erased_users", "security_events"}
     report = check(platform.settings, tick_bound_s=10)
     assert report.ok, report.text()
     with Progress(quiet=True) as progress:
@@ -317,12 +318,52 @@ def test_an_administrator_is_made_by_hand(
     assert json.loads(told) == {"user_id": person.id, "before": "buyer", "role": "admin", "dry_run": True}
     problem(person.delete(f"/v1/categories/{category}"), 403, "forbidden")
     assert promote(person.email.upper(), "--role", "admin") == (0, f"{person.id} is admin (was buyer)\n", "")
-    # A token from before says buyer, and is honoured for what the account may do now.
-    assert person.delete(f"/v1/categories/{category}").status_code == 204
-    tokens = done(shop.http.post("/v1/auth/login", json={"email": person.email, "password": PASSWORD}), 200)
+    login = {"email": person.email, "password": PASSWORD}
+    without = done(shop.http.post("/v1/auth/login", json=login), 200)
+    assert (without["second_factor"], without["second_factor_wanted"]) == (False, "required")
+    headers = {"authorization": f"Bearer {without['access_token']}"}
+    for token in (person.headers, headers):
+        for method, path in (("DELETE", f"/v1/categories/{category}"), ("GET", "/v1/security-events")):
+            answer = shop.http.request(method, path, headers=token)
+            problem(answer, 403, "second-factor-enrolment-required")
+    assert run(["users", "enrol-factor", person.email, "--json"]) == 0
+    factor = json.loads(capsys.readouterr()[0])
+    assert len(factor["recovery_codes"]) == 10
+    problem(shop.http.post("/v1/auth/login", json=login), 401, "second-factor-required")
+    with_code = login | {"otp": pyotp.TOTP(factor["secret"]).now()}
+    tokens = done(shop.http.post("/v1/auth/login", json=with_code), 200)
+    headers = {"authorization": f"Bearer {tokens['access_token']}"}
+    assert shop.http.delete(f"/v1/categories/{category}", headers=headers).status_code == 204
+    kinds = [
+        (one["kind"], one["actor"])
+        for one in done(shop.http.get(f"/v1/security-events?user_id={person.id}", headers=headers), 200)["items"]
+    ]
+    assert kinds[:4] == [
+        ("login", "owner"),
+        ("second-factor-on", "operator"),
+        ("login", "owner"),
+        ("role-changed", "operator"),
+    ]
     assert jwt.decode(tokens["access_token"], options={"verify_signature": False})["role"] == "admin"
     code, _, error = promote(person.email, "--role", "organizer")
     assert (code, "a role is not taken away" in error) == (1, True)
     code, _, error = promote(f"{unique()}@example.org", "--role", "admin")
     assert (code, "no account has the address" in error) == (1, True)
     assert promote(person.email, "--role", "emperor")[0] == 2
+    assert run(["users", "reset-factor", person.email]) == 0
+    assert capsys.readouterr()[0] == f"{person.id} has none any more\n"
+    again = done(shop.http.post("/v1/auth/login", json=login), 200)
+    assert again["second_factor"] is False
+
+
+def test_an_address_is_verified_by_hand(
+    platform: Platform, shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in platform.env.items():
+        monkeypatch.setenv(name, value)
+    person = shop.person(verified=False)
+    for arguments, told in ((["--dry-run"], "would be verified"), ([], "is verified"), ([], "was verified already")):
+        assert run(["users", "verify", person.email, *arguments]) == 0
+        assert capsys.readouterr()[0] == f"{person.id} {told}\n"
+        assert done(person.get("/v1/users/me"), 200)["email_verified"] is (arguments == [])
+    assert run(["users", "verify", f"{unique()}@example.org"]) == 1

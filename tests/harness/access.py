@@ -17,6 +17,8 @@ READS_DOOR = "401       403   403   ok    403   ok    ok"
 WEBHOOK = "401       403   403   403   404   ok    404"
 OTHER = "401       404   ok    404   404   404   404"
 BUYER = "401       ok    404   404   404   404   404"
+# The administrator has a second factor, and the examples have no code of it.
+ONE_FACTOR = "401       ok    ok    ok    ok    ok    401"
 
 MATRIX: dict[str, str] = {
     # route                                                     anonymous buyer other staff org.  owner admin
@@ -27,6 +29,17 @@ MATRIX: dict[str, str] = {
     "POST /v1/auth/verify-email":                              ALL,
     "POST /v1/auth/verification/resend":                       USERS,
     "GET /account":                                            ALL,
+    "POST /v1/auth/password-reset":                            ALL,
+    "POST /v1/auth/password-reset/confirm":                    ALL,
+    "GET /v1/users/me/sessions":                               USERS,
+    "DELETE /v1/users/me/sessions":                            USERS,
+    "DELETE /v1/users/me/sessions/<session_id>":               "401       ok    404   404   404   404   404",
+    "POST /v1/users/me/second-factor":                         USERS,
+    "POST /v1/users/me/second-factor/confirm":                 USERS,
+    "POST /v1/users/me/second-factor/recovery-codes":          ONE_FACTOR,
+    "DELETE /v1/users/me/second-factor":                       ONE_FACTOR,
+    "GET /v1/users/me/security-events":                        USERS,
+    "GET /v1/security-events":                                 "401       403   403   403   403   403   ok",
     "GET /.well-known/jwks.json":                              ALL,
     "GET /v1/users/me":                                        USERS,
     "PATCH /v1/users/me":                                      USERS,

@@ -22,13 +22,13 @@ TAKEN = "250 OK"
 class MailServer:
     """`answer` decides on each mail: a reply such as "451 later". It runs in the server's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, utf8: bool = True) -> None:
         self.answer: Callable[[EmailMessage], str] = lambda _: TAKEN
         self.offered: list[tuple[str, bytes]] = []  # every try: to whom, the bytes
         self.taken: list[EmailMessage] = []
-        self.port = free_port()
+        self.port, self.utf8 = free_port(), utf8
         self._changed = threading.Condition()
-        self._controller = Controller(self, hostname=LOOPBACK, port=self.port)
+        self._controller = Controller(self, hostname=LOOPBACK, port=self.port, enable_SMTPUTF8=utf8)
 
     @property
     def url(self) -> str:

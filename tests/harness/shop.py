@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pyotp
 
+from api.auth.tokens import Role
 from connectors.settings import Settings
-from ops.operate.users import verify
+from ops.operate.users import enrol, promote, verify
 from ops.platform import Platform
 
 PASSWORD = "correct-horse-7"
@@ -113,7 +115,17 @@ class Shop:
     def organizer(self) -> Person:
         """Somebody new who may make events."""
         person = self.person()
-        tokens = done(person.post("/v1/users/me/become-organizer"), 200)
+        token = done(person.post("/v1/users/me/become-organizer"), 200)["access_token"]
+        return Person(self.http, person.id, person.email, token, person.refresh_token)
+
+    def admin(self) -> Person:
+        """Somebody new whom the operator has made an administrator, with the second factor that this needs."""
+        assert self._settings is not None
+        person = self.person()
+        asyncio.run(promote(self._settings, person.email, Role.ADMIN))
+        secret = asyncio.run(enrol(self._settings, person.email)).secret
+        login = {"email": person.email, "password": PASSWORD, "otp": pyotp.TOTP(secret).now()}
+        tokens = done(self.http.post("/v1/auth/login", json=login), 200)
         return Person(self.http, person.id, person.email, tokens["access_token"], tokens["refresh_token"])
 
     def event(self, organizer: Person, *, publish: bool = True, **changes: Any) -> OnSale:

@@ -165,3 +165,25 @@ def test_registrations_are_limited_for_one_account_and_for_one_address(settings:
         assert [register(f"{unique()}@example.org").status_code for _ in range(8)] == [201] * 8
         refused = problem(register(f"{unique()}@example.org"), 429, "rate-limited")
         assert refused["detail"] == f"too many {REGISTRATIONS.name}"
+
+
+def test_wrong_passwords_from_everywhere_slow_strangers_and_not_the_owner(settings: Settings, tmp_path: Path) -> None:
+    """FIELD C8, at half of the scale: ten logins to an account at once, by strangers, and as many from a network that
+    it knows."""
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.5", CIRCLE_TRUSTED_PROXIES="1") as api:
+
+        def login(network: str, password: str) -> int:
+            body = {"email": account["email"], "password": password}
+            headers = {"x-forwarded-for": network}
+            return api.http.post("/v1/auth/login", json=body, headers=headers).status_code
+
+        home, wrong = "203.0.113.7", "wrong-horse-7"
+        account = {"email": f"{unique()}@example.org", "password": "correct-horse-7", "name": "Ada"}
+        assert api.http.post("/v1/auth/register", json=account).status_code == 201
+        assert login(home, account["password"]) == 200
+        attacks = [login(f"198.51.100.{number}", wrong) for number in range(1, 21)]
+        assert attacks[:9] == [401] * 9
+        assert attacks[-5:] == [429] * 5, "strangers are limited for the account, wherever they are"
+        assert [login(home, account["password"]) for _ in range(5)] == [200] * 5, "the owner gets in from home"
+        assert login("192.0.2.1", account["password"]) == 429, "from elsewhere the owner is a stranger meanwhile"
+        assert [login(home, wrong) for _ in range(12)][-1] == 429, "a network that is known has a limit of its own"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import argon2
 import pytest
 
-from api.auth.passwords import Passwords
+from api.auth.passwords import Passwords, guessable
 from api.pools import PASSWORDS
 from api.problem import Problem
 from api.shares import Lane, Share, Who, asking
@@ -106,3 +106,25 @@ async def test_who_guesses_from_one_network_keeps_no_other_from_logging_in() -> 
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     passwords.close()
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [("password", True), ("Passw0rd!", True), ("12345678", True), ("qwertyuiop", True), ("letmein123", True),
+     ("ada@example.org", True), ("Lovelace1815", True), ("lovelace", True), ("a" * 128, True),
+     ("correct-horse-7", False), ("tickets for the opera", False), ("x7#Kq!2mVp", False),
+     ("\U0001d4d0" * 9 + "\u0bb9\u0bc8q-zw", False), ("correct-horse-7" * 8, False)],
+)  # fmt: skip
+def test_a_password_that_many_have_or_that_is_made_of_the_account_is_guessable(password: str, refused: bool) -> None:
+    assert guessable(password, ("ada@example.org", "Ada Lovelace")) is refused
+
+
+async def test_a_common_password_is_refused_with_its_field() -> None:
+    passwords = Passwords()
+    try:
+        with pytest.raises(Problem) as raised:
+            await passwords.refuse_common("iloveyou", about=())
+        assert (raised.value.slug, raised.value.status, raised.value.field) == ("password-too-common", 422, "password")
+        await passwords.refuse_common("correct-horse-7", about=())
+    finally:
+        passwords.close()

@@ -7,6 +7,7 @@ import email
 import email.policy
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTPUTF8
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,9 @@ def test_a_name_is_only_ever_a_name(name: str) -> None:
 def test_a_domain_of_any_script_is_written_in_ascii_and_an_address_that_is_none_is_an_error() -> None:
     message = render(mail_of(REGISTERED, {}, email="ada@bücher.example"), FROM)
     assert b"ada@xn--bcher-kva.example" in message.as_bytes()
-    for address in ("a,b@c.org", "a@b@c", "jürg@example.org"):
+    jürg = render(mail_of(REGISTERED, {}, email="jürg@example.org"), FROM)
+    assert "<jürg@example.org>" in jürg.as_bytes(policy=SMTPUTF8).decode()
+    for address in ("a,b@c.org", "a@b@c", "@c.org", "a b@c.org"):
         with pytest.raises(UNWRITABLE):
             render(mail_of(REGISTERED, {}, email=address), FROM)
 

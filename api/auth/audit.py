@@ -1,0 +1,82 @@
+"""The audit log: what happened to an account, who did it, from where, when, and how it went.
+
+Guarantee: what changes an account and the row that says so are one transaction. Its owner and administrators read it.
+The log line of each has ids and no addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from api.auth.origin import Origin
+from api.database import SQL, Connection, Database
+from connectors import logs
+
+log = logs.get("security")
+
+
+class Kind(StrEnum):
+    """What can happen."""
+
+    REGISTERED = "account-registered"
+    LOGIN = "login"
+    SECOND_FACTOR = "second-factor"  # a code that was wrong, used before, or no recovery code
+    REFRESH_REUSED = "refresh-reused"
+    SESSION_ENDED = "session-ended"
+    SESSIONS_ENDED = "sessions-ended"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name, not a password
+    PASSWORD_RESET_ASKED = "password-reset-asked"  # noqa: S105
+    PASSWORD_RESET = "password-reset"  # noqa: S105
+    EMAIL_VERIFIED = "email-verified"
+    FACTOR_ON = "second-factor-on"
+    FACTOR_OFF = "second-factor-off"
+    CODES_MADE = "recovery-codes-made"
+    CODE_USED = "recovery-code-used"
+    ROLE_CHANGED = "role-changed"
+    ERASED = "account-erased"
+
+
+class Actor(StrEnum):
+    """Who did it: somebody with the account's session, somebody without, whoever runs the platform."""
+
+    OWNER = "owner"
+    SOMEBODY = "somebody"
+    OPERATOR = "operator"
+
+
+async def record(
+    connection: Connection,
+    kind: Kind,
+    user_id: str | None,
+    origin: Origin,
+    *,
+    session_id: str = "",
+    actor: Actor = Actor.OWNER,
+    refused: bool = False,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one down within the transaction of what it is about."""
+    outcome = "refused" if refused else "done"
+    text = msgspec.json.encode(detail or {}).decode()
+    where = (session_id or None, origin.address, origin.client)
+    await connection.execute(SQL["security_event_add"], kind.value, outcome, actor.value, user_id, *where, text)
+    who = {"actor": actor.value, "user": user_id or "", "session": session_id}
+    log.info("security.event", kind=kind.value, outcome=outcome, **who)
+
+
+async def record_refusal(
+    database: Database, kind: Kind, user_id: str, origin: Origin, *, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Write down what came to nothing. An account that is erased at this moment has no audit log any more."""
+
+    async def work(connection: Connection) -> None:
+        await record(connection, kind, user_id, origin, actor=Actor.SOMEBODY, refused=True, detail=detail)
+
+    with suppress(asyncpg.ForeignKeyViolationError):
+        await database.within(work)

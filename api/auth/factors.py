@@ -1,0 +1,134 @@
+"""Second factors: time-based codes (RFC 6238) and recovery codes.
+
+Guarantee: a code is taken once, and none before one that was taken; a recovery code works once. The secret is sealed
+(api.auth.sealed), of recovery codes there are digests only: 80 random bits each, so that nobody counts through them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import b32encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from time import time
+
+import pyotp
+
+from api.auth import audit
+from api.auth.audit import Kind
+from api.auth.origin import Origin
+from api.auth.sealed import CannotOpen, Sealer
+from api.database import SQL, Connection, Database
+from api.problem import Problem
+from connectors import logs
+
+STEP_S = 30
+STEPS_AROUND = 1  # clocks of phones differ by half a minute
+RECOVERY_CODES = 10
+RECOVERY_BYTES = 10
+ISSUER = "General Circle"
+
+log = logs.get("security")
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What was sent for a second factor."""
+
+    otp: str = ""
+    recovery_code: str = ""
+
+    @property
+    def missing(self) -> bool:
+        return not self.otp and not self.recovery_code
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Sets them up, checks them, takes them away."""
+
+    database: Database
+    sealer: Sealer
+    clock: Callable[[], float] = time
+
+    async def check(self, user_id: str, second: Second, origin: Origin) -> str:
+        """Which of both it was. Raises Problem invalid-second-factor (401); what is wrong is written down."""
+        if second.otp:
+            if await self._take_code(user_id, second.otp):
+                return "code"
+        elif await self._take_recovery_code(user_id, second.recovery_code, origin):
+            return "recovery-code"
+        await audit.record_refusal(self.database, Kind.SECOND_FACTOR, user_id, origin)
+        what = "otp" if second.otp else "recovery_code"
+        raise Problem("invalid-second-factor", f"{what}: it is wrong, too old, or was used before", field=what)
+
+    async def begin(self, user_id: str) -> str | None:
+        """The secret (base32) of a factor that waits for its first code. None: there is one already."""
+        secret = pyotp.random_base32()
+        row = await self.database.write("factor_begin", user_id, self.sealer.seal(secret.encode(), user_id))
+        return secret if row is not None else None
+
+    def matches(self, secret: str, code: str) -> int | None:
+        """The time step whose code it is, one around now; None for a wrong one."""
+        totp, now = pyotp.TOTP(secret, interval=STEP_S), int(self.clock()) // STEP_S
+        found = None
+        for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
+            if hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()):
+                found = step
+        return found
+
+    async def sealed(self, user_id: str) -> tuple[bytes, str, bool] | None:
+        """A factor as it is stored, its secret, and whether it is confirmed. None: there is none that can be read."""
+        row = await self.database.row("factor_of", user_id)
+        if row is None:
+            return None
+        try:
+            return row["secret"], self.sealer.open(row["secret"], user_id).decode(), row["confirmed"]
+        except CannotOpen as error:
+            log.error("second_factor.sealed", user=user_id, error=str(error))
+            return None
+
+    async def _take_code(self, user_id: str, code: str) -> bool:
+        found = await self.sealed(user_id)
+        step = self.matches(found[1], code) if found is not None and found[2] else None
+        if found is None or step is None:
+            return False
+        again = self.sealer.seal(found[1].encode(), user_id)  # with the key of today
+        return await self.database.write("factor_step", user_id, step, again) is not None
+
+    async def _take_recovery_code(self, user_id: str, code: str, origin: Origin) -> bool:
+        async def work(connection: Connection) -> bool:
+            row = await connection.fetchrow(SQL["recovery_code_use"], user_id, recovery_hash(code))
+            if row is not None:
+                await audit.record(
+                    connection, Kind.CODE_USED, user_id, origin, detail={"codes_left": row["codes_left"]}
+                )
+            return row is not None
+
+        return await self.database.within(work)
+
+
+def otpauth_uri(secret: str, email: str) -> str:
+    """What an authenticator reads as a QR code."""
+    return pyotp.TOTP(secret, interval=STEP_S).provisioning_uri(name=email, issuer_name=ISSUER)
+
+
+def new_recovery_codes() -> list[str]:
+    """RECOVERY_CODES codes of 16 letters and digits, in groups of four."""
+    raw = [b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower() for _ in range(RECOVERY_CODES)]
+    return ["-".join(code[start : start + 4] for start in range(0, 16, 4)) for code in raw]
+
+
+def recovery_hash(code: str) -> bytes:
+    """The digest of a recovery code, however it is typed."""
+    return sha256("".join(c for c in code.lower() if c.isalnum()).encode()).digest()
+
+
+async def put_recovery_codes(connection: Connection, user_id: str) -> list[str]:
+    """New codes instead of those that there are."""
+    codes = new_recovery_codes()
+    await connection.execute(SQL["recovery_codes_forget"], user_id)
+    await connection.execute(SQL["recovery_codes_put"], user_id, [recovery_hash(code) for code in codes])
+    return codes

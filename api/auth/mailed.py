@@ -1,0 +1,85 @@
+"""What a mailed link does: it proves an address, or sets a new password. Sending them is sinks.mail.accounts' business.
+
+Guarantee: a link works once, and until it expires. Asking for one says nothing about whether the account exists: the
+same answer, the same statement, one row in any case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from api.auth import audit
+from api.auth.audit import Actor, Kind
+from api.auth.origin import Origin
+from api.auth.passwords import Passwords
+from api.auth.sessions import Sessions
+from api.database import SQL, Connection, Database
+from api.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """What the routes behind the links do."""
+
+    database: Database
+    passwords: Passwords
+    sessions: Sessions
+
+    async def verify_email(self, token: str, origin: Origin) -> None:
+        """Whoever has the mailed token reads the account's mails. Raises Problem link-not-valid (410)."""
+        link = _hash(token)
+
+        async def work(connection: Connection) -> bool:
+            await connection.execute(SQL["user_lock_by_link"], link, "verify-email")
+            row = await connection.fetchrow(SQL["email_verify"], link)
+            if row is not None:
+                await audit.record(connection, Kind.EMAIL_VERIFIED, row["id"], origin, actor=Actor.SOMEBODY)
+            return row is not None
+
+        if not await self.database.within(work):
+            raise link_not_valid()
+
+    async def ask_verification(self, user_id: str) -> None:
+        """Another link to the account's address, unless it is proven already."""
+        await self.database.write("verification_ask", user_id)
+
+    async def ask_reset(self, email: str, origin: Origin) -> None:
+        """A link to a new password, if there is such an account."""
+        await self.database.write("password_reset_ask", email, origin.address, origin.client)
+
+    async def reset(self, token: str, password: str, origin: Origin) -> None:
+        """Sets a new password, ends all sessions and links, and tells the owner by mail. A second factor stays.
+
+        Raises Problem link-not-valid (410), password-too-common (422): then the link can be used again.
+        """
+        link = _hash(token)
+        account = await self.database.row("reset_link", link)
+        if account is None:
+            raise link_not_valid()
+        await self.passwords.refuse_common(password, about=(account["email"], account["name"]))
+        hashed = await self.passwords.hash(password)
+
+        async def work(connection: Connection) -> list[str]:
+            user_id = await connection.fetchval(SQL["user_lock_by_link"], link, "password-reset")
+            if user_id is None or await connection.fetchrow(SQL["reset_link"], link) is None:
+                raise link_not_valid()
+            await connection.execute(SQL["password_reset"], user_id, hashed)
+            ended = await connection.fetchval(SQL["sessions_end"], user_id, None)
+            await connection.execute(SQL["network_known"], user_id, origin.network)
+            await connection.execute(SQL["account_mail_add"], user_id, "password-changed")
+            await audit.record(
+                connection, Kind.PASSWORD_RESET, user_id, origin, actor=Actor.SOMEBODY, detail={"sessions": len(ended)}
+            )
+            return list(ended)
+
+        await self.sessions.end(await self.database.within(work))
+
+
+def link_not_valid() -> Problem:
+    """410: a mailed link that works no more, or never did."""
+    return Problem("link-not-valid", "the link is used up, too old or none of ours; ask for another", field="token")
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()
