@@ -38,6 +38,7 @@ FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; A
 QUEUE_BACKOFF_MS = 20  # a client whose queue was full looks again; its own default is a second, in which it runs dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
+READERS = "circle.reader."  # and the instance: a group in name only, of who reads partitions by themselves
 METADATA_TIMEOUT_S = 10.0
 # A dead predecessor's open transaction hides committed offsets until the broker has aborted it, and looks for such
 # only every so often: whoever takes over must outwait that, or dies of it.
@@ -119,7 +120,7 @@ def admin(settings: Settings) -> AdminClient:
 def consumer(settings: Settings, *, group: str | None, **overrides: object) -> Consumer:
     """A consumer of committed records, with manual commits and no silent offset resets."""
     config = client_config(settings) | {
-        "group.id": group or f"{settings.instance}-reader",
+        "group.id": group or f"{READERS}{settings.instance}",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
@@ -203,6 +204,8 @@ def partition_count(client: Consumer, topic: str) -> int:
         found = client.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", topic, f"partitions: {error}") from error
+    if found.error is not None and (refused := right_missing(found.error, topic)) is not None:
+        raise refused
     if found.error is not None or not found.partitions:
         raise ServiceUnreachable("Kafka", topic, f"partitions: {found.error or 'none'}")
     return len(found.partitions)

@@ -128,6 +128,13 @@ def right_missing(error: KafkaError, name: str) -> CircleError | None:
     )
 
 
+def refused_right(error: BaseException) -> CircleError | None:
+    """The same for whatever was raised: None when it is not Kafka that misses a right of ours."""
+    if not isinstance(error, KafkaException) or not error.args or not isinstance(error.args[0], KafkaError):
+        return None
+    return right_missing(error.args[0], "")
+
+
 def _made(settings: Settings, make: Callable[[], C]) -> C:
     try:
         return make()

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer
+from connectors.kafka_clients import right_missing
 from connectors.settings import Settings
 from pipelines.replay.verify import Record
 
@@ -44,6 +45,8 @@ def partitions_of(settings: Settings, topic: str) -> int:
         found = admin(settings).list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
+    if found.error is not None and (refused := right_missing(found.error, topic)) is not None:
+        raise refused
     if found.error is not None or not found.partitions:
         raise CircleError(f"there is no topic {topic} on {settings.kafka_bootstrap_servers}: `circle topics apply`")
     return len(found.partitions)

@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from connectors.topics import apply_topics, describe_topics
+from ops import acls
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.found import operator_settings
 from ops.migrations import migrate as run_migrations
@@ -62,6 +64,32 @@ def topics_describe(json: AsJson = False) -> int:
         ]
         emit_table(("topic", "partitions", "replication", "configuration"), rows)
     return 0 if all(state.partitions for state in states) else 1
+
+
+@topics.command("acls")
+def topics_acls(
+    process: Annotated[acls.Process | None, typer.Option(help="Only those of this process.")] = None,
+    principal: Annotated[str, typer.Option(help="What a process's principal is called.")] = acls.PRINCIPAL,
+    apply: Annotated[bool, typer.Option("--apply", help="Allow them on the cluster; takes nothing away.")] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """The rights that each process needs on Kafka, as commands of `kafka-acls`. Asks no broker without --apply."""
+    rights = acls.chosen(process)
+    if apply:
+        settings = operator_settings()
+        if not dry_run:
+            acls.apply(settings, rights, principal)
+    if json:
+        emit_json([acls.shown(one, principal) for one in rights])
+        return 0
+    if apply:
+        print(f"{len(rights)} rights {'would be' if dry_run else 'are'} allowed")
+        return 0
+    address = operator_settings(needed=False).kafka_bootstrap_servers
+    for one in rights:
+        print(f"kafka-acls --bootstrap-server {address} --command-config FILE {acls.command(one, principal)}")
+    return 0
 
 
 @kafka.command("resolve")

@@ -104,6 +104,11 @@ def run(given: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        from connectors.kafka_clients import refused_right  # which takes a tenth of a second
+
+        if (refused := refused_right(error)) is not None:
+            print(f"error: {refused}", file=sys.stderr)
+            return refused.exit_code
         # Wrong usage, whichever command line library typer carries: it knows how to show itself and its exit
         # code.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)

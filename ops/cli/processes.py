@@ -15,6 +15,7 @@ from rich.console import Console
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
 from connectors.kafka import check_reachable
+from connectors.kafka_clients import refused_right
 from connectors.settings import Settings
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
         cause = error.__cause__ or error
         if isinstance(cause, CircleError):
             raise cause from None
+        if (refused := refused_right(cause)) is not None:
+            raise refused from None
         log.exception("process.failed", cause)
         return 1
 

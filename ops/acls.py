@@ -1,0 +1,195 @@
+"""The rights that each process needs on Kafka, as data: what an authorizer that denies everything else has to allow.
+
+Guarantee: with the rights of its process and no other, a principal does that process's work. The tests on Apache Kafka
+run every process under a principal of its own with what is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import READERS, admin
+from connectors.kafka_clients import right_missing
+from connectors.settings import Settings
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
+
+TIMEOUT_S = 10.0
+PRINCIPAL = "User:{process}"
+ANYWHERE = "*"  # which hosts a principal may come from is for a firewall
+
+
+class Process(StrEnum):
+    """Who has a principal of its own."""
+
+    API = "api"
+    RESERVATIONS = "reservations"
+    PROJECTIONS = "projections"
+    NOTIFICATIONS = "notifications"
+    PAYMENTS = "payments"
+    MONITORING = "monitoring"
+    OPERATOR = "operator"
+    TOPICS = "topics"
+
+
+class Kind(StrEnum):
+    """What a right is about, in the words of `kafka-acls`."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+    TRANSACTIONAL_ID = "transactional-id"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One row: operations on one resource, or on all whose name begins so."""
+
+    process: Process
+    kind: Kind
+    name: str
+    operations: tuple[str, ...]
+    why: str
+    prefixed: bool = False
+
+
+def _rows() -> Iterable[Right]:
+    p, topic, group, transactional = Process, Kind.TOPIC, Kind.GROUP, Kind.TRANSACTIONAL_ID
+    letters = {one: dead_letters(one) for one in (COMMANDS, FACTS, NOTIFICATIONS)}
+    yield Right(p.API, topic, COMMANDS, ("Write", "Read"), "requests; a reservation's history")
+    yield Right(p.API, topic, FACTS, ("Read",), "the history of a reservation, the seat map of a time")
+    yield Right(p.RESERVATIONS, topic, COMMANDS, ("Read", "Write"), "commands; ticks")
+    yield Right(p.RESERVATIONS, topic, FACTS, ("Read", "Write"), "decisions; the facts that rows do not have yet")
+    yield Right(p.RESERVATIONS, group, "circle.reservations", ("Read",), "its share of the partitions")
+    yield Right(
+        p.RESERVATIONS, transactional, "circle-reservations-", ("Write",), "facts and offsets at once", prefixed=True
+    )
+    yield Right(p.PROJECTIONS, topic, FACTS, ("Read",), "facts")
+    yield Right(p.PROJECTIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
+    yield Right(p.PROJECTIONS, group, "circle.projections", ("Read",), "its share of the partitions")
+    yield Right(p.NOTIFICATIONS, topic, FACTS, ("Read",), "facts")
+    yield Right(p.NOTIFICATIONS, topic, NOTIFICATIONS, ("Read", "Write"), "messages")
+    yield Right(p.NOTIFICATIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
+    yield Right(p.NOTIFICATIONS, topic, letters[NOTIFICATIONS], ("Write",), "messages and mails that failed")
+    for name in ("circle.notifications", "circle.inbox", "circle.mail"):
+        yield Right(p.NOTIFICATIONS, group, name, ("Read",), "its share of the partitions")
+    yield Right(
+        p.NOTIFICATIONS,
+        transactional,
+        "circle-notifications-",
+        ("Write",),
+        "messages and offsets at once",
+        prefixed=True,
+    )
+    yield Right(p.PAYMENTS, topic, FACTS, ("Read",), "what is to be paid")
+    yield Right(p.PAYMENTS, topic, COMMANDS, ("Write",), "what the provider said")
+    yield Right(p.PAYMENTS, topic, letters[FACTS], ("Write",), "jobs that failed")
+    yield Right(p.PAYMENTS, group, "circle.payments", ("Read",), "its share of the partitions")
+    yield Right(p.MONITORING, topic, FACTS, ("Read",), "facts")
+    yield Right(p.MONITORING, topic, COMMANDS, ("Describe",), "where it ends, for lags")
+    yield Right(p.MONITORING, topic, NOTIFICATIONS, ("Describe",), "where it ends, for lags")
+    for name in letters.values():
+        yield Right(p.MONITORING, topic, name, ("Read",), "how many letters there are")
+    yield Right(p.MONITORING, group, "circle.monitoring", ("Read",), "its share of the partitions")
+    yield Right(p.MONITORING, group, "circle.", ("Describe",), "how far the others are", prefixed=True)
+    for name in (COMMANDS, FACTS, NOTIFICATIONS, *letters.values()):
+        yield Right(p.OPERATOR, topic, name, ("Read", "Write", "Describe"), "verify, replay, dlq, import")
+    yield Right(p.OPERATOR, topic, "tickets.", ("Create", "Delete", "DescribeConfigs", "AlterConfigs"),
+                "shadows, imports", prefixed=True)  # fmt: skip
+    yield Right(p.OPERATOR, group, "circle.", ("Read",), "how far the dataflows are", prefixed=True)
+    yield Right(p.OPERATOR, transactional, "circle-", ("Write",), "letters go back all or none", prefixed=True)
+    for name in ("tickets.", NOTIFICATIONS):
+        yield Right(p.TOPICS, topic, name, ("Create", "Describe", "DescribeConfigs", "AlterConfigs"),
+                    "`circle topics apply`", prefixed=True)  # fmt: skip
+    yield Right(p.TOPICS, Kind.CLUSTER, "kafka-cluster", ("Describe",), "how many brokers there are")
+    for one in (p.API, p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING, p.OPERATOR):
+        yield Right(one, group, READERS, ("Describe",), "reading one partition outside any group", prefixed=True)
+
+
+RIGHTS: tuple[Right, ...] = tuple(_rows())
+
+_RESOURCES = {
+    Kind.TOPIC: ResourceType.TOPIC,
+    Kind.GROUP: ResourceType.GROUP,
+    Kind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
+    Kind.CLUSTER: ResourceType.BROKER,
+}
+_OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "Delete": AclOperation.DELETE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+}
+
+
+def chosen(process: Process | None = None) -> list[Right]:
+    """The rows of one process, or all."""
+    return [one for one in RIGHTS if process in (None, one.process)]
+
+
+def command(right: Right, principal: str = PRINCIPAL) -> str:
+    """A row as arguments of `kafka-acls --bootstrap-server … --command-config …`."""
+    words = ["--add", "--allow-principal", principal.format(process=right.process.value)]
+    words += [word for operation in right.operations for word in ("--operation", operation)]
+    words += ["--cluster"] if right.kind is Kind.CLUSTER else [f"--{right.kind.value}", right.name]
+    return " ".join([*words, *(("--resource-pattern-type", "prefixed") if right.prefixed else ())])
+
+
+def shown(right: Right, principal: str = PRINCIPAL) -> dict[str, object]:
+    """A row for programs."""
+    return {
+        "process": right.process.value,
+        "principal": principal.format(process=right.process.value),
+        "resource": right.kind.value,
+        "name": right.name,
+        "prefixed": right.prefixed,
+        "operations": list(right.operations),
+        "why": right.why,
+    }
+
+
+def bindings(rights: Sequence[Right], principal: str = PRINCIPAL) -> list[AclBinding]:
+    """Rows as Kafka's admin interface has them, one for each operation."""
+    return [
+        AclBinding(
+            _RESOURCES[one.kind],
+            one.name,
+            ResourcePatternType.PREFIXED if one.prefixed else ResourcePatternType.LITERAL,
+            principal.format(process=one.process.value),
+            ANYWHERE,
+            _OPERATIONS[operation],
+            AclPermissionType.ALLOW,
+        )
+        for one in rights
+        for operation in one.operations
+    ]
+
+
+def apply(settings: Settings, rights: Sequence[Right], principal: str = PRINCIPAL) -> int:
+    """Allow these rows; what is allowed already stays. Returns how many bindings. Takes nothing away.
+
+    Raises AccessRefused when our own principal may not, ServiceUnreachable.
+    """
+    wanted, client = bindings(rights, principal), admin(settings)  # its answers come while it is there
+    for future in client.create_acls(wanted, request_timeout=TIMEOUT_S).values():
+        try:
+            future.result(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if (refused := right_missing(error.args[0], "kafka-cluster")) is not None:
+                raise refused from None
+            raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, error.args[0].str()) from None
+    return len(wanted)

@@ -1,0 +1,259 @@
+"""Everything behind TLS and credentials: each process does its work with its own principal, its rights and no other.
+
+Kafka is Apache's, with TLS, SCRAM and an authorizer. PostgreSQL and Valkey have passwords; in front of them is TLS,
+which the embedded builds do not have themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+import trustme
+from confluent_kafka.admin import AclBinding, AclBindingFilter
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from connectors import redis_clients
+from connectors.errors import AccessRefused
+from connectors.kafka import admin
+from connectors.kafka_clients import ask_for_brokers
+from connectors.postgres import connect
+from connectors.settings import Settings
+from connectors.topics import apply_topics
+from ops.acls import Kind, Process, Right, apply, bindings, chosen
+from ops.migrations import migrate
+from ops.platform import development_key
+from ops.services.postgres import Postgres
+from ops.services.process import free_port, run_coroutine
+from ops.services.valkey import Valkey
+from ops.supervisor import ChildSpec, Supervisor
+from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
+from tests.harness.shop import Shop
+from tests.harness.tls_proxy import TlsProxy
+
+pytestmark = pytest.mark.timeout(300)
+PIPELINES = ("reservations", "projections", "notifications", "payments", "monitoring")
+NOBODY = "nobody-in-particular"
+PARTITIONS = "2"
+
+
+@dataclass(frozen=True)
+class Secured:
+    """The services, and the environment of whoever has a principal."""
+
+    directory: Path
+    base: dict[str, str]
+    passwords: dict[str, str]
+    proxies: tuple[TlsProxy, TlsProxy]
+
+    def env(self, who: str, **changes: str) -> dict[str, str]:
+        """What a process is told."""
+        own = {"CIRCLE_KAFKA_SASL_USERNAME": who, "CIRCLE_KAFKA_SASL_PASSWORD": self.passwords[who]}
+        return {**os.environ, **self.base, **own, **changes}
+
+    def settings(self, who: str, **changes: str) -> Settings:
+        return Settings.from_env(self.env(who, **changes))
+
+    def run(self, who: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end."""
+        command = [sys.executable, "-m", "ops.cli.main", *arguments]
+        env = self.env(who, **changes)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, check=False)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    directory = tmp_path_factory.mktemp("secured")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(directory / "other-ca.pem")
+    keystore = directory / "kafka.pem"
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    keystore.write_bytes(private + b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    passwords = {who: secrets.token_urlsafe(16) for who in (SUPERUSER, NOBODY, *Process)}
+    with ExitStack() as stack:
+        postgres, valkey = stack.enter_context(Postgres()), stack.enter_context(Valkey())
+        kafka = stack.enter_context(SecuredKafka(keystore, passwords))
+        rows = stack.enter_context(TlsProxy(postgres.port, context, postgres=True))
+        cache = stack.enter_context(TlsProxy(valkey.port, context))
+        authority_file = directory / "ca.pem"
+        base = {
+            "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+            "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "CIRCLE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "CIRCLE_KAFKA_CA_FILE": str(authority_file),
+            "CIRCLE_POSTGRES_URL": postgres.url.replace(str(postgres.port), str(rows.port))
+            + f"?sslmode=verify-full&sslrootcert={authority_file}",
+            "CIRCLE_REDIS_URL": valkey.url.replace("redis://", "rediss://").replace(str(valkey.port), str(cache.port)),
+            "CIRCLE_REDIS_CA_FILE": str(authority_file),
+            "CIRCLE_PARTITIONS": PARTITIONS,
+            "CIRCLE_JWT_KEY_FILE": str(development_key(directory / "jwt.pem")),
+            "CIRCLE_RATE_LIMIT_SCALE": "0",
+            "CIRCLE_SMTP_URL": f"file://{directory}/mails",
+        }
+        found = Secured(directory, base, passwords, (rows, cache))
+        apply(found.settings(SUPERUSER), chosen())
+        run_coroutine(migrate(found.settings(SUPERUSER).postgres_url))
+        apply_topics(found.settings(Process.TOPICS), partitions=int(PARTITIONS))
+        yield found
+
+
+@pytest.fixture
+def shop(secured: Secured, tmp_path: Path) -> Iterator[Shop]:
+    """Every process of the platform, each under its own principal."""
+    port = free_port()
+    circle = [sys.executable, "-m", "ops.cli.main"]
+    api = [*circle, "api", "--port", str(port)]
+    specs = [ChildSpec(name="api", command=api, ready_url=f"http://127.0.0.1:{port}/readyz")]
+    specs += [ChildSpec(name=name, command=[*circle, "pipeline", name], stop_rank=1) for name in PIPELINES]
+    specs = [
+        ChildSpec(
+            name=one.name,
+            command=one.command,
+            stop_rank=one.stop_rank,
+            ready_url=one.ready_url,
+            env={
+                "CIRCLE_INSTANCE": one.name,
+                "CIRCLE_KAFKA_SASL_USERNAME": one.name,
+                "CIRCLE_KAFKA_SASL_PASSWORD": secured.passwords[one.name],
+            },
+        )
+        for one in specs
+    ]
+    supervisor = Supervisor(specs, env={**os.environ, **secured.base}, logs=tmp_path / "logs")
+    supervisor.start()
+    try:
+        supervisor.wait_ready(90)
+        yield Shop(f"http://127.0.0.1:{port}", secured.settings(Process.OPERATOR))
+    finally:
+        supervisor.stop()
+
+
+def test_a_drop_goes_through_with_a_principal_for_each_process(secured: Secured, shop: Shop) -> None:
+    event = shop.event(shop.organizer())
+    buyer = shop.person()
+    hold = buyer.reserve(event.id, ticket_type_id=event.seated, quantity=2)
+    assert hold.status_code == 201, hold.text
+    bought = buyer.confirm(hold.json()["id"])
+    assert bought.status_code == 200, bought.text
+    assert len(bought.json()["tickets"]) == 2
+    released = buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1).json()["id"]
+    assert buyer.delete(f"/v1/reservations/{released}", key="release", prefer="wait=20").status_code in (200, 204)
+    assert buyer.get(f"/v1/reservations/{hold.json()['id']}/explanation").status_code == 200
+    assert all(proxy.connections > 0 for proxy in secured.proxies), "it went through TLS"
+    for command in (["verify"], ["dlq", "list"], ["seats", event.id], ["explain", hold.json()["id"]]):
+        done = secured.run(Process.OPERATOR, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = secured.run(Process.TOPICS, "topics", "apply")
+    assert done.returncode == 0, done.stderr
+    assert "unchanged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("process", "kind", "name", "told"),
+    [
+        (Process.RESERVATIONS, Kind.TOPIC, "tickets.commands", "topic tickets.commands"),
+        (Process.RESERVATIONS, Kind.GROUP, "circle.reservations", "group"),
+        (Process.RESERVATIONS, Kind.TRANSACTIONAL_ID, "circle-reservations-", "transactional id"),
+        (Process.PAYMENTS, Kind.TOPIC, "tickets.facts", "topic tickets.facts"),
+        (Process.PROJECTIONS, Kind.GROUP, "circle.projections", "group"),
+    ],
+)
+def test_a_process_without_one_of_its_rights_ends_and_says_which(
+    secured: Secured, process: Process, kind: Kind, name: str, told: str
+) -> None:
+    (right,) = [one for one in chosen(process) if (one.kind, one.name) == (kind, name)]
+    take_away(secured, [right])
+    try:
+        done = secured.run(process, "pipeline", process.value)
+    finally:
+        apply(secured.settings(SUPERUSER), [right])
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "refuses us: " in done.stderr
+    assert told in done.stderr
+    assert "circle topics acls" in done.stderr
+    assert secured.passwords[process] not in done.stderr
+
+
+def test_a_principal_without_rights_is_refused_and_told_which_it_misses(secured: Secured) -> None:
+    for command in (["pipeline", "projections"], ["verify"], ["topics", "apply"]):
+        done = secured.run(NOBODY, *command)
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "circle topics acls" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CIRCLE_KAFKA_CA_FILE": "other-ca.pem"},
+        {"CIRCLE_KAFKA_SASL_PASSWORD": "wrong-0815"},
+        {"CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "CIRCLE_KAFKA_SASL_MECHANISM": "PLAIN"},
+    ],
+    ids=["another authority", "wrong password", "another mechanism"],
+)
+def test_kafka_that_is_not_the_one_we_trust_or_that_does_not_know_us_is_told(
+    secured: Secured, changes: dict[str, str]
+) -> None:
+    changed = {name: str(secured.directory / v) if v.endswith(".pem") else v for name, v in changes.items()}
+    with pytest.raises(AccessRefused, match=r"Kafka as api at .* refuses us") as caught:
+        ask_for_brokers(secured.settings(Process.API, **changed), 10)
+    assert "wrong-0815" not in str(caught.value)
+    assert secured.passwords[Process.API] not in str(caught.value)
+
+
+async def test_postgresql_under_another_authority_or_password_is_refused(secured: Secured) -> None:
+    url = secured.settings(Process.API).postgres_url
+    for wrong, told in (
+        (url.replace("/ca.pem", "/other-ca.pem"), "certificate verify failed"),
+        (url.replace("postgres:", "postgres:x"), "password authentication failed"),
+    ):
+        with pytest.raises(AccessRefused, match=told) as caught:
+            await connect(wrong)
+        assert not any(secret in str(caught.value) for secret in secured.settings(Process.API).secrets)
+    connection = await connect(url)
+    await connection.close()
+
+
+def test_redis_under_another_authority_or_without_a_password_is_refused(secured: Secured) -> None:
+    url = secured.settings(Process.API).redis_url
+    for wrong, told in (
+        (url.replace("/ca.pem", "/other-ca.pem").replace("%2Fca.pem", "%2Fother-ca.pem"), "certificate verify failed"),
+        (url.replace("rediss://:", "rediss://:x"), "invalid username-password pair"),
+    ):
+        with redis_clients.connect(wrong) as client, pytest.raises(redis.ConnectionError, match=told):
+            client.ping()
+    with redis_clients.connect(url) as client:
+        assert client.ping()
+
+
+def take_away(secured: Secured, rights: Sequence[Right]) -> None:
+    """Delete what `apply` has allowed; the broker's word comes after it holds."""
+    filters = [filter_of(one) for one in bindings(rights)]
+    client = admin(secured.settings(SUPERUSER))
+    for future in client.delete_acls(filters, request_timeout=10).values():
+        assert future.result(timeout=10)
+
+
+def filter_of(one: AclBinding) -> AclBindingFilter:
+    return AclBindingFilter(
+        one.restype,
+        one.name,
+        one.resource_pattern_type,
+        one.principal,
+        one.host,
+        one.operation,
+        one.permission_type,
+    )
