@@ -71,6 +71,7 @@ def _rows() -> Iterable[Right]:
     yield Right(p.API, topic, FACTS, ("Read",), "the history of a reservation, the seat map of a time")
     yield Right(p.RESERVATIONS, topic, COMMANDS, ("Read", "Write"), "commands; ticks")
     yield Right(p.RESERVATIONS, topic, FACTS, ("Read", "Write"), "decisions; the facts that rows do not have yet")
+    yield Right(p.RESERVATIONS, topic, letters[COMMANDS], ("Write",), "commands that cannot be read")
     yield Right(p.RESERVATIONS, group, "circle.reservations", ("Read",), "its share of the partitions")
     yield Right(
         p.RESERVATIONS, transactional, "circle-reservations-", ("Write",), "facts and offsets at once", prefixed=True
@@ -103,10 +104,11 @@ def _rows() -> Iterable[Right]:
         yield Right(p.MONITORING, topic, name, ("Read",), "how many letters there are")
     yield Right(p.MONITORING, group, "circle.monitoring", ("Read",), "its share of the partitions")
     yield Right(p.MONITORING, group, "circle.", ("Describe",), "how far the others are", prefixed=True)
-    for name in (COMMANDS, FACTS, NOTIFICATIONS, *letters.values()):
-        yield Right(p.OPERATOR, topic, name, ("Read", "Write", "Describe"), "verify, replay, dlq, import")
-    yield Right(p.OPERATOR, topic, "tickets.", ("Create", "Delete", "DescribeConfigs", "AlterConfigs"),
-                "shadows, imports", prefixed=True)  # fmt: skip
+    everything = ("Read", "Write", "Create", "Delete", "DescribeConfigs", "AlterConfigs")
+    yield Right(
+        p.OPERATOR, topic, "tickets.", everything, "verify, replay, dlq; shadows' topics, imports", prefixed=True
+    )
+    yield Right(p.OPERATOR, topic, NOTIFICATIONS, ("Read", "Write"), "dlq, import", prefixed=True)
     yield Right(p.OPERATOR, group, "circle.", ("Read",), "how far the dataflows are", prefixed=True)
     yield Right(p.OPERATOR, transactional, "circle-", ("Write",), "letters go back all or none", prefixed=True)
     for name in ("tickets.", NOTIFICATIONS):

@@ -24,18 +24,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from connectors import redis_clients
 from connectors.errors import AccessRefused
-from connectors.kafka import admin
+from connectors.kafka import admin, producer
 from connectors.kafka_clients import ask_for_brokers
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.acls import Kind, Process, Right, apply, bindings, chosen
 from ops.migrations import migrate
+from ops.operate.dead_letters import letters
 from ops.platform import development_key
 from ops.services.postgres import Postgres
-from ops.services.process import free_port, run_coroutine
+from ops.services.process import free_port, run_coroutine, wait_for
 from ops.services.valkey import Valkey
 from ops.supervisor import ChildSpec, Supervisor
+from schemas.topics import COMMANDS, FACTS
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
 from tests.harness.tls_proxy import TlsProxy
@@ -160,6 +162,7 @@ def test_a_drop_goes_through_with_a_principal_for_each_process(secured: Secured,
     done = secured.run(Process.TOPICS, "topics", "apply")
     assert done.returncode == 0, done.stderr
     assert "unchanged" in done.stdout
+    put_garbage(secured)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,19 @@ def test_redis_under_another_authority_or_without_a_password_is_refused(secured:
             client.ping()
     with redis_clients.connect(url) as client:
         assert client.ping()
+
+
+def put_garbage(secured: Secured) -> None:
+    """A record that nobody can read: whoever reads it first puts it aside, under its own principal."""
+    settings = secured.settings(Process.OPERATOR)
+    client = producer(settings)
+    for topic, key in ((COMMANDS, b"e"), (FACTS, b"e")):
+        client.produce(topic, b"garbage", key, 0)
+    assert client.flush(10) == 0
+    wanted = {COMMANDS: 1, FACTS: 2}  # projections and notifications put a fact aside, each for itself
+    for topic, count in wanted.items():
+        problem = wait_for(lambda: len(letters(settings, (topic,))) >= count, timeout_s=60)  # noqa: B023
+        assert problem is None, (topic, problem)
 
 
 def take_away(secured: Secured, rights: Sequence[Right]) -> None:
