@@ -27,15 +27,17 @@ from sanic.handlers import ErrorHandler
 from api import limits
 from api.auth.keys import KeyRing
 from api.deps import Deps
+from api.edge import sanic_log
+from api.edge.cors import Cors
 from api.edge.descriptors import affordable
 from api.edge.framing import TooManyHeaders
-from api.edge.protocol import EdgeHttp
+from api.edge.protocol import EdgeHttp, EdgeProtocol
 from api.openapi import document
 from api.problem import Problem, retry_after, unavailable
 from api.routes.table import ROUTES
 from api.routing import bind
 from connectors import logs, readiness
-from connectors.errors import CircleError
+from connectors.errors import CircleError, ServiceUnreachable
 from connectors.settings import Settings
 
 NAME = "general-circle"
@@ -76,12 +78,16 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
         AUTO_EXTEND=False,
         USE_UVLOOP=True,
     )
+    sanic_log.adopt()
     app.ctx.edge = affordable()
+    app.ctx.cors = Cors(settings.cors_origins) if settings.cors_origins else None
     app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
     for route in ROUTES:
         methods = ["GET", "HEAD"] if route.method == "GET" else [route.method]
         app.add_route(bind(route), route.path, methods=methods, name=_name(route.name))
     app.before_server_start(partial(_open, settings, key_file))
+    if settings.operator_port is not None:
+        app.after_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))
     app.after_server_start(_announce_later)
     app.before_server_stop(_stop_streams)
     app.after_server_stop(_close)
@@ -105,6 +111,11 @@ class Problems(ErrorHandler):
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """The answer to an exception that no handler turned into one."""
+        cors: Cors | None = getattr(request.app.ctx, "cors", None)
+        if cors is not None and isinstance(exception, MethodNotAllowed):
+            preflight = cors.preflight(request, dict(exception.headers or {}).get("Allow", ""))
+            if preflight is not None:
+                return preflight
         return problem_of(request, exception).response()
 
 
@@ -142,6 +153,19 @@ async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any])
     app.ctx.deps.listen()
 
 
+async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:
+    """The operator's own port, of all API processes of this machine: any of them has the figures of all."""
+    loop = asyncio.get_running_loop()
+    connections: set[EdgeProtocol] = set()
+    protocol = partial(EdgeProtocol, loop=loop, app=app, connections=connections, operator=True)
+    try:
+        app.ctx.operators = await loop.create_server(protocol, host, port, reuse_port=True), connections
+    except OSError as error:
+        hint = f"{error.strerror or error}; CIRCLE_OPERATOR_PORT and CIRCLE_OPERATOR_HOST name it"
+        raise ServiceUnreachable("The operator's address", f"{host}:{port}", hint) from None
+    log.info("serving.operators", host=host, port=port)
+
+
 async def _announce_later(app: Sanic[Any, Any]) -> None:
     # Requests are answered already, and until this returns Sanic takes a signal to stop for an error.
     app.add_task(_announce(app), name="announce")
@@ -166,6 +190,11 @@ async def _stop_streams(app: Sanic[Any, Any]) -> None:
     deps: Deps = app.ctx.deps
     deps.stopping.set()
     deps.live.wake_all()
+    if (operators := getattr(app.ctx, "operators", None)) is not None:
+        server, connections = operators
+        server.close()
+        for connection in list(connections):
+            connection.close()
 
 
 async def _close(app: Sanic[Any, Any]) -> None:

@@ -18,9 +18,11 @@ from api.auth.passwords import Passwords
 from api.auth.sealed import Sealer
 from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
+from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
 from api.background import Background
 from api.database import Database
+from api.edge.representation import Representations
 from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
@@ -31,6 +33,7 @@ from api.limits import (
     DOORS_COUNTED_MAX,
     HIDDEN_TYPES_MAX,
     HIDDEN_TYPES_S,
+    METRICS_KEPT_S,
     REDIS_TIMEOUT_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
@@ -90,6 +93,9 @@ class Deps:
     printer: Printer
     sessions: Sessions
     stripe: StripeApi | None = None  # asked what a webhook does not say; None where Stripe is not in use
+    figures: Kept[bytes]
+    representations: Representations
+    stream_tickets: StreamTickets
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -178,6 +184,9 @@ class Deps:
             mailed=Mailed(database, passwords, sessions),
             factors=factors,
             sessions=sessions,
+            figures=Kept(METRICS_KEPT_S, 1),
+            representations=Representations(),
+            stream_tickets=StreamTickets(redis, keys, tokens),
             door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
             hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
             guesses=Guesses(shared_limiter),

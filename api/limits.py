@@ -72,6 +72,17 @@ WEBHOOKS_MAX = 20  # of one organizer: each is a call for each fact
 WEBHOOK_OVERLAP_S = 86_400  # how long a secret that was replaced still signs: a day to bring the new one out
 WEBHOOK_RESOLVE_S = 2.0  # a name that takes longer is looked at when it is called
 
+STREAM_TICKET_TTL_S = 30  # from getting it to opening the stream: one step of a page's script
+
+GZIP_BYTES_MIN = 1_400  # what fits one packet is as quick as it is
+GZIP_LEVEL = 4  # half the time of the default, 4 % more bytes
+GZIP_WAITING_MAX = 16  # answers to be made smaller, one after another; further ones are sent as they are
+GZIP_KEPT_S = 60.0  # the same seat map is read by thousands
+GZIP_KEPT_MAX = 32  # answers; a seat map of 2 MB is 100 KB small
+INLINE_BYTES_MAX = 16 * 1024  # half a millisecond on the event loop; larger ones beside it
+
+METRICS_KEPT_S = 1.0  # several who scrape at the same moment cost one text
+
 POSTGRES_CONNECTIONS_MAX = 10
 POSTGRES_TIMEOUT_S = 5.0
 REDIS_TIMEOUT_S = 1.0

@@ -13,6 +13,7 @@ from api.problem import CONTENT_TYPE, KINDS, TYPE_PREFIX
 from api.routing import Access, Route
 
 REF = "#/components/schemas/{name}"
+_OF_OPERATORS = ("forbidden", "rate-limited", "unavailable")
 _PARAMETER = re.compile(r"<(\w+)>")
 _GENERIC = re.compile(r"^(\w+)_(\w+)_$")  # msgspec's name of Page[EventOut] is Page_EventOut_
 
@@ -38,6 +39,7 @@ _WHO = {
     Access.USER: "Any account may call it.",
     Access.ORGANIZER: "Organizers and admins may call it.",
     Access.ADMIN: "Admins may call it.",
+    Access.OPERATOR: "Operators may call it.",
 }
 _MEDIA = {
     "text/plain": "Text.",
@@ -113,7 +115,11 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components | {"Problem": problem},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token."},
+                "operatorPassword": {"type": "http", "scheme": "basic", "description": "It, as the password."},
+            },
         },
     }
     named: dict[str, Any] = _renamed(whole, {name: _class_name(name) for name in components})
@@ -160,6 +166,8 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
     operation["security"] = [] if route.access is Access.PUBLIC else [{"token": []}]
     if route.access is Access.OPTIONAL:
         operation["security"].append({})
+    if route.access is Access.OPERATOR:
+        operation["security"] += [{"operator": []}, {"operatorPassword": []}]
     if route.body is not None:
         schema = by_shape[repr(route.body)]
         content = {"schema": schema, "example": route.body.EXAMPLE}
@@ -232,6 +240,8 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
         if shape is not None:
             media = route.media_type if status < 300 else "application/json"
             responses[str(status)]["content"] = {media: {} if shape is bytes else {"schema": by_shape[repr(shape)]}}
+    if route.cacheable:
+        responses["304"] = {"description": "It is as it was when it had the ETag that If-None-Match names."}
     slugs: dict[int, list[str]] = {}
     for slug in _problems(route):
         slugs.setdefault(KINDS[slug][0], []).append(slug)
@@ -245,7 +255,7 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
 
 def _problems(route: Route) -> list[str]:
     """A route's own problems and those of its kind."""
-    slugs = [*route.problems]
+    slugs = [*route.problems, *(_OF_OPERATORS if route.access is Access.OPERATOR else ())]
     if route.access is not Access.PUBLIC:
         slugs.append("unauthorized")
     if route.access in (Access.ORGANIZER, Access.ADMIN):

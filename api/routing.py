@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from time import perf_counter
 from typing import Any, TypeVar
@@ -15,11 +16,12 @@ from typing import Any, TypeVar
 import msgspec
 from sanic import HTTPResponse, Request
 
-from api import prefer
+from api import operators, prefer
 from api.auth.origin import Origin
 from api.auth.tokens import RANK, Caller, Role, effective
 from api.client_address import ClientAddress, client_address
 from api.deps import Deps
+from api.edge.representation import tag_of
 from api.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
 from api.metrics import METRICS
 from api.problem import FieldError, Problem
@@ -30,8 +32,12 @@ from connectors import logs
 
 T = TypeVar("T")
 FORBIDDEN = 403
+S = TypeVar("S", bound=msgspec.Struct)
 
 log = logs.get("api")
+
+
+_ACCESS_CODE = "access_code="  # what somebody sees by a code is not for everybody's caches
 
 
 class Access(StrEnum):
@@ -42,9 +48,11 @@ class Access(StrEnum):
     USER = "user"
     ORGANIZER = "organizer"
     ADMIN = "admin"
+    OPERATOR = "operator"  # by token, by port or as an admin: api.operators
 
 
-NEEDED = {Access.USER: RANK[Role.BUYER], Access.ORGANIZER: RANK[Role.ORGANIZER], Access.ADMIN: RANK[Role.ADMIN]}
+NEEDED = {Access.USER: RANK[Role.BUYER], Access.ORGANIZER: RANK[Role.ORGANIZER], Access.ADMIN: RANK[Role.ADMIN],
+          Access.OPERATOR: RANK[Role.ADMIN]}  # fmt: skip
 
 
 class Call:
@@ -159,6 +167,7 @@ class Route:
     prefer: bool = False
     signature: str = ""  # the header that vouches for the body, where a token does not
     media_type: str = "application/json"
+    cacheable: bool = False  # holds no secrets: has an ETag, is compressed, is kept by clients
     free: bool = False  # not counted against the caller's writes
     lane: Lane = Lane.READ
 
@@ -176,21 +185,18 @@ class Route:
 def bind(route: Route) -> Handler:
     """The Sanic handler of a route."""
     handler, access = route.handler, route.access
-    optional = access is Access.OPTIONAL
     needed = NEEDED.get(access, 0)
     limited = route.writes and needed > 0 and not route.free
     lane = route.lane
+    cacheable, streams = route.cacheable, route.media_type == "text/event-stream"
     observe = METRICS.observer(route.method, route.path)
 
     async def handle(request: Request, **path: str) -> HTTPResponse | None:
         started = perf_counter()
         deps: Deps = request.app.ctx.deps
+        caller = None
         try:
-            caller = None
-            if needed or optional:
-                authorization = request.headers.get("authorization")
-                if needed or authorization is not None:
-                    caller = deps.tokens.caller(authorization)
+            caller = await _caller(request, deps, access, streams=streams)
             networks = client_address(request, deps.settings.trusted_proxies).keys
             asking.set(Who(caller.user_id if caller is not None else "", networks, lane))
             if caller is not None:
@@ -201,6 +207,10 @@ def bind(route: Route) -> Handler:
             for name, value in path.items():
                 path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
             response = await handler(Call(request, deps, caller), **path)
+            if cacheable and response is not None and response.status == 200:
+                response = await deps.representations.of(
+                    request, response, private=caller is not None or _ACCESS_CODE in request.query_string
+                )
         except Problem as problem:
             if caller is not None and caller.waiting and problem.status == FORBIDDEN:
                 problem = factor_required()
@@ -209,6 +219,32 @@ def bind(route: Route) -> Handler:
         return response
 
     return handle
+
+
+async def _caller(request: Request, deps: Deps, access: Access, *, streams: bool) -> Caller | None:
+    """Who asks, as far as the route wants to know. Raises Problem unauthorized (401)."""
+    if access is Access.PUBLIC:
+        return None
+    if access is Access.OPERATOR:
+        return await _operator(request, deps)
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        if streams and (ticket := request.args.get("ticket")) is not None:
+            return await deps.stream_tickets.take(ticket, request.path)
+        if access is Access.OPTIONAL:
+            return None
+    return deps.tokens.caller(authorization)
+
+
+async def _operator(request: Request, deps: Deps) -> Caller | None:
+    """An operator, or a caller whose role is still to be looked at. Whoever guesses is slowed down."""
+    try:
+        return operators.require(request, deps)
+    except Problem:
+        if request.headers.get("authorization") is not None:
+            address = client_address(request, deps.settings.trusted_proxies)
+            await deps.shared_limiter.take_of_address(operators.GUESSES, address)
+        raise
 
 
 async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
@@ -220,7 +256,8 @@ async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
             return msgspec.structs.replace(caller, role=role, waiting=waiting)
     if caller.waiting or (row is not None and effective(Role(row["role"]), factor=row["second_factor"])[1]):
         raise factor_required()
-    raise Problem("forbidden", f"this needs the role {access.value}; the caller is {caller.role.value}")
+    needs = Access.ADMIN if access is Access.OPERATOR else access
+    raise Problem("forbidden", f"this needs the role {needs.value}; the caller is {caller.role.value}")
 
 
 def factor_required() -> Problem:
@@ -229,6 +266,18 @@ def factor_required() -> Problem:
     return Problem("second-factor-enrolment-required", detail)
 
 
-def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
-    """A JSON answer."""
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None, *, tagged: bool = False) -> HTTPResponse:
+    """A JSON answer. Where its shape has a `now`, a countdown starts there: it is the server's time.
+
+    `tagged`: of a cacheable route. What it says is the same a second later: its ETag does not know the time.
+    """
+    if getattr(value, "now", None) is msgspec.UNSET:
+        headers = {"etag": tag_of(msgspec.json.encode(value))} | (headers or {}) if tagged else headers
+        value = stamped(value)
     return HTTPResponse(msgspec.json.encode(value), status, headers, content_type="application/json")
+
+
+def stamped(value: S) -> S:
+    """The same with the server's time in its `now`, to the millisecond."""
+    now = datetime.now(UTC)
+    return msgspec.structs.replace(value, now=now.replace(microsecond=now.microsecond // 1000 * 1000))

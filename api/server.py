@@ -18,8 +18,8 @@ from sanic.worker.loader import AppLoader
 
 from api.app import NAME, create_app
 from api.auth.keys import KeyRing, generate_pem
+from api.edge.descriptors import affordable
 from api.edge.protocol import EdgeProtocol
-from api.limits import ACCEPT_QUEUE_MAX
 from connectors import logs
 from connectors.errors import ServiceUnreachable
 from connectors.schema_registry import codec_of
@@ -47,7 +47,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
                 host,
                 port,
                 protocol=EdgeProtocol,
-                backlog=ACCEPT_QUEUE_MAX,
+                backlog=affordable().accept_queue_max,
                 single_process=True,
                 access_log=False,
                 motd=False,
@@ -70,7 +70,7 @@ def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file
         port=port,
         protocol=EdgeProtocol,
         workers=workers,
-        backlog=ACCEPT_QUEUE_MAX,
+        backlog=affordable().accept_queue_max,
         access_log=False,
         motd=False,
     )

@@ -26,6 +26,8 @@ SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embed
 RATE_LIMIT_SCALE_PRODUCTION_MAX = 10.0  # two guesses of a password a second; more is no limit any more
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
+TOKEN_CHARS_MIN = 16  # random ones of this length are not guessed
+TOKEN_CHARS_MAX = 256
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 T = TypeVar("T")
@@ -135,6 +137,10 @@ class Settings:
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     stripe_api_url: str = "https://api.stripe.com"
+    operator_token: str | None = field(default=None, repr=False)
+    operator_port: int | None = None
+    operator_host: str = "127.0.0.1"
+    cors_origins: frozenset[str] = frozenset()
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "General Circle <tickets@circle.invalid>"
     public_url: str = "http://127.0.0.1:8000"
@@ -219,6 +225,12 @@ class Settings:
                 "STRIPE_API_URL", _url("http", "https"), defaults.stripe_api_url, "https://api.stripe.com"
             ),
             smtp_url=source.read("SMTP_URL", _smtp, None, "smtp://user:…@mail.example.org:587", secret_file=True),
+            operator_token=source.read(
+                "OPERATOR_TOKEN", _token, None, "a random one of 16 characters or more", secret=True, secret_file=True
+            ),
+            operator_port=source.read("OPERATOR_PORT", _whole(1, 65_535), None, "8001"),
+            operator_host=source.read("OPERATOR_HOST", str, defaults.operator_host, "127.0.0.1"),
+            cors_origins=source.read("CORS_ORIGINS", _origins, defaults.cors_origins, "https://tickets.example.org"),
             mail_from=source.read("MAIL_FROM", _mail_from, defaults.mail_from, "Tickets <tickets@example.org>"),
             public_url=source.read("PUBLIC_URL", _public_url, defaults.public_url, "https://tickets.example.org"),
         )
@@ -238,7 +250,7 @@ class Settings:
         urls = (self.postgres_url, self.redis_url, self.schema_registry_url, self.smtp_url)
         found = {password_of(url) for url in urls if url is not None}
         found |= {self.kafka_sasl_password, self.kafka_oauth_client_secret, self.kafka_key_password}
-        found |= {self.stripe_api_key, self.stripe_webhook_secret}
+        found |= {self.stripe_api_key, self.stripe_webhook_secret, self.operator_token}
         known = {one for one in found if one is not None and len(one) >= SECRET_CHARS_MIN}
         return frozenset(known | {unquote(one) for one in known})
 
@@ -489,6 +501,23 @@ def _secret(*prefixes: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def _token(raw: str) -> str:
+    if not TOKEN_CHARS_MIN <= len(raw) <= TOKEN_CHARS_MAX or not raw.isascii() or not raw.isprintable() or " " in raw:
+        raise ValueError(f"must be {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} printable ASCII characters without spaces")
+    return raw
+
+
+def _origins(raw: str) -> frozenset[str]:
+    """Exact origins as browsers send them: scheme, host, and the port where it is not the scheme's own."""
+    origins = frozenset(part.strip() for part in raw.split(",") if part.strip())
+    for origin in origins:
+        if re.fullmatch(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", origin, re.ASCII) is None:
+            raise ValueError("must be origins in small letters, with commas between: a scheme, a host, a port, no path")
+        if origin.endswith(":443") if origin.startswith("https") else origin.endswith(":80"):
+            raise ValueError("must be origins as browsers send them, without the port of the scheme")
+    return origins
 
 
 def _smtp(raw: str) -> str:

@@ -13,6 +13,7 @@ with Platform(reservations=2) as platform:
 
 import fcntl
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Platform:
         self._say = say
         self._reservations = reservations
         self._extra_env = dict(env or {})
+        self._operator_token = secrets.token_urlsafe(24)  # where nobody has chosen one, for this start
         self._keep_mails = keep_mails
         self._findable = findable
         self._published: found.Published | None = None
@@ -121,8 +123,19 @@ class Platform:
             **({"CIRCLE_SMTP_URL": f"file://{quote(str(self.mails))}"} if self.mails is not None else {}),
             "CIRCLE_PUBLIC_URL": given.get("CIRCLE_PUBLIC_URL") or self.url,
             "CIRCLE_JWT_KEY_FILE": key or str(development_key(self.run_dir / "jwt.pem")),
+            **({} if self._has_operator_token() else {"CIRCLE_OPERATOR_TOKEN": self._operator_token}),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _has_operator_token(self) -> bool:
+        given = {**os.environ, **self._extra_env}
+        return bool(given.get("CIRCLE_OPERATOR_TOKEN") or given.get("CIRCLE_OPERATOR_TOKEN_FILE"))
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where a browser opens the dashboard, with the token of this start; without one that somebody chose."""
+        token = "" if self._has_operator_token() else f"operator:{self._operator_token}@"
+        return f"http://{token}{LOOPBACK}:{self.port}/dashboard"
 
     @property
     def settings(self) -> Settings:

@@ -7,7 +7,7 @@ import resource
 from dataclasses import replace
 
 from api.edge.protocol import EdgeLimits
-from api.limits import CONNECTIONS_MAX, CONNECTIONS_REFUSED_MAX, DESCRIPTORS_RESERVED
+from api.limits import ACCEPT_QUEUE_MAX, CONNECTIONS_MAX, CONNECTIONS_REFUSED_MAX, DESCRIPTORS_RESERVED
 from connectors import logs
 
 log = logs.get("api.edge")
@@ -15,7 +15,7 @@ log = logs.get("api.edge")
 
 def affordable() -> EdgeLimits:
     """The limits of this process, after raising its limit of descriptors. Says so when that is less than wanted."""
-    wanted = CONNECTIONS_MAX + CONNECTIONS_REFUSED_MAX + DESCRIPTORS_RESERVED
+    wanted = CONNECTIONS_MAX + CONNECTIONS_REFUSED_MAX + ACCEPT_QUEUE_MAX + DESCRIPTORS_RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     have = soft if soft != resource.RLIM_INFINITY else wanted
     if have < wanted:
@@ -28,10 +28,14 @@ def affordable() -> EdgeLimits:
 
 
 def within(descriptors: int) -> EdgeLimits:
-    """The limits that so many descriptors allow: some are kept for our own files, the rest is split as the maxima."""
-    room = max(2, descriptors - min(DESCRIPTORS_RESERVED, descriptors // 2))
+    """The limits that so many descriptors allow.
+
+    Some are kept for our own files, and some for a whole accept queue: it is emptied at once, before any connection of
+    it can be refused. The rest is split as the maxima.
+    """
+    queue = min(ACCEPT_QUEUE_MAX, max(1, descriptors // 4))
+    room = max(2, descriptors - min(DESCRIPTORS_RESERVED, descriptors // 4) - queue)
     whole = CONNECTIONS_MAX + CONNECTIONS_REFUSED_MAX
     connections = min(CONNECTIONS_MAX, max(1, room * CONNECTIONS_MAX // whole))
-    return replace(
-        EdgeLimits(), connections_max=connections, refused_max=min(CONNECTIONS_REFUSED_MAX, room - connections)
-    )
+    refused = min(CONNECTIONS_REFUSED_MAX, room - connections)
+    return replace(EdgeLimits(), connections_max=connections, refused_max=refused, accept_queue_max=queue)

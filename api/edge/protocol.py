@@ -34,6 +34,7 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from api import limits
 from api.edge import framing
+from api.edge.cors import Cors
 from api.edge.framing import CHUNKED, Unreadable
 from api.edge.headers import complete, http_date
 from api.problem import CONTENT_TYPE, busy
@@ -59,6 +60,7 @@ class EdgeLimits:
     linger_s: float = limits.LINGER_S
     connections_max: int = limits.CONNECTIONS_MAX
     refused_max: int = limits.CONNECTIONS_REFUSED_MAX
+    accept_queue_max: int = limits.ACCEPT_QUEUE_MAX
 
     @property
     def tick_s(self) -> float:
@@ -218,6 +220,8 @@ class EdgeHttp(Http):
         response = self.response
         self.protocol.answers(streams=not end_stream and response.content_type == EVENT_STREAM)
         complete(response.headers, response.content_type)
+        if (cors := self.protocol.cors) is not None:
+            cors.answer(self.request.headers.get("origin"), response.headers)
         await super().http1_response_header(data, end_stream)
 
     async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
@@ -259,12 +263,14 @@ class EdgeProtocol(HttpProtocol):
         "_refused",
         "_streams",
         "_written_at",
+        "cors",
         "operator",
     )
 
     def __init__(self, *, operator: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.operator = operator
+        self.cors: Cors | None = getattr(self.app.ctx, "cors", None)
         self._limits: EdgeLimits = getattr(self.app.ctx, "edge", None) or EdgeLimits()
         self._begun_at = self._received_at = self._answered_at = self._written_at = 0.0
         self._drains_by: float | None = None

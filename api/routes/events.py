@@ -103,7 +103,7 @@ async def create(call: Call) -> HTTPResponse:
 async def event(call: Call, event_id: str) -> HTTPResponse:
     """200 with the event."""
     await own_writes(call)
-    return json(event_out(await visible(call, event_id)))
+    return json(event_out(await visible(call, event_id)), tagged=True)
 
 
 async def update(call: Call, event_id: str) -> HTTPResponse:

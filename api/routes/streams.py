@@ -13,15 +13,16 @@ from time import time
 import msgspec
 from sanic import HTTPResponse
 
-from api.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX
+from api.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREAM_TICKET_TTL_S
 from api.problem import FieldError, Problem
 from api.routes.check_ins import counts_of
 from api.routes.door import works_at_door
 from api.routes.events import visible
 from api.routes.notifications import out
 from api.routes.ticket_types import availability_seen
-from api.routing import Call
-from api.shapes.events import AccessCodeQuery
+from api.routing import Call, json, stamped
+from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
+from api.shapes.events import EventStreamQuery
 from api.shares import Lane
 from api.visibility import sight
 
@@ -31,6 +32,7 @@ HEARTBEAT = ": heartbeat\n\n"
 PAUSE_S = 0.25  # an event's stream says something four times a second at most
 PARTITION_MAX = 2**31 - 1
 START, FIRST = "start", (-1, 0)  # no id is before that of the first message, so it has a word
+_ticket = msgspec.json.Decoder(StreamTicketIn)
 _ID = re.compile(r"(\d{1,10})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
 
 
@@ -65,7 +67,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
 
     `id` is the position it was read at.
     """
-    code = call.query(AccessCodeQuery).access_code
+    code = call.query(EventStreamQuery).access_code
     shown_event = await visible(call, event_id)
     partition: int = shown_event["partition"]
     eyes = await sight(call, shown_event, code)
@@ -78,7 +80,9 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
             applied = watermarks.applied(partition)
             try:
                 availability = await availability_seen(call.deps, event_id, eyes)
-                news: dict[str, tuple[object, msgspec.Struct]] = {"availability": (availability.items, availability)}
+                news: dict[str, tuple[object, msgspec.Struct]] = {
+                    "availability": (availability.items, stamped(availability))
+                }
                 if at_door:
                     counts = await counts_of(call.deps, event_id)
                     news["check-ins"] = counts, counts
@@ -97,6 +101,14 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
                 await response.send(HEARTBEAT)
         await response.eof()
     return None
+
+
+async def ticket(call: Call) -> HTTPResponse:
+    """201 with a ticket for one stream, for whoever can send no header with what opens it."""
+    path = call.body(_ticket).path.lower()
+    assert call.caller is not None
+    issued = call.deps.stream_tickets.issue(call.caller, path)
+    return json(StreamTicketOut(issued, STREAM_TICKET_TTL_S), 201)
 
 
 def _open(call: Call) -> bool:
@@ -120,7 +132,7 @@ def _event(identity: str, name: str, data: msgspec.Struct) -> str:
 
 def _last_event_id(call: Call) -> tuple[int, int] | None:
     """Offset and partition of the last event a client has seen. Raises Problem invalid-header (400)."""
-    text = call.request.headers.get("last-event-id")
+    text = call.request.headers.get("last-event-id") or call.query(StreamQuery).last_event_id
     if not text:
         return None
     if text == START:

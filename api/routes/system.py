@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
+from api import operators
 from api.deps import Deps
 from api.metrics import CONTENT_TYPE, METRICS
 from api.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
@@ -41,8 +42,8 @@ async def healthz(_call: Call) -> HTTPResponse:
 
 
 async def readyz(call: Call) -> HTTPResponse:
-    """200 when Kafka, Redis and Postgres answer; 503 says which does not."""
-    deps = call.deps
+    """200 when Kafka, Redis and Postgres answer; 503 says which does not. Operators see why, and what is watched."""
+    deps, operator = call.deps, operators.is_one(call.request, call.deps)
 
     async def kafka() -> str:
         partitions = await asyncio.to_thread(deps.log_writer.check, CHECK_TIMEOUT_S)
@@ -61,10 +62,13 @@ async def readyz(call: Call) -> HTTPResponse:
     names = ("kafka", "redis", "postgres")
     checks = dict(zip(names, await asyncio.gather(*map(_checked, (kafka(), redis(), postgres()))), strict=True))
     failed = [name for name in names if not checks[name]["ok"]]
+    if not operator:  # what a load balancer needs, and nothing about the inside
+        checks = {name: {"ok": check["ok"]} for name, check in checks.items()}
     if failed:
         detail = f"{', '.join(failed)} cannot be used"
         raise Problem("unavailable", detail, headers=retry_after(), checks=checks)
-    return json({"status": "ready", "checks": checks, "details": await _details(deps)})
+    details = {"details": await _details(deps)} if operator else {}
+    return json({"status": "ready", "checks": checks} | details)
 
 
 async def _details(deps: Deps) -> dict[str, msgspec.Raw | None]:
@@ -81,11 +85,12 @@ async def _details(deps: Deps) -> dict[str, msgspec.Raw | None]:
 
 
 async def metrics(call: Call) -> HTTPResponse:
-    """200 in Prometheus' text format."""
+    """200 in Prometheus' text format, at most METRICS_KEPT_S old. Written beside the event loop: it takes 20 ms."""
     METRICS.unacknowledged.set(call.deps.log_writer.unacked)
     METRICS.waiting.set(len(call.deps.log_writer.waiting))
     METRICS.streams.set(call.deps.live.clients)
-    return HTTPResponse(METRICS.exposition(), headers={"content-type": CONTENT_TYPE})
+    text = await call.deps.figures.get("", lambda: asyncio.to_thread(METRICS.exposition))
+    return HTTPResponse(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
 
 async def problem_kind(_call: Call, kind: str) -> HTTPResponse:

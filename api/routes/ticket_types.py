@@ -164,7 +164,7 @@ async def availability(call: Call, event_id: str) -> HTTPResponse:
     """200 with total, available, held and sold of each ticket type."""
     code = call.query(AccessCodeQuery).access_code
     eyes = await sight(call, await visible(call, event_id), code)
-    return json(await availability_seen(call.deps, event_id, eyes), headers={"cache-control": "no-store"})
+    return json(await availability_seen(call.deps, event_id, eyes), tagged=True)
 
 
 async def seats(call: Call, event_id: str) -> HTTPResponse:
@@ -177,7 +177,7 @@ async def seats(call: Call, event_id: str) -> HTTPResponse:
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
     states, source = await _seat_states(call.deps, event_id)
     items = [_section(row, states) for row in rows if row["kind"] == "seated" and eyes.sees(row["id"], row["hidden"])]
-    return json(SeatsOut(event_id, items, source), headers={"cache-control": "no-store"})
+    return json(SeatsOut(event_id, items, source))
 
 
 async def availability_seen(deps: Deps, event_id: str, eyes: Sight) -> EventAvailabilityOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
@@ -13,6 +14,8 @@ from api.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
 
 T = TypeVar("T")
 
+# Where a countdown starts. It is not there in lists, and set when the answer is written (api.routing.json).
+Now = Annotated[datetime, Meta(description="the server's time when it answered")] | msgspec.UnsetType
 Limit = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -79,3 +82,28 @@ class Accepted(msgspec.Struct, frozen=True):
     position: PositionOut
     receipt: str
     status: str = "pending"
+
+
+STREAM_PATH = r"^/v1/(?:notifications|events/[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})/stream(?!\n)$"
+
+
+class StreamQuery(Request, frozen=True):
+    """For an EventSource, which sends no headers of a page's own: instead of Authorization and Last-Event-ID."""
+
+    ticket: Annotated[str, Meta(min_length=1, max_length=1024, description="a one-use ticket")] | None = None
+    last_event_id: Annotated[str, Meta(max_length=40)] | None = None
+
+
+class StreamTicketIn(Request, frozen=True):
+    """The path of the stream that is to be opened."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"path": "/v1/notifications/stream"}
+
+    path: Annotated[str, Meta(max_length=100, pattern=STREAM_PATH)]
+
+
+class StreamTicketOut(msgspec.Struct, frozen=True):
+    """A ticket that opens one stream once, within so many seconds: `GET path?ticket=…`."""
+
+    ticket: str
+    expires_in: int

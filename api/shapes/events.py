@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.shapes.base import PageQuery, Request
+from api.shapes.base import Now, PageQuery, Request, StreamQuery
 from api.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
 from pipelines.reservations import limits
 
@@ -193,6 +193,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime | None
     cancelled_at: datetime | None
     cancel_reason: str | None
+    now: Now = UNSET
 
 
 CURRENCY = "a currency of ISO 4217 in upper case, one that has a minor unit or is counted whole"
@@ -259,6 +260,12 @@ class AccessCodeQuery(Request, frozen=True):
     access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
 
 
+class EventStreamQuery(StreamQuery, frozen=True):
+    """The same for a stream, and what an EventSource sends instead of headers."""
+
+    access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
+
+
 class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     """Something an event sells."""
 
@@ -298,6 +305,7 @@ class EventAvailabilityOut(msgspec.Struct, frozen=True):
     items: list[AvailabilityOut]
     source: str
     next_cursor: None = None
+    now: Now = UNSET
 
 
 class SeatStatus(StrEnum):

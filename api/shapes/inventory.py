@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from api.shapes.base import PageQuery, Request
+from api.shapes.base import Now, PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
 from api.validation import Id, Line100, LineOrNone100, Time
 from pipelines.reservations import limits
@@ -152,3 +152,4 @@ class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     reason: str | None
     created_at: datetime
+    now: Now = msgspec.UNSET

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.shapes.base import PageQuery, PositionOut, Request
+from api.shapes.base import Now, PageQuery, PositionOut, Request
 from api.shapes.door import Seen
 from api.validation import Id
 from pipelines.reservations.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
@@ -88,6 +88,7 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     refunds: list[RefundOut] | UnsetType = UNSET
     disputes: list[DisputeOut] | UnsetType = UNSET
     position: PositionOut
+    now: Now = UNSET
 
 
 class CancelTicketsIn(Request, frozen=True):

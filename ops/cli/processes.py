@@ -27,7 +27,7 @@ START_TIMEOUT_S = 30.0  # a broker that restarts is back by then
 
 NEXT = """
   the API's documentation   {url}/docs
-  the dashboard             {url}/dashboard
+  the dashboard             {dashboard}
   all events                curl {url}/v1/events
   an account                curl {url}/v1/auth/register -H 'content-type: application/json' \\
                               -d '{{"email":"ada@example.org","password":"correct-horse-7","name":"Ada"}}'
@@ -96,6 +96,7 @@ def up(
             console.print(
                 NEXT.format(
                     url=platform.url,
+                    dashboard=platform.dashboard_url,
                     logs=platform.logs,
                     mails=platform.mails or _where_mails_go(platform),
                     pid=os.getpid(),

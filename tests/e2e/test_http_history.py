@@ -103,7 +103,7 @@ def test_what_is_watched_is_on_readyz(running: tuple[Platform, Shop], event: OnS
     done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
 
     def details() -> dict[str, Any]:
-        found: dict[str, Any] = done(shop.http.get("/readyz"), 200)["details"]
+        found: dict[str, Any] = done(shop.http.get("/readyz", headers=shop.operator), 200)["details"]
         return found
 
     eventually(lambda: (details()["monitoring"] or {}).get("facts", 0) >= 5, "monitoring has counted the facts")

@@ -537,19 +537,37 @@ def test_an_events_stream_tells_its_availability(shop: Shop, organizer: Person, 
 
 def test_the_platforms_own_routes_answer(shop: Shop, event: OnSale) -> None:
     assert done(shop.http.get("/healthz"), 200) == {"status": "ok"}
-    assert {name: one["ok"] for name, one in done(shop.http.get("/readyz"), 200)["checks"].items()} == {
-        "kafka": True, "redis": True, "postgres": True
-    }  # fmt: skip
-    metrics = shop.http.get("/metrics")
+    checks = {name: {"ok": True} for name in ("kafka", "redis", "postgres")}
+    assert done(shop.http.get("/readyz"), 200) == {"status": "ready", "checks": checks}
+    metrics = shop.http.get("/metrics", headers=shop.operator)
     assert 'circle_http_requests_total{method="POST",route="/v1/events",status="201"}' in metrics.text
     assert done(shop.http.get("/openapi.json"), 200)["openapi"] == "3.1.0"
     assert done(shop.http.get("/problems/sold-out"), 200)["status"] == 409
     for page in ("/docs", "/dashboard"):
-        response = shop.http.get(page)
+        response = shop.http.get(page, headers=shop.operator)
         assert response.status_code == 200
         assert "default-src 'none'" in response.headers["content-security-policy"]
         assert "http://" not in response.text
         assert "https://" not in response.text
+
+
+def test_what_operators_see_is_for_operators(shop: Shop) -> None:
+    token = shop.operator["authorization"].removeprefix("Bearer ")
+    for path in ("/metrics", "/dashboard"):
+        refused = shop.http.get(path)
+        problem(refused, 401, "unauthorized")
+        assert refused.headers["www-authenticate"].startswith('Basic realm="operators"')
+        assert shop.http.get(path, headers=shop.operator).status_code == 200
+        assert shop.http.get(path, auth=("anybody", token)).status_code == 200, "as a browser sends it"
+        for wrong in (("operator", token[:-1]), ("operator", ""), (token, "")):
+            problem(shop.http.get(path, auth=wrong), 401, "unauthorized")
+        for wrong in (f"Bearer {token}x", f"Basic {token}", "Basic é", token):
+            problem(shop.http.get(path, headers={"authorization": wrong.encode()}), 401, "unauthorized")
+    inside = done(shop.http.get("/readyz", headers=shop.operator), 200)
+    assert set(inside) == {"status", "checks", "details"}
+    assert set(inside["checks"]["kafka"]) == {"ok", "detail", "ms"}
+    stranger = shop.http.get("/readyz", headers={"authorization": "Bearer wrong"})
+    assert set(done(stranger, 200)) == {"status", "checks"}, "readiness is for everybody"
 
 
 class Stream:

@@ -10,6 +10,7 @@ CALLERS = ("anonymous", "buyer", "other buyer", "staff", "other organizer", "own
 ALL = "ok        ok    ok    ok    ok    ok    ok"
 USERS = "401       ok    ok    ok    ok    ok    ok"
 ORGANIZERS = "401       403   403   403   ok    ok    ok"
+OPERATORS = "401       403   403   403   403   403   ok"
 OWNER = "401       403   403   403   403   ok    403"
 NOBODY = "404       404   404   404   404   404   404"  # with the sandbox there are no webhooks
 DOOR = "401       403   403   ok    403   ok    403"
@@ -67,6 +68,7 @@ MATRIX: dict[str, str] = {
     "GET /v1/events/<event_id>/seats (draft)":                 "404       404   404   404   404   ok    ok",
     "GET /v1/events/<event_id>/stream":                        ALL,
     "GET /v1/events/<event_id>/stream (draft)":                "404       404   404   404   404   ok    ok",
+    "POST /v1/streams/tickets":                                 USERS,
     "POST /v1/events/<event_id>/cancel": OWNER,
     "DELETE /v1/events/<event_id>":                            "401       403   403   403   404   ok    403",
     "GET /v1/events/<event_id>/schedule": ALL,
@@ -144,10 +146,10 @@ MATRIX: dict[str, str] = {
     "POST /v1/webhooks/<webhook_id>/deliveries/<delivery>/redeliver": WEBHOOK,
     "GET /healthz":                                            ALL,
     "GET /readyz":                                             ALL,
-    "GET /metrics":                                            ALL,
+    "GET /metrics":                                            OPERATORS,
     "GET /problems/<kind>":                                    ALL,
     "GET /openapi.json":                                       ALL,
     "GET /docs":                                               ALL,
     "GET /your-tickets":                                            ALL,
-    "GET /dashboard":                                          ALL,
+    "GET /dashboard":                                          OPERATORS,
 }  # fmt: skip

@@ -19,6 +19,8 @@ from ops.services.process import free_port, wait_for
 from tests.harness.shop import Person
 
 READY_S = 60.0
+OPERATOR_TOKEN = "a-token-of-an-operator"
+OPERATOR = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
 STOP_S = 15.0
 
 
@@ -54,6 +56,7 @@ def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: s
         "CIRCLE_REDIS_URL": settings.redis_url,
         "CIRCLE_JWT_KEY_FILE": str(key_file),
         "CIRCLE_RATE_LIMIT_SCALE": "0",
+        "CIRCLE_OPERATOR_TOKEN": OPERATOR_TOKEN,
     }
     command = [sys.executable, "-m", "ops.cli.main", "api", "--port", str(port), "--workers", str(workers)]
     log_file = scratch / f"api-{port}.log"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ from sanic import HTTPResponse, Request
 from sanic.response import json as answer
 
 from api.app import EdgeApp, Problems
+from api.edge.descriptors import affordable
 from api.edge.protocol import EdgeLimits, EdgeProtocol
 
 PATIENCE_S = 10.0
@@ -87,7 +90,11 @@ def edge(**limits: Any) -> Iterator[Edge]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         server: Any = await app.create_server(
-            host="127.0.0.1", port=port, return_asyncio_server=True, protocol=EdgeProtocol, backlog=4096
+            host="127.0.0.1",
+            port=port,
+            return_asyncio_server=True,
+            protocol=EdgeProtocol,
+            backlog=app.ctx.edge.accept_queue_max,
         )
         await server.startup()
         await server.start_serving()
@@ -144,3 +151,9 @@ def _routes(app: EdgeApp, note: Any) -> None:
     app.add_route(large, "/large/<size:int>", methods=["GET", "HEAD"], name="large")
     app.add_route(stream, "/stream", methods=["GET", "HEAD"], name="stream")
     app.add_route(hangs, "/hangs", methods=["GET"], name="hangs")
+
+
+if __name__ == "__main__":  # a process of its own, with as many descriptors as its limit allows, until its input ends
+    with edge(**asdict(affordable())) as alone:
+        print(alone.port, flush=True)
+        sys.stdin.read()

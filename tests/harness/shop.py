@@ -100,6 +100,7 @@ class Shop:
 
     def __init__(self, url: str, settings: Settings | None = None) -> None:
         self.url, self._settings = url, settings
+        self.operator = {"authorization": f"Bearer {settings.operator_token if settings is not None else ''}"}
         self.http = httpx.Client(base_url=url, timeout=40)
 
     def person(self, *, verified: bool = True) -> Person:

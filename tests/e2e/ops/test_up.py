@@ -103,6 +103,12 @@ def test_it_says_ready_brings_back_what_dies_and_stops_with_nothing_left(up: Cal
     platform = up("--reservations", "2")
     assert platform.until("^ready ") == f"ready {platform.url}\n"
     assert httpx.get(f"{platform.url}/readyz").status_code == 200
+    dashboard = platform.until("the dashboard").split()[-1]
+    assert re.fullmatch(r"http://operator:[\w-]{32}@127\.0\.0\.1:\d+/dashboard", dashboard)
+    assert "General Circle" in httpx.get(dashboard).text, (
+        "as a browser opens it: the address has the token of this start"
+    )
+    assert httpx.get(f"{platform.url}/dashboard").status_code == 401
     names = {" ".join(process.cmdline()) for process in platform.tree()}
     assert sum("pipeline reservations" in name for name in names) == 1, "the two have one command line"
     assert sum(process.cmdline()[-1:] == ["reservations"] for process in platform.tree()) == 2

@@ -23,7 +23,7 @@ from pipelines.replay.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id
-from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.api_process import OPERATOR, ApiProcess, api_process
 from tests.harness.flows import command_records, rows_of
 from tests.harness.shop import done, problem, unique
 
@@ -109,7 +109,7 @@ def test_a_client_that_leaves_while_it_waits_harms_nobody(api: ApiProcess) -> No
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(leave, range(20)))
     waiting = "circle_api_requests_waiting 0.0"
-    assert wait_for(lambda: waiting in api.http.get("/metrics").text, timeout_s=10) is None
+    assert wait_for(lambda: waiting in api.http.get("/metrics", headers=OPERATOR).text, timeout_s=10) is None
     done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
 
 
@@ -289,7 +289,7 @@ def test_two_workers_serve_as_one(settings: Settings, tmp_path: Path) -> None:
         done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
         counted = re.search(
             r'circle_http_requests_total\{method="GET",route="/healthz",status="200"\} (\d+)',
-            api.http.get("/metrics").text,
+            api.http.get("/metrics", headers=OPERATOR).text,
         )
         assert counted is not None
         assert int(counted[1]) >= 20
@@ -304,3 +304,19 @@ def test_a_port_in_use_is_told_with_exit_code_3(api: ApiProcess) -> None:
     assert second.returncode == 3
     assert port in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_by_the_operators_port_figures_need_no_token_and_by_the_other_one_they_do(
+    settings: Settings, tmp_path: Path
+) -> None:
+    port = free_port()
+    with (
+        api_process(settings, tmp_path, CIRCLE_OPERATOR_PORT=str(port), CIRCLE_OPERATOR_TOKEN="") as api,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as inside,
+    ):
+        for path in ("/metrics", "/dashboard"):
+            problem(api.http.get(path), 401, "unauthorized")
+            assert inside.get(path).status_code == 200
+        assert "details" not in done(api.http.get("/readyz"), 200)
+        assert "details" in done(inside.get("/readyz"), 200)
+        assert api.stop() == 0

@@ -107,6 +107,15 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("PUBLIC_URL", "https://me@tickets.example.org"),
         ("PUBLIC_URL", "https://tickets.example.org/?a=b"),
         ("STRIPE_API_URL", "api.stripe.com"),
+        ("OPERATOR_PORT", "0"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "tickets.example.org"),
+        ("CORS_ORIGINS", "https://tickets.example.org/"),
+        ("CORS_ORIGINS", "https://*.example.org"),
+        ("CORS_ORIGINS", "https://Tickets.example.org"),
+        ("CORS_ORIGINS", "https://tickets.example.org:443"),
+        ("CORS_ORIGINS", "https://a.example,ftp://b.example"),
     ],
 )
 def test_an_error_names_the_variable_what_it_got_and_an_example(name: str, value: str) -> None:
@@ -195,3 +204,31 @@ def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> 
             Settings.from_env(mailing | public)
     read = Settings.from_env(mailing | {"CIRCLE_PUBLIC_URL": "https://tickets.example.org/"})
     assert (read.smtp_url, read.public_url) == ("smtps://me:pw22@mail", "https://tickets.example.org")
+
+
+def test_origins_are_named_one_by_one() -> None:
+    given = "https://a.example, http://127.0.0.1:3000,https://[::1]:8443"
+    named = {"https://a.example", "http://127.0.0.1:3000", "https://[::1]:8443"}
+    assert Settings.from_env({"CIRCLE_CORS_ORIGINS": given}).cors_origins == named
+    assert Settings.from_env({}).cors_origins == frozenset()
+
+
+def test_the_operators_token_is_given_or_in_a_file_and_never_shown(tmp_path: Path) -> None:
+    token, file = "a-token-of-an-operator", tmp_path / "token"
+    file.write_text(token + "\n")
+    given = Settings.from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_PORT": "8001"})
+    assert (given.operator_token, given.operator_port, given.operator_host) == (token, 8001, "127.0.0.1")
+    assert token not in repr(given)
+    assert Settings.from_env({"CIRCLE_OPERATOR_TOKEN_FILE": str(file)}).operator_token == token
+    with pytest.raises(SettingsError, match="CIRCLE_OPERATOR_TOKEN_FILE"):
+        Settings.from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_TOKEN_FILE": str(file)})
+
+
+@pytest.mark.parametrize("token", ["short", "fifteen-letters", "sixteen letters!", "ümlaut-in-a-token", "x" * 257])
+def test_a_poor_operators_token_is_refused_without_being_shown(token: str, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(token)
+    for variable, value in (("CIRCLE_OPERATOR_TOKEN", token), ("CIRCLE_OPERATOR_TOKEN_FILE", str(file))):
+        with pytest.raises(SettingsError, match="CIRCLE_OPERATOR_TOKEN") as raised:
+            Settings.from_env({variable: value})
+        assert token not in str(raised.value)

@@ -94,7 +94,8 @@ def test_prometheus_scrapes_services_that_serve_metrics() -> None:
     for job in config["scrape_configs"]:
         for target in job["dns_sd_configs"]:
             assert set(target["names"]) <= set(OURS)
-            assert target["port"] == (8000 if job["job_name"] == "api" else 9100)
+            operators = int(SERVICES["api"]["environment"]["CIRCLE_OPERATOR_PORT"])
+            assert target["port"] == (operators if job["job_name"] == "api" else 9100)
 
 
 def test_grafana_asks_for_metrics_that_exist() -> None:

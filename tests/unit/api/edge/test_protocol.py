@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -285,6 +287,41 @@ def _open_connections(running: Edge) -> int:
     text = Path("/proc/net/tcp").read_text().split("\n")[1:]
     port = f":{running.port:04X}"
     return sum(1 for line in text if line and line.split()[1].endswith(port) and line.split()[3] == "01")
+
+
+# --- clients that go away
+
+
+def cut(running: Edge, data: bytes, *, read: int = 0) -> None:
+    """Sends, reads so many bytes, and resets the connection."""
+    with running.connect() as connection:
+        connection.sendall(data)
+        if read:
+            connection.recv(read)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_connections_that_are_cut_leave_no_error_behind(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with edge() as running:
+        for data, read in (
+            (b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", 1_000),
+            (b"GET /large/9000000 HTTP/1.1\r\nHost: x\r\n\r\n", 1_000),
+            (b"GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n", 0),
+            (POST + b"Content-Length: 500\r\n\r\nabc", 0),
+            (POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", 0),
+            (b"GET /ec", 0),
+            (b"nonsense\r\n\r\n", 0),
+            (b"", 0),
+        ):
+            for _ in range(5):
+                cut(running, data, read=read)
+        while _open_connections(running):
+            time.sleep(0.01)
+        assert statuses(running.send(LAST)) == [200]
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [(record.name, record.getMessage()) for record in loud] == []
+    assert any(record.getMessage() == "connection.cut" for record in caplog.records)
 
 
 # --- how many

@@ -1,0 +1,54 @@
+"""Cross-origin requests (the Fetch standard): who may, by exact origin. Off unless CIRCLE_CORS_ORIGINS names some.
+
+Credentials are tokens in a header that a page sends on purpose; cookies there are none, so none are ever allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sanic import HTTPResponse, Request
+from sanic.compat import Header
+
+MAX_AGE_S = 600  # browsers ask again after ten minutes at most, whatever is said
+ALLOWED = "authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, traceparent"
+EXPOSED = (
+    "circle-receipt, content-disposition, date, etag, idempotency-replayed, location, preference-applied, retry-after, "
+    "www-authenticate"
+)
+
+
+class Cors:
+    """The origins whose pages may read answers."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origins)
+
+    def answer(self, origin: str | None, headers: Header) -> None:
+        """Lets a page of a named origin read the answer. Says that the answer depends on the origin, in any case."""
+        vary(headers, "origin")
+        if origin in self._origins:
+            headers["access-control-allow-origin"] = origin
+            headers["access-control-expose-headers"] = EXPOSED
+
+    def preflight(self, request: Request, methods: str) -> HTTPResponse | None:
+        """The answer to a browser that asks before it sends; None when this is no such question."""
+        if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
+            return None
+        headers = {"vary": "origin, access-control-request-method, access-control-request-headers"}
+        if request.headers.get("origin") in self._origins:
+            headers |= {
+                "access-control-allow-methods": methods,
+                "access-control-allow-headers": ALLOWED,
+                "access-control-max-age": str(MAX_AGE_S),
+            }
+        return HTTPResponse(status=204, headers=headers)
+
+
+def vary(headers: Header, name: str) -> None:
+    """Adds a name to Vary, once."""
+    known = headers.get("vary")
+    if known is None:
+        headers["vary"] = name
+    elif name not in [one.strip().lower() for one in known.split(",")]:
+        headers["vary"] = f"{known}, {name}"
