@@ -25,7 +25,7 @@ from connectors.kafka_clients import right_missing
 from connectors.settings import Settings
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0  # a hundred rights are a hundred records for the controller, which a busy machine takes its time for
 PRINCIPAL = "User:{process}"
 ANYWHERE = "*"  # which hosts a principal may come from is for a firewall
 
