@@ -29,10 +29,11 @@ STATUSES: dict[Reason, int] = {
     Reason.STAFF_ONLY: 403,
     Reason.IDEMPOTENCY_KEY_REUSED: 422,
     Reason.PAYMENT_DECLINED: 402,
+    Reason.PAYMENT_TOKEN_REQUIRED: 422,
 }
 # What these say begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
-ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE))
-_FIELD = re.compile(r"(?P<field>[a-z_.]+) (?:must|has) ")
+ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE, Reason.PAYMENT_TOKEN_REQUIRED))
+_FIELD = re.compile(r"(?P<field>[a-z_.]+) (?:must|has|is) ")
 _MICROS = re.compile(r"\b\d{15,16}\b")
 DETAILS: dict[str, str] = {
     Reason.SOLD_OUT: "not enough places are left for this quantity",

@@ -297,7 +297,10 @@ class UndoCheckIn(Command, frozen=True, gc=False):
 
 
 class RecordPayment(Command, frozen=True, gc=False):
-    """What the payment provider said of an attempt: `outcome` is "captured" or "declined"."""
+    """What the payment provider said of an attempt: `outcome` is "captured" or "declined".
+
+    `amount_minor` in `currency` (None: the reservation's) is what it has captured.
+    """
 
     reservation_id: str
     attempt_id: str
@@ -305,6 +308,7 @@ class RecordPayment(Command, frozen=True, gc=False):
     outcome: str
     reason: str
     amount_minor: int
+    currency: str | None = None
 
 
 class RecordRefund(Command, frozen=True, gc=False):
@@ -315,6 +319,7 @@ class RecordRefund(Command, frozen=True, gc=False):
     refund_id: str
     amount_minor: int
     refund_key: str | None = None
+    currency: str | None = None
 
 
 class RecordProviderRefund(Command, frozen=True, gc=False):

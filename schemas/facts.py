@@ -43,6 +43,7 @@ class Reason(StrEnum):
     PAYMENT_IN_PROGRESS = "payment-in-progress"
     PAYMENT_DECLINED = "payment-declined"
     PAYMENT_UNKNOWN = "payment-unknown"
+    PAYMENT_TOKEN_REQUIRED = "payment-token-required"  # noqa: S105 - a reason, no token
     BUYER_CANCELLED = "buyer-cancelled"
     ORGANIZER_CANCELLED = "organizer-cancelled"
     EVENT_ENDED = "event-ended"
@@ -82,6 +83,7 @@ class Reason(StrEnum):
     CURRENCY_MISMATCH = "currency-mismatch"
     INVALID_DISPUTE = "invalid-dispute"
     PAYMENT_TWICE = "payment-twice"
+    PAYMENT_DIFFERS = "payment-differs"
     PAYMENT_DISPUTED = "payment-disputed"
     REFUNDED_AT_PROVIDER = "refunded-at-provider"
     CHARGED_BACK = "charged-back"
@@ -362,7 +364,8 @@ class PaymentRequested(Fact, frozen=True, gc=False):
 
 
 class PaymentDeclined(Fact, frozen=True, gc=False):
-    """The provider declined; the hold stands until its deadline."""
+    """The provider declined, or has captured something else than was asked for (a RefundRequested beside this gives
+    that back); the hold stands until its deadline, and may be paid for by another attempt."""
 
     reservation_id: str
     user_id: str
@@ -386,12 +389,13 @@ class ReservationConfirmed(Fact, frozen=True, gc=False):
 
 
 class ConfirmationRefused(Fact, frozen=True, gc=False):
-    """Nothing was charged, or what was charged is being refunded (a RefundRequested beside this says so)."""
+    """Nothing was charged, or what was charged, `refund_minor`, is being refunded (by the RefundRequested beside)."""
 
     reservation_id: str
     user_id: str
     attempt_id: str
     reason: str
+    refund_minor: int | None = None
 
 
 class RefundRequested(Fact, frozen=True, gc=False):
@@ -513,9 +517,10 @@ class HoldReleased(Fact, frozen=True, gc=False):
 
 
 class ReservationCancelled(Fact, frozen=True, gc=False):
-    """A confirmed reservation was cancelled: its tickets are void, its places free, its payment to be refunded.
+    """A confirmed reservation was cancelled: its tickets are void, its places free.
 
-    `withheld_minor` of it is owed and not refunded yet, because the payment is disputed.
+    Of its price the organizer keeps `kept_minor`; `refund_minor` goes back, by the RefundRequested beside this.
+    `withheld_minor` is owed and not refunded yet, because the payment is disputed.
     """
 
     reservation_id: str
@@ -526,6 +531,7 @@ class ReservationCancelled(Fact, frozen=True, gc=False):
     reason: str
     kept_minor: int | None = None
     withheld_minor: int | None = None
+    refund_minor: int | None = None
 
 
 class TicketsCancelled(Fact, frozen=True, gc=False):

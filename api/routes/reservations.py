@@ -46,6 +46,7 @@ from schemas.commands import (
 )
 from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
+from schemas.money import shown
 from schemas.replies import Reply, ReservationView
 
 _reserve = msgspec.json.Decoder(ReservationIn)
@@ -55,7 +56,7 @@ _refund = msgspec.json.Decoder(RefundIn)
 _Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
 _PAYING = "requested"
 MONEY_ROWS_MAX = 100  # refunds and disputes that one answer tells; sums are of those
-_CONFIRMED = "confirmed"
+_CONFIRMED, _PAID = "confirmed", "captured"
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
@@ -133,11 +134,13 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
     """200 with tickets; 402 when the payment is declined; 409 when the hold is over; 202 while it is being paid."""
     deps = call.deps
     key = call.idempotency_key()
-    body = call.body(_confirm)
+    body = call.body(_confirm) if call.request.body else ConfirmIn()
     known = await _find(call, reservation_id)
+    if body.payment_token is UNSET:
+        await _needs_no_token(call, reservation_id)
     command = ConfirmReservation(
         known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id,
-        attempt_id(ReservationId(reservation_id), key), body.payment_token,
+        attempt_id(ReservationId(reservation_id), key), "" if body.payment_token is UNSET else body.payment_token,
     )  # fmt: skip
     deadline = monotonic() + call.wait_s()
     receipt = call.wants_receipt
@@ -231,7 +234,7 @@ def of_view(view: ReservationView) -> ReservationOut:
         amount=view.amount_minor,
         currency=view.currency or None,
         expires_at=validation.moment_or_none(view.expires_at),
-        payment=view.payment or None,
+        payment=_payment(view.payment, view.amount_minor),
         reason=view.reason or None,
         detail=view.detail or None,
         position=PositionOut(view.partition, view.offset),
@@ -250,7 +253,7 @@ def of_row(row: asyncpg.Record) -> ReservationOut:
         amount=row["amount_minor"],
         currency=row["currency"] or None,
         expires_at=validation.moment_or_none(row["expires_at"]),
-        payment=row["payment"] or None,
+        payment=_payment(row["payment"], row["amount_minor"]),
         reason=row["reason"] or None,
         detail=row["detail"] or None,
         position=PositionOut(row["partition"], row["offset"]),
@@ -301,6 +304,19 @@ def _dispute_out(row: asyncpg.Record) -> DisputeOut:
         opened_at=validation.moment_or_none(row["opened_at"]),
         closed_at=validation.moment_or_none(row["closed_at"]),
     )
+
+
+async def _needs_no_token(call: Call, reservation_id: str) -> None:
+    """Raises Problem for what is to be paid for, as far as the rows know it; the log decides the rest."""
+    await own_writes(call)
+    row = await call.deps.database.row("reservation_by_id", reservation_id)
+    if row is not None and row["amount_minor"]:
+        raise invalid("payment_token", f"is required: {shown(row['amount_minor'], row['currency'])} are to be paid")
+
+
+def _payment(payment: str, amount_minor: int) -> str | None:
+    """How the payment stands; null where there is none, and where nothing was to be paid."""
+    return payment if payment and (amount_minor or payment != _PAID) else None
 
 
 def _wanted(body: ReservationIn) -> tuple[list[str], int]:
@@ -381,7 +397,7 @@ def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:
         quantity=view.quantity,
         amount=view.amount_minor,
         currency=view.currency,
-        payment=view.payment,
+        payment=_payment(view.payment, view.amount_minor),
         position=PositionOut(view.partition, view.offset),
         tickets=tickets,
     )

@@ -110,11 +110,14 @@ class RefundIn(Request, frozen=True):
 
 
 class ConfirmIn(Request, frozen=True):
-    """The provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox."""
+    """The provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox.
+
+    What costs nothing needs none, and one that is sent is ignored: the reservation is confirmed at once.
+    """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"payment_token": "tok_ok"}
 
-    payment_token: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+(?!\n)$")]
+    payment_token: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+(?!\n)$")] | UnsetType = UNSET
 
 
 class TicketCodeOut(msgspec.Struct, frozen=True):
@@ -126,7 +129,7 @@ class TicketCodeOut(msgspec.Struct, frozen=True):
 
 
 class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A reservation that is paid for, with its tickets."""
+    """A reservation that is paid for, with its tickets. `payment` is null where nothing was to be paid."""
 
     id: str
     status: str
@@ -136,7 +139,7 @@ class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     amount: int
     currency: str
-    payment: str
+    payment: str | None
     position: PositionOut
     tickets: list[TicketCodeOut]
 

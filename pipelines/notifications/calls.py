@@ -58,18 +58,17 @@ TYPE_NAMES = frozenset(TYPES.values())
 
 # Fields by name. A field that is in neither is not told, and fails a test.
 TOLD = frozenset({
-    "access_code", "activities", "amount_minor", "block_id", "capacity", "category_id", "code", "code_id",
-    "currency", "description", "discount_minor", "dispute_id", "ends_at", "entry_id", "expires_at",
-    "first_gate", "first_scanned_at", "first_scanner", "from_kept_minor", "from_owed_minor",
-    "from_tickets_minor", "gate", "hidden", "hold_extension_s", "hold_ttl_s", "kept_minor", "kind", "label",
-    "max_per_order", "max_per_user", "max_tickets_per_order", "max_tickets_per_user", "name", "offer_ttl_s",
-    "ordinal", "origin", "payment", "payment_id", "places_max", "pool_id", "price_minor", "promo_code", "quantity",
-    "reason",
-    "refund_id", "refund_percent", "refund_until_at", "reminder_at", "reservation_id", "rows", "sales_close_at",
-    "sales_open_at", "scanned_at", "scanner", "seat", "seats", "seats_per_row", "starts_at", "status",
-    "ticket_id", "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone", "title", "to_owed_minor",
-    "to_tickets_minor", "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue",
-    "version", "withheld_minor",
+    "access_code", "activities", "amount_minor", "block_id", "capacity", "category_id", "code", "code_id", "currency",
+    "description", "discount_minor", "dispute_id", "ends_at", "entry_id", "expires_at", "first_gate",
+    "first_scanned_at", "first_scanner", "from_kept_minor", "from_owed_minor", "from_tickets_minor", "gate", "hidden",
+    "hold_extension_s", "hold_ttl_s", "kept_minor", "kind", "label", "max_per_order", "max_per_user",
+    "max_tickets_per_order", "max_tickets_per_user", "name", "offer_ttl_s", "ordinal", "origin", "payment",
+    "payment_id", "places_max", "pool_id", "price_minor", "promo_code", "quantity", "reason", "refund_id",
+    "refund_minor", "refund_percent", "refund_until_at", "reminder_at", "reservation_id", "rows", "sales_close_at",
+    "sales_open_at", "scanned_at", "scanner", "seat", "seats", "seats_per_row", "starts_at", "status", "ticket_id",
+    "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone", "title", "to_owed_minor", "to_tickets_minor",
+    "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
+    "withheld_minor",
 })  # fmt: skip
 UNTOLD = frozenset(
     {"attempt_id", "by_user_id", "fingerprint", "organizer_id", "refund_key", "release_id", "to_user_id", "user_id"}

@@ -144,7 +144,8 @@ def _rejected(fact: f.ReservationRejected) -> list[Told]:
 def _cancelled(fact: f.ReservationCancelled) -> list[Told]:
     """That the event is off is the news, where that is why."""
     kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
-    return [Told(fact.user_id, kind, {**_places(fact), "kept": fact.kept_minor or 0, "reason": fact.reason})]
+    money = {"kept": fact.kept_minor or 0, "refund": fact.refund_minor or 0}
+    return [Told(fact.user_id, kind, {**_places(fact), **money, "reason": fact.reason})]
 
 
 def _tickets_cancelled(fact: f.TicketsCancelled) -> list[Told]:
@@ -153,7 +154,8 @@ def _tickets_cancelled(fact: f.TicketsCancelled) -> list[Told]:
 
 
 def _confirmation_refused(fact: f.ConfirmationRefused) -> list[Told]:
-    return [Told(fact.user_id, k.CONFIRMATION_REFUSED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
+    data = {"attempt_id": fact.attempt_id, "reason": fact.reason, "refund": fact.refund_minor or 0}
+    return [Told(fact.user_id, k.CONFIRMATION_REFUSED, data)]
 
 
 def _declined(fact: f.PaymentDeclined) -> list[Told]:
@@ -161,7 +163,11 @@ def _declined(fact: f.PaymentDeclined) -> list[Told]:
 
 
 def _refunded(fact: f.PaymentRefunded) -> list[Told]:
-    data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
+    data: dict[str, Any] = {
+        "payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor,
+    }  # fmt: skip
+    if fact.currency:
+        data["currency"] = fact.currency
     told = [Told(fact.user_id, k.PAYMENT_REFUNDED, data)]
     if fact.organizer_id:  # they did not ask for it here
         told.append(Told(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))

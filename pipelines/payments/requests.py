@@ -59,6 +59,7 @@ class ChargeResult:
     payment_id: str
     reason: str
     amount_minor: int
+    currency: str | None = None  # None: the charge's
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def charged(charge: Charge, result: ChargeResult) -> c.RecordPayment:
         result.outcome,
         result.reason,
         result.amount_minor,
+        result.currency,
     )
 
 
@@ -125,6 +127,7 @@ def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
         result.refund_id,
         result.amount_minor,
         refund.refund_key,
+        refund.currency,
     )
 
 

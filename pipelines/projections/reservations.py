@@ -143,7 +143,7 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             _pay(reservation, fact.payment)
         else:
             _refund_made(reservation)
-    if fact.currency is not None:  # nobody asked for it, so there is no row yet
+    if fact.refund_key == fact.refund_id:  # nobody asked for it, so there is no row yet
         changes.refunds[at.event_id, key] = RefundChange(
             at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, "", REFUNDED,
             fact.amount_minor, fact.currency or "", fact.reason or "", requested_at=at.log_time, origin=origin,

@@ -24,6 +24,7 @@ REFUND_WORDS: dict[str, str] = {
     Reason.EVENT_CANCELLED: "the event was cancelled, and then all that was paid goes back",
     Reason.HOLD_EXPIRED: "the payment came after the hold's deadline, and its places could not be had again",
     Reason.NOT_HELD: "the payment came when nothing was held for it any more",
+    Reason.PAYMENT_DIFFERS: "another amount or currency than was asked for had arrived, and sells nothing",
     Reason.PAYMENT_TWICE: "a second payment of the same reservation was captured, and goes back",
     Reason.REFUNDED_AT_PROVIDER: "a part went back at the payment provider, so a refund of all was refused there",
     Reason.PAYMENT_DISPUTED: "the dispute is over, and what was owed when it began goes back",
@@ -35,7 +36,7 @@ CANCELLED_WORDS: dict[str, str] = {
 FAILED_WORDS = {
     "ours": "the refund that was asked for",
     "provider": "the refund that began at the payment provider",
-    "stray": "the refund of the second payment",
+    "stray": "the refund of a payment that was not the reservation's",
 }
 DISPUTE_WORDS = {
     "inquiry": "the buyer's bank asks about the payment: no money has moved, the tickets stay good",
@@ -61,6 +62,7 @@ SCAN_WORDS: dict[str, str] = {
 REQUEST_WORDS: dict[str, str] = {
     Reason.RESERVATION_NOT_FOUND: "there was no such reservation of whoever asked, at this position of the log",
     Reason.IDEMPOTENCY_KEY_REUSED: "one key is one request: it came again with something else in it",
+    Reason.PAYMENT_TOKEN_REQUIRED: "it costs something, and no payment token came along",
     Reason.PAYMENT_IN_PROGRESS: "one payment at a time: another one was under way",
     Reason.HOLD_EXPIRED: "the hold's deadline had passed at this position",
     Reason.NOT_HELD: "nothing was held or bought for it at this position",
@@ -174,6 +176,12 @@ def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
 def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envelope) -> str:
     why = REFUND_WORDS.get(fact.reason, str(fact.reason))
     return f"{why}: {shown(fact.amount_minor, fact.currency)} to be given back"
+
+
+def _declined(fact: f.PaymentDeclined) -> str:
+    if fact.reason == Reason.PAYMENT_DIFFERS:
+        return f"{REFUND_WORDS[fact.reason]}; another attempt may pay until the deadline"
+    return "the payment provider declined; the hold stands until its deadline"
 
 
 def _refunded(_state: EventState, fact: f.PaymentRefunded, _at_: f.Envelope) -> str:
@@ -291,7 +299,7 @@ def _always(words: str) -> Callable[[EventState, Any, f.Envelope], str]:
 _WORDS: dict[type[f.Fact], Callable[[EventState, Any, f.Envelope], str]] = {
     f.WaitlistOffered: lambda state, fact, _at_: offered(state, fact),
     f.PaymentRequested: _payment_requested,
-    f.PaymentDeclined: _always("the payment provider declined; the hold stands until its deadline"),
+    f.PaymentDeclined: lambda _state, fact, _at_: _declined(fact),
     f.ReservationConfirmed: _confirmed,
     f.ConfirmationRefused: _confirmation_refused,
     f.RefundRequested: _refund_requested,

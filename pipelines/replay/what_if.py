@@ -149,7 +149,7 @@ class World:
             evolve(self.state, asked.locks if self._as_it_was is None else self._possible(asked.locks), at)
         if command is None:
             return
-        facts = self._step(command, at)
+        facts = self._step(self._as_charged_here(command), at)
         if isinstance(command, c.CreateEvent | c.AddTicketType | c.UpdateEvent) and self._rules.values:
             for fact in facts:
                 if isinstance(fact, f.CommandRefused) and fact.reason in (
@@ -225,6 +225,16 @@ class World:
             elif isinstance(fact, f.PaymentRequested):
                 self.charged.add(at.offset)
         return facts
+
+    def _as_charged_here(self, command: c.Command) -> c.Command:
+        """A payment that was what was asked for there is what is asked for here, whatever the price."""
+        if self._as_it_was is None or not isinstance(command, c.RecordPayment):
+            return command
+        here = self.state.reservations.get(command.reservation_id)
+        there = self._as_it_was.state.reservations.get(command.reservation_id)
+        if here is None or there is None or command.payment_id != there.payment_id:
+            return command
+        return msgspec.structs.replace(command, amount_minor=here.amount_minor, currency=here.currency)
 
     def _newcomer(self, held: f.TicketsHeld, at: At) -> None:
         if share_of(held.reservation_id) >= self._newcomers_pay:

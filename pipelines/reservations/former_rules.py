@@ -3,7 +3,8 @@
 Version 1 (until 2026-11): money that came after a hold's deadline always went back, a buyer could cancel at any time,
 events did not end by themselves, and nobody was warned, reminded or offered anything.
 
-Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself.
+Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself; a payment token
+counted even where nothing was to be paid.
 """
 
 from __future__ import annotations
@@ -91,6 +92,17 @@ def _release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> 
     return paying.release(state, command, now)
 
 
+def _confirm_2(state: EventState, command: c.ConfirmReservation, now: LogTime) -> list[f.Fact]:
+    """A token counted where nothing was to be paid, and none at all was asked for payment with."""
+    hold = state.reservations.get(command.reservation_id)
+    if hold is None or hold.user_id != command.user_id:
+        return paying.confirm(state, command, now)
+    if hold.attempt_id == command.attempt_id and hold.payment_token != command.payment_token:
+        detail = "the same Idempotency-Key came with another payment_token"
+        return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
+    return paying.confirm(state, command, now, token_required=False)
+
+
 def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
     """A fact as it was before these fields were added."""
     present = [name for name in names if name in fact.__struct_fields__]
@@ -152,6 +164,7 @@ _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.AddStaff: _add_staff,
     c.RemoveStaff: _remove_staff,
     c.TransferTicket: _transfer,
+    c.ConfirmReservation: _confirm_2,
     c.ReleaseReservation: partial(paying.release, shares=FORMER),
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
 }

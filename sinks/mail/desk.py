@@ -176,6 +176,7 @@ class MailDesk:
                 timezone=row["timezone"] or "UTC",
                 ticket_type=row["ticket_type"] or "",
                 currency=row["currency"] or "",
+                price_minor=row["price_minor"] or 0,
             ),
         )
 

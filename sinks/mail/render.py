@@ -36,6 +36,7 @@ class Occasion:
     timezone: str = "UTC"
     ticket_type: str = ""
     currency: str = ""
+    price_minor: int = 0  # of the reservation, or of what was not had; where it is 0 nobody speaks of money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

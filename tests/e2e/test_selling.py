@@ -11,7 +11,7 @@ import pytest
 from ops.checker.check import check
 from ops.checker.settled import wait_until_settled
 from ops.platform import Platform
-from tests.harness.flows import eventually
+from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
 
 WAIT = "wait=20"
@@ -149,6 +149,66 @@ def test_a_promo_code_takes_its_part_off_and_a_free_order_needs_no_money(
     )
     wrong = owner.post(f"/v1/events/{event.id}/codes", json={"code": "X", "kind": "access", "value": 3})
     assert problem(wrong, 422, "invalid-request")["field"] == "value"
+
+
+def test_what_costs_nothing_is_had_in_one_step_and_nobody_speaks_of_money(
+    running: tuple[Platform, Shop], owner: Person, buyer: Person
+) -> None:
+    """Confirmed without a token or with any, given back, handed on, called off: no payment, no refund, no message."""
+    platform, shop = running
+    event, friend = shop.event(owner), shop.person()
+    gift = GENERAL | {"price": {"amount": 0, "currency": "EUR"}, "layout": {"kind": "general", "capacity": 3}}
+    free = say(owner, event, "/ticket-types", gift)["id"]
+
+    def confirm(who: Person, reservation: str, key: str | None = None, **body: Any) -> dict[str, Any]:
+        path = f"/v1/reservations/{reservation}/confirm"
+        had: dict[str, Any] = done(who.post(path, key=key or unique(), prefer=WAIT, **body), 200)
+        return had
+
+    def held(quantity: int = 1) -> str:
+        return str(done(buyer.reserve(event.id, ticket_type_id=free, quantity=quantity), 201)["id"])
+
+    first, key = held(2), unique()
+    had = confirm(buyer, first, key, json={})
+    assert (had["status"], had["amount"], had["payment"], len(had["tickets"])) == ("confirmed", 0, None, 2)
+    assert confirm(buyer, first, key, json={"payment_token": "tok_ok"})["tickets"] == had["tickets"]
+    second = held()
+    assert confirm(buyer, second)["status"] == "confirmed"
+    entry = done(
+        friend.post(
+            f"/v1/events/{event.id}/waitlist", key=unique(), prefer=WAIT, json={"ticket_type_id": free, "quantity": 1}
+        ),
+        201,
+    )
+    gone = {"ticket_ids": [had["tickets"][0]["id"]]}
+    assert done(buyer.post(f"/v1/reservations/{first}/cancel-tickets", prefer=WAIT, json=gone), 200)["quantity"] == 1
+    offer = f"/v1/waitlist/{entry['id']}"
+    eventually(lambda: done(friend.get(offer), 200)["status"] == "offered", "the place is offered")
+    assert confirm(friend, done(friend.get(offer), 200)["reservation_id"], json={"payment_token": "tok_declined"})[
+        "tickets"
+    ]
+    given_back = done(buyer.delete(f"/v1/reservations/{second}", prefer=WAIT), 200)
+    assert (given_back["status"], given_back["payment"]) == ("cancelled", None)
+    say(owner, event, "/cancel", {"reason": "Rain."}, 200)
+    eventually(lambda: {"event.cancelled", "tickets.cancelled"} <= set(kinds(buyer)), "the messages are there")
+    eventually(lambda: "event.cancelled" in kinds(friend), "who was offered a place is told")
+    assert not [kind for kind in kinds(buyer) + kinds(friend) if kind.startswith("payment.")]
+    with rows_of(platform.settings) as query:
+        assert query("SELECT count(*) FROM payments WHERE event_id = $1", event.id) == [(0,)]
+        assert query("SELECT count(*) FROM refunds WHERE event_id = $1", event.id) == [(0,)]
+
+
+def test_what_costs_something_is_not_confirmed_without_a_token(shop: Shop, owner: Person, buyer: Person) -> None:
+    event = shop.event(owner, refund_percent=0)
+    hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)["id"]
+    for options in ({}, {"json": {}}):
+        turned = buyer.post(f"/v1/reservations/{hold}/confirm", key=unique(), prefer=WAIT, **options)
+        wrong = problem(turned, 422, "invalid-request")
+        assert (wrong["field"], "15.00 EUR" in wrong["detail"]) == ("payment_token", True)
+    done(buyer.confirm(hold), 200)
+    ended = done(buyer.delete(f"/v1/reservations/{hold}", prefer=WAIT), 200)
+    assert (ended["status"], ended["payment"]) == ("cancelled", "captured")  # by the terms nothing goes back
+    assert "payment.refunded" not in kinds(buyer)
 
 
 def test_a_pool_is_shared_and_blocked_seats_are_seen_and_not_sold(shop: Shop, owner: Person, buyer: Person) -> None:

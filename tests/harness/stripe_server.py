@@ -231,7 +231,7 @@ class StripeServer:
         if intent is None or intent["status"] != "succeeded":
             return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
         mine = [one for one in self.refunds.values() if one["payment_intent"] == intent["id"]]
-        back = sum(one["amount"] for one in mine if one["status"] != "failed")
+        back = sum(one["amount"] for one in mine if one.get("status") != "failed")
         if back == intent["amount"]:
             return 400, {"error": {"type": "invalid_request_error", "code": "charge_already_refunded"}}
         odd = intent["currency"] in DINARS and int(form["amount"]) % 10

@@ -220,8 +220,10 @@ def confirmed(
     return f.ReservationConfirmed(rid, by, STALLS, count, named, tickets, attempt, payment, price_minor * count, "EUR")
 
 
-def confirmation_refused(reason: f.Reason, *, rid: str = R1, attempt: str = TRY1) -> f.ConfirmationRefused:
-    return f.ConfirmationRefused(rid, ALICE, attempt, reason)
+def confirmation_refused(
+    reason: f.Reason, *, rid: str = R1, attempt: str = TRY1, refund: int | None = None
+) -> f.ConfirmationRefused:
+    return f.ConfirmationRefused(rid, ALICE, attempt, reason, refund)
 
 
 def refund_requested(
@@ -286,9 +288,9 @@ def hold_released(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.Hold
 
 
 def cancelled(
-    seats: list[str], *, rid: str = R1, reason: f.Reason = f.Reason.BUYER_CANCELLED
+    seats: list[str], *, rid: str = R1, reason: f.Reason = f.Reason.BUYER_CANCELLED, refund: int | None = None
 ) -> f.ReservationCancelled:
-    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, reason)
+    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, reason, refund_minor=refund)
 
 
 def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:

@@ -125,7 +125,8 @@ def captured(intent: Intent, command_id: str) -> RecordPayment | None:
     if place is None or not UUID.fullmatch(attempt) or intent.status != "succeeded":
         return None
     amount = _minor(intent.amount_received, intent.currency)
-    return RecordPayment(place[0], "", command_id, place[1], attempt, intent.id, CAPTURED, "", amount)
+    currency = intent.currency.upper()
+    return RecordPayment(place[0], "", command_id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)
 
 
 def refund_told(refund: RefundObject, command_id: str) -> Told | None:
@@ -170,10 +171,8 @@ def _payment(event: Event) -> list[Told]:
     if place is None or not UUID.fullmatch(attempt):
         return []
     if intent.status == "succeeded":
-        amount = _minor(intent.amount_received, intent.currency)
-        if intent.amount_received != intent.amount:
-            raise Unreadable(f"{intent.id} has received another amount than it is about")
-        return [RecordPayment(place[0], "", event.id, place[1], attempt, intent.id, CAPTURED, "", amount)]
+        amount, currency = _minor(intent.amount_received, intent.currency), intent.currency.upper()
+        return [RecordPayment(place[0], "", event.id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)]
     if intent.status not in ("canceled", "requires_payment_method"):
         return []
     return [RecordPayment(place[0], "", event.id, place[1], attempt, "", DECLINED, told_of(intent, attempt), 0)]

@@ -16,6 +16,7 @@ from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
 
 _WHOLE = 100
+_UNPAID = "payment_token is required: the reservation has to be paid for"
 _NOT_YOURS = "no such reservation of yours"
 _IN_DISPUTE = "the payment is disputed: what becomes of the money, the bank decides"
 
@@ -37,13 +38,18 @@ def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fac
     return [f.HoldExtended(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at + extension_s * US_PER_S)]
 
 
-def confirm(state: EventState, command: c.ConfirmReservation, now: LogTime) -> list[f.Fact]:
-    """The payment is asked for; nothing to pay is confirmed at once. The same attempt again is the same payment."""
+def confirm(
+    state: EventState, command: c.ConfirmReservation, now: LogTime, *, token_required: bool = True
+) -> list[f.Fact]:
+    """The payment is asked for. The same attempt again is the same payment.
+
+    What costs nothing is confirmed at once, and a token that comes along is nobody's business.
+    """
     hold = state.reservations.get(command.reservation_id)
     if hold is None or hold.user_id != command.user_id:
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
     if hold.attempt_id == command.attempt_id:
-        if hold.payment_token != command.payment_token:
+        if hold.payment_token and hold.payment_token != command.payment_token:
             detail = "the same Idempotency-Key came with another payment_token"
             return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
         return duplicate(command, hold.id)
@@ -55,6 +61,8 @@ def confirm(state: EventState, command: c.ConfirmReservation, now: LogTime) -> l
         return [f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, _why_over(state, hold))]
     if hold.amount_minor == 0:
         return [_confirmed(hold, command.attempt_id, "")]
+    if token_required and not command.payment_token:
+        return refused(command, Reason.PAYMENT_TOKEN_REQUIRED, _UNPAID, hold.id)
     return [
         f.PaymentRequested(
             hold.id,
@@ -88,7 +96,7 @@ def record_payment(
         ]
     reason = _why_over(state, hold)
     return [
-        f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, reason),
+        f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, reason, command.amount_minor),
         refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason),
     ]
 
@@ -218,7 +226,15 @@ def cancelled_whole(
     withheld = back if disputed else 0
     facts: list[f.Fact] = [
         f.ReservationCancelled(
-            of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason, kept or None, withheld or None
+            of.id,
+            of.user_id,
+            of.ticket_type_id,
+            of.quantity,
+            of.seats,
+            reason,
+            kept or None,
+            withheld or None,
+            (back - withheld) or None,
         )
     ]
     if back and not withheld:

@@ -36,20 +36,47 @@ class Split(NamedTuple):
 
 def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
     """As `paying.record_payment`, and money is never forgotten: an attempt that was called declined and is captured
-    after all is a late payment, and what was captured beside the reservation's own payment goes back."""
+    after all is a late payment, and what was captured beside the reservation's own payment goes back. So does another
+    amount than was asked for, or another currency, in time or late."""
     hold = state.reservations.get(command.reservation_id)
-    if hold is None or command.outcome != e.CAPTURED or not command.payment_id:
+    if hold is None or command.outcome != e.CAPTURED:
         return paying.record_payment(state, command, now)
     given_back = any(one.payment_id == command.payment_id for one in state.refunds.get(hold.id, ()))
     if hold.attempt_id == command.attempt_id and hold.payment in _AWAITED:
         if given_back and hold.payment == e.REQUESTED:  # a former attempt's key was used again, after one in between
             return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, _GIVEN_BACK)]
-        if not given_back:
+        if not given_back and _is_what_was_asked(hold, command):
             return paying.record_payment(state, command, now, awaited=_AWAITED)
-    if given_back or not hold.attempt_id or command.payment_id == hold.payment_id or command.amount_minor <= 0:
+        if not given_back and (hold.payment == e.REQUESTED or _is_money(command)):
+            return _another_amount(hold, command)
+    if given_back or not hold.attempt_id or command.payment_id == hold.payment_id or not _is_money(command):
         return duplicate(command, hold.id)
-    back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, Reason.PAYMENT_TWICE)
-    return [replace(back, origin=e.STRAY)]
+    return [_straight_back(hold, command, Reason.PAYMENT_TWICE)]
+
+
+def _is_what_was_asked(hold: Reservation, command: c.RecordPayment) -> bool:
+    arrived = command.amount_minor, command.currency or hold.currency
+    return bool(command.payment_id) and arrived == (hold.amount_minor, hold.currency)
+
+
+def _is_money(command: c.RecordPayment) -> bool:
+    """Whether it is about something that can be given back."""
+    return bool(command.payment_id) and command.amount_minor > 0
+
+
+def _another_amount(hold: Reservation, command: c.RecordPayment) -> list[f.Fact]:
+    """Nothing is sold for it. What arrived goes back, in the currency in which it came; another attempt may follow, and
+    if this one's own payment is told of after all, it is as good as it ever was."""
+    facts: list[f.Fact] = [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, Reason.PAYMENT_DIFFERS)]
+    if _is_money(command):
+        facts.append(_straight_back(hold, command, Reason.PAYMENT_DIFFERS))
+    return facts
+
+
+def _straight_back(hold: Reservation, command: c.RecordPayment, reason: Reason) -> f.RefundRequested:
+    """A payment that is not the reservation's, which stays as it is."""
+    back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason)
+    return replace(back, origin=e.STRAY, currency=command.currency or hold.currency)
 
 
 def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> list[f.Fact]:
@@ -156,7 +183,8 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
     if known.status == e.FAILED and command.refund_id == known.refund_id:  # the failure was the later news
         return duplicate(command, of.id)
     if known.origin == e.STRAY:
-        return [replace(made, origin=e.STRAY)]
+        foreign = command.currency if command.currency != of.currency else None
+        return [replace(made, origin=e.STRAY, currency=foreign)]
     if known.status == e.REQUESTED:
         return [made]
     owed = of.owed_minor - command.amount_minor
@@ -260,7 +288,7 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
     if any(command.refund_id in (one.refund_id, one.key) for one in refunds):
         return duplicate(command, of.id)
     made = f.PaymentRefunded(of.id, of.user_id, command.payment_id, command.refund_id, command.amount_minor)
-    told = replace(made, refund_key=command.refund_id, origin=e.STRAY, currency=of.currency, reason=command.reason)
+    told = replace(made, refund_key=command.refund_id, origin=e.STRAY, currency=command.currency, reason=command.reason)
     return [replace(told, organizer_id=_organizer(state))]
 
 

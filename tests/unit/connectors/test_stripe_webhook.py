@@ -144,7 +144,13 @@ def test_signed_bytes_that_are_no_event_are_unreadable(body: bytes) -> None:
 
 
 def test_a_payment_that_succeeded_is_recorded_under_its_attempt() -> None:
-    assert told(body_of()) == RecordPayment(EVENT, "", "evt_3A", R1, ATTEMPT, "pi_3A", "captured", "", 900)
+    assert told(body_of()) == RecordPayment(EVENT, "", "evt_3A", R1, ATTEMPT, "pi_3A", "captured", "", 900, "EUR")
+
+
+def test_another_amount_than_a_payment_is_about_is_recorded_as_it_arrived() -> None:
+    command = told(body_of(amount_received=899))
+    assert isinstance(command, RecordPayment)
+    assert (command.amount_minor, command.currency) == (899, "EUR")
 
 
 def test_an_amount_comes_in_our_minor_units() -> None:
@@ -217,7 +223,7 @@ def test_a_payment_that_has_not_come_to_an_end_is_waited_for(status: str) -> Non
 
 @pytest.mark.parametrize(
     "changes",
-    [{"amount": "9"}, {"metadata": [1]}, {"status": None}, {"amount_received": 899}, {"amount": 2**63}, {"amount": -1},
+    [{"amount": "9"}, {"metadata": [1]}, {"status": None}, {"amount": 2**63}, {"amount": -1},
      {"id": "x" * 129}, {"id": "pi\n"}, {"currency": "euro"}],
 )  # fmt: skip
 def test_an_object_that_is_not_as_documented_is_unreadable(changes: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import email
 import email.policy
+import re
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
@@ -296,3 +297,99 @@ def test_no_more_is_attached_than_a_mail_carries(monkeypatch: pytest.MonkeyPatch
     assert [one.name for one in made._drawn(codes, tickets, MOMENT)] == [
         "ticket-A-1.pdf", "ticket-A-2.pdf", "event.ics",
     ]  # fmt: skip
+
+
+# --- nothing to pay -----------------------------------------------------------------------------------------------
+
+MONEY = re.compile(r"(?i:\b(pay|paid|refund|charge|price|money)|on (its|their) way)|\bEUR\b|0\.00")
+FREE: list[f.Fact] = [
+    held(["A-1"], price_minor=0),
+    confirmed(["A-1"], payment="", price_minor=0),
+    rejected(Reason.SOLD_OUT, "0 left"),
+    confirmation_refused(Reason.HOLD_EXPIRED),
+    hold_expired(["A-1"]),
+    hold_released(["A-1"]),
+    cancelled(["A-1"]),
+    cancelled(["A-1"], reason=Reason.EVENT_CANCELLED),
+    f.HoldWarned(R1, ALICE, STALLS, DEADLINE),
+    f.HoldExtended(R1, ALICE, STALLS, DEADLINE),
+    f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 0, 0, "buyer-cancelled"),
+    f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE),
+    f.HolderNotified("event-cancelled", 7, R1, BOB, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
+    f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
+]
+
+
+def told_of(fact: f.Fact, price_minor: int) -> list[str]:
+    """What the mails of a fact say of a reservation with that price."""
+    occasion = dataclasses.replace(OCCASION, price_minor=price_minor)
+    messages = [one for one in compose(recorded(fact, offset=7)) if one.channel == MAIL]
+    made = [render(mail_of(one.kind, msgspec.json.decode(one.data), occasion=occasion), FROM) for one in messages]
+    return [text for message in made for text in (str(message["Subject"]), *texts(message))]
+
+
+@pytest.mark.parametrize("fact", FREE, ids=lambda fact: type(fact).__name__)
+def test_of_what_costs_nothing_no_mail_has_a_word_of_money(fact: f.Fact) -> None:
+    told = told_of(fact, 0)
+    assert told
+    for text in told:
+        assert not MONEY.search(re.sub(r"<[^>]+>", " ", text)), text
+
+
+@pytest.mark.parametrize(
+    ("fact", "words"),
+    [
+        (held(["A-1"]), "The price is 25.00 EUR."),
+        (confirmed(["A-1"]), "Your payment of 25.00 EUR has arrived, and seat A-1 is yours."),
+        (hold_expired(["A-1"]), "Nothing was charged."),
+        (hold_released(["A-1"]), "Nothing was charged."),
+        (rejected(Reason.SOLD_OUT, "0 left"), "Nothing was charged."),
+        (confirmation_refused(Reason.HOLD_EXPIRED), "Nothing was charged."),
+        (
+            confirmation_refused(Reason.HOLD_EXPIRED, refund=2_500),
+            "The 25.00 EUR that were charged are on their way back",
+        ),
+        (f.HoldWarned(R1, ALICE, STALLS, DEADLINE), "Without payment until then"),
+        (f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE), "Without payment until then"),
+        (cancelled(["A-1"], refund=2_500), "The 25.00 EUR that were paid are on their way back to you."),
+        (
+            cancelled(["A-1"], reason=Reason.EVENT_CANCELLED, refund=2_500),
+            "The 25.00 EUR you paid are on their way back",
+        ),
+        (f.HolderNotified("event-cancelled", 7, R1, BOB, [], "", "", T, T + 1, "UTC"), "Who bought them is paid back."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_of_what_costs_something_mails_say_what_becomes_of_the_money(fact: f.Fact, words: str) -> None:
+    _, plain, html = told_of(fact, 2_500)
+    assert words in plain
+    assert words in html
+
+
+@pytest.mark.parametrize(
+    ("kept", "refund", "words"),
+    [
+        (2_500, None, "The terms of this event keep the 25.00 EUR that were paid."),
+        (500, 2_000, "keep 5.00 EUR of what was paid; the rest, 20.00 EUR, is on its way back to you."),
+        (None, None, None),
+    ],
+)
+def test_terms_that_give_nothing_back_promise_nothing(kept: int | None, refund: int | None, words: str | None) -> None:
+    _, plain, html = told_of(msgspec.structs.replace(cancelled(["A-1"]), kept_minor=kept, refund_minor=refund), 2_500)
+    assert ("on its way" in plain) is bool(refund)
+    if words is not None:
+        assert words in plain
+        assert words in html
+
+
+def test_single_tickets_that_give_nothing_back_promise_nothing() -> None:
+    gone = f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 2_500, "buyer-cancelled")
+    for text in told_of(gone, 2_500)[1:]:
+        assert "The terms of this event keep the 25.00 EUR paid for that." in text
+        assert "on its way" not in text
+
+
+def test_a_payment_that_came_in_another_currency_goes_back_in_it() -> None:
+    back = msgspec.structs.replace(payment_refunded(amount=500), currency="JPY", origin="stray")
+    for text in told_of(back, 2_500)[1:]:
+        assert "500 JPY are refunded" in text

@@ -22,7 +22,7 @@ def test_a_payments_only_refund_has_a_key_made_from_it() -> None:
     assert refund == Refund(EVENT, R1, "pay-1", 900, "EUR", T + 4)
     assert refund.key == "refund-pay-1"
     told = refunded(refund, RefundResult("ref-1", 900))
-    assert told == RecordRefund(EVENT, "", "refund-pay-1", R1, "pay-1", "ref-1", 900)
+    assert told == RecordRefund(EVENT, "", "refund-pay-1", R1, "pay-1", "ref-1", 900, None, "EUR")
 
 
 def test_each_of_several_refunds_has_its_own_key() -> None:

@@ -89,6 +89,7 @@ SOLD: dict[str, Any] = {}
 DEADLINE, SCANNED = "2027-01-15T08:01:04.000Z", "2027-01-15T08:00:00.000Z"
 OVER = f"the hold's deadline had passed at this position ({DEADLINE})"
 TERMS = "the buyer cancelled within the terms"
+DIFFERS = "another amount or currency than was asked for had arrived, and sells nothing"
 TOO_LATE = "the payment came after the hold's deadline, and its places could not be had again"
 ONE_GONE: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ALICE, "cmd", R1, [ONE]))
 BY_ORGANIZER: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ORGANIZER, "cmd", R1, [ONE]))
@@ -124,8 +125,12 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
         f"{TOO_LATE}: 50.00 EUR to be given back", None,
     ),
     (
-        (*LATE, tick(), paid(amount=1)), SOLD, f.ConfirmationRefused,
-        f"{OVER}, and the amount paid was not the hold's", 6,
+        (*LATE, tick(), paid(amount=1)), SOLD, f.PaymentDeclined,
+        f"{DIFFERS}; another attempt may pay until the deadline", None,
+    ),
+    (
+        (reserve(2), confirm(), paid(amount=1)), SOLD, f.RefundRequested,
+        f"{DIFFERS}: 0.01 EUR to be given back", None,
     ),
     (
         (reserve(2), 90, confirm()), SOLD, f.ConfirmationRefused,

@@ -61,7 +61,7 @@ def rows(log: BothLogs, text: str | None) -> str:
 
 
 def test_the_seat_map_at_a_position_and_at_a_time() -> None:
-    log = drop(reserve(2), reserve(1, ["C-6"], rid=R2, by=BOB), confirm(), paid(), release(R2, by=BOB))
+    log = drop(reserve(2), reserve(1, ["C-6"], rid=R2, by=BOB), confirm(), paid(amount=5_000), release(R2, by=BOB))
     assert rows(log, "0-3") == "A  ..hh..\nB  ......\nC  ......"
     assert rows(log, "0-4") == "A  ..hh..\nB  ......\nC  .....h"
     assert rows(log, "0-6") == "A  ..ss..\nB  ......\nC  .....h"
@@ -147,7 +147,7 @@ def test_a_buyers_limit_is_explained_by_their_own_positions() -> None:
 
 
 def test_what_became_of_a_reservation_follows_in_order() -> None:
-    log = drop(reserve(2), reserve(2), confirm(), paid(), release(), release(R3))
+    log = drop(reserve(2), reserve(2), confirm(), paid(amount=5_000), release(), release(R3))
     later = explained(log, R1).later
     assert [one.what for one in later] == [
         "CommandDuplicated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pipelines.reservations import limits
@@ -104,7 +105,7 @@ def test_only_its_organizer_calls_an_event_off_and_only_once() -> None:
 def test_the_next_command_of_a_cancelled_event_undoes_what_lives_in_the_order_it_was_asked_for() -> None:
     facts = (*on_sale(), *SOLD, held(["B-1"], rid=R2, by=BOB), CANCELLED)
     given(*facts).when(tick()).then(
-        void(["A-3"], R1, ALICE),
+        msgspec.structs.replace(void(["A-3"], R1, ALICE), refund_minor=2_500),
         refund_requested(Reason.EVENT_CANCELLED),
         hold_released(["B-1"], rid=R2, by=BOB),
         f.TickObserved(),
@@ -122,7 +123,7 @@ def test_a_cancelled_event_asks_for_ticks_until_nothing_lives() -> None:
 def test_money_for_a_cancelled_event_goes_back_whole() -> None:
     paying = (*on_sale(), held(["A-3"]), payment_requested(), CANCELLED)
     given(*paying).when_decided(paid()).then(
-        confirmation_refused(Reason.EVENT_CANCELLED), refund_requested(Reason.EVENT_CANCELLED)
+        confirmation_refused(Reason.EVENT_CANCELLED, refund=2_500), refund_requested(Reason.EVENT_CANCELLED)
     )
     given(*on_sale(), held(["A-3"]), CANCELLED).when_decided(confirm()).then(
         confirmation_refused(Reason.EVENT_CANCELLED)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from pipelines.reservations.entities import At
+from pipelines.reservations.former_rules import step_2
 from pipelines.reservations.limits import EXPIRIES_PER_COMMAND_MAX
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import CommandDuplicated, HoldExpired, Reason, TickObserved
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, LogTime
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -166,7 +169,7 @@ TAKEN = held(["A-3"], rid=R2, by=BOB)
 
 def test_a_capture_that_comes_too_late_is_refunded() -> None:
     given(*REQUESTED, hold_expired(["A-3"]), TAKEN).at(DEADLINE - 1).when(paid()).then(
-        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
+        confirmation_refused(Reason.HOLD_EXPIRED, refund=2_500), refund_requested(Reason.HOLD_EXPIRED)
     )
 
 
@@ -186,7 +189,7 @@ def test_a_capture_that_comes_late_for_a_seat_that_is_no_more_is_refunded() -> N
     state = given(*REQUESTED, hold_expired(["A-3"])).when(smaller)
     assert isinstance(state.facts[0], f.TicketTypeUpdated)
     state.at(DEADLINE + 5).when(paid()).then(
-        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
+        confirmation_refused(Reason.HOLD_EXPIRED, refund=2_500), refund_requested(Reason.HOLD_EXPIRED)
     )
 
 
@@ -203,20 +206,116 @@ def test_a_late_capture_is_refunded_when_the_buyer_has_the_limit_by_now() -> Non
     others = held(["A-1", "A-2"], rid=R3)
     small = on_sale(details={"max_tickets_per_user": 2})
     given(*small, held(["A-3"]), payment_requested(), hold_expired(["A-3"]), others).when(paid()).then(
-        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED)
+        confirmation_refused(Reason.HOLD_EXPIRED, refund=2_500), refund_requested(Reason.HOLD_EXPIRED)
     )
 
 
 def test_a_capture_after_the_release_is_refunded() -> None:
     given(*REQUESTED, hold_released(["A-3"])).when(paid()).then(
-        confirmation_refused(Reason.NOT_HELD), refund_requested(Reason.NOT_HELD)
+        confirmation_refused(Reason.NOT_HELD, refund=2_500), refund_requested(Reason.NOT_HELD)
     )
 
 
-def test_the_refund_is_of_what_was_captured() -> None:
-    given(*REQUESTED, hold_expired(["A-3"])).when(paid(amount=777)).then(
-        confirmation_refused(Reason.HOLD_EXPIRED), refund_requested(Reason.HOLD_EXPIRED, amount=777)
+def test_a_free_hold_is_confirmed_without_a_token_and_ignores_one() -> None:
+    free = (*on_sale(layout={"price_minor": 0}), held(["A-3"], price_minor=0))
+    yes = confirmed(["A-3"], payment="", price_minor=0)
+    given(*free).when(confirm(token="")).then(yes)
+    given(*free).when(confirm(token="tok_declined")).then(yes)
+    for token in ("", "tok_ok", "tok_other"):
+        given(*free, yes).when(confirm(token=token)).then(duplicate(confirm(token=token)))
+    assert not folded(*free, yes).reservations[R1].payment_id
+
+
+def test_a_price_is_not_paid_without_a_token() -> None:
+    command = confirm(token="")
+    detail = "payment_token is required: the reservation has to be paid for"
+    given(*HELD).when(command).then(refused(command, Reason.PAYMENT_TOKEN_REQUIRED, detail, R1))
+    given(*HELD).at(DEADLINE).when(command).then(hold_expired(["A-3"]), confirmation_refused(Reason.HOLD_EXPIRED))
+
+
+def test_former_rules_know_tokens_of_their_time_only() -> None:
+    at = At(0, 9, LogTime(T))
+    assert step_2(folded(*HELD), confirm(token=""), at) == [payment_requested(token="")]
+    free = (*on_sale(), held(["A-3"], price_minor=0), confirmed(["A-3"], payment="", price_minor=0))
+    again = refused(
+        confirm(), Reason.IDEMPOTENCY_KEY_REUSED, "the same Idempotency-Key came with another payment_token", R1
     )
+    assert step_2(folded(*free), confirm(), at) == [again]
+
+
+# --- what arrives is not what was asked for -----------------------------------------------------------------------
+
+LATE = [hold_expired(["A-3"])]
+OVER = [f.EventCancelled(ORGANIZER, ""), hold_released(["A-3"])]
+DISCOUNTED = [
+    *on_sale(), f.CodeAdded(ORGANIZER, "c1", "SPRING", "percent", 20, 0, [], 0, 0),
+    f.TicketsHeld(R1, ALICE, STALLS, 1, ["A-3"], 2_000, "EUR", DEADLINE, 1, "SPRING", None, 500),
+    payment_requested(amount=2_000),
+]  # fmt: skip
+DEARER = f.TicketTypeUpdated(ORGANIZER, STALLS, "Stalls", 9_900, 3, 6, 0, 0, 0, 0, 0, 0)
+
+
+def straight_back(amount: int, currency: str = "EUR", *, payment: str = "pay-1") -> f.RefundRequested:
+    back = refund_requested(Reason.PAYMENT_DIFFERS, amount=amount, payment=payment)
+    return replace(back, origin="stray", currency=currency)
+
+
+@pytest.mark.parametrize("since", [[], LATE, [*LATE, TAKEN], OVER, [DEARER], [payment_declined()]])
+@pytest.mark.parametrize(
+    ("amount", "currency", "back"),
+    [(1, None, 1), (2_499, "EUR", 2_499), (2_501, None, 2_501), (9_900, "EUR", 9_900), (2_500, "USD", 2_500),
+     (2**53, "EUR", 2**53)],
+)  # fmt: skip
+def test_another_amount_or_currency_sells_nothing_and_goes_back(
+    since: list[f.Fact], amount: int, currency: str | None, back: int
+) -> None:
+    """In time, late, when the places are somebody else's, when the event is off, when the price has changed."""
+    command = replace(paid(amount=amount), currency=currency)
+    no = payment_declined(reason=Reason.PAYMENT_DIFFERS)
+    after = given(*REQUESTED, *since).when(command)
+    after.then(no, straight_back(back, currency or "EUR"))
+    after.when(command).then(duplicate(command))
+    assert after.state.reservations[R1].status != "confirmed"
+
+
+@pytest.mark.parametrize("since", [[], LATE])
+def test_a_discounted_hold_is_paid_with_its_own_price_and_no_other(since: list[f.Fact]) -> None:
+    given(*DISCOUNTED, *since).when(paid(amount=2_500)).then(
+        payment_declined(reason=Reason.PAYMENT_DIFFERS), straight_back(2_500)
+    )
+    assert given(*DISCOUNTED, *since).when(paid(amount=2_000)).state.reservations[R1].status == "confirmed"
+
+
+@pytest.mark.parametrize("since", [[], LATE])
+@pytest.mark.parametrize(("amount", "payment"), [(0, "pay-1"), (-5, "pay-1"), (2_500, "")])
+def test_nothing_that_could_go_back_sells_nothing_either(since: list[f.Fact], amount: int, payment: str) -> None:
+    command = paid(amount=amount, payment=payment)
+    after = given(*REQUESTED, *since).when(command)
+    after.then(payment_declined(reason=Reason.PAYMENT_DIFFERS))
+    after.when(command).then(duplicate(command))
+
+
+def test_the_true_payment_counts_after_a_forged_one() -> None:
+    after = given(*REQUESTED).when(paid(amount=1, payment="pay-forged"))
+    after.then(payment_declined(reason=Reason.PAYMENT_DIFFERS), straight_back(1, payment="pay-forged"))
+    after.when(paid()).then(confirmed(["A-3"]))
+    forged = payment_refunded(payment="pay-forged", amount=1)
+    after.when(refunded(payment="pay-forged", amount=1)).then(replace(forged, origin="stray"))
+    assert (after.state.reservations[R1].payment, after.state.reservations[R1].payment_id) == ("captured", "pay-1")
+
+
+def test_another_attempt_may_pay_after_another_amount_came() -> None:
+    after = given(*REQUESTED).when(paid(amount=1))
+    after.when(confirm(attempt=TRY2)).then(payment_requested(attempt=TRY2))
+    after.when(paid(attempt=TRY2, payment="pay-2")).then(confirmed(["A-3"], attempt=TRY2, payment="pay-2"))
+    after.when(paid(amount=1)).then(duplicate(paid()))
+
+
+def test_former_rules_looked_at_the_amount_of_late_payments_only() -> None:
+    at = At(0, 9, LogTime(T))
+    assert step_2(folded(*REQUESTED), paid(amount=1), at) == [confirmed(["A-3"])]
+    late = step_2(folded(*REQUESTED, *LATE), paid(amount=777), at)
+    assert late[1] == refund_requested(Reason.HOLD_EXPIRED, amount=777)
 
 
 def test_a_late_decline_changes_nothing_but_the_payment() -> None:
@@ -259,7 +358,7 @@ def test_a_hold_is_given_back() -> None:
 
 
 def test_a_confirmed_reservation_is_cancelled_and_refunded() -> None:
-    given(*CONFIRMED).when(release()).then(cancelled(["A-3"]), refund_requested(Reason.BUYER_CANCELLED))
+    given(*CONFIRMED).when(release()).then(cancelled(["A-3"], refund=2_500), refund_requested(Reason.BUYER_CANCELLED))
 
 
 def test_cancelling_what_cost_nothing_refunds_nothing() -> None:

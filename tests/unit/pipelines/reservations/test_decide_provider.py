@@ -338,7 +338,8 @@ def test_a_key_whose_money_went_back_does_not_pay_again() -> None:
 def test_money_that_is_late_for_a_cancelled_event_goes_back_once() -> None:
     late = [*HELD, payment_requested(amount=5_000), CALLED_OFF]
     given(*late).when_decided(paid(amount=5_000)).then(
-        confirmation_refused(Reason.EVENT_CANCELLED), refund_requested(Reason.EVENT_CANCELLED, amount=5_000)
+        confirmation_refused(Reason.EVENT_CANCELLED, refund=5_000),
+        refund_requested(Reason.EVENT_CANCELLED, amount=5_000),
     )
 
 

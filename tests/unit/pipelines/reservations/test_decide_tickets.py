@@ -109,7 +109,7 @@ def test_a_single_ticket_is_cancelled_and_its_part_refunded() -> None:
 
 def test_the_last_tickets_end_the_reservation() -> None:
     given(*BOUGHT, some_cancelled(), part_back(2_500)).when(cancel(TWO)).then(
-        f.ReservationCancelled(R1, ALICE, STALLS, 1, ["A-4"], Reason.BUYER_CANCELLED),
+        f.ReservationCancelled(R1, ALICE, STALLS, 1, ["A-4"], Reason.BUYER_CANCELLED, refund_minor=2_500),
         refund_requested(Reason.BUYER_CANCELLED),
     )
 
@@ -121,7 +121,7 @@ def test_the_terms_say_how_much_goes_back_and_until_when() -> None:
     given(*nothing).when(cancel(ONE)).then(some_cancelled(kept=2_500))
     until = (*on_sale(details={"refund_until_at": T + 5}), *BOUGHT[3:])
     given(*until).at(T + 4).when(release()).then(
-        cancelled(SEATS), refund_requested(Reason.BUYER_CANCELLED, amount=5_000)
+        cancelled(SEATS, refund=5_000), refund_requested(Reason.BUYER_CANCELLED, amount=5_000)
     )
     given(*until).at(T + 5).when(release()).then(
         refused(release(), Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {T + 5}", R1)
