@@ -20,8 +20,8 @@ COMMANDS = 400
 
 @pytest.fixture(scope="module")
 def town() -> Town:
-    """The first one that has rows of everything that is damaged here."""
-    return next(town for town in (town_of(seed, COMMANDS) for seed in range(200)) if has_everything(town))
+    """One that has rows of everything that is damaged here. Where to begin is a matter of seconds, no more."""
+    return next(town for town in (town_of(seed, COMMANDS) for seed in range(40, 240)) if has_everything(town))
 
 
 def has_everything(town: Town) -> bool:
