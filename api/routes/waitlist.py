@@ -17,6 +17,16 @@ from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist
 from schemas.facts import Reason
 
+OFFERED = "offered"
+# By the status of the reservation that was offered. A refused card changes nothing: the hold stands until its deadline.
+BECAME = {
+    "held": OFFERED,
+    "confirmed": "bought",
+    "released": "released",
+    "expired": "expired",
+    "cancelled": "cancelled",
+}
+
 _wait = msgspec.json.Decoder(WaitIn)
 
 
@@ -80,16 +90,21 @@ async def _own(call: Call, entry_id: str) -> asyncpg.Record:
     return row
 
 
+def status_of(entry: str, offer: str | None) -> str:
+    """What became of an entry: once it was offered places, what became of the reservation that it was offered."""
+    return entry if entry != OFFERED or offer is None else BECAME.get(offer, OFFERED)
+
+
 def _out(row: asyncpg.Record) -> EntryOut:
     return EntryOut(
         id=row["id"],
         event_id=row["event_id"],
         ticket_type_id=row["ticket_type_id"],
         quantity=row["quantity"],
-        status=row["status"],
+        status=status_of(row["status"], row["offer_status"]),
         ahead=row["ahead"] if row["status"] == "waiting" else None,
         reservation_id=row["reservation_id"] or None,
-        expires_at=validation.moment_or_none(row["expires_at"]),
+        expires_at=validation.moment_or_none(row["offer_until"] or row["expires_at"]),
         reason=row["reason"] or None,
         created_at=validation.moment(row["created_at"]),
     )

@@ -139,6 +139,8 @@ class WaitlistQuery(PageQuery, frozen=True):
 class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
     """A place in a waiting list. Once offered, `reservation_id` is a hold until `expires_at`: pay for it, or let it go.
 
+    `status`: waiting, offered, then what became of the offer: bought, released (let go), expired (not paid), cancelled
+    (bought, and cancelled since); or ended without an offer, and `reason` says why (buyer-left, event-ended …).
     `ahead` is how many wait before it for the same ticket type; null when it does not wait any more.
     """
 

@@ -21,19 +21,23 @@ WHERE c.event_id = $1 ORDER BY c.created_at, c.id;
 SELECT * FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: entry_by_id
-SELECT e.*,
-       (SELECT count(*) FROM waitlist_entries o
-        WHERE o.event_id = e.event_id AND o.ticket_type_id = e.ticket_type_id AND o.status = 'waiting'
-          AND (o."offset", o.id) < (e."offset", e.id)) AS ahead
-FROM waitlist_entries e WHERE e.id = $1;
-
--- name: entries_of_user
--- $1 user, $2 event (null: any), $3 and $4 cursor, $5 limit.
-SELECT e.*,
+-- What became of an entry that was offered places is what became of the reservation that was offered.
+SELECT e.*, r.status AS offer_status, r.expires_at AS offer_until,
        (SELECT count(*) FROM waitlist_entries o
         WHERE o.event_id = e.event_id AND o.ticket_type_id = e.ticket_type_id AND o.status = 'waiting'
           AND (o."offset", o.id) < (e."offset", e.id)) AS ahead
 FROM waitlist_entries e
+LEFT JOIN reservations r ON r.event_id = e.event_id AND r.id = e.reservation_id AND e.status = 'offered'
+WHERE e.id = $1;
+
+-- name: entries_of_user
+-- $1 user, $2 event (null: any), $3 and $4 cursor, $5 limit.
+SELECT e.*, r.status AS offer_status, r.expires_at AS offer_until,
+       (SELECT count(*) FROM waitlist_entries o
+        WHERE o.event_id = e.event_id AND o.ticket_type_id = e.ticket_type_id AND o.status = 'waiting'
+          AND (o."offset", o.id) < (e."offset", e.id)) AS ahead
+FROM waitlist_entries e
+LEFT JOIN reservations r ON r.event_id = e.event_id AND r.id = e.reservation_id AND e.status = 'offered'
 WHERE e.user_id = $1 AND ($2::text IS NULL OR e.event_id = $2)
   AND ($3::bigint IS NULL OR (e.created_at, e.id) < ($3, $4::text))
 ORDER BY e.created_at DESC, e.id DESC
@@ -41,11 +45,12 @@ LIMIT $5;
 
 -- name: entries_of_event
 -- $1 event, $2 and $3 cursor, $4 limit.
-SELECT e.*,
+SELECT e.*, r.status AS offer_status, r.expires_at AS offer_until,
        (SELECT count(*) FROM waitlist_entries o
         WHERE o.event_id = e.event_id AND o.ticket_type_id = e.ticket_type_id AND o.status = 'waiting'
           AND (o."offset", o.id) < (e."offset", e.id)) AS ahead
 FROM waitlist_entries e
+LEFT JOIN reservations r ON r.event_id = e.event_id AND r.id = e.reservation_id AND e.status = 'offered'
 WHERE e.event_id = $1 AND ($2::bigint IS NULL OR (e."offset", e.id) > ($2, $3::text))
 ORDER BY e."offset", e.id
 LIMIT $4;

@@ -157,6 +157,10 @@ def _join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fa
     return waitlist.join_by(reserving.not_on_offer, state, command, now)
 
 
+def _leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:
+    return waitlist.leave_waiting(state, command)
+
+
 _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.RecordPayment: paying.record_payment,
     c.ReserveTickets: _reserve,
@@ -167,6 +171,7 @@ _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.ConfirmReservation: _confirm_2,
     c.ReleaseReservation: partial(paying.release, shares=FORMER),
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
+    c.LeaveWaitlist: _leave,
 }
 """By type of command, where version 2 decided otherwise than the newest rules."""
 

@@ -288,9 +288,22 @@ def test_freed_seats_are_offered_to_who_waits_longest(shop: Shop, owner: Person,
     offered = done(first.get(f"/v1/waitlist/{entry['id']}"), 200)
     problem(buyer.reserve(event.id, ticket_type_id=box, quantity=1), 409, "sold-out")
     done(first.confirm(offered["reservation_id"]), 200)
+    assert done(first.get(f"/v1/waitlist/{entry['id']}"), 200)["status"] == "bought"
+    assert done(first.delete(f"/v1/waitlist/{entry['id']}", prefer=WAIT), 200)["status"] == "bought"
     assert done(second.delete(f"/v1/waitlist/{other['id']}", prefer=WAIT), 200)["status"] == "ended"
     problem(buyer.get(f"/v1/waitlist/{other['id']}"), 404, "entry-not-found")
-    assert len(done(owner.get(path), 200)["items"]) == 2
+    assert [one["status"] for one in done(owner.get(path), 200)["items"]] == ["bought", "ended"]
+    third = shop.person()
+    entry = done(third.post(path, key=unique(), prefer=WAIT, json={"ticket_type_id": box, "quantity": 2}), 201)
+    done(first.delete(f"/v1/reservations/{offered['reservation_id']}", prefer=WAIT), 200)
+    assert done(first.get("/v1/waitlist"), 200)["items"][0]["status"] == "cancelled"
+    eventually(
+        lambda: done(third.get(f"/v1/waitlist/{entry['id']}"), 200)["status"] == "offered",
+        "the places are offered again",
+    )
+    hold = done(third.get(f"/v1/waitlist/{entry['id']}"), 200)["reservation_id"]
+    done(third.delete(f"/v1/reservations/{hold}", prefer=WAIT), 200)
+    assert done(third.get(f"/v1/waitlist/{entry['id']}"), 200)["status"] == "released"
 
 
 def test_who_has_a_ticket_is_told_of_a_change_and_reminded_the_day_before(

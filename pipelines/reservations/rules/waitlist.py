@@ -64,7 +64,17 @@ def join_by(
 
 
 def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:
-    """Out of the line. Who was offered something already releases that reservation instead."""
+    """Out of the line. Who was offered something already releases that reservation instead; what became of an offer
+    that is over stands."""
+    entry = state.waitlist.get(command.entry_id)
+    offer = state.reservations.get(offer_id(entry.id)) if entry is not None and entry.status == e.OFFERED else None
+    if entry is not None and entry.user_id == command.user_id and offer is not None and offer.status != e.HELD:
+        return duplicate(command, command.entry_id)
+    return leave_waiting(state, command)
+
+
+def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
+    """The same, whatever became of an offer."""
     entry = state.waitlist.get(command.entry_id)
     if entry is None or entry.user_id != command.user_id:
         return refused(command, Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", command.entry_id)

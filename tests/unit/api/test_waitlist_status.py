@@ -1,0 +1,25 @@
+"""A waiting list's entry says what became of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.routes.waitlist import status_of
+from pipelines.reservations import entities as e
+
+
+@pytest.mark.parametrize(
+    ("entry", "offer", "status"),
+    [
+        ("waiting", None, "waiting"),
+        ("ended", None, "ended"),
+        ("offered", None, "offered"),
+        ("offered", e.HELD, "offered"),
+        ("offered", e.CONFIRMED, "bought"),
+        ("offered", e.RELEASED, "released"),
+        ("offered", e.EXPIRED, "expired"),
+        ("offered", e.CANCELLED, "cancelled"),
+    ],
+)
+def test_an_entry_becomes_what_its_offer_became(entry: str, offer: str | None, status: str) -> None:
+    assert status_of(entry, offer) == status
