@@ -30,6 +30,7 @@ STATUSES: dict[Reason, int] = {
     Reason.IDEMPOTENCY_KEY_REUSED: 422,
     Reason.PAYMENT_DECLINED: 402,
     Reason.PAYMENT_TOKEN_REQUIRED: 422,
+    Reason.COMMAND_FAILED: 500,
 }
 # What these say begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
 ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE, Reason.PAYMENT_TOKEN_REQUIRED))
@@ -61,6 +62,7 @@ DETAILS: dict[str, str] = {
     Reason.ALREADY_CHECKED_IN: "the ticket is checked in already",
     Reason.NOT_CHECKED_IN: "the ticket is not checked in",
     Reason.CHECK_IN_UNDONE: "this scan let in once and was taken back; scan the ticket again",
+    Reason.COMMAND_FAILED: "the platform could not decide this; nothing was changed, and its operators are told",
     Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be handed on",
     Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided its tickets open no door",
     Reason.REFUNDED_AT_PROVIDER: "what was paid was refunded at the payment provider",

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     EVENT_CANCELLED = "event-cancelled"
     EVENT_NOT_FOUND = "event-not-found"
     EVENT_EXISTS = "event-exists"
+    COMMAND_FAILED = "command-failed"
     EVENT_NOT_PUBLISHED = "event-not-published"
     NOT_DRAFT = "not-draft"
     NOT_OWNER = "not-owner"

@@ -12,6 +12,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from connectors.kafka import Gate
 from connectors.logs import Log
+from connectors.setting_aside import described
 from pipelines.reservations.batch import Batch
 from schemas.codec import Codec
 from schemas.topics import COMMANDS
@@ -59,3 +60,9 @@ def _outgoing(batch: Batch, codec: Codec) -> Iterator[Produced]:
     yield from batch.encoded(codec)
     for number, error in batch.unreadable:
         yield dead_letter(batch.originals[number], error)
+    for number, raised in batch.failed:
+        record = batch.records[number]
+        log.exception(  # noqa: LOG004 - it was raised in the rules, which do not log
+            "command.failed", raised, partition=record.partition, offset=record.offset
+        )
+        yield dead_letter(batch.originals[number], f"reservations: {described(raised)}")

@@ -274,6 +274,7 @@ def _show_verified(report: VerifyReport) -> None:
             continue
         left = f", {one.undecided:,} commands not decided yet" if one.undecided else ""
         again = f", {one.repeated:,} told again alike" if one.repeated else ""
+        again += f", {one.failed:,} commands on which the rules had failed" if one.failed else ""
         print(
             f"verified through {one.partition}/{one.through}, digest {one.digest}: "
             f"{one.commands:,} commands, {one.facts:,} facts{again}{left}; "

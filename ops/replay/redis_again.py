@@ -106,7 +106,7 @@ def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
     """The events that Redis shows otherwise than the log, once both are at rest."""
     before = len(run.verifier.divergences)
     result = PartitionResult(
-        partition=run.partition, through=0, digest="", commands=0, facts=0, repeated=0, undecided=0, events=0
+        partition=run.partition, through=0, digest="", commands=0, facts=0, repeated=0, failed=0, undecided=0, events=0
     )
     compare_redis(run, client, result)
     told = run.verifier.divergences[before:]

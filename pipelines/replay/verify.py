@@ -19,6 +19,7 @@ import msgspec
 
 from pipelines.replay.rules import RULES, command_of, rules
 from pipelines.replay.states import States
+from pipelines.reservations.decide import failed_before
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
 from schemas import facts as f
@@ -100,7 +101,7 @@ class PartitionVerifier:
     ) -> None:
         self.partition, self.through, self.log_time = partition, -1, 0
         self.states = States() if states is None else states
-        self.commands = self.facts = self.repeated = self.diverged = 0
+        self.commands = self.facts = self.repeated = self.failed = self.diverged = 0
         self.divergences: list[Divergence] = []
         self._codec, self._feed, self._partitions = codec, facts, partitions
         self._only = only.encode() if only is not None else None
@@ -110,6 +111,8 @@ class PartitionVerifier:
         self._open: Open | None = None
         self._matched = 0
         locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
+        refused = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.CommandRefused("", "", "", "", ""))
+        self._refused_prefix = refused[:HEADER_BYTES]
         self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: tells the type without decoding
 
     @property
@@ -194,10 +197,23 @@ class PartitionVerifier:
         state = self.states.of(command.event_id)
         if locks is not None:
             evolve(state, locks, at)
-        facts = rules(version)(state, command, at)
+        failure = self._failure(first, at)
+        self.failed += failure is not None
+        facts = rules(version)(state, command, at) if failure is None else failed_before(state, command, at, failure)
         if state.details is None:
             self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
         return [locks, *facts] if locks is not None else facts
+
+    def _failure(self, first: Record, at: At) -> f.CommandRefused | None:
+        """The answer on the log to a command on which the rules of its build raised an error: that stands, whether or
+        not these rules do. They are counted, for a person to look at."""
+        if first.value is None or first.value[:HEADER_BYTES] != self._refused_prefix:
+            return None
+        recorded = self._codec.decode(first.value)
+        if not isinstance(recorded, RecordedFact) or recorded.envelope.offset != at.offset:
+            return None
+        fact = recorded.fact
+        return fact if isinstance(fact, f.CommandRefused) and fact.reason == f.Reason.COMMAND_FAILED else None
 
     def _locks(self, first: Record, at: At) -> f.SeatLocksObserved | None:
         """What was seen of foreign owners' locks before the command was decided, where anything was."""

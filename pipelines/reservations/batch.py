@@ -67,6 +67,12 @@ class Batch:
         commands = enumerate(placed.command for placed in self.placed)
         return [(number, command.error) for number, command in commands if isinstance(command, Undecodable)]
 
+    @property
+    def failed(self) -> list[tuple[int, Exception]]:
+        """Commands on which the rules raised an error, by their place in the batch."""
+        raised = {group.placed[number].at: error for group in self.groups for number, error in group.failures.items()}
+        return [(number, raised[placed.at]) for number, placed in enumerate(self.placed) if placed.at in raised]
+
     def place(self, codec: Codec, partitions: dict[int, Partition]) -> None:
         """Decode each record and give it its log time."""
         for record in self.records:

@@ -4,11 +4,15 @@
 on what that leaves, then what is free is offered to whoever waits for it, each fact folded at once. A refusal is a
 fact; every command yields at least one. The rules are numbered by `schemas.facts.RULES_VERSION`; whoever changes an
 answer raises it and keeps the old answer (`former_rules`).
+
+A rule that raises is a defect, and the same defect at every start: the command is answered by a refusal that names the
+error's class (`COMMAND_FAILED`, the first of its facts) and has changed nothing, so that it cannot end the process for
+ever. A fact that cannot be folded is another matter: the state is broken then, and the process ends (`NotFolded`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.reservations import limits
@@ -25,27 +29,80 @@ Rule = Callable[[EventState, Any, LogTime], list[f.Fact]]
 _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
 
 
-def step(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
-    """Do what is due, decide the command, offer what is free; fold all of it into `state`. At least one fact."""
-    return step_by(RULES, state, command, at)
+# What a rule raises for the same state and command on every machine. Memory, the stack and signals are none of it.
+DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def step_by(rules: Mapping[type[c.Command], Rule], state: EventState, command: c.Command, at: At) -> list[f.Fact]:
+class NotFolded(Exception):
+    """A fact that was decided cannot be folded: the state is not what the rules take it for."""
+
+
+def step(state: EventState, command: c.Command, at: At, failures: list[Exception] | None = None) -> list[f.Fact]:
+    """Do what is due, decide the command, offer what is free; fold all of it into `state`. At least one fact.
+
+    What the rules raised is appended to `failures`, for whoever tells operators of it. Raises NotFolded.
+    """
+    return step_by(RULES, state, command, at, failures)
+
+
+def step_by(
+    rules: Mapping[type[c.Command], Rule],
+    state: EventState,
+    command: c.Command,
+    at: At,
+    failures: list[Exception] | None = None,
+) -> list[f.Fact]:
     """`step` under the rules given."""
     facts: list[f.Fact] = []
-    deadline = state.next_deadline()
-    if deadline is not None and deadline <= at.log_time:
-        _fold_some(state, at, facts, due(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
-    _fold(state, at, facts, rules[type(command)](state, command, at.log_time))
-    state.more_work = bool(state.waiting_of) and _fold_some(
-        state, at, facts, waitlist.offers(state, at.log_time), limits.OFFERS_PER_COMMAND_MAX
-    )
+    try:
+        deadline = state.next_deadline()
+        if deadline is not None and deadline <= at.log_time:
+            _fold_some(state, at, facts, due(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
+        decided = rules[type(command)](state, command, at.log_time)
+    except DEFECTS as error:
+        if failures is not None:
+            failures.append(error)
+        return [failed(command, type(error).__name__), *facts]
+    _fold(state, at, facts, decided)
+    if state.waiting_of:
+        _offer(state, at, facts, failures)
+    else:
+        state.more_work = False
     return facts
+
+
+def failed(command: c.Command, error: str) -> f.CommandRefused:
+    """The answer to a command on which a rule raised an error of this class."""
+    return f.CommandRefused(
+        type(command).__name__, command.event_id, command.user_id, f.Reason.COMMAND_FAILED, f"the rules raised {error}"
+    )
+
+
+def failed_before(state: EventState, command: c.Command, at: At, recorded: f.CommandRefused) -> list[f.Fact]:
+    """What `step` gave when a build's rules raised what `recorded` says, whatever these rules would do: what was due
+    happened, and the command changed nothing."""
+
+    def raises(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fact]:
+        raise ValueError(recorded.detail)
+
+    return [recorded, *step_by({type(command): raises}, state, command, at)[1:]]
 
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
     """What becomes of `command` for an event in `state` at log time `now`. At least one fact; changes nothing."""
     return RULES[type(command)](state, command, now)
+
+
+def _offer(state: EventState, at: At, facts: list[f.Fact], failures: list[Exception] | None) -> None:
+    """Offer what is free. A defect in that leaves the command's own answer as it is."""
+    state.more_work = False
+    try:
+        state.more_work = _fold_some(
+            state, at, facts, waitlist.offers(state, at.log_time), limits.OFFERS_PER_COMMAND_MAX
+        )
+    except DEFECTS as error:
+        if failures is not None:
+            failures.append(error)
 
 
 def _fold_some(state: EventState, at: At, facts: list[f.Fact], steps: Iterator[list[f.Fact]], limit: int) -> bool:
@@ -57,15 +114,24 @@ def _fold_some(state: EventState, at: At, facts: list[f.Fact], steps: Iterator[l
     return False
 
 
-def _fold(state: EventState, at: At, facts: list[f.Fact], decided: list[f.Fact]) -> None:
-    """Fold what was decided, and note it; where tickets are void with it, the offers of them end first."""
-    for fact in decided:
-        if state.transfers:
-            for end in offers.ended_with(state, fact):
-                evolve(state, end, at)
-                facts.append(end)
-        evolve(state, fact, at)
-        facts.append(fact)
+def _fold(state: EventState, at: At, facts: list[f.Fact], decided: Sequence[f.Fact]) -> None:
+    """Fold what was decided, and note it; where tickets are void with it, the offers of them end first.
+
+    Raises NotFolded.
+    """
+    fact: f.Fact | None = None
+    try:
+        for fact in decided:
+            if state.transfers:
+                for end in offers.ended_with(state, fact):
+                    evolve(state, end, at)
+                    facts.append(end)
+            evolve(state, fact, at)
+            facts.append(fact)
+    except DEFECTS as error:
+        raise NotFolded(
+            f"{type(fact).__name__} of {state.event_id} at {at}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _tick(_state: EventState, _command: c.Tick, _now: LogTime) -> list[f.Fact]:

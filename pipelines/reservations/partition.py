@@ -51,6 +51,7 @@ class Group:
     placed: list[Placed]
     facts: list[list[f.Fact]] = field(default_factory=list)
     claims: Claims = field(default_factory=dict)
+    failures: dict[int, Exception] = field(default_factory=dict)  # by the command's place: what the rules raised
 
     @property
     def asks_for_seats(self) -> bool:
@@ -67,7 +68,8 @@ class Group:
             state.begin()
         else:
             state.take_back()
-        self.facts, self.claims = [], {}
+        self.facts, self.claims, self.failures = [], {}, {}
+        raised: list[Exception] = []
         for number, (at, _, command) in enumerate(self.placed):
             facts: list[f.Fact] = []
             if number == 0 and observed is not None and observed != state.locked_places:
@@ -75,7 +77,10 @@ class Group:
                 facts.append(f.SeatLocksObserved(sorted(locked), sorted(freed)))
                 evolve(state, facts[0], at)
             assert not isinstance(command, Undecodable)
-            facts += step(state, command, at)
+            facts += step(state, command, at, raised)
+            if raised:
+                self.failures[number] = raised[0]
+                raised.clear()
             self.facts.append(facts)
             for fact in facts:
                 claims = _CLAIMS.get(type(fact))
@@ -163,7 +168,8 @@ class Partition:
             self.known_events.add(state.event_id)
             sent = self._ticked.get(state.event_id)
             if sent is not None:
-                self._ticked[state.event_id] = (sent[0], True)
+                # Where the rules raise, what is due may stay so: the next tick comes as late as after a lost one.
+                self._ticked[state.event_id] = (sent[0], not group.failures)
             self.watch(state.event_id, state.next_deadline())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.replay.rules import rules
 from pipelines.reservations import limits
 from pipelines.reservations.decide import step
 from pipelines.reservations.entities import At
@@ -423,6 +424,17 @@ def test_offers_are_bounded_and_ticks_are_asked_for_until_all_are_made() -> None
     state.more_work = True  # as a step of exactly so many offers leaves it
     step(state, tick(), At(0, 502, LogTime(T)))
     assert state.next_deadline() == DEADLINE
+
+
+def test_leaving_after_an_offer_depends_on_what_became_of_it() -> None:
+    leave = c.LeaveWaitlist(EVENT, BOB, "cmd", "w1")
+    facts = (*FULL, WAITING, hold_expired(["A-1", "A-2"]), *offered(seats=["A-1", "A-2"]))
+    detail = f"it was offered reservation {offer_id('w1')}, which can be released"
+    still = refused(leave, Reason.ENTRY_NOT_FOUND, detail, "w1")
+    given(*facts).when(leave).then(still)
+    over = f.HoldReleased(offer_id("w1"), BOB, STALLS, 2, ["A-1", "A-2"])
+    given(*facts, over).when(leave).then(duplicate(leave, "w1"))
+    assert rules(2)(folded(*facts, over), leave, At(0, 500, LogTime(T))) == [still], "as version 2 answered"
 
 
 def test_who_leaves_or_has_the_limit_by_now_is_passed_over() -> None:
