@@ -18,6 +18,12 @@ from connectors.logs import Log
 COLLECT_AFTER = (100_000, 20, 20)
 
 
+class Ended:
+    """Why the last dataflow of this process ended: the class of its error, "" when it was told to."""
+
+    kind = ""
+
+
 def execute(flow: Dataflow, log: Log) -> int:
     """0 when the flow drained, else the exit code of the error that ended it; the error is logged.
 
@@ -32,6 +38,7 @@ def execute(flow: Dataflow, log: Log) -> int:
         return 0
     except Exception as error:  # whatever an operator raised, as its __cause__
         cause = root_cause(error)
+        Ended.kind = "" if getattr(cause, "exit_code", 1) == 0 else type(cause).__name__
         if not isinstance(cause, CircleError):
             log.exception("dataflow.failed", cause, flow=flow.flow_id)
             return 1

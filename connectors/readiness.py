@@ -6,12 +6,21 @@ always. Call it once, when the first assignment is loaded or the port is bound; 
 
 import contextlib
 import os
+from collections.abc import Callable
 
 READY_FD_VARIABLE = "CIRCLE_READY_FD"
+_waiting: list[Callable[[], None]] = []
+
+
+def when_ready(tell: Callable[[], None]) -> None:
+    """Call `tell` when this process says that it serves."""
+    _waiting.append(tell)
 
 
 def signal_ready(note: str = "ready") -> None:
     """Writes `note` as one line into the supervisor's pipe and closes it. Safe without a supervisor."""
+    while _waiting:
+        _waiting.pop()()
     raw = os.environ.pop(READY_FD_VARIABLE, "")
     if not raw.isdigit():
         return

@@ -1,9 +1,9 @@
 """Keeps a set of child processes running: starts, watches, restarts with backoff, gives up, stops in order.
 
-Guarantees: a child that dies is restarted and said so; one that keeps dying ends the run with its last
-error; after `stop`, or after this process is killed in whatever way, none of them is left running. Each
-child has its own session, so a Ctrl-C in the terminal reaches the supervisor alone, which then decides the
-order.
+Guarantees: a child that dies is restarted and said so; one that keeps dying before it was ever ready ends the run with
+its last error, and one that had worked is started again for ever, at most LASTING_MAX_S later (`/readyz` names it);
+after `stop`, or after this process is killed in whatever way, none of them is left running. Each child has its own
+session, so a Ctrl-C in the terminal reaches the supervisor alone, which then decides the order.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from ops.services.stack import Running
 
 BACKOFF_FIRST_S = 0.2  # one killed process costs its partitions no more than a fifth of a second
 BACKOFF_MAX_S = 5.0
+LASTING_MAX_S = 30.0  # of a child that had worked: the others sell on, and a mended one is back within half a minute
 EARLY_DEATH_S = 2.0  # a process that dies this soon after it was ready has not recovered from its last death
 EARLY_DEATHS_MAX = 5  # so many in a row, and the next one would be no different
 DEATHS_MAX = 30  # the same for a process that dies late, over and over …
@@ -77,6 +78,7 @@ class Child:
         self.log_start = 0  # where this life's lines begin
         self.restarts = 0
         self.early_deaths = 0
+        self.was_ready = False
         self.deaths: deque[float] = deque(maxlen=DEATHS_MAX)
         self.start_at: float | None = None  # when the next start is due
 
@@ -122,6 +124,7 @@ class Child:
 
     def mark_ready(self) -> None:
         self.ready_at = time.monotonic()
+        self.was_ready = True
         self.ready.set()
 
     def died(self) -> float | None:
@@ -132,6 +135,8 @@ class Child:
         self.deaths.append(now)
         self.ready.clear()
         self._close_pipe()
+        if self.was_ready:
+            return min(LASTING_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self.early_deaths - 1, 10))
         often = len(self.deaths) == DEATHS_MAX and now - self.deaths[0] < DEATHS_WINDOW_S
         if self.early_deaths >= EARLY_DEATHS_MAX or often:
             return None

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from api.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
 from api.routing import Call, json
 from connectors import logs
 from connectors.errors import CircleError
+from connectors.lives import FLOWS, deaths_key, dying, ready_key
 from connectors.shown import MONITORED, VERIFIED
 
 log = logs.get("api.system")
@@ -42,7 +43,8 @@ async def healthz(_call: Call) -> HTTPResponse:
 
 
 async def readyz(call: Call) -> HTTPResponse:
-    """200 when Kafka, Redis and Postgres answer; 503 says which does not. Operators see why, and what is watched."""
+    """200 when Kafka, Redis and Postgres answer and no dataflow keeps dying; 503 says which. Operators see why, and what
+    is watched."""
     deps, operator = call.deps, operators.is_one(call.request, call.deps)
 
     async def kafka() -> str:
@@ -67,8 +69,30 @@ async def readyz(call: Call) -> HTTPResponse:
     if failed:
         detail = f"{', '.join(failed)} cannot be used"
         raise Problem("unavailable", detail, headers=retry_after(), checks=checks)
+    dead = await _dying(deps)
+    if dead:
+        if not operator:
+            dead = {name: {"ok": False, "deaths": one["deaths"]} for name, one in dead.items()}
+        detail = f"{', '.join(dead)} keeps dying"
+        raise Problem("unavailable", detail, headers=retry_after(), checks=checks, dataflows=dead)
     details = {"details": await _details(deps)} if operator else {}
     return json({"status": "ready", "checks": checks} | details)
+
+
+async def _dying(deps: Deps) -> dict[str, dict[str, Any]]:
+    """The dataflows that keep dying, by name. None, as far as anybody knows, while Redis cannot be asked."""
+    try:
+        async with deps.redis.pipeline(transaction=False) as asked:
+            for flow in FLOWS:
+                asked.lrange(deaths_key(flow), 0, -1)
+                asked.get(ready_key(flow))
+            found = await asked.execute()
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("board.not_read", key=deaths_key("*"), error=f"{type(error).__name__}: {error}")
+        return {}
+    now = time()
+    verdicts = {flow: dying(found[2 * n], found[2 * n + 1], now) for n, flow in enumerate(FLOWS)}
+    return {flow: msgspec.to_builtins(one) for flow, one in verdicts.items() if one is not None}
 
 
 async def _details(deps: Deps) -> dict[str, msgspec.Raw | None]:

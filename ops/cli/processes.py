@@ -14,8 +14,11 @@ from rich.console import Console
 
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
+from connectors.execution import Ended
 from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
+from connectors.lives import Lives
+from connectors.readiness import when_ready
 from connectors.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,19 +141,29 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
         if error.name is None or not target.startswith(error.name):
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
+    lives = Lives(settings, name.value)
+    lives.begin()
+    when_ready(lives.ready)
+    kind = ""
     try:
         check_reachable(settings, START_TIMEOUT_S)
-        return int(module.run(settings) or 0)
-    except CircleError:
+        code = int(module.run(settings) or 0)
+        kind = (Ended.kind or f"exit code {code}") if code else ""
+        return code
+    except CircleError as error:
+        kind = type(error).__name__
         raise
     except Exception as error:  # the process ends either way; its cause has to be in the log
         cause = error.__cause__ or error
+        kind = type(cause).__name__
         if isinstance(cause, CircleError):
             raise cause from None
         if (refused := refused_right(cause)) is not None:
             raise refused from None
         log.exception("process.failed", cause)
         return 1
+    finally:
+        lives.ended(kind)
 
 
 def _serve_metrics(port: int, host: str) -> None:

@@ -84,6 +84,14 @@ def test_a_child_that_keeps_dying_ends_the_run_with_its_last_error(make: Make, s
     assert supervisor.pids() == {}
 
 
+def test_a_child_that_had_worked_is_started_again_for_ever_and_the_others_go_on(make: Make, said: list[str]) -> None:
+    supervisor = make(child("a", READY + CRASH), child("b", FOREVER))
+    supervisor.wait_ready(TIMEOUT_S)
+    until(lambda: len([text for text in said if "restarting in" in text]) > EARLY_DEATHS_MAX)
+    assert supervisor.failure is None
+    assert supervisor.pid("b") is not None
+
+
 def test_a_wrong_setting_is_not_tried_again(make: Make, said: list[str]) -> None:
     supervisor = make(child("a", "import sys; print('error: CIRCLE_X: wrong'); sys.exit(2)"))
     with pytest.raises(WrongSettings, match="a: CIRCLE_X: wrong") as caught:

@@ -1,0 +1,118 @@
+"""How dataflows live and die, told in Redis for `/readyz`: a flow that keeps dying is named there.
+
+Guarantee: a flow counts as dying when its processes have died DEATHS_MIN times within WINDOW_S, until one of them has
+then been ready for STEADY_S. Nothing else depends on it: when Redis is away or empty, nobody is dying as far as anybody
+knows. A process that was killed tells nothing; its successor of the same instance name does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import redis
+
+from connectors.logs import Log
+from connectors.settings import Settings
+
+FLOWS = ("reservations", "projections", "notifications", "payments", "monitoring", "read-side")
+DEATHS_MIN = 3  # one or two are a deployment, a rebalance, a broker that went away
+WINDOW_S = 600.0  # longer than the longest pause between two starts, three times over
+STEADY_S = 10.0  # whoever dies of a record dies of it sooner
+DEATHS_KEPT = 10
+KEPT_S = 86_400
+TIMEOUT_S = 1.0
+ALIVE = "circle:alive"
+
+log = Log("lives")
+
+
+class Death(msgspec.Struct, frozen=True):
+    """One end that nobody had asked for; `kind` is the error's class."""
+
+    at: float
+    instance: str
+    kind: str
+
+
+class Dying(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow that keeps dying."""
+
+    deaths: int
+    last_error: str
+    last_death_s_ago: float
+
+
+class Lives:
+    """Of this process. Never raises for Redis, never waits longer than TIMEOUT_S a call."""
+
+    def __init__(self, settings: Settings, flow: str, clock: Callable[[], float] = time.time) -> None:
+        self._flow, self._instance, self._clock = flow, settings.instance, clock
+        self._client: redis.Redis = redis.Redis.from_url(
+            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+
+    def begin(self) -> None:
+        """This process begins. A predecessor of its name that did not say how it ended was killed."""
+
+        def begin() -> None:
+            if self._client.hexists(ALIVE, self._name):
+                self._died("Killed")
+            self._client.hset(ALIVE, self._name, "")
+            self._client.expire(ALIVE, KEPT_S)
+
+        self._tell(begin)
+
+    def ready(self) -> None:
+        """It works now."""
+        self._tell(lambda: self._client.set(ready_key(self._flow), repr(self._clock()), ex=KEPT_S))
+
+    def ended(self, kind: str = "") -> None:
+        """It ends: as it was told to, or by an error of this kind."""
+
+        def end() -> None:
+            self._client.hdel(ALIVE, self._name)
+            if kind:
+                self._died(kind)
+
+        self._tell(end)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._flow}/{self._instance}"
+
+    def _died(self, kind: str) -> None:
+        key = deaths_key(self._flow)
+        self._client.rpush(key, msgspec.json.encode(Death(self._clock(), self._instance, kind)))
+        self._client.ltrim(key, -DEATHS_KEPT, -1)
+        self._client.expire(key, KEPT_S)
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        try:
+            what()
+        except (redis.RedisError, OSError) as error:
+            log.warning("life.not_told", flow=self._flow, error=f"{type(error).__name__}: {error}")
+
+
+def deaths_key(flow: str) -> str:
+    """Where a flow's last deaths are listed, the latest last."""
+    return f"circle:deaths:{flow}"
+
+
+def ready_key(flow: str) -> str:
+    """Where it stands when a process of the flow last became ready."""
+    return f"circle:ready:{flow}"
+
+
+def dying(deaths: Sequence[bytes], ready_at: bytes | None, now: float) -> Dying | None:
+    """What Redis has of a flow, as a verdict; None where it lives."""
+    found = [msgspec.json.decode(one, type=Death) for one in deaths]
+    recent = [one for one in found if now - one.at < WINDOW_S]
+    if len(recent) < DEATHS_MIN:
+        return None
+    last = recent[-1]
+    since = float(ready_at) if ready_at is not None else 0.0
+    if since > last.at and now - since >= STEADY_S:
+        return None
+    return Dying(deaths=len(recent), last_error=last.kind, last_death_s_ago=round(now - last.at, 1))
