@@ -17,6 +17,7 @@ from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partition_count
 from connectors.logs import Log
 from connectors.postgres import SnapshotStore
+from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
@@ -109,7 +110,7 @@ class PartitionLoader:
                         f"{COMMANDS}[{number}]: to be decided from {self._firsts[number]}, but the rows of "
                         f"{event_id} know facts to {rows.position.offset}: a predecessor's; load the partition again"
                     )
-                state = state_from(rows)
+                state = self._state(number, rows)
                 self._installer.install(partition, [state])
             else:
                 state = EventState(event_id)  # Redis hears of it when it first claims something
@@ -119,6 +120,23 @@ class PartitionLoader:
     def state_apart(self, number: int, event_id: str) -> EventState:
         """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
         return state_from(self._store.load_event(event_id, number, patient=False))
+
+    def _state(self, number: int, rows: EventSnapshot) -> EventState:
+        """The event's state at the rows' position: from the rows, or where they are not complete, from its facts."""
+        if not rows.incomplete:
+            return state_from(rows)
+        state, last = EventState(rows.event_id), (-1, -1)
+        through = (rows.position.offset, rows.position.index)
+        log.warning(
+            "event.folded", partition=number, event=rows.event_id, why="facts of it were set aside, so it lacks rows"
+        )
+        for record in self._facts(number, 0, through[0], -1):
+            envelope = record.envelope
+            place = (envelope.offset, envelope.index)
+            if envelope.event_id == rows.event_id and last < place <= through:
+                last = place
+                evolve(state, record.fact, At(number, envelope.offset, LogTime(envelope.log_time)))
+        return state
 
     def _load(self, number: int, epoch: int, committed: int | None) -> int | None:
         started = time.monotonic()
@@ -134,7 +152,7 @@ class PartitionLoader:
             state = partition.states.get(envelope.event_id)
             if state is None:
                 rows = self._store.load_event(envelope.event_id, number)
-                state = partition.states[envelope.event_id] = state_from(rows)
+                state = partition.states[envelope.event_id] = self._state(number, rows)
                 positions[envelope.event_id] = (rows.position.offset, rows.position.index)
             if (envelope.offset, envelope.index) > positions[envelope.event_id]:
                 positions[envelope.event_id] = (envelope.offset, envelope.index)

@@ -282,6 +282,7 @@ class SnapshotStore:
                 await rows("invitations", InvitationRow),
                 await rows("refunds", RefundRow),
                 await rows("disputes", DisputeRow),
+                incomplete=there["incomplete"],
             )
 
         return self._read(load, patient=patient)

@@ -25,6 +25,9 @@ ERROR_CHARS_MAX = 500
 VALUE_BYTES_MAX = 768 * 1024
 KEY_BYTES_MAX = HEADERS_BYTES_MAX = 64 * 1024
 
+SET_ASIDE_BY = "set_aside_by"  # on a letter, and on the record that is made of it again
+REDRIVEN_FROM = "redriven_from"  # on a redriven record: which letter it was
+
 Header: TypeAlias = tuple[str, str | bytes | None]
 
 log = Log("dead-letters")
@@ -42,8 +45,9 @@ class Record(Protocol):
     def timestamp(self) -> Any: ...
 
 
-def dead_letter(record: Record, error: str) -> Outgoing:
-    """`record` as a dead letter of its topic."""
+def dead_letter(record: Record, error: str, *, by: str = "") -> Outgoing:
+    """`record` as a dead letter of its topic. `by`: the flow that could not process it, and is to have it again when it
+    is redriven, although it has read past its position."""
     topic = record.topic()
     assert topic is not None
     origin = {
@@ -52,6 +56,7 @@ def dead_letter(record: Record, error: str) -> Outgoing:
         "origin_offset": str(record.offset()),
         "origin_timestamp": str(record.timestamp()[1]),
         "error": error[:ERROR_CHARS_MAX],
+        **({SET_ASIDE_BY: by} if by else {}),
     }
     key, value = record.key(), record.value() or b""
     headers: list[Header] = []
@@ -70,6 +75,13 @@ def dead_letter(record: Record, error: str) -> Outgoing:
     return Outgoing(dead_letters(topic), 0, key and key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], headers)
 
 
+def is_redriven_for(record: Record, flow: str) -> bool:
+    """Whether this record comes again from the dead letters, where this flow had put it."""
+    headers = dict(cast("list[Header]", record.headers() or []))
+    by = headers.get(SET_ASIDE_BY)
+    return REDRIVEN_FROM in headers and (by.decode(errors="replace") if isinstance(by, bytes) else by) == flow
+
+
 class DeadLetters:
     """Writes dead letters through a producer of its own. For flows whose effects are not a Kafka transaction."""
 
@@ -79,11 +91,11 @@ class DeadLetters:
         self._failed: KafkaError | None = None
         self._waiting = 0
 
-    def put(self, record: Record, error: str) -> None:
-        """Put one record aside. It is durable after `flush`."""
+    def put(self, record: Record, error: str, *, by: str = "") -> None:
+        """Put one record aside. It is durable after `flush`. `by`: as in `dead_letter`."""
         if self._producer is None:
             self._producer = producer(self._settings)
-        letter = dead_letter(record, error)
+        letter = dead_letter(record, error, by=by)
         log.error(
             "record.put_aside",
             topic=record.topic(),

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
 
 from connectors.log_bounds import check_on_log
 from connectors.postgres import Connection, Database
+from connectors.setting_aside import Bound
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import INBOX
@@ -25,6 +26,7 @@ from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS
 from sinks.outbound import on_channel, place_of
 from sinks.postgres import adopt, advance, columns, may_write
+from sinks.singly import each, whole_or_singly
 
 CONSUMER = "inbox"
 
@@ -42,6 +44,10 @@ class Delivery(NamedTuple):
     message: Notification
 
 
+PutAside: TypeAlias = Callable[[list[tuple[Delivery, str]]], None]
+"""What is done with deliveries that cannot be stored, and why each cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """A batch of messages, and where each partition stood before and stands after it."""
@@ -57,6 +63,7 @@ class InboxStore:
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
+        self._bound = Bound(CONSUMER)
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
         """How far each partition of notifications.outbound is delivered."""
@@ -69,24 +76,36 @@ class InboxStore:
     def write(
         self,
         deliveries: Sequence[Delivery],
+        put_aside: PutAside,
         *,
         before: dict[int, AppliedPosition],
         after: dict[int, AppliedPosition],
     ) -> list[str]:
-        """Store a batch. Returns the users who have something new."""
+        """Store a batch. Returns the users who have something new.
 
-        async def write(connection: Connection) -> list[str]:
+        Messages that cannot be stored are `put_aside` before it is committed. Raises EverythingFails.
+        """
+
+        async def write(connection: Connection, *, singly: bool) -> list[str]:
             if not await may_write(connection, CONSUMER, before, after):
                 return []
             users: set[str] = set()
-            if deliveries:
-                messages = columns([delivery.message for delivery in deliveries], _MESSAGE)
-                places = columns(deliveries, ("partition", "offset"))
-                users = {row[0] for row in await connection.fetch(SQL["put_notifications"], *messages, *places)}
+
+            async def put(some: Sequence[Delivery]) -> None:
+                messages = columns([delivery.message for delivery in some], _MESSAGE)
+                places = columns(some, ("partition", "offset"))
+                users.update(row[0] for row in await connection.fetch(SQL["put_notifications"], *messages, *places))
+
+            if singly:
+                failed = await each(connection, deliveries, lambda one: put([one]), self._bound)
+                if failed:
+                    put_aside(failed)
+            elif deliveries:
+                await put(deliveries)
             await advance(connection, CONSUMER, after)
             return sorted(users)
 
-        return self._database.patiently(write, stop_requested=self._stop_requested)
+        return whole_or_singly(self._database, write, self._stop_requested)
 
 
 class InboxPositions:

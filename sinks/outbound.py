@@ -13,8 +13,9 @@ from confluent_kafka import Message as Record
 from pipelines.notifications.compose import rfc3339
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
 from schemas.notifications import Notification
-from schemas.topics import NOTIFICATIONS
+from schemas.topics import FACTS, NOTIFICATIONS
 from sinks.dead_letters import Header
 from sinks.kafka_transaction import Outgoing
 
@@ -63,7 +64,7 @@ def _channel_of(record: Record) -> bytes | None:
 
 
 class StoredRecord:
-    """A record of notifications.outbound made again from what was stored of it, for the dead letters."""
+    """A record made again from what was stored of it, for the dead letters."""
 
     def __init__(self, record: Outgoing, partition: int, offset: int, created_at: int) -> None:
         self._record, self._partition, self._offset, self._created_at = record, partition, offset, created_at
@@ -89,6 +90,18 @@ class StoredRecord:
     def timestamp(self) -> tuple[int, int]:
         """As the client tells it: kind of clock (a producer's), milliseconds."""
         return 1, self._created_at // 1_000
+
+
+def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:
+    """A fact as a record of its topic, for the dead letters. Where it stood among the facts is not known any more: its
+    origin's offset is that of its command, as its `ce_id` says."""
+    at = recorded.envelope
+    headers: list[Header] = [
+        ("ce_id", f"{at.partition}-{at.offset}-{at.index}"),
+        ("ce_type", type(recorded.fact).__name__),
+    ]
+    record = Outgoing(FACTS, at.partition, at.event_id.encode(), codec.encode_fact(at, recorded.fact), headers)
+    return StoredRecord(record, at.partition, at.offset, at.log_time)
 
 
 def readable(found: object) -> Notification | Undecodable:

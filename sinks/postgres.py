@@ -8,6 +8,7 @@ again, or somebody else owns the partition now and `Fenced` ends the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import asyncpg
 from connectors.errors import CircleError, Fenced
 from connectors.logs import Log
 from connectors.postgres import Connection, Database, applied_position
+from connectors.setting_aside import Bound, is_of_record
 from connectors.sql_files import queries
 from pipelines.projections.changes import (
     Changes,
@@ -40,7 +42,10 @@ from pipelines.projections.changes import (
     TransferChange,
     WaitlistEntryChange,
 )
+from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition
+from schemas.facts import RecordedFact
+from sinks.singly import each
 
 C = TypeVar("C")
 
@@ -123,6 +128,7 @@ class ProjectionStore:
     ) -> None:
         self._database, self._consumer = database, consumer
         self._stop_requested, self._dedupe = stop_requested, dedupe
+        self._bound = Bound(consumer)
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
         """How far each partition has come; makes the rows that later batches lock."""
@@ -145,13 +151,81 @@ class ProjectionStore:
         try:
             self._database.patiently(write, stop_requested=self._stop_requested)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != TRIPWIRE:
+            raise _tripwire(error, after) or error from None
+
+    def apply(
+        self, facts: Sequence[RecordedFact], *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]
+    ) -> None:
+        """Project and write a batch, fact by fact where it cannot be done whole. Those that cannot be written are in
+        facts_set_aside alone: for whoever makes rows anew from facts that stay where they are."""
+        try:
+            self.write(project(facts), before=before, after=after)
+        except Exception as error:
+            if not is_of_record(error):
                 raise
-            log.error("tripwire", index=TRIPWIRE, found=error.detail, partitions=sorted(after))
-            raise TripwireBroken(
-                f"a seat has two live claims, so the projection stops before it is written: {error.detail}; "
-                "compare tickets.facts with seat_claims for that seat"
-            ) from error
+            self.write_singly(facts, lambda _failed: None, before=before, after=after)
+
+    def write_singly(
+        self,
+        facts: Sequence[RecordedFact],
+        put_aside: Callable[[list[tuple[RecordedFact, str]]], None],
+        *,
+        before: dict[int, AppliedPosition],
+        after: dict[int, AppliedPosition],
+    ) -> None:
+        """A batch that cannot be written whole: fact by fact, in one transaction all the same. Those that cannot be
+        written are `put_aside` before it is committed. Raises as `write`, and EverythingFails.
+        """
+
+        async def write(connection: Connection) -> None:
+            if self._dedupe and not await may_write(connection, self._consumer, before, after):
+                return
+
+            async def one(fact: RecordedFact) -> None:
+                try:
+                    await _write_rows(connection, project([fact]), unchecked=not self._dedupe)
+                except asyncpg.UniqueViolationError as error:
+                    raise _tripwire(error, after) or error from None
+
+            failed = await each(connection, facts, one, self._bound)
+            if failed:
+                put_aside(failed)
+                await connection.execute(SQL["put_facts_set_aside"], *columns(map(_set_aside, failed), _SET_ASIDE))
+            await advance(connection, self._consumer, after)
+
+        self._database.patiently(write, stop_requested=self._stop_requested)
+
+
+@dataclass(frozen=True, slots=True)
+class FactSetAside:
+    """A row of facts_set_aside: the rows of this event are not complete."""
+
+    event_id: str
+    partition: int
+    offset: int
+    index: int
+    fact: str
+    error: str
+
+
+_SET_ASIDE = ("event_id", "partition", "offset", "index", "fact", "error")
+
+
+def _set_aside(failed: tuple[RecordedFact, str]) -> FactSetAside:
+    recorded, error = failed
+    at = recorded.envelope
+    return FactSetAside(at.event_id, at.partition, at.offset, at.index, type(recorded.fact).__name__, error)
+
+
+def _tripwire(error: asyncpg.UniqueViolationError, after: dict[int, AppliedPosition]) -> TripwireBroken | None:
+    """The alarm, where the index on live seat claims was violated."""
+    if error.constraint_name != TRIPWIRE:
+        return None
+    log.error("tripwire", index=TRIPWIRE, found=error.detail, partitions=sorted(after))
+    return TripwireBroken(
+        f"a seat has two live claims, so the projection stops before it is written: {error.detail}; "
+        "compare tickets.facts with seat_claims for that seat"
+    )
 
 
 async def adopt(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
@@ -302,10 +376,11 @@ def columns(rows: Iterable[Any], fields: tuple[str, ...]) -> list[list[Any]]:
     Lists of text are joined by commas. U+0000, which PostgreSQL's text cannot hold, becomes U+FFFD: a strange title
     must not stop a projection.
     """
-    return [[_storable(value) for value in column] for column in zip(*map(attrgetter(*fields), rows), strict=True)]
+    return [[storable(value) for value in column] for column in zip(*map(attrgetter(*fields), rows), strict=True)]
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """A value as PostgreSQL can hold it."""
     if value.__class__ is list:
         value = ",".join(value)
     if value.__class__ is str and "\x00" in value:

@@ -14,7 +14,7 @@ from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
 from pipelines.monitoring.tally import Series
 from pipelines.projections.snapshot import AppliedPosition
-from sinks.postgres import adopt, advance, may_write
+from sinks.postgres import adopt, advance, may_write, storable
 
 CONSUMER = "monitoring"
 SQL = queries(Path(__file__).parent / "sql" / "totals.sql")
@@ -45,7 +45,7 @@ class TotalsStore:
         async def write(connection: Connection) -> None:
             if await may_write(connection, CONSUMER, before, after):
                 if counts:
-                    rows = [(*series, number) for series, number in counts.items()]
+                    rows = [(*map(storable, series), number) for series, number in counts.items()]
                     await connection.execute(SQL["add_totals"], *map(list, zip(*rows, strict=True)))
                 await advance(connection, CONSUMER, after)
 

@@ -43,8 +43,7 @@ async def healthz(_call: Call) -> HTTPResponse:
 
 
 async def readyz(call: Call) -> HTTPResponse:
-    """200 when Kafka, Redis and Postgres answer and no dataflow keeps dying; 503 says which. Operators see why, and what
-    is watched."""
+    """200 when Kafka, Redis and Postgres answer and no dataflow keeps dying; 503 says which. Operators see why."""
     deps, operator = call.deps, operators.is_one(call.request, call.deps)
 
     async def kafka() -> str:

@@ -8,10 +8,13 @@ FROM projection_positions
 WHERE consumer = $1 AND partition = $2;
 
 -- name: event_ids
--- Every event of the partition that has rows: the created ones, and those that only exist in refusals.
+-- Every event of the partition that has rows: the created ones, those that only exist in refusals, and those of which
+-- a fact could not be written.
 SELECT id FROM events WHERE partition = $1
 UNION
-SELECT event_id FROM reservations WHERE partition = $1 AND reason = 'event-not-found';
+SELECT event_id FROM reservations WHERE partition = $1 AND reason = 'event-not-found'
+UNION
+SELECT event_id FROM facts_set_aside WHERE partition = $1;
 
 -- name: deadlines
 -- When something of each event is due first: $2 is how long before its deadline a hold's buyer is warned, $3 how long
@@ -78,7 +81,8 @@ SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
        EXISTS (SELECT FROM staff_invitations WHERE event_id = $1) AS invitations,
        EXISTS (SELECT FROM schedules WHERE event_id = $1) AS schedule,
        EXISTS (SELECT FROM refunds WHERE event_id = $1) AS refunds,
-       EXISTS (SELECT FROM disputes WHERE event_id = $1) AS disputes;
+       EXISTS (SELECT FROM disputes WHERE event_id = $1) AS disputes,
+       EXISTS (SELECT FROM facts_set_aside WHERE event_id = $1) AS incomplete;
 
 -- name: pools
 SELECT id, name, capacity FROM pools WHERE event_id = $1 ORDER BY id;

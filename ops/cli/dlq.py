@@ -20,6 +20,8 @@ from ops.operate.dead_letters import (
     opened,
     redrive,
 )
+from ops.operate.rows_aside import redrive_rows, rows_aside
+from ops.services.process import run_coroutine
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 LIST_DEFAULT = 50
@@ -144,6 +146,41 @@ def redrive_letters(
         print(f"{len(chosen)} letters {'would go' if dry_run else 'went'} back to {topic.value}")
         for offset, fix in fixes.items():
             print(f"letter {offset}: a {fix.record}, changed: {', '.join(fix.changed) or 'nothing'}")
+    return 0
+
+
+@dlq.command("rows")
+def rows(
+    ids: Annotated[list[str] | None, typer.Argument(help="Rows to redrive, as in the list.")] = None,
+    redrive_: Annotated[bool, typer.Option("--redrive", help="Have them tried again: those named, or all.")] = False,
+    limit: Annotated[int, typer.Option(help="The latest so many.", min=1, max=10_000)] = LIST_DEFAULT,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Webhook calls and account messages that were set aside; with --redrive they are due again."""
+    settings = operator_settings()
+    if ids and not redrive_:
+        raise typer.BadParameter("rows are named to be redriven: add --redrive")
+    if redrive_:
+        done = run_coroutine(redrive_rows(settings, ids or (), dry_run=dry_run))
+        if json:
+            emit_json({"dry_run": dry_run, "redriven": done})
+        else:
+            print(f"{len(done)} rows {'would be' if dry_run else 'are'} due again")
+        return 0
+    found = run_coroutine(rows_aside(settings, limit))
+    if json:
+        emit_json(found)
+    elif not found:
+        print("no rows are set aside")
+    else:
+        emit_table(
+            ("row", "of", "what", "since", "error"),
+            [
+                (one.id, one.table, one.what, one.created_at.isoformat(timespec="seconds"), one.error[:ERROR_SHOWN_MAX])
+                for one in found
+            ],
+        )
     return 0
 
 

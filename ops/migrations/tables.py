@@ -15,6 +15,7 @@ DERIVED_TABLES: tuple[str, ...] = (
     "event_staff",
     "events",
     "fact_totals",
+    "facts_set_aside",
     "notifications",
     "observed_seat_locks",
     "payments",

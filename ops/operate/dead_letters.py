@@ -27,6 +27,7 @@ from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, stamped
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
+from sinks.dead_letters import REDRIVEN_FROM, SET_ASIDE_BY
 
 ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
 LETTERS_MAX = 10_000  # read at most, the latest of each topic: a person looks at them
@@ -34,10 +35,10 @@ REDRIVEN_AT_ONCE_MAX = 1_000  # one transaction
 TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first one
 TIMEOUT_S = 15.0
 MARKER = "redriven_offset"  # on a marker: the offset of the letter it is about
-REDRIVEN_FROM = "redriven_from"  # on a redriven record: which letter it was
 MENDED = "mended_fields"  # on a redriven record: what a person has changed in it
 SECRET_FIELDS = frozenset({"payment_token"})
 BYTES_SHOWN_MAX = 256
+ROWS = "projections"  # what they have set aside is mended by making rows anew, never by telling a fact once more
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
 
 Header = tuple[str, str | bytes | None]
@@ -59,6 +60,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     origin_offset: int
     put_aside_at: datetime
     error: str
+    set_aside_by: str
     key: str
     record: str
     redriven: bool
@@ -143,7 +145,12 @@ def choose(found: Sequence[Read], offsets: Sequence[int], *, limit: int) -> list
     for read in wanted:
         if read.letter.origin_topic not in ORIGINS or read.letter.origin_partition < 0:
             raise NoSuchLetter(f"{read.letter.topic} at {read.letter.offset} does not say where it stood")
-    return [read for read in wanted if not read.letter.redriven][:limit]
+        if offsets and read.letter.set_aside_by == ROWS:
+            raise NoSuchLetter(
+                f"{read.letter.topic} at {read.letter.offset} is a fact that lacks its rows and stands where it stood: "
+                "make the rows anew with `circle replay projections --promote`"
+            )
+    return [read for read in wanted if not read.letter.redriven and read.letter.set_aside_by != ROWS][:limit]
 
 
 def mend(settings: Settings, read: Read, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None) -> Mended:
@@ -222,6 +229,7 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         origin_offset=_number(headers.get("origin_offset", "")),
         put_aside_at=datetime.fromtimestamp(stamped(message.timestamp()[1]) / US_PER_S, UTC),
         error=headers.get("error", ""),
+        set_aside_by=headers.get(SET_ASIDE_BY, ""),
         key=_text(key),
         record="" if isinstance(of, Undecodable) else type(of).__name__,
         redriven=(message.offset() or 0) in marked,

@@ -44,7 +44,6 @@ from ops.replay.generation_rows import (
 )
 from ops.replay.generation_schema import drop_next, make_next, require
 from pipelines.intake import Intake
-from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
@@ -225,7 +224,7 @@ class _Builder:
             after = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
             only = self.only
             mine = facts if only is None else [one for one in facts if one.envelope.event_id in only]
-            self.store.write(project(mine), before={partition: before}, after={partition: after})
+            self.store.apply(mine, before={partition: before}, after={partition: after})
             self.facts += len(facts)
             bar.set(intake.next_offset or 0)
 

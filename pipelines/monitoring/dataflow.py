@@ -24,15 +24,19 @@ from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.shown import MONITORED, Board
 from connectors.survey import Survey
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED, Series, tally
 from pipelines.projections.dataflow import Admitted, Positions, Read, reader
 from pipelines.reservations.batch import rfc3339
+from schemas.codec import Codec
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
+from sinks.dead_letters import DeadLetters
 from sinks.exported import Exported
+from sinks.outbound import recorded_again
 from sinks.totals import Totals, TotalsStore
 
 GROUP = "circle.monitoring"
@@ -56,6 +60,7 @@ class Deps:
     source: BatchSource
     decode: Callable[[list[Message]], list[Read]]
     admit: Callable[[list[Read]], Admitted]
+    tally: Callable[[Admitted], Counted]
     write: Callable[[Counted], None]
 
 
@@ -65,7 +70,7 @@ def build(deps: Deps) -> Dataflow:
     records = op.input("facts", flow, deps.source)
     decoded = op.map("decode", records, deps.decode)
     admitted = op.map("admit", decoded, deps.admit)
-    counted = op.map("tally", admitted, lambda batch: Counted(batch, tally(batch.facts)))
+    counted = op.map("tally", admitted, deps.tally)
     op.output("totals", counted, BatchSink(deps.write))
     return flow
 
@@ -88,15 +93,45 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         on_assigned=lambda partitions: signal_ready(f"monitoring {partitions}"),
     )
 
+    codec = codec_of(settings)
+
     def write(batch: Counted) -> None:
         store.add(batch.counts, before=batch.admitted.before, after=batch.admitted.after)
         gate.done()
 
     try:
-        return execute(build(Deps(source, reader(codec_of(settings)), positions.admit, write)), log)
+        return execute(
+            build(Deps(source, reader(codec), positions.admit, tallier(DeadLetters(settings), codec), write)), log
+        )
     finally:
         survey.close()
         database.close()
+
+
+def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Counted]:
+    """The tally step: what cannot be counted is a dead letter, and the rest is."""
+    bound = Bound("monitoring")
+
+    def count(batch: Admitted) -> Counted:
+        try:
+            return Counted(batch, tally(batch.facts))
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+        counts: Counter[Series] = Counter()
+        for fact in batch.facts:
+            try:
+                counts.update(tally((fact,)))
+            except Exception as error:
+                if not is_of_record(error):
+                    raise
+                dead_letters.put(recorded_again(fact, codec), bound.failed(error), by="monitoring")
+            else:
+                bound.went_well()
+        dead_letters.flush()
+        return Counted(batch, counts)
+
+    return count
 
 
 class Watch:

@@ -11,6 +11,7 @@ from schemas.facts import RecordedFact
 
 FACT, PLACES, REFUSED = "fact", "places", "refused"
 HELD, SOLD, FREED = "held", "sold", "freed"
+LABEL_CHARS_MAX = 100  # a reason is a word; whatever else somebody may have written has to fit an index
 PLACES_OF: dict[type[f.Fact], str] = {
     f.TicketsHeld: HELD,
     f.ReservationConfirmed: SOLD,
@@ -40,7 +41,7 @@ def tally(facts: Iterable[RecordedFact]) -> Counter[Series]:
         if places is not None:
             counts[Series(partition, PLACES, places)] += _places(fact)
         if isinstance(fact, REFUSALS):
-            counts[Series(partition, REFUSED, str(fact.reason))] += 1
+            counts[Series(partition, REFUSED, str(fact.reason)[:LABEL_CHARS_MAX])] += 1
     return counts
 
 

@@ -37,30 +37,32 @@ from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import MAIL
-from schemas.codec import Codec, Undecodable
+from schemas.codec import RECORD_BYTES_MAX, Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS, NOTIFICATIONS
 from sinks.batch_sink import BatchSink
-from sinks.dead_letters import DeadLetters, dead_letter
+from sinks.dead_letters import DeadLetters, dead_letter, is_redriven_for
 from sinks.direct import DirectDesk
-from sinks.inbox import Delivered, InboxPositions, InboxStore
+from sinks.inbox import Delivered, Delivery, InboxPositions, InboxStore, PutAside
 from sinks.kafka_transaction import Consumed, KafkaTransactions, Outgoing
 from sinks.mail.accounts import AccountDesk
 from sinks.mail.desk import MailDesk
 from sinks.mail.store import Mailed, MailPositions, MailStore, commit_offsets
 from sinks.mail.transport import transport
-from sinks.outbound import outgoing, place_of
+from sinks.outbound import StoredRecord, outgoing, place_of
 from sinks.postman import Desk, Postman
 from sinks.webhooks.desk import WEBHOOKS, WebhookDesk
 from sinks.webhooks.store import WebhookStore
 
 COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP = "circle.notifications", "circle.inbox", "circle.mail"
 CHANNEL = "circle:notified"
+FLOW = "notifications"  # on letters of facts: who is to have them again
 POLL_S = 0.005  # sources take turns in one thread: each waits no longer than this for another
 MAIL_POLL_S = 0.0  # … and mail keeps nobody waiting
 
@@ -71,7 +73,7 @@ class Composed(NamedTuple):
     """A batch of facts as messages, and how far it read."""
 
     outgoing: list[Outgoing]
-    for_organizers: list[RecordedFact]
+    for_organizers: dict[int, tuple[RecordedFact, Record]]  # by the fact's identity here, each with its record
     next_offsets: dict[tuple[str, int], int]
 
 
@@ -81,6 +83,7 @@ class FactPositions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.intakes: dict[int, Intake] = {}
+        self._bound = Bound("notifications")
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Go on from what is committed."""
@@ -97,7 +100,7 @@ class FactPositions:
     def compose(self, batch: list[Record], codec: Codec) -> Composed:
         """The messages of a batch, each fact once; what cannot be read goes to the dead letters."""
         records: list[Outgoing] = []
-        for_organizers: list[RecordedFact] = []
+        for_organizers: dict[int, tuple[RecordedFact, Record]] = {}
         for record in batch:
             partition, offset = place_of(record)
             intake = self.intakes[partition]
@@ -107,15 +110,35 @@ class FactPositions:
                 error = found.error if isinstance(found, Undecodable) else f"a {type(found).__name__}, which is no fact"
                 records.append(dead_letter(record, f"notifications: {error}"))
                 continue
-            for fact in intake.take(offset, found):
+            if record.headers() and is_redriven_for(record, FLOW):  # once more: whoever delivers knows what it has had
+                intake.skip(offset)
+                facts = [found]
+            else:
+                facts = intake.take(offset, found)
+            for fact in facts:
                 if type(fact.fact) in TYPES:
-                    for_organizers.append(fact)
-                records += (outgoing(message, codec) for message in compose(fact))
+                    for_organizers[id(fact)] = (fact, record)
+                records += self._messages(fact, record, codec)
         touched = {place_of(record)[0] for record in batch}
         nexts = {(FACTS, partition): self.intakes[partition].next_offset for partition in touched}
         return Composed(
             records, for_organizers, {place: offset for place, offset in nexts.items() if offset is not None}
         )
+
+    def _messages(self, fact: RecordedFact, record: Record, codec: Codec) -> list[Outgoing]:
+        """A fact's messages, or a dead letter where it cannot be told."""
+        try:
+            messages = [outgoing(message, codec) for message in compose(fact)]
+            longest = max((len(message.value) for message in messages), default=0)
+            if longest > RECORD_BYTES_MAX:
+                raise ValueError(f"a message of {longest} bytes, which is more than {RECORD_BYTES_MAX}")
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("fact.not_composed", error, offset=fact.envelope.offset, partition=fact.envelope.partition)
+            return [dead_letter(record, self._bound.failed(error), by=FLOW)]
+        self._bound.went_well()
+        return messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +230,10 @@ def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postma
         committer(transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate),
         outbound_source,
         lambda batch: outbound.read(batch, codec),
-        deliverer(inbox, dead_letters, Publisher(settings), outbound_gate),
+        deliverer(inbox, dead_letters, Publisher(settings), outbound_gate, codec),
         mail_source,
         lambda batch: mail.read(batch, codec),
-        mailer(store, dead_letters, mail_source.client, postman, mail_gate),
+        mailer(store, dead_letters, mail_source.client, postman, mail_gate, codec),
     )
 
 
@@ -220,8 +243,13 @@ def committer(
     """The first branch's sink: the calls that are due, then messages, dead letters and offsets in one transaction."""
 
     def commit(batch: Composed) -> None:
-        due = webhooks.put(batch.for_organizers)
-        transactions.commit(batch.outgoing, Consumed(batch.next_offsets))
+        letters: list[Outgoing] = []
+
+        def put_aside(failed: list[tuple[RecordedFact, str]]) -> None:
+            letters[:] = [dead_letter(batch.for_organizers[id(fact)][1], error, by=FLOW) for fact, error in failed]
+
+        due = webhooks.put([fact for fact, _ in batch.for_organizers.values()], put_aside)
+        transactions.commit([*batch.outgoing, *letters], Consumed(batch.next_offsets))
         gate.done()
         if due:
             postman.wake(WEBHOOKS)
@@ -230,7 +258,7 @@ def committer(
 
 
 def deliverer(
-    store: InboxStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate
+    store: InboxStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
 ) -> Callable[[Delivered], None]:
     """The second branch's sink: dead letters first (they must not be lost), then the inbox, then the word of it."""
 
@@ -238,7 +266,8 @@ def deliverer(
         for record, error in batch.unreadable:
             dead_letters.put(record, error)
         dead_letters.flush()
-        users = store.write(batch.deliveries, before=batch.before, after=batch.after)
+        aside = setting_aside(dead_letters, codec)
+        users = store.write(batch.deliveries, aside, before=batch.before, after=batch.after)
         gate.done()
         if users:
             publisher.publish_json(CHANNEL, {"users": users})
@@ -247,8 +276,19 @@ def deliverer(
     return deliver
 
 
+def setting_aside(dead_letters: DeadLetters, codec: Codec) -> PutAside:
+    """Puts deliveries into the dead letters of their topic, made again from what was read."""
+
+    def put_aside(failed: list[tuple[Delivery, str]]) -> None:
+        for (partition, offset, message), error in failed:
+            dead_letters.put(StoredRecord(outgoing(message, codec), partition, offset, message.created_at), error)
+        dead_letters.flush()
+
+    return put_aside
+
+
 def mailer(
-    store: MailStore, dead_letters: DeadLetters, client: Consumer, postman: Postman, gate: Gate
+    store: MailStore, dead_letters: DeadLetters, client: Consumer, postman: Postman, gate: Gate, codec: Codec
 ) -> Callable[[Mailed], None]:
     """The third branch's sink: dead letters, then the rows, then how far it read, then the word to the postman."""
 
@@ -256,7 +296,7 @@ def mailer(
         for record, error in batch.unreadable:
             dead_letters.put(record, error)
         dead_letters.flush()
-        due = store.put(batch.deliveries)
+        due = store.put(batch.deliveries, setting_aside(dead_letters, codec))
         commit_offsets(client, batch.next_offsets)
         gate.done()
         if due:

@@ -22,6 +22,7 @@ from connectors.postgres import PROJECTIONS, Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
+from connectors.setting_aside import is_of_record
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.projections.changes import Changes
@@ -32,6 +33,7 @@ from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters
+from sinks.outbound import recorded_again
 from sinks.postgres import ProjectionStore
 
 GROUP = "circle.projections"
@@ -53,16 +55,17 @@ class Admitted:
 
     facts: list[RecordedFact]
     unreadable: list[Read]
+    batch: list[Read]
     before: dict[int, AppliedPosition]
     after: dict[int, AppliedPosition]
 
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """An admitted batch with its row changes."""
+    """An admitted batch with its row changes; None where they cannot be made for the whole of it."""
 
     admitted: Admitted
-    changes: Changes
+    changes: Changes | None
 
 
 class StoredPositions(Protocol):
@@ -107,7 +110,7 @@ class Positions:
                 unreadable.append(read)
             else:
                 facts += intake.take(offset_of(read.record), read.fact)
-        return Admitted(facts, unreadable, before, {partition: self._at(partition) for partition in touched})
+        return Admitted(facts, unreadable, batch, before, {partition: self._at(partition) for partition in touched})
 
     def _at(self, partition: int) -> AppliedPosition:
         intake = self._intakes[partition]
@@ -130,7 +133,7 @@ def build(deps: Deps) -> Dataflow:
     records = op.input("facts", flow, deps.source)
     decoded = op.map("decode", records, deps.decode)
     admitted = op.map("admit", decoded, deps.admit)
-    projected = op.map("project", admitted, lambda batch: Projected(batch, project(batch.facts)))
+    projected = op.map("project", admitted, projected_whole)
     op.output("postgres", projected, BatchSink(deps.write))
     return flow
 
@@ -150,9 +153,10 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         stop=stop,
         on_assigned=lambda partitions: signal_ready(f"projections {partitions}"),
     )
-    write = writer(store, DeadLetters(settings), Publisher(settings), gate)
+    codec = codec_of(settings)
+    write = writer(store, DeadLetters(settings), Publisher(settings), gate, codec)
     try:
-        return execute(build(Deps(source, reader(codec_of(settings)), positions.admit, write)), log)
+        return execute(build(Deps(source, reader(codec), positions.admit, write)), log)
     finally:
         database.close()
 
@@ -173,8 +177,19 @@ def reader(codec: Codec) -> Callable[[list[Message]], list[Read]]:
     return lambda batch: [Read(record, decode(record)) for record in batch]
 
 
+def projected_whole(batch: Admitted) -> Projected:
+    """The project step. Facts that cannot be projected together are taken one by one when they are written."""
+    try:
+        return Projected(batch, project(batch.facts))
+    except Exception as error:
+        if not is_of_record(error):
+            raise
+        log.exception("batch.not_projected", error, facts=len(batch.facts))
+        return Projected(batch, None)
+
+
 def writer(
-    store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate
+    store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
 ) -> Callable[[Projected], None]:
     """The sink's step: dead letters first (they must not be lost), then the transaction, then the word of it."""
 
@@ -184,7 +199,17 @@ def writer(
             assert isinstance(read.fact, Undecodable)
             dead_letters.put(read.record, read.fact.error)
         dead_letters.flush()
-        store.write(batch.changes, before=admitted.before, after=admitted.after)
+        span = {"before": admitted.before, "after": admitted.after}
+        try:
+            if batch.changes is not None:
+                store.write(batch.changes, **span)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("batch.written_singly", error, facts=len(admitted.facts))
+            batch = Projected(admitted, None)
+        if batch.changes is None:
+            store.write_singly(admitted.facts, lambda failed: _put_aside(failed, admitted, dead_letters, codec), **span)
         gate.done()
         publisher.publish_json(
             CHANNEL,
@@ -196,6 +221,17 @@ def writer(
         log.debug("batch.projected", facts=len(admitted.facts), partitions=sorted(admitted.after))
 
     return write
+
+
+def _put_aside(
+    failed: list[tuple[RecordedFact, str]], admitted: Admitted, dead_letters: DeadLetters, codec: Codec
+) -> None:
+    """The records of these facts, to the dead letters."""
+    records = {id(read.fact): read.record for read in admitted.batch}
+    for fact, error in failed:
+        record = records.get(id(fact)) or recorded_again(fact, codec)  # one that waited for the rest of its command
+        dead_letters.put(record, error, by="projections")
+    dead_letters.flush()
 
 
 def partition_of(record: Message) -> int:

@@ -211,7 +211,7 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
 
     `event` is None when nobody has created it (refused reservations may exist all the same). Reservations come in
     the order in which they were asked for, and as the state has them, since there are many; ticket types by ordinal.
-    `tickets` are those that are not as issued.
+    `tickets` are those that are not as issued. `incomplete`: facts of it could not be written as rows.
     """
 
     event_id: str
@@ -232,3 +232,4 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     invitations: list[InvitationRow] = []
     refunds: list[RefundRow] = []
     disputes: list[DisputeRow] = []
+    incomplete: bool = False

@@ -1,7 +1,8 @@
 """Sends the mails that are due, and writes down what became of each.
 
 Guarantee: a mail is sent until the server has taken it, TRIES_MAX times over about a day at most; then it goes to the
-dead letters of notifications.outbound. A crash between the server's word and the row sends it once more, with the same
+dead letters of notifications.outbound, and so does one that fails in a way that nobody foresaw. While no server answers
+at all, mails wait, and no try counts. A crash between the server's word and the row sends it once more, with the same
 Message-ID. The address is looked up now: somebody whose account is gone gets nothing, and that is written down. An
 address that nobody has proven gets nothing either: its mails are held until somebody does, KEPT_DAYS at most.
 """
@@ -24,6 +25,7 @@ from jinja2 import TemplateError
 
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated
@@ -44,6 +46,7 @@ LEASE_S = 90.0  # a mail whose process died is due again after this
 BATCH_S = 60.0  # … so a batch is given up, and what is left of it handed back, well before
 TRIES_MAX = 32  # with the backoff about a day: a mail server that is away over night
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 5.0, 3_600.0
+AWAY_MAX_S = 300.0  # a server that is back is found within five minutes
 KEPT_DAYS = 30  # longer than notifications.outbound keeps a message that could come again
 PRUNED_MAX = 5_000
 PRUNE_EVERY_S = 3_600.0
@@ -74,6 +77,8 @@ class MailDesk:
         self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
         self._dead_letters = DeadLetters(settings)
         self._attachments = Attachments(settings.jwt_key_file)
+        self._bound = Bound("mail")
+        self._away = 0  # how often in a row no server answered
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
@@ -126,6 +131,7 @@ class MailDesk:
         try:
             async with asyncio.timeout(BATCH_S), AsyncExitStack() as stack:
                 session = await stack.enter_async_context(self._transport.session())
+                self._away = 0
                 while left:
                     row, letter = left[0]
                     verdict = Verdict("sent")
@@ -135,11 +141,20 @@ class MailDesk:
                         verdict = Verdict("failed", str(error))
                     except MailFailed as error:
                         verdict = again(row["attempts"], str(error))
+                    except Exception as error:
+                        if not is_of_record(error):
+                            raise
+                        log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
+                        verdict = Verdict("failed", self._bound.failed(type(error)()))  # its text may have the address
+                    else:
+                        self._bound.went_well()
                     await self._settle(pool, row, verdict)
                     left.pop(0)
-        except MailFailed as error:  # nobody answers
+        except MailFailed as error:  # nobody answers: that is no fault of these mails
+            self._away += 1
+            due_s = min(AWAY_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._away - 1, 10))
             for row, _ in left:
-                await self._settle(pool, row, again(row["attempts"], str(error)))
+                await self._settle(pool, row, Verdict("pending", str(error), due_s, counts=False))
         except TimeoutError:
             for row, _ in left:
                 await self._settle(pool, row, Verdict("pending", "the server is slow", 0.0, counts=False))

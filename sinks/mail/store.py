@@ -17,15 +17,17 @@ from connectors.kafka import committed_offsets
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
+from connectors.setting_aside import Bound
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import KINDS, MAIL
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS
-from sinks.inbox import Delivery
+from sinks.inbox import Delivery, PutAside
 from sinks.outbound import on_channel, place_of
 from sinks.postgres import columns
+from sinks.singly import each, whole_or_singly
 
 SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
 
@@ -40,20 +42,36 @@ class MailStore:
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
+        self._bound = Bound("mail")
 
-    def put(self, deliveries: Sequence[Delivery]) -> int:
-        """Store a batch. Returns how many are to be sent."""
+    def put(self, deliveries: Sequence[Delivery], put_aside: PutAside) -> int:
+        """Store a batch. Returns how many are to be sent. Those that cannot be stored are `put_aside` first.
+
+        Raises EverythingFails.
+        """
         if not deliveries:
             return 0
 
-        async def put(connection: Connection) -> int:
-            messages = [delivery.message for delivery in deliveries]
-            by_default = [message.kind in KINDS and KINDS[message.kind].mail for message in messages]
-            places = columns(deliveries, ("partition", "offset"))
-            rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), *places, by_default)
-            return sum(row["status"] == "pending" for row in rows)
+        async def write(connection: Connection, *, singly: bool) -> int:
+            due = 0
 
-        return self._database.patiently(put, stop_requested=self._stop_requested)
+            async def put(some: Sequence[Delivery]) -> None:
+                nonlocal due
+                messages = [delivery.message for delivery in some]
+                by_default = [message.kind in KINDS and KINDS[message.kind].mail for message in messages]
+                places = columns(some, ("partition", "offset"))
+                rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), *places, by_default)
+                due += sum(row["status"] == "pending" for row in rows)
+
+            if singly:
+                failed = await each(connection, deliveries, lambda one: put([one]), self._bound)
+                if failed:
+                    put_aside(failed)
+            else:
+                await put(deliveries)
+            return due
+
+        return whole_or_singly(self._database, write, self._stop_requested)
 
 
 class Mailed(NamedTuple):

@@ -322,3 +322,9 @@ FROM unnest(
     AS c (event_id, id, status, reservation_id, expires_at, reason, updated_at, updated_offset, updated_index)
 WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
+
+-- name: put_facts_set_aside
+-- Facts that could not be written. $1 event, $2 partition, $3 offset, $4 index, $5 type, $6 error.
+INSERT INTO facts_set_aside (event_id, partition, "offset", "index", fact, error)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[])
+ON CONFLICT (partition, "offset", "index") DO NOTHING;

@@ -19,6 +19,7 @@ import httpcore
 
 from connectors.logs import Log
 from connectors.outside import NotOutside, OutsideBackend, checked_url
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from sinks.delivery_metrics import DELIVERIES, WAITING
@@ -37,6 +38,7 @@ PRUNE_EVERY_S = 3_600.0
 WAITING_COUNTED_MAX = 100_000
 WAIT_S = 0.25  # how long calls under way are waited for before the desk looks for more
 
+SET_ASIDE = "set aside: "  # begins the error of a call that failed in a way that nobody foresaw (`circle dlq rows`)
 STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
 
 SQL = queries(Path(__file__).parents[1] / "sql" / "webhooks.sql")
@@ -63,6 +65,7 @@ class WebhookDesk:
         self._development = not settings.production
         self._client: httpcore.AsyncConnectionPool | None = None
         self._calls: dict[asyncio.Task[None], str] = {}
+        self._bound = Bound(WEBHOOKS)
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
@@ -84,10 +87,19 @@ class WebhookDesk:
         return True
 
     async def _deliver(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> None:
-        answer = await self._call(row)
+        try:
+            answer = await self._call(row)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("webhook.set_aside", error, id=row["id"])
+            answer = Answer(None, SET_ASIDE + self._bound.failed(error))
+        else:
+            self._bound.went_well()
         outcome, attempts, due_s = "delivered", row["attempts"], 0.0
         if not answer.ok:
-            outcome = "failed" if answer.status == GONE or attempts > len(DELAYS_S) else "pending"
+            over = answer.status == GONE or attempts > len(DELAYS_S) or answer.error.startswith(SET_ASIDE)
+            outcome = "failed" if over else "pending"
             due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == "pending" else 0.0  # noqa: S311
         await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)
         DELIVERIES.labels(WEBHOOKS, "retry" if outcome == "pending" else outcome).inc()

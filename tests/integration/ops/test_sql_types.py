@@ -34,7 +34,7 @@ SMALL = {
     "sinks/sql/webhooks.sql": {("settle_webhook", 3), ("prune_webhooks", 1)},  # an HTTP status, days
     "ops/checker/projected.sql": {("is_in_inbox", 2), ("is_in_inbox", 4)},  # a partition, an index
 }  # fmt: skip
-"""The parameters that have 32 bits on purpose. All of the checker's first parameters are partitions."""
+"""The parameters that have 32 bits on purpose, and are not cast. All of the checker's first ones are partitions."""
 
 INSERTED = re.compile(r"INSERT INTO [\w.]+(?: AS \w+)? \(([^)]*)\)\s*SELECT \* FROM unnest\(([^)]*)\)")
 NAMED = re.compile(r"unnest\(([^)]*)\)\s+AS \w+ \(([^)]*)\)")
@@ -93,6 +93,8 @@ def test_no_parameter_of_any_query_is_narrower_than_it_was_meant_to_be(settings:
         for key, kind in found.items()
         if kind in ("int4", "int2", "float4") and (key[0] != "ops/checker/projected.sql" or key[2] != 1)
     }
+    written = {(file, name): text for file, texts in sql_files() for name, text in texts.items()}
+    small -= {key for key in small if f"${key[2]}::integer" in written[key[0], key[1]]}  # as narrow as it says
     allowed = {(file, *one) for file, names in SMALL.items() for one in names}
     assert len(found) > 400
     assert small - allowed == set(), "cast it (::bigint), or say here why 32 bits are enough"

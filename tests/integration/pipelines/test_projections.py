@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import msgspec
 import pytest
 
+from connectors.kafka import consumer
+from connectors.partition_loader import PartitionLoader
 from connectors.postgres import Database, SnapshotStore
 from connectors.settings import Settings
+from ops.operate.dead_letters import NoSuchLetter, choose, letters
 from ops.replay.generation_rows import TABLES
 from ops.services.stack import Stack
 from pipelines.projections.dataflow import CHANNEL, run
+from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
@@ -20,6 +25,8 @@ from schemas.topics import FACTS, dead_letters
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.flows import Flow, Heard, Process, eventually, read, rows_of, write, write_facts
 from tests.harness.words import BOB, EVENT, R1, R2, confirmed, held, hold_expired, on_sale, payment_requested
+
+ENDLESS = random.Random(7).randbytes(30_000).hex()  # no index of PostgreSQL has room for it, compressed or not
 
 
 def last(facts: list[RecordedFact]) -> dict[int, tuple[int, int]]:
@@ -139,6 +146,58 @@ def test_a_seat_sold_twice_breaks_the_tripwire_and_nothing_of_the_batch_is_writt
     with rows_of(settings) as query:
         assert query("SELECT seat, reservation_id FROM seat_claims") == [("A-1", R1)]
         assert query('SELECT "offset" FROM projection_positions WHERE partition = 0') == [(3,)]
+
+
+def test_a_fact_that_cannot_be_written_is_set_aside_and_the_others_of_its_batch_have_their_rows(
+    settings: Settings,
+) -> None:
+    endless = hold_expired(["A-1"], rid="x" * 5_000)  # of no reservation: it changes no row
+    too_long = held(["A-2"], rid=ENDLESS, by=BOB)  # no index has room for this id
+    torn = confirmed(["A-1"])  # a seat less than tickets: it cannot be projected
+    torn = msgspec.structs.replace(torn, seats=["A-1"], ticket_ids=["t1", "t2"])
+    facts = log_of(*on_sale(), held(["A-1"]), endless, too_long, torn, held(["B-1"], rid=R2, by=BOB))
+    projected(settings, facts)
+    letters_of = read(settings, dead_letters(FACTS), 1, 2)
+    headers = [dict(letter.headers() or []) for letter in letters_of]
+    assert [one["origin_offset"] for one in headers] == [b"5", b"6"]
+    assert [one["set_aside_by"] for one in headers] == [b"projections"] * 2
+    assert [b"ProgramLimitExceeded" in headers[0]["error"], b"IndexError" in headers[1]["error"]] == [True, True]
+    with rows_of(settings) as query:
+        assert query("SELECT id, status FROM reservations ORDER BY id") == sorted([(R1, "held"), (R2, "held")])
+        assert query('SELECT "offset" FROM projection_positions WHERE partition = 0') == [(7,)]
+        aside = query('SELECT event_id, "offset", fact FROM facts_set_aside ORDER BY "offset"')
+    assert aside == [(EVENT, 5, "TicketsHeld"), (EVENT, 6, "ReservationConfirmed")]
+    with pytest.raises(NoSuchLetter, match="replay projections"):
+        choose(letters(settings, (FACTS,)), [0], limit=1)
+    assert choose(letters(settings, (FACTS,)), (), limit=10) == []
+
+
+def test_a_worker_folds_the_facts_of_an_event_that_lacks_rows(settings: Settings) -> None:
+    too_long = held(["A-2"], rid=ENDLESS, by=BOB)
+    facts = log_of(*on_sale(), held(["A-1"]), too_long, held(["B-1"], rid=R2, by=BOB))
+    projected(settings, facts)
+    database = Database(settings.postgres_url)
+    loader = PartitionLoader(
+        store=SnapshotStore(database),
+        codec=Codec(),
+        installer=Nowhere(),
+        facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
+        transactional_id="",
+        end_transactions=lambda _former: None,
+    )
+    client = consumer(settings, group="circle.test")
+    try:
+        loader.assigned(client, [0])
+        state = loader.state_of(0, EVENT)
+    finally:
+        client.close()
+        database.close()
+    assert set(state.reservations) == {R1, R2, ENDLESS}
+
+
+class Nowhere:
+    def install(self, partition: Partition, states: list[EventState]) -> None:
+        """Redis has no part in this."""
 
 
 def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_flow_goes_on(settings: Settings) -> None:

@@ -74,6 +74,10 @@ def availability_by_rows(settings: Settings) -> dict[str, str]:
     }
 
 
+def nothing_failed(failed: object) -> None:
+    raise AssertionError(f"set aside: {failed}")
+
+
 def test_rows_are_the_state_however_the_facts_are_cut(settings: Settings, database: Database) -> None:
     seen: set[type[f.Fact]] = set()
     for seed in SEEDS:
@@ -113,6 +117,6 @@ def test_what_is_made_of_forged_commands_fits_every_table_and_is_loaded_again(
         (start,) = inbox.positions([0]).values()
         told = [Delivery(0, offset, message) for offset, message in enumerate(messages)]
         end = AppliedPosition(len(told), 0, len(told) + 1, 1)
-        inbox.write(told, before={0: start}, after={0: end})
+        inbox.write(told, nothing_failed, before={0: start}, after={0: end})
         with rows_of(settings) as query:
             assert query("SELECT count(*) FROM notifications") == [(len(messages),)]

@@ -1,0 +1,76 @@
+"""Rows that the postman has set aside (`circle dlq rows`): calls of webhooks and messages about accounts.
+
+They were never records, so they are no dead letters: each is a row that says why, and that is due again when it is
+redriven. Mails that are set aside are dead letters of notifications.outbound, where they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from connectors.errors import CircleError
+from connectors.postgres import Connection, connect
+from connectors.settings import Settings
+from connectors.sql_files import queries
+
+SQL = queries(Path(__file__).with_name("rows_aside.sql"))
+TABLES = {"webhook_deliveries": ("calls", "redrive_calls"), "direct_messages": ("messages", "redrive_messages")}
+
+
+class NoSuchRow(CircleError):
+    """No row of that id is set aside. The message says which."""
+
+    exit_code = 2
+
+
+class RowAside(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: what it is of, and why it is set aside."""
+
+    table: str
+    id: str
+    what: str
+    event_id: str
+    error: str
+    created_at: datetime
+
+
+async def rows_aside(settings: Settings, limit: int) -> list[RowAside]:
+    """The latest rows, oldest first. Raises ServiceUnreachable."""
+    connection = await connect(settings.postgres_url)
+    try:
+        found = [
+            RowAside(table=table, **dict(row))
+            for table, (query, _) in TABLES.items()
+            for row in await connection.fetch(SQL[query], limit)
+        ]
+    finally:
+        await connection.close()
+    return sorted(found, key=lambda row: row.created_at)[-limit:]
+
+
+async def redrive_rows(settings: Settings, ids: Sequence[str], *, dry_run: bool = False) -> list[str]:
+    """Rows are due again: those of `ids`, or without any, all. Returns which. Raises NoSuchRow, ServiceUnreachable."""
+    connection = await connect(settings.postgres_url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        done = await _redrive(connection, ids)
+        await (transaction.rollback() if dry_run or set(ids) - set(done) else transaction.commit())
+    finally:
+        await connection.close()
+    missing = sorted(set(ids) - set(done))
+    if missing:
+        raise NoSuchRow(f"no row that is set aside has the id {', '.join(missing)}; nothing was redriven")
+    return done
+
+
+async def _redrive(connection: Connection, ids: Sequence[str]) -> list[str]:
+    done: list[asyncpg.Record] = []
+    for _, query in TABLES.values():
+        done += await connection.fetch(SQL[query], list(ids), not ids)
+    return [row[0] for row in done]
