@@ -77,6 +77,7 @@ class Codec:
         for schema_id, schema in (writers or {}).items():
             if _is_flat(schema):
                 others.setdefault(_full_name(schema), []).append((schema_id, schema))
+        self._writers = others
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
         self._usual: dict[bytes, Callable[[bytes], Any]] = {}  # by the bytes of the wire format's header
@@ -120,6 +121,21 @@ class Codec:
         """
         of_its_day = self._former.get(rules_version, {}).get(type(fact))
         return (of_its_day or self._encoders[type(fact)])(envelope, fact)
+
+    def encode_fields(self, name: str, schema: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
+        """The bytes of a record by its full name, as a writer whose schema of it was `schema` wrote them.
+
+        Raises UnknownSchema when nobody here knows that schema.
+        """
+        shape = (schema.get("doc"), schema["fields"])
+        known = [found for found in self._writers.get(name, ()) if (found[1].get("doc"), _plain(found[1])) == shape]
+        if not known:
+            raise UnknownSchema(f"{name}: no schema with the fields {[field['name'] for field in schema['fields']]}")
+        schema_id, written = known[-1]
+        body = io.BytesIO()
+        body.write(bytes([MAGIC]) + schema_id.to_bytes(4, "big"))
+        fastavro.schemaless_writer(body, fastavro.parse_schema(written), dict(fields))
+        return body.getvalue()
 
     def decode(self, value: bytes | None) -> Command | RecordedFact | Notification | Undecodable:
         """The record in `value`, or why there is none. Never raises for bad bytes."""
@@ -177,6 +193,13 @@ class Codec:
                 return f"{name} is {number}, beyond 32 bits"
         limits = self._limits.get(record)
         return limits.broken_by(fields) if limits is not None else ""
+
+
+def _plain(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """A schema's fields as a container file has them."""
+    parsed: Any = fastavro.parse_schema(schema)
+    fields: list[dict[str, Any]] = parsed["fields"]
+    return fields
 
 
 def _encoder_of(schema_id: int, schema: dict[str, Any]) -> Callable[..., bytes]:

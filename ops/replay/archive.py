@@ -23,7 +23,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay.past import BadMoment
-from pipelines.replay.archive import Archived, OtherNames, restored, schema_of, stored
+from pipelines.replay.archive import Archived, OtherNames, former_schemas, restored, schema_of, stored
 from pipelines.replay.past import moment
 from schemas.codec import Codec
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
@@ -242,7 +242,9 @@ def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
     """A file's records in their order. Raises BadArchive."""
     try:
         with path.open("rb") as file:
-            for found in fastavro.reader(file, return_record_name=True):
-                yield restored(found, codec)  # type: ignore[arg-type]
+            reader = fastavro.reader(file, return_record_name=True)
+            former = former_schemas(reader.writer_schema)  # type: ignore[arg-type]
+            for found in reader:
+                yield restored(found, codec, former)  # type: ignore[arg-type]
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise BadArchive(f"{path} cannot be read: {type(error).__name__}: {error}") from None

@@ -11,11 +11,12 @@ without a value, and the fact about them says what it would say of that.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+import fastavro
 import msgspec
 
 from schemas import facts as f
@@ -89,11 +90,28 @@ def stored(record: Archived, codec: Codec) -> Stored:
     }
 
 
-def restored(found: Stored, codec: Codec) -> Archived:
-    """The record that was written, with its bytes."""
+def former_schemas(of_file: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By full name, the record types of a file (its schema) that have another schema today."""
+    branches = next(field["type"] for field in of_file["fields"] if field["name"] == "value")
+    there = {branch["name"]: branch for branch in branches if isinstance(branch, dict)}
+    entries = json.loads(MANIFEST.read_text())["schemas"]
+    newest: dict[str, Any] = {
+        f"{entry['schema']['namespace']}.{entry['schema']['name']}": entry["schema"] for entry in entries
+    }
+    today: dict[str, Any] = {name: fastavro.parse_schema(newest[name]) for name in there if name in TYPES}
+    return {
+        name: branch for name, branch in there.items()
+        if name in today and (branch.get("doc"), branch["fields"]) != (today[name].get("doc"), today[name]["fields"])
+    }  # fmt: skip
+
+
+def restored(found: Stored, codec: Codec, former: Mapping[str, dict[str, Any]] | None = None) -> Archived:
+    """The record that was written, with its bytes: by its schema of that day, where there was another (`former`)."""
     value = found["value"]
     if isinstance(value, tuple):
-        value = _encoded(value[0], value[1], codec)
+        name, fields = value
+        of_its_day = (former or {}).get(name)
+        value = _encoded(name, fields, codec) if of_its_day is None else codec.encode_fields(name, of_its_day, fields)
     headers = [(header["name"], header["value"]) for header in found["headers"]]
     return Archived(found["offset"], found["timestamp_ms"], found["key"], value, headers)
 
