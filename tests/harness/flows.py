@@ -47,6 +47,11 @@ class Flow:
         self._thread.start()
         return self
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs still."""
+        return self._thread.is_alive()
+
     def stop(self) -> int:
         """Ask it to drain; returns its exit code."""
         self._flag.requested = True

@@ -1,0 +1,135 @@
+"""Whatever is valid by schema goes through every flow: nothing dies, nothing is lost, and verify agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from api.auth.tokens import Role
+from connectors.settings import Settings
+from ops.load.progress import Progress
+from ops.replay.verify import VerifyOptions, verify
+from pipelines.monitoring import dataflow as monitoring
+from pipelines.notifications import dataflow as notifications
+from pipelines.payments import dataflow as payments
+from pipelines.projections import dataflow as projections
+from pipelines.reservations import dataflow as reservations
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.money import CURRENCIES
+from schemas.placement import partition_of
+from schemas.topics import COMMANDS, FACTS, dead_letters
+from tests.harness.absurd import Absurd
+from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.flows import Flow, eventually, everything, rows_of, write, write_facts
+from tests.harness.hostile import HostileTown
+from tests.harness.shop import done
+from tests.harness.words import EVENT, R1, held, payment_requested
+from tests.simulation.whole import EVENT as TOWN
+
+FLOWS: dict[str, Callable[..., int]] = {
+    "reservations": reservations.run,
+    "projections": projections.run,
+    "notifications": notifications.run,
+    "payments": payments.run,
+    "monitoring": monitoring.run,
+}
+COMMANDS_EACH, ROUNDS = 250, 2
+
+
+def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings, tmp_path: Path) -> None:
+    settings = replace(settings, smtp_url=f"file://{tmp_path}/mails")
+    with ExitStack() as stack:
+        flows = {name: stack.enter_context(Flow(run, settings)) for name, run in FLOWS.items()}
+        api = stack.enter_context(api_process(settings, tmp_path))
+        query = stack.enter_context(rows_of(settings))
+
+        def alive(where: str) -> None:
+            dead = [name for name, flow in flows.items() if not flow.alive]
+            assert not dead, f"{dead} died {where}"
+
+        # Facts, on a partition of their own: what they say is about nobody, and the last ones are as usual.
+        codec, absurd = Codec(), Absurd(5, 7, tuple(CURRENCIES))
+        facts = absurd.facts(ROUNDS)
+        last = [absurd.next(held(["A-1"]), EVENT), absurd.next(payment_requested(attempt="last"), EVENT)]
+        write_facts(settings, [*facts, *last])
+        # Commands: a town with a stranger who writes to its log.
+        town = HostileTown(4)
+        town.run(COMMANDS_EACH)
+        home = partition_of(TOWN, settings.partitions)
+        write(settings, COMMANDS, [(home, record, []) for record in town.records])
+        wanted, decided = absurd.offset - 1, len(town.records) - 1
+        positions = 'SELECT "offset" FROM projection_positions WHERE consumer = $1 AND partition = $2'
+        for consumer in ("projections", "monitoring"):
+            eventually(lambda: query(positions, consumer, 7) == [(wanted,)] or alive("of facts"), consumer, 60)  # noqa: B023
+            eventually(lambda: query(positions, consumer, home) == [(decided,)] or alive("of commands"), consumer, 60)  # noqa: B023
+        eventually(
+            lambda: bool(query("SELECT FROM sandbox.payments WHERE attempt_id = 'last'")), "the last is charged", 60
+        )
+        told_of = 'SELECT FROM notifications WHERE partition = 7 AND "offset" = $1'
+        eventually(lambda: bool(query(told_of, wanted - 1)), "the last is told", 60)
+        assert query("SELECT status FROM reservations WHERE id = $1", R1) == [("held",)]
+        aside = {(row[0], row[1]) for row in query('SELECT partition, "offset" FROM facts_set_aside')}
+        told = {
+            (envelope.partition, envelope.offset)
+            for letter in everything(settings, dead_letters(FACTS))
+            if dict(letter.headers() or []).get("set_aside_by") == b"projections"
+            for envelope in (recorded(codec, letter.value()).envelope,)
+        }
+        assert told == aside, "what has no rows is a letter"
+        over_http(api)
+        alive("over HTTP")
+    with Progress(quiet=True) as progress:
+        report = verify(settings, VerifyOptions(event_id=TOWN, redis=False), progress)
+    assert report.ok, [one.divergences for one in report.partitions if one.divergences]
+
+
+def recorded(codec: Codec, value: bytes | None) -> RecordedFact:
+    found = codec.decode(value)
+    assert isinstance(found, RecordedFact)
+    return found
+
+
+def over_http(api: ApiProcess) -> None:
+    """The same over HTTP: every answer says what is wrong, or it is done."""
+    organizer = api.person(str(uuid4()), Role.ORGANIZER)
+
+    def told(response: httpx.Response) -> httpx.Response:
+        assert response.status_code < 500, response.text
+        return response
+
+    whole = {
+        "title": "\U0001f468\u200d\U0001f469" * 60, "description": "é\n" * 2_500, "venue": "v" * 200,
+        "starts_at": "2199-12-31T20:00:00Z", "ends_at": "2199-12-31T23:00:00Z", "timezone": "Pacific/Kiritimati",
+        "max_tickets_per_user": 10,
+    }  # fmt: skip
+    event = done(organizer.post("/v1/events", json=whole, prefer="wait=20"), 201)["id"]
+    for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"):
+        for field in ("starts_at", "ends_at", "sales_open_at", "sales_close_at", "refund_until"):
+            told(organizer.post("/v1/events", json=whole | {field: moment}, prefer="wait=20"))
+    layout = {"kind": "general", "capacity": 10}
+    types = f"/v1/events/{event}/ticket-types"
+    for amount in (-1, 0, 1, 2**31, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 10**30, 1.5):
+        wanted = {"name": "x" * 100, "price": {"amount": amount, "currency": "IDR"}, "layout": layout}
+        told(organizer.post(types, json=wanted, prefer="wait=20"))
+    for currency in (*sorted(CURRENCIES)[:: len(CURRENCIES) // 12], "EUO", "XXX", "eur", ""):
+        wanted = {"name": currency or "none", "price": {"amount": 1_234, "currency": currency}, "layout": layout}
+        assert (told(organizer.post(types, json=wanted, prefer="wait=20")).status_code == 201) is (
+            currency in CURRENCIES
+        )
+    dear = {"name": "Dear", "price": {"amount": 600_000_000, "currency": "IDR"}, "layout": layout}
+    sold = done(organizer.post(types, json=dear, prefer="wait=20"), 201)["id"]
+    done(organizer.post(f"/v1/events/{event}/publish", prefer="wait=20"), 200)
+    buyer = api.person(str(uuid4()))
+    hold = done(buyer.reserve(event, ticket_type_id=sold, quantity=4), 201)
+    assert hold["amount"] == 2_400_000_000
+    done(buyer.confirm(hold["id"]), 200)
+    done(buyer.delete(f"/v1/reservations/{hold['id']}", prefer="wait=20"), 200)
+    eventually(
+        lambda: buyer.get(f"/v1/reservations/{hold['id']}").json().get("payment") == "refunded", "what was paid is back"
+    )
