@@ -167,11 +167,23 @@ def test_what_is_too_late_or_given_up_is_not_sent(mailing: Settings, server: Mai
     assert [row[2] for row in statuses(query)] == ["failed"]
 
 
+def test_while_no_server_answers_mails_wait_and_are_sent_when_it_is_back(
+    settings: Settings, server: MailServer, query: Query
+) -> None:
+    with Flow(run, replace(settings, smtp_url="smtp://127.0.0.1:1")):
+        write_facts(settings, log_of(*on_sale()) + bought())
+        eventually(lambda: waiting(query) == [(0,)], "the mail waits, and no try counts")
+    query("UPDATE mail_deliveries SET due_at = now()")
+    with Flow(run, replace(settings, smtp_url=server.url)):
+        settled(query, 1)
+    assert query("SELECT status, attempts FROM mail_deliveries") == [("sent", 1)]
+
+
 def test_a_password_is_not_sent_without_tls(settings: Settings, server: MailServer, query: Query) -> None:
     url = server.url.replace("smtp://", "smtp://me:hunter22@")
     with Flow(run, replace(settings, smtp_url=url)):
         write_facts(settings, log_of(*on_sale()) + bought())
-        eventually(lambda: waiting(query) == [(1,)], "the mail waits")
+        eventually(lambda: waiting(query) == [(0,)], "the mail waits, and no try counts")
     ((error,),) = query("SELECT error FROM mail_deliveries")
     assert "STARTTLS" in error
     assert "hunter22" not in error

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from connectors.settings import Environment, Settings
+from ops.operate.rows_aside import NoSuchRow, redrive_rows, rows_aside
+from ops.services.process import run_coroutine
 from pipelines.notifications.dataflow import run
 from schemas.facts import RecordedFact
 from sinks.webhooks.desk import DELAYS_S
@@ -103,6 +105,41 @@ def test_what_fails_is_called_again_the_same_and_then_given_up(
         query("UPDATE webhook_deliveries SET status = 'pending', attempts = $1, due_at = now()", len(DELAYS_S))
         settled(query, 1)
     assert log(query) == [("reservation.confirmed", "failed", len(DELAYS_S) + 1, 503, "answered 503")]
+
+
+def test_a_call_that_fails_as_nobody_foresaw_is_set_aside_and_the_others_are_made(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    broken = endpoint(query, f"{hooks.url}/broken", types=["reservation.confirmed"])
+    endpoint(query, f"{hooks.url}/whole", types=["reservation.confirmed"])
+    query("UPDATE webhook_endpoints SET secret = 'whsec_no base64' WHERE id = $1", broken)  # nothing can be signed
+    with Flow(run, settings):
+        write_facts(settings, sale())
+        settled(query, 2)
+        assert [one.path for one in hooks.calls] == ["/whole"]
+        (aside,) = run_coroutine(rows_aside(settings, 10))
+        assert (aside.table, aside.what, aside.event_id) == ("webhook_deliveries", "reservation.confirmed", EVENT)
+        assert aside.error.startswith("set aside: webhook: Error: ")
+        with pytest.raises(NoSuchRow, match="msg_none"):
+            run_coroutine(redrive_rows(settings, ["msg_none", aside.id]))
+        assert run_coroutine(redrive_rows(settings, [aside.id], dry_run=True)) == [aside.id]
+        query("UPDATE webhook_endpoints SET secret = $1", SECRET)
+        assert run_coroutine(redrive_rows(settings, ())) == [aside.id]
+        eventually(lambda: [one.path for one in hooks.calls] == ["/whole", "/broken"], "the call is made")
+    assert run_coroutine(rows_aside(settings, 10)) == []
+
+
+def test_a_message_about_an_account_that_was_set_aside_goes_when_it_is_redriven(
+    settings: Settings, query: Query
+) -> None:
+    query(
+        "INSERT INTO direct_messages (user_id, kind, set_aside) VALUES ($1, 'password.changed', 'KeyError')", ORGANIZER
+    )
+    with Flow(run, settings):
+        (aside,) = run_coroutine(rows_aside(settings, 10))
+        assert (aside.table, aside.what, aside.error) == ("direct_messages", "password.changed", "KeyError")
+        assert run_coroutine(redrive_rows(settings, [aside.id])) == [aside.id]
+        eventually(lambda: query("SELECT count(*) FROM direct_messages") == [(0,)], "the message is on its topic")
 
 
 def test_a_killed_process_makes_the_call_again_under_the_same_id(
