@@ -142,11 +142,11 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
     lives = Lives(settings, name.value)
+    kind = ""
+    check_reachable(settings, START_TIMEOUT_S)
     lives.begin()
     when_ready(lives.ready)
-    kind = ""
     try:
-        check_reachable(settings, START_TIMEOUT_S)
         code = int(module.run(settings) or 0)
         kind = (Ended.kind or f"exit code {code}") if code else ""
         return code

@@ -89,7 +89,7 @@ class MailDesk:
         if not claimed:
             return False
         letters: list[tuple[asyncpg.Record, EmailMessage]] = []
-        for row in await pool.fetch(SQL["mails"], claimed):
+        for row in await self._rows(pool, claimed):
             made = await self._made(pool, row)
             if isinstance(made, Verdict):
                 await self._settle(pool, row, made)
@@ -100,6 +100,25 @@ class MailDesk:
         for error in (one for one in ended if one is not None):
             raise error
         return True
+
+    async def _rows(self, pool: asyncpg.Pool[asyncpg.Record], claimed: Sequence[int]) -> list[asyncpg.Record]:
+        """What is known of claimed mails; one that cannot even be read is set aside in its row."""
+        try:
+            return await pool.fetch(SQL["mails"], claimed)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+        rows: list[asyncpg.Record] = []
+        for one in claimed:
+            try:
+                rows += await pool.fetch(SQL["mails"], [one])
+            except Exception as error:
+                if not is_of_record(error):
+                    raise
+                log.exception("mail.set_aside", error, id=one)
+                told = f"set aside: {self._bound.failed(error)}"
+                await pool.execute(SQL["settle_mail"], one, "failed", told, 0.0, True)
+        return rows
 
     async def _made(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> EmailMessage | Verdict:
         """The mail, or why it is not sent."""

@@ -37,7 +37,7 @@ RETURNING d.id;
 -- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event. Of a
 -- draft they say nothing, nor of a hidden ticket type to somebody who was not given a place in it.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
-       m.data::text AS data, m.created_at, to_timestamp(m.created_at / 1000000.0) AS sent_at, m.outbound_partition, m.outbound_offset, m.attempts,
+       m.data::text AS data, m.created_at, to_timestamp(LEAST(GREATEST(m.created_at, 0), 253402300799000000) / 1000000.0) AS sent_at, m.outbound_partition, m.outbound_offset, m.attempts,
        u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency,
        CASE WHEN r.amount_minor > 0 OR r.status <> 'rejected' THEN r.amount_minor ELSE t.price_minor END AS price_minor
 FROM mail_deliveries AS m

@@ -78,7 +78,9 @@ class Absurd:
         inner = next(one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)) if optional else info
         odd = self._random.random() < wild
         if isinstance(inner, msgspec.inspect.ListType):
-            return list(self._random.choice(LISTS if odd else LISTS[:3]))
+            chosen = self._random.choice(LISTS if odd else LISTS[:3])
+            # No seat of one fact is another's: a seat sold twice stops the projection, as it should.
+            return [f"{one}{self.offset}" for one in chosen] if name == "seats" else list(chosen)
         if isinstance(inner, msgspec.inspect.IntType):
             narrow = avro_type(name, int) == "int"
             return self._random.choice((INTS if narrow else LONGS) if odd else (0, 1, 2))
