@@ -100,8 +100,10 @@ def _rows() -> Iterable[Right]:
     yield Right(p.MONITORING, topic, FACTS, ("Read",), "facts")
     yield Right(p.MONITORING, topic, COMMANDS, ("Describe",), "where it ends, for lags")
     yield Right(p.MONITORING, topic, NOTIFICATIONS, ("Describe",), "where it ends, for lags")
-    for name in letters.values():
-        yield Right(p.MONITORING, topic, name, ("Read",), "how many letters there are")
+    for origin, name in letters.items():
+        operations = ("Read", "Write") if origin == FACTS else ("Read",)
+        what = "how many letters there are" + ("; facts that cannot be counted" if origin == FACTS else "")
+        yield Right(p.MONITORING, topic, name, operations, what)
     yield Right(p.MONITORING, group, "circle.monitoring", ("Read",), "its share of the partitions")
     yield Right(p.MONITORING, group, "circle.", ("Describe",), "how far the others are", prefixed=True)
     everything = ("Read", "Write", "Create", "Delete", "DescribeConfigs", "AlterConfigs")
