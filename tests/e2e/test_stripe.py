@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,7 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.settings import Settings
 from ops.checker import check, wait_until_settled
+from ops.operate.reconcile import Reconciled, books_of, reconcile
 from ops.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
@@ -363,6 +366,18 @@ def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
     assert captured - refunded == report.confirmed_minor + KEPT
     with rows_of(settings) as query:
         assert query("SELECT count(*) FROM sandbox.payments") == [(0,)]
+    compared = asyncio.run(books_compared(settings))
+    assert compared.differences == []
+    assert (compared.payments, compared.others) == (len(stripe.charged), 0)
+
+
+async def books_compared(settings: Settings) -> Reconciled:
+    """What `circle payments reconcile` finds."""
+    books = books_of(settings)
+    try:
+        return await reconcile(settings, books, 0, 1 << 40, lambda _command: None)
+    finally:
+        await books.close()
 
 
 def test_no_log_has_a_secret_or_a_token(world: World) -> None:

@@ -156,7 +156,7 @@ class StripeServer:
     def _page(self, found: Iterable[dict[str, Any]], form: dict[str, str]) -> Answer:
         """A page of a list, the latest first."""
         since, until = int(form.get("created[gte]", 0)), int(form.get("created[lt]", 1 << 40))
-        rows = [one for one in reversed(list(found)) if since <= one["created"] < until]
+        rows = [one for one in reversed(list(found)) if since <= one.get("created", since) < until]
         ids = [one["id"] for one in rows]
         first = ids.index(form["starting_after"]) + 1 if "starting_after" in form else 0
         limit = int(form.get("limit", 10))

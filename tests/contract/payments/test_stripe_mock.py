@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from connectors.payments.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
+from connectors.payments.stripe.books import StripeBooks, refunds_of
 from connectors.payments.stripe.provider import ABANDONED, StripeProvider
 from ops.services.kafka_jars import cache_dir
 from ops.services.process import free_port, wait_for
@@ -123,6 +124,21 @@ async def test_refunds_are_listed_and_intents_shown_and_cancelled_as_stripe_has_
     await api.get("/v1/refunds", {"payment_intent": "pi_1", "limit": "100"}, Refunds)
     assert (await api.get("/v1/payment_intents/pi_1", {}, Intent)).id == "pi_1"
     assert (await api.post("/v1/payment_intents/pi_1/cancel", ABANDONED, Intent)).id == "pi_1"
+
+
+async def test_the_books_are_asked_for_in_a_way_that_stripe_takes(api: Noting) -> None:
+    """The mock shows one entry of each list, whatever was asked; a query that Stripe does not know is refused."""
+    books = StripeBooks(api)
+    assert [one.currency.isupper() async for one in books.payments(1, 2)] in ([], [True])
+    assert len([one async for one in books.refunds(1, 2)]) <= 1
+    assert len([one async for one in books.disputes(1, 2)]) <= 1
+    assert len([one async for one in refunds_of(api, "pi_1")]) == 1
+    refund, dispute = await books.refund("re_1"), await books.dispute("dp_1")
+    assert refund is not None
+    assert (refund.refund_id, refund.currency) == ("re_1", "USD")
+    assert dispute is not None
+    assert dispute.dispute_id == "dp_1"
+    assert await books.payment("pi_1") is None, "the mock's intents were never captured"
 
 
 async def test_a_form_that_stripe_does_not_know_would_be_seen(api: Noting) -> None:

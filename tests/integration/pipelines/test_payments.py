@@ -14,7 +14,7 @@ from ops.services.stack import Stack
 from pipelines.payments.dataflow import run
 from schemas import facts as f
 from schemas.codec import Codec
-from schemas.commands import RecordPayment, RecordRefund
+from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.fact_logs import log_of, recorded
 from tests.harness.flows import Flow, Process, eventually, read, rows_of, write
@@ -128,8 +128,10 @@ def test_what_the_provider_refuses_goes_to_the_dead_letters_and_the_rest_goes_on
     with Flow(run, settings):
         write(settings, FACTS, [(0, b"no avro", [])])
         tell(settings, refund("pay-none", offset=0), ask("a1", "tok_ok", offset=1))
-        ((_, command),) = said(settings, 1)
-        assert command.attempt_id == "a1"
+        told = [command for _, command in said(settings, 2)]
+        assert [one.attempt_id for one in told if isinstance(one, RecordPayment)] == ["a1"]
+        (failed,) = [one for one in told if isinstance(one, RecordRefundFailure)]
+        assert (failed.payment_id, failed.refund_key, failed.refund_id) == ("pay-none", "refund-pay-none", "")
         (letter,) = read(settings, dead_letters(FACTS), 1, 1)
     headers = dict(letter.headers() or [])
     assert (headers["origin_offset"], b"pay-none" in headers["error"]) == (b"1", True)

@@ -1,0 +1,169 @@
+"""`circle payments …`: the payment provider's books beside the log, and what the sandbox does by itself."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import typer
+
+from connectors.payments.books import BookedDispute, BookedRefund
+from connectors.payments.sandbox_books import SandboxBooks
+from connectors.settings import PaymentsBy, Settings
+from ops.cli.output import AsJson, DryRun, emit_json, emit_table
+from ops.found import operator_settings
+from ops.operate.provider_moves import NoSuchPayment, told_of
+from ops.operate.reconcile import Reconciled, books_of, reconcile
+from ops.operate.telling import Telling
+from schemas.commands import Command
+
+SETTLING_S = 60  # what is younger may be under way between the provider and the rows
+SINCE_DEFAULT_S = 7 * 86_400
+
+payments = typer.Typer(no_args_is_help=True, help="The payment provider's books, beside the log.")
+
+Payment = Annotated[str, typer.Argument(help="The payment's id.")]
+Amount = Annotated[int | None, typer.Option(help="Minor units; without it, the whole.", min=1)]
+Untold = Annotated[bool, typer.Option("--untold", help="As if the news were lost: the log is not told.")]
+
+
+class Standing(StrEnum):
+    """How a dispute stands."""
+
+    INQUIRY = "inquiry"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(payments, name="payments")
+
+
+@payments.command("reconcile")
+def reconcile_books(
+    since: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; else a week ago."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; else a minute ago."),
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Tell the log what it lacks.")] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Compare the provider's payments, refunds and disputes with the rows. Exit 1 when something differs."""
+    settings = operator_settings()
+    now = int(time.time())
+    end = _seconds(until, now - SETTLING_S)
+    start = _seconds(since, end - SINCE_DEFAULT_S)
+    if start >= end:
+        raise typer.BadParameter("--from has to be before --to")
+    lost: list[str] = []
+    with ExitStack() as stack:
+        telling = stack.enter_context(Telling(settings)) if record and not dry_run else None
+
+        def found(command: Command) -> None:
+            if telling is not None:
+                telling.tell(command)
+            elif record and len(lost) < 1_000:
+                lost.append(type(command).__name__)
+
+        report = asyncio.run(_reconciled(settings, start, end, found))
+    report.recorded = telling.told if telling is not None else 0
+    if json:
+        emit_json(msgspec.structs.asdict(report) | {"dry_run": dry_run, "would_record": len(lost)})
+    else:
+        _show(report, len(lost) if dry_run else None)
+    return 0 if report.agrees else 1
+
+
+async def _reconciled(settings: Settings, start: int, end: int, found: Callable[[Command], None]) -> Reconciled:
+    books = books_of(settings)
+    try:
+        return await reconcile(settings, books, start, end, found)
+    finally:
+        await books.close()
+
+
+def _show(report: Reconciled, would: int | None) -> None:
+    if report.differences:
+        columns = ("differs", "what", "id", "here", "there", "reservation", "what to do")
+        rows = [
+            (one.kind, one.what, one.id, one.here or "nothing", one.there or "nothing", one.reservation_id, one.advice)
+            for one in report.differences
+        ]
+        emit_table(columns, rows)
+    if report.left_out:
+        print(f"and {report.left_out} more")
+    counted = f"{report.payments} payments, {report.refunds} refunds, {report.disputes} disputes of {report.provider}"
+    print(f"{counted} compared, {len(report.differences) + report.left_out} differ, {report.others} are not ours")
+    if would is not None:
+        print(f"{would} commands would be written")
+    elif report.recorded:
+        print(f"{report.recorded} commands were written: run it again when they are decided")
+
+
+@payments.command("sandbox-refund")
+def sandbox_refund(payment: Payment, amount: Amount = None, untold: Untold = False, json: AsJson = False) -> int:
+    """Refund a payment at the bank, nobody having asked for it here. Exit 1 where so much is not left."""
+    return _moved(lambda books: books.give_back(payment, amount), untold=untold, json=json)
+
+
+@payments.command("sandbox-fail-refund")
+def sandbox_fail_refund(
+    refund: Annotated[str, typer.Argument(help="The refund's id.")], untold: Untold = False, json: AsJson = False
+) -> int:
+    """A refund that was made comes to nothing: the bank sends it back."""
+    return _moved(lambda books: books.fail(refund), untold=untold, json=json)
+
+
+@payments.command("sandbox-dispute")
+def sandbox_dispute(
+    payment: Payment,
+    status: Annotated[Standing, typer.Option(help="How it stands from now on.")] = Standing.OPEN,
+    amount: Amount = None,
+    untold: Untold = False,
+    json: AsJson = False,
+) -> int:
+    """A buyer disputes a payment, or the dispute goes on."""
+    return _moved(lambda books: books.dispute_of(payment, status.value, amount), untold=untold, json=json)
+
+
+def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]], *, untold: bool, json: bool) -> int:
+    settings = operator_settings()
+    if settings.payments is not PaymentsBy.SANDBOX:
+        raise NoSuchPayment("these are moves of the sandbox, and another payment provider is in use here")
+    done, commands = asyncio.run(_move(settings, move))
+    if not untold:
+        with Telling(settings) as telling:
+            for command in commands:
+                telling.tell(command)
+    told = [] if untold else [type(command).__name__ for command in commands]
+    if json:
+        emit_json({"done": done, "told": told})
+    else:
+        print(f"{done}\ntold: {', '.join(told) or 'nothing'}")
+    return 0
+
+
+async def _move(
+    settings: Settings, move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]]
+) -> tuple[BookedRefund | BookedDispute, list[Command]]:
+    books = SandboxBooks(settings.postgres_url)
+    try:
+        done = await move(books)
+        return done, await told_of(settings, books, done)
+    finally:
+        await books.close()
+
+
+def _seconds(moment: datetime | None, default: int) -> int:
+    return default if moment is None else int(moment.replace(tzinfo=UTC).timestamp())

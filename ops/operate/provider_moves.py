@@ -1,0 +1,66 @@
+"""What the log is told of something that the sandbox bank has done by itself, as a webhook of a provider would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connectors.errors import CircleError
+from connectors.payments.books import BookedDispute, BookedRefund
+from connectors.payments.sandbox_books import SandboxBooks
+from connectors.postgres import connect
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.payments.requests import CAPTURED
+from schemas import commands as c
+
+SQL = queries(Path(__file__).with_name("reconcile.sql"))
+
+
+class NoSuchPayment(CircleError):
+    """The payment is not the sandbox's, or no attempt to pay is on record for it."""
+
+
+async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | BookedDispute) -> list[c.Command]:
+    """The commands, in this order: that it was captured first, since that may not be on the log yet.
+
+    Raises NoSuchPayment where no attempt is on record for it.
+    """
+    booked = await books.payment(done.payment_id)
+    connection = await connect(settings.postgres_url)
+    try:
+        row = None if booked is None else await connection.fetchrow(SQL["attempts"], booked.attempt_id, "")
+    finally:
+        await connection.close()
+    if booked is None or row is None:
+        raise NoSuchPayment(f"no attempt to pay is on record for payment {done.payment_id}")
+    event, reservation, of = row["event_id"], row["reservation_id"], done.payment_id
+    told: list[c.Command] = []
+    if row["payment_id"] != of:
+        told.append(
+            c.RecordPayment(
+                event, "", f"sandbox-{of}", reservation, booked.attempt_id, of, CAPTURED, "", booked.amount_minor
+            )
+        )
+    if isinstance(done, BookedDispute):
+        identity = f"sandbox-{done.dispute_id}-{done.status}"
+        told.append(
+            c.RecordDispute(
+                event, "", identity, reservation, of, done.dispute_id, done.status, done.amount_minor, done.currency,
+                done.reason,
+            )
+        )  # fmt: skip
+    elif done.status == "failed":
+        told.append(
+            c.RecordRefundFailure(
+                event, "", f"sandbox-{done.refund_id}-failed", reservation, of, done.refund_id, done.amount_minor,
+                done.currency, done.reason, done.key or None,
+            )
+        )  # fmt: skip
+    else:
+        told.append(
+            c.RecordProviderRefund(
+                event, "", f"sandbox-{done.refund_id}", reservation, of, done.refund_id, done.amount_minor,
+                done.currency, done.reason,
+            )
+        )  # fmt: skip
+    return told

@@ -1,0 +1,284 @@
+"""A payment provider's books against the rows: what is missing here, missing there, of another amount or state.
+
+Guarantee: memory is a page of the books and DIFFERENCES_MAX differences, however much there is. Nothing is written but
+what is asked for: `tell` writes to the log the commands of news that were lost, which `decide` takes once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import msgspec
+
+from connectors.payments.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books
+from connectors.payments.sandbox_books import SandboxBooks
+from connectors.payments.stripe.api import StripeApi
+from connectors.payments.stripe.books import StripeBooks
+from connectors.postgres import Connection, connect
+from connectors.settings import PaymentsBy, Settings
+from connectors.sql_files import queries
+from pipelines.payments.requests import CAPTURED, key_of_refund
+from schemas import commands as c
+from schemas.ids import US_PER_S
+
+DIFFERENCES_MAX = 1_000  # kept and told; more are counted: whoever has more has another problem
+SQL = queries(Path(__file__).with_name("reconcile.sql"))
+
+MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, STATE = "missing-here", "missing-there", "amount", "currency", "state"
+ADVICE = {
+    MISSING_HERE: "news of it were lost: record it with --record",
+    MISSING_THERE: "the provider does not know it: look whether this is its account, then at circle explain",
+    AMOUNT: "a person has to look: circle explain says what was decided, the provider's dashboard what was done",
+    CURRENCY: "a person has to look: it was charged in another currency than it was sold in",
+    STATE: "news of it were lost: record it with --record",
+}
+BY_HAND = "a person has to look: the log has nothing that this could be told of"
+_PROGRESS = {"inquiry": 0, "open": 1, "closed": 2, "lost": 2, "won": 3}
+_UNKNOWN = frozenset({"requested", "declined", "refused"})
+
+B = TypeVar("B", BookedPayment, BookedRefund, BookedDispute)
+Found = Callable[["Difference", c.Command | None], None]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the books and the rows do not agree on. `command` is what --record tells the log, "" for none."""
+
+    kind: str
+    what: str
+    id: str
+    payment_id: str
+    event_id: str
+    reservation_id: str
+    here: str
+    there: str
+    advice: str
+    command: str
+
+
+class Reconciled(msgspec.Struct, kw_only=True):
+    """What was compared, and what differs. `others` are payments of other programs with the same account."""
+
+    provider: str
+    since: int
+    until: int
+    payments: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    others: int = 0
+    differences: list[Difference] = []
+    left_out: int = 0
+    recorded: int = 0
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences and not self.left_out
+
+
+def books_of(settings: Settings) -> Books:
+    """The books of the provider that the settings name."""
+    if settings.payments is PaymentsBy.SANDBOX:
+        return SandboxBooks(settings.postgres_url)
+    assert settings.stripe_api_key is not None, "from_env refuses Stripe without a key"
+    return StripeBooks(StripeApi(settings.stripe_api_key, settings.stripe_api_url))
+
+
+async def reconcile(
+    settings: Settings, books: Books, since: int, until: int, lost: Callable[[c.Command], None]
+) -> Reconciled:
+    """Compare what the books have from second `since` until `until`. `lost` gets the command for what the log lacks.
+
+    Raises OutcomeUnknown when the provider does not answer, ServiceUnreachable without PostgreSQL.
+    """
+    report = Reconciled(provider=settings.payments.value, since=since, until=until, differences=[])
+    connection = await connect(settings.postgres_url)
+
+    def found(difference: Difference, command: c.Command | None) -> None:
+        if command is not None:
+            lost(command)
+        if len(report.differences) < DIFFERENCES_MAX:
+            report.differences.append(difference)
+        else:
+            report.left_out += 1
+
+    try:
+        await connection.execute(SQL["remember"])
+        comparing = _Comparing(connection, books, report, found)
+        async for payments in _paged(books.payments(since, until)):
+            await comparing.payments(payments)
+        async for refunds in _paged(books.refunds(since, until)):
+            await comparing.refunds(refunds)
+        async for disputes in _paged(books.disputes(since, until)):
+            await comparing.disputes(disputes)
+        await comparing.unseen(since * US_PER_S, until * US_PER_S)
+    finally:
+        await connection.close()
+    return report
+
+
+async def _paged(entries: AsyncIterator[B]) -> AsyncIterator[list[B]]:
+    page: list[B] = []
+    async for entry in entries:
+        page.append(entry)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+class _Comparing:
+    """One comparison: the books' pages, then what they did not have."""
+
+    def __init__(self, connection: Connection, books: Books, report: Reconciled, found: Found) -> None:
+        self._connection, self._books, self._report, self._found = connection, books, report, found
+
+    async def payments(self, page: Sequence[BookedPayment]) -> None:
+        """Each that was captured is on record as that, with its amount."""
+        ids = [one.payment_id for one in page]
+        found = await self._connection.fetch(SQL["payments"], ids)
+        rows: dict[str, asyncpg.Record | None] = {row["payment_id"]: row for row in found}
+        await self._connection.execute(SQL["seen"], "payment", ids)
+        for one in page:
+            row = rows.get(one.payment_id)
+            if row is None:
+                row = await self._connection.fetchrow(SQL["attempts"], one.attempt_id, one.event_id)
+            if row is None and not one.event_id:
+                self._report.others += 1
+                continue
+            self._report.payments += 1
+            place = (one.event_id, one.reservation_id) if row is None else (row["event_id"], row["reservation_id"])
+            status = "" if row is None else row["status"]
+            if row is None or row["payment_id"] != one.payment_id or status in _UNKNOWN:
+                command = c.RecordPayment(
+                    place[0], "", f"reconcile-{one.payment_id}", place[1], one.attempt_id, one.payment_id, CAPTURED, "",
+                    one.amount_minor,
+                )  # fmt: skip
+                what = MISSING_HERE if row is None else STATE
+                self._tell("payment", what, one.payment_id, one.payment_id, place, status, "captured", command)
+            elif row["currency"] != one.currency:
+                told = row["currency"], one.currency
+                self._tell("payment", CURRENCY, one.payment_id, one.payment_id, place, *told, None)
+            elif row["amount_minor"] != one.amount_minor:
+                told = str(row["amount_minor"]), str(one.amount_minor)
+                self._tell("payment", AMOUNT, one.payment_id, one.payment_id, place, *told, None)
+
+    async def refunds(self, page: Sequence[BookedRefund]) -> None:
+        """Each is on record under its key or its id, as what became of it."""
+        places = await self._places([one.payment_id for one in page])
+        known: dict[tuple[str, str], asyncpg.Record] = {}
+        for row in await self._connection.fetch(SQL["refunds"], [one.payment_id for one in page]):
+            known[row["payment_id"], row["refund_key"]] = row
+            known.setdefault((row["payment_id"], row["refund_id"]), row)
+        await self._connection.execute(SQL["seen"], "refund", [one.refund_id for one in page])
+        for one in page:
+            place = places.get(one.payment_id)
+            if place is None:
+                self._report.others += 1
+                continue
+            self._report.refunds += 1
+            by_key = known.get((one.payment_id, one.key or one.refund_id))
+            self._refund(one, by_key or known.get((one.payment_id, one.refund_id)), place)
+
+    def _refund(self, one: BookedRefund, row: asyncpg.Record | None, place: tuple[str, str]) -> None:
+        status = "" if row is None else row["status"]
+        if one.status == "requested" or (one.status == "failed" and status in ("failed", "")):
+            return  # nothing has come of it, here or there
+        ours = row["refund_key"] if row is not None and row["origin"] != "provider" else one.key
+        of, identity = one.payment_id, f"reconcile-{one.refund_id}"
+        command: c.Command
+        if one.status == "failed":
+            command = c.RecordRefundFailure(
+                place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, one.currency, one.reason,
+                ours or None,
+            )  # fmt: skip
+        elif ours:
+            named = None if ours == key_of_refund(of, None) else ours
+            command = c.RecordRefund(place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, named)
+        else:
+            command = c.RecordProviderRefund(
+                place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, one.currency, one.reason
+            )
+        if row is None:
+            self._tell("refund", MISSING_HERE, one.refund_id, of, place, "", one.status, None if one.key else command)
+        elif status != one.status:
+            again = status == "failed" and row["refund_id"] == one.refund_id  # it failed, and is there again
+            self._tell("refund", STATE, one.refund_id, of, place, status, one.status, None if again else command)
+        elif row["refunded_minor"] != one.amount_minor:
+            told = str(row["refunded_minor"]), str(one.amount_minor)
+            self._tell("refund", AMOUNT, one.refund_id, of, place, *told, None)
+
+    async def disputes(self, page: Sequence[BookedDispute]) -> None:
+        """Each is on record as it stands."""
+        places = await self._places([one.payment_id for one in page])
+        rows = await self._connection.fetch(SQL["disputes"], [one.payment_id for one in page])
+        known = {row["dispute_id"]: row for row in rows}
+        await self._connection.execute(SQL["seen"], "dispute", [one.dispute_id for one in page])
+        for one in page:
+            place = places.get(one.payment_id)
+            if place is None:
+                self._report.others += 1
+                continue
+            self._report.disputes += 1
+            row = known.get(one.dispute_id)
+            status = "" if row is None else row["status"]
+            told = "dispute", one.dispute_id, one.payment_id
+            command = c.RecordDispute(
+                place[0], "", f"reconcile-{one.dispute_id}", place[1], one.payment_id, one.dispute_id, one.status,
+                one.amount_minor, one.currency, one.reason,
+            )  # fmt: skip
+            if row is None:
+                self._tell(told[0], MISSING_HERE, *told[1:], place, "", one.status, command)
+            elif status != one.status:
+                further = _PROGRESS.get(one.status, -1) > _PROGRESS.get(status, -1)
+                self._tell(told[0], STATE, *told[1:], place, status, one.status, command if further else None)
+            elif row["amount_minor"] != one.amount_minor:
+                amounts = str(row["amount_minor"]), str(one.amount_minor)
+                self._tell(told[0], AMOUNT, *told[1:], place, *amounts, None)
+
+    async def unseen(self, since_us: int, until_us: int) -> None:
+        """What the rows have and no page of the books had: asked for one by one, since a clock may differ."""
+        payments = self._unseen("payment", "unseen_payments", "payment_id", self._books.payment, since_us, until_us)
+        refunds = self._unseen("refund", "unseen_refunds", "refund_id", self._books.refund, since_us, until_us)
+        disputes = self._unseen("dispute", "unseen_disputes", "dispute_id", self._books.dispute, since_us, until_us)
+        for part in (payments, refunds, disputes):
+            await part
+
+    async def _unseen(
+        self, kind: str, query: str, name: str, look: Callable[[str], Awaitable[object]], since_us: int, until_us: int
+    ) -> None:
+        async with self._connection.transaction():
+            async for row in self._connection.cursor(SQL[query], since_us, until_us, prefetch=PAGE):
+                if await look(row[name]) is None:
+                    place = row["event_id"], row["reservation_id"]
+                    self._tell(kind, MISSING_THERE, row[name], row["payment_id"], place, row["status"], "", None)
+
+    async def _places(self, payment_ids: list[str]) -> dict[str, tuple[str, str]]:
+        """Which reservation each payment is of: by the rows, else by what the provider says."""
+        rows = await self._connection.fetch(SQL["payments"], payment_ids)
+        places = {row["payment_id"]: (row["event_id"], row["reservation_id"]) for row in rows}
+        for payment_id in sorted(set(payment_ids) - places.keys()):
+            booked = await self._books.payment(payment_id)
+            if booked is None:
+                continue
+            row = await self._connection.fetchrow(SQL["attempts"], booked.attempt_id, booked.event_id)
+            if row is not None or booked.event_id:
+                places[payment_id] = (
+                    (booked.event_id, booked.reservation_id)
+                    if row is None
+                    else (row["event_id"], row["reservation_id"])
+                )
+        return places
+
+    def _tell(
+        self, kind: str, what: str, identity: str, payment_id: str, place: tuple[str, str], here: str, there: str,
+        command: c.Command | None,
+    ) -> None:  # fmt: skip
+        advice = ADVICE[what] if command is not None or what not in (MISSING_HERE, STATE) else BY_HAND
+        difference = Difference(
+            kind=kind, what=what, id=identity, payment_id=payment_id, event_id=place[0], reservation_id=place[1],
+            here=here, there=there, advice=advice, command="" if command is None else type(command).__name__,
+        )  # fmt: skip
+        self._found(difference, command)

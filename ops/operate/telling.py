@@ -1,0 +1,58 @@
+"""Commands that an operator writes to the log on a provider's behalf.
+
+Guarantee: what `told` counts is acknowledged by the broker; a command that comes twice is a duplicate to `decide`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, Message
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import check_reachable, producer
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from schemas import cloudevents
+from schemas.commands import Command
+from schemas.topics import COMMANDS
+
+TIMEOUT_S = 10.0
+WAITING_MAX = 1_000  # commands that are not acknowledged yet; then the next waits
+
+
+class Telling:
+    """Enter it to write. Raises ServiceUnreachable when a command was not acknowledged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self.told, self._failed = settings, 0, ""
+
+    def __enter__(self) -> Self:
+        check_reachable(self._settings, TIMEOUT_S)
+        self._producer, self._codec = producer(self._settings), codec_of(self._settings)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        left = self._producer.flush(TIMEOUT_S)
+        if error is None and (left or self._failed):
+            why = self._failed or f"{left} commands were not acknowledged"
+            raise ServiceUnreachable("Kafka", self._settings.kafka_bootstrap_servers, f"{why}; run it again")
+
+    def tell(self, command: Command) -> None:
+        """Write a command, keyed by its event."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
+        value, key = self._codec.encode(command), command.event_id.encode()
+        self._producer.produce(COMMANDS, value, key, headers=headers, on_delivery=self._acknowledged)
+        while len(self._producer) > WAITING_MAX:
+            self._producer.poll(0.1)
+
+    def _acknowledged(self, error: KafkaError | None, _record: Message) -> None:
+        if error is not None:
+            self._failed = str(error)
+        else:
+            self.told += 1
