@@ -11,6 +11,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,7 +22,10 @@ from connectors.errors import CircleError
 
 URL_CHARS_MAX = 500
 ADDRESSES_MAX = 4  # of one name that are tried
+RESOLVERS_MAX = 16  # names that are being looked up: as many as calls may be without an answer
 RESOLVE_TIMEOUT_S = 5.0
+# Threads of its own: names that strangers let hang do not keep mail servers from being found.
+_RESOLVERS = ThreadPoolExecutor(RESOLVERS_MAX, "resolve")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
 PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IANA's own, which this Python takes for public in parts
@@ -79,7 +84,8 @@ async def outside_addresses(host: str, port: int, *, loopback: bool) -> list[str
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await loop.run_in_executor(_RESOLVERS, ask)
     except UnicodeError as error:
         raise OSError(f"{host!r} is no name: {error}") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

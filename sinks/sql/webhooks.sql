@@ -28,23 +28,39 @@ ON CONFLICT (endpoint_id, partition, "offset", "index") DO NOTHING
 RETURNING id;
 
 -- name: claim_webhooks
--- Whoever claims a call has it for $1 seconds; a process that dies lets it fall due again. Of each endpoint a few, so
--- that one that does not answer keeps nobody else waiting. $4: endpoints that have enough under way.
-UPDATE webhook_deliveries AS d
-SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attempted_at = now()
-FROM (
-    SELECT due.id, e.url, e.secret, CASE WHEN e.former_until > now() THEN e.former_secret ELSE '' END AS former_secret
+-- Whoever claims a call has it for $1 seconds; a process that dies lets it fall due again. At most $2 calls, $3 of them to
+-- endpoints on trial. $4, $5, $6: endpoints that are known, how many calls each may have, and whether they are on trial; others
+-- are, and may have one. $7, $8, $9: organizers with calls under way, and how many more they may have, and of trials; others
+-- may have $10 and $11. Organizers take turns, so that who has much to tell keeps nobody else waiting.
+WITH due AS (
+    SELECT d.id, d.due_at, e.owner, e.url, e.secret, COALESCE(k.on_trial, true) AS on_trial,
+           CASE WHEN e.former_until > now() THEN e.former_secret ELSE '' END AS former_secret
     FROM webhook_endpoints AS e
+    LEFT JOIN unnest($4::uuid[], $5::int[], $6::boolean[]) AS k (id, places, on_trial) ON k.id = e.id
     CROSS JOIN LATERAL (
         SELECT w.id, w.due_at FROM webhook_deliveries AS w
         WHERE w.endpoint_id = e.id AND w.status = 'pending' AND w.due_at <= now()
-        ORDER BY w.due_at LIMIT $3 FOR UPDATE SKIP LOCKED
-    ) AS due
-    WHERE e.enabled AND NOT e.id = ANY ($4::uuid[])
-    ORDER BY due.due_at LIMIT $2
-) AS due
-WHERE d.id = due.id
-RETURNING d.id, d.endpoint_id, d.type, d.payload, d.attempts, due.url, due.secret, due.former_secret;
+        ORDER BY w.due_at LIMIT COALESCE(k.places, 1) FOR UPDATE SKIP LOCKED
+    ) AS d
+    WHERE e.enabled
+), ranked AS (
+    SELECT due.*, row_number() OVER (PARTITION BY owner ORDER BY due_at, id) AS turn,
+           row_number() OVER (PARTITION BY owner, on_trial ORDER BY due_at, id) AS trial
+    FROM due
+), allowed AS (
+    SELECT r.*, row_number() OVER (PARTITION BY on_trial ORDER BY trial, due_at, r.id) AS trial_of_all
+    FROM ranked AS r
+    LEFT JOIN unnest($7::text[], $8::int[], $9::int[]) AS o (owner, places, trials) ON o.owner = r.owner
+    WHERE turn <= COALESCE(o.places, $10::int) AND (NOT on_trial OR trial <= COALESCE(o.trials, $11::int))
+), chosen AS (
+    SELECT * FROM allowed WHERE NOT on_trial OR trial_of_all <= $3::int ORDER BY turn, due_at, id LIMIT $2::int
+)
+UPDATE webhook_deliveries AS d
+SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attempted_at = now()
+FROM chosen
+WHERE d.id = chosen.id
+RETURNING d.id, d.endpoint_id, chosen.owner, d.type, d.payload, d.attempts, chosen.url, chosen.secret,
+          chosen.former_secret;
 
 -- name: settle_webhook
 -- $2 status, $3 the answer's HTTP status, $4 error, $5 seconds until it is due again.

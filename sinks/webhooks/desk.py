@@ -2,7 +2,8 @@
 
 Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed; nobody
 is called at an address of ours (`connectors.outside`). What fails is tried again, later and later, and given up after
-the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more.
+the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more. Organizers
+and endpoints share the calls out (`sinks.webhooks.turns`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +24,9 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from sinks.delivery_metrics import DELIVERIES, WAITING
 from sinks.webhooks.signature import headers
+from sinks.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
 
 WEBHOOKS = "webhook"
-IN_FLIGHT_MAX = 64
-PER_ENDPOINT_MAX = 4  # one that does not answer takes no more places than these
 CALL_TIMEOUT_S = 10.0
 LEASE_S = 60.0  # a call whose process died is due again after this
 DELAYS_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # after each failed attempt; about 18 hours
@@ -64,31 +63,31 @@ class WebhookDesk:
     def __init__(self, settings: Settings) -> None:
         self._development = not settings.production
         self._client: httpcore.AsyncConnectionPool | None = None
-        self._calls: dict[asyncio.Task[None], str] = {}
+        self._calls: set[asyncio.Task[None]] = set()
         self._bound = Bound(WEBHOOKS)
+        self._turns = Turns()
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Begin what is due and there is place for. Returns whether something is under way."""
         await self._prune(pool)
-        busy = [endpoint for endpoint, count in Counter(self._calls.values()).items() if count >= PER_ENDPOINT_MAX]
-        free = IN_FLIGHT_MAX - len(self._calls)
-        rows = await pool.fetch(SQL["claim_webhooks"], LEASE_S, free, PER_ENDPOINT_MAX, busy) if free else []
+        places = self._turns.places(time.monotonic())
+        limits = ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX
+        rows = await pool.fetch(SQL["claim_webhooks"], LEASE_S, *places, *limits) if places.free else []
         for row in rows:
-            self._calls[asyncio.create_task(self._deliver(pool, row))] = str(row["endpoint_id"])
+            self._calls.add(asyncio.create_task(self._deliver(pool, row)))
         if not self._calls:
             WAITING.labels(WEBHOOKS).set(await pool.fetchval(SQL["webhooks_waiting"], WAITING_COUNTED_MAX))
             return False
         done, _ = await asyncio.wait(self._calls, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            del self._calls[task]
+        self._calls -= done
         for task in done:
             task.result()  # PostgreSQL is away: the call is due again after its lease
         return True
 
     async def _deliver(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> None:
         try:
-            answer = await self._call(row)
+            answer = await self._in_turn(row)
         except Exception as error:
             if not is_of_record(error):
                 raise
@@ -110,6 +109,18 @@ class WebhookDesk:
             log.info("webhook.retry", seconds=round(due_s), **where)
         if answer.status == GONE:
             await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")
+
+    async def _in_turn(self, row: asyncpg.Record) -> Answer:
+        call, began, answer = self._turns.begin(str(row["endpoint_id"]), row["owner"]), time.monotonic(), None
+        try:
+            answer = await self._call(row)
+        finally:
+            now = time.monotonic()
+            answered = answer is not None and answer.status is not None
+            rest_s = self._turns.end(call, answered=answered, seconds=now - began, now=now)
+        if rest_s:
+            log.info("webhook.rests", endpoint=call.endpoint_id, seconds=round(rest_s), error=answer.error)
+        return answer
 
     async def _call(self, row: asyncpg.Record) -> Answer:
         body = row["payload"].encode()

@@ -17,6 +17,7 @@ from ops.services.process import run_coroutine
 from pipelines.notifications.dataflow import run
 from schemas.facts import RecordedFact
 from sinks.webhooks.desk import DELAYS_S
+from sinks.webhooks.turns import TRIALS_PER_ORGANIZER_MAX
 from tests.harness.certificates import certificates
 from tests.harness.fact_logs import log_of
 from tests.harness.flows import Flow, Process, eventually, rows_of, write_facts
@@ -41,12 +42,14 @@ def query(settings: Settings) -> Iterator[Query]:
         yield ask
 
 
-def endpoint(query: Query, url: str, *, types: list[str] | None = None, event_id: str = "") -> str:
+def endpoint(
+    query: Query, url: str, *, types: list[str] | None = None, event_id: str = "", organizer: str = ORGANIZER
+) -> str:
     made = str(uuid.uuid4())
     query(
         "INSERT INTO webhook_endpoints (id, organizer_id, url, event_id, types, secret) "
         "VALUES ($1, $2, $3, $4, $5, $6)",
-        *(made, ORGANIZER, url, event_id, types or [], SECRET),
+        *(made, organizer, url, event_id, types or [], SECRET),
     )
     return made
 
@@ -188,6 +191,36 @@ def test_a_server_that_hangs_or_is_gone_delays_nobody_else(settings: Settings, h
             ]
             release.set()
     finally:
+        release.set()
+
+
+def test_twenty_endpoints_of_one_organizer_that_hang_delay_no_other_organizer(
+    settings: Settings, hooks: HookServer, query: Query
+) -> None:
+    release, other = threading.Event(), str(uuid.uuid4())
+    query("INSERT INTO users (id, email, name, password_hash) VALUES ($1, 'b@example.org', 'B', '')", other)
+    for number in range(20):
+        endpoint(query, f"{hooks.url}/hangs/{number}")
+    works = endpoint(query, f"{hooks.url}/works", organizer=other)
+
+    def answer(call: Received) -> tuple[int, dict[str, str]]:
+        if call.path.startswith("/hangs"):
+            assert release.wait(30)
+        return 204, {}
+
+    hooks.answer = answer
+    made = (
+        'INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload) '
+        "SELECT gen_random_uuid()::text, w.id, 0, n, 0, $1, 'tickets.held', '{}' "
+        "FROM webhook_endpoints AS w, generate_series(1, 20) AS n WHERE w.owner = $2"
+    )
+    query(made, EVENT, ORGANIZER)
+    with Flow(run, settings):
+        hooks.until(TRIALS_PER_ORGANIZER_MAX)  # as many as may hang of one organizer do
+        query(made, EVENT, other)
+        delivered = "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = $1 AND status = 'delivered'"
+        eventually(lambda: query(delivered, works) == [(20,)], "the other organizer's calls are made")
+        assert len([call for call in hooks.calls if call.path != "/works"]) == TRIALS_PER_ORGANIZER_MAX
         release.set()
 
 

@@ -108,13 +108,13 @@ async def test_a_socket_in_the_file_system_is_never_outside() -> None:
 def resolve(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[list[str]]:
     """The resolver gives these addresses, one list an asking of `…example` names."""
     left = list(answers)
-    real = asyncio.get_running_loop().getaddrinfo
+    real = socket.getaddrinfo
 
-    async def getaddrinfo(host: Any, port: Any, **options: Any) -> list[Any]:
+    def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
         if not str(host).startswith(("example.", "rebinding.")):
-            return list(await real(host, port, **options))
+            return list(real(host, port, *args, **options))
         kind = socket.SOCK_STREAM
         return [(socket.AF_INET, kind, 6, "", (address, port)) for address in left.pop(0)]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return left

@@ -16,10 +16,12 @@ import sinks
 from api.pools import PASSWORDS, SHARES
 from api.shares import Lane
 from connectors.errors import CircleError
+from connectors.outside import RESOLVERS_MAX
 from connectors.settings import PARTITIONS_DEFAULT
 from ops.migrations.tables import DERIVED_TABLES
 from schemas.generate import FAMILIES
 from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
+from sinks.webhooks import turns
 from tests.unit.docs.pages import PAGES, ROOT, SOURCES, blocks, rows, section, source_text, text_of
 
 PAGE = text_of("ops/docs/operations.md")
@@ -141,6 +143,21 @@ def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
     source = source_text()
     for name in set(re.findall(r"`(?!CIRCLE_)([A-Z][A-Za-z]+[a-z][A-Z]\w+|[A-Z]+_[A-Z_]+)`", text_of(page))):
         assert re.search(rf"\b{name}\b", source), f"{page}: {name} is not in the code"
+
+
+def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
+    words = {2: "two", 3: "three", 4: "four", 10: "ten"}
+    text = " ".join(section(PAGE, "Webhooks").split())
+    assert f"Of {turns.IN_FLIGHT_MAX} calls" in text
+    assert f"{turns.ORGANIZER_MAX} are one organizer's and {words[turns.ENDPOINT_MAX]} one endpoint's" in text
+    assert f"within {words[int(turns.QUICK_S)]} seconds" in text
+    assert f"together have {turns.TRIALS_MAX}, those of one organizer {words[turns.TRIALS_PER_ORGANIZER_MAX]}" in text
+    assert (
+        f"After {words[turns.SILENT_MAX]} calls without an answer it rests, for {turns.REST_FIRST_S:.0f} seconds"
+        in text
+    )
+    assert f"up to {words[int(turns.REST_MAX_S // 60)]} minutes" in text
+    assert f"in {RESOLVERS_MAX} threads" in text
 
 
 def test_every_share_is_told_with_its_figures() -> None:
