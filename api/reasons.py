@@ -41,6 +41,8 @@ DETAILS: dict[str, str] = {
     Reason.SEAT_TAKEN: "at least one of the seats is not free",
     Reason.SEAT_UNKNOWN: "the layout has no such seat",
     Reason.LIMIT_EXCEEDED: "this would be more than one buyer may have of this event",
+    Reason.HOLDS_EXHAUSTED: "too many holds of yours ran out unpaid; wait a while",
+    Reason.PAYMENTS_EXHAUSTED: "too many cards of yours were declined; wait a while",
     Reason.SALES_NOT_OPEN: "sales have not begun",
     Reason.SALES_CLOSED: "sales are over",
     Reason.EVENT_CANCELLED: "the event is cancelled",

@@ -134,15 +134,27 @@ def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
 
 def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:
     """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept or
-    owed."""
-    more = {key: (tuple(void), tuple(refunds), kept, owed) for key, void, refunds, kept, owed in amended}
+    owed, cards declined."""
+    more = {
+        key: (tuple(void), tuple(refunds), kept, owed, tuple(declined))
+        for key, void, refunds, kept, owed, declined in amended
+    }
     if not more:
         return reservations
     return [_with(one, *more[one.id]) if one.id in more else one for one in reservations]
 
 
-def _with(one: Reservation, void: tuple[str, ...], refunds: tuple[str, ...], kept: int, owed: int) -> Reservation:
-    return msgspec.structs.replace(one, void_places=void, refunds_open=refunds, kept_minor=kept, owed_minor=owed)
+def _with(
+    one: Reservation,
+    void: tuple[str, ...],
+    refunds: tuple[str, ...],
+    kept: int,
+    owed: int,
+    declined: tuple[str, ...],
+) -> Reservation:
+    return msgspec.structs.replace(
+        one, void_places=void, refunds_open=refunds, kept_minor=kept, owed_minor=owed, declined=declined
+    )
 
 
 class Database:

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     SEAT_TAKEN = "seat-taken"
     SEAT_UNKNOWN = "seat-unknown"
     LIMIT_EXCEEDED = "limit-exceeded"
+    HOLDS_EXHAUSTED = "holds-exhausted"
+    PAYMENTS_EXHAUSTED = "payments-exhausted"
     SALES_NOT_OPEN = "sales-not-open"
     SALES_CLOSED = "sales-closed"
     EVENT_CANCELLED = "event-cancelled"

@@ -52,7 +52,7 @@ OPERATOR = Access.OPERATOR
 _REFUSED_RESERVATION = (
     "sold-out", "seat-taken", "limit-exceeded", "sales-not-open", "sales-closed", "event-cancelled", "seat-unknown",
     "invalid-seats", "event-not-found", "ticket-type-not-found", "idempotency-key-reused", "event-ended",
-    "code-not-valid", "code-used-up", "access-code-required",
+    "code-not-valid", "code-used-up", "access-code-required", "holds-exhausted",
 )  # fmt: skip
 _OVER = ("event-cancelled", "event-ended")
 _NOT_REFUNDED = ("refund-not-allowed", "transfer-not-allowed", "already-checked-in", "payment-disputed")
@@ -277,8 +277,8 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/v1/reservations/<reservation_id>/confirm", reservations.confirm, USER, "reservations",
            "Pay for a hold, or confirm a free one", body=r.ConfirmIn, answers={200: r.ConfirmedOut, 202: Accepted},
            idempotency_key="required", prefer=True,
-           problems=("payment-declined", "hold-expired", "not-held", "payment-in-progress", "reservation-not-found",
-                     "idempotency-key-reused", "payment-token-required")),
+           problems=("payment-declined", "payments-exhausted", "hold-expired", "not-held", "payment-in-progress",
+                     "reservation-not-found", "idempotency-key-reused", "payment-token-required")),
     _route("DELETE", "/v1/reservations/<reservation_id>", reservations.release, USER, "reservations",
            "Release a hold; cancel and refund a confirmed reservation",
            answers={200: r.ReservationOut, 202: Accepted}, idempotency_key="optional", prefer=True,

@@ -61,9 +61,15 @@ FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: amended
 -- What few of them have: it is read apart, so that the others are not asked for it one by one.
-SELECT id, void_places, refunds_open, kept_minor, owed_minor
-FROM reservations
-WHERE event_id = $1 AND (void_places <> '{}' OR refunds_open <> '{}' OR kept_minor <> 0 OR owed_minor <> 0);
+SELECT r.id, r.void_places, r.refunds_open, r.kept_minor, r.owed_minor, COALESCE(d.declined, '{}')
+FROM reservations AS r
+LEFT JOIN (
+    SELECT reservation_id, array_agg(attempt_id ORDER BY attempt_id COLLATE "C") AS declined FROM payments
+    WHERE event_id = $1 AND status = 'declined' GROUP BY reservation_id
+) AS d ON d.reservation_id = r.id
+WHERE r.event_id = $1
+  AND (r.void_places <> '{}' OR r.refunds_open <> '{}' OR r.kept_minor <> 0
+       OR r.owed_minor <> 0 OR d.declined IS NOT NULL);
 
 -- name: locked_places
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;

@@ -24,6 +24,7 @@ RULES_IN_WORDS: dict[str, str] = {
     Reason.SEAT_TAKEN: "named seats are had all or not at all, and one of them was not free",
     Reason.SEAT_UNKNOWN: "a seat was named that the layout does not have",
     Reason.LIMIT_EXCEEDED: "what one buyer holds and has bought may not exceed the event's limit",
+    Reason.HOLDS_EXHAUSTED: "who let so many holds of the event run out unpaid waits until the earliest are past",
     Reason.SALES_NOT_OPEN: "log time is before the opening of sales, or the event is not published",
     Reason.SALES_CLOSED: "log time is at or after the close of sales",
     Reason.EVENT_CANCELLED: "the event was cancelled",

@@ -113,6 +113,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
     owed_minor: int = 0
+    declined: tuple[str, ...] = ()  # the attempts to pay that were, and that were not made again; sorted
 
     @property
     def places(self) -> list[str]:

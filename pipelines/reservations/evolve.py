@@ -267,13 +267,16 @@ def _reacquired(state: EventState, fact: f.HoldReacquired, _at: Placed) -> None:
 
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
-    state.put(
-        _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
-    )
+    new = _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
+    if new.declined:
+        new = _replace(new, declined=tuple([one for one in new.declined if one != fact.attempt_id]))
+    state.put(new)
 
 
 def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -> None:
-    state.put(_replace(state.reservations[fact.reservation_id], payment=e.DECLINED, reason=fact.reason))
+    old = state.reservations[fact.reservation_id]
+    declined = tuple(sorted({*old.declined, fact.attempt_id}))
+    state.put(_replace(old, payment=e.DECLINED, reason=fact.reason, declined=declined))
 
 
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> None:

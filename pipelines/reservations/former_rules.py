@@ -4,7 +4,7 @@ Version 1 (until 2026-11): money that came after a hold's deadline always went b
 events did not end by themselves, and nobody was warned, reminded or offered anything.
 
 Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself; a payment token
-counted even where nothing was to be paid.
+counted even where nothing was to be paid; nobody had to wait after holds that ran out or cards that were declined.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _confirm_2(state: EventState, command: c.ConfirmReservation, now: LogTime) -
     if hold.attempt_id == command.attempt_id and hold.payment_token != command.payment_token:
         detail = "the same Idempotency-Key came with another payment_token"
         return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
-    return paying.confirm(state, command, now, token_required=False)
+    return paying.confirm(state, command, now, token_required=False, budget=False)
 
 
 def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:

@@ -16,6 +16,8 @@ Expected = tuple[str, str, str]
 EXPIRIES_MAX = 500
 ORDER_MAX = 10
 KEY_WINDOW_US = 86_400 * 1_000_000
+UNPAID_WINDOW_US = 6 * 3_600 * 1_000_000
+UNPAID_MAX, DECLINED_MAX = 20, 10
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Claim:
     payment_id: str = ""
     back: set[str] = field(default_factory=set)  # payments of which a refund was asked for
     open: set[str] = field(default_factory=set)  # refunds that are under way
+    declined: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Model:
     held: dict[str, int] = field(default_factory=dict)  # reservation -> deadline
     owned: dict[str, int] = field(default_factory=dict)  # user -> places
     locked: set[str] = field(default_factory=set)
+    unpaid: dict[str, set[str]] = field(default_factory=dict)  # user -> reservations that expired or were declined
     captured: int = 0
     refunded: int = 0
     refunds_due: int = 0
@@ -160,7 +164,17 @@ class Model:
             return "sales-closed"
         if not 0 < command.quantity <= ORDER_MAX:
             return "invalid-quantity"
-        return self._seats_why_not(kind, command, ended) or self._count_why_not(kind, command, ended)
+        return (
+            self._seats_why_not(kind, command, ended)
+            or self._count_why_not(kind, command, ended)
+            or self._unpaid_why_not(command.user_id, now, ended)
+        )
+
+    def _unpaid_why_not(self, user: str, now: int, ended: set[str]) -> str:
+        since = now - UNPAID_WINDOW_US
+        keys = [key for key in self.unpaid.get(user, ()) if self.claims[key].status == "expired"]
+        keys += [key for key in ended if self.claims[key].user == user]
+        return "holds-exhausted" if sum(self.claims[key].until > since for key in keys) >= UNPAID_MAX else ""
 
     def _seats_why_not(self, kind: Kind, command: c.ReserveTickets, ended: set[str]) -> str:
         if not command.seats:
@@ -205,7 +219,12 @@ class Model:
             return [("CommandRefused", kind, "payment-in-progress")]
         if status != "held" or now >= claim.until:
             return [("ConfirmationRefused", key, "hold-expired" if status in ("held", "expired") else "not-held")]
-        return [("PaymentRequested" if claim.amount else "ReservationConfirmed", key, "")]
+        if not claim.amount:
+            return [("ReservationConfirmed", key, "")]
+        mine = [self.claims[one] for one in self.unpaid.get(claim.user, ())]
+        if sum(len(one.declined) for one in mine if one.asked_at > now - UNPAID_WINDOW_US) >= DECLINED_MAX:
+            return [("CommandRefused", kind, "payments-exhausted")]
+        return [("PaymentRequested", key, "")]
 
     def _RecordPayment(self, command: c.RecordPayment, now: int, ended: set[str]) -> list[Expected]:  # noqa: N802
         key = command.reservation_id
@@ -338,10 +357,14 @@ class Model:
     def _learn_PaymentRequested(self, fact: f.PaymentRequested, now: int) -> None:  # noqa: N802
         claim = self.claims[fact.reservation_id]
         claim.payment, claim.attempt, claim.token = "requested", fact.attempt_id, fact.payment_token
+        claim.declined.discard(fact.attempt_id)
         assert fact.amount_minor == claim.amount
 
     def _learn_PaymentDeclined(self, fact: f.PaymentDeclined, now: int) -> None:  # noqa: N802
-        self.claims[fact.reservation_id].payment = "declined"
+        claim = self.claims[fact.reservation_id]
+        claim.payment = "declined"
+        claim.declined.add(fact.attempt_id)
+        self.unpaid.setdefault(claim.user, set()).add(fact.reservation_id)
 
     def _learn_ReservationConfirmed(self, fact: f.ReservationConfirmed, now: int) -> None:  # noqa: N802
         claim = self.claims[fact.reservation_id]
@@ -385,6 +408,7 @@ class Model:
     def _learn_HoldExpired(self, fact: f.HoldExpired, now: int) -> None:  # noqa: N802
         assert self.claims[fact.reservation_id].until <= now, "a hold ended before its deadline"
         self._ended(fact.reservation_id, "expired")
+        self.unpaid.setdefault(fact.user_id, set()).add(fact.reservation_id)
         self._soonest = min(self.held.values(), default=1 << 62)
 
     def _learn_HoldReacquired(self, fact: f.HoldReacquired, now: int) -> None:  # noqa: N802

@@ -37,6 +37,7 @@ class Rows:
         self._put("ticket_types", changes.ticket_types.values(), lambda type_: type_.kind is not None)
         for change in changes.reservations.values():
             self._reservation(change)
+        self._payments(changes)
         self._tickets(changes)
         for lock in changes.seat_locks.values():
             self._row("locks", lock.event_id, lock.place)["locked"] = lock.locked
@@ -85,6 +86,10 @@ class Rows:
         events = self._table("events", event_id)
         reservations = self._table("reservations", event_id)
         types = sorted(self._table("ticket_types", event_id).values(), key=lambda row: row["ordinal"])
+        declined = dict[str, list[str]]()
+        for attempt_id, row in sorted(self._table("payments", event_id).items()):
+            if row.get("status") == "declined":
+                declined.setdefault(row["reservation_id"], []).append(attempt_id)
         chores = [
             row | {
                 "changed": msgspec.json.decode(row["changed_json"]),
@@ -107,7 +112,7 @@ class Rows:
             r.AppliedPosition(),
             _pick(r.EventRow, events[""]) if events else None,
             [_pick(r.TicketTypeRow, row) for row in types],
-            [_pick(Reservation, _as_fields(row)) for row in _in_order(reservations.values())],
+            [_pick(Reservation, _as_fields(row, declined)) for row in _in_order(reservations.values())],
             sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
             [_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
             [_pick(r.CodeRow, row) for row in codes],
@@ -191,6 +196,14 @@ class Rows:
             elif invited.member_id in table:
                 table[invited.member_id]["status"] = invited.status
 
+    def _payments(self, changes: p.Changes) -> None:
+        for payment in changes.payments.values():
+            row = self._row("payments", payment.event_id, payment.attempt_id)
+            if payment.reservation_id is not None:
+                row["reservation_id"] = payment.reservation_id
+            if payment.status is not None and (payment.status != "refused" or row.get("status") == "requested"):
+                row["status"] = payment.status
+
     def _tickets(self, changes: p.Changes) -> None:
         for issued in changes.tickets.values():
             for ticket in issued:
@@ -250,11 +263,12 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["offset"], row["id"]))
 
 
-def _as_fields(row: Row) -> Row:
+def _as_fields(row: Row, declined: dict[str, list[str]]) -> Row:
     """A row of reservations as the snapshot's query reads it."""
     return row | {
         "asked_at": row["created_at"], "extended": int(row["extended"]), "warned": int(row["warned"]),
         "void_places": tuple(row["void_places"]), "refunds_open": tuple(row["refunds_open"]),
+        "declined": tuple(declined.get(row["id"], ())),
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipelines.reservations import entities as e
+from pipelines.reservations import limits
 from pipelines.reservations.entities import Reservation
 from pipelines.reservations.rules.answers import duplicate, expired, named, refused, released
 from pipelines.reservations.rules.reserving import Why, over_limit
@@ -39,11 +40,12 @@ def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fac
 
 
 def confirm(
-    state: EventState, command: c.ConfirmReservation, now: LogTime, *, token_required: bool = True
+    state: EventState, command: c.ConfirmReservation, now: LogTime, *, token_required: bool = True, budget: bool = True
 ) -> list[f.Fact]:
     """The payment is asked for. The same attempt again is the same payment.
 
     What costs nothing is confirmed at once, and a token that comes along is nobody's business.
+    `budget`: whoever had too many cards declined waits.
     """
     hold = state.reservations.get(command.reservation_id)
     if hold is None or hold.user_id != command.user_id:
@@ -63,6 +65,11 @@ def confirm(
         return [_confirmed(hold, command.attempt_id, "")]
     if token_required and not command.payment_token:
         return refused(command, Reason.PAYMENT_TOKEN_REQUIRED, _UNPAID, hold.id)
+    if budget and hold.user_id in state.unpaid_of:
+        _, declined = state.unpaid(hold.user_id, LogTime(now - limits.UNPAID_WINDOW_S * US_PER_S))
+        if declined >= limits.CARDS_DECLINED_MAX:
+            detail = f"{declined} cards of yours were declined for this event lately"
+            return refused(command, Reason.PAYMENTS_EXHAUSTED, detail, hold.id)
     return [
         f.PaymentRequested(
             hold.id,

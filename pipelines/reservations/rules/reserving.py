@@ -24,13 +24,19 @@ def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[
     """A hold, or why not. The same request again is the same hold; of a stranger's draft there is never one."""
     if unseen(state, command):
         return [_rejected(command, *no_event(command))]
-    return reserve_by(_why_not, state, command, now)
+    return reserve_by(_why_not, state, command, now, budget=True)
 
 
 def reserve_by(
-    why_not: WhyNot, state: EventState, command: c.ReserveTickets, now: LogTime, *, shares: Shares = EXACT
+    why_not: WhyNot,
+    state: EventState,
+    command: c.ReserveTickets,
+    now: LogTime,
+    *,
+    shares: Shares = EXACT,
+    budget: bool = False,
 ) -> list[f.Fact]:
-    """A hold, or why not: what `why_not` says, or that nothing is left."""
+    """A hold, or why not: what `why_not` says, or that nothing is left. `budget`: who let too many run out waits."""
     known = state.known(command.reservation_id, now)
     if known is not None:
         if known.fingerprint != command.fingerprint or known.user_id != command.user_id:
@@ -53,6 +59,9 @@ def reserve_by(
         if chosen is None:
             return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
         seats = chosen
+    exhausted = holds_exhausted(state, command.user_id, now) if budget else None
+    if exhausted is not None:
+        return [_rejected(command, *exhausted)]
     price = section.price_minor * command.quantity
     discount = _discount(state, command, price, section.currency, shares) if command.promo_code else None
     return [
@@ -133,6 +142,18 @@ def over_limit(state: EventState, section: Section, user_id: str, quantity: int)
                 f"{owned} of this ticket type held or bought, {quantity} more asked, {section.max_per_user} allowed",
             )
     return None
+
+
+def holds_exhausted(state: EventState, user_id: str, now: LogTime) -> Why | None:
+    """Why a user who let many holds run out may not hold places for a while; None when they may."""
+    if len(state.unpaid_of.get(user_id, ())) < limits.HOLDS_UNPAID_MAX:
+        return None
+    window_us = limits.UNPAID_WINDOW_S * US_PER_S
+    ends, _ = state.unpaid(user_id, LogTime(now - window_us))
+    if len(ends) < limits.HOLDS_UNPAID_MAX:
+        return None
+    again_at = ends[-limits.HOLDS_UNPAID_MAX] + window_us
+    return Reason.HOLDS_EXHAUSTED, f"{len(ends)} holds ran out unpaid; the next is possible at {again_at}"
 
 
 def per_order(details: Details, section: Section) -> int:

@@ -160,6 +160,7 @@ def test_stated_limits_are_the_codes_limits() -> None:
     def each(rate: rate_limits.Rate) -> str:
         return f"{rate.per_s:g} a second, {rate.burst} at once"
 
+    within = f"within {core.UNPAID_WINDOW_S // 3600} hours, then"
     told = {cells[0]: cells[1] for cells in rows(section(README, "Limits"))}
     said = {
         "programme of one event": (
@@ -178,6 +179,8 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "tickets in one order": f"{core.SEATS_PER_ORDER_MAX}",
         "tickets of one event for one user": f"set by the organizer, at most {core.TICKETS_PER_USER_MAX:,}",
         "hold": f"{core.HOLD_TTL_S_MIN} s to {core.HOLD_TTL_S_MAX // 3600} hour, set by the organizer",
+        "holds of one user and event that ran out": f"{core.HOLDS_UNPAID_MAX} {within} `holds-exhausted`",
+        "declined cards of one user and event": f"{core.CARDS_DECLINED_MAX} {within} `payments-exhausted`",
         "seats of one ticket type": f"{core.SEATS_PER_SECTION_MAX:,}; {core.ROWS_MAX:,} rows of at most "
         f"{core.SEATS_PER_ROW_MAX}",
         "places of one general admission": f"{core.CAPACITY_MAX:,}",
