@@ -61,9 +61,12 @@ class Announcements:
         *,
         publish: Callable[[bytes], Awaitable[object]],
         recent: Callable[[int, int], Awaitable[Iterable[tuple[str, Asked]]]],
+        known: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`recent(since_us, count)` gives the latest reservations there are rows of, the oldest first."""
+        """`recent(since_us, count)` gives the latest reservations there are rows of, the oldest first; `known` hears
+        of each event that something was written about."""
         self._sender, self._memory, self._publish, self._recent = sender, memory, publish, recent
+        self._known = known
         self._untold: deque[Written] = deque(maxlen=REMEMBERED_MAX)
         self._telling: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
@@ -72,6 +75,7 @@ class Announcements:
 
     def written(self, command: Command, partition: int, offset: int) -> None:
         """The log has acknowledged a command of ours."""
+        self._known(command.event_id)
         reservation_id: str = getattr(command, "reservation_id", "")
         self._untold.append(Written(command.user_id, command.event_id, reservation_id, partition, offset))
         if self._telling is None:
@@ -82,6 +86,7 @@ class Announcements:
         announced = self._decoder.decode(data)
         if announced.sender != self._sender:
             for write in announced.writes:
+                self._known(write.event_id)
                 self._memory.heard_of_write(write.user_id, write.partition, write.offset)
                 if write.reservation_id:
                     asked = Asked(write.user_id, write.event_id, write.partition, write.offset)

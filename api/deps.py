@@ -21,8 +21,10 @@ from api.auth.sessions import Sessions
 from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
 from api.background import Background
+from api.coalesced import Coalesced
 from api.database import Database
 from api.edge.representation import Representations
+from api.existence import Existence
 from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
@@ -34,15 +36,20 @@ from api.limits import (
     HIDDEN_TYPES_MAX,
     HIDDEN_TYPES_S,
     METRICS_KEPT_S,
+    REDIS_LIMITS_MAX,
+    REDIS_READS_MAX,
+    REDIS_TELLING_MAX,
     REDIS_TIMEOUT_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
 from api.live import Live
+from api.log_ends import LogEnds
 from api.log_writer import LogWriter
-from api.pools import DRAWING, LOG, SCANS
+from api.pools import DRAWING, LOG, REDIS_READS, SCANS
 from api.rate_limits import RateLimiter
 from api.seals import Seals
 from api.shapes.door import CountsOut
+from api.shapes.events import EventAvailabilityOut
 from api.shared_limits import SharedLimiter
 from api.shares import Places
 from api.subscriptions import Subscriptions
@@ -71,6 +78,10 @@ class Deps:
     shared_limiter: SharedLimiter
     database: Database
     redis: Redis
+    redis_reads: Places
+    availability: Coalesced[EventAvailabilityOut]
+    events: Existence
+    log_ends: LogEnds
     log_writer: LogWriter
     subscriptions: Subscriptions
     watermarks: Watermarks
@@ -97,14 +108,16 @@ class Deps:
     representations: Representations
     stream_tickets: StreamTickets
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _redis: tuple[Redis, ...] = ()
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
     def open(cls, settings: Settings, keys: KeyRing, instance: str) -> Deps:
         """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
         database = Database(settings.postgres_url)
-        redis = redis_clients.connect_async(
-            settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        # Each purpose has connections of its own: a flood of one never makes another wait.
+        redis, limits, telling = (
+            _redis(settings, size) for size in (REDIS_READS_MAX, REDIS_LIMITS_MAX, REDIS_TELLING_MAX)
         )
 
         async def ended() -> list[str]:
@@ -112,7 +125,7 @@ class Deps:
             return [row["session_id"] for row in rows]
 
         written = Seals(keys, WRITTEN_CHANNEL)
-        sessions = Sessions(redis, ended, Seals(keys, SESSIONS_CHANNEL))
+        sessions = Sessions(telling, ended, Seals(keys, SESSIONS_CHANNEL))
         tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
         factors = Factors(database, Sealer(keys))
         channel = REPLY_CHANNEL_PREFIX + instance
@@ -125,8 +138,9 @@ class Deps:
         announcements = Announcements(
             instance,
             memory,
-            publish=lambda data: redis.publish(WRITTEN_CHANNEL, written.seal(data)),
+            publish=lambda data: telling.publish(WRITTEN_CHANNEL, written.seal(data)),
             recent=reservations,
+            known=lambda event_id: events.made(event_id),
         )
         log_writer = LogWriter(settings, reply_to=channel, key=keys.current, written=announcements.written)
 
@@ -145,8 +159,12 @@ class Deps:
             sessions.reload()
             await watermarks.refresh()
 
-        watermarks = Watermarks(positions)
-        shared_limiter = SharedLimiter(redis, settings.rate_limit_scale)
+        async def has_row(event_id: str) -> bool:
+            return await database.row("event_by_id", event_id) is not None
+
+        watermarks, log_ends = Watermarks(positions), LogEnds(settings)
+        events = Existence(has_row=has_row, end_of=log_ends.of, watermarks=watermarks, partitions=settings.partitions)
+        shared_limiter = SharedLimiter(limits, settings.rate_limit_scale)
         handlers = {
             channel: log_writer.replies,
             PROJECTED_CHANNEL: watermarks.message,
@@ -167,6 +185,11 @@ class Deps:
             database=database,
             shared_limiter=shared_limiter,
             redis=redis,
+            _redis=(redis, limits, telling),
+            redis_reads=Places(REDIS_READS, "reads"),
+            availability=Coalesced(),
+            events=events,
+            log_ends=log_ends,
             log_writer=log_writer,
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
             watermarks=watermarks,
@@ -211,5 +234,18 @@ class Deps:
         self.scans.close()
         if self.stripe is not None:
             await self.stripe.close()
-        await self.redis.aclose()
+        for client in self._redis:
+            await client.aclose()
+        self.log_ends.close()
         await self.database.close()
+
+
+def _redis(settings: Settings, connections: int) -> Redis:
+    """A client with so many connections; who needs one more waits for it, REDIS_TIMEOUT_S at most."""
+    return redis_clients.connect_sharing(
+        settings.redis_url,
+        connections,
+        REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+    )

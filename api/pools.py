@@ -14,6 +14,7 @@ from api.limits import (
     IN_FLIGHT_MAX,
     PASSWORD_QUEUE_MAX,
     POSTGRES_CONNECTIONS_MAX,
+    REDIS_READS_MAX,
     SSE_CLIENTS_MAX,
 )
 from api.shares import Lane, Share
@@ -44,6 +45,17 @@ POSTGRES = Share(
     network_line=900,
     kept={Lane.SALE: 1, Lane.READ: 2, Lane.HEAVY: 6},
     line_kept={Lane.SALE: 100, Lane.READ: 400, Lane.HEAVY: 1_600},
+)
+REDIS_READS = Share(
+    name="Redis reads",
+    places=REDIS_READS_MAX,
+    user=4,
+    network=12,
+    line=1_000,  # a read takes a millisecond; who watches the same event shares it
+    user_line=100,
+    network_line=500,
+    kept={Lane.HEAVY: 12},
+    line_kept={Lane.HEAVY: 900},
 )
 PASSWORDS = Share(
     name="password hashing",
@@ -83,4 +95,4 @@ HISTORY = Share(
     network_line=4,
 )
 
-SHARES = (STREAMS, LOG, POSTGRES, PASSWORDS, DRAWING, SCANS, HISTORY)
+SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY)

@@ -105,6 +105,11 @@ def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
     return Problem(reason, text, **extensions)
 
 
+def no_event(event_id: str, **extensions: str) -> Problem:
+    """That there is no such event, or none that the caller may know of: the same words for both."""
+    return for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", **extensions)
+
+
 def _title(reason: str) -> str:
     return reason.replace("-", " ").capitalize()
 

@@ -19,3 +19,11 @@ def connect(url: str, **options: Any) -> redis.Redis:
 def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
     """The same for an event loop."""
     return redis.asyncio.Redis.from_url(url, **options)
+
+
+def connect_sharing(url: str, connections: int, patience_s: float, **options: Any) -> redis.asyncio.Redis:
+    """For many callers of one event loop: so many connections, and who needs one more waits for it, so long at most."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=connections, timeout=patience_s, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)

@@ -18,7 +18,7 @@ from api.deps import Deps
 from api.limits import PROJECTION_WAIT_MAX_S
 from api.outcomes import Outcome, accepted, receipt_header, submit
 from api.problem import Problem, invalid
-from api.reasons import for_reason
+from api.reasons import for_reason, no_event
 from api.routes.events import own_writes, owned, pending, replayed, write
 from api.routing import Call, json
 from api.shapes.base import PositionOut
@@ -73,6 +73,8 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         raise for_reason(
             Reason.IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for another event", reservation_id=identity
         )
+    if await deps.events.is_absent(event_id):
+        raise no_event(event_id, reservation_id=identity)
     if promo or access:
         await spend_guess(call, event_id, promo, access)
     command = ReserveTickets(
@@ -83,7 +85,12 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     deps.memory.reserved(identity, user_id, event_id, outcome.partition, outcome.offset)
     location = f"/v1/reservations/{identity}"
-    reply = accepted(outcome, receipt=receipt, reservation_id=identity)
+    try:
+        reply = accepted(outcome, receipt=receipt, reservation_id=identity)
+    except Problem as refused:
+        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that others may not see: told as one that is not there
+            raise no_event(event_id, reservation_id=identity) from None
+        raise
     if reply is None or reply.reservation is None:
         return pending(identity, location, outcome)
     headers = {"location": location} | receipt_header(outcome, receipt=receipt)

@@ -15,6 +15,7 @@ from sanic import HTTPResponse
 
 from api import validation
 from api.deps import Deps
+from api.limits import REDIS_TIMEOUT_S
 from api.problem import invalid
 from api.reasons import for_reason
 from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
@@ -188,6 +189,11 @@ async def availability_seen(deps: Deps, event_id: str, eyes: Sight) -> EventAvai
 
 
 async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
+    """The availability now: one question for all who ask for the same event meanwhile."""
+    return await deps.availability.get(event_id, lambda: _availability(deps, event_id))
+
+
+async def _availability(deps: Deps, event_id: str) -> EventAvailabilityOut:
     """Of all ticket types, hidden ones too: from Redis, where the reservations worker keeps it; from Postgres when
     Redis has nothing, is away, or has what cannot be read."""
     (found,) = await _hashes(deps, f"circle:{{{event_id}}}:availability")
@@ -243,7 +249,8 @@ async def _hashes(deps: Deps, *keys: str) -> list[dict[str, bytes]]:
         pipeline = deps.redis.pipeline(transaction=True)
         for key in keys:
             pipeline.hgetall(key)
-        found: list[dict[bytes, bytes]] = await pipeline.execute()
+        async with deps.redis_reads.of(patience_s=REDIS_TIMEOUT_S):
+            found: list[dict[bytes, bytes]] = await pipeline.execute()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("redis.away", error=f"{type(error).__name__}: {error}")
         return [{} for _ in keys]

@@ -9,7 +9,8 @@ import msgspec
 from sanic import HTTPResponse
 
 from api import cursors, validation
-from api.reasons import for_reason
+from api.problem import Problem
+from api.reasons import for_reason, no_event
 from api.routes.events import own_writes, owned, pending, replayed, write
 from api.routing import Call, json
 from api.shapes.base import PageQuery
@@ -35,10 +36,17 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
     key = call.idempotency_key()
     body = call.body(_wait)
     identity = str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}"))
+    if await call.deps.events.is_absent(event_id):
+        raise no_event(event_id)
     command = JoinWaitlist(
         event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity
     )
-    outcome = await write(call, command)
+    try:
+        outcome = await write(call, command)
+    except Problem as refused:
+        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that others may not see: told as one that is not there
+            raise no_event(event_id) from None
+        raise
     location = f"/v1/waitlist/{identity}"
     row = await call.deps.database.row("entry_by_id", identity) if outcome.reply is not None else None
     if row is None:
