@@ -35,6 +35,10 @@ class Coalesced(Generic[T]):
         # Shielded: one client that goes away does not take the answer from the others.
         return await asyncio.shield(task)
 
+    def is_under_way(self, key: str) -> bool:
+        """Whether somebody asks already, so that one more costs nothing."""
+        return key in self._running
+
     async def _run(self, key: str, fetch: Callable[[], Awaitable[T]], after: asyncio.Task[T] | None) -> T:
         asking.set(EVERYBODY)
         if after is not None:

@@ -48,6 +48,7 @@ from api.log_writer import LogWriter
 from api.pools import DRAWING, LOG, REDIS_READS, SCANS
 from api.rate_limits import RateLimiter
 from api.seals import Seals
+from api.seat_maps import SeatMaps
 from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut
 from api.shared_limits import SharedLimiter
@@ -80,6 +81,7 @@ class Deps:
     redis: Redis
     redis_reads: Places
     availability: Coalesced[EventAvailabilityOut]
+    seat_maps: SeatMaps
     events: Existence
     log_ends: LogEnds
     log_writer: LogWriter
@@ -188,6 +190,7 @@ class Deps:
             _redis=(redis, limits, telling),
             redis_reads=Places(REDIS_READS, "reads"),
             availability=Coalesced(),
+            seat_maps=SeatMaps(),
             events=events,
             log_ends=log_ends,
             log_writer=log_writer,
@@ -232,6 +235,7 @@ class Deps:
         self.history.close()
         self.drawing.close()
         self.scans.close()
+        self.seat_maps.close()
         if self.stripe is not None:
             await self.stripe.close()
         for client in self._redis:

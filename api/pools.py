@@ -95,4 +95,14 @@ HISTORY = Share(
     network_line=4,
 )
 
-SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY)
+SEAT_MAPS = Share(
+    name="seat maps",
+    places=8,  # of as many events; they are made one after the other
+    user=2,
+    network=4,
+    line=64,
+    user_line=4,
+    network_line=32,
+)
+
+SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS)

@@ -4,7 +4,8 @@ Version 1 (until 2026-11): money that came after a hold's deadline always went b
 events did not end by themselves, and nobody was warned, reminded or offered anything.
 
 Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself; a payment token
-counted even where nothing was to be paid; nobody had to wait after holds that ran out or cards that were declined.
+counted even where nothing was to be paid; nobody had to wait after holds that ran out or cards that were declined;
+an event had any number of seats.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) ->
 
 
 def _add_ticket_type(state: EventState, command: c.AddTicketType, now: LogTime) -> list[f.Fact]:
-    return [_without(fact, _TYPE_TERMS) for fact in inventory.add_ticket_type(state, command, now)]
+    return [_without(fact, _TYPE_TERMS) for fact in inventory.add_ticket_type(state, command, now, bounded=False)]
 
 
 def _record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
@@ -169,6 +170,8 @@ _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.RemoveStaff: _remove_staff,
     c.TransferTicket: _transfer,
     c.ConfirmReservation: _confirm_2,
+    c.AddTicketType: partial(inventory.add_ticket_type, bounded=False),
+    c.UpdateTicketType: partial(inventory.update_ticket_type, bounded=False),
     c.ReleaseReservation: partial(paying.release, shares=FORMER),
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
     c.LeaveWaitlist: _leave,

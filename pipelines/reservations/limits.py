@@ -4,6 +4,7 @@ SEATS_PER_ORDER_MAX = 10  # one Lua call stays short, and one buyer cannot empty
 ROWS_MAX = 1_000  # with SEATS_PER_ROW_MAX: a stadium's largest block is one section
 SEATS_PER_ROW_MAX = 500
 SEATS_PER_SECTION_MAX = 50_000  # a seat map stays one answer; larger houses are several ticket types
+SEATS_PER_EVENT_MAX = 100_000  # the largest stadiums; a seat map is 4 MB then, and built in a tenth of a second
 CAPACITY_MAX = 1_000_000
 TICKET_TYPES_PER_EVENT_MAX = 200  # an availability answer stays one page
 HOLD_TTL_S_MIN = 1

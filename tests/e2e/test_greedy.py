@@ -175,3 +175,22 @@ def test_after_ten_declined_cards_an_eleventh_is_not_tried(shop: Shop, event: On
     for _ in range(10):
         problem(buyer.confirm(hold, "tok_declined"), 402, "payment-declined")
     problem(buyer.confirm(hold, "tok_ok"), 409, "payments-exhausted")
+
+
+def test_a_seat_map_of_fifty_thousand_seats_has_each_and_a_hold_beside_it_is_had(shop: Shop) -> None:
+    organizer, buyer = shop.organizer(), shop.person()
+    event = shop.event(organizer)
+    layout = {"kind": "seated", "rows": 100, "seats_per_row": 500}
+    large = {"name": "Arena", "price": {"amount": 100, "currency": "EUR"}, "layout": layout}
+    path = f"/v1/events/{event.id}/ticket-types"
+    arena = done(organizer.post(path, prefer="wait=20", json=large), 201)["id"]
+    with ThreadPoolExecutor(4) as pool:
+        maps = [pool.submit(shop.http.get, f"/v1/events/{event.id}/seats") for _ in range(4)]
+        held = done(buyer.reserve(event.id, ticket_type_id=arena, seats=["A-1"]), 201)
+        assert all(one.result().status_code == 200 for one in maps)
+    sections = {one["ticket_type_id"]: one for one in done(shop.http.get(f"/v1/events/{event.id}/seats"), 200)["items"]}
+    states = {one["seat"]: one["status"] for one in sections[arena]["seats"]}
+    assert len(states) == 50_000
+    assert (held["seats"], states["A-1"], states["A-2"]) == (["A-1"], "held", "available")
+    again = organizer.post(path, prefer="wait=20", json=large | {"name": "Arena II"})
+    assert "100000" in problem(again, 409, "invalid-ticket-type")["detail"]

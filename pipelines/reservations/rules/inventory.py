@@ -17,8 +17,10 @@ from schemas.ids import LogTime
 _PERCENT_MAX = 100
 
 
-def add_ticket_type(state: EventState, command: c.AddTicketType, _now: LogTime) -> list[f.Fact]:
-    """Something more to sell."""
+def add_ticket_type(
+    state: EventState, command: c.AddTicketType, _now: LogTime, *, bounded: bool = True
+) -> list[f.Fact]:
+    """Something more to sell. `bounded`: an event has only so many seats."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -32,6 +34,8 @@ def add_ticket_type(state: EventState, command: c.AddTicketType, _now: LogTime) 
     if command.pool_id and command.pool_id not in state.pools:
         return refused(command, Reason.POOL_NOT_FOUND, f"the event has no pool {command.pool_id}")
     problem = _problem_of_type(command, command.kind)
+    if not problem and bounded and command.kind == e.SEATED:
+        problem = _too_many_seats(state, command.rows * command.seats_per_row, None)
     if problem:
         return refused(command, Reason.INVALID_TICKET_TYPE, problem)
     return [
@@ -56,7 +60,9 @@ def add_ticket_type(state: EventState, command: c.AddTicketType, _now: LogTime) 
     ]
 
 
-def update_ticket_type(state: EventState, command: c.UpdateTicketType, _now: LogTime) -> list[f.Fact]:
+def update_ticket_type(
+    state: EventState, command: c.UpdateTicketType, _now: LogTime, *, bounded: bool = True
+) -> list[f.Fact]:
     """A ticket type as it is from here on. Holds and tickets keep what they were asked for at."""
     refusal = not_open(state, command)
     if refusal is not None:
@@ -73,12 +79,22 @@ def update_ticket_type(state: EventState, command: c.UpdateTicketType, _now: Log
     if all(wanted[name] == getattr(section, name) for name in names):
         return duplicate(command, command.ticket_type_id)
     problem = _problem_of_type(fact, section.kind)
+    if not problem and bounded and section.kind == e.SEATED and fact.rows * fact.seats_per_row > section.total:
+        problem = _too_many_seats(state, fact.rows * fact.seats_per_row, section)
     if problem:
         return refused(command, Reason.INVALID_TICKET_TYPE, problem, command.ticket_type_id)
     problem = _lost(section, fact)
     if problem:
         return refused(command, Reason.LAYOUT_IN_USE, problem, command.ticket_type_id)
     return [fact]
+
+
+def _too_many_seats(state: EventState, seats: int, instead_of: Section | None) -> str:
+    """Why an event cannot have so many seats more, or in place of a section; "" when it can."""
+    others = sum(one.total for one in state.sections.values() if one.kind == e.SEATED and one is not instead_of)
+    if others + seats <= limits.SEATS_PER_EVENT_MAX:
+        return ""
+    return f"layout has {seats} seats, the event {others} others, and no event more than {limits.SEATS_PER_EVENT_MAX}"
 
 
 def _lost(section: Section, wanted: f.TicketTypeUpdated) -> str:

@@ -160,6 +160,32 @@ def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
     assert f"in {RESOLVERS_MAX} threads" in text
 
 
+def test_what_else_is_bounded_is_told_as_it_is() -> None:
+    told = rows(section(PAGE, "What else is bounded"))
+    for _, constant, figure, *_ in told:
+        module, _, name = constant.strip("`").rpartition(".")
+        assert f"{getattr(importlib.import_module(module), name):,}" == figure, constant
+
+
+BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
+TOLD_ELSEWHERE = {  # by the tables of shares and of what else is bounded
+    "api/background.py", "api/database.py", "api/deps.py", "api/log_ends.py", "api/seat_maps.py",
+    "connectors/outside.py", "connectors/payments/cashier.py", "connectors/payments/sandbox.py", "sinks/postman.py",
+}  # fmt: skip
+
+
+def test_whoever_makes_a_pool_or_a_queue_tells_how_it_is_shared() -> None:
+    found = set()
+    for path in (path for top in ("api", "connectors", "pipelines", "sinks") for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if name in BOUNDED:
+                    found.add(str(path.relative_to(ROOT)))
+    found.discard("connectors/postgres.py")  # makes those of the others
+    assert found == TOLD_ELSEWHERE
+
+
 def test_every_share_is_told_with_its_figures() -> None:
     told = {cells[0]: cells[1:6] for cells in rows(section(PAGE, "What an API process shares out"))}
     said = {}

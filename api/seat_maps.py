@@ -1,0 +1,43 @@
+"""Seat maps of the present: made beside the event loop, one for all who ask for the same event meanwhile.
+
+Guarantee: a map is of after its caller came. Of a map of 100,000 seats the event loop does nothing but ask Redis and
+send it. Who asks for maps of many events has a share of the one thread; who joins those who wait for one costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from api.coalesced import Coalesced
+from api.pools import SEAT_MAPS
+from api.shapes.events import SeatSections
+from api.shares import Places
+
+T = TypeVar("T")
+
+
+class SeatMaps:
+    """One per process. Not for use outside its event loop."""
+
+    def __init__(self) -> None:
+        self._places = Places(SEAT_MAPS, "seat maps")
+        self._thread = ThreadPoolExecutor(1, "seat-maps")
+        self._fetches: Coalesced[SeatSections] = Coalesced()
+
+    async def get(self, event_id: str, fetch: Callable[[], Awaitable[SeatSections]]) -> SeatSections:
+        """The map that `fetch` gives. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""
+        if self._fetches.is_under_way(event_id):
+            return await self._fetches.get(event_id, fetch)
+        async with self._places.of():
+            return await self._fetches.get(event_id, fetch)
+
+    async def make(self, work: Callable[[], T]) -> T:
+        """What `work` returns, in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
