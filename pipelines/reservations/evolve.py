@@ -268,9 +268,7 @@ def _reacquired(state: EventState, fact: f.HoldReacquired, _at: Placed) -> None:
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     new = _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
-    if new.declined:
-        new = _replace(new, declined=tuple([one for one in new.declined if one != fact.attempt_id]))
-    state.put(new)
+    state.put(_not_declined(new, fact.attempt_id))
 
 
 def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -> None:
@@ -279,8 +277,15 @@ def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -
     state.put(_replace(old, payment=e.DECLINED, reason=fact.reason, declined=declined))
 
 
+def _not_declined(of: Reservation, attempt_id: str) -> Reservation:
+    """An attempt is made again, or its money came all the same: it counts as declined no longer."""
+    if attempt_id not in of.declined:
+        return of
+    return _replace(of, declined=tuple([one for one in of.declined if one != attempt_id]))
+
+
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> None:
-    old = state.reservations[fact.reservation_id]
+    old = _not_declined(state.reservations[fact.reservation_id], fact.attempt_id)
     state.put(
         _replace(
             old,
@@ -299,7 +304,7 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
     _note_refund(state, fact, e.Refund(key, fact.payment_id, "", fact.amount_minor, e.REQUESTED, origin))
     if origin == e.STRAY:
         return
-    old = state.reservations[fact.reservation_id]
+    old = _not_declined(state.reservations[fact.reservation_id], fact.attempt_id)
     payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
     owed = old.owed_minor - (fact.from_owed_minor or 0)
     keys = (*old.refunds_open, key)
