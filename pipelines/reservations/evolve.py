@@ -302,7 +302,10 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> 
 def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -> None:
     origin, key = fact.origin or e.OURS, refund_key(fact)
     _note_refund(state, fact, e.Refund(key, fact.payment_id, "", fact.amount_minor, e.REQUESTED, origin))
+    known = state.reservations.get(fact.reservation_id)
     if origin == e.STRAY:
+        if known is not None and fact.attempt_id in known.declined:
+            state.put(_not_declined(known, fact.attempt_id))
         return
     old = _not_declined(state.reservations[fact.reservation_id], fact.attempt_id)
     payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
