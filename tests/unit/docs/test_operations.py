@@ -169,7 +169,8 @@ def test_what_else_is_bounded_is_told_as_it_is() -> None:
 
 BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
 TOLD_ELSEWHERE = {  # by the tables of shares and of what else is bounded
-    "api/background.py", "api/database.py", "api/deps.py", "api/edge/representation.py", "api/log_ends.py", "api/seat_maps.py",
+    "api/background.py", "api/database.py", "api/deps.py", "api/edge/representation.py", "api/log_ends.py",
+    "api/seat_maps.py",
     "connectors/outside.py", "connectors/payments/cashier.py", "connectors/payments/sandbox.py", "sinks/postman.py",
 }  # fmt: skip
 
