@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import redis
 
+from connectors import redis_clients
 from connectors.logs import Log
 from connectors.settings import Settings
 
@@ -49,7 +50,7 @@ class Lives:
 
     def __init__(self, settings: Settings, flow: str, clock: Callable[[], float] = time.time) -> None:
         self._flow, self._instance, self._clock = flow, settings.instance, clock
-        self._client: redis.Redis = redis.Redis.from_url(
+        self._client: redis.Redis = redis_clients.connect(
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
 
