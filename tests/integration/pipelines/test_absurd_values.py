@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import httpx
 
 from api.auth.tokens import Role
+from connectors.readiness import when_ready
 from connectors.settings import Settings
 from ops.load.progress import Progress
 from ops.replay.verify import VerifyOptions, verify
@@ -40,38 +42,47 @@ FLOWS: dict[str, Callable[..., int]] = {
     "monitoring": monitoring.run,
 }
 COMMANDS_EACH, ROUNDS = 250, 2
-WAIT_S = 120.0  # it takes 20 s where nothing else runs
+WAIT_S = 60.0
 
 
 def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings, tmp_path: Path) -> None:
     settings = replace(settings, smtp_url=f"file://{tmp_path}/mails")
     with ExitStack() as stack:
         api = stack.enter_context(api_process(settings, tmp_path))
-        flows = {name: stack.enter_context(Flow(run, settings)) for name, run in FLOWS.items()}
+        flows = {}
+        for name, run in FLOWS.items():  # one after the other: the embedded broker may leave joins at once unanswered
+            ready = Event()
+            when_ready(ready.set)
+            flows[name] = stack.enter_context(Flow(run, settings))
+            assert ready.wait(WAIT_S), f"{name} did not become ready"
         query = stack.enter_context(rows_of(settings))
 
         def alive(where: str) -> None:
             dead = [name for name, flow in flows.items() if not flow.alive]
             assert not dead, f"{dead} died {where}"
 
-        # Facts, on a partition of their own: what they say is about nobody, and the last ones are as usual.
-        codec, absurd = Codec(), Absurd(5, 7, tuple(CURRENCIES))
-        facts = absurd.facts(ROUNDS)
-        last = [absurd.next(held(["A-1"]), EVENT), absurd.next(payment_requested(attempt="last"), EVENT)]
-        write_facts(settings, [*facts, *last])
         # Commands: a town with a stranger who writes to its log.
         town = HostileTown(4)
         town.run(COMMANDS_EACH)
         home = partition_of(TOWN, settings.partitions)
         write(settings, COMMANDS, [(home, record, []) for record in town.records])
-        wanted, decided = absurd.offset - 1, len(town.records) - 1
-        both = {(consumer, *at) for consumer in ("projections", "monitoring") for at in ((7, wanted), (home, decided))}
 
-        def through() -> bool:
-            alive("of facts or commands")
-            return both <= set(query('SELECT consumer, partition, "offset" FROM projection_positions'))
+        def through(partition: int, offset: int) -> bool:
+            """Projected and counted; the worker's own ticks may stand behind it."""
+            alive(f"before {partition}-{offset}")
+            at = 'SELECT "offset" FROM projection_positions WHERE consumer IN ($1, $2) AND partition = $3'
+            found = [row[0] for row in query(at, "projections", "monitoring", partition)]
+            return len(found) == 2 and min(found) >= offset
 
-        eventually(through, "every fact is projected and counted, every command decided", WAIT_S)
+        eventually(lambda: through(home, len(town.records) - 1), "every command is decided", WAIT_S)
+        # Facts, on a partition of their own: what they say is about nobody, and the last are as usual. A worker that
+        # takes over meanwhile would fold them, and stop: a fact that cannot be folded is no fact of ours.
+        codec, absurd = Codec(), Absurd(5, 7, tuple(CURRENCIES))
+        facts = absurd.facts(ROUNDS)
+        last = [absurd.next(held(["A-1"]), EVENT), absurd.next(payment_requested(attempt="last"), EVENT)]
+        write_facts(settings, [*facts, *last])
+        wanted = absurd.offset - 1
+        eventually(lambda: through(7, wanted), "every fact is projected and counted", WAIT_S)
         eventually(
             lambda: bool(query("SELECT FROM sandbox.payments WHERE attempt_id = 'last'")), "the last is charged", WAIT_S
         )
@@ -89,7 +100,7 @@ def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings
         over_http(api)
         alive("over HTTP")
     with Progress(quiet=True) as progress:
-        report = verify(settings, VerifyOptions(event_id=TOWN, redis=False), progress)
+        report = verify(settings, VerifyOptions(partition=home, redis=False), progress)
     assert report.ok, [one.divergences for one in report.partitions if one.divergences]
 
 
