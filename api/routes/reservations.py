@@ -6,7 +6,9 @@ a retry means the same reservation and gets the same answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -267,26 +269,26 @@ def of_row(row: asyncpg.Record) -> ReservationOut:
     )
 
 
-async def _with_money(deps: Deps, row: asyncpg.Record) -> ReservationOut:
-    """A reservation with what became of its payment."""
-    told = of_row(row)
-    if not row["payment_id"]:
-        return told
-    key = (row["event_id"], row["id"], MONEY_ROWS_MAX)
-    refunds = await deps.database.rows("refunds_of_reservation", *key)
-    disputes = await deps.database.rows("disputes_of_reservation", *key)
-    own = [one for one in refunds if one["payment_id"] == row["payment_id"]]
+async def _with_money(deps: Deps, known: asyncpg.Record) -> ReservationOut:
+    """A reservation with what became of its payment, all of one moment."""
+    if not known["payment_id"]:
+        return of_row(known)
+    row = await deps.database.row("money_of_reservation", known["event_id"], known["id"], MONEY_ROWS_MAX)
+    if row is None:
+        return of_row(known)
+    refunds: list[dict[str, Any]] = msgspec.json.decode(row["refunds"])
+    disputes: list[dict[str, Any]] = msgspec.json.decode(row["disputes"])
     return msgspec.structs.replace(
-        told,
+        of_row(row),
         kept=row["kept_minor"],
         owed=max(0, row["owed_minor"]),
-        refunded=sum(one["refunded_minor"] for one in own),
+        refunded=sum(one["refunded_minor"] for one in refunds if one["payment_id"] == row["payment_id"]),
         refunds=[_refund_out(one) for one in refunds],
         disputes=[_dispute_out(one) for one in disputes],
     )
 
 
-def _refund_out(row: asyncpg.Record) -> RefundOut:
+def _refund_out(row: Mapping[str, Any]) -> RefundOut:
     return RefundOut(
         refund_id=row["refund_id"] or None,
         payment_id=row["payment_id"],
@@ -300,7 +302,7 @@ def _refund_out(row: asyncpg.Record) -> RefundOut:
     )
 
 
-def _dispute_out(row: asyncpg.Record) -> DisputeOut:
+def _dispute_out(row: Mapping[str, Any]) -> DisputeOut:
     return DisputeOut(
         dispute_id=row["dispute_id"],
         payment_id=row["payment_id"],

@@ -1,5 +1,5 @@
--- An event's orders, as its organizer sees them. No index is kept for them: an event's reservations are a part of the
--- primary key, and sorting 50,000 of them for a page takes 40 ms.
+-- An event's orders, as its organizer sees them. No index is kept for their order, which would cost every sale: the primary
+-- key finds an event's reservations, and a page sorts them.
 
 -- name: orders_of_event
 -- $1 event, $2 status (null: all but the rejected), $3 ticket type, $4 text, $5 and $6 cursor, $7 limit; the latest first.

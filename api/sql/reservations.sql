@@ -37,12 +37,17 @@ SELECT * FROM tickets WHERE id = $1;
 -- A payment's id is the provider's, and one of all events.
 SELECT event_id, reservation_id FROM payments WHERE payment_id = $1 AND payment_id <> '' LIMIT 1;
 
--- name: refunds_of_reservation
--- The latest last.
-SELECT * FROM refunds WHERE event_id = $1 AND reservation_id = $2 ORDER BY requested_at, refund_key LIMIT $3;
-
--- name: disputes_of_reservation
-SELECT * FROM disputes WHERE event_id = $1 AND reservation_id = $2 ORDER BY opened_at, dispute_id LIMIT $3;
+-- name: money_of_reservation
+-- $1 event, $2 reservation, $3 limit. The reservation with its refunds and disputes, the latest last, as JSON arrays: one
+-- statement sees one state, so that they agree.
+SELECT r.*,
+       (SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY f.requested_at, f.refund_key), '[]') FROM (
+            SELECT * FROM refunds WHERE event_id = $1 AND reservation_id = $2 ORDER BY requested_at, refund_key LIMIT $3
+        ) AS f)::text AS refunds,
+       (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.opened_at, d.dispute_id), '[]') FROM (
+            SELECT * FROM disputes WHERE event_id = $1 AND reservation_id = $2 ORDER BY opened_at, dispute_id LIMIT $3
+        ) AS d)::text AS disputes
+FROM reservations AS r WHERE r.event_id = $1 AND r.id = $2;
 
 -- name: is_disputed
 SELECT EXISTS (SELECT FROM disputes WHERE event_id = $1 AND reservation_id = $2 AND status = 'open') AS disputed;
