@@ -171,7 +171,7 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
     if route.body is not None:
         schema = by_shape[repr(route.body)]
         content = {"schema": schema, "example": route.body.EXAMPLE}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        operation["requestBody"] = {"required": not route.body_optional, "content": {"application/json": content}}
     return operation
 
 

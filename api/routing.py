@@ -160,6 +160,7 @@ class Route:
     summary: str
     tag: str
     body: type[Any] | None = None
+    body_optional: bool = False  # none is as good as an empty object
     query: type[Any] | None = None
     answers: dict[int, Any] = field(default_factory=dict)  # status → struct, or None for no body
     problems: tuple[str, ...] = ()  # slugs beyond those that every route of its kind has
