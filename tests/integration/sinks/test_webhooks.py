@@ -265,10 +265,10 @@ def test_events_from_before_there_were_webhooks_are_known_by_their_rows(
 ) -> None:
     endpoint(query, hooks.url)
     query(
-        "INSERT INTO events SELECT * FROM jsonb_populate_record(null::events, (SELECT jsonb_object_agg(column_name, "
-        "CASE data_type WHEN 'text' THEN '\"\"'::jsonb ELSE '0'::jsonb END) FROM information_schema.columns "
-        "WHERE table_name = 'events' AND table_schema = 'public') || jsonb_build_object('id', $1::text, "
-        "'organizer_id', $2::text, 'status', 'published')) RETURNING id",
+        "INSERT INTO events (id, partition, organizer_id, status, title, description, category_id, venue, starts_at, "
+        "ends_at, timezone, sales_open_at, sales_close_at, hold_ttl_s, max_tickets_per_user, created_at, "
+        "updated_offset, updated_index) "
+        "VALUES ($1, 0, $2, 'published', '', '', '', '', 0, 0, '', 0, 0, 0, 0, 0, 0, 0) RETURNING id",
         EVENT,
         ORGANIZER,
     )
