@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter, sleep
 from typing import TypeVar
 
 from api.coalesced import Coalesced
@@ -17,6 +18,7 @@ from api.shapes.events import SeatSections
 from api.shares import Places
 
 T = TypeVar("T")
+REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine
 
 
 class SeatMaps:
@@ -35,8 +37,13 @@ class SeatMaps:
             return await self._fetches.get(event_id, fetch)
 
     async def make(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """What `work` returns, in the thread, which then rests for as long: the event loop has half of the interpreter
+        at least, whoever asks for maps without end."""
+        began = perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._thread.submit(sleep, min(perf_counter() - began, REST_S_MAX))
 
     def close(self) -> None:
         """Forget what waits."""

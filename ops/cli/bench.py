@@ -6,12 +6,15 @@ import typer
 
 from connectors.errors import SettingsError
 from ops.bench import drop as drop_bench
+from ops.bench import greedy as greedy_bench
 from ops.bench import kernel as kernel_bench
 from ops.bench import replay as replay_bench
 from ops.bench import resume as resume_bench
 from ops.bench import row_locks as row_locks_bench
 from ops.bench.beside import REPLAYS
 from ops.bench.drop import DropOptions, DropReport, Step
+from ops.bench.greedy import GreedyOptions
+from ops.bench.greedy_client import KINDS
 from ops.bench.kernel import KernelOptions, KernelReport
 from ops.bench.replay import ReplayOptions, ReplayReport
 from ops.bench.resume import ResumeOptions
@@ -28,6 +31,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
   circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
+  circle bench greedy   one greedy client of each kind beside a modest sale: p99 of the others, and the door
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
 
@@ -168,6 +172,45 @@ def drop(
         for step in report.steps:
             _show_step(step)
         _show_verdict(report)
+    return 0 if report.passed else 1
+
+
+@bench.command()
+def greedy(
+    rate: Annotated[float, typer.Option(help="Requests a second of the others.", min=1, max=10_000)] = 40,
+    seconds: Annotated[float, typer.Option(help="How long each round lasts.", min=1, max=600)] = 5,
+    rounds: Annotated[int, typer.Option(help="How often each, with and without.", min=1, max=20)] = 3,
+    kinds: Annotated[str, typer.Option(help="Which kinds, with commas between.")] = ",".join(KINDS),
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """One greedy client of each kind beside a modest sale, in turns: p99 of the others, and the door."""
+    chosen = tuple(kinds.split(","))
+    if not set(chosen) <= KINDS.keys():
+        raise SettingsError("--kinds", f"some of {', '.join(KINDS)}", got=kinds, example="streams,drawing")
+    options = GreedyOptions(rate=rate, seconds=seconds, rounds=rounds, kinds=chosen, seed=seed)
+    with Progress(quiet=json) as progress:
+        say = (lambda _: None) if json else progress.say
+        platform = running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say)
+        with platform as target:
+            report = run_coroutine(greedy_bench.run(options, target, progress))
+    if json:
+        emit_json(report)
+    else:
+        rows = [
+            (
+                one.kind,
+                ", ".join(f"{p99:,.0f}" for p99 in one.alone_p99_ms),
+                ", ".join(f"{p99:,.0f}" for p99 in one.beside_p99_ms),
+                f"{one.ratio:.2f}",
+                f"{one.door_refused} of {one.door_batches}",
+                ", ".join(f"{status}: {count:,}" for status, count in sorted(one.greedy_statuses.items())),
+            )
+            for one in report.kinds
+        ]
+        emit_table(("greedy", "p99 alone, ms", "beside, ms", "ratio", "door refused", "what it got"), rows)
     return 0 if report.passed else 1
 
 
