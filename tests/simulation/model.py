@@ -209,7 +209,7 @@ class Model:
         if claim is None or claim.user != command.user_id:
             return [("CommandRefused", kind, "reservation-not-found")]
         if claim.attempt == command.attempt_id:
-            if claim.token != command.payment_token:
+            if claim.token and claim.token != command.payment_token:  # what costs nothing had no token
                 return [("CommandRefused", kind, "idempotency-key-reused")]
             return [("CommandDuplicated", kind, "")]
         status = self._status(key, ended)

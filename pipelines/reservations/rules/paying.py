@@ -51,7 +51,7 @@ def confirm(
     if hold is None or hold.user_id != command.user_id:
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
     if hold.attempt_id == command.attempt_id:
-        if hold.payment_token and hold.payment_token != command.payment_token:
+        if hold.payment_token != command.payment_token and (hold.payment_token or not token_required):
             detail = "the same Idempotency-Key came with another payment_token"
             return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
         return duplicate(command, hold.id)
