@@ -42,6 +42,7 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
     detail: str
     ticket_ids: list[str]
+    asked_at: int = 0  # log time
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):

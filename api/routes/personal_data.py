@@ -16,7 +16,7 @@ from api.streaming import stream
 
 SECTIONS = (
     "account", "sessions", "known_networks", "security_events", "preferences", "reservations", "payments",
-    "refunds", "tickets", "waiting", "transfers_out", "transfers_in", "invitations", "staff", "check_ins",
+    "refunds", "disputes", "tickets", "waiting", "transfers_out", "transfers_in", "invitations", "staff", "check_ins",
     "inbox", "mails", "events", "webhooks",
 )  # fmt: skip
 """The members of the document, each a list, and each a query of api/sql/exports.sql."""

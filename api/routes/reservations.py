@@ -98,7 +98,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     headers = {"location": location} | receipt_header(outcome, receipt=receipt)
     if reply.duplicate:
         headers["idempotency-replayed"] = "true"
-    return json(of_view(reply.reservation), 201, headers)
+    return json(_new_hold(reply.reservation), 201, headers)
 
 
 async def own(call: Call) -> HTTPResponse:
@@ -229,6 +229,14 @@ async def _changed(call: Call, command: ExtendHold | CancelTickets) -> HTTPRespo
     if reply is None or reply.reservation is None:
         return pending(command.reservation_id, f"/v1/reservations/{command.reservation_id}", outcome)
     return json(of_view(reply.reservation), 200, replayed(outcome))
+
+
+def _new_hold(view: ReservationView) -> ReservationOut:
+    """A hold as it was decided. Its `now` is the log's time then: a deadline is one of the log's, and the same key has
+    the same answer, byte for byte."""
+    if not view.asked_at:  # of a worker that does not say so yet
+        return of_view(view)
+    return msgspec.structs.replace(of_view(view), now=validation.moment(view.asked_at))
 
 
 def of_view(view: ReservationView) -> ReservationOut:
@@ -388,7 +396,8 @@ async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: 
 
 
 def _view(row: asyncpg.Record) -> ReservationView:
-    return ReservationView(*(row[name] for name in ReservationView.__struct_fields__))
+    names = ("created_at" if name == "asked_at" else name for name in ReservationView.__struct_fields__)
+    return ReservationView(*(row[name] for name in names))
 
 
 def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:

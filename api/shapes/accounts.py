@@ -277,6 +277,7 @@ class ExportOut(msgspec.Struct, frozen=True, kw_only=True):
     reservations: list[dict[str, Any]]
     payments: list[dict[str, Any]]
     refunds: list[dict[str, Any]]
+    disputes: list[dict[str, Any]]
     tickets: list[dict[str, Any]]
     waiting: list[dict[str, Any]]
     transfers_out: list[dict[str, Any]]

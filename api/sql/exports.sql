@@ -50,6 +50,12 @@ WHERE x.user_id = $1::text
   AND ($2::bigint IS NULL OR (x.requested_at, x.event_id || x.refund_key) > ($2::bigint, $3::text))
 ORDER BY x.requested_at, x.event_id || x.refund_key LIMIT $4::bigint;
 
+-- name: export_disputes
+SELECT (to_jsonb(x) - 'partition' - 'updated_index' - 'updated_offset')::text AS item, x.updated_offset AS sort, x.event_id || x.dispute_id AS id FROM disputes AS x
+WHERE x.user_id = $1::text
+  AND ($2::bigint IS NULL OR (x.updated_offset, x.event_id || x.dispute_id) > ($2::bigint, $3::text))
+ORDER BY x.updated_offset, x.event_id || x.dispute_id LIMIT $4::bigint;
+
 -- name: export_tickets
 SELECT (to_jsonb(x) - 'partition' - 'updated_index' - 'updated_offset')::text AS item, x.issued_at AS sort, x.id AS id FROM tickets AS x
 WHERE x.user_id = $1::text

@@ -60,6 +60,7 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
         of.reason,
         of.detail,
         tickets,
+        of.asked_at,
     )
 
 

@@ -352,7 +352,7 @@ def test_every_route_is_open_to_those_it_names(shop: Shop, callers: dict[str, st
             problem(response, 403, "forbidden")
         else:
             assert problem(response, 401, "unauthorized")["field"] == "Authorization"
-            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert "Bearer" in response.headers["www-authenticate"]
 
 
 # --- anything

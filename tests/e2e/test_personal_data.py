@@ -19,7 +19,7 @@ WAIT = "wait=20"
 NAMING = {
     "account_mails": "", "direct_messages": "", "erased_users": "", "mailed_links": "", "refresh_tokens": "",
     "recovery_codes": "", "second_factors": "", "reservations": "reservations", "payments": "payments",
-    "refunds": "refunds", "tickets": "tickets", "waitlist_entries": "waiting", "transfers": "transfers_out",
+    "refunds": "refunds", "disputes": "disputes", "tickets": "tickets", "waitlist_entries": "waiting", "transfers": "transfers_out",
     "staff_invitations": "invitations", "event_staff": "staff", "check_ins": "check_ins", "notifications": "inbox",
     "mail_deliveries": "mails", "events": "events", "webhook_endpoints": "webhooks", "webhook_events": "",
     "sessions": "sessions", "known_networks": "known_networks", "security_events": "security_events",

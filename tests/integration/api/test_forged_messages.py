@@ -16,7 +16,7 @@ from api.announcements import Announced, Written
 from connectors.settings import Settings
 from ops.services.process import wait_for
 from schemas.replies import Reply, ReservationView, encode_replies, sealed
-from tests.harness.api_process import ApiProcess, api_process
+from tests.harness.api_process import OPERATOR_TOKEN, ApiProcess, api_process
 from tests.harness.flows import command_records as records
 from tests.harness.shop import Person, done, problem
 
@@ -75,7 +75,8 @@ class Confirming:
 
 def forged(api: ApiProcess) -> float:
     """How many messages the process has dropped."""
-    lines = httpx.get(f"{api.http.base_url}/metrics").text.splitlines()
+    headers = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
+    lines = httpx.get(f"{api.http.base_url}/metrics", headers=headers).text.splitlines()
     return float(next(line for line in lines if line.startswith("circle_api_messages_forged_total")).split()[1])
 
 
