@@ -24,7 +24,7 @@ from api.background import Background
 from api.coalesced import Coalesced
 from api.database import Database
 from api.edge.representation import Representations
-from api.existence import Existence
+from api.existence import PUBLIC, Existence
 from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
@@ -50,7 +50,7 @@ from api.rate_limits import RateLimiter
 from api.seals import Seals
 from api.seat_maps import SeatMaps
 from api.shapes.door import CountsOut
-from api.shapes.events import EventAvailabilityOut
+from api.shapes.events import EventAvailabilityOut, EventStatus
 from api.shared_limits import SharedLimiter
 from api.shares import Places
 from api.subscriptions import Subscriptions
@@ -161,11 +161,12 @@ class Deps:
             sessions.reload()
             await watermarks.refresh()
 
-        async def has_row(event_id: str) -> bool:
-            return await database.row("event_by_id", event_id) is not None
+        async def draft_of(event_id: str) -> str | None:
+            row = await database.row("event_by_id", event_id)
+            return None if row is None else row["organizer_id"] if row["status"] == EventStatus.DRAFT else PUBLIC
 
         watermarks, log_ends = Watermarks(positions), LogEnds(settings)
-        events = Existence(has_row=has_row, end_of=log_ends.of, watermarks=watermarks, partitions=settings.partitions)
+        events = Existence(draft_of=draft_of, end_of=log_ends.of, watermarks=watermarks, partitions=settings.partitions)
         shared_limiter = SharedLimiter(limits, settings.rate_limit_scale)
         handlers = {
             channel: log_writer.replies,

@@ -75,6 +75,12 @@ class Call:
         return self.request.method == "HEAD"
 
     @property
+    def sees_drafts_of(self) -> str | None:
+        """Whose drafts the caller sees; None: everybody's. Only for routes that need a token."""
+        assert self.caller is not None
+        return None if self.caller.role is Role.ADMIN else self.caller.user_id
+
+    @property
     def address(self) -> ClientAddress:
         """Where the request is from, for limits and logs."""
         return client_address(self.request, self.deps.settings.trusted_proxies)

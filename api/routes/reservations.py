@@ -75,7 +75,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         raise for_reason(
             Reason.IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for another event", reservation_id=identity
         )
-    if await deps.events.is_absent(event_id):
+    if await deps.events.is_absent(event_id, call.sees_drafts_of):
         raise no_event(event_id, reservation_id=identity)
     if promo or access:
         await spend_guess(call, event_id, promo, access)

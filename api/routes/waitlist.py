@@ -36,7 +36,7 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
     key = call.idempotency_key()
     body = call.body(_wait)
     identity = str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}"))
-    if await call.deps.events.is_absent(event_id):
+    if await call.deps.events.is_absent(event_id, call.sees_drafts_of):
         raise no_event(event_id)
     command = JoinWaitlist(
         event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity

@@ -11,7 +11,7 @@ import pytest
 from api.routes.personal_data import SECTIONS
 from ops.platform import Platform
 from tests.harness.door import bought, employed, handed_on
-from tests.harness.flows import rows_of
+from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import Person, Shop, done, open_shop, problem
 
 WAIT = "wait=20"
@@ -19,7 +19,8 @@ WAIT = "wait=20"
 NAMING = {
     "account_mails": "", "direct_messages": "", "erased_users": "", "mailed_links": "", "refresh_tokens": "",
     "recovery_codes": "", "second_factors": "", "reservations": "reservations", "payments": "payments",
-    "refunds": "refunds", "disputes": "disputes", "tickets": "tickets", "waitlist_entries": "waiting", "transfers": "transfers_out",
+    "refunds": "refunds", "disputes": "disputes", "tickets": "tickets", "waitlist_entries": "waiting",
+    "transfers": "transfers_out",
     "staff_invitations": "invitations", "event_staff": "staff", "check_ins": "check_ins", "notifications": "inbox",
     "mail_deliveries": "mails", "events": "events", "webhook_endpoints": "webhooks", "webhook_events": "",
     "sessions": "sessions", "known_networks": "known_networks", "security_events": "security_events",
@@ -49,6 +50,9 @@ def test_a_persons_data_is_one_document_with_all_of_it(running: tuple[Platform, 
     handed_on(ada, first, grace)
     employed(event, grace)
     done(owner.post(f"/v1/events/{event.id}/check-ins", json={"code": second["code"]}, prefer=WAIT), 201)
+    with rows_of(running[0].settings) as query:
+        scans = "SELECT count(*) FROM check_ins WHERE event_id = $1"
+        eventually(lambda: query(scans, event.id)[0][0] == 1, "the check-in has its row")
     mine, hers, owners = exported(ada), exported(grace), exported(owner)
     assert set(mine) == {"user_id", "exported_at", *SECTIONS}
     assert [one["email"] for one in mine["account"]] == [ada.email]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from api.existence import Existence
+from api.existence import PUBLIC, Existence
 from api.limits import EVENTS_ABSENT_MAX, EVENTS_ABSENT_S, EVENTS_KNOWN_MAX
 from api.problem import unavailable
 from api.watermarks import Watermarks
@@ -20,6 +20,7 @@ class World:
 
     def __init__(self) -> None:
         self.rows: set[str] = set()
+        self.drafts: dict[str, str] = {}
         self.end: int | None = 0
         self.now = 0.0
         self.asked = 0
@@ -27,17 +28,17 @@ class World:
         self.watermarks = Watermarks(self.positions)
         self.watermarks.advance(0, 0)
         self.events = Existence(
-            has_row=self.has_row, end_of=self.end_of, watermarks=self.watermarks, partitions=1, clock=lambda: self.now
+            draft_of=self.draft_of, end_of=self.end_of, watermarks=self.watermarks, partitions=1, clock=lambda: self.now
         )
 
     async def positions(self) -> Iterable[tuple[int, int]]:
         return []
 
-    async def has_row(self, event_id: str) -> bool:
+    async def draft_of(self, event_id: str) -> str | None:
         self.asked += 1
         if self.away:
             raise unavailable("postgres", "gone")
-        return event_id in self.rows
+        return self.drafts.get(event_id, PUBLIC if event_id in self.rows else None)
 
     async def end_of(self, _: int) -> int | None:
         return self.end
@@ -89,7 +90,28 @@ async def test_an_event_that_was_just_made_is_known_before_its_row() -> None:
     assert await world.events.is_absent(EVENT)
     world.events.made(EVENT)
     assert not await world.events.is_absent(EVENT)
-    assert world.asked == 2  # twice for the first question alone
+    assert world.asked == 3  # twice for the first question alone
+
+
+async def test_a_draft_is_there_for_its_organizer_and_for_administrators_alone() -> None:
+    world = World()
+    world.drafts[EVENT] = "organizer"
+    assert await world.events.is_absent(EVENT, "stranger")
+    assert not await world.events.is_absent(EVENT, "organizer")
+    assert not await world.events.is_absent(EVENT, None)
+    assert await world.events.is_absent(EVENT, "stranger")
+    world.events.made(EVENT)
+    assert await world.events.is_absent(EVENT, "stranger")
+    del world.drafts[EVENT]
+    world.rows.add(EVENT)
+    assert not await world.events.is_absent(EVENT, "stranger"), "published"
+
+
+async def test_a_draft_that_may_have_been_published_is_for_the_log_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.existence.PROJECTION_WAIT_MAX_S", 0.01)
+    world = World()
+    world.drafts[EVENT], world.end = "organizer", 5
+    assert not await world.events.is_absent(EVENT, "stranger")
 
 
 async def test_what_is_made_while_it_is_looked_for_is_there() -> None:
