@@ -88,10 +88,10 @@ def test_with_no_room_for_events_between_batches_it_decides_alike(
 def stricter(step: Callable[..., list[f.Fact]]) -> Callable[..., list[f.Fact]]:
     """A change of rules that somebody wants to release: no order of more than two."""
 
-    def decide(state: Any, command: Any, at: Any) -> list[f.Fact]:
+    def decide(state: Any, command: Any, *rest: Any) -> list[f.Fact]:
         if getattr(command, "quantity", 0) > 2:
-            return step(state, msgspec.structs.replace(command, quantity=2), at)
-        return step(state, command, at)
+            return step(state, msgspec.structs.replace(command, quantity=2), *rest)
+        return step(state, command, *rest)
 
     return decide
 
