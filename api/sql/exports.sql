@@ -57,7 +57,7 @@ WHERE x.user_id = $1::text
 ORDER BY x.updated_offset, x.event_id || x.dispute_id LIMIT $4::bigint;
 
 -- name: export_tickets
-SELECT (to_jsonb(x) - 'partition' - 'updated_index' - 'updated_offset')::text AS item, x.issued_at AS sort, x.id AS id FROM tickets AS x
+SELECT (to_jsonb(x) - 'partition' - 'updated_index' - 'updated_offset' - 'checked_in_by')::text AS item, x.issued_at AS sort, x.id AS id FROM tickets AS x
 WHERE x.user_id = $1::text
   AND ($2::bigint IS NULL OR (x.issued_at, x.id) > ($2::bigint, $3::text))
 ORDER BY x.issued_at, x.id LIMIT $4::bigint;

@@ -69,7 +69,7 @@ async def prepared(settings: Settings) -> dict[tuple[str, str, int], str]:
                 statement = await connection.prepare(text)
                 for number, kind in enumerate(statement.get_parameters(), 1):
                     found[file, name, number] = kind.name
-                if text.lstrip().startswith("CREATE TEMPORARY TABLE"):
+                if "CREATE TEMPORARY TABLE" in text:
                     await connection.execute(text)  # the queries after it read it
     finally:
         await connection.close()
