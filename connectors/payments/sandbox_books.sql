@@ -7,7 +7,7 @@ SELECT payment_id, attempt_id, amount_minor, currency, extract(epoch FROM create
 FROM sandbox.payments
 WHERE outcome = 'captured' AND created_at >= to_timestamp($1::bigint) AND created_at < to_timestamp($2::bigint)
   AND (created_at, payment_id) > ($3::text::timestamptz, $4::text)
-ORDER BY created_at, payment_id LIMIT $5::int;
+ORDER BY created_at, payment_id LIMIT $5::integer;
 
 -- name: refunds
 SELECT refund_id, r.payment_id, idempotency_key, origin, r.status, r.amount_minor, currency,
@@ -15,7 +15,7 @@ SELECT refund_id, r.payment_id, idempotency_key, origin, r.status, r.amount_mino
 FROM sandbox.refunds AS r JOIN sandbox.payments AS p ON p.payment_id = r.payment_id
 WHERE r.created_at >= to_timestamp($1::bigint) AND r.created_at < to_timestamp($2::bigint)
   AND (r.created_at, refund_id) > ($3::text::timestamptz, $4::text)
-ORDER BY r.created_at, refund_id LIMIT $5::int;
+ORDER BY r.created_at, refund_id LIMIT $5::integer;
 
 -- name: disputes
 SELECT dispute_id, d.payment_id, d.status, d.reason, d.amount_minor, currency,
@@ -23,7 +23,7 @@ SELECT dispute_id, d.payment_id, d.status, d.reason, d.amount_minor, currency,
 FROM sandbox.disputes AS d JOIN sandbox.payments AS p ON p.payment_id = d.payment_id
 WHERE d.created_at >= to_timestamp($1::bigint) AND d.created_at < to_timestamp($2::bigint)
   AND (d.created_at, dispute_id) > ($3::text::timestamptz, $4::text)
-ORDER BY d.created_at, dispute_id LIMIT $5::int;
+ORDER BY d.created_at, dispute_id LIMIT $5::integer;
 
 -- name: payment
 SELECT payment_id, attempt_id, amount_minor, currency, extract(epoch FROM created_at)::bigint AS created

@@ -51,9 +51,9 @@ WITH due AS (
     SELECT r.*, row_number() OVER (PARTITION BY on_trial ORDER BY trial, due_at, r.id) AS trial_of_all
     FROM ranked AS r
     LEFT JOIN unnest($7::text[], $8::int[], $9::int[]) AS o (owner, places, trials) ON o.owner = r.owner
-    WHERE turn <= COALESCE(o.places, $10::int) AND (NOT on_trial OR trial <= COALESCE(o.trials, $11::int))
+    WHERE turn <= COALESCE(o.places, $10::integer) AND (NOT on_trial OR trial <= COALESCE(o.trials, $11::integer))
 ), chosen AS (
-    SELECT * FROM allowed WHERE NOT on_trial OR trial_of_all <= $3::int ORDER BY turn, due_at, id LIMIT $2::int
+    SELECT * FROM allowed WHERE NOT on_trial OR trial_of_all <= $3::integer ORDER BY turn, due_at, id LIMIT $2::integer
 )
 UPDATE webhook_deliveries AS d
 SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attempted_at = now()
