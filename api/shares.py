@@ -123,10 +123,12 @@ class Line:
         if not share.line:
             used_up = self._used_up(turn)
             raise Full(Why.ALL if used_up is None else _why(used_up))
+        ceiling = self._line_ceiling[turn.lane]
         for key, cap in zip(keys, _caps(who, share.user_line, share.network_line), strict=True):
-            if key in self._counts and self._counts[key].waiting >= cap:
+            # What a lane leaves of the whole line to those above it, it leaves of each network's part, too.
+            if key in self._counts and self._counts[key].waiting >= max(1, cap * ceiling // share.line):
                 raise Full(_why(key))
-        if self.waiting >= self._line_ceiling[turn.lane]:
+        if self.waiting >= ceiling:
             raise Full(Why.ALL)
         turn.state = WAITING
         self.waiting += 1

@@ -13,8 +13,9 @@ from api.problem import Problem
 from api.shares import GONE, IN, PASSED_OVER_MAX, PLATFORM, WAITING, Full, Lane, Line, Places, Share, Turn, Who, Why
 
 SHARE = Share(
-    name="test", places=8, user=2, network=4, line=12, user_line=3, network_line=6, kept={Lane.HEAVY: 5, Lane.READ: 2}
-)
+    name="test", places=8, user=2, network=4, line=12, user_line=3, network_line=6, kept={Lane.HEAVY: 5, Lane.READ: 2},
+    line_kept={Lane.HEAVY: 8, Lane.READ: 4},
+)  # fmt: skip
 WHO = st.one_of(
     st.builds(Who, st.sampled_from(["", "ada", "bob", "eve"]), st.sampled_from([("n1", "w"), ("n2", "w"), ("n3", "v")]),
               st.sampled_from(Lane)),
@@ -65,10 +66,28 @@ def test_whatever_comes_and_goes_no_share_is_exceeded_and_no_place_stands_empty(
 
 
 def line_caps(who: Who) -> dict[str, int]:
-    """The places in line of each key of somebody."""
+    """The places in line of each key of somebody, in their lane."""
     kind = "s" if who.user else "n"
     user = {"u" + who.user: SHARE.user_line} if who.user else {}
-    return user | {kind + network: SHARE.network_line << place for place, network in enumerate(who.networks)}
+    whole = user | {kind + network: SHARE.network_line << place for place, network in enumerate(who.networks)}
+    open_to_lane = SHARE.line - SHARE.line_kept.get(who.lane, 0)
+    return {key: cap * open_to_lane // SHARE.line for key, cap in whole.items()}
+
+
+def test_a_lane_leaves_of_a_networks_line_what_it_leaves_of_the_whole_line() -> None:
+    share = Share(
+        name="x", places=1, user=1, network=1, line=128, user_line=4, network_line=64, line_kept={Lane.READ: 64}
+    )
+    line = Line(share)
+    line.ask(Who("", ("n",)))  # is in
+    for _ in range(32):
+        line.ask(Who("", ("n",)))
+    with pytest.raises(Full, match="network"):
+        line.ask(Who("", ("n",)))
+    for _ in range(32):
+        line.ask(Who("", ("n",), Lane.SALE))
+    with pytest.raises(Full, match="network"):
+        line.ask(Who("", ("n",), Lane.SALE))
 
 
 ONE = Share(name="one", places=1, user=1, network=1, line=64, user_line=32, network_line=64)
