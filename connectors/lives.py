@@ -54,6 +54,10 @@ class Lives:
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
     def begin(self) -> None:
         """This process begins. A predecessor of its name that did not say how it ended was killed."""
 

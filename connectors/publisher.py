@@ -27,6 +27,10 @@ class Publisher:
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
     def publish_json(self, channel: str, message: object) -> None:
         """One message, as JSON."""
         self._publish(channel, _json.encode(message))

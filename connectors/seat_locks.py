@@ -65,6 +65,10 @@ class SeatLocks:
         )
         self._sha: dict[str, str] = {}
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.client.close()
+
     def install(self, epochs: Mapping[str, int], claims: Mapping[str, Claims]) -> dict[str, Locks]:
         """Make each event's claims what the log says. Raises Fenced when a newer epoch is there."""
         calls = [
@@ -172,6 +176,10 @@ class ForeignLocks:
     def __init__(self, url: str) -> None:
         self._client: redis.Redis = redis_clients.connect(url, decode_responses=True)
         self._url = url
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
 
     def take(self, event: str, places: list[str], *, owner: str, seconds: int) -> int:
         """Lock places ("ticket_type_id/seat") for `owner`. Raises LockRefused, naming the place another has."""

@@ -46,6 +46,10 @@ class Board:
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
     def show(self, key: str, value: object) -> None:
         """Show it for SHOWN_S. Never raises, never waits longer than TIMEOUT_S."""
         try:

@@ -1,6 +1,7 @@
 """`circle locks …`: seats that somebody else sells, a box office or a partner."""
 
 import asyncio
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -38,12 +39,12 @@ def take(
     """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has one."""
     settings, owner, event = operator_settings(), check_owner(owner), event.lower()
     places = asyncio.run(places_of(settings, event, ticket_type, seats))
-    foreign = ForeignLocks(settings.redis_url)
     taken = 0
-    if dry_run:
-        foreign.refuse_taken(event, places, owner=owner)
-    else:
-        taken = foreign.take(event, places, owner=owner, seconds=seconds)
+    with closing(ForeignLocks(settings.redis_url)) as foreign:
+        if dry_run:
+            foreign.refuse_taken(event, places, owner=owner)
+        else:
+            taken = foreign.take(event, places, owner=owner, seconds=seconds)
     if json:
         emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "seconds": seconds, "places": places})
     else:
@@ -70,7 +71,8 @@ def free(
     places = sorted(own) if everything else asyncio.run(places_of(settings, event, ticket_type, seats or ()))
     freed = len(own & set(places))
     if places and not dry_run:
-        freed = ForeignLocks(settings.redis_url).free(event, places, owner=owner)
+        with closing(ForeignLocks(settings.redis_url)) as foreign:
+            freed = foreign.free(event, places, owner=owner)
     if json:
         emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "freed": freed})
     else:

@@ -164,6 +164,7 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
         return 1
     finally:
         lives.ended(kind)
+        lives.close()
 
 
 def _serve_metrics(port: int, host: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from connectors.errors import CircleError
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
+from connectors.shown import Board
 from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.found import operator_settings
@@ -300,8 +302,8 @@ def _show_divergences(divergences: list[Divergence], total: int) -> None:
 
 
 def _follow(settings: Settings, options: VerifyOptions, *, json: bool) -> int:
-    stop = StopFlag().install()
-    metrics, show = telling.metrics(settings), telling.shown(settings)
+    stop, board = StopFlag().install(), Board(settings)
+    metrics, show = telling.metrics(settings), telling.shown(board)
     shown: dict[int, int] = {}
 
     def told(runs: list[PartitionRun]) -> None:
@@ -322,5 +324,6 @@ def _follow(settings: Settings, options: VerifyOptions, *, json: bool) -> int:
             at = " ".join(f"{run.partition}/{run.verifier.through}" for run in runs if run.verifier.through >= 0)
             print(f"verified through {at or 'nothing yet'}: {facts:,} facts, {diverged:,} divergences", flush=True)
 
-    ok = verifying.follow(settings, options, told=told, stop=lambda: stop.requested)
+    with closing(board):
+        ok = verifying.follow(settings, options, told=told, stop=lambda: stop.requested)
     return 0 if ok else 1

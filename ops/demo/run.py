@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import closing
 
 from connectors.errors import SettingsError
 from connectors.seat_locks import ForeignLocks
@@ -66,7 +67,8 @@ async def _demo(options: DemoOptions, platform: Platform, progress: Progress) ->
         crowd = Crowd(client, cashier, accounts, house, tally, options.seed)
         meter.start()
         started = time.perf_counter()
-        sold_out = await _sell(crowd, house, ForeignLocks(settings.redis_url), progress)
+        with closing(ForeignLocks(settings.redis_url)) as locks:
+            sold_out = await _sell(crowd, house, locks, progress)
         seconds = time.perf_counter() - started
         requests = client.sent - sent + cashier.sent
         findings = [] if sold_out else [f"not sold out within {DROP_S_MAX:.0f} s: {tally.sold} of {house.seats} sold"]

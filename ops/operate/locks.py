@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -120,7 +121,9 @@ def listed(settings: Settings, event_id: str, now: datetime | None = None) -> li
     """The event's foreign locks, by place."""
     now = now or datetime.now(UTC)
     found = []
-    for place, (owner, expires_us) in sorted(ForeignLocks(settings.redis_url).held(event_id).items()):
+    with closing(ForeignLocks(settings.redis_url)) as foreign:
+        held = foreign.held(event_id)
+    for place, (owner, expires_us) in sorted(held.items()):
         ticket_type_id, _, seat = place.partition("/")
         expires_at = datetime.fromtimestamp(expires_us / US_PER_S, UTC)
         found.append(Lock(ticket_type_id, seat, owner, expires_at, expires_at <= now))

@@ -14,9 +14,8 @@ from ops.replay.verify import PartitionRun
 Told = Callable[[list[PartitionRun]], None]
 
 
-def shown(settings: Settings) -> Told:
+def shown(board: Board) -> Told:
     """Shows in Redis how far it has come, the digests, and what it has found: the API has it on `/readyz`."""
-    board = Board(settings)
 
     def show(runs: list[PartitionRun]) -> None:
         partitions = [

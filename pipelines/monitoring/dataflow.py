@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -80,8 +81,8 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     stop = stop or StopFlag().install()
     database = Database(settings.postgres_url)
     store, gate = TotalsStore(database, stop_requested=lambda: stop.requested), Gate()
-    survey = Survey(settings, database)
-    watch = Watch(store, survey, Board(settings))
+    survey, board = Survey(settings, database), Board(settings)
+    watch = Watch(store, survey, board)
     positions = Positions(settings, store, dedupe=True)
     source = BatchSource(
         consumer(settings, group=GROUP, **UNHURRIED),
@@ -99,13 +100,9 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         store.add(batch.counts, before=batch.admitted.before, after=batch.admitted.after)
         gate.done()
 
-    try:
-        return execute(
-            build(Deps(source, reader(codec), positions.admit, tallier(DeadLetters(settings), codec), write)), log
-        )
-    finally:
-        survey.close()
-        database.close()
+    deps = Deps(source, reader(codec), positions.admit, tallier(DeadLetters(settings), codec), write)
+    with closing(database), closing(board), closing(survey):
+        return execute(build(deps), log)
 
 
 def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Counted]:

@@ -12,6 +12,7 @@ stores the calls that are due by their identity, before its transaction; the pos
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -174,21 +175,18 @@ def build(deps: Deps) -> Dataflow:
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
-    database = Database(settings.postgres_url)
+    database, publisher = Database(settings.postgres_url), Publisher(settings)
     server = transport(settings)
     if server is None:
         log.info("mail.off", why="CIRCLE_SMTP_URL is not set: messages go to the inbox and the live stream only")
     desks: list[Desk] = [DirectDesk(settings), WebhookDesk(settings), AccountDesk(settings, server)]
     if server is not None:
         desks.append(MailDesk(settings, server))
-    try:
-        with Postman(settings, desks) as postman:
-            return execute(build(wire(settings, database, stop, postman)), log)
-    finally:
-        database.close()
+    with closing(database), closing(publisher), Postman(settings, desks) as postman:
+        return execute(build(wire(settings, database, publisher, stop, postman)), log)
 
 
-def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postman) -> Deps:
+def wire(settings: Settings, database: Database, publisher: Publisher, stop: StopFlag, postman: Postman) -> Deps:
     """Connect everything that the dataflow needs."""
     codec = codec_of(settings)
     waiting = {COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP}
@@ -230,7 +228,7 @@ def wire(settings: Settings, database: Database, stop: StopFlag, postman: Postma
         committer(transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate),
         outbound_source,
         lambda batch: outbound.read(batch, codec),
-        deliverer(inbox, dead_letters, Publisher(settings), outbound_gate, codec),
+        deliverer(inbox, dead_letters, publisher, outbound_gate, codec),
         mail_source,
         lambda batch: mail.read(batch, codec),
         mailer(store, dead_letters, mail_source.client, postman, mail_gate, codec),

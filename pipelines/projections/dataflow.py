@@ -7,6 +7,7 @@ admitted again. After the commit, one message on CHANNEL tells readers how far e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -142,7 +143,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     dedupe = "no-dedupe" not in settings.test_switches
-    database = Database(settings.postgres_url)
+    database, publisher = Database(settings.postgres_url), Publisher(settings)
     store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: stop.requested, dedupe=dedupe)
     positions, gate = Positions(settings, store, dedupe=dedupe), Gate()
     source = BatchSource(
@@ -154,11 +155,9 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         on_assigned=lambda partitions: signal_ready(f"projections {partitions}"),
     )
     codec = codec_of(settings)
-    write = writer(store, DeadLetters(settings), Publisher(settings), gate, codec)
-    try:
+    write = writer(store, DeadLetters(settings), publisher, gate, codec)
+    with closing(database), closing(publisher):
         return execute(build(Deps(source, reader(codec), positions.admit, write)), log)
-    finally:
-        database.close()
 
 
 def reader(codec: Codec) -> Callable[[list[Message]], list[Read]]:

@@ -7,6 +7,7 @@ that is not understood ends the process; it starts again, loads its state, and g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,14 +93,18 @@ def build(deps: Deps) -> Dataflow:
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until told to stop or until an error ends it. Returns the process's exit code."""
-    return execute(build(wire(settings, stop or StopFlag().install())), log)
+    stop = stop or StopFlag().install()
+    database = Database(settings.postgres_url)
+    locks = SeatLocks(settings.redis_url, stop_requested=lambda: stop.requested)
+    with closing(database), closing(locks):
+        return execute(build(wire(settings, stop, database, locks)), log)
 
 
-def wire(settings: Settings, stop: StopFlag) -> Deps:
+def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLocks) -> Deps:
     """Connect everything that the dataflow needs."""
     codec, gate = codec_of(settings), Gate()
-    store = SnapshotStore(Database(settings.postgres_url), stop_requested=lambda: stop.requested)
-    guard = Guard(SeatLocks(settings.redis_url, stop_requested=lambda: stop.requested), settings)
+    store = SnapshotStore(database, stop_requested=lambda: stop.requested)
+    guard = Guard(locks, settings)
     fenced = "no-fence" not in settings.test_switches
     name = f"circle-reservations-{settings.instance}"
     loader = PartitionLoader(

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import redis
@@ -205,22 +205,22 @@ def foreign_lock(stage: Stage) -> None:
     drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
     event, user = drop.events[0], drop.users[0]
     wait_until_settled(stage.settings, timeout_s=30)
-    locks = ForeignLocks(stage.settings.redis_url)
-    assert locks.take(event, ["seats/A-5", "seats/A-6"], owner="box office", seconds=600) == 2
-    refused = reserve_seats(drop, event, user, ["A-5"])
-    best = reserve_best(drop, event, user, 2)
-    facts = outcomes(stage, event)
-    turned_down = facts[refused]
-    assert isinstance(turned_down, f.ReservationRejected)
-    assert (turned_down.reason, turned_down.detail) == ("seat-taken", "locked by another seller: A-5")
-    granted = facts[best]
-    assert isinstance(granted, f.TicketsHeld)
-    assert not {"A-5", "A-6"} & set(granted.seats)
-    assert locks.free(event, ["seats/A-5"], owner="box office") == 1
-    sold = reserve_seats(drop, event, user, ["A-5"])
-    assert isinstance(outcomes(stage, event)[sold], f.TicketsHeld)
-    stage.settled(no_holds=False)
-    assert locks.free(event, ["seats/A-6"], owner="box office") == 1
+    with closing(ForeignLocks(stage.settings.redis_url)) as locks:
+        assert locks.take(event, ["seats/A-5", "seats/A-6"], owner="box office", seconds=600) == 2
+        refused = reserve_seats(drop, event, user, ["A-5"])
+        best = reserve_best(drop, event, user, 2)
+        facts = outcomes(stage, event)
+        turned_down = facts[refused]
+        assert isinstance(turned_down, f.ReservationRejected)
+        assert (turned_down.reason, turned_down.detail) == ("seat-taken", "locked by another seller: A-5")
+        granted = facts[best]
+        assert isinstance(granted, f.TicketsHeld)
+        assert not {"A-5", "A-6"} & set(granted.seats)
+        assert locks.free(event, ["seats/A-5"], owner="box office") == 1
+        sold = reserve_seats(drop, event, user, ["A-5"])
+        assert isinstance(outcomes(stage, event)[sold], f.TicketsHeld)
+        stage.settled(no_holds=False)
+        assert locks.free(event, ["seats/A-6"], owner="box office") == 1
 
 
 def reserve_seats(drop: Drop, event: str, user: str, seats: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -29,7 +30,8 @@ def without_the_lock(stack: Stack, logs: Path) -> Report:
         drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
         wait_until_settled(stage.settings, postgres=False)
         event = drop.events[0]
-        ForeignLocks(stage.settings.redis_url).take(event, ["seats/A-5"], owner="box office", seconds=600)
+        with closing(ForeignLocks(stage.settings.redis_url)) as locks:
+            locks.take(event, ["seats/A-5"], owner="box office", seconds=600)
         key = faults.reserve_seats(drop, event, drop.users[0], ["A-5"])
         assert isinstance(faults.outcomes(stage, event)[key], f.TicketsHeld)
         return check(stage.settings, postgres=False, told=drop.told)

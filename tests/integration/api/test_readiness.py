@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -41,14 +42,14 @@ def test_a_dataflow_that_is_killed_again_and_again_is_named_until_it_works_for_a
 def test_a_dataflow_that_ends_by_an_error_says_which(settings: Settings, tmp_path: Path) -> None:
     with api_process(settings, tmp_path) as api:
         for _ in range(DEATHS_MIN):
-            life = Lives(settings, "projections")
-            life.begin()
-            life.ready()
-            life.ended("TripwireBroken")
+            with closing(Lives(settings, "projections")) as life:
+                life.begin()
+                life.ready()
+                life.ended("TripwireBroken")
         found = problem(api.http.get("/readyz"), 503, "unavailable")["dataflows"]["projections"]
         assert found["deaths"] == DEATHS_MIN
-        clean = Lives(settings, "monitoring")
-        for _ in range(DEATHS_MIN):
-            clean.begin()
-            clean.ended()
+        with closing(Lives(settings, "monitoring")) as clean:
+            for _ in range(DEATHS_MIN):
+                clean.begin()
+                clean.ended()
         assert set(problem(api.http.get("/readyz"), 503, "unavailable")["dataflows"]) == {"projections"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import redis
@@ -19,13 +21,15 @@ HELD = claim_text("held", "r1", 99, 1, 7)
 
 
 @pytest.fixture
-def locks(settings: Settings) -> SeatLocks:
-    return SeatLocks(settings.redis_url)
+def locks(settings: Settings) -> Iterator[SeatLocks]:
+    with closing(SeatLocks(settings.redis_url)) as locks:
+        yield locks
 
 
 @pytest.fixture
-def foreign(settings: Settings) -> ForeignLocks:
-    return ForeignLocks(settings.redis_url)
+def foreign(settings: Settings) -> Iterator[ForeignLocks]:
+    with closing(ForeignLocks(settings.redis_url)) as foreign:
+        yield foreign
 
 
 def claims(locks: SeatLocks) -> dict[str, str]:
@@ -154,7 +158,7 @@ def test_a_redis_that_stays_away_is_said_now_and_then_and_is_an_error_in_the_end
     with pytest.raises(ServiceUnreachable, match="is CIRCLE_REDIS_URL right"):
         locks.install({EVENT: 1}, {EVENT: {}})
     assert caplog.text.count("redis.unreachable") == 1
-    locks.client.close()
+    locks.close()
 
 
 def test_a_stop_is_heard_while_redis_is_away() -> None:
@@ -162,4 +166,4 @@ def test_a_stop_is_heard_while_redis_is_away() -> None:
     locks = SeatLocks(f"redis://127.0.0.1:{free_port()}/0", stop_requested=lambda: next(asked))
     with pytest.raises(Stopped, match="while Redis was away"):
         locks.install({EVENT: 1}, {EVENT: {}})
-    locks.client.close()
+    locks.close()

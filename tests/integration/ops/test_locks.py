@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import asyncpg
@@ -79,7 +80,8 @@ def test_a_seat_that_another_has_takes_nothing_and_exits_1(circle: Circle, dry: 
 def test_a_seat_that_a_buyer_has_takes_nothing_and_exits_1(
     circle: Circle, settings: Settings, dry: tuple[str, ...]
 ) -> None:
-    SeatLocks(settings.redis_url).install({EVENT: 1}, {EVENT: {f"{STALLS}/A-3": claim_text("held", "r", 9, 1, 1)}})
+    with closing(SeatLocks(settings.redis_url)) as locks:
+        locks.install({EVENT: 1}, {EVENT: {f"{STALLS}/A-3": claim_text("held", "r", 9, 1, 1)}})
     code, _, error = circle("take", EVENT, "A-2..4", "--owner", "box office", *dry)
     assert code == 1
     assert "A-3: a buyer has claimed it" in error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,6 @@ from threading import Event
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from api.auth.tokens import Role
 from connectors.readiness import when_ready
@@ -151,12 +148,3 @@ def over_http(api: ApiProcess) -> None:
     eventually(
         lambda: buyer.get(f"/v1/reservations/{hold['id']}").json().get("payment") == "refunded", "what was paid is back"
     )
-
-
-@pytest.fixture(autouse=True)
-def let_go() -> Iterator[None]:
-    """What five flows in one process leave to the collector is collected here, not during somebody else's test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 import redis
 
@@ -30,9 +32,11 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(
     home = str(partition_of(EVENT, settings.partitions))
     code, found = circle("replay", "redis", "--partition", home, "--json")
     assert (code, found["report"]["partitions"][0]["differed"]) == (0, [])
-    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+    with (
+        redis.Redis.from_url(settings.redis_url, decode_responses=True) as client,
+        closing(ForeignLocks(settings.redis_url)) as locks,
+    ):
         whole = client.hgetall(CLAIMS)
-        locks = ForeignLocks(settings.redis_url)
         locks.take(EVENT, ["stalls/C-1"], owner="box office", seconds=600)
         (first, *_) = whole
         client.hdel(CLAIMS, first)
