@@ -49,8 +49,10 @@ def is_of_record(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, _OF_EVERYTHING)
 
 
-def described(error: BaseException) -> str:
-    """An error as it stands on a dead letter or in a row: its class and its text, cut."""
+def described(error: BaseException, *, whole: bool = True) -> str:
+    """An error as it stands on a dead letter or in a row: its class and its text, cut. Not `whole`: its class alone."""
+    if not whole:
+        return type(error).__name__
     text = f"{type(error).__name__}: {error}".replace("\x00", "\ufffd")
     return text if len(text) <= ERROR_CHARS_MAX else text[:ERROR_CHARS_MAX] + "…"
 
@@ -64,12 +66,16 @@ class Bound:
     def went_well(self) -> None:
         self._in_a_row = 0
 
-    def failed(self, error: BaseException) -> str:
-        """One more. Returns what to write beside it; raises EverythingFails when there were too many."""
+    def failed(self, error: BaseException, *, whole: bool = True) -> str:
+        """One more. Returns what to write beside it; raises EverythingFails when there were too many.
+
+        Not `whole`: where an error's text may have personal data in it, only its class is written.
+        """
+        told = described(error, whole=whole)
         self._in_a_row += 1
         if self._in_a_row > self._most:
             raise EverythingFails(
-                f"{self._flow}: {self._in_a_row} in a row failed, so nothing more is set aside: {described(error)}; "
-                "mend the cause, then look at `circle dlq list`"
+                f"{self._flow}: {self._in_a_row} in a row failed, so nothing more is set aside: {told}; "
+                "mend the cause, then look at `circle dlq list` and `circle dlq rows`"
             ) from error
-        return f"{self._flow}: {described(error)}"
+        return f"{self._flow}: {told}"

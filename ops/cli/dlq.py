@@ -157,7 +157,7 @@ def rows(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Webhook calls and account messages that were set aside; with --redrive they are due again."""
+    """Webhook calls, and messages and mails about accounts, that were set aside; with --redrive they are due again."""
     settings = operator_settings()
     if ids and not redrive_:
         raise typer.BadParameter("rows are named to be redriven: add --redrive")

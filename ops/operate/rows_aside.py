@@ -1,7 +1,7 @@
-"""Rows that the postman has set aside (`circle dlq rows`): calls of webhooks and messages about accounts.
+"""Rows that the postman has set aside (`circle dlq rows`): calls of webhooks, messages and mails about accounts.
 
 They were never records, so they are no dead letters: each is a row that says why, and that is due again when it is
-redriven. Mails that are set aside are dead letters of notifications.outbound, where they came from.
+redriven. Mails about tickets that are set aside are dead letters of notifications.outbound, where they came from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 
 SQL = queries(Path(__file__).with_name("rows_aside.sql"))
-TABLES = {"webhook_deliveries": ("calls", "redrive_calls"), "direct_messages": ("messages", "redrive_messages")}
+TABLES = {
+    "webhook_deliveries": ("calls", "redrive_calls"),
+    "direct_messages": ("messages", "redrive_messages"),
+    "account_mails": ("account_mails", "redrive_account_mails"),
+}
 
 
 class NoSuchRow(CircleError):

@@ -3,7 +3,7 @@
 They go straight from their rows: a link is no business of a topic. Guarantee: a link's token is made when its mail is
 written and stands nowhere but in it; PostgreSQL has its SHA-256. The texts hold nothing that a stranger chose, neither
 a name nor a title: whoever types somebody else's address makes us send them nothing of theirs. An address that nobody
-has proven gets links only.
+has proven gets links only. A mail that fails in a way that nobody foresaw is set aside in its row, and the others go.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+from jinja2 import TemplateError
 
 from connectors.logs import Log
+from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from sinks.delivery_metrics import DELIVERIES
-from sinks.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, UNWRITABLE, again
+from sinks.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, again
 from sinks.mail.render import Link, render_account
 from sinks.mail.transport import MailFailed, MailRefused, MailSession, Transport
 
@@ -36,6 +39,7 @@ FAILED_KEPT_DAYS = 30
 PRUNED_MAX = 5_000
 WHEREABOUTS_KEPT_DAYS = 90  # client addresses and networks; longer than any session lasts
 EVENTS_KEPT_DAYS = 400  # a year and the time to ask about it
+SET_ASIDE = "set aside: "  # how the error of a row begins that `circle dlq rows` shows and redrives
 
 SQL = queries(Path(__file__).parents[1] / "sql" / "account_mails.sql")
 log = Log("mail")
@@ -48,6 +52,7 @@ class AccountDesk:
 
     def __init__(self, settings: Settings, transport: Transport | None) -> None:
         self._settings, self._transport = settings, transport
+        self._bound = Bound(ACCOUNT_MAIL)
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
@@ -57,10 +62,10 @@ class AccountDesk:
             await pool.execute(SQL["forget_all_account_mails"])
             return False
         await pool.execute(SQL["drop_addressless"])
-        rows = await pool.fetch(SQL["claim_account_mails"], LEASE_S, BATCH)
-        if not rows:
+        claimed = [row[0] for row in await pool.fetch(SQL["claim_account_mails"], LEASE_S, BATCH)]
+        if not claimed:
             return False
-        left = list(rows)
+        left = await self._rows(pool, claimed)
         try:
             async with asyncio.timeout(BATCH_S), AsyncExitStack() as stack:
                 session = await stack.enter_async_context(self._transport.session())
@@ -73,7 +78,24 @@ class AccountDesk:
         except TimeoutError:
             for row in left:
                 await self._later(pool, row, "the server is slow")
-        return len(rows) == BATCH
+        return len(claimed) == BATCH
+
+    async def _rows(self, pool: asyncpg.Pool[asyncpg.Record], claimed: Sequence[int]) -> list[asyncpg.Record]:
+        """What is known of claimed mails; one that cannot even be read is set aside."""
+        try:
+            return await pool.fetch(SQL["account_mails"], claimed)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+        rows: list[asyncpg.Record] = []
+        for one in claimed:
+            try:
+                rows += await pool.fetch(SQL["account_mails"], [one])
+            except Exception as error:
+                if not is_of_record(error):
+                    raise
+                await self._set_aside(pool, one, error)
+        return rows
 
     async def _send(self, pool: asyncpg.Pool[asyncpg.Record], session: MailSession, row: asyncpg.Record) -> None:
         kind = row["kind"]
@@ -82,19 +104,22 @@ class AccountDesk:
             log.info("account_mail.dropped", kind=kind, user=str(row["user_id"]), verified=row["verified"])
             await pool.execute(SQL["account_mail_done"], row["id"])
             return
-        link = await self._link(pool, row)
         try:
+            link = await self._link(pool, row)
             letter = render_account(
                 kind, row["email"], self._settings.mail_from, f"account/{row['id']}", row["created_at"], link
             )
             await session.send(letter)
-        except UNWRITABLE as error:  # its text may have the address in it
-            await self._failed(pool, row, f"it cannot be written: {type(error).__name__}")
         except MailRefused as error:
             await self._failed(pool, row, str(error))
         except MailFailed as error:
             await self._later(pool, row, str(error))
+        except Exception as error:
+            if not isinstance(error, TemplateError) and not is_of_record(error):
+                raise
+            await self._set_aside(pool, row["id"], error)
         else:
+            self._bound.went_well()
             await pool.execute(SQL["account_mail_done"], row["id"])
             DELIVERIES.labels(ACCOUNT_MAIL, "sent").inc()
 
@@ -119,9 +144,16 @@ class AccountDesk:
         DELIVERIES.labels(ACCOUNT_MAIL, "retry").inc()
 
     async def _failed(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, error: str) -> None:
-        """Set aside: whoever waits for it asks for another."""
+        """Given up: whoever waits for it asks for another."""
         log.error("account_mail.failed", kind=row["kind"], id=row["id"], user=str(row["user_id"]), error=error)
         await pool.execute(SQL["account_mail_failed"], row["id"], error)
+        DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
+
+    async def _set_aside(self, pool: asyncpg.Pool[asyncpg.Record], id_: int, error: Exception) -> None:
+        """For a reason that nobody foresaw. Only its class is written: its text may have the address in it."""
+        told = SET_ASIDE + self._bound.failed(error, whole=False)
+        log.error("account_mail.set_aside", id=id_, error=type(error).__name__)
+        await pool.execute(SQL["account_mail_failed"], id_, told)
         DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:

@@ -164,7 +164,7 @@ class MailDesk:
                         if not is_of_record(error):
                             raise
                         log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
-                        verdict = Verdict("failed", self._bound.failed(type(error)()))  # its text may have the address
+                        verdict = Verdict("failed", self._bound.failed(error, whole=False))
                     else:
                         self._bound.went_well()
                     await self._settle(pool, row, verdict)

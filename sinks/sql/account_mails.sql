@@ -5,17 +5,22 @@
 DELETE FROM account_mails WHERE user_id IS NULL AND status = 'pending';
 
 -- name: claim_account_mails
--- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again.
+-- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again. Only ids come back: a row that
+-- cannot be read must not keep the others of its batch.
 UPDATE account_mails AS m
 SET attempts = m.attempts + 1, due_at = now() + make_interval(secs => $1::double precision)
 FROM (
-    SELECT account_mails.id, users.email, users.email_verified_at IS NOT NULL AS verified
-    FROM account_mails JOIN users ON users.id = account_mails.user_id
+    SELECT id FROM account_mails
     WHERE status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT $2::integer FOR UPDATE OF account_mails SKIP LOCKED
+    ORDER BY due_at LIMIT $2::integer FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE m.id = due.id
-RETURNING m.id, m.user_id, m.kind, m.attempts, m.created_at, due.email, due.verified;
+RETURNING m.id;
+
+-- name: account_mails
+SELECT m.id, m.user_id, m.kind, m.attempts, m.created_at, users.email, users.email_verified_at IS NOT NULL AS verified
+FROM account_mails AS m JOIN users ON users.id = m.user_id
+WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id;
 
 -- name: add_link
 -- A user has LINKS_MAX live links of a kind, the latest; those before them end.

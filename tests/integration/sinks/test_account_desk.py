@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from connectors.setting_aside import IN_A_ROW_MAX, EverythingFails
 from connectors.settings import Settings
-from sinks.mail.accounts import EVENTS_KEPT_DAYS, LINKS_MAX, WHEREABOUTS_KEPT_DAYS, AccountDesk
+from ops.operate.rows_aside import redrive_rows, rows_aside
+from sinks.mail.accounts import BATCH, EVENTS_KEPT_DAYS, LINKS_MAX, WHEREABOUTS_KEPT_DAYS, AccountDesk
 from sinks.mail.transport import transport
 from tests.harness.mail_server import MailServer
 from tests.harness.words import ALICE, BOB
@@ -75,6 +77,49 @@ async def test_a_mail_is_tried_again_and_one_that_is_refused_is_set_aside(
     await ask(pool, "verify-email", *[ALICE] * 6)
     await desk.work(pool)
     assert await pool.fetchval("SELECT count(*) FROM mailed_links") == LINKS_MAX
+
+
+@pytest.mark.parametrize(
+    ("poison", "error", "mend"),
+    [
+        ("kind = 'none-such'", "TemplateNotFound", "kind = 'password-changed'"),
+        ("created_at = '12000-01-01'", "OverflowError", "created_at = now()"),
+    ],
+    ids=["it cannot be made", "it cannot even be read"],
+)
+async def test_a_mail_that_fails_as_nobody_foresaw_is_set_aside_and_its_neighbours_go(
+    settings: Settings, server: MailServer, pool: Pool, poison: str, error: str, mend: str
+) -> None:
+    desk = AccountDesk(settings, transport(replace(settings, smtp_url=server.url)))
+    await ask(pool, "password-changed", BOB, BOB, BOB)
+    (poisoned,) = await pool.fetchrow("SELECT id FROM account_mails ORDER BY id OFFSET 1 LIMIT 1")
+    await pool.execute(f"UPDATE account_mails SET {poison} WHERE id = $1", poisoned)
+    await desk.work(pool)
+    assert len(server.taken) == 2
+    assert await left(pool) == [("failed", 1, f"set aside: account-mail: {error}")]
+    (aside,) = await rows_aside(settings, 10)
+    assert (aside.table, aside.id, aside.error) == (
+        "account_mails", f"mail-{poisoned}", f"set aside: account-mail: {error}"
+    )  # fmt: skip
+    await pool.execute(f"UPDATE account_mails SET {mend} WHERE id = $1", poisoned)
+    assert await redrive_rows(settings, [aside.id]) == [aside.id]
+    await desk.work(pool)
+    assert len(server.taken) == 3
+    assert await left(pool) == []
+    assert await rows_aside(settings, 10) == []
+
+
+async def test_where_no_mail_can_be_made_the_desk_ends_with_the_reason(
+    settings: Settings, server: MailServer, pool: Pool
+) -> None:
+    desk = AccountDesk(settings, transport(replace(settings, smtp_url=server.url)))
+    await ask(pool, "none-such", *[BOB] * (IN_A_ROW_MAX + 1))
+    for _ in range(IN_A_ROW_MAX // BATCH):
+        assert await desk.work(pool) is True
+    with pytest.raises(EverythingFails, match=r"account-mail: 51 in a row failed.*: TemplateNotFound;"):
+        await desk.work(pool)
+    assert server.taken == []
+    assert (await left(pool)).count(("failed", 1, "set aside: account-mail: TemplateNotFound")) == IN_A_ROW_MAX
 
 
 async def test_without_a_mail_server_nothing_is_kept_for_later(settings: Settings, pool: Pool) -> None:
