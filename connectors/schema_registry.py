@@ -125,8 +125,10 @@ class _Registry:
         try:
             response = self._client.request(method, path, content=content, headers=headers)
         except self._failed as error:
-            why = f"{type(error).__name__}: {error}"
-            raise self._unreachable(why) from None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):  # httpx keeps the words of the library of TLS, not its error
+                why = f"{error}; look at CIRCLE_SCHEMA_REGISTRY_CA_FILE"
+                raise AccessRefused("The schema registry", self._shown, why) from None
+            raise self._unreachable(f"{type(error).__name__}: {error}") from None
         if response.status_code in (401, 403):
             why = f"{method} {path} was answered with {response.status_code}; look at CIRCLE_SCHEMA_REGISTRY_URL"
             raise AccessRefused("The schema registry", self._shown, why)

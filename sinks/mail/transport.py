@@ -116,7 +116,8 @@ class SmtpSession:
         try:
             await self._client.connect()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise MailFailed(f"the mail server does not let us in: {type(error).__name__}: {error}") from error
+            hint = "; look at CIRCLE_SMTP_CA_FILE" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+            raise MailFailed(f"the mail server does not let us in: {type(error).__name__}: {error}{hint}") from error
 
 
 class FileMailbox:

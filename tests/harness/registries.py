@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -21,9 +22,13 @@ Answer = tuple[int, Any]
 
 
 class Books:
-    """What the small registry keeps. Compatibility is written down and not checked; `answers` overrides a path."""
+    """What the small registry keeps. Compatibility is written down and not checked; `answers` overrides a path.
+
+    With `login` ("user:password") it lets in whoever says so in basic authentication, and no one else.
+    """
 
     def __init__(self) -> None:
+        self.login: str | None = None
         self.schemas: dict[int, str] = {}
         self.versions: dict[str, list[int]] = {}
         self.config: dict[str, str] = {}
@@ -74,7 +79,9 @@ def small_registry() -> Iterator[tuple[str, Books]]:
 
         def handle_any(self) -> None:
             length = int(self.headers.get("content-length", 0))
-            answer = books.answer(self.command, self.path, json.loads(self.rfile.read(length) or b"{}"))
+            asked = json.loads(self.rfile.read(length) or b"{}")
+            known = books.login is None or self.headers.get("authorization") == _basic(books.login)
+            answer = books.answer(self.command, self.path, asked) if known else (401, {"error_code": 401})
             status, body = (200, answer) if isinstance(answer, bytes) else (answer[0], json.dumps(answer[1]).encode())
             self.send_response(status)
             self.send_header("content-type", "application/vnd.schemaregistry.v1+json")
@@ -121,6 +128,10 @@ class Apicurio(Service):
             return httpx.get(f"{self.url}/subjects", timeout=1).status_code == 200
         except httpx.HTTPError:
             return False
+
+
+def _basic(login: str) -> str:
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def _same(one: str, other: str) -> bool:

@@ -66,6 +66,8 @@ class TlsProxy:
                 stack.callback(inside.close)
                 outside = socket.create_connection(("127.0.0.1", self._upstream))
                 stack.callback(outside.close)
+                for one in (inside, outside):  # a request in two parts would wait 40 ms for the first's receipt
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 return
             with self._lock:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,7 @@ from pathlib import Path
 
 import pytest
 import redis
-import trustme
 from confluent_kafka.admin import AclBinding, AclBindingFilter
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from connectors import redis_clients
 from connectors.errors import AccessRefused
@@ -38,6 +35,7 @@ from ops.services.process import free_port, run_coroutine, wait_for
 from ops.services.valkey import Valkey
 from ops.supervisor import ChildSpec, Supervisor
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.authority import Authority
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
 from tests.harness.tls_proxy import TlsProxy
@@ -75,32 +73,23 @@ class Secured:
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     directory = tmp_path_factory.mktemp("secured")
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(directory / "ca.pem")
-    trustme.CA().cert_pem.write_to_path(directory / "other-ca.pem")
-    keystore = directory / "kafka.pem"
-    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    keystore.write_bytes(private + b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
+    authority = Authority(directory)
+    context = authority.context()
     passwords = {who: secrets.token_urlsafe(16) for who in (SUPERUSER, NOBODY, *Process)}
     with ExitStack() as stack:
         postgres, valkey = stack.enter_context(Postgres()), stack.enter_context(Valkey())
-        kafka = stack.enter_context(SecuredKafka(keystore, passwords))
+        kafka = stack.enter_context(SecuredKafka(authority.keystore(), passwords))
         rows = stack.enter_context(TlsProxy(postgres.port, context, postgres=True))
         cache = stack.enter_context(TlsProxy(valkey.port, context))
-        authority_file = directory / "ca.pem"
         base = {
             "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": kafka.address,
             "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "CIRCLE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-            "CIRCLE_KAFKA_CA_FILE": str(authority_file),
+            "CIRCLE_KAFKA_CA_FILE": str(authority.ca_file),
             "CIRCLE_POSTGRES_URL": postgres.url.replace(str(postgres.port), str(rows.port))
-            + f"?sslmode=verify-full&sslrootcert={authority_file}",
+            + f"?sslmode=verify-full&sslrootcert={authority.ca_file}",
             "CIRCLE_REDIS_URL": valkey.url.replace("redis://", "rediss://").replace(str(valkey.port), str(cache.port)),
-            "CIRCLE_REDIS_CA_FILE": str(authority_file),
+            "CIRCLE_REDIS_CA_FILE": str(authority.ca_file),
             "CIRCLE_PARTITIONS": PARTITIONS,
             "CIRCLE_JWT_KEY_FILE": str(development_key(directory / "jwt.pem")),
             "CIRCLE_RATE_LIMIT_SCALE": "0",
