@@ -71,9 +71,13 @@ class History:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-        past = await self._read(lambda: self._fold(place, until, lambda _state, _fact: None))
-        found = seat_map(past.state, past.last)
-        if past.over:
+
+        def read() -> tuple[SeatMap, bool]:
+            past = self._fold(place, until, lambda _state, _fact: None)
+            return seat_map(past.state, past.last), past.over
+
+        found, over = await self._read(read)
+        if over:
             self._kept[key] = found
             if len(self._kept) > HISTORY_KEPT_MAX:
                 self._kept.popitem(last=False)

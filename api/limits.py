@@ -82,6 +82,11 @@ GZIP_LEVEL = 4  # half the time of the default, 4 % more bytes
 GZIP_WAITING_MAX = 16  # answers to be made smaller, one after another; further ones are sent as they are
 GZIP_KEPT_S = 60.0  # the same seat map is read by thousands
 GZIP_KEPT_MAX = 32  # answers; a seat map of 2 MB is 100 KB small
+SEATS_AT_ONCE_MAX = 1_000  # of a seat map made in one step: half a millisecond
+SECTION_BYTES_MAX = 64 * 1024 * 1024  # of seat maps' sections that are kept: of a dozen of the largest events
+SENT_AT_ONCE_BYTES = 64 * 1024  # of a large answer, before the next part is written
+SEAT_MAPS_PATIENCE_S = 5.0  # in line to be sent a large one
+SEAT_MAPS_SENT_MAX = 256  # large ones on their way: at READ_BYTES_PER_S one may take minutes
 INLINE_BYTES_MAX = 16 * 1024  # half a millisecond on the event loop; larger ones beside it
 
 METRICS_KEPT_S = 1.0  # several who scrape at the same moment cost one text

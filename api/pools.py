@@ -15,6 +15,7 @@ from api.limits import (
     PASSWORD_QUEUE_MAX,
     POSTGRES_CONNECTIONS_MAX,
     REDIS_READS_MAX,
+    SEAT_MAPS_SENT_MAX,
     SSE_CLIENTS_MAX,
 )
 from api.shares import Lane, Share
@@ -104,5 +105,14 @@ SEAT_MAPS = Share(
     user_line=4,
     network_line=32,
 )
+SEAT_MAPS_SENT = Share(
+    name="large seat maps on their way",
+    places=SEAT_MAPS_SENT_MAX,
+    user=4,
+    network=SEAT_MAPS_SENT_MAX // 2,
+    line=2_000,  # compressed it is on its way for some milliseconds
+    user_line=8,
+    network_line=1_000,
+)
 
-SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS)
+SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT)

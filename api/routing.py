@@ -146,6 +146,11 @@ class Call:
         return value if value is not None and len(value) == 55 and value.isascii() else None
 
 
+def is_private(call: Call) -> bool:
+    """Whether the answer may be another one for another caller, so that no proxy keeps it."""
+    return call.caller is not None or _ACCESS_CODE in call.request.query_string
+
+
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
@@ -213,11 +218,10 @@ def bind(route: Route) -> Handler:
                     deps.limiter.take(WRITES, caller.user_id)
             for name, value in path.items():
                 path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
-            response = await handler(Call(request, deps, caller), **path)
+            call = Call(request, deps, caller)
+            response = await handler(call, **path)
             if cacheable and response is not None and response.status == 200:
-                response = await deps.representations.of(
-                    request, response, private=caller is not None or _ACCESS_CODE in request.query_string
-                )
+                response = await deps.representations.of(request, response, private=is_private(call))
         except Problem as problem:
             if caller is not None and caller.waiting and problem.status == FORBIDDEN:
                 problem = factor_required()

@@ -51,17 +51,9 @@ class Representations:
         large = len(body) > INLINE_BYTES_MAX
         own_tag = headers.get("etag")
         tag = own_tag or (await self._beside(lambda: tag_of(body)) if large else None) or tag_of(body)
-        headers["etag"] = tag
-        if private:
-            headers["cache-control"] = f"private, {NO_CACHE}"
-        elif "cache-control" not in headers:
-            headers["cache-control"] = NO_CACHE
-        vary(headers, "accept-encoding")
-        if private:
-            vary(headers, "authorization")
-        if matches(request.headers.get("if-none-match"), tag):
-            kept = {name: headers[name] for name in ("etag", "cache-control", "vary")}
-            return HTTPResponse(status=304, headers=kept)
+        known = known_already(request, labelled(response, tag, private=private))
+        if known is not None:
+            return known
         if len(body) >= GZIP_BYTES_MIN and takes_gzip(request.headers.get("accept-encoding")):
             small = await self._small(body, tag if own_tag is None else None)
             if small is not None and len(small) < len(body):
@@ -98,6 +90,28 @@ class Representations:
 def tag_of(body: bytes) -> str:
     """The weak ETag of an answer that says this."""
     return f'W/"{blake2b(body, digest_size=16).hexdigest()}"'
+
+
+def labelled(response: HTTPResponse, tag: str, *, private: bool) -> HTTPResponse:
+    """The answer with its ETag, and with what caches may do with it."""
+    headers = response.headers
+    headers["etag"] = tag
+    if private:
+        headers["cache-control"] = f"private, {NO_CACHE}"
+    elif "cache-control" not in headers:
+        headers["cache-control"] = NO_CACHE
+    vary(headers, "accept-encoding")
+    if private:
+        vary(headers, "authorization")
+    return response
+
+
+def known_already(request: Request, response: HTTPResponse) -> HTTPResponse | None:
+    """304, if the client has what the answer's ETag names."""
+    headers = response.headers
+    if not matches(request.headers.get("if-none-match"), headers["etag"]):
+        return None
+    return HTTPResponse(status=304, headers={name: headers[name] for name in ("etag", "cache-control", "vary")})
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

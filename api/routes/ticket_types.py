@@ -1,25 +1,21 @@
-"""What an event sells, how much of it is left, and the seat map."""
+"""What an event sells, and how much of it is left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from time import time_ns
 from typing import Any
 
 import asyncpg
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import asdict
-from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
 from api import validation
 from api.deps import Deps
-from api.limits import REDIS_TIMEOUT_S
+from api.event_hashes import event_hashes
 from api.problem import invalid
 from api.reasons import for_reason
 from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
-from api.routes.history import seats_at
 from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.events import (
@@ -29,11 +25,6 @@ from api.shapes.events import (
     General,
     Price,
     Seated,
-    SeatOut,
-    SeatSections,
-    SeatsQuery,
-    SeatStatus,
-    SectionOut,
     TicketTypeIn,
     TicketTypeOut,
     TicketTypePatch,
@@ -43,7 +34,6 @@ from connectors import logs
 from connectors.payments.stripe.money import problem_of_price
 from connectors.settings import PaymentsBy
 from pipelines.reservations.limits import SEATS_PER_SECTION_MAX
-from pipelines.reservations.seating import row_label
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
 from schemas.money import problem_of, shown
@@ -63,19 +53,6 @@ class _Counts(msgspec.Struct):
 
 _counts = msgspec.json.Decoder(_Counts)
 
-
-class _SeatsTold(msgspec.Struct):
-    """SeatsOut of sections that are JSON already."""
-
-    event_id: str
-    items: list[msgspec.Raw]
-    source: str
-    next_cursor: None = None
-    position: str | None = None
-    time: None = None
-
-
-_STATUSES = {b"s|": SeatStatus.SOLD, b"b|": SeatStatus.BLOCKED}
 
 log = logs.get("api.availability")
 
@@ -180,31 +157,6 @@ async def availability(call: Call, event_id: str) -> HTTPResponse:
     return json(await availability_seen(call.deps, event_id, eyes), tagged=True)
 
 
-async def seats(call: Call, event_id: str) -> HTTPResponse:
-    """200 with the state of every numbered seat, now or as it was."""
-    query = call.query(SeatsQuery)
-    event = await visible(call, event_id)
-    eyes = await sight(call, event, query.access_code)
-    if query.at is not None:
-        return await seats_at(call, event, query.at, eyes)
-    found = await call.deps.seat_maps.get(event_id, lambda: _seat_sections(call.deps, event_id))
-    items = [msgspec.Raw(text) for key, text in found.sections.items() if eyes.sees(key, found.hidden[key])]
-    return json(_SeatsTold(event_id, items, found.source))
-
-
-async def _seat_sections(deps: Deps, event_id: str) -> SeatSections:
-    """The seat map, made beside the event loop: of 100,000 seats that takes a tenth of a second."""
-    rows = await deps.database.rows("ticket_types_of_event", event_id)
-    found, source = await _seats_found(deps, event_id)
-    seated = [row for row in rows if row["kind"] == "seated"]
-
-    def made() -> dict[str, bytes]:
-        states = found()
-        return {row["id"]: msgspec.json.encode(_section(row, states)) for row in seated}
-
-    return SeatSections(await deps.seat_maps.make(made), {row["id"]: row["hidden"] for row in seated}, source)
-
-
 async def availability_seen(deps: Deps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
     """The availability of what somebody sees of an event."""
     whole = await availability_of(deps, event_id)
@@ -220,10 +172,10 @@ async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
 async def _availability(deps: Deps, event_id: str) -> EventAvailabilityOut:
     """Of all ticket types, hidden ones too: from Redis, where the reservations worker keeps it; from Postgres when
     Redis has nothing, is away, or has what cannot be read."""
-    (found,) = await _hashes(deps, f"circle:{{{event_id}}}:availability")
+    (found,) = await event_hashes(deps, event_id, "availability")
     try:
-        items = [AvailabilityOut(key, **asdict(_counts.decode(text))) for key, text in found.items()]
-    except msgspec.DecodeError as error:
+        items = [AvailabilityOut(key.decode(), **asdict(_counts.decode(text))) for key, text in found.items()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("redis.nonsense", event=event_id, error=str(error))
         items = []
     if items:
@@ -241,64 +193,6 @@ async def _availability(deps: Deps, event_id: str) -> EventAvailabilityOut:
         for row in await deps.database.rows("availability_from_rows", event_id)
     ]
     return EventAvailabilityOut(event_id, items, "postgres")
-
-
-async def _seats_found(deps: Deps, event_id: str) -> tuple[Callable[[], dict[str, SeatStatus]], str]:
-    """The state of every place that is not free, to be worked out beside the event loop, and where it comes from."""
-    keys = (f"circle:{{{event_id}}}:{part}" for part in ("meta", "claims", "foreign"))
-    meta, claims, foreign = await _raw_hashes(deps, *keys)
-    if b"epoch" in meta:
-        return lambda: _states(claims, foreign, time_ns() // 1000), "redis"
-    # never installed, or Redis was flushed
-    rows = await deps.database.rows("seats_from_rows", event_id)
-    return lambda: {row["place"]: SeatStatus(row["status"]) for row in rows}, "postgres"
-
-
-def _states(claims: dict[bytes, bytes], foreign: dict[bytes, bytes], now_us: int) -> dict[str, SeatStatus]:
-    states = {
-        place.decode(): SeatStatus.LOCKED
-        for place, lock in foreign.items()
-        if _until(lock) > now_us  # an ended lock is removed by the next claim
-    }
-    for place, claim in claims.items():
-        states[place.decode()] = _STATUSES.get(claim[:2], SeatStatus.HELD)
-    return states
-
-
-def _until(lock: bytes) -> int:
-    """When a foreign lock ends, in microseconds; 0 for one that does not say."""
-    text = lock.rpartition(b"|")[2]
-    return int(text) if text.isdigit() else 0
-
-
-async def _hashes(deps: Deps, *keys: str) -> list[dict[str, bytes]]:
-    """Redis hashes of one moment, in one round trip; empty when Redis is away."""
-    found = await _raw_hashes(deps, *keys)
-    return [{name.decode(): value for name, value in one.items()} for one in found]
-
-
-async def _raw_hashes(deps: Deps, *keys: str) -> list[dict[bytes, bytes]]:
-    try:
-        pipeline = deps.redis.pipeline(transaction=True)
-        for key in keys:
-            pipeline.hgetall(key)
-        async with deps.redis_reads.of(patience_s=REDIS_TIMEOUT_S):
-            found: list[dict[bytes, bytes]] = await pipeline.execute()
-    except (RedisError, OSError, TimeoutError) as error:
-        log.warning("redis.away", error=f"{type(error).__name__}: {error}")
-        return [{} for _ in keys]
-    return found
-
-
-def _section(row: asyncpg.Record, states: Mapping[str, SeatStatus]) -> SectionOut:
-    prefix, width = row["id"] + "/", row["seats_per_row"]
-    seats = []
-    for index in range(row["rows"]):
-        label = row_label(index)
-        for number in range(1, width + 1):
-            seat = f"{label}-{number}"
-            seats.append(SeatOut(seat, states.get(prefix + seat, SeatStatus.AVAILABLE)))
-    return SectionOut(row["id"], row["name"], row["rows"], width, seats)
 
 
 def _out(row: asyncpg.Record) -> TicketTypeOut:

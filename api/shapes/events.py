@@ -335,14 +335,6 @@ class SectionOut(msgspec.Struct, frozen=True):
     seats: list[SeatOut]
 
 
-class SeatSections(msgspec.Struct, frozen=True):
-    """An event's seat map before it is told to somebody: each section's JSON by its ticket type, in their order."""
-
-    sections: dict[str, bytes]
-    hidden: dict[str, bool]
-    source: str
-
-
 class SeatsOut(msgspec.Struct, frozen=True):
     """The seat map of an event. `source` is redis, or postgres when Redis has nothing.
 

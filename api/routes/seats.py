@@ -1,0 +1,137 @@
+"""The seat map of an event, now or as it was: what the caller may see of it, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import time_ns
+
+import asyncpg
+from sanic import HTTPResponse
+
+from api import validation
+from api.deps import Deps
+from api.event_hashes import event_hashes
+from api.history import Place
+from api.problem import invalid
+from api.routes.events import visible
+from api.routing import Call
+from api.seat_documents import answer
+from api.seat_maps import EventSeats
+from api.seat_sections import BLOCKED, Section, SectionBody
+from api.shapes.events import SeatsQuery, SeatStatus
+from api.visibility import Sight, sight
+from pipelines.replay.past import Moment, moment
+from pipelines.replay.seat_map import FREE, HELD, LOCKED, SOLD
+from pipelines.reservations.seating import row_label
+
+NOT_OVER = {"cache-control": "no-store"}
+US_PER_NS = 1_000
+_CLAIMED = {b"s|": SOLD, b"b|": BLOCKED}
+_IN_ROWS = {SeatStatus.HELD: HELD, SeatStatus.SOLD: SOLD, SeatStatus.LOCKED: LOCKED, SeatStatus.BLOCKED: BLOCKED}
+
+Taken = Iterable[tuple[str, str]]  # each place that is not free, "<ticket type>/<seat>", and its letter
+
+
+async def seats(call: Call, event_id: str) -> HTTPResponse | None:
+    """200 with the state of every numbered seat, now or as it was."""
+    query = call.query(SeatsQuery)
+    event = await visible(call, event_id)
+    eyes = await sight(call, event, query.access_code)
+    if query.at is not None:
+        return await _seats_at(call, event, query.at, eyes)
+    found = await call.deps.seat_maps.get(event_id, lambda: _now(call.deps, event_id))
+    shown = [body for key, body in found.sections.items() if eyes.sees(key, found.hidden[key])]
+    return await answer(call, event_id, shown, found.source)
+
+
+async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> HTTPResponse | None:
+    """200 with the seat map as it was, of what the caller may see now; 503 when that would take too much reading."""
+    deps, until = call.deps, _moment(at, event["partition"])
+    found = await deps.history.seats(Place(event["id"], event["partition"], event["created_at"]), until)
+    seen = await eyes.among(deps, event["id"], [one.ticket_type_id for one in found.sections])
+    shown = [one for one in found.sections if one.rows and one.ticket_type_id in seen]
+
+    def made() -> list[SectionBody]:
+        return [
+            deps.seat_maps.sections.of(
+                Section(
+                    one.ticket_type_id,
+                    one.name,
+                    len(one.rows),
+                    len(one.rows[0].seats),
+                    "".join([row.seats for row in one.rows]).encode(),
+                )
+            )
+            for one in shown
+        ]
+
+    bodies = await deps.seat_maps.of_the_past(made)
+    time = validation.moment_or_none(found.log_time)
+    position = found.position or None
+    return await answer(call, event["id"], bodies, "log", position=position, time=time, headers=NOT_OVER)
+
+
+def _moment(at: str, partition: int) -> Moment:
+    try:
+        until = moment(at.replace(" ", "+"))  # what a client forgot to escape
+    except ValueError as error:
+        raise invalid("at", str(error)) from None
+    if until.position is not None and until.position.partition != partition:
+        raise invalid("at", f"this event is on partition {partition}")
+    return until
+
+
+async def _now(deps: Deps, event_id: str) -> EventSeats:
+    """The seat map, made in a thread: of 100,000 seats that takes a tenth of a second."""
+    rows = await deps.database.rows("ticket_types_of_event", event_id)
+    found, source = await _taken(deps, event_id)
+    seated = [row for row in rows if row["kind"] == "seated"]
+
+    def made() -> dict[str, SectionBody]:
+        return {one.ticket_type_id: deps.seat_maps.sections.of(one) for one in sections_of(seated, found())}
+
+    return EventSeats(await deps.seat_maps.make(made), {row["id"]: row["hidden"] for row in seated}, source)
+
+
+async def _taken(deps: Deps, event_id: str) -> tuple[Callable[[], Taken], str]:
+    """What says of the places that are not free, to be called in a thread, and where that comes from."""
+    meta, claims, foreign = await event_hashes(deps, event_id, "meta", "claims", "foreign")
+    if b"epoch" in meta:
+        return lambda: taken(claims, foreign, time_ns() // US_PER_NS), "redis"
+    # never installed, or Redis was flushed
+    rows = await deps.database.rows("seats_from_rows", event_id)
+    return lambda: [(row["place"], _IN_ROWS[SeatStatus(row["status"])]) for row in rows], "postgres"
+
+
+def taken(claims: dict[bytes, bytes], foreign: dict[bytes, bytes], now_us: int) -> Taken:
+    """The places that are claimed, or locked by other sellers. A claim counts more than a lock."""
+    for place, lock in foreign.items():
+        if _until(lock) > now_us:  # an ended lock is removed by the next claim
+            yield place.decode(), LOCKED
+    for place, claim in claims.items():
+        yield place.decode(), _CLAIMED.get(claim[:2], HELD)
+
+
+def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[Section]:
+    """The sections of these ticket types. A place that no layout has is passed over."""
+    found = list(rows)
+    letters = {row["id"]: bytearray(FREE.encode() * (row["rows"] * row["seats_per_row"])) for row in found}
+    width = {row["id"]: row["seats_per_row"] for row in found}
+    first = {
+        row["id"]: {row_label(number): number * row["seats_per_row"] for number in range(row["rows"])} for row in found
+    }
+    for place, letter in places:
+        ticket_type_id, _, seat = place.partition("/")
+        label, _, number = seat.rpartition("-")
+        start = first.get(ticket_type_id, {}).get(label)
+        if start is not None and number.isascii() and number.isdecimal() and 1 <= int(number) <= width[ticket_type_id]:
+            letters[ticket_type_id][start + int(number) - 1] = ord(letter)
+    return [
+        Section(row["id"], row["name"], row["rows"], row["seats_per_row"], bytes(letters[row["id"]])) for row in found
+    ]
+
+
+def _until(lock: bytes) -> int:
+    """When a foreign lock ends, in microseconds; 0 for one that does not say."""
+    text = lock.rpartition(b"|")[2]
+    return int(text) if text.isdigit() else 0
