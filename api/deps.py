@@ -25,7 +25,6 @@ from api.coalesced import Coalesced
 from api.database import Database
 from api.edge.representation import Representations
 from api.existence import PUBLIC, Existence
-from api.exports import Exports
 from api.guesses import Guesses
 from api.history import History
 from api.kept import Kept
@@ -45,7 +44,7 @@ from api.limits import (
 from api.live import Live
 from api.log_ends import LogEnds
 from api.log_writer import LogWriter
-from api.pools import DRAWING, LOG, REDIS_READS, SCANS
+from api.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
 from api.rate_limits import RateLimiter
 from api.seals import Seals
 from api.seat_maps import SeatMaps
@@ -102,7 +101,7 @@ class Deps:
     door_counts: Kept[CountsOut]
     hidden_types: Kept[dict[str, bool]]
     guesses: Guesses
-    exports: Exports
+    exports: Places
     printer: Printer
     sessions: Sessions
     stripe: StripeApi | None = None  # asked what a webhook does not say; None where Stripe is not in use
@@ -217,7 +216,7 @@ class Deps:
             door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
             hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
             guesses=Guesses(shared_limiter),
-            exports=Exports(),
+            exports=Places(EXPORTS, "exports"),
         )
 
     def listen(self) -> None:
@@ -237,6 +236,7 @@ class Deps:
         self.drawing.close()
         self.scans.close()
         self.seat_maps.close()
+        self.representations.close()
         if self.stripe is not None:
             await self.stripe.close()
         for client in self._redis:

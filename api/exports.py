@@ -1,42 +1,17 @@
 """Long answers that are written while they are read: lists as CSV, a person's data. Bounded in number and in memory.
 
 Guarantee: an export holds one page of rows, whatever its length; a client that reads slowly slows its own export alone.
-One user has EXPORTS_OF_USER_MAX under way, a process EXPORTS_MAX; who comes then gets 503 with Retry-After.
+How many are under way is shared out (api.pools.EXPORTS).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-
-from api.limits import EXPORTS_MAX, EXPORTS_OF_USER_MAX
-from api.problem import busy
+from collections.abc import Iterable
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 CSV = "text/csv; charset=utf-8; header=present"
-
-
-class Exports:
-    """Those that are under way in this process."""
-
-    def __init__(self) -> None:
-        self._of: Counter[str] = Counter()
-
-    @contextmanager
-    def one(self, user_id: str) -> Iterator[None]:
-        """Raises Problem busy (503)."""
-        if self._of[user_id] >= EXPORTS_OF_USER_MAX or self._of.total() >= EXPORTS_MAX:
-            raise busy("too many exports are under way")
-        self._of[user_id] += 1
-        try:
-            yield
-        finally:
-            self._of[user_id] -= 1
-            if not self._of[user_id]:
-                del self._of[user_id]
 
 
 def csv_line(cells: Iterable[object]) -> str:

@@ -59,7 +59,6 @@ HEARTBEAT_S = 15.0
 SSE_BATCH_MAX = 100  # notifications sent to one client before it is looked at again
 
 EXPORTS_MAX = 8  # answers that are written row by row, each with one of POSTGRES_CONNECTIONS_MAX now and then
-EXPORTS_OF_USER_MAX = 2
 EXPORT_ROWS_AT_ONCE = 500  # about 300 KB of rows: what an export has in memory
 
 HISTORY_AT_ONCE_MAX = 3  # answers from the log that are being read for; they share the processor with the sales

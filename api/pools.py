@@ -10,10 +10,13 @@ import os
 
 from api.limits import (
     BACKGROUND_QUEUE_MAX,
+    EXPORTS_MAX,
+    GZIP_WAITING_MAX,
     HISTORY_AT_ONCE_MAX,
     IN_FLIGHT_MAX,
     PASSWORD_QUEUE_MAX,
     POSTGRES_CONNECTIONS_MAX,
+    REDIS_LIMITS_MAX,
     REDIS_READS_MAX,
     SEAT_MAPS_SENT_MAX,
     SSE_CLIENTS_MAX,
@@ -114,5 +117,32 @@ SEAT_MAPS_SENT = Share(
     user_line=8,
     network_line=1_000,
 )
+EXPORTS = Share(
+    name="exports",
+    places=EXPORTS_MAX,
+    user=2,
+    network=EXPORTS_MAX // 2,
+)
+COMPRESSION = Share(
+    name="large answers to be compressed",
+    places=1,
+    user=1,
+    network=1,
+    line=GZIP_WAITING_MAX,  # who finds no place is sent the answer as it is
+    user_line=2,
+    network_line=GZIP_WAITING_MAX // 2,
+)
+REDIS_LIMITS = Share(
+    name="Redis connections for rate limits",
+    places=REDIS_LIMITS_MAX,
+    user=2,
+    network=REDIS_LIMITS_MAX // 2,
+    line=1_000,  # a millisecond each; who finds no place is counted by its process alone
+    user_line=50,
+    network_line=500,
+)
 
-SHARES = (STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT)
+SHARES = (
+    STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT, EXPORTS,
+    COMPRESSION, REDIS_LIMITS,
+)  # fmt: skip

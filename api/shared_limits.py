@@ -2,7 +2,7 @@
 
 For what strangers may do (login, registration), which is rare and costs 18 ms anyway. Bounded: KEYS_MAX keys of each
 rate, and a rate that is not used is gone when its buckets are full. Redis sees digests, no addresses. Without Redis
-each process counts for itself.
+each process counts for itself, and so it does for who finds no place among those that ask.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.client_address import ClientAddress
+from api.limits import REDIS_TIMEOUT_S
+from api.pools import REDIS_LIMITS
 from api.problem import Problem, retry_after
 from api.rate_limits import Rate, RateLimiter, rates_of_address
+from api.shares import Places
 from connectors import logs
 
 KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which must have room for the seats' claims
@@ -33,6 +36,7 @@ class SharedLimiter:
         self._take = redis.register_script(SCRIPT)
         self._scale, self._keys_max = scale, keys_max
         self._alone = RateLimiter(scale)
+        self.places = Places(REDIS_LIMITS, "requests that are counted")
 
     async def take_of_address(self, rate: Rate, address: ClientAddress) -> None:
         """One token of the address' bucket, and of its network's. Raises as `take` does."""
@@ -48,11 +52,18 @@ class SharedLimiter:
         member = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         name = KEY_PREFIX + rate.name.replace(" ", "-")
         try:
+            turn = await self.places.enter(patience_s=REDIS_TIMEOUT_S)
+        except Problem:  # a flood, or Redis is slow
+            self._alone.take(rate, key)
+            return
+        try:
             wait_us = int(await self._take([name], [member, interval, bucket, self._keys_max]))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("limits.alone", rate=rate.name, error=f"{type(error).__name__}: {error}")
             self._alone.take(rate, key)
             return
+        finally:
+            self.places.give_back(turn)
         if wait_us > 0:
             wait = wait_us / US_PER_S
             detail = f"too many {rate.name}"

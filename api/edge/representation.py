@@ -26,9 +26,11 @@ from api.limits import (
     GZIP_KEPT_MAX,
     GZIP_KEPT_S,
     GZIP_LEVEL,
-    GZIP_WAITING_MAX,
     INLINE_BYTES_MAX,
 )
+from api.pools import COMPRESSION
+from api.problem import Problem
+from api.shares import Places
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class Representations:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "gzip")
-        self._waiting = 0
+        self._places = Places(COMPRESSION, "answers to be compressed")
         self._kept: Kept[bytes] = Kept(GZIP_KEPT_S, GZIP_KEPT_MAX)
 
     async def of(self, request: Request, response: HTTPResponse, *, private: bool) -> HTTPResponse:
@@ -74,13 +76,14 @@ class Representations:
         return await self._kept.get(tag, compressed) or None
 
     async def _beside(self, work: Callable[[], T]) -> T | None:
-        if self._waiting >= GZIP_WAITING_MAX:
+        try:
+            turn = await self._places.enter()
+        except Problem:
             return None
-        self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
-            self._waiting -= 1
+            self._places.give_back(turn)
 
     def close(self) -> None:
         """Forget what waits."""

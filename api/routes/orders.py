@@ -57,7 +57,7 @@ async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
     """200 with all orders that the filter lets through, as a file that is written while it is read."""
     query = call.query(OrdersQuery)
     await _organized(call, event_id)
-    with call.deps.exports.one(call.user_id):
+    async with call.deps.exports.of():
         await stream(call, _lines(call, event_id, query), CSV, f"orders-{event_id}.csv")
     return None
 

@@ -26,7 +26,7 @@ async def export(call: Call) -> HTTPResponse | None:
     """200 with one JSON document, written while it is read."""
     call.deps.limiter.take(PERSONAL_EXPORTS, call.user_id)
     await own_writes(call)
-    with call.deps.exports.one(call.user_id):
+    async with call.deps.exports.of():
         await stream(call, _document(call), "application/json", f"general-circle-{call.user_id}.json")
     return None
 

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from api.limits import BACKGROUND_QUEUE_MAX
-from api.pools import STREAMS
+from api.pools import EXPORTS, SEAT_MAPS_SENT, STREAMS
 from connectors.kafka import consumer
 from ops.platform import Platform
 from pipelines.reservations.limits import HOLDS_UNPAID_MAX
@@ -22,7 +22,7 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness.door import bought
 from tests.harness.flows import eventually
-from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
+from tests.harness.shop import PASSWORD, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,74 @@ def test_who_draws_eighty_tickets_at_once_keeps_no_door_and_no_other_holder_wait
         statuses = flood.result()
     assert set(statuses) == {200, 429}
     assert statuses[200] >= BACKGROUND_QUEUE_MAX // 8
+
+
+def floods(work: Callable[[int], httpx.Response], event: OnSale, codes: list[str], count: int = 60) -> Counter[int]:
+    """The statuses of one client's requests, while a door works next to them and is never refused."""
+    with ThreadPoolExecutor(1) as beside:
+        flood = beside.submit(at_once, work, count)
+        door_lets_in(event, codes)
+        return flood.result()
+
+
+def test_who_asks_for_the_past_without_end_meets_their_share_and_the_door_does_not(
+    shop: Shop, event: OnSale, codes: list[str]
+) -> None:
+    greedy, modest = shop.person(), shop.person()
+    mine, others = (
+        done(person.reserve(event.id, ticket_type_id=event.general, quantity=1), 201) for person in (greedy, modest)
+    )
+    partition, offset = mine["position"]["partition"], mine["position"]["offset"]
+
+    def ask(number: int) -> httpx.Response:
+        if number % 2:
+            return greedy.get(f"/v1/reservations/{mine['id']}/explanation")
+        return greedy.get(f"/v1/events/{event.id}/seats", params={"at": f"{partition}-{offset - number // 2}"})
+
+    statuses = floods(ask, event, codes)
+    assert set(statuses) == {200, 429}
+    assert modest.get(f"/v1/reservations/{others['id']}/explanation").status_code == 200
+
+
+def test_registrations_keep_no_door_waiting(shop: Shop, event: OnSale, codes: list[str]) -> None:
+    def register(_: int) -> httpx.Response:
+        account = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "name": "Eve"}
+        return shop.http.post("/v1/auth/register", json=account)
+
+    assert set(floods(register, event, codes, 40)) <= {201, 503}
+
+
+def test_seat_maps_of_a_large_event_keep_no_door_waiting(shop: Shop, event: OnSale, codes: list[str]) -> None:
+    greedy, modest = shop.person(), shop.person()
+    arena = shop.event(shop.organizer())
+    large = SEATED | {"layout": {"kind": "seated", "rows": 100, "seats_per_row": 500}}
+    done(arena.organizer.post(f"/v1/events/{arena.id}/ticket-types", prefer="wait=20", json=large), 201)
+    statuses = floods(lambda _: greedy.get(f"/v1/events/{arena.id}/seats"), event, codes)
+    assert set(statuses) <= {200, 429}
+    assert statuses[200] >= SEAT_MAPS_SENT.user
+    assert modest.get(f"/v1/events/{arena.id}/seats").status_code == 200
+
+
+def test_searches_keep_no_door_waiting(shop: Shop, event: OnSale, codes: list[str]) -> None:
+    def search(number: int) -> httpx.Response:
+        return shop.http.get("/v1/events", params={"q": f"circle {number}", "limit": 100})
+
+    assert set(floods(search, event, codes, 80)) <= {200, 503}
+
+
+def test_who_exports_without_end_meets_their_share_and_the_door_does_not(
+    shop: Shop, event: OnSale, codes: list[str]
+) -> None:
+    modest = shop.person()
+
+    def export(number: int) -> httpx.Response:
+        paths = (f"/v1/events/{event.id}/orders.csv", "/v1/users/me/export")
+        return event.organizer.get(paths[number % 2])
+
+    statuses = floods(export, event, codes)
+    assert set(statuses) == {200, 429}
+    assert statuses[200] >= EXPORTS.user
+    assert modest.get("/v1/users/me/export").status_code == 200
 
 
 def test_registrations_keep_nobody_from_logging_in(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from api.rate_limits import (
     rates_of_address,
 )
 from api.shared_limits import KEY_PREFIX, SharedLimiter
+from api.shares import Who, asking
 from connectors.settings import Settings
 from ops.services.process import free_port
 from tests.harness.api_process import api_process
@@ -55,6 +57,24 @@ async def test_two_processes_have_one_bucket(redis: Redis, settings: Settings) -
     members = await redis.zrange(KEY_PREFIX + RATE.name, 0, -1)
     assert len(members) == 2
     assert not any(b"example" in member for member in members), "no address is in Redis"
+
+
+async def test_who_floods_is_counted_by_its_process_and_others_by_all(redis: Redis) -> None:
+    limiter, flood, others = SharedLimiter(redis, 1), Who("", ("198.51.100.7",)), Who("", ("198.51.100.8",))
+    share = limiter.places.line.share
+    waiting = [asyncio.create_task(limiter.places.enter(flood)) for _ in range(share.network + share.network_line)]
+    await asyncio.sleep(0)
+    asking.set(flood)
+    for _ in range(3):
+        await limiter.take(RATE, "flood")
+    await refused(limiter, "flood")
+    assert await redis.zcard(KEY_PREFIX + RATE.name) == 0, "Redis was not asked"
+    asking.set(others)
+    await limiter.take(RATE, "others")
+    assert await redis.zcard(KEY_PREFIX + RATE.name) == 1
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_the_scale_multiplies_and_zero_switches_off(redis: Redis) -> None:
