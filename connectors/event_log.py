@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 
+from connectors.command_places import CommandPlaces
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, key_of, offset_of
 from connectors.schema_registry import codec_of
@@ -93,7 +94,7 @@ def _facts(
     began: Callable[[int], None],
     told: Callable[[int], None],
 ) -> Iterator[tuple[int, RecordedFact]]:
-    codec, key = codec_of(settings), event_id.encode()
+    codec, key, places = codec_of(settings), event_id.encode(), CommandPlaces(settings)
     with LogReader(settings, FACTS, partition, since_ms=since_ms) as reader:
         reader.from_the_start()
         began(reader.high)
@@ -103,7 +104,7 @@ def _facts(
             if offset % TOLD_EVERY == 0:
                 told(offset)
             if key_of(message) == key:
-                recorded = codec.decode(message.value())
+                recorded = places.in_place(partition, codec.decode(message.value()))
                 if isinstance(recorded, RecordedFact):
                     yield offset, recorded
         told(offset + 1)

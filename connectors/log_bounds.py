@@ -26,16 +26,22 @@ def check_on_log(settings: Settings, client: Consumer, topic: str, starts: Mappi
     for partition, start in starts.items():
         if start is None:
             continue
-        low, high = _bounds(client, topic, partition)
+        low, high = bounds_of(client, topic, partition)
         if start < low:
             raise _out_of_range(topic, partition, start, f"begins at {low}")
         if start > high:
             doubtful[partition] = start
-    for partition in doubtful.keys() - _readable(settings, topic, doubtful):
+    for partition in doubtful.keys() - readable(settings, topic, doubtful):
         raise _out_of_range(topic, partition, doubtful[partition], "ends before that")
 
 
-def _bounds(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
+def end_of(client: Consumer, topic: str, partition: int) -> int:
+    """The offset behind the last record. Raises ServiceUnreachable."""
+    return bounds_of(client, topic, partition)[1]
+
+
+def bounds_of(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """The first offset, and the one behind the last record. Raises ServiceUnreachable."""
     place = f"{topic}[{partition}]"
     try:
         bounds = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=METADATA_TIMEOUT_S)
@@ -46,7 +52,7 @@ def _bounds(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
     return bounds
 
 
-def _readable(settings: Settings, topic: str, starts: Mapping[int, int]) -> set[int]:
+def readable(settings: Settings, topic: str, starts: Mapping[int, int]) -> set[int]:
     """The partitions that have the record before the start."""
     if not starts:
         return set()

@@ -56,9 +56,11 @@ class PartitionLoader:
         facts_reader: Callable[[], Consumer],
         transactional_id: str,
         end_transactions: Callable[[str], None],
+        in_place: Callable[[int, object], object],
     ) -> None:
         self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
         self._transactional_id, self._end_transactions = transactional_id, end_transactions
+        self._in_place = in_place
         self.partitions: dict[int, Partition] = {}
         self._firsts: Mapping[int, int] = {}
         self._count: int | None = None
@@ -207,7 +209,7 @@ class PartitionLoader:
                         return
                     continue
                 deadline = time.monotonic() + FACTS_WAIT_S  # a long tail is read for longer than that
-                record = self._codec.decode(message.value())
+                record = self._in_place(number, self._codec.decode(message.value()))
                 if not isinstance(record, RecordedFact):
                     continue  # the projections put it into the dead letters; the position check finds what is missing
                 if pending and pending[-1].envelope.offset != record.envelope.offset:

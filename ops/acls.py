@@ -77,9 +77,11 @@ def _rows() -> Iterable[Right]:
         p.RESERVATIONS, transactional, "circle-reservations-", ("Write",), "facts and offsets at once", prefixed=True
     )
     yield Right(p.PROJECTIONS, topic, FACTS, ("Read",), "facts")
+    yield Right(p.PROJECTIONS, topic, COMMANDS, ("Read",), "whether a fact's command is there")
     yield Right(p.PROJECTIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
     yield Right(p.PROJECTIONS, group, "circle.projections", ("Read",), "its share of the partitions")
     yield Right(p.NOTIFICATIONS, topic, FACTS, ("Read",), "facts")
+    yield Right(p.NOTIFICATIONS, topic, COMMANDS, ("Read",), "whether a fact's command is there")
     yield Right(p.NOTIFICATIONS, topic, NOTIFICATIONS, ("Read", "Write"), "messages")
     yield Right(p.NOTIFICATIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
     yield Right(p.NOTIFICATIONS, topic, letters[NOTIFICATIONS], ("Write",), "messages and mails that failed")
@@ -98,7 +100,7 @@ def _rows() -> Iterable[Right]:
     yield Right(p.PAYMENTS, topic, letters[FACTS], ("Write",), "jobs that failed")
     yield Right(p.PAYMENTS, group, "circle.payments", ("Read",), "its share of the partitions")
     yield Right(p.MONITORING, topic, FACTS, ("Read",), "facts")
-    yield Right(p.MONITORING, topic, COMMANDS, ("Describe",), "where it ends, for lags")
+    yield Right(p.MONITORING, topic, COMMANDS, ("Read",), "where it ends, for lags; whether a fact's command is there")
     yield Right(p.MONITORING, topic, NOTIFICATIONS, ("Describe",), "where it ends, for lags")
     for origin, name in letters.items():
         operations = ("Read", "Write") if origin == FACTS else ("Read",)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import msgspec
 
+from connectors.command_places import CommandPlaces
 from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
 from connectors.postgres import PROJECTIONS, Connection, Database, applied_position
 from connectors.settings import Settings
@@ -154,9 +155,13 @@ class _Builder:
     only: frozenset[str] | None = None  # the events that are made anew; None is all
     facts: int = 0
     _codec: Codec = field(default_factory=Codec)
+    _places: CommandPlaces = field(init=False)
     _readers: dict[int, LogReader] = field(default_factory=dict)
     _intakes: dict[int, Intake] = field(default_factory=dict)
     _read: dict[int, list[tuple[int, RecordedFact | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places = CommandPlaces(self.settings)
 
     def build(self, until: Positions, progress: Progress) -> int:
         """Every partition up to `until`, or to its end where nothing is projected at all.
@@ -202,7 +207,7 @@ class _Builder:
                 self._read[partition] = [
                     (offset_of(message), found if isinstance(found, RecordedFact) else None)
                     for message in reader.chunk(wait_s=0.0 if wanted[0] == END.offset else 1.0)
-                    for found in (self._codec.decode(message.value()),)
+                    for found in (self._places.in_place(partition, self._codec.decode(message.value())),)
                 ]
                 if not self._read[partition]:
                     if wanted == (END.offset, END.index):

@@ -1,6 +1,7 @@
 """tickets.facts → totals, and a look at how far everybody is: source → decode → admit → tally → write.
 
-Each fact is counted once: a batch's counts and its positions are one transaction. Between batches, every LOOK_S, it
+Each fact is counted once: a batch's counts and its positions are one transaction. One that could not be counted is a
+dead letter, and is counted when that is redriven. Between batches, every LOOK_S, it
 asks for lags and dead letters, sets the metrics, and shows all of it in Redis for `/readyz` and the dashboard.
 """
 
@@ -18,6 +19,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from confluent_kafka import KafkaException, Message
 
+from connectors.command_places import CommandPlaces
 from connectors.errors import ServiceUnreachable
 from connectors.execution import execute
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
@@ -41,6 +43,7 @@ from sinks.outbound import recorded_again
 from sinks.totals import Totals, TotalsStore
 
 GROUP = "circle.monitoring"
+FLOW = "monitoring"  # on letters of facts: who is to have them again
 LOOK_S = 5.0
 
 log = Log("monitoring")
@@ -83,7 +86,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     store, gate = TotalsStore(database, stop_requested=lambda: stop.requested), Gate()
     survey, board = Survey(settings, database), Board(settings)
     watch = Watch(store, survey, board)
-    positions = Positions(settings, store, dedupe=True)
+    positions = Positions(settings, store, dedupe=True, flow=FLOW)
     source = BatchSource(
         consumer(settings, group=GROUP, **UNHURRIED),
         topic=FACTS,
@@ -100,14 +103,16 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         store.add(batch.counts, before=batch.admitted.before, after=batch.admitted.after)
         gate.done()
 
-    deps = Deps(source, reader(codec), positions.admit, tallier(DeadLetters(settings), codec), write)
+    deps = Deps(
+        source, reader(codec, CommandPlaces(settings)), positions.admit, tallier(DeadLetters(settings), codec), write
+    )
     with closing(database), closing(board), closing(survey):
         return execute(build(deps), log)
 
 
 def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Counted]:
     """The tally step: what cannot be counted is a dead letter, and the rest is."""
-    bound = Bound("monitoring")
+    bound = Bound(FLOW)
 
     def count(batch: Admitted) -> Counted:
         try:
@@ -122,7 +127,7 @@ def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Cou
             except Exception as error:
                 if not is_of_record(error):
                     raise
-                dead_letters.put(recorded_again(fact, codec), bound.failed(error), by="monitoring")
+                dead_letters.put(recorded_again(fact, codec), bound.failed(error), by=FLOW)
             else:
                 bound.went_well()
         dead_letters.flush()

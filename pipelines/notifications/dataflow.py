@@ -21,6 +21,7 @@ from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
 
+from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.kafka import (
     UNHURRIED,
@@ -84,6 +85,7 @@ class FactPositions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.intakes: dict[int, Intake] = {}
+        self._places = CommandPlaces(settings)
         self._bound = Bound("notifications")
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
@@ -105,7 +107,7 @@ class FactPositions:
         for record in batch:
             partition, offset = place_of(record)
             intake = self.intakes[partition]
-            found = codec.decode(record.value())
+            found = self._places.in_place(partition, codec.decode(record.value()))
             if not isinstance(found, RecordedFact):
                 intake.skip(offset)
                 error = found.error if isinstance(found, Undecodable) else f"a {type(found).__name__}, which is no fact"

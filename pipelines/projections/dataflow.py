@@ -15,6 +15,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer, Message
 
+from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.log_bounds import check_on_log
@@ -33,7 +34,7 @@ from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
-from sinks.dead_letters import DeadLetters
+from sinks.dead_letters import DeadLetters, is_redriven_for
 from sinks.outbound import recorded_again
 from sinks.postgres import ProjectionStore
 
@@ -77,11 +78,16 @@ class StoredPositions(Protocol):
 
 
 class Positions:
-    """Where each assigned partition stands; keeps the facts that wait for the rest of their command."""
+    """Where each assigned partition stands; keeps the facts that wait for the rest of their command.
 
-    def __init__(self, settings: Settings, store: StoredPositions, *, dedupe: bool) -> None:
-        self._settings, self._store, self._dedupe = settings, store, dedupe
+    What `flow` had set aside and comes again from the dead letters is let through once more, although its position was
+    applied: with the first facts whose effects are stored together with its own place on the topic.
+    """
+
+    def __init__(self, settings: Settings, store: StoredPositions, *, dedupe: bool, flow: str = "") -> None:
+        self._settings, self._store, self._dedupe, self._flow = settings, store, dedupe, flow
         self._intakes: dict[int, Intake] = {}
+        self._again: dict[int, list[RecordedFact]] = {}
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Load the stored positions and go on from there."""
@@ -97,6 +103,7 @@ class Positions:
     def revoked(self, partitions: list[int]) -> None:
         for partition in partitions:
             self._intakes.pop(partition, None)
+            self._again.pop(partition, None)
 
     def admit(self, batch: list[Read]) -> Admitted:
         """What of the batch is to be applied."""
@@ -105,12 +112,18 @@ class Positions:
         facts: list[RecordedFact] = []
         unreadable: list[Read] = []
         for read in batch:
-            intake = self._intakes[partition_of(read.record)]
+            partition = partition_of(read.record)
+            intake = self._intakes[partition]
             if isinstance(read.fact, Undecodable):
                 intake.skip(offset_of(read.record))
                 unreadable.append(read)
+            elif self._flow and is_redriven_for(read.record, self._flow):
+                intake.skip(offset_of(read.record))
+                self._again.setdefault(partition, []).append(read.fact)
             else:
                 facts += intake.take(offset_of(read.record), read.fact)
+            if partition in self._again and not intake.held_back:
+                facts += self._again.pop(partition)
         return Admitted(facts, unreadable, batch, before, {partition: self._at(partition) for partition in touched})
 
     def _at(self, partition: int) -> AppliedPosition:
@@ -157,21 +170,17 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     codec = codec_of(settings)
     write = writer(store, DeadLetters(settings), publisher, gate, codec)
     with closing(database), closing(publisher):
-        return execute(build(Deps(source, reader(codec), positions.admit, write)), log)
+        return execute(build(Deps(source, reader(codec, CommandPlaces(settings)), positions.admit, write)), log)
 
 
-def reader(codec: Codec) -> Callable[[list[Message]], list[Read]]:
-    """The decode step: a fact, or why the record is none."""
+def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[Read]]:
+    """The decode step: a fact, or why the record is none, or none that can stand there."""
 
     def decode(record: Message) -> RecordedFact | Undecodable:
-        found = codec.decode(record.value())
-        if isinstance(found, Undecodable):
+        found = places.in_place(record.partition(), codec.decode(record.value()))
+        if isinstance(found, RecordedFact | Undecodable):
             return found
-        if not isinstance(found, RecordedFact):
-            return Undecodable(f"a {type(found).__name__}, which is no fact")
-        if found.envelope.partition != record.partition():
-            return Undecodable(f"a fact of partition {found.envelope.partition}")
-        return found
+        return Undecodable(f"a {type(found).__name__}, which is no fact")
 
     return lambda batch: [Read(record, decode(record)) for record in batch]
 

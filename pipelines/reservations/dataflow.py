@@ -17,6 +17,7 @@ from bytewax.inputs import DynamicSource
 from bytewax.outputs import DynamicSink
 from confluent_kafka import Message
 
+from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.guard import Guard
 from connectors.kafka import (
@@ -114,6 +115,7 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
         transactional_id=name if fenced else "",
         end_transactions=lambda former: end_transactions(settings, former),
+        in_place=CommandPlaces(settings).in_place,
     )
     guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
     client = consumer(settings, group=GROUP)

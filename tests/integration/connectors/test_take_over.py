@@ -29,6 +29,7 @@ def loader(settings: Settings, store: SnapshotStore, name: str) -> PartitionLoad
         facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
         transactional_id=name,
         end_transactions=lambda former: end_transactions(settings, former),
+        in_place=lambda _, found: found,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,11 +13,16 @@ import redis
 
 from connectors.settings import Settings
 from connectors.shown import MONITORED
+from ops.operate.dead_letters import choose, letters, redrive
 from pipelines.monitoring import dataflow as monitoring
+from pipelines.monitoring.tally import Series, tally
+from schemas.facts import RecordedFact, TicketsHeld
 from schemas.ids import US_PER_S
-from schemas.topics import COMMANDS, dead_letters
+from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.command_logs import BothLogs, write_both
-from tests.harness.flows import Flow, eventually, rows_of, write
+from tests.harness.fact_logs import log_of
+from tests.harness.flows import Flow, eventually, rows_of, write, write_facts
+from tests.harness.words import held, hold_expired, on_sale
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +74,30 @@ def test_who_is_behind_is_shown_and_what_was_put_aside(settings: Settings) -> No
     assert lags["circle.projections"]["topic"] == "tickets.facts"
     assert found["dead_letters"][COMMANDS] == {"put_aside": 1, "redriven": 1}
     assert found["last_fact_at"] is not None
+
+
+def test_a_fact_that_could_not_be_counted_is_counted_once_it_is_redriven(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def total(label: str) -> int:
+        with rows_of(settings) as query:
+            return dict(query("SELECT label, sum(total)::int FROM fact_totals GROUP BY label")).get(label, 0)
+
+    def broken(facts: Iterable[RecordedFact]) -> Counter[Series]:
+        facts = list(facts)
+        if any(isinstance(one.fact, TicketsHeld) for one in facts):
+            raise KeyError("nobody foresaw this")
+        return tally(facts)
+
+    facts = log_of(*on_sale(), held(["A-1", "A-2"]), hold_expired(["A-1", "A-2"]))
+    with monkeypatch.context() as patched:
+        patched.setattr(monitoring, "tally", broken)
+        with Flow(monitoring.run, settings):
+            write_facts(settings, facts)
+            counted(settings, len(facts) - 1)
+    assert (total("TicketsHeld"), total("held"), total("HoldExpired")) == (0, 0, 1)
+    redrive(settings, choose(letters(settings, (FACTS,)), (), limit=10), {})
+    for _ in range(2):
+        with Flow(monitoring.run, settings):
+            counted(settings, len(facts))
+    assert (total("TicketsHeld"), total("held"), total("HoldExpired")) == (1, 2, 1)

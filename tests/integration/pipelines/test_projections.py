@@ -21,7 +21,7 @@ from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.topics import FACTS, dead_letters
+from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.flows import Flow, Heard, Process, eventually, read, rows_of, write, write_facts
 from tests.harness.words import BOB, EVENT, R1, R2, confirmed, held, hold_expired, on_sale, payment_requested
@@ -184,6 +184,7 @@ def test_a_worker_folds_the_facts_of_an_event_that_lacks_rows(settings: Settings
         facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
         transactional_id="",
         end_transactions=lambda _former: None,
+        in_place=lambda _, found: found,
     )
     client = consumer(settings, group="circle.test")
     try:
@@ -229,6 +230,36 @@ def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_flow_goes_on(setti
     assert b"partition 5" in origins[2]["error"]
     with rows_of(settings) as query:
         assert query("SELECT count(*) FROM reservations") == [(1,)]
+
+
+@pytest.mark.parametrize("forged_at", [10**12, 5, 6], ids=["far", "the next command", "one further"])
+def test_a_fact_of_a_command_that_the_log_does_not_have_hides_none_behind_it(
+    settings: Settings, forged_at: int
+) -> None:
+    facts = log_of(*on_sale(), held(["A-1"]), held(["B-1"], rid=R2, by=BOB))
+    forged = log_of(hold_expired(["A-1"]), first=forged_at)
+    write(settings, COMMANDS, [(0, b"a command", []) for _ in facts])
+    assert len(facts) == 5
+    with Heard(settings, CHANNEL) as heard, Flow(run, settings):
+        write_facts(settings, facts[:4] + forged + facts[4:])
+        heard.until_projected(last(facts))
+    headers = dict(read(settings, dead_letters(FACTS), 1, 1)[0].headers() or [])
+    assert headers["origin_offset"] == b"4"
+    told = f"a fact of command 0-{forged_at}, but tickets.commands[0] ends at "  # the embedded broker says it late
+    assert headers["error"].decode().startswith(told)
+    with rows_of(settings) as query:
+        assert query("SELECT id, status FROM reservations ORDER BY id") == sorted([(R1, "held"), (R2, "held")])
+        assert query('SELECT "offset" FROM projection_positions WHERE partition = 0') == [(4,)]
+
+
+def test_where_the_log_has_no_commands_a_leap_of_a_million_is_forged(settings: Settings) -> None:
+    facts = log_of(*on_sale(), held(["A-1"]))
+    forged = log_of(hold_expired(["A-1"]), first=10**12)
+    with Heard(settings, CHANNEL) as heard, Flow(run, settings):
+        write_facts(settings, forged + facts)
+        heard.until_projected(last(facts))
+    with rows_of(settings) as query:
+        assert query("SELECT id, status FROM reservations") == [(R1, "held")]
 
 
 def test_while_postgres_is_away_it_waits_and_then_goes_on(stack: Stack, settings: Settings) -> None:

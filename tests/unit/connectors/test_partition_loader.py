@@ -56,6 +56,7 @@ def facts(told: list[Any], wanted: int) -> list[int]:
         facts_reader=lambda: Reader(iter(told)),  # type: ignore[arg-type, return-value]
         transactional_id="",
         end_transactions=lambda _: None,
+        in_place=lambda _, found: found,
     )
     return [one.envelope.offset for one in loader._facts(0, 0, wanted, -1)]
 
