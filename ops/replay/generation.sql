@@ -10,6 +10,13 @@ FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
 WHERE x.indrelid = $1::regclass
 ORDER BY i.relname;
 
+-- name: grants
+-- Who may do what with a live table, as SQL for the table beside it, $2. Rights of columns are not among them.
+SELECT format('GRANT %s ON %s TO %s', a.privilege_type, $2::text,
+              CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+WHERE c.oid = $1::regclass AND a.grantee <> c.relowner;
+
 -- name: unlike_live
 -- Columns of these tables that a generation and the live one do not have in common, in name and type.
 SELECT table_name, column_name

@@ -14,7 +14,8 @@ async def drop_next(connection: Connection) -> None:
 
 
 async def make_next(connection: Connection) -> None:
-    """Empty tables like the live ones, with indexes of the same names; nothing where they are there already."""
+    """Empty tables like the live ones, with indexes of the same names and for the same roles; nothing where they are
+    there already."""
     if await connection.fetchval(SQL["begun"], f"{NEXT}.projection_positions"):
         return
     await drop_next(connection)
@@ -30,6 +31,8 @@ async def make_next(connection: Connection) -> None:
             await connection.execute(definition.replace(" ON public.", f" ON {NEXT}.", 1))
             if is_primary:
                 await connection.execute(f"ALTER TABLE {NEXT}.{table} ADD PRIMARY KEY USING INDEX {name}")
+        for (grant,) in await connection.fetch(SQL["grants"], f"public.{table}", f"{NEXT}.{table}"):
+            await connection.execute(grant)
 
 
 async def require(connection: Connection, schema: str) -> None:

@@ -7,6 +7,7 @@ which the embedded builds do not have themselves.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -26,7 +27,9 @@ from connectors.kafka_clients import ask_for_brokers
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.topics import apply_topics
+from ops import database_rights
 from ops.acls import Kind, Process, Right, apply, bindings, chosen
+from ops.database_rights import PROCESSES
 from ops.migrations import migrate
 from ops.operate.dead_letters import letters
 from ops.platform import development_key
@@ -57,8 +60,15 @@ class Secured:
 
     def env(self, who: str, **changes: str) -> dict[str, str]:
         """What a process is told."""
+        return {**os.environ, **self.base, **self.own(who), **changes}
+
+    def own(self, who: str) -> dict[str, str]:
+        """What is another thing for each process: its principal, and its role on PostgreSQL where it has one."""
         own = {"CIRCLE_KAFKA_SASL_USERNAME": who, "CIRCLE_KAFKA_SASL_PASSWORD": self.passwords[who]}
-        return {**os.environ, **self.base, **own, **changes}
+        if who in PROCESSES:
+            login = f"//circle_{who}:{self.passwords[who]}@"
+            own["CIRCLE_POSTGRES_URL"] = re.sub("//.*@", login, self.base["CIRCLE_POSTGRES_URL"])
+        return own
 
     def settings(self, who: str, **changes: str) -> Settings:
         return Settings.from_env(self.env(who, **changes))
@@ -97,9 +107,20 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         }
         found = Secured(directory, base, passwords, (rows, cache))
         apply(found.settings(SUPERUSER), chosen())
-        run_coroutine(migrate(found.settings(SUPERUSER).postgres_url))
+        run_coroutine(make_roles(found))
         apply_topics(found.settings(Process.TOPICS), partitions=int(PARTITIONS))
         yield found
+
+
+async def make_roles(secured: Secured) -> None:
+    """The tables, and for each process a role with a password."""
+    url = secured.settings(SUPERUSER).postgres_url
+    await migrate(url)
+    await database_rights.apply(url, database_rights.chosen())
+    connection = await connect(url)
+    for process in PROCESSES:
+        await connection.execute(f"ALTER ROLE circle_{process} PASSWORD '{secured.passwords[process]}'")
+    await connection.close()
 
 
 @pytest.fixture
@@ -116,11 +137,7 @@ def shop(secured: Secured, tmp_path: Path) -> Iterator[Shop]:
             command=one.command,
             stop_rank=one.stop_rank,
             ready_url=one.ready_url,
-            env={
-                "CIRCLE_INSTANCE": one.name,
-                "CIRCLE_KAFKA_SASL_USERNAME": one.name,
-                "CIRCLE_KAFKA_SASL_PASSWORD": secured.passwords[one.name],
-            },
+            env={"CIRCLE_INSTANCE": one.name, **secured.own(one.name)},
         )
         for one in specs
     ]
@@ -128,7 +145,9 @@ def shop(secured: Secured, tmp_path: Path) -> Iterator[Shop]:
     supervisor.start()
     try:
         supervisor.wait_ready(90)
-        yield Shop(f"http://127.0.0.1:{port}", secured.settings(Process.OPERATOR))
+        opened = Shop(f"http://127.0.0.1:{port}", secured.settings(Process.OPERATOR))
+        yield opened
+        opened.http.close()
     finally:
         supervisor.stop()
 
@@ -210,7 +229,7 @@ async def test_postgresql_under_another_authority_or_password_is_refused(secured
     url = secured.settings(Process.API).postgres_url
     for wrong, told in (
         (url.replace("/ca.pem", "/other-ca.pem"), "certificate verify failed"),
-        (url.replace("postgres:", "postgres:x"), "password authentication failed"),
+        (url.replace("circle_api:", "circle_api:x"), "password authentication failed"),
     ):
         with pytest.raises(AccessRefused, match=told) as caught:
             await connect(wrong)

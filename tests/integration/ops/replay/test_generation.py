@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from connectors.settings import Settings
+from ops.acls import Process
+from ops.database_rights import apply, chosen
 from ops.load.progress import Progress
 from ops.replay import generation
 from ops.replay.generation import go_back, rebuild
 from ops.replay.generation_rows import TABLES, CannotSwap
 from ops.replay.verify import VerifyOptions, verify
+from ops.services.process import run_coroutine
 from pipelines.projections import dataflow as projections
 from schemas import facts as f
 from tests.harness.command_line import Circle
@@ -72,6 +75,25 @@ def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, 
     assert "not promoted" in text
     with rows_of(settings) as query:
         assert query("SELECT to_regnamespace('generation_next')") == [(None,)]
+
+
+def test_each_role_may_do_with_the_new_tables_what_it_might_with_those_of_before(
+    circle: Circle, settings: Settings, logs: list[BothLogs]
+) -> None:
+    role, grants = "swapped_{process}", chosen(Process.RESERVATIONS)
+    run_coroutine(apply(settings.postgres_url, grants, role))
+    asked = (
+        "SELECT relname, a.privilege_type FROM pg_class, aclexplode(relacl) AS a "
+        "WHERE relnamespace = 'public'::regnamespace AND a.grantee = 'swapped_reservations'::regrole"
+    )
+    with rows_of(settings) as query:
+        before, made = set(query(asked)), set(query("SELECT oid FROM pg_class WHERE relname = 'reservations'"))
+        assert ("reservations", "SELECT") in before
+        assert circle("replay", "projections", "--promote")[0] == 0
+        assert set(query("SELECT 'public.reservations'::regclass::oid")).isdisjoint(made), "it is another table"
+        assert set(query(asked)) == before
+        query("DROP OWNED BY swapped_reservations")
+        query("DROP ROLE swapped_reservations")
 
 
 def has_every_table(town: Town) -> bool:

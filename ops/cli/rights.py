@@ -1,0 +1,45 @@
+"""`circle rights …`: what each process may do on PostgreSQL. Kafka has `circle topics acls`."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ops import database_rights
+from ops.acls import Process
+from ops.cli.output import AsJson, DryRun, emit_json
+from ops.found import operator_settings
+
+rights = typer.Typer(no_args_is_help=True, help="What each process may do on PostgreSQL.")
+
+Only = Annotated[Process | None, typer.Option("--process", help="Only those of this process.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(rights, name="rights")
+
+
+@rights.command("postgres")
+def postgres(
+    process: Only = None,
+    role: Annotated[str, typer.Option(help="What a process's role is called.")] = database_rights.ROLE,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give them, make the roles that are missing, take other rights away.")
+    ] = False,
+    json: AsJson = False,
+    dry_run: DryRun = False,
+) -> int:
+    """The rights of each process's role, as SQL. Asks no server without --apply; apply again after `circle migrate`."""
+    grants = database_rights.chosen(process)
+    made: list[str] = []
+    if apply and not dry_run:
+        made = asyncio.run(database_rights.apply(operator_settings().postgres_url, grants, role))
+    if json:
+        emit_json([database_rights.shown(one, role) for one in grants])
+    elif apply:
+        for name in made:
+            print(f"role {name} is made; it has no password yet: ALTER ROLE {name} PASSWORD '…'")
+        print(f"{len(grants)} rights {'would be' if dry_run else 'are'} given")
+    else:
+        print("\n".join(["BEGIN;", *database_rights.script(grants, role), "COMMIT;"]))
+    return 0

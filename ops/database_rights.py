@@ -1,0 +1,198 @@
+"""The rights that each process needs on PostgreSQL, as data: one role a process, with these grants and no other.
+
+The tables belong to the role that migrates. It is the only one that makes tables, so what makes the rows anew
+(`circle replay projections`, `replay import`) connects as it, too.
+
+Guarantee: a process's queries run with the rights of its role, and each right is needed by one of them. The tests ask
+PostgreSQL, query by query. `apply` takes away what is not in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from connectors.errors import AccessRefused, CircleError
+from connectors.postgres import Connection, connect
+from ops.acls import Process
+
+ROLE = "circle_{process}"
+SCHEMAS = ("public", "sandbox")
+
+
+class NotMigrated(CircleError):
+    """A table of the rights is not there: the database's schema is older than this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One row: privileges on tables; where `columns` names some, on these alone."""
+
+    process: Process
+    tables: tuple[str, ...]
+    privileges: tuple[str, ...]
+    why: str
+    columns: tuple[str, ...] = ()
+
+
+_OF_THE_LOG = (
+    "chores", "codes", "disputes", "event_staff", "events", "observed_seat_locks", "payments", "pools", "refunds",
+    "reservations", "schedules", "seat_blocks", "staff_invitations", "ticket_types", "tickets", "transfers",
+    "waitlist_entries",
+)  # fmt: skip
+"""Rows made of facts, as a reservations worker reads them."""
+
+
+def _rows() -> Iterable[Grant]:
+    p = Process
+    read, add = ("SELECT",), ("SELECT", "INSERT")
+    put, drop = ("SELECT", "INSERT", "UPDATE"), ("SELECT", "DELETE")
+    everything, mend = ("SELECT", "INSERT", "UPDATE", "DELETE"), ("SELECT", "UPDATE")
+
+    shown = tuple(sorted({*_OF_THE_LOG, "check_ins", "projection_positions", "seat_claims"} - {"chores"}))
+    yield Grant(p.API, shown, read, "what is shown")
+    accounts = ("ended_sessions", "recovery_codes", "refresh_tokens", "second_factors", "users")
+    yield Grant(p.API, accounts, everything, "accounts and logins")
+    yield Grant(p.API, ("known_networks", "sessions"), put, "logins")
+    yield Grant(p.API, ("mailed_links",), drop, "links that are used")
+    yield Grant(p.API, ("erased_users", "security_events"), add, "who is erased; the audit log")
+    yield Grant(p.API, ("account_mails",), ("SELECT", "INSERT", "DELETE"), "mails with links")
+    yield Grant(p.API, ("direct_messages",), ("INSERT",), "messages about an account")
+    yield Grant(p.API, ("categories",), ("SELECT", "INSERT", "DELETE"), "categories")
+    yield Grant(p.API, ("notifications", "webhook_endpoints"), everything, "inboxes; endpoints")
+    yield Grant(p.API, ("notification_preferences", "webhook_deliveries"), put, "preferences; redelivery")
+    yield Grant(p.API, ("mail_deliveries",), ("SELECT", "UPDATE", "DELETE"), "mails of an account that is erased")
+
+    loaded = (*_OF_THE_LOG, "check_ins", "facts_set_aside", "projection_positions")
+    yield Grant(p.RESERVATIONS, tuple(sorted(loaded)), read, "the state it begins with")
+    yield Grant(p.RESERVATIONS, ("partition_epochs",), put, "who owns a partition")
+
+    made = tuple(sorted((*_OF_THE_LOG, "projection_positions", "seat_claims")))
+    yield Grant(p.PROJECTIONS, made, put, "rows from facts")
+    yield Grant(p.PROJECTIONS, ("check_ins", "facts_set_aside"), add, "rows from facts; facts that make none")
+
+    told = ("erased_users", "events", "notification_preferences", "reservations", "ticket_types", "tickets")
+    yield Grant(p.NOTIFICATIONS, told, read, "what messages are about, who wants them")
+    yield Grant(p.NOTIFICATIONS, ("projection_positions",), put, "how far it is")
+    yield Grant(p.NOTIFICATIONS, ("facts_set_aside", "notifications", "webhook_events"), add, "inboxes; what to tell")
+    yield Grant(p.NOTIFICATIONS, ("mail_deliveries", "webhook_deliveries"), everything, "mails; webhook calls")
+    yield Grant(
+        p.NOTIFICATIONS,
+        ("account_mails", "direct_messages", "security_events"),
+        ("SELECT", "UPDATE", "DELETE"),
+        "mails about accounts; what is old goes",
+    )
+    yield Grant(p.NOTIFICATIONS, ("mailed_links",), ("SELECT", "INSERT", "DELETE"), "the links in mails")
+    yield Grant(p.NOTIFICATIONS, ("known_networks", "sessions"), drop, "what is old goes")
+    yield Grant(p.NOTIFICATIONS, ("users",), read, "mail addresses", ("id", "email", "name", "email_verified_at"))
+    yield Grant(p.NOTIFICATIONS, ("users",), ("UPDATE",), "rows held while a mail is sent", ("email_verified_at",))
+    yield Grant(p.NOTIFICATIONS, ("webhook_endpoints",), read, "whom to call, signed",
+                ("id", "owner", "url", "event_id", "types", "secret", "enabled", "former_secret", "former_until"),
+    )  # fmt: skip
+    yield Grant(p.NOTIFICATIONS, ("webhook_endpoints",), ("UPDATE",), "endpoints that are gone",
+                ("enabled", "disabled_why"))  # fmt: skip
+
+    yield Grant(p.PAYMENTS, ("sandbox.payments", "sandbox.refunds"), put, "the pretend provider's books")
+
+    yield Grant(p.MONITORING, ("fact_totals", "projection_positions"), put, "totals; how far all are")
+    yield Grant(p.MONITORING, ("facts_set_aside",), add, "facts that cannot be counted")
+
+    seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",
+            "schema_migrations", "seat_claims")  # fmt: skip
+    yield Grant(p.OPERATOR, tuple(sorted(seen)), read, "verify, explain, seats, doctor")
+    yield Grant(p.OPERATOR, ("partition_epochs",), mend, "locks of an event whose partition is nobody's")
+    yield Grant(
+        p.OPERATOR, ("direct_messages", "mail_deliveries", "webhook_deliveries"), mend, "dlq: rows that were put aside"
+    )
+    yield Grant(p.OPERATOR, ("account_mails",), put, "the same; users: what is told")
+    yield Grant(p.OPERATOR, ("users",), read, "users", ("id", "email", "role", "email_verified_at"))
+    yield Grant(p.OPERATOR, ("users",), ("UPDATE",), "users promote, verify", ("role", "email_verified_at"))
+    yield Grant(p.OPERATOR, ("mailed_links",), drop, "users verify")
+    yield Grant(p.OPERATOR, ("second_factors",), everything, "users enrol-factor, reset-factor")
+    yield Grant(p.OPERATOR, ("recovery_codes",), ("SELECT", "INSERT", "DELETE"), "the same")
+    yield Grant(p.OPERATOR, ("sessions", "refresh_tokens"), mend, "sessions that end with it")
+    yield Grant(p.OPERATOR, ("ended_sessions",), put, "the same")
+    yield Grant(p.OPERATOR, ("security_events",), ("INSERT",), "the audit log")
+    yield Grant(p.OPERATOR, ("sandbox.payments",), mend, "payments sandbox-…")
+    yield Grant(p.OPERATOR, ("sandbox.disputes", "sandbox.refunds"), put, "payments sandbox-…")
+
+
+GRANTS: tuple[Grant, ...] = tuple(_rows())
+PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in GRANTS))
+
+
+def chosen(process: Process | None = None) -> list[Grant]:
+    """The rows of one process, or all."""
+    return [one for one in GRANTS if process in (None, one.process)]
+
+
+def role_of(process: Process, role: str = ROLE) -> str:
+    """What a process's role is called, as SQL writes it."""
+    name = role.format(process=process.value)
+    return '"' + name.replace('"', '""') + '"'
+
+
+def statement(grant: Grant, role: str = ROLE) -> str:
+    """A row as SQL."""
+    columns = f" ({', '.join(grant.columns)})" if grant.columns else ""
+    privileges = ", ".join(one + columns for one in grant.privileges)
+    return f"GRANT {privileges} ON {', '.join(grant.tables)} TO {role_of(grant.process, role)};"
+
+
+def script(grants: Sequence[Grant], role: str = ROLE) -> list[str]:
+    """All of it as SQL for roles that are there: what they had is taken away first. To be run in one transaction."""
+    lines = []
+    for process in dict.fromkeys(one.process for one in grants):
+        name = role_of(process, role)
+        lines += [f"REVOKE ALL ON ALL TABLES IN SCHEMA {', '.join(SCHEMAS)} FROM {name};"]
+        lines += [f"GRANT USAGE ON SCHEMA {', '.join(SCHEMAS)} TO {name};"]
+        lines += [statement(one, role) for one in grants if one.process is process]
+    return lines
+
+
+def shown(grant: Grant, role: str = ROLE) -> dict[str, object]:
+    """A row for programs."""
+    return {
+        "process": grant.process.value,
+        "role": role.format(process=grant.process.value),
+        "tables": list(grant.tables),
+        "columns": list(grant.columns),
+        "privileges": list(grant.privileges),
+        "why": grant.why,
+    }
+
+
+async def apply(url: str, grants: Sequence[Grant], role: str = ROLE) -> list[str]:
+    """Give the roles these rights and take others away, at once. Returns the roles that were made for it.
+
+    A role that is made has no password: nobody logs in as it with one before ALTER ROLE … PASSWORD. Raises
+    ServiceUnreachable, AccessRefused when ours may not, NotMigrated.
+    """
+    connection = await connect(url)
+    try:
+        async with connection.transaction():
+            made = [
+                process
+                for process in dict.fromkeys(one.process for one in grants)
+                if await _made(connection, process, role)
+            ]
+            for line in script(grants, role):
+                await connection.execute(line)
+    except asyncpg.InsufficientPrivilegeError as error:
+        hint = f"{error}; connect as the role that migrates, which may also make roles"
+        raise AccessRefused("PostgreSQL", "roles and grants", hint) from None
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise NotMigrated(f"{error}; run `circle migrate` first") from None
+    finally:
+        await connection.close()
+    return [role.format(process=one.value) for one in made]
+
+
+async def _made(connection: Connection, process: Process, role: str) -> bool:
+    name = role.format(process=process.value)
+    if await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", name):
+        return False
+    await connection.execute(f"CREATE ROLE {role_of(process, role)} LOGIN")
+    return True
