@@ -80,6 +80,7 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     )
     sanic_log.adopt()
     app.ctx.edge = affordable()
+    app.ctx.trusted_proxies = settings.trusted_proxies
     app.ctx.cors = Cors(settings.cors_origins) if settings.cors_origins else None
     app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
     for route in ROUTES:

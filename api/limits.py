@@ -17,6 +17,7 @@ SEND_GRACE_S = 10.0  # for an answer to be read, and a second more for each READ
 READ_BYTES_PER_S = 16 * 1024  # a seat map of 2 MB over a poor mobile network: two minutes
 LINGER_S = 1.0  # after an answer to a request that was not read whole: a reset would take the answer with it
 CONNECTIONS_MAX = 12_000  # open at once in one process, about 12 KB each; further ones get 503 and are closed
+CONNECTIONS_OF_NETWORK_MAX = CONNECTIONS_MAX // 2  # of one address, or IPv6 /64: strangers find the other half
 CONNECTIONS_REFUSED_MAX = 2_000  # being told so; past that they are told without waiting for their request
 DESCRIPTORS_RESERVED = 512  # files and connections of our own; a process may have fewer connections than the maximum
 ACCEPT_QUEUE_MAX = 4_096  # a drop's buyers connect in one second; who does not fit waits 1, 3, 7 … s for TCP's next try

@@ -7,7 +7,13 @@ import resource
 from dataclasses import replace
 
 from api.edge.protocol import EdgeLimits
-from api.limits import ACCEPT_QUEUE_MAX, CONNECTIONS_MAX, CONNECTIONS_REFUSED_MAX, DESCRIPTORS_RESERVED
+from api.limits import (
+    ACCEPT_QUEUE_MAX,
+    CONNECTIONS_MAX,
+    CONNECTIONS_OF_NETWORK_MAX,
+    CONNECTIONS_REFUSED_MAX,
+    DESCRIPTORS_RESERVED,
+)
 from connectors import logs
 
 log = logs.get("api.edge")
@@ -38,4 +44,11 @@ def within(descriptors: int) -> EdgeLimits:
     whole = CONNECTIONS_MAX + CONNECTIONS_REFUSED_MAX
     connections = min(CONNECTIONS_MAX, max(1, room * CONNECTIONS_MAX // whole))
     refused = min(CONNECTIONS_REFUSED_MAX, room - connections)
-    return replace(EdgeLimits(), connections_max=connections, refused_max=refused, accept_queue_max=queue)
+    of_network = min(CONNECTIONS_OF_NETWORK_MAX, max(1, connections // 2))
+    return replace(
+        EdgeLimits(),
+        connections_max=connections,
+        of_network_max=of_network,
+        refused_max=refused,
+        accept_queue_max=queue,
+    )

@@ -8,7 +8,8 @@ Replaced, and why:
 - `HttpProtocol.check_timeouts`: Sanic starts its clock anew with each byte. Here the limits are totals (`EdgeLimits`).
 - `HttpProtocol.connection_task`, `Http.error_response`: a client that is gone is a fact for debugging and no error.
 - `Http.head_response_ignored`: Sanic's cannot be awaited, so a stream that was asked for by HEAD failed.
-- `HttpProtocol.connection_made`: more connections than a process can serve are told so with a 503.
+- `HttpProtocol.connection_made`: connections that a process cannot serve, or that are more than a network's share,
+  are told so with a 503.
 - After an answer to a request that was not read to its end, the connection lingers: the client's last bytes would
   otherwise have the kernel reset it, and the reset overtakes the answer.
 
@@ -33,15 +34,19 @@ from sanic.models.server_types import ConnInfo
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from api import limits
+from api.client_address import parse
 from api.edge import framing
 from api.edge.cors import Cors
 from api.edge.framing import CHUNKED, Unreadable
 from api.edge.headers import complete, http_date
+from api.metrics import METRICS
 from api.problem import CONTENT_TYPE, busy
+from api.shares import Full, Line, Share, Turn, Who
 from connectors import logs
 
 END_OF_HEAD = b"\r\n\r\n"
 EVENT_STREAM = "text/event-stream"
+EVERYBODY = Who("", ())  # in the total, in no network's share
 CLOCK_S = 0.001  # the loop's timers have whole milliseconds
 
 log = logs.get("api.edge")
@@ -59,6 +64,7 @@ class EdgeLimits:
     read_bytes_per_s: float = limits.READ_BYTES_PER_S
     linger_s: float = limits.LINGER_S
     connections_max: int = limits.CONNECTIONS_MAX
+    of_network_max: int = limits.CONNECTIONS_OF_NETWORK_MAX
     refused_max: int = limits.CONNECTIONS_REFUSED_MAX
     accept_queue_max: int = limits.ACCEPT_QUEUE_MAX
 
@@ -262,6 +268,7 @@ class EdgeProtocol(HttpProtocol):
         "_received_at",
         "_refused",
         "_streams",
+        "_turn",
         "_written_at",
         "cors",
         "operator",
@@ -277,6 +284,7 @@ class EdgeProtocol(HttpProtocol):
         self._answered_bytes = 0
         self._streams = self._discards = self._refused = False
         self._gone = asyncio.Event()
+        self._turn: Turn | None = None
         self._idle_at = self.loop.time()
 
     # --- what EdgeHttp tells
@@ -329,13 +337,34 @@ class EdgeProtocol(HttpProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Serves the connection, or tells it with a 503 that there are too many."""
-        if len(self.connections) < self._limits.connections_max:
+        line = self._line()
+        try:
+            self._turn = line.ask(self._who(transport))
+        except Full as full:
+            METRICS.share_refused(line.share.name, full.why)
+        else:
             super().connection_made(transport)  # type: ignore[no-untyped-call]
             return
         self.connections.add(self)
         self.transport, self.conn_info, self._refused = transport, ConnInfo(transport, unix=self._unix), True
-        at_once = len(self.connections) > self._limits.connections_max + self._limits.refused_max
+        at_once = len(self.connections) > line.running + self._limits.refused_max
         self._callback_check_timeouts = self.loop.call_later(0.0 if at_once else self._limits.linger_s, self._refuse)
+
+    def _line(self) -> Line:
+        """Who has connections open in this process; operators have theirs apart."""
+        name, bounds = "operator_connections" if self.operator else "connections", self._limits
+        line: Line | None = getattr(self.app.ctx, name, None)
+        if line is None:
+            line = Line(Share(name="connections", places=bounds.connections_max, user=0, network=bounds.of_network_max))
+            setattr(self.app.ctx, name, line)
+        return line
+
+    def _who(self, transport: Any) -> Who:
+        """Whose the connection is. Behind proxies that are trusted it is theirs, so everybody's."""
+        if self.operator or bool(getattr(self.app.ctx, "trusted_proxies", 0)):
+            return EVERYBODY
+        peer = transport.get_extra_info("peername")
+        return Who("", parse(peer[0]).keys if isinstance(peer, tuple) else ())
 
     def _refuse(self) -> None:
         if self._refused and not self.is_gone() and self.transport is not None:
@@ -354,6 +383,9 @@ class EdgeProtocol(HttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the task, if there is one."""
         self._gone.set()
+        if self._turn is not None:
+            self._line().leave(self._turn)
+            self._turn = None
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     async def send(self, data: bytes) -> None:

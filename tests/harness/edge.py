@@ -34,12 +34,14 @@ class Edge:
     def __init__(self, port: int, app: EdgeApp) -> None:
         self.port, self.app, self.done = port, app, list[str]()
 
-    def connect(self, **options: int) -> socket.socket:
-        """A connection. `rcvbuf` makes a reader that takes little at once."""
+    def connect(self, *, source: str = "", **options: int) -> socket.socket:
+        """A connection, from the address `source` if it is given. `rcvbuf` makes a reader that takes little at once."""
         connection = socket.socket()
         connection.settimeout(PATIENCE_S)
         if "rcvbuf" in options:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["rcvbuf"])
+        if source:
+            connection.bind((source, 0))
         connection.connect(("127.0.0.1", self.port))
         return connection
 

@@ -171,7 +171,7 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "from its first byte",
         "time to read an answer": f"{api.SEND_GRACE_S:g} s, and a second more for each "
         f"{api.READ_BYTES_PER_S // 1024} KB",
-        "open connections of one API process": f"{api.CONNECTIONS_MAX:,}, then 503",
+        "open connections of one API process": f"{api.CONNECTIONS_MAX:,}, half of them of one network, then 503",
         "`Prefer: wait`": f"{api.PREFER_WAIT_DEFAULT_S:g} s by default, {api.PREFER_WAIT_MAX_S:g} s at most",
         "acknowledgement by the log": f"{api.DELIVERY_TIMEOUT_MS / 1000:g} s, then 503: the same key is safe to "
         "send again",

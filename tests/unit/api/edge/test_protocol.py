@@ -352,6 +352,39 @@ def test_connections_beyond_the_limit_are_answered_too() -> None:
             time.sleep(0.01)
 
 
+def test_one_address_has_its_share_of_the_connections_and_others_find_the_rest() -> None:
+    with edge(connections_max=20, of_network_max=10, refused_max=5, linger_s=0.3) as small:
+        held = [small.connect() for _ in range(10)]
+        try:
+            for connection in held:
+                connection.sendall(LAST.replace(b"Connection: close", b"X: y"))
+                assert statuses(connection.recv(65_536)) == [200]
+            assert statuses(small.send(LAST)) == [503]
+            with small.connect(source="127.0.0.2") as other:
+                other.sendall(LAST)
+                assert statuses(everything(other)) == [200]
+            held.pop().close()
+            while statuses(small.send(LAST)) != [200]:
+                time.sleep(0.01)
+        finally:
+            for connection in held:
+                connection.close()
+
+
+def test_behind_trusted_proxies_no_address_has_a_share_of_the_connections() -> None:
+    with edge(connections_max=20, of_network_max=10) as small:
+        small.app.ctx.trusted_proxies = 1
+        held = [small.connect() for _ in range(15)]
+        try:
+            for connection in held:
+                connection.sendall(LAST)
+                assert statuses(everything(connection)) == [200]
+        finally:
+            for connection in held:
+                connection.close()
+
+
 def test_the_limits_are_those_that_are_stated() -> None:
     assert EdgeLimits().head_s == limits.HEAD_TIMEOUT_S
     assert EdgeLimits().connections_max == limits.CONNECTIONS_MAX
+    assert EdgeLimits().of_network_max == limits.CONNECTIONS_OF_NETWORK_MAX
