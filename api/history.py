@@ -27,11 +27,13 @@ from api.pools import HISTORY
 from api.problem import unavailable
 from connectors.errors import CircleError
 from connectors.event_log import BoundExceeded, Bounds, command_at, facts_of
+from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.replay.explain import Explanation, about
 from pipelines.replay.past import Moment, Past
 from pipelines.replay.seat_map import SeatMap, seat_map
+from pipelines.reservations.decide import UNFOLDED
 from pipelines.reservations.state import EventState
 from schemas.facts import RecordedFact
 from schemas.ids import Position
@@ -40,6 +42,8 @@ T = TypeVar("T")
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
 US_PER_MS = 1_000
+
+log = Log("history")
 
 
 class Place:
@@ -105,6 +109,9 @@ class History:
         past.take(
             facts_of(self._settings, place.event_id, place.partition, since_ms=place.since_ms, bounds=BOUNDS), hear
         )
+        if past.state.unfolded:
+            log.error("history.not_folded", event=place.event_id, partition=place.partition, why=past.state.unfolded)
+            raise unavailable("log", UNFOLDED + past.state.unfolded)
         return past
 
     async def _read(self, work: Callable[[], T]) -> T:

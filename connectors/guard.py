@@ -41,7 +41,9 @@ class Guard:
         self.state_apart: Callable[[int, str], EventState] = lambda _, event_id: EventState(event_id)
 
     def install(self, partition: Partition, states: list[EventState]) -> None:
-        """Put the live claims of `states` into Redis under the partition's epoch."""
+        """Put the live claims of `states` into Redis under the partition's epoch. Of one that could not be folded,
+        nothing is known well enough: what is there stays."""
+        states = [state for state in states if not state.unfolded]
         if not states:
             return
         epochs = {state.event_id: partition.epoch for state in states}
@@ -52,7 +54,7 @@ class Guard:
 
     def claim(self, batch: Batch) -> Batch:
         """Claim what the batch grants; decide an event again when a foreign owner holds what its decision granted."""
-        groups = [group for group in batch.groups if group.state.details is not None]
+        groups = [group for group in batch.groups if group.state.details is not None and not group.state.unfolded]
         open_groups = [group for group in groups if group.claims or group.asks_for_seats]
         for group in open_groups:
             foreign = self._foreign.get(group.state.event_id)

@@ -2,7 +2,8 @@
 
 Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its
 events, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
-behind the last decided command. Facts and committed offset that disagree after that end the process.
+behind the last decided command. Facts and committed offset that disagree after that end the process. An event with a
+fact that cannot be folded is set aside: its commands are refused until it is loaded by a build that can.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partitio
 from connectors.logs import Log
 from connectors.postgres import SnapshotStore
 from pipelines.projections.snapshot import EventSnapshot
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.evolve import DEFECTS, fold
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.state import NOW, At, EventState
@@ -121,12 +122,12 @@ class PartitionLoader:
 
     def state_apart(self, number: int, event_id: str) -> EventState:
         """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
-        return state_from(self._store.load_event(event_id, number, patient=False))
+        return _from_rows(number, self._store.load_event(event_id, number, patient=False))
 
     def _state(self, number: int, rows: EventSnapshot) -> EventState:
         """The event's state at the rows' position: from the rows, or where they are not complete, from its facts."""
         if not rows.incomplete:
-            return state_from(rows)
+            return _from_rows(number, rows)
         state, last = EventState(rows.event_id), (-1, -1)
         through = (rows.position.offset, rows.position.index)
         log.warning(
@@ -137,7 +138,7 @@ class PartitionLoader:
             place = (envelope.offset, envelope.index)
             if envelope.event_id == rows.event_id and last < place <= through:
                 last = place
-                evolve(state, record.fact, At(number, envelope.offset, LogTime(envelope.log_time)))
+                _fold(state, record, number)
         return state
 
     def _load(self, number: int, epoch: int, committed: int | None) -> int | None:
@@ -158,7 +159,7 @@ class PartitionLoader:
                 positions[envelope.event_id] = (rows.position.offset, rows.position.index)
             if (envelope.offset, envelope.index) > positions[envelope.event_id]:
                 positions[envelope.event_id] = (envelope.offset, envelope.index)
-                evolve(state, record.fact, At(number, envelope.offset, LogTime(envelope.log_time)))
+                _fold(state, record, number)
                 facts += 1
         ahead = [event for event, at in positions.items() if at[0] > decided]
         if decided < (committed or 0) - 1 or ahead:
@@ -167,7 +168,7 @@ class PartitionLoader:
                 + (f", and Postgres is ahead for {ahead[0]}" if ahead else "")
             )
         for event_id, state in list(partition.states.items()):
-            if state.details is None:
+            if state.details is None and not state.unfolded:
                 del partition.states[event_id]
             else:
                 partition.known_events.add(event_id)
@@ -221,3 +222,25 @@ class PartitionLoader:
                     pending = []
         finally:
             reader.close()
+
+
+def _from_rows(number: int, rows: EventSnapshot) -> EventState:
+    """The event as its rows say; where they cannot be read as a state, it is set aside."""
+    try:
+        return state_from(rows)
+    except DEFECTS as error:
+        state = EventState(rows.event_id, unfolded=f"its rows ({type(error).__name__})")
+        _tell(number, state, error=str(error))
+        return state
+
+
+def _fold(state: EventState, record: RecordedFact, number: int) -> None:
+    """Fold a fact. An event whose fact cannot be folded is set aside; the partition and its other events go on."""
+    at = record.envelope
+    before = state.unfolded
+    if not fold(state, record.fact, At(number, at.offset, LogTime(at.log_time))) and not before:
+        _tell(number, state, offset=at.offset, index=at.index)
+
+
+def _tell(number: int, state: EventState, **where: object) -> None:
+    log.error("event.set_aside", event=state.event_id, partition=number, why=state.unfolded, **where)

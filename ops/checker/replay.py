@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.reservations.decide import step
+from pipelines.reservations.decide import UNFOLDED, NotFolded, failed_before, step
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.state import At, EventState
 from schemas import facts as f
@@ -22,6 +22,7 @@ class Replay:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._states: dict[str, EventState] = {}
+        self._apart: set[str] = set()  # events that could not be folded
 
     def differs(
         self, at: At, command: Command | Undecodable, values: Sequence[bytes], facts: Sequence[f.Fact]
@@ -33,7 +34,13 @@ class Replay:
             again = [f.CommandUnreadable(command.error)]
         else:
             event_id = command.event_id
-            again = self._decide(at, command, facts)
+            if event_id in self._apart:
+                return None
+            try:
+                again = self._decide(at, command, facts)
+            except NotFolded as error:
+                self._apart.add(event_id)
+                return f"{error}; nothing of it is replayed from here on"
         rules = int(f.RULES_VERSION)
         encode, count = self._codec.encode_fact, len(again)
         for index, fact in enumerate(again):
@@ -52,7 +59,11 @@ class Replay:
         if facts and isinstance(facts[0], f.SeatLocksObserved):
             evolve(state, facts[0], at)
             again.append(facts[0])
-        again += step(state, command, At(at.partition, at.offset, LogTime(at.log_time)))
+        first = facts[0] if facts else None
+        if isinstance(first, f.CommandRefused) and first.detail.startswith(UNFOLDED):
+            again += failed_before(state, command, at, first)
+        else:
+            again += step(state, command, At(at.partition, at.offset, LogTime(at.log_time)))
         if state.details is None:
             del self._states[command.event_id]
         return again

@@ -26,6 +26,10 @@ class NotOnTheLog(CircleError):
     """The log has no such event or reservation."""
 
 
+class CannotFold(CircleError):
+    """A fact of the event cannot be folded by this build: nothing certain can be said of it from there on."""
+
+
 class BadMoment(CircleError):
     """--at is neither a time nor a position, or a position of another partition: wrong usage."""
 
@@ -45,18 +49,19 @@ def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
 
 
 def past_of(settings: Settings, event_id: str, at: str | None, progress: Progress) -> Past:
-    """The event at a moment. Raises NotOnTheLog, BadMoment, ServiceUnreachable."""
+    """The event at a moment. Raises NotOnTheLog, BadMoment, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     past = Past(event_id, moment_of(at, event_id, partitions))
     with few_collections():
         past.take(facts_of(settings, event_id, partition_of(event_id, partitions), progress))
+    _check_folded(past)
     if past.last is None and not past.over:
         raise NotOnTheLog(f"there is no fact of event {event_id} on the log")
     return past
 
 
 def explain(settings: Settings, reservation_id: str, event_id: str | None, progress: Progress) -> Explanation:
-    """What the log says of a reservation. Raises NotOnTheLog, ServiceUnreachable."""
+    """What the log says of a reservation. Raises NotOnTheLog, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     event_id = event_id or _event_of(settings, reservation_id, partitions, progress)
     home = partition_of(event_id, partitions)
@@ -68,10 +73,17 @@ def explain(settings: Settings, reservation_id: str, event_id: str | None, progr
             explanation.hear(state, recorded, command)
 
     with few_collections():
-        Past(event_id).take(facts_of(settings, event_id, home, progress), hear)
+        past = Past(event_id)
+        past.take(facts_of(settings, event_id, home, progress), hear)
+    _check_folded(past)
     if not explanation.decisions and not explanation.later:
         raise NotOnTheLog(f"event {event_id} has no reservation {reservation_id} on the log")
     return explanation
+
+
+def _check_folded(past: Past) -> None:
+    if past.state.unfolded:
+        raise CannotFold(f"event {past.state.event_id}: this build cannot fold {past.state.unfolded}")
 
 
 def facts_of(

@@ -14,7 +14,7 @@ from itertools import islice
 from pipelines.intake import Intake
 from pipelines.replay.states import States
 from pipelines.reservations.digest import canonical
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.evolve import fold
 from schemas.codec import Codec
 
 DIGEST_BYTES = 16
@@ -71,5 +71,5 @@ class Fold:
             state = recent.get(at.event_id)
             if state is None:
                 state = states.of(at.event_id)
-            evolve(state, one.fact, at)
+            fold(state, one.fact, at)
         self.facts += len(ready)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipelines.intake import Intake
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.evolve import fold
 from pipelines.reservations.state import EventState
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, Position
@@ -67,14 +67,17 @@ class Past:
         records: Iterable[tuple[int, RecordedFact]],
         before: Callable[[EventState, RecordedFact], None] = lambda _state, _recorded: None,
     ) -> None:
-        """Fold records (offset on the facts topic, fact) to the moment; `before` sees each with the state before it."""
+        """Fold records (offset on the facts topic, fact) to the moment; `before` sees each with the state before it.
+
+        Ends at a fact that cannot be folded: `state.unfolded` names it.
+        """
         for offset, recorded in records:
             for fact in self._intake.take(offset, recorded):
                 if self._until.past(fact):
                     self.over = True
                     return
-                at = fact.envelope
                 before(self.state, fact)
-                evolve(self.state, fact.fact, at)
+                if not fold(self.state, fact.fact, fact.envelope):
+                    return
                 self.last = fact
                 self.facts += 1

@@ -5,7 +5,8 @@ before it, in order and complete. Foreign seat locks are on the log: a SeatLocks
 command is decided. A fact that is told again with the same bytes (an aborted batch that a weak broker shows)
 collapses; one that is told differently is a divergence.
 
-A fact is only decoded when its bytes are not the expected ones: agreement costs a comparison.
+A fact is only decoded when its bytes are not the expected ones: agreement costs a comparison. An event with a decision
+that cannot be folded is one divergence, `not-folded`; from there on it is `apart`, and its facts are taken as they are.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import msgspec
 
 from pipelines.replay.rules import RULES, command_of, rules
 from pipelines.replay.states import States
-from pipelines.reservations.decide import failed_before
+from pipelines.reservations.decide import NotFolded, failed_before
 from pipelines.reservations.entities import At
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.evolve import DEFECTS, evolve
 from schemas import facts as f
 from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
@@ -103,12 +104,14 @@ class PartitionVerifier:
         self.states = States() if states is None else states
         self.commands = self.facts = self.repeated = self.failed = self.diverged = 0
         self.divergences: list[Divergence] = []
+        self.apart: set[str] = set()
         self._codec, self._feed, self._partitions = codec, facts, partitions
         self._only = only.encode() if only is not None else None
         self._digest = blake2b(digest_size=DIGEST_BYTES)
         self._recent: dict[int, list[bytes]] = {}
         self._older: dict[int, list[bytes]] = {}
         self._open: Open | None = None
+        self._passed: list[bytes] = []
         self._matched = 0
         locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
         refused = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.CommandRefused("", "", "", "", ""))
@@ -142,7 +145,9 @@ class PartitionVerifier:
             first, version = self._first(offset)
             self.skip(timestamp_ms)
             at = At(self.partition, offset, LogTime(self.log_time))
-            facts = self._decide(at, command, first, version)
+            facts = [] if event_id in self.apart else self._decide_safely(at, command, first, version)
+            if event_id in self.apart:
+                return self._pass(offset)
             encode = partial(self._codec.encode_fact_under, version)
             count = len(facts)
             expected = [
@@ -162,15 +167,7 @@ class PartitionVerifier:
             self._open = Open(offset, event_id, facts, expected)
             self._compare(offset, index, expected[index], facts[index], event_id)
         self._open, self._matched = None, 0
-        for wanted in expected:
-            self._digest.update(wanted)
-        self.commands += 1
-        self.facts += len(facts)
-        self.through = offset
-        self._remember(offset, expected)
-        if self.commands % TURN_EVERY == 0:
-            self.states.turn()
-        return None
+        return self._agreed(offset, expected)
 
     def finish(self) -> None:
         """The commands are read to their end: facts up to there that nobody asked for are divergences."""
@@ -187,7 +184,50 @@ class PartitionVerifier:
         if self.diverged <= DIVERGENCES_KEPT_MAX:
             self.divergences.append(divergence)
 
+    def _pass(self, offset: int) -> None:
+        """Take the facts of a command as they are: its event is apart. Raises Undecided while some are not there."""
+        while (record := self._feed.peek()) is not None:
+            recorded = self._codec.decode(record.value)
+            at = recorded.envelope if isinstance(recorded, RecordedFact) else None
+            if at is not None and at.offset > offset:
+                break
+            self._feed.advance()
+            if at is None or at.offset < offset:
+                self._out_of_order(record, recorded)
+                continue
+            self._passed.append(record.value or b"")
+            if at.index >= at.count - 1:
+                break
+        else:
+            raise Undecided
+        passed, self._passed = self._passed, []
+        self._agreed(offset, passed)
+
+    def _agreed(self, offset: int, values: list[bytes]) -> None:
+        """The command at `offset` is done with, and these are its facts."""
+        for value in values:
+            self._digest.update(value)
+        self.commands += 1
+        self.facts += len(values)
+        self.through = offset
+        self._remember(offset, values)
+        if self.commands % TURN_EVERY == 0:
+            self.states.turn()
+
     # --- deciding -------------------------------------------------------------------------------------------------
+
+    def _decide_safely(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+        """`_decide`; an event on which it fails is apart from here on."""
+        try:
+            return self._decide(at, command, first, version)
+        except (NotFolded, *DEFECTS) as error:
+            assert not isinstance(command, Undecodable)
+            event_id = command.event_id
+            what = str(error) if isinstance(error, NotFolded) else f"event {event_id}: {type(error).__name__}: {error}"
+            self._found("not-folded", (at.offset, 0), event_id, f"{what}; nothing of it is verified from here on")
+            self.apart.add(event_id)
+            self.states.forget(event_id)
+            return []
 
     def _decide(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
         """The facts of a command under the rules of that version. Changes the state."""

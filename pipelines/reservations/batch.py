@@ -150,7 +150,11 @@ class Availability(msgspec.Struct, frozen=True):
 
 def availability(groups: Iterable[Group]) -> dict[str, dict[str, str]]:
     """The counters of every ticket type of every event that a batch touched, as JSON by event and ticket type."""
-    return {group.state.event_id: availability_of(group.state) for group in groups if group.state.sections}
+    return {
+        group.state.event_id: availability_of(group.state)
+        for group in groups
+        if group.state.sections and not group.state.unfolded
+    }
 
 
 def availability_of(state: EventState) -> dict[str, str]:

@@ -7,7 +7,8 @@ answer raises it and keeps the old answer (`former_rules`).
 
 A rule that raises is a defect, and the same defect at every start: the command is answered by a refusal that names the
 error's class (`COMMAND_FAILED`, the first of its facts) and has changed nothing, so that it cannot end the process for
-ever. A fact that cannot be folded is another matter: the state is broken then, and the process ends (`NotFolded`).
+ever. A fact that cannot be folded (`NotFolded`) breaks the state of its event: from there on that event's commands are
+refused in the same way, and change nothing, until its facts are loaded and can be folded again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from pipelines.reservations import limits
 from pipelines.reservations.entities import At
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.evolve import DEFECTS, evolve, not_folded
 from pipelines.reservations.rules import door, inventory, offers, organizer, paying, provider, reserving, waitlist
 from pipelines.reservations.rules.due import due
 from pipelines.reservations.state import EventState
@@ -29,12 +30,12 @@ Rule = Callable[[EventState, Any, LogTime], list[f.Fact]]
 _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
 
 
-# What a rule raises for the same state and command on every machine. Memory, the stack and signals are none of it.
-DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+UNFOLDED = "a fact of this event cannot be folded: "
+"""How the detail of a refusal begins that says so."""
 
 
 class NotFolded(Exception):
-    """A fact that was decided cannot be folded: the state is not what the rules take it for."""
+    """A fact cannot be folded: the state is not what the rules take it for. The message names the fact, and why."""
 
 
 def step(state: EventState, command: c.Command, at: At, failures: list[Exception] | None = None) -> list[f.Fact]:
@@ -53,6 +54,10 @@ def step_by(
     failures: list[Exception] | None = None,
 ) -> list[f.Fact]:
     """`step` under the rules given."""
+    if state.unfolded:
+        if failures is not None:
+            failures.append(NotFolded(f"event {state.event_id}: {state.unfolded}"))
+        return [_refused(command, UNFOLDED + state.unfolded)]
     facts: list[f.Fact] = []
     try:
         deadline = state.next_deadline()
@@ -73,14 +78,18 @@ def step_by(
 
 def failed(command: c.Command, error: str) -> f.CommandRefused:
     """The answer to a command on which a rule raised an error of this class."""
-    return f.CommandRefused(
-        type(command).__name__, command.event_id, command.user_id, f.Reason.COMMAND_FAILED, f"the rules raised {error}"
-    )
+    return _refused(command, f"the rules raised {error}")
+
+
+def _refused(command: c.Command, why: str) -> f.CommandRefused:
+    return f.CommandRefused(type(command).__name__, command.event_id, command.user_id, f.Reason.COMMAND_FAILED, why)
 
 
 def failed_before(state: EventState, command: c.Command, at: At, recorded: f.CommandRefused) -> list[f.Fact]:
     """What `step` gave when a build's rules raised what `recorded` says, whatever these rules would do: what was due
-    happened, and the command changed nothing."""
+    happened, and the command changed nothing. Where a fact could not be folded, nothing at all happened."""
+    if recorded.detail.startswith(UNFOLDED):
+        return [recorded]
 
     def raises(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fact]:
         raise ValueError(recorded.detail)
@@ -129,9 +138,8 @@ def _fold(state: EventState, at: At, facts: list[f.Fact], decided: Sequence[f.Fa
             evolve(state, fact, at)
             facts.append(fact)
     except DEFECTS as error:
-        raise NotFolded(
-            f"{type(fact).__name__} of {state.event_id} at {at}: {type(error).__name__}: {error}"
-        ) from error
+        state.unfolded = not_folded(fact, at, error)
+        raise NotFolded(f"event {state.event_id}: {state.unfolded}: {error}") from error
 
 
 def _tick(_state: EventState, _command: c.Tick, _now: LogTime) -> list[f.Fact]:

@@ -18,6 +18,9 @@ from pipelines.reservations.state import EventState
 from schemas import facts as f
 from schemas.ids import TicketId
 
+# What a rule or a change raises for the same state on every machine. Memory, the stack and signals are none of it.
+DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
 _replace = msgspec.structs.replace
 
 
@@ -27,6 +30,23 @@ def evolve(state: EventState, fact: f.Fact, at: Placed) -> EventState:
     if change is not None:
         change(state, fact, at)
     return state
+
+
+def fold(state: EventState, fact: f.Fact, at: Placed) -> bool:
+    """Fold one fact of the log. False where it cannot be: `state.unfolded` names it, and none after it is folded."""
+    if state.unfolded:
+        return False
+    try:
+        evolve(state, fact, at)
+    except DEFECTS as error:
+        state.unfolded = not_folded(fact, at, error)
+        return False
+    return True
+
+
+def not_folded(fact: f.Fact | None, at: Placed, error: BaseException) -> str:
+    """What `EventState.unfolded` says: the fact, its place and the error's class. Buyers may read it."""
+    return f"{type(fact).__name__} at {at.partition}-{at.offset} ({type(error).__name__})"
 
 
 def refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipelines.reservations import entities as s
-from pipelines.reservations.decide import step
+from pipelines.reservations.decide import NotFolded, step
 from pipelines.reservations.entities import At
 from pipelines.reservations.evolve import evolve
 from pipelines.reservations.state import NOW, EventState
@@ -61,10 +61,19 @@ class Group:
     def decide(self, observed: set[str] | None = None) -> None:
         """Decide every command on the state before the batch; again, with `observed` foreign locks, after a refusal.
 
-        `observed` is what Redis has; where the log knows otherwise, that difference becomes the first fact.
+        `observed` is what Redis has; where the log knows otherwise, that difference becomes the first fact. Where a
+        fact cannot be folded, all of these commands are refused.
         """
+        try:
+            self._decide(observed)
+        except NotFolded:
+            self._decide(None)
+
+    def _decide(self, observed: set[str] | None) -> None:
         state = self.state
-        if observed is None:
+        if state.unfolded:
+            observed = None
+        elif observed is None:
             state.begin()
         else:
             state.take_back()
@@ -162,7 +171,7 @@ class Partition:
         """After the commit: watch the deadlines that the batch left, and forget events that do not exist."""
         for group in groups:
             state = group.state
-            if state.details is None:
+            if state.details is None and not state.unfolded:
                 self.states.pop(state.event_id, None)
                 continue
             self.known_events.add(state.event_id)

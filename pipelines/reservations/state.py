@@ -75,7 +75,8 @@ class EventState:
     open offers by ticket, `invitations` until when an invited member may say yes. `freed_blocks` are the
     ids of blocks that hold nothing back any more, `releases` those of requests that freed places, so that a repeated
     request is known. `unpaid_of` are each user's holds that ran out, or had a card declined. `more_work` decides
-    nothing: it asks for a tick, because the last step may not have offered all that is free.
+    nothing: it asks for a tick, because the last step may not have offered all that is free. `unfolded` names a fact
+    that could not be folded, and why: the state is not the log's from there on, so nothing is decided on it.
     """
 
     event_id: str
@@ -106,6 +107,7 @@ class EventState:
     reminded_for: int = 0
     live: int = 0
     more_work: bool = False
+    unfolded: str = ""
     holds: Deadlines = field(init=False)
     warnings: Deadlines = field(init=False)
     timed_blocks: Deadlines = field(init=False)
@@ -301,6 +303,8 @@ class EventState:
 
     def next_deadline(self) -> int | None:
         """When something is due next, in log time (0: at once); None when nothing is."""
+        if self.unfolded:
+            return None
         if self.more_work or self.pressing:
             return NOW
         found = [time for heap in (self.holds, self.warnings, self.timed_blocks) if (time := heap.next()) is not None]
