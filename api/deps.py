@@ -13,6 +13,7 @@ from api.announcements import Announcements
 from api.auth.accounts import Accounts
 from api.auth.factors import Factors
 from api.auth.keys import KeyRing
+from api.auth.mailboxes import Mailboxes
 from api.auth.mailed import Mailed
 from api.auth.passwords import Passwords
 from api.auth.sealed import Sealer
@@ -206,7 +207,7 @@ class Deps:
             scans=Background(SCANS, "batches of scans"),
             commands=Places(LOG, "requests to the log"),
             printer=Printer(),
-            accounts=Accounts(database, passwords, tokens, sessions, factors),
+            accounts=Accounts(database, passwords, tokens, sessions, factors, Mailboxes(keys)),
             mailed=Mailed(database, passwords, sessions),
             factors=factors,
             sessions=sessions,

@@ -70,6 +70,11 @@ class Call:
         return self.caller.user_id
 
     @property
+    def mailbox(self) -> int | None:
+        """What the accounts of the caller's mailbox share; None where the token does not say it."""
+        return self.caller.mailbox if self.caller is not None else None
+
+    @property
     def is_head(self) -> bool:
         """Whether only the answer's head is wanted. Handlers of answers that do not end ask this."""
         return self.request.method == "HEAD"

@@ -190,7 +190,10 @@ class RemoveStaff(Command, frozen=True, gc=False):
 
 
 class ReserveTickets(Command, frozen=True, gc=False):
-    """Hold `quantity` places of a ticket type, or exactly the named `seats` (then quantity is their number)."""
+    """Hold `quantity` places of a ticket type, or exactly the named `seats` (then quantity is their number).
+
+    `mailbox` is the number that the accounts of one mailbox share, above 0; None where it is not known.
+    """
 
     reservation_id: str
     ticket_type_id: str
@@ -199,6 +202,7 @@ class ReserveTickets(Command, frozen=True, gc=False):
     fingerprint: int
     promo_code: str | None = None
     access_code: str | None = None
+    mailbox: int | None = None
 
 
 class ExtendHold(Command, frozen=True, gc=False):
@@ -262,11 +266,12 @@ class AnswerInvitation(Command, frozen=True, gc=False):
 
 
 class JoinWaitlist(Command, frozen=True, gc=False):
-    """Wait for `quantity` places of a ticket type that has not enough left."""
+    """Wait for `quantity` places of a ticket type that has not enough left. `mailbox` is ReserveTickets'."""
 
     entry_id: str
     ticket_type_id: str
     quantity: int
+    mailbox: int | None = None
 
 
 class LeaveWaitlist(Command, frozen=True, gc=False):

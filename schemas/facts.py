@@ -291,7 +291,10 @@ class StaffRemoved(Fact, frozen=True, gc=False):
 
 
 class TicketsHeld(Fact, frozen=True, gc=False):
-    """A hold: these seats (none for general admission) are this buyer's until `expires_at`."""
+    """A hold: these seats (none for general admission) are this buyer's until `expires_at`.
+
+    `mailbox` is the number that the accounts of the buyer's mailbox share, above 0; None where it is not known.
+    """
 
     reservation_id: str
     user_id: str
@@ -305,6 +308,7 @@ class TicketsHeld(Fact, frozen=True, gc=False):
     promo_code: str | None = None
     access_code: str | None = None
     discount_minor: int | None = None
+    mailbox: int | None = None
 
 
 class ReservationRejected(Fact, frozen=True, gc=False):
@@ -610,12 +614,13 @@ class StaffInvitationEnded(Fact, frozen=True, gc=False):
 
 
 class WaitlistJoined(Fact, frozen=True, gc=False):
-    """Somebody waits for places; first come, first offered."""
+    """Somebody waits for places; first come, first offered. `mailbox` is TicketsHeld's, for what is offered."""
 
     entry_id: str
     user_id: str
     ticket_type_id: str
     quantity: int
+    mailbox: int | None = None
 
 
 class WaitlistOffered(Fact, frozen=True, gc=False):

@@ -22,6 +22,7 @@ from api.auth import audit
 from api.auth.audit import Actor, Kind
 from api.auth.factors import Factors, Second
 from api.auth.mail import normalised
+from api.auth.mailboxes import Mailboxes
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
@@ -44,6 +45,7 @@ class Accounts:
     tokens: AccessTokens
     sessions: Sessions
     factors: Factors
+    mailboxes: Mailboxes
 
     async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
         """A new buyer, who is mailed a link. Raises Problem email-taken (409), password-too-common (422)."""
@@ -222,7 +224,14 @@ class Accounts:
         """An access token of the caller's session, for as long as the caller's own is good."""
         role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
         ttl_s = max(1, caller.expires_at - int(time()))
-        return self.tokens.issue(caller.user_id, role, session_id=caller.session_id, ttl_s=ttl_s, waiting=waiting)
+        return self.tokens.issue(
+            caller.user_id,
+            role,
+            session_id=caller.session_id,
+            ttl_s=ttl_s,
+            waiting=waiting,
+            mailbox=self._mailbox(row),
+        )
 
     async def own(self, user_id: str) -> UserOut:
         """An account as its owner sees it. Raises Problem not-found."""
@@ -277,12 +286,17 @@ class Accounts:
         role, factor = Role(row["role"]), bool(row["second_factor"])
         shown, waiting = effective(role, factor=factor)
         return TokensOut(
-            access_token=self.tokens.issue(user_id, shown, session_id=session_id, waiting=waiting),
+            access_token=self.tokens.issue(
+                user_id, shown, session_id=session_id, waiting=waiting, mailbox=self._mailbox(row)
+            ),
             refresh_token=refresh_token,
             expires_in=ACCESS_TOKEN_TTL_S,
             second_factor=factor,
             second_factor_wanted=wanted(role, staff=row["staff"]),
         )
+
+    def _mailbox(self, row: asyncpg.Record) -> int:
+        return self.mailboxes.number(row["email"], verified=row["email_verified_at"] is not None)
 
 
 async def require_open(connection: Connection, caller: Caller) -> None:

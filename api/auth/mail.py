@@ -41,6 +41,20 @@ def normalised(address: str, *, field: str = "email") -> str:
     return one
 
 
+def mailbox_of(address: str) -> str:
+    """The mailbox that an address as `normalised` returns it is delivered to, as far as an address tells: its local
+    part ends before the first "+" (RFC 5233's subaddresses, as most hosts have them).
+
+    It serves to count what several accounts do together, and for nothing else: mails go to the address itself. Dots
+    stay, because ad.a@ and ada@ are two people at most hosts. What other hosts put between a mailbox and its detail
+    ("-", "=") stays, too, and nobody sees that all addresses of a domain may be one person's. At the few hosts where
+    "+" is a letter like others, the people of a+1@ and a+2@ are counted together.
+    """
+    local, _, domain = address.rpartition("@")
+    mailbox, _, _ = local.partition("+")
+    return f"{mailbox or local}@{domain}"
+
+
 def _read(address: str) -> tuple[str, str]:
     """Local part and ASCII domain. Raises EmailNotValidError."""
     found = validate_email(

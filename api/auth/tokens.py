@@ -67,6 +67,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
     session_id: str = ""
     waiting: bool = False  # an administrator without a second factor, who is an organizer until there is one
+    mailbox: int | None = None  # the number that the accounts of one mailbox share; None: the token says none
 
 
 class AccessTokens:
@@ -88,8 +89,10 @@ class AccessTokens:
         session_id: str = "",
         ttl_s: int = ACCESS_TOKEN_TTL_S,
         waiting: bool = False,
+        mailbox: int | None = None,
     ) -> str:
-        """A token for an account, valid from now for `ttl_s` seconds, or until its session is ended."""
+        """A token for an account, valid from now for `ttl_s` seconds, or until its session is ended. `mailbox` is the
+        number of its mailbox; without one, the account is counted for itself."""
         now = int(self._clock())
         claims: dict[str, Any] = {
             "sub": user_id,
@@ -103,6 +106,8 @@ class AccessTokens:
             claims["sid"] = session_id
         if waiting:
             claims["second_factor_required"] = True
+        if mailbox is not None:
+            claims["box"] = f"{mailbox:016x}"  # text: to many readers of JSON a number has 53 bits
         key = self._keys.current
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})
 
@@ -150,11 +155,19 @@ class AccessTokens:
                 session_id = uuid_of(session_id, field="sid")
             waiting = claims.get("second_factor_required") is True
             user_id = uuid_of(claims["sub"], field="sub")
-            return Caller(user_id, Role(claims["role"]), int(claims["exp"]), session_id, waiting)
+            mailbox = _mailbox(claims["box"]) if "box" in claims else None
+            return Caller(user_id, Role(claims["role"]), int(claims["exp"]), session_id, waiting, mailbox)
         except (jwt.PyJWTError, ValueError, TypeError, Problem) as error:
             if isinstance(error, Problem) and error.slug == "unauthorized":
                 raise
             raise unauthorized("the access token is not one of ours, or was changed") from None
+
+
+def _mailbox(box: str) -> int:
+    number = int(box, 16)
+    if not 0 < number < 2**63:
+        raise ValueError(f"{box} is no number of a mailbox")
+    return number
 
 
 def unauthorized(detail: str, *, error: str | None = "invalid_token") -> Problem:

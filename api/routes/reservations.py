@@ -81,7 +81,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         await spend_guess(call, event_id, promo, access)
     command = ReserveTickets(
         event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
-        fingerprint(ticket_type_id, quantity, seats, promo, access), promo or None, access or None,
+        fingerprint(ticket_type_id, quantity, seats, promo, access), promo or None, access or None, call.mailbox,
     )  # fmt: skip
     receipt = call.wants_receipt
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)

@@ -39,8 +39,9 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
     if await call.deps.events.is_absent(event_id, call.sees_drafts_of):
         raise no_event(event_id)
     command = JoinWaitlist(
-        event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity
-    )
+        event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity,
+        call.mailbox,
+    )  # fmt: skip
     try:
         outcome = await write(call, command)
     except Problem as refused:

@@ -22,7 +22,7 @@ SELECT id FROM added;
 
 -- name: user_credentials
 -- $2: the client's network; whether somebody has logged in to this account from it.
-SELECT u.id::text, u.email, u.role, u.password_hash,
+SELECT u.id::text, u.email, u.email_verified_at, u.role, u.password_hash,
        EXISTS (SELECT FROM known_networks WHERE user_id = u.id AND network = $2::text) AS known,
        EXISTS (SELECT FROM second_factors WHERE user_id = u.id AND confirmed_at IS NOT NULL) AS second_factor,
        EXISTS (SELECT FROM event_staff WHERE member_id = u.id::text) AS staff
@@ -147,14 +147,14 @@ SELECT session_id::text FROM ended_sessions WHERE ended_at > now() - make_interv
 -- One statement: the row lock lets one of two concurrent uses through, the other finds used_at set. The user's row is
 -- locked before the token's, as everywhere; only an open session goes on.
 WITH holder AS (
-    SELECT users.id, users.role FROM users
+    SELECT users.id, users.email, users.email_verified_at, users.role FROM users
     JOIN refresh_tokens ON refresh_tokens.user_id = users.id AND token_hash = $1
     FOR KEY SHARE OF users
 ), used AS (
     UPDATE refresh_tokens SET used_at = now() FROM holder
     WHERE token_hash = $1 AND user_id = holder.id AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()
       AND EXISTS (SELECT FROM sessions WHERE id = family_id AND ended_at IS NULL)
-    RETURNING family_id, user_id, holder.role
+    RETURNING family_id, user_id, holder.role, holder.email, holder.email_verified_at
 ), added AS (
     INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at)
     SELECT $2, family_id, user_id, $3 FROM used
@@ -162,7 +162,7 @@ WITH holder AS (
     UPDATE sessions SET last_used_at = now(), address = $4::text, user_agent = $5::text
     FROM used WHERE id = used.family_id
 )
-SELECT user_id::text, family_id::text AS session_id, role,
+SELECT user_id::text, family_id::text AS session_id, role, email, email_verified_at,
        EXISTS (SELECT FROM second_factors AS f WHERE f.user_id = used.user_id AND confirmed_at IS NOT NULL)
            AS second_factor,
        EXISTS (SELECT FROM event_staff WHERE member_id = used.user_id::text) AS staff

@@ -56,7 +56,7 @@ FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 -- All of them, in the order in which they were asked for; the columns in the order of Reservation's fields.
 SELECT id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint, partition,
        "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, promo_code, access_code,
-       extended::int, warned::int
+       extended::int, warned::int, mailbox
 FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: amended
@@ -120,7 +120,7 @@ FROM tickets LEFT JOIN undone ON undone.ticket_id = tickets.id
 WHERE event_id = $1 AND has_history AND status = 'valid' ORDER BY id;
 
 -- name: waitlist
-SELECT id, user_id, ticket_type_id, quantity, status, "offset"
+SELECT id, user_id, ticket_type_id, quantity, status, "offset", mailbox
 FROM waitlist_entries WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: chores

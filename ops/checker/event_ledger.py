@@ -27,6 +27,7 @@ class Waiting:
     quantity: int
     place: int
     status: str = "waiting"
+    mailbox: int = 0
 
 
 @dataclass(slots=True)
@@ -425,7 +426,9 @@ def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInRevers
 def _joined(ledger: EventLedger, at: Envelope, fact: f.WaitlistJoined, found: Found) -> None:
     if fact.quantity <= ledger.free(fact.ticket_type_id):
         found("waiting-list", f"{fact.entry_id} waits for what is to be had")
-    ledger.line[fact.entry_id] = Waiting(fact.user_id, fact.ticket_type_id, fact.quantity, at.offset)
+    ledger.line[fact.entry_id] = Waiting(
+        fact.user_id, fact.ticket_type_id, fact.quantity, at.offset, mailbox=fact.mailbox or 0
+    )
     ledger.waiting += 1
 
 

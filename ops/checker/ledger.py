@@ -72,6 +72,7 @@ class Entry:
     issued: list[tuple[str, str]] = field(default_factory=list)  # every ticket and its seat, void ones too
     kept_minor: int = 0
     owed_minor: int = 0
+    mailbox: int = 0
 
 
 RefundKey = tuple[str, str]
@@ -206,7 +207,7 @@ class Ledger:
         entry = self.entries[fact.reservation_id] = Entry(
             fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
             fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
-            promo_code=fact.promo_code or "", access_code=fact.access_code or "",
+            promo_code=fact.promo_code or "", access_code=fact.access_code or "", mailbox=fact.mailbox or 0,
         )  # fmt: skip
         self._claim(fact.reservation_id, entry, found)
 

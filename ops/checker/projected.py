@@ -22,7 +22,7 @@ ROW_FIELDS = (
     "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
     "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
     "payment_id", "refund_id", "ticket_ids", "promo_code", "access_code", "extended", "warned", "void_places",
-    "kept_minor", "owed_minor",
+    "kept_minor", "owed_minor", "mailbox",
 )  # fmt: skip
 
 
@@ -156,7 +156,9 @@ async def _organizing(connection: Connection, partition: int, ledgers: Ledgers, 
         },
         "event_staff": {(key, member): () for key, one in ledgers.items() for member in one.staff},
         "waitlist_entries": {
-            (key, entry_id): (entry.user_id, entry.ticket_type_id, entry.quantity, entry.place, entry.status)
+            (key, entry_id): (
+                entry.user_id, entry.ticket_type_id, entry.quantity, entry.place, entry.status, entry.mailbox
+            )
             for key, one in ledgers.items()
             for entry_id, entry in one.line.items()
         },

@@ -3,7 +3,8 @@
 -- name: reservations
 SELECT id, event_id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint,
        partition, "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id,
-       ticket_ids, promo_code, access_code, extended, warned, void_places, kept_minor, owed_minor, refunds_open
+       ticket_ids, promo_code, access_code, extended, warned, mailbox, void_places, kept_minor, owed_minor,
+       refunds_open
 FROM reservations WHERE partition = $1;
 
 -- name: events
@@ -40,7 +41,8 @@ SELECT event_id, id, ticket_type_id, seats, quantity FROM seat_blocks WHERE part
 SELECT event_id, member_id FROM event_staff WHERE partition = $1 AND active;
 
 -- name: waitlist_entries
-SELECT event_id, id, user_id, ticket_type_id, quantity, "offset", status FROM waitlist_entries WHERE partition = $1;
+SELECT event_id, id, user_id, ticket_type_id, quantity, "offset", status, mailbox
+FROM waitlist_entries WHERE partition = $1;
 
 -- name: refunds
 SELECT event_id, payment_id, refund_key, status, CASE status WHEN 'refunded' THEN refunded_minor ELSE amount_minor END

@@ -70,9 +70,10 @@ TOLD = frozenset({
     "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
     "withheld_minor",
 })  # fmt: skip
-UNTOLD = frozenset(
-    {"attempt_id", "by_user_id", "fingerprint", "organizer_id", "refund_key", "release_id", "to_user_id", "user_id"}
-)
+UNTOLD = frozenset({
+    "attempt_id", "by_user_id", "fingerprint", "mailbox", "organizer_id", "refund_key", "release_id", "to_user_id",
+    "user_id",
+})  # fmt: skip
 
 _json = msgspec.json.Encoder(order="deterministic")
 

@@ -139,6 +139,7 @@ class ReservationChange(msgspec.Struct, gc=False):
     updated_offset: int = -1
     updated_index: int = -1
     amended: Amendment | None = None
+    mailbox: int | None = None
 
 
 class PaymentChange(msgspec.Struct, gc=False):
@@ -430,6 +431,7 @@ class WaitlistEntryChange(msgspec.Struct, gc=False):
     updated_at: int = 0
     updated_offset: int = -1
     updated_index: int = -1
+    mailbox: int | None = None
 
 
 class ChoreChange(msgspec.Struct, gc=False):

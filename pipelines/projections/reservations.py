@@ -38,7 +38,7 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
     changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
         fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, HELD,
         fact.quantity, fact.seats, fact.amount_minor, fact.currency, fact.expires_at, fact.fingerprint, "", "",
-        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, amended,
+        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, amended, fact.mailbox or 0,
     )  # fmt: skip
     _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
 
@@ -47,7 +47,7 @@ def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> Non
     changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
         fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, "rejected",
         fact.quantity, [], 0, "", 0, fact.fingerprint, fact.reason, fact.detail,
-        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index,
+        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, mailbox=0,
     )  # fmt: skip
 
 

@@ -135,6 +135,7 @@ class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):
     quantity: int
     status: str
     offset: int
+    mailbox: int = 0
 
 
 class ChoreRow(msgspec.Struct, frozen=True, gc=False):

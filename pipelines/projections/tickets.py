@@ -84,7 +84,7 @@ def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -
 def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> None:
     changes.waitlist[at.event_id, fact.entry_id] = WaitlistEntryChange(
         at.event_id, fact.entry_id, at.partition, at.offset, at.index, fact.user_id, fact.ticket_type_id, fact.quantity,
-        "waiting", "", 0, "", at.log_time, at.log_time, at.offset, at.index,
+        "waiting", "", 0, "", at.log_time, at.log_time, at.offset, at.index, fact.mailbox or 0,
     )  # fmt: skip
 
 

@@ -109,6 +109,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     access_code: str = ""
     extended: int = 0
     warned: int = 0
+    mailbox: int = 0  # what the accounts of its buyer's mailbox share; 0: not known
     void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
@@ -283,6 +284,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     quantity: int
     status: str
     offset: int
+    mailbox: int = 0
 
 
 class Chore(msgspec.Struct, frozen=True, gc=False):

@@ -243,6 +243,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
             "",
             fact.promo_code or "",
             fact.access_code or "",
+            mailbox=fact.mailbox or 0,
         )
     )
 
@@ -517,7 +518,8 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
 
 
 def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:
-    state.put_entry(e.Entry(fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity, e.WAITING, at.offset))
+    what = (fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity)
+    state.put_entry(e.Entry(*what, e.WAITING, at.offset, fact.mailbox or 0))
 
 
 def _entry(status: str) -> Callable[[EventState, Any, Placed], None]:

@@ -82,7 +82,15 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         state.disputes[row.reservation_id] = tuple(sorted(disputes, key=lambda one: one.id))
     for entry in snapshot.waitlist:
         state.put_entry(
-            e.Entry(entry.id, entry.user_id, entry.ticket_type_id, entry.quantity, entry.status, entry.offset)
+            e.Entry(
+                entry.id,
+                entry.user_id,
+                entry.ticket_type_id,
+                entry.quantity,
+                entry.status,
+                entry.offset,
+                entry.mailbox,
+            )
         )
     for one in snapshot.transfers:
         state.transfers[one.ticket_id] = e.Transfer(

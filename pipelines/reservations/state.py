@@ -74,9 +74,10 @@ class EventState:
     `tickets` has those that were handed on or scanned; all others are as their reservation says. `transfers` has the
     open offers by ticket, `invitations` until when an invited member may say yes. `freed_blocks` are the
     ids of blocks that hold nothing back any more, `releases` those of requests that freed places, so that a repeated
-    request is known. `unpaid_of` are each user's holds that ran out, or had a card declined. `more_work` decides
-    nothing: it asks for a tick, because the last step may not have offered all that is free. `unfolded` names a fact
-    that could not be folded, and why: the state is not the log's from there on, so nothing is decided on it.
+    request is known. `unpaid_of` are the holds that ran out, or had a card declined: by their user, and by the mailbox
+    that several users may share. `more_work` decides nothing: it asks for a tick, because the last step may not have
+    offered all that is free. `unfolded` names a fact that could not be folded, and why: the state is not the log's from
+    there on, so nothing is decided on it.
     """
 
     event_id: str
@@ -85,7 +86,7 @@ class EventState:
     sections: dict[str, Section] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     tickets_of: dict[str, int] = field(default_factory=dict)
-    unpaid_of: dict[str, dict[str, None]] = field(default_factory=dict)
+    unpaid_of: dict[str | int, dict[str, None]] = field(default_factory=dict)
     locked_places: set[str] = field(default_factory=set)
     pools: dict[str, Pool] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
@@ -147,7 +148,7 @@ class EventState:
             self._shift(old, new)
         reservations[key] = new
         if new.declined or new.status == EXPIRED or (old is not None and (old.declined or old.status == EXPIRED)):
-            self._note_unpaid(key, new.user_id, new)
+            self._note_unpaid(new, new)
 
     def tickets_of_type(self, section: Section, user_id: str) -> int:
         """How many places of a ticket type the user holds or has bought."""
@@ -199,7 +200,7 @@ class EventState:
             reservation_id, old = entry
             now = self.reservations[reservation_id]
             self._shift(now, old)
-            self._note_unpaid(reservation_id, now.user_id, old)
+            self._note_unpaid(now, old)
             if old is None:
                 del self.reservations[reservation_id]
             else:
@@ -358,26 +359,28 @@ class EventState:
         found = self.blocks.get(key)
         return found is not None and found.until_at == time
 
-    def unpaid(self, user_id: str, since: LogTime) -> tuple[list[int], int]:
-        """When a user's holds ran out after `since`, the earliest first, and how many cards were declined for those
-        that were asked for after it."""
-        found = [self.reservations[key] for key in self.unpaid_of.get(user_id, ())]
+    def unpaid(self, user_id: str, mailbox: int, since: LogTime) -> tuple[list[int], int]:
+        """When holds of a user, and of the other users of the mailbox (0: not known), ran out after `since`, the
+        earliest first, and how many cards were declined for those that were asked for after it."""
+        keys = self.unpaid_of.get(user_id, {}) | self.unpaid_of.get(mailbox, {})
+        found = [self.reservations[key] for key in keys]
         ends = sorted(one.expires_at for one in found if one.status == EXPIRED and one.expires_at > since)
         return ends, sum(len(one.declined) for one in found if one.asked_at > since)
 
     # --- derivations ----------------------------------------------------------------------------------------------
 
-    def _note_unpaid(self, key: str, user_id: str, now: Reservation | None) -> None:
-        """Remember a reservation among its user's unpaid ones, or forget it."""
-        keys = self.unpaid_of.get(user_id)
-        if now is not None and (now.declined or now.status == EXPIRED):
-            if keys is None:
-                keys = self.unpaid_of[user_id] = {}
-            keys[key] = None
-        elif keys is not None:
-            keys.pop(key, None)
-            if not keys:
-                del self.unpaid_of[user_id]
+    def _note_unpaid(self, of: Reservation, now: Reservation | None) -> None:
+        """Remember a reservation among the unpaid ones of its user and mailbox, or forget it."""
+        for owner in (of.user_id, of.mailbox) if of.mailbox else (of.user_id,):
+            keys = self.unpaid_of.get(owner)
+            if now is not None and (now.declined or now.status == EXPIRED):
+                if keys is None:
+                    keys = self.unpaid_of[owner] = {}
+                keys[of.id] = None
+            elif keys is not None:
+                keys.pop(of.id, None)
+                if not keys:
+                    del self.unpaid_of[owner]
 
     def _seat(self, place: str) -> tuple[Seating | None, str]:
         ticket_type_id, _, seat = place.partition("/")

@@ -237,6 +237,40 @@ def test_who_lets_twenty_holds_run_out_waits_and_others_do_not(shop: Shop) -> No
     done(modest.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
 
 
+def test_five_accounts_of_one_mailbox_keep_seats_no_longer_than_one_account_would(shop: Shop) -> None:
+    event = shop.event(shop.organizer(), hold_ttl_s=1, max_tickets_per_user=100)
+    name = unique()
+    five = [shop.person(f"{name}+{number}@example.org") for number in range(1, 6)]
+    seats = [f"A-{number}" for number in range(1, 6)]
+    asked: list[tuple[Person, str, dict[str, Any], str]] = []
+    for turn in range(HOLDS_UNPAID_MAX // 5):
+        for number, person in enumerate(five):
+            body = {"ticket_type_id": event.seated, "seats": [seats[(turn + number) % 5]]}
+
+            def kept_again(person: Person = person, body: dict[str, Any] = body) -> bool:
+                response = person.reserve(event.id, key=(key := unique()), **body)
+                if response.status_code == 201:
+                    asked.append((person, key, body, response.json()["id"]))
+                return response.status_code == 201
+
+            eventually(kept_again, f"{body['seats']} are free again")
+    assert len(asked) == HOLDS_UNPAID_MAX
+    modest = shop.person()
+    eventually(
+        lambda: modest.reserve(event.id, ticket_type_id=event.seated, seats=seats).status_code == 201,
+        "another person has the seats",
+    )
+    key, body = unique(), {"ticket_type_id": event.general, "quantity": 1}
+    for person in (*five, shop.person(f"{name}+another@example.org"), shop.person(f"{name}@example.org")):
+        refusal = problem(person.reserve(event.id, key=key, **body), 409, "holds-exhausted")
+        assert f"{HOLDS_UNPAID_MAX} holds" in refusal["detail"]
+        again = problem(person.reserve(event.id, key=key, **body), 409, "holds-exhausted")
+        assert (again["detail"], again["reservation_id"]) == (refusal["detail"], refusal["reservation_id"])
+    person, key, body, identity = asked[0]
+    repeated = person.reserve(event.id, key=key, **body)
+    assert (repeated.headers["idempotency-replayed"], repeated.json()["id"]) == ("true", identity)
+
+
 def test_after_ten_declined_cards_an_eleventh_is_not_tried(shop: Shop, event: OnSale) -> None:
     buyer = shop.person()
     hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)["id"]

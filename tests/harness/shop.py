@@ -103,9 +103,9 @@ class Shop:
         self.operator = {"authorization": f"Bearer {settings.operator_token if settings is not None else ''}"}
         self.http = httpx.Client(base_url=url, timeout=40)
 
-    def person(self, *, verified: bool = True) -> Person:
+    def person(self, email: str = "", *, verified: bool = True) -> Person:
         """Somebody new, a buyer; with an address that an operator has vouched for, where this knows the platform."""
-        email = f"{uuid.uuid4().hex}@example.org"
+        email = email or f"{uuid.uuid4().hex}@example.org"
         account = {"email": email, "password": PASSWORD, "name": "Ada"}
         user = done(self.http.post("/v1/auth/register", json=account), 201)
         tokens = done(self.http.post("/v1/auth/login", json={"email": email, "password": PASSWORD}), 200)

@@ -88,9 +88,10 @@ def reserve(
     rid: str = R1,
     of: str = STALLS,
     fingerprint: int = 1,
+    mailbox: int | None = None,
 ) -> c.ReserveTickets:
     named = seats or []
-    return c.ReserveTickets(EVENT, by, "cmd", rid, of, len(named) or quantity, named, fingerprint)
+    return c.ReserveTickets(EVENT, by, "cmd", rid, of, len(named) or quantity, named, fingerprint, mailbox=mailbox)
 
 
 def confirm(rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:
@@ -181,10 +182,11 @@ def held(
     price_minor: int = 2_500,
     until: int = DEADLINE,
     fingerprint: int = 1,
+    mailbox: int | None = None,
 ) -> f.TicketsHeld:
     named = seats or []
     count = quantity or len(named)
-    return f.TicketsHeld(rid, by, of, count, named, price_minor * count, "EUR", until, fingerprint)
+    return f.TicketsHeld(rid, by, of, count, named, price_minor * count, "EUR", until, fingerprint, mailbox=mailbox)
 
 
 def rejected(

@@ -54,6 +54,7 @@ class Claim:
     back: set[str] = field(default_factory=set)  # payments of which a refund was asked for
     open: set[str] = field(default_factory=set)  # refunds that are under way
     declined: set[str] = field(default_factory=set)
+    mailbox: int = 0
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Model:
     held: dict[str, int] = field(default_factory=dict)  # reservation -> deadline
     owned: dict[str, int] = field(default_factory=dict)  # user -> places
     locked: set[str] = field(default_factory=set)
-    unpaid: dict[str, set[str]] = field(default_factory=dict)  # user -> reservations that expired or were declined
+    unpaid: dict[str | int, set[str]] = field(default_factory=dict)  # user, mailbox -> expired or declined claims
     captured: int = 0
     refunded: int = 0
     refunds_due: int = 0
@@ -167,14 +168,18 @@ class Model:
         return (
             self._seats_why_not(kind, command, ended)
             or self._count_why_not(kind, command, ended)
-            or self._unpaid_why_not(command.user_id, now, ended)
+            or self._unpaid_why_not(command.user_id, command.mailbox or 0, now, ended)
         )
 
-    def _unpaid_why_not(self, user: str, now: int, ended: set[str]) -> str:
+    def _unpaid_why_not(self, user: str, mailbox: int, now: int, ended: set[str]) -> str:
         since = now - UNPAID_WINDOW_US
-        keys = [key for key in self.unpaid.get(user, ()) if self.claims[key].status == "expired"]
-        keys += [key for key in ended if self.claims[key].user == user]
+        keys = {key for key in self._unpaid_by(user, mailbox) if self.claims[key].status == "expired"}
+        keys |= {key for key in ended if self.claims[key].user == user}
+        keys |= {key for key in ended if mailbox and self.claims[key].mailbox == mailbox}
         return "holds-exhausted" if sum(self.claims[key].until > since for key in keys) >= UNPAID_MAX else ""
+
+    def _unpaid_by(self, user: str, mailbox: int) -> set[str]:
+        return self.unpaid.get(user, set()) | (self.unpaid.get(mailbox, set()) if mailbox else set())
 
     def _seats_why_not(self, kind: Kind, command: c.ReserveTickets, ended: set[str]) -> str:
         if not command.seats:
@@ -221,7 +226,7 @@ class Model:
             return [("ConfirmationRefused", key, "hold-expired" if status in ("held", "expired") else "not-held")]
         if not claim.amount:
             return [("ReservationConfirmed", key, "")]
-        mine = [self.claims[one] for one in self.unpaid.get(claim.user, ())]
+        mine = [self.claims[one] for one in self._unpaid_by(claim.user, claim.mailbox)]
         if sum(len(one.declined) for one in mine if one.asked_at > now - UNPAID_WINDOW_US) >= DECLINED_MAX:
             return [("CommandRefused", kind, "payments-exhausted")]
         return [("PaymentRequested", key, "")]
@@ -342,6 +347,7 @@ class Model:
             fact.expires_at,
             tuple(fact.seats),
             fact.amount_minor,
+            mailbox=fact.mailbox or 0,
         )
         self.held[fact.reservation_id] = fact.expires_at
         self._soonest = min(self._soonest, fact.expires_at)
@@ -364,7 +370,7 @@ class Model:
         claim = self.claims[fact.reservation_id]
         claim.payment = "declined"
         claim.declined.add(fact.attempt_id)
-        self.unpaid.setdefault(claim.user, set()).add(fact.reservation_id)
+        self._unpaid(claim, fact.reservation_id)
 
     def _learn_ReservationConfirmed(self, fact: f.ReservationConfirmed, now: int) -> None:  # noqa: N802
         claim = self.claims[fact.reservation_id]
@@ -394,6 +400,10 @@ class Model:
         self.refunds_due -= fact.amount_minor
         self.refunded += fact.amount_minor
 
+    def _unpaid(self, claim: Claim, key: str) -> None:
+        for owner in (claim.user, claim.mailbox):
+            self.unpaid.setdefault(owner, set()).add(key)
+
     def _ended(self, key: str, status: str) -> None:
         claim = self.claims[key]
         assert claim.status in ("held", "confirmed")
@@ -408,7 +418,7 @@ class Model:
     def _learn_HoldExpired(self, fact: f.HoldExpired, now: int) -> None:  # noqa: N802
         assert self.claims[fact.reservation_id].until <= now, "a hold ended before its deadline"
         self._ended(fact.reservation_id, "expired")
-        self.unpaid.setdefault(fact.user_id, set()).add(fact.reservation_id)
+        self._unpaid(self.claims[fact.reservation_id], fact.reservation_id)
         self._soonest = min(self.held.values(), default=1 << 62)
 
     def _learn_HoldReacquired(self, fact: f.HoldReacquired, now: int) -> None:  # noqa: N802

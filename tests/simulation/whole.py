@@ -156,8 +156,9 @@ class Town:
         kind = self.rng.choice(("stalls", "floor")) if not seats else "stalls"
         promo, access = self.rng.choice((None, None, None, *CODES)), self.rng.choice((None, "DOOR"))
         quantity = len(seats) or self.rng.randint(1, 4)
+        user = self.rng.choice(USERS)
         return c.ReserveTickets(
-            EVENT, self.rng.choice(USERS), "id", self._id("r"), kind, quantity, seats, 1, promo, access
+            EVENT, user, "id", self._id("r"), kind, quantity, seats, 1, promo, access, _mailbox(user)
         )
 
     def _reservation(self, *statuses: str) -> tuple[str, str]:
@@ -241,7 +242,8 @@ class Town:
 
     def _wait(self) -> c.Command:
         kind = self.rng.choice(("stalls", "floor"))
-        return c.JoinWaitlist(EVENT, self.rng.choice(USERS), "id", self._id("w"), kind, self.rng.randint(1, 3))
+        user = self.rng.choice(USERS)
+        return c.JoinWaitlist(EVENT, user, "id", self._id("w"), kind, self.rng.randint(1, 3), _mailbox(user))
 
     def _leave(self) -> c.Command:
         entry = self.rng.choice(sorted(self.state.waitlist)) if self.state.waitlist else "w0"
@@ -346,6 +348,12 @@ def _release(town: Town) -> c.Command:
 def _extend(town: Town) -> c.Command:
     key, user = town._reservation(HELD)
     return c.ExtendHold(EVENT, user, "id", key)
+
+
+def _mailbox(user: str) -> int | None:
+    """Two accounts each share one; the last two say none."""
+    pair = USERS.index(user) // 2
+    return None if user in USERS[-2:] else pair + 1
 
 
 def replayed(log: list[tuple[int, c.Command]], batch: int) -> list[tuple[At, f.Fact]]:

@@ -332,7 +332,8 @@ class Simulation:
 
     def _reserve(self, event: str) -> c.ReserveTickets:
         rng = self.rng
-        user = f"buyer-{rng.randint(1, BUYERS)}"
+        number = rng.randint(1, BUYERS)
+        user, mailbox = f"buyer-{number}", number // 2 if number % 3 else None
         self._next_id += 1
         reservation = f"{self._next_id:08}-r"
         kind = rng.choice(("seated",) * 7 + ("floor",) * 4 + ("nothing",) * 1) if rng.random() < 0.5 else "seated"
@@ -344,7 +345,7 @@ class Simulation:
             if rng.random() < 0.02:
                 seats.append(seats[0])
             quantity = len(seats)
-        return c.ReserveTickets(event, user, "b", reservation, kind, quantity, seats, self._next_id)
+        return c.ReserveTickets(event, user, "b", reservation, kind, quantity, seats, self._next_id, mailbox=mailbox)
 
     def _react(self, fact: f.Fact, command: c.Command) -> None:
         """The payments dataflow, and buyers who remember what they hold."""

@@ -65,8 +65,9 @@ def confirm(
         return [_confirmed(hold, command.attempt_id, "")]
     if token_required and not command.payment_token:
         return refused(command, Reason.PAYMENT_TOKEN_REQUIRED, _UNPAID, hold.id)
-    if budget and hold.user_id in state.unpaid_of:
-        _, declined = state.unpaid(hold.user_id, LogTime(now - limits.UNPAID_WINDOW_S * US_PER_S))
+    if budget and (hold.user_id in state.unpaid_of or hold.mailbox in state.unpaid_of):
+        since = LogTime(now - limits.UNPAID_WINDOW_S * US_PER_S)
+        _, declined = state.unpaid(hold.user_id, hold.mailbox, since)
         if declined >= limits.CARDS_DECLINED_MAX:
             detail = f"{declined} cards of yours were declined for this event lately"
             return refused(command, Reason.PAYMENTS_EXHAUSTED, detail, hold.id)

@@ -59,7 +59,7 @@ def reserve_by(
         if chosen is None:
             return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
         seats = chosen
-    exhausted = holds_exhausted(state, command.user_id, now) if budget else None
+    exhausted = holds_exhausted(state, command, now) if budget else None
     if exhausted is not None:
         return [_rejected(command, *exhausted)]
     price = section.price_minor * command.quantity
@@ -78,6 +78,7 @@ def reserve_by(
             command.promo_code or None,
             command.access_code or None,
             discount,
+            command.mailbox or None,
         )
     ]
 
@@ -144,12 +145,14 @@ def over_limit(state: EventState, section: Section, user_id: str, quantity: int)
     return None
 
 
-def holds_exhausted(state: EventState, user_id: str, now: LogTime) -> Why | None:
-    """Why a user who let many holds run out may not hold places for a while; None when they may."""
-    if len(state.unpaid_of.get(user_id, ())) < limits.HOLDS_UNPAID_MAX:
+def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """Why a buyer, who let many holds run out by one account of a mailbox or several, may not hold places for a while;
+    None when they may."""
+    user_id, mailbox, unpaid_of = command.user_id, command.mailbox or 0, state.unpaid_of
+    if len(unpaid_of.get(user_id, ())) + len(unpaid_of.get(mailbox, ())) < limits.HOLDS_UNPAID_MAX:
         return None
     window_us = limits.UNPAID_WINDOW_S * US_PER_S
-    ends, _ = state.unpaid(user_id, LogTime(now - window_us))
+    ends, _ = state.unpaid(user_id, mailbox, LogTime(now - window_us))
     if len(ends) < limits.HOLDS_UNPAID_MAX:
         return None
     again_at = ends[-limits.HOLDS_UNPAID_MAX] + window_us

@@ -60,7 +60,8 @@ def join_by(
         why = Reason.TOO_MANY, f"at most {limits.WAITING_PER_EVENT_MAX} wait for one event"
     if why is not None:
         return refused(command, *why, command.entry_id)
-    return [f.WaitlistJoined(command.entry_id, command.user_id, command.ticket_type_id, command.quantity)]
+    what = (command.entry_id, command.user_id, command.ticket_type_id, command.quantity)
+    return [f.WaitlistJoined(*what, command.mailbox or None)]
 
 
 def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:
@@ -133,5 +134,6 @@ def _offer(state: EventState, section: Section, entry: Entry, now: LogTime) -> l
             section.currency,
             expires_at,
             0,
+            mailbox=entry.mailbox or None,
         ),
     ]

@@ -68,6 +68,16 @@ def test_a_token_names_its_caller(tokens: AccessTokens) -> None:
     assert (caller.user_id, caller.role) == (USER, Role.ORGANIZER)
 
 
+def test_a_token_says_which_mailbox_and_one_without_it_says_none(tokens: AccessTokens) -> None:
+    for mailbox in (1, 2**63 - 1, None):
+        assert tokens.caller("Bearer " + tokens.issue(USER, Role.BUYER, mailbox=mailbox)).mailbox == mailbox
+
+
+@pytest.mark.parametrize("box", [True, 7, "", "-1", "0", "g", "8000000000000000"])
+def test_a_token_with_a_mailbox_that_is_no_number_is_refused(tokens: AccessTokens, keys: KeyRing, box: Any) -> None:
+    refused(tokens, forged(keys, box=box))
+
+
 def test_a_remembered_token_is_the_same_object_and_still_expires(tokens: AccessTokens, clock: Clock) -> None:
     header = "Bearer " + tokens.issue(USER, Role.BUYER, ttl_s=60)
     assert tokens.caller(header) is tokens.caller(header)

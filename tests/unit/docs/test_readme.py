@@ -179,8 +179,8 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "tickets in one order": f"{core.SEATS_PER_ORDER_MAX}",
         "tickets of one event for one user": f"set by the organizer, at most {core.TICKETS_PER_USER_MAX:,}",
         "hold": f"{core.HOLD_TTL_S_MIN} s to {core.HOLD_TTL_S_MAX // 3600} hour, set by the organizer",
-        "holds of one user and event that ran out": f"{core.HOLDS_UNPAID_MAX} {within} `holds-exhausted`",
-        "declined cards of one user and event": f"{core.CARDS_DECLINED_MAX} {within} `payments-exhausted`",
+        "holds of one mailbox and event that ran out": f"{core.HOLDS_UNPAID_MAX} {within} `holds-exhausted`",
+        "declined cards of one mailbox and event": f"{core.CARDS_DECLINED_MAX} {within} `payments-exhausted`",
         "seats of one event": f"{core.SEATS_PER_EVENT_MAX:,}; older events that have more stay as they are",
         "seats of one ticket type": f"{core.SEATS_PER_SECTION_MAX:,}; {core.ROWS_MAX:,} rows of at most "
         f"{core.SEATS_PER_ROW_MAX}",

@@ -12,6 +12,7 @@ from pipelines.reservations.state import EventState
 from schemas.facts import Fact, Reason
 from schemas.ids import US_PER_S, LogTime
 from tests.harness.words import (
+    ALICE,
     BOB,
     DEADLINE,
     R1,
@@ -35,14 +36,17 @@ from tests.harness.words import (
 )
 
 WINDOW_US = UNPAID_WINDOW_S * US_PER_S
+ADA = 2**62  # the mailbox of ada+1@ to ada+6@
 
 
-def run_out(count: int, *, spacing_us: int = 0) -> list[Fact]:
-    """Holds of ALICE that ran out, the deadline of each a little after that of the one before."""
+def run_out(
+    count: int, *, spacing_us: int = 0, by: str = ALICE, mailbox: int | None = None, name: str = "gone"
+) -> list[Fact]:
+    """Holds of a buyer that ran out, the deadline of each a little after that of the one before."""
     facts: list[Fact] = []
     for number in range(count):
-        rid = f"gone-{number}"
-        facts += [held(["A-3"], rid=rid, until=DEADLINE + number * spacing_us), hold_expired(["A-3"], rid=rid)]
+        rid, until = f"{name}-{number}", DEADLINE + number * spacing_us
+        facts += [held(["A-3"], rid=rid, by=by, until=until, mailbox=mailbox), hold_expired(["A-3"], rid=rid, by=by)]
     return facts
 
 
@@ -70,6 +74,45 @@ def test_the_budget_is_each_users_own() -> None:
     given(*on_sale(), *run_out(HOLDS_UNPAID_MAX)).at(soon).when(reserve(by=BOB)).then(
         held(["A-3"], by=BOB, until=soon + TTL_S * US_PER_S)
     )
+
+
+def of_one_mailbox(count: int) -> list[Fact]:
+    """So many holds that ran out, in turn of five accounts of one mailbox."""
+    five = [f"ada-{account}" for account in range(5)]
+    return [fact for n in range(count) for fact in run_out(1, by=five[n % 5], mailbox=ADA, name=f"gone-{n}")]
+
+
+def test_the_accounts_of_one_mailbox_share_one_budget() -> None:
+    soon = DEADLINE + 1
+    again = reserve(by="ada-6", mailbox=ADA)
+    given(*on_sale(), *of_one_mailbox(HOLDS_UNPAID_MAX - 1)).at(soon).when(again).then(
+        held(["A-3"], by="ada-6", until=soon + TTL_S * US_PER_S, mailbox=ADA)
+    )
+    detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {DEADLINE + WINDOW_US}"
+    given(*on_sale(), *of_one_mailbox(HOLDS_UNPAID_MAX)).at(soon).when(again).then(
+        rejected(Reason.HOLDS_EXHAUSTED, detail, by="ada-6")
+    )
+
+
+@pytest.mark.parametrize("mailbox", [None, ADA + 1])
+def test_another_mailbox_and_one_that_is_not_known_are_not_counted_in(mailbox: int | None) -> None:
+    soon = DEADLINE + 1
+    given(*on_sale(), *of_one_mailbox(HOLDS_UNPAID_MAX)).at(soon).when(reserve(by=BOB, mailbox=mailbox)).then(
+        held(["A-3"], by=BOB, until=soon + TTL_S * US_PER_S, mailbox=mailbox)
+    )
+
+
+def test_a_users_own_holds_count_whatever_mailbox_each_says_and_each_counts_once() -> None:
+    soon = DEADLINE + 1
+    own = run_out(5) + run_out(5, mailbox=ADA, name="then") + run_out(5, mailbox=ADA + 1, name="later")
+    shared = run_out(HOLDS_UNPAID_MAX - 16, by=BOB, mailbox=ADA, name="his")
+    again = reserve(mailbox=ADA)
+    given(*on_sale(), *own, *shared).at(soon).when(again).then(
+        held(["A-3"], until=soon + TTL_S * US_PER_S, mailbox=ADA)
+    )
+    detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {DEADLINE + WINDOW_US}"
+    one_more = run_out(1, by=BOB, mailbox=ADA, name="last")
+    given(*on_sale(), *own, *shared, *one_more).at(soon).when(again).then(rejected(Reason.HOLDS_EXHAUSTED, detail))
 
 
 def test_what_was_given_back_or_paid_in_the_end_costs_nothing() -> None:
@@ -109,10 +152,25 @@ def test_after_ten_declined_cards_no_other_is_tried_for_any_hold_of_the_event() 
     given(*exhausted, held(["A-4"], rid=R2)).when(other).then(refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2))
 
 
+def test_the_accounts_of_one_mailbox_share_the_cards_that_are_declined() -> None:
+    def given_cards(count: int) -> list[Fact]:
+        facts: list[Fact] = [held(["A-3"], mailbox=ADA), held(["A-4"], rid=R2, by=BOB, mailbox=ADA)]
+        for number in range(count):
+            facts += [payment_requested(attempt=f"card-{number}"), payment_declined(attempt=f"card-{number}")]
+        return facts
+
+    other = confirm(R2, by=BOB)
+    given(*on_sale(), *given_cards(CARDS_DECLINED_MAX - 1)).when(other).then(payment_requested(R2, by=BOB))
+    detail = f"{CARDS_DECLINED_MAX} cards of yours were declined for this event lately"
+    given(*on_sale(), *given_cards(CARDS_DECLINED_MAX)).when(other).then(
+        refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2)
+    )
+
+
 def test_declined_cards_are_forgotten_when_their_hold_was_asked_for_long_ago() -> None:
     later = T + WINDOW_US
     state = folded(*on_sale(), *declined(CARDS_DECLINED_MAX), hold_expired(["A-3"]))
-    assert state.unpaid(held().user_id, LogTime(later - WINDOW_US)) == ([DEADLINE], 0)
+    assert state.unpaid(held().user_id, 0, LogTime(later - WINDOW_US)) == ([DEADLINE], 0)
 
 
 def test_what_costs_nothing_is_confirmed_whatever_was_declined() -> None:
@@ -133,10 +191,10 @@ def test_versions_1_and_2_let_nobody_wait() -> None:
 
 @pytest.mark.parametrize("end", [hold_expired(["A-3"]), payment_declined()])
 def test_a_batch_that_is_taken_back_costs_nothing(end: Fact) -> None:
-    before: list[Fact] = [*on_sale(), held(["A-3"]), payment_requested()]
+    before: list[Fact] = [*on_sale(), held(["A-3"], mailbox=ADA), payment_requested()]
     state: EventState = folded(*before)
     state.begin()
     evolve(state, end, At(0, 99, LogTime(T)))
-    assert state.unpaid_of
+    assert set(state.unpaid_of) == {held().user_id, ADA}
     state.take_back()
     assert state.unpaid_of == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -65,8 +66,7 @@ def code(text: str = "SPRING", kind: str = "percent", value: int = 20, **changes
 
 
 def with_codes(command: c.ReserveTickets, promo: str | None = None, access: str | None = None) -> c.ReserveTickets:
-    fields = [getattr(command, name) for name in c.ReserveTickets.__struct_fields__[:-2]]
-    return c.ReserveTickets(*fields, promo, access)
+    return msgspec.structs.replace(command, promo_code=promo, access_code=access)
 
 
 def block(seats: list[str], *, until: int = 0, quantity: int = 0, of: str = STALLS) -> c.BlockSeats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipelines.replay.rules import rules
@@ -407,6 +408,15 @@ def test_nobody_buys_past_those_who_wait() -> None:
     given(*unfolded).when(reserve(by=ALICE, rid=R2)).then(
         rejected(Reason.SOLD_OUT, detail, rid=R2), *offered(seats=["A-1", "A-2"])
     )
+
+
+def test_what_is_offered_belongs_to_the_mailbox_that_asked_to_wait() -> None:
+    asked = c.JoinWaitlist(EVENT, BOB, "cmd", "w1", STALLS, 2, 7)
+    joined = f.WaitlistJoined("w1", BOB, STALLS, 2, 7)
+    given(*FULL).when(asked).then(joined)
+    offer, hold = offered(seats=["A-1", "A-2"])
+    freed = given(*FULL, joined).when(release()).facts
+    assert freed[1:] == (offer, msgspec.structs.replace(hold, mailbox=7))
 
 
 def test_offers_are_bounded_and_ticks_are_asked_for_until_all_are_made() -> None:
