@@ -23,15 +23,45 @@ WHERE t.status = 'failed' AND t.outbound_offset < excluded.outbound_offset
 RETURNING status;
 
 -- name: claim_mails
--- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again.
+-- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again. At most $2 mails of $4 events
+-- behind the event $3, and of those that are of no event. Organizers take turns, so that who has much to tell keeps
+-- nobody else waiting; a mail of no event is its reader's own. Answers with the event to go on behind, if there may be more.
+WITH RECURSIVE with_mails AS (
+    (SELECT left(event_id, 64) AS key, 1 AS number FROM mail_deliveries
+     WHERE status = 'pending' AND left(event_id, 64) > $3::text AND due_at <= now()
+     ORDER BY left(event_id, 64) LIMIT 1)
+    UNION ALL
+    SELECT following.key, w.number + 1
+    FROM with_mails AS w
+    CROSS JOIN LATERAL (
+        SELECT left(event_id, 64) AS key FROM mail_deliveries
+        WHERE status = 'pending' AND left(event_id, 64) > w.key AND due_at <= now()
+        ORDER BY left(event_id, 64) LIMIT 1
+    ) AS following
+    WHERE w.number < $4::integer
+), keys AS (
+    SELECT '' AS key UNION ALL SELECT key FROM with_mails
+), ranked AS (
+    SELECT m.id, m.due_at,
+           row_number() OVER (PARTITION BY COALESCE(e.organizer_id, NULLIF(keys.key, ''), m.user_id) ORDER BY m.due_at, m.id) AS turn
+    FROM keys
+    LEFT JOIN events AS e ON e.id = keys.key
+    CROSS JOIN LATERAL (
+        SELECT id, user_id, due_at FROM mail_deliveries
+        WHERE status = 'pending' AND left(event_id, 64) = keys.key AND due_at <= now()
+        ORDER BY due_at LIMIT (SELECT greatest(1, 4 * $2::integer / count(*)) FROM keys)
+    ) AS m
+), chosen AS (
+    SELECT id FROM ranked ORDER BY turn, due_at, id LIMIT $2::integer
+), due AS (
+    SELECT id FROM mail_deliveries WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND due_at <= now()
+    FOR UPDATE SKIP LOCKED
+)
 UPDATE mail_deliveries AS d
 SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1)
-FROM (
-    SELECT id FROM mail_deliveries WHERE status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
-) AS due
+FROM due
 WHERE d.id = due.id
-RETURNING d.id;
+RETURNING d.id, (SELECT key FROM with_mails WHERE number = $4::integer) AS behind;
 
 -- name: mails
 -- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event. Of a
