@@ -63,8 +63,7 @@ async def validate(call: Call) -> HTTPResponse:
     row = await call.deps.database.row("ticket_by_id", signed.ticket_id)
     reason = _reason(signed, row, event)
     if row is not None and reason in (None, Reason.ALREADY_CHECKED_IN):
-        found = await call.deps.database.row("is_disputed", row["event_id"], row["reservation_id"])
-        reason = Reason.PAYMENT_DISPUTED if found is not None and found["disputed"] else reason
+        reason = Reason.PAYMENT_DISPUTED if row["disputed"] else reason
     inside = row is not None and row["checked_in_at"] and reason not in ("unknown", "superseded")
     return json(
         ValidationOut(
@@ -107,4 +106,5 @@ def _out(deps: Deps, row: asyncpg.Record) -> TicketOut:
         issued_at=validation.moment(row["issued_at"]),
         code=code,
         checked_in_at=validation.moment_or_none(row["checked_in_at"]),
+        disputed=row["disputed"],
     )

@@ -157,7 +157,7 @@ class TicketsQuery(PageQuery, frozen=True):
 
 
 class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket with its signed code. A void one has no code."""
+    """A ticket with its signed code. A void one has no code; while its payment is `disputed` it opens no door."""
 
     id: str
     event_id: str
@@ -169,6 +169,7 @@ class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: datetime
     code: str | None
     checked_in_at: datetime | None
+    disputed: bool
 
 
 class ValidateIn(Request, frozen=True):

@@ -24,14 +24,20 @@ ORDER BY created_at DESC, id DESC
 LIMIT $5;
 
 -- name: tickets_of_user
-SELECT *, issued_at AS sort FROM tickets
+SELECT *, issued_at AS sort,
+       EXISTS (SELECT FROM disputes WHERE disputes.event_id = tickets.event_id
+               AND disputes.reservation_id = tickets.reservation_id AND disputes.status = 'open') AS disputed
+FROM tickets
 WHERE user_id = $1 AND ($2::text IS NULL OR event_id = $2)
   AND ($3::bigint IS NULL OR (issued_at, id) < ($3, $4::text))
 ORDER BY issued_at DESC, id DESC
 LIMIT $5;
 
 -- name: ticket_by_id
-SELECT * FROM tickets WHERE id = $1;
+SELECT *,
+       EXISTS (SELECT FROM disputes WHERE disputes.event_id = tickets.event_id
+               AND disputes.reservation_id = tickets.reservation_id AND disputes.status = 'open') AS disputed
+FROM tickets WHERE id = $1;
 
 -- name: payment_of_provider
 -- A payment's id is the provider's, and one of all events.
@@ -48,6 +54,3 @@ SELECT r.*,
             SELECT * FROM disputes WHERE event_id = $1 AND reservation_id = $2 ORDER BY opened_at, dispute_id LIMIT $3
         ) AS d)::text AS disputes
 FROM reservations AS r WHERE r.event_id = $1 AND r.id = $2;
-
--- name: is_disputed
-SELECT EXISTS (SELECT FROM disputes WHERE event_id = $1 AND reservation_id = $2 AND status = 'open') AS disputed;

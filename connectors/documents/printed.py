@@ -19,6 +19,7 @@ from connectors.documents.letters import Letters
 from connectors.documents.ticket import Ticket
 
 TEMPLATE = (Path(__file__).parent / "ticket.typ").read_bytes()
+DISPUTED = "The payment of this ticket was disputed when this page was made. While it is, the ticket opens no door."
 FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
 
 
@@ -48,6 +49,7 @@ class Printer:
             }
             boxes = self._letters.missing("".join(words.values()))
             words["note"] = f"Letters that this page has no font for are boxes: {', '.join(boxes)}." if boxes else ""
+            words["warning"] = DISPUTED if ticket.disputed else ""
             words |= {"ticket_id": ticket.id, "qr": qr.svg(code).decode()}
             pages = self._compiler.compile(TEMPLATE, format="pdf", sys_inputs=words, timestamp=issued_at)
         assert isinstance(pages, bytes)

@@ -31,6 +31,7 @@ class Ticket:
     timezone: str
     issued_at: datetime
     revision: int  # grows whenever the ticket or its event changes
+    disputed: bool  # whether its payment is, so that it opens no door just now
 
     @classmethod
     def of(cls, row: asyncpg.Record, *, holder: str) -> Ticket:
@@ -51,6 +52,7 @@ class Ticket:
             timezone=row["timezone"],
             issued_at=_moment(row["issued_at"]),
             revision=row["revision"],
+            disputed=row["disputed"],
         )
 
     @property

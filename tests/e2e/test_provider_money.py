@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pypdfium2
 import pytest
 
+from connectors.documents.printed import DISPUTED
 from ops.checker import check, wait_until_settled
 from ops.cli.main import run
 from ops.platform import Platform
@@ -51,6 +53,11 @@ def circle(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def shown(buyer: Person, reservation: str) -> dict[str, Any]:
     return dict(done(buyer.get(f"/v1/reservations/{reservation}"), 200))
+
+
+def disputed_of(buyer: Person) -> list[bool]:
+    """Of each of the buyer's tickets, whether its payment is disputed."""
+    return [one["disputed"] for one in done(buyer.get("/v1/tickets"), 200)["items"]]
 
 
 def payment_of(world: World, reservation: str) -> str:
@@ -101,6 +108,7 @@ def test_what_the_bank_refunds_whole_has_a_void_ticket_and_a_free_place(world: W
     eventually(lambda: shown(buyer, reservation)["status"] == "cancelled", "nothing is left of it")
     assert shown(buyer, reservation)["reason"] in (None, "refunded-at-provider")
     problem(scan(event.organizer, event, ticket), 409, "ticket-void")
+    assert disputed_of(buyer) == [False], "the dispute is over"
     eventually(lambda: free() == before + 1, "the place is free")
 
 
@@ -110,9 +118,15 @@ def test_a_dispute_is_told_to_the_organizer_and_shuts_the_door(world: World, cir
     reservation = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)["id"]
     (ticket,) = done(buyer.confirm(reservation), 200)["tickets"]
     payment = payment_of(world, reservation)
+    assert disputed_of(buyer) == [False]
     circle("sandbox-dispute", payment)
     eventually(lambda: [one["status"] for one in shown(buyer, reservation)["disputes"]] == ["open"], "it is disputed")
     problem(scan(event.organizer, event, ticket), 409, "payment-disputed")
+    own = f"/v1/tickets/{ticket['id']}"
+    assert [done(buyer.get(own), 200)["disputed"], *disputed_of(buyer)] == [True, True]
+    page = buyer.get(f"{own}/ticket.pdf")
+    with pypdfium2.PdfDocument(page.content) as printed:
+        assert DISPUTED.split(".")[0] in " ".join(printed[0].get_textpage().get_text_range().split())
     news = lambda who: {one["kind"] for one in done(who.get("/v1/notifications"), 200)["items"]}  # noqa: E731
     eventually(lambda: "order.disputed" in news(event.organizer), "the organizer is told")
     eventually(lambda: "payment.disputed" in news(buyer), "the buyer is told")

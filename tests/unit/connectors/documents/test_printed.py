@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from api.auth.keys import KeyRing
 from api.ticket_codes import TicketCodes
-from connectors.documents.printed import Printer
+from connectors.documents.printed import DISPUTED, Printer
 from tests.unit.connectors.documents.tickets import EVENT_ID, TICKET_ID, scanned, ticket
 
 CODE = TicketCodes(KeyRing.load(None)).sign(TICKET_ID, EVENT_ID, "A-12")
@@ -112,6 +112,12 @@ def test_marks_joiners_and_compatibility_forms_with_a_glyph_are_no_boxes(printer
 def test_the_hour_that_comes_twice_is_told_with_its_zone() -> None:
     start, end = datetime(2027, 10, 31, 0, 45, tzinfo=UTC), datetime(2027, 10, 31, 1, 15, tzinfo=UTC)
     assert ticket(starts_at=start, ends_at=end).when == "Sunday, 31 October 2027, 02:45 CEST – 02:15 CET\nEurope/Vienna"
+
+
+@pytest.mark.parametrize("disputed", [True, False])
+def test_the_page_says_that_the_payment_is_disputed(printer: Printer, *, disputed: bool) -> None:
+    page = words(printer.page(ticket(disputed=disputed), CODE))
+    assert ("".join(DISPUTED.split()) in page) is disputed
 
 
 def test_the_same_ticket_gives_the_same_bytes(printer: Printer) -> None:

@@ -32,6 +32,7 @@ def ticket(**changes: Any) -> Ticket:
         "timezone": "Europe/Vienna",
         "issued_at": datetime(2030, 1, 1, 2, 3, 4, 567, tzinfo=UTC),
         "revision": 7,
+        "disputed": False,
     }
     return Ticket(**(fields | changes))
 
