@@ -6,14 +6,20 @@ DELETE FROM account_mails WHERE user_id IS NULL AND status = 'pending';
 
 -- name: claim_account_mails
 -- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again. Only ids come back: a row that
--- cannot be read must not keep the others of its batch.
+-- cannot be read must not keep the others of its batch. What proves an address, which registrations ask for without end,
+-- takes turns with everything else.
+WITH ranked AS (
+    SELECT id, due_at, row_number() OVER (PARTITION BY kind = 'verify-email' ORDER BY due_at, id) AS turn
+    FROM account_mails WHERE status = 'pending' AND due_at <= now()
+), chosen AS (
+    SELECT id FROM ranked ORDER BY turn, due_at, id LIMIT $2::integer
+), due AS (
+    SELECT id FROM account_mails WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND due_at <= now()
+    FOR UPDATE SKIP LOCKED
+)
 UPDATE account_mails AS m
 SET attempts = m.attempts + 1, due_at = now() + make_interval(secs => $1::double precision)
-FROM (
-    SELECT id FROM account_mails
-    WHERE status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT $2::integer FOR UPDATE SKIP LOCKED
-) AS due
+FROM due
 WHERE m.id = due.id
 RETURNING m.id;
 

@@ -44,6 +44,18 @@ async def left(pool: Pool) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
+async def test_a_flood_of_registrations_keeps_no_forgotten_password_waiting(
+    settings: Settings, server: MailServer, pool: Pool
+) -> None:
+    desk = AccountDesk(settings, transport(replace(settings, smtp_url=server.url)))
+    await ask(pool, "verify-email", *[ALICE] * (2 * BATCH))
+    await ask(pool, "password-reset", BOB)
+    assert await desk.work(pool) is True
+    assert [one["Subject"] for one in server.taken if one["To"] == "bob@example.org"] == ["A new password"]
+    assert len(server.taken) == BATCH
+    assert len(await left(pool)) == BATCH + 1
+
+
 async def test_only_links_go_to_an_address_that_nobody_has_proven(
     settings: Settings, server: MailServer, pool: Pool
 ) -> None:
