@@ -6,6 +6,7 @@ Guarantee: no secret is in the text of an error that comes from here. Brokers' c
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from connectors.errors import AccessRefused, CircleError, ServiceUnreachable, Se
 from connectors.logs import SeldomAgain
 from connectors.settings import SaslMechanism, Settings
 
+ASKED_AGAIN_S = 1.0  # a call that waits for brokers does not hear that one of them refuses us
+REFUSED_S = 2.0  # so long another broker, or the same one after its start, may still let us in
 CLIENT_LOG_S = 10.0  # a client that cannot connect says so several times a second
 
 C = TypeVar("C")
@@ -30,6 +33,7 @@ RIGHTS = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
+TLS_ALERT = "SSL alert number"  # a broker that does not take our certificate says so after the handshake
 REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 
 
@@ -85,7 +89,7 @@ class Trouble:
         self.refused: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() in REFUSED:
+        if error.code() in REFUSED or TLS_ALERT in error.str():
             self.refused = error.str()
 
 
@@ -94,16 +98,20 @@ def ask_for_brokers(settings: Settings, timeout_s: float) -> int:
 
     Raises AccessRefused when they do not let us in, ServiceUnreachable when nobody answers in time.
     """
-    trouble = Trouble()
+    trouble, began = Trouble(), time.monotonic()
     client = new_admin(settings, {"error_cb": trouble})
-    try:
-        return len(client.list_topics(timeout=timeout_s).brokers)
-    except KafkaException as error:
-        client.poll(0)  # which hears what the connections had to say
-        if trouble.refused is not None:
-            raise access_refused(settings, trouble.refused) from None
-        hint = f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
-        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, hint) from None
+    while True:
+        left_s = timeout_s - (time.monotonic() - began)
+        try:
+            return len(client.list_topics(timeout=max(0.1, min(ASKED_AGAIN_S, left_s))).brokers)
+        except KafkaException as error:
+            client.poll(0.1)  # which hears what the connections had to say
+            waited_s = time.monotonic() - began
+            if trouble.refused is not None and waited_s >= min(REFUSED_S, timeout_s):
+                raise access_refused(settings, trouble.refused) from None
+            if waited_s >= timeout_s:
+                hint = f"{error.args[0].str()}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?"
+                raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, hint) from None
 
 
 def access_refused(settings: Settings, why: str) -> AccessRefused:
@@ -111,7 +119,7 @@ def access_refused(settings: Settings, why: str) -> AccessRefused:
     who = f" as {settings.kafka_sasl_username}" if settings.kafka_sasl_username else ""
     hint = (
         f"{settings.redact(why)}; look at CIRCLE_KAFKA_SECURITY_PROTOCOL ({settings.kafka_security_protocol.value}), "
-        "CIRCLE_KAFKA_SASL_… and CIRCLE_KAFKA_CA_FILE"
+        "CIRCLE_KAFKA_SASL_…, CIRCLE_KAFKA_OAUTH_…, CIRCLE_KAFKA_CERT_FILE and CIRCLE_KAFKA_CA_FILE"
     )
     return AccessRefused(f"Kafka{who}", settings.kafka_bootstrap_servers, hint)
 

@@ -108,15 +108,15 @@ def _rows() -> Iterable[Right]:
         yield Right(p.MONITORING, topic, name, operations, what)
     yield Right(p.MONITORING, group, "circle.monitoring", ("Read",), "its share of the partitions")
     yield Right(p.MONITORING, group, "circle.", ("Describe",), "how far the others are", prefixed=True)
-    everything = ("Read", "Write", "Create", "Delete", "DescribeConfigs", "AlterConfigs")
+    everything = ("Read", "Write", "Create", "Delete", "AlterConfigs")
     yield Right(
         p.OPERATOR, topic, "tickets.", everything, "verify, replay, dlq; shadows' topics, imports", prefixed=True
     )
-    yield Right(p.OPERATOR, topic, NOTIFICATIONS, ("Read", "Write"), "dlq, import", prefixed=True)
+    yield Right(p.OPERATOR, topic, NOTIFICATIONS, ("Read", "Write", "DescribeConfigs"), "dlq, import", prefixed=True)
     yield Right(p.OPERATOR, group, "circle.", ("Read",), "how far the dataflows are", prefixed=True)
     yield Right(p.OPERATOR, transactional, "circle-", ("Write",), "letters go back all or none", prefixed=True)
     for name in ("tickets.", NOTIFICATIONS):
-        yield Right(p.TOPICS, topic, name, ("Create", "Describe", "DescribeConfigs", "AlterConfigs"),
+        yield Right(p.TOPICS, topic, name, ("Create", "Describe", "AlterConfigs"),
                     "`circle topics apply`", prefixed=True)  # fmt: skip
     yield Right(p.TOPICS, Kind.CLUSTER, "kafka-cluster", ("Describe",), "how many brokers there are")
     for one in (p.API, p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING, p.OPERATOR):

@@ -1,16 +1,16 @@
-"""`circle rights …`: what each process may do on PostgreSQL. Kafka has `circle topics acls`."""
+"""`circle rights …`: what each process may do on PostgreSQL and Redis. Kafka has `circle topics acls`."""
 
 import asyncio
 from typing import Annotated
 
 import typer
 
-from ops import database_rights
+from ops import database_rights, redis_rights
 from ops.acls import Process
 from ops.cli.output import AsJson, DryRun, emit_json
 from ops.found import operator_settings
 
-rights = typer.Typer(no_args_is_help=True, help="What each process may do on PostgreSQL.")
+rights = typer.Typer(no_args_is_help=True, help="What each process may do on PostgreSQL and Redis.")
 
 Only = Annotated[Process | None, typer.Option("--process", help="Only those of this process.")]
 
@@ -42,4 +42,20 @@ def postgres(
         print(f"{len(grants)} rights {'would be' if dry_run else 'are'} given")
     else:
         print("\n".join(["BEGIN;", *database_rights.script(grants, role), "COMMIT;"]))
+    return 0
+
+
+@rights.command("redis")
+def redis(
+    process: Only = None,
+    user: Annotated[str, typer.Option(help="What a process's user is called.")] = redis_rights.USER,
+    json: AsJson = False,
+) -> int:
+    """The rights of each process's user, as commands of `redis-cli`. Asks no server. Passwords stay as they are."""
+    chosen = [one for one in redis_rights.PROCESSES if process in (None, one)]
+    if json:
+        emit_json([redis_rights.shown(one, user) for one in chosen])
+    else:
+        for one in chosen:
+            print("ACL SETUSER " + " ".join(redis_rights.rules(one, user)))
     return 0

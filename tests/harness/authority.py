@@ -38,7 +38,7 @@ class Authority:
 
     def client(self, name: str, *, other: bool = False) -> tuple[Path, Path]:
         """The certificate and the key of a client that is called `name`, signed by ours or by the other one."""
-        made = (self._other if other else self._ours).issue_cert(common_name=name)
+        made = (self._other if other else self._ours).issue_cert(f"{name}.example.org", common_name=name)
         whole = _written(self.directory / f"{name}{'-other' if other else ''}.pem", made)
         return whole, whole
 

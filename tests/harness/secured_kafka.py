@@ -1,4 +1,4 @@
-"""Apache Kafka as production has it: TLS, SCRAM, and an authorizer that denies whatever is not allowed."""
+"""Apache Kafka as production has it: TLS, credentials, and an authorizer that denies whatever is not allowed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,45 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.services.apache_kafka import FORMAT_TIMEOUT_S, KafkaNode
+from ops.services.apache_kafka import FORMAT_TIMEOUT_S, LOG4J, KafkaNode
 from ops.services.kafka_probe import brokers_known
 from ops.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn
+from tests.harness.token_server import AUDIENCE, ISSUER
 
+DECISIONS = Path(__file__).parents[1] / "kafka" / "log4j2-authorizer.xml"
 SUPERUSER = "root-of-kafka"
 
 
 class SecuredKafka(KafkaNode):
-    """One node. Its address is the listener with TLS; another one in clear is for the broker itself, and the probe."""
+    """One node. Its address is the listener with TLS and SCRAM; another one in clear is for the broker itself, and the
+    probe. `certified` asks for a certificate of `authority` and takes its common name; `token` takes tokens
+    (OAUTHBEARER) that a key of the file `jwks` has signed.
+    """
 
-    def __init__(self, keystore: Path, users: Mapping[str, str]) -> None:
+    def __init__(self, keystore: Path, users: Mapping[str, str], *, authority: Path, jwks: Path) -> None:
         super().__init__()
         self._keystore, self._users, self._inside = keystore, dict(users), free_port()
+        self._authority, self._jwks = authority, jwks
+        self.certified, self.token = (f"{LOOPBACK}:{free_port()}" for _ in range(2))
 
     def probe(self) -> bool:
         return port_answers(self.port) and brokers_known(f"{LOOPBACK}:{self._inside}") > 0
+
+    def _java(self, main: str, *arguments: str) -> list[str]:
+        java, *rest = super()._java(main, *arguments)
+        own = {
+            "org.apache.kafka.sasl.oauthbearer.allowed.urls": self._jwks.as_uri(),
+            "org.apache.kafka.sasl.oauthbearer.allowed.files": str(self._jwks),
+            "log4j2.configurationFile": f"{LOG4J},{DECISIONS}",
+            "circle.decisions": str(self.decisions),
+        }
+        rest = [one for one in rest if not one.startswith("-Dlog4j2.configurationFile=")]
+        return [java, *(f"-D{name}={value}" for name, value in own.items()), *rest]
+
+    @property
+    def decisions(self) -> Path:
+        """What the authorizer has allowed and refused, a line each."""
+        return self.directory / "decisions.log"
 
     def _format(self) -> None:
         properties = str(self.directory / "server.properties")
@@ -41,10 +64,30 @@ class SecuredKafka(KafkaNode):
 
     def _properties(self) -> str:
         controller = self.voters[self.node]
+        outside = (
+            f"SECURE://{self.address},CERTIFIED://{self.certified},TOKEN://{self.token},"
+            f"INSIDE://{LOOPBACK}:{self._inside}"
+        )
+        oauth = "org.apache.kafka.common.security.oauthbearer"
         other = {
-            "listeners": f"SECURE://{self.address},INSIDE://{LOOPBACK}:{self._inside},CONTROLLER://{LOOPBACK}:{controller}",
-            "advertised.listeners": f"SECURE://{self.address},INSIDE://{LOOPBACK}:{self._inside}",
-            "listener.security.protocol.map": "SECURE:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{outside},CONTROLLER://{LOOPBACK}:{controller}",
+            "advertised.listeners": outside,
+            "listener.security.protocol.map": (
+                "SECURE:SASL_SSL,CERTIFIED:SSL,TOKEN:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            "listener.name.certified.ssl.client.auth": "required",
+            "listener.name.certified.ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self._authority),
+            "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
+            "listener.name.token.oauthbearer.sasl.jaas.config": f"{oauth}.OAuthBearerLoginModule required;",
+            "listener.name.token.oauthbearer.sasl.server.callback.handler.class": (
+                f"{oauth}.OAuthBearerValidatorCallbackHandler"
+            ),
+            "sasl.oauthbearer.jwks.endpoint.url": self._jwks.as_uri(),
+            "sasl.oauthbearer.jwt.validator.class": f"{oauth}.BrokerJwtValidator",  # the default takes any signature
+            "sasl.oauthbearer.expected.audience": AUDIENCE,
+            "sasl.oauthbearer.expected.issuer": ISSUER,
             "inter.broker.listener.name": "INSIDE",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.secure.scram-sha-512.sasl.jaas.config": (

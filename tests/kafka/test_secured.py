@@ -11,13 +11,15 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AclBinding, AclBindingFilter
 
 from connectors import redis_clients
@@ -27,7 +29,7 @@ from connectors.kafka_clients import ask_for_brokers
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.topics import apply_topics
-from ops import database_rights
+from ops import database_rights, redis_rights
 from ops.acls import Kind, Process, Right, apply, bindings, chosen
 from ops.database_rights import PROCESSES
 from ops.migrations import migrate
@@ -42,6 +44,7 @@ from tests.harness.authority import Authority
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
 from tests.harness.tls_proxy import TlsProxy
+from tests.harness.token_server import TokenServer
 
 pytestmark = pytest.mark.timeout(300)
 PIPELINES = ("reservations", "projections", "notifications", "payments", "monitoring")
@@ -57,17 +60,22 @@ class Secured:
     base: dict[str, str]
     passwords: dict[str, str]
     proxies: tuple[TlsProxy, TlsProxy]
+    kafka: SecuredKafka
+    authority: Authority
+    tokens: TokenServer
 
     def env(self, who: str, **changes: str) -> dict[str, str]:
         """What a process is told."""
         return {**os.environ, **self.base, **self.own(who), **changes}
 
     def own(self, who: str) -> dict[str, str]:
-        """What is another thing for each process: its principal, and its role on PostgreSQL where it has one."""
+        """What is another thing for each process: its principal, and its role on PostgreSQL and its user on Redis."""
         own = {"CIRCLE_KAFKA_SASL_USERNAME": who, "CIRCLE_KAFKA_SASL_PASSWORD": self.passwords[who]}
         if who in PROCESSES:
             login = f"//circle_{who}:{self.passwords[who]}@"
-            own["CIRCLE_POSTGRES_URL"] = re.sub("//.*@", login, self.base["CIRCLE_POSTGRES_URL"])
+            own |= {
+                name: re.sub("//.*@", login, self.base[name]) for name in ("CIRCLE_POSTGRES_URL", "CIRCLE_REDIS_URL")
+            }
         return own
 
     def settings(self, who: str, **changes: str) -> Settings:
@@ -88,7 +96,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     passwords = {who: secrets.token_urlsafe(16) for who in (SUPERUSER, NOBODY, *Process)}
     with ExitStack() as stack:
         postgres, valkey = stack.enter_context(Postgres()), stack.enter_context(Valkey())
-        kafka = stack.enter_context(SecuredKafka(authority.keystore(), passwords))
+        tokens = stack.enter_context(TokenServer(context, passwords))
+        jwks = tokens.write_keys(directory / "jwks.json")
+        kafka = stack.enter_context(
+            SecuredKafka(authority.keystore(), passwords, authority=authority.ca_file, jwks=jwks)
+        )
         rows = stack.enter_context(TlsProxy(postgres.port, context, postgres=True))
         cache = stack.enter_context(TlsProxy(valkey.port, context))
         base = {
@@ -105,7 +117,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             "CIRCLE_RATE_LIMIT_SCALE": "0",
             "CIRCLE_SMTP_URL": f"file://{directory}/mails",
         }
-        found = Secured(directory, base, passwords, (rows, cache))
+        found = Secured(directory, base, passwords, (rows, cache), kafka, authority, tokens)
         apply(found.settings(SUPERUSER), chosen())
         run_coroutine(make_roles(found))
         apply_topics(found.settings(Process.TOPICS), partitions=int(PARTITIONS))
@@ -113,7 +125,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 async def make_roles(secured: Secured) -> None:
-    """The tables, and for each process a role with a password."""
+    """The tables, and for each process a role on PostgreSQL and a user on Redis, with a password."""
     url = secured.settings(SUPERUSER).postgres_url
     await migrate(url)
     await database_rights.apply(url, database_rights.chosen())
@@ -121,6 +133,10 @@ async def make_roles(secured: Secured) -> None:
     for process in PROCESSES:
         await connection.execute(f"ALTER ROLE circle_{process} PASSWORD '{secured.passwords[process]}'")
     await connection.close()
+    with redis_clients.connect(secured.settings(SUPERUSER).redis_url) as client:
+        for process in redis_rights.PROCESSES:
+            client.execute_command("ACL", "SETUSER", *redis_rights.rules(process), f">{secured.passwords[process]}")
+        client.acl_log_reset()
 
 
 @pytest.fixture
@@ -163,14 +179,36 @@ def test_a_drop_goes_through_with_a_principal_for_each_process(secured: Secured,
     released = buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1).json()["id"]
     assert buyer.delete(f"/v1/reservations/{released}", key="release", prefer="wait=20").status_code in (200, 204)
     assert buyer.get(f"/v1/reservations/{hold.json()['id']}/explanation").status_code == 200
+    with redis_clients.connect(secured.settings(SUPERUSER).redis_url) as client:
+        assert client.acl_log() == [], "nobody was refused anything"
     assert all(proxy.connections > 0 for proxy in secured.proxies), "it went through TLS"
-    for command in (["verify"], ["dlq", "list"], ["seats", event.id], ["explain", hold.json()["id"]]):
+    export, kafka = str(secured.directory / "export"), secured.kafka
+    for command in (
+        ["verify"],
+        ["dlq", "list"],
+        ["seats", event.id],
+        ["explain", hold.json()["id"]],
+        ["doctor", "--no-start"],
+        ["replay", "export", export],
+        ["replay", "shadow", "--group", "next", "--remove"],
+        ["replay", "load", "--to", kafka.address, export, "--new-ids", "--speed", "10000"],
+    ):
         done = secured.run(Process.OPERATOR, *command)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, (command, done.stdout + done.stderr)
     done = secured.run(Process.TOPICS, "topics", "apply")
     assert done.returncode == 0, done.stderr
     assert "unchanged" in done.stdout
     put_garbage(secured)
+    done = secured.run(Process.OPERATOR, "dlq", "redrive", FACTS, "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_operator_loads_an_export_into_fresh_topics(secured: Secured) -> None:
+    apply_topics(secured.settings(SUPERUSER), partitions=int(PARTITIONS), recreate=True)
+    done = secured.run(Process.OPERATOR, "replay", "import", str(secured.directory / "export"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = secured.run(Process.OPERATOR, "verify", "--no-postgres", "--no-redis")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -218,11 +256,104 @@ def test_a_principal_without_rights_is_refused_and_told_which_it_misses(secured:
 def test_kafka_that_is_not_the_one_we_trust_or_that_does_not_know_us_is_told(
     secured: Secured, changes: dict[str, str]
 ) -> None:
-    changed = {name: str(secured.directory / v) if v.endswith(".pem") else v for name, v in changes.items()}
+    changed = in_directory(secured, changes)
     with pytest.raises(AccessRefused, match=r"Kafka as api at .* refuses us") as caught:
         ask_for_brokers(secured.settings(Process.API, **changed), 10)
     assert "wrong-0815" not in str(caught.value)
     assert secured.passwords[Process.API] not in str(caught.value)
+
+
+def with_a_certificate(secured: Secured, who: str, *, other: bool = False, **changes: str) -> Settings:
+    """The settings of a process that shows a certificate of ours, or of the other authority."""
+    certificate, key = secured.authority.client(who, other=other)
+    mutual = {
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": secured.kafka.certified,
+        "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SSL",
+        "CIRCLE_KAFKA_CERT_FILE": str(certificate),
+        "CIRCLE_KAFKA_KEY_FILE": str(key),
+    }
+    env = {name: value for name, value in secured.env(who).items() if not name.startswith("CIRCLE_KAFKA_SASL")}
+    return Settings.from_env({**env, **mutual, **changes})
+
+
+def with_tokens(secured: Secured, who: str, **changes: str) -> Settings:
+    """The settings of a process that asks for tokens."""
+    oauth = {
+        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": secured.kafka.token,
+        "CIRCLE_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "CIRCLE_KAFKA_OAUTH_TOKEN_URL": secured.tokens.url,
+        "CIRCLE_KAFKA_OAUTH_CLIENT_ID": who,
+        "CIRCLE_KAFKA_OAUTH_CLIENT_SECRET": secured.passwords[who],
+    }
+    return secured.settings(who, **{**oauth, **changes})
+
+
+@pytest.mark.parametrize("how", [with_a_certificate, with_tokens])
+def test_a_process_known_by_a_certificate_or_a_token_has_its_own_rights(
+    secured: Secured, how: Callable[..., Settings]
+) -> None:
+    assert written(how(secured, Process.PAYMENTS), COMMANDS) is None
+    refused = written(how(secured, Process.PAYMENTS), FACTS)
+    assert refused is not None
+    assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert written(how(secured, Process.RESERVATIONS), FACTS) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"CIRCLE_KAFKA_CA_FILE": "other-ca.pem"}, "certificate verify failed"),
+        ({"other": True}, "bad certificate"),
+        ({"CIRCLE_KAFKA_CERT_FILE": "", "CIRCLE_KAFKA_KEY_FILE": ""}, "bad certificate"),  # as Java calls none
+    ],
+    ids=["another authority signed theirs", "another authority signed ours", "no certificate"],
+)
+def test_brokers_that_ask_for_a_certificate_refuse_by_name(
+    secured: Secured, changes: dict[str, Any], told: str
+) -> None:
+    settings = with_a_certificate(secured, Process.API, **in_directory(secured, changes))
+    with pytest.raises(AccessRefused, match=rf"Kafka at .* refuses us: .*{told}.*CIRCLE_KAFKA_CERT_FILE"):
+        ask_for_brokers(settings, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"CIRCLE_KAFKA_CA_FILE": "other-ca.pem"}, "."),
+        ({"CIRCLE_KAFKA_OAUTH_CLIENT_SECRET": "wrong-0815"}, "invalid_client"),
+    ],
+    ids=["another authority", "wrong secret"],
+)
+def test_a_token_server_that_is_not_ours_or_does_not_know_us_is_told(
+    secured: Secured, changes: dict[str, Any], told: str
+) -> None:
+    settings = with_tokens(secured, Process.API, **in_directory(secured, changes))
+    before = len(secured.tokens.asked)
+    with pytest.raises(AccessRefused, match=rf"(?s)refuses us: .*{told}.*CIRCLE_KAFKA_OAUTH_") as caught:
+        ask_for_brokers(settings, 10)
+    assert not any(secret in str(caught.value) for secret in settings.secrets)
+    assert (len(secured.tokens.asked) > before) == ("CIRCLE_KAFKA_CA_FILE" not in changes), "no secret without trust"
+
+
+def test_a_token_that_another_key_has_signed_is_refused(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secured.tokens, "signed_by_another", True)
+    with pytest.raises(AccessRefused, match="refuses us"):
+        ask_for_brokers(with_tokens(secured, Process.API), 10)
+
+
+def in_directory(secured: Secured, changes: dict[str, Any]) -> dict[str, Any]:
+    """Names of PEM files as paths."""
+    return {name: str(secured.directory / v) if str(v).endswith(".pem") else v for name, v in changes.items()}
+
+
+def written(settings: Settings, topic: str) -> KafkaError | None:
+    """What a broker says of a record that nobody can read: None when it has taken it."""
+    said: list[KafkaError | None] = []
+    client = producer(settings)
+    client.produce(topic, b"garbage", b"e", 0, on_delivery=lambda error, _: said.append(error))
+    assert client.flush(20) == 0
+    (one,) = said
+    return one
 
 
 async def test_postgresql_under_another_authority_or_password_is_refused(secured: Secured) -> None:
@@ -242,7 +373,7 @@ def test_redis_under_another_authority_or_without_a_password_is_refused(secured:
     url = secured.settings(Process.API).redis_url
     for wrong, told in (
         (url.replace("/ca.pem", "/other-ca.pem").replace("%2Fca.pem", "%2Fother-ca.pem"), "certificate verify failed"),
-        (url.replace("rediss://:", "rediss://:x"), "invalid username-password pair"),
+        (url.replace("circle_api:", "circle_api:x"), "invalid username-password pair"),
     ):
         with redis_clients.connect(wrong) as client, pytest.raises(redis.ConnectionError, match=told):
             client.ping()

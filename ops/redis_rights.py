@@ -1,0 +1,109 @@
+"""The rights that each process needs on Redis, as data: one user a process, with these commands, keys and channels.
+
+Guarantee: with the rights of its user a process does its work; the tests on Apache Kafka run every process so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from connectors.lives import ALIVE, deaths_key, ready_key
+from connectors.shown import MONITORED, VERIFIED
+from ops.acls import Process
+from schemas.replies import REPLY_CHANNEL_PREFIX
+
+USER = "circle_{process}"
+CONNECTING = ("ping", "client|setinfo", "select")
+"""What a client asks for by itself."""
+
+_EVENTS, _INSTALLED = "circle:{*}:*", "circle:installed:*"
+_LIVES = ("expire", "hdel", "hexists", "hset", "ltrim", "rpush", "set")
+_SCRIPTS = ("eval", "evalsha", "script|load", "time")
+_CLAIMS = ("del", "get", "hdel", "hexists", "hget", "hincrby", "hkeys", "hlen", "hgetall", "hset")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One row. `reads` are patterns of keys that are read alone, `writes` of keys that are read and written."""
+
+    process: Process
+    commands: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    why: str = ""
+
+
+def _rows() -> Iterable[Access]:
+    p = Process
+    yield Access(
+        p.API,
+        ("get", "hgetall", "lrange", "mget"),
+        reads=(_EVENTS, MONITORED, VERIFIED, deaths_key("*"), ready_key("*")),
+        why="what is shown",
+    )
+    yield Access(
+        p.API,
+        (*_SCRIPTS, "pexpire", "set", "zadd", "zcard", "zpopmin", "zremrangebyscore", "zscore"),
+        writes=("circle:limits:*", "circle:stream-tickets:*"),
+        why="limits that all processes share; tickets for streams",
+    )
+    yield Access(
+        p.API,
+        ("publish", "subscribe", "unsubscribe"),
+        channels=("circle:notified", "circle:projected", "circle:sessions", "circle:written",
+                  f"{REPLY_CHANNEL_PREFIX}*"),
+        why="replies and news",
+    )  # fmt: skip
+    yield Access(
+        p.RESERVATIONS, (*_SCRIPTS, *_CLAIMS, "mget", "set"), writes=(_EVENTS, _INSTALLED), why="claims and counters"
+    )
+    yield Access(p.RESERVATIONS, ("publish",), channels=(f"{REPLY_CHANNEL_PREFIX}*",), why="replies")
+    yield Access(p.PROJECTIONS, ("publish",), channels=("circle:projected",), why="how far it is")
+    yield Access(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
+    yield Access(p.MONITORING, ("get",), reads=(VERIFIED,), why="how far `circle verify --follow` is")
+    yield Access(p.MONITORING, ("set",), writes=(MONITORED,), why="what `/readyz` shows")
+    yield Access(
+        p.OPERATOR,
+        (*_SCRIPTS, *_CLAIMS, "config|get", "hmget", "set"),
+        writes=(_EVENTS, _INSTALLED, VERIFIED),
+        why="locks, verify, replay redis, doctor",
+    )
+    for one in (p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
+        own = (ALIVE, deaths_key(one.value), ready_key(one.value))
+        yield Access(one, _LIVES, writes=own, why="that it lives, and how it died")
+
+
+ACCESS: tuple[Access, ...] = tuple(_rows())
+PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in ACCESS))
+
+
+def user_of(process: Process, user: str = USER) -> str:
+    """What a process's user is called."""
+    return user.format(process=process.value)
+
+
+def rules(process: Process, user: str = USER) -> list[str]:
+    """The arguments of `ACL SETUSER`: what the user had is taken away, but for its passwords."""
+    own = [one for one in ACCESS if one.process is process]
+    commands = sorted({*CONNECTING, *(name for one in own for name in one.commands)})
+    writes = sorted({key for one in own for key in one.writes})
+    reads = sorted({key for one in own for key in one.reads})
+    channels = sorted({name for one in own for name in one.channels})
+    return [
+        user_of(process, user),
+        "on",
+        "-@all",
+        *(f"+{name}" for name in commands),
+        "resetkeys",
+        *(f"%R~{key}" for key in reads),
+        *(f"~{key}" for key in writes),
+        "resetchannels",
+        *(f"&{name}" for name in channels),
+    ]
+
+
+def shown(process: Process, user: str = USER) -> dict[str, object]:
+    """A process's rules for programs."""
+    return {"process": process.value, "user": user_of(process, user), "rules": rules(process, user)[1:]}
