@@ -30,6 +30,8 @@ FROM (
     UNION ALL
     SELECT event_id, until_at FROM seat_blocks WHERE partition = $1 AND until_at > 0 AND quantity > 0
     UNION ALL
+    SELECT event_id, expires_at FROM transfers WHERE partition = $1 AND status = 'offered'
+    UNION ALL
     SELECT event_id, 0 FROM chores WHERE partition = $1 AND NOT finished
     UNION ALL
     SELECT event_id, 0 FROM waitlist_entries WHERE partition = $1 AND status = 'waiting'

@@ -1,9 +1,9 @@
 """`decide(state, command, now)`: the rules. Pure: no clock, no I/O, no randomness; the same log gives the same facts.
 
 `step` is what a partition does with each command: first what is due by log time happens, then the command is decided
-on what that leaves, then what is free is offered to whoever waits for it, each fact folded at once. A refusal is a
-fact; every command yields at least one. The rules are numbered by `schemas.facts.RULES_VERSION`; whoever changes an
-answer raises it and keeps the old answer (`former_rules`).
+on what that leaves, then offers of tickets that nobody answered in time end, then what is free is offered to whoever
+waits for it, each fact folded at once. A refusal is a fact; every command yields at least one. The rules are numbered
+by `schemas.facts.RULES_VERSION`; whoever changes an answer raises it and keeps the old answer (`former_rules`).
 
 A rule that raises is a defect, and the same defect at every start: the command is answered by a refusal that names the
 error's class (`COMMAND_FAILED`, the first of its facts) and has changed nothing, so that it cannot end the process for
@@ -52,8 +52,10 @@ def step_by(
     command: c.Command,
     at: At,
     failures: list[Exception] | None = None,
+    *,
+    lapses: bool = True,
 ) -> list[f.Fact]:
-    """`step` under the rules given."""
+    """`step` under the rules given. `lapses`: whether offers of tickets end by themselves."""
     if state.unfolded:
         if failures is not None:
             failures.append(NotFolded(f"event {state.event_id}: {state.unfolded}"))
@@ -69,6 +71,8 @@ def step_by(
             failures.append(error)
         return [failed(command, type(error).__name__), *facts]
     _fold(state, at, facts, decided)
+    if state.transfers and lapses:  # behind the decision: an answer that comes too late is told so
+        _fold_some(state, at, facts, offers.lapsed(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
     if state.waiting_of:
         _offer(state, at, facts, failures)
     else:

@@ -468,7 +468,7 @@ def _transferred(state: EventState, fact: f.TicketTransferred, _at: Placed) -> N
     known = _ticket(state, fact.reservation_id, fact.ticket_id)
     state.change(state.tickets, fact.ticket_id, _replace(known, user_id=fact.to_user_id, version=fact.version))
     if fact.ticket_id in state.transfers:
-        state.change(state.transfers, fact.ticket_id, None)
+        state.put_offer(fact.ticket_id, None)
 
 
 def _ticket_offered(state: EventState, fact: f.TransferOffered, _at: Placed) -> None:
@@ -482,11 +482,11 @@ def _ticket_offered(state: EventState, fact: f.TransferOffered, _at: Placed) -> 
         fact.to_user_id,
         fact.expires_at,
     )
-    state.change(state.transfers, fact.ticket_id, offered)
+    state.put_offer(fact.ticket_id, offered)
 
 
 def _offer_ended(state: EventState, fact: f.TransferEnded, _at: Placed) -> None:
-    state.change(state.transfers, fact.ticket_id, None)
+    state.put_offer(fact.ticket_id, None)
 
 
 def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: Placed) -> None:

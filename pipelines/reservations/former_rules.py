@@ -5,7 +5,7 @@ events did not end by themselves, and nobody was warned, reminded or offered any
 
 Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself; a payment token
 counted even where nothing was to be paid; nobody had to wait after holds that ran out or cards that were declined;
-an event had any number of seats.
+an event had any number of seats; an offer of a ticket ended when somebody asked for it after its time, and else never.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 def step_2(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     """What version 2 did with a command."""
-    return step_by(_RULES_2, state, command, at)
+    return step_by(_RULES_2, state, command, at, lapses=False)
 
 
 def _create_event(state: EventState, command: c.CreateEvent, now: LogTime) -> list[f.Fact]:

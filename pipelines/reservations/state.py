@@ -112,6 +112,7 @@ class EventState:
     holds: Deadlines = field(init=False)
     warnings: Deadlines = field(init=False)
     timed_blocks: Deadlines = field(init=False)
+    offer_ends: Deadlines = field(init=False)
     _per_type: dict[str, dict[str, int]] = field(default_factory=dict)
     _journal: list[tuple[str, Reservation | None] | Undo] | None = None
     _before: tuple[Details | None, str, frozenset[str], frozenset[str], list[str], int] | None = None
@@ -120,6 +121,7 @@ class EventState:
         self.holds = Deadlines(self._held_until, self._ends)
         self.warnings = Deadlines(self._to_be_warned, self._warnings)
         self.timed_blocks = Deadlines(self._blocked_until, self._block_ends)
+        self.offer_ends = Deadlines(self._offered_until, self._offers_end)
 
     # --- reservations ---------------------------------------------------------------------------------------------
 
@@ -271,6 +273,17 @@ class EventState:
             self.timed_blocks.add(new.until_at, block_id)
         self.timed_blocks.drop_stale()
 
+    # --- offers of tickets ----------------------------------------------------------------------------------------
+
+    def put_offer(self, ticket_id: str, new: Transfer | None) -> None:
+        """The ticket is offered so, or not any more."""
+        old = self.transfers.get(ticket_id)
+        self.remember(lambda: self.put_offer(ticket_id, old))
+        _set(self.transfers, ticket_id, new)
+        if new is not None:
+            self.offer_ends.add(new.expires_at, ticket_id)
+        self.offer_ends.drop_stale()
+
     # --- the waiting list -----------------------------------------------------------------------------------------
 
     def put_entry(self, new: Entry) -> None:
@@ -298,7 +311,7 @@ class EventState:
 
     def dismantle(self) -> None:
         """Nobody needs it any more: without its deadlines, which look at it, it is freed with its last reference."""
-        del self.holds, self.warnings, self.timed_blocks
+        del self.holds, self.warnings, self.timed_blocks, self.offer_ends
 
     # --- what is due ----------------------------------------------------------------------------------------------
 
@@ -308,7 +321,8 @@ class EventState:
             return None
         if self.more_work or self.pressing:
             return NOW
-        found = [time for heap in (self.holds, self.warnings, self.timed_blocks) if (time := heap.next()) is not None]
+        heaps = self.holds, self.warnings, self.timed_blocks, self.offer_ends
+        found = [time for heap in heaps if (time := heap.next()) is not None]
         if self.status == PUBLISHED and self.details is not None:
             found.append(self.details.ends_at)
             if self.details.reminder_at != self.reminded_for:
@@ -344,6 +358,13 @@ class EventState:
 
     def _block_ends(self) -> Iterator[tuple[int, str]]:
         return ((one.until_at, key) for key, one in self.blocks.items() if one.until_at)
+
+    def _offers_end(self) -> Iterator[tuple[int, str]]:
+        return ((one.expires_at, key) for key, one in self.transfers.items())
+
+    def _offered_until(self, time: int, key: str) -> bool:
+        found = self.transfers.get(key)
+        return found is not None and found.expires_at == time
 
     def _held_until(self, time: int, key: str) -> bool:
         found = self.reservations.get(key)

@@ -1,10 +1,13 @@
 """Tickets offered to somebody, invitations to the door: nothing changes hands before its receiver says yes. Pure.
 
 Guarantee: a ticket has at most one open offer, and stays its holder's until it is accepted; whatever ends the ticket
-ends the offer first. Offers expire by log time, which is looked at when somebody asks: nobody has to be woken for it.
+ends the offer first. Offers expire by log time; those that nobody answered in time end by themselves, so that their
+givers hear of it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from pipelines.reservations import entities as e
 from pipelines.reservations import limits
@@ -87,6 +90,12 @@ def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
         offered.to_user_id,
         outcome,
     )
+
+
+def lapsed(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
+    """The offers whose time is over, the earliest first, at most `limit`."""
+    for ticket in state.offer_ends.due(now, limit):
+        yield [ended(state.transfers[ticket], e.EXPIRED)]
 
 
 def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:

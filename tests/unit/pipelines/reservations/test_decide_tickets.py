@@ -230,6 +230,37 @@ def test_an_offer_ends_by_log_time_and_another_may_follow() -> None:
     assert facts[1].expires_at <= DETAILS["ends_at"]
 
 
+def test_an_offer_that_nobody_answers_in_time_ends_by_itself() -> None:
+    given(*BOUGHT, OFFERED).at(UNTIL - 1).when(tick()).then(f.TickObserved())
+    given(*BOUGHT, OFFERED).at(UNTIL).when(tick()).then(f.TickObserved(), offer_ended("expired"))
+    given(*BOUGHT, OFFERED, offer_ended("expired")).at(UNTIL).when(tick()).then(f.TickObserved())
+    declined = answer("decline")
+    given(*BOUGHT, OFFERED).at(UNTIL).when(declined).then(offer_ended("declined"))
+    state = folded(*BOUGHT, OFFERED)
+    assert state.next_deadline() == UNTIL
+    state.begin()
+    assert step(state, tick(), At(0, 500, LogTime(UNTIL)))[1:] == [offer_ended("expired")]
+    assert state.next_deadline() != UNTIL
+    state.take_back()
+    assert state.next_deadline() == UNTIL
+    assert rules(2)(state, tick(), At(0, 500, LogTime(UNTIL))) == [f.TickObserved()], "version 2 did not"
+
+
+def test_so_many_offers_end_with_one_command_and_the_rest_with_the_next() -> None:
+    several = limits.EXPIRIES_PER_COMMAND_MAX + 1
+    offered = [
+        msgspec.structs.replace(OFFERED, transfer_id=f"o{number:03}", ticket_id=f"t{number:03}", expires_at=T + number)
+        for number in range(several)
+    ]
+    state = folded(*BOUGHT, *offered)
+    at = At(0, 500, LogTime(T + several))
+    ended = [one.transfer_id for one in step(state, tick(), at) if isinstance(one, f.TransferEnded)]
+    assert ended == [one.transfer_id for one in offered[:-1]]
+    assert state.next_deadline() == offered[-1].expires_at
+    (rest,) = [one.transfer_id for one in step(state, tick(), at) if isinstance(one, f.TransferEnded)]
+    assert rest == offered[-1].transfer_id
+
+
 def test_an_offer_ends_before_its_ticket_does() -> None:
     given(*BOUGHT, OFFERED).when(cancel(ONE)).then(offer_ended("cancelled"), some_cancelled(), part_back(2_500))
     whole = given(*BOUGHT, OFFERED).when(release()).facts
