@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from redis.exceptions import RedisError
 
 from api.deps import Deps
-from api.limits import REDIS_TIMEOUT_S
+from api.limits import CLAIMS_AT_ONCE, REDIS_TIMEOUT_S
 from connectors import logs
 
 log = logs.get("api.availability")
@@ -23,3 +25,35 @@ async def event_hashes(deps: Deps, event_id: str, *parts: str) -> list[dict[byte
         log.warning("redis.away", error=f"{type(error).__name__}: {error}")
         return [{} for _ in parts]
     return found
+
+
+async def seat_hashes(deps: Deps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
+    """Meta, claims and foreign locks of an event that has so many seats; empty when Redis is away, or lost the event.
+
+    Of a large event the claims are read step by step, so that neither Redis nor the event loop is kept from the holds:
+    what changes in between is in the answer or is not.
+    """
+    if seats <= CLAIMS_AT_ONCE:
+        return await event_hashes(deps, event_id, "meta", "claims", "foreign")
+    (before,) = await event_hashes(deps, event_id, "meta")
+    claims = await _step_by_step(deps, f"circle:{{{event_id}}}:claims")
+    after, foreign = await event_hashes(deps, event_id, "meta", "foreign")
+    if claims is None or before.get(b"epoch") != after.get(b"epoch"):
+        return [{}, {}, {}]
+    return [after, claims, foreign]
+
+
+async def _step_by_step(deps: Deps, key: str) -> dict[bytes, bytes] | None:
+    """A hash, CLAIMS_AT_ONCE fields at a time; None when Redis is away."""
+    found: dict[bytes, bytes] = {}
+    cursor = 0
+    try:
+        while True:
+            async with deps.redis_reads.of(patience_s=REDIS_TIMEOUT_S):
+                cursor, some = await deps.redis.hscan(key, cursor, count=CLAIMS_AT_ONCE)
+            found.update(cast("dict[bytes, bytes]", some))
+            if not cursor:
+                return found
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("redis.away", error=f"{type(error).__name__}: {error}")
+        return None

@@ -83,6 +83,7 @@ GZIP_WAITING_MAX = 16  # answers to be made smaller, one after another; further 
 GZIP_KEPT_S = 60.0  # the same seat map is read by thousands
 GZIP_KEPT_MAX = 32  # answers; a seat map of 2 MB is 100 KB small
 SEATS_AT_ONCE_MAX = 1_000  # of a seat map made in one step: half a millisecond
+CLAIMS_AT_ONCE = 2_000  # of a large event that are read from Redis in one step: a millisecond here, and there
 SECTION_BYTES_MAX = 64 * 1024 * 1024  # of seat maps' sections that are kept: of a dozen of the largest events
 SENT_AT_ONCE_BYTES = 64 * 1024  # of a large answer, before the next part is written
 SEAT_MAPS_PATIENCE_S = 5.0  # in line to be sent a large one

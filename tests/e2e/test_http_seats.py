@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.limits import INLINE_BYTES_MAX
+from api.limits import CLAIMS_AT_ONCE, INLINE_BYTES_MAX
 from api.shapes.events import SeatsOut
+from pipelines.reservations.limits import BLOCK_SEATS_MAX
 from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Shop, done, open_shop
 
 ARENA = SEATED | {"name": "Aréna", "layout": {"kind": "seated", "rows": 50, "seats_per_row": 400}}
@@ -106,6 +107,20 @@ def test_a_hidden_section_is_sent_to_who_may_see_it_only(shop: Shop) -> None:
     assert public.headers["etag"] != own.headers["etag"]
     assert own.headers["cache-control"] == "private, no-cache"
     assert "authorization" in own.headers["vary"]
+
+
+def test_a_large_event_shows_each_of_thousands_of_seats_that_are_taken(shop: Shop) -> None:
+    event = shop.event(shop.organizer())
+    arena = add(event, ARENA)
+    taken = [f"{row}-{number}" for row in "ABCDEFGHIJKL" for number in range(1, 401)]
+    assert len(taken) > 2 * CLAIMS_AT_ONCE
+    for start in range(0, len(taken), BLOCK_SEATS_MAX):
+        block = {"ticket_type_id": arena, "seats": taken[start : start + BLOCK_SEATS_MAX]}
+        done(event.organizer.post(f"/v1/events/{event.id}/blocks", prefer="wait=20", json=block), 201)
+    found = {one["ticket_type_id"]: one for one in done(shop.http.get(f"/v1/events/{event.id}/seats"), 200)["items"]}
+    blocked = [one["seat"] for one in found[arena]["seats"] if one["status"] == "blocked"]
+    assert blocked == taken
+    assert {one["status"] for one in found[event.seated]["seats"]} == {"available"}
 
 
 def test_an_event_without_numbered_seats_has_no_sections(shop: Shop) -> None:
