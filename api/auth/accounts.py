@@ -21,7 +21,7 @@ import asyncpg
 from api.auth import audit
 from api.auth.audit import Actor, Kind
 from api.auth.factors import Factors, Second
-from api.auth.mail import normalised
+from api.auth.mail import normalised, spellings
 from api.auth.mailboxes import Mailboxes
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
@@ -67,7 +67,7 @@ class Accounts:
 
     async def named(self, email: str, network: str) -> asyncpg.Record | None:
         """What a login needs to know of the account with this address; `known`: somebody has logged in from there."""
-        return await self.database.row("user_credentials", normalised(email), network)
+        return await self.database.row("user_credentials", spellings(email), network)
 
     async def login(
         self,

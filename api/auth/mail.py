@@ -14,7 +14,7 @@ from email.headerregistry import Address
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from api.problem import invalid
+from api.problem import Problem, invalid
 
 ADDRESS_BYTES_MAX = 254  # RFC 5321, erratum 1690
 LOCAL_BYTES_MAX = 64
@@ -39,6 +39,18 @@ def normalised(address: str, *, field: str = "email") -> str:
     if len(one.encode()) > ADDRESS_BYTES_MAX:
         raise invalid(field, f"has more than {ADDRESS_BYTES_MAX} bytes")
     return one
+
+
+def spellings(address: str) -> list[str]:
+    """How an account's address may be stored, for looking it up: in today's form, and in lower case and trimmed, which
+    was all that older accounts were asked for. Refuses nothing: what is no address today is nobody's, or an older one.
+    """
+    older = address.strip().lower()
+    try:
+        today = normalised(address)
+    except Problem:
+        return [older]
+    return [today] if today == older else [today, older]
 
 
 def mailbox_of(address: str) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from api.auth.factors import Second
-from api.auth.mail import normalised
+from api.auth.mail import normalised, spellings
 from api.problem import invalid
 from api.rate_limits import (
     ACCOUNT_LOGINS,
@@ -43,7 +43,7 @@ async def login(call: Call) -> HTTPResponse:
     body, origin, deps = call.body(_login), call.origin, call.deps
     account = await deps.accounts.named(body.email, origin.network)
     known = account is not None and account["known"]
-    key = f"{account['id']} {origin.network}" if account is not None and known else normalised(body.email)
+    key = f"{account['id']} {origin.network}" if account is not None and known else spellings(body.email)[0]
     await deps.shared_limiter.take(KNOWN_LOGINS if known else ACCOUNT_LOGINS, key)
 
     async def limit() -> None:

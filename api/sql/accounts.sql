@@ -21,12 +21,14 @@ WITH added AS (
 SELECT id FROM added;
 
 -- name: user_credentials
--- $2: the client's network; whether somebody has logged in to this account from it.
+-- $1: how the address may be stored, the first that is; $2: the client's network, whether somebody has logged in to
+-- this account from it.
 SELECT u.id::text, u.email, u.email_verified_at, u.role, u.password_hash,
        EXISTS (SELECT FROM known_networks WHERE user_id = u.id AND network = $2::text) AS known,
        EXISTS (SELECT FROM second_factors WHERE user_id = u.id AND confirmed_at IS NOT NULL) AS second_factor,
        EXISTS (SELECT FROM event_staff WHERE member_id = u.id::text) AS staff
-FROM users AS u WHERE u.email = $1::text;
+FROM users AS u WHERE u.email = ANY ($1::text[])
+ORDER BY array_position($1::text[], u.email) LIMIT 1;
 
 -- name: user
 SELECT u.id::text, u.email, u.name, u.role, u.description, u.links, u.created_at, u.email_verified_at,

@@ -277,6 +277,24 @@ def test_a_secret_is_sealed_and_a_recovery_code_is_a_digest(house: House) -> Non
     assert not any(code.encode() in digest for code in codes for digest in digests)
 
 
+def test_an_account_whose_address_is_none_by_todays_rules_is_logged_in_to_and_an_unknown_one_is_401(
+    house: House,
+) -> None:
+    shop, owner = house.shop, house.shop.person()
+    old = f"{unique()}..doe@exam_ple.org"
+    with rows_of(house.settings) as query:
+        query("UPDATE users SET email = $1 WHERE id = $2", old, owner.id)
+    body = {"email": f" {old.upper()}", "password": PASSWORD}
+    tokens = done(shop.http.post("/v1/auth/login", json=body), 200)
+    assert claims(tokens["access_token"])["sub"] == owner.id
+    problem(shop.http.post("/v1/auth/login", json=body | {"password": "wrong-horse-7"}), 401, "invalid-credentials")
+    for unknown in ("jane..doe@exam_ple.org", '"x"@example.org', "ada@[127.0.0.1]"):
+        problem(shop.http.post("/v1/auth/login", json=body | {"email": unknown}), 401, "invalid-credentials")
+    problem(shop.http.post("/v1/auth/login", json=body | {"email": "nobody"}), 422, "invalid-request")
+    account = {"email": old, "password": PASSWORD, "name": "Ada"}
+    problem(shop.http.post("/v1/auth/register", json=account), 422, "invalid-request")
+
+
 # --- the audit log
 
 

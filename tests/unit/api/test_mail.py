@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.auth.mail import ADDRESS_BYTES_MAX, normalised
+from api.auth.mail import ADDRESS_BYTES_MAX, normalised, spellings
 from api.problem import Problem
 from sinks.mail.render import render_account
 
@@ -55,6 +55,19 @@ def test_what_is_no_address_names_its_field(typed: str) -> None:
     with pytest.raises(Problem) as raised:
         normalised(typed)
     assert (raised.value.slug, raised.value.field) == ("invalid-request", "email")
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        (" Ada@Example.ORG ", ["ada@example.org"]),
+        ("ADA@b\u00fccher.example", ["ada@xn--bcher-kva.example", "ada@b\u00fccher.example"]),
+        ("John..Doe@Example.org ", ["john..doe@example.org"]),
+        ("ada@exam_ple.org", ["ada@exam_ple.org"]),
+    ],
+)
+def test_an_address_is_looked_up_in_todays_form_and_in_that_of_older_accounts(typed: str, stored: list[str]) -> None:
+    assert spellings(typed) == stored
 
 
 @given(st.text(min_size=1, max_size=30), st.one_of(st.just("example.org"), st.text(min_size=1, max_size=30)))
