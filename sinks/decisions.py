@@ -60,6 +60,10 @@ def _outgoing(batch: Batch, codec: Codec) -> Iterator[Produced]:
     yield from batch.encoded(codec)
     for number, error in batch.unreadable:
         yield dead_letter(batch.originals[number], error)
+    for number, why in batch.strays:
+        record = batch.records[number]
+        log.error("dispute.stray", partition=record.partition, offset=record.offset, why=why)
+        yield dead_letter(batch.originals[number], f"reservations: {why}")
     for number, raised in batch.failed:
         record = batch.records[number]
         log.exception(  # noqa: LOG004 - it was raised in the rules, which do not log

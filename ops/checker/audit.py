@@ -15,6 +15,7 @@ from ops.checker.replay import Replay
 from ops.checker.report import Report, Told
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import INBOX
+from pipelines.reservations.batch import refused_dispute
 from pipelines.reservations.partition import command_in
 from pipelines.reservations.state import At
 from schemas import commands as c
@@ -83,6 +84,8 @@ class PartitionAudit:
         if isinstance(decoded, Undecodable):
             self.unreadable.add(offset)
             self.report.counts["unreadable"] += 1
+        if refused_dispute([one.recorded.fact for one in facts]) is not None:
+            self.unreadable.add(offset)  # set aside, too
         self._fold(offset, facts)
         self._check_told(offset, decoded, facts)
         self._check_overdue()

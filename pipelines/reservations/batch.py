@@ -13,6 +13,7 @@ from pipelines.reservations.partition import Group, Partition, Placed, grouped
 from pipelines.reservations.reply import reply_to
 from pipelines.reservations.state import At, EventState
 from schemas import cloudevents
+from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_MS, stamped
@@ -20,6 +21,7 @@ from schemas.replies import REPLY_KEY, REPLY_TO, Reply
 from schemas.topics import FACTS
 
 PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
+_OF_NOTHING = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
 Headers = list[tuple[str, str | bytes | None]]
 TRACE = "traceparent"
 PASSED_ON = frozenset({REPLY_TO, REPLY_KEY, TRACE})
@@ -72,6 +74,20 @@ class Batch:
         """Commands on which the rules raised an error, by their place in the batch."""
         raised = {group.placed[number].at: error for group in self.groups for number, error in group.failures.items()}
         return [(number, raised[placed.at]) for number, placed in enumerate(self.placed) if placed.at in raised]
+
+    @property
+    def strays(self) -> list[tuple[int, str]]:
+        """Disputes of payments that no reservation here is paid by, by their place in the batch, and why: nothing comes
+        of them on the log, and money is at stake."""
+        if not any(isinstance(placed.command, c.RecordDispute) for placed in self.placed):
+            return []
+        found = []
+        for number, (_, placed, facts) in enumerate(self.facts()):
+            command = placed.command
+            if isinstance(command, c.RecordDispute) and (refusal := refused_dispute(facts)) is not None:
+                about = f"dispute {command.dispute_id} ({command.status}) of payment {command.payment_id}"
+                found.append((number, f"{about} is of nothing here: {refusal.detail}"))
+        return found
 
     def place(self, codec: Codec, partitions: dict[int, Partition]) -> None:
         """Decode each record and give it its log time."""
@@ -135,6 +151,18 @@ class Batch:
                 reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
                 replies.setdefault(to, []).append(reply)
         return replies
+
+
+def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
+    """The refusal of a dispute that belongs to no payment here, among the facts of its command."""
+    for fact in facts:
+        if (
+            isinstance(fact, f.CommandRefused)
+            and fact.command_type == c.RecordDispute.__name__
+            and fact.reason in _OF_NOTHING
+        ):
+            return fact
+    return None
 
 
 class Availability(msgspec.Struct, frozen=True):

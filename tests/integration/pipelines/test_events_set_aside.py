@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from connectors.settings import PARTITIONS_DEFAULT, Settings
+from ops.checker.check import check
 from ops.load.progress import Progress
 from ops.replay.past import CannotFold, explain, past_of
 from pipelines.replay.past import Past
@@ -22,7 +23,7 @@ from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS, dead_letters
 from tests.harness.command_logs import CODEC, BothLogs, write_both
 from tests.harness.flows import Flow, read, write
-from tests.harness.words import EVENT, R1, R2, add_type, create, hold_expired, publish, reserve, tick
+from tests.harness.words import EVENT, R1, R2, add_type, create, dispute, hold_expired, publish, reserve, tick
 
 HOME = partition_of(EVENT, PARTITIONS_DEFAULT)
 REFUSED = f"a fact of this event cannot be folded: HoldExpired at {HOME}-6 (KeyError)"
@@ -86,3 +87,19 @@ def test_what_reads_an_events_past_says_which_fact_it_cannot_fold(settings: Sett
     with pytest.raises(CannotFold, match="HoldExpired"):
         explain(settings, R1, EVENT, Progress(quiet=True))
     assert past_of(settings, log._ids[0], None, Progress(quiet=True)).facts == 3
+
+
+def test_a_dispute_of_a_payment_that_no_reservation_is_paid_by_goes_to_the_dead_letters(settings: Settings) -> None:
+    stray = dispute(rid=R2, payment="pay-9")
+    with Flow(reservations.run, settings):
+        write(settings, COMMANDS, [(HOME, CODEC.encode(one), []) for one in (create(), stray, publish())])
+        read(settings, FACTS, PARTITIONS_DEFAULT, 3)
+        (letter,) = read(settings, dead_letters(COMMANDS), 1, 1)
+    headers = dict(letter.headers() or [])
+    assert CODEC.decode(letter.value()) == stray
+    assert headers["error"] == (
+        b"reservations: dispute dp-1 (open) of payment pay-9 is of nothing here: a payment for no reservation"
+    )
+    assert headers["origin_offset"] == b"1"
+    report = check(settings, postgres=False, show=False, bank=False, inbox=False)
+    assert report.ok, report.text()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipelines.reservations.batch import PASSED_ON_BYTES_MAX, Batch, EncodedFact, Headers, RawRecord
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.state import EventState
 from schemas.codec import Codec
-from schemas.commands import PublishEvent
+from schemas.commands import PublishEvent, RecordDispute
 from schemas.facts import CommandUnreadable, RecordedFact
 from schemas.ids import TIME_MS_MAX, LogTime, stamped
+from tests.harness.words import R2, confirmed, dispute, folded, held, on_sale, payment_requested, tick
 
 CODEC = Codec()
 
@@ -70,3 +73,23 @@ def test_a_timestamp_beyond_the_calendar_moves_no_log_time() -> None:
     for timestamp_ms in (-1, TIME_MS_MAX + 1, 1 << 62):
         assert log_time_of(fact_of(timestamp_ms=timestamp_ms)) == 3_000
     assert stamped(TIME_MS_MAX) == TIME_MS_MAX * 1_000
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (dispute(payment="pay-9"), "the reservation was not paid for by payment pay-9"),
+        (dispute(rid=R2), "a payment for no reservation"),
+        (dispute(), None),
+    ],
+    ids=["of another payment", "of no reservation", "of the reservation's payment"],
+)
+def test_a_dispute_that_is_of_nothing_here_is_set_aside(command: RecordDispute, why: str | None) -> None:
+    commands = [tick(), command, tick()]
+    batch = Batch([RawRecord(0, 7 + n, 5, b"event", CODEC.encode(one), []) for n, one in enumerate(commands)])
+    batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
+    state = folded(*on_sale(), held(["A-1"]), payment_requested(), confirmed(["A-1"]))
+    batch.decide(lambda _number, _event_id: state)
+    told = f"dispute dp-1 (open) of payment {command.payment_id} is of nothing here: {why}"
+    assert batch.strays == ([(1, told)] if why else [])
+    assert (batch.unreadable, batch.failed) == ([], [])
