@@ -24,7 +24,7 @@ from confluent_kafka.admin import AclBinding, AclBindingFilter
 
 from connectors import redis_clients
 from connectors.errors import AccessRefused
-from connectors.kafka import admin, producer
+from connectors.kafka import READERS, admin, producer
 from connectors.kafka_clients import ask_for_brokers
 from connectors.postgres import connect
 from connectors.settings import Settings
@@ -39,7 +39,7 @@ from ops.services.postgres import Postgres
 from ops.services.process import free_port, run_coroutine, wait_for
 from ops.services.valkey import Valkey
 from ops.supervisor import ChildSpec, Supervisor
-from schemas.topics import COMMANDS, FACTS
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.authority import Authority
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
@@ -50,6 +50,31 @@ pytestmark = pytest.mark.timeout(300)
 PIPELINES = ("reservations", "projections", "notifications", "payments", "monitoring")
 NOBODY = "nobody-in-particular"
 PARTITIONS = "2"
+NAMES = {"BROKER": "CLUSTER"}  # the client's word, and the broker's
+ALLOWED = re.compile(
+    r"^Principal = (\S+) is Allowed operation = (\w+) .*resourceType=(\w+), resourceName=([^,]+), .* operation=(\w+)",
+    re.MULTILINE,
+)
+LOOKED_UP = "a client looks for the coordinator of a group in name only when it has time to"
+NOT_DONE_HERE = {
+    **{(f"User:{one}", "GROUP", READERS, "DESCRIBE"): LOOKED_UP for one in (*PIPELINES, "api", "operator")},
+    ("User:monitoring", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
+    ("User:notifications", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
+    ("User:projections", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
+    ("User:monitoring", "TOPIC", dead_letters(FACTS), "WRITE"): "a fact that cannot be counted",
+    ("User:payments", "TOPIC", dead_letters(FACTS), "WRITE"): "a job that failed",
+    ("User:notifications", "TOPIC", dead_letters(NOTIFICATIONS), "WRITE"): "a message or a mail that failed",
+    ("User:reservations", "TOPIC", COMMANDS, "WRITE"): "a tick, when something is due",
+    (
+        "User:topics",
+        "CLUSTER",
+        "kafka-cluster",
+        "DESCRIBE",
+    ): "this version of the broker tells anybody how many there are",
+    ("User:topics", "TOPIC", "tickets.", "ALTER_CONFIGS"): "a configuration that differs",
+    ("User:topics", "TOPIC", NOTIFICATIONS, "ALTER_CONFIGS"): "a configuration that differs",
+}
+"""Rights that the tests of this module need not use, and what would."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +234,22 @@ def test_an_operator_loads_an_export_into_fresh_topics(secured: Secured) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     done = secured.run(Process.OPERATOR, "verify", "--no-postgres", "--no-redis")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_work_of_a_process_needs_each_of_its_rights(secured: Secured) -> None:
+    """By the authorizer's own word: which of the table's rights let through what was done until here."""
+    there = {
+        (one.principal, NAMES.get(one.restype.name, one.restype.name), one.name, one.operation.name)
+        for one in bindings(chosen())
+    }
+    used = {
+        (principal, kind, name, asked)
+        for principal, asked, kind, name, allowed in ALLOWED.findall(secured.kafka.decisions.read_text())
+        if asked == allowed
+    }
+    assert there >= NOT_DONE_HERE.keys()
+    unused = there - used - NOT_DONE_HERE.keys()
+    assert not unused, "\n".join(map(str, sorted(unused)))
 
 
 @pytest.mark.parametrize(
