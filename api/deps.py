@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from api.announcements import Announcements
 from api.auth.accounts import Accounts
+from api.auth.attempts import Attempts
 from api.auth.factors import Factors
 from api.auth.keys import KeyRing
 from api.auth.mailboxes import Mailboxes
@@ -207,7 +208,7 @@ class Deps:
             scans=Background(SCANS, "batches of scans"),
             commands=Places(LOG, "requests to the log"),
             printer=Printer(),
-            accounts=Accounts(database, passwords, tokens, sessions, factors, Mailboxes(keys)),
+            accounts=Accounts(database, passwords, tokens, sessions, factors, Mailboxes(keys), Attempts(database)),
             mailed=Mailed(database, passwords, sessions),
             factors=factors,
             sessions=sessions,

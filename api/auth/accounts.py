@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from api.auth import audit
+from api.auth.attempts import Attempts, Why
 from api.auth.audit import Actor, Kind
 from api.auth.factors import Factors, Second
 from api.auth.mail import normalised, spellings
@@ -46,6 +47,7 @@ class Accounts:
     sessions: Sessions
     factors: Factors
     mailboxes: Mailboxes
+    attempts: Attempts
 
     async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
         """A new buyer, who is mailed a link. Raises Problem email-taken (409), password-too-common (422)."""
@@ -81,7 +83,9 @@ class Accounts:
         account as for a known one; second-factor-required and invalid-second-factor (401), behind `limit`."""
         hashed = account["password_hash"] if account else None
         if not await self.passwords.verify(hashed, password) or account is None:
-            if account is not None:
+            if account is None:
+                await self.attempts.note(Why.UNKNOWN_ACCOUNT, origin)
+            else:
                 await audit.record_refusal(self.database, Kind.LOGIN, account["id"], origin, detail={"why": "password"})
             raise _wrong()
         user_id, used = str(account["id"]), ""

@@ -18,6 +18,8 @@ from api.auth.origin import Origin
 from api.database import SQL, Connection, Database
 from connectors import logs
 
+_NOT_ADDED = "INSERT 0 0"  # PostgreSQL's word for no row; RETURNING would need the right to read
+
 log = logs.get("security")
 
 
@@ -60,23 +62,32 @@ async def record(
     actor: Actor = Actor.OWNER,
     refused: bool = False,
     detail: Mapping[str, Any] | None = None,
+    once: str | None = None,
 ) -> None:
-    """Write one down within the transaction of what it is about."""
+    """Write one down within the transaction of what it is about; with `once`, unless there is one of that name."""
     outcome = "refused" if refused else "done"
     text = msgspec.json.encode(detail or {}).decode()
     where = (session_id or None, origin.address, origin.client)
-    await connection.execute(SQL["security_event_add"], kind.value, outcome, actor.value, user_id, *where, text)
+    what = (kind.value, outcome, actor.value, user_id, *where, text, once)
+    if await connection.execute(SQL["security_event_add"], *what) == _NOT_ADDED:
+        return
     who = {"actor": actor.value, "user": user_id or "", "session": session_id}
     log.info("security.event", kind=kind.value, outcome=outcome, **who)
 
 
 async def record_refusal(
-    database: Database, kind: Kind, user_id: str, origin: Origin, *, detail: Mapping[str, Any] | None = None
+    database: Database,
+    kind: Kind,
+    user_id: str | None,
+    origin: Origin,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    once: str | None = None,
 ) -> None:
     """Write down what came to nothing. An account that is erased at this moment has no audit log any more."""
 
     async def work(connection: Connection) -> None:
-        await record(connection, kind, user_id, origin, actor=Actor.SOMEBODY, refused=True, detail=detail)
+        await record(connection, kind, user_id, origin, actor=Actor.SOMEBODY, refused=True, detail=detail, once=once)
 
     with suppress(asyncpg.ForeignKeyViolationError):
         await database.within(work)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import msgspec
 from sanic import HTTPResponse
 
+from api.auth.attempts import Why
 from api.auth.factors import Second
 from api.auth.mail import normalised, spellings
-from api.problem import invalid
+from api.problem import Problem, invalid
 from api.rate_limits import (
     ACCOUNT_LOGINS,
     ACCOUNT_REGISTRATIONS,
@@ -39,15 +43,20 @@ async def register(call: Call) -> HTTPResponse:
 async def login(call: Call) -> HTTPResponse:
     """200 with tokens. A network from which this account was logged in to is counted for itself: strangers who try
     passwords slow strangers down, and not the owner."""
-    await from_address(call, ADDRESS_LOGINS)
-    body, origin, deps = call.body(_login), call.origin, call.deps
+    origin, deps = call.origin, call.deps
+    async with _limits_noted(call):
+        await from_address(call, ADDRESS_LOGINS)
+    body = call.body(_login)
     account = await deps.accounts.named(body.email, origin.network)
     known = account is not None and account["known"]
     key = f"{account['id']} {origin.network}" if account is not None and known else spellings(body.email)[0]
-    await deps.shared_limiter.take(KNOWN_LOGINS if known else ACCOUNT_LOGINS, key)
+    user_id = str(account["id"]) if account is not None else None
+    async with _limits_noted(call, user_id):
+        await deps.shared_limiter.take(KNOWN_LOGINS if known else ACCOUNT_LOGINS, key)
 
     async def limit() -> None:
-        await deps.shared_limiter.take(FACTOR_TRIES, key)
+        async with _limits_noted(call, user_id):
+            await deps.shared_limiter.take(FACTOR_TRIES, key)
 
     second = second_of(body.otp, body.recovery_code)
     return json(await deps.accounts.login(account, body.password, second, origin, limit), headers=NO_STORE)
@@ -76,6 +85,17 @@ def second_of(otp: str | msgspec.UnsetType, recovery_code: str | msgspec.UnsetTy
     if otp is not msgspec.UNSET and recovery_code is not msgspec.UNSET:
         raise invalid("recovery_code", "instead of otp, not beside it")
     return Second(*("" if isinstance(one, msgspec.UnsetType) else one for one in (otp, recovery_code)))
+
+
+@asynccontextmanager
+async def _limits_noted(call: Call, user_id: str | None = None) -> AsyncIterator[None]:
+    """A login that a limit refuses is in the audit log: of the account, where one is known."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.slug == "rate-limited":
+            await call.deps.accounts.attempts.note(Why.RATE_LIMITED, call.origin, user_id)
+        raise
 
 
 async def from_address(call: Call, rate: Rate) -> None:

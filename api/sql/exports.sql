@@ -21,7 +21,7 @@ WHERE x.user_id = $1::text::uuid
 ORDER BY (extract(epoch FROM x.last_used_at) * 1000000)::bigint, x.network LIMIT $4::bigint;
 
 -- name: export_security_events
-SELECT (to_jsonb(x) - 'user_id')::text AS item, x.id AS sort, ''::text AS id FROM security_events AS x
+SELECT (to_jsonb(x) - 'user_id' - 'once')::text AS item, x.id AS sort, ''::text AS id FROM security_events AS x
 WHERE x.user_id = $1::text::uuid
   AND ($2::bigint IS NULL OR (x.id, ''::text) > ($2::bigint, $3::text))
 ORDER BY x.id, ''::text LIMIT $4::bigint;

@@ -69,8 +69,10 @@ INSERT INTO known_networks (user_id, network) SELECT $1::uuid, $2::text WHERE $2
 ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = now();
 
 -- name: security_event_add
-INSERT INTO security_events (kind, outcome, actor, user_id, session_id, address, user_agent, detail)
-VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text::jsonb);
+-- $9: of what has a name there is one (null: it has none).
+INSERT INTO security_events (kind, outcome, actor, user_id, session_id, address, user_agent, detail, once)
+VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text::jsonb, $9::text)
+ON CONFLICT DO NOTHING;
 
 -- name: security_events
 -- The latest first; $1 whose, $2 of which kind (null: any), $3 the cursor.

@@ -62,9 +62,9 @@ DELETE FROM account_mails WHERE status = 'failed' AND created_at < now() - make_
 -- name: prune_identity
 -- Where somebody was, $1 days ago, is nobody's business any more; what happened is, for $2.
 WITH events AS (
-    UPDATE security_events SET address = '', user_agent = ''
+    UPDATE security_events SET address = '', user_agent = '', once = NULL
     WHERE id IN (SELECT id FROM security_events WHERE at < now() - make_interval(days => $1::integer)
-                 AND (address <> '' OR user_agent <> '') ORDER BY id LIMIT $3::integer)
+                 AND (address <> '' OR user_agent <> '' OR once IS NOT NULL) ORDER BY id LIMIT $3::integer)
 ), old_events AS (
     DELETE FROM security_events
     WHERE id IN (SELECT id FROM security_events WHERE at < now() - make_interval(days => $2::integer) LIMIT $3::integer)

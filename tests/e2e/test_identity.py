@@ -322,6 +322,17 @@ def test_its_owner_and_administrators_read_the_audit_log_and_nobody_else(house: 
         ("refused", owner.id),
         ("done", owner.id),
     ]
+    nobody = f"{unique()}@example.org"
+    for _ in range(3):
+        unknown = {"email": nobody, "password": PASSWORD}
+        problem(shop.http.post("/v1/auth/login", json=unknown), 401, "invalid-credentials")
+    logins = admin.get("/v1/security-events?kind=login&limit=100")
+    strangers = [one for one in done(logins, 200)["items"] if one["user_id"] is None]
+    assert 1 <= len(strangers) <= 2  # two where the hour ended meanwhile
+    for one in strangers:
+        seen_of = (one["outcome"], one["detail"], one["address"])
+        assert seen_of == ("refused", {"why": "unknown-account"}, "127.0.0.1")
+    assert nobody not in logins.text
     problem(back.get("/v1/security-events"), 403, "forbidden")
     problem(admin.get("/v1/security-events?kind=no-such"), 422, "invalid-request")
 

@@ -25,6 +25,7 @@ from api.shares import Who, asking
 from connectors.settings import Settings
 from ops.services.process import free_port
 from tests.harness.api_process import api_process
+from tests.harness.flows import rows_of
 from tests.harness.shop import problem, unique
 
 RATE = Rate(name="things", per_s=0.5, burst=3)
@@ -146,6 +147,15 @@ def test_logins_are_limited_for_one_account_and_for_one_address(settings: Settin
         assert login(account.upper()) == (429, f"too many {ACCOUNT_LOGINS.name}")
         assert [login(f"{unique()}@example.org")[0] for _ in range(3)] == [401] * 3
         assert login(f"{unique()}@example.org") == (429, f"too many {ADDRESS_LOGINS.name}")
+        with rows_of(settings) as query:
+            noted = query(
+                "SELECT kind, outcome, actor, user_id, address, detail::text FROM security_events ORDER BY id"
+            )
+        assert {tuple(row) for row in noted} == {
+            ("login", "refused", "somebody", None, "127.0.0.1", f'{{"why": "{why}"}}')
+            for why in ("unknown-account", "rate-limited")
+        }
+        assert len(noted) < 5  # of six attempts: a row of each kind, and two where the hour ended meanwhile
 
 
 def test_behind_trusted_proxies_each_client_has_an_address_and_cannot_make_one_up(
