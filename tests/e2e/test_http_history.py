@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.shown import Board
 from ops.platform import Platform
 from ops.replay.receipt import check
 from ops.replay.told import shown
@@ -110,12 +112,14 @@ def test_what_is_watched_is_on_readyz(running: tuple[Platform, Shop], event: OnS
     assert {lag["flow"] for lag in details()["monitoring"]["lags"]} >= {"circle.reservations", "circle.projections"}
     assert details()["verify"] is None
     ended = []
-    assert follow(
-        platform.settings,
-        VerifyOptions(),
-        told=lambda runs: (shown(platform.settings)(runs), ended.append(True))[0],
-        stop=lambda: bool(ended),
-    )
+    with closing(Board(platform.settings)) as board:
+        show = shown(board)
+        assert follow(
+            platform.settings,
+            VerifyOptions(),
+            told=lambda runs: (show(runs), ended.append(True))[0],
+            stop=lambda: bool(ended),
+        )
     found = details()["verify"]
     assert (found["divergences"], len(found["partitions"])) == (0, platform.settings.partitions)
     assert found["facts"] >= 5
