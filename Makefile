@@ -12,7 +12,7 @@ ARGS ?=
 ROUNDS ?= 10
 # Processes the tests share the machine with: two, since most tests have servers of their own.
 TEST_WORKERS ?= 2
-# PYTHON=… picks another interpreter than ops/pick_python.sh does; it has to be 3.11 or 3.12.
+# PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
 PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
@@ -28,7 +28,7 @@ help: ## show this list
 setup: $(STAMP) ## make the environment in .venv (does nothing when it is up to date)
 
 $(STAMP): requirements.lock pyproject.toml schemas/native_decoder.pyx
-	@python="$(PYTHON)"; python=$${python:-$$($(SHELL) ops/pick_python.sh)}; \
+	@python="$(PYTHON)"; python=$${python:-$$($(SHELL) ops/run/pick_python.sh)}; \
 	if ! "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
 		echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found: $$("$$python" --version 2>/dev/null || python3 --version 2>/dev/null || echo no python3)." >&2; \
 		echo "       Name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
@@ -42,7 +42,7 @@ $(STAMP): requirements.lock pyproject.toml schemas/native_decoder.pyx
 	@touch $@
 
 run: setup ## start the whole platform in this terminal (ARGS="--port 8123")
-	@exec $(BIN)/python -I -S ops/foreground.py $(BIN)/circle up $(ARGS)
+	@exec $(BIN)/python -I -S ops/run/foreground.py $(BIN)/circle up $(ARGS)
 
 demo: setup ## a whole sold-out drop against a fresh stack, with every invariant checked
 	@exec $(BIN)/circle demo $(ARGS)

@@ -24,18 +24,18 @@ from sanic.exceptions import (
 )
 from sanic.handlers import ErrorHandler
 
-from api import limits
 from api.auth.keys import KeyRing
 from api.deps import Deps
-from api.edge import sanic_log
-from api.edge.cors import Cors
-from api.edge.descriptors import affordable
-from api.edge.framing import TooManyHeaders
-from api.edge.protocol import EdgeHttp, EdgeProtocol
-from api.openapi import document
-from api.problem import Problem, retry_after, unavailable
+from api.fairness import limits
+from api.http import sanic_log
+from api.http.cors import Cors
+from api.http.descriptors import affordable
+from api.http.framing import TooManyHeaders
+from api.http.openapi import document
+from api.http.problem import Problem, retry_after, unavailable
+from api.http.protocol import EdgeHttp, EdgeProtocol
+from api.http.routing import bind
 from api.routes.table import ROUTES
-from api.routing import bind
 from connectors import logs, readiness
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.settings import Settings

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import asyncpg
 from redis.asyncio import Redis
 
-from api.announcements import Announcements
 from api.auth.accounts import Accounts
 from api.auth.attempts import Attempts
 from api.auth.factors import Factors
@@ -22,15 +21,10 @@ from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
 from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
-from api.background import Background
-from api.coalesced import Coalesced
-from api.database import Database
-from api.edge.representation import Representations
-from api.existence import PUBLIC, Existence
-from api.guesses import Guesses
-from api.history import History
-from api.kept import Kept
-from api.limits import (
+from api.fairness.background import Background
+from api.fairness.coalesced import Coalesced
+from api.fairness.guesses import Guesses
+from api.fairness.limits import (
     ACCESS_TOKEN_TTL_S,
     DOOR_COUNTS_S,
     DOORS_COUNTED_MAX,
@@ -43,24 +37,30 @@ from api.limits import (
     REDIS_TIMEOUT_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
-from api.live import Live
-from api.log_ends import LogEnds
-from api.log_writer import LogWriter
-from api.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
-from api.rate_limits import RateLimiter
-from api.seals import Seals
-from api.seat_maps import SeatMaps
+from api.fairness.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
+from api.fairness.rate_limits import RateLimiter
+from api.fairness.shared_rate_limits import SharedLimiter
+from api.fairness.shares import Places
+from api.fairness.short_cache import Kept
+from api.http.representation import Representations
+from api.log.announcements import Announcements
+from api.log.ends import LogEnds
+from api.log.seals import Seals
+from api.log.watermarks import Asked, Memory, Seen, Watermarks
+from api.log.writer import LogWriter
+from api.reads.database import Database
+from api.reads.existence import PUBLIC, Existence
+from api.reads.history import History
+from api.reads.listeners import Live
+from api.reads.seat_maps import SeatMaps
+from api.reads.subscriptions import Subscriptions
 from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut, EventStatus
-from api.shared_limits import SharedLimiter
-from api.shares import Places
-from api.subscriptions import Subscriptions
 from api.ticket_codes import TicketCodes
-from api.watermarks import Asked, Memory, Seen, Watermarks
 from connectors import redis_clients
-from connectors.documents.printed import Printer
-from connectors.payments.stripe.api import StripeApi
 from connectors.settings import PaymentsBy, Settings
+from pipelines.documents.printed import Printer
+from pipelines.payments.providers.stripe.api import StripeApi
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"

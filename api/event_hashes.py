@@ -7,7 +7,7 @@ from typing import cast
 from redis.exceptions import RedisError
 
 from api.deps import Deps
-from api.limits import CLAIMS_AT_ONCE, REDIS_TIMEOUT_S
+from api.fairness.limits import CLAIMS_AT_ONCE, REDIS_TIMEOUT_S
 from connectors import logs
 
 log = logs.get("api.availability")

@@ -15,9 +15,9 @@ from itertools import chain
 import msgspec
 from sanic import HTTPResponse
 
-from api.edge.representation import known_already, labelled, tag_of, takes_gzip
-from api.limits import INLINE_BYTES_MAX, SEAT_MAPS_PATIENCE_S, SENT_AT_ONCE_BYTES
-from api.routing import Call, is_private
+from api.fairness.limits import INLINE_BYTES_MAX, SEAT_MAPS_PATIENCE_S, SENT_AT_ONCE_BYTES
+from api.http.representation import known_already, labelled, tag_of, takes_gzip
+from api.http.routing import Call, is_private
 from api.seat_sections import SectionBody, pack
 
 GZIP_HEAD = gzip.compress(b"", mtime=0)[:10]

@@ -15,10 +15,10 @@ from hashlib import blake2b
 
 import msgspec
 
-from api.limits import GZIP_LEVEL, SEATS_AT_ONCE_MAX, SECTION_BYTES_MAX
+from api.fairness.limits import GZIP_LEVEL, SEATS_AT_ONCE_MAX, SECTION_BYTES_MAX
 from api.shapes.events import SeatStatus
-from pipelines.replay.seat_map import FREE, HELD, LOCKED, SOLD
-from pipelines.reservations.seating import row_label
+from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
+from pipelines.reservations.core.seating import row_label
 
 BLOCKED = "b"
 STATUSES = {

@@ -18,8 +18,8 @@ from sanic.worker.loader import AppLoader
 
 from api.app import NAME, create_app
 from api.auth.keys import KeyRing, generate_pem
-from api.edge.descriptors import affordable
-from api.edge.protocol import EdgeProtocol
+from api.http.descriptors import affordable
+from api.http.protocol import EdgeProtocol
 from connectors import logs
 from connectors.errors import ServiceUnreachable
 from connectors.schema_registry import codec_of

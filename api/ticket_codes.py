@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from connectors.ticket_codes import CodeReader, ForgedCode, SignedTicket, TicketCodes
+from pipelines.documents.ticket_codes import CodeReader, ForgedCode, SignedTicket, TicketCodes
 
 __all__ = ["CodeReader", "ForgedCode", "SignedTicket", "TicketCodes"]

@@ -22,8 +22,8 @@ import msgspec
 
 from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.logs import Log
-from connectors.patience import Stopped, pause
 from connectors.sql_files import queries
+from connectors.waiting import Stopped, pause
 from pipelines.projections.snapshot import (
     AppliedPosition,
     ChoreRow,
@@ -42,8 +42,8 @@ from pipelines.projections.snapshot import (
     TransferRow,
     WaitlistEntryRow,
 )
-from pipelines.reservations.entities import Reservation
-from pipelines.reservations.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
+from pipelines.reservations.core.entities import Reservation
+from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from schemas.ids import US_PER_S
 
 CONNECT_TIMEOUT_S = 5.0

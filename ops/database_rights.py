@@ -16,7 +16,7 @@ import asyncpg
 
 from connectors.errors import AccessRefused, CircleError
 from connectors.postgres import Connection, connect
-from ops.acls import Process
+from ops.operate.acls import Process
 
 ROLE = "circle_{process}"
 SCHEMAS = ("public", "sandbox")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from connectors.lives import ALIVE, deaths_key, ready_key
-from connectors.shown import MONITORED, VERIFIED
-from ops.acls import Process
+from connectors.flow_health import ALIVE, deaths_key, ready_key
+from ops.operate.acls import Process
+from pipelines.monitoring.board import MONITORED, VERIFIED
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 USER = "circle_{process}"

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 RULES_VERSION = 3
-"""The version of the rules in `pipelines.reservations.decide` that new facts are decided under."""
+"""The version of the rules in `pipelines.reservations.core.decide` that new facts are decided under."""
 
 
 class Reason(StrEnum):

@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from connectors.settings import Settings
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 from tests.harness import leftovers
 
 # Two test processes share the machine with servers: slowness says nothing here. In CI the same examples each time;

@@ -28,9 +28,9 @@ from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
 from api.auth.tokens import AccessTokens, Caller, Role, Wanted, effective, unauthorized, wanted
-from api.database import SQL, Connection, Database
-from api.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
-from api.problem import Problem, not_found
+from api.fairness.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
+from api.http.problem import Problem, not_found
+from api.reads.database import SQL, Connection, Database
 from api.shapes.accounts import TokensOut, UserOut
 
 TOKEN_BYTES = 32

@@ -14,8 +14,8 @@ from time import time
 from api.auth import audit
 from api.auth.audit import Kind
 from api.auth.origin import Origin
-from api.database import Database
-from api.problem import Problem
+from api.http.problem import Problem
+from api.reads.database import Database
 
 WINDOW_S = 3_600  # one row in it: enough to see from where and for how long
 ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: two million rows at most in the 400 days that rows are kept

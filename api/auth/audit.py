@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from api.auth.origin import Origin
-from api.database import SQL, Connection, Database
+from api.reads.database import SQL, Connection, Database
 from connectors import logs
 
 _NOT_ADDED = "INSERT 0 0"  # PostgreSQL's word for no row; RETURNING would need the right to read

@@ -20,8 +20,8 @@ from api.auth import audit
 from api.auth.audit import Kind
 from api.auth.origin import Origin
 from api.auth.sealed import CannotOpen, Sealer
-from api.database import SQL, Connection, Database
-from api.problem import Problem
+from api.http.problem import Problem
+from api.reads.database import SQL, Connection, Database
 from connectors import logs
 
 STEP_S = 30

@@ -14,7 +14,7 @@ from email.headerregistry import Address
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from api.problem import Problem, invalid
+from api.http.problem import Problem, invalid
 
 ADDRESS_BYTES_MAX = 254  # RFC 5321, erratum 1690
 LOCAL_BYTES_MAX = 64

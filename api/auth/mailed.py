@@ -1,4 +1,4 @@
-"""What a mailed link does: it proves an address, or sets a new password. Sending them is sinks.mail.accounts' business.
+"""What a mailed link does: it proves an address, or sets a new password. Sending them is pipelines.notifications.mail.accounts' business.
 
 Guarantee: a link works once, and until it expires. Asking for one says nothing about whether the account exists: the
 same answer, the same statement, one row in any case.
@@ -14,8 +14,8 @@ from api.auth.audit import Actor, Kind
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
-from api.database import SQL, Connection, Database
-from api.problem import Problem
+from api.http.problem import Problem
+from api.reads.database import SQL, Connection, Database
 
 
 @dataclass(frozen=True, slots=True)

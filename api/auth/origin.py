@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from api.client_address import UNKNOWN, ClientAddress
+from api.http.client_address import UNKNOWN, ClientAddress
 
 NAME_CHARS_MAX = 60
 # In this order: each says that it is the ones behind it, too.

@@ -14,10 +14,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
-from api.background import Background
-from api.pools import PASSWORDS
-from api.problem import Problem
-from api.shares import Lane, Share, Who, asking
+from api.fairness.background import Background
+from api.fairness.pools import PASSWORDS
+from api.fairness.shares import Lane, Share, Who, asking
+from api.http.problem import Problem
 
 MEMORY_KIB = 19 * 1024
 ITERATIONS = 2

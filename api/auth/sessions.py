@@ -15,9 +15,9 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.limits import ACCESS_TOKEN_TTL_S, SESSIONS_ENDED_MAX
-from api.problem import Problem
-from api.seals import Seals
+from api.fairness.limits import ACCESS_TOKEN_TTL_S, SESSIONS_ENDED_MAX
+from api.http.problem import Problem
+from api.log.seals import Seals
 from connectors import logs
 
 CHANNEL = "circle:sessions"

@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 
 from api.auth.keys import KeyRing
 from api.auth.tokens import ALGORITHM, ISSUER, AccessTokens, Caller, Role, unauthorized
-from api.limits import STREAM_TICKET_TTL_S
-from api.problem import unavailable
+from api.fairness.limits import STREAM_TICKET_TTL_S
+from api.http.problem import unavailable
 
 TYPE = "stream-ticket"
 KEY_PREFIX = "circle:stream-tickets:"

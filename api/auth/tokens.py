@@ -16,9 +16,9 @@ import jwt
 import msgspec
 
 from api.auth.keys import KeyRing
-from api.limits import ACCESS_TOKEN_TTL_S, TOKENS_CACHED_MAX
-from api.problem import Problem
-from api.validation import uuid_of
+from api.fairness.limits import ACCESS_TOKEN_TTL_S, TOKENS_CACHED_MAX
+from api.http.problem import Problem
+from api.http.validation import uuid_of
 
 ISSUER = "general-circle"
 TYPE = "access"

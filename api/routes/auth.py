@@ -11,8 +11,7 @@ from sanic import HTTPResponse
 from api.auth.attempts import Why
 from api.auth.factors import Second
 from api.auth.mail import normalised, spellings
-from api.problem import Problem, invalid
-from api.rate_limits import (
+from api.fairness.rate_limits import (
     ACCOUNT_LOGINS,
     ACCOUNT_REGISTRATIONS,
     ADDRESS_LOGINS,
@@ -21,7 +20,8 @@ from api.rate_limits import (
     REGISTRATIONS,
     Rate,
 )
-from api.routing import Call, json
+from api.http.problem import Problem, invalid
+from api.http.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
 
 _register = msgspec.json.Decoder(RegisterIn)

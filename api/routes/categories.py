@@ -8,10 +8,10 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors
 from api.auth.tokens import Role
-from api.problem import Problem, not_found
-from api.routing import Call, json
+from api.http import cursors
+from api.http.problem import Problem, not_found
+from api.http.routing import Call, json
 from api.shapes.base import PageQuery
 from api.shapes.events import CategoryIn, CategoryOut
 

@@ -8,15 +8,16 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
 from api.deps import Deps
-from api.outcomes import accepted, submit
-from api.problem import not_found
-from api.reasons import for_reason
+from api.http import cursors, validation
+from api.http.problem import not_found
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.http.validation import Time
+from api.log.outcomes import accepted, submit
 from api.routes.door import ACCEPTED, PENDING, REFUSED, Scan, check_in, event_at_door, first_of, scanned, seen, told
 from api.routes.events import pending
 from api.routes.ticket_types import availability_of
-from api.routing import Call, json
 from api.shapes.base import PositionOut
 from api.shapes.door import (
     GATE_CHARS_MAX,
@@ -32,7 +33,6 @@ from api.shapes.door import (
     ScanOut,
     TypeCount,
 )
-from api.validation import Time
 from schemas.commands import UndoCheckIn
 from schemas.facts import Reason
 

@@ -15,16 +15,16 @@ import asyncpg
 import msgspec
 
 from api.auth.tokens import Role
-from api.limits import PROJECTION_WAIT_MAX_S
-from api.outcomes import submit
-from api.reasons import for_reason
+from api.fairness.limits import PROJECTION_WAIT_MAX_S
+from api.http.reasons import for_reason
+from api.http.routing import Call
+from api.http.validation import EPOCH, TIME_MAX, TIME_MIN, US, moment
+from api.log.outcomes import submit
 from api.routes.events import own_writes
-from api.routing import Call
 from api.shapes.base import PositionOut
 from api.shapes.door import ScanOut, Seen
 from api.shapes.events import EventStatus
 from api.ticket_codes import ForgedCode, SignedTicket
-from api.validation import EPOCH, TIME_MAX, TIME_MIN, US, moment
 from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from sanic import HTTPResponse
 
-from api import validation
-from api.limits import PROGRAMME_BYTES_MAX
-from api.problem import invalid
+from api.fairness.limits import PROGRAMME_BYTES_MAX
+from api.http import validation
+from api.http.problem import invalid
+from api.http.routing import Call, json
 from api.routes.events import answer, own_writes, owned, pending, replayed, visible, write
-from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.events import ActivityOut, CancelIn, ScheduleIn
 from schemas.commands import CancelEvent, DeleteEvent, SetSchedule

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse
 
-from api import cursors, validation
 from api.auth.tokens import Role
-from api.limits import PROJECTION_WAIT_MAX_S
-from api.outcomes import Outcome, accepted, submit
-from api.problem import invalid
-from api.reasons import for_reason
-from api.routing import Call, json
+from api.fairness.limits import PROJECTION_WAIT_MAX_S
+from api.http import cursors, validation
+from api.http.problem import invalid
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.log.outcomes import Outcome, accepted, submit
 from api.shapes.base import Accepted, PositionOut
 from api.shapes.events import EventIn, EventOut, EventPatch, EventSort, EventsQuery, EventStatus
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sanic import HTTPResponse
 
-from api.history import Place
-from api.reasons import for_reason
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.reads.history import Place
 from api.routes.events import own_writes
-from api.routing import Call, json
 from schemas.facts import Reason
 
 NOT_OVER = {"cache-control": "no-store"}

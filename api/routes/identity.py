@@ -8,20 +8,20 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors
 from api.auth import audit
 from api.auth.accounts import require_open
 from api.auth.audit import Kind
 from api.auth.factors import otpauth_uri, put_recovery_codes
 from api.auth.mail import normalised
 from api.auth.tokens import Caller
-from api.database import SQL, Connection
-from api.limits import REFRESH_TOKEN_TTL_S
-from api.problem import Problem, not_found
-from api.rate_limits import ACCOUNT_LINKS, ADDRESS_LINKS, ADDRESS_LOGINS, FACTOR_TRIES
+from api.fairness.limits import REFRESH_TOKEN_TTL_S
+from api.fairness.rate_limits import ACCOUNT_LINKS, ADDRESS_LINKS, ADDRESS_LOGINS, FACTOR_TRIES
+from api.http import cursors
+from api.http.problem import Problem, not_found
+from api.http.routing import Call, json
+from api.reads.database import SQL, Connection
 from api.routes.auth import NO_STORE, from_address, second_of
 from api.routes.users import check_password
-from api.routing import Call, json
 from api.shapes.accounts import (
     AccessOut,
     CodeConfirmIn,

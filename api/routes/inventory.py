@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
-from api import validation
-from api.problem import invalid
-from api.reasons import for_reason
+from api.http import validation
+from api.http.problem import invalid
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
 from api.routes.events import new_id, owned, pending, replayed, write
-from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeKind, CodeOut, PoolIn, PoolOut, UnblockIn
 from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats

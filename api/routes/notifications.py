@@ -8,9 +8,9 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
-from api.problem import Problem, not_found
-from api.routing import Call, json
+from api.http import cursors, validation
+from api.http.problem import Problem, not_found
+from api.http.routing import Call, json
 from api.shapes.reservations import NotificationOut, NotificationsQuery, ReadAllOut, UnreadOut
 from schemas.ids import Position
 

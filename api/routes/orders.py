@@ -11,15 +11,16 @@ from collections.abc import AsyncGenerator
 import asyncpg
 from sanic import HTTPResponse
 
-from api import cursors, validation
-from api.exports import CSV, csv_line
-from api.history import Place
-from api.limits import EXPORT_ROWS_AT_ONCE
-from api.problem import Problem
-from api.reasons import for_reason
+from api.fairness.limits import EXPORT_ROWS_AT_ONCE
+from api.http import cursors, validation
+from api.http.problem import Problem
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.http.streaming import stream
+from api.reads.exports import CSV, csv_line
+from api.reads.history import Place
 from api.routes.door import is_admin
 from api.routes.events import own_writes, owned, visible
-from api.routing import Call, json
 from api.shapes.base import PositionOut
 from api.shapes.orders import (
     BuyerOut,
@@ -30,8 +31,7 @@ from api.shapes.orders import (
     OrdersQuery,
     OrderTicketOut,
 )
-from api.streaming import stream
-from pipelines.replay.explain import Explanation
+from pipelines.history.explain import Explanation
 from schemas.facts import Reason
 from schemas.money import plain
 

@@ -10,12 +10,12 @@ from time import time
 
 from sanic import HTTPResponse
 
-from api.problem import FieldError, Problem
-from api.provider_news import commands_of
-from api.routing import Call, json
+from api.http.problem import FieldError, Problem
+from api.http.routing import Call, json
+from api.routes.provider_news import commands_of
 from api.shapes.payments import PaymentWebhookOut
-from connectors.payments.stripe import webhook
 from connectors.settings import PaymentsBy
+from pipelines.payments.providers.stripe import webhook
 
 SIGNATURE = "Stripe-Signature"
 RECORDED, REPEATED, IGNORED = PaymentWebhookOut("recorded"), PaymentWebhookOut("repeated"), PaymentWebhookOut("ignored")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import msgspec
 from sanic import HTTPResponse
 
-from api.limits import EXPORT_ROWS_AT_ONCE
-from api.rate_limits import PERSONAL_EXPORTS
+from api.fairness.limits import EXPORT_ROWS_AT_ONCE
+from api.fairness.rate_limits import PERSONAL_EXPORTS
+from api.http.routing import Call
+from api.http.streaming import stream
 from api.routes.events import own_writes
-from api.routing import Call
-from api.streaming import stream
 
 SECTIONS = (
     "account", "sessions", "known_networks", "security_events", "preferences", "reservations", "payments",

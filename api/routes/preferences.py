@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
-from api.problem import invalid, not_found
-from api.routing import Call, json
+from api.http.problem import invalid, not_found
+from api.http.routing import Call, json
 from api.shapes.channels import PreferenceOut, PreferencesIn, PreferencesOut
 from pipelines.notifications.kinds import KINDS
 

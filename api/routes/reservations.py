@@ -15,14 +15,16 @@ import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse
 
-from api import cursors, validation
 from api.deps import Deps
-from api.limits import PROJECTION_WAIT_MAX_S
-from api.outcomes import Outcome, accepted, receipt_header, submit
-from api.problem import Problem, invalid
-from api.reasons import for_reason, no_event
+from api.fairness.limits import PROJECTION_WAIT_MAX_S
+from api.http import cursors, validation
+from api.http.problem import Problem, invalid
+from api.http.reasons import for_reason, no_event
+from api.http.routing import Call, json
+from api.log.outcomes import Outcome, accepted, receipt_header, submit
+from api.log.watermarks import Asked
+from api.reads.visibility import spend_guess
 from api.routes.events import own_writes, owned, pending, replayed, write
-from api.routing import Call, json
 from api.shapes.base import PositionOut
 from api.shapes.reservations import (
     CancelTicketsIn,
@@ -36,8 +38,6 @@ from api.shapes.reservations import (
     ReservationsQuery,
     TicketCodeOut,
 )
-from api.visibility import spend_guess
-from api.watermarks import Asked
 from schemas.commands import (
     CancelTickets,
     ConfirmReservation,

@@ -8,21 +8,21 @@ from time import time_ns
 import asyncpg
 from sanic import HTTPResponse
 
-from api import validation
 from api.deps import Deps
 from api.event_hashes import seat_hashes
-from api.history import Place
-from api.problem import invalid
+from api.http import validation
+from api.http.problem import invalid
+from api.http.routing import Call
+from api.reads.history import Place
+from api.reads.seat_maps import EventSeats
+from api.reads.visibility import Sight, sight
 from api.routes.events import visible
-from api.routing import Call
 from api.seat_documents import answer
-from api.seat_maps import EventSeats
 from api.seat_sections import BLOCKED, Section, SectionBody
 from api.shapes.events import SeatsQuery, SeatStatus
-from api.visibility import Sight, sight
-from pipelines.replay.past import Moment, moment
-from pipelines.replay.seat_map import FREE, HELD, LOCKED, SOLD
-from pipelines.reservations.seating import row_label
+from pipelines.history.moment import Moment, moment
+from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
+from pipelines.reservations.core.seating import row_label
 
 NOT_OVER = {"cache-control": "no-store"}
 US_PER_NS = 1_000

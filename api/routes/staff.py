@@ -8,16 +8,16 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
-from api.reasons import for_reason
-from api.receivers import receiver_named
+from api.http import cursors, validation
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.reads.receivers import receiver_named
 from api.routes.door import is_admin
 from api.routes.events import event_out, own_writes, owned, pending, replayed, visible, write
 from api.routes.transfers import about_event
-from api.routing import Call, json
 from api.shapes.base import PageQuery
 from api.shapes.door import InvitationOut, StaffIn, StaffOut
-from pipelines.reservations.entities import ACCEPT, DECLINE
+from pipelines.reservations.core.entities import ACCEPT, DECLINE
 from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
 from schemas.facts import Reason
 

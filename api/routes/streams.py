@@ -13,18 +13,18 @@ from time import time
 import msgspec
 from sanic import HTTPResponse
 
-from api.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREAM_TICKET_TTL_S
-from api.problem import FieldError, Problem
+from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREAM_TICKET_TTL_S
+from api.fairness.shares import Lane
+from api.http.problem import FieldError, Problem
+from api.http.routing import Call, json, stamped
+from api.reads.visibility import sight
 from api.routes.check_ins import counts_of
 from api.routes.door import works_at_door
 from api.routes.events import visible
 from api.routes.notifications import out
 from api.routes.ticket_types import availability_seen
-from api.routing import Call, json, stamped
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
 from api.shapes.events import EventStreamQuery
-from api.shares import Lane
-from api.visibility import sight
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"

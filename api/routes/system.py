@@ -16,15 +16,15 @@ from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
-from api import operators
+from api.auth import operators
 from api.deps import Deps
+from api.http.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
+from api.http.routing import Call, json
 from api.metrics import CONTENT_TYPE, METRICS
-from api.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
-from api.routing import Call, json
 from connectors import logs
 from connectors.errors import CircleError
-from connectors.lives import FLOWS, deaths_key, dying, ready_key
-from connectors.shown import MONITORED, VERIFIED
+from connectors.flow_health import FLOWS, deaths_key, dying, ready_key
+from pipelines.monitoring.board import MONITORED, VERIFIED
 
 log = logs.get("api.system")
 PAGES = Path(__file__).parent.parent / "pages"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.fairness.shares import Lane
+from api.http.routing import Access, Handler, Route
 from api.routes import (
     auth,
     categories,
@@ -34,7 +36,6 @@ from api.routes import (
     waitlist,
     webhooks,
 )
-from api.routing import Access, Handler, Route
 from api.shapes import accounts as a
 from api.shapes import channels as ch
 from api.shapes import door as d
@@ -44,8 +45,7 @@ from api.shapes import orders as o
 from api.shapes import payments as p
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery, StreamQuery, StreamTicketIn, StreamTicketOut
-from api.shares import Lane
-from pipelines.replay.explain import Explanation
+from pipelines.history.explain import Explanation
 
 PUBLIC, OPTIONAL, USER, ORGANIZER = Access.PUBLIC, Access.OPTIONAL, Access.USER, Access.ORGANIZER
 OPERATOR = Access.OPERATOR

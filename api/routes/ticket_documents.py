@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from sanic import HTTPResponse
 
-from api.problem import not_found
-from api.reasons import for_reason
+from api.http.problem import not_found
+from api.http.reasons import for_reason
+from api.http.routing import Call
 from api.routes.events import own_writes
-from api.routing import Call
-from connectors.documents import qr
-from connectors.documents.calendar_entry import calendar_entry
-from connectors.documents.ticket import Ticket
+from pipelines.documents import qr
+from pipelines.documents.calendar_entry import calendar_entry
+from pipelines.documents.ticket import Ticket
 from schemas.facts import Reason
 
 SVG, PNG, PDF = "image/svg+xml", "image/png", "application/pdf"

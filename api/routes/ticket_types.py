@@ -10,13 +10,14 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 from sanic import HTTPResponse
 
-from api import validation
 from api.deps import Deps
 from api.event_hashes import event_hashes
-from api.problem import invalid
-from api.reasons import for_reason
+from api.http import validation
+from api.http.problem import invalid
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.reads.visibility import Sight, sight
 from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
-from api.routing import Call, json
 from api.shapes.base import Page
 from api.shapes.events import (
     AccessCodeQuery,
@@ -29,11 +30,10 @@ from api.shapes.events import (
     TicketTypeOut,
     TicketTypePatch,
 )
-from api.visibility import Sight, sight
 from connectors import logs
-from connectors.payments.stripe.money import problem_of_price
 from connectors.settings import PaymentsBy
-from pipelines.reservations.limits import SEATS_PER_SECTION_MAX
+from pipelines.payments.providers.stripe.money import problem_of_price
+from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
 from schemas.money import problem_of, shown

@@ -6,13 +6,13 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
 from api.deps import Deps
-from api.problem import not_found
-from api.reasons import for_reason
+from api.http import cursors, validation
+from api.http.problem import not_found
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
 from api.routes.door import is_admin, seen
 from api.routes.events import own_writes
-from api.routing import Call, json
 from api.shapes.events import EventStatus
 from api.shapes.reservations import TicketOut, TicketsQuery, ValidateIn, ValidationOut
 from api.ticket_codes import ForgedCode, SignedTicket

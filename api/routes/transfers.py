@@ -10,14 +10,14 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
-from api.problem import not_found
-from api.reasons import for_reason
-from api.receivers import receiver_named
+from api.http import cursors, validation
+from api.http.problem import not_found
+from api.http.reasons import for_reason
+from api.http.routing import Call, json
+from api.reads.receivers import receiver_named
 from api.routes.events import own_writes, pending, replayed, write
-from api.routing import Call, json
 from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery, TransferView
-from pipelines.reservations.entities import ACCEPT, DECLINE, WITHDRAW
+from pipelines.reservations.core.entities import ACCEPT, DECLINE, WITHDRAW
 from schemas.commands import AnswerTransfer, TransferTicket
 from schemas.facts import Reason
 

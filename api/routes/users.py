@@ -9,11 +9,11 @@ import msgspec
 from sanic import HTTPResponse
 
 from api.auth.tokens import RANK, Role
-from api.problem import Problem, invalid, not_found
-from api.rate_limits import PASSWORD_CHECKS
+from api.fairness.rate_limits import PASSWORD_CHECKS
+from api.http.problem import Problem, invalid, not_found
+from api.http.routing import Call, json
 from api.routes.auth import NO_STORE
 from api.routes.events import own_writes
-from api.routing import Call, json
 from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserPatch
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api import cursors, validation
-from api.problem import Problem
-from api.reasons import for_reason, no_event
+from api.http import cursors, validation
+from api.http.problem import Problem
+from api.http.reasons import for_reason, no_event
+from api.http.routing import Call, json
 from api.routes.events import own_writes, owned, pending, replayed, write
-from api.routing import Call, json
 from api.shapes.base import PageQuery
 from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist

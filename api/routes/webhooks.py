@@ -13,14 +13,14 @@ import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse
 
-from api import cursors
-from api.limits import WEBHOOK_OVERLAP_S, WEBHOOK_RESOLVE_S, WEBHOOKS_MAX
-from api.problem import Problem, invalid, not_found
+from api.fairness.limits import WEBHOOK_OVERLAP_S, WEBHOOK_RESOLVE_S, WEBHOOKS_MAX
+from api.http import cursors
+from api.http.problem import Problem, invalid, not_found
+from api.http.routing import Call, json
 from api.routes.events import owned
-from api.routing import Call, json
 from api.shapes.base import PageQuery
 from api.shapes.channels import DeliveriesQuery, DeliveryOut, WebhookIn, WebhookOut, WebhookPatch
-from connectors.outside import NotOutside, checked_url, resolved_outside
+from connectors.outbound_http import NotOutside, checked_url, resolved_outside
 from pipelines.notifications.calls import TEST, TYPE_NAMES, TYPES, body
 
 SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64

@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from api.auth.audit import Kind
 from api.auth.tokens import Role, Wanted
-from api.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from api.fairness.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from api.http.validation import Id, Line100
+from api.reads.texts import TEXT
 from api.shapes.base import PageQuery, Request
-from api.texts import TEXT
-from api.validation import Id, Line100
 
 # One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
 Email = Annotated[

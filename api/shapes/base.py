@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_typ
 import msgspec
 from msgspec import Meta
 
-from api.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
-from api.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
+from api.fairness.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from api.reads.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
 
 T = TypeVar("T")
 
-# Where a countdown starts. It is not there in lists, and set when the answer is written (api.routing.json).
+# Where a countdown starts. It is not there in lists, and set when the answer is written (api.http.routing.json).
 Now = Annotated[datetime, Meta(description="the server's time when it answered")] | msgspec.UnsetType
 Limit = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -23,7 +23,7 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all bodies and queries: a field that is not known is an error. A body has an example, which is valid.
 
-    Texts that others are shown (fields by one of `api.texts`' patterns) are cleaned.
+    Texts that others are shown (fields by one of `api.reads.texts`' patterns) are cleaned.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {}

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.http.validation import Id
 from api.shapes.base import PageQuery, Request
-from api.validation import Id
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.kinds import KINDS
 

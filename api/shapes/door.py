@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from api.limits import SCANS_PER_BATCH_MAX
+from api.fairness.limits import SCANS_PER_BATCH_MAX
+from api.http.validation import Id, Time
+from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut, Request
-from api.texts import LINE
-from api.validation import Id, Time
 
 CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 

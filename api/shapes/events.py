@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.http.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
 from api.shapes.base import Now, PageQuery, Request, StreamQuery
-from api.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
-from pipelines.reservations import limits
+from pipelines.reservations.core import limits
 
 HOLD_TTL_S_DEFAULT = 600  # ten minutes to pay
 MAX_TICKETS_PER_USER_DEFAULT = 10

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from api.http.validation import Id, Line100, LineOrNone100, Time
 from api.shapes.base import Now, PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
-from api.validation import Id, Line100, LineOrNone100, Time
-from pipelines.reservations import limits
+from pipelines.reservations.core import limits
 
 TypeIds = Annotated[list[Id], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
 BlockedSeats = Annotated[

@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from api.http.validation import Id
+from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut
-from api.texts import LINE
-from api.validation import Id
 
 
 class OrderStatus(StrEnum):

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.http.validation import Id
 from api.shapes.base import Now, PageQuery, PositionOut, Request
 from api.shapes.door import Seen
-from api.validation import Id
-from pipelines.reservations.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
+from pipelines.reservations.core.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
 
 # A seat label is at most "AAA-99999"; `(?!\n)` since `$` alone lets a line feed follow.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]

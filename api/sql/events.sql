@@ -89,7 +89,7 @@ SELECT place, 'locked' FROM observed_seat_locks WHERE event_id = $1 AND locked;
 SELECT activities FROM schedules WHERE event_id = $1;
 
 -- name: ticket_types_shown
--- Who may see what: see api/visibility.py.
+-- Who may see what: see api/reads/visibility.py.
 SELECT id, hidden FROM ticket_types WHERE event_id = $1;
 
 -- name: code_known

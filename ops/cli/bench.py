@@ -5,24 +5,24 @@ from typing import Annotated
 import typer
 
 from connectors.errors import SettingsError
-from ops.bench import drop as drop_bench
-from ops.bench import greedy as greedy_bench
-from ops.bench import kernel as kernel_bench
-from ops.bench import replay as replay_bench
-from ops.bench import resume as resume_bench
-from ops.bench import row_locks as row_locks_bench
-from ops.bench.beside import REPLAYS
-from ops.bench.drop import DropOptions, DropReport, Step
-from ops.bench.greedy import GreedyOptions
-from ops.bench.greedy_client import KINDS
-from ops.bench.kernel import KernelOptions, KernelReport
-from ops.bench.replay import ReplayOptions, ReplayReport
-from ops.bench.resume import ResumeOptions
-from ops.bench.row_locks import RowLocksReport, cpu_us
 from ops.cli.output import AsJson, emit_json, emit_table
-from ops.load.progress import Progress
-from ops.load.target import own_platform, running_platform
-from ops.services.process import run_coroutine
+from ops.proof.bench import drop as drop_bench
+from ops.proof.bench import greedy as greedy_bench
+from ops.proof.bench import kernel as kernel_bench
+from ops.proof.bench import replay as replay_bench
+from ops.proof.bench import resume as resume_bench
+from ops.proof.bench import row_locks as row_locks_bench
+from ops.proof.bench.beside import REPLAYS
+from ops.proof.bench.drop import DropOptions, DropReport, Step
+from ops.proof.bench.greedy import GreedyOptions
+from ops.proof.bench.greedy_client import KINDS
+from ops.proof.bench.kernel import KernelOptions, KernelReport
+from ops.proof.bench.replay import ReplayOptions, ReplayReport
+from ops.proof.bench.resume import ResumeOptions
+from ops.proof.bench.row_locks import RowLocksReport, cpu_us
+from ops.proof.load.progress import Progress
+from ops.proof.load.target import own_platform, running_platform
+from ops.run.services.process import run_coroutine
 
 bench = typer.Typer(help="Throughput, latency and CPU, on a stack of its own.")
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from connectors.topics import apply_topics, describe_topics
-from ops import acls
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
 from ops.migrations import migrate as run_migrations
-from ops.services import kafka_jars
+from ops.operate import acls
+from ops.run.discovery import operator_settings
+from ops.run.services import kafka_jars
 from schemas.topics import DAY_MS, all_topics
 
 topics = typer.Typer(no_args_is_help=True, help="Create and show the topics.")

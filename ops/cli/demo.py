@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from ops.cli.output import AsJson, emit_json, emit_table
-from ops.demo.report import DemoOptions, DemoReport
-from ops.demo.run import run
-from ops.load.organizer import CURRENCY
-from ops.load.progress import Progress
-from ops.load.statistics import Latencies
+from ops.proof.demo.report import DemoOptions, DemoReport
+from ops.proof.demo.run import run
+from ops.proof.load.organizer import CURRENCY
+from ops.proof.load.progress import Progress
+from ops.proof.load.statistics import Latencies
 from schemas.money import shown
 
 

@@ -8,7 +8,6 @@ import msgspec
 import typer
 
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
 from ops.operate.dead_letters import (
     ORIGINS,
     REDRIVEN_AT_ONCE_MAX,
@@ -21,7 +20,8 @@ from ops.operate.dead_letters import (
     redrive,
 )
 from ops.operate.rows_aside import redrive_rows, rows_aside
-from ops.services.process import run_coroutine
+from ops.run.discovery import operator_settings
+from ops.run.services.process import run_coroutine
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 LIST_DEFAULT = 50

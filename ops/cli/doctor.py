@@ -14,13 +14,13 @@ import typer
 from connectors import redis_clients
 from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops import found
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.cli.processes import PORT_DEFAULT
-from ops.services import kafka_jars
-from ops.services.kafka_probe import brokers_known
-from ops.services.process import port_is_free, run_coroutine
-from ops.services.stack import Stack
+from ops.run import discovery as found
+from ops.run.services import kafka_jars
+from ops.run.services.kafka_probe import brokers_known
+from ops.run.services.process import port_is_free, run_coroutine
+from ops.run.services.stack import Stack
 
 Result = Literal["ok", "optional", "failed"]
 NATIVE_MODULES = ("bytewax", "confluent_kafka", "fastavro", "asyncpg", "hiredis", "msgspec", "uvloop", "argon2")

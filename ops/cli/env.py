@@ -4,8 +4,8 @@ import shlex
 
 import typer
 
-from ops import found
 from ops.cli.output import AsJson, emit_json
+from ops.run import discovery as found
 
 
 def register(app: typer.Typer) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from connectors.seat_locks import ForeignLocks
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
 from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
+from ops.run.discovery import operator_settings
+from pipelines.reservations.seat_locks import ForeignLocks
 
 SECONDS_DEFAULT = 3_600
 locks = typer.Typer(no_args_is_help=True, help="Seats that a box office or a partner has for itself.")

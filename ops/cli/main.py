@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 import ops.cli
 from connectors import logs
 from connectors.errors import CircleError
-from ops import found
+from ops.run import discovery as found
 
 EXIT_INTERRUPTED = 130
 # The processes of the platform load their own module alone: a restart should cost as little as it can.

@@ -11,14 +11,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from connectors.payments.books import BookedDispute, BookedRefund
-from connectors.payments.sandbox_books import SandboxBooks
 from connectors.settings import PaymentsBy, Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
 from ops.operate.provider_moves import NoSuchPayment, told_of
 from ops.operate.reconcile import Reconciled, books_of, reconcile
 from ops.operate.telling import Telling
+from ops.run.discovery import operator_settings
+from pipelines.payments.providers.books import BookedDispute, BookedRefund
+from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas.commands import Command
 
 SETTLING_S = 60  # what is younger may be under way between the provider and the rows

@@ -15,14 +15,14 @@ from rich.console import Console
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
 from connectors.execution import Ended
+from connectors.flow_health import Lives
 from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
-from connectors.lives import Lives
 from connectors.readiness import when_ready
 from connectors.settings import Settings
 
 if TYPE_CHECKING:
-    from ops.platform import Platform
+    from ops.run.platform import Platform
 
 PORT_DEFAULT = 8000
 WATCH_S = 0.2
@@ -67,7 +67,7 @@ def up(
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
 ) -> int:
     """Run everything in one terminal: services, API, dataflows. Ctrl-C stops it cleanly."""
-    from ops.platform import Platform
+    from ops.run.platform import Platform
 
     os.umask(0o077)  # keys, mails, logs and data are their user's alone
     console = Console(highlight=False, soft_wrap=True)

@@ -11,22 +11,23 @@ import typer
 from connectors.errors import CircleError
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
-from connectors.shown import Board
+from ops.archive import export as archives
+from ops.archive import imports as importing
 from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
-from ops.load.progress import Progress
-from ops.replay import archive as archives
-from ops.replay import importing, past
-from ops.replay import receipt as receipts
-from ops.replay import told as telling
-from ops.replay import verify as verifying
-from ops.replay import what_if as shadows
-from ops.replay.verify import PartitionRun, VerifyOptions, VerifyReport
-from pipelines.replay.explain import Explanation, FreeThen, Later
-from pipelines.replay.seat_map import LEGEND, picture, seat_map
-from pipelines.replay.verify import Divergence
-from pipelines.replay.what_if import RULES_THAT_CAN_CHANGE
+from ops.explain import event_past as past
+from ops.proof.load.progress import Progress
+from ops.run.discovery import operator_settings
+from ops.verify import follow_report as telling
+from ops.verify import receipt as receipts
+from ops.verify import verify as verifying
+from ops.verify.verify import PartitionRun, VerifyOptions, VerifyReport
+from ops.what_if import what_if as shadows
+from ops.what_if.worlds import RULES_THAT_CAN_CHANGE
+from pipelines.history.explain import Explanation, FreeThen, Later
+from pipelines.history.seat_map import LEGEND, picture, seat_map
+from pipelines.history.verification import Divergence
+from pipelines.monitoring.board import Board
 from pipelines.reservations.batch import rfc3339
 
 SHOWN_MAX = 20

@@ -9,16 +9,16 @@ import typer
 
 from connectors.errors import SettingsError
 from connectors.kafka import StopFlag
+from ops.archive import playback as loads
+from ops.archive.export import span
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.found import operator_settings
-from ops.load.progress import Progress
-from ops.replay import generation as generations
-from ops.replay import load as loads
-from ops.replay import redis_again as showings
-from ops.replay import shadow as shades
-from ops.replay.archive import span
-from ops.replay.generation_rows import CALLED
-from pipelines.replay.shadow import ShadowReport
+from ops.proof.load.progress import Progress
+from ops.rebuild import projections as generations
+from ops.rebuild import redis as showings
+from ops.rebuild.rows import CALLED
+from ops.run.discovery import operator_settings
+from ops.shadow import shadow as shades
+from ops.shadow.comparison import ShadowReport
 
 SHOWN_MAX = 20
 

@@ -20,8 +20,8 @@ from connectors.kafka import admin, check_reachable, transactional_producer
 from connectors.log_reader import partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.checker.reading import reader, records
-from pipelines.replay.mended import CannotMend, Mended, Partly, mended, partly
+from ops.operate.dead_letter_fixes import CannotMend, Mended, Partly, mended, partly
+from ops.proof.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, stamped

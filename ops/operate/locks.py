@@ -17,10 +17,10 @@ import msgspec
 
 from connectors.errors import CircleError
 from connectors.postgres import Connection, connect
-from connectors.seat_locks import ForeignLocks
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.reservations.seating import row_label
+from pipelines.reservations.core.seating import row_label
+from pipelines.reservations.seat_locks import ForeignLocks
 
 PLACES_MAX = 1_000  # one Lua call for all of them stays below ten milliseconds
 SECONDS_MAX = 90 * 86_400

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.errors import CircleError
-from connectors.payments.books import BookedDispute, BookedRefund
-from connectors.payments.sandbox_books import SandboxBooks
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.payments.providers.books import BookedDispute, BookedRefund
+from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.requests import CAPTURED
 from schemas import commands as c
 

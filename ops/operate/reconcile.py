@@ -13,13 +13,13 @@ from typing import TypeVar
 import asyncpg
 import msgspec
 
-from connectors.payments.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books
-from connectors.payments.sandbox_books import SandboxBooks
-from connectors.payments.stripe.api import StripeApi
-from connectors.payments.stripe.books import StripeBooks
 from connectors.postgres import Connection, connect
 from connectors.settings import PaymentsBy, Settings
 from connectors.sql_files import queries
+from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books
+from pipelines.payments.providers.sandbox_books import SandboxBooks
+from pipelines.payments.providers.stripe.api import StripeApi
+from pipelines.payments.providers.stripe.books import StripeBooks
 from pipelines.payments.requests import CAPTURED, key_of_refund
 from schemas import commands as c
 from schemas.ids import US_PER_S

@@ -19,8 +19,8 @@ from api.auth.mail import normalised
 from api.auth.origin import Origin
 from api.auth.sealed import Sealer
 from api.auth.tokens import RANK, Role
-from api.database import SQL as API_SQL
-from api.problem import Problem
+from api.http.problem import Problem
+from api.reads.database import SQL as API_SQL
 from connectors.errors import CircleError, SettingsError
 from connectors.postgres import Connection, connect
 from connectors.settings import Settings

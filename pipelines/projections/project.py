@@ -1,7 +1,7 @@
 """Facts to row changes. Pure: no clock, no I/O, and no look at the rows that are there.
 
 Guarantee: applying the changes of two batches one after the other gives the rows that applying the changes of both
-as one batch gives. What a fact does to an event here is what `pipelines.reservations.evolve` does with it, so that
+as one batch gives. What a fact does to an event here is what `pipelines.reservations.core.evolve` does with it, so that
 state can be rebuilt from rows. Facts that change no row (ticks, duplicates, refused commands) change none.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.reservations.entities import Reservation
+from pipelines.reservations.core.entities import Reservation
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, gc=False):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.partition import Group, Partition, Placed, grouped
-from pipelines.reservations.reply import reply_to
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.replies import reply_to
 from schemas import cloudevents
 from schemas import commands as c
 from schemas import facts as f

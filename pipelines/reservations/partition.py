@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.reservations import entities as s
-from pipelines.reservations.decide import NotFolded, step
-from pipelines.reservations.entities import At
-from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import NOW, EventState
+from pipelines.reservations.core import entities as s
+from pipelines.reservations.core.decide import NotFolded, step
+from pipelines.reservations.core.entities import At
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import NOW, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipelines.projections.snapshot import EventRow, EventSnapshot, TicketTypeRow
-from pipelines.reservations import entities as e
-from pipelines.reservations.entities import Details, Pool, Section
-from pipelines.reservations.seating import Seating
-from pipelines.reservations.state import EventState
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core.entities import Details, Pool, Section
+from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.state import EventState
 from schemas.ids import TicketId
 
 

@@ -28,11 +28,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.openapi import document
+from api.http.openapi import document
+from api.http.routing import Route
 from api.routes.table import ROUTES
-from api.routing import Route
 from api.shapes.inventory import CodeIn, PoolIn
-from ops.platform import Platform
+from ops.run.platform import Platform
 from tests.harness.access import CALLERS, MATRIX
 from tests.harness.door import employed
 from tests.harness.shop import GENERAL, PASSWORD, Person, Shop, done, open_shop, unique

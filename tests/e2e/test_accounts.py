@@ -16,13 +16,13 @@ import jwt
 import pyotp
 import pytest
 
-from ops.checker import check, wait_until_settled
 from ops.cli.main import run
-from ops.load.progress import Progress
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
-from ops.platform import Platform
-from ops.replay.verify import VerifyOptions, verify
-from ops.services.process import wait_for
+from ops.proof.checker import check, wait_until_settled
+from ops.proof.load.progress import Progress
+from ops.run.platform import Platform
+from ops.run.services.process import wait_for
+from ops.verify.verify import VerifyOptions, verify
 from tests.harness.api_process import api_process
 from tests.harness.flows import eventually
 from tests.harness.shop import EVENT, PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique

@@ -7,9 +7,9 @@ import pytest
 
 from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops.bench.beside import REPLAYS, replaying
 from ops.cli.main import NICENESS, run
-from ops.services.process import wait_for
+from ops.proof.bench.beside import REPLAYS, replaying
+from ops.run.services.process import wait_for
 
 
 def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(

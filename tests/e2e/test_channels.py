@@ -15,7 +15,7 @@ import pytest
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.checker import check, wait_until_settled
+from ops.proof.checker import check, wait_until_settled
 from schemas.codec import Codec
 from schemas.commands import Tick
 from schemas.topics import COMMANDS
@@ -23,8 +23,8 @@ from tests.harness.flows import eventually, rows_of
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.shop import PASSWORD, Person, Shop, done, open_shop, problem, unique
-from tests.unit.connectors.documents.tickets import scanned
-from tests.unit.sinks.test_signature import verify
+from tests.unit.pipelines.documents.tickets import scanned
+from tests.unit.pipelines.notifications.webhooks.test_signature import verify
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ops.cli.main import run
 from tests.harness.door import bought, employed, event_stream, handed_on, projected, scan, told
 from tests.harness.flows import eventually
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
-from tests.unit.connectors.documents.tickets import scanned
+from tests.unit.pipelines.documents.tickets import scanned
 
 DOCUMENTS = ("qr.svg", "qr.png", "ticket.pdf", "ticket.ics")
 

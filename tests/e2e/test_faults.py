@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 from tests.harness import faults
 from tests.harness.stage import Stage
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.settings import Settings
-from ops.checker import wait_until_settled
-from ops.load.progress import Progress
-from ops.replay.generation import go_back, rebuild
-from ops.replay.verify import VerifyOptions, verify
+from ops.proof.checker import wait_until_settled
+from ops.proof.load.progress import Progress
+from ops.rebuild.projections import go_back, rebuild
+from ops.verify.verify import VerifyOptions, verify
 from tests.harness.flows import rows_of
 from tests.harness.shop import Person, done, open_shop
 

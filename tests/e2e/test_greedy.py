@@ -13,11 +13,11 @@ import httpx
 import pytest
 from confluent_kafka import TopicPartition
 
-from api.limits import BACKGROUND_QUEUE_MAX
-from api.pools import EXPORTS, SEAT_MAPS_SENT, STREAMS
+from api.fairness.limits import BACKGROUND_QUEUE_MAX
+from api.fairness.pools import EXPORTS, SEAT_MAPS_SENT, STREAMS
 from connectors.kafka import consumer
-from ops.platform import Platform
-from pipelines.reservations.limits import HOLDS_UNPAID_MAX
+from ops.run.platform import Platform
+from pipelines.reservations.core.limits import HOLDS_UNPAID_MAX
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 from tests.harness.door import bought

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens, Role
+from api.http.routing import Access, Route
 from api.routes.table import ROUTES
-from api.routing import Access, Route
 from connectors import kafka
-from ops.checker import wait_until_settled
-from ops.checker.reading import reader, records
-from ops.platform import Platform
+from ops.proof.checker import wait_until_settled
+from ops.proof.checker.reading import reader, records
+from ops.run.platform import Platform
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, dead_letters
 from tests.harness.hostile import HostileTown

@@ -13,9 +13,9 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from api.limits import STREAM_TICKET_TTL_S
+from api.fairness.limits import STREAM_TICKET_TTL_S
 from api.routes.table import ROUTES
-from ops.platform import Platform
+from ops.run.platform import Platform
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 
 ORIGIN = "https://tickets.example.org"

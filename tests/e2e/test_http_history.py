@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from connectors.shown import Board
-from ops.platform import Platform
-from ops.replay.receipt import check
-from ops.replay.told import shown
-from ops.replay.verify import VerifyOptions, follow
+from ops.run.platform import Platform
+from ops.verify.follow_report import shown
+from ops.verify.receipt import check
+from ops.verify.verify import VerifyOptions, follow
+from pipelines.monitoring.board import Board
 from tests.harness.flows import eventually
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 

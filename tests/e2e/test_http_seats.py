@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.limits import CLAIMS_AT_ONCE, INLINE_BYTES_MAX
+from api.fairness.limits import CLAIMS_AT_ONCE, INLINE_BYTES_MAX
 from api.shapes.events import SeatsOut
-from pipelines.reservations.limits import BLOCK_SEATS_MAX
+from pipelines.reservations.core.limits import BLOCK_SEATS_MAX
 from tests.harness.shop import EVENT, GENERAL, SEATED, OnSale, Shop, done, open_shop
 
 ARENA = SEATED | {"name": "Aréna", "layout": {"kind": "seated", "rows": 50, "seats_per_row": 400}}

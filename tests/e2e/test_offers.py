@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ops.checker.check import check
-from ops.checker.settled import wait_until_settled
-from ops.platform import Platform
+from ops.proof.checker.check import check
+from ops.proof.checker.settled import wait_until_settled
+from ops.run.platform import Platform
 from tests.harness.door import bought
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique

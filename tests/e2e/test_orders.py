@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ops.platform import Platform
+from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 

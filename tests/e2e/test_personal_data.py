@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.routes.personal_data import SECTIONS
-from ops.platform import Platform
+from ops.run.platform import Platform
 from tests.harness.door import bought, employed, handed_on
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import Person, Shop, done, open_shop, problem

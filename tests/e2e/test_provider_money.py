@@ -10,10 +10,10 @@ from typing import Any
 import pypdfium2
 import pytest
 
-from connectors.documents.printed import DISPUTED
-from ops.checker import check, wait_until_settled
 from ops.cli.main import run
-from ops.platform import Platform
+from ops.proof.checker import check, wait_until_settled
+from ops.run.platform import Platform
+from pipelines.documents.printed import DISPUTED
 from tests.harness.door import scan
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import Person, Shop, done, open_shop, problem

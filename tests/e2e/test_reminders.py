@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.checker import wait_until_settled
-from ops.checker.reading import reader, records
-from ops.services.stack import Stack
+from ops.proof.checker import wait_until_settled
+from ops.proof.checker.reading import reader, records
+from ops.run.services.stack import Stack
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from connectors.settings import Settings
-from ops.checker import check, wait_until_settled
 from ops.operate.reconcile import Reconciled, books_of, reconcile
-from ops.platform import Platform
+from ops.proof.checker import check, wait_until_settled
+from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique
 from tests.harness.stripe_server import API_KEY, StripeServer, shape, signature_of

@@ -13,7 +13,7 @@ import pytest
 
 from api.auth.keys import KeyRing
 from api.auth.tokens import AccessTokens, Role
-from ops.platform import Platform
+from ops.run.platform import Platform
 from schemas.placement import partition_of
 from tests.harness.flows import eventually
 from tests.harness.shop import GENERAL, SEATED, OnSale, Person, Shop, done, open_shop, problem, unique

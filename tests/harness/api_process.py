@@ -15,7 +15,7 @@ import httpx
 from api.auth.keys import KeyRing, generate_pem
 from api.auth.tokens import AccessTokens, Role
 from connectors.settings import Settings
-from ops.services.process import free_port, wait_for
+from ops.run.services.process import free_port, wait_for
 from tests.harness.shop import Person
 
 READY_S = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from ops.services.process import LOOPBACK
+from ops.run.services.process import LOOPBACK
 
 
 @dataclass

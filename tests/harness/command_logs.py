@@ -10,10 +10,10 @@ import msgspec
 
 from connectors import kafka
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from pipelines.replay.verify import PartitionVerifier, Record
-from pipelines.reservations.decide import step
-from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.history.verification import PartitionVerifier, Record
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, Message
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.checker import Told
+from ops.proof.checker import Told
 from schemas import commands as c
 from schemas.codec import Codec
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id

@@ -21,8 +21,8 @@ from sanic import HTTPResponse, Request
 from sanic.response import json as answer
 
 from api.app import EdgeApp, Problems
-from api.edge.descriptors import affordable
-from api.edge.protocol import EdgeLimits, EdgeProtocol
+from api.http.descriptors import affordable
+from api.http.protocol import EdgeLimits, EdgeProtocol
 
 PATIENCE_S = 10.0
 HEADERS = {"REQUEST_MAX_SIZE": 64 * 1024, "REQUEST_MAX_HEADER_SIZE": 8 * 1024}

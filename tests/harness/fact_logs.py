@@ -9,9 +9,9 @@ import random
 import uuid
 from dataclasses import dataclass, field
 
-from pipelines.reservations.decide import step
-from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact

@@ -14,9 +14,9 @@ from pathlib import Path
 import redis
 from confluent_kafka import Producer
 
-from connectors.seat_locks import ForeignLocks
-from ops.checker import NotSettled, wait_until_settled
-from ops.checker.reading import reader, records
+from ops.proof.checker import NotSettled, wait_until_settled
+from ops.proof.checker.reading import reader, records
+from pipelines.reservations.seat_locks import ForeignLocks
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact

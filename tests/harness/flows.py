@@ -23,8 +23,8 @@ from connectors.kafka import StopFlag
 from connectors.log_reader import partitions_of
 from connectors.postgres import Database
 from connectors.settings import Settings
-from ops.checker.reading import reader, records
-from ops.services.process import spawn
+from ops.proof.checker.reading import reader, records
+from ops.run.services.process import spawn
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS

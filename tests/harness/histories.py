@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.checker.audit import PartitionAudit, ReadFact
-from ops.checker.report import Report, Told
-from pipelines.reservations.decide import step
-from pipelines.reservations.state import At, EventState
+from ops.proof.checker.audit import PartitionAudit, ReadFact
+from ops.proof.checker.report import Report, Told
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec

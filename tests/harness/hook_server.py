@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from ops.services.process import LOOPBACK
+from ops.run.services.process import LOOPBACK
 from tests.harness.flows import WAIT_S
 
 

@@ -13,8 +13,8 @@ import httpx
 
 from api.auth.tokens import Role
 from connectors.settings import Settings
-from ops.checker import Told
-from ops.services.process import wait_for
+from ops.proof.checker import Told
+from ops.run.services.process import wait_for
 from tests.harness.api_process import api_process
 from tests.harness.shop import OnSale, Person, Shop, done, problem, unique
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.load.progress import Bar, Progress
+from ops.proof.load.progress import Bar, Progress
 
 Found = TypeVar("Found")
 

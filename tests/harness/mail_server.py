@@ -14,7 +14,7 @@ from typing import Any, Self
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
-from ops.services.process import LOOPBACK, free_port
+from ops.run.services.process import LOOPBACK, free_port
 from tests.harness.flows import WAIT_S
 
 TAKEN = "250 OK"

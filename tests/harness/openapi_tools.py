@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from api.openapi import document
+from api.http.openapi import document
 from api.routes.table import ROUTES
-from ops.services.kafka_jars import cache_dir
+from ops.run.services.kafka_jars import cache_dir
 
 FOLDER = Path(__file__).parents[1] / "contract" / "openapi"
 INSTALL_TIMEOUT_S = 300

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from ops.services import kafka_jars
-from ops.services.process import Service
+from ops.run.services import kafka_jars
+from ops.run.services.process import Service
 
 POM = Path(__file__).parents[1] / "kafka" / "apicurio.xml"
 FIRST_ID = 7_001  # like no id of the manifest

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.services.apache_kafka import FORMAT_TIMEOUT_S, LOG4J, KafkaNode
-from ops.services.kafka_probe import brokers_known
-from ops.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn
+from ops.run.services.apache_kafka import FORMAT_TIMEOUT_S, LOG4J, KafkaNode
+from ops.run.services.kafka_probe import brokers_known
+from ops.run.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn
 from tests.harness.token_server import AUDIENCE, ISSUER
 
 DECISIONS = Path(__file__).parents[1] / "kafka" / "log4j2-authorizer.xml"

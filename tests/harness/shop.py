@@ -15,7 +15,7 @@ import pyotp
 from api.auth.tokens import Role
 from connectors.settings import Settings
 from ops.operate.users import enrol, promote, verify
-from ops.platform import Platform
+from ops.run.platform import Platform
 
 PASSWORD = "correct-horse-7"
 EVENT = {

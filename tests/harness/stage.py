@@ -14,11 +14,11 @@ from typing import Any
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from ops.checker import NotSettled, Report, check, wait_until_settled
-from ops.checker.settled import RESERVATIONS_GROUP
-from ops.load.progress import Progress
-from ops.replay.generation import rebuild
-from ops.services.stack import Stack
+from ops.proof.checker import NotSettled, Report, check, wait_until_settled
+from ops.proof.checker.settled import RESERVATIONS_GROUP
+from ops.proof.load.progress import Progress
+from ops.rebuild.projections import rebuild
+from ops.run.services.stack import Stack
 from schemas.topics import COMMANDS
 from tests.harness.drop import Drop
 from tests.harness.workers import Crew, Worker

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from connectors.seat_locks import ForeignLocks
-from ops.checker import Report, check, wait_until_settled
-from ops.checker.reading import reader, records
-from ops.services.stack import Stack
+from ops.proof.checker import Report, check, wait_until_settled
+from ops.proof.checker.reading import reader, records
+from ops.run.services.stack import Stack
+from pipelines.reservations.seat_locks import ForeignLocks
 from schemas import facts as f
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS

@@ -8,8 +8,8 @@ from itertools import groupby, pairwise
 from connectors.postgres import PROJECTIONS, Database
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.store import ProjectionStore
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
-from sinks.postgres import ProjectionStore
 from tests.simulation.whole import EVENT, Town
 
 

@@ -9,9 +9,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.reservations.decide import decide, step
-from pipelines.reservations.evolve import evolve
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.core.decide import decide, step
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id

@@ -15,7 +15,7 @@ from typing import Any, Self
 import psutil
 
 from connectors.settings import Settings
-from ops.supervisor import Child, ChildSpec
+from ops.run.supervisor import Child, ChildSpec
 from tests.harness.flows import environment, eventually
 from tests.harness.pausable import Where
 

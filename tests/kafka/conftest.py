@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.services.containers import docker_answers
-from ops.services.stack import Stack
+from ops.run.services.containers import docker_answers
+from ops.run.services.stack import Stack
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 from tests.harness import switches
 
 

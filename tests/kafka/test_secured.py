@@ -30,15 +30,15 @@ from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops import database_rights, redis_rights
-from ops.acls import Kind, Process, Right, apply, bindings, chosen
 from ops.database_rights import PROCESSES
 from ops.migrations import migrate
+from ops.operate.acls import Kind, Process, Right, apply, bindings, chosen
 from ops.operate.dead_letters import letters
-from ops.platform import development_key
-from ops.services.postgres import Postgres
-from ops.services.process import free_port, run_coroutine, wait_for
-from ops.services.valkey import Valkey
-from ops.supervisor import ChildSpec, Supervisor
+from ops.run.platform import development_key
+from ops.run.services.postgres import Postgres
+from ops.run.services.process import free_port, run_coroutine, wait_for
+from ops.run.services.valkey import Valkey
+from ops.run.supervisor import ChildSpec, Supervisor
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.authority import Authority
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka

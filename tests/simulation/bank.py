@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from pipelines.reservations.state import EventState
+from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 
 DISPUTES = {"": ("inquiry", "open", "open", "lost"), "inquiry": ("open", "closed"), "open": ("won", "lost")}

@@ -10,7 +10,7 @@ import msgspec
 from pipelines.projections import changes as p
 from pipelines.projections import snapshot as r
 from pipelines.projections.project import project
-from pipelines.reservations.entities import Reservation
+from pipelines.reservations.core.entities import Reservation
 from schemas.facts import RecordedFact
 
 Row = dict[str, Any]

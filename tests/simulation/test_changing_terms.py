@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.reservations.digest import canonical
+from pipelines.reservations.core.digest import canonical
 from schemas import commands as c
 from schemas.ids import US_PER_S
 from tests.simulation.whole import _MAKERS, EVENT, OWNER, Town, digest_of, fold, replayed

@@ -12,13 +12,13 @@ import pytest
 from pipelines.monitoring.tally import tally
 from pipelines.notifications.calls import call_of
 from pipelines.notifications.compose import compose
+from pipelines.notifications.mail.desk import UNWRITABLE
+from pipelines.notifications.mail.render import Mail, Occasion, render
 from pipelines.payments.requests import request_in
 from schemas import commands as c
 from schemas.codec import Codec
 from schemas.ids import US_PER_S
 from schemas.notifications import Notification
-from sinks.mail.desk import UNWRITABLE
-from sinks.mail.render import Mail, Occasion, render
 from tests.harness.hostile import HostileTown
 from tests.harness.towns import recorded
 

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from pipelines.reservations.digest import canonical
-from pipelines.reservations.entities import At
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.core.digest import canonical
+from pipelines.reservations.core.entities import At
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import EventState
 from pipelines.reservations.snapshot import state_from
-from pipelines.reservations.state import EventState
 from schemas.ids import LogTime
 from tests.harness.towns import cut, recorded, town_of
 from tests.simulation.rows import Rows

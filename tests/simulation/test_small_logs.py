@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.reservations.batch import Batch, RawRecord
-from pipelines.reservations.digest import canonical
+from pipelines.reservations.core.digest import canonical
+from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Partition
-from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec

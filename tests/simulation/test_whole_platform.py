@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.reservations.digest import canonical
+from pipelines.reservations.core.digest import canonical
 from schemas import facts as f
 from tests.simulation.whole import Town, digest_of, fold, replayed
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 from hashlib import blake2b
 
-from ops.checker.event_ledger import EventLedger
-from pipelines.reservations.digest import canonical
-from pipelines.reservations.entities import CONFIRMED, HELD, At
-from pipelines.reservations.evolve import evolve
+from ops.proof.checker.event_ledger import EventLedger
+from pipelines.reservations.core.digest import canonical
+from pipelines.reservations.core.entities import CONFIRMED, HELD, At
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Group, Partition, Placed
 from pipelines.reservations.snapshot import state_from
-from pipelines.reservations.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec

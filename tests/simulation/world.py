@@ -14,12 +14,12 @@ from hashlib import blake2b
 from typing import Any
 
 from pipelines.reservations.batch import Batch, RawRecord
-from pipelines.reservations.decide import step
-from pipelines.reservations.digest import canonical
-from pipelines.reservations.evolve import evolve
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.digest import canonical
+from pipelines.reservations.core.evolve import evolve
+from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
-from pipelines.reservations.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable

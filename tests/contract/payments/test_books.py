@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from connectors.payments.books import PAGE, Books
-from connectors.payments.provider import PaymentProvider, RequestRefused
-from connectors.payments.sandbox import SandboxProvider
-from connectors.payments.sandbox_books import SandboxBooks
-from connectors.payments.stripe.api import StripeApi
-from connectors.payments.stripe.books import StripeBooks
-from connectors.payments.stripe.provider import StripeProvider
 from connectors.settings import Settings
+from pipelines.payments.providers.books import PAGE, Books
+from pipelines.payments.providers.protocol import PaymentProvider, RequestRefused
+from pipelines.payments.providers.sandbox import SandboxProvider
+from pipelines.payments.providers.sandbox_books import SandboxBooks
+from pipelines.payments.providers.stripe.api import StripeApi
+from pipelines.payments.providers.stripe.books import StripeBooks
+from pipelines.payments.providers.stripe.provider import StripeProvider
 from pipelines.payments.requests import Charge, Refund
 from tests.harness.stripe_server import API_KEY, StripeServer
 from tests.harness.words import EVENT, R1

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from connectors.payments.fake import FakeProvider
-from connectors.payments.provider import OutcomeUnknown, PaymentProvider, RequestRefused
-from connectors.payments.sandbox import SandboxProvider
-from connectors.payments.stripe.api import StripeApi
-from connectors.payments.stripe.provider import StripeProvider
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
+from pipelines.payments.providers.fake import FakeProvider
+from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
+from pipelines.payments.providers.sandbox import SandboxProvider
+from pipelines.payments.providers.stripe.api import StripeApi
+from pipelines.payments.providers.stripe.provider import StripeProvider
 from pipelines.payments.requests import Charge, ChargeResult, Refund
 from tests.harness.stripe_server import API_KEY, StripeServer
 from tests.harness.words import EVENT, R1

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from connectors.payments.provider import OutcomeUnknown, RequestRefused
-from connectors.payments.stripe.api import API_VERSION, StripeApi
-from connectors.payments.stripe.provider import KEY_LIFE_S, StripeProvider
+from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from pipelines.payments.providers.stripe.api import API_VERSION, StripeApi
+from pipelines.payments.providers.stripe.provider import KEY_LIFE_S, StripeProvider
 from pipelines.payments.requests import Charge, ChargeResult, Refund
 from tests.harness.stripe_server import API_KEY, Answer, StripeServer
 from tests.harness.words import EVENT, R1

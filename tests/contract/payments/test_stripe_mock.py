@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.payments.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
-from connectors.payments.stripe.books import StripeBooks, refunds_of
-from connectors.payments.stripe.provider import ABANDONED, StripeProvider
-from ops.services.kafka_jars import cache_dir
-from ops.services.process import free_port, wait_for
+from ops.run.services.kafka_jars import cache_dir
+from ops.run.services.process import free_port, wait_for
+from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
+from pipelines.payments.providers.stripe.books import StripeBooks, refunds_of
+from pipelines.payments.providers.stripe.provider import ABANDONED, StripeProvider
 from pipelines.payments.requests import Charge, Refund, RefundResult
 from tests.harness.words import EVENT, R1
 

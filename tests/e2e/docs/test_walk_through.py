@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from ops.cli.main import run
-from ops.platform import Platform
+from ops.run.platform import Platform
 from tests.unit.docs.pages import blocks, section, text_of
 
 WALK_S_MAX = 60
@@ -195,7 +195,7 @@ def test_rows_that_are_emptied_as_the_operations_page_says_come_back_as_they_wer
 
 def start_again(platform: Platform) -> None:
     """Every process of the platform anew, on the same services."""
-    from ops.supervisor import Supervisor
+    from ops.run.supervisor import Supervisor
 
     platform._supervisor = Supervisor(
         platform._specs(), env=platform.env, logs=Path(platform.logs), services=platform.stack.services

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ops.platform import Platform
-from ops.services.postgres import unprivileged_user
+from ops.run.platform import Platform
+from ops.run.services.postgres import unprivileged_user
 
 NOBODY = pwd.getpwnam("nobody")
 pytestmark = [
@@ -105,7 +105,7 @@ MAIL = """
 import asyncio, os, sys
 from email.message import EmailMessage
 from pathlib import Path
-from sinks.mail.transport import FileMailbox
+from pipelines.notifications.mail.transport import FileMailbox
 os.umask(0)
 mail = EmailMessage()
 mail["Message-ID"] = "<m1@x>"

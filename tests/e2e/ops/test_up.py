@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from ops.services.process import free_port, wait_for
+from ops.run.services.process import free_port, wait_for
 from tests.harness.terminals import CTRL_C, Session
 
 TIMEOUT_S = 90.0

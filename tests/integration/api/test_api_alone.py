@@ -17,9 +17,9 @@ import pytest
 
 from connectors.settings import Settings
 from connectors.topics import apply_topics
-from ops.services.process import free_port, wait_for
-from ops.services.stack import Stack
-from pipelines.replay.receipts import Receipt, read, record_digest
+from ops.run.services.process import free_port, wait_for
+from ops.run.services.stack import Stack
+from pipelines.history.receipts import Receipt, read, record_digest
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.ids import ReservationId, UserId, fingerprint, reservation_id

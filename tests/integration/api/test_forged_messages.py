@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from redis import Redis
 
-from api.announcements import Announced, Written
+from api.log.announcements import Announced, Written
 from connectors.settings import Settings
-from ops.services.process import wait_for
+from ops.run.services.process import wait_for
 from schemas.replies import Reply, ReservationView, encode_replies, sealed
 from tests.harness.api_process import OPERATOR_TOKEN, ApiProcess, api_process
 from tests.harness.flows import command_records as records

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from connectors.lives import DEATHS_MIN, STEADY_S, Lives
+from connectors.flow_health import DEATHS_MIN, STEADY_S, Lives
 from connectors.settings import Settings
 from tests.harness.api_process import api_process
 from tests.harness.flows import eventually

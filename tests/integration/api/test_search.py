@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from api.database import SQL
+from api.reads.database import SQL
 from connectors.settings import Settings
 
 TITLES = (

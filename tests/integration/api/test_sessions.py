@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from api.auth.accounts import BESIDE_THE_LOG
-from api.database import SQL, Database
+from api.reads.database import SQL, Database
 from connectors.settings import Settings
 
 OLD, NEW = b"old", b"new"

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from connectors.settings import Settings
-from ops.services.process import run_coroutine, wait_for
-from ops.services.stack import Stack
+from ops.run.services.process import run_coroutine, wait_for
+from ops.run.services.stack import Stack
 from schemas.ids import UserId, reservation_id
 from tests.harness.api_process import ApiProcess, api_process
 from tests.harness.shop import done, problem, unique

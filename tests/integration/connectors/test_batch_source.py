@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, ConsumerGroupState
 
 from connectors.kafka import BatchSource, Gate, StopFlag, admin, consumer
 from connectors.settings import Settings
-from ops.services.process import wait_for
+from ops.run.services.process import wait_for
 from schemas.topics import FACTS
 
 GROUP = "closing"

@@ -4,8 +4,8 @@ import pytest
 
 from connectors.errors import ServiceUnreachable, TopicMismatch
 from connectors.topics import apply_topics, describe_topics
-from ops.services.process import free_port
-from ops.services.stack import Stack
+from ops.run.services.process import free_port
+from ops.run.services.stack import Stack
 from schemas.topics import all_topics
 
 

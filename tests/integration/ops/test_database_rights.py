@@ -16,12 +16,12 @@ from connectors.errors import AccessRefused
 from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.acls import Process
 from ops.cli.main import run
 from ops.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, apply, chosen, role_of, statement
+from ops.operate.acls import Process
 from ops.operate.users import API as API_QUERIES_OF_OPERATORS
-from ops.services.process import run_coroutine
-from ops.services.stack import Stack
+from ops.run.services.process import run_coroutine
+from ops.run.services.stack import Stack
 from tests.unit.docs.pages import rows, section, text_of
 
 REPOSITORY = Path(__file__).parents[3]
@@ -48,26 +48,28 @@ def texts(*files: str, names: Iterable[str] | None = None, without: Iterable[str
 def queries_of(process: Process) -> dict[str, str]:
     """Every query that a process may run, by file and name."""
     of_api = [str(path.relative_to(REPOSITORY)) for path in sorted((REPOSITORY / "api" / "sql").glob("*.sql"))]
-    snapshots, projections = "connectors/sql/snapshots.sql", "sinks/sql/projections.sql"
+    snapshots, projections = "pipelines/reservations/sql/snapshots.sql", "pipelines/projections/sql/projections.sql"
     match process:
         case Process.API:
             return texts(*of_api)
         case Process.RESERVATIONS:
             return texts(snapshots)
         case Process.PROJECTIONS:
-            return texts(projections, "sinks/sql/organizing.sql")
+            return texts(projections, "pipelines/projections/sql/organizing.sql")
         case Process.NOTIFICATIONS:
             desks = ("inbox", "mail", "account_mails", "direct", "webhooks")
             return texts(projections, names=PUT_ASIDE) | texts(*(f"sinks/sql/{name}.sql" for name in desks))
         case Process.PAYMENTS:
-            return texts("connectors/payments/sandbox.sql")
+            return texts("pipelines/payments/providers/sandbox.sql")
         case Process.MONITORING:
-            return texts(projections, names=PUT_ASIDE) | texts("sinks/sql/totals.sql", "connectors/sql/survey.sql")
+            return texts(projections, names=PUT_ASIDE) | texts(
+                "pipelines/monitoring/sql/totals.sql", "pipelines/monitoring/sql/survey.sql"
+            )
         case _:
             tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/rows_aside", "replay/verify")
             return (
-                texts(*(f"ops/{name}.sql" for name in tools), "ops/checker/projected.sql")
-                | texts("connectors/payments/sandbox_books.sql", "connectors/sql/survey.sql")
+                texts(*(f"ops/{name}.sql" for name in tools), "ops/proof/checker/projected.sql")
+                | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")
                 | texts(snapshots, without=OF_OWNERS)
                 | texts(*of_api, names=OF_OPERATORS)
             )

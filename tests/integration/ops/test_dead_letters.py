@@ -10,8 +10,8 @@ from confluent_kafka import Message
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.checker.reading import reader, records
 from ops.cli.main import run
+from ops.proof.checker.reading import reader, records
 from schemas.codec import Codec
 from schemas.commands import ConfirmReservation
 from schemas.placement import partition_of

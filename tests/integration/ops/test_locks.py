@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from connectors.seat_locks import SeatLocks, claim_text
 from connectors.settings import Settings
 from ops.cli.main import run
-from ops.services.process import run_coroutine
+from ops.run.services.process import run_coroutine
+from pipelines.reservations.seat_locks import SeatLocks, claim_text
 
 EVENT = "11111111-1111-4111-8111-111111111111"
 STALLS = "22222222-2222-4222-8222-222222222222"

@@ -10,8 +10,8 @@ from connectors.errors import MigrationError, ServiceUnreachable
 from connectors.settings import Settings
 from ops.migrations import SQL_DIR, connect, migrate, reset_derived, tables
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION, TOLD_TABLES
-from ops.services.process import free_port
-from ops.services.stack import Stack
+from ops.run.services.process import free_port
+from ops.run.services.stack import Stack
 
 
 @pytest.fixture

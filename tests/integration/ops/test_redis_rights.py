@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from connectors import redis_clients
-from connectors.lives import ALIVE, Lives
-from connectors.seat_locks import ForeignLocks, SeatLocks
+from connectors.flow_health import ALIVE, Lives
 from connectors.settings import Settings
-from ops.acls import Process
 from ops.cli.main import run
+from ops.operate.acls import Process
+from ops.rebuild.redis import _forget
 from ops.redis_rights import ACCESS, PROCESSES, rules, shown
-from ops.replay.redis_again import _forget
+from pipelines.reservations.seat_locks import ForeignLocks, SeatLocks
 from tests.unit.docs.pages import rows, section, text_of
 
 PASSWORD = "p-0815-x-0815"  # a test's

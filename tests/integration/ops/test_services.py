@@ -22,12 +22,12 @@ from confluent_kafka import TopicPartition
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import consumer, producer
 from connectors.settings import Settings
-from ops.services.kafka_probe import brokers_known
-from ops.services.postgres import Postgres, reaches, unprivileged_user
-from ops.services.process import Service, free_port, port_answers, wait_for
-from ops.services.stack import Stack
-from ops.services.tansu import Tansu
-from ops.services.valkey import Valkey
+from ops.run.services.kafka_probe import brokers_known
+from ops.run.services.postgres import Postgres, reaches, unprivileged_user
+from ops.run.services.process import Service, free_port, port_answers, wait_for
+from ops.run.services.stack import Stack
+from ops.run.services.tansu import Tansu
+from ops.run.services.valkey import Valkey
 from schemas.topics import COMMANDS
 from tests.harness.leftovers import tracked
 
@@ -203,7 +203,7 @@ def test_fresh_empties_everything_and_starts_what_is_down(stack: Stack) -> None:
 
 OWNER = """
 import sys, time
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 stack = Stack().start()
 print(stack.postgres.pid, stack.valkey.pid, stack.kafka.pid, flush=True)
 time.sleep(60)

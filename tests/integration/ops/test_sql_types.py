@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from connectors.payments.sandbox import SandboxProvider
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.services.process import run_coroutine
+from ops.run.services.process import run_coroutine
+from pipelines.payments.providers.sandbox import SandboxProvider
 from pipelines.payments.requests import Charge, Refund
 from schemas.codec import MANIFEST
 
 REPOSITORY = Path(__file__).parents[3]
-OF_OTHER_DATABASES = ("ops/bench/sql/", "ops/migrations/", "ops/replay/generation.sql")
+OF_OTHER_DATABASES = ("ops/proof/bench/sql/", "ops/migrations/", "ops/rebuild/projections.sql")
 NARROW = {"integer", "smallint", "real"}
 AMOUNT_MAX = 2**63 - 1
 
@@ -26,13 +26,13 @@ SMALL = {
     "api/sql/notifications.sql": {
         ("notifications_after", 3), ("notification_read", 2), ("notification_delete", 2),  # a partition
     },
-    "connectors/sql/snapshots.sql": {
+    "pipelines/reservations/sql/snapshots.sql": {
         (name, 2 if name == "position" else 1)
         for name in ("position", "event_ids", "deadlines", "former_owner", "raise_epoch", "give_back")
     },  # a partition
-    "sinks/sql/mail.sql": {("prune_mails", 1)},  # days
-    "sinks/sql/webhooks.sql": {("settle_webhook", 3), ("prune_webhooks", 1)},  # an HTTP status, days
-    "ops/checker/projected.sql": {("is_in_inbox", 2), ("is_in_inbox", 4)},  # a partition, an index
+    "pipelines/notifications/mail/sql/mail.sql": {("prune_mails", 1)},  # days
+    "pipelines/notifications/webhooks/webhooks.sql": {("settle_webhook", 3), ("prune_webhooks", 1)},  # an HTTP status, days
+    "ops/proof/checker/projected.sql": {("is_in_inbox", 2), ("is_in_inbox", 4)},  # a partition, an index
 }  # fmt: skip
 """The parameters that have 32 bits on purpose, and are not cast. All of the checker's first ones are partitions."""
 
@@ -93,7 +93,7 @@ def test_no_parameter_of_any_query_is_narrower_than_it_was_meant_to_be(settings:
     small = {
         key
         for key, kind in found.items()
-        if kind in ("int4", "int2", "float4") and (key[0] != "ops/checker/projected.sql" or key[2] != 1)
+        if kind in ("int4", "int2", "float4") and (key[0] != "ops/proof/checker/projected.sql" or key[2] != 1)
     }
     written = {(file, name): text for file, texts in sql_files() for name, text in texts.items()}
     small -= {key for key in small if f"${key[2]}::integer" in written[key[0], key[1]]}  # as narrow as it says

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.settings import Settings
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 
 SESSION_TIMEOUT_MS = 2_000
 

@@ -14,13 +14,13 @@ import httpx
 from api.auth.tokens import Role
 from connectors.readiness import when_ready
 from connectors.settings import Settings
-from ops.load.progress import Progress
-from ops.replay.verify import VerifyOptions, verify
-from pipelines.monitoring import dataflow as monitoring
-from pipelines.notifications import dataflow as notifications
-from pipelines.payments import dataflow as payments
-from pipelines.projections import dataflow as projections
-from pipelines.reservations import dataflow as reservations
+from ops.proof.load.progress import Progress
+from ops.verify.verify import VerifyOptions, verify
+from pipelines.monitoring import flow as monitoring
+from pipelines.notifications import flow as notifications
+from pipelines.payments import flow as payments
+from pipelines.projections import flow as projections
+from pipelines.reservations import flow as reservations
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.money import CURRENCIES

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from ops.checker.check import check
-from ops.load.progress import Progress
-from ops.replay.past import CannotFold, explain, past_of
-from pipelines.replay.past import Past
-from pipelines.reservations import dataflow as reservations
-from pipelines.reservations import evolve
+from ops.explain.event_past import CannotFold, explain, past_of
+from ops.proof.checker.check import check
+from ops.proof.load.progress import Progress
+from pipelines.history.moment import Past
+from pipelines.reservations import flow as reservations
+from pipelines.reservations.core import evolve
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from pipelines.notifications import dataflow as notifications
-from pipelines.projections import dataflow as projections
-from pipelines.reservations import dataflow as reservations
-from pipelines.reservations import limits
+from pipelines.notifications import flow as notifications
+from pipelines.projections import flow as projections
+from pipelines.reservations import flow as reservations
+from pipelines.reservations.core import limits
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact

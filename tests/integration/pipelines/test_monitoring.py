@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from connectors.settings import Settings
-from connectors.shown import MONITORED
 from ops.operate.dead_letters import choose, letters, redrive
-from pipelines.monitoring import dataflow as monitoring
+from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring.board import MONITORED
 from pipelines.monitoring.tally import Series, tally
 from schemas.facts import RecordedFact, TicketsHeld
 from schemas.ids import US_PER_S

@@ -6,7 +6,7 @@ import msgspec
 
 from connectors.settings import Settings
 from pipelines.notifications.compose import compose
-from pipelines.notifications.dataflow import CHANNEL, run
+from pipelines.notifications.flow import CHANNEL, run
 from pipelines.notifications.kinds import INBOX
 from schemas.codec import Codec
 from schemas.facts import RecordedFact

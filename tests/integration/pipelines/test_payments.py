@@ -10,8 +10,8 @@ from confluent_kafka import Message
 from connectors.setting_aside import IN_A_ROW_MAX
 from connectors.settings import Settings
 from ops.operate.dead_letters import letters, redrive
-from ops.services.stack import Stack
-from pipelines.payments.dataflow import run
+from ops.run.services.stack import Stack
+from pipelines.payments.flow import run
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure

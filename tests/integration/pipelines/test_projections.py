@@ -9,16 +9,16 @@ import msgspec
 import pytest
 
 from connectors.kafka import consumer
-from connectors.partition_loader import PartitionLoader
 from connectors.postgres import Database, SnapshotStore
 from connectors.settings import Settings
 from ops.operate.dead_letters import NoSuchLetter, choose, letters
-from ops.replay.generation_rows import TABLES
-from ops.services.stack import Stack
-from pipelines.projections.dataflow import CHANNEL, run
+from ops.rebuild.rows import TABLES
+from ops.run.services.stack import Stack
+from pipelines.projections.flow import CHANNEL, run
+from pipelines.reservations.core.state import EventState
+from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
-from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, dead_letters

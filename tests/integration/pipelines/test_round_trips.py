@@ -9,7 +9,7 @@ import redis
 
 from connectors import kafka
 from connectors.settings import Settings
-from ops.bench.mix import Layout, Mix
+from ops.proof.bench.mix import Layout, Mix
 from schemas.codec import Codec
 from schemas.commands import ReserveTickets
 from schemas.topics import COMMANDS

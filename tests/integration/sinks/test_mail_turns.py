@@ -11,8 +11,8 @@ import pytest
 
 from connectors.postgres import create_pool
 from connectors.settings import Settings
-from sinks.mail.desk import BATCH, EVENTS_AT_ONCE, MailDesk
-from sinks.mail.transport import FileMailbox
+from pipelines.notifications.mail.desk import BATCH, EVENTS_AT_ONCE, MailDesk
+from pipelines.notifications.mail.transport import FileMailbox
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 

@@ -4,8 +4,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connectors.topics import apply_topics, describe_topics
-from ops.services.apache_kafka import ApacheKafka
-from ops.services.stack import Stack
+from ops.run.services.apache_kafka import ApacheKafka
+from ops.run.services.stack import Stack
 from schemas.topics import COMMANDS, all_topics
 
 TIMEOUT_S = 20.0

@@ -1,7 +1,7 @@
 """The same broker from a container, where a Docker engine answers."""
 
 from connectors.topics import apply_topics
-from ops.services.stack import Stack
+from ops.run.services.stack import Stack
 
 
 def test_topics_on_a_container(docker_stack: Stack) -> None:

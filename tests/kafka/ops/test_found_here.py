@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ops.cli.main import run
-from ops.found import ADDRESSES
-from ops.platform import Platform
-from ops.services.stack import Stack
+from ops.run.discovery import ADDRESSES
+from ops.run.platform import Platform
+from ops.run.services.stack import Stack
 from tests.harness.shop import Shop, done
 
 

@@ -11,20 +11,22 @@ from confluent_kafka import TopicPartition
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.auth.keys import Key, KeyRing
-from connectors import event_log, kafka
+from api.log import event_log
+from connectors import kafka
 from connectors.kafka import StopFlag, consumer
 from connectors.postgres import Database
 from connectors.settings import Settings
-from connectors.survey import Survey
 from connectors.topics import describe_topics
-from ops.bench.history import History
-from ops.load.progress import Progress
-from ops.replay import archive, importing
-from ops.replay.generation import go_back, rebuild
-from ops.replay.shadow import shadow
-from ops.replay.verify import VerifyOptions, VerifyReport, verify
-from ops.services.stack import Stack
-from pipelines.replay.receipts import Receipt, issue, record_digest
+from ops.archive import export as archive
+from ops.archive import imports as importing
+from ops.proof.bench.history import History
+from ops.proof.load.progress import Progress
+from ops.rebuild.projections import go_back, rebuild
+from ops.run.services.stack import Stack
+from ops.shadow.shadow import shadow
+from ops.verify.verify import VerifyOptions, VerifyReport, verify
+from pipelines.history.receipts import Receipt, issue, record_digest
+from pipelines.monitoring.survey import Survey
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of

@@ -10,8 +10,8 @@ import pytest
 
 from api.auth.attempts import ATTEMPTS_NOTED_MAX, WINDOW_S, Attempts, Why
 from api.auth.origin import Origin
-from api.database import Database
-from api.problem import Problem
+from api.http.problem import Problem
+from api.reads.database import Database
 
 ACCOUNT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 

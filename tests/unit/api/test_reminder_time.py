@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from api.http.validation import moment
 from api.routes.events import reminder_at
-from api.validation import moment
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import zlib
 import msgspec
 import pytest
 
-from api.limits import SEATS_AT_ONCE_MAX
+from api.fairness.limits import SEATS_AT_ONCE_MAX
+from api.reads.seat_maps import SeatMaps
 from api.routes.seats import sections_of, taken
 from api.seat_documents import DEFLATE_END
-from api.seat_maps import SeatMaps
 from api.seat_sections import RAW_DEFLATE, STATUSES, Section, SectionBody, Sections, pack, pieces, version_of
 from api.shapes.events import SeatOut, SeatStatus, SectionOut
-from pipelines.reservations.seating import row_label
+from pipelines.reservations.core.seating import row_label
 
 TYPE = "b1946ac9-2a5c-4f5e-9d6b-0123456789ab"
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import cursors, prefer
-from api.limits import REMEMBERED_MAX
-from api.live import Live
-from api.pools import STREAMS
-from api.problem import Problem
-from api.rate_limits import KEYS_MAX, Rate, RateLimiter
-from api.shares import Lane, Who, asking
-from api.watermarks import Memory, Watermarks
+from api.fairness.limits import REMEMBERED_MAX
+from api.fairness.pools import STREAMS
+from api.fairness.rate_limits import KEYS_MAX, Rate, RateLimiter
+from api.fairness.shares import Lane, Who, asking
+from api.http import cursors, prefer
+from api.http.problem import Problem
+from api.log.watermarks import Memory, Watermarks
+from api.reads.listeners import Live
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.routes.waitlist import status_of
-from pipelines.reservations import entities as e
+from pipelines.reservations.core import entities as e
 
 
 @pytest.mark.parametrize(

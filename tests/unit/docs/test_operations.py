@@ -13,15 +13,15 @@ from prometheus_client import CollectorRegistry, Metric
 import connectors
 import ops
 import sinks
-from api.pools import PASSWORDS, SHARES
-from api.shares import Lane
+from api.fairness.pools import PASSWORDS, SHARES
+from api.fairness.shares import Lane
 from connectors.errors import CircleError
-from connectors.outside import RESOLVERS_MAX
+from connectors.outbound_http import RESOLVERS_MAX
 from connectors.settings import PARTITIONS_DEFAULT
 from ops.migrations.tables import DERIVED_TABLES
+from pipelines.notifications.webhooks import turns
 from schemas.generate import FAMILIES
 from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
-from sinks.webhooks import turns
 from tests.unit.docs.pages import PAGES, ROOT, SOURCES, blocks, rows, section, source_text, text_of
 
 PAGE = text_of("ops/docs/operations.md")
@@ -101,7 +101,7 @@ def test_every_error_that_ends_a_process_has_its_paragraph() -> None:
     names = set()
     for package in (connectors, sinks, ops):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if not module.name.startswith(("ops.cli.main", "ops.load", "ops.bench", "ops.demo")):
+            if not module.name.startswith(("ops.cli.main", "ops.proof.load", "ops.proof.bench", "ops.proof.demo")):
                 importlib.import_module(module.name)
     waiting = list(CircleError.__subclasses__())
     while waiting:
@@ -169,9 +169,9 @@ def test_what_else_is_bounded_is_told_as_it_is() -> None:
 
 BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
 TOLD_ELSEWHERE = {  # by the tables of shares and of what else is bounded
-    "api/background.py", "api/database.py", "api/deps.py", "api/edge/representation.py", "api/log_ends.py",
-    "api/seat_maps.py",
-    "connectors/outside.py", "connectors/payments/cashier.py", "connectors/payments/sandbox.py", "sinks/postman.py",
+    "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py", "api/log/ends.py",
+    "api/reads/seat_maps.py",
+    "connectors/outbound_http.py", "pipelines/payments/cashier.py", "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
 }  # fmt: skip
 
 

@@ -152,10 +152,10 @@ def test_a_guide_names_only_routes_that_exist(page: str) -> None:
 
 
 def test_stated_limits_are_the_codes_limits() -> None:
-    from api import limits as api
-    from api import rate_limits
+    from api.fairness import limits as api
+    from api.fairness import rate_limits
     from connectors.kafka import BATCH_RECORDS_MAX
-    from pipelines.reservations import limits as core
+    from pipelines.reservations.core import limits as core
 
     def each(rate: rate_limits.Rate) -> str:
         return f"{rate.per_s:g} a second, {rate.burst} at once"

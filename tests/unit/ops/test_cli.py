@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ops.cli.main import NICENESS, main, run
-from ops.services.process import free_port
+from ops.run.services.process import free_port
 
 
 @pytest.fixture(autouse=True)

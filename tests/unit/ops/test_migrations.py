@@ -7,7 +7,7 @@ import pytest
 from connectors.errors import MigrationError
 from ops.migrations import migrations
 from ops.migrations.tables import DERIVED_TABLES
-from ops.replay.generation_rows import TABLES
+from ops.rebuild.rows import TABLES
 
 
 def test_files_come_in_number_order_with_a_checksum(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ops.services import temporary
+from ops.run.services import temporary
 from tests.harness.leftovers import tracked
 
-CODE = "from ops.services import temporary; import time; print(temporary.make('x'), flush=True); time.sleep(60)"
+CODE = "from ops.run.services import temporary; import time; print(temporary.make('x'), flush=True); time.sleep(60)"
 
 
 def test_a_killed_owner_s_directory_is_removed_and_a_living_one_s_is_not() -> None:

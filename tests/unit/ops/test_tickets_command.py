@@ -13,7 +13,7 @@ import pytest
 from api.auth.keys import KeyRing
 from api.ticket_codes import TicketCodes
 from ops.cli.main import run
-from ops.services.process import free_port
+from ops.run.services.process import free_port
 
 TICKET, EVENT = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab", "11111111-5a7a-4a8e-9f0a-0123456789ab"
 KEYS = KeyRing.load(None)

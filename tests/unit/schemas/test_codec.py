@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reservations.decide import step
-from pipelines.reservations.state import At, EventState
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.state import At, EventState
 from schemas import codec as codec_module
 from schemas import commands as c
 from schemas import facts as f

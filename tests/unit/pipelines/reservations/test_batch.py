@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.reservations.batch import PASSED_ON_BYTES_MAX, Batch, EncodedFact, Headers, RawRecord
+from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Partition
-from pipelines.reservations.state import EventState
 from schemas.codec import Codec
 from schemas.commands import PublishEvent, RecordDispute
 from schemas.facts import CommandUnreadable, RecordedFact

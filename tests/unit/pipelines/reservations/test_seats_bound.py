@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.reservations import former_rules
-from pipelines.reservations.entities import At
+from pipelines.reservations.core import former_rules
+from pipelines.reservations.core.entities import At
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Fact, Reason

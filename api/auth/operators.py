@@ -1,0 +1,87 @@
+"""Who may see what operators see: figures, the dashboard, the details of readiness.
+
+An operator is whoever shows the operator's token (`Authorization: Bearer`, or as the password of `Basic`, for which
+browsers ask), whoever has the role admin, and whoever comes by the operator's own port, where it is set: that one is
+for a network that only operators are on.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as NotBase64
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from sanic import Request
+
+from api.auth.tokens import RANK, Caller, Role, unauthorized
+from api.fairness.rate_limits import Rate
+from api.http.problem import Problem
+from api.http.protocol import EdgeHttp
+
+if TYPE_CHECKING:
+    from api.deps import Deps
+
+GUESSES = Rate(name="wrong operator's tokens from one address", per_s=0.2, burst=20)
+CHALLENGE = 'Basic realm="operators", charset="UTF-8", Bearer'
+
+
+def by_operators_port(request: Request) -> bool:
+    """Whether the connection came in by the operator's own port."""
+    stream = request.stream
+    return isinstance(stream, EdgeHttp) and stream.protocol.operator
+
+
+def shows_token(request: Request, token: str | None) -> bool:
+    """Whether the request has the operator's token, compared in a time that says nothing about it."""
+    shown = _shown(request.headers.get("authorization"))
+    if token is None or shown is None:
+        return False
+    return compare_digest(sha256(shown.encode("utf-8", "surrogateescape")).digest(), sha256(token.encode()).digest())
+
+
+def require(request: Request, deps: Deps) -> Caller | None:
+    """The administrator who asks, or None for an operator by token or port. Raises Problem unauthorized (401).
+
+    The caller's role is still to be looked at: a valid token of somebody else is 403.
+    """
+    authorization = request.headers.get("authorization")
+    if by_operators_port(request) or shows_token(request, deps.settings.operator_token):
+        return None
+    if authorization is None:
+        raise _refused("this needs the operator's token")
+    try:
+        return deps.tokens.caller(authorization)
+    except Problem as problem:
+        raise _refused(problem.detail) from None
+
+
+def is_one(request: Request, deps: Deps) -> bool:
+    """Whether an operator asks, where others get an answer too."""
+    if by_operators_port(request) or shows_token(request, deps.settings.operator_token):
+        return True
+    try:
+        caller = deps.tokens.caller(request.headers.get("authorization"))
+    except Problem:
+        return False
+    return RANK[caller.role] >= RANK[Role.ADMIN]
+
+
+def _refused(detail: str) -> Problem:
+    problem = unauthorized(detail)
+    problem.headers["www-authenticate"] = CHALLENGE
+    return problem
+
+
+def _shown(authorization: str | None) -> str | None:
+    scheme, _, value = (authorization or "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip()
+        case "basic":
+            try:
+                return b64decode(value.strip(), validate=True).decode("utf-8").partition(":")[2]
+            except (NotBase64, ValueError):
+                return None
+    return None

@@ -1,0 +1,148 @@
+"""Every bounded pool and queue of an API process, and how it is shared out. The table in operations says the same.
+
+A user's share is what one person with a few devices needs. A network's is that of an office or of many phones behind
+one address, and never the whole. The figures hold for one process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from api.fairness.limits import (
+    BACKGROUND_QUEUE_MAX,
+    EXPORTS_MAX,
+    GZIP_WAITING_MAX,
+    HISTORY_AT_ONCE_MAX,
+    IN_FLIGHT_MAX,
+    PASSWORD_QUEUE_MAX,
+    POSTGRES_CONNECTIONS_MAX,
+    REDIS_LIMITS_MAX,
+    REDIS_READS_MAX,
+    SEAT_MAPS_SENT_MAX,
+    SSE_CLIENTS_MAX,
+)
+from api.fairness.shares import Lane, Share
+
+PASSWORD_THREADS = max(1, (os.cpu_count() or 2) // 2)  # half of the cores stay with the sales
+
+STREAMS = Share(
+    name="live streams",
+    places=SSE_CLIENTS_MAX,
+    user=20,  # tabs and devices of one person
+    network=500,  # an office that watches a drop
+    kept={Lane.READ: 500},  # watchers of events leave these to the notifications of those who buy
+)
+LOG = Share(
+    name="commands under way",
+    places=IN_FLIGHT_MAX,
+    user=5_000,  # two dozen batches of a door at once; a buyer gets to 700 within the rate of writes
+    network=15_000,  # a whole drop may come through one proxy that hides addresses
+    kept={Lane.SALE: 1_000, Lane.READ: 2_000, Lane.HEAVY: 2_000},
+)
+POSTGRES = Share(
+    name="PostgreSQL connections",
+    places=POSTGRES_CONNECTIONS_MAX,
+    user=4,
+    network=7,
+    line=2_000,  # each waits POSTGRES_TIMEOUT_S at most
+    user_line=200,
+    network_line=900,
+    kept={Lane.SALE: 1, Lane.READ: 2, Lane.HEAVY: 6},
+    line_kept={Lane.SALE: 100, Lane.READ: 400, Lane.HEAVY: 1_600},
+)
+REDIS_READS = Share(
+    name="Redis reads",
+    places=REDIS_READS_MAX,
+    user=4,
+    network=12,
+    line=1_000,  # a read takes a millisecond; who watches the same event shares it
+    user_line=100,
+    network_line=500,
+    kept={Lane.HEAVY: 12},
+    line_kept={Lane.HEAVY: 900},
+)
+PASSWORDS = Share(
+    name="password hashing",
+    places=PASSWORD_THREADS,
+    user=1,
+    network=PASSWORD_THREADS,
+    line=PASSWORD_QUEUE_MAX,
+    user_line=4,
+    network_line=PASSWORD_QUEUE_MAX // 2,
+    line_kept={Lane.READ: PASSWORD_QUEUE_MAX // 2},  # registrations leave half of the line to logins
+)
+DRAWING = Share(
+    name="drawing",
+    places=1,
+    user=1,
+    network=1,
+    line=BACKGROUND_QUEUE_MAX,
+    user_line=BACKGROUND_QUEUE_MAX // 8,
+    network_line=BACKGROUND_QUEUE_MAX // 2,
+)
+SCANS = Share(
+    name="batches of scans",
+    places=1,
+    user=1,
+    network=1,
+    line=2 * BACKGROUND_QUEUE_MAX,
+    user_line=BACKGROUND_QUEUE_MAX // 2,
+    network_line=BACKGROUND_QUEUE_MAX,
+)
+HISTORY = Share(
+    name="answers read from the log",
+    places=HISTORY_AT_ONCE_MAX,
+    user=1,
+    network=HISTORY_AT_ONCE_MAX - 1,
+    line=12,  # an answer takes a second, ten at most
+    user_line=2,
+    network_line=4,
+)
+
+SEAT_MAPS = Share(
+    name="seat maps",
+    places=8,  # of as many events; they are made one after the other
+    user=2,
+    network=4,
+    line=64,
+    user_line=4,
+    network_line=32,
+)
+SEAT_MAPS_SENT = Share(
+    name="large seat maps on their way",
+    places=SEAT_MAPS_SENT_MAX,
+    user=4,
+    network=SEAT_MAPS_SENT_MAX // 2,
+    line=2_000,  # compressed it is on its way for some milliseconds
+    user_line=8,
+    network_line=1_000,
+)
+EXPORTS = Share(
+    name="exports",
+    places=EXPORTS_MAX,
+    user=2,
+    network=EXPORTS_MAX // 2,
+)
+COMPRESSION = Share(
+    name="large answers to be compressed",
+    places=1,
+    user=1,
+    network=1,
+    line=GZIP_WAITING_MAX,  # who finds no place is sent the answer as it is
+    user_line=2,
+    network_line=GZIP_WAITING_MAX // 2,
+)
+REDIS_LIMITS = Share(
+    name="Redis connections for rate limits",
+    places=REDIS_LIMITS_MAX,
+    user=2,
+    network=REDIS_LIMITS_MAX // 2,
+    line=1_000,  # a millisecond each; who finds no place is counted by its process alone
+    user_line=50,
+    network_line=500,
+)
+
+SHARES = (
+    STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT, EXPORTS,
+    COMPRESSION, REDIS_LIMITS,
+)  # fmt: skip

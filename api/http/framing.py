@@ -1,0 +1,173 @@
+"""Bytes to one request's head, chunk sizes and trailers, by RFC 9112 and nothing wider. No I/O.
+
+Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises `Unreadable`:
+whoever forwards to us, and whatever they make of a doubtful byte, no request can hide in another one's body.
+
+Stricter than the RFC, on purpose: absolute-form and authority-form targets are refused (this is no proxy, and they
+would name a host twice), Transfer-Encoding is exactly `chunked` and never beside a Content-Length, an empty Host is
+none, headers that must be single are refused when they come twice.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sanic.exceptions import BadRequest, PayloadTooLarge
+
+from api.fairness.limits import CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, HEADER_LINES_MAX
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# A value has no control bytes but the tab; bytes above 127 are left to whoever reads the field.
+_FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n"
+_HEAD = re.compile(
+    rb"(?P<method>"
+    + _TOKEN
+    + rb") (?P<target>[\x21-\x7e]+) HTTP/(?P<version>1\.[01])\r\n(?P<fields>(?:"
+    + _FIELD
+    + rb")*)"
+)
+_FIELDS = re.compile(rb"(?:" + _FIELD + rb")*")
+_BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
+_LENGTH = re.compile(r"\d{1,15}", re.ASCII)  # a petabyte is no length either
+_CHUNK = re.compile(
+    rb"(?P<size>[0-9A-Fa-f]{1,8})(?P<extensions>(?:[\t ]*;[\t ]*" + _TOKEN
+    + rb"(?:[\t ]*=[\t ]*(?:" + _TOKEN + rb'|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"))?)*)'
+)  # fmt: skip
+# Two of one of these are two opinions, and every reader of HTTP takes another of them.
+SINGLE = frozenset(
+    {"host", "content-length", "transfer-encoding", "content-type", "authorization", "idempotency-key", "expect",
+     "last-event-id", "origin"}
+)  # fmt: skip
+# What decides where a message ends, who it is from or where it goes has no place behind it (RFC 9110, section 6.5.1).
+FORBIDDEN_IN_TRAILERS = SINGLE | frozenset(
+    {"connection", "content-encoding", "content-range", "cookie", "forwarded", "keep-alive", "prefer", "te", "trailer",
+     "upgrade", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+)  # fmt: skip
+CHUNKED = -1
+
+
+class Unreadable(BadRequest):
+    """400: these bytes are no request, or more than one. The connection ends after the answer."""
+
+
+class TooManyHeaders(PayloadTooLarge):
+    """431."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head, as it can be read in one way only. `length` is that of the body, or CHUNKED."""
+
+    method: str
+    target: str
+    version: str
+    fields: list[tuple[str, str]]  # names in small letters
+    length: int
+    keep_alive: bool
+
+
+def trouble(received: bytes | bytearray, start: int = 0) -> bool:
+    """Whether a head that is still arriving has a byte that no head has: a bare CR or LF, or NUL."""
+    return _BARE.search(received, max(0, start - 1)) is not None
+
+
+def head(data: bytes) -> Head:
+    """The head in `data`, up to the line end before the empty line. Raises Unreadable, or TooManyHeaders."""
+    match = _HEAD.fullmatch(data + b"\r\n")
+    if match is None:
+        raise Unreadable(_why(data))
+    method, target, version = (match[name].decode("ascii") for name in ("method", "target", "version"))
+    _check_target(method, target)
+    fields = _fields(match["fields"])
+    if len(fields) > HEADER_LINES_MAX:
+        raise TooManyHeaders(f"Request header has more than {HEADER_LINES_MAX} lines")
+    found: dict[str, str] = {}
+    options: set[str] = set()
+    for name, value in fields:
+        if name in SINGLE:
+            if name in found:
+                raise Unreadable(f"{name} is given more than once")
+            found[name] = value
+        elif name == "connection":
+            options.update(option.strip().lower() for option in value.split(","))
+    _check_host(found.get("host"), version)
+    keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
+    length = _length(found.get("content-length"), found.get("transfer-encoding"), version)
+    return Head(method, target, version, fields, length, keep_alive)
+
+
+def chunk_size(line: bytes) -> tuple[int, int]:
+    """The size that a chunk's first line gives, and how many bytes of extensions it has. Raises Unreadable."""
+    match = _CHUNK.fullmatch(line) if len(line) <= CHUNK_LINE_BYTES_MAX else None
+    if match is None:
+        raise Unreadable("a chunk begins with its size in hexadecimal digits, and little else")
+    return int(match["size"], 16), len(match["extensions"])
+
+
+def check_extensions(total: int) -> None:
+    """Raises Unreadable when a body's chunk extensions, which nobody reads, are longer than anybody needs."""
+    if total > CHUNK_EXTENSION_BYTES_MAX:
+        raise Unreadable(f"chunk extensions have more than {CHUNK_EXTENSION_BYTES_MAX} bytes")
+
+
+def check_trailers(data: bytes) -> None:
+    """Raises Unreadable for trailers, without their empty line, that are malformed or say what only a head may."""
+    if _FIELDS.fullmatch(data) is None:
+        raise Unreadable("the trailers are not name: value lines that end in CRLF")
+    for name, _ in _fields(data):
+        if name in FORBIDDEN_IN_TRAILERS:
+            raise Unreadable(f"{name} cannot be a trailer")
+
+
+def _fields(data: bytes) -> list[tuple[str, str]]:
+    pairs = (line.partition(":") for line in data.decode("utf-8", "surrogateescape").split("\r\n") if line)
+    return [(name.lower(), value.strip(" \t")) for name, _, value in pairs]
+
+
+def _check_target(method: str, target: str) -> None:
+    if target.startswith("/"):
+        if "#" in target:
+            raise Unreadable("a request's target has no fragment")
+    elif not (target == "*" and method == "OPTIONS"):
+        raise Unreadable("a request's target begins with /: this is no proxy")
+
+
+def _check_host(host: str | None, version: str) -> None:
+    if host is None:
+        if version == "1.1":
+            raise Unreadable("Host is missing")
+    elif _HOST.fullmatch(host) is None:
+        raise Unreadable("Host has to be one name or address, and perhaps a port")
+
+
+def _length(length: str | None, encoding: str | None, version: str) -> int:
+    if encoding is not None:
+        if length is not None:
+            raise Unreadable("Content-Length and Transfer-Encoding exclude each other")
+        if version != "1.1" or encoding.lower() != "chunked":
+            raise Unreadable("Transfer-Encoding can be chunked, in HTTP/1.1, and nothing else")
+        return CHUNKED
+    if length is None:
+        return 0
+    if _LENGTH.fullmatch(length) is None:
+        raise Unreadable("Content-Length has to be one number of decimal digits")
+    return int(length)
+
+
+def _why(data: bytes) -> str:
+    """What is wrong with a head that does not match, in words that quote nothing of it."""
+    if _BARE.search(data):
+        return "lines end in CRLF, and no header has a bare CR or LF or NUL"
+    line, *others = data.split(b"\r\n")
+    if re.fullmatch(_TOKEN + rb" [\x21-\x7e]+ HTTP/1\.[01]", line) is None:
+        return "a request begins with: method, target, HTTP/1.1 or HTTP/1.0, each after one space"
+    for number, field in enumerate(others, start=1):
+        if field[:1] in (b" ", b"\t"):
+            return f"header {number} begins with white space: folded lines are obsolete"
+        if re.match(_TOKEN + rb"[\t ]+:", field):
+            return f"header {number} has white space before its colon"
+        if re.fullmatch(_FIELD, field + b"\r\n") is None:
+            return f"header {number} is not name: value, or has control characters"
+    return "the request's head cannot be read"

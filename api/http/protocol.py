@@ -1,0 +1,474 @@
+"""Sanic's HTTP/1.1 protocol, with its reading of requests and its timeouts replaced. Sanic 25.12 is the one it was
+written against; `tests/unit/api/http/test_protocol.py` fails where another one differs.
+
+Replaced, and why:
+
+- `Http.http1_request_header` and `read`: Sanic takes `Content-Length :`, bare line feeds, NUL and two Hosts. Here
+  `api.http.framing` reads head, chunks and trailers; what it does not read is a 400, and the connection ends.
+- `HttpProtocol.check_timeouts`: Sanic starts its clock anew with each byte. Here the limits are totals (`EdgeLimits`).
+- `HttpProtocol.connection_task`, `Http.error_response`: a client that is gone is a fact for debugging and no error.
+- `Http.head_response_ignored`: Sanic's cannot be awaited, so a stream that was asked for by HEAD failed.
+- `HttpProtocol.connection_made`: connections that a process cannot serve, or that are more than a network's share,
+  are told so with a 503.
+- After an answer to a request that was not read to its end, the connection lingers: the client's last bytes would
+  otherwise have the kernel reset it, and the reset overtakes the answer.
+
+Everything else is Sanic's: routing, requests, responses, streams, shutdown. A route that is to bypass Sanic (a hot one)
+belongs into `Edge.http1_request_header`'s place, behind `framing.head`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sanic.compat import Header
+from sanic.exceptions import ExpectationFailed, PayloadTooLarge, RequestCancelled, RequestTimeout, ServiceUnavailable
+from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
+from sanic.models.server_types import ConnInfo
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+from api.fairness import limits
+from api.fairness.shares import Full, Line, Share, Turn, Who
+from api.http import framing
+from api.http.client_address import parse
+from api.http.cors import Cors
+from api.http.framing import CHUNKED, Unreadable
+from api.http.headers import complete, http_date
+from api.http.problem import CONTENT_TYPE, busy
+from api.metrics import METRICS
+from connectors import logs
+
+END_OF_HEAD = b"\r\n\r\n"
+EVENT_STREAM = "text/event-stream"
+EVERYBODY = Who("", ())  # in the total, in no network's share
+CLOCK_S = 0.001  # the loop's timers have whole milliseconds
+
+log = logs.get("api.http")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EdgeLimits:
+    """The totals that a connection is held to, in seconds and bytes. See api.fairness.limits for each one's reason."""
+
+    head_s: float = limits.HEAD_TIMEOUT_S
+    request_s: float = limits.REQUEST_TIMEOUT_S
+    response_s: float = limits.RESPONSE_TIMEOUT_S
+    keep_alive_s: float = limits.KEEP_ALIVE_S
+    send_grace_s: float = limits.SEND_GRACE_S
+    read_bytes_per_s: float = limits.READ_BYTES_PER_S
+    linger_s: float = limits.LINGER_S
+    connections_max: int = limits.CONNECTIONS_MAX
+    of_network_max: int = limits.CONNECTIONS_OF_NETWORK_MAX
+    refused_max: int = limits.CONNECTIONS_REFUSED_MAX
+    accept_queue_max: int = limits.ACCEPT_QUEUE_MAX
+
+    @property
+    def tick_s(self) -> float:
+        """How late a limit may be noticed."""
+        return min(self.head_s, self.request_s, self.response_s, self.keep_alive_s, self.send_grace_s) / 4
+
+
+class EdgeHttp(Http):
+    """One connection's requests and answers."""
+
+    __slots__ = ("chunk_pending", "extension_bytes")
+
+    protocol: EdgeProtocol
+    request_body: Any  # None, True or "chunked"
+    request_bytes: Any
+    request_bytes_left: Any
+    response_func: Any
+
+    async def http1_request_header(self) -> None:
+        """One request's head out of the buffer into `self.request`. Raises Unreadable, PayloadTooLarge and the like."""
+        self.protocol.begins()
+        data = await self._head()
+        head = framing.head(data)
+        self.url = head.target
+        self.keep_alive = head.keep_alive and bool(self.protocol.app.config.KEEP_ALIVE)
+        self.head_only = head.method == "HEAD"
+        request = self.protocol.request_class(
+            url_bytes=head.target.encode("ascii"),
+            headers=Header(head.fields),
+            head=data,
+            version=head.version,
+            method=head.method,
+            transport=self.protocol.transport,  # type: ignore[arg-type]
+            app=self.protocol.app,
+        )
+        self.protocol.request_class._current.set(request)  # noqa: SLF001 - as Sanic's own reading does
+        self.request_bytes_left = self.request_bytes = 0
+        if head.length:
+            self._expect_body(head.length, request.headers)
+        else:
+            self.protocol.has_arrived()
+        self.request, request.stream = request, self
+        self.protocol.state["requests_count"] += 1
+
+    async def _head(self) -> bytes:
+        """The bytes of a head without its empty line, taken out of the buffer."""
+        buffer: bytearray = self.recv_buffer
+        seen = 0
+        while (end := buffer.find(END_OF_HEAD, max(0, seen - 3))) < 0:
+            if buffer.startswith(b"\r\n"):  # an empty line before a request: some send one behind a body
+                del buffer[:2]
+                seen = 0
+                continue
+            if framing.trouble(buffer, seen):
+                framing.head(bytes(buffer))
+                raise Unreadable("a request's head has no such bytes")
+            seen = len(buffer)
+            if seen >= self.HEADER_MAX_SIZE:
+                raise PayloadTooLarge("Request header exceeds the size limit")
+            await self._receive_more()
+        if end >= self.HEADER_MAX_SIZE:
+            raise PayloadTooLarge("Request header exceeds the size limit")
+        data = bytes(buffer[:end])
+        del buffer[: end + len(END_OF_HEAD)]
+        return data.removeprefix(b"\r\n")
+
+    def _expect_body(self, length: int, headers: Header) -> None:
+        expected = headers.getone("expect", None)
+        if expected is not None:
+            if expected.lower() != "100-continue":
+                raise ExpectationFailed(f"Unknown Expect: {expected}")
+            self.expecting_continue = True
+        if length == CHUNKED:
+            self.request_body = "chunked"
+            self.chunk_pending, self.extension_bytes = False, 0
+        else:
+            self.request_body = True
+            self.request_bytes_left = self.request_bytes = length
+
+    async def read(self) -> bytes | None:
+        """Some bytes of the request's body; None behind the last. Raises Unreadable, PayloadTooLarge."""
+        try:
+            return await self._read()
+        except (Unreadable, PayloadTooLarge):
+            self.keep_alive, self.request_body = False, None  # where the next request would begin is not known
+            raise
+
+    async def _read(self) -> bytes | None:
+        if self.request_body == "chunked" and self.request_bytes_left == 0 and not await self._next_chunk():
+            self._body_is_read()
+            return None
+        if self.request_bytes > self.request_max_size:
+            raise PayloadTooLarge("Request body exceeds the size limit")
+        if not self.request_bytes_left:
+            self._body_is_read()
+            return None
+        if not self.recv_buffer:
+            await self._continue()
+            await self._receive_more()
+        data = bytes(self.recv_buffer[: self.request_bytes_left])
+        del self.recv_buffer[: len(data)]
+        self.request_bytes_left -= len(data)
+        if not self.request_bytes_left and self.request_body is True:
+            self._body_is_read()
+        return data
+
+    async def _continue(self) -> None:
+        if self.expecting_continue:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
+
+    def _body_is_read(self) -> None:
+        self.request_body = None
+        self.protocol.has_arrived()
+
+    async def _next_chunk(self) -> bool:
+        """Reads up to a chunk's data. False behind the last chunk and its trailers."""
+        await self._continue()
+        if self.chunk_pending:  # the line end behind the data of the chunk before
+            while len(self.recv_buffer) < 2:
+                await self._receive_more()
+            if self.recv_buffer[:2] != b"\r\n":
+                raise Unreadable("a chunk has to end in CRLF behind as many bytes as its size says")
+            del self.recv_buffer[:2]
+        size, extensions = framing.chunk_size(await self._line(limits.CHUNK_LINE_BYTES_MAX))
+        self.extension_bytes += extensions
+        framing.check_extensions(self.extension_bytes)
+        if size == 0:
+            await self._trailers()
+            return False
+        self.chunk_pending = True
+        self.request_bytes_left = size
+        self.request_bytes += size
+        return True
+
+    async def _trailers(self) -> None:
+        trailers = b""
+        while line := await self._line(limits.TRAILER_BYTES_MAX):
+            trailers += line + b"\r\n"
+            if len(trailers) > limits.TRAILER_BYTES_MAX:
+                raise Unreadable(f"trailers have more than {limits.TRAILER_BYTES_MAX} bytes")
+        framing.check_trailers(trailers)
+
+    async def _line(self, bytes_max: int) -> bytes:
+        """The next line of the body's framing, without its CRLF."""
+        buffer: bytearray = self.recv_buffer
+        while (end := buffer.find(b"\r\n", 0, bytes_max + 2)) < 0:
+            if len(buffer) > bytes_max + 1 or framing.trouble(buffer[: bytes_max + 2]):
+                raise Unreadable("a line of a chunked body is too long, or does not end in CRLF")
+            await self._receive_more()
+        line = bytes(buffer[:end])
+        del buffer[: end + 2]
+        return line
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """The head of an answer, with what every answer carries, and its first bytes."""
+        response = self.response
+        self.protocol.answers(streams=not end_stream and response.content_type == EVENT_STREAM)
+        complete(response.headers, response.content_type)
+        if (cors := self.protocol.cors) is not None:
+            cors.answer(self.request.headers.get("origin"), response.headers)
+        await super().http1_response_header(data, end_stream)
+
+    async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
+        """HEAD: nothing of a body is sent."""
+        if end_stream:
+            self.response_func = None
+            self.stage = Stage.IDLE
+
+    async def error_response(self, exception: Exception) -> None:
+        """The answer to what went wrong, if anybody is there to read it and nothing was answered yet."""
+        protocol = self.protocol
+        if protocol.is_gone() or self.stage in (Stage.RESPONSE, Stage.FAILED):
+            if not isinstance(exception, RequestCancelled | CancelledError | ServiceUnavailable):
+                where = {"method": getattr(self.request, "method", ""), "path": getattr(self.request, "path", "")}
+                log.exception("answer.broken", exception, **where)  # noqa: LOG004 - our log takes the error
+            else:
+                log.debug("connection.cut", path=getattr(self.request, "path", ""))
+            self.stage, self.keep_alive = Stage.FAILED, False
+            return
+        with suppress(RequestCancelled):
+            await super().error_response(exception)
+
+
+class EdgeProtocol(HttpProtocol):
+    """One connection, held to `EdgeLimits` (`app.ctx.edge`, or the defaults)."""
+
+    HTTP_CLASS = EdgeHttp
+
+    __slots__ = (
+        "_answered_at",
+        "_answered_bytes",
+        "_begun_at",
+        "_discards",
+        "_drains_by",
+        "_gone",
+        "_idle_at",
+        "_limits",
+        "_received_at",
+        "_refused",
+        "_streams",
+        "_turn",
+        "_written_at",
+        "cors",
+        "operator",
+    )
+
+    def __init__(self, *, operator: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.operator = operator
+        self.cors: Cors | None = getattr(self.app.ctx, "cors", None)
+        self._limits: EdgeLimits = getattr(self.app.ctx, "edge", None) or EdgeLimits()
+        self._begun_at = self._received_at = self._answered_at = self._written_at = 0.0
+        self._drains_by: float | None = None
+        self._answered_bytes = 0
+        self._streams = self._discards = self._refused = False
+        self._gone = asyncio.Event()
+        self._turn: Turn | None = None
+        self._idle_at = self.loop.time()
+
+    # --- what EdgeHttp tells
+
+    def begins(self) -> None:
+        """The first byte of a request is there."""
+        self._begun_at, self._received_at = self.loop.time(), 0.0
+        self._streams = False
+
+    def has_arrived(self) -> None:
+        """A request is there to its last byte."""
+        self._received_at = self.loop.time()
+
+    def answers(self, *, streams: bool) -> None:
+        """An answer begins."""
+        self._answered_at, self._answered_bytes, self._streams = self.loop.time(), 0, streams
+
+    def is_gone(self) -> bool:
+        """Whether nobody is there to read."""
+        return self.transport is None or self.transport.is_closing() or bool(self.conn_info and self.conn_info.lost)
+
+    # --- the connection's life
+
+    async def connection_task(self) -> None:
+        """Requests and answers, one after another, until either side has enough."""
+        try:
+            self._setup_connection()  # type: ignore[no-untyped-call]
+            await self._http.http1()
+            if not self._received_at and self._begun_at and not self.is_gone():
+                await self._linger()
+        except (CancelledError, RequestCancelled):
+            log.debug("connection.cut")
+        except Exception as error:
+            log.exception("connection.failed", error)
+        finally:
+            self._http = None
+            self._task = None
+            self.close()
+
+    async def _linger(self) -> None:
+        """Reads on and forgets, until the client has seen the answer and leaves, for LINGER_S at most."""
+        assert self.transport is not None
+        self._discards = True
+        self.recv_buffer.clear()
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), self._limits.linger_s)
+
+    def connection_made(self, transport: Any) -> None:
+        """Serves the connection, or tells it with a 503 that there are too many."""
+        line = self._line()
+        try:
+            self._turn = line.ask(self._who(transport))
+        except Full as full:
+            METRICS.share_refused(line.share.name, full.why)
+        else:
+            super().connection_made(transport)  # type: ignore[no-untyped-call]
+            return
+        self.connections.add(self)
+        self.transport, self.conn_info, self._refused = transport, ConnInfo(transport, unix=self._unix), True
+        at_once = len(self.connections) > line.running + self._limits.refused_max
+        self._callback_check_timeouts = self.loop.call_later(0.0 if at_once else self._limits.linger_s, self._refuse)
+
+    def _line(self) -> Line:
+        """Who has connections open in this process; operators have theirs apart."""
+        name, bounds = "operator_connections" if self.operator else "connections", self._limits
+        line: Line | None = getattr(self.app.ctx, name, None)
+        if line is None:
+            line = Line(Share(name="connections", places=bounds.connections_max, user=0, network=bounds.of_network_max))
+            setattr(self.app.ctx, name, line)
+        return line
+
+    def _who(self, transport: Any) -> Who:
+        """Whose the connection is. Behind proxies that are trusted it is theirs, so everybody's."""
+        if self.operator or bool(getattr(self.app.ctx, "trusted_proxies", 0)):
+            return EVERYBODY
+        peer = transport.get_extra_info("peername")
+        return Who("", parse(peer[0]).keys if isinstance(peer, tuple) else ())
+
+    def _refuse(self) -> None:
+        if self._refused and not self.is_gone() and self.transport is not None:
+            self._refused = False
+            log.debug("connection.refused", connections=len(self.connections))
+            self.transport.write(_refusal())
+            self.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes for the task to read. Those of a connection that is ending are forgotten."""
+        if self._refused:
+            self._refuse()  # now that its request is read, the answer is not overtaken by a reset
+        elif not self._discards and self._task is not None:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the task, if there is one."""
+        self._gone.set()
+        if self._turn is not None:
+            self._line().leave(self._turn)
+            self._turn = None
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    async def send(self, data: bytes) -> None:
+        """Writes, after what was written before has been read down to a few kilobytes."""
+        await self._can_write.wait()
+        if self.is_gone():
+            raise RequestCancelled
+        assert self.transport is not None
+        self.transport.write(data)
+        self._written_at = self.loop.time()
+        self._answered_bytes += len(data)
+
+    def pause_writing(self) -> None:
+        """More is written than is read: from now on the reader has a limit."""
+        super().pause_writing()  # type: ignore[no-untyped-call]
+        now, bound = self.loop.time(), self._limits
+        # A stream has no size and is open for hours: what counts is when it began to lag.
+        since = now if self._streams else max(self._answered_at, self._begun_at)
+        waiting = max(self._answered_bytes, self._unread())
+        self._drains_by = max(since + waiting / bound.read_bytes_per_s, now) + bound.send_grace_s
+
+    def resume_writing(self) -> None:
+        """It is read."""
+        super().resume_writing()  # type: ignore[no-untyped-call]
+        self._drains_by = None
+
+    def close(self, timeout: float | None = None) -> None:
+        """Closes when what was written is read, within the limit for that."""
+        if timeout is None and (unread := self._unread()):
+            timeout = self._limits.send_grace_s + unread / self._limits.read_bytes_per_s
+        super().close(timeout)
+
+    def check_timeouts(self) -> None:
+        """Ends what lasts too long, and looks again at the next limit or the next tick, whichever is sooner."""
+        if self._task is None:
+            return
+        left, error = self._left(self.loop.time())
+        if left > 0:
+            wait = min(left, self._limits.tick_s) + CLOCK_S
+            self._callback_check_timeouts = self.loop.call_later(wait, self.check_timeouts)
+            return
+        log.debug("connection.timeout", stage=self._http.stage.name, error=type(error).__name__)
+        if self._drains_by is not None:
+            self._give_up()  # nobody reads: nothing more can be said
+            return
+        self._http.exception = error
+        self._task.cancel()
+        self._callback_check_timeouts = self.loop.call_later(self._limits.send_grace_s, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _left(self, now: float) -> tuple[float, Exception | None]:
+        """Seconds that the connection may go on as it is, and what is answered when there are none."""
+        bound, stage = self._limits, self._http.stage
+        if self._drains_by is not None:
+            return self._drains_by - now, None
+        if self._begun_at and not self._received_at:
+            limit = bound.head_s if stage is Stage.REQUEST else bound.request_s
+            return self._begun_at + limit - now, RequestTimeout("Request Timeout")
+        if stage is Stage.IDLE:
+            since = max(self._idle_at, self._written_at)
+            return since + (bound.send_grace_s if self._unread() else bound.keep_alive_s) - now, None
+        since = max(self._received_at, self._written_at if stage is Stage.RESPONSE else 0.0)
+        return since + bound.response_s - now, ServiceUnavailable("Response Timeout")
+
+    def _unread(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+
+def _refusal() -> bytes:
+    """A 503 for a connection that is one too many, as bytes: nothing of Sanic's is made for it."""
+    problem = busy("too many connections are open")
+    body = msgspec.json.encode(problem.document())
+    headers = {
+        "content-type": CONTENT_TYPE,
+        "content-length": str(len(body)),
+        "date": http_date(),
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        "connection": "close",
+        **problem.headers,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 503 Service Unavailable\r\n{head}\r\n".encode() + body

@@ -1,0 +1,300 @@
+"""The route table's row, and what stands between Sanic and a handler: who may call, the limits, one shape of error.
+
+Guarantee: a handler runs only for a caller its route names, with path ids that are UUIDs; whatever it raises becomes a
+problem document. This costs no middleware and no signal: one function around each handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from time import perf_counter
+from typing import Any, TypeVar
+
+import msgspec
+from sanic import HTTPResponse, Request
+
+from api.auth import operators
+from api.auth.origin import Origin
+from api.auth.tokens import RANK, Caller, Role, effective
+from api.deps import Deps
+from api.fairness.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
+from api.fairness.rate_limits import WRITES
+from api.fairness.shares import Lane, Who, asking
+from api.http import prefer
+from api.http.client_address import ClientAddress, client_address
+from api.http.problem import FieldError, Problem
+from api.http.representation import tag_of
+from api.http.validation import decode, is_json, query, uuid_of
+from api.metrics import METRICS
+from connectors import logs
+
+T = TypeVar("T")
+FORBIDDEN = 403
+S = TypeVar("S", bound=msgspec.Struct)
+
+log = logs.get("api")
+
+
+_ACCESS_CODE = "access_code="  # what somebody sees by a code is not for everybody's caches
+
+
+class Access(StrEnum):
+    """Who may call a route. Owner checks come on top, in the handler or in the core."""
+
+    PUBLIC = "public"
+    OPTIONAL = "optional"  # anybody; a token, if there is one, has to be valid
+    USER = "user"
+    ORGANIZER = "organizer"
+    ADMIN = "admin"
+    OPERATOR = "operator"  # by token, by port or as an admin: api.auth.operators
+
+
+NEEDED = {Access.USER: RANK[Role.BUYER], Access.ORGANIZER: RANK[Role.ORGANIZER], Access.ADMIN: RANK[Role.ADMIN],
+          Access.OPERATOR: RANK[Role.ADMIN]}  # fmt: skip
+
+
+class Call:
+    """One request as a handler sees it."""
+
+    __slots__ = ("caller", "deps", "request")
+
+    def __init__(self, request: Request, deps: Deps, caller: Caller | None) -> None:
+        self.request, self.deps, self.caller = request, deps, caller
+
+    @property
+    def user_id(self) -> str:
+        """The caller's id. Only for routes that need a token."""
+        assert self.caller is not None
+        return self.caller.user_id
+
+    @property
+    def mailbox(self) -> int | None:
+        """What the accounts of the caller's mailbox share; None where the token does not say it."""
+        return self.caller.mailbox if self.caller is not None else None
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only the answer's head is wanted. Handlers of answers that do not end ask this."""
+        return self.request.method == "HEAD"
+
+    @property
+    def sees_drafts_of(self) -> str | None:
+        """Whose drafts the caller sees; None: everybody's. Only for routes that need a token."""
+        assert self.caller is not None
+        return None if self.caller.role is Role.ADMIN else self.caller.user_id
+
+    @property
+    def address(self) -> ClientAddress:
+        """Where the request is from, for limits and logs."""
+        return client_address(self.request, self.deps.settings.trusted_proxies)
+
+    @property
+    def origin(self) -> Origin:
+        """The same, with what the client calls itself."""
+        return Origin.of(self.address, self.request.headers.get("user-agent"))
+
+    def body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body. Raises Problem 400, 415 or 422."""
+        content_type = self.request.headers.get("content-type")
+        if content_type is not None and not is_json(content_type):
+            raise Problem("unsupported-media-type", "send Content-Type: application/json", field="Content-Type")
+        return decode(decoder, self.request.body)
+
+    def no_body(self) -> None:
+        """No body, or an empty object. Raises Problem 400 or 422."""
+        if self.request.body:
+            decode(_NOTHING, self.request.body)
+
+    def query(self, shape: type[T]) -> T:
+        """The query string. Raises Problem 422."""
+        return query(self.request.query_string, shape)
+
+    def wait_s(self, default: float = PREFER_WAIT_DEFAULT_S) -> float:
+        """How long the caller wants to wait for the outcome."""
+        return prefer.wait_s(self.request.headers.get("prefer"), default)
+
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether the caller wants the command's signed position with its outcome."""
+        return prefer.receipt(self.request.headers.get("prefer"))
+
+    def idempotency_key(self) -> str:
+        """The Idempotency-Key. Raises Problem missing-header or invalid-header (400)."""
+        key = self.optional_idempotency_key()
+        if key is None:
+            name = "Idempotency-Key"
+            raise Problem(
+                "missing-header",
+                f"{name}: this needs the header {name}, the same on every retry of one request",
+                field=name,
+                errors=(FieldError(name, "is required"),),
+            )
+        return key
+
+    def optional_idempotency_key(self) -> str | None:
+        """The same, or None. Raises Problem invalid-header (400)."""
+        key: str | None = self.request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+            detail = f"has to be 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+            name = "Idempotency-Key"
+            raise Problem("invalid-header", f"{name}: {detail}", field=name, errors=(FieldError(name, detail),))
+        return key
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's trace, if it looks like one (W3C Trace Context)."""
+        value: str | None = self.request.headers.get("traceparent")
+        return value if value is not None and len(value) == 55 and value.isascii() else None
+
+
+def is_private(call: Call) -> bool:
+    """Whether the answer may be another one for another caller, so that no proxy keeps it."""
+    return call.caller is not None or _ACCESS_CODE in call.request.query_string
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+_NOTHING = msgspec.json.Decoder(_Nothing)
+
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """One row of the table: everything about a route that is not its handler's business."""
+
+    method: str
+    path: str  # Sanic's form: /v1/events/<event_id>
+    handler: Handler
+    access: Access
+    summary: str
+    tag: str
+    body: type[Any] | None = None
+    body_optional: bool = False  # none is as good as an empty object
+    query: type[Any] | None = None
+    answers: dict[int, Any] = field(default_factory=dict)  # status → struct, or None for no body
+    problems: tuple[str, ...] = ()  # slugs beyond those that every route of its kind has
+    idempotency_key: str = ""  # "", "optional" or "required"
+    prefer: bool = False
+    signature: str = ""  # the header that vouches for the body, where a token does not
+    media_type: str = "application/json"
+    cacheable: bool = False  # holds no secrets: has an ETag, is compressed, is kept by clients
+    free: bool = False  # not counted against the caller's writes
+    lane: Lane = Lane.READ
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is no read."""
+        return self.method != "GET"
+
+    @property
+    def name(self) -> str:
+        """Unique in the table."""
+        return f"{self.method} {self.path}"
+
+
+def bind(route: Route) -> Handler:
+    """The Sanic handler of a route."""
+    handler, access = route.handler, route.access
+    needed = NEEDED.get(access, 0)
+    limited = route.writes and needed > 0 and not route.free
+    lane = route.lane
+    cacheable, streams = route.cacheable, route.media_type == "text/event-stream"
+    observe = METRICS.observer(route.method, route.path)
+
+    async def handle(request: Request, **path: str) -> HTTPResponse | None:
+        started = perf_counter()
+        deps: Deps = request.app.ctx.deps
+        caller = None
+        try:
+            caller = await _caller(request, deps, access, streams=streams)
+            networks = client_address(request, deps.settings.trusted_proxies).keys
+            asking.set(Who(caller.user_id if caller is not None else "", networks, lane))
+            if caller is not None:
+                if needed > RANK[caller.role]:
+                    caller = await _promoted(deps, caller, access)
+                if limited:
+                    deps.limiter.take(WRITES, caller.user_id)
+            for name, value in path.items():
+                path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
+            call = Call(request, deps, caller)
+            response = await handler(call, **path)
+            if cacheable and response is not None and response.status == 200:
+                response = await deps.representations.of(request, response, private=is_private(call))
+        except Problem as problem:
+            if caller is not None and caller.waiting and problem.status == FORBIDDEN:
+                problem = factor_required()
+            response = problem.response()
+        observe(response.status if response is not None else 200, perf_counter() - started)
+        return response
+
+    return handle
+
+
+async def _caller(request: Request, deps: Deps, access: Access, *, streams: bool) -> Caller | None:
+    """Who asks, as far as the route wants to know. Raises Problem unauthorized (401)."""
+    if access is Access.PUBLIC:
+        return None
+    if access is Access.OPERATOR:
+        return await _operator(request, deps)
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        if streams and (ticket := request.args.get("ticket")) is not None:
+            return await deps.stream_tickets.take(ticket, request.path)
+        if access is Access.OPTIONAL:
+            return None
+    return deps.tokens.caller(authorization)
+
+
+async def _operator(request: Request, deps: Deps) -> Caller | None:
+    """An operator, or a caller whose role is still to be looked at. Whoever guesses is slowed down."""
+    try:
+        return operators.require(request, deps)
+    except Problem:
+        if request.headers.get("authorization") is not None:
+            address = client_address(request, deps.settings.trusted_proxies)
+            await deps.shared_limiter.take_of_address(operators.GUESSES, address)
+        raise
+
+
+async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
+    """A token from before its account was promoted is honoured; any other one is refused with 403."""
+    row = await deps.database.row("user", caller.user_id)
+    if row is not None:
+        role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
+        if RANK[role] >= NEEDED[access]:
+            return msgspec.structs.replace(caller, role=role, waiting=waiting)
+    if caller.waiting or (row is not None and effective(Role(row["role"]), factor=row["second_factor"])[1]):
+        raise factor_required()
+    needs = Access.ADMIN if access is Access.OPERATOR else access
+    raise Problem("forbidden", f"this needs the role {needs.value}; the caller is {caller.role.value}")
+
+
+def factor_required() -> Problem:
+    """403 for an administrator without a second factor."""
+    detail = "an administrator may do this with a second factor only: POST /v1/users/me/second-factor"
+    return Problem("second-factor-enrolment-required", detail)
+
+
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None, *, tagged: bool = False) -> HTTPResponse:
+    """A JSON answer. Where its shape has a `now`, a countdown starts there: it is the server's time.
+
+    `tagged`: of a cacheable route. What it says is the same a second later: its ETag does not know the time.
+    """
+    if getattr(value, "now", None) is msgspec.UNSET:
+        headers = {"etag": tag_of(msgspec.json.encode(value))} | (headers or {}) if tagged else headers
+        value = stamped(value)
+    return HTTPResponse(msgspec.json.encode(value), status, headers, content_type="application/json")
+
+
+def stamped(value: S) -> S:
+    """The same with the server's time in its `now`, to the millisecond."""
+    now = datetime.now(UTC)
+    return msgspec.structs.replace(value, now=now.replace(microsecond=now.microsecond // 1000 * 1000))

@@ -1,0 +1,132 @@
+"""What the API processes tell each other over Redis: which writes stand where on the log.
+
+So a user reads their own writes through any process, and an Idempotency-Key that was used for one event is known
+everywhere. Nothing waits for it: a write is announced when the log has acknowledged it, together with others if any.
+
+Guarantee: what was announced while a process listened, it knows; what it may have missed (before its start, while
+Redis was away) it reads from the rows, the latest RECALLED_MAX reservations of the last RECALLED_S. What is lost or
+late costs a read that is a moment old, or a key that is not known as used: never a record on the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+from redis.exceptions import RedisError
+
+from api.fairness.limits import REDIS_TIMEOUT_S, REMEMBERED_MAX
+from api.http.problem import Problem
+from api.log.watermarks import Asked, Memory
+from connectors import logs
+from schemas.commands import Command
+
+INTERVAL_S = 0.02  # the first write is announced at once, what follows so soon after it together
+ANNOUNCED_MAX = 2_000  # in one message: about 300 KB
+RECALLED_MAX = REMEMBERED_MAX
+RECALLED_S = 24 * 3600.0
+RECALLED_AT_ONCE = 1_000  # then other requests have their turn
+US_PER_S = 1_000_000
+
+log = logs.get("api.log.announcements")
+
+
+class Written(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One write: whose, where it stands, and of which reservation it is, if it is of one."""
+
+    user_id: str
+    event_id: str
+    reservation_id: str
+    partition: int
+    offset: int
+
+
+class Announced(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A message: the process that tells, and its writes."""
+
+    sender: str
+    writes: list[Written]
+
+
+class Announcements:
+    """Tells what this process has written, and remembers what the others say."""
+
+    def __init__(
+        self,
+        sender: str,
+        memory: Memory,
+        *,
+        publish: Callable[[bytes], Awaitable[object]],
+        recent: Callable[[int, int], Awaitable[Iterable[tuple[str, Asked]]]],
+        known: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`recent(since_us, count)` gives the latest reservations there are rows of, the oldest first; `known` hears
+        of each event that something was written about."""
+        self._sender, self._memory, self._publish, self._recent = sender, memory, publish, recent
+        self._known = known
+        self._untold: deque[Written] = deque(maxlen=REMEMBERED_MAX)
+        self._telling: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decoder = msgspec.msgpack.Decoder(Announced)
+
+    def written(self, command: Command, partition: int, offset: int) -> None:
+        """The log has acknowledged a command of ours."""
+        self._known(command.event_id)
+        reservation_id: str = getattr(command, "reservation_id", "")
+        self._untold.append(Written(command.user_id, command.event_id, reservation_id, partition, offset))
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell())
+
+    def message(self, data: bytes) -> None:
+        """What a process said; our own comes back too, and is no news."""
+        announced = self._decoder.decode(data)
+        if announced.sender != self._sender:
+            for write in announced.writes:
+                self._known(write.event_id)
+                self._memory.heard_of_write(write.user_id, write.partition, write.offset)
+                if write.reservation_id:
+                    asked = Asked(write.user_id, write.event_id, write.partition, write.offset)
+                    self._memory.heard_of(write.reservation_id, asked)
+
+    def catch_up(self) -> None:
+        """Recall from the rows what may have been missed. Returns at once."""
+        if self._recalling is None or self._recalling.done():
+            self._recalling = asyncio.get_running_loop().create_task(self._recall())
+
+    async def close(self) -> None:
+        """Tell what is untold yet, and end."""
+        if self._recalling is not None:
+            self._recalling.cancel()
+        for task in (self._telling, self._recalling):
+            if task is not None:
+                await asyncio.wait([task], timeout=2 * REDIS_TIMEOUT_S)
+                task.cancel()
+
+    async def _tell(self) -> None:
+        try:
+            while self._untold:
+                writes = [self._untold.popleft() for _ in range(min(len(self._untold), ANNOUNCED_MAX))]
+                try:
+                    await self._publish(self._encode(Announced(self._sender, writes)))
+                except (RedisError, OSError, TimeoutError) as error:  # who listens will read the rows instead
+                    log.warning("writes.not_announced", writes=len(writes), error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(INTERVAL_S)
+        finally:
+            self._telling = None
+
+    async def _recall(self) -> None:
+        since_us = int((time.time() - RECALLED_S) * US_PER_S)
+        try:
+            found = await self._recent(since_us, RECALLED_MAX)
+        except Problem as error:
+            log.warning("reservations.not_recalled", error=error.detail)
+            return
+        for count, (reservation_id, asked) in enumerate(found):
+            self._memory.heard_of(reservation_id, asked)
+            if count % RECALLED_AT_ONCE == RECALLED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        log.info("reservations.recalled")

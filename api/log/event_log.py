@@ -1,0 +1,126 @@
+"""One event's part of the log: its facts streamed in order, and the command behind one. Writes nothing, keeps nothing.
+
+Guarantee: with `Bounds`, reading ends with BoundExceeded before it takes more records or time than those say. Other
+events' records are not even decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from connectors.command_places import CommandPlaces
+from connectors.errors import CircleError
+from connectors.log_reader import LogReader, key_of, offset_of
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from pipelines.history.rules_by_version import command_of
+from schemas.codec import Codec
+from schemas.commands import Command
+from schemas.facts import EventCreated, RecordedFact
+from schemas.topics import COMMANDS, FACTS
+
+TOLD_EVERY = 5_000
+# A fact's timestamp is its writer's clock, its log time the broker's or the API's: they differ by less than this.
+CLOCKS_APART_MS = 10 * 60 * 1_000
+
+
+class BoundExceeded(CircleError):
+    """More of the log would have to be read than this answer is worth: the message says what the bound is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """How much may be read for one answer."""
+
+    records_max: int
+    seconds_max: float
+
+
+class _Meter:
+    """Counts what is read against the bounds."""
+
+    def __init__(self, bounds: Bounds | None) -> None:
+        self._bounds = bounds
+        self._deadline = time.monotonic() + bounds.seconds_max if bounds is not None else 0.0
+        self._read = 0
+
+    def took(self, records: int) -> None:
+        """Raises BoundExceeded."""
+        if self._bounds is None:
+            return
+        self._read += records
+        if self._read > self._bounds.records_max:
+            raise BoundExceeded(f"more than {self._bounds.records_max:,} records would have to be read")
+        if time.monotonic() > self._deadline:
+            raise BoundExceeded(f"reading took more than {self._bounds.seconds_max:g} s")
+
+
+def facts_of(
+    settings: Settings,
+    event_id: str,
+    partition: int,
+    *,
+    since_ms: int | None = None,
+    bounds: Bounds | None = None,
+    began: Callable[[int], None] = lambda _high: None,
+    told: Callable[[int], None] = lambda _offset: None,
+) -> Iterator[tuple[int, RecordedFact]]:
+    """Every fact of an event with its offset on the facts topic.
+
+    `since_ms`, when the event was made, saves reading what is before it, where the broker finds offsets by time; when
+    the event turns out to have begun earlier, all is read. Raises LogTruncated, BoundExceeded, ServiceUnreachable.
+    """
+    meter = _Meter(bounds)
+    if since_ms is not None:
+        found = _facts(settings, event_id, partition, since_ms - CLOCKS_APART_MS, meter, began, told)
+        first = next(found, None)
+        if first is not None and isinstance(first[1].fact, EventCreated):
+            yield first
+            yield from found
+            return
+    yield from _facts(settings, event_id, partition, None, meter, began, told)
+
+
+def _facts(
+    settings: Settings,
+    event_id: str,
+    partition: int,
+    since_ms: int | None,
+    meter: _Meter,
+    began: Callable[[int], None],
+    told: Callable[[int], None],
+) -> Iterator[tuple[int, RecordedFact]]:
+    codec, key, places = codec_of(settings), event_id.encode(), CommandPlaces(settings)
+    with LogReader(settings, FACTS, partition, since_ms=since_ms) as reader:
+        reader.from_the_start()
+        began(reader.high)
+        offset = -1
+        for message in _metered(reader, meter):
+            offset = offset_of(message)
+            if offset % TOLD_EVERY == 0:
+                told(offset)
+            if key_of(message) == key:
+                recorded = places.in_place(partition, codec.decode(message.value()))
+                if isinstance(recorded, RecordedFact):
+                    yield offset, recorded
+        told(offset + 1)
+
+
+def _metered(reader: LogReader, meter: _Meter) -> Iterator[Message]:
+    while chunk := reader.chunk():
+        meter.took(len(chunk))
+        yield from chunk
+
+
+def command_at(settings: Settings, partition: int, offset: int, codec: Codec) -> Command | None:
+    """The command at a position; None when it is not there or cannot be read."""
+    with LogReader(settings, COMMANDS, partition, start=offset) as reader:
+        for message in reader.messages(offset + 1):
+            if offset_of(message) == offset:
+                command = command_of(codec, message.value())
+                return command if isinstance(command, Command) else None
+    return None

@@ -1,0 +1,87 @@
+"""A command onto the log, and what becomes of it within the time its sender waits.
+
+Guarantee: what comes back is acknowledged by the log. Everything else is a Problem, and safe to send again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from api.deps import Deps
+from api.http.reasons import refusal
+from api.log.writer import Submission
+from schemas.commands import Command
+from schemas.replies import Reply
+
+RECEIPT = "circle-receipt"
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """Where the command stands on the log, and its reply; None: no outcome in time."""
+
+    partition: int
+    offset: int
+    reply: Reply | None
+    submission: Submission
+
+    @property
+    def receipt(self) -> str:
+        """The signed position of the command. Raises Problem not-acknowledged."""
+        return self.submission.receipt()
+
+
+async def submit(
+    deps: Deps, command: Command, wait_s: float, *, traceparent: str | None = None, receipt: bool = False
+) -> Outcome:
+    """Write `command` and wait up to `wait_s` for its outcome; 0 waits for the acknowledgement only.
+
+    With `receipt` the acknowledgement is waited for as well, should the outcome have overtaken it.
+    Raises Problem busy and not-acknowledged (503), and too-many-at-once (429).
+    """
+    turn = deps.commands.take()
+    try:
+        return await _submit(deps, command, wait_s, traceparent, receipt)
+    finally:
+        deps.commands.give_back(turn)
+
+
+async def _submit(deps: Deps, command: Command, wait_s: float, traceparent: str | None, receipt: bool) -> Outcome:
+    writer = deps.log_writer
+    submission = writer.send(command, wants_reply=wait_s > 0, traceparent=traceparent)
+    if wait_s <= 0:
+        await submission.future
+        reply = None
+    else:
+        timer = submission.future.get_loop().call_later(wait_s, submission.time_out)
+        try:
+            reply = await submission.future
+        finally:
+            timer.cancel()
+            writer.waiting.pop(command.command_id, None)
+    if receipt:
+        await submission.arrived()
+    if reply is None:
+        outcome = Outcome(submission.partition, submission.offset, None, submission)
+    else:
+        outcome = Outcome(reply.partition, reply.offset, reply, submission)
+    deps.memory.wrote(command.user_id, outcome.partition, outcome.offset)
+    return outcome
+
+
+def accepted(outcome: Outcome, *, receipt: bool = False, **extensions: str) -> Reply | None:
+    """The reply of an accepted command, None while there is none. Raises the Problem of a refused one.
+
+    With `receipt` a refusal carries the command's receipt, as every 202 does.
+    """
+    reply = outcome.reply
+    if reply is not None and reply.outcome == "refused":
+        problem = refusal(reply, **extensions)
+        if receipt:
+            problem.headers[RECEIPT] = outcome.receipt
+        raise problem
+    return reply
+
+
+def receipt_header(outcome: Outcome, *, receipt: bool) -> dict[str, str]:
+    """The header of an answer whose caller has asked for the receipt."""
+    return {RECEIPT: outcome.receipt} if receipt else {}

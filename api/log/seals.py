@@ -1,0 +1,49 @@
+"""What the API processes tell each other over Redis, sealed: who can write to Redis cannot speak in their name.
+
+The keys come from those that sign tokens, which all API processes of an installation share and nothing else has; each
+channel has its own, so a message is worth nothing on another one. A message that was sealed stays so: what it says has
+to be safe to hear twice, and is (a session that has ended has ended; a write stands where it stands).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from api.auth.keys import Key, KeyRing
+from api.metrics import METRICS
+from connectors import logs
+from schemas.replies import opened, sealed
+
+log = logs.get("api.log.seals")
+
+
+class Seals:
+    """Seals and opens the messages of one channel."""
+
+    __slots__ = ("_channel", "_current", "_keys")
+
+    def __init__(self, keys: KeyRing, channel: str) -> None:
+        self._channel = channel
+        self._current = _derived(keys.current, channel)
+        self._keys = [_derived(key, channel) for key in keys.by_kid.values()]
+
+    def seal(self, message: bytes) -> bytes:
+        """The message as it may be published."""
+        return sealed(message, self._current)
+
+    def open(self, data: bytes) -> bytes | None:
+        """The message; None for a forged one, which is counted and logged."""
+        for key in self._keys:
+            message = opened(data, key)
+            if message is not None:
+                return message
+        METRICS.forged.inc()
+        log.warning("message.forged", channel=self._channel, bytes=len(data))
+        return None
+
+
+def _derived(key: Key, channel: str) -> bytes:
+    raw = key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    return blake2b(channel.encode(), key=raw, person=b"circle seals").digest()

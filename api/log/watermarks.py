@@ -1,0 +1,166 @@
+"""How far the projections are, and how far this process's own users have written: read-your-writes.
+
+The reservations worker replies before the rows exist. A read therefore waits, for a bounded time, until the projection
+has reached what its user wrote last. Figures come from `circle:projected`; when that is silent, from Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+
+import msgspec
+
+from api.fairness.limits import REMEMBERED_MAX
+from api.http.problem import Problem
+
+ASK_AFTER_S = 0.5  # without news for this long, look into Postgres: a message may have been lost
+ASK_AGAIN_S = 0.2
+
+
+class Projected(msgspec.Struct, frozen=True, gc=False):
+    """A message on `circle:projected`: the last position applied on a partition."""
+
+    partition: int
+    offset: int
+
+
+class Watermarks:
+    """The last applied offset of each partition, and who waits for the next one."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Iterable[tuple[int, int]]]]) -> None:
+        self._ask = ask
+        self._applied: dict[int, int] = {}
+        self._asked = 0.0
+        self._waiting: dict[int, set[tuple[int, asyncio.Future[None]]]] = {}
+        self._decoder = msgspec.json.Decoder(Projected | list[Projected])
+
+    def message(self, data: bytes) -> None:
+        """A message of `circle:projected`."""
+        found = self._decoder.decode(data)
+        for projected in found if isinstance(found, list) else [found]:
+            self.advance(projected.partition, projected.offset)
+
+    async def refresh(self) -> None:
+        """Catch up from Postgres, at most every ASK_AGAIN_S, however many wait. Without it, nothing is learnt."""
+        if monotonic() - self._asked < ASK_AGAIN_S:
+            return
+        self._asked = monotonic()
+        try:
+            for partition, offset in await self._ask():
+                self.advance(partition, offset)
+        except Problem:
+            return
+
+    def applied(self, partition: int) -> int:
+        """The last applied offset, -1 when nothing is known."""
+        return self._applied.get(partition, -1)
+
+    def advance(self, partition: int, offset: int) -> None:
+        """A partition has been projected up to and including `offset`."""
+        if offset <= self._applied.get(partition, -1):
+            return
+        self._applied[partition] = offset
+        waiting = self._waiting.get(partition)
+        if waiting:
+            for waiter in [waiter for waiter in waiting if waiter[0] <= offset]:
+                waiting.discard(waiter)
+                if not waiter[1].done():
+                    waiter[1].set_result(None)
+
+    async def wait(self, partition: int, offset: int, timeout_s: float, *, ask: bool = True) -> bool:
+        """Whether the projection reached `offset` within `timeout_s`; with `ask`, Postgres is looked at too."""
+        deadline = monotonic() + timeout_s
+        while self.applied(partition) < offset:
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            future = asyncio.get_running_loop().create_future()
+            waiter = (offset, future)
+            waiting = self._waiting.setdefault(partition, set())
+            waiting.add(waiter)
+            try:
+                await asyncio.wait_for(future, min(left, ASK_AFTER_S) if ask else left)
+            except TimeoutError:
+                if ask:
+                    await self.refresh()
+            finally:
+                waiting.discard(waiter)
+        return True
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A reservation that was put on the log: whose, of which event, where."""
+
+    user_id: str
+    event_id: str
+    partition: int
+    offset: int
+
+
+class Seen:
+    """The last ids that were added, so many of them at most."""
+
+    __slots__ = ("_ids", "_max")
+
+    def __init__(self, limit: int) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._max = limit
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._ids
+
+    def add(self, identity: str) -> None:
+        """Remember it; the oldest is forgotten when there are too many."""
+        self._ids[identity] = None
+        if len(self._ids) > self._max:
+            self._ids.popitem(last=False)
+
+
+class Memory:
+    """What this process knows before the projection does. Bounded: the oldest is forgotten first."""
+
+    __slots__ = ("_reservations", "_written")
+
+    def __init__(self) -> None:
+        # Not plain dictionaries: finding the oldest of those means stepping over all that were deleted before it.
+        self._reservations: OrderedDict[str, Asked] = OrderedDict()
+        self._written: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def wrote(self, user_id: str, partition: int, offset: int) -> None:
+        """A user's last write."""
+        written = self._written
+        written[user_id] = (partition, offset)
+        written.move_to_end(user_id)
+        if len(written) > REMEMBERED_MAX:
+            written.popitem(last=False)
+
+    def last_written(self, user_id: str) -> tuple[int, int] | None:
+        """The partition and offset of it."""
+        return self._written.get(user_id)
+
+    def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
+        """A reservation was put on the log, or something was done to it, at this position."""
+        known = self._reservations
+        known[reservation_id] = Asked(user_id, event_id, partition, offset)
+        known.move_to_end(reservation_id)
+        if len(known) > REMEMBERED_MAX:
+            known.popitem(last=False)
+
+    def heard_of(self, reservation_id: str, asked: Asked) -> None:
+        """Another process, or a row, says this of a reservation. Which event an id belongs to is never changed."""
+        known = self._reservations.get(reservation_id)
+        if known is None or (known.event_id == asked.event_id and known.offset < asked.offset):
+            self.reserved(reservation_id, asked.user_id, asked.event_id, asked.partition, asked.offset)
+
+    def heard_of_write(self, user_id: str, partition: int, offset: int) -> None:
+        """Another process says this of a user's write."""
+        known = self._written.get(user_id)
+        if known is None or known[0] != partition or known[1] < offset:
+            self.wrote(user_id, partition, offset)
+
+    def asked(self, reservation_id: str) -> Asked | None:
+        """What is known of a reservation."""
+        return self._reservations.get(reservation_id)

@@ -1,0 +1,277 @@
+"""The command producer: one command in, one acknowledged position out.
+
+Guarantee: a `Submission` that says `acked` is durable on the log (`acks=all`, idempotent). One that fails may or may
+not be: the caller answers 503, and the same Idempotency-Key is safe to send again.
+
+The client's queue is polled by the event loop itself, every POLL_S while something is unacknowledged: one poll resolves
+every request that was delivered since, and no thread competes with the loop for the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from secrets import token_urlsafe
+from time import time
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from api.auth.keys import Key
+from api.fairness.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
+from api.http.problem import Problem, busy, retry_after
+from api.log.receipts import Acknowledged
+from api.metrics import METRICS
+from connectors import kafka, logs
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from schemas import cloudevents
+from schemas.commands import Command
+from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
+from schemas.topics import COMMANDS as TOPIC
+
+POLL_S = 0.001  # as long as linger.ms: what is polled later would not have been sent earlier
+FLUSH_S = 5.0
+# The session of an idempotent producer is over: after a record timed out, its client asks for a new epoch, and a
+# broker that answers "fenced" (the embedded one does) leaves it without a way back.
+SESSION_LOST = frozenset(
+    (
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    )
+)
+
+log = logs.get("api.log.writer")
+
+
+class Submission:
+    """One command on its way. `future` ends with the Reply, with None (acknowledged; no outcome in time), or with a
+    Problem."""
+
+    __slots__ = (
+        "_arrived", "_batch", "_number", "_record", "acked", "client", "command", "future", "offset", "overdue",
+        "partition", "wants_reply", "writer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        client: Producer,
+        command: Command,
+        future: asyncio.Future[Reply | None],
+        wants_reply: bool,
+        record: tuple[str, bytes],
+    ) -> None:
+        self.writer, self.client, self.command = writer, client, command
+        self.future, self.wants_reply = future, wants_reply
+        self.acked = self.overdue = False
+        self.partition = self.offset = -1
+        self._record = record
+        self._batch: Acknowledged | None = None
+        self._number = 0
+        self._arrived: asyncio.Future[None] | None = None
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """The broker's answer. Runs in the event loop, within a poll."""
+        self.writer.unacked -= 1
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+        if error is not None:
+            self.writer.failed(error, self.client)
+            if not self.future.done():
+                self.future.set_exception(not_acknowledged(error.str()))
+            return
+        self.acked = True
+        self.partition, self.offset = message.partition() or 0, message.offset() or 0
+        self._batch = self.writer.acknowledged()
+        self._number = self._batch.add(self.partition, self.offset, *self._record)
+        self.writer.written(self.command, self.partition, self.offset)
+        if (self.overdue or not self.wants_reply) and not self.future.done():
+            self.future.set_result(None)
+
+    def replied(self, reply: Reply) -> None:
+        """The outcome; it stands behind the log's commit, so it is an acknowledgement too."""
+        if not self.future.done():
+            self.acked = True
+            self.future.set_result(reply)
+
+    async def arrived(self) -> None:
+        """Wait for the broker's answer, which the outcome may have overtaken: a receipt is given for that alone."""
+        if self._batch is None and self._arrived is None:
+            self._arrived = asyncio.get_running_loop().create_future()
+            await self._arrived
+
+    def receipt(self) -> str:
+        """The signed position. Raises Problem not-acknowledged when the broker did not say so itself."""
+        if self._batch is None:
+            raise not_acknowledged("no acknowledgement came")
+        return self._batch.receipt(self._number)
+
+    def time_out(self) -> None:
+        """The caller will not wait longer for the outcome; an acknowledgement is still waited for."""
+        self.overdue = True
+        if self.acked and not self.future.done():
+            self.future.set_result(None)
+
+
+class LogWriter:
+    """Writes commands. One per process; not for use outside its event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reply_to: str,
+        key: Key,
+        written: Callable[[Command, int, int], None],
+    ) -> None:
+        """`written` hears of each command that is acknowledged, and where it stands."""
+        self.written = written
+        self.waiting: dict[str, Submission] = {}
+        self._acknowledged = Acknowledged(key)
+        self.unacked = 0
+        self._settings = settings
+        self._codec, self._key = codec_of(settings), key
+        self._producer = self._connect()
+        self._retired: list[Producer] = []  # with records that have not come to an end
+        self._loop = asyncio.get_running_loop()
+        self._polling = False
+        self._prefix = uuid4().hex[:16]
+        self._count = 0
+        self._time = (0, "")
+        self._reply_key = token_urlsafe(16).encode()  # 128 bits; printable, as every other header
+        self._answer_to: list[tuple[str, str | bytes | None]] = [
+            (REPLY_TO, reply_to.encode()),
+            (REPLY_KEY, self._reply_key),
+        ]
+
+    def next_id(self) -> str:
+        """An id for a command, unlike any other's."""
+        self._count += 1
+        return f"{self._prefix}-{self._count:x}"
+
+    def send(self, command: Command, *, wants_reply: bool, traceparent: str | None = None) -> Submission:
+        """Hand a command to the client. Raises Problem busy (503) when too much is under way.
+
+        Whoever sends with `wants_reply` takes the command out of `waiting` again.
+        """
+        if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
+            raise busy("too many requests wait for the log")
+        command_id = command.command_id
+        headers = cloudevents.headers(cloudevents.API, command_id, type(command).__name__, self._now())
+        if wants_reply:
+            headers += self._answer_to
+        if traceparent:
+            headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
+        value = self._codec.encode(command)
+        record = (command.event_id, value)
+        submission = Submission(self, self._producer, command, self._loop.create_future(), wants_reply, record)
+        try:
+            self._producer.produce(
+                TOPIC,
+                value,
+                command.event_id,
+                headers=headers,
+                on_delivery=submission.delivered,
+            )
+        except (BufferError, KafkaException) as error:
+            if isinstance(error, KafkaException):
+                self.failed(error.args[0], submission.client)
+            raise busy("the log's client takes no more records") from error
+        self.unacked += 1
+        if wants_reply:
+            self.waiting[command_id] = submission
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(POLL_S, self._poll)
+        return submission
+
+    def replies(self, data: bytes) -> None:
+        """A message of this process's channel. One that is not sealed under its key is dropped: it is nobody's word."""
+        message = opened(data, self._reply_key)
+        if message is None:
+            METRICS.forged.inc()
+            log.warning("reply.forged", bytes=len(data))
+            return
+        for reply in decode_replies(message):
+            self.replied(reply)
+
+    def replied(self, reply: Reply) -> None:
+        """Resolve the request that waits for this reply, if it is one of ours and the last one.
+
+        A pending reply is not, unless it is a duplicate's: then the last one goes to whoever asked first.
+        """
+        if reply.outcome != "pending" or reply.duplicate:
+            submission = self.waiting.pop(reply.command_id, None)
+            if submission is not None:
+                submission.replied(reply)
+
+    def acknowledged(self) -> Acknowledged:
+        """Those that this poll acknowledges, as far as they are to share a signature."""
+        if self._acknowledged.full:
+            self._acknowledged = Acknowledged(self._key)
+        return self._acknowledged
+
+    def failed(self, error: KafkaError, client: Producer) -> None:
+        """After some errors a client refuses everything that follows: take a new one, and let the old one end."""
+        log.warning("delivery.failed", error=error.str(), code=error.name(), fatal=error.fatal())
+        if client is self._producer and (error.fatal() or error.code() in SESSION_LOST):
+            self._retired.append(self._producer)
+            self._producer = self._connect()
+            log.warning("producer.renewed", code=error.name())
+
+    def check(self, timeout_s: float) -> int:
+        """The number of partitions of the commands topic, from the broker. Blocks; raises KafkaException."""
+        topic = self._producer.list_topics(TOPIC, timeout=timeout_s).topics[TOPIC]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        return len(topic.partitions)
+
+    def close(self) -> None:
+        """Wait FLUSH_S for acknowledgements that are due."""
+        left = self._producer.flush(FLUSH_S)
+        if left:
+            log.warning("closed.unacknowledged", records=left)
+
+    def _poll(self) -> None:
+        try:
+            self._acknowledged = Acknowledged(self._key)
+            self._producer.poll(0)
+            for client in tuple(self._retired):
+                client.poll(0)
+                if not len(client):
+                    self._retired.remove(client)
+        finally:
+            self._polling = self.unacked > 0
+            if self._polling:
+                self._loop.call_later(POLL_S, self._poll)
+
+    def _connect(self) -> Producer:
+        options: dict[str, Any] = {
+            "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "socket.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "queue.buffering.max.messages": IN_FLIGHT_MAX * 2,
+            "max.in.flight.requests.per.connection": 1,  # what comes meanwhile leaves together: batches grow with load
+        }
+        return kafka.producer(self._settings, **options)
+
+    def _now(self) -> str:
+        milliseconds = int(time() * 1000)
+        if self._time[0] != milliseconds:
+            text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+            self._time = (milliseconds, text.replace("+00:00", "Z"))
+        return self._time[1]
+
+
+def not_acknowledged(why: str) -> Problem:
+    """503: whether the command is on the log is not known; the same key is safe to send again."""
+    return Problem(
+        "not-acknowledged",
+        f"the log has not acknowledged the request ({why}); send it again with the same Idempotency-Key",
+        headers=retry_after(),
+    )

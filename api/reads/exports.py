@@ -1,0 +1,27 @@
+"""Long answers that are written while they are read: lists as CSV, a person's data. Bounded in number and in memory.
+
+Guarantee: an export holds one page of rows, whatever its length; a client that reads slowly slows its own export alone.
+How many are under way is shared out (api.fairness.pools.EXPORTS).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+CSV = "text/csv; charset=utf-8; header=present"
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """A line of RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    out = io.StringIO()
+    csv.writer(out).writerow([_harmless(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    if not isinstance(cell, str):
+        return "" if cell is None else cell
+    return f"'{cell}" if cell.lstrip(" \u00a0\ufeff\n").startswith(FORMULAS) else cell

@@ -1,0 +1,72 @@
+"""Who is connected to a live stream, and waking them when there is something to read.
+
+A stream holds a flag, not a queue: a slow client costs nothing but its connection, and reads what it missed from
+Postgres in bounded batches. A user and a network have a share of the streams, and those who watch events leave some to
+the notifications of buyers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from api.fairness.pools import STREAMS
+from api.fairness.shares import Lane, Places, Share, asking
+
+
+class Notified(msgspec.Struct, frozen=True, gc=False):
+    """A message on `circle:notified`; without users it may concern anybody."""
+
+    user_id: str | None = None
+    user_ids: list[str] | None = None
+    users: list[str] | None = None
+
+
+class Live:
+    """The live streams of this process, by user."""
+
+    def __init__(self, share: Share = STREAMS) -> None:
+        self._streams: dict[str, set[asyncio.Event]] = {}
+        self._places = Places(share, "live streams")
+        self._decoder = msgspec.json.Decoder(Notified | list[Notified])
+
+    def message(self, data: bytes) -> None:
+        """A message of `circle:notified`."""
+        found = self._decoder.decode(data)
+        for notified in found if isinstance(found, list) else [found]:
+            users = notified.user_ids or notified.users or ([notified.user_id] if notified.user_id else None)
+            if users is None:
+                self.wake_all()
+                return
+            for user in users:
+                for event in self._streams.get(user, ()):
+                    event.set()
+
+    def wake_all(self) -> None:
+        """Every stream looks for news."""
+        for events in self._streams.values():
+            for event in events:
+                event.set()
+
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return self._places.line.running
+
+    @contextmanager
+    def stream(self, user_id: str, lane: Lane = Lane.SALE) -> Iterator[asyncio.Event]:
+        """An event that is set when there may be something for the user. Raises Problem too-many-at-once (429) and
+        busy (503)."""
+        turn = self._places.take(asking.get()._replace(lane=lane))
+        event = asyncio.Event()
+        self._streams.setdefault(user_id, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._places.give_back(turn)
+            self._streams[user_id].discard(event)
+            if not self._streams[user_id]:
+                del self._streams[user_id]

@@ -1,0 +1,71 @@
+"""Seat maps: made in a thread, one for all who ask for the same event at the same time.
+
+Guarantee: a map is of after its caller came. Of a map of 100,000 seats the event loop does nothing but ask Redis and
+send it. Who asks for maps of many events has a share of the one thread; who joins those who wait for one costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter, sleep
+from typing import TypeVar
+
+from api.fairness.coalesced import Coalesced
+from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
+from api.fairness.shares import Held, Places
+from api.seat_sections import SectionBody, Sections
+
+T = TypeVar("T")
+REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine
+
+
+@dataclass(frozen=True, slots=True)
+class EventSeats:
+    """An event's seat map before it is told to somebody: each section by its ticket type, in their order."""
+
+    sections: dict[str, SectionBody]
+    hidden: dict[str, bool]
+    source: str
+
+
+class SeatMaps:
+    """One per process. Not for use outside its event loop, but for `sections`, which is the thread's."""
+
+    def __init__(self) -> None:
+        self._places = Places(SEAT_MAPS, "seat maps")
+        self._sent = Places(SEAT_MAPS_SENT, "seat maps")
+        self._thread = ThreadPoolExecutor(1, "seat-maps")
+        self._fetches: Coalesced[EventSeats] = Coalesced()
+        self.sections = Sections()
+
+    async def get(self, event_id: str, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:
+        """The map that `fetch` gives. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""
+        if self._fetches.is_under_way(event_id):
+            return await self._fetches.get(event_id, fetch)
+        async with self._places.of():
+            return await self._fetches.get(event_id, fetch)
+
+    async def of_the_past(self, work: Callable[[], T]) -> T:
+        """The same for a map that nobody else asks for: what `work` returns, in the thread. Raises as `get` does."""
+        async with self._places.of():
+            return await self.make(work)
+
+    async def make(self, work: Callable[[], T]) -> T:
+        """What `work` returns, in the thread, which then rests for as long: the event loop has half of the interpreter
+        at least, whoever asks for maps without end."""
+        began = perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._thread.submit(sleep, min(perf_counter() - began, REST_S_MAX))
+
+    def sending(self, *, patience_s: float) -> Held:
+        """A place among the large maps on their way."""
+        return self._sent.of(patience_s=patience_s)
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,250 @@
+"""`circle replay export`: topics to Avro container files, and what such a directory holds.
+
+DIR/manifest.json names the files, DIR/<topic>/<partition>.avro holds one partition each. The manifest is written last:
+a directory without it is not a whole export, and may be written to again.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import msgspec
+from confluent_kafka import Message
+from fastavro.write import Writer
+
+from connectors.errors import CircleError
+from connectors.log_reader import LogReader, key_of, offset_of, partitions_of
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from ops.archive.records import Archived, OtherNames, former_schemas, restored, schema_of, stored
+from ops.explain.event_past import BadMoment
+from ops.proof.load.progress import Progress
+from pipelines.history.moment import moment
+from schemas.codec import Codec
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
+
+MANIFEST = "manifest.json"
+TOPICS = (FACTS, COMMANDS, NOTIFICATIONS)  # facts first: every fact of an export has its command there
+FORMAT = 1
+BAR_EVERY = 2_000
+FLUSH_S = 60.0
+BLOCK_BYTES = 256 * 1024
+US_PER_MS = 1_000
+
+
+class BadArchive(CircleError):
+    """The directory is not a whole export, or not one that can be loaded here."""
+
+
+class NotEmpty(CircleError):
+    """The cluster, or the directory, holds something already."""
+
+
+class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition's file."""
+
+    topic: str
+    partition: int
+    file: str
+    records: int
+    first: int
+    last: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export holds."""
+
+    format: int
+    partitions: dict[str, int]
+    pseudonymised: bool
+    files: list[ArchivedFile]
+
+    @property
+    def records(self) -> int:
+        return sum(one.records for one in self.files)
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Which records: by offset or by their timestamps, both ends inclusive; None is open."""
+
+    first_offset: int | None = None
+    last_offset: int | None = None
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    def has(self, message: Message) -> bool:
+        offset, stamp = offset_of(message), message.timestamp()[1]
+        return (
+            (self.first_offset is None or offset >= self.first_offset)
+            and (self.last_offset is None or offset <= self.last_offset)
+            and (self.first_ms is None or stamp >= self.first_ms)
+            and (self.last_ms is None or stamp <= self.last_ms)
+        )
+
+
+def span(start: str | None, end: str | None) -> Span:
+    """What `--from` and `--to` say: an offset (of every partition) or a time. Raises BadMoment."""
+    values: dict[str, int] = {}
+    for word, text in (("first", start), ("last", end)):
+        if text is None:
+            continue
+        if text.isdecimal():
+            values[f"{word}_offset"] = int(text)
+            continue
+        try:
+            log_time = moment(text).log_time
+        except ValueError:
+            log_time = None
+        if log_time is None:
+            raise BadMoment(f"{text!r} is neither an offset nor a time with its offset (2026-05-01T20:00:00Z)")
+        values[f"{word}_ms"] = log_time // US_PER_MS
+    return Span(**values)
+
+
+# --- export -------------------------------------------------------------------------------------------------------
+
+
+def export(
+    settings: Settings,
+    directory: Path,
+    progress: Progress,
+    *,
+    topics: list[str],
+    within: Span,
+    pseudonymise: bool,
+    dry_run: bool = False,
+) -> Manifest:
+    """Write the topics' records. Raises NotEmpty, BadArchive, ServiceUnreachable."""
+    unknown = set(topics) - set(TOPICS)
+    if unknown:
+        raise BadArchive(f"--topic {', '.join(sorted(unknown))}: these can be exported: {', '.join(TOPICS)}")
+    if (directory / MANIFEST).exists():
+        raise NotEmpty(f"{directory} holds an export already; choose another directory")
+    counts = {topic: partitions_of(settings, topic) for topic in TOPICS if topic in topics}
+    codec = codec_of(settings)
+    names = OtherNames(secrets.token_bytes(32), codec) if pseudonymise else None
+    files = []
+    for topic, partitions in counts.items():
+        schema = fastavro.parse_schema(schema_of(topic))
+        for partition in range(partitions):
+            with LogReader(settings, topic, partition, start=within.first_offset) as reader:
+                path = None if dry_run else _new_file(directory, topic, partition)
+                found = _write(reader, path, schema, codec, within, names, topic, progress)
+            if found is not None:
+                files.append(
+                    ArchivedFile(
+                        topic=topic,
+                        partition=partition,
+                        file=f"{topic}/{partition:05d}.avro",
+                        records=found[0],
+                        first=found[1],
+                        last=found[2],
+                    )
+                )
+    manifest = Manifest(format=FORMAT, partitions=counts, pseudonymised=pseudonymise, files=files)
+    if not dry_run:
+        _writable(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    return manifest
+
+
+def _write(
+    reader: LogReader,
+    path: Path | None,
+    schema: Any,
+    codec: Codec,
+    within: Span,
+    names: OtherNames | None,
+    topic: str,
+    progress: Progress,
+) -> tuple[int, int, int] | None:
+    """One partition to `path`, block by block; to nowhere for None. Returns count, first and last offset."""
+    bar = progress.bar(reader.place, reader.high)
+    part = None if path is None else path.with_suffix(".part")
+    out = None if part is None else part.open("wb")
+    writer = None if out is None else Writer(out, schema, "deflate", BLOCK_BYTES)
+    count, first, last = 0, -1, -1
+    try:
+        for message in reader.messages():
+            if within.last_offset is not None and offset_of(message) > within.last_offset:
+                break
+            if not within.has(message):
+                continue
+            last = offset_of(message)
+            first = last if first < 0 else first
+            count += 1
+            if writer is not None:
+                record = archived(message)
+                writer.write(stored(record if names is None else names.renamed(record, topic), codec))
+            if count % BAR_EVERY == 0:
+                bar.set(last)
+        if writer is not None:
+            writer.flush()
+    finally:
+        if out is not None:
+            out.close()
+    bar.finish(last + 1)
+    if part is not None and path is not None:
+        if count:
+            part.rename(path)
+        else:
+            part.unlink()
+    return (count, first, last) if count else None
+
+
+def archived(message: Message) -> Archived:
+    """A consumed record as it is stored."""
+    headers: list[Any] = list(message.headers() or [])
+    return Archived(
+        offset_of(message),
+        message.timestamp()[1],
+        key_of(message),
+        message.value(),
+        [(name, value.encode() if isinstance(value, str) else value) for name, value in headers],
+    )
+
+
+def _new_file(directory: Path, topic: str, partition: int) -> Path:
+    path = directory / topic / f"{partition:05d}.avro"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadArchive(f"{path.parent} cannot be made: {error.strerror}") from None
+    return path
+
+
+def _writable(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise BadArchive(f"{path} cannot be written: {error.strerror}") from None
+
+
+def manifest_of(directory: Path) -> Manifest:
+    """What an export holds. Raises BadArchive."""
+    path = directory / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError:
+        raise BadArchive(f"{path} is not there: {directory} is no (whole) export") from None
+    except (msgspec.MsgspecError, json.JSONDecodeError) as error:
+        raise BadArchive(f"{path} cannot be read: {error}") from None
+    if manifest.format != FORMAT:
+        raise BadArchive(f"{path} has format {manifest.format}, this build reads {FORMAT}")
+    return manifest
+
+
+def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
+    """A file's records in their order. Raises BadArchive."""
+    try:
+        with path.open("rb") as file:
+            reader = fastavro.reader(file, return_record_name=True)
+            former = former_schemas(reader.writer_schema)  # type: ignore[arg-type]
+            for found in reader:
+                yield restored(found, codec, former)  # type: ignore[arg-type]
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise BadArchive(f"{path} cannot be read: {type(error).__name__}: {error}") from None

@@ -1,0 +1,232 @@
+"""`circle replay import`: an export's records into a fresh cluster.
+
+Guarantee: every record gets its own partition, key, headers and timestamp, every command its old offset, because a
+position is an identity. Stopped at any place it goes on where it was: what is there already has to be the beginning of
+what the files hold, byte for byte; a cluster with anything else in it is left alone.
+
+Effects are fenced: afterwards the groups that charge and notify stand behind the last fact, so nothing that the log has
+done already is done again.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from connectors.errors import ServiceUnreachable
+from connectors.kafka import consumer, producer
+from connectors.log_reader import LogReader, offset_of, partitions_of
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from connectors.topics import apply_topics, stamp_as_told
+from ops.archive.export import (
+    ArchivedFile,
+    BadArchive,
+    Manifest,
+    NotEmpty,
+    archived,
+    manifest_of,
+    records_of,
+)
+from ops.archive.records import Archived
+from ops.proof.load.progress import Progress
+from pipelines.notifications.flow import COMPOSE_GROUP, MAIL_GROUP
+from pipelines.payments.flow import GROUP as PAYMENTS_GROUP
+from pipelines.reservations.flow import GROUP as RESERVATIONS_GROUP
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
+
+BAR_EVERY = 2_000
+FLUSH_S = 60.0
+STOP_S = 5.0
+
+There = dict[tuple[str, int], int]
+"""How many records of each file are written already."""
+
+
+def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bool = False) -> Manifest:
+    """Write an export's records into this cluster's empty topics, or the rest of them where that has begun.
+
+    Raises BadArchive, NotEmpty, ServiceUnreachable.
+    """
+    manifest = manifest_of(directory)
+    for one in manifest.files:
+        if one.topic == COMMANDS and (one.first != 0 or one.last != one.records - 1):
+            raise BadArchive(
+                f"{one.file} has offsets {one.first} to {one.last} in {one.records} records: commands must be whole "
+                "from offset 0, because a position is an identity; export without --from"
+            )
+    there = _there(settings, directory, manifest)
+    if dry_run:
+        return manifest
+    _fence_effects(settings, _Ends.nothing(manifest))
+    if COMMANDS in manifest.partitions:  # log time is decided by the commands' timestamps
+        stamp_as_told(settings)
+    try:
+        ends = _produce_all(settings, directory, manifest, there, progress)
+    finally:
+        apply_topics(settings, partitions=settings.partitions)
+    _fence_effects(settings, ends)
+    return manifest
+
+
+def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
+    """What an import that was stopped has written. Raises NotEmpty when anything else is there, or all of it."""
+    codec, there = codec_of(settings), There()
+    files = {(one.topic, one.partition): one for one in manifest.files}
+    for topic, partitions in manifest.partitions.items():
+        here = partitions_of(settings, topic)
+        if here != partitions:
+            raise BadArchive(f"{topic} has {here} partitions here and {partitions} in {directory}: keys would move")
+        for partition in range(here):
+            one = files.get((topic, partition))
+            with LogReader(settings, topic, partition) as reader:
+                there[topic, partition] = _same(reader, directory, one, codec)
+    if manifest.records and sum(there.values()) == manifest.records:
+        raise NotEmpty(f"all records of {directory} are here already")
+    return there
+
+
+def _same(reader: LogReader, directory: Path, one: ArchivedFile | None, codec: Codec) -> int:
+    """How many records the partition has, which are the file's first ones. Raises NotEmpty when they are not."""
+    found = reader.messages()
+    first = next(found, None)
+    if first is None:
+        return 0
+    stored = iter(()) if one is None else records_of(directory / one.file, codec)
+    count = 0
+    for message in chain((first,), found):
+        record, here = next(stored, None), archived(message)
+        if record is None or here.offset != count or _bytes(here) != _bytes(record):
+            raise NotEmpty(f"{reader.place} holds other records already; an import takes a fresh cluster")
+        count += 1
+    return count
+
+
+def _bytes(record: Archived) -> tuple[bytes | None, bytes | None, int]:
+    return record.key, record.value, record.timestamp_ms
+
+
+class _Ends:
+    """How far each topic's partitions are written, and decided."""
+
+    def __init__(self) -> None:
+        self.written: dict[tuple[str, int], int] = {}
+        self.decided: dict[int, int] = {}
+        self.failed: KafkaError | None = None
+        self.moved: str | None = None
+
+    @classmethod
+    def nothing(cls, manifest: Manifest) -> _Ends:
+        """Before the first record."""
+        ends = cls()
+        ends.written = {(FACTS, partition): 0 for partition in range(manifest.partitions.get(FACTS, 0))}
+        ends.decided = dict.fromkeys(range(manifest.partitions.get(COMMANDS, 0)), 0)
+        return ends
+
+    def delivered(self, topic: str, wanted: int, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.failed = error
+            return
+        partition, offset = message.partition() or 0, offset_of(message)
+        self.written[topic, partition] = max(self.written.get((topic, partition), 0), offset + 1)
+        if offset != wanted:
+            self.moved = f"{topic}[{partition}]: the record of offset {wanted} got offset {offset}"
+
+
+def _produce_all(settings: Settings, directory: Path, manifest: Manifest, there: There, progress: Progress) -> _Ends:
+    client, codec, ends = producer(settings, **{"linger.ms": 20}), codec_of(settings), _Ends()
+    try:
+        for one in manifest.files:
+            _produce_file(client, directory, one, there[one.topic, one.partition], codec, ends, progress)
+            left = client.flush(FLUSH_S)
+            if left:
+                ends.failed = ends.failed or KafkaError(KafkaError._TIMED_OUT)
+            _check(settings, ends)
+    finally:  # told to stop: nothing may be under way still when somebody goes on
+        if client.flush(STOP_S):
+            client.purge()
+    return ends
+
+
+def _produce_file(
+    client: Producer, directory: Path, one: ArchivedFile, there: int, codec: Codec, ends: _Ends, progress: Progress
+) -> None:
+    """A file's records behind the `there` first ones."""
+    bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
+    made = 0
+    ends.written[one.topic, one.partition] = there
+    for record in records_of(directory / one.file, codec):
+        if one.topic == FACTS:
+            fact = codec.decode(record.value)
+            if isinstance(fact, RecordedFact):
+                at = fact.envelope
+                ends.decided[at.partition] = max(ends.decided.get(at.partition, 0), at.offset + 1)
+        made += 1
+        if made <= there:
+            continue
+        _produce(client, one, record, made - 1, ends)
+        if made % BAR_EVERY == 0:
+            client.poll(0)
+            if ends.failed is not None or ends.moved is not None:
+                return
+            bar.set(made)
+    if made != one.records:
+        raise BadArchive(f"{one.file} has {made} records, the manifest says {one.records}")
+    bar.finish(made)
+
+
+def _produce(client: Producer, one: ArchivedFile, record: Archived, offset: int, ends: _Ends) -> None:
+    """Write a record, which is to get that offset."""
+    topic = one.topic
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        ends.delivered(topic, offset, error, message)
+
+    while True:
+        try:
+            client.produce(
+                topic, record.value, record.key, one.partition, timestamp=record.timestamp_ms,
+                headers=list(record.headers), on_delivery=delivered,
+            )  # fmt: skip
+            return
+        except BufferError:
+            client.poll(0.1)
+
+
+def _check(settings: Settings, ends: _Ends) -> None:
+    if ends.failed is not None:
+        raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, f"a record was not written: {ends.failed}")
+    if ends.moved is not None:
+        raise BadArchive(f"{ends.moved}: somebody else writes here; an import takes a fresh cluster that nobody uses")
+
+
+def _fence_effects(settings: Settings, ends: _Ends) -> None:
+    """What the log has told, charged and decided already is behind the groups that would do it.
+
+    Raises NotEmpty when a dataflow is running: a broker lets nobody else set the offsets of a group with members.
+    """
+    facts = {partition: end for (topic, partition), end in ends.written.items() if topic == FACTS}
+    messages = {partition: end for (topic, partition), end in ends.written.items() if topic == NOTIFICATIONS}
+    for group, topic, offsets in (
+        (COMPOSE_GROUP, FACTS, facts),
+        (MAIL_GROUP, NOTIFICATIONS, messages),
+        (PAYMENTS_GROUP, FACTS, facts),
+        (RESERVATIONS_GROUP, COMMANDS, ends.decided),
+    ):
+        if not offsets:
+            continue
+        client = consumer(settings, group=group)
+        try:
+            places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+            client.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            cause = error.args[0]
+            if cause.code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
+                raise NotEmpty(f"the group {group} has members: stop the dataflows before an import") from None
+            raise ServiceUnreachable("Kafka", topic, f"the offsets of group {group}: {cause}") from error
+        finally:
+            client.close()

@@ -1,0 +1,265 @@
+"""`circle bench drop`: reservations over HTTP at a stated rate, open loop, the whole path.
+
+A step is one rate for some seconds on events of its own. Its figures: latency from when a request was due to when its
+outcome was there; outcomes; and the CPU of each process from the first request until every reservation is in Postgres
+and every notification in the inbox, divided by the requests. A ramp raises the rate until a step fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+from connectors.errors import CircleError
+from connectors.postgres import Connection, connect
+from ops.proof.bench.beside import BesideReport, replaying
+from ops.proof.load.accounts import provision
+from ops.proof.load.http_client import HttpClient
+from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
+from ops.proof.load.organizer import Organizer
+from ops.proof.load.progress import Progress
+from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
+from ops.proof.load.target import LoadTarget
+
+GRANTED_SHARE = 0.7  # of the places asked for, there are so many: the end of each step is sold out
+PLACES_MEAN = 2.5
+SECTION_ROWS, SECTION_SEATS_PER_ROW = 40, 50
+TICKETS_PER_USER_MAX = 1_000
+HOLD_TTL_S = 3_600
+RAMP_FACTOR = 1.5
+RAMP_STEPS_MAX = 12
+P99_MS_MAX = 1_000.0  # beyond it a queue grows somewhere
+ANSWERED_SHARE_MIN = 0.99
+WARM_UP_S = 1.0  # at a quarter of the rate, not measured: connections, caches, the first batches
+CAUGHT_UP_S_MAX = 60.0
+POLL_S = 0.2
+
+COUNTS = (
+    "SELECT count(*) FROM reservations WHERE event_id = ANY($1::text[])",
+    "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])",
+)
+
+
+class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send."""
+
+    rate: float = 1_000.0
+    seconds: float = 10.0
+    ramp: bool = False
+    events: int = 8
+    buyers: int = 2_000
+    beside: str | None = None  # one of REPLAYS
+    rounds: int = 3
+    seed: int = 1
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One rate. `expected` requests may be on the log; so many have to be persisted and notified."""
+
+    rate: float
+    requests: int
+    outcomes_per_s: float
+    latency: Latencies
+    outcomes: dict[str, int]
+    expected: int
+    persisted: int
+    notified: int
+    caught_up_s: float
+    cpu: list[ProcessCpu]
+    our_cpu_us_per_request: float
+    client_cpu_s: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing that was acknowledged is missing. What was not answered may be there or not."""
+        unknown = self.outcomes.get(NO_ANSWER, 0) + self.outcomes.get("not-acknowledged", 0)
+        return all(self.expected <= seen <= self.expected + unknown for seen in (self.persisted, self.notified))
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the platform kept up with the rate: when it does not, latency grows as long as the step lasts."""
+        return self.latency.count >= ANSWERED_SHARE_MIN * self.requests and self.latency.p99_ms <= P99_MS_MAX
+
+
+class DropReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All steps. `limit_rate` is the highest sustained one of a ramp, else null."""
+
+    options: DropOptions
+    steps: list[Step]
+    limit_rate: float | None
+    beside: BesideReport | None = None
+    p99_ratio: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, and a stated rate was answered."""
+        return bool(self.steps) and all(step.whole for step in self.steps) and self.steps[0].latency.count > 0
+
+
+async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> DropReport:
+    """Runs the steps. Raises CircleError when the client fails."""
+    accounts = await provision(target.settings, options.buyers, label="bench")
+    tokens = [account.token for account in accounts]
+    connection = await connect(target.settings.postgres_url)
+    try:
+        async with HttpClient(target.url, connections_max=8) as client:
+            organizer = await Organizer.join(client)
+
+            async def plan(rate: float, number: int, seconds: float = options.seconds) -> Plan:
+                sized = structs.replace(options, seconds=seconds)
+                return await _plan(sized, organizer, target.url, tokens, rate, number)
+
+            async def step(rate: float, number: int) -> Step:
+                return await measured(await plan(rate, number), target.meter, connection, progress)
+
+            await warmed_up(options, plan, progress)
+            if options.beside is None:
+                steps = await ramped(options, step)
+                return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps))
+            steps, beside = await _beside(options, options.beside, target, step)
+            return DropReport(options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio)
+    finally:
+        await connection.close()
+
+
+async def _beside(
+    options: DropOptions, replay: str, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
+) -> tuple[list[Step], BesideReport]:
+    """The rate alone and beside a replay, in turns, now the one first and now the other: what disturbs hits both."""
+    steps: list[Step] = []
+    p99: dict[bool, list[float]] = {False: [], True: []}
+    runs = diverged = niceness = 0
+    for number in range(options.rounds):
+        for beside in (False, True) if number % 2 == 0 else (True, False):
+            with replaying(target.settings, replay) if beside else nullcontext() as found:
+                steps.append(await step(options.rate, len(steps)))
+            p99[beside].append(steps[-1].latency.p99_ms)
+            if found is not None:
+                runs, diverged, niceness = runs + found.runs, diverged + found.diverged, max(niceness, found.niceness)
+    return steps, BesideReport(
+        alone_p99_ms=p99[False], beside_p99_ms=p99[True], runs=runs, diverged=diverged, niceness=niceness
+    )
+
+
+async def warmed_up(
+    options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: Progress
+) -> None:
+    """WARM_UP_S at a quarter of the rate, which nobody measures."""
+    warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
+    await asyncio.to_thread(_send, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
+
+
+async def ramped(options: DropOptions, step: Callable[[float, int], Awaitable[Step]]) -> list[Step]:
+    """The stated rate; with `ramp` higher ones too, until one is not sustained."""
+    steps, rate = list[Step](), options.rate
+    for number in range(RAMP_STEPS_MAX if options.ramp else 1):
+        steps.append(await step(rate, number))
+        if not steps[-1].sustained:
+            break
+        rate = round(rate * RAMP_FACTOR)
+    return steps
+
+
+def limit_of(options: DropOptions, steps: list[Step]) -> float | None:
+    """The highest rate that a ramp sustained, 0 when none; null without a ramp."""
+    return max((step.rate for step in steps if step.sustained), default=0.0) if options.ramp else None
+
+
+def sections_of(options: DropOptions, rate: float) -> tuple[int, int]:
+    """Sections of an event and rows of each, so that GRANTED_SHARE of what is asked for is there."""
+    wanted = rate * options.seconds * PLACES_MEAN * GRANTED_SHARE / options.events
+    sections = max(1, round(wanted / (SECTION_ROWS * SECTION_SEATS_PER_ROW)))
+    return sections, max(1, min(SECTION_ROWS, round(wanted / sections / SECTION_SEATS_PER_ROW)))
+
+
+async def _plan(
+    options: DropOptions, organizer: Organizer, url: str, tokens: list[str], rate: float, number: int
+) -> Plan:
+    """Events with as many places as the step should sell, and what to send them."""
+    sections, rows = sections_of(options, rate)
+    targets = []
+    for event in range(options.events):
+        drop = await organizer.publish(
+            f"Bench {number + 1}.{event + 1}", sections=sections, rows=rows, seats_per_row=SECTION_SEATS_PER_ROW,
+            hold_ttl_s=HOLD_TTL_S, tickets_per_user_max=TICKETS_PER_USER_MAX,
+        )  # fmt: skip
+        targets.append(Target(drop.event_id, drop.ticket_type_ids, sections * rows * SECTION_SEATS_PER_ROW))
+    return Plan(
+        url=url, tokens=tokens, targets=targets, rate=rate, seconds=options.seconds, seed=options.seed * 1_000 + number
+    )
+
+
+async def measured(
+    plan: Plan, meter: CpuMeter, connection: Connection, progress: Progress, counts: tuple[str, str] = COUNTS
+) -> Step:
+    """One rate, until everything is persisted and notified. `counts`: the queries that say how much is."""
+    meter.start()
+    result = await asyncio.to_thread(_send, plan, progress)
+    ended = time.perf_counter()
+    not_there = result.outcomes.get(NO_ANSWER, 0) + result.outcomes.get(NOT_SENT, 0)
+    not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
+    expected = result.due - not_there
+    events = [one.event_id for one in plan.targets]
+    persisted, notified = [await _wait_for(connection, query, events, expected) for query in counts]
+    caught_up_s = time.perf_counter() - ended
+    cpu = meter.read(result.due)
+    return Step(
+        rate=plan.rate,
+        requests=result.due,
+        outcomes_per_s=round(result.decided / result.seconds, 1),
+        latency=result.latency,
+        outcomes=result.outcomes,
+        expected=expected,
+        persisted=persisted,
+        notified=notified,
+        caught_up_s=round(caught_up_s, 2),
+        cpu=cpu,
+        our_cpu_us_per_request=our_us_per_request(cpu),
+        client_cpu_s=result.client_cpu_s,
+    )
+
+
+def _send(plan: Plan, progress: Progress, name: str = "") -> Result:
+    """Runs the client process and follows what it says."""
+    total = int(plan.rate * plan.seconds)
+    bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", total)
+    with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
+        path = Path(directory) / "plan.json"
+        path.touch(mode=0o600)  # it holds tokens
+        path.write_bytes(msgspec.json.encode(plan))
+        command = [sys.executable, "-m", "ops.proof.load.open_loop", str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            try:
+                for line in client.stdout:
+                    said = msgspec.json.decode(line, type=Sent | Result)
+                    if isinstance(said, Result):
+                        bar.finish(said.due, f"p99 {said.latency.p99_ms:,.1f} ms")
+                        return said
+                    bar.set(said.answered, f"{said.due - said.answered:,} unanswered")
+            finally:
+                if client.poll() is None:
+                    try:
+                        client.wait(1.0)
+                    except subprocess.TimeoutExpired:
+                        client.kill()
+    raise CircleError(f"the load generator ended with code {client.returncode} and no result")
+
+
+async def _wait_for(connection: Connection, query: str, events: list[str], expected: int) -> int:
+    """The count, as soon as it is what is expected, or after CAUGHT_UP_S_MAX."""
+    deadline = time.monotonic() + CAUGHT_UP_S_MAX
+    while True:
+        count: int = await connection.fetchval(query, events)
+        if count >= expected or time.monotonic() > deadline:
+            return count
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,138 @@
+"""A partition's past for the replay benches: the commands of drops after drops, with the facts that the rules give.
+
+As a worker would have left both topics: most holds are paid for, some released or run out, the late come in vain. Some
+events are sold at a time, and their states are let go of when they are over, so any length can be written.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+from confluent_kafka import Producer
+
+from connectors import kafka
+from connectors.errors import CircleError
+from connectors.settings import Settings
+from connectors.topics import apply_topics, stamp_as_told
+from ops.proof.bench.mix import HOLD_TTL_S, Mix, layout
+from ops.proof.load.progress import Bar
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.state import At, EventState
+from schemas.codec import Codec
+from schemas.commands import Command, ConfirmReservation, RecordPayment, ReserveTickets, Tick
+from schemas.facts import RULES_VERSION, Envelope
+from schemas.ids import US_PER_S, LogTime
+from schemas.topics import COMMANDS, FACTS
+
+PARTITION = 0
+EVENTS_AT_ONCE = 4
+ORDERS_PER_EVENT = 10_000
+SEATS = 1_000  # of a section
+PAID_SHARE = 0.6  # of the orders that come while there are places
+STEP_US = 5_000  # between two commands: 200 a second
+FLUSH_S = 60.0
+BAR_EVERY = 10_000
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on the log."""
+
+    commands: int
+    facts: int
+    fact_bytes: int
+    events: list[str]
+
+
+class History:
+    """Writes one partition of both topics; goes on where it stopped."""
+
+    def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
+        self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
+        self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+        self._now_us = (time.time_ns() // 1_000 - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
+        self.commands = self.facts = self.fact_bytes = 0
+        self.events: list[str] = []
+
+    def write(self, facts: int, bar: Bar) -> Written:
+        """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
+        partitions = self._settings.partitions
+        stamp_as_told(self._settings)
+        while self.facts < facts:
+            orders = min(self._orders * EVENTS_AT_ONCE, max(200, (facts - self.facts) * 2 // 3))
+            self._wave(orders, facts, bar)
+        left = self._client.flush(FLUSH_S)
+        if left:
+            raise CircleError(f"{left} records were not acknowledged in {FLUSH_S:.0f} s")
+        apply_topics(self._settings, partitions=partitions)
+        bar.finish(self.facts)
+        return Written(commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events))
+
+    def _wave(self, orders: int, facts: int, bar: Bar) -> None:
+        """Some events from their creation to the end of their last hold, or until there are enough facts."""
+        shape = layout(orders, EVENTS_AT_ONCE, SEATS, 0)
+        mix = Mix(shape, now_us=self._now_us, seed=self._seed + len(self.events))
+        self.events += [house.event_id for house in mix.houses]
+        states: dict[str, EventState] = {}
+        for command in self._story(mix, orders, states):
+            if self.facts >= facts:
+                return
+            self._decide(command, states)
+            if self.commands % BAR_EVERY == 0:
+                bar.set(self.facts)
+
+    def _story(self, mix: Mix, orders: int, states: dict[str, EventState]) -> Iterator[Command]:
+        chance = random.Random(f"{self._seed}/{len(self.events)}")  # noqa: S311 - a bench repeats itself
+        yield from mix.setup()
+        for command in mix.load(orders):
+            yield command
+            if isinstance(command, ReserveTickets) and chance.random() < PAID_SHARE:
+                yield from self._pay(command, states, chance)
+        self._now_us += HOLD_TTL_S * US_PER_S
+        for event_id, state in states.items():
+            while (deadline := state.next_deadline()) is not None and deadline <= self._now_us:
+                yield Tick(event_id, "", f"tick-{self.commands}")
+
+    def _pay(self, order: ReserveTickets, states: dict[str, EventState], chance: random.Random) -> Iterator[Command]:
+        hold = states[order.event_id].reservations.get(order.reservation_id)
+        if hold is None or hold.status != "held":
+            return
+        attempt = str(UUID(int=chance.getrandbits(128), version=4))
+        buyer = order.event_id, order.user_id, f"pay-{self.commands:x}"
+        yield ConfirmReservation(*buyer, order.reservation_id, attempt, "tok_ok")
+        payment = order.event_id, order.user_id, f"paid-{self.commands:x}"
+        yield RecordPayment(
+            *payment, order.reservation_id, attempt, f"pay-{attempt}", "captured", "", hold.amount_minor
+        )
+
+    def _decide(self, command: Command, states: dict[str, EventState]) -> None:
+        offset, encode = self.commands, self._codec.encode_fact
+        at = At(PARTITION, offset, LogTime(self._now_us))
+        self._now_us += STEP_US
+        state = states.setdefault(command.event_id, EventState(command.event_id))
+        facts = step(state, command, at)
+        key = command.event_id.encode()
+        self._produce(COMMANDS, self._codec.encode(command), key, at.log_time)
+        for index, fact in enumerate(facts):
+            envelope = Envelope(command.event_id, PARTITION, offset, index, len(facts), at.log_time, RULES_VERSION)
+            value = encode(envelope, fact)
+            self._produce(FACTS, value, key, at.log_time)
+            self.fact_bytes += len(value)
+        self.commands += 1
+        self.facts += len(facts)
+
+    def _produce(self, topic: str, value: bytes, key: bytes, time_us: int) -> None:
+        _produce(self._client, topic, value, key, time_us)
+
+
+def _produce(client: Producer, topic: str, value: bytes, key: bytes, time_us: int) -> None:
+    while True:
+        try:
+            client.produce(topic, value, key, PARTITION, timestamp=time_us // 1_000)
+        except BufferError:
+            client.poll(0.1)
+        else:
+            return

@@ -1,0 +1,149 @@
+"""The row-lock baseline: reservations in PostgreSQL alone, one transaction each, `SELECT … FOR UPDATE` on the section.
+
+It is what a careful person builds without a log, to compare with, and it does less than the platform: no payments, no
+holds that end, no live seat map, no replay. What it does, it does by the platform's rules: the same choice of seats,
+the same refusals in the same order, one answer for one key. Guarantee: no seat is sold twice, and every answer that
+leaves is committed.
+
+A section's claims are bitmaps in its one row, so a lock, a read and a write touch little; rows are locked in the order
+section, user, so nothing deadlocks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import asyncpg
+
+from connectors.postgres import SERVER_GONE, SESSION, create_pool, unreachable
+from connectors.sql_files import queries
+from pipelines.reservations.core.seating import Seating
+from schemas.facts import Reason
+
+SQL = queries(Path(__file__).parent / "sql" / "ledger.sql")
+CONNECTIONS = 16  # on two cores more only wait for each other's locks
+WIDTH_MAX = 62  # a row's bitmap is a bigint
+
+
+class Wanted(NamedTuple):
+    """One request: `quantity` places as good as they come, or exactly `seats`."""
+
+    event_id: str
+    section_id: str
+    user_id: str
+    reservation_id: str
+    quantity: int
+    seats: list[str]
+    fingerprint: int
+
+
+class Given(NamedTuple):
+    """What became of it: seats until a deadline, or a reason. `duplicate`: it has been asked before."""
+
+    reason: str
+    seats: list[str]
+    amount_minor: int = 0
+    currency: str = ""
+    expires_at: datetime | None = None
+    duplicate: bool = False
+
+
+class Ledger:
+    """The tables and a pool of connections. Make one with `Ledger.open`."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, connections: int = CONNECTIONS) -> Self:
+        """Raises ServiceUnreachable."""
+        try:
+            pool = await create_pool(url, min_size=connections, max_size=connections, server_settings=SESSION)
+        except SERVER_GONE as error:
+            raise unreachable(url, error) from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Lets go of the connections."""
+        await self._pool.close()
+
+    async def create(self) -> None:
+        """The tables, in an empty database."""
+        await self._pool.execute(SQL["schema"])
+
+    async def furnish(
+        self,
+        event_id: str,
+        sections: list[str],
+        *,
+        rows: int,
+        width: int,
+        tickets_per_user_max: int,
+        hold_ttl_s: int,
+        price_minor: int = 4_250,
+    ) -> None:
+        """An event on sale, with seated sections of one size, WIDTH_MAX seats a row at most."""
+        assert width <= WIDTH_MAX
+        await self._pool.execute(SQL["add_event"], event_id, tickets_per_user_max, hold_ttl_s)
+        values = [(section, event_id, price_minor, "EUR", width, rows) for section in sections]
+        await self._pool.executemany(SQL["add_section"], values)
+
+    async def reserve(self, wanted: Wanted) -> Given:
+        """The outcome, committed."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            section = await connection.fetchrow(SQL["lock_section"], wanted.section_id, wanted.event_id)
+            if section is None:
+                return Given(Reason.TICKET_TYPE_NOT_FOUND, [])
+            key = wanted.event_id, wanted.user_id, wanted.reservation_id
+            user = await connection.fetchrow(SQL["known"], *key)
+            if user is None:
+                await connection.execute(SQL["add_user"], wanted.event_id, wanted.user_id)
+                user = await connection.fetchrow(SQL["known"], *key)
+                assert user is not None
+            if user["user_id"] is not None:
+                return _again(wanted, user, section["currency"])
+            seating = Seating.of_claimed(section["width"], section["claimed"])
+            reason, seats = _choose(wanted, seating, user["tickets"], section["max_tickets_per_user"])
+            if reason:
+                await connection.execute(
+                    SQL["refuse"], wanted.reservation_id, wanted.event_id, wanted.section_id, wanted.user_id,
+                    wanted.quantity, wanted.fingerprint, reason,
+                )  # fmt: skip
+                return Given(reason, [])
+            seating.claim(seats)
+            amount = section["price_minor"] * wanted.quantity
+            expires_at = await connection.fetchval(
+                SQL["hold"], wanted.reservation_id, wanted.event_id, wanted.section_id, wanted.user_id,
+                seating.claimed_rows(), wanted.quantity, wanted.fingerprint, seats, amount,
+                section["hold_ttl_s"],
+            )  # fmt: skip
+            return Given("", seats, amount, section["currency"], expires_at)
+
+    async def sold(self, events: list[str]) -> tuple[int, int]:
+        """Places by their claims, and by the reservations."""
+        row = await self._pool.fetchrow(SQL["sold"], events)
+        assert row is not None
+        return row[0], row[1]
+
+
+def _again(wanted: Wanted, known: Any, currency: str) -> Given:
+    """The answer to a key that has been used: the same one, if it is the same request."""
+    if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
+        return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
+    return Given(known["reason"], known["seats"], known["amount_minor"], currency, known["expires_at"], duplicate=True)
+
+
+def _choose(wanted: Wanted, seating: Seating, owned: int, allowed: int) -> tuple[str, list[str]]:
+    """A reason or seats, by the core's rules in the core's order (pipelines/reservations/core/rules/reserving.py)."""
+    if any(seat not in seating for seat in wanted.seats):
+        return Reason.SEAT_UNKNOWN, []
+    if not all(map(seating.is_free, wanted.seats)):
+        return Reason.SEAT_TAKEN, []
+    if owned + wanted.quantity > allowed:
+        return Reason.LIMIT_EXCEEDED, []
+    if wanted.seats:
+        return "", wanted.seats
+    seats = seating.best_available(wanted.quantity)
+    return (Reason.SOLD_OUT, []) if seats is None else ("", seats)

@@ -1,0 +1,141 @@
+"""What the kernel bench preloads: events, then reservations in an order that is the same for the same seed. Pure.
+
+Phase 1 asks for as many places as there are, so that its reservations are granted; phase 2 meets sold-out events.
+A share of the buyers of phase 1 releases its hold again, as people do.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from pipelines.reservations.core.limits import SEATS_PER_ROW_MAX, TICKET_TYPES_PER_EVENT_MAX, TICKETS_PER_USER_MAX
+from schemas import ids
+from schemas.commands import AddTicketType, Command, CreateEvent, PublishEvent, ReleaseReservation, ReserveTickets
+from schemas.ids import US_PER_S
+
+SETUP, GRANTED, SOLD_OUT = 0, 1, 2
+PHASES = {GRANTED: "granted", SOLD_OUT: "sold out"}
+PLACES_MEAN = 2.5  # of 1 to 4, all as likely
+GRANTED_SHARE = 0.7  # of all commands, when there may be as many ticket types as that needs
+RELEASE_SHARE = 0.05  # of the holds
+HOLD_TTL_S = 3_600  # no hold runs out while the bench does
+COMMANDS_PER_BUYER = 20
+DAY_US = 86_400 * US_PER_S
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How many events with how many sections of how many seats."""
+
+    events: int
+    sections: int
+    seats: int
+
+    @property
+    def places(self) -> int:
+        return self.events * self.sections * self.seats
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One event's ids."""
+
+    event_id: str
+    organizer_id: str
+    sections: tuple[str, ...]
+
+
+def layout(commands: int, events: int, seats: int, pending_holds: int) -> Layout:
+    """As many sections as GRANTED_SHARE of the commands need, within an event's limit."""
+    wanted = commands * GRANTED_SHARE * PLACES_MEAN + pending_holds * PLACES_MEAN
+    sections = min(TICKET_TYPES_PER_EVENT_MAX, max(1, round(wanted / (events * seats))))
+    return Layout(events, sections, seats)
+
+
+def rows_of(seats: int) -> tuple[int, int]:
+    """Rows and seats a row of a section of at least `seats` places, wide rather than deep."""
+    per_row = min(SEATS_PER_ROW_MAX, max(1, round((2 * seats) ** 0.5)))
+    while seats % per_row:
+        per_row -= 1
+    return seats // per_row, per_row
+
+
+class Mix:
+    """Commands from a seed. Its methods are to be read in their order: houses, pending holds, load."""
+
+    def __init__(self, shape: Layout, *, now_us: int, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - a bench repeats itself
+        self.shape = shape
+        self._now_us = now_us
+        self.houses = [
+            House(self._id(), self._id(), tuple(self._id() for _ in range(shape.sections))) for _ in range(shape.events)
+        ]
+        self._count = 0
+        self.places_asked = 0
+
+    def setup(self) -> Iterator[Command]:
+        """Events with their sections, published."""
+        rows, per_row = rows_of(self.shape.seats)
+        starts_at = self._now_us + 30 * DAY_US
+        for house in self.houses:
+            who = house.event_id, house.organizer_id
+            yield CreateEvent(
+                *who, self._command(SETUP), "Night of the Circle", "", "", "Hall", starts_at, starts_at + DAY_US, "UTC",
+                0, 0, HOLD_TTL_S, TICKETS_PER_USER_MAX,
+            )  # fmt: skip
+            for section in house.sections:
+                yield AddTicketType(
+                    *who, self._command(SETUP), section, "Stalls", 4_250, "EUR", "seated", rows, per_row, 0, 0, 0
+                )
+            yield PublishEvent(*who, self._command(SETUP))
+
+    def pending_holds(self, holds: int) -> Iterator[Command]:
+        """Holds that stay open while the rest is measured."""
+        buyers = self._buyers(holds)
+        for _ in range(holds):
+            yield self._reserve(SETUP, buyers)
+
+    def load(self, commands: int) -> Iterator[Command]:
+        """The measured commands: phase 1 until every place has been asked for, then phase 2."""
+        buyers = self._buyers(commands)
+        made = 0
+        while made < commands:
+            phase = GRANTED if self.places_asked < self.shape.places else SOLD_OUT
+            wanted = self._reserve(phase, buyers)
+            yield wanted
+            made += 1
+            if phase == GRANTED and made < commands and self._random.random() < RELEASE_SHARE:
+                yield ReleaseReservation(wanted.event_id, wanted.user_id, self._command(GRANTED), wanted.reservation_id)
+                self.places_asked -= wanted.quantity
+                made += 1
+
+    def _reserve(self, phase: int, buyers: list[str]) -> ReserveTickets:
+        # Sections fill one after the other in each event, all events side by side.
+        house = self.houses[self._count % len(self.houses)]
+        full = min(self.places_asked / self.shape.places, 0.999_999)
+        section = house.sections[int(full * len(house.sections))]
+        quantity = self._random.randint(1, 4)
+        self.places_asked += quantity
+        return ReserveTickets(
+            house.event_id, self._random.choice(buyers), self._command(phase), self._id(), section, quantity, [],
+            ids.fingerprint(section, quantity, []),
+        )  # fmt: skip
+
+    def _buyers(self, commands: int) -> list[str]:
+        return [self._id() for _ in range(max(1, commands // COMMANDS_PER_BUYER))]
+
+    def _command(self, phase: int) -> str:
+        self._count += 1
+        return f"{phase}-{self._count:x}"
+
+    def _id(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def phase_of(command_id: str) -> int:
+    """The phase that a command of a Mix belongs to."""
+    return int(command_id[0])

@@ -1,0 +1,215 @@
+"""`circle bench replay`: logs of several sizes, each read, folded and verified by one process of its own.
+
+What is measured: the CPU of that process, the Kafka client's threads included, from its first record to its last, and
+the most memory it had. Reading alone (records decoded and dropped) shows what the states are not to blame for.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import msgspec
+
+from connectors.errors import CircleError, SettingsError
+from connectors.log_reader import LogReader, few_collections
+from connectors.scratch_file import TemporaryShelf
+from connectors.settings import Settings
+from ops.proof.bench.history import PARTITION, History
+from ops.proof.load.progress import Progress
+from ops.proof.load.statistics import US_PER_S, peak_mb, reference_ms
+from ops.run.services.stack import Stack
+from ops.verify.verify import PartitionRun
+from pipelines.history.fold import Fold
+from pipelines.history.states import States
+from schemas.codec import DECODER, Codec
+from schemas.topics import FACTS
+
+SIZES = (100_000, 300_000, 1_000_000)
+TOLD_EVERY = 50_000
+
+
+class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write and read."""
+
+    sizes: tuple[int, ...]
+    rounds: int = 1
+    broker: str = "embedded"
+    seed: int = 1
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One process over one log."""
+
+    what: str
+    facts: int
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    digest: str = ""
+    diverged: int = 0
+
+    @property
+    def cpu_us_per_fact(self) -> float:
+        return round(self.cpu_s * US_PER_S / max(1, self.facts), 2)
+
+    @property
+    def facts_per_s_per_core(self) -> float:
+        return round(self.facts / self.cpu_s, 0) if self.cpu_s else 0.0
+
+
+class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One log. `best` has the round of each kind that used the least CPU."""
+
+    facts: int
+    commands: int
+    bytes_per_fact: float
+    best: list[Measured]
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All sizes. `reference_ms` says how fast the machine and its Python were then: see `ops.proof.load.statistics`."""
+
+    options: ReplayOptions
+    python: str
+    decoder: str
+    reference_ms: float
+    sizes: list[SizeFigures]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every fact was read, and none diverged."""
+        return all(one.facts == size.facts and not one.diverged for size in self.sizes for one in size.best)
+
+
+def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
+    """Runs the bench on a stack of its own. The log grows from size to size."""
+    if ":" in options.broker:
+        raise SettingsError(
+            "--broker", "the bench empties its topics, so it only takes a broker of its own",
+            got=options.broker, example="apache",
+        )  # fmt: skip
+    figures, reference = [], reference_ms()
+    with Stack(options.broker, partitions=1) as stack:
+        env = stack.fresh()
+        history = History(Settings.from_env(env), seed=options.seed)
+        for size in sorted(options.sizes):
+            written = history.write(size, progress.bar(f"writing {size:,} facts", size))
+            rounds = [
+                measure(what, written.facts, env, progress) for _ in range(options.rounds) for what in MEASUREMENTS
+            ]
+            best = [
+                min((one for one in rounds if one.what == what), key=lambda one: one.cpu_s) for what in MEASUREMENTS
+            ]
+            figures.append(
+                SizeFigures(
+                    facts=written.facts,
+                    commands=written.commands,
+                    bytes_per_fact=round(written.fact_bytes / written.facts, 1),
+                    best=best,
+                )
+            )
+    return ReplayReport(
+        options=options, python=platform.python_version(), decoder=DECODER, reference_ms=reference, sizes=figures
+    )
+
+
+def measure(what: str, facts: int, env: dict[str, str], progress: Progress) -> Measured:
+    """One measurement in a process of its own. Raises CircleError with what it said when it fails."""
+    bar = progress.bar(what, facts)
+    command = [sys.executable, "-m", "ops.proof.bench.replay", what]
+    with subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        last = ""
+        for line in process.stdout:
+            last = line
+            if line.strip().isdecimal():
+                bar.set(int(line))
+        said = process.stderr.read()
+    if process.returncode:
+        raise CircleError(f"the process that was to {what} ended with {process.returncode}:\n{said}")
+    found = msgspec.json.decode(last, type=Measured)
+    bar.finish(found.facts, f"{found.facts_per_s_per_core:,.0f} facts/s a core")
+    return found
+
+
+# --- in the process that is measured ------------------------------------------------------------------------------
+
+
+class Meter:
+    """CPU and clock since it was made."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._cpu, self._clock = what, time.process_time(), time.monotonic()
+
+    def told(self, facts: int, digest: str = "", diverged: int = 0) -> Measured:
+        return Measured(
+            what=self._what,
+            facts=facts,
+            seconds=round(time.monotonic() - self._clock, 3),
+            cpu_s=round(time.process_time() - self._cpu, 3),
+            peak_mb=peak_mb(os.getpid()),
+            digest=digest,
+            diverged=diverged,
+        )
+
+
+@contextmanager
+def _facts(settings: Settings) -> Iterator[Iterator[list[tuple[int, bytes | None]]]]:
+    """The partition's facts, a chunk at a time."""
+    with LogReader(settings, FACTS, PARTITION) as reader, few_collections():
+        yield reader.values()
+
+
+def _read(settings: Settings) -> Measured:
+    decode, facts = Codec().decode_all, 0
+    with _facts(settings) as chunks:
+        meter = Meter("read")
+        for chunk in chunks:
+            decode(chunk)
+            facts = _tell(facts, len(chunk))
+    return meter.told(facts)
+
+
+def _fold(settings: Settings) -> Measured:
+    facts = 0
+    with closing(TemporaryShelf()) as shelf, _facts(settings) as chunks:
+        fold, meter = Fold(Codec(), States(shelf)), Meter("fold")
+        for chunk in chunks:
+            fold.take(chunk)
+            facts = _tell(facts, len(chunk))
+        found = meter.told(fold.facts)
+        return msgspec.structs.replace(found, digest=fold.digest())
+
+
+def _verify(settings: Settings) -> Measured:
+    with PartitionRun(settings, PARTITION, Codec()) as run, few_collections():
+        meter = Meter("verify")
+        for end in range(TOLD_EVERY, run.commands.high, TOLD_EVERY):
+            run.advance(end)
+            print(run.verifier.facts, flush=True)
+        run.advance()
+        run.verifier.finish()
+        return meter.told(run.verifier.facts, run.verifier.digest, run.verifier.diverged)
+
+
+def _tell(before: int, more: int) -> int:
+    after = before + more
+    if after // TOLD_EVERY != before // TOLD_EVERY:
+        print(after, flush=True)
+    return after
+
+
+MEASUREMENTS: dict[str, Callable[[Settings], Measured]] = {"read": _read, "fold": _fold, "verify": _verify}
+
+
+if __name__ == "__main__":
+    print(msgspec.json.encode(MEASUREMENTS[sys.argv[1]](Settings.from_env())).decode())

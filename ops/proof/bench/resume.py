@@ -1,0 +1,221 @@
+"""`circle bench resume`: a partition with a long past, projected to its end; then a reservations worker takes it over.
+
+What is measured: from the worker's start to its first line after loading the partition, what the loading itself took,
+and from there to the reply for a command of each event asked for. Events are loaded when they are first asked for, so
+the partition's length and the events' sizes show apart; what one event costs is measured in this process, before.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import TopicPartition
+
+from connectors import kafka, redis_clients
+from connectors.errors import CircleError, SettingsError
+from connectors.log_reader import few_collections
+from connectors.postgres import PROJECTIONS, Connection, Database, SnapshotStore
+from connectors.settings import Settings
+from ops.proof.bench.history import PARTITION, History, Written
+from ops.proof.bench.kernel import Worker
+from ops.proof.load.progress import Progress
+from ops.run.services.process import log_tail, spawn
+from ops.run.services.stack import Stack
+from pipelines.reservations.flow import GROUP
+from pipelines.reservations.guard import DONE
+from pipelines.reservations.snapshot import state_from
+from schemas.codec import Codec
+from schemas.commands import ReleaseReservation
+from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
+from schemas.topics import COMMANDS
+
+CHANNEL = REPLY_CHANNEL_PREFIX + "bench"
+FACTS = 1_000_000
+PROJECTED_S_MAX = 900.0  # without progress for so long, the bench gives up
+REPLY_S_MAX = 120.0
+LOOK_S = 0.2
+
+
+class ResumeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the partition has behind it."""
+
+    facts: int = FACTS
+    orders_per_event: int = 10_000
+    asked: int = 10
+    broker: str = "embedded"
+    seed: int = 1
+
+
+class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. `replied_s` is from the worker's start, for the first and the last of the events that were asked for."""
+
+    options: ResumeOptions
+    commands: int
+    facts: int
+    events: int
+    loaded_s: float
+    assigned_s: float
+    first_reply_s: float
+    last_reply_s: float
+    asked: int
+    replies: int
+    event_reservations: int
+    event_s: float
+    event_cpu_s: float
+    cpu_s: float
+    peak_mb: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every command that was asked had its reply."""
+        return self.replies == self.asked
+
+
+def run(options: ResumeOptions, progress: Progress) -> ResumeReport:
+    """Runs the bench on a stack of its own."""
+    if ":" in options.broker:
+        raise SettingsError(
+            "--broker", "the bench empties its topics, so it only takes a broker of its own",
+            got=options.broker, example="apache",
+        )  # fmt: skip
+    with Stack(options.broker, partitions=1) as stack, tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
+        env = stack.fresh()
+        settings = Settings.from_env(env)
+        history = History(settings, seed=options.seed, orders_per_event=options.orders_per_event)
+        written = history.write(options.facts, progress.bar("writing facts", options.facts))
+        _project(env, settings, written, Path(directory) / "projections.log", progress)
+        _commit(settings, written.commands)
+        event = load_event(settings, written.events[0])
+        return _resume(options, env, settings, written, Path(directory) / "reservations.log", progress, event)
+
+
+class EventLoaded(msgspec.Struct, frozen=True):
+    """One event's rows made a state: how many reservations, seconds by the clock and of this process's CPU."""
+
+    reservations: int
+    seconds: float
+    cpu_s: float
+
+
+def load_event(settings: Settings, event_id: str) -> EventLoaded:
+    """Load an event as a worker does when it is first asked for it. Raises ServiceUnreachable."""
+    database = Database(settings.postgres_url)
+    try:
+        store = SnapshotStore(database)
+        store.load_partition(PARTITION)  # the connection is there, as it is in a worker
+        with few_collections():  # as in a worker; this process has the history's objects to look through besides
+            clock, cpu = time.monotonic(), time.process_time()
+            state = state_from(store.load_event(event_id, PARTITION, patient=False))
+            seconds, cpu_s = time.monotonic() - clock, time.process_time() - cpu
+        return EventLoaded(len(state.reservations), round(seconds, 3), round(cpu_s, 3))
+    finally:
+        database.close()
+
+
+def _project(env: dict[str, str], settings: Settings, written: Written, log: Path, progress: Progress) -> None:
+    """Run the projections until their rows have every fact."""
+    bar, database = progress.bar("projecting", written.commands), Database(settings.postgres_url)
+    command = [sys.executable, "-m", "ops.cli.main", "pipeline", "projections"]
+    process = spawn(command, log=log, env={**os.environ, **env, "CIRCLE_INSTANCE": "bench"})
+    try:
+        at, moved = -1, time.monotonic()
+        while at < written.commands - 1:
+            if process.poll() is not None or time.monotonic() - moved > PROJECTED_S_MAX:
+                raise CircleError(f"the projections stand at {at}; the end of their log:\n{log_tail(log)}")
+            time.sleep(LOOK_S)
+            found = _position(database)
+            at, moved = (found, time.monotonic()) if found > at else (at, moved)
+            bar.set(at + 1)
+    finally:
+        database.close()
+        process.terminate()
+        process.wait()
+    bar.finish(at + 1)
+
+
+def _position(database: Database) -> int:
+    async def ask(connection: Connection) -> int | None:
+        found: int | None = await connection.fetchval(
+            'SELECT "offset" FROM projection_positions WHERE consumer = $1 AND partition = $2', PROJECTIONS, PARTITION
+        )
+        return found
+
+    found = database.run(ask, readonly=True)
+    return -1 if found is None else found
+
+
+def _commit(settings: Settings, commands: int) -> None:
+    """As if the group had decided them all."""
+    client = kafka.consumer(settings, group=GROUP)
+    client.commit(offsets=[TopicPartition(COMMANDS, PARTITION, commands)], asynchronous=False)
+    client.close()
+
+
+def _resume(
+    options: ResumeOptions,
+    env: dict[str, str],
+    settings: Settings,
+    written: Written,
+    log: Path,
+    progress: Progress,
+    event: EventLoaded,
+) -> ResumeReport:
+    asked = written.events[: options.asked]
+    producer = kafka.producer(settings)
+    for number, event_id in enumerate(asked):
+        command = ReleaseReservation(event_id, "nobody", f"resume-{number}", "no-such-reservation")
+        headers: list[tuple[str, str | bytes | None]] = [("reply_to", CHANNEL.encode())]
+        producer.produce(COMMANDS, Codec().encode(command), event_id.encode(), PARTITION, headers=headers)
+    producer.flush(10)
+    bar, replies = progress.bar("resuming", len(asked)), 0
+    worker = Worker({**os.environ, **env, "CIRCLE_INSTANCE": "bench"}, log)
+    with redis_clients.connect(settings.redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        client.set(f"circle:installed:{PARTITION}", DONE)  # as its former owner has left Redis
+        channel.subscribe(CHANNEL)
+        channel.get_message(timeout=1.0)
+        started, times = time.monotonic(), []
+        try:
+            worker.start()
+            while replies < len(asked) and time.monotonic() - started < REPLY_S_MAX:
+                message: dict[str, Any] | None = channel.get_message(timeout=0.5)
+                worker.check()
+                if message is not None and message["type"] == "message":
+                    replies += len(decode_replies(message["data"]))
+                    times.append(time.monotonic() - started)
+                    bar.set(replies)
+            cpu_s, peak_mb = worker.cpu_s(), worker.peak_mb()
+        finally:
+            worker.stop()
+    bar.finish(replies)
+    return ResumeReport(
+        options=options,
+        commands=written.commands,
+        facts=written.facts,
+        events=len(written.events),
+        loaded_s=_seconds(log, "partition.loaded"),
+        assigned_s=_seconds(log, "partitions.assigned"),
+        first_reply_s=round(times[0], 3) if times else 0.0,
+        last_reply_s=round(times[-1], 3) if times else 0.0,
+        asked=len(asked),
+        replies=replies,
+        event_reservations=event.reservations,
+        event_s=event.seconds,
+        event_cpu_s=event.cpu_s,
+        cpu_s=round(cpu_s, 2),
+        peak_mb=peak_mb,
+    )
+
+
+def _seconds(log: Path, action: str) -> float:
+    """The `seconds` of a log's last line with this action. Raises CircleError when there is none."""
+    found = re.findall(rf"action={re.escape(action)} .*seconds=([0-9.]+)", log.read_text())
+    if not found:
+        raise CircleError(f"the worker has not said {action}; the end of its log:\n{log_tail(log)}")
+    return float(found[-1])

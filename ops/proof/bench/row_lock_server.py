@@ -1,0 +1,92 @@
+"""The row-lock baseline over HTTP, one Sanic process before the ledger: `python -m ops.proof.bench.row_lock_server PORT`.
+
+The same request, the same check of the token, of the key and of the body, the same answer as the platform's own route:
+what differs between the two is what stands behind them.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from sanic import HTTPResponse, Request, Sanic
+
+from api.app import Problems
+from api.auth.keys import KeyRing
+from api.auth.tokens import AccessTokens
+from api.fairness.limits import ACCEPT_QUEUE_MAX, BODY_BYTES_MAX
+from api.http.problem import Problem
+from api.http.reasons import for_reason
+from api.http.validation import decode
+from api.shapes.base import PositionOut
+from api.shapes.reservations import ReservationIn, ReservationOut
+from connectors.settings import Settings
+from ops.proof.bench.ledger import Given, Ledger, Wanted
+from ops.run.services.process import LOOPBACK
+from schemas.facts import Reason
+from schemas.ids import UserId, fingerprint, reservation_id
+
+NOWHERE = PositionOut(0, 0)  # there is no log
+_reserve = msgspec.json.Decoder(ReservationIn)
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """The application."""
+    app: Sanic[Any, Any] = Sanic(
+        "row-locks", configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
+    )
+    app.config.update(
+        REQUEST_MAX_SIZE=BODY_BYTES_MAX, ACCESS_LOG=False, MOTD=False, OAS=False, AUTO_EXTEND=False, USE_UVLOOP=True,
+        RESPONSE_TIMEOUT=60,
+    )  # fmt: skip
+    app.add_route(reserve, "/v1/events/<event_id>/reservations", methods=["POST"])
+    app.before_server_start(partial(_open, settings))
+    app.after_server_stop(_close)
+    return app
+
+
+async def reserve(request: Request, event_id: str) -> HTTPResponse:
+    """201 with the hold, 409 with the reason; both are committed."""
+    caller = request.app.ctx.tokens.caller(request.headers.get("authorization"))
+    key = request.headers.get("idempotency-key")
+    if not key:
+        raise Problem("missing-header", "Idempotency-Key is required", field="Idempotency-Key")
+    body = decode(_reserve, request.body)
+    seats = [] if body.seats is UNSET else body.seats
+    quantity = len(seats) if body.quantity is UNSET else body.quantity
+    section = body.ticket_type_id.lower()
+    identity = reservation_id(UserId(caller.user_id), key)
+    wanted = Wanted(
+        event_id, section, caller.user_id, identity, quantity, seats, fingerprint(section, quantity, seats)
+    )  # fmt: skip
+    given: Given = await request.app.ctx.ledger.reserve(wanted)
+    if given.reason:
+        raise for_reason(Reason(given.reason), "", reservation_id=identity)
+    shown = ReservationOut(
+        id=identity, status="held", event_id=event_id, ticket_type_id=section, seats=given.seats, quantity=quantity,
+        amount=given.amount_minor, currency=given.currency, expires_at=given.expires_at, position=NOWHERE,
+    )  # fmt: skip
+    return HTTPResponse(msgspec.json.encode(shown), 201, content_type="application/json")
+
+
+async def _open(settings: Settings, app: Sanic[Any, Any]) -> None:
+    app.ctx.tokens = AccessTokens(KeyRing.load(settings.jwt_key_file))
+    app.ctx.ledger = await Ledger.open(settings.postgres_url)
+
+
+async def _close(app: Sanic[Any, Any]) -> None:
+    await app.ctx.ledger.close()
+
+
+def main(port: int) -> None:
+    """Serve until told to stop."""
+    create_app(Settings.from_env()).run(
+        LOOPBACK, port, backlog=ACCEPT_QUEUE_MAX, single_process=True, access_log=False, motd=False
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

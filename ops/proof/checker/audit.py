@@ -1,0 +1,211 @@
+"""One partition's history, command by command: positions, log time, outcomes, deadlines, rules, replay. Pure.
+
+`read` takes each command with the facts at its position, in the order of the log. Memory is that of the partition's
+reservations, not of its log.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ops.proof.checker.event_ledger import EventLedger
+from ops.proof.checker.replay import Replay
+from ops.proof.checker.report import Report, Told
+from pipelines.notifications.compose import compose
+from pipelines.notifications.kinds import INBOX
+from pipelines.reservations.batch import refused_dispute
+from pipelines.reservations.core.state import At
+from pipelines.reservations.partition import command_in
+from schemas import commands as c
+from schemas import facts as f
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.ids import US_PER_S, LogTime
+
+TICK_BOUND_S = 2.0  # by how much log time a hold may outlive its deadline: a poll, a tick's way through the log, slack
+
+
+class ReadFact(NamedTuple):
+    """A fact as it was read: its place on the facts topic, its bytes, and what they say."""
+
+    record_offset: int
+    value: bytes
+    recorded: RecordedFact
+
+
+class Message(NamedTuple):
+    """What is told exactly once: the position of the fact it tells of, and to whom and how."""
+
+    offset: int
+    number: int
+    user_id: str
+    channel: str
+    template: str
+
+
+class PartitionAudit:
+    """One partition."""
+
+    def __init__(
+        self,
+        number: int,
+        report: Report,
+        codec: Codec,
+        *,
+        told: Iterable[Told] = (),
+        tick_bound_s: float = TICK_BOUND_S,
+        replay: bool = True,
+        partitions: int | None = None,
+    ) -> None:
+        self.number, self.report, self.log_time = number, report, 0
+        self.ledgers: dict[str, EventLedger] = {}
+        self.inbox: list[Message] = []
+        self.mails: list[Message] = []
+        self.unreadable: set[int] = set()
+        self._codec, self._bound_us, self._partitions = codec, int(tick_bound_s * US_PER_S), partitions
+        self._told: dict[int, list[Told]] = {}
+        for one in told:
+            self._told.setdefault(one.offset, []).append(one)
+        self._replay = Replay(codec) if replay else None
+        self._deadlines: list[tuple[int, str, str]] = []
+        self._overdue: list[tuple[int, str, str]] = []  # when log time first passed the deadline, event, reservation
+        self._now: tuple[int, int] = (0, 0)
+
+    def read(
+        self, offset: int, timestamp_us: int, value: bytes | None, facts: Sequence[ReadFact], *, replay: bool = True
+    ) -> None:
+        """Take in the command at `offset` and every fact that the facts topic has at that position."""
+        self.log_time = max(self.log_time, timestamp_us)
+        decoded = command_in(self._codec, value, self.number, self._partitions)
+        self.report.counts["commands"] += 1
+        self._check_place(offset, decoded, facts)
+        if isinstance(decoded, Undecodable):
+            self.unreadable.add(offset)
+            self.report.counts["unreadable"] += 1
+        if refused_dispute([one.recorded.fact for one in facts]) is not None:
+            self.unreadable.add(offset)  # set aside, too
+        self._fold(offset, facts)
+        self._check_told(offset, decoded, facts)
+        self._check_overdue()
+        if self._replay is not None:
+            at = At(self.number, offset, LogTime(self.log_time))
+            difference = self._replay.differs(
+                at, decoded, [one.value for one in facts], [one.recorded.fact for one in facts]
+            )
+            if difference is not None:
+                self._found("replay", difference, offset)
+
+    def finish(self) -> None:
+        """The log is read to its end: what is still open must not be."""
+        for offset, told in self._told.items():
+            for one in told:
+                self._found("told", f"{one.reservation_id} was told {one.status}; no command stands there", offset)
+        for ledger in self.ledgers.values():
+            if ledger.refunds_due:
+                self._found("money", f"event {ledger.event_id}: not refunded: {sorted(ledger.refunds_due)[:5]}")
+            captured, refunded = sum(ledger.captured.values()), sum(ledger.refunds.values())
+            confirmed = ledger.confirmed_minor
+            if ledger.imbalance:
+                self._found("money", f"event {ledger.event_id}: {ledger.imbalance}")
+            for what in ledger.unfinished():
+                self._found("unfinished", f"event {ledger.event_id}: {what}")
+            self.report.captured_minor += captured
+            self.report.refunded_minor += refunded
+            self.report.confirmed_minor += confirmed
+            self.report.counts["events"] += ledger.exists
+            self.report.counts["reservations"] += len(ledger.entries)
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _found(self, rule: str, what: str, offset: int | None = None, index: int | None = None) -> None:
+        where = f"partition {self.number}" if offset is None else f"{self.number}-{offset}"
+        self.report.add(rule, where if index is None else f"{where}-{index}", what)
+
+    def _check_place(self, offset: int, command: c.Command | Undecodable, facts: Sequence[ReadFact]) -> None:
+        if not facts:
+            self._found("lost-command", "the command has no facts", offset)
+            return
+        indexes = [one.recorded.envelope.index for one in facts]
+        counts = {one.recorded.envelope.count for one in facts}
+        if indexes != list(range(len(facts))) or counts != {len(facts)}:
+            self._found("positions", f"facts {indexes} of count {sorted(counts)}", offset)
+        event_id = command.event_id if isinstance(command, c.Command) else ""
+        for one in facts:
+            at = one.recorded.envelope
+            if at.partition != self.number or at.event_id != event_id:
+                self._found("positions", f"a fact of event {at.event_id!r} in partition {at.partition}", offset)
+            if at.log_time != self.log_time:
+                self._found("log-time", f"decided at {at.log_time}, log time is {self.log_time}", offset, at.index)
+
+    def _fold(self, offset: int, facts: Sequence[ReadFact]) -> None:
+        for one in facts:
+            at, fact = one.recorded.envelope, one.recorded.fact
+            self.report.counts["facts"] += 1
+            self.report.counts[type(fact).__name__] += 1
+            if at.event_id:
+                ledger = self.ledgers.get(at.event_id)
+                if ledger is None:
+                    ledger = self.ledgers[at.event_id] = EventLedger(at.event_id)
+                self._now = (offset, at.index)
+                ledger.apply(at, fact, self._found_here)
+            if isinstance(fact, f.TicketsHeld | f.HoldExtended):
+                heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
+            for message in compose(one.recorded):
+                told = self.inbox if message.channel == INBOX else self.mails
+                told.append(Message(offset, at.index, message.user_id, message.channel, message.template))
+
+    def _found_here(self, rule: str, what: str) -> None:
+        self._found(rule, what, *self._now)
+
+    def _check_told(self, offset: int, command: c.Command | Undecodable, facts: Sequence[ReadFact]) -> None:
+        told = self._told.pop(offset, None)
+        if told is None:
+            return
+        for one in told:
+            self.report.counts["told"] += 1
+            if not isinstance(command, c.ReserveTickets) or command.reservation_id != one.reservation_id:
+                self._found("told", f"{one.reservation_id} was told {one.status}; another command stands there", offset)
+                continue
+            outcomes = [fact for read in facts if _is_outcome(fact := read.recorded.fact, one.reservation_id)]
+            if len(outcomes) != 1:
+                self._found("told", f"{one.reservation_id} has {len(outcomes)} outcomes", offset)
+                continue
+            self._check_told_outcome(one, outcomes[0], offset)
+
+    def _check_told_outcome(self, told: Told, outcome: f.Fact, offset: int) -> None:
+        if isinstance(outcome, f.TicketsHeld):
+            if told.status == "rejected" or (told.seats and list(told.seats) != outcome.seats):
+                what = f"{told.reservation_id} was told {told.status} {told.seats}, and holds {outcome.seats}"
+                self._found("told", what, offset)
+        elif isinstance(outcome, f.ReservationRejected) and told.status == "held":
+            self._found("told", f"{told.reservation_id} was told held, and is rejected: {outcome.reason}", offset)
+
+    def _check_overdue(self) -> None:
+        """A hold must have ended when log time is past the first moment beyond its deadline by more than the bound."""
+        now = self.log_time
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, event_id, reservation_id = heapq.heappop(self._deadlines)
+            entry = self.ledgers[event_id].entries.get(reservation_id)
+            if entry is not None and entry.status == "held" and entry.expires_at == deadline:  # not extended since
+                self._overdue.append((now, event_id, reservation_id))
+        if self._overdue and self._overdue[0][0] + self._bound_us < now:
+            late = [one for one in self._overdue if one[0] + self._bound_us < now]
+            self._overdue = [one for one in self._overdue if one[0] + self._bound_us >= now]
+            for seen, event_id, reservation_id in late:
+                if self._is_held(event_id, reservation_id):
+                    what = f"{reservation_id} is still held {(now - seen) / US_PER_S:.1f} s after its deadline was seen"
+                    self._found("hold-outlives-deadline", what)
+
+    def _is_held(self, event_id: str, reservation_id: str) -> bool:
+        entry = self.ledgers[event_id].entries.get(reservation_id)
+        return entry is not None and entry.status == "held"
+
+
+def _is_outcome(fact: f.Fact, reservation_id: str) -> bool:
+    if isinstance(fact, f.TicketsHeld | f.ReservationRejected):
+        return fact.reservation_id == reservation_id
+    if isinstance(fact, f.CommandDuplicated | f.CommandRefused):
+        return fact.command_type == "ReserveTickets" and fact.subject_id == reservation_id
+    return False

@@ -1,0 +1,514 @@
+"""An event in the checker's own books, whole: terms, codes, pools, blocks, waiting lists, tickets, the door. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.proof.checker.ledger import LIVE, Entry, Found, Kind, Ledger, layout
+from schemas import facts as f
+from schemas.facts import Envelope
+
+US_PER_S = 1_000_000
+WARNED_BEFORE_US = 60 * US_PER_S
+# What of a currency is not moved in single minor units, and since which version of the rules no share is promised so.
+LEAST_MOVED = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}
+LEAST_MOVED_SINCE = 3
+ACCEPTED_SINCE = 3  # no ticket and no right is anybody's before they say yes
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A place in a waiting list."""
+
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    place: int
+    status: str = "waiting"
+    mailbox: int = 0
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A ticket that was handed on or scanned."""
+
+    user_id: str
+    version: int = 1
+    scanned_at: int = 0
+    gate: str = ""
+    scan: tuple[int, str, str, str] = (0, "", "", "")
+    undone: set[tuple[int, str, str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Offer:
+    """A ticket that somebody was offered."""
+
+    ticket_id: str
+    user_id: str
+    to_user_id: str
+    expires_at: int
+    status: str = "offered"
+
+
+@dataclass(slots=True)
+class EventLedger(Ledger):
+    """One event, whole."""
+
+    status: str = "draft"
+    ends_at: int = 0
+    extension_us: int = 0
+    offer_us: int = 0
+    refund_percent: int = 100
+    pools: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, f.CodeAdded] = field(default_factory=dict)
+    disabled: set[str] = field(default_factory=set)
+    freed_blocks: set[str] = field(default_factory=set)
+    staff: set[str] = field(default_factory=set)
+    line: dict[str, Waiting] = field(default_factory=dict)
+    offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    offer_of: dict[str, str] = field(default_factory=dict)
+    invited: dict[str, tuple[str, int]] = field(default_factory=dict)
+    scans: int = 0
+    told: set[tuple[str, int, str, str]] = field(default_factory=set)
+    reminded_for: int = 0
+    owner: str = ""
+    waiting: int = 0
+
+    def apply(self, at: Envelope, fact: f.Fact, found: Found) -> None:
+        """Fold one fact, checking what it must not break."""
+        before = _BEFORE.get(type(fact))
+        if before is not None:
+            before(self, at, fact, found)
+        Ledger.apply(self, at, fact, found)
+        fold = _FOLDS.get(type(fact))
+        if fold is not None:
+            fold(self, at, fact, found)
+
+    def unfinished(self) -> Iterator[str]:
+        """What must not be left when the log is read to its end."""
+        for key, one in self.entries.items():
+            if one.owed_minor < 0:
+                yield f"{-one.owed_minor} more were refunded for {key} than were paid"
+        if self.status == "cancelled":
+            live = [key for key, one in self.entries.items() if one.status in LIVE]
+            if live:
+                yield f"{len(live)} reservations live on though the event is cancelled, {live[0]} for one"
+        if self.status in ("cancelled", "ended") and self.waiting:
+            yield f"{self.waiting} wait for an event that is {self.status}"
+
+    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: Kind, found: Found) -> None:
+        """Deadline, price, codes, limits and the waiting list's turn."""
+        offer = self.offered.get(fact.reservation_id)
+        held_us = self.hold_us if offer is None else self.offer_us or self.hold_us
+        if fact.expires_at != at.log_time + held_us:
+            found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {held_us} µs")
+        price = kind.price_minor * fact.quantity
+        discount = self._discount(at, fact, price, found)
+        if fact.amount_minor != price - discount or (fact.discount_minor or 0) != discount:
+            found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price} less {discount}")
+        if kind.max_per_order and fact.quantity > kind.max_per_order:
+            found("order-limit", f"{fact.reservation_id} has {fact.quantity}, {kind.max_per_order} are sold at once")
+        if kind.hidden and not fact.access_code and offer is None:
+            found("hidden-type", f"{fact.reservation_id} has no access code")
+        if kind.max_per_user:
+            owned = fact.quantity + sum(
+                one.quantity for one in self.entries.values()
+                if one.status in LIVE and (one.user_id, one.ticket_type_id) == (fact.user_id, fact.ticket_type_id)
+            )  # fmt: skip
+            if owned > kind.max_per_user:
+                found("user-limit", f"user {fact.user_id} has {owned} of a type, {kind.max_per_user} are allowed")
+        if kind.pool_id:
+            used = fact.quantity + sum(
+                one.held + one.sold for one in self.kinds.values() if one.pool_id == kind.pool_id
+            )
+            if used > self.pools[kind.pool_id]:
+                found("over-capacity", f"{used} of pool {kind.pool_id} are claimed, it has {self.pools[kind.pool_id]}")
+        if self.waiting:
+            self._check_turn(fact, offer, found)
+
+    def _discount(self, at: Envelope, fact: f.TicketsHeld, price: int, found: Found) -> int:
+        discount = 0
+        for text, is_access in ((fact.promo_code, False), (fact.access_code, True)):
+            if not text:
+                continue
+            code = self.codes.get(text)
+            if code is None or text in self.disabled or (code.kind == "access") is not is_access:
+                found("codes", f"{fact.reservation_id} used {text!r}, which is no code that works")
+                continue
+            orders = [
+                one.quantity
+                for one in self.entries.values()
+                if one.status in LIVE and text in (one.promo_code, one.access_code)
+            ]
+            uses, places = len(orders) + 1, sum(orders) + fact.quantity
+            if code.uses_max and uses > code.uses_max:
+                found("codes", f"{fact.reservation_id} is use {uses} of {text!r}, which has {code.uses_max}")
+            if code.places_max and places > code.places_max:
+                found("codes", f"{fact.reservation_id} is place {places} of {text!r}, which has {code.places_max}")
+            if code.kind == "percent":
+                discount = price * code.value // 100
+            elif code.kind == "amount":
+                discount = min(price, code.value)
+        return discount if discount == price else _movable(discount, fact.currency, at)
+
+    def _check_turn(self, fact: f.TicketsHeld, offer: f.WaitlistOffered | None, found: Found) -> None:
+        """Who waits longest, and would have enough, comes first."""
+        free = self.free(fact.ticket_type_id)
+        waiting = [one for one in self.line.values() if one.status == "waiting" and one.quantity <= free]
+        waiting = [one for one in waiting if one.ticket_type_id == fact.ticket_type_id]
+        mine = next((one for key, one in self.line.items() if offer is not None and key == offer.entry_id), None)
+        ahead = [one for one in waiting if mine is None or one.place < mine.place]
+        if ahead:
+            found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} waited for them before")
+
+    def free(self, ticket_type_id: str) -> int:
+        """What may be claimed of a ticket type, its pool considered."""
+        kind, own = self.kinds[ticket_type_id], self.available(ticket_type_id)
+        if not kind.pool_id:
+            return own
+        return min(own, self.pools[kind.pool_id] - self.used_of(kind.pool_id))
+
+    def used_of(self, pool_id: str) -> int:
+        """What is claimed of a pool."""
+        return sum(one.held + one.sold for one in self.kinds.values() if one.pool_id == pool_id)
+
+    def holder(self, entry: Entry, ticket_id: str) -> str:
+        """Who has a ticket."""
+        ticket = self.tickets.get(ticket_id)
+        return entry.user_id if ticket is None else ticket.user_id
+
+
+def _about(ledger: EventLedger, _at: Envelope, fact: f.EventCreated | f.EventUpdated, _found: Found) -> None:
+    ledger.owner = ledger.owner or fact.user_id
+    ledger.ends_at = fact.ends_at
+    ledger.extension_us = (fact.hold_extension_s or 0) * US_PER_S
+    ledger.offer_us = (fact.offer_ttl_s or 0) * US_PER_S
+    ledger.refund_percent = 100 if fact.refund_percent is None else fact.refund_percent
+
+
+def _status(status: str, *came_from: str) -> Callable[[EventLedger, Envelope, Any, Found], None]:
+    def fold(ledger: EventLedger, at: Envelope, fact: f.Fact, found: Found) -> None:
+        if ledger.status not in came_from:
+            found("broken-log", f"{type(fact).__name__} of an event that is {ledger.status}")
+        if isinstance(fact, f.EventEnded) and at.log_time < ledger.ends_at:
+            found("deadline", f"the event ended at {at.log_time}, before {ledger.ends_at}")
+        ledger.status, ledger.published = status, status == "published"
+
+    return fold
+
+
+def _type_updated(ledger: EventLedger, _at: Envelope, fact: f.TicketTypeUpdated, found: Found) -> None:
+    kind = ledger.kinds[fact.ticket_type_id]
+    if kind.kind == "seated":
+        kind.seats = layout(fact.rows, fact.seats_per_row)
+        lost = kind.taken.keys() - kind.seats
+        if lost:
+            found("layout", f"{fact.ticket_type_id} lost seats in use: {sorted(lost)[:5]}")
+        kind.total = len(kind.seats)
+    else:
+        kind.total = fact.capacity
+        if kind.held + kind.sold > kind.total:
+            found("over-capacity", f"{kind.held + kind.sold} of {kind.total} of {fact.ticket_type_id} are claimed")
+    kind.price_minor, kind.hidden = fact.price_minor, fact.hidden
+    kind.max_per_order, kind.max_per_user = fact.max_per_order, fact.max_per_user
+
+
+def _pool(ledger: EventLedger, _at: Envelope, fact: f.PoolChanged, found: Found) -> None:
+    used = ledger.used_of(fact.pool_id)
+    if used > fact.capacity:
+        found("over-capacity", f"{used} of pool {fact.pool_id} are claimed, it has {fact.capacity} now")
+    ledger.pools[fact.pool_id] = fact.capacity
+
+
+def _code(ledger: EventLedger, _at: Envelope, fact: f.CodeAdded, _found: Found) -> None:
+    ledger.codes[fact.code] = fact
+
+
+def _code_disabled(ledger: EventLedger, _at: Envelope, fact: f.CodeDisabled, _found: Found) -> None:
+    ledger.disabled |= {text for text, code in ledger.codes.items() if code.code_id == fact.code_id}
+
+
+def _blocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsBlocked, found: Found) -> None:
+    kind = ledger.kinds[fact.ticket_type_id]
+    if fact.quantity > ledger.available(fact.ticket_type_id) or kind.taken.keys() & set(fact.seats):
+        found("seats", f"block {fact.block_id} holds back places that are not free")
+    if fact.block_id in ledger.freed_blocks:
+        found("duplicate", f"block {fact.block_id} holds back places again after it was freed")
+    kind.blocked[fact.block_id] = frozenset(fact.seats), fact.quantity
+
+
+def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found: Found) -> None:
+    kind = ledger.kinds[fact.ticket_type_id]
+    seats, count = kind.blocked.pop(fact.block_id, (frozenset[str](), 0))
+    if not set(fact.seats) <= seats or fact.quantity > count:
+        found("broken-log", f"block {fact.block_id} gives back what it does not have")
+    if count > fact.quantity:
+        kind.blocked[fact.block_id] = seats - set(fact.seats), count - fact.quantity
+    else:
+        ledger.freed_blocks.add(fact.block_id)
+
+
+def _invited(ledger: EventLedger, at: Envelope, fact: f.StaffInvited, found: Found) -> None:
+    if ledger.invited.get(fact.member_id, ("", 0))[0] == "invited" or fact.member_id in ledger.staff:
+        found("staff", f"{fact.member_id} is invited a second time")
+    if fact.user_id != ledger.owner or fact.expires_at <= at.log_time:
+        found("staff", f"{fact.member_id} is invited by {fact.user_id}, or for no time")
+    ledger.invited[fact.member_id] = "invited", fact.expires_at
+
+
+def _not_invited(ledger: EventLedger, _at: Envelope, fact: f.StaffInvitationEnded, found: Found) -> None:
+    status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
+    if status != "invited":
+        found("staff", f"an invitation of {fact.member_id} ends, and there is none")
+    ledger.invited[fact.member_id] = fact.outcome, expires_at
+
+
+def _staff_added(ledger: EventLedger, at: Envelope, fact: f.StaffAdded, found: Found) -> None:
+    status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
+    if at.rules_version >= ACCEPTED_SINCE and (status != "invited" or at.log_time >= expires_at):
+        found("staff", f"{fact.member_id} works at the door without an invitation")
+    if status == "invited":
+        ledger.invited[fact.member_id] = "accepted", expires_at
+    ledger.staff.add(fact.member_id)
+
+
+def _staff_removed(ledger: EventLedger, _at: Envelope, fact: f.StaffRemoved, _found: Found) -> None:
+    ledger.staff.discard(fact.member_id)
+
+
+def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "held" or entry.warned or at.log_time < entry.expires_at - WARNED_BEFORE_US:
+        found("broken-log", f"{fact.reservation_id} is warned of a deadline that is not near, or again")
+        return
+    entry.warned = 1
+
+
+def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Found) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "held" or entry.extended or at.log_time >= entry.expires_at:
+        found("broken-log", f"{fact.reservation_id} is extended a second time, or is no hold")
+        return
+    if fact.expires_at != entry.expires_at + ledger.extension_us or not ledger.extension_us:
+        found("deadline", f"{fact.reservation_id} is extended to {fact.expires_at}")
+    entry.expires_at, entry.extended = fact.expires_at, 1
+
+
+def _movable(minor: int, currency: str, at: Envelope) -> int:
+    """A share as it may be promised."""
+    step = LEAST_MOVED.get(currency, 1) if at.rules_version >= LEAST_MOVED_SINCE else 1
+    return minor // step * step
+
+
+def _tickets_cancelled(ledger: EventLedger, at: Envelope, fact: f.TicketsCancelled, found: Found) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "confirmed" or not set(fact.ticket_ids) < set(entry.ticket_ids):
+        found("broken-log", f"{fact.reservation_id} loses tickets that it does not have, or all of them")
+        return
+    if fact.amount_minor != _movable(entry.amount_minor * fact.quantity // entry.quantity, entry.currency, at):
+        found("money", f"{fact.quantity} of {entry.quantity} tickets of {fact.reservation_id} cost {fact.amount_minor}")
+    kind = ledger.kinds[entry.ticket_type_id]
+    for seat in fact.seats:
+        kind.taken.pop(seat, None)
+    kind.sold -= fact.quantity
+    ledger.owned[entry.user_id] -= fact.quantity
+    gone = [number for number, ticket in enumerate(entry.ticket_ids) if ticket in set(fact.ticket_ids)]
+    places = entry.seats or _ordinals(entry)
+    entry.void_places = [*entry.void_places, *(places[number] for number in gone)]
+    entry.seats = [seat for seat in entry.seats if seat not in fact.seats]
+    entry.ticket_ids = [ticket for ticket in entry.ticket_ids if ticket not in set(fact.ticket_ids)]
+    entry.quantity -= fact.quantity
+    entry.amount_minor -= fact.amount_minor
+    entry.kept_minor += fact.kept_minor
+
+
+def _ordinals(entry: Entry) -> list[str]:
+    every = [str(number) for number in range(1, entry.quantity + len(entry.void_places) + 1)]
+    return [number for number in every if number not in entry.void_places]
+
+
+def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, found: Found) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+        found("broken-log", f"ticket {fact.ticket_id} is offered, and there is no such ticket")
+        return
+    ticket = ledger.tickets.get(fact.ticket_id)
+    if fact.user_id != ledger.holder(entry, fact.ticket_id) or (ticket is not None and ticket.scanned_at):
+        found("tickets", f"ticket {fact.ticket_id} is offered by {fact.user_id}, who has it not, or after its use")
+    if fact.ticket_id in ledger.offer_of or fact.to_user_id == fact.user_id or fact.expires_at <= at.log_time:
+        found("tickets", f"ticket {fact.ticket_id} is offered a second time, to its holder, or for no time")
+    ledger.offers[fact.transfer_id] = Offer(fact.ticket_id, fact.user_id, fact.to_user_id, fact.expires_at)
+    ledger.offer_of[fact.ticket_id] = fact.transfer_id
+
+
+def _offer_ended(ledger: EventLedger, at: Envelope, fact: f.TransferEnded, found: Found) -> None:
+    offer = ledger.offers.get(fact.transfer_id)
+    if offer is None or ledger.offer_of.pop(fact.ticket_id, "") != fact.transfer_id:
+        found("broken-log", f"offer {fact.transfer_id} ends, and is not open")
+        return
+    if fact.outcome == "expired" and at.log_time < offer.expires_at:
+        found("tickets", f"offer {fact.transfer_id} expires before its time")
+    offer.status = fact.outcome
+
+
+def _no_offers(
+    ledger: EventLedger, _at: Envelope, fact: f.ReservationCancelled | f.TicketsCancelled, found: Found
+) -> None:
+    entry = ledger.entries.get(fact.reservation_id)
+    void = fact.ticket_ids if isinstance(fact, f.TicketsCancelled) else entry.ticket_ids if entry is not None else []
+    for ticket in ledger.offer_of.keys() & set(void):
+        found("tickets", f"ticket {ticket} is cancelled while it is offered")
+
+
+def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, found: Found) -> None:
+    offer = ledger.offers.get(fact.transfer_id or "")
+    opened = offer is not None and ledger.offer_of.pop(fact.ticket_id, "") == fact.transfer_id
+    if at.rules_version >= ACCEPTED_SINCE and not (
+        opened and offer is not None and offer.to_user_id == fact.to_user_id and at.log_time < offer.expires_at
+    ):
+        found("tickets", f"ticket {fact.ticket_id} is handed on, and was not offered to {fact.to_user_id}")
+    if offer is not None:
+        offer.status = "accepted"
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+        found("broken-log", f"ticket {fact.ticket_id} is handed on, and there is no such ticket")
+        return
+    ticket = ledger.tickets.setdefault(fact.ticket_id, Ticket(entry.user_id))
+    if ticket.user_id != fact.user_id or fact.version != ticket.version + 1 or ticket.scanned_at:
+        found("tickets", f"ticket {fact.ticket_id} is handed on by {fact.user_id}, who has it not, or after its use")
+    ticket.user_id, ticket.version = fact.to_user_id, fact.version
+
+
+def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, found: Found) -> None:
+    ledger.scans += 1
+    entry = ledger.entries.get(fact.reservation_id)
+    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+        found("door", f"ticket {fact.ticket_id} lets somebody in, and is void or no ticket")
+        return
+    if ledger.disputed(fact.reservation_id):
+        found("door", f"ticket {fact.ticket_id} lets somebody in, and its payment is disputed")
+    if ledger.status == "cancelled":
+        found("door", f"ticket {fact.ticket_id} lets somebody in to a cancelled event")
+    if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:
+        found("door", f"{fact.by_user_id} lets somebody in, and does not work at this door")
+    ticket = ledger.tickets.setdefault(fact.ticket_id, Ticket(entry.user_id))
+    if ticket.scanned_at:
+        found("door", f"ticket {fact.ticket_id} lets somebody in a second time")
+    ticket.scanned_at, ticket.gate = fact.scanned_at, fact.gate
+    ticket.scan = fact.scanned_at, fact.gate, fact.scanner, fact.by_user_id
+    if ticket.scan in ticket.undone:
+        found("door", f"ticket {fact.ticket_id}: a scan that was taken back lets in again")
+
+
+def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused, found: Found) -> None:
+    ledger.scans += 1
+    ticket = ledger.tickets.get(fact.ticket_id)
+    first = (ticket.scanned_at, ticket.gate) if ticket is not None else (0, "")
+    if fact.reason == f.Reason.ALREADY_CHECKED_IN and first != (fact.first_scanned_at, fact.first_gate):
+        found("door", f"ticket {fact.ticket_id}: the first scan was {first}, and another one is named")
+
+
+def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInReversed, found: Found) -> None:
+    ledger.scans += 1
+    ticket = ledger.tickets.get(fact.ticket_id)
+    if ticket is None or not ticket.scanned_at:
+        found("door", f"a check-in of ticket {fact.ticket_id} is taken back, and there was none")
+        return
+    ticket.undone.add(ticket.scan)
+    ticket.scanned_at, ticket.gate = 0, ""
+
+
+def _joined(ledger: EventLedger, at: Envelope, fact: f.WaitlistJoined, found: Found) -> None:
+    if fact.quantity <= ledger.free(fact.ticket_type_id):
+        found("waiting-list", f"{fact.entry_id} waits for what is to be had")
+    ledger.line[fact.entry_id] = Waiting(
+        fact.user_id, fact.ticket_type_id, fact.quantity, at.offset, mailbox=fact.mailbox or 0
+    )
+    ledger.waiting += 1
+
+
+def _left(ledger: EventLedger, _at: Envelope, fact: f.WaitlistEnded, found: Found) -> None:
+    _stops_waiting(ledger, fact.entry_id, "ended", found)
+
+
+def _offered(ledger: EventLedger, _at: Envelope, fact: f.WaitlistOffered, found: Found) -> None:
+    ledger.offered[fact.reservation_id] = fact
+    entry = ledger.line.get(fact.entry_id)
+    if entry is None or (entry.user_id, entry.quantity) != (fact.user_id, fact.quantity):
+        found("waiting-list", f"{fact.entry_id} is offered what it did not wait for")
+
+
+def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: Found) -> None:
+    offer = ledger.offered.get(fact.reservation_id)
+    if offer is not None:
+        _stops_waiting(ledger, offer.entry_id, "offered", found)
+
+
+def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found) -> None:
+    entry = ledger.line.get(entry_id)
+    if entry is None or entry.status != "waiting":
+        found("waiting-list", f"{entry_id} is {status}, and did not wait")
+        return
+    entry.status = status
+    ledger.waiting -= 1
+
+
+def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _found: Found) -> None:
+    """Two changes at the same log time are two news, each told once. So is a reminder's date that is returned to."""
+    again = fact.cause == ledger.reminded_for
+    if fact.kind == "reminder":
+        ledger.reminded_for = fact.cause
+    if fact.kind == "event-changed" or (fact.kind == "reminder" and not again):
+        ledger.told = {key for key in ledger.told if key[:2] != (fact.kind, fact.cause)}
+
+
+def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Found) -> None:
+    key = (fact.kind, fact.cause, fact.reservation_id, fact.user_id)
+    if key in ledger.told:
+        found("told-twice", f"{fact.user_id} is told of {fact.kind} twice for {fact.reservation_id}")
+    ledger.told.add(key)
+
+
+Fold = Callable[[EventLedger, Envelope, Any, Found], None]
+_BEFORE: dict[type[f.Fact], Fold] = {
+    f.WaitlistOffered: _offered,
+    f.ReservationCancelled: _no_offers,
+    f.TicketsCancelled: _no_offers,
+}
+_FOLDS: dict[type[f.Fact], Fold] = {
+    f.EventCreated: _about,
+    f.EventUpdated: _about,
+    f.EventPublished: _status("published", "draft"),
+    f.EventDeleted: _status("deleted", "draft"),
+    f.EventCancelled: _status("cancelled", "published"),
+    f.EventEnded: _status("ended", "published"),
+    f.TicketTypeUpdated: _type_updated,
+    f.PoolChanged: _pool,
+    f.CodeAdded: _code,
+    f.CodeDisabled: _code_disabled,
+    f.SeatsBlocked: _blocked,
+    f.SeatsUnblocked: _unblocked,
+    f.StaffInvited: _invited,
+    f.StaffInvitationEnded: _not_invited,
+    f.StaffAdded: _staff_added,
+    f.StaffRemoved: _staff_removed,
+    f.TicketsHeld: _offer_held,
+    f.HoldWarned: _warned,
+    f.HoldExtended: _extended,
+    f.TicketsCancelled: _tickets_cancelled,
+    f.TransferOffered: _ticket_offered,
+    f.TransferEnded: _offer_ended,
+    f.TicketTransferred: _transferred,
+    f.CheckInAccepted: _checked_in,
+    f.CheckInRefused: _check_in_refused,
+    f.CheckInReversed: _check_in_reversed,
+    f.WaitlistJoined: _joined,
+    f.WaitlistEnded: _left,
+    f.ChoreStarted: _chore_started,
+    f.HolderNotified: _told,
+}

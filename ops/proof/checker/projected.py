@@ -1,0 +1,263 @@
+"""PostgreSQL against the checker's own fold: rows, claims, tickets, inbox, positions, and the bank's books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from connectors.postgres import Connection
+from connectors.sql_files import queries
+from ops.proof.checker.audit import Message
+from ops.proof.checker.event_ledger import EventLedger
+from ops.proof.checker.ledger import LIVE, Ledger
+from ops.proof.checker.report import Report
+from pipelines.notifications.kinds import KINDS
+
+Ledgers = Mapping[str, EventLedger]
+SQL = queries(Path(__file__).with_name("projected.sql"))
+READ_ROWS = 2_000
+ROW_FIELDS = (
+    "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
+    "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
+    "payment_id", "refund_id", "ticket_ids", "promo_code", "access_code", "extended", "warned", "void_places",
+    "kept_minor", "owed_minor", "mailbox",
+)  # fmt: skip
+
+
+async def check_partition(
+    connection: Connection,
+    partition: int,
+    ledgers: Ledgers,
+    inbox: Iterable[Message] | None,
+    report: Report,
+) -> None:
+    """Compare every row of the partition with the fold."""
+    await _reservations(connection, partition, ledgers, report)
+    await _events(connection, partition, ledgers, report)
+    await _claims(connection, partition, ledgers, report)
+    await _tickets(connection, partition, ledgers, report)
+    await _organizing(connection, partition, ledgers, report)
+    await _refunds(connection, partition, ledgers, report)
+    if inbox is not None:
+        await _inbox(connection, partition, inbox, report)
+
+
+async def _reservations(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    seen: Counter[str] = Counter()
+    due_of: dict[tuple[str, str], list[str]] = {}
+    for event_id, books in ledgers.items():
+        for payment_id, key in books.refunds_due:
+            due_of.setdefault((event_id, payment_id), []).append(key)
+    async with connection.transaction():
+        async for row in connection.cursor(SQL["reservations"], partition, prefetch=READ_ROWS):
+            event_id, reservation_id = row["event_id"], row["id"]
+            seen[event_id] += 1
+            report.counts["reservation_rows"] += 1
+            ledger = ledgers.get(event_id)
+            entry = ledger.entries.get(reservation_id) if ledger is not None else None
+            where = f"reservations {event_id} {reservation_id}"
+            if entry is None:
+                report.add("postgres", where, "a row of a reservation that the log does not know")
+                continue
+            for name in ROW_FIELDS:
+                if row[name] != getattr(entry, name):
+                    report.add("postgres", where, f"{name} is {row[name]!r}, by the log {getattr(entry, name)!r}")
+            due = sorted(due_of.get((event_id, entry.payment_id), []))
+            if entry.payment_id and sorted(row["refunds_open"]) != due:
+                report.add("postgres", where, f"refunds_open is {row['refunds_open']}, by the log {due}")
+    for event_id, ledger in ledgers.items():
+        if seen[event_id] < len(ledger.entries):
+            what = f"{seen[event_id]} rows, the log has {len(ledger.entries)} reservations"
+            report.add("postgres", f"reservations {event_id}", what)
+
+
+async def _events(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    rows = {row["id"]: row["status"] for row in await connection.fetch(SQL["events"], partition)}
+    wanted = {key: one.status for key, one in ledgers.items() if one.exists}
+    _compare(rows, wanted, "events", report)
+    types = {
+        (row["event_id"], row["id"]): tuple(row)[2:] for row in await connection.fetch(SQL["ticket_types"], partition)
+    }
+    expected = {
+        (event_id, type_id): (
+            kind.ordinal, kind.kind, kind.price_minor, kind.total, kind.max_per_order, kind.max_per_user, kind.hidden,
+            kind.pool_id,
+        )
+        for event_id, ledger in ledgers.items()
+        for type_id, kind in ledger.kinds.items()
+    }  # fmt: skip
+    _compare(types, expected, "ticket_types", report)
+    locks = {(row["event_id"], row["place"]) for row in await connection.fetch(SQL["locked"], partition)}
+    expected_locks = {(event_id, place) for event_id, ledger in ledgers.items() for place in ledger.locked}
+    _compare(dict.fromkeys(locks, True), dict.fromkeys(expected_locks, True), "observed_seat_locks", report)
+
+
+async def _claims(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    rows = {
+        (row["event_id"], row["ticket_type_id"], row["seat"]): (row["status"], row["reservation_id"])
+        for row in await connection.fetch(SQL["live_claims"], partition)
+    }
+    wanted = {
+        (event_id, entry.ticket_type_id, seat): ("held" if entry.status == "held" else "sold", reservation_id)
+        for event_id, ledger in ledgers.items()
+        for reservation_id, entry in ledger.entries.items()
+        if entry.status in LIVE
+        for seat in entry.seats
+    }
+    _compare(rows, wanted, "seat_claims", report)
+
+
+async def _tickets(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    rows = {row["id"]: tuple(row)[1:] for row in await connection.fetch(SQL["tickets"], partition)}
+    wanted: dict[str, tuple[Any, ...]] = {}
+    for event_id, ledger in ledgers.items():
+        for reservation_id, entry in ledger.entries.items():
+            for ordinal, (ticket_id, seat) in enumerate(entry.issued, 1):
+                known, valid = (
+                    ledger.tickets.get(ticket_id),
+                    entry.status == "confirmed" and ticket_id in entry.ticket_ids,
+                )
+                version = (1 if known is None else known.version) + (0 if valid else 1)
+                scan = (0, "") if known is None else (known.scanned_at, known.gate)
+                holder, status = ledger.holder(entry, ticket_id), "valid" if valid else "void"
+                wanted[ticket_id] = (event_id, reservation_id, holder, seat, ordinal, status, version, *scan)
+    _compare(rows, wanted, "tickets", report)
+    scans = {row[0]: row[1] for row in await connection.fetch(SQL["check_ins"], partition)}
+    _compare(scans, {key: one.scans for key, one in ledgers.items() if one.scans}, "check_ins", report)
+
+
+async def _organizing(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    """Pools, codes, blocks, staff, waiting lists: rows of (event, key, …) against the books."""
+    expected: dict[str, dict[tuple[str, str], tuple[Any, ...]]] = {
+        "pools": {(key, pool): (capacity,) for key, one in ledgers.items() for pool, capacity in one.pools.items()},
+        "codes": {
+            (key, code.code_id): (
+                text, code.kind, code.value, code.uses_max, code.places_max or 0, code.ticket_type_ids,
+                code.valid_from_at, code.valid_until_at, text in one.disabled,
+            )
+            for key, one in ledgers.items()
+            for text, code in one.codes.items()
+        },
+        "seat_blocks": {
+            (key, block): (ticket_type_id, sorted(seats), quantity)
+            for key, one in ledgers.items()
+            for ticket_type_id, kind in one.kinds.items()
+            for block, (seats, quantity) in kind.blocked.items()
+        },
+        "transfers": {
+            (key, transfer): (offer.ticket_id, offer.user_id, offer.to_user_id, offer.expires_at, offer.status)
+            for key, one in ledgers.items()
+            for transfer, offer in one.offers.items()
+        },
+        "staff_invitations": {
+            (key, member): invited for key, one in ledgers.items() for member, invited in one.invited.items()
+        },
+        "event_staff": {(key, member): () for key, one in ledgers.items() for member in one.staff},
+        "waitlist_entries": {
+            (key, entry_id): (
+                entry.user_id, entry.ticket_type_id, entry.quantity, entry.place, entry.status, entry.mailbox
+            )
+            for key, one in ledgers.items()
+            for entry_id, entry in one.line.items()
+        },
+    }  # fmt: skip
+    for table, wanted in expected.items():
+        rows = {(row[0], row[1]): tuple(row)[2:] for row in await connection.fetch(SQL[table], partition)}
+        if table == "seat_blocks":
+            rows = {key: (kind, sorted(seats), quantity) for key, (kind, seats, quantity) in rows.items()}
+        _compare(rows, wanted, table, report)
+
+
+async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, report: Report) -> None:
+    rows = {tuple(row)[:3]: tuple(row)[3:] for row in await connection.fetch(SQL["refunds"], partition)}
+    wanted = {
+        (event_id, *key): (status, amount)
+        for event_id, ledger in ledgers.items()
+        for status, amounts in (
+            ("requested", ledger.refunds_due),
+            ("refunded", ledger.refunds),
+            ("failed", ledger.refunds_failed),
+        )
+        for key, amount in amounts.items()
+    }
+    _compare(rows, wanted, "refunds", report)
+    disputes = {tuple(row)[:2]: tuple(row)[2:] for row in await connection.fetch(SQL["disputes"], partition)}
+    expected = {
+        (event_id, dispute_id): (*about, ledger.charged_back.get(dispute_id, 0))
+        for event_id, ledger in ledgers.items()
+        for dispute_id, about in ledger.disputes.items()
+    }
+    _compare(disputes, expected, "disputes", report)
+
+
+async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:
+    rows = Counter(Message(*row) for row in await connection.fetch(SQL["inbox"], partition))
+    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # nobody is told, so no row is right
+    wanted = Counter(message for message in inbox if message.user_id not in erased)
+    report.counts["inbox_rows"] += rows.total()
+    for message in (wanted - rows).elements():
+        report.add("inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
+    for message in (rows - wanted).elements():
+        report.add(
+            "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice"
+        )
+
+
+async def check_mails(
+    connection: Connection, partition: int, mails: Iterable[Message], report: Report, *, sent: bool
+) -> None:
+    """Each mail is one row, and no row is of anything else. Which kinds leave a row is their users' to say: where mails
+    are `sent`, every message of a kind that is mailed unless switched off has one."""
+    rows = Counter(Message(*row) for row in await connection.fetch(SQL["mails"], partition))
+    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # their rows went with them
+    possible = Counter(mails)
+    report.counts["mail_rows"] += rows.total()
+    for message in (rows - possible).elements():
+        report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice")
+    if sent:
+        due = Counter(one for one in possible.elements() if KINDS[one.template].mail and one.user_id not in erased)
+        for message in (due - rows).elements():
+            report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
+
+
+async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:
+    """The sandbox provider's books against what the log says: all ledgers of all partitions, or nothing is known."""
+    captured: dict[str, int] = {}
+    refunded: dict[tuple[str, str], int] = {}
+    for ledger in ledgers:
+        captured |= ledger.captured
+        refunded |= ledger.refunds
+    books = {row[0]: row[1] for row in await connection.fetch(SQL["bank_captured"])}
+    back = {(row[0], row[1]): row[2] for row in await connection.fetch(SQL["bank_refunded"])}
+    _compare(books, captured, "sandbox.payments", report, rule="money")
+    _compare(back, refunded, "sandbox.refunds", report, rule="money")
+    kept = sum(ledger.kept_minor for ledger in ledgers)
+    owed = sum(ledger.owed_minor + ledger.charged_back_minor for ledger in ledgers)
+    if sum(books.values()) - sum(back.values()) != report.confirmed_minor + kept + owed:
+        what = f"captured {sum(books.values())} − refunded {sum(back.values())}, confirmed {report.confirmed_minor}"
+        what += f", kept {kept}, owed or charged back {owed}"
+        report.add("money", "sandbox", what)
+
+
+async def check_positions(connection: Connection, ends: dict[int, int], report: Report) -> None:
+    """Every partition is projected to its end. `ends` has the offset of each partition's last command, -1 for none."""
+    rows = {row["partition"]: row["offset"] for row in await connection.fetch(SQL["positions"])}
+    for partition, last in ends.items():
+        found = rows.get(partition, -1)
+        if found != last:
+            report.add("postgres", f"projection_positions {partition}", f"projected to {found}, decided to {last}")
+
+
+def _compare(
+    rows: dict[Any, Any], wanted: dict[Any, Any], table: str, report: Report, *, rule: str = "postgres"
+) -> None:
+    report.counts[f"{table.replace('.', '_')}_rows"] += len(rows)
+    for key in rows.keys() - wanted.keys():
+        report.add(rule, f"{table} {key}", f"a row {rows[key]!r} that the log does not know")
+    for key in wanted.keys() - rows.keys():
+        report.add(rule, f"{table} {key}", f"no row, by the log {wanted[key]!r}")
+    for key in rows.keys() & wanted.keys():
+        if rows[key] != wanted[key]:
+            report.add(rule, f"{table} {key}", f"is {rows[key]!r}, by the log {wanted[key]!r}")

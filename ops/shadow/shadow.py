@@ -1,0 +1,269 @@
+"""`circle replay shadow`: the checked-out program's reservations dataflow over the commands of the log, into a topic of
+its own, and its facts compared with those on the log.
+
+The live dataflow's own `build`, with another source (what is on the log, to the last decided command), another owner
+(states from the shadow's own facts), another guard (foreign locks as the log has them) and another sink. Nothing live
+is written: no fact, no offset, no lock, no row, no reply. Of one partition at a time there are in memory the events of
+a batch, and of the others what `States` keeps. Stopped at any place, the same command goes on where the shadow's topic
+ends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from connectors.errors import CircleError
+from connectors.execution import execute
+from connectors.kafka import Gate, StopFlag, producer
+from connectors.log_reader import LogReader, chosen, few_collections, offset_of, partitions_of
+from connectors.log_source import LogSource
+from connectors.logs import Log
+from connectors.schema_registry import codec_of
+from connectors.scratch_file import TemporaryShelf
+from connectors.settings import Settings
+from connectors.topics import apply_topic, delete_topic
+from ops.proof.load.progress import Bar, Progress
+from ops.shadow.comparison import ShadowReport, by_command, compare
+from ops.shadow.sink import ShadowSink
+from pipelines.history.fold import Fold
+from pipelines.history.states import KEPT_MAX, States
+from pipelines.reservations.batch import Batch
+from pipelines.reservations.core.state import EventState
+from pipelines.reservations.flow import Deps, build
+from pipelines.reservations.partition import Partition
+from schemas import facts as f
+from schemas.codec import MAGIC, MANIFEST, Codec
+from schemas.facts import RecordedFact
+from schemas.ids import LogTime
+from schemas.topics import COMMANDS, DAY_MS, FACTS, TopicSpec
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+KEPT_MS = 7 * DAY_MS  # a shadow is looked at and thrown away
+LAST_RECORDS = 100  # of the recorded facts, among which the last readable one is looked for
+BAR_EVERY = 20_000
+
+log = Log("shadow")
+
+
+class BadShadow(CircleError):
+    """--group is no name for a topic: wrong usage."""
+
+    exit_code = 2
+
+
+class ShadowFailed(CircleError):
+    """The dataflow ended with an error: the log line before this says which."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the log says of a partition: how far it is decided, and the foreign locks by the command they stand at."""
+
+    end: int
+    locks: Mapping[int, f.SeatLocksObserved]
+
+
+def topic_of(group: str, partitions: int) -> TopicSpec:
+    """The shadow's topic. Raises BadShadow."""
+    if not NAME.fullmatch(group):
+        raise BadShadow(f"--group {group}: small letters, digits and dashes, at most 40")
+    name = f"{FACTS}.shadow.{group}"
+    return TopicSpec(name=name, key="event_id", partitions=partitions, retention_ms=KEPT_MS, holds="a shadow's facts")
+
+
+def shadow(
+    settings: Settings,
+    group: str,
+    progress: Progress,
+    *,
+    stop: StopFlag,
+    partition: int | None = None,
+    restart: bool = False,
+    limit: int | None = None,
+    dry_run: bool = False,
+) -> ShadowReport:
+    """Decide and compare. `limit` commands of each partition at most, in this run. `dry_run` only counts the commands.
+
+    Raises BadShadow, LogTruncated, NoSuchPartition, ServiceUnreachable, ShadowFailed.
+    """
+    spec = topic_of(group, partitions_of(settings, FACTS))
+    report = ShadowReport(group=group, topic=spec.name)
+    numbers = chosen(settings, COMMANDS, partition)
+    if not dry_run:
+        apply_topic(settings, spec, recreate=restart)
+    for number in numbers:
+        recorded = _recorded(settings, number, progress)
+        if dry_run:
+            report.commands += recorded.end if limit is None else min(recorded.end, limit)
+            continue
+        if recorded.end and not stop.requested:
+            _decide(settings, spec, number, recorded, progress, stop, limit)
+        if recorded.end:
+            told = _facts(settings, FACTS, number, progress, "compared")
+            compare(report, by_command(told), by_command(_facts(settings, spec.name, number)))
+    report.stopped = stop.requested
+    return report
+
+
+def remove(settings: Settings, group: str) -> None:
+    """Throw the shadow away. Raises BadShadow, ServiceUnreachable."""
+    delete_topic(settings, topic_of(group, partitions_of(settings, FACTS)))
+
+
+def _decide(
+    settings: Settings,
+    spec: TopicSpec,
+    number: int,
+    recorded: Recorded,
+    progress: Progress,
+    stop: StopFlag,
+    limit: int | None,
+) -> None:
+    codec, gate = codec_of(settings), Gate()
+    with closing(TemporaryShelf()) as shelf, few_collections():
+        owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
+        with LogReader(settings, spec.name, number) as told:
+            owner.restore(codec, told.from_the_start().values())
+        end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
+        bar = progress.bar(f"decided, partition {number}", end)
+        sink = ShadowSink(
+            producer(settings, **{"linger.ms": 0}),
+            spec.name,
+            codec,
+            gate=gate,
+            partitions=owner.partitions,
+            told=lambda batch: bar.set(batch.records[-1].offset + 1),
+        )
+        with LogReader(settings, COMMANDS, number, start=owner.decided + 1) as reader:
+            source = LogSource(
+                reader,
+                start=owner.decided + 1,
+                end=end,
+                gate=gate,
+                stop=lambda: stop.requested,
+                cuts=recorded.locks.keys(),
+            )
+            code = execute(build(Deps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
+    bar.stop()
+    if code != 0:
+        raise ShadowFailed(f"{COMMANDS}[{number}] could not be decided to {end}: see the log")
+
+
+@dataclass
+class ShadowOwner:
+    """One partition, as a worker keeps it, from the shadow's own facts; its events as far as `states` keeps them."""
+
+    number: int
+    of: int
+    states: States
+    decided: int = -1
+    partitions: dict[int, Partition] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.partitions[self.number] = Partition(self.number, 0, LogTime(0), set(), of=self.of)
+
+    def restore(self, codec: Codec, facts: Iterable[list[tuple[int, bytes | None]]]) -> None:
+        """Fold what the shadow has decided already, whole commands only."""
+        fold = Fold(codec, self.states)
+        for chunk in facts:
+            fold.take(chunk)
+        self.partitions[self.number].advance(fold.log_time)
+        self.decided = fold.through[0]
+
+    def begins(self, firsts: Mapping[int, int]) -> None:
+        """The batch before is written: its events need not all be in memory any more."""
+        lent = self.partitions[self.number].states
+        for state in lent.values():
+            self.states.give(state)
+        lent.clear()
+        self.states.turn()
+
+    def state_of(self, number: int, event_id: str) -> EventState:
+        """The event's state; a new one when it was not met yet, or nobody has created it."""
+        lent = self.partitions[number].states
+        if event_id not in lent:
+            state = self.states.take(event_id)
+            lent[event_id] = state if state.details is not None else EventState(event_id)
+        return lent[event_id]
+
+
+class ShadowGuard:
+    """Takes no lock. Foreign locks are those of the log: an event is decided again with what was observed there."""
+
+    def __init__(self, locks: Mapping[int, f.SeatLocksObserved]) -> None:
+        self._locks = locks
+
+    def claim(self, batch: Batch) -> Batch:
+        """The batch, with the foreign locks that were observed at its commands. The source begins a batch at each."""
+        for group in batch.groups:
+            observed = self._locks.get(group.placed[0].at.offset)
+            if observed is not None:
+                state = group.state
+                state.take_back()
+                locked = {place for place in observed.locked if _can_be_locked(state, place)}
+                group.decide((state.locked_places | locked) - set(observed.freed))
+        return batch
+
+
+def _can_be_locked(state: EventState, place: str) -> bool:
+    """Not where a buyer has the seat in the shadow."""
+    ticket_type_id, _, seat = place.partition("/")
+    section = state.sections.get(ticket_type_id)
+    seating = None if section is None else section.seating
+    return seating is None or seat not in seating or seating.is_free(seat)
+
+
+def _recorded(settings: Settings, number: int, progress: Progress) -> Recorded:
+    """Go over the recorded facts without decoding them, but for the foreign locks and the last one."""
+    codec = codec_of(settings)
+    of_locks = _headers_of(f.SeatLocksObserved)
+    locks: dict[int, f.SeatLocksObserved] = {}
+    last: list[bytes] = []
+    with LogReader(settings, FACTS, number) as reader:
+        reader.from_the_start()
+        bar: Bar = progress.bar(f"recorded, partition {number}", reader.high)
+        for message in reader.messages():
+            value = message.value()
+            if value is None:
+                continue
+            if value.startswith(of_locks):
+                found = codec.decode(value)
+                if isinstance(found, RecordedFact) and isinstance(found.fact, f.SeatLocksObserved):
+                    locks.setdefault(found.envelope.offset, found.fact)
+            last.append(value)
+            if len(last) >= 2 * LAST_RECORDS:
+                last = last[-LAST_RECORDS:]
+            if offset_of(message) % BAR_EVERY == 0:
+                bar.set(offset_of(message))
+        bar.finish(reader.high)
+    decided = [found.envelope.offset for value in last if isinstance(found := codec.decode(value), RecordedFact)]
+    return Recorded(max(decided, default=-1) + 1, locks)
+
+
+def _headers_of(record: type[f.Fact]) -> tuple[bytes, ...]:
+    """What the bytes of this type of fact begin with, under any of its schemas."""
+    entries = json.loads(MANIFEST.read_text())["schemas"]
+    ids = [entry["id"] for entry in entries if entry["schema"]["name"] == record.__name__]
+    return tuple(bytes([MAGIC]) + number.to_bytes(4, "big") for number in ids)
+
+
+def _facts(
+    settings: Settings, topic: str, number: int, progress: Progress | None = None, name: str = ""
+) -> Iterator[tuple[int, RecordedFact]]:
+    codec = codec_of(settings)
+    with LogReader(settings, topic, number) as reader:
+        reader.from_the_start()
+        bar = progress.bar(f"{name}, partition {number}", reader.high) if progress is not None else None
+        for message in reader.messages():
+            offset = offset_of(message)
+            if bar is not None and offset % BAR_EVERY == 0:
+                bar.set(offset)
+            recorded = codec.decode(message.value())
+            if isinstance(recorded, RecordedFact):
+                yield offset, recorded
+        if bar is not None:
+            bar.finish(reader.high)

@@ -1,0 +1,58 @@
+"""What `circle verify --follow` says while it goes on: metrics where CIRCLE_METRICS_PORT is set, and on `/readyz`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from prometheus_client import Gauge, start_http_server
+
+from connectors.settings import Settings
+from ops.verify.verify import PartitionRun
+from pipelines.monitoring.board import VERIFIED, Board, Verified, VerifiedPartition
+
+Told = Callable[[list[PartitionRun]], None]
+
+
+def shown(board: Board) -> Told:
+    """Shows in Redis how far it has come, the digests, and what it has found: the API has it on `/readyz`."""
+
+    def show(runs: list[PartitionRun]) -> None:
+        partitions = [
+            VerifiedPartition(
+                partition=run.partition,
+                through=run.verifier.through,
+                digest=run.verifier.digest,
+                waiting=max(0, run.waiting),
+                divergences=run.verifier.diverged,
+            )
+            for run in runs
+        ]
+        found = Verified(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            facts=sum(run.verifier.facts for run in runs),
+            divergences=sum(run.verifier.diverged for run in runs),
+            partitions=partitions,
+        )
+        board.show(VERIFIED, found)
+
+    return show
+
+
+def metrics(settings: Settings) -> Told:
+    """Exports how far it has come, and what it has found, where CIRCLE_METRICS_PORT is set."""
+    if settings.metrics_port is None:
+        return lambda _runs: None
+    start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    through = Gauge("circle_verify_through_offset", "The last command that was verified.", ["partition"])
+    behind = Gauge("circle_verify_lag_records", "Commands on the log that are not verified yet.", ["partition"])
+    found = Gauge("circle_verify_divergences", "Facts that are not what the rules give.", ["partition"])
+
+    def export(runs: list[PartitionRun]) -> None:
+        for run in runs:
+            number = str(run.partition)
+            through.labels(number).set(run.verifier.through)
+            behind.labels(number).set(max(0, run.waiting))
+            found.labels(number).set(run.verifier.diverged)
+
+    return export

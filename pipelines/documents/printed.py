@@ -1,0 +1,66 @@
+"""A ticket as a PDF page to print. Typst sets it: scripts are shaped and broken into lines, and the GIL is free.
+
+The fonts of the packages have most living scripts. A character that they lack is printed in its plain form, else as a
+box, and then the page names its script (`letters`).
+
+What comes from people is handed over as data, never as markup: no title can do more than be printed.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+
+import typst
+
+from pipelines.documents import qr
+from pipelines.documents.letters import Letters
+from pipelines.documents.ticket import Ticket
+
+TEMPLATE = (Path(__file__).parent / "ticket.typ").read_bytes()
+DISPUTED = "The payment of this ticket was disputed when this page was made. While it is, the ticket opens no door."
+FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
+
+
+class Printer:
+    """Prints tickets, one after the other. Fonts are opened at the first one, and read where a title needs them."""
+
+    def __init__(self) -> None:
+        self._compiler: typst.Compiler | None = None
+        self._letters: Letters | None = None
+        self._lock = Lock()
+
+    def page(self, ticket: Ticket, code: str) -> bytes:
+        """The PDF file. The same ticket gives the same bytes."""
+        issued_at = ticket.issued_at.replace(microsecond=0)
+        with self._lock:
+            if self._compiler is None or self._letters is None:
+                folders = _font_folders()
+                self._compiler = typst.Compiler(font_paths=_fonts(folders), ignore_system_fonts=True)
+                self._letters = Letters(folders)
+            words = {
+                "title": self._letters.printable(ticket.title),
+                "when": ticket.when,
+                "venue": self._letters.printable(ticket.venue),
+                "ticket_type": self._letters.printable(ticket.ticket_type),
+                "place": ticket.place,
+                "holder": self._letters.printable(ticket.holder),
+            }
+            boxes = self._letters.missing("".join(words.values()))
+            words["note"] = f"Letters that this page has no font for are boxes: {', '.join(boxes)}." if boxes else ""
+            words["warning"] = DISPUTED if ticket.disputed else ""
+            words |= {"ticket_id": ticket.id, "qr": qr.svg(code).decode()}
+            pages = self._compiler.compile(TEMPLATE, format="pdf", sys_inputs=words, timestamp=issued_at)
+        assert isinstance(pages, bytes)
+        return pages
+
+
+def _font_folders() -> list[Path]:
+    found = (find_spec(name) for name in FONTS)
+    return [Path(spec.origin).parent for spec in found if spec is not None and spec.origin is not None]
+
+
+def _fonts(folders: list[Path]) -> typst.Fonts:
+    """The fonts of the packages and no others, so that a ticket looks the same on every machine."""
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)

@@ -1,0 +1,83 @@
+"""An event as it was: its facts folded to a moment or a position. Pure.
+
+Guarantee: the state after `until` is what a worker had then: the same `evolve`, the same order, each position once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from pipelines.intake import Intake
+from pipelines.reservations.core.evolve import fold
+from pipelines.reservations.core.state import EventState
+from schemas.facts import RecordedFact
+from schemas.ids import US_PER_S, Position
+
+_POSITION = re.compile(r"\d+-\d+(-\d+)?")
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Until when: a log time (inclusive), a position (inclusive; without an index the whole command), or the end."""
+
+    log_time: int | None = None
+    position: Position | None = None
+    whole_command: bool = False
+
+    def past(self, recorded: RecordedFact) -> bool:
+        """Whether the fact came later."""
+        at = recorded.envelope
+        if self.log_time is not None:
+            return at.log_time > self.log_time
+        if self.position is not None:
+            index = at.index if not self.whole_command else 0
+            return (at.offset, index) > (self.position.offset, self.position.index)
+        return False
+
+
+def moment(text: str | None) -> Moment:
+    """Read "2026-05-01T20:00:00Z" (any offset), "3-1200" or "3-1200-1". Raises ValueError that names the text."""
+    if text is None:
+        return Moment()
+    if _POSITION.fullmatch(text):
+        return Moment(position=Position.parse(text), whole_command=text.count("-") == 1)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise ValueError(f"{text!r} is neither a time with its offset (2026-05-01T20:00:00Z) nor a position (3-1200)")
+    return Moment(log_time=round((when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * US_PER_S))
+
+
+class Past:
+    """One event's facts, folded one after the other."""
+
+    def __init__(self, event_id: str, until: Moment | None = None) -> None:
+        self.state = EventState(event_id)
+        self.last: RecordedFact | None = None
+        self.facts, self.over = 0, False
+        self._intake, self._until = Intake(), until or Moment()
+
+    def take(
+        self,
+        records: Iterable[tuple[int, RecordedFact]],
+        before: Callable[[EventState, RecordedFact], None] = lambda _state, _recorded: None,
+    ) -> None:
+        """Fold records (offset on the facts topic, fact) to the moment; `before` sees each with the state before it.
+
+        Ends at a fact that cannot be folded: `state.unfolded` names it.
+        """
+        for offset, recorded in records:
+            for fact in self._intake.take(offset, recorded):
+                if self._until.past(fact):
+                    self.over = True
+                    return
+                before(self.state, fact)
+                if not fold(self.state, fact.fact, fact.envelope):
+                    return
+                self.last = fact
+                self.facts += 1

@@ -1,0 +1,151 @@
+"""The states of many events while a log is replayed, with a bounded number of reservations in memory. Pure.
+
+Guarantee: what is shelved comes back as it was: every decision on it is the same. What comes back makes room for
+itself; only what is new since the last `turn` comes on top of the bound, and one event alone is always whole.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, get_type_hints
+
+import msgspec
+
+from pipelines.reservations.core.entities import Reservation
+from pipelines.reservations.core.state import EventState
+
+KEPT_MAX = 300_000  # reservations in memory, of 600 bytes or so
+EVENT_WEIGHT = 20  # what an event without any takes, and each of its ticket types, in reservations
+
+_encode = msgspec.msgpack.Encoder().encode
+_Row: Any = tuple[tuple(get_type_hints(Reservation).values())]  # type: ignore[misc]
+_decode = msgspec.msgpack.Decoder(tuple[bytes, list[_Row]]).decode
+
+
+class Shelf(Protocol):
+    """Bytes by event, outside of memory."""
+
+    def put(self, event_id: str, packed: bytes) -> None:
+        """Keep them, instead of former ones."""
+
+    def look(self, event_id: str) -> bytes | None:
+        """What is kept."""
+
+    def drop(self, event_id: str) -> None:
+        """Keep nothing of it."""
+
+    def __contains__(self, event_id: object) -> bool:
+        """Whether anything is kept of it."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The events."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+
+class States(Mapping[str, EventState]):
+    """States by event. To look one up as in a mapping changes nothing: where it is shelved, that is a copy.
+
+    `recent` are those that were asked for `of` since the last turn, always in one dict: a loop may look there first.
+    Nobody may keep a state while others are asked for: to shelve one takes it apart.
+    """
+
+    def __init__(self, shelf: Shelf | None = None, kept_max: int = KEPT_MAX) -> None:
+        self.recent: dict[str, EventState] = {}
+        self._former: dict[str, EventState] = {}
+        self._shelf, self._kept_max, self._brought = shelf, kept_max, 0
+
+    def of(self, event_id: str) -> EventState:
+        """The event's state, to be changed; made where there is none."""
+        state = self.recent.get(event_id)
+        if state is None:
+            state = self._former.pop(event_id, None)
+            if state is None:
+                state = self._unshelved(event_id)
+            self.recent[event_id] = state
+        return state
+
+    def take(self, event_id: str) -> EventState:
+        """As `of`, and from here on the taker's alone: nothing shelves it until it is given back."""
+        state = self.of(event_id)
+        del self.recent[event_id]
+        return state
+
+    def give(self, state: EventState) -> None:
+        """Have back what was taken."""
+        state.keep()
+        self.recent[state.event_id] = state
+
+    def forget(self, event_id: str) -> None:
+        """Let go of the event's state, which is in one place only: mostly where it was just asked for."""
+        there = self.recent.pop(event_id, None) or self._former.pop(event_id, None)
+        if there is None and self._shelf is not None:
+            self._shelf.drop(event_id)
+
+    def turn(self) -> None:
+        """Where the recent ones have come to half of what may be kept, shelve what was not asked for among them."""
+        if self._shelf is None or sum(map(_weight, self.recent.values())) <= self._kept_max // 2:
+            return
+        for event_id, state in list(self._former.items()):
+            self._shelf.put(event_id, _packed(state))
+            del self._former[event_id]
+            state.dismantle()
+        self._former.update(self.recent)
+        self.recent.clear()
+        self._brought = 0
+
+    def _unshelved(self, event_id: str) -> EventState:
+        found = None if self._shelf is None else self._shelf.look(event_id)
+        if self._shelf is None or found is None:
+            return EventState(event_id)
+        self._shelf.drop(event_id)
+        state = _unpacked(found)
+        self._brought += _weight(state)
+        if self._brought > self._kept_max // 2:
+            self.turn()
+        return state
+
+    def __getitem__(self, event_id: str) -> EventState:
+        state = self.recent.get(event_id) or self._former.get(event_id)
+        if state is None:
+            found = None if self._shelf is None else self._shelf.look(event_id)
+            if found is None:
+                raise KeyError(event_id)
+            state = _unpacked(found)
+        return state
+
+    def __contains__(self, event_id: object) -> bool:
+        there = event_id in self.recent or event_id in self._former
+        return there or (self._shelf is not None and event_id in self._shelf)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.recent
+        yield from self._former
+        yield from self._shelf or ()
+
+    def __len__(self) -> int:
+        return len(self.recent) + len(self._former) + (0 if self._shelf is None else len(self._shelf))
+
+
+def _weight(state: EventState) -> int:
+    several = len(state.reservations) + len(state.waitlist) + len(state.tickets)
+    return several + EVENT_WEIGHT * (1 + len(state.sections))
+
+
+def _packed(state: EventState) -> bytes:
+    """Its reservations as rows, which are nearly all of it; the rest as Python pickles it."""
+    reservations, state.reservations = state.reservations, {}
+    try:
+        rest = pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+    finally:
+        state.reservations = reservations
+    return _encode((rest, [msgspec.structs.astuple(one) for one in reservations.values()]))
+
+
+def _unpacked(packed: bytes) -> EventState:
+    rest, rows = _decode(packed)
+    state: EventState = pickle.loads(rest)  # noqa: S301 - this process packed it
+    state.reservations = {row[0]: Reservation(*row) for row in rows}
+    return state

@@ -1,0 +1,405 @@
+"""Decides a partition's commands again and compares with the facts on the log, byte for byte. Pure.
+
+Guarantee: when `PartitionVerifier` finds nothing, every fact up to `through` is what `step` gives for the commands
+before it, in order and complete. Foreign seat locks are on the log: a SeatLocksObserved fact is folded before its
+command is decided. A fact that is told again with the same bytes (an aborted batch that a weak broker shows)
+collapses; one that is told differently is a divergence.
+
+A fact is only decoded when its bytes are not the expected ones: agreement costs a comparison. An event with a decision
+that cannot be folded is one divergence, `not-folded`; from there on it is `apart`, and its facts are taken as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from hashlib import blake2b
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from pipelines.history.rules_by_version import RULES, command_of, rules
+from pipelines.history.states import States
+from pipelines.reservations.core.decide import NotFolded, failed_before
+from pipelines.reservations.core.entities import At
+from pipelines.reservations.core.evolve import DEFECTS, evolve
+from schemas import facts as f
+from schemas.codec import HEADER_BYTES, Codec, Undecodable
+from schemas.commands import Command
+from schemas.facts import Envelope, RecordedFact
+from schemas.ids import LogTime, stamped
+
+DIVERGENCES_KEPT_MAX = 1_000  # all are counted
+REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
+DIGEST_BYTES = 16
+TURN_EVERY = 4_000  # commands, as many as a chunk of records
+_VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+# Behind the event's id: partition, offset, index, count, log time, version.
+_NUMBERS = re.compile(_VARINT + b"(" + _VARINT + b")" + 3 * _VARINT + b"(" + _VARINT + b")").match
+
+
+class Record(NamedTuple):
+    """A record of either topic, as far as it matters here."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class FactFeed(Protocol):
+    """The records of the facts topic, one after the other."""
+
+    def peek(self) -> Record | None:
+        """The next record; None when there is none (for now)."""
+
+    def advance(self) -> None:
+        """Go on behind it."""
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+    """One place where the log, or what was made of it, is not what the rules give."""
+
+    kind: str
+    position: str
+    event_id: str
+    what: str
+    record: str = ""
+    recorded: dict[str, Any] | None = None
+    decided: dict[str, Any] | None = None
+
+    def text(self) -> str:
+        """One line for a person, and the record it is about."""
+        at = f" ({self.record})" if self.record else ""
+        return f"{self.kind} at {self.position}{at}: {self.what}"
+
+
+class Open(NamedTuple):
+    """A command that is decided here, and whose facts on the log are not all there yet."""
+
+    offset: int
+    event_id: str
+    facts: list[f.Fact]
+    expected: list[bytes]
+
+
+class Undecided(Exception):
+    """The facts end before this command: it is not decided yet."""
+
+
+class PartitionVerifier:
+    """One partition, of `partitions`, from its first record on; `only` looks at a single event."""
+
+    def __init__(
+        self,
+        partition: int,
+        codec: Codec,
+        facts: FactFeed,
+        *,
+        only: str | None = None,
+        partitions: int | None = None,
+        states: States | None = None,
+    ) -> None:
+        self.partition, self.through, self.log_time = partition, -1, 0
+        self.states = States() if states is None else states
+        self.commands = self.facts = self.repeated = self.failed = self.diverged = 0
+        self.divergences: list[Divergence] = []
+        self.apart: set[str] = set()
+        self._codec, self._feed, self._partitions = codec, facts, partitions
+        self._only = only.encode() if only is not None else None
+        self._digest = blake2b(digest_size=DIGEST_BYTES)
+        self._recent: dict[int, list[bytes]] = {}
+        self._older: dict[int, list[bytes]] = {}
+        self._open: Open | None = None
+        self._passed: list[bytes] = []
+        self._matched = 0
+        locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
+        refused = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.CommandRefused("", "", "", "", ""))
+        self._refused_prefix = refused[:HEADER_BYTES]
+        self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: tells the type without decoding
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes of all facts up to `through`, each once: the same on every broker and every copy."""
+        return self._digest.hexdigest()
+
+    @property
+    def busy_event(self) -> str | None:
+        """The event whose state here is one command ahead of `through`."""
+        return None if self._open is None else self._open.event_id
+
+    def skip(self, timestamp_ms: int) -> None:
+        """A record of another event: only its time counts."""
+        self.log_time = max(self.log_time, stamped(timestamp_ms))
+
+    def read(self, record: Record) -> None:
+        """Decide the command again and compare. Raises Undecided while its facts are not all there: read it again."""
+        offset, timestamp_ms, key, value = record
+        if self._open is None:
+            if self._only is not None and key != self._only and (value is None or self._only not in value):
+                return self.skip(timestamp_ms)
+            command = command_of(self._codec, value, self.partition, self._partitions)
+            event_id = "" if isinstance(command, Undecodable) else command.event_id
+            if self._only is not None and event_id.encode() != self._only:
+                return self.skip(timestamp_ms)
+            first, version = self._first(offset)
+            self.skip(timestamp_ms)
+            at = At(self.partition, offset, LogTime(self.log_time))
+            facts = [] if event_id in self.apart else self._decide_safely(at, command, first, version)
+            if event_id in self.apart:
+                return self._pass(offset)
+            encode = partial(self._codec.encode_fact_under, version)
+            count = len(facts)
+            expected = [
+                encode(Envelope(event_id, self.partition, offset, index, count, at.log_time, version), fact)
+                for index, fact in enumerate(facts)
+            ]
+        else:
+            assert self._open.offset == offset, f"command {self._open.offset} is to be read again, not {offset}"
+            _, event_id, facts, expected = self._open
+        peek, advance = self._feed.peek, self._feed.advance
+        for index in range(self._matched, len(expected)):
+            found = peek()
+            if found is not None and found.value == expected[index]:
+                advance()
+                continue
+            self._matched = index
+            self._open = Open(offset, event_id, facts, expected)
+            self._compare(offset, index, expected[index], facts[index], event_id)
+        self._open, self._matched = None, 0
+        return self._agreed(offset, expected)
+
+    def finish(self) -> None:
+        """The commands are read to their end: facts up to there that nobody asked for are divergences."""
+        while (record := self._feed.peek()) is not None:
+            recorded = self._codec.decode(record.value)
+            if isinstance(recorded, RecordedFact) and recorded.envelope.offset > self.through:
+                return
+            self._out_of_order(record, recorded)
+            self._feed.advance()
+
+    def found(self, divergence: Divergence) -> None:
+        """Note a divergence."""
+        self.diverged += 1
+        if self.diverged <= DIVERGENCES_KEPT_MAX:
+            self.divergences.append(divergence)
+
+    def _pass(self, offset: int) -> None:
+        """Take the facts of a command as they are: its event is apart. Raises Undecided while some are not there."""
+        while (record := self._feed.peek()) is not None:
+            recorded = self._codec.decode(record.value)
+            at = recorded.envelope if isinstance(recorded, RecordedFact) else None
+            if at is not None and at.offset > offset:
+                break
+            self._feed.advance()
+            if at is None or at.offset < offset:
+                self._out_of_order(record, recorded)
+                continue
+            self._passed.append(record.value or b"")
+            if at.index >= at.count - 1:
+                break
+        else:
+            raise Undecided
+        passed, self._passed = self._passed, []
+        self._agreed(offset, passed)
+
+    def _agreed(self, offset: int, values: list[bytes]) -> None:
+        """The command at `offset` is done with, and these are its facts."""
+        for value in values:
+            self._digest.update(value)
+        self.commands += 1
+        self.facts += len(values)
+        self.through = offset
+        self._remember(offset, values)
+        if self.commands % TURN_EVERY == 0:
+            self.states.turn()
+
+    # --- deciding -------------------------------------------------------------------------------------------------
+
+    def _decide_safely(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+        """`_decide`; an event on which it fails is apart from here on."""
+        try:
+            return self._decide(at, command, first, version)
+        except (NotFolded, *DEFECTS) as error:
+            assert not isinstance(command, Undecodable)
+            event_id = command.event_id
+            what = str(error) if isinstance(error, NotFolded) else f"event {event_id}: {type(error).__name__}: {error}"
+            self._found("not-folded", (at.offset, 0), event_id, f"{what}; nothing of it is verified from here on")
+            self.apart.add(event_id)
+            self.states.forget(event_id)
+            return []
+
+    def _decide(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+        """The facts of a command under the rules of that version. Changes the state."""
+        if isinstance(command, Undecodable):
+            return [f.CommandUnreadable(command.error)]
+        locks = self._locks(first, at)
+        state = self.states.of(command.event_id)
+        if locks is not None:
+            evolve(state, locks, at)
+        failure = self._failure(first, at)
+        self.failed += failure is not None
+        facts = rules(version)(state, command, at) if failure is None else failed_before(state, command, at, failure)
+        if state.details is None:
+            self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
+        return [locks, *facts] if locks is not None else facts
+
+    def _failure(self, first: Record, at: At) -> f.CommandRefused | None:
+        """The answer on the log to a command on which the rules of its build raised an error: that stands, whether or
+        not these rules do. They are counted, for a person to look at."""
+        if first.value is None or first.value[:HEADER_BYTES] != self._refused_prefix:
+            return None
+        recorded = self._codec.decode(first.value)
+        if not isinstance(recorded, RecordedFact) or recorded.envelope.offset != at.offset:
+            return None
+        fact = recorded.fact
+        return fact if isinstance(fact, f.CommandRefused) and fact.reason == f.Reason.COMMAND_FAILED else None
+
+    def _locks(self, first: Record, at: At) -> f.SeatLocksObserved | None:
+        """What was seen of foreign owners' locks before the command was decided, where anything was."""
+        if first.value is None or first.value[:HEADER_BYTES] != self._locks_prefix:
+            return None
+        recorded = self._codec.decode(first.value)
+        if not isinstance(recorded, RecordedFact) or recorded.envelope.offset != at.offset:
+            return None
+        return recorded.fact if isinstance(recorded.fact, f.SeatLocksObserved) else None
+
+    # --- comparing ------------------------------------------------------------------------------------------------
+
+    def _first(self, offset: int) -> tuple[Record, int]:
+        """The next record that is not a repetition of something before `offset`. Raises Undecided at the end.
+
+        With it the version of the rules that the command at `offset` is to be decided by: the record's, where it is
+        one of that command and the version is known.
+        """
+        while (record := self._feed.peek()) is not None:
+            at, version = (-1, 0) if record.value is None else _place_of(record.value)
+            if at >= offset:
+                return record, version if at == offset and version in RULES else f.RULES_VERSION
+            self._out_of_order(record, self._codec.decode(record.value))
+            self._feed.advance()
+        raise Undecided
+
+    def _compare(self, offset: int, index: int, wanted: bytes, fact: f.Fact, event_id: str) -> None:
+        """The next record is not what is expected: say why. Raises Undecided when there is no next one."""
+        while (record := self._feed.peek()) is not None:
+            if record.value == wanted:
+                return self._feed.advance()
+            recorded = self._codec.decode(record.value)
+            at = recorded.envelope if isinstance(recorded, RecordedFact) else None
+            if at is not None and (at.offset, at.index) > (offset, index):
+                what = f"the rules give a {type(fact).__name__}, the log has nothing at this position"
+                return self._found("missing-fact", (offset, index), event_id, what, decided=fact)
+            if at is not None and (at.offset, at.index) == (offset, index):
+                assert isinstance(recorded, RecordedFact)
+                self._differs(record, recorded, wanted, fact)
+                return self._feed.advance()
+            self._out_of_order(record, recorded)
+            self._feed.advance()
+        raise Undecided
+
+    def _differs(self, record: Record, recorded: RecordedFact, wanted: bytes, fact: f.Fact) -> None:
+        expected = self._codec.decode(wanted)
+        assert isinstance(expected, RecordedFact)
+        at = recorded.envelope
+        kind, what = "fact-differs", _difference(recorded, expected)
+        if at.rules_version not in RULES:
+            kind, what = (
+                "unknown-rules",
+                f"decided under rules version {at.rules_version}, this build has {list(RULES)}",
+            )
+        self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact, fact)
+
+    def _out_of_order(self, record: Record, recorded: object) -> None:
+        """A record that is not of the command at hand: a repetition, or something that has no business there."""
+        if not isinstance(recorded, RecordedFact):
+            error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
+            self._found("unreadable-fact", None, "", error, record)
+            return
+        at, name = recorded.envelope, type(recorded.fact).__name__
+        former = self._recent.get(at.offset) or self._older.get(at.offset)
+        if self._open is not None and self._open.offset == at.offset:
+            former = self._open.expected
+        if former is None:
+            kind, what = "stray-fact", f"a {name} of no command, or far out of order"
+        elif at.index >= len(former):
+            kind, what = "surplus-fact", f"a {name}; the rules give {len(former)} facts for this command"
+        elif former[at.index] == record.value:
+            self.repeated += 1
+            return
+        else:
+            kind, what = "told-differently", f"this position is told again, as another {name}"
+        self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact)
+
+    def _found(
+        self,
+        kind: str,
+        position: tuple[int, int] | None,
+        event_id: str,
+        what: str,
+        record: Record | None = None,
+        recorded: f.Fact | None = None,
+        decided: f.Fact | None = None,
+    ) -> None:
+        self.found(
+            Divergence(
+                kind=kind,
+                position=f"{self.partition}-?" if position is None else f"{self.partition}-{position[0]}-{position[1]}",
+                event_id=event_id,
+                what=what,
+                record="" if record is None else f"tickets.facts[{self.partition}]@{record.offset}",
+                recorded=_plain(recorded),
+                decided=_plain(decided),
+            )
+        )
+
+    def _remember(self, offset: int, expected: list[bytes]) -> None:
+        recent = self._recent
+        recent[offset] = expected
+        if len(recent) >= REMEMBERED_MAX:
+            self._older, self._recent = recent, {}
+
+
+def _plain(fact: f.Fact | None) -> dict[str, Any] | None:
+    if fact is None:
+        return None
+    fields: dict[str, Any] = msgspec.to_builtins(fact)
+    return {"type": type(fact).__name__, **fields}
+
+
+def _place_of(value: bytes) -> tuple[int, int]:
+    """The command's offset and the rules' version in an encoded fact's envelope; -1 and 0 when there is none.
+
+    A second reading of the wire format, for speed: what it gets wrong is found when the bytes are compared.
+    """
+    if len(value) < HEADER_BYTES + 2:
+        return -1, 0
+    size, at = value[HEADER_BYTES], HEADER_BYTES + 1
+    if size > 0x7F:
+        size, at = size & 0x7F | value[at] << 7, at + 1
+    found = _NUMBERS(value, at + (size >> 1))
+    if found is None:
+        return -1, 0
+    offset, version = found.groups()
+    return _number(offset), _number(version)
+
+
+def _number(varint: bytes) -> int:
+    bits = 0
+    for byte in reversed(varint):
+        bits = bits << 7 | byte & 0x7F
+    return (bits >> 1) ^ -(bits & 1)
+
+
+def _difference(recorded: RecordedFact, expected: RecordedFact) -> str:
+    """Which fields differ, the log's value first."""
+    if type(recorded.fact) is not type(expected.fact):
+        return f"the log has a {type(recorded.fact).__name__}, the rules give a {type(expected.fact).__name__}"
+    told = []
+    for of_log, of_rules in ((recorded.envelope, expected.envelope), (recorded.fact, expected.fact)):
+        for name in of_log.__struct_fields__:
+            here, there = getattr(of_log, name), getattr(of_rules, name)
+            if here != there:
+                told.append(f"{name} is {here!r} on the log, {there!r} by the rules")
+    kind = type(recorded.fact).__name__
+    return f"{kind}: " + ("; ".join(told) or "the same fields in other bytes")

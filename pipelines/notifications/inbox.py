@@ -1,0 +1,148 @@
+"""Writes the inbox: the messages of a batch and how far notifications.outbound is read, in one transaction.
+
+Guarantee: a message is stored once, whatever the number of its deliveries; a delivery that was stored is not read
+again. Raises Fenced like `pipelines.projections.store` when another process has written the partitions meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from confluent_kafka import Consumer
+from confluent_kafka import Message as Record
+
+from connectors.log_bounds import check_on_log
+from connectors.postgres import Connection, Database
+from connectors.setting_aside import Bound
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.notifications.kinds import INBOX
+from pipelines.notifications.outbound import on_channel, place_of
+from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.store import adopt, advance, columns, may_write
+from schemas.codec import Codec, Undecodable
+from schemas.notifications import Notification
+from schemas.topics import NOTIFICATIONS
+from sinks.row_by_row import each, whole_or_singly
+
+CONSUMER = "inbox"
+
+SQL = queries(Path(__file__).parent / "sql" / "inbox.sql")
+
+_MESSAGE = ("user_id", "partition", "offset", "index", "channel", "template", "kind", "event_id", "reservation_id",
+            "data", "created_at")  # fmt: skip
+
+
+class Delivery(NamedTuple):
+    """A message at its place on notifications.outbound."""
+
+    partition: int
+    offset: int
+    message: Notification
+
+
+PutAside: TypeAlias = Callable[[list[tuple[Delivery, str]]], None]
+"""What is done with deliveries that cannot be stored, and why each cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A batch of messages, and where each partition stood before and stands after it."""
+
+    deliveries: list[Delivery]
+    unreadable: list[tuple[Record, str]]
+    before: dict[int, AppliedPosition]
+    after: dict[int, AppliedPosition]
+
+
+class InboxStore:
+    """The inbox and its positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+
+    def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
+        self._database, self._stop_requested = database, stop_requested
+        self._bound = Bound(CONSUMER)
+
+    def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+        """How far each partition of notifications.outbound is delivered."""
+
+        async def load(connection: Connection) -> dict[int, AppliedPosition]:
+            return await adopt(connection, CONSUMER, partitions)
+
+        return self._database.patiently(load, stop_requested=self._stop_requested)
+
+    def write(
+        self,
+        deliveries: Sequence[Delivery],
+        put_aside: PutAside,
+        *,
+        before: dict[int, AppliedPosition],
+        after: dict[int, AppliedPosition],
+    ) -> list[str]:
+        """Store a batch. Returns the users who have something new.
+
+        Messages that cannot be stored are `put_aside` before it is committed. Raises EverythingFails.
+        """
+
+        async def write(connection: Connection, *, singly: bool) -> list[str]:
+            if not await may_write(connection, CONSUMER, before, after):
+                return []
+            users: set[str] = set()
+
+            async def put(some: Sequence[Delivery]) -> None:
+                messages = columns([delivery.message for delivery in some], _MESSAGE)
+                places = columns(some, ("partition", "offset"))
+                users.update(row[0] for row in await connection.fetch(SQL["put_notifications"], *messages, *places))
+
+            if singly:
+                failed = await each(connection, deliveries, lambda one: put([one]), self._bound)
+                if failed:
+                    put_aside(failed)
+            elif deliveries:
+                await put(deliveries)
+            await advance(connection, CONSUMER, after)
+            return sorted(users)
+
+        return whole_or_singly(self._database, write, self._stop_requested)
+
+
+class InboxPositions:
+    """The partitions of notifications.outbound: where to go on is stored with the inbox."""
+
+    def __init__(self, settings: Settings, store: InboxStore) -> None:
+        self._settings, self._store = settings, store
+        self._at: dict[int, AppliedPosition] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load the stored positions and go on from there."""
+        stored = self._store.positions(partitions)
+        starts = {partition: at.next_offset for partition, at in stored.items()}
+        check_on_log(self._settings, client, NOTIFICATIONS, starts)
+        self._at |= stored
+        return starts
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._at.pop(partition, None)
+
+    def read(self, batch: list[Record], codec: Codec) -> Delivered:
+        """The messages of a batch that are for the inbox and not stored yet."""
+        before = {partition: self._at[partition] for partition in {place_of(record)[0] for record in batch}}
+        deliveries: list[Delivery] = []
+        unreadable: list[tuple[Record, str]] = []
+        for record in batch:
+            partition, offset = place_of(record)
+            at = self._at[partition]
+            if offset <= at.offset:
+                continue
+            found = on_channel(record, codec, INBOX, strays=True)
+            log_time = at.log_time
+            if isinstance(found, Undecodable):
+                unreadable.append((record, f"inbox: {found.error}"))
+            elif found is not None:
+                deliveries.append(Delivery(partition, offset, found))
+                log_time = max(log_time, found.created_at)
+            self._at[partition] = AppliedPosition(offset, 0, offset + 1, log_time)
+        return Delivered(deliveries, unreadable, before, {partition: self._at[partition] for partition in before})

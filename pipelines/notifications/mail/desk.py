@@ -1,0 +1,247 @@
+"""Sends the mails that are due, and writes down what became of each.
+
+Guarantee: a mail is sent until the server has taken it, TRIES_MAX times over about a day at most; then it goes to the
+dead letters of notifications.outbound, and so does one that fails in a way that nobody foresaw. While no server answers
+at all, mails wait, and no try counts. A crash between the server's word and the row sends it once more, with the same
+Message-ID. The address is looked up now: somebody whose account is gone gets nothing, and that is written down. An
+address that nobody has proven gets nothing either: its mails are held until somebody does, KEPT_DAYS at most.
+Organizers take turns, so the mails of a large event keep nobody else's waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+from jinja2 import TemplateError
+
+from connectors.logs import Log
+from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated
+from pipelines.notifications.mail.attachments import Attachment, Attachments
+from pipelines.notifications.mail.render import Mail, Occasion, render
+from pipelines.notifications.mail.transport import MailFailed, MailRefused, Transport
+from pipelines.notifications.metrics import DELIVERIES, WAITING
+from pipelines.notifications.outbound import StoredRecord, outgoing
+from schemas.ids import US_PER_S
+from schemas.notifications import Notification
+from sinks.dead_letters import DeadLetters
+
+ROWS_AGAIN_S = 1.0  # a mail may be due before the rows have its tickets
+ROWS_TRIES_MAX = 10  # then it goes without
+BATCH = 40  # what one claim takes: a quarter of a minute's work for a slow server
+EVENTS_AT_ONCE = 50  # whose mails are looked at for one batch: a dozen milliseconds
+SESSIONS = 4  # conversations with the server at once: what servers grant one sender
+LEASE_S = 90.0  # a mail whose process died is due again after this
+BATCH_S = 60.0  # … so a batch is given up, and what is left of it handed back, well before
+TRIES_MAX = 32  # with the backoff about a day: a mail server that is away over night
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 5.0, 3_600.0
+AWAY_MAX_S = 300.0  # a server that is back is found within five minutes
+KEPT_DAYS = 30  # longer than notifications.outbound keeps a message that could come again
+PRUNED_MAX = 5_000
+PRUNE_EVERY_S = 3_600.0
+WAITING_COUNTED_MAX = 100_000
+
+# A template that does not fit its data, an address that is none, a time beyond the calendar: no mail comes of it.
+UNWRITABLE = (TemplateError, MessageError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+
+SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
+log = Log("mail")
+
+
+class Verdict(NamedTuple):
+    """What became of an attempt; `due_s` is when to try again, of a mail that is still pending."""
+
+    status: str
+    error: str = ""
+    due_s: float = 0.0
+    counts: bool = True
+
+
+class MailDesk:
+    """One of the postman's desks: `work` sends what is due."""
+
+    name = MAIL
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
+        self._dead_letters = DeadLetters(settings)
+        self._attachments = Attachments(settings.jwt_key_file)
+        self._bound = Bound("mail")
+        self._behind = ""  # the last event of the mails that were claimed
+        self._away = 0  # how often in a row no server answered
+        self._pruned = 0.0
+
+    async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+        """Send one batch. Returns whether there may be more."""
+        await self._prune(pool)
+        claimed = await self.claim(pool)
+        WAITING.labels(MAIL).set(await pool.fetchval(SQL["mails_waiting"], WAITING_COUNTED_MAX))
+        if not claimed:
+            return False
+        letters: list[tuple[asyncpg.Record, EmailMessage]] = []
+        for row in await self._rows(pool, claimed):
+            made = await self._made(pool, row)
+            if isinstance(made, Verdict):
+                await self._settle(pool, row, made)
+            else:
+                letters.append((row, made))
+        parts = [letters[start::SESSIONS] for start in range(min(SESSIONS, len(letters)))]
+        ended = await asyncio.gather(*(self._send(pool, part) for part in parts), return_exceptions=True)
+        for error in (one for one in ended if one is not None):
+            raise error
+        return True
+
+    async def claim(self, pool: asyncpg.Pool[asyncpg.Record]) -> list[int]:
+        """The ids of the mails whose turn it is, of EVENTS_AT_ONCE events; the next call looks at those behind them."""
+        rows = await pool.fetch(SQL["claim_mails"], LEASE_S, BATCH, self._behind, EVENTS_AT_ONCE)
+        if not rows and self._behind:
+            self._behind = ""
+            rows = await pool.fetch(SQL["claim_mails"], LEASE_S, BATCH, self._behind, EVENTS_AT_ONCE)
+        self._behind = (rows[0]["behind"] or "") if rows else ""
+        return [row["id"] for row in rows]
+
+    async def _rows(self, pool: asyncpg.Pool[asyncpg.Record], claimed: Sequence[int]) -> list[asyncpg.Record]:
+        """What is known of claimed mails; one that cannot even be read is set aside in its row."""
+        try:
+            return await pool.fetch(SQL["mails"], claimed)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+        rows: list[asyncpg.Record] = []
+        for one in claimed:
+            try:
+                rows += await pool.fetch(SQL["mails"], [one])
+            except Exception as error:
+                if not is_of_record(error):
+                    raise
+                log.exception("mail.set_aside", error, id=one)
+                told = f"set aside: {self._bound.failed(error)}"
+                await pool.execute(SQL["settle_mail"], one, "failed", told, 0.0, True)
+        return rows
+
+    async def _made(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> EmailMessage | Verdict:
+        """The mail, or why it is not sent."""
+        if not row["email"]:
+            return Verdict("erased", "the account is gone")
+        if not row["verified"]:
+            return Verdict("held")
+        if row["attempts"] > TRIES_MAX:  # whatever ended the process each time
+            return Verdict("failed", f"given up after {TRIES_MAX} tries that were never finished")
+        try:
+            data = msgspec.json.decode(row["data"])
+            if outdated(row["kind"], data, datetime.now(UTC)):
+                return Verdict("outdated", "it would come too late")
+            files: list[Attachment] | None = []
+            if row["kind"] == RESERVATION_CONFIRMED and row["reservation_id"]:
+                files = await self._attachments.of(pool, row)
+            if files is None and row["attempts"] <= ROWS_TRIES_MAX:
+                return Verdict("pending", "its tickets are not in the rows yet", ROWS_AGAIN_S)
+            return render(self._mail(row, data, files or []), self._settings.mail_from)
+        except UNWRITABLE as error:  # its text may have the address in it
+            log.error("mail.unwritable", kind=row["kind"], id=row["id"], error=type(error).__name__)
+            return Verdict("failed", f"it cannot be written: {type(error).__name__}")
+
+    async def _send(
+        self, pool: asyncpg.Pool[asyncpg.Record], letters: Sequence[tuple[asyncpg.Record, EmailMessage]]
+    ) -> None:
+        """One conversation: each mail is settled as soon as the server has it."""
+        left = list(letters)
+        try:
+            async with asyncio.timeout(BATCH_S), AsyncExitStack() as stack:
+                session = await stack.enter_async_context(self._transport.session())
+                self._away = 0
+                while left:
+                    row, letter = left[0]
+                    verdict = Verdict("sent")
+                    try:
+                        await session.send(letter)
+                    except MailRefused as error:
+                        verdict = Verdict("failed", str(error))
+                    except MailFailed as error:
+                        verdict = again(row["attempts"], str(error))
+                    except Exception as error:
+                        if not is_of_record(error):
+                            raise
+                        log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
+                        verdict = Verdict("failed", self._bound.failed(error, whole=False))
+                    else:
+                        self._bound.went_well()
+                    await self._settle(pool, row, verdict)
+                    left.pop(0)
+        except MailFailed as error:  # nobody answers: that is no fault of these mails
+            self._away += 1
+            due_s = min(AWAY_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._away - 1, 10))
+            for row, _ in left:
+                await self._settle(pool, row, Verdict("pending", str(error), due_s, counts=False))
+        except TimeoutError:
+            for row, _ in left:
+                await self._settle(pool, row, Verdict("pending", "the server is slow", 0.0, counts=False))
+
+    async def _settle(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, verdict: Verdict) -> None:
+        where = {"kind": row["kind"], "id": row["id"], "attempt": row["attempts"]}
+        if verdict.status == "failed":
+            await asyncio.to_thread(self._put_aside, row, verdict.error)
+        elif verdict.status == "erased":
+            log.info("mail.dropped", reason=verdict.error, user=row["user_id"], **where)
+        elif verdict.status == "pending":
+            log.warning("mail.retry", error=verdict.error, seconds=verdict.due_s, **where)
+        if verdict.status == "held":
+            await pool.execute(SQL["hold_mail"], row["id"], row["user_id"])
+        else:
+            settled = (row["id"], verdict.status, verdict.error, verdict.due_s, verdict.counts)
+            await pool.execute(SQL["settle_mail"], *settled)
+        DELIVERIES.labels(MAIL, "retry" if verdict.status == "pending" else verdict.status).inc()
+
+    def _mail(self, row: asyncpg.Record, data: dict[str, Any], files: Sequence[Attachment]) -> Mail:
+        return Mail(
+            identity="/".join(str(row[name]) for name in ("user_id", "partition", "offset", "index", "template")),
+            kind=row["kind"],
+            email=row["email"],
+            name=row["name"],
+            created_at=datetime.fromtimestamp(row["created_at"] / US_PER_S, UTC),
+            data=data,
+            link=f"{self._settings.public_url.rstrip('/')}/your-tickets#{row['reservation_id']}",
+            attachments=tuple(files),
+            occasion=Occasion(
+                title=row["title"] or "",
+                venue=row["venue"] or "",
+                starts_at=datetime.fromtimestamp(row["starts_at"] / US_PER_S, UTC) if row["starts_at"] else None,
+                timezone=row["timezone"] or "UTC",
+                ticket_type=row["ticket_type"] or "",
+                currency=row["currency"] or "",
+                price_minor=row["price_minor"] or 0,
+            ),
+        )
+
+    def _put_aside(self, row: asyncpg.Record, error: str) -> None:
+        """To the dead letters, before the row says so: it must not be lost."""
+        fields = {name: row[name] for name in Notification.__struct_fields__ if name != "channel"}
+        record = outgoing(Notification(channel=MAIL, **fields), self._codec)
+        stored = StoredRecord(record, row["outbound_partition"], row["outbound_offset"], row["created_at"])
+        self._dead_letters.put(stored, f"mail: {error}")
+        self._dead_letters.flush()
+
+    async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        if time.monotonic() - self._pruned >= PRUNE_EVERY_S:
+            self._pruned = time.monotonic()
+            await pool.execute(SQL["prune_mails"], KEPT_DAYS, PRUNED_MAX)
+
+
+def again(attempts: int, error: str) -> Verdict:
+    """Another try after the `attempts`-th one, later and later, or none any more."""
+    if attempts >= TRIES_MAX:
+        return Verdict("failed", f"given up after {attempts} tries: {error}")
+    return Verdict("pending", error, min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempts - 1)))

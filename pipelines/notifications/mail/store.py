@@ -1,0 +1,130 @@
+"""Puts the mails of notifications.outbound among those that are due, once each, as their users want it.
+
+Guarantee: a message is one row whatever the number of its deliveries; the offsets are committed after the rows, so none
+is missed. Kinds that are not mailed unless asked for, and were not asked for, leave no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Message as Record
+
+from connectors.kafka import committed_offsets
+from connectors.log_bounds import check_on_log
+from connectors.logs import Log
+from connectors.postgres import Connection, Database
+from connectors.setting_aside import Bound
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.notifications.inbox import Delivery, PutAside
+from pipelines.notifications.kinds import KINDS, MAIL
+from pipelines.notifications.outbound import on_channel, place_of
+from pipelines.projections.store import columns
+from schemas.codec import Codec, Undecodable
+from schemas.notifications import Notification
+from schemas.topics import NOTIFICATIONS
+from sinks.row_by_row import each, whole_or_singly
+
+SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
+
+log = Log("mail")
+
+_MESSAGE = ("user_id", "partition", "offset", "index", "template", "kind", "event_id", "reservation_id", "data",
+            "created_at")  # fmt: skip
+
+
+class MailStore:
+    """Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+
+    def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
+        self._database, self._stop_requested = database, stop_requested
+        self._bound = Bound("mail")
+
+    def put(self, deliveries: Sequence[Delivery], put_aside: PutAside) -> int:
+        """Store a batch. Returns how many are to be sent. Those that cannot be stored are `put_aside` first.
+
+        Raises EverythingFails.
+        """
+        if not deliveries:
+            return 0
+
+        async def write(connection: Connection, *, singly: bool) -> int:
+            due = 0
+
+            async def put(some: Sequence[Delivery]) -> None:
+                nonlocal due
+                messages = [delivery.message for delivery in some]
+                by_default = [message.kind in KINDS and KINDS[message.kind].mail for message in messages]
+                places = columns(some, ("partition", "offset"))
+                rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), *places, by_default)
+                due += sum(row["status"] == "pending" for row in rows)
+
+            if singly:
+                failed = await each(connection, deliveries, lambda one: put([one]), self._bound)
+                if failed:
+                    put_aside(failed)
+            else:
+                await put(deliveries)
+            return due
+
+        return whole_or_singly(self._database, write, self._stop_requested)
+
+
+class Mailed(NamedTuple):
+    """A batch of messages: those that are mails, what cannot be read, and how far it read."""
+
+    deliveries: list[Delivery]
+    unreadable: list[tuple[Record, str]]
+    next_offsets: dict[int, int]
+
+
+class MailPositions:
+    """The partitions of notifications.outbound: where to go on is the group's committed offset.
+
+    Not `wanted`: there is no mail server, so what is read is passed over, and is not made up for when there is one.
+    """
+
+    def __init__(self, settings: Settings, *, wanted: bool) -> None:
+        self._settings, self._wanted = settings, wanted
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Go on from what is committed."""
+        starts = committed_offsets(client, NOTIFICATIONS, partitions)
+        check_on_log(self._settings, client, NOTIFICATIONS, starts)
+        return starts
+
+    def revoked(self, partitions: list[int]) -> None:
+        """Nothing is kept for a partition: whoever has it next meets only rows that it may put again."""
+
+    def read(self, batch: Sequence[Record], codec: Codec) -> Mailed:
+        """The mails of a batch; of those that are there twice, the last."""
+        found: dict[tuple[object, ...], Delivery] = {}
+        unreadable: list[tuple[Record, str]] = []
+        next_offsets: dict[int, int] = {}
+        for record in batch:
+            partition, offset = place_of(record)
+            next_offsets[partition] = offset + 1
+            message = on_channel(record, codec, MAIL) if self._wanted else None
+            if isinstance(message, Undecodable):
+                unreadable.append((record, f"mail: {message.error}"))
+            elif message is not None:
+                found[identity(message)] = Delivery(partition, offset, message)
+        return Mailed(list(found.values()), unreadable, next_offsets)
+
+
+def commit_offsets(client: Consumer, next_offsets: Mapping[int, int]) -> None:
+    """Say how far the topic is read. A commit that fails is made up for by the next one, or by reading again."""
+    places = [TopicPartition(NOTIFICATIONS, partition, offset) for partition, offset in next_offsets.items()]
+    try:
+        client.commit(offsets=places)
+    except KafkaException as error:
+        log.warning("commit.failed", error=str(error.args[0]))
+
+
+def identity(message: Notification) -> tuple[object, ...]:
+    """What makes a mail the same mail."""
+    return (message.user_id, message.partition, message.offset, message.index, message.template)

@@ -1,0 +1,166 @@
+"""Makes the webhook calls that are due, and keeps the delivery log.
+
+Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed; nobody
+is called at an address of ours (`connectors.outbound_http`). What fails is tried again, later and later, and given up after
+the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more. Organizers
+and endpoints share the calls out (`pipelines.notifications.webhooks.turns`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import httpcore
+
+from connectors.logs import Log
+from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
+from connectors.setting_aside import Bound, is_of_record
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from pipelines.notifications.metrics import DELIVERIES, WAITING
+from pipelines.notifications.webhooks.signature import headers
+from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
+
+WEBHOOKS = "webhook"
+CALL_TIMEOUT_S = 10.0
+LEASE_S = 60.0  # a call whose process died is due again after this
+DELAYS_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # after each failed attempt; about 18 hours
+GONE = 410
+KEPT_DAYS = 30
+PRUNED_MAX = 5_000
+PRUNE_EVERY_S = 3_600.0
+WAITING_COUNTED_MAX = 100_000
+WAIT_S = 0.25  # how long calls under way are waited for before the desk looks for more
+
+SET_ASIDE = "set aside: "  # begins the error of a call that failed in a way that nobody foresaw (`circle dlq rows`)
+STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
+
+SQL = queries(Path(__file__).parents[1] / "sql" / "webhooks.sql")
+log = Log("webhooks")
+
+
+class Answer(NamedTuple):
+    """What came of one attempt: an HTTP status, or an error instead."""
+
+    status: int | None
+    error: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class WebhookDesk:
+    """One of the postman's desks."""
+
+    name = WEBHOOKS
+
+    def __init__(self, settings: Settings) -> None:
+        self._development = not settings.production
+        self._client: httpcore.AsyncConnectionPool | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._bound = Bound(WEBHOOKS)
+        self._turns = Turns()
+        self._pruned = 0.0
+
+    async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
+        """Begin what is due and there is place for. Returns whether something is under way."""
+        await self._prune(pool)
+        places = self._turns.places(time.monotonic())
+        limits = ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX
+        rows = await pool.fetch(SQL["claim_webhooks"], LEASE_S, *places, *limits) if places.free else []
+        for row in rows:
+            self._calls.add(asyncio.create_task(self._deliver(pool, row)))
+        if not self._calls:
+            WAITING.labels(WEBHOOKS).set(await pool.fetchval(SQL["webhooks_waiting"], WAITING_COUNTED_MAX))
+            return False
+        done, _ = await asyncio.wait(self._calls, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        self._calls -= done
+        for task in done:
+            task.result()  # PostgreSQL is away: the call is due again after its lease
+        return True
+
+    async def _deliver(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> None:
+        try:
+            answer = await self._in_turn(row)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("webhook.set_aside", error, id=row["id"])
+            answer = Answer(None, SET_ASIDE + self._bound.failed(error))
+        else:
+            self._bound.went_well()
+        outcome, attempts, due_s = "delivered", row["attempts"], 0.0
+        if not answer.ok:
+            over = answer.status == GONE or attempts > len(DELAYS_S) or answer.error.startswith(SET_ASIDE)
+            outcome = "failed" if over else "pending"
+            due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == "pending" else 0.0  # noqa: S311
+        await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)
+        DELIVERIES.labels(WEBHOOKS, "retry" if outcome == "pending" else outcome).inc()
+        where = {"id": row["id"], "attempt": attempts, "status": answer.status, "error": answer.error}
+        if outcome == "failed":
+            log.warning("webhook.given_up", **where)
+        elif outcome == "pending":
+            log.info("webhook.retry", seconds=round(due_s), **where)
+        if answer.status == GONE:
+            await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")
+
+    async def _in_turn(self, row: asyncpg.Record) -> Answer:
+        call, began, answer = self._turns.begin(str(row["endpoint_id"]), row["owner"]), time.monotonic(), None
+        try:
+            answer = await self._call(row)
+        finally:
+            now = time.monotonic()
+            answered = answer is not None and answer.status is not None
+            rest_s = self._turns.end(call, answered=answered, seconds=now - began, now=now)
+        if rest_s:
+            log.info("webhook.rests", endpoint=call.endpoint_id, seconds=round(rest_s), error=answer.error)
+        return answer
+
+    async def _call(self, row: asyncpg.Record) -> Answer:
+        body = row["payload"].encode()
+        signed = headers(row["secret"], row["id"], int(time.time()), body, former=row["former_secret"])
+        sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                checked_url(row["url"], development=self._development)
+                async with self._http().stream(
+                    "POST",
+                    row["url"],
+                    headers=list(sent.items()),
+                    content=body,
+                ) as response:
+                    status = response.status  # the answer's body is nobody's business, and may be endless
+        except NotOutside as error:
+            return Answer(None, str(error))
+        except TimeoutError:
+            return Answer(None, f"no answer in {CALL_TIMEOUT_S:.0f} s")
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError) as error:
+            return Answer(None, f"{type(error).__name__}: {error}"[:500])
+        if 300 <= status < 400:
+            return Answer(status, "redirects are not followed")
+        return Answer(status, "" if 200 <= status < 300 else f"answered {status}")
+
+    def _http(self) -> httpcore.AsyncConnectionPool:
+        """One connection a call: an address is looked at each time."""
+        if self._client is None:
+            self._client = httpcore.AsyncConnectionPool(
+                max_connections=IN_FLIGHT_MAX,
+                max_keepalive_connections=0,
+                network_backend=OutsideBackend(loopback=self._development),
+            )
+        return self._client
+
+    async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        if time.monotonic() - self._pruned >= PRUNE_EVERY_S:
+            self._pruned = time.monotonic()
+            await pool.execute(SQL["prune_webhooks"], KEPT_DAYS, PRUNED_MAX)
+
+
+def _host(url: str) -> str:
+    return url.split("/", 3)[2]

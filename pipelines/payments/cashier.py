@@ -1,0 +1,275 @@
+"""Carries payment requests to a provider, many at once, and what it says to tickets.commands.
+
+Guarantee: a record counts as finished when its command is acknowledged by the broker (or it is in the dead letters);
+offsets are committed up to the first record that is not. A provider that does not answer is asked again with the
+same key: as long as it answers nobody, and else TRIES_MAX times over about half a minute, then the record goes to the
+dead letters with an alarm. So does a job that fails in a way that nobody foresaw (`connectors.setting_aside`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import NamedTuple, Self, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.kafka import committed_offsets, producer
+from connectors.logs import Log
+from connectors.schema_registry import codec_of
+from connectors.setting_aside import Bound, is_of_record
+from connectors.settings import Settings
+from pipelines.payments.progress import Progress
+from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
+from pipelines.payments.requests import Charge, Refund, Request, charged, refunded, refused
+from schemas import cloudevents
+from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
+from schemas.topics import COMMANDS, FACTS
+from sinks.dead_letters import Header, dead_letter
+from sinks.kafka_transaction import Outgoing
+
+IN_FLIGHT_MAX = 128  # a provider's patience, and what a restart asks again
+BACKLOG_MAX = 4_000  # jobs waiting for a place; beyond it no further batch is taken until some are done
+TRIES_MAX = 12  # with the backoff about 30 s: of one request, while the provider answers others
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
+CALL_TIMEOUT_S = 10.0  # a provider that is silent this long is asked again
+COMMIT_EVERY_S = 0.5
+STOP_TIMEOUT_S = 3.0  # jobs that are not done by then are done after the restart
+
+PASSED_ON = frozenset({"reply_to", "reply_key", "traceparent"})
+
+log = Log("payments")
+
+
+class Job(NamedTuple):
+    """A request and the record it stands in."""
+
+    record: Message
+    request: Request
+
+
+class _Refused(Exception):
+    """The provider will not refund: `command` tells the log."""
+
+    def __init__(self, why: str, command: RecordRefundFailure) -> None:
+        super().__init__(why)
+        self.command = command
+
+
+class Cashier:
+    """Owns the source's partitions, and an event loop in a thread of its own. Everything public is for the flow's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Consumer,
+        provider: Callable[[], PaymentProvider],
+        *,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._client, self._make_provider, self._stop_requested = client, provider, stop_requested
+        self._codec, self._producer = codec_of(settings), producer(settings)
+        self._progress: dict[int, Progress] = {}
+        self._committed: dict[int, int] = {}
+        self._finished: list[tuple[Progress, int]] = []  # appended to by any thread, taken by the flow's
+        self._looked = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cashier", daemon=True)
+        self._jobs: set[Future[None]] = set()
+        self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._provider: PaymentProvider | None = None
+        self._failed: BaseException | None = None
+        self._bound = Bound("payments")
+        self._answered_at = 0.0  # when the provider last answered anybody
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._provider = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(2 * STOP_TIMEOUT_S)
+        self._producer.flush(STOP_TIMEOUT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_TIMEOUT_S)
+        self._loop.close()
+
+    def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Go on from what is committed: what was not finished is asked again."""
+        for partition in partitions:
+            self._progress[partition] = Progress()
+        return committed_offsets(consumer, FACTS, partitions)
+
+    def revoked(self, partitions: list[int]) -> None:
+        """Commit what is finished. Jobs under way go on: telling the log twice does no harm."""
+        self._commit(wait=True)
+        for partition in partitions:
+            self._progress.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    def take(self, records: list[Message], jobs: list[Job]) -> None:
+        """Begin the jobs of a batch. Waits while too many are waiting already."""
+        for job in jobs:
+            progress = self._progress[_partition(job.record)]
+            progress.begin(_offset(job.record))
+            running = asyncio.run_coroutine_threadsafe(self._work(job, progress), self._loop)
+            self._jobs.add(running)
+            running.add_done_callback(self._done)
+        for record in records:
+            self._progress[_partition(record)].passed(_offset(record))
+        while len(self._jobs) > BACKLOG_MAX and self._failed is None and not self._stop_requested():
+            self._producer.poll(0.05)
+
+    def look_after(self) -> None:
+        """Between polls: serve the producer, commit now and then, and end the flow when a job failed for a reason
+        that nobody foresaw."""
+        self._producer.poll(0)
+        if self._failed is not None:
+            raise self._failed
+        if time.monotonic() - self._looked >= COMMIT_EVERY_S:
+            self._looked = time.monotonic()
+            self._commit(wait=False)
+
+    def _commit(self, *, wait: bool) -> None:
+        finished, self._finished = self._finished, []
+        for progress, offset in finished:
+            progress.finish(offset)
+        ahead: dict[int, int] = {}
+        for partition, progress in self._progress.items():
+            next_offset = progress.next_offset
+            if next_offset is not None and next_offset != self._committed.get(partition):
+                ahead[partition] = next_offset
+        if not ahead:
+            return
+        places = [TopicPartition(FACTS, partition, offset) for partition, offset in ahead.items()]
+        try:
+            if wait:
+                self._client.commit(offsets=places, asynchronous=False)
+            else:
+                self._client.commit(offsets=places)
+        except KafkaException as error:  # the next commit says the same and more; a successor asks again
+            log.warning("commit.failed", error=str(error.args[0]))
+            return
+        self._committed |= ahead
+
+    async def _open(self) -> PaymentProvider:
+        return self._make_provider()
+
+    async def _shut(self) -> None:
+        """Let go of jobs under way: a successor asks again for what was not finished."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        assert self._provider is not None
+        await self._provider.close()
+
+    async def _work(self, job: Job, progress: Progress) -> None:
+        async with self._places:
+            outgoing = await self._outgoing(job)
+        acknowledged = self._when_acknowledged(job, progress, len(outgoing))
+        for one in outgoing:
+            self._producer.produce(
+                one.topic, one.value, one.key, one.partition, headers=one.headers, on_delivery=acknowledged
+            )
+
+    async def _outgoing(self, job: Job) -> list[Outgoing]:
+        """What is written when the job is done: a command, a dead letter, or both for a refund that is refused."""
+        try:
+            command = await self._ask(job)
+            told = [dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)]
+        except _Refused as refusal:  # the log goes on from it; the letter is how a person has it asked again
+            told = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception(
+                "job.set_aside",
+                error,
+                partition=_partition(job.record),
+                offset=_offset(job.record),
+                key=job.request.key,
+            )
+            return [dead_letter(job.record, self._bound.failed(error))]
+        self._bound.went_well()
+        return told
+
+    def _told(self, record: Message, command: RecordPayment | RecordRefund | RecordRefundFailure) -> Outgoing:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
+        original = cast("list[Header]", record.headers() or [])
+        headers += [header for header in original if header[0] in PASSED_ON]
+        value = self._codec.encode(command)
+        return Outgoing(COMMANDS, _partition(record), command.event_id.encode(), value, headers)
+
+    async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
+        """The command that tells what the provider said, or why there is none. Raises _Refused for a refund."""
+        request, problem, attempt, began_at = job.request, "", 0, time.monotonic()
+        refusal = False
+        while attempt < TRIES_MAX or self._answered_at < began_at:  # where it answers nobody, it is away
+            attempt += 1
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    command = await self._call(request)
+                self._answered_at = time.monotonic()
+                return command
+            except (OutcomeUnknown, TimeoutError) as error:
+                problem = str(error) or f"no answer in {CALL_TIMEOUT_S:.0f} s"
+                log.warning("provider.unknown", key=request.key, attempt=attempt, error=problem)
+            except RequestRefused as error:
+                self._answered_at, problem, refusal = time.monotonic(), str(error), True
+                break
+            wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
+        log.error("provider.given_up", key=request.key, reservation=request.reservation_id, error=problem)
+        problem = f"payment provider: {problem}"
+        if refusal and isinstance(request, Refund):
+            raise _Refused(problem, refused(request, problem))
+        return problem
+
+    async def _call(self, request: Charge | Refund) -> RecordPayment | RecordRefund:
+        provider = self._provider
+        assert provider is not None
+        if isinstance(request, Charge):
+            return charged(request, await provider.capture(request))
+        return refunded(request, await provider.refund(request))
+
+    def _when_acknowledged(
+        self, job: Job, progress: Progress, records: int
+    ) -> Callable[[KafkaError | None, Message], None]:
+        left = [records]  # each is told by the producer's one thread
+
+        def acknowledged(error: KafkaError | None, _record: Message) -> None:
+            if error is not None:  # not on the log: the offset stays, and a restart asks and tells again
+                self._failed = KafkaException(error)
+                return
+            left[0] -= 1
+            if not left[0]:
+                self._finished.append((progress, _offset(job.record)))
+
+        return acknowledged
+
+    def _done(self, job: Future[None]) -> None:
+        self._jobs.discard(job)
+        if not job.cancelled() and job.exception() is not None:
+            self._failed = job.exception()
+
+
+def _partition(record: Message) -> int:
+    partition = record.partition()
+    assert partition is not None
+    return partition
+
+
+def _offset(record: Message) -> int:
+    offset = record.offset()
+    assert offset is not None
+    return offset

@@ -1,0 +1,98 @@
+"""tickets.facts → payment provider → tickets.commands: source → decode → charge (→ RecordPayment, RecordRefund).
+
+At least once: a request is asked of the provider again after a crash, under the same idempotency key, and what the
+provider said may be told to the log twice, which `decide` absorbs. Offsets are committed up to the first request
+that is not finished. Slow charges hold up nobody: IN_FLIGHT_MAX are under way at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from confluent_kafka import Message
+
+from connectors.execution import execute
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.logs import Log
+from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from pipelines.payments.cashier import Cashier, Job
+from pipelines.payments.providers.choice import provider_of
+from pipelines.payments.requests import request_in
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from sinks.batch_sink import BatchSink
+
+GROUP = "circle.payments"
+
+log = Log("payments")
+
+
+class Read(NamedTuple):
+    """A batch: its records, and the jobs that some of them are."""
+
+    records: list[Message]
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the flow is made of."""
+
+    source: BatchSource
+    decode: Callable[[list[Message]], Read]
+    charge: Callable[[Read], None]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The flow."""
+    flow = Dataflow("payments")
+    records = op.input("facts", flow, deps.source)
+    read = op.map("decode", records, deps.decode)
+    op.output("charge", read, BatchSink(deps.charge))
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
+    with Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier:
+        source = BatchSource(
+            client,
+            topic=FACTS,
+            owner=cashier,
+            gate=gate,
+            stop=stop,
+            before_poll=cashier.look_after,
+            on_assigned=lambda partitions: signal_ready(f"payments {partitions}"),
+        )
+
+        def charge(read: Read) -> None:
+            cashier.take(read.records, read.jobs)
+            gate.done()
+
+        return execute(build(Deps(source, reader(codec_of(settings)), charge)), log)
+
+
+def reader(codec: Codec) -> Callable[[list[Message]], Read]:
+    """The decode step. Unreadable facts ask for nothing; the projections dataflow puts them aside."""
+
+    def decode(batch: list[Message]) -> Read:
+        jobs = []
+        for record in batch:
+            found = codec.decode(record.value())
+            if isinstance(found, Undecodable) or not isinstance(found, RecordedFact):
+                continue
+            request = request_in(found)
+            if request is not None:
+                jobs.append(Job(record, request))
+        return Read(batch, jobs)
+
+    return decode

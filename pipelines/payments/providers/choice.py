@@ -1,0 +1,23 @@
+"""The provider that the settings name."""
+
+from __future__ import annotations
+
+from connectors.logs import Log
+from connectors.settings import PaymentsBy, Settings
+from pipelines.payments.providers.protocol import PaymentProvider
+from pipelines.payments.providers.sandbox import SandboxProvider
+from pipelines.payments.providers.stripe.api import StripeApi
+from pipelines.payments.providers.stripe.provider import StripeProvider
+
+log = Log("payments")
+
+
+def provider_of(settings: Settings) -> PaymentProvider:
+    """A provider, which connects when it is first needed. It says which one it is: with the sandbox no money moves."""
+    if settings.payments is PaymentsBy.SANDBOX:
+        log.info("provider.chosen", provider=settings.payments.value, money="none moves")
+        return SandboxProvider(settings.postgres_url)
+    assert settings.stripe_api_key is not None, "from_env refuses Stripe without a key"
+    live = "_live_" in settings.stripe_api_key
+    log.info("provider.chosen", provider=settings.payments.value, api=settings.stripe_api_url, live=live)
+    return StripeProvider(StripeApi(settings.stripe_api_key, settings.stripe_api_url))

@@ -1,0 +1,136 @@
+"""The sandbox bank's books, and what it does by itself: refunds, refunds that fail, disputes. No money moves.
+
+Guarantee: what is done here is in the bank's books alone, as in a real provider's dashboard; whoever wants the log to
+know tells it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+
+from connectors.postgres import SERVER_GONE, Connection, connect, unreachable
+from connectors.sql_files import queries
+from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
+from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+
+SQL = queries(Path(__file__).with_name("sandbox_books.sql"))
+BEFORE_ALL = "-infinity"
+
+
+class SandboxBooks:
+    """What the pretend bank has on record. One connection, made when it is first needed."""
+
+    def __init__(self, postgres_url: str) -> None:
+        self._url = postgres_url
+        self._connection: Connection | None = None
+
+    async def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
+        """What was captured."""
+        async for row in self._pages("payments", "payment_id", since, until):
+            yield _payment(row)
+
+    async def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
+        """What was refunded, and what failed."""
+        async for row in self._pages("refunds", "refund_id", since, until):
+            yield _refund(row)
+
+    async def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
+        """What was disputed."""
+        async for row in self._pages("disputes", "dispute_id", since, until):
+            yield _dispute(row)
+
+    async def payment(self, payment_id: str) -> BookedPayment | None:
+        """One payment; None when it was never captured."""
+        row = await self._row("payment", payment_id)
+        return None if row is None else _payment(row)
+
+    async def refund(self, refund_id: str) -> BookedRefund | None:
+        """One refund."""
+        row = await self._row("refund", refund_id)
+        return None if row is None else _refund(row)
+
+    async def dispute(self, dispute_id: str) -> BookedDispute | None:
+        """One dispute."""
+        row = await self._row("dispute", dispute_id)
+        return None if row is None else _dispute(row)
+
+    async def give_back(self, payment_id: str, amount_minor: int | None = None) -> BookedRefund:
+        """Refund a payment (None: what is left of it). Raises RequestRefused where so much is not left."""
+        connection, refund_id = await self._open(), f"re-{uuid.uuid4()}"
+        async with connection.transaction():
+            left = await connection.fetchval(SQL["left_of"], payment_id)
+            amount = left if amount_minor is None else amount_minor
+            if await connection.fetchval(SQL["refund_here"], payment_id, refund_id, amount or 0) is None:
+                raise RequestRefused(f"payment {payment_id}: {amount} are not left of it, but {left}")
+        found = await self.refund(refund_id)
+        assert found is not None
+        return found
+
+    async def fail(self, refund_id: str) -> BookedRefund:
+        """A refund comes to nothing. Raises RequestRefused for one that is not there, or has failed already."""
+        if await (await self._open()).fetchval(SQL["fail_refund"], refund_id) is None:
+            raise RequestRefused(f"the sandbox has no refund {refund_id} that could fail")
+        found = await self.refund(refund_id)
+        assert found is not None
+        return found
+
+    async def dispute_of(self, payment_id: str, status: str, amount_minor: int | None = None) -> BookedDispute:
+        """A payment is disputed, or its dispute goes on (None: the whole of it). Raises RequestRefused for none."""
+        dispute_id = f"dp-{payment_id.removeprefix('pay-')}"
+        connection = await self._open()
+        if await connection.fetchval(SQL["put_dispute"], payment_id, dispute_id, status, amount_minor) is None:
+            raise RequestRefused(f"the sandbox has not captured payment {payment_id}")
+        found = await self.dispute(dispute_id)
+        assert found is not None
+        return found
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _pages(self, query: str, identity: str, since: int, until: int) -> AsyncIterator[asyncpg.Record]:
+        place, last = BEFORE_ALL, ""
+        while True:
+            try:
+                rows = await (await self._open()).fetch(SQL[query], since, until, place, last, PAGE)
+            except SERVER_GONE as error:
+                raise OutcomeUnknown(str(unreachable(self._url, error))) from error
+            for row in rows:
+                yield row
+            if len(rows) < PAGE:
+                return
+            place, last = rows[-1]["place"], rows[-1][identity]
+
+    async def _row(self, query: str, identity: str) -> asyncpg.Record | None:
+        return await (await self._open()).fetchrow(SQL[query], identity)
+
+    async def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = await connect(self._url)
+        return self._connection
+
+
+def _payment(row: asyncpg.Record) -> BookedPayment:
+    return BookedPayment(
+        row["payment_id"], "", "", row["attempt_id"], row["amount_minor"], row["currency"], row["created"]
+    )
+
+
+def _refund(row: asyncpg.Record) -> BookedRefund:
+    key = row["idempotency_key"] if row["origin"] == "ours" else ""
+    status, reason = ("refunded", "requested_by_customer") if row["status"] == "succeeded" else ("failed", "sandbox")
+    return BookedRefund(
+        row["refund_id"], row["payment_id"], key, row["amount_minor"], row["currency"], status, reason, row["created"]
+    )
+
+
+def _dispute(row: asyncpg.Record) -> BookedDispute:
+    return BookedDispute(
+        row["dispute_id"], row["payment_id"], row["amount_minor"], row["currency"], row["status"], row["reason"],
+        row["created"],
+    )  # fmt: skip

@@ -1,0 +1,189 @@
+"""Stripe's HTTP API as far as we use it: form in, typed JSON out, each error as what it means for the caller.
+
+Guarantee: a call ends with a value, `Declined` (nothing was charged), `OutcomeUnknown` (ask again, same key) or
+`RequestRefused` (a person has to look). No message of ours has a key, a token or a text of Stripe's in it: codes and
+Stripe's request id say where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Meta
+
+from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+
+API_URL = "https://api.stripe.com"
+API_VERSION = "2025-03-31.basil"  # the shapes below; an account's own default must not change them under us
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 8.0  # together no longer than the cashier's CALL_TIMEOUT_S
+CONNECTIONS_MAX = 128  # as many as the cashier's IN_FLIGHT_MAX: none waits for a place here
+BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})  # not done, and will be another time
+NOTHING_DONE = frozenset({"card_error", "invalid_request_error"})  # when Stripe says so, and nobody on the way to it
+TRY_LATER = frozenset({401, 403, 409, 429})  # a key that is not valid is one that somebody is about to change
+
+T = TypeVar("T")
+
+# What goes onto the log fits there: an id of more than 128 characters, or with control characters, is a dead letter.
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
+Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
+Moment = Annotated[int, Meta(ge=0, le=10**11)]  # seconds since the epoch
+Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
+
+
+class PaymentError(msgspec.Struct, frozen=True):
+    """Why a payment or a request came to nothing. `message` is left out: it may quote what was sent."""
+
+    type: str = ""
+    code: str | None = None
+    decline_code: str | None = None
+    param: str | None = None
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """A PaymentIntent. Amounts are Stripe's units."""
+
+    id: Id
+    status: str
+    amount: Amount
+    currency: Currency
+    amount_received: Amount = 0
+    metadata: dict[str, str] = {}
+    created: Moment = 0
+    last_payment_error: PaymentError | None = None
+
+
+class RefundObject(msgspec.Struct, frozen=True):
+    """A refund: `status` is pending, requires_action, succeeded, failed or canceled."""
+
+    id: Id
+    amount: Amount
+    currency: Currency
+    status: str | None = None
+    payment_intent: Id | None = None
+    failure_reason: str | None = None
+    metadata: dict[str, str] | None = None
+    reason: str | None = None
+    created: Moment = 0
+
+
+class DisputeObject(msgspec.Struct, frozen=True):
+    """A dispute: `status` is warning_needs_response, warning_under_review, warning_closed, needs_response,
+    under_review, won, lost or prevented."""
+
+    id: Id
+    amount: Amount
+    currency: Currency
+    status: str
+    reason: str | None = None
+    payment_intent: Id | None = None
+    created: Moment = 0
+
+
+class Intents(msgspec.Struct, frozen=True):
+    """A page of intents."""
+
+    data: list[Intent]
+
+
+class Refunds(msgspec.Struct, frozen=True):
+    """A page of refunds, the latest first."""
+
+    data: list[RefundObject]
+    has_more: bool = False
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A charge, as far as it leads to its payment. `refunds` comes along in old versions of the API only."""
+
+    id: Id
+    payment_intent: Id | None = None
+    refunds: Refunds | None = None
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    error: PaymentError
+
+
+class Declined(Exception):
+    """Nothing was charged: the card, or what was sent for it, will not do."""
+
+    def __init__(self, error: PaymentError) -> None:
+        super().__init__(error.decline_code or error.code or error.type)
+        self.error = error
+
+
+class KeyReused(RequestRefused):
+    """The idempotency key was sent before with another request, and what became of that is not said."""
+
+
+class StripeApi:
+    """A pool of connections with our key. Not for use outside its event loop."""
+
+    def __init__(self, api_key: str, api_url: str = API_URL, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=api_url,
+            headers={"authorization": f"Bearer {api_key}", "stripe-version": API_VERSION},
+            timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
+        )
+
+    async def post(self, path: str, form: Mapping[str, str], shape: type[T], *, key: str | None = None) -> T:
+        """POST a form. With `key`, the same call again gets the first one's answer for at least a day."""
+        headers = {"idempotency-key": key} if key is not None else {}
+        return await self._call("POST", path, shape, data=dict(form), headers=headers)
+
+    async def get(self, path: str, query: Mapping[str, str], shape: type[T]) -> T:
+        """GET, with a query."""
+        return await self._call("GET", path, shape, params=dict(query))
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        shape: type[T],
+        *,
+        data: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> T:
+        what = f"Stripe {method} {path.rpartition('/v1')[2]}"
+        try:
+            answer = await self._http.request(method, path, data=data, params=params, headers=headers)
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(f"{what}: {type(error).__name__}") from None
+        what = f"{what}: {answer.status_code}, request {answer.headers.get('request-id', 'without an id')}"
+        if answer.status_code == httpx.codes.OK:
+            return _read(answer.content, shape, what)
+        raise _meaning(answer, what)
+
+
+def _read(body: bytes, shape: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError:
+        raise OutcomeUnknown(f"{what}: not the JSON that was expected") from None
+
+
+def _meaning(answer: httpx.Response, what: str) -> Exception:
+    """What an answer other than 200 says about the request."""
+    try:
+        error = msgspec.json.decode(answer.content, type=_Failure).error
+    except msgspec.DecodeError:
+        return OutcomeUnknown(f"{what}: no error that could be read")
+    said = f"{what}: {error.type} {error.code or ''} {error.param or ''}".rstrip()
+    if answer.status_code >= 500 or error.code in BUSY_CODES:
+        return OutcomeUnknown(said)
+    if error.type == "idempotency_error":  # our own mistake; what the key stood for first may have been done
+        return KeyReused(said)
+    if answer.status_code in TRY_LATER:
+        return OutcomeUnknown(said)
+    if error.type in NOTHING_DONE and answer.status_code in (400, 402, 404):
+        return Declined(error)
+    return OutcomeUnknown(said)

@@ -1,0 +1,137 @@
+"""Stripe's books: its lists of intents, refunds and disputes, a hundred at a time, the latest first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
+from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from pipelines.payments.providers.stripe.api import (
+    Declined,
+    DisputeObject,
+    Intent,
+    RefundObject,
+    StripeApi,
+)
+from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
+from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, PAYMENTS, REFUND
+from pipelines.payments.providers.stripe.webhook import DISPUTED, FAILED, place_of
+
+REFUNDS, DISPUTES = "/v1/refunds", "/v1/disputes"
+
+O = TypeVar("O", Intent, RefundObject, DisputeObject)  # noqa: E741 - an object
+
+
+class _Page(msgspec.Struct, Generic[O], frozen=True):
+    """A page of a list."""
+
+    data: list[O]
+    has_more: bool = False
+
+
+class StripeBooks:
+    """What Stripe has on record."""
+
+    def __init__(self, api: StripeApi) -> None:
+        self._api = api
+
+    async def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
+        """What was captured, other programs' too."""
+        async for intent in _listed(self._api, PAYMENTS, _Page[Intent], _between(since, until)):
+            if intent.status == "succeeded":
+                yield _payment(intent)
+
+    async def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
+        """What was refunded, and what failed."""
+        async for refund in _listed(self._api, REFUNDS, _Page[RefundObject], _between(since, until)):
+            if refund.payment_intent is not None:
+                yield _refund(refund)
+
+    async def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
+        """What was disputed."""
+        async for dispute in _listed(self._api, DISPUTES, _Page[DisputeObject], _between(since, until)):
+            if dispute.payment_intent is not None:
+                yield _dispute(dispute)
+
+    async def payment(self, payment_id: str) -> BookedPayment | None:
+        """One payment; None when it was never captured."""
+        intent = await self._one(f"{PAYMENTS}/{payment_id}", Intent)
+        return _payment(intent) if intent is not None and intent.status == "succeeded" else None
+
+    async def refund(self, refund_id: str) -> BookedRefund | None:
+        """One refund."""
+        found = await self._one(f"{REFUNDS}/{refund_id}", RefundObject)
+        return None if found is None else _refund(found)
+
+    async def dispute(self, dispute_id: str) -> BookedDispute | None:
+        """One dispute."""
+        found = await self._one(f"{DISPUTES}/{dispute_id}", DisputeObject)
+        return None if found is None else _dispute(found)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._api.close()
+
+    async def _one(self, path: str, shape: type[O]) -> O | None:
+        try:
+            return await self._api.get(path, {}, shape)
+        except Declined as declined:
+            if declined.error.code == "resource_missing":
+                return None
+            raise OutcomeUnknown(f"Stripe does not show {path} ({declined})") from None
+
+
+async def refunds_of(api: StripeApi, payment_id: str) -> AsyncIterator[RefundObject]:
+    """Every refund of a payment. Raises Declined when there is no such payment."""
+    async for refund in _listed(api, REFUNDS, _Page[RefundObject], {"payment_intent": payment_id}):
+        yield refund
+
+
+async def _listed(api: StripeApi, path: str, shape: type[_Page[O]], query: dict[str, str]) -> AsyncIterator[O]:
+    """Every object of a list. The next page begins behind the last object of this one."""
+    after: dict[str, str] = {}
+    while True:
+        page = await api.get(path, {"limit": str(PAGE), **query, **after}, shape)
+        for one in page.data:
+            yield one
+        if not page.has_more or not page.data:
+            return
+        after = {"starting_after": page.data[-1].id}
+
+
+def _between(since: int, until: int) -> dict[str, str]:
+    return {"created[gte]": str(since), "created[lt]": str(until)}
+
+
+def _payment(intent: Intent) -> BookedPayment:
+    place = place_of(intent.metadata) or ("", "")
+    amount = _ours(intent.amount_received, intent.currency, intent.id)
+    attempt = intent.metadata.get(ATTEMPT, "")
+    return BookedPayment(intent.id, *place, attempt, amount, intent.currency.upper(), intent.created)
+
+
+def _refund(refund: RefundObject) -> BookedRefund:
+    status = "failed" if refund.status in FAILED else "refunded" if refund.status in BACK else "requested"
+    amount = _ours(refund.amount, refund.currency, refund.id)
+    key = (refund.metadata or {}).get(REFUND, "")
+    reason = refund.failure_reason or refund.reason or ""
+    return BookedRefund(
+        refund.id, refund.payment_intent or "", key, amount, refund.currency.upper(), status, reason, refund.created
+    )
+
+
+def _dispute(dispute: DisputeObject) -> BookedDispute:
+    amount = _ours(dispute.amount, dispute.currency, dispute.id)
+    status = DISPUTED.get(dispute.status, dispute.status)
+    currency, reason = dispute.currency.upper(), dispute.reason or ""
+    return BookedDispute(dispute.id, dispute.payment_intent or "", amount, currency, status, reason, dispute.created)
+
+
+def _ours(amount: int, currency: str, of: str) -> int:
+    try:
+        return from_stripe(amount, currency)
+    except NotPayable as error:
+        raise RequestRefused(f"{of}: {error}") from None

@@ -1,0 +1,233 @@
+"""Stripe as our payment provider: a PaymentIntent that is confirmed at once for each attempt, a refund for each key.
+
+Guarantee: an attempt is charged once. Stripe answers a key it knows with its first answer for at least a day; an
+attempt older than that is looked up and never charged anew. A payment that would need the buyer again (3-D Secure in
+a browser) is cancelled before it is called declined, so that nobody can complete it later.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from connectors.logs import Log
+from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from pipelines.payments.providers.stripe.api import (
+    Declined,
+    Intent,
+    Intents,
+    KeyReused,
+    PaymentError,
+    RefundObject,
+    Refunds,
+    StripeApi,
+)
+from pipelines.payments.providers.stripe.money import NotPayable, from_stripe, to_stripe
+from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
+from schemas.ids import US_PER_S
+
+KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
+REFUNDS_MAX = 100  # one page; an order has at most ten tickets to refund one by one
+TOKEN = re.compile(r"(?:pm|ctoken)_[A-Za-z0-9_]{1,200}")  # what Stripe's own scripts hand to a buyer's browser
+CODE = re.compile(r"[a-z0-9_]{1,64}")
+UNKNOWN_TOKEN, ACTION_NEEDED, TOO_LATE = "unknown_token", "authentication_required", "too_late"
+PAYMENTS = "/v1/payment_intents"
+
+# Which attempt an intent or a refund belongs to: webhooks are told apart by it.
+EVENT, RESERVATION, ATTEMPT, REFUND = (
+    "circle_event_id", "circle_reservation_id", "circle_attempt_id", "circle_refund_key",
+)  # fmt: skip
+
+ACTION_CODES = frozenset({"authentication_required", "payment_intent_action_required"})
+# Stripe asks not to tell a buyer these: they help whoever tries stolen cards.
+NOT_TOLD = frozenset(
+    {"fraudulent", "lost_card", "stolen_card", "pickup_card", "restricted_card", "merchant_blacklist",
+     "security_violation"}
+)  # fmt: skip
+UNDER_WAY = "processing"
+ABANDONED = {"cancellation_reason": "abandoned"}
+BACK = frozenset({"succeeded", "pending"})  # a pending refund is accepted, and on its way
+
+log = Log("payments")
+
+
+class StripeProvider:
+    """The provider. `now` is the wall clock in seconds: it decides only whether a key may have been forgotten."""
+
+    def __init__(self, api: StripeApi, *, now: Callable[[], float] = time.time) -> None:
+        self._api, self._now = api, now
+
+    async def capture(self, charge: Charge) -> ChargeResult:
+        """Charge a PaymentMethod (`pm_…`) or a ConfirmationToken (`ctoken_…`)."""
+        if not TOKEN.fullmatch(charge.token):
+            return _declined(UNKNOWN_TOKEN)
+        try:
+            amount = to_stripe(charge.amount_minor, charge.currency)
+        except NotPayable:
+            return _declined("invalid_amount")
+        if self._forgotten(charge.asked_at):
+            return await self._looked_up(charge)
+        source = "payment_method" if charge.token.startswith("pm_") else "confirmation_token"
+        form = {
+            "amount": str(amount),
+            "currency": charge.currency.lower(),
+            source: charge.token,
+            "confirm": "true",
+            "error_on_requires_action": "true",
+            "automatic_payment_methods[enabled]": "true",
+            "automatic_payment_methods[allow_redirects]": "never",
+            f"metadata[{EVENT}]": charge.event_id,
+            f"metadata[{RESERVATION}]": charge.reservation_id,
+            f"metadata[{ATTEMPT}]": charge.attempt_id,
+        }
+        try:
+            intent = await self._api.post(PAYMENTS, form, Intent, key=charge.attempt_id)
+        except Declined as declined:
+            return _declined(_told(declined.error, charge.attempt_id))
+        except KeyReused:
+            return await self._tried_before(charge)
+        return await self._result(charge, intent)
+
+    async def refund(self, refund: Refund) -> RefundResult:
+        """Give a payment back, in whole or in part."""
+        if self._forgotten(refund.asked_at) and (known := await self._refund_known(refund)) is not None:
+            return _refunded(known)
+        form = {
+            "payment_intent": refund.payment_id,
+            "amount": str(_exactly(refund)),
+            f"metadata[{EVENT}]": refund.event_id,
+            f"metadata[{RESERVATION}]": refund.reservation_id,
+            f"metadata[{REFUND}]": refund.key,
+        }
+        try:
+            made = await self._api.post("/v1/refunds", form, RefundObject, key=refund.key)
+        except Declined as declined:
+            known = await self._refund_known(refund) if declined.error.code == "charge_already_refunded" else None
+            if known is None:
+                why = declined.error.code or declined.error.type
+                raise RequestRefused(f"payment {refund.payment_id}: Stripe does not refund it ({why})") from None
+            made = known
+        return _refunded(made)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._api.close()
+
+    def _forgotten(self, asked_at: int) -> bool:
+        return self._now() - asked_at / US_PER_S > KEY_LIFE_S
+
+    async def _looked_up(self, charge: Charge) -> ChargeResult:
+        """What became of an attempt whose key Stripe may have forgotten. Never charges."""
+        found = await self._found(charge)
+        log.warning("charge.looked_up", key=charge.key, found=found is not None)
+        return await self._result(charge, found) if found is not None else _declined(TOO_LATE)
+
+    async def _found(self, charge: Charge) -> Intent | None:
+        query = {"query": f'metadata["{ATTEMPT}"]:"{charge.attempt_id}"', "limit": "1"}
+        try:
+            found = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
+        except Declined as declined:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: Stripe does not search ({declined})") from None
+        return found[0] if found else None
+
+    async def _tried_before(self, charge: Charge) -> ChargeResult:
+        """The key was sent with something else: a buyer gave a former attempt's key to another token, after an attempt
+        in between. What became of the key stands. Stripe finds an intent about a minute after it was made.
+        """
+        found = await self._found(charge)
+        if found is None:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: its key was used for something that is not found yet")
+        return await self._result(charge, found)
+
+    async def _result(self, charge: Charge, intent: Intent) -> ChargeResult:
+        """What an intent's status says of the attempt. An answer to a key that was used before may be an old one."""
+        if intent.status == UNDER_WAY:
+            intent = await self._now_at(intent)
+        if intent.status == "succeeded":
+            return _captured(charge, intent)
+        if intent.status == UNDER_WAY:
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: {intent.id} is under way at Stripe")
+        if intent.status not in ("canceled", "requires_payment_method"):
+            return await self._cancelled(charge, intent)
+        return _declined(told_of(intent, charge.attempt_id))
+
+    async def _cancelled(self, charge: Charge, intent: Intent) -> ChargeResult:
+        """Nobody may complete it any more; only then it is declined."""
+        reason = ACTION_NEEDED if intent.status == "requires_action" else intent.status
+        try:
+            ended = await self._api.post(f"{PAYMENTS}/{intent.id}/cancel", ABANDONED, Intent)
+        except Declined:  # it has come to an end already, in whichever way
+            ended = await self._now_at(intent)
+        if ended.status == "succeeded":
+            return _captured(charge, ended)
+        if ended.status not in ("canceled", "requires_payment_method"):
+            raise OutcomeUnknown(f"attempt {charge.attempt_id}: {intent.id} is {ended.status} and not to be cancelled")
+        return _declined(reason)
+
+    async def _now_at(self, intent: Intent) -> Intent:
+        try:
+            return await self._api.get(f"{PAYMENTS}/{intent.id}", {}, Intent)
+        except Declined as declined:
+            raise OutcomeUnknown(f"{intent.id}: Stripe does not show it ({declined})") from None
+
+    async def _refund_known(self, refund: Refund) -> RefundObject | None:
+        query = {"payment_intent": refund.payment_id, "limit": str(REFUNDS_MAX)}
+        try:
+            page = await self._api.get("/v1/refunds", query, Refunds)
+        except Declined as declined:
+            raise RequestRefused(f"payment {refund.payment_id}: Stripe does not show it ({declined})") from None
+        if page.has_more:
+            raise RequestRefused(f"payment {refund.payment_id} has more than {REFUNDS_MAX} refunds")
+        return next((one for one in page.data if (one.metadata or {}).get(REFUND) == refund.key), None)
+
+
+def told_of(intent: Intent, attempt_id: str) -> str:
+    """Why an intent came to nothing, as a buyer may read it."""
+    error = intent.last_payment_error
+    return _told(error, attempt_id) if error is not None else intent.status
+
+
+def _captured(charge: Charge, intent: Intent) -> ChargeResult:
+    """What Stripe has captured. Where that is not what was asked for, the log says no and gives it back."""
+    amount, currency = _ours(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
+    if (amount, currency) == (charge.amount_minor, charge.currency):
+        return ChargeResult(CAPTURED, intent.id, "", amount)
+    log.error("charge.differs", key=charge.key, amount_minor=amount, currency=currency)
+    return ChargeResult(CAPTURED, intent.id, "", amount, currency)
+
+
+def _declined(reason: str) -> ChargeResult:
+    return ChargeResult(DECLINED, "", reason, 0)
+
+
+def _told(error: PaymentError, attempt_id: str) -> str:
+    """The reason as a buyer may read it. Nothing was charged, whatever it is."""
+    if error.code in ACTION_CODES or error.decline_code == ACTION_NEEDED:
+        return ACTION_NEEDED
+    if error.code == "resource_missing" and error.param in ("payment_method", "confirmation_token"):
+        return UNKNOWN_TOKEN
+    if error.type != "card_error":  # most likely ours, and then every charge is like this one
+        log.warning("charge.not_accepted", key=attempt_id, code=error.code, type=error.type, parameter=error.param)
+    reason = error.decline_code or error.code or error.type
+    return reason if CODE.fullmatch(reason) and reason not in NOT_TOLD else "card_declined"
+
+
+def _exactly(refund: Refund) -> int:
+    try:
+        return to_stripe(refund.amount_minor, refund.currency)
+    except NotPayable as error:
+        raise RequestRefused(f"payment {refund.payment_id}: {error}") from None
+
+
+def _refunded(made: RefundObject) -> RefundResult:
+    if made.status not in BACK:
+        raise RequestRefused(f"refund {made.id} is {made.status} ({made.failure_reason or 'no reason is given'})")
+    return RefundResult(made.id, _ours(made.amount, made.currency, made.id))
+
+
+def _ours(amount: int, currency: str, of: str) -> int:
+    try:
+        return from_stripe(amount, currency)
+    except NotPayable as error:
+        raise RequestRefused(f"{of}: {error}") from None

@@ -1,0 +1,234 @@
+"""Stripe's webhooks: whether one is Stripe's and fresh, and the command that tells the log what it says. Pure.
+
+Guarantee: nothing is read before its signature was found right. The same webhook makes the same command, and the
+command of a webhook says what the answer to our own request says, so whichever comes first decides and the other is a
+duplicate. Source of the scheme: Stripe's page on webhook signatures, scheme v1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from connectors.logs import Log
+from pipelines.payments.providers.stripe.api import Charge, DisputeObject, Id, Intent, RefundObject
+from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
+from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
+from pipelines.payments.requests import CAPTURED, DECLINED, key_of_refund
+from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
+
+TOLERANCE_S = 300  # Stripe's own default: clocks that differ, not deliveries that are late (those are signed anew)
+SIGNATURES_MAX = 8  # two while a secret is rolled
+HEADER_CHARS_MAX = 2_000
+REFUND_KEY = re.compile(r"[!-~]{1,128}")
+FAILED = frozenset({"failed", "canceled"})
+DISPUTED = {
+    "warning_needs_response": "inquiry", "warning_under_review": "inquiry", "warning_closed": "closed",
+    "needs_response": "open", "under_review": "open", "won": "won", "lost": "lost", "prevented": "closed",
+}  # fmt: skip
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+log = Log("payments")
+
+T = TypeVar("T")
+Told = RecordPayment | RecordRefund | RecordProviderRefund | RecordRefundFailure | RecordDispute
+
+
+class BadSignature(Exception):
+    """It is not Stripe's, or too old. The text may be told to the caller."""
+
+
+class Unreadable(Exception):
+    """Stripe signed it, and it is not what an event looks like."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What every event has. `data.object` is read by its type."""
+
+    class Data(msgspec.Struct, frozen=True):
+        """The envelope of the object."""
+
+        object: msgspec.Raw
+
+    id: Id
+    type: str
+    data: Data
+
+
+def verified(body: bytes, signature: str, secret: str, now: float) -> Event:
+    """The event in `body`, which `signature` (the header Stripe-Signature) vouches for at wall-clock second `now`.
+
+    Raises BadSignature, and Unreadable for signed bytes that are no event.
+    """
+    stamp, signatures = _parts(signature)
+    expected = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
+    # Every signature is compared, each in constant time: how long it takes says nothing about how much was right.
+    if sum(hmac.compare_digest(expected, one.encode()) for one in signatures) == 0:
+        raise BadSignature("no v1 signature is right for this body; is it the secret of this endpoint?")
+    if abs(now - int(stamp)) > TOLERANCE_S:
+        raise BadSignature(f"it was signed more than {TOLERANCE_S} s from now")
+    try:
+        return msgspec.json.decode(body, type=Event)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from None
+
+
+def _parts(signature: str) -> tuple[str, list[str]]:
+    if len(signature) > HEADER_CHARS_MAX or not signature.isascii():
+        raise BadSignature("Stripe-Signature is too long or no ASCII")
+    pairs = [part.strip().partition("=") for part in signature.split(",")]
+    stamps = [value for name, _, value in pairs if name == "t"]
+    signatures = [value for name, _, value in pairs if name == "v1"]
+    if len(stamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", stamps[0]):
+        raise BadSignature("Stripe-Signature needs one t=, in seconds")
+    if not 0 < len(signatures) <= SIGNATURES_MAX:
+        raise BadSignature("Stripe-Signature has no v1= signature, or too many")
+    return stamps[0], signatures
+
+
+def commands_of(event: Event) -> list[Told]:
+    """What the log is to be told, in this order; nothing when it is no business of ours. Raises Unreadable.
+
+    What began at Stripe does not say which reservation it is about: such a command has no `event_id` yet (`placed`).
+    """
+    reading = _READINGS.get(event.type)
+    return [] if reading is None else reading(event)
+
+
+def charge_refunded(event: Event) -> str | None:
+    """The payment that a charge.refunded is about, where its refunds do not come along: they are to be looked up."""
+    if event.type != "charge.refunded":
+        return None
+    charge = _object(event, Charge)
+    return charge.payment_intent if charge.refunds is None or charge.refunds.has_more else None
+
+
+def placed(told: Told, event_id: str, reservation_id: str) -> Told:
+    """The command, once it is known what it is about."""
+    return msgspec.structs.replace(told, event_id=event_id, reservation_id=reservation_id)
+
+
+def place_of(metadata: dict[str, str]) -> tuple[str, str] | None:
+    """The event and the reservation that a payment of ours is for; None for another program's."""
+    place = metadata.get(EVENT, ""), metadata.get(RESERVATION, "")
+    return place if all(UUID.fullmatch(one) for one in place) else None
+
+
+def captured(intent: Intent, command_id: str) -> RecordPayment | None:
+    """What an intent that Stripe shows us says of our attempt: for news of a payment that we have not recorded yet."""
+    place, attempt = place_of(intent.metadata), intent.metadata.get(ATTEMPT, "")
+    if place is None or not UUID.fullmatch(attempt) or intent.status != "succeeded":
+        return None
+    amount = _minor(intent.amount_received, intent.currency)
+    currency = intent.currency.upper()
+    return RecordPayment(place[0], "", command_id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)
+
+
+def refund_told(refund: RefundObject, command_id: str) -> Told | None:
+    """What a refund says: of ours by its key, else of one that began at Stripe. None while nothing is decided."""
+    if refund.payment_intent is None:
+        return None
+    metadata = refund.metadata or {}
+    place, key = place_of(metadata), metadata.get(REFUND, "")
+    payment, amount = refund.payment_intent, _minor(refund.amount, refund.currency)
+    ours = place is not None and REFUND_KEY.fullmatch(key) is not None
+    event_id, reservation = place if place is not None and ours else ("", "")
+    currency, why = refund.currency.upper(), refund.failure_reason or refund.status or ""
+    if refund.status in FAILED:
+        log.error("refund.failed", refund=refund.id, status=refund.status, reason=refund.failure_reason)
+        return RecordRefundFailure(
+            event_id, "", command_id, reservation, payment, refund.id, amount, currency, why, key if ours else None
+        )
+    if refund.status not in BACK:
+        return None
+    if ours:
+        named = None if key == key_of_refund(payment, None) else key
+        return RecordRefund(event_id, "", command_id, reservation, payment, refund.id, amount, named)
+    return RecordProviderRefund("", "", command_id, "", payment, refund.id, amount, currency, refund.reason or "")
+
+
+def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | None:
+    """What a dispute says of the payment that it is about."""
+    status = DISPUTED.get(dispute.status)
+    if status is None or dispute.payment_intent is None:
+        log.warning("dispute.not_read", dispute=dispute.id, status=dispute.status)
+        return None
+    amount, currency = _minor(dispute.amount, dispute.currency), dispute.currency.upper()
+    return RecordDispute(
+        "", "", command_id, "", dispute.payment_intent, dispute.id, status, amount, currency, dispute.reason or ""
+    )
+
+
+def _payment(event: Event) -> list[Told]:
+    intent = _object(event, Intent)
+    place = _place(event, intent.metadata)
+    attempt = intent.metadata.get(ATTEMPT, "")
+    if place is None or not UUID.fullmatch(attempt):
+        return []
+    if intent.status == "succeeded":
+        amount, currency = _minor(intent.amount_received, intent.currency), intent.currency.upper()
+        return [RecordPayment(place[0], "", event.id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)]
+    if intent.status not in ("canceled", "requires_payment_method"):
+        return []
+    return [RecordPayment(place[0], "", event.id, place[1], attempt, "", DECLINED, told_of(intent, attempt), 0)]
+
+
+def _refund(event: Event) -> list[Told]:
+    told = refund_told(_object(event, RefundObject), event.id)
+    return [] if told is None else [told]
+
+
+def _charge(event: Event) -> list[Told]:
+    charge = _object(event, Charge)
+    refunds = charge.refunds.data if charge.refunds is not None else []
+    found = (refund_told(refund, event.id) for refund in reversed(refunds) if refund.payment_intent is not None)
+    return [told for told in found if told is not None]
+
+
+def _dispute(event: Event) -> list[Told]:
+    told = dispute_told(_object(event, DisputeObject), event.id)
+    return [] if told is None else [told]
+
+
+def _object(event: Event, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(event.data.object, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"{event.type}: {error}") from None
+
+
+def _place(event: Event, metadata: dict[str, str]) -> tuple[str, str] | None:
+    """The event and the reservation it is about. None for what another program did with the same account."""
+    place = place_of(metadata)
+    if place is None:
+        log.info("webhook.not_ours", webhook=event.id, type=event.type)
+    return place
+
+
+def _minor(amount: int, currency: str) -> int:
+    try:
+        return from_stripe(amount, currency)
+    except NotPayable as error:
+        raise Unreadable(str(error)) from None
+
+
+_READINGS: dict[str, Callable[[Event], list[Told]]] = {
+    "payment_intent.succeeded": _payment,
+    "payment_intent.payment_failed": _payment,
+    "payment_intent.canceled": _payment,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,
+    "charge.refunded": _charge,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.updated": _dispute,
+    "charge.dispute.closed": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+}

@@ -1,0 +1,256 @@
+"""tickets.facts → rows in Postgres: source → decode → admit → project → write.
+
+Exactly once per position: a batch's rows and its positions are one transaction, and what has been applied is not
+admitted again. After the commit, one message on CHANNEL tells readers how far each partition is projected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from confluent_kafka import Consumer, Message
+
+from connectors.command_places import CommandPlaces
+from connectors.execution import execute
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.log_bounds import check_on_log
+from connectors.logs import Log
+from connectors.postgres import PROJECTIONS, Database
+from connectors.publisher import Publisher
+from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
+from connectors.setting_aside import is_of_record
+from connectors.settings import Settings
+from pipelines.intake import Intake
+from pipelines.notifications.outbound import recorded_again
+from pipelines.projections.changes import Changes
+from pipelines.projections.project import project
+from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.store import ProjectionStore
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from sinks.batch_sink import BatchSink
+from sinks.dead_letters import DeadLetters, is_redriven_for
+
+GROUP = "circle.projections"
+CHANNEL = "circle:projected"
+
+log = Log("projections")
+
+
+class Read(NamedTuple):
+    """A record of tickets.facts and what it says."""
+
+    record: Message
+    fact: RecordedFact | Undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The facts of a batch that are to be applied, and where each partition stood before and stands after them."""
+
+    facts: list[RecordedFact]
+    unreadable: list[Read]
+    batch: list[Read]
+    before: dict[int, AppliedPosition]
+    after: dict[int, AppliedPosition]
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """An admitted batch with its row changes; None where they cannot be made for the whole of it."""
+
+    admitted: Admitted
+    changes: Changes | None
+
+
+class StoredPositions(Protocol):
+    """Where a consumer's positions are kept."""
+
+    def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+        """How far each partition has come."""
+
+
+class Positions:
+    """Where each assigned partition stands; keeps the facts that wait for the rest of their command.
+
+    What `flow` had set aside and comes again from the dead letters is let through once more, although its position was
+    applied: with the first facts whose effects are stored together with its own place on the topic.
+    """
+
+    def __init__(self, settings: Settings, store: StoredPositions, *, dedupe: bool, flow: str = "") -> None:
+        self._settings, self._store, self._dedupe, self._flow = settings, store, dedupe, flow
+        self._intakes: dict[int, Intake] = {}
+        self._again: dict[int, list[RecordedFact]] = {}
+
+    def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load the stored positions and go on from there."""
+        stored = self._store.positions(partitions)
+        starts = {partition: at.next_offset for partition, at in stored.items()}
+        check_on_log(self._settings, client, FACTS, starts)
+        for partition, at in stored.items():
+            self._intakes[partition] = Intake(
+                applied=(at.offset, at.index), next_offset=at.next_offset, log_time=at.log_time, dedupe=self._dedupe
+            )
+        return starts
+
+    def revoked(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._intakes.pop(partition, None)
+            self._again.pop(partition, None)
+
+    def admit(self, batch: list[Read]) -> Admitted:
+        """What of the batch is to be applied."""
+        touched = {partition_of(read.record) for read in batch}
+        before = {partition: self._at(partition) for partition in touched}
+        facts: list[RecordedFact] = []
+        unreadable: list[Read] = []
+        for read in batch:
+            partition = partition_of(read.record)
+            intake = self._intakes[partition]
+            if isinstance(read.fact, Undecodable):
+                intake.skip(offset_of(read.record))
+                unreadable.append(read)
+            elif self._flow and is_redriven_for(read.record, self._flow):
+                intake.skip(offset_of(read.record))
+                self._again.setdefault(partition, []).append(read.fact)
+            else:
+                facts += intake.take(offset_of(read.record), read.fact)
+            if partition in self._again and not intake.held_back:
+                facts += self._again.pop(partition)
+        return Admitted(facts, unreadable, batch, before, {partition: self._at(partition) for partition in touched})
+
+    def _at(self, partition: int) -> AppliedPosition:
+        intake = self._intakes[partition]
+        return AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the flow is made of."""
+
+    source: BatchSource
+    decode: Callable[[list[Message]], list[Read]]
+    admit: Callable[[list[Read]], Admitted]
+    write: Callable[[Projected], None]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The flow."""
+    flow = Dataflow("projections")
+    records = op.input("facts", flow, deps.source)
+    decoded = op.map("decode", records, deps.decode)
+    admitted = op.map("admit", decoded, deps.admit)
+    projected = op.map("project", admitted, projected_whole)
+    op.output("postgres", projected, BatchSink(deps.write))
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    dedupe = "no-dedupe" not in settings.test_switches
+    database, publisher = Database(settings.postgres_url), Publisher(settings)
+    store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: stop.requested, dedupe=dedupe)
+    positions, gate = Positions(settings, store, dedupe=dedupe), Gate()
+    source = BatchSource(
+        consumer(settings, group=GROUP, **UNHURRIED),
+        topic=FACTS,
+        owner=positions,
+        gate=gate,
+        stop=stop,
+        on_assigned=lambda partitions: signal_ready(f"projections {partitions}"),
+    )
+    codec = codec_of(settings)
+    write = writer(store, DeadLetters(settings), publisher, gate, codec)
+    with closing(database), closing(publisher):
+        return execute(build(Deps(source, reader(codec, CommandPlaces(settings)), positions.admit, write)), log)
+
+
+def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[Read]]:
+    """The decode step: a fact, or why the record is none, or none that can stand there."""
+
+    def decode(record: Message) -> RecordedFact | Undecodable:
+        found = places.in_place(record.partition(), codec.decode(record.value()))
+        if isinstance(found, RecordedFact | Undecodable):
+            return found
+        return Undecodable(f"a {type(found).__name__}, which is no fact")
+
+    return lambda batch: [Read(record, decode(record)) for record in batch]
+
+
+def projected_whole(batch: Admitted) -> Projected:
+    """The project step. Facts that cannot be projected together are taken one by one when they are written."""
+    try:
+        return Projected(batch, project(batch.facts))
+    except Exception as error:
+        if not is_of_record(error):
+            raise
+        log.exception("batch.not_projected", error, facts=len(batch.facts))
+        return Projected(batch, None)
+
+
+def writer(
+    store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
+) -> Callable[[Projected], None]:
+    """The sink's step: dead letters first (they must not be lost), then the transaction, then the word of it."""
+
+    def write(batch: Projected) -> None:
+        admitted = batch.admitted
+        for read in admitted.unreadable:
+            assert isinstance(read.fact, Undecodable)
+            dead_letters.put(read.record, read.fact.error)
+        dead_letters.flush()
+        span = {"before": admitted.before, "after": admitted.after}
+        try:
+            if batch.changes is not None:
+                store.write(batch.changes, **span)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("batch.written_singly", error, facts=len(admitted.facts))
+            batch = Projected(admitted, None)
+        if batch.changes is None:
+            store.write_singly(admitted.facts, lambda failed: _put_aside(failed, admitted, dead_letters, codec), **span)
+        gate.done()
+        publisher.publish_json(
+            CHANNEL,
+            [
+                {"partition": partition, "offset": at.offset, "index": at.index}
+                for partition, at in admitted.after.items()
+            ],
+        )
+        log.debug("batch.projected", facts=len(admitted.facts), partitions=sorted(admitted.after))
+
+    return write
+
+
+def _put_aside(
+    failed: list[tuple[RecordedFact, str]], admitted: Admitted, dead_letters: DeadLetters, codec: Codec
+) -> None:
+    """The records of these facts, to the dead letters."""
+    records = {id(read.fact): read.record for read in admitted.batch}
+    for fact, error in failed:
+        record = records.get(id(fact)) or recorded_again(fact, codec)  # one that waited for the rest of its command
+        dead_letters.put(record, error, by="projections")
+    dead_letters.flush()
+
+
+def partition_of(record: Message) -> int:
+    """The partition a consumed record stands on."""
+    partition = record.partition()
+    assert partition is not None
+    return partition
+
+
+def offset_of(record: Message) -> int:
+    """The offset a consumed record stands at."""
+    offset = record.offset()
+    assert offset is not None
+    return offset

@@ -1,0 +1,388 @@
+"""Writes projections: the rows of a batch and how far it read, in one transaction.
+
+Guarantee: a fact is applied once. The transaction begins by locking the partitions' positions; when they are not
+where the batch began, either this very batch is in already (its commit's answer was lost) and nothing is written
+again, or somebody else owns the partition now and `Fenced` ends the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from connectors.errors import CircleError, Fenced
+from connectors.logs import Log
+from connectors.postgres import Connection, Database, applied_position
+from connectors.setting_aside import Bound, is_of_record
+from connectors.sql_files import queries
+from pipelines.projections.changes import (
+    Changes,
+    CheckInChange,
+    ChoreChange,
+    CodeChange,
+    DisputeChange,
+    InvitationChange,
+    PaymentChange,
+    PaymentSettled,
+    PoolChange,
+    RefundChange,
+    ScheduleChange,
+    SeatClaimChange,
+    SeatLockChange,
+    StaffChange,
+    TicketChange,
+    TicketPatch,
+    TicketsVoided,
+    TicketTypeChange,
+    TransferChange,
+    WaitlistEntryChange,
+)
+from pipelines.projections.project import project
+from pipelines.projections.snapshot import AppliedPosition
+from schemas.facts import RecordedFact
+from sinks.row_by_row import each
+
+C = TypeVar("C")
+
+TRIPWIRE = "seat_claims_live"  # the partial unique index on live seat claims
+
+SQL = queries(Path(__file__).parent / "sql" / "projections.sql") | queries(
+    Path(__file__).parent / "sql" / "organizing.sql"
+)
+log = Log("projections")
+
+_POSITION = ("updated_offset", "updated_index")
+_EVENT = ("id", "partition", "organizer_id", "status", "title", "description", "category_id", "venue", "starts_at",
+          "ends_at", "timezone", "sales_open_at", "sales_close_at", "hold_ttl_s", "max_tickets_per_user",
+          "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order",
+          "reminder_at", "reminded_for", "created_at", "published_at", "cancelled_at", "cancel_reason",
+          *_POSITION)  # fmt: skip
+_EVENT_PATCH = tuple(name for name in _EVENT if name not in ("partition", "organizer_id", "created_at"))
+_TICKET_TYPE = TicketTypeChange.__struct_fields__
+_TICKET_TYPE_PATCH = tuple(
+    name for name in _TICKET_TYPE if name not in ("partition", "ordinal", "currency", "kind", "pool_id")
+)
+_RESERVATION = ("id", "event_id", "partition", "offset", "user_id", "ticket_type_id", "status", "quantity", "seats",
+                "amount_minor", "currency", "expires_at", "fingerprint", "reason", "detail", "attempt_id", "payment",
+                "payment_id", "payment_token", "refund_id", "ticket_ids", "created_at", "updated_at",
+                *_POSITION, "mailbox")  # fmt: skip
+_RESERVATION_PATCH = ("id", "event_id", "status", "reason", "attempt_id", "payment", "payment_id", "payment_token",
+                      "refund_id", "ticket_ids", "updated_at", *_POSITION)  # fmt: skip
+_AMENDED = ("amended.promo_code", "amended.access_code", "amended.discount_minor", "amended.extended",
+            "amended.warned", "amended.kept_minor", "amended.owed_minor", "amended.void_places",
+            "amended.refunds_open_json")  # fmt: skip
+_RESERVATION_COMPLETED = ("id", "event_id", *_AMENDED, *_POSITION)
+_RESERVATION_AMENDED = (*_RESERVATION_PATCH, "expires_at", *_AMENDED, "amended.refunds_gone_json",
+                        "amended.seats_gone", "amended.tickets_gone", "amended.quantity_less", "amended.amount_less",
+                        "amended.refund_asked", "amended.refund_made")  # fmt: skip
+_PAYMENT = PaymentChange.__struct_fields__
+_PAYMENT_PATCH = ("event_id", "attempt_id", "status", "reason", "payment_id", *_POSITION)
+_REFUND = RefundChange.__struct_fields__
+_REFUND_PATCH = (
+    "event_id",
+    "refund_key",
+    "status",
+    "refund_id",
+    "refunded_minor",
+    "refunded_at",
+    "failure",
+    *_POSITION,
+)
+_SEAT_CLAIM = SeatClaimChange.__struct_fields__
+_SEAT_BLOCK = ("event_id", "id", "partition", "offset", "ticket_type_id", "seats", "quantity", "until_at", "label",
+               "releases", "created_at", *_POSITION)  # fmt: skip
+_SEAT_BLOCK_PATCH = ("event_id", "id", "seats_gone", "quantity_less", "releases", *_POSITION)
+_CODE_PATCH = ("event_id", "id", "disabled", *_POSITION)
+_ENTRY_PATCH = ("event_id", "id", "status", "reservation_id", "expires_at", "reason", "updated_at", *_POSITION)
+_TRANSFER_PATCH = ("event_id", "id", "status", "ended_at", *_POSITION)
+_INVITATION_PATCH = ("event_id", "member_id", "status", "ended_at", *_POSITION)
+_CHORE_PATCH = ("event_id", "kind", "told_id", "finished", *_POSITION)
+
+
+class TripwireBroken(CircleError):
+    """The facts sell a seat twice. Nothing of the batch is written; the projection stays where it is for a person."""
+
+
+class PositionsLost(CircleError):
+    """The database is behind what it had committed (a restored backup, a crash without durable commits).
+
+    The process ends; its successor reads the log again from where the database is now.
+    """
+
+
+class ProjectionStore:
+    """One consumer's rows and positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+
+    def __init__(
+        self,
+        database: Database,
+        consumer: str,
+        *,
+        stop_requested: Callable[[], bool],
+        dedupe: bool = True,
+    ) -> None:
+        self._database, self._consumer = database, consumer
+        self._stop_requested, self._dedupe = stop_requested, dedupe
+        self._bound = Bound(consumer)
+
+    def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+        """How far each partition has come; makes the rows that later batches lock."""
+
+        async def load(connection: Connection) -> dict[int, AppliedPosition]:
+            return await adopt(connection, self._consumer, partitions)
+
+        return self._database.patiently(load, stop_requested=self._stop_requested)
+
+    def write(self, changes: Changes, *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]) -> None:
+        """The rows and the positions of one batch. Raises Fenced, TripwireBroken, Stopped."""
+
+        async def write(connection: Connection) -> None:
+            # Without the dedupe (a test's negative control) positions go back in time and compare with nothing.
+            if self._dedupe and not await may_write(connection, self._consumer, before, after):
+                return
+            await _write_rows(connection, changes, unchecked=not self._dedupe)
+            await advance(connection, self._consumer, after)
+
+        try:
+            self._database.patiently(write, stop_requested=self._stop_requested)
+        except asyncpg.UniqueViolationError as error:
+            raise _tripwire(error, after) or error from None
+
+    def apply(
+        self, facts: Sequence[RecordedFact], *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]
+    ) -> None:
+        """Project and write a batch, fact by fact where it cannot be done whole. Those that cannot be written are in
+        facts_set_aside alone: for whoever makes rows anew from facts that stay where they are."""
+        try:
+            self.write(project(facts), before=before, after=after)
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            self.write_singly(facts, lambda _failed: None, before=before, after=after)
+
+    def write_singly(
+        self,
+        facts: Sequence[RecordedFact],
+        put_aside: Callable[[list[tuple[RecordedFact, str]]], None],
+        *,
+        before: dict[int, AppliedPosition],
+        after: dict[int, AppliedPosition],
+    ) -> None:
+        """A batch that cannot be written whole: fact by fact, in one transaction all the same. Those that cannot be
+        written are `put_aside` before it is committed. Raises as `write`, and EverythingFails.
+        """
+
+        async def write(connection: Connection) -> None:
+            if self._dedupe and not await may_write(connection, self._consumer, before, after):
+                return
+
+            async def one(fact: RecordedFact) -> None:
+                try:
+                    await _write_rows(connection, project([fact]), unchecked=not self._dedupe)
+                except asyncpg.UniqueViolationError as error:
+                    raise _tripwire(error, after) or error from None
+
+            failed = await each(connection, facts, one, self._bound)
+            if failed:
+                put_aside(failed)
+                await connection.execute(SQL["put_facts_set_aside"], *columns(map(_set_aside, failed), _SET_ASIDE))
+            await advance(connection, self._consumer, after)
+
+        self._database.patiently(write, stop_requested=self._stop_requested)
+
+
+@dataclass(frozen=True, slots=True)
+class FactSetAside:
+    """A row of facts_set_aside: the rows of this event are not complete."""
+
+    event_id: str
+    partition: int
+    offset: int
+    index: int
+    fact: str
+    error: str
+
+
+_SET_ASIDE = ("event_id", "partition", "offset", "index", "fact", "error")
+
+
+def _set_aside(failed: tuple[RecordedFact, str]) -> FactSetAside:
+    recorded, error = failed
+    at = recorded.envelope
+    return FactSetAside(at.event_id, at.partition, at.offset, at.index, type(recorded.fact).__name__, error)
+
+
+def _tripwire(error: asyncpg.UniqueViolationError, after: dict[int, AppliedPosition]) -> TripwireBroken | None:
+    """The alarm, where the index on live seat claims was violated."""
+    if error.constraint_name != TRIPWIRE:
+        return None
+    log.error("tripwire", index=TRIPWIRE, found=error.detail, partitions=sorted(after))
+    return TripwireBroken(
+        f"a seat has two live claims, so the projection stops before it is written: {error.detail}; "
+        "compare tickets.facts with seat_claims for that seat"
+    )
+
+
+async def adopt(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+    """How far each partition has come; makes the rows that later batches lock."""
+    await connection.execute(SQL["adopt_positions"], consumer, list(partitions))
+    return await _locked(connection, consumer, partitions)
+
+
+async def may_write(
+    connection: Connection,
+    consumer: str,
+    before: dict[int, AppliedPosition],
+    after: dict[int, AppliedPosition],
+) -> bool:
+    """Lock the positions until the transaction ends. False when this very batch is in already, its answer lost.
+
+    Raises Fenced when they are ahead of where the batch began, PositionsLost when they are behind.
+    """
+    found = await _locked(connection, consumer, list(after))
+    if found == after:
+        return after == before
+    if found == before:
+        return True
+    if all(_place(found.get(partition)) <= _place(at) for partition, at in before.items()):
+        raise PositionsLost(f"{consumer}: the database has forgotten commits: expected {before}, found {found}")
+    raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {found}")
+
+
+def _place(at: AppliedPosition | None) -> tuple[int, int, int]:
+    if at is None:
+        return (-1, -1, -1)
+    return (at.offset, at.index, -1 if at.next_offset is None else at.next_offset)
+
+
+async def advance(connection: Connection, consumer: str, after: dict[int, AppliedPosition]) -> None:
+    """Move the positions forward, inside the caller's transaction."""
+    partitions = list(after)
+    places = [after[partition] for partition in partitions]
+    await connection.execute(
+        SQL["advance_positions"],
+        consumer,
+        partitions,
+        [place.offset for place in places],
+        [place.index for place in places],
+        [-1 if place.next_offset is None else place.next_offset for place in places],
+        [place.log_time for place in places],
+    )
+
+
+async def _locked(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
+    rows = await connection.fetch(SQL["lock_positions"], consumer, list(partitions))
+    return {row[0]: applied_position(tuple(row)[1:]) for row in rows}
+
+
+class _Rows:
+    """Writes changes, a statement for each kind of them that there is. `unchecked` is the test switch no-dedupe."""
+
+    def __init__(self, connection: Connection, *, unchecked: bool) -> None:
+        self._connection, self._unchecked = connection, unchecked
+
+    async def put(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
+        """A statement that compares positions, unless it is told not to."""
+        table = columns(rows, fields)
+        if table:
+            await self._connection.execute(SQL[query], self._unchecked, *table)
+
+    async def always(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
+        """A statement that is idempotent by itself."""
+        table = columns(rows, fields)
+        if table:
+            await self._connection.execute(SQL[query], *table)
+
+
+async def _write_rows(connection: Connection, changes: Changes, *, unchecked: bool) -> None:
+    rows = _Rows(connection, unchecked=unchecked)
+    await _write_reservations(rows, changes)
+    claims = list(changes.seat_claims.values())
+    await rows.put("put_seat_claims", (row for row in claims if row.status == "ended"), _SEAT_CLAIM)
+    await rows.put("put_seat_claims", (row for row in claims if row.status != "ended"), _SEAT_CLAIM)
+    issued = (ticket for tickets in changes.tickets.values() for ticket in tickets)
+    await rows.put("put_tickets", issued, TicketChange.__struct_fields__)
+    await rows.put("patch_tickets", changes.ticket_patches.values(), TicketPatch.__struct_fields__)
+    await rows.always("void_tickets", changes.tickets_voided.values(), TicketsVoided.__struct_fields__)
+    await rows.always("put_check_ins", changes.check_ins, CheckInChange.__struct_fields__)
+    entries = list(changes.waitlist.values())
+    whole, patches = _apart(entries, lambda row: row.quantity is not None)
+    await rows.put("put_waitlist_entries", whole, WaitlistEntryChange.__struct_fields__)
+    await rows.put("patch_waitlist_entries", patches, _ENTRY_PATCH)
+    offers, answers = _apart(changes.transfers.values(), lambda row: row.ticket_id is not None)
+    await rows.put("put_transfers", offers, TransferChange.__struct_fields__)
+    await rows.put("patch_transfers", answers, _TRANSFER_PATCH)
+    await _write_organizing(rows, changes)
+
+
+async def _write_reservations(rows: _Rows, changes: Changes) -> None:
+    whole, patches = _apart(changes.reservations.values(), lambda row: row.fingerprint is not None)
+    await rows.put("put_reservations", whole, _RESERVATION)
+    await rows.put("complete_reservations", (row for row in whole if row.amended), _RESERVATION_COMPLETED)
+    await rows.put("patch_reservations", (row for row in patches if not row.amended), _RESERVATION_PATCH)
+    await rows.put("amend_reservations", (row for row in patches if row.amended), _RESERVATION_AMENDED)
+    payments, payment_patches = _apart(changes.payments.values(), lambda row: row.amount_minor is not None)
+    await rows.put("put_payments", payments, _PAYMENT)
+    await rows.put("patch_payments", payment_patches, _PAYMENT_PATCH)
+    refunds, refund_patches = _apart(changes.refunds.values(), lambda row: row.amount_minor is not None)
+    await rows.put("put_refunds", refunds, _REFUND)
+    await rows.put("patch_refunds", refund_patches, _REFUND_PATCH)
+    await rows.put("put_disputes", changes.disputes.values(), DisputeChange.__struct_fields__)
+    await rows.always("settle_payments", changes.payments_settled.values(), PaymentSettled.__struct_fields__)
+
+
+async def _write_organizing(rows: _Rows, changes: Changes) -> None:
+    events, event_patches = _apart(changes.events.values(), lambda row: row.created_at is not None)
+    await rows.put("put_events", events, _EVENT)
+    await rows.put("patch_events", event_patches, _EVENT_PATCH)
+    types, type_patches = _apart(changes.ticket_types.values(), lambda row: row.kind is not None)
+    await rows.put("put_ticket_types", types, _TICKET_TYPE)
+    await rows.put("patch_ticket_types", type_patches, _TICKET_TYPE_PATCH)
+    await rows.put("put_seat_locks", changes.seat_locks.values(), SeatLockChange.__struct_fields__)
+    await rows.put("put_pools", changes.pools.values(), PoolChange.__struct_fields__)
+    codes, code_patches = _apart(changes.codes.values(), lambda row: row.kind is not None)
+    await rows.put("put_codes", codes, CodeChange.__struct_fields__)
+    await rows.put("patch_codes", code_patches, _CODE_PATCH)
+    blocks, block_patches = _apart(changes.seat_blocks.values(), lambda row: row.seats is not None)
+    await rows.put("put_seat_blocks", blocks, _SEAT_BLOCK)
+    await rows.put("patch_seat_blocks", block_patches, _SEAT_BLOCK_PATCH)
+    await rows.put("put_event_staff", changes.staff.values(), StaffChange.__struct_fields__)
+    invited, answered = _apart(changes.invitations.values(), lambda row: row.expires_at is not None)
+    await rows.put("put_staff_invitations", invited, InvitationChange.__struct_fields__)
+    await rows.put("patch_staff_invitations", answered, _INVITATION_PATCH)
+    await rows.put("put_schedules", changes.schedules.values(), ScheduleChange.__struct_fields__)
+    chores, chore_patches = _apart(changes.chores.values(), lambda row: row.changed_json is not None)
+    await rows.put("put_chores", chores, ChoreChange.__struct_fields__)
+    await rows.put("patch_chores", chore_patches, _CHORE_PATCH)
+
+
+def _apart(changes: Iterable[C], is_whole: Callable[[C], bool]) -> tuple[list[C], list[C]]:
+    """Whole rows, and patches of rows that are there."""
+    whole: list[C] = []
+    patches: list[C] = []
+    for change in changes:
+        (whole if is_whole(change) else patches).append(change)
+    return whole, patches
+
+
+def columns(rows: Iterable[Any], fields: tuple[str, ...]) -> list[list[Any]]:
+    """Rows to one list a field, as `unnest` takes them; no lists at all for no rows.
+
+    Lists of text are joined by commas. U+0000, which PostgreSQL's text cannot hold, becomes U+FFFD: a strange title
+    must not stop a projection.
+    """
+    return [[storable(value) for value in column] for column in zip(*map(attrgetter(*fields), rows), strict=True)]
+
+
+def storable(value: Any) -> Any:
+    """A value as PostgreSQL can hold it."""
+    if value.__class__ is list:
+        value = ",".join(value)
+    if value.__class__ is str and "\x00" in value:
+        return value.replace("\x00", "\ufffd")
+    return value

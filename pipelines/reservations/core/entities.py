@@ -1,0 +1,297 @@
+"""What an event's state is made of: frozen records, replaced as a whole, and the sections with their counters. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.waiting import WaitingLine
+from schemas.facts import Envelope
+from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
+
+SEATED, GENERAL = "seated", "general"
+DRAFT, PUBLISHED, CANCELLED_EVENT, ENDED_EVENT, DELETED_EVENT = "draft", "published", "cancelled", "ended", "deleted"
+HELD, CONFIRMED, REJECTED = "held", "confirmed", "rejected"
+EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
+LIVE = frozenset({HELD, CONFIRMED})
+
+NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
+REFUND_REQUESTED, REFUNDED, REFUND_FAILED, CHARGED_BACK = (
+    "refund-requested",
+    "refunded",
+    "refund-failed",
+    "charged-back",
+)
+
+OURS, PROVIDER, STRAY = (
+    "ours",
+    "provider",
+    "stray",
+)  # where a refund began; stray: of a payment beside the reservation's
+FAILED = "failed"
+INQUIRY, OPEN, WON, LOST, CLOSED = "inquiry", "open", "won", "lost", "closed"
+
+PERCENT, AMOUNT, ACCESS = "percent", "amount", "access"
+BLOCKED = "blocked"  # not a reservation's status, a claim's
+WAITING, OFFERED, ENDED = "waiting", "offered", "ended"
+DECLINED_OFFER, WITHDRAWN = "declined", "withdrawn"  # how an offer ends; also EXPIRED, CANCELLED
+ACCEPT, DECLINE, WITHDRAW = "accept", "decline", "withdraw"
+REMINDER, EVENT_CHANGED, EVENT_CANCELLED = "reminder", "event-changed", "event-cancelled"
+
+
+class At(NamedTuple):
+    """Where and when something was decided."""
+
+    partition: int
+    offset: int
+    log_time: LogTime
+
+
+Placed: TypeAlias = At | Envelope
+"""Where and when a fact was decided: what its envelope will say, or, of one that is on the log, its envelope."""
+
+
+class Details(msgspec.Struct, frozen=True, gc=False):
+    """An event as its organizer describes it. Times in microseconds; 0 is "no bound", and the default of a term."""
+
+    organizer_id: str
+    title: str
+    description: str
+    category_id: str
+    venue: str
+    starts_at: int
+    ends_at: int
+    timezone: str
+    sales_open_at: int
+    sales_close_at: int
+    hold_ttl_s: int
+    max_tickets_per_user: int
+    refund_until_at: int = 0
+    refund_percent: int = 100
+    hold_extension_s: int = 0
+    offer_ttl_s: int = 0
+    max_tickets_per_order: int = 0
+    reminder_at: int = 0
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """A buyer's claim and what became of it. partition, offset and asked_at are where and when it was asked for.
+
+    `quantity`, `seats` and `amount_minor` are what is left of it; `void_places` are the seats (general admission: the
+    ordinals) whose tickets were cancelled singly. `refunds_open` are the keys of refunds that the provider still owes.
+    `owed_minor` is due to the buyer and no refund of it is under way: one has failed, or the payment is disputed; it is
+    negative while a refund of ours is under way for what was refunded at the provider already.
+    """
+
+    id: str
+    user_id: str
+    ticket_type_id: str
+    status: str
+    quantity: int
+    seats: list[str]
+    amount_minor: int
+    currency: str
+    expires_at: int
+    fingerprint: int
+    partition: int
+    offset: int
+    asked_at: int
+    reason: str = ""
+    detail: str = ""
+    attempt_id: str = ""
+    payment_token: str = ""
+    payment: str = NOT_PAID
+    payment_id: str = ""
+    promo_code: str = ""
+    access_code: str = ""
+    extended: int = 0
+    warned: int = 0
+    mailbox: int = 0  # what the accounts of its buyer's mailbox share; 0: not known
+    void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
+    refunds_open: tuple[str, ...] = ()
+    kept_minor: int = 0
+    owed_minor: int = 0
+    declined: tuple[str, ...] = ()  # the attempts to pay that were, and that were not made again; sorted
+
+    @property
+    def places(self) -> list[str]:
+        """What its tickets are for: seats, or the ordinals of a general admission, those that are left."""
+        if self.seats:
+            return self.seats
+        every = range(1, self.quantity + len(self.void_places) + 1)
+        return [place for ordinal in every if (place := str(ordinal)) not in self.void_places]
+
+    def tickets(self) -> dict[str, str]:
+        """The tickets of a confirmed one that are not void: id to place."""
+        return {ticket_id(ReservationId(self.id), place): place for place in self.places}
+
+    def issued(self, ticket: str) -> str | None:
+        """The place of one of its tickets, void or not; None when it never issued such a ticket."""
+        if self.status == REJECTED:
+            return None  # what was turned down has no tickets, and may have asked for any number of them
+        for place in (*self.places, *self.void_places):
+            if ticket_id(ReservationId(self.id), place) == ticket:
+                return place
+        return None
+
+
+class Refund(msgspec.Struct, frozen=True, gc=False):
+    """A refund of a reservation's payment: `status` is requested, refunded or failed. `key` is the provider's
+    idempotency key, or its `refund_id` where it began there."""
+
+    key: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    status: str
+    origin: str
+
+
+class Dispute(msgspec.Struct, frozen=True, gc=False):
+    """A dispute of a reservation's payment. `charged_minor` is what it has taken."""
+
+    id: str
+    payment_id: str
+    status: str
+    amount_minor: int
+    charged_minor: int
+
+
+@dataclass(slots=True)
+class Pool:
+    """A capacity that several ticket types share, and how much of it their claims use."""
+
+    pool_id: str
+    name: str
+    capacity: int
+    used: int = 0
+
+
+@dataclass(slots=True)
+class Section:
+    """One ticket type: what it costs, when and to whom it is sold, and what of it is held, sold and blocked."""
+
+    ticket_type_id: str
+    ordinal: int
+    name: str
+    price_minor: int
+    currency: str
+    kind: str
+    rows: int
+    seats_per_row: int
+    capacity: int
+    sales_open_at: int
+    sales_close_at: int
+    seating: Seating | None = None
+    held: int = 0
+    sold: int = 0
+    max_per_order: int = 0
+    max_per_user: int = 0
+    hidden: int = 0
+    pool: Pool | None = None
+    blocked: int = 0
+    waiters: int = 0
+    waiting: WaitingLine = field(default_factory=WaitingLine)
+
+    @property
+    def total(self) -> int:
+        return self.capacity if self.seating is None else self.rows * self.seats_per_row
+
+    @property
+    def own_available(self) -> int:
+        """What is free of the section itself; a pool may leave less."""
+        return self.capacity - self.held - self.sold - self.blocked if self.seating is None else self.seating.free
+
+    @property
+    def available(self) -> int:
+        """What may be claimed now."""
+        own, pool = self.own_available, self.pool
+        return own if pool is None else min(own, pool.capacity - pool.used)
+
+
+class Code(msgspec.Struct, frozen=True, gc=False):
+    """A promo or access code; no `ticket_type_ids` are all, a `uses_max` or `places_max` of 0 is no bound."""
+
+    id: str
+    code: str
+    kind: str
+    value: int
+    uses_max: int
+    ticket_type_ids: list[str]
+    valid_from_at: int
+    valid_until_at: int
+    disabled: int = 0
+    places_max: int = 0
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Places held back from sale: `seats`, or `quantity` of general admission; `offset` is where it was asked for."""
+
+    id: str
+    ticket_type_id: str
+    seats: list[str]
+    quantity: int
+    until_at: int
+    label: str
+    offset: int
+
+
+class Ticket(msgspec.Struct, frozen=True, gc=False):
+    """A ticket that is not as it was issued: handed on, or scanned at a door. `checked_in_at` 0 is "not inside".
+
+    `undone` are the scans that let in and were taken back, as `scan_name` calls them, in the order of the log.
+    """
+
+    id: TicketId
+    reservation_id: str
+    place: str
+    user_id: str
+    version: int
+    checked_in_at: int = 0
+    gate: str = ""
+    scanner: str = ""
+    by_user_id: str = ""
+    undone: list[str] = []
+
+
+def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
+    """What makes a scan of a ticket that scan, and a scan sent again the same one."""
+    return "\x1f".join((str(scanned_at), gate, scanner, by_user_id))  # a unit separator: no gate has one
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """An offer of a ticket that is open: `user_id` has it, `to_user_id` may take it until `expires_at`."""
+
+    id: str
+    reservation_id: str
+    ticket_id: str
+    ticket_type_id: str
+    seat: str
+    user_id: str
+    to_user_id: str
+    expires_at: int
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A place in a waiting list; `offset` is where it was asked for, and so its order."""
+
+    id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    status: str
+    offset: int
+    mailbox: int = 0
+
+
+class Chore(msgspec.Struct, frozen=True, gc=False):
+    """Everybody with a ticket is being told; (told_offset, told_id) is the last reservation whose holders were."""
+
+    kind: str
+    cause: int
+    changed: list[str]
+    told_offset: int = -1
+    told_id: str = ""

@@ -1,0 +1,57 @@
+"""The facts that many rules answer with. Pure."""
+
+from __future__ import annotations
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+
+
+def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
+    """The same request came again; what stands, stands."""
+    return [f.CommandDuplicated(type(command).__name__, subject, command.user_id)]
+
+
+def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") -> list[f.Fact]:
+    """A command other than a reservation is turned down."""
+    about = subject or command.event_id
+    return [f.CommandRefused(type(command).__name__, about, command.user_id, reason, detail[: limits.DETAIL_CHARS_MAX])]
+
+
+def not_owner(state: EventState, command: c.Command) -> list[f.Fact] | None:
+    """Why the caller may not change this event; None when they may."""
+    if state.details is None or state.status == e.DELETED_EVENT:
+        return refused(command, Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}")
+    if state.details.organizer_id != command.user_id:
+        return refused(command, Reason.NOT_OWNER, "only the event's organizer may do this")
+    return None
+
+
+def not_open(state: EventState, command: c.Command) -> list[f.Fact] | None:
+    """Why the caller may not change this event, or nobody may any more; None when they may."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if state.status == e.CANCELLED_EVENT:
+        return refused(command, Reason.EVENT_CANCELLED, "the event is cancelled")
+    if state.status == e.ENDED_EVENT:
+        return refused(command, Reason.EVENT_ENDED, "the event is over")
+    return None
+
+
+def expired(hold: e.Reservation) -> f.HoldExpired:
+    """The end of a hold whose deadline is reached."""
+    return f.HoldExpired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats)
+
+
+def released(hold: e.Reservation) -> f.HoldReleased:
+    """The end of a hold before its deadline."""
+    return f.HoldReleased(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats)
+
+
+def named(what: str, seats: list[str]) -> str:
+    """A detail that names seats."""
+    return f"{what}: {', '.join(seats)}"[: limits.DETAIL_CHARS_MAX]

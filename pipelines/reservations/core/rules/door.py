@@ -1,0 +1,138 @@
+"""Tickets after they were issued: handed on, and scanned at the door. A refused scan is a fact like any other. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Reservation, Ticket
+from pipelines.reservations.core.rules.answers import duplicate, refused
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+
+class Handing(NamedTuple):
+    """A ticket that its holder may hand on."""
+
+    reservation: Reservation
+    holder: str
+    seat: str
+    version: int
+
+
+def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f.Fact]:
+    """What is to be handed on, or why it cannot be. Limits count what was bought, so they are not touched."""
+    found = state.reservations.get(command.reservation_id)
+    place = found.tickets().get(command.ticket_id) if found is not None and found.status == e.CONFIRMED else None
+    ticket = state.tickets.get(command.ticket_id)
+    if found is None or place is None:
+        return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
+    holder = found.user_id if ticket is None else ticket.user_id
+    if holder != command.user_id:
+        if holder == command.to_user_id and ticket is not None and found.user_id == command.user_id:
+            return duplicate(command, command.ticket_id)
+        return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
+    if command.to_user_id == holder:
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the ticket is yours already", command.ticket_id)
+    if state.status != e.PUBLISHED:
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, f"the event is {state.status}", command.ticket_id)
+    if ticket is not None and ticket.checked_in_at:
+        return refused(
+            command, Reason.ALREADY_CHECKED_IN, "a ticket that was used cannot be handed on", command.ticket_id
+        )
+    if state.disputed(found.id):
+        return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the payment is disputed", command.ticket_id)
+    version = (1 if ticket is None else ticket.version) + 1
+    return Handing(found, holder, place if found.seats else "", version)
+
+
+def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None) -> f.TicketTransferred:
+    """A ticket is another user's; its former code is dead."""
+    of = found.reservation
+    return f.TicketTransferred(
+        of.id, found.holder, of.ticket_type_id, command.ticket_id, found.seat, command.to_user_id, found.version,
+        transfer_id,
+    )  # fmt: skip
+
+
+def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:
+    """The first scan lets in; whatever comes after it is told when and where that was. A scan lets in once, ever."""
+    if not _at_the_door(state, command):
+        return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
+    found = state.reservations.get(command.reservation_id)
+    place = found.issued(command.ticket_id) if found is not None else None
+    if found is None or place is None:
+        return [_refused_scan(command, Reason.TICKET_NOT_FOUND)]
+    if state.status == e.CANCELLED_EVENT:
+        return [_refused_scan(command, Reason.EVENT_CANCELLED)]
+    if found.status != e.CONFIRMED or place in found.void_places:
+        return [_refused_scan(command, Reason.TICKET_VOID)]
+    if state.disputed(found.id):
+        return [_refused_scan(command, Reason.PAYMENT_DISPUTED)]
+    ticket = state.tickets.get(command.ticket_id)
+    if command.version != (1 if ticket is None else ticket.version):
+        return [_refused_scan(command, Reason.TICKET_SUPERSEDED)]
+    if ticket is not None and ticket.checked_in_at:
+        if _same_scan(ticket, command):
+            return duplicate(command, command.ticket_id)
+        return [_refused_scan(command, Reason.ALREADY_CHECKED_IN, ticket)]
+    if ticket is not None and _name(command) in ticket.undone:
+        return [_refused_scan(command, Reason.CHECK_IN_UNDONE)]
+    return [
+        f.CheckInAccepted(
+            found.id,
+            state.holder_of(found, command.ticket_id),
+            command.ticket_id,
+            place if found.seats else "",
+            command.user_id,
+            command.gate,
+            command.scanner,
+            command.scanned_at or now,  # 0 would say that nobody is inside
+        )
+    ]
+
+
+def undo_check_in(state: EventState, command: c.UndoCheckIn, _now: LogTime) -> list[f.Fact]:
+    """A mistake of the door is taken back."""
+    if not _at_the_door(state, command):
+        return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff undo a check-in")
+    ticket = state.tickets.get(command.ticket_id)
+    if ticket is None or not ticket.checked_in_at:
+        return refused(command, Reason.NOT_CHECKED_IN, "the ticket is not checked in", command.ticket_id)
+    if len(ticket.undone) >= limits.UNDONE_SCANS_PER_TICKET_MAX:
+        detail = f"a ticket's check-in is taken back at most {limits.UNDONE_SCANS_PER_TICKET_MAX} times"
+        return refused(command, Reason.TOO_MANY, detail, command.ticket_id)
+    return [f.CheckInReversed(ticket.reservation_id, ticket.user_id, ticket.id, command.user_id)]
+
+
+def _at_the_door(state: EventState, command: c.Command) -> bool:
+    owner = state.details is not None and state.details.organizer_id == command.user_id
+    return owner or command.user_id in state.staff
+
+
+def _same_scan(ticket: Ticket, command: c.CheckIn) -> bool:
+    inside = e.scan_name(ticket.checked_in_at, ticket.gate, ticket.scanner, ticket.by_user_id)
+    return inside == _name(command)
+
+
+def _name(command: c.CheckIn) -> str:
+    return e.scan_name(command.scanned_at, command.gate, command.scanner, command.user_id)
+
+
+def _refused_scan(command: c.CheckIn, reason: Reason, first: Ticket | None = None) -> f.CheckInRefused:
+    return f.CheckInRefused(
+        command.reservation_id,
+        command.user_id,
+        command.ticket_id,
+        reason,
+        command.gate,
+        command.scanner,
+        command.scanned_at,
+        first.checked_in_at if first is not None else 0,
+        first.gate if first is not None else "",
+        first.scanner if first is not None else "",
+    )

@@ -1,0 +1,111 @@
+"""What is due by log time without anybody asking: ends, warnings, reminders, and the rest of work begun earlier. Pure.
+
+Guarantee: each fact is decided on what the ones before it left, in an order that only the state determines; a bounded
+number with one command, and whoever owns the partition writes a tick when something is left to go on with.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core.entities import Chore, Reservation
+from pipelines.reservations.core.rules.answers import expired, released
+from pipelines.reservations.core.rules.inventory import unblocked
+from pipelines.reservations.core.rules.paying import cancelled_whole
+from pipelines.reservations.core.rules.waitlist import ended
+from pipelines.reservations.core.state import EventState
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+_WHOLE = 100
+
+
+def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
+    """What happens now, a step at a time: each answer has to be folded before the next is asked for."""
+    for hold in state.due(now, limit):
+        yield [expired(hold)]
+    for key in state.warnings.due(now, limit):
+        hold = state.reservations[key]
+        if hold.status == e.HELD:
+            yield [f.HoldWarned(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at)]
+    for key in state.timed_blocks.due(now, limit):
+        block = state.blocks[key]
+        yield [unblocked(block, block.seats, block.quantity, "")]
+    if state.status == e.PUBLISHED and state.details is not None and state.details.ends_at <= now:
+        yield [f.EventEnded()]
+    yield from _reminder(state, now)
+    for kind in sorted(state.chores):
+        yield from _tell_everybody(state, state.chores[kind], limit)
+    if state.status == e.CANCELLED_EVENT:
+        yield from _undo(state, limit)
+    if state.status in (e.CANCELLED_EVENT, e.ENDED_EVENT):
+        reason = Reason.EVENT_CANCELLED if state.status == e.CANCELLED_EVENT else Reason.EVENT_ENDED
+        waiting = (state.waitlist[entry] for entry in state.waiting_of.values())
+        for entry in heapq.nsmallest(limit, waiting, key=lambda entry: (entry.offset, entry.id)):
+            yield [ended(entry, reason)]
+
+
+def _reminder(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
+    """The day before: everybody is reminded, once for each date. Too late is said and left."""
+    details = state.details
+    if details is None or state.status != e.PUBLISHED:
+        return
+    if details.reminder_at == state.reminded_for or details.reminder_at > now:
+        return
+    if details.reminder_at and now < details.starts_at:
+        yield [f.ChoreStarted(e.REMINDER, details.reminder_at, [])]
+    else:
+        yield [f.ChoreFinished(e.REMINDER, details.reminder_at)]
+
+
+def _tell_everybody(state: EventState, chore: Chore, limit: int) -> Iterator[list[f.Fact]]:
+    """The next holders of tickets, in the order in which they asked; the end, when there are no more."""
+    told = (chore.told_offset, chore.told_id)
+    rest = (one for one in state.reservations.values() if one.status == e.CONFIRMED and (one.offset, one.id) > told)
+    audience = heapq.nsmallest(limit, rest, key=lambda one: (one.offset, one.id))
+    if state.status in (e.CANCELLED_EVENT, e.DELETED_EVENT):
+        audience = []  # there are other news
+    for reservation in audience:
+        yield [_notified(state, reservation, user, chore) for user in _holders(state, reservation)]
+    if len(audience) < limit:
+        yield [f.ChoreFinished(chore.kind, chore.cause)]
+
+
+def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
+    """What a cancelled event undoes: holds end, tickets are void, payments go back, whoever has a ticket is told."""
+    live = (one for one in state.reservations.values() if one.status in e.LIVE)
+    for one in heapq.nsmallest(limit, live, key=lambda one: (one.offset, one.id)):
+        if one.status == e.HELD:
+            yield [released(one)]
+            continue
+        others = [user for user in _holders(state, one) if user != one.user_id]
+        chore = Chore(e.EVENT_CANCELLED, one.offset, [])
+        told: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
+        yield [*told, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
+
+
+def _holders(state: EventState, reservation: Reservation) -> list[str]:
+    """Who has tickets of a reservation now."""
+    if not state.tickets:
+        return [reservation.user_id]
+    return sorted({state.holder_of(reservation, ticket) for ticket in reservation.tickets()})
+
+
+def _notified(state: EventState, reservation: Reservation, user: str, chore: Chore) -> f.HolderNotified:
+    details = state.details
+    assert details is not None
+    return f.HolderNotified(
+        chore.kind,
+        chore.cause,
+        reservation.id,
+        user,
+        chore.changed,
+        details.title,
+        details.venue,
+        details.starts_at,
+        details.ends_at,
+        details.timezone,
+    )

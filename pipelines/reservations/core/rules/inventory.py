@@ -1,0 +1,303 @@
+"""The organizer's commands about what is sold: ticket types, pools, codes, blocks. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Section
+from pipelines.reservations.core.rules.answers import duplicate, named, not_open, refused
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+_PERCENT_MAX = 100
+
+
+def add_ticket_type(
+    state: EventState, command: c.AddTicketType, _now: LogTime, *, bounded: bool = True
+) -> list[f.Fact]:
+    """Something more to sell. `bounded`: an event has only so many seats."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    if command.ticket_type_id in state.sections:
+        return duplicate(command, command.ticket_type_id)
+    if len(state.sections) >= limits.TICKET_TYPES_PER_EVENT_MAX:
+        detail = f"an event has at most {limits.TICKET_TYPES_PER_EVENT_MAX} ticket types"
+        return refused(command, Reason.INVALID_TICKET_TYPE, detail)
+    if command.kind not in (e.SEATED, e.GENERAL):
+        return refused(command, Reason.INVALID_TICKET_TYPE, f"layout.kind must be {e.SEATED} or {e.GENERAL}")
+    if command.pool_id and command.pool_id not in state.pools:
+        return refused(command, Reason.POOL_NOT_FOUND, f"the event has no pool {command.pool_id}")
+    problem = _problem_of_type(command, command.kind)
+    if not problem and bounded and command.kind == e.SEATED:
+        problem = _too_many_seats(state, command.rows * command.seats_per_row, None)
+    if problem:
+        return refused(command, Reason.INVALID_TICKET_TYPE, problem)
+    return [
+        f.TicketTypeAdded(
+            command.user_id,
+            command.ticket_type_id,
+            len(state.sections),
+            command.name,
+            command.price_minor,
+            command.currency,
+            command.kind,
+            command.rows,
+            command.seats_per_row,
+            command.capacity,
+            command.sales_open_at,
+            command.sales_close_at,
+            command.max_per_order or 0,
+            command.max_per_user or 0,
+            1 if command.hidden else 0,
+            command.pool_id or "",
+        )
+    ]
+
+
+def update_ticket_type(
+    state: EventState, command: c.UpdateTicketType, _now: LogTime, *, bounded: bool = True
+) -> list[f.Fact]:
+    """A ticket type as it is from here on. Holds and tickets keep what they were asked for at."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    section = state.sections.get(command.ticket_type_id)
+    if section is None:
+        detail = f"the event has no ticket type {command.ticket_type_id}"
+        return refused(command, Reason.TICKET_TYPE_NOT_FOUND, detail, command.ticket_type_id)
+    names = f.TicketTypeUpdated.__struct_fields__[2:]
+    given = {name: getattr(command, name) for name in names}
+    wanted = {name: getattr(section, name) if given[name] is None else given[name] for name in names}
+    wanted["hidden"] = 1 if wanted["hidden"] else 0
+    fact = f.TicketTypeUpdated(command.user_id, command.ticket_type_id, **wanted)
+    if all(wanted[name] == getattr(section, name) for name in names):
+        return duplicate(command, command.ticket_type_id)
+    problem = _problem_of_type(fact, section.kind)
+    if not problem and bounded and section.kind == e.SEATED and fact.rows * fact.seats_per_row > section.total:
+        problem = _too_many_seats(state, fact.rows * fact.seats_per_row, section)
+    if problem:
+        return refused(command, Reason.INVALID_TICKET_TYPE, problem, command.ticket_type_id)
+    problem = _lost(section, fact)
+    if problem:
+        return refused(command, Reason.LAYOUT_IN_USE, problem, command.ticket_type_id)
+    return [fact]
+
+
+def _too_many_seats(state: EventState, seats: int, instead_of: Section | None) -> str:
+    """Why an event cannot have so many seats more, or in place of a section; "" when it can."""
+    others = sum(one.total for one in state.sections.values() if one.kind == e.SEATED and one is not instead_of)
+    if others + seats <= limits.SEATS_PER_EVENT_MAX:
+        return ""
+    return f"layout has {seats} seats, the event {others} others, and no event more than {limits.SEATS_PER_EVENT_MAX}"
+
+
+def _lost(section: Section, wanted: f.TicketTypeUpdated) -> str:
+    """Which places in use a smaller layout would lose; "" when none."""
+    if section.seating is None:
+        used = section.held + section.sold + section.blocked
+        return "" if wanted.capacity >= used else f"capacity {wanted.capacity} is less than the {used} in use"
+    if wanted.rows >= section.rows and wanted.seats_per_row >= section.seats_per_row:
+        return ""
+    kept = section.seating.resized(wanted.rows, wanted.seats_per_row)
+    lost = [seat for seat in section.seating.used() if seat not in kept]
+    return named("in use, and not in the new layout", lost) if lost else ""
+
+
+def _problem_of_type(wanted: c.AddTicketType | f.TicketTypeUpdated, kind: str) -> str:
+    """What is wrong with a ticket type, by field; "" when nothing is."""
+    if not 0 <= wanted.price_minor <= limits.PRICE_MINOR_MAX:
+        return f"price.amount must be 0 to {limits.PRICE_MINOR_MAX}"
+    if wanted.sales_close_at and wanted.sales_close_at <= wanted.sales_open_at:
+        return "sales_close_at must be after sales_open_at"
+    if not 0 <= (wanted.max_per_order or 0) <= limits.SEATS_PER_ORDER_MAX:
+        return f"max_per_order must be 0 to {limits.SEATS_PER_ORDER_MAX}"
+    if not 0 <= (wanted.max_per_user or 0) <= limits.TICKETS_PER_USER_MAX:
+        return f"max_per_user must be 0 to {limits.TICKETS_PER_USER_MAX}"
+    if kind == e.GENERAL:
+        within = 1 <= wanted.capacity <= limits.CAPACITY_MAX
+        return "" if within else f"layout.capacity must be 1 to {limits.CAPACITY_MAX}"
+    if not 1 <= wanted.rows <= limits.ROWS_MAX or not 1 <= wanted.seats_per_row <= limits.SEATS_PER_ROW_MAX:
+        return f"layout.rows must be 1 to {limits.ROWS_MAX}, layout.seats_per_row 1 to {limits.SEATS_PER_ROW_MAX}"
+    if wanted.rows * wanted.seats_per_row > limits.SEATS_PER_SECTION_MAX:
+        return f"layout has more than {limits.SEATS_PER_SECTION_MAX} seats; make it several ticket types"
+    return ""
+
+
+def set_pool(state: EventState, command: c.SetPool, _now: LogTime) -> list[f.Fact]:
+    """A capacity that ticket types share; never less than what is claimed of it."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    pool = state.pools.get(command.pool_id)
+    if pool is not None and (pool.name, pool.capacity) == (command.name, command.capacity):
+        return duplicate(command, command.pool_id)
+    problem = ""
+    if pool is None and len(state.pools) >= limits.POOLS_PER_EVENT_MAX:
+        problem = f"an event has at most {limits.POOLS_PER_EVENT_MAX} pools"
+    elif not 1 <= command.capacity <= limits.CAPACITY_MAX:
+        problem = f"capacity must be 1 to {limits.CAPACITY_MAX}"
+    elif pool is not None and command.capacity < pool.used:
+        problem = f"capacity {command.capacity} is less than the {pool.used} in use"
+    if problem:
+        return refused(command, Reason.INVALID_POOL, problem, command.pool_id)
+    return [f.PoolChanged(command.user_id, command.pool_id, command.name, command.capacity)]
+
+
+def add_code(state: EventState, command: c.AddCode, now: LogTime) -> list[f.Fact]:
+    """A promo or access code, unique in its event."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    known = state.codes.get(command.code)
+    if known is not None:
+        if known.id == command.code_id:
+            return duplicate(command, command.code_id)
+        return refused(command, Reason.CODE_EXISTS, "the event has this code already", command.code_id)
+    problem = _problem_of_code(state, command, now)
+    if problem:
+        return refused(command, Reason.INVALID_CODE, problem, command.code_id)
+    return [
+        f.CodeAdded(
+            command.user_id,
+            command.code_id,
+            command.code,
+            command.kind,
+            command.value,
+            command.uses_max,
+            command.ticket_type_ids,
+            command.valid_from_at,
+            command.valid_until_at,
+            command.places_max or None,
+        )
+    ]
+
+
+def _problem_of_code(state: EventState, command: c.AddCode, now: LogTime) -> str:
+    """What is wrong with a code, by field; "" when nothing is."""
+    unknown = [one for one in command.ticket_type_ids if one not in state.sections]
+    checks = (
+        (len(state.codes) >= limits.CODES_PER_EVENT_MAX, f"an event has at most {limits.CODES_PER_EVENT_MAX} codes"),
+        (any(code.id == command.code_id for code in state.codes.values()), "code_id is another code's"),
+        (not 1 <= len(command.code) <= limits.CODE_CHARS_MAX, f"code has 1 to {limits.CODE_CHARS_MAX} characters"),
+        (command.code != command.code.strip().upper(), "code must be in upper case, without spaces around it"),
+        (command.kind not in (e.PERCENT, e.AMOUNT, e.ACCESS), f"kind must be {e.PERCENT}, {e.AMOUNT} or {e.ACCESS}"),
+        (command.kind == e.PERCENT and not 1 <= command.value <= _PERCENT_MAX, f"value must be 1 to {_PERCENT_MAX}"),
+        (
+            command.kind == e.AMOUNT and not 1 <= command.value <= limits.PRICE_MINOR_MAX,
+            f"value must be 1 to {limits.PRICE_MINOR_MAX}",
+        ),
+        (not 0 <= command.uses_max <= limits.CODE_USES_MAX, f"uses_max must be 0 to {limits.CODE_USES_MAX}"),
+        (
+            not 0 <= (command.places_max or 0) <= limits.CODE_PLACES_MAX,
+            f"places_max must be 0 to {limits.CODE_PLACES_MAX}",
+        ),
+        (bool(unknown), f"ticket_type_ids has one that the event has not: {', '.join(unknown[:1])}"),
+        (
+            bool(command.valid_until_at) and command.valid_until_at <= command.valid_from_at,
+            "valid_until must be after valid_from",
+        ),
+        (bool(command.valid_until_at) and command.valid_until_at <= now, "valid_until must not be in the past"),
+    )
+    return next((problem for broken, problem in checks if broken), "")
+
+
+def disable_code(state: EventState, command: c.DisableCode, _now: LogTime) -> list[f.Fact]:
+    """A code works no more."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    found = next((code for code in state.codes.values() if code.id == command.code_id), None)
+    if found is None:
+        return refused(command, Reason.CODE_NOT_FOUND, f"the event has no code {command.code_id}", command.code_id)
+    if found.disabled:
+        return duplicate(command, command.code_id)
+    return [f.CodeDisabled(command.user_id, command.code_id)]
+
+
+def block_seats(state: EventState, command: c.BlockSeats, now: LogTime) -> list[f.Fact]:
+    """Free places are held back from sale, all of those that were named or none."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    if command.block_id in state.blocks or command.block_id in state.freed_blocks:
+        return duplicate(command, command.block_id)
+    section = state.sections.get(command.ticket_type_id)
+    if section is None:
+        return refused(command, Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}")
+    if len(state.blocks) >= limits.BLOCKS_PER_EVENT_MAX:
+        return refused(command, Reason.TOO_MANY, f"an event has at most {limits.BLOCKS_PER_EVENT_MAX} blocks")
+    if len(state.blocks) + len(state.freed_blocks) >= limits.BLOCKS_EVER_PER_EVENT_MAX:
+        detail = f"an event has at most {limits.BLOCKS_EVER_PER_EVENT_MAX} blocks in its life"
+        return refused(command, Reason.TOO_MANY, detail)
+    if command.until_at and command.until_at <= now:
+        return refused(command, Reason.INVALID_BLOCK, "until must not be in the past", command.block_id)
+    problem = _problem_of_block(section, command)
+    if problem is not None:
+        return refused(command, *problem, command.block_id)
+    quantity = len(command.seats) or command.quantity
+    return [
+        f.SeatsBlocked(
+            command.user_id,
+            command.block_id,
+            command.ticket_type_id,
+            command.seats,
+            quantity,
+            command.until_at,
+            command.label,
+        )
+    ]
+
+
+def _problem_of_block(section: Section, command: c.BlockSeats) -> tuple[Reason, str] | None:
+    seating, seats = section.seating, command.seats
+    if seating is None:
+        if seats:
+            return Reason.INVALID_SEATS, "general admission has no numbered seats"
+        if not 1 <= command.quantity <= section.own_available:
+            return Reason.INVALID_BLOCK, f"quantity must be 1 to the {section.own_available} that are free"
+        return None
+    if not 1 <= len(seats) <= limits.BLOCK_SEATS_MAX or len(set(seats)) != len(seats):
+        return Reason.INVALID_SEATS, f"seats must name 1 to {limits.BLOCK_SEATS_MAX} seats, each once"
+    unknown = [seat for seat in seats if seat not in seating]
+    if unknown:
+        return Reason.SEAT_UNKNOWN, named("no such seat", unknown)
+    taken = [seat for seat in seats if not seating.is_free(seat)]
+    return (Reason.SEAT_TAKEN, named("not free", taken)) if taken else None
+
+
+def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> list[f.Fact]:
+    """Places of a block are on sale again: those named, so many, or all."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    if command.release_id and command.release_id in state.releases:
+        return duplicate(command, command.block_id)
+    block = state.blocks.get(command.block_id)
+    if block is None and command.block_id in state.freed_blocks and not command.seats and not command.quantity:
+        return duplicate(command, command.block_id)  # all of it is on sale already
+    if block is None:
+        return refused(command, Reason.BLOCK_NOT_FOUND, f"the event has no block {command.block_id}", command.block_id)
+    strangers = [seat for seat in command.seats if seat not in set(block.seats)]
+    if strangers or len(set(command.seats)) != len(command.seats):
+        return refused(command, Reason.INVALID_SEATS, named("not in this block, once", strangers), command.block_id)
+    if not 0 <= command.quantity <= block.quantity:
+        return refused(command, Reason.INVALID_QUANTITY, f"quantity must be 1 to {block.quantity}", command.block_id)
+    if command.release_id and ("," in command.release_id or len(state.releases) >= limits.RELEASES_PER_EVENT_MAX):
+        detail = f"release_id must have no comma, and an event at most {limits.RELEASES_PER_EVENT_MAX} of them"
+        return refused(command, Reason.INVALID_BLOCK, detail, command.block_id)
+    seats: list[Any] = command.seats or (block.seats[: command.quantity] if command.quantity else block.seats)
+    quantity = len(seats) or command.quantity or block.quantity
+    return [unblocked(block, seats, quantity, command.user_id, command.release_id or None)]
+
+
+def unblocked(
+    block: e.Block, seats: list[str], quantity: int, by: str, release_id: str | None = None
+) -> f.SeatsUnblocked:
+    """Places of a block that go back on sale; `by` is "" when its time is over."""
+    return f.SeatsUnblocked(by, block.id, block.ticket_type_id, seats, quantity, release_id)

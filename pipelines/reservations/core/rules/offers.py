@@ -1,0 +1,169 @@
+"""Tickets offered to somebody, invitations to the door: nothing changes hands before its receiver says yes. Pure.
+
+Guarantee: a ticket has at most one open offer, and stays its holder's until it is accepted; whatever ends the ticket
+ends the offer first. Offers expire by log time; those that nobody answered in time end by themselves, so that their
+givers hear of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Transfer
+from pipelines.reservations.core.rules import door
+from pipelines.reservations.core.rules.answers import duplicate, not_owner, refused
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S, LogTime, transfer_id
+
+_NO_OFFER = "there is no such offer of a ticket to you or from you"
+
+
+def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.Fact]:
+    """A ticket is offered, once at a time."""
+    found = door.to_hand_on(state, command)
+    if isinstance(found, list):
+        return found
+    assert state.details is not None
+    known, facts = state.transfers.get(command.ticket_id), list[f.Fact]()
+    if known is not None and now < known.expires_at:
+        if known.to_user_id == command.to_user_id:
+            return duplicate(command, command.ticket_id)
+        detail = "the ticket is offered to somebody else; withdraw that offer first"
+        return refused(command, Reason.ALREADY_OFFERED, detail, command.ticket_id)
+    if known is not None:
+        facts.append(ended(known, e.EXPIRED))
+    until = min(now + limits.TRANSFER_TTL_S * US_PER_S, state.details.ends_at)
+    return [
+        *facts,
+        f.TransferOffered(
+            transfer_id(command.ticket_id, command.command_id),
+            found.reservation.id,
+            found.holder,
+            found.reservation.ticket_type_id,
+            command.ticket_id,
+            found.seat,
+            command.to_user_id,
+            until,
+        ),
+    ]
+
+
+def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f.Fact]:
+    """Accepted the ticket is handed on, declined or withdrawn it is not."""
+    known = state.transfers.get(command.ticket_id)
+    if known is None or known.id != command.transfer_id:
+        held = state.tickets.get(command.ticket_id)
+        if command.answer == e.ACCEPT and held is not None and held.user_id == command.user_id:
+            return duplicate(command, command.transfer_id)
+        return refused(command, Reason.TRANSFER_NOT_FOUND, _NO_OFFER, command.transfer_id)
+    asked_of = known.user_id if command.answer == e.WITHDRAW else known.to_user_id
+    if command.user_id != asked_of or command.answer not in (e.ACCEPT, e.DECLINE, e.WITHDRAW):
+        return refused(command, Reason.TRANSFER_NOT_FOUND, _NO_OFFER, command.transfer_id)
+    if command.answer != e.ACCEPT:
+        return [ended(known, e.WITHDRAWN if command.answer == e.WITHDRAW else e.DECLINED_OFFER)]
+    if now >= known.expires_at:
+        detail = f"the offer ended at {known.expires_at}"
+        return [ended(known, e.EXPIRED), *refused(command, Reason.OFFER_EXPIRED, detail, known.id)]
+    of_holder = c.TransferTicket(
+        command.event_id, known.user_id, command.command_id, known.reservation_id, known.ticket_id, known.to_user_id
+    )
+    found = door.to_hand_on(state, of_holder)
+    if isinstance(found, list):
+        return [_for_receiver(fact, command) for fact in found]
+    return [door.handed_on(found, of_holder, known.id)]
+
+
+def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
+    """An offer comes to nothing."""
+    return f.TransferEnded(
+        offered.id,
+        offered.reservation_id,
+        offered.user_id,
+        offered.ticket_type_id,
+        offered.ticket_id,
+        offered.seat,
+        offered.to_user_id,
+        outcome,
+    )
+
+
+def lapsed(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
+    """The offers whose time is over, the earliest first, at most `limit`."""
+    for ticket in state.offer_ends.due(now, limit):
+        yield [ended(state.transfers[ticket], e.EXPIRED)]
+
+
+def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
+    """The offers of tickets that are void with this fact, which end before it."""
+    tickets: list[str] = []
+    if isinstance(fact, f.TicketsCancelled):
+        tickets = fact.ticket_ids
+    elif isinstance(fact, f.ReservationCancelled):
+        tickets = list(state.reservations[fact.reservation_id].tickets())
+    return [ended(state.transfers[ticket], e.CANCELLED) for ticket in tickets if ticket in state.transfers]
+
+
+def invite(state: EventState, command: c.AddStaff, now: LogTime) -> list[f.Fact]:
+    """Somebody is asked to work at the door."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    until = state.invitations.get(command.member_id)
+    if command.member_id in state.staff or (until is not None and now < until):
+        return duplicate(command, command.member_id)
+    if len(state.staff) + len(state.invitations) >= limits.STAFF_PER_EVENT_MAX:
+        return refused(
+            command, Reason.TOO_MANY, f"an event has at most {limits.STAFF_PER_EVENT_MAX} people at its door"
+        )
+    expires_at = now + limits.INVITATION_TTL_S * US_PER_S
+    facts: list[f.Fact] = []
+    if until is not None:
+        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, e.EXPIRED))
+    return [*facts, f.StaffInvited(command.user_id, command.member_id, expires_at)]
+
+
+def answer_invitation(state: EventState, command: c.AnswerInvitation, now: LogTime) -> list[f.Fact]:
+    """They work there from now on, or they never will by this invitation."""
+    until = state.invitations.get(command.user_id)
+    if until is None or command.answer not in (e.ACCEPT, e.DECLINE):
+        if command.answer == e.ACCEPT and command.user_id in state.staff:
+            return duplicate(command, command.user_id)
+        detail = "there is no invitation of yours to this event's door"
+        return refused(command, Reason.INVITATION_NOT_FOUND, detail, command.user_id)
+    assert state.details is not None
+    organizer = state.details.organizer_id
+    if command.answer == e.DECLINE:
+        return [f.StaffInvitationEnded(organizer, command.user_id, e.DECLINED_OFFER)]
+    if now >= until:
+        detail = f"the invitation ended at {until}"
+        return [
+            f.StaffInvitationEnded(organizer, command.user_id, e.EXPIRED),
+            *refused(command, Reason.OFFER_EXPIRED, detail, command.user_id),
+        ]
+    return [f.StaffAdded(organizer, command.user_id)]
+
+
+def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> list[f.Fact]:
+    """They may no longer, or are not asked any more; who never could or was changes nothing."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    facts: list[f.Fact] = []
+    if command.member_id in state.invitations:
+        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, e.WITHDRAWN))
+    if command.member_id in state.staff:
+        facts.append(f.StaffRemoved(command.user_id, command.member_id))
+    return facts or duplicate(command, command.member_id)
+
+
+def _for_receiver(fact: f.Fact, command: c.AnswerTransfer) -> f.Fact:
+    """Why the holder could not hand the ticket on, told to whoever wanted to accept it."""
+    assert isinstance(fact, f.CommandRefused)
+    return f.CommandRefused(
+        type(command).__name__, command.transfer_id, command.user_id, Reason(fact.reason), fact.detail
+    )

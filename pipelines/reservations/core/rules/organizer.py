@@ -1,0 +1,158 @@
+"""The organizer's commands about the event itself and who works at its door. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Details
+from pipelines.reservations.core.rules.answers import duplicate, not_open, not_owner, refused
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
+"""What ticket holders are told of when it changes."""
+TERMS = (
+    "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order", "reminder_at",
+)  # fmt: skip
+_REFUND_WHOLE = 100
+
+
+def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> list[f.Fact]:
+    """A draft, unless the id is taken or the description contradicts itself."""
+    if state.details is not None:
+        if state.details.organizer_id == command.user_id and state.status != e.DELETED_EVENT:
+            return duplicate(command, command.event_id)
+        return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
+    terms = {name: getattr(command, name) for name in TERMS if getattr(command, name) is not None}
+    details = Details(
+        command.user_id,
+        command.title,
+        command.description,
+        command.category_id,
+        command.venue,
+        command.starts_at,
+        command.ends_at,
+        command.timezone,
+        command.sales_open_at,
+        command.sales_close_at,
+        command.hold_ttl_s,
+        command.max_tickets_per_user,
+        **terms,
+    )
+    problem = problem_of(details)
+    if problem:
+        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    return [f.EventCreated(*fields_of(details))]
+
+
+def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> list[f.Fact]:
+    """The description as it is from here on; who has a ticket is told when it matters to them."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    assert state.details is not None
+    names = [name for name in c.UpdateEvent.__struct_fields__[3:] if getattr(command, name) is not None]
+    details = msgspec.structs.replace(state.details, **{name: getattr(command, name) for name in names})
+    if details == state.details:
+        return duplicate(command, command.event_id)
+    problem = problem_of(details)
+    if not problem and state.status == e.PUBLISHED and details.ends_at <= now:
+        problem = "ends_at must not be in the past: the event is published"
+    if problem:
+        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    facts: list[f.Fact] = [f.EventUpdated(*fields_of(details))]
+    changed = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
+    if changed and any(section.sold for section in state.sections.values()):
+        facts.append(f.ChoreStarted(e.EVENT_CHANGED, now, changed))
+    return facts
+
+
+def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> list[f.Fact]:
+    """From draft to published, once, and not when it is over already."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if state.status == e.PUBLISHED:
+        return duplicate(command, command.event_id)
+    if state.status != e.DRAFT:
+        return refused(command, Reason.NOT_DRAFT, f"the event is {state.status}")
+    assert state.details is not None
+    if state.details.ends_at <= now:
+        return refused(command, Reason.EVENT_ENDED, "the event is over")
+    return [f.EventPublished(command.user_id)]
+
+
+def delete_event(state: EventState, command: c.DeleteEvent, _now: LogTime) -> list[f.Fact]:
+    """A draft may go; what the public has seen is cancelled instead."""
+    if state.details is not None and state.status == e.DELETED_EVENT and _owns(state, command):
+        return duplicate(command, command.event_id)
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if state.status != e.DRAFT:
+        return refused(command, Reason.NOT_DRAFT, f"the event is {state.status}; a published event can be cancelled")
+    return [f.EventDeleted(command.user_id)]
+
+
+def cancel_event(state: EventState, command: c.CancelEvent, _now: LogTime) -> list[f.Fact]:
+    """Called off. What follows from it is done bit by bit, by `due.cancelled`."""
+    refusal = not_owner(state, command)
+    if refusal is not None:
+        return refusal
+    if state.status == e.CANCELLED_EVENT:
+        return duplicate(command, command.event_id)
+    if state.status == e.ENDED_EVENT:
+        return refused(command, Reason.EVENT_ENDED, "the event is over")
+    if state.status != e.PUBLISHED:
+        return refused(command, Reason.EVENT_NOT_PUBLISHED, "a draft can be deleted")
+    return [f.EventCancelled(command.user_id, command.reason)]
+
+
+def set_schedule(state: EventState, command: c.SetSchedule, _now: LogTime) -> list[f.Fact]:
+    """The programme, whole."""
+    refusal = not_open(state, command)
+    if refusal is not None:
+        return refusal
+    if len(command.activities) > limits.ACTIVITIES_PER_EVENT_MAX:
+        return refused(
+            command, Reason.TOO_MANY, f"a programme has at most {limits.ACTIVITIES_PER_EVENT_MAX} activities"
+        )
+    if command.activities == state.schedule:
+        return duplicate(command, command.event_id)
+    return [f.ScheduleChanged(command.user_id, command.activities)]
+
+
+def fields_of(details: Details) -> tuple[Any, ...]:
+    """The fields of EventCreated and EventUpdated."""
+    return msgspec.structs.astuple(details)
+
+
+def problem_of(details: Details) -> str:
+    """What contradicts itself in an event's description, by field; "" when nothing does."""
+    if details.ends_at <= details.starts_at:
+        return "ends_at must be after starts_at"
+    if details.sales_close_at and details.sales_close_at <= details.sales_open_at:
+        return "sales_close_at must be after sales_open_at"
+    if not limits.HOLD_TTL_S_MIN <= details.hold_ttl_s <= limits.HOLD_TTL_S_MAX:
+        return f"hold_ttl_s must be {limits.HOLD_TTL_S_MIN} to {limits.HOLD_TTL_S_MAX}"
+    if not 1 <= details.max_tickets_per_user <= limits.TICKETS_PER_USER_MAX:
+        return f"max_tickets_per_user must be 1 to {limits.TICKETS_PER_USER_MAX}"
+    if not 0 <= details.refund_percent <= _REFUND_WHOLE:
+        return f"refund_percent must be 0 to {_REFUND_WHOLE}"
+    for name in ("hold_extension_s", "offer_ttl_s"):
+        if not 0 <= getattr(details, name) <= limits.HOLD_TTL_S_MAX:
+            return f"{name} must be 0 to {limits.HOLD_TTL_S_MAX}"
+    if not 0 <= details.max_tickets_per_order <= limits.SEATS_PER_ORDER_MAX:
+        return f"max_tickets_per_order must be 0 to {limits.SEATS_PER_ORDER_MAX}"
+    return ""
+
+
+def _owns(state: EventState, command: c.Command) -> bool:
+    return state.details is not None and state.details.organizer_id == command.user_id

@@ -1,0 +1,272 @@
+"""From a hold to tickets, and back: extending, paying, releasing, cancelling, refunding. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Reservation
+from pipelines.reservations.core.rules.answers import duplicate, expired, named, refused, released
+from pipelines.reservations.core.rules.reserving import Why, over_limit
+from pipelines.reservations.core.shares import EXACT, Shares
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S, LogTime
+
+_WHOLE = 100
+_UNPAID = "payment_token is required: the reservation has to be paid for"
+_NOT_YOURS = "no such reservation of yours"
+_IN_DISPUTE = "the payment is disputed: what becomes of the money, the bank decides"
+
+
+def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fact]:
+    """A hold's deadline moves once, where the event allows it."""
+    hold = state.reservations.get(command.reservation_id)
+    if hold is None or hold.user_id != command.user_id:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
+    if hold.extended:
+        return duplicate(command, hold.id)
+    if hold.status != e.HELD or now >= hold.expires_at:
+        reason = Reason.HOLD_EXPIRED if hold.status in (e.EXPIRED, e.HELD) else Reason.NOT_HELD
+        return refused(command, reason, f"the reservation is {hold.status}", hold.id)
+    assert state.details is not None
+    extension_s = state.details.hold_extension_s
+    if not extension_s or state.status != e.PUBLISHED:
+        return refused(command, Reason.EXTENSION_NOT_ALLOWED, "holds of this event are not extended", hold.id)
+    return [f.HoldExtended(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at + extension_s * US_PER_S)]
+
+
+def confirm(
+    state: EventState, command: c.ConfirmReservation, now: LogTime, *, token_required: bool = True, budget: bool = True
+) -> list[f.Fact]:
+    """The payment is asked for. The same attempt again is the same payment.
+
+    What costs nothing is confirmed at once, and a token that comes along is nobody's business.
+    `budget`: whoever had too many cards declined waits.
+    """
+    hold = state.reservations.get(command.reservation_id)
+    if hold is None or hold.user_id != command.user_id:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
+    if hold.attempt_id == command.attempt_id:
+        if hold.payment_token != command.payment_token and (hold.payment_token or not token_required):
+            detail = "the same Idempotency-Key came with another payment_token"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
+        return duplicate(command, hold.id)
+    if hold.status == e.CONFIRMED:
+        return duplicate(command, hold.id)
+    if hold.payment == e.REQUESTED:
+        return refused(command, Reason.PAYMENT_IN_PROGRESS, "another payment of it is under way", hold.id)
+    if hold.status != e.HELD or now >= hold.expires_at or state.status == e.CANCELLED_EVENT:
+        return [f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, _why_over(state, hold))]
+    if hold.amount_minor == 0:
+        return [_confirmed(hold, command.attempt_id, "")]
+    if token_required and not command.payment_token:
+        return refused(command, Reason.PAYMENT_TOKEN_REQUIRED, _UNPAID, hold.id)
+    if budget and (hold.user_id in state.unpaid_of or hold.mailbox in state.unpaid_of):
+        since = LogTime(now - limits.UNPAID_WINDOW_S * US_PER_S)
+        _, declined = state.unpaid(hold.user_id, hold.mailbox, since)
+        if declined >= limits.CARDS_DECLINED_MAX:
+            detail = f"{declined} cards of yours were declined for this event lately"
+            return refused(command, Reason.PAYMENTS_EXHAUSTED, detail, hold.id)
+    return [
+        f.PaymentRequested(
+            hold.id,
+            hold.user_id,
+            command.attempt_id,
+            command.payment_token,
+            hold.amount_minor,
+            hold.currency,
+            command.command_id,
+        )
+    ]
+
+
+def record_payment(
+    state: EventState, command: c.RecordPayment, now: LogTime, *, awaited: Collection[str] = (e.REQUESTED,)
+) -> list[f.Fact]:
+    """What the provider said. Money that comes too late gets the same places if they are free, else goes back."""
+    hold = state.reservations.get(command.reservation_id)
+    if hold is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
+    if hold.payment not in awaited or hold.attempt_id != command.attempt_id:
+        return duplicate(command, hold.id)
+    if command.outcome != e.CAPTURED:
+        return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, command.reason)]
+    if hold.status == e.HELD and now < hold.expires_at and state.status != e.CANCELLED_EVENT:
+        return [_confirmed(hold, command.attempt_id, command.payment_id)]
+    if command.amount_minor == hold.amount_minor and why_not_again(state, hold) is None:
+        return [
+            f.HoldReacquired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats),
+            _confirmed(hold, command.attempt_id, command.payment_id),
+        ]
+    reason = _why_over(state, hold)
+    return [
+        f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, reason, command.amount_minor),
+        refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason),
+    ]
+
+
+def why_not_again(state: EventState, hold: Reservation) -> Why | None:
+    """Why a hold that ended by its deadline cannot be had again, just as it was; None when it can."""
+    if hold.status not in (e.EXPIRED, e.HELD):
+        return Reason.NOT_HELD, f"the reservation was {hold.status}"
+    if state.status != e.PUBLISHED:
+        return Reason.EVENT_ENDED, "nothing of the event was sold any more"
+    if hold.status == e.HELD:
+        return None  # its end is due and not decided yet: the places are still its own
+    section = state.sections[hold.ticket_type_id]
+    seating = section.seating
+    if seating is not None:  # a layout may have lost what nobody claimed
+        gone = [seat for seat in hold.seats if seat not in seating or not seating.is_free(seat)]
+        if gone:
+            return Reason.SEAT_TAKEN, named("not to be had", gone)
+    if hold.quantity > section.available:
+        return Reason.SOLD_OUT, f"{hold.quantity} were needed and {max(0, section.available)} free"
+    code = state.codes.get(hold.promo_code)
+    if code is not None and state.used_up(code, hold.quantity):
+        return Reason.CODE_USED_UP, "its promo code has been used up since"
+    return over_limit(state, section, hold.user_id, hold.quantity)
+
+
+def _why_over(state: EventState, hold: Reservation) -> Reason:
+    if state.status == e.CANCELLED_EVENT:
+        return Reason.EVENT_CANCELLED
+    return Reason.HOLD_EXPIRED if hold.status in (e.EXPIRED, e.HELD) else Reason.NOT_HELD
+
+
+def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
+    """A hold is given back; what is confirmed is cancelled, as far as the terms allow it."""
+    found = state.reservations.get(command.reservation_id)
+    if found is None or found.user_id != command.user_id:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
+    if found.status == e.HELD and now >= found.expires_at:
+        return [expired(found), *refused(command, Reason.HOLD_EXPIRED, "its deadline has passed", found.id)]
+    if found.status == e.HELD:
+        return [released(found)]
+    if found.status in (e.RELEASED, e.CANCELLED):
+        return duplicate(command, found.id)
+    if found.status != e.CONFIRMED:
+        reason = Reason.HOLD_EXPIRED if found.status == e.EXPIRED else Reason.NOT_HELD
+        return refused(command, reason, f"the reservation is {found.status}", found.id)
+    return _cancel_by_buyer(state, command, found, [], now, shares)
+
+
+def cancel_tickets(
+    state: EventState, command: c.CancelTickets, now: LogTime, *, shares: Shares = EXACT
+) -> list[f.Fact]:
+    """Single tickets are cancelled and refunded: by their buyer within the terms, by the organizer anyway and whole."""
+    found = state.reservations.get(command.reservation_id)
+    owner = state.details is not None and state.details.organizer_id == command.user_id
+    if found is None or not (owner or found.user_id == command.user_id):
+        return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
+    known = found.tickets() if found.status == e.CONFIRMED else {}
+    wanted = command.ticket_ids
+    if wanted and all(ticket not in known and found.issued(ticket) is not None for ticket in wanted):
+        return duplicate(command, found.id)  # void already
+    if found.status == e.CANCELLED:
+        return duplicate(command, found.id)
+    if found.status != e.CONFIRMED:
+        return refused(command, Reason.NOT_HELD, f"the reservation is {found.status}", found.id)
+    strangers = [ticket for ticket in wanted if ticket not in known]
+    if strangers or len(set(wanted)) != len(wanted):
+        detail = f"the reservation has no ticket {strangers[0]}" if strangers else "a ticket is named twice"
+        return refused(command, Reason.TICKET_NOT_FOUND, detail, found.id)
+    if owner and found.user_id != command.user_id:
+        if state.disputed(found.id):
+            if len(wanted or known) < len(known):
+                return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
+            return cancelled_whole(found, _WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
+        return _cancelled(found, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
+    return _cancel_by_buyer(state, command, found, wanted, now, shares)
+
+
+def _cancel_by_buyer(
+    state: EventState, command: c.Command, found: Reservation, wanted: list[str], now: LogTime, shares: Shares
+) -> list[f.Fact]:
+    """The named tickets, or all that the buyer still has. Those handed on are not theirs, those used are used."""
+    assert state.details is not None
+    until = state.details.refund_until_at or state.details.starts_at
+    called_off = state.status == e.CANCELLED_EVENT
+    if now >= until and not called_off:
+        return refused(command, Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {until}", found.id)
+    if state.disputed(found.id):
+        return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
+    own = [ticket for ticket in found.tickets() if state.holder_of(found, ticket) == found.user_id]
+    strangers = [ticket for ticket in wanted if ticket not in own]
+    if strangers or not own:
+        return refused(
+            command, Reason.TRANSFER_NOT_ALLOWED, "a ticket that was handed on is not yours any more", found.id
+        )
+    tickets = wanted or own
+    if any((known := state.tickets.get(ticket)) is not None and known.checked_in_at for ticket in tickets):
+        return refused(command, Reason.ALREADY_CHECKED_IN, "a ticket that was used is not refunded", found.id)
+    percent = _WHOLE if called_off else state.details.refund_percent
+    return _cancelled(found, tickets, percent, Reason.BUYER_CANCELLED, shares)
+
+
+def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason, shares: Shares) -> list[f.Fact]:
+    """The end of some or all tickets of a reservation, and what of their price goes back."""
+    if len(tickets) == of.quantity:
+        return cancelled_whole(of, percent, reason, shares=shares)
+    part = shares.part(of.amount_minor, len(tickets), of.quantity, of.currency)
+    back = shares.back(of.amount_minor, part, percent, of.currency) if of.payment_id else 0
+    places, gone = of.tickets(), set(tickets)
+    seats = [place for ticket, place in places.items() if ticket in gone] if of.seats else []
+    facts: list[f.Fact] = [
+        f.TicketsCancelled(
+            of.id, of.user_id, of.ticket_type_id, len(tickets), seats, tickets, part, part - back, reason
+        )
+    ]
+    if back:
+        facts.append(refund(of, of.attempt_id, of.payment_id, back, reason, f"refund-{tickets[0]}"))
+    return facts
+
+
+def cancelled_whole(
+    of: Reservation, percent: int, reason: Reason, *, shares: Shares = EXACT, disputed: bool = False
+) -> list[f.Fact]:
+    """The end of a confirmed reservation, and what of its price goes back: nothing yet while it is `disputed`."""
+    back = shares.of_percent(of.amount_minor, percent, of.currency) if of.payment_id else 0
+    kept = of.amount_minor - back if of.payment_id else 0
+    withheld = back if disputed else 0
+    facts: list[f.Fact] = [
+        f.ReservationCancelled(
+            of.id,
+            of.user_id,
+            of.ticket_type_id,
+            of.quantity,
+            of.seats,
+            reason,
+            kept or None,
+            withheld or None,
+            (back - withheld) or None,
+        )
+    ]
+    if back and not withheld:
+        facts.append(refund(of, of.attempt_id, of.payment_id, back, reason))
+    return facts
+
+
+def refund(
+    of: Reservation, attempt: str, payment: str, amount_minor: int, reason: str, key: str | None = None
+) -> f.RefundRequested:
+    """Money goes back; `key` tells several refunds of one payment apart."""
+    return f.RefundRequested(of.id, of.user_id, attempt, payment, amount_minor, of.currency, reason, key)
+
+
+def _confirmed(hold: Reservation, attempt: str, payment: str) -> f.ReservationConfirmed:
+    return f.ReservationConfirmed(
+        hold.id,
+        hold.user_id,
+        hold.ticket_type_id,
+        hold.quantity,
+        hold.seats,
+        list(hold.tickets()),
+        attempt,
+        payment,
+        hold.amount_minor,
+        hold.currency,
+    )

@@ -1,0 +1,345 @@
+"""What begins at the payment provider: refunds that nobody asked for here, refunds that fail, disputes, late captures.
+
+Pure. Guarantee: what was captured equals what was refunded and charged back, what the tickets that are left are worth,
+what the organizer keeps and what is owed, after every fact. The same news is taken in once, in whatever order it comes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core.entities import Refund, Reservation
+from pipelines.reservations.core.rules import paying
+from pipelines.reservations.core.rules.answers import duplicate, refused
+from pipelines.reservations.core.shares import MOVABLE_MINOR
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+
+_PROGRESS = {e.INQUIRY: 0, e.OPEN: 1, e.CLOSED: 2, e.LOST: 2, e.WON: 3}  # a bank may think better of what was lost
+_GIVEN_BACK = "payment_refunded"
+_AWAITED = frozenset({e.REQUESTED, e.DECLINED})
+
+
+class Split(NamedTuple):
+    """Where an amount comes out of: the worth of the tickets that are left, what was kept, what is owed."""
+
+    tickets: int
+    kept: int
+    owed: int
+
+
+def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
+    """As `paying.record_payment`, and money is never forgotten: an attempt that was called declined and is captured
+    after all is a late payment, and what was captured beside the reservation's own payment goes back. So does another
+    amount than was asked for, or another currency, in time or late."""
+    hold = state.reservations.get(command.reservation_id)
+    if hold is None or command.outcome != e.CAPTURED:
+        return paying.record_payment(state, command, now)
+    given_back = any(one.payment_id == command.payment_id for one in state.refunds.get(hold.id, ()))
+    if hold.attempt_id == command.attempt_id and hold.payment in _AWAITED:
+        if given_back and hold.payment == e.REQUESTED:  # a former attempt's key was used again, after one in between
+            return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, _GIVEN_BACK)]
+        if not given_back and _is_what_was_asked(hold, command):
+            return paying.record_payment(state, command, now, awaited=_AWAITED)
+        if not given_back and (hold.payment == e.REQUESTED or _is_money(command)):
+            return _another_amount(hold, command)
+    if given_back or not hold.attempt_id or command.payment_id == hold.payment_id or not _is_money(command):
+        return duplicate(command, hold.id)
+    return [_straight_back(hold, command, Reason.PAYMENT_TWICE)]
+
+
+def _is_what_was_asked(hold: Reservation, command: c.RecordPayment) -> bool:
+    arrived = command.amount_minor, command.currency or hold.currency
+    return bool(command.payment_id) and arrived == (hold.amount_minor, hold.currency)
+
+
+def _is_money(command: c.RecordPayment) -> bool:
+    """Whether it is about something that can be given back."""
+    return bool(command.payment_id) and command.amount_minor > 0
+
+
+def _another_amount(hold: Reservation, command: c.RecordPayment) -> list[f.Fact]:
+    """Nothing is sold for it. What arrived goes back, in the currency in which it came; another attempt may follow, and
+    if this one's own payment is told of after all, it is as good as it ever was."""
+    facts: list[f.Fact] = [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, Reason.PAYMENT_DIFFERS)]
+    if _is_money(command):
+        facts.append(_straight_back(hold, command, Reason.PAYMENT_DIFFERS))
+    return facts
+
+
+def _straight_back(hold: Reservation, command: c.RecordPayment, reason: Reason) -> f.RefundRequested:
+    """A payment that is not the reservation's, which stays as it is."""
+    back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason)
+    return replace(back, origin=e.STRAY, currency=command.currency or hold.currency)
+
+
+def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> list[f.Fact]:
+    """The organizer gives an amount back, once for each key, and cancels nothing: it comes out of what the tickets that
+    are left are worth, then out of what is owed, then out of what was kept, and never is more than all of that."""
+    of = state.reservations.get(command.reservation_id)
+    if state.details is None or state.details.organizer_id != command.user_id:
+        return refused(command, Reason.NOT_OWNER, "only the event's organizer may do this", command.reservation_id)
+    if of is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "no such reservation", command.reservation_id)
+    known = next((one for one in state.refunds.get(of.id, ()) if one.key == command.refund_key), None)
+    if known is not None:
+        if known.amount_minor != _movable(command.amount_minor, of.currency):
+            detail = "the same Idempotency-Key came with another amount"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, of.id)
+        return duplicate(command, of.id)
+    if of.status not in (e.CONFIRMED, e.CANCELLED) or not of.payment_id:
+        return refused(command, Reason.NOT_HELD, "nothing was paid for it", of.id)
+    if state.disputed(of.id):
+        return refused(command, Reason.PAYMENT_DISPUTED, "what becomes of the money, the bank decides", of.id)
+    left = _worth(of) + of.kept_minor + max(of.owed_minor, 0)
+    amount = _movable(command.amount_minor, of.currency)
+    if not 0 < amount <= left:
+        detail = f"{command.amount_minor} to be given back, {left} of the payment are left"
+        return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
+    split = _split(of, amount)
+    asked = paying.refund(of, of.attempt_id, of.payment_id, amount, Reason.ORGANIZER_REFUNDED, command.refund_key)
+    return [
+        replace(
+            asked,
+            from_tickets_minor=split.tickets or None,
+            from_kept_minor=split.kept or None,
+            from_owed_minor=split.owed or None,
+        )
+    ]
+
+
+def _movable(minor: int, currency: str) -> int:
+    return minor - minor % MOVABLE_MINOR.get(currency, 1)
+
+
+def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _now: LogTime) -> list[f.Fact]:
+    """Money went back without our asking. Tickets that nothing is left of are void."""
+    stray = _of_stray(state, command)
+    if stray is not None:
+        return stray
+    of = _paid_by(state, command)
+    if isinstance(of, list):
+        return of
+    refunds = state.refunds.get(of.id, ())
+    if any(command.refund_id in (one.refund_id, one.key) for one in refunds):
+        return duplicate(command, of.id)
+    worth = _worth(of)
+    paid = worth + of.kept_minor + of.owed_minor + _back_minor(of, refunds)
+    if not 0 < command.amount_minor <= paid:
+        detail = f"{command.amount_minor} were refunded at the provider, {paid} were paid by {of.payment_id}"
+        return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
+    split = _split(of, command.amount_minor)
+    # The rest is what a refund is for that is under way, or seemed to be made: that one fails, or has failed unheard.
+    split = split._replace(owed=command.amount_minor - split.tickets - split.kept)
+    owed = of.owed_minor - split.owed
+    void = of.status == e.CONFIRMED and split.tickets == worth > 0
+    payment = of.payment
+    if (void or of.status != e.CONFIRMED) and not of.refunds_open and owed <= 0:
+        payment = e.REFUNDED
+    facts: list[f.Fact] = [
+        f.PaymentRefunded(
+            of.id,
+            of.user_id,
+            of.payment_id,
+            command.refund_id,
+            command.amount_minor,
+            command.refund_id,
+            e.PROVIDER,
+            of.currency,
+            command.reason,
+            split.tickets,
+            split.kept,
+            split.owed,
+            payment,
+            _organizer(state),
+        )
+    ]
+    if void:
+        facts.append(_void(of, Reason.REFUNDED_AT_PROVIDER))
+    failed_before = split.owed > 0 and any(one.status == e.FAILED for one in refunds)
+    if failed_before and owed > 0 and not state.disputed(of.id):
+        facts.append(_again(state, of, owed, Reason.REFUNDED_AT_PROVIDER))
+    return facts
+
+
+def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> list[f.Fact]:
+    """The provider has given money back, as it was asked to; once for each key."""
+    of = state.reservations.get(command.reservation_id)
+    if of is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
+    key = command.refund_key or f"refund-{command.payment_id}"
+    known = next((one for one in state.refunds.get(of.id, ()) if one.key == key), None)
+    if known is None or known.payment_id != command.payment_id or known.status == e.REFUNDED:
+        return duplicate(command, of.id)
+    made = f.PaymentRefunded(
+        of.id, of.user_id, command.payment_id, command.refund_id, command.amount_minor, command.refund_key
+    )
+    if known.status == e.FAILED and command.refund_id == known.refund_id:  # the failure was the later news
+        return duplicate(command, of.id)
+    if known.origin == e.STRAY:
+        foreign = command.currency if command.currency != of.currency else None
+        return [replace(made, origin=e.STRAY, currency=foreign)]
+    if known.status == e.REQUESTED:
+        return [made]
+    owed = of.owed_minor - command.amount_minor
+    over = of.status != e.CONFIRMED and not of.refunds_open and not owed
+    payment = e.REFUNDED if over else of.payment
+    return [replace(made, from_owed_minor=command.amount_minor, payment=payment)]
+
+
+def record_refund_failure(state: EventState, command: c.RecordRefundFailure, _now: LogTime) -> list[f.Fact]:
+    """A refund came to nothing. Where a part of the money went back elsewhere meanwhile, the rest is asked for anew."""
+    of = state.reservations.get(command.reservation_id)
+    if of is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
+    key = command.refund_key or command.refund_id
+    refunds = state.refunds.get(of.id, ())
+    known = next((one for one in refunds if one.key == key or (command.refund_id and one.refund_id == key)), None)
+    if known is None:
+        if command.refund_key or not command.refund_id:
+            return refused(command, Reason.REFUND_NOT_FOUND, f"no refund {key} was asked for", of.id)
+        paid = _paid_by(state, command)
+        if isinstance(paid, list):
+            return paid
+        unheard = Refund(key, command.payment_id, command.refund_id, command.amount_minor, e.FAILED, e.PROVIDER)
+        return [_failed(state, of, command, unheard, Split(0, 0, 0), of.payment)]
+    another = known.status == e.REFUNDED and known.refund_id != command.refund_id
+    if known.status == e.FAILED or another:
+        return duplicate(command, of.id)
+    if known.origin == e.STRAY:
+        return [_failed(state, of, command, known, Split(0, 0, 0), of.payment)]
+    amount = known.amount_minor
+    if of.status == e.CONFIRMED and known.origin == e.PROVIDER:
+        return [_failed(state, of, command, known, Split(amount, 0, 0), of.payment)]
+    owed = of.owed_minor + amount
+    payment = of.payment
+    if of.status != e.CONFIRMED and not any(one != key for one in of.refunds_open):
+        payment = e.REFUND_FAILED if owed > 0 else e.REFUNDED
+    facts: list[f.Fact] = [_failed(state, of, command, known, Split(0, 0, amount), payment)]
+    if 0 < owed < amount and not state.disputed(of.id):
+        facts.append(_again(state, of, owed, Reason.REFUNDED_AT_PROVIDER))
+    return facts
+
+
+def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -> list[f.Fact]:
+    """Somebody has asked their bank for the money. While that is open the tickets open no door; lost, they are void."""
+    of = _paid_by(state, command)
+    if isinstance(of, list):
+        return of
+    if command.status not in _PROGRESS or command.amount_minor < 0 or not command.dispute_id:
+        detail = f"dispute {command.dispute_id} is {command.status}, of {command.amount_minor}"
+        return refused(command, Reason.INVALID_DISPUTE, detail, of.id)
+    known = next((one for one in state.disputes.get(of.id, ()) if one.id == command.dispute_id), None)
+    if known is not None and _PROGRESS[command.status] <= _PROGRESS[known.status]:
+        return duplicate(command, of.id)
+    about = (
+        of.id, of.user_id, _organizer(state), of.payment_id, command.dispute_id, command.status, command.amount_minor,
+        of.currency, command.reason,
+    )  # fmt: skip
+    if command.status in (e.INQUIRY, e.OPEN):
+        return [f.DisputeOpened(*about)]
+    split = Split(0, 0, 0)
+    if command.status == e.LOST:
+        split = _split(of, command.amount_minor)
+    elif known is not None:
+        split = Split(0, -known.charged_minor, 0)  # it comes back when the tickets are gone: the organizer has it
+    owed, void = of.owed_minor - split.owed, of.status == e.CONFIRMED and split.tickets == _worth(of) > 0
+    payment = of.payment
+    over = (void or of.status != e.CONFIRMED) and not of.refunds_open and owed <= 0
+    if over and sum(split) > 0:
+        payment = e.CHARGED_BACK
+    facts: list[f.Fact] = [f.DisputeClosed(*about, split.tickets, split.kept, split.owed, payment)]
+    if void:
+        facts.append(_void(of, Reason.CHARGED_BACK))
+    others = any(one.status == e.OPEN and one.id != command.dispute_id for one in state.disputes.get(of.id, ()))
+    if of.status != e.CONFIRMED and owed > 0 and not others:
+        facts.append(_again(state, of, owed, Reason.PAYMENT_DISPUTED))
+    return facts
+
+
+def _paid_by(
+    state: EventState, command: c.RecordProviderRefund | c.RecordRefundFailure | c.RecordDispute
+) -> Reservation | list[f.Fact]:
+    """The reservation that the payment is of, or why there is none."""
+    of = state.reservations.get(command.reservation_id)
+    if of is None:
+        return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
+    if not command.payment_id or of.payment_id != command.payment_id:
+        detail = f"the reservation was not paid for by payment {command.payment_id}"
+        return refused(command, Reason.PAYMENT_NOT_FOUND, detail, of.id)
+    if command.currency != of.currency:
+        detail = f"payment {of.payment_id} is in {of.currency}, not in {command.currency}"
+        return refused(command, Reason.CURRENCY_MISMATCH, detail, of.id)
+    return of
+
+
+def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact] | None:
+    """A refund of what was captured beside the reservation's own payment, and for which ours had failed."""
+    of = state.reservations.get(command.reservation_id)
+    refunds = [one for one in state.refunds.get(command.reservation_id, ()) if one.payment_id == command.payment_id]
+    if of is None or of.payment_id == command.payment_id or not any(one.origin == e.STRAY for one in refunds):
+        return None
+    if any(command.refund_id in (one.refund_id, one.key) for one in refunds):
+        return duplicate(command, of.id)
+    made = f.PaymentRefunded(of.id, of.user_id, command.payment_id, command.refund_id, command.amount_minor)
+    told = replace(made, refund_key=command.refund_id, origin=e.STRAY, currency=command.currency, reason=command.reason)
+    return [replace(told, organizer_id=_organizer(state))]
+
+
+def _worth(of: Reservation) -> int:
+    """What its tickets were paid for and not refunded."""
+    return of.amount_minor if of.status == e.CONFIRMED else 0
+
+
+def _back_minor(of: Reservation, refunds: tuple[Refund, ...]) -> int:
+    """What was refunded of its payment, or is being refunded."""
+    return sum(one.amount_minor for one in refunds if one.status != e.FAILED and one.payment_id == of.payment_id)
+
+
+def _split(of: Reservation, amount_minor: int) -> Split:
+    """As much of an amount as there is: of the tickets first, then of what is owed, then of what was kept."""
+    tickets = min(amount_minor, _worth(of))
+    owed = min(amount_minor - tickets, max(of.owed_minor, 0))
+    return Split(tickets, min(amount_minor - tickets - owed, of.kept_minor), owed)
+
+
+def _void(of: Reservation, reason: Reason) -> f.ReservationCancelled:
+    return f.ReservationCancelled(of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason)
+
+
+def _again(state: EventState, of: Reservation, owed_minor: int, reason: Reason) -> f.RefundRequested:
+    """What is owed is asked for, under a key of its own."""
+    key = f"refund-{of.id}-{len(state.refunds.get(of.id, ())) + 1}"
+    asked = paying.refund(of, of.attempt_id, of.payment_id, owed_minor, reason, key)
+    return replace(asked, from_owed_minor=owed_minor)
+
+
+def _failed(
+    state: EventState, of: Reservation, command: c.RecordRefundFailure, refund: Refund, back: Split, payment: str
+) -> f.RefundFailed:
+    return f.RefundFailed(
+        of.id,
+        of.user_id,
+        _organizer(state),
+        command.payment_id,
+        command.refund_id or refund.refund_id,
+        refund.key,
+        refund.origin,
+        refund.amount_minor,
+        of.currency,
+        command.reason,
+        back.tickets,
+        back.owed,
+        payment,
+    )
+
+
+def _organizer(state: EventState) -> str:
+    assert state.details is not None, "a reservation with a payment is of an event that is there"
+    return state.details.organizer_id

@@ -1,0 +1,278 @@
+"""Asking for places: who may have how many of what, at which price, and which ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Details, Section
+from pipelines.reservations.core.rules.answers import duplicate, named, refused
+from pipelines.reservations.core.shares import EXACT, Shares
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S, LogTime
+
+Why = tuple[Reason, str]
+Asking = c.ReserveTickets | c.JoinWaitlist
+WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Why | None]
+
+
+def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+    """A hold, or why not. The same request again is the same hold; of a stranger's draft there is never one."""
+    if unseen(state, command):
+        return [_rejected(command, *no_event(command))]
+    return reserve_by(_why_not, state, command, now, budget=True)
+
+
+def reserve_by(
+    why_not: WhyNot,
+    state: EventState,
+    command: c.ReserveTickets,
+    now: LogTime,
+    *,
+    shares: Shares = EXACT,
+    budget: bool = False,
+) -> list[f.Fact]:
+    """A hold, or why not: what `why_not` says, or that nothing is left. `budget`: who let too many run out waits."""
+    known = state.known(command.reservation_id, now)
+    if known is not None:
+        if known.fingerprint != command.fingerprint or known.user_id != command.user_id:
+            detail = "the same Idempotency-Key came with another body"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, command.reservation_id)
+        return duplicate(command, command.reservation_id)
+    section = state.sections.get(command.ticket_type_id)
+    turned_down = why_not(state, section, command, now)
+    if turned_down is not None:
+        return [_rejected(command, *turned_down)]
+    assert section is not None
+    assert state.details is not None
+    seats: list[str] = []
+    if command.quantity > section.available:
+        return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+    if state.waiting_of and section.waiting.first_that_fits(section.available, state.is_waiting) is not None:
+        return [_rejected(command, Reason.SOLD_OUT, "what is free is being offered to those who wait")]
+    if section.seating is not None:
+        chosen = command.seats or section.seating.best_available(command.quantity)
+        if chosen is None:
+            return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+        seats = chosen
+    exhausted = holds_exhausted(state, command, now) if budget else None
+    if exhausted is not None:
+        return [_rejected(command, *exhausted)]
+    price = section.price_minor * command.quantity
+    discount = _discount(state, command, price, section.currency, shares) if command.promo_code else None
+    return [
+        f.TicketsHeld(
+            command.reservation_id,
+            command.user_id,
+            command.ticket_type_id,
+            command.quantity,
+            seats,
+            price - (discount or 0),
+            section.currency,
+            now + state.details.hold_ttl_s * US_PER_S,
+            command.fingerprint,
+            command.promo_code or None,
+            command.access_code or None,
+            discount,
+            command.mailbox or None,
+        )
+    ]
+
+
+def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
+    """Why a ticket type is not sold at this time; None when it is."""
+    opens = section.sales_open_at or details.sales_open_at
+    closes = section.sales_close_at or details.sales_close_at
+    if now < opens:
+        return Reason.SALES_NOT_OPEN, f"sales open at {opens}"
+    if closes and now >= closes:
+        return Reason.SALES_CLOSED, f"sales closed at {closes}"
+    return None
+
+
+def unseen(state: EventState, command: Asking) -> bool:
+    """Whether the event is a draft of somebody else's: to them it does not exist."""
+    return state.status == e.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
+
+
+def no_event(command: Asking) -> Why:
+    """What is said of an event that does not exist, and of one that the caller may not see."""
+    return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
+
+
+def no_type(command: Asking) -> Why:
+    """What is said of a ticket type that does not exist, and of one that the caller may not see."""
+    return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
+
+
+def not_selling(state: EventState, command: Asking) -> Why | None:
+    """Why the event as a whole sells nothing; None when it does."""
+    return no_event(command) if unseen(state, command) else not_on_offer(state, command)
+
+
+def not_on_offer(state: EventState, command: Asking) -> Why | None:
+    """The same to somebody who may see the event."""
+    if state.details is None or state.status == e.DELETED_EVENT:
+        return no_event(command)
+    if state.status == e.PUBLISHED:
+        return None
+    if state.status == e.CANCELLED_EVENT:
+        return Reason.EVENT_CANCELLED, "the event is cancelled"
+    if state.status == e.ENDED_EVENT:
+        return Reason.EVENT_ENDED, "the event is over"
+    return Reason.SALES_NOT_OPEN, "the event is not published"
+
+
+def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Why | None:
+    """Why a user may not have so many more; None when they may."""
+    details = state.details
+    assert details is not None
+    owned = state.tickets_of.get(user_id, 0)
+    if owned + quantity > details.max_tickets_per_user:
+        allowed = details.max_tickets_per_user
+        return Reason.LIMIT_EXCEEDED, f"{owned} held or bought, {quantity} more asked, {allowed} allowed"
+    if section.max_per_user:
+        owned = state.tickets_of_type(section, user_id)
+        if owned + quantity > section.max_per_user:
+            return (
+                Reason.LIMIT_EXCEEDED,
+                f"{owned} of this ticket type held or bought, {quantity} more asked, {section.max_per_user} allowed",
+            )
+    return None
+
+
+def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """Why a buyer, who let many holds run out by one account of a mailbox or several, may not hold places for a while;
+    None when they may."""
+    user_id, mailbox, unpaid_of = command.user_id, command.mailbox or 0, state.unpaid_of
+    if len(unpaid_of.get(user_id, ())) + len(unpaid_of.get(mailbox, ())) < limits.HOLDS_UNPAID_MAX:
+        return None
+    window_us = limits.UNPAID_WINDOW_S * US_PER_S
+    ends, _ = state.unpaid(user_id, mailbox, LogTime(now - window_us))
+    if len(ends) < limits.HOLDS_UNPAID_MAX:
+        return None
+    again_at = ends[-limits.HOLDS_UNPAID_MAX] + window_us
+    return Reason.HOLDS_EXHAUSTED, f"{len(ends)} holds ran out unpaid; the next is possible at {again_at}"
+
+
+def per_order(details: Details, section: Section) -> int:
+    """How many places one order may have."""
+    return min(
+        limits.SEATS_PER_ORDER_MAX,
+        details.max_tickets_per_order or limits.SEATS_PER_ORDER_MAX,
+        section.max_per_order or limits.SEATS_PER_ORDER_MAX,
+    )
+
+
+def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """The first rule that stands against a reservation, except that nothing is left; None when none does."""
+    why = not_selling(state, command)
+    if why is not None:
+        return why
+    if section is None or not _sees(state, section, command):
+        return no_type(command)
+    return against(state, section, command, now)
+
+
+def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> bool:
+    """Whether a buyer may know that there is this ticket type: with a code that unlocks it, working just now or not."""
+    assert state.details is not None
+    if not section.hidden or state.details.organizer_id == command.user_id:
+        return True
+    code = state.codes.get(command.access_code or "")
+    if code is None or code.disabled or code.kind != e.ACCESS:
+        return False
+    return not code.ticket_type_ids or section.ticket_type_id in code.ticket_type_ids
+
+
+def against(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """The first rule that stands against a reservation of what the buyer may see."""
+    details, quantity = state.details, command.quantity
+    assert details is not None
+    why = on_sale(details, section, now)
+    if why is not None:
+        return why
+    if not 1 <= quantity <= limits.SEATS_PER_ORDER_MAX:
+        return Reason.INVALID_QUANTITY, f"quantity is {quantity}; 1 to {limits.SEATS_PER_ORDER_MAX} are sold at once"
+    if command.seats:
+        why = _seats_problem(section, command)
+        if why is not None:
+            return why
+    why = over_limit(state, section, command.user_id, quantity)
+    if why is not None:
+        return why
+    if quantity > per_order(details, section):
+        return Reason.LIMIT_EXCEEDED, f"{quantity} asked, {per_order(details, section)} are sold in one order"
+    if section.hidden or command.access_code or command.promo_code:
+        return _codes_problem(state, section, command, now)
+    return None
+
+
+def _seats_problem(section: Section, command: c.ReserveTickets) -> Why | None:
+    """Named seats are had all or not at all."""
+    seats, seating = command.seats, section.seating
+    if seating is None:
+        return Reason.INVALID_SEATS, "general admission has no numbered seats"
+    if len(set(seats)) != len(seats) or len(seats) != command.quantity:
+        return Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number"
+    unknown = [seat for seat in seats if seat not in seating]
+    if unknown:
+        return Reason.SEAT_UNKNOWN, named("no such seat", unknown)
+    locked = [seat for seat in seats if seating.is_locked(seat)]
+    if locked:
+        return Reason.SEAT_TAKEN, named("locked by another seller", locked)
+    taken = [seat for seat in seats if not seating.is_free(seat)]
+    if taken:
+        return Reason.SEAT_TAKEN, named("taken", taken)
+    return None
+
+
+def _codes_problem(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+    """Why a code does not work, or one is missing."""
+    if section.hidden and not command.access_code:
+        return Reason.ACCESS_CODE_REQUIRED, "this ticket type is sold with an access code"
+    for text, is_access in ((command.access_code, True), (command.promo_code, False)):
+        if not text:
+            continue
+        code = state.codes.get(text)
+        if (
+            code is None
+            or code.disabled
+            or (code.kind == e.ACCESS) is not is_access
+            or (code.ticket_type_ids and section.ticket_type_id not in code.ticket_type_ids)
+            or now < code.valid_from_at
+            or (code.valid_until_at and now >= code.valid_until_at)
+        ):
+            return Reason.CODE_INVALID, f"{'access_code' if is_access else 'promo_code'} does not work for this order"
+        used_up = state.used_up(code, command.quantity)
+        if used_up:
+            return Reason.CODE_USED_UP, f"{'access_code' if is_access else 'promo_code'} {used_up}"
+    return None
+
+
+def _discount(state: EventState, command: c.ReserveTickets, price_minor: int, currency: str, shares: Shares) -> int:
+    """What a promo code takes off, never more than the price."""
+    code = state.codes[command.promo_code or ""]
+    if code.kind == e.PERCENT:
+        return shares.of_percent(price_minor, code.value, currency)
+    return shares.at_most(code.value, price_minor, currency)
+
+
+def _rejected(command: c.ReserveTickets, reason: Reason, detail: str) -> f.ReservationRejected:
+    return f.ReservationRejected(
+        command.reservation_id,
+        command.user_id,
+        command.ticket_type_id,
+        command.quantity,
+        command.fingerprint,
+        reason,
+        detail,
+    )
+
+
+def _left(section: Section, quantity: int) -> str:
+    return f"{quantity} asked; {section.available} available, {section.held} held, {section.sold} sold"

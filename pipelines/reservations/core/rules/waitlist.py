@@ -1,0 +1,139 @@
+"""The waiting list: who waits, and what freed places are offered to whom before they go back on sale. Pure.
+
+Guarantee: whoever asked first is offered first, among those for whom enough is free; what fits nobody who waits is on
+sale to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pipelines.reservations.core import entities as e
+from pipelines.reservations.core import limits
+from pipelines.reservations.core.entities import Entry, Section
+from pipelines.reservations.core.rules.answers import duplicate, refused
+from pipelines.reservations.core.rules.reserving import Why, no_type, not_selling, on_sale, over_limit, per_order
+from pipelines.reservations.core.state import EventState
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import US_PER_S, LogTime, offer_id
+
+
+def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fact]:
+    """A place in the line for what is not to be had now."""
+    return join_by(not_selling, state, command, now)
+
+
+def join_by(
+    not_selling: Callable[[EventState, c.JoinWaitlist], Why | None],
+    state: EventState,
+    command: c.JoinWaitlist,
+    now: LogTime,
+) -> list[f.Fact]:
+    """The same, by what `not_selling` says of the event."""
+    known = state.waitlist.get(command.entry_id)
+    if known is not None:
+        same = (known.user_id, known.ticket_type_id, known.quantity)
+        if same != (command.user_id, command.ticket_type_id, command.quantity):
+            detail = "the same Idempotency-Key came with another body"
+            return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, command.entry_id)
+        return duplicate(command, command.entry_id)
+    why = not_selling(state, command)
+    if why is not None:
+        return refused(command, *why, command.entry_id)
+    section = state.sections.get(command.ticket_type_id)
+    if section is None or section.hidden:
+        return refused(command, *no_type(command), command.entry_id)
+    assert state.details is not None
+    why = on_sale(state.details, section, now)
+    most = per_order(state.details, section)
+    if why is None and not 1 <= command.quantity <= most:
+        why = Reason.INVALID_QUANTITY, f"quantity is {command.quantity}; 1 to {most} are sold at once"
+    if why is None:
+        why = over_limit(state, section, command.user_id, command.quantity)
+    if why is None and command.quantity <= section.available:
+        why = Reason.NOT_SOLD_OUT, f"{section.available} are available: reserve them"
+    if why is None and (section.ticket_type_id, command.user_id) in state.waiting_of:
+        why = Reason.TOO_MANY, "you wait for this ticket type already"
+    if why is None and len(state.waiting_of) >= limits.WAITING_PER_EVENT_MAX:
+        why = Reason.TOO_MANY, f"at most {limits.WAITING_PER_EVENT_MAX} wait for one event"
+    if why is not None:
+        return refused(command, *why, command.entry_id)
+    what = (command.entry_id, command.user_id, command.ticket_type_id, command.quantity)
+    return [f.WaitlistJoined(*what, command.mailbox or None)]
+
+
+def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:
+    """Out of the line. Who was offered something already releases that reservation instead; what became of an offer
+    that is over stands."""
+    entry = state.waitlist.get(command.entry_id)
+    offer = state.reservations.get(offer_id(entry.id)) if entry is not None and entry.status == e.OFFERED else None
+    if entry is not None and entry.user_id == command.user_id and offer is not None and offer.status != e.HELD:
+        return duplicate(command, command.entry_id)
+    return leave_waiting(state, command)
+
+
+def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
+    """The same, whatever became of an offer."""
+    entry = state.waitlist.get(command.entry_id)
+    if entry is None or entry.user_id != command.user_id:
+        return refused(command, Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", command.entry_id)
+    if entry.status == e.OFFERED:
+        detail = f"it was offered reservation {offer_id(entry.id)}, which can be released"
+        return refused(command, Reason.ENTRY_NOT_FOUND, detail, command.entry_id)
+    if entry.status == e.ENDED:
+        return duplicate(command, command.entry_id)
+    return [ended(entry, Reason.BUYER_LEFT)]
+
+
+def ended(entry: Entry, reason: Reason) -> f.WaitlistEnded:
+    """Somebody waits no longer."""
+    return f.WaitlistEnded(entry.id, entry.user_id, entry.ticket_type_id, reason)
+
+
+def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
+    """What is offered now. Each answer has to be folded before the next is asked for."""
+    details = state.details
+    if details is None or state.status != e.PUBLISHED:
+        return
+    for section in state.sections.values():
+        if on_sale(details, section, now) is not None:
+            continue
+        while True:
+            entry_id = section.waiting.first_that_fits(section.available, state.is_waiting)
+            if entry_id is None:
+                break
+            yield _offer(state, section, state.waitlist[entry_id], now)
+
+
+def _offer(state: EventState, section: Section, entry: Entry, now: LogTime) -> list[f.Fact]:
+    details = state.details
+    assert details is not None
+    too_many = entry.quantity > per_order(details, section)  # the limit may be a lower one by now
+    if too_many or over_limit(state, section, entry.user_id, entry.quantity) is not None:
+        return [ended(entry, Reason.LIMIT_EXCEEDED)]
+    reservation = offer_id(entry.id)
+    if state.known(reservation, now) is not None:  # somebody wrote a reservation with the offer's id
+        return [ended(entry, Reason.IDEMPOTENCY_KEY_REUSED)]
+    seats: list[str] = []
+    if section.seating is not None:
+        found = section.seating.best_available(entry.quantity)
+        assert found is not None, "as many seats are free as are available"
+        seats = found
+    expires_at = now + (details.offer_ttl_s or details.hold_ttl_s) * US_PER_S
+    return [
+        f.WaitlistOffered(entry.id, entry.user_id, section.ticket_type_id, entry.quantity, reservation, expires_at),
+        f.TicketsHeld(
+            reservation,
+            entry.user_id,
+            section.ticket_type_id,
+            entry.quantity,
+            seats,
+            section.price_minor * entry.quantity,
+            section.currency,
+            expires_at,
+            0,
+            mailbox=entry.mailbox or None,
+        ),
+    ]

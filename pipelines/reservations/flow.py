@@ -1,0 +1,162 @@
+"""The reservations dataflow: tickets.commands to tickets.facts, exactly once per position.
+
+One poll is one batch is one transaction. Read, place, decide, guard, commit and tell: an operator a line. Any error
+that is not understood ends the process; it starts again, loads its state, and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource
+from bytewax.outputs import DynamicSink
+from confluent_kafka import Message
+
+from connectors.command_places import CommandPlaces
+from connectors.execution import execute
+from connectors.kafka import (
+    BatchSource,
+    Gate,
+    StopFlag,
+    consumer,
+    end_transactions,
+    producer,
+    transactional_producer,
+)
+from connectors.logs import Log
+from connectors.postgres import Database, SnapshotStore
+from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.core.state import EventState
+from pipelines.reservations.decision_sink import DecisionSink
+from pipelines.reservations.guard import Guard
+from pipelines.reservations.loader import PartitionLoader
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.seat_locks import SeatLocks
+from pipelines.reservations.ticker import Ticker
+from schemas.codec import Codec
+from schemas.topics import COMMANDS
+from sinks.kafka_transaction import KafkaTransactions
+
+GROUP = "circle.reservations"
+TICK_TIMEOUT_MS = 10_000  # a tick that is not on the log by then is given up, and written anew
+
+log = Log("reservations")
+
+
+class Owner(Protocol):
+    """Keeps the partitions of this process, and loads their states."""
+
+    partitions: dict[int, Partition]
+
+    def begins(self, firsts: Mapping[int, int]) -> None:
+        """A batch is to be decided: `firsts` has its first offset of each partition."""
+
+    def state_of(self, number: int, event_id: str) -> EventState:
+        """The event's state."""
+
+
+class Claims(Protocol):
+    """Takes what a batch grants, or has it decided again."""
+
+    def claim(self, batch: Batch) -> Batch:
+        """The batch as it may be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the dataflow is built from. `circle replay shadow` builds it with another source and another sink."""
+
+    source: DynamicSource[list[Message]]
+    codec: Codec
+    loader: Owner
+    guard: Claims
+    sink: DynamicSink[Batch]
+
+
+def build(deps: Deps) -> Dataflow:
+    """The dataflow as the design draws it."""
+    flow = Dataflow("reservations")
+    polled = op.input("poll", flow, deps.source)
+    placed = op.map("place", polled, lambda messages: _place(messages, deps))
+    decided = op.map("decide", placed, lambda batch: _decide(batch, deps))
+    guarded = op.map("guard", decided, deps.guard.claim)
+    op.output("commit", guarded, deps.sink)
+    return flow
+
+
+def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
+    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    stop = stop or StopFlag().install()
+    database = Database(settings.postgres_url)
+    locks = SeatLocks(settings.redis_url, stop_requested=lambda: stop.requested)
+    with closing(database), closing(locks):
+        return execute(build(wire(settings, stop, database, locks)), log)
+
+
+def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLocks) -> Deps:
+    """Connect everything that the dataflow needs."""
+    codec, gate = codec_of(settings), Gate()
+    store = SnapshotStore(database, stop_requested=lambda: stop.requested)
+    guard = Guard(locks, settings)
+    fenced = "no-fence" not in settings.test_switches
+    name = f"circle-reservations-{settings.instance}"
+    loader = PartitionLoader(
+        store=store,
+        codec=codec,
+        installer=guard,
+        facts_reader=lambda: consumer(settings, group=None, **{"enable.partition.eof": True}),
+        transactional_id=name if fenced else "",
+        end_transactions=lambda former: end_transactions(settings, former),
+        in_place=CommandPlaces(settings).in_place,
+    )
+    guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
+    client = consumer(settings, group=GROUP)
+    facts = transactional_producer(settings, name) if fenced else producer(settings)
+    transactions = KafkaTransactions(facts, client, fenced=fenced)
+    ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, loader.partitions)
+
+    def before_poll() -> None:
+        ticker.tick()
+        guard.look_after()
+
+    source = BatchSource(
+        client,
+        topic=COMMANDS,
+        owner=loader,
+        gate=gate,
+        stop=stop,
+        before_poll=before_poll,
+        on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
+    )
+    return Deps(source, codec, loader, guard, DecisionSink(transactions, codec, gate=gate, after_commit=guard.tell))
+
+
+def _place(messages: list[Message], deps: Deps) -> Batch:
+    batch = Batch([_raw(message) for message in messages], messages)
+    batch.place(deps.codec, deps.loader.partitions)
+    return batch
+
+
+def _raw(message: Message) -> RawRecord:
+    return RawRecord(
+        message.partition(),  # type: ignore[arg-type]
+        message.offset(),  # type: ignore[arg-type]
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        message.headers(),  # type: ignore[arg-type]
+    )
+
+
+def _decide(batch: Batch, deps: Deps) -> Batch:
+    deps.loader.begins({record.partition: record.offset for record in reversed(batch.records)})
+    batch.decide(deps.loader.state_of)
+    return batch

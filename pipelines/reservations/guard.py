@@ -1,0 +1,171 @@
+"""The Redis side of a batch: seat claims before the commit, counters and replies after it.
+
+Guarantee: a batch that passes has its claims in Redis under the owner's epoch, and granted nothing that a foreign owner
+holds: an event whose foreign locks the decision did not know is decided again with them, as a fact of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.logs import Log
+from connectors.settings import Settings
+from pipelines.reservations.batch import Batch, availability, availability_of
+from pipelines.reservations.core.entities import BLOCKED
+from pipelines.reservations.core.state import EventState
+from pipelines.reservations.partition import Claims, Group, Partition, live_claims
+from pipelines.reservations.seat_locks import SeatLocks, claim_text
+from schemas.replies import encode_replies, sealed
+
+GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
+LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
+INSTALLS_PER_LOOK_MAX = 5  # events that nobody has asked for are shown again a few at a time, between batches
+DONE = "done"
+
+log = Log("guard")
+
+
+class Guard:
+    """The Redis side of a batch: claims before the commit, counters and replies after it."""
+
+    def __init__(self, locks: SeatLocks, settings: Settings) -> None:
+        self._locks = locks
+        self._blind = "no-lock" in settings.test_switches
+        self._looked = 0.0
+        self._lost: dict[int, list[str]] = {}  # by partition: events that are not in Redis any more
+        self._versions: dict[str, str] = {}
+        self._foreign: dict[str, set[str]] = {}
+        self.partitions: dict[int, Partition] = {}
+        self.state_apart: Callable[[int, str], EventState] = lambda _, event_id: EventState(event_id)
+
+    def install(self, partition: Partition, states: list[EventState]) -> None:
+        """Put the live claims of `states` into Redis under the partition's epoch. Of one that could not be folded,
+        nothing is known well enough: what is there stays."""
+        states = [state for state in states if not state.unfolded]
+        if not states:
+            return
+        epochs = {state.event_id: partition.epoch for state in states}
+        found = self._locks.install(epochs, {state.event_id: self._claims_of(partition, state) for state in states})
+        for event_id, locks in found.items():
+            self._versions[event_id], self._foreign[event_id] = locks
+        self._locks.publish(epochs, {state.event_id: availability_of(state) for state in states if state.sections}, [])
+
+    def claim(self, batch: Batch) -> Batch:
+        """Claim what the batch grants; decide an event again when a foreign owner holds what its decision granted."""
+        groups = [group for group in batch.groups if group.state.details is not None and not group.state.unfolded]
+        open_groups = [group for group in groups if group.claims or group.asks_for_seats]
+        for group in open_groups:
+            foreign = self._foreign.get(group.state.event_id)
+            if foreign is not None and foreign != group.state.locked_places and not self._blind:
+                group.decide(foreign)
+        for _ in range(GUARD_TRIES):
+            missed = self._locks.claim(
+                {group.state.event_id: self._owner(group).epoch for group in open_groups},
+                {group.state.event_id: self._versions.get(group.state.event_id, "0") for group in open_groups},
+                {group.state.event_id: self._changes(group) for group in open_groups},
+            )
+            open_groups = [group for group in open_groups if group.state.event_id in missed]
+            if not open_groups:
+                return batch
+            for group in open_groups:
+                event_id = group.state.event_id
+                locks = missed[event_id]
+                if locks is None:
+                    group.state.take_back()
+                    self.install(self._owner(group), [group.state])
+                    log.warning("claims.installed_again", event=event_id)
+                else:
+                    self._versions[event_id], self._foreign[event_id] = locks
+                group.decide(group.state.locked_places if self._blind else self._foreign[event_id])
+        raise CircleError(
+            f"event {open_groups[0].state.event_id}: its foreign locks changed {GUARD_TRIES} times in a row"
+        )
+
+    def tell(self, batch: Batch) -> None:
+        """After the commit: counters, replies, deadlines. An event that is new becomes known to Redis here."""
+        for group in batch.groups:
+            if group.state.details is not None and group.state.event_id not in self._versions:
+                self.install(self._owner(group), [group.state])
+        messages = []
+        for (channel, key), replies in batch.replies().items():
+            message = encode_replies(replies)
+            messages.append((channel, sealed(message, key) if key else message))
+        epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
+        self._locks.publish(epochs, availability(batch.groups), messages)
+        for group in batch.groups:
+            self._owner(group).settle([group])
+
+    def look_after(self) -> None:
+        """Install what Redis has lost: the events in use at once, the others a few at a time between batches."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._find_lost()
+        for number in list(self._lost):
+            partition = self.partitions.get(number)
+            if partition is None or not self._show_some(partition, self._lost[number]):
+                del self._lost[number]
+
+    def _find_lost(self) -> None:
+        """A partition is lost when its mark is gone, or says that a former owner did not finish installing."""
+        numbers = list(self.partitions)
+        for number, mark in zip(numbers, self._locks.marks([_mark(number) for number in numbers]), strict=True):
+            partition = self.partitions[number]
+            if mark in (DONE, str(partition.epoch)):
+                continue
+            self._locks.mark(_mark(number), str(partition.epoch))
+            self.install(partition, [state for state in partition.states.values() if state.details is not None])
+            self._lost[number] = sorted(partition.known_events - partition.states.keys())
+            log.info("claims.install", partition=number, events=len(partition.known_events), mark=mark)
+
+    def _show_some(self, partition: Partition, events: list[str]) -> bool:
+        """Whether there is more to show afterwards."""
+        for event_id in events[-INSTALLS_PER_LOOK_MAX:]:
+            if event_id not in partition.states:
+                try:
+                    state = self.state_apart(partition.number, event_id)
+                except ServiceUnreachable as error:  # PostgreSQL is away: sales go on, this waits
+                    log.warning("claims.not_shown", event=event_id, error=str(error))
+                    return True
+                if state.details is not None:
+                    self.install(partition, [state])
+            events.remove(event_id)
+        if not events:
+            # A second loss meanwhile has taken the mark away: then all of it is begun again.
+            self._locks.mark_done(_mark(partition.number), str(partition.epoch), DONE)
+        return bool(events)
+
+    def _owner(self, group: Group) -> Partition:
+        return self.partitions[group.placed[0].at.partition]
+
+    def _changes(self, group: Group) -> dict[str, str]:
+        return self._texts(group.claims, group.state, self._owner(group).epoch)
+
+    def _claims_of(self, partition: Partition, state: EventState) -> dict[str, str]:
+        return self._texts(live_claims(state), state, partition.epoch)
+
+    def _texts(self, claims: Claims, state: EventState, epoch: int) -> dict[str, str]:
+        """Claims as Redis has them; "" where one ends."""
+        texts = {}
+        for place, claim in claims.items():
+            if claim is None:
+                texts[place] = ""
+            else:
+                until, offset = _since(state, *claim)
+                texts[place] = claim_text(*claim, until, epoch, offset)
+        return texts
+
+
+def _since(state: EventState, status: str, identity: str) -> tuple[int, int]:
+    """Until when a claim stands, and the offset at which it was asked for."""
+    if status == BLOCKED:
+        block = state.blocks[identity]
+        return block.until_at, block.offset
+    reservation = state.reservations[identity]
+    return reservation.expires_at, reservation.offset
+
+
+def _mark(partition: int) -> str:
+    return f"circle:installed:{partition}"

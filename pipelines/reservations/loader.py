@@ -1,0 +1,246 @@
+"""Loads the partitions of the reservations dataflow: the group's offset, Postgres' rows, the facts behind them.
+
+Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its
+events, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
+behind the last decided command. Facts and committed offset that disagree after that end the process. An event with a
+fact that cannot be folded is set aside: its commands are refused until it is loaded by a build that can.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from connectors.errors import CircleError, ServiceUnreachable
+from connectors.kafka import TRANSACTION_TIMEOUT_MS, committed_offsets, partition_count
+from connectors.logs import Log
+from connectors.postgres import SnapshotStore
+from pipelines.projections.snapshot import EventSnapshot
+from pipelines.reservations.core.evolve import DEFECTS, fold
+from pipelines.reservations.core.state import NOW, At, EventState
+from pipelines.reservations.partition import Partition
+from pipelines.reservations.snapshot import state_from
+from schemas.codec import Codec
+from schemas.facts import RecordedFact
+from schemas.ids import LogTime
+from schemas.topics import COMMANDS, FACTS
+
+FACTS_WAIT_S = 2 * TRANSACTION_TIMEOUT_MS / 1000  # a dead predecessor's open transaction hides facts at most this long
+READ_S = 0.2
+
+log = Log("loader")
+
+
+class LogDisagrees(CircleError):
+    """Facts, rows and committed offset do not fit together: nothing may be decided on that."""
+
+
+class Installer(Protocol):
+    """Puts events' live claims into Redis under their partition's epoch."""
+
+    def install(self, partition: Partition, states: list[EventState]) -> None:
+        """Raises Fenced when a newer owner is there."""
+
+
+class PartitionLoader:
+    """Owns the partitions of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: SnapshotStore,
+        codec: Codec,
+        installer: Installer,
+        facts_reader: Callable[[], Consumer],
+        transactional_id: str,
+        end_transactions: Callable[[str], None],
+        in_place: Callable[[int, object], object],
+    ) -> None:
+        self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
+        self._transactional_id, self._end_transactions = transactional_id, end_transactions
+        self._in_place = in_place
+        self.partitions: dict[int, Partition] = {}
+        self._firsts: Mapping[int, int] = {}
+        self._count: int | None = None
+
+    def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
+        """Load `partitions`; returns where to go on in each.
+
+        A former owner that did not give a partition back may have died within a transaction, which would hide from
+        committed readers what is decided after it: it is ended here, before anything is read.
+        """
+        taken = {number: self._store.raise_epoch(number, self._transactional_id) for number in partitions}
+        for former in sorted({owner for _, owner in taken.values()} - {"", self._transactional_id}):
+            log.warning("predecessor.fenced", transactional_id=former)
+            self._end_transactions(former)
+        committed = committed_offsets(consumer, COMMANDS, partitions)
+        self._count = partition_count(consumer, COMMANDS)
+        return {number: self._load(number, taken[number][0], committed[number]) for number in partitions}
+
+    def revoked(self, partitions: list[int]) -> None:
+        """Forget `partitions`."""
+        for number in partitions:
+            partition = self.partitions.pop(number, None)
+            if partition is not None:
+                self._give_back(partition)
+
+    def _give_back(self, partition: Partition) -> None:
+        try:
+            self._store.give_back(partition.number, partition.epoch)
+        except ServiceUnreachable as error:  # then the next owner fences this process, which starts again
+            log.warning("partition.not_given_back", partition=partition.number, error=str(error))
+
+    def begins(self, firsts: Mapping[int, int]) -> None:
+        """A batch is to be decided: `firsts` has its first offset of each partition."""
+        self._firsts = firsts
+
+    def state_of(self, number: int, event_id: str) -> EventState:
+        """The event's state, loaded when it is met first.
+
+        Raises LogDisagrees when its rows know of this batch already: a broker that shows aborted records has shown what
+        a predecessor decided, after this partition was loaded. The process starts again and takes that as decided.
+        """
+        partition = self.partitions[number]
+        state = partition.states.get(event_id)
+        if state is None:
+            if event_id in partition.known_events:
+                rows = self._store.load_event(event_id, number)
+                if rows.position.offset >= self._firsts.get(number, rows.position.offset + 1):
+                    raise LogDisagrees(
+                        f"{COMMANDS}[{number}]: to be decided from {self._firsts[number]}, but the rows of "
+                        f"{event_id} know facts to {rows.position.offset}: a predecessor's; load the partition again"
+                    )
+                state = self._state(number, rows)
+                self._installer.install(partition, [state])
+            else:
+                state = EventState(event_id)  # Redis hears of it when it first claims something
+            partition.states[event_id] = state
+        return state
+
+    def state_apart(self, number: int, event_id: str) -> EventState:
+        """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
+        return _from_rows(number, self._store.load_event(event_id, number, patient=False))
+
+    def _state(self, number: int, rows: EventSnapshot) -> EventState:
+        """The event's state at the rows' position: from the rows, or where they are not complete, from its facts."""
+        if not rows.incomplete:
+            return _from_rows(number, rows)
+        state, last = EventState(rows.event_id), (-1, -1)
+        through = (rows.position.offset, rows.position.index)
+        log.warning(
+            "event.folded", partition=number, event=rows.event_id, why="facts of it were set aside, so it lacks rows"
+        )
+        for record in self._facts(number, 0, through[0], -1):
+            envelope = record.envelope
+            place = (envelope.offset, envelope.index)
+            if envelope.event_id == rows.event_id and last < place <= through:
+                last = place
+                _fold(state, record, number)
+        return state
+
+    def _load(self, number: int, epoch: int, committed: int | None) -> int | None:
+        started = time.monotonic()
+        snapshot = self._store.load_partition(number)
+        position = snapshot.position
+        partition = Partition(number, epoch, LogTime(position.log_time), set(snapshot.event_ids), of=self._count)
+        positions: dict[str, tuple[int, int]] = {}
+        decided, facts = position.offset, 0
+        for record in self._facts(number, position.next_offset, (committed or 0) - 1, decided):
+            envelope = record.envelope
+            decided = max(decided, envelope.offset)
+            partition.advance(envelope.log_time)
+            state = partition.states.get(envelope.event_id)
+            if state is None:
+                rows = self._store.load_event(envelope.event_id, number)
+                state = partition.states[envelope.event_id] = self._state(number, rows)
+                positions[envelope.event_id] = (rows.position.offset, rows.position.index)
+            if (envelope.offset, envelope.index) > positions[envelope.event_id]:
+                positions[envelope.event_id] = (envelope.offset, envelope.index)
+                _fold(state, record, number)
+                facts += 1
+        ahead = [event for event, at in positions.items() if at[0] > decided]
+        if decided < (committed or 0) - 1 or ahead:
+            raise LogDisagrees(
+                f"{COMMANDS}[{number}]: the group has committed offset {committed}, but rows and facts end at {decided}"
+                + (f", and Postgres is ahead for {ahead[0]}" if ahead else "")
+            )
+        for event_id, state in list(partition.states.items()):
+            if state.details is None and not state.unfolded:
+                del partition.states[event_id]
+            else:
+                partition.known_events.add(event_id)
+                # The last step may not have offered all that was free: whoever waits is looked at once.
+                partition.watch(event_id, NOW if state.waiting_of else state.next_deadline())
+        for deadline in snapshot.deadlines:
+            if deadline.event_id not in partition.states:
+                partition.watch(deadline.event_id, deadline.time)
+        self.partitions[number] = partition
+        self._installer.install(partition, list(partition.states.values()))
+        log.info(
+            "partition.loaded",
+            partition=number,
+            epoch=epoch,
+            committed=committed,
+            decided=decided,
+            events=len(partition.states),
+            facts=facts,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return max(committed or 0, decided + 1) or None
+
+    def _facts(self, number: int, start: int | None, wanted: int, decided: int) -> Iterator[RecordedFact]:
+        """The facts of whole commands from `start` to the end of the log, waiting until command `wanted` is there."""
+        if start is None and wanted < 0 and decided < 0:
+            start = 0
+        reader = self._facts_reader()
+        try:
+            reader.assign([TopicPartition(FACTS, number, start or 0)])
+            deadline = time.monotonic() + FACTS_WAIT_S
+            pending: list[RecordedFact] = []
+            while True:
+                message = reader.poll(READ_S)
+                if message is None or message.error() is not None:
+                    error = None if message is None else message.error()
+                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    if (error is not None and decided >= wanted) or time.monotonic() > deadline:
+                        return
+                    continue
+                deadline = time.monotonic() + FACTS_WAIT_S  # a long tail is read for longer than that
+                record = self._in_place(number, self._codec.decode(message.value()))
+                if not isinstance(record, RecordedFact):
+                    continue  # the projections put it into the dead letters; the position check finds what is missing
+                if pending and pending[-1].envelope.offset != record.envelope.offset:
+                    pending = []  # the beginning of a command that an aborted batch left on a weak broker
+                pending.append(record)
+                if record.envelope.index == record.envelope.count - 1:
+                    decided = max(decided, record.envelope.offset)
+                    yield from pending
+                    pending = []
+        finally:
+            reader.close()
+
+
+def _from_rows(number: int, rows: EventSnapshot) -> EventState:
+    """The event as its rows say; where they cannot be read as a state, it is set aside."""
+    try:
+        return state_from(rows)
+    except DEFECTS as error:
+        state = EventState(rows.event_id, unfolded=f"its rows ({type(error).__name__})")
+        _tell(number, state, error=str(error))
+        return state
+
+
+def _fold(state: EventState, record: RecordedFact, number: int) -> None:
+    """Fold a fact. An event whose fact cannot be folded is set aside; the partition and its other events go on."""
+    at = record.envelope
+    before = state.unfolded
+    if not fold(state, record.fact, At(number, at.offset, LogTime(at.log_time))) and not before:
+        _tell(number, state, offset=at.offset, index=at.index)
+
+
+def _tell(number: int, state: EventState, **where: object) -> None:
+    log.error("event.set_aside", event=state.event_id, partition=number, why=state.unfolded, **where)

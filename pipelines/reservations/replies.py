@@ -1,0 +1,86 @@
+"""Facts to the reply for the request that waits: what was decided, and the reservation as it stands now. Pure."""
+
+from __future__ import annotations
+
+from pipelines.reservations.core.state import EventState, Reservation
+from schemas import commands as c
+from schemas import facts as f
+from schemas.replies import Reply, ReservationView
+
+ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
+
+
+def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partition: int, offset: int) -> Reply:
+    """The reply to `command`, which `facts` decided and `state` has folded."""
+    outcome, reason, detail, duplicate = ACCEPTED, "", "", False
+    for fact in facts:
+        match fact:
+            case f.ReservationRejected() | f.CommandRefused():
+                outcome, reason, detail = REFUSED, fact.reason, fact.detail
+            case f.ConfirmationRefused():
+                outcome, reason = REFUSED, fact.reason
+            case f.PaymentDeclined():
+                outcome, reason, detail = REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason
+            case f.CheckInRefused():
+                outcome, reason, detail = REFUSED, fact.reason, _first_scan(fact)
+            case f.PaymentRequested():
+                outcome = PENDING
+            case f.CommandDuplicated():
+                duplicate = True
+    view = None
+    subject = getattr(command, "reservation_id", None)
+    reservation = state.reservations.get(subject) if subject else None
+    if reservation is not None:
+        if duplicate:
+            outcome, reason, detail = _as_before(command, reservation)
+        if reservation.user_id == command.user_id or isinstance(command, c.RecordPayment):
+            view = view_of(state.event_id, reservation)
+    return Reply(command.command_id, state.event_id, partition, offset, outcome, reason, detail, duplicate, view)
+
+
+def view_of(event_id: str, of: Reservation) -> ReservationView:
+    """A reservation as its buyer may see it."""
+    tickets: list[str] = []
+    if of.status == "confirmed":
+        tickets = list(of.tickets())
+    return ReservationView(
+        of.id,
+        event_id,
+        of.user_id,
+        of.ticket_type_id,
+        of.status,
+        of.quantity,
+        of.seats,
+        of.amount_minor,
+        of.currency,
+        of.expires_at,
+        of.partition,
+        of.offset,
+        of.payment,
+        of.reason,
+        of.detail,
+        tickets,
+        of.asked_at,
+    )
+
+
+def _first_scan(fact: f.CheckInRefused) -> str:
+    """When and where the first scan of a ticket was that comes a second time."""
+    if not fact.first_scanned_at:
+        return ""
+    where = " ".join(name for name in (fact.first_gate, fact.first_scanner) if name)
+    return f"first scanned at {fact.first_scanned_at}" + (f", {where}" if where else "")
+
+
+def _as_before(command: c.Command, reservation: Reservation) -> tuple[str, str, str]:
+    """The same request again gets the answer that stands. A payment is told twice after a crash, and where a webhook
+    was quicker than the provider's answer: whoever waits for it gets the same answer as a second confirm."""
+    if isinstance(command, c.ReserveTickets) and reservation.status == "rejected":
+        return REFUSED, reservation.reason, reservation.detail
+    if isinstance(command, c.ConfirmReservation | c.RecordPayment) and reservation.status != "confirmed":
+        if reservation.payment == "requested":
+            return PENDING, "", ""
+        if reservation.payment == "declined":
+            return REFUSED, f.Reason.PAYMENT_DECLINED, reservation.reason
+        return REFUSED, f.Reason.HOLD_EXPIRED if reservation.status == "expired" else f.Reason.NOT_HELD, ""
+    return ACCEPTED, "", ""

@@ -1,0 +1,248 @@
+"""Seat locks in Redis: they guard what the log decides, and tell foreign owners (`circle locks`) what is claimed.
+
+Guarantee: a batch's claims of one event are written all together or not at all, only under the newest ownership
+epoch, and only when the decision knew every foreign lock. Redis losing everything costs an install from state.
+
+Keys, hash-tagged by event so that one Lua call may touch them all:
+- `circle:{EVENT}:meta` hash: `epoch`, and `foreign_version`, which every change of a foreign lock raises;
+- `circle:{EVENT}:claims` hash: "ticket_type_id/seat" (general admission: "ticket_type_id/#reservation_id") to
+  "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held), s (sold) or b (blocked by the organizer, and then
+  the block's id instead of the reservation's); epoch and offset are the fencing token;
+- `circle:{EVENT}:foreign` hash: the same places to "owner|expires_us";
+- `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs;
+- `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","blocked","waiting"}.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from connectors import redis_clients
+from connectors.errors import CircleError, Fenced, ServiceUnreachable
+from connectors.logs import Log
+from connectors.waiting import Stopped, pause
+
+SOCKET_TIMEOUT_S = 5.0
+OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
+RETRY_S = 0.1  # nothing tells when Redis is back; OUTAGE_S_MAX bounds it
+SAID_EVERY_S = 2.0  # … and this is how often it is said meanwhile
+_LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
+SCRIPTS = Path(__file__).parent / "lua"
+
+log = Log("seat_locks")
+
+
+class Locks(NamedTuple):
+    """The foreign locks of an event as Redis has them, and their version."""
+
+    version: str
+    places: set[str]
+
+
+class LockRefused(CircleError):
+    """A foreign owner's request for places was turned down: the message names the place and who has it."""
+
+
+Claims = Mapping[str, str]
+"""Place to claim; "" where a claim ends."""
+
+
+class SeatLocks:
+    """The worker's side: install, claim, show. Every call is a pipeline of one Lua call for each event."""
+
+    def __init__(self, url: str, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
+        self._url, self._stop_requested = url, stop_requested
+        self.client: redis.Redis = redis_clients.connect(
+            url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=SOCKET_TIMEOUT_S, decode_responses=True
+        )
+        self._sha: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.client.close()
+
+    def install(self, epochs: Mapping[str, int], claims: Mapping[str, Claims]) -> dict[str, Locks]:
+        """Make each event's claims what the log says. Raises Fenced when a newer epoch is there."""
+        calls = [
+            ("install", _keys(event, "meta", "claims", "foreign"), [epochs[event], len(own), *_flat(own)])
+            for event, own in claims.items()
+        ]
+        locks: dict[str, Locks] = {}
+        for event, answer in zip(claims, self._call(calls), strict=True):
+            _refuse_fenced(event, epochs[event], answer)
+            locks[event] = Locks(answer[1], set(answer[2:]))
+        return locks
+
+    def claim(
+        self, epochs: Mapping[str, int], versions: Mapping[str, str], claims: Mapping[str, Claims]
+    ) -> dict[str, Locks | None]:
+        """Write each event's changed claims. An event that did not go through is in the answer.
+
+        Its value is the foreign locks that the decision did not know, or None when Redis lost the event: install it.
+        Nothing of such an event has been written. Raises Fenced when a newer owner has taken over.
+        """
+        calls = [
+            (
+                "claim",
+                _keys(event, "meta", "claims", "foreign"),
+                [epochs[event], versions[event], len(own), *_flat(own)],
+            )
+            for event, own in claims.items()
+        ]
+        missed: dict[str, Locks | None] = {}
+        for event, answer in zip(claims, self._call(calls), strict=True):
+            _refuse_fenced(event, epochs[event], answer)
+            if answer[0] == "MISSING":
+                missed[event] = None
+            elif answer[0] == "LOCKS":
+                missed[event] = Locks(answer[1], set(answer[2:]))
+        return missed
+
+    def publish(
+        self, epochs: Mapping[str, int], shown: Mapping[str, Mapping[str, str]], messages: Iterable[tuple[str, bytes]]
+    ) -> None:
+        """After a commit, in one round trip: the events' counters, and messages to channels."""
+        calls: list[tuple[str, list[str], list[Any]]] = [
+            ("show", _keys(event, "meta", "availability"), [epochs[event], *_flat(own)]) for event, own in shown.items()
+        ]
+        self._call(calls, list(messages))
+
+    def marks(self, keys: list[str]) -> list[str | None]:
+        """What `mark` has set each of `keys` to; None once Redis has lost everything."""
+        found: list[str | None] = self._patiently(lambda: self.client.mget(keys)) if keys else []
+        return found
+
+    def mark(self, key: str, value: str) -> None:
+        """Set `key`, until Redis loses everything."""
+        self._patiently(lambda: self.client.set(key, value))
+
+    def mark_done(self, key: str, began: str, done: str) -> bool:
+        """Set `key` to `done` if it still is `began`: False when Redis has lost everything since."""
+        return bool(self._call([("mark_done", [key], [began, done])])[0])
+
+    def _call(
+        self, calls: list[tuple[str, list[str], list[Any]]], messages: list[tuple[str, bytes]] | None = None
+    ) -> list[Any]:
+        if not calls and not messages:
+            return []
+
+        def attempt() -> list[Any]:
+            for script in {script for script, _, _ in calls} - self._sha.keys():
+                self._sha[script] = self.client.script_load((SCRIPTS / f"{script}.lua").read_text())
+            pipeline = self.client.pipeline(transaction=False)
+            for script, keys, arguments in calls:
+                pipeline.evalsha(self._sha[script], len(keys), *keys, *arguments)
+            for channel, message in messages or ():
+                pipeline.publish(channel, message)
+            try:
+                answers: list[Any] = pipeline.execute()
+            except NoScriptError:  # Redis was restarted or flushed: every call here may be repeated
+                self._sha.clear()
+                return attempt()
+            return answers
+
+        done: list[Any] = self._patiently(attempt)
+        return done
+
+    def _patiently(self, attempt: Callable[[], Any]) -> Any:
+        """Run `attempt`, again while Redis is away, for at most OUTAGE_S_MAX. Raises ServiceUnreachable, Stopped."""
+        deadline, said_at = time.monotonic() + OUTAGE_S_MAX, 0.0
+        while True:
+            try:
+                return attempt()
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                now = time.monotonic()
+                if now > deadline:
+                    address = self._url.rpartition("@")[2]
+                    raise ServiceUnreachable("Redis", address, f"{error}; is CIRCLE_REDIS_URL right?") from error
+                if now - said_at >= SAID_EVERY_S:
+                    said_at = now
+                    log.warning("redis.unreachable", error=str(error))
+                if not pause(RETRY_S, self._stop_requested):
+                    raise Stopped("told to stop while Redis was away; what was not committed is read again") from None
+
+
+class ForeignLocks:
+    """The foreign owner's side: what `circle locks` does."""
+
+    def __init__(self, url: str) -> None:
+        self._client: redis.Redis = redis_clients.connect(url, decode_responses=True)
+        self._url = url
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def take(self, event: str, places: list[str], *, owner: str, seconds: int) -> int:
+        """Lock places ("ticket_type_id/seat") for `owner`. Raises LockRefused, naming the place another has."""
+        seconds_now, micros = self._ask(lambda: self._client.time())
+        expires_us = (seconds_now + seconds) * 1_000_000 + micros
+        answer = self._eval("foreign_take", _keys(event, "meta", "claims", "foreign"), [owner, expires_us, *places])
+        if answer[0] == "CLAIMED":
+            raise LockRefused(f"{answer[1]}: a buyer has claimed it; choose another seat")
+        if answer[0] == "LOCKED":
+            raise LockRefused(f"{answer[1]}: locked by {answer[2]}; it can be had when they free it")
+        return int(answer[1])
+
+    def refuse_taken(self, event: str, places: list[str], *, owner: str) -> None:
+        """What `take` would refuse just now, and nothing else: raises LockRefused, changes nothing."""
+        claims, foreign = _keys(event, "claims", "foreign")
+        now_s, now_us = self._ask(lambda: self._client.time())
+        claimed: list[str | None] = self._ask(lambda: self._client.hmget(claims, places))
+        locked: list[str | None] = self._ask(lambda: self._client.hmget(foreign, places))
+        for place, claim, lock in zip(places, claimed, locked, strict=True):
+            if claim is not None:
+                raise LockRefused(f"{place}: a buyer has claimed it; choose another seat")
+            other, _, expires = (lock or "").rpartition("|")
+            ended = expires.isdecimal() and int(expires) <= now_s * 1_000_000 + now_us
+            if lock is not None and other != owner and not ended:
+                raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
+
+    def free(self, event: str, places: list[str], *, owner: str) -> int:
+        """Free the places that `owner` has. Returns how many those were."""
+        return int(self._eval("foreign_free", _keys(event, "meta", "foreign"), [owner, *places]))
+
+    def held(self, event: str) -> dict[str, tuple[str, int]]:
+        """The event's foreign locks: place to (owner, expiry in microseconds; 0 where something wrote none)."""
+        found: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
+        parsed = {place: lock.rpartition("|") for place, lock in found.items()}
+        return {
+            place: (owner, int(expires)) if expires.isdecimal() else (found[place], 0)
+            for place, (owner, _, expires) in parsed.items()
+        }
+
+    def _eval(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        text = (SCRIPTS / f"{script}.lua").read_text()
+        return self._ask(lambda: self._client.eval(text, len(keys), *keys, *arguments))
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise ServiceUnreachable("Redis", self._url.rpartition("@")[2], str(error)) from error
+
+
+def claim_text(status: str, reservation_id: str, expires_us: int, epoch: int, offset: int) -> str:
+    """The value of a claim; epoch and offset are its fencing token."""
+    return f"{_LETTERS[status]}|{reservation_id}|{expires_us}|{epoch}|{offset}"
+
+
+def _keys(event: str, *names: str) -> list[str]:
+    return [f"circle:{{{event}}}:{name}" for name in names]
+
+
+def _flat(pairs: Mapping[str, str]) -> list[str]:
+    return [text for pair in pairs.items() for text in pair]
+
+
+def _refuse_fenced(event: str, epoch: int, answer: list[str]) -> None:
+    if answer[0] == "FENCED":
+        raise Fenced(f"event {event}: epoch {epoch} is over, a worker with epoch {answer[1]} owns its partition now")

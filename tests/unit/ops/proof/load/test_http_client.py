@@ -1,0 +1,126 @@
+"""The load generator's HTTP client, against a server that answers as it is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ops.proof.load.http_client import Answer, HttpClient, NoAnswer
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: application/json\r\n\r\n" + b'{"a": true}'
+
+
+class Server:
+    """Counts connections and answers each request with what `answer` makes of it, in the pieces it gives."""
+
+    def __init__(self, answer: Callable[[bytes], list[bytes]]) -> None:
+        self._answer = answer
+        self.connections = 0
+        self.requests: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                pieces = self._answer(self.requests[-1])
+                if not pieces:
+                    break
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[[bytes], list[bytes]], *, connections_max: int = 10
+) -> AsyncIterator[tuple[Server, HttpClient]]:
+    server = Server(answer)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening:
+        async with HttpClient(f"http://127.0.0.1:{port}", connections_max=connections_max) as client:
+            yield server, client
+        await asyncio.sleep(0.01)  # lets the server see that its connections ended
+
+
+async def test_connections_are_kept() -> None:
+    async with serving(lambda _: [OK]) as (server, client):
+        for _ in range(3):
+            assert (await client.request("GET", "/")).json() == {"a": True}
+        assert server.connections == 1
+
+
+async def test_an_answer_may_come_in_pieces() -> None:
+    async with serving(lambda _: [OK[index : index + 7] for index in range(0, len(OK), 7)]) as (_, client):
+        assert (await client.request("GET", "/")).json() == {"a": True}
+        assert (await client.request("GET", "/")).json() == {"a": True}
+
+
+async def test_an_answer_without_a_body_is_whole() -> None:
+    async with serving(lambda _: [b"HTTP/1.1 204 No Content\r\n\r\n"]) as (_, client):
+        assert (await client.request("DELETE", "/"))[:2] == (204, b"")
+
+
+async def test_no_more_requests_at_once_than_connections() -> None:
+    async with serving(lambda _: [OK], connections_max=2) as (server, client):
+        answers = await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(20)))
+        assert [answer.status for answer in answers] == [200] * 20
+        assert server.connections <= 2
+
+
+async def test_a_connection_that_ends_is_no_answer_and_the_next_request_gets_a_new_one() -> None:
+    async with serving(lambda request: [] if b"/die" in request else [OK]) as (server, client):
+        with pytest.raises(NoAnswer):
+            await client.request("GET", "/die")
+        assert (await client.request("GET", "/")).status == 200
+        assert server.connections == 2
+
+
+async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
+    closing = OK.replace(b"Content-Type", b"Connection: close\r\nContent-Type")
+    async with serving(lambda _: [closing]) as (server, client):
+        for _ in range(2):
+            assert (await client.request("GET", "/")).status == 200
+        assert server.connections == 2
+
+
+async def test_a_cancelled_request_gives_its_turn_back() -> None:
+    async with serving(lambda request: [b"HTTP"] if b"/hang" in request else [OK], connections_max=1) as (_, client):
+        hanging = asyncio.create_task(client.request("GET", "/hang"))
+        waiting = asyncio.create_task(client.request("GET", "/"))
+        while not client.sent:
+            await asyncio.sleep(0)
+        hanging.cancel()
+        assert (await asyncio.wait_for(waiting, 5)).status == 200
+
+
+async def test_what_is_sent_is_http() -> None:
+    async with serving(lambda _: [OK]) as (server, client):
+        await client.request("POST", "/x", token="t", key="k", prefer="wait=3", body={"quantity": 2})
+    head, body = server.requests[0].split(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"POST /x HTTP/1.1"
+    assert {b"Authorization: Bearer t", b"Idempotency-Key: k", b"Prefer: wait=3", b"Content-Length: 14"} <= set(lines)
+    assert body == b'{"quantity":2}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "slug"),
+    [
+        (409, b'{"type":"/problems/sold-out"}', "sold-out"),
+        (201, b'{"type":"/problems/sold-out"}', ""),
+        (502, b"<html>", "http-502"),
+        (500, b"{}", "http-500"),
+    ],
+)
+def test_a_problem_is_known_by_its_slug(status: int, body: bytes, slug: str) -> None:
+    assert Answer(status, body, 0.0).problem == slug

@@ -1,0 +1,176 @@
+"""Best available seats: by example, and against a model that looks at every choice there is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.reservations.core.seating import Seating, row_label
+from tests.harness.seating_model import best_available
+
+
+def seating(*rows: str) -> Seating:
+    """A section drawn row by row, front first: "." is free, "x" claimed, "#" locked by a foreign owner."""
+    made = Seating(len(rows), len(rows[0]))
+    for row, marks in enumerate(rows):
+        for seat, mark in enumerate(marks, start=1):
+            label = f"{row_label(row)}-{seat}"
+            if mark == "x":
+                made.claim([label])
+            elif mark == "#":
+                made.lock(label)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("row", "label"),
+    [(0, "A"), (1, "B"), (25, "Z"), (26, "AA"), (27, "AB"), (51, "AZ"), (52, "BA"), (701, "ZZ"), (702, "AAA")],
+)
+def test_rows_are_lettered_a_to_z_then_aa(row: int, label: str) -> None:
+    assert row_label(row) == label
+
+
+def test_no_two_rows_share_a_label() -> None:
+    assert len({row_label(row) for row in range(1_000)}) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "quantity", "best"),
+    [
+        # contiguous, front rows first
+        (("......", "......"), 2, ["A-3", "A-4"]),
+        (("xxxx.x", "......"), 2, ["B-3", "B-4"]),
+        (("x.x.x.", "..xx..", "......"), 3, ["C-1", "C-2", "C-3"]),
+        # middle outwards, the left one of two
+        ((".....",), 1, ["A-3"]),
+        (("......",), 1, ["A-3"]),
+        (("..x.....",), 2, ["A-4", "A-5"]),
+        (("..xxxx..",), 2, ["A-1", "A-2"]),
+        # no single seat left alone where avoidable, even if that means a row further back or off the middle
+        (("......",), 4, ["A-1", "A-2", "A-3", "A-4"]),
+        ((".....",), 2, ["A-1", "A-2"]),
+        (("...xxx", "......"), 2, ["B-3", "B-4"]),
+        (("....xx",), 1, ["A-4"]),
+        (("..x...",), 1, ["A-4"]),
+        # … and when it is not avoidable, the front row and its middle
+        (("...xxx", "xx...x"), 2, ["A-2", "A-3"]),
+        (("..",), 1, ["A-1"]),
+        # split only when nothing contiguous is left: the largest blocks, each by the same rules
+        ((".x.x.x", "..x.x."), 3, ["B-1", "B-2", "A-3"]),
+        (("x.x.x.",), 2, ["A-4", "A-2"]),
+        # a foreign lock is as good as a claim
+        (("..#...",), 3, ["A-4", "A-5", "A-6"]),
+        (("......", "......"), 10, ["A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "B-1", "B-2", "B-3", "B-4"]),
+    ],
+)
+def test_best_available(rows: tuple[str, ...], quantity: int, best: list[str]) -> None:
+    assert seating(*rows).best_available(quantity) == best
+
+
+def test_when_fewer_seats_are_free_there_is_no_choice() -> None:
+    assert seating("x.x", "xx.").best_available(3) is None
+    assert seating("xxx").best_available(1) is None
+
+
+def test_looking_changes_nothing() -> None:
+    section = seating(".x.x.x", "..x.x.")
+    before = section.free_rows()
+    assert section.best_available(4) == section.best_available(4)
+    assert section.free_rows() == before
+
+
+def test_a_claimed_seat_cannot_be_claimed_again() -> None:
+    section = seating("x..")
+    with pytest.raises(AssertionError, match="seat A-1 is claimed already"):
+        section.claim(["A-1"])
+
+
+def test_a_seat_that_is_not_claimed_cannot_be_given_back() -> None:
+    with pytest.raises(AssertionError, match="seat A-1 is not claimed"):
+        seating("...").release(["A-1"])
+
+
+def test_a_lock_and_a_claim_on_one_seat_end_apart() -> None:
+    section = seating("...")
+    section.claim(["A-1"])
+    section.lock("A-1")
+    assert (section.is_free("A-1"), section.is_locked("A-1"), section.free) == (False, True, 2)
+    section.release(["A-1"])
+    assert (section.is_free("A-1"), section.free) == (False, 2)
+    section.unlock("A-1")
+    assert (section.is_free("A-1"), section.is_locked("A-1"), section.free) == (True, False, 3)
+
+
+def test_locking_and_unlocking_twice_counts_once() -> None:
+    section = seating("...")
+    section.lock("A-1")
+    section.lock("A-1")
+    assert section.free == 2
+    section.unlock("A-1")
+    section.unlock("A-1")
+    assert section.free == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 6),
+    width=st.integers(1, 14),
+    seed=st.integers(0, 2**32),
+)
+def test_every_choice_of_a_long_life_is_the_models(rows: int, width: int, seed: int) -> None:
+    """Claims, releases, locks and unlocks in any order: what is remembered between looks never misleads."""
+    rng = random.Random(seed)
+    section = Seating(rows, width)
+    every = [f"{row_label(row)}-{seat + 1}" for row in range(rows) for seat in range(width)]
+    claimed: set[str] = set()
+    locked: set[str] = set()
+    for _ in range(80):
+        quantity = rng.randint(1, 10)
+        free = {label for label in every if label not in claimed and label not in locked}
+        choice = section.best_available(quantity)
+        assert choice == best_available(rows, width, free, quantity)
+        assert section.free == len(free)
+        act = rng.random()
+        if choice is not None and act < 0.55:
+            section.claim(choice)
+            claimed.update(choice)
+        elif claimed and act < 0.85:
+            back = rng.sample(sorted(claimed), rng.randint(1, min(4, len(claimed))))
+            section.release(back)
+            claimed.difference_update(back)
+        elif act < 0.93:
+            label = rng.choice(every)
+            section.lock(label)
+            locked.add(label)
+        elif locked:
+            label = rng.choice(sorted(locked))
+            section.unlock(label)
+            locked.discard(label)
+
+
+def test_a_large_section_sells_out_to_the_last_seat() -> None:
+    section = Seating(100, 100)
+    rng = random.Random(7)
+    sold: set[str] = set()
+    while section.free:
+        choice = section.best_available(min(rng.randint(1, 4), section.free))
+        assert choice is not None
+        assert not sold.intersection(choice)
+        section.claim(choice)
+        sold.update(choice)
+    assert len(sold) == 10_000
+    assert section.best_available(1) is None
+
+
+def test_a_section_is_made_again_from_what_is_claimed() -> None:
+    original = seating("..x...", "xx....", "......")
+    again = Seating.of_claimed(6, original.claimed_rows())
+    assert (again.free, again.free_rows()) == (original.free, original.free_rows()) == (15, (59, 60, 63))
+    assert [again.best_available(size) for size in range(1, 7)] == [
+        original.best_available(size) for size in range(1, 7)
+    ]
+    again.claim(["C-1"])
+    assert again.claimed_rows() == (4, 3, 1)

@@ -1,0 +1,78 @@
+"""What a request that waits is told, also when its payment is told to the log twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.reservations.core.decide import step
+from pipelines.reservations.core.state import At
+from pipelines.reservations.replies import reply_to
+from schemas import commands as c
+from schemas import facts as f
+from schemas.facts import Reason
+from schemas.ids import LogTime
+from schemas.replies import Reply
+from tests.harness.words import (
+    ALICE,
+    BOB,
+    R2,
+    TRY1,
+    T,
+    confirm,
+    confirmed,
+    folded,
+    held,
+    hold_expired,
+    on_sale,
+    paid,
+    payment_requested,
+)
+
+PAYING = [*on_sale(), held(["A-3"]), payment_requested()]
+
+
+def told(*commands: c.Command, taken: tuple[f.Fact, ...] = ()) -> Reply:
+    """The reply to the last of these, which come after PAYING and what has `taken` its seats since."""
+    state, reply = folded(*PAYING, *taken), None
+    for offset, command in enumerate(commands, 10):
+        at = At(0, offset, LogTime(T))
+        facts = step(state, command, at)
+        reply = reply_to(state, command, facts, 0, offset)
+    assert reply is not None
+    return reply
+
+
+def captured() -> c.RecordPayment:
+    return paid()
+
+
+def not_captured(reason: str = "card_declined") -> c.RecordPayment:
+    return c.RecordPayment(paid().event_id, "", "cmd", paid().reservation_id, TRY1, "", "declined", reason, 0)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_capture_is_told_as_tickets_however_often_it_comes(times: int) -> None:
+    reply = told(*[captured()] * times)
+    assert (reply.outcome, reply.duplicate) == ("accepted", times > 1)
+    assert reply.reservation is not None
+    assert (reply.reservation.status, reply.reservation.user_id) == ("confirmed", ALICE)
+    assert reply.reservation.ticket_ids == confirmed(["A-3"]).ticket_ids
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_decline_is_told_with_its_reason_however_often_it_comes(times: int) -> None:
+    reply = told(*[not_captured("expired_card")] * times)
+    assert (reply.outcome, reply.reason, reply.detail) == ("refused", Reason.PAYMENT_DECLINED, "expired_card")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_capture_that_came_too_late_is_told_as_expired_however_often_it_comes(times: int) -> None:
+    taken = hold_expired(["A-3"]), held(["A-3"], rid=R2, by=BOB)
+    reply = told(*[captured()] * times, taken=taken)
+    assert (reply.outcome, reply.reason) == ("refused", Reason.HOLD_EXPIRED)
+
+
+def test_what_is_told_of_a_former_attempt_leaves_the_present_one_pending() -> None:
+    again = confirm(attempt="attempt-2")
+    reply = told(not_captured(), again, not_captured())
+    assert (reply.outcome, reply.duplicate) == ("pending", True)
