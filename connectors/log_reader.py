@@ -19,7 +19,7 @@ from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer
 from connectors.kafka_clients import right_missing
 from connectors.settings import Settings
-from pipelines.history.verification import Record
+from schemas.record import Record
 
 SILENCE_S_MAX = 20.0  # a broker that says nothing this long is an outage, not an end
 CHUNK = 4_000

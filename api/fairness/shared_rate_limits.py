@@ -23,7 +23,7 @@ from connectors import logs
 
 KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which must have room for the seats' claims
 KEY_PREFIX = "circle:limits:"
-SCRIPT = (Path(__file__).parent / "lua" / "take.lua").read_text()
+SCRIPT = Path(__file__).with_name("take.lua").read_text()
 US_PER_S = 1_000_000
 
 log = logs.get("api.fairness.shared_rate_limits")

@@ -25,7 +25,7 @@ T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 SQL: dict[str, str] = {}
-for _file in sorted((Path(__file__).parent / "sql").glob("*.sql")):
+for _file in sorted((Path(__file__).parents[1] / "sql").glob("*.sql")):
     SQL |= queries(_file)
 
 _GONE = (

@@ -25,7 +25,7 @@ import msgspec
 
 from connectors.command_places import CommandPlaces
 from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
-from connectors.postgres import PROJECTIONS, Connection, Database, applied_position
+from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.archive.export import Span
 from ops.proof.load.progress import Bar, Progress
@@ -45,7 +45,7 @@ from ops.rebuild.rows import (
 )
 from ops.rebuild.schema import drop_next, make_next, require
 from pipelines.intake import Intake
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition, applied_position
 from pipelines.projections.store import ProjectionStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact

@@ -26,7 +26,7 @@ TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." 
 UNTOLD = frozenset({"payment_token"})  # compared, not shown
 SHOWN_MAX = 20  # differing rows of a table that are named
 SWAP_TIMEOUT_S = 10  # readers are let finish this long; then nothing is swapped
-SQL = queries(Path(__file__).with_name("generation.sql"))
+SQL = queries(Path(__file__).with_name("projections.sql"))
 
 
 class CannotSwap(CircleError):

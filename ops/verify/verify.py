@@ -31,7 +31,7 @@ from connectors.log_reader import (
     partitions_of,
     record_of,
 )
-from connectors.postgres import Connection, Database, SnapshotStore
+from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
@@ -45,6 +45,7 @@ from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.flow import GROUP
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS

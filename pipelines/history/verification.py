@@ -28,6 +28,7 @@ from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
 from schemas.ids import LogTime, stamped
+from schemas.record import Record
 
 DIVERGENCES_KEPT_MAX = 1_000  # all are counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
@@ -36,15 +37,6 @@ TURN_EVERY = 4_000  # commands, as many as a chunk of records
 _VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 # Behind the event's id: partition, offset, index, count, log time, version.
 _NUMBERS = re.compile(_VARINT + b"(" + _VARINT + b")" + 3 * _VARINT + b"(" + _VARINT + b")").match
-
-
-class Record(NamedTuple):
-    """A record of either topic, as far as it matters here."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
 
 
 class FactFeed(Protocol):

@@ -27,7 +27,7 @@ from sinks.kafka_transaction import Outgoing
 BATCH = 100
 FLUSH_TIMEOUT_S = 10.0
 
-SQL = queries(Path(__file__).parent / "sql" / "direct.sql")
+SQL = queries(Path(__file__).parent / "sql" / "account_messages.sql")
 log = Log("direct")
 
 

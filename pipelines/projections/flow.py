@@ -20,7 +20,7 @@ from connectors.execution import execute
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
-from connectors.postgres import PROJECTIONS, Database
+from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
@@ -30,7 +30,7 @@ from pipelines.intake import Intake
 from pipelines.notifications.outbound import recorded_again
 from pipelines.projections.changes import Changes
 from pipelines.projections.project import project
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition
 from pipelines.projections.store import ProjectionStore
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact

@@ -7,9 +7,14 @@ Times are microseconds since the epoch, money is in minor units, "" and 0 mean "
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 
 from pipelines.reservations.core.entities import Reservation
+
+PROJECTIONS = "projections"  # the name that its positions have in projection_positions
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +27,14 @@ class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
     index: int = -1
     next_offset: int | None = None
     log_time: int = 0
+
+
+def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
+    """A row ("offset", "index", next_offset, log_time) of projection_positions; None is one that is not there yet."""
+    if row is None:
+        return AppliedPosition()
+    offset, index, next_offset, log_time = row
+    return AppliedPosition(offset, index, next_offset if next_offset >= 0 else None, log_time)
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):

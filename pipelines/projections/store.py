@@ -17,7 +17,7 @@ import asyncpg
 
 from connectors.errors import CircleError, Fenced
 from connectors.logs import Log
-from connectors.postgres import Connection, Database, applied_position
+from connectors.postgres import Connection, Database
 from connectors.setting_aside import Bound, is_of_record
 from connectors.sql_files import queries
 from pipelines.projections.changes import (
@@ -43,7 +43,7 @@ from pipelines.projections.changes import (
     WaitlistEntryChange,
 )
 from pipelines.projections.project import project
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.snapshot import AppliedPosition, applied_position
 from schemas.facts import RecordedFact
 from sinks.row_by_row import each
 

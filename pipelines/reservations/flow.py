@@ -29,7 +29,7 @@ from connectors.kafka import (
     transactional_producer,
 )
 from connectors.logs import Log
-from connectors.postgres import Database, SnapshotStore
+from connectors.postgres import Database
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -40,6 +40,7 @@ from pipelines.reservations.guard import Guard
 from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks
+from pipelines.reservations.snapshot_store import SnapshotStore
 from pipelines.reservations.ticker import Ticker
 from schemas.codec import Codec
 from schemas.topics import COMMANDS

@@ -10,7 +10,7 @@ import msgspec
 
 from connectors import kafka
 from connectors.settings import PARTITIONS_DEFAULT, Settings
-from pipelines.history.verification import PartitionVerifier, Record
+from pipelines.history.verification import PartitionVerifier
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
@@ -20,6 +20,7 @@ from schemas.codec import Codec
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
 from schemas.ids import US_PER_S, LogTime
 from schemas.placement import partition_of
+from schemas.record import Record
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.fact_logs import FactLog
 

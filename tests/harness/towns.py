@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from itertools import groupby, pairwise
 
-from connectors.postgres import PROJECTIONS, Database
+from connectors.postgres import Database
 from pipelines.projections.project import project
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition
 from pipelines.projections.store import ProjectionStore
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
 from tests.simulation.whole import EVENT, Town

@@ -21,16 +21,18 @@ from confluent_kafka import TopicPartition
 from connectors import kafka, redis_clients
 from connectors.errors import CircleError, SettingsError
 from connectors.log_reader import few_collections
-from connectors.postgres import PROJECTIONS, Connection, Database, SnapshotStore
+from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.proof.bench.history import PARTITION, History, Written
 from ops.proof.bench.kernel import Worker
 from ops.proof.load.progress import Progress
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
+from pipelines.projections.snapshot import PROJECTIONS
 from pipelines.reservations.flow import GROUP
 from pipelines.reservations.guard import DONE
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.commands import ReleaseReservation
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from connectors.errors import ServiceUnreachable
 
-POM = Path(__file__).parents[1] / "kafka" / "pom.xml"
+POM = Path(__file__).parents[2] / "kafka" / "pom.xml"
 JAVA_MAJOR_MIN = 17  # what Apache Kafka 4's broker runs on
 MAVEN_TIMEOUT_S = 900  # a first download of some 60 MB on a slow line
 SERVICE = "Apache Kafka"
@@ -25,7 +25,7 @@ SERVICE = "Apache Kafka"
 def cache_dir() -> Path:
     """`CIRCLE_CACHE_DIR`, else `.cache` in the working tree."""
     given = os.environ.get("CIRCLE_CACHE_DIR", "")
-    return Path(given).resolve() if given else Path(__file__).parents[2] / ".cache"
+    return Path(given).resolve() if given else Path(__file__).parents[3] / ".cache"
 
 
 def kafka_version() -> str:

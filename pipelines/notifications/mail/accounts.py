@@ -41,7 +41,7 @@ WHEREABOUTS_KEPT_DAYS = 90  # client addresses and networks; longer than any ses
 EVENTS_KEPT_DAYS = 400  # a year and the time to ask about it
 SET_ASIDE = "set aside: "  # how the error of a row begins that `circle dlq rows` shows and redrives
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "account_mails.sql")
+SQL = queries(Path(__file__).parent / "sql" / "account_mails.sql")
 log = Log("mail")
 
 

@@ -25,7 +25,7 @@ from pipelines.documents.ticket_codes import TicketCodes
 TICKETS_MAX = 10  # as many as one order has
 ATTACHED_BYTES_MAX = 3 * 1024 * 1024  # base64 makes 4 MB of it; many servers take 10
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
+SQL = queries(Path(__file__).parent / "sql" / "mail.sql")
 
 
 class Attachment(NamedTuple):

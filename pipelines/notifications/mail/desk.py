@@ -57,7 +57,7 @@ WAITING_COUNTED_MAX = 100_000
 # A template that does not fit its data, an address that is none, a time beyond the calendar: no mail comes of it.
 UNWRITABLE = (TemplateError, MessageError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
+SQL = queries(Path(__file__).parent / "sql" / "mail.sql")
 log = Log("mail")
 
 

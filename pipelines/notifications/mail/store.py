@@ -29,7 +29,7 @@ from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS
 from sinks.row_by_row import each, whole_or_singly
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "mail.sql")
+SQL = queries(Path(__file__).parent / "sql" / "mail.sql")
 
 log = Log("mail")
 

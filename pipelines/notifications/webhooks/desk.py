@@ -40,7 +40,7 @@ WAIT_S = 0.25  # how long calls under way are waited for before the desk looks f
 SET_ASIDE = "set aside: "  # begins the error of a call that failed in a way that nobody foresaw (`circle dlq rows`)
 STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "webhooks.sql")
+SQL = queries(Path(__file__).with_name("webhooks.sql"))
 log = Log("webhooks")
 
 

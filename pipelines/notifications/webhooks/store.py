@@ -17,7 +17,7 @@ from pipelines.projections.store import columns, storable
 from schemas.facts import EventCreated, RecordedFact
 from sinks.row_by_row import each, whole_or_singly
 
-SQL = queries(Path(__file__).parents[1] / "sql" / "webhooks.sql")
+SQL = queries(Path(__file__).with_name("webhooks.sql"))
 
 _CALL = ("event_id", "partition", "offset", "index", "type", "payload")
 

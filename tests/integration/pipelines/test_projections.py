@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from connectors.kafka import consumer
-from connectors.postgres import Database, SnapshotStore
+from connectors.postgres import Database
 from connectors.settings import Settings
 from ops.operate.dead_letters import NoSuchLetter, choose, letters
 from ops.rebuild.rows import TABLES
@@ -19,6 +19,7 @@ from pipelines.reservations.core.state import EventState
 from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, dead_letters

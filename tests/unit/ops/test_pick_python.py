@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PICK = Path(__file__).parents[3] / "ops" / "pick_python.sh"
+PICK = Path(__file__).parents[3] / "ops" / "run" / "pick_python.sh"
 
 
 def pick(path: str) -> str:

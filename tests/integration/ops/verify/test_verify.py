@@ -12,11 +12,12 @@ import redis
 from connectors import kafka
 from connectors.errors import ServiceUnreachable
 from connectors.log_reader import NoSuchPartition
-from connectors.postgres import Connection, Database, SnapshotStore
+from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.proof.load.progress import Progress
 from ops.verify.verify import VerifyOptions, VerifyReport, follow, verify
 from pipelines.projections import flow as projections
+from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import api
-from connectors.postgres import Database, SnapshotStore
+from connectors.postgres import Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.migrations import reset_derived
@@ -26,6 +26,7 @@ from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import NOW, EventState
 from pipelines.reservations.snapshot import state_from
+from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas import facts as f
 from schemas.ids import LogTime
 from tests.harness.flows import rows_of

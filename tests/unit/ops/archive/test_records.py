@@ -8,7 +8,8 @@ import fastavro
 import pytest
 
 from ops.archive.records import Archived, OtherNames, restored, schema_of, stored
-from pipelines.history.verification import PartitionVerifier, Record
+from pipelines.history.verification import PartitionVerifier
+from schemas.record import Record
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed
 from tests.harness.words import ALICE

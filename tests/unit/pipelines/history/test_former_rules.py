@@ -8,13 +8,14 @@ from functools import partial
 import pytest
 
 from pipelines.history.rules_by_version import RULES
-from pipelines.history.verification import PartitionVerifier, Record
+from pipelines.history.verification import PartitionVerifier
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas.codec import HEADER_BYTES, MANIFEST
 from schemas.facts import Envelope
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
+from schemas.record import Record
 from tests.harness.command_logs import CODEC, ListFeed
 from tests.harness.words import (
     ALICE,

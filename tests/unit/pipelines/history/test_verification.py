@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from pipelines.history.rules_by_version import RULES
-from pipelines.history.verification import PartitionVerifier, Record, Undecided
+from pipelines.history.verification import PartitionVerifier, Undecided
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.record import Record
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed, encoded, fact_records, verified
 from tests.harness.words import BOB, R2, add_type, create, publish, reserve
 

@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from pipelines.history.verification import PartitionVerifier, Record
+from pipelines.history.verification import PartitionVerifier
 from pipelines.reservations.batch import Batch, RawRecord, availability
 from pipelines.reservations.core import decide as rules
 from pipelines.reservations.core.decide import RULES, NotFolded, step
@@ -19,6 +19,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.record import Record
 from tests.harness.words import ALICE, DEADLINE, EVENT, STALLS, folded, held, hold_expired, on_sale, reserve, tick
 
 CODEC = Codec()

@@ -1,0 +1,171 @@
+"""The rows that a reservations worker begins with, and its ownership of a partition.
+
+Guarantee: each call is one transaction of its own. A snapshot is of one moment: rows and position belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import msgspec
+
+from connectors.postgres import Connection, Database
+from connectors.sql_files import queries
+from pipelines.projections.snapshot import (
+    PROJECTIONS,
+    ChoreRow,
+    CodeRow,
+    Deadline,
+    DisputeRow,
+    EventRow,
+    EventSnapshot,
+    InvitationRow,
+    PartitionSnapshot,
+    PoolRow,
+    RefundRow,
+    SeatBlockRow,
+    TicketRow,
+    TicketTypeRow,
+    TransferRow,
+    WaitlistEntryRow,
+    applied_position,
+)
+from pipelines.reservations.core.entities import Reservation
+from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
+from schemas.ids import US_PER_S
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
+
+
+class SnapshotStore:
+    """What a reservations worker needs of Postgres. Synchronous; each call is one transaction of its own."""
+
+    def __init__(self, database: Database, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
+        self._database, self._stop_requested = database, stop_requested
+
+    def load_partition(self, partition: int) -> PartitionSnapshot:
+        """The partition's position, event ids and deadlines. Waits while Postgres is away; raises Stopped."""
+
+        async def load(connection: Connection) -> PartitionSnapshot:
+            position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
+            event_ids = await connection.fetch(SQL["event_ids"], partition)
+            warning, warned_min = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
+            deadlines = await connection.fetch(SQL["deadlines"], partition, warning, warned_min)
+            return PartitionSnapshot(
+                partition,
+                applied_position(position),
+                frozenset(row[0] for row in event_ids),
+                [Deadline(*row) for row in deadlines],
+            )
+
+        return self._read(load)
+
+    def load_event(
+        self,
+        event_id: str,
+        partition: int,
+        *,
+        patient: bool = True,
+        also: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> EventSnapshot:
+        """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped.
+
+        Not `patient`: raises ServiceUnreachable at once. `also` reads something else of the same position.
+        """
+
+        async def load(connection: Connection) -> EventSnapshot:
+            position = await connection.fetchrow(SQL["position"], PROJECTIONS, partition)
+            event = await connection.fetchrow(SQL["event"], event_id)
+
+            there = await connection.fetchrow(SQL["which_tables"], event_id)
+            assert there is not None
+            if also is not None:
+                await also(connection)
+
+            async def rows(query: str, kind: Callable[..., R]) -> list[R]:
+                if not there.get(query, True):
+                    return []
+                return [kind(*row) for row in await connection.fetch(SQL[query], event_id)]
+
+            return EventSnapshot(
+                event_id,
+                applied_position(position),
+                EventRow(*event) if event is not None else None,
+                await rows("ticket_types", TicketTypeRow),
+                _amended(await rows("reservations", Reservation), await connection.fetch(SQL["amended"], event_id)),
+                await rows("locked_places", str),
+                await rows("pools", PoolRow),
+                await rows("codes", CodeRow),
+                await rows("seat_blocks", SeatBlockRow),
+                await rows("tickets", TicketRow),
+                await rows("waitlist", WaitlistEntryRow),
+                await rows("chores", ChoreRow),
+                await rows("staff", str),
+                await rows("schedule", str),
+                await rows("transfers", TransferRow),
+                await rows("invitations", InvitationRow),
+                await rows("refunds", RefundRow),
+                await rows("disputes", DisputeRow),
+                incomplete=there["incomplete"],
+            )
+
+        return self._read(load, patient=patient)
+
+    def raise_epoch(self, partition: int, owner: str) -> tuple[int, str]:
+        """The partition's new ownership epoch, above every one before it, and who had it and did not give it back.
+
+        `owner` is the new owner's transactional id, the answer's second part the former one's or "". Raises Stopped.
+        """
+
+        async def raise_it(connection: Connection) -> tuple[int, str]:
+            former: str | None = await connection.fetchval(SQL["former_owner"], partition)
+            epoch: int = await connection.fetchval(SQL["raise_epoch"], partition, owner)
+            return epoch, former or ""
+
+        return self._database.patiently(raise_it, stop_requested=self._stop_requested)
+
+    def give_back(self, partition: int, epoch: int) -> None:
+        """The owner of `epoch` lets go with nothing open. Raises ServiceUnreachable at once."""
+
+        async def give(connection: Connection) -> None:
+            await connection.execute(SQL["give_back"], partition, epoch)
+
+        self._database.run(give)
+
+    def _read(self, load: Callable[[Connection], Awaitable[T]], *, patient: bool = True) -> T:
+        if not patient:
+            return self._database.run(load, isolation="repeatable_read", readonly=True)
+        return self._database.patiently(
+            load, stop_requested=self._stop_requested, isolation="repeatable_read", readonly=True
+        )
+
+
+def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:
+    """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept or
+    owed, cards declined."""
+    more = {
+        key: (tuple(void), tuple(refunds), kept, owed, tuple(declined))
+        for key, void, refunds, kept, owed, declined in amended
+    }
+    if not more:
+        return reservations
+    return [_with(one, *more[one.id]) if one.id in more else one for one in reservations]
+
+
+def _with(
+    one: Reservation,
+    void: tuple[str, ...],
+    refunds: tuple[str, ...],
+    kept: int,
+    owed: int,
+    declined: tuple[str, ...],
+) -> Reservation:
+    return msgspec.structs.replace(
+        one, void_places=void, refunds_open=refunds, kept_minor=kept, owed_minor=owed, declined=declined
+    )
