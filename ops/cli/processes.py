@@ -134,7 +134,7 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
     log = logs.get(name.value)
     if settings.metrics_port is not None:
         _serve_metrics(settings.metrics_port, settings.metrics_host)
-    target = f"pipelines.{name.value}.dataflow"
+    target = f"pipelines.{name.value}.flow"
     try:
         module = importlib.import_module(target)
     except ModuleNotFoundError as error:

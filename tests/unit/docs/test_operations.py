@@ -126,7 +126,7 @@ def test_exit_codes_are_those_of_the_code() -> None:
 
 def test_every_consumer_group_is_documented() -> None:
     told = {cells[0].strip("`") for cells in rows(section(PAGE, "Consumer groups"))}
-    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/dataflow.py"))
+    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
     assert told == groups

@@ -222,5 +222,5 @@ def test_the_layout_names_the_packages_that_there_are() -> None:
     block = blocks(section(README, "Layout"), "")[0]
     named = re.findall(r"^(\w+)/ ", block, re.MULTILINE)
     assert named == ["schemas", "pipelines", "connectors", "sinks", "api", "ops", "tests"]
-    dataflows = {path.parent.name for path in (ROOT / "pipelines").glob("*/dataflow.py")}
+    dataflows = {path.parent.name for path in (ROOT / "pipelines").glob("*/flow.py")}
     assert {name for name in dataflows if name not in block} == set()

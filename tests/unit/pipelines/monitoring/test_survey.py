@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipelines.monitoring.survey import COMMITTING, STORING
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_every_consumer_group_is_watched() -> None:
-    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/dataflow.py"))
+    source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
     watched = {*COMMITTING, *(f"circle.{name}" for name in STORING)}
