@@ -100,7 +100,9 @@ def test_prometheus_scrapes_services_that_serve_metrics() -> None:
 
 def test_grafana_asks_for_metrics_that_exist() -> None:
     sources = "\n".join(
-        path.read_text() for d in ("api", "connectors", "ops", "pipelines", "sinks") for path in (ROOT / d).rglob("*.py")
+        path.read_text()
+        for d in ("api", "connectors", "ops", "pipelines", "sinks")
+        for path in (ROOT / d).rglob("*.py")
     )
     source = yaml.safe_load((ROOT / "ops/grafana/provisioning/datasources/prometheus.yml").read_text())
     uids = {one["uid"] for one in source["datasources"]}
