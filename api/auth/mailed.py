@@ -1,4 +1,5 @@
-"""What a mailed link does: it proves an address, or sets a new password. Sending them is pipelines.notifications.mail.accounts' business.
+"""What a mailed link does: it proves an address, or sets a new password. `pipelines.notifications.mail.accounts`
+sends it.
 
 Guarantee: a link works once, and until it expires. Asking for one says nothing about whether the account exists: the
 same answer, the same statement, one row in any case.

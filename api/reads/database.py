@@ -1,8 +1,8 @@
 """Postgres for the API: a small pool, named queries, and a 503 problem whenever the server is gone.
 
 Connecting is lazy, so the API starts and takes reservations without Postgres. A read is tried once more on a new
-connection when the first one turns out to be dead; a write is not. Connections are shared out (`api.fairness.pools.POSTGRES`) by
-who is asking, and by what for.
+connection when the first one turns out to be dead; a write is not. Connections are shared out by who asks and
+what for (`api.fairness.pools.POSTGRES`).
 """
 
 from __future__ import annotations

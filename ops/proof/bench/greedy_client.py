@@ -1,7 +1,7 @@
 """One greedy client, as a process of its own: asks for one thing as often and as much at once as it can.
 
-`python -m ops.proof.bench.greedy_client KIND URL TOKEN EVENT TICKET RESERVATION` until it is told something; then it prints,
-as JSON, how often it got each status ("none" where no answer came).
+`python -m ops.proof.bench.greedy_client KIND URL TOKEN EVENT TICKET RESERVATION` until it reads a line;
+then it prints, as JSON, how often it got each status ("none" where no answer came).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The row-lock baseline over HTTP, one Sanic process before the ledger: `python -m ops.proof.bench.row_lock_server PORT`.
+"""The row-lock baseline over HTTP, one Sanic process: `python -m ops.proof.bench.row_lock_server PORT`.
 
 The same request, the same check of the token, of the key and of the body, the same answer as the platform's own route:
 what differs between the two is what stands behind them.

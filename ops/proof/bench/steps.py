@@ -1,4 +1,4 @@
-"""CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. For finding out, not for promises.
+"""CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. To find out, not to promise.
 
 `encoding` writes the same facts with the compiled encoders and with fastavro's general writer. `steps` carries batches
 through place, decide and encode as the reservations dataflow does. `seating` sells sections of several sizes to the

@@ -1,7 +1,7 @@
 """An open loop of reservations: requests are sent when they are due, however slow the answers are.
 
 Runs as a process of its own, so that its CPU is not that of what it measures:
-`python -m ops.proof.load.open_loop PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON lines.
+`python -m ops.proof.load.open_loop PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON.
 Latency counts from when a request was due, so waiting for a connection counts too.
 """
 

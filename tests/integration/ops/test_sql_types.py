@@ -31,7 +31,7 @@ SMALL = {
         for name in ("position", "event_ids", "deadlines", "former_owner", "raise_epoch", "give_back")
     },  # a partition
     "pipelines/notifications/mail/sql/mail.sql": {("prune_mails", 1)},  # days
-    "pipelines/notifications/webhooks/webhooks.sql": {("settle_webhook", 3), ("prune_webhooks", 1)},  # an HTTP status, days
+    "pipelines/notifications/webhooks/webhooks.sql": {("settle_webhook", 3), ("prune_webhooks", 1)},  # a status, days
     "ops/proof/checker/projected.sql": {("is_in_inbox", 2), ("is_in_inbox", 4)},  # a partition, an index
 }  # fmt: skip
 """The parameters that have 32 bits on purpose, and are not cast. All of the checker's first ones are partitions."""

@@ -169,9 +169,9 @@ def test_what_else_is_bounded_is_told_as_it_is() -> None:
 
 BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
 TOLD_ELSEWHERE = {  # by the tables of shares and of what else is bounded
-    "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py", "api/log/ends.py",
-    "api/reads/seat_maps.py",
-    "connectors/outbound_http.py", "pipelines/payments/cashier.py", "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
+    "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py",
+    "api/log/ends.py", "api/reads/seat_maps.py", "connectors/outbound_http.py", "pipelines/payments/cashier.py",
+    "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
 }  # fmt: skip
 
 
