@@ -2,8 +2,8 @@
 
 Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed; nobody
 is called at an address of ours (`connectors.outbound_http`). What fails is tried again, later and later, and given up
-after the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more. Organizers
-and endpoints share the calls out (`pipelines.notifications.webhooks.turns`).
+after the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more.
+Organizers and endpoints share the calls out (`pipelines.notifications.webhooks.turns`).
 """
 
 from __future__ import annotations
