@@ -25,7 +25,7 @@ from sanic.exceptions import (
 from sanic.handlers import ErrorHandler
 
 from api.auth.keys import KeyRing
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.fairness import limits
 from api.http import sanic_log
 from api.http.cors import Cors
@@ -150,7 +150,7 @@ async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any])
     _report_task_errors()
     # Unique in the cluster, so that replies find this process and not its predecessor or sibling.
     instance = f"{settings.instance}-{uuid4().hex[:8]}"
-    app.ctx.deps = Deps.open(settings, KeyRing.load(key_file), instance)
+    app.ctx.deps = ApiDeps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
 
 
@@ -173,7 +173,7 @@ async def _announce_later(app: Sanic[Any, Any]) -> None:
 
 
 async def _announce(app: Sanic[Any, Any]) -> None:
-    deps: Deps = app.ctx.deps
+    deps: ApiDeps = app.ctx.deps
     # A reply that comes before the subscription would be lost; without Redis the API serves all the same.
     try:
         await asyncio.wait_for(deps.subscriptions.connected.wait(), limits.REDIS_TIMEOUT_S * 3)
@@ -188,7 +188,7 @@ async def _announce(app: Sanic[Any, Any]) -> None:
 
 
 async def _stop_streams(app: Sanic[Any, Any]) -> None:
-    deps: Deps = app.ctx.deps
+    deps: ApiDeps = app.ctx.deps
     deps.stopping.set()
     deps.live.wake_all()
     if (operators := getattr(app.ctx, "operators", None)) is not None:

@@ -14,7 +14,7 @@ from api.auth.attempts import Attempts
 from api.auth.factors import Factors
 from api.auth.keys import KeyRing
 from api.auth.mailboxes import Mailboxes
-from api.auth.mailed import Mailed
+from api.auth.mailed import MailedLinks
 from api.auth.passwords import Passwords
 from api.auth.sealed import Sealer
 from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
@@ -46,9 +46,9 @@ from api.http.representation import Representations
 from api.log.announcements import Announcements
 from api.log.ends import LogEnds
 from api.log.seals import Seals
-from api.log.watermarks import Asked, Memory, Seen, Watermarks
+from api.log.watermarks import Memory, PendingReservation, RecentIds, Watermarks
 from api.log.writer import LogWriter
-from api.reads.database import Database
+from api.reads.database import QueryPool
 from api.reads.existence import PUBLIC, Existence
 from api.reads.history import History
 from api.reads.listeners import Live
@@ -69,7 +69,7 @@ WRITTEN_CHANNEL = "circle:written"
 
 
 @dataclass(kw_only=True, slots=True)
-class Deps:
+class ApiDeps:
     """Everything a request may need."""
 
     settings: Settings
@@ -78,7 +78,7 @@ class Deps:
     codes: TicketCodes
     limiter: RateLimiter
     shared_limiter: SharedLimiter
-    database: Database
+    database: QueryPool
     redis: Redis
     redis_reads: Places
     availability: Coalesced[EventAvailabilityOut]
@@ -89,12 +89,12 @@ class Deps:
     subscriptions: Subscriptions
     watermarks: Watermarks
     memory: Memory
-    webhooks: Seen
+    webhooks: RecentIds
     announcements: Announcements
     live: Live
     passwords: Passwords
     accounts: Accounts
-    mailed: Mailed
+    mailed: MailedLinks
     factors: Factors
     history: History
     drawing: Background
@@ -115,9 +115,9 @@ class Deps:
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
-    def open(cls, settings: Settings, keys: KeyRing, instance: str) -> Deps:
+    def open(cls, settings: Settings, keys: KeyRing, instance: str) -> ApiDeps:
         """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
-        database = Database(settings.postgres_url)
+        database = QueryPool(settings.postgres_url)
         # Each purpose has connections of its own: a flood of one never makes another wait.
         redis, limits, telling = (
             _redis(settings, size) for size in (REDIS_READS_MAX, REDIS_LIMITS_MAX, REDIS_TELLING_MAX)
@@ -134,9 +134,12 @@ class Deps:
         channel = REPLY_CHANNEL_PREFIX + instance
         live, memory = Live(), Memory()
 
-        async def reservations(since_us: int, count: int) -> list[tuple[str, Asked]]:
+        async def reservations(since_us: int, count: int) -> list[tuple[str, PendingReservation]]:
             rows: list[asyncpg.Record] = await database.rows("reservations_since", since_us, count)
-            return [(row["id"], Asked(*(row[name] for name in Asked.__struct_fields__))) for row in rows]
+            return [
+                (row["id"], PendingReservation(*(row[name] for name in PendingReservation.__struct_fields__)))
+                for row in rows
+            ]
 
         announcements = Announcements(
             instance,
@@ -198,7 +201,7 @@ class Deps:
             log_writer=log_writer,
             subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
             watermarks=watermarks,
-            webhooks=Seen(WEBHOOKS_REMEMBERED_MAX),
+            webhooks=RecentIds(WEBHOOKS_REMEMBERED_MAX),
             memory=memory,
             announcements=announcements,
             live=live,
@@ -209,7 +212,7 @@ class Deps:
             commands=Places(LOG, "requests to the log"),
             printer=Printer(),
             accounts=Accounts(database, passwords, tokens, sessions, factors, Mailboxes(keys), Attempts(database)),
-            mailed=Mailed(database, passwords, sessions),
+            mailed=MailedLinks(database, passwords, sessions),
             factors=factors,
             sessions=sessions,
             figures=Kept(METRICS_KEPT_S, 1),

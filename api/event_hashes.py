@@ -6,14 +6,14 @@ from typing import cast
 
 from redis.exceptions import RedisError
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.fairness.limits import CLAIMS_AT_ONCE, REDIS_TIMEOUT_S
 from connectors import logs
 
 log = logs.get("api.availability")
 
 
-async def event_hashes(deps: Deps, event_id: str, *parts: str) -> list[dict[bytes, bytes]]:
+async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[bytes, bytes]]:
     """The event's hashes of these names, in one round trip; empty when Redis is away."""
     try:
         pipeline = deps.redis.pipeline(transaction=True)
@@ -27,7 +27,7 @@ async def event_hashes(deps: Deps, event_id: str, *parts: str) -> list[dict[byte
     return found
 
 
-async def seat_hashes(deps: Deps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
+async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
     """Meta, claims and foreign locks of an event that has so many seats; empty when Redis is away, or lost the event.
 
     Of a large event the claims are read step by step, so that neither Redis nor the event loop is kept from the holds:
@@ -43,7 +43,7 @@ async def seat_hashes(deps: Deps, event_id: str, seats: int) -> list[dict[bytes,
     return [after, claims, foreign]
 
 
-async def _step_by_step(deps: Deps, key: str) -> dict[bytes, bytes] | None:
+async def _step_by_step(deps: ApiDeps, key: str) -> dict[bytes, bytes] | None:
     """A hash, CLAIMS_AT_ONCE fields at a time; None when Redis is away."""
     found: dict[bytes, bytes] = {}
     cursor = 0

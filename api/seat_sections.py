@@ -31,7 +31,7 @@ STATUSES = {
 RAW_DEFLATE = -zlib.MAX_WBITS
 
 
-class Section(msgspec.Struct, frozen=True, gc=False):
+class SeatSection(msgspec.Struct, frozen=True, gc=False):
     """What a seated ticket type shows: a letter of STATUSES for each seat, front row first."""
 
     ticket_type_id: str
@@ -68,7 +68,7 @@ class Sections:
         self._kept: OrderedDict[bytes, SectionBody] = OrderedDict()
         self.bytes_kept = 0
 
-    def of(self, section: Section) -> SectionBody:
+    def of(self, section: SeatSection) -> SectionBody:
         """The body of a section: the same one as long as the section shows the same."""
         version = version_of(section)
         found = self._kept.get(version)
@@ -85,13 +85,13 @@ class Sections:
         return found
 
 
-def version_of(section: Section) -> bytes:
+def version_of(section: SeatSection) -> bytes:
     """What two sections have in common that show the same."""
     head = msgspec.json.encode([section.ticket_type_id, section.name, section.rows, section.seats_per_row])
     return blake2b(head + b"\n" + section.letters, digest_size=16).digest()
 
 
-def pieces(section: Section, seats_max: int = SEATS_AT_ONCE_MAX) -> Iterator[bytes]:
+def pieces(section: SeatSection, seats_max: int = SEATS_AT_ONCE_MAX) -> Iterator[bytes]:
     """SectionOut as JSON, so many seats at a time at most."""
     head = _Head(section.ticket_type_id, section.name, section.rows, section.seats_per_row)
     yield msgspec.json.encode(head)[:-1] + b',"seats":['

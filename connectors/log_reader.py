@@ -19,7 +19,7 @@ from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, admin, consumer
 from connectors.kafka_clients import right_missing
 from connectors.settings import Settings
-from schemas.record import Record
+from schemas.record import LogRecord
 
 SILENCE_S_MAX = 20.0  # a broker that says nothing this long is an outage, not an end
 CHUNK = 4_000
@@ -188,10 +188,10 @@ class FactQueue:
 
     def __init__(self, reader: LogReader, *, only: str | None = None) -> None:
         self._reader, self._only = reader, only.encode() if only is not None else None
-        self._buffer: list[Record] = []
+        self._buffer: list[LogRecord] = []
         self._at = 0
 
-    def peek(self) -> Record | None:
+    def peek(self) -> LogRecord | None:
         """The next record; None at the end of the partition, for now."""
         while self._at >= len(self._buffer):
             chunk = self._reader.chunk()
@@ -219,9 +219,9 @@ def few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def record_of(message: Message) -> Record:
+def record_of(message: Message) -> LogRecord:
     """A record without its client."""
-    return Record(offset_of(message), message.timestamp()[1], key_of(message), message.value())
+    return LogRecord(offset_of(message), message.timestamp()[1], key_of(message), message.value())
 
 
 def key_of(message: Message) -> bytes | None:

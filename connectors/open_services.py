@@ -23,7 +23,7 @@ ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class Open(NamedTuple):
+class OpenService(NamedTuple):
     """Something that is open: what CIRCLE_ALLOW_INSECURE calls it, and what is wrong with it."""
 
     name: str
@@ -49,7 +49,7 @@ def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> Non
             )
 
 
-def _services(settings: Settings) -> Iterator[Open]:
+def _services(settings: Settings) -> Iterator[OpenService]:
     yield from _kafka(settings)
     yield from _postgres(settings.postgres_url)
     yield from _redis(settings.redis_url)
@@ -59,22 +59,24 @@ def _services(settings: Settings) -> Iterator[Open]:
         yield from _smtp(settings.smtp_url)
 
 
-def _kafka(settings: Settings) -> Iterator[Open]:
+def _kafka(settings: Settings) -> Iterator[OpenService]:
     protocol = settings.kafka_security_protocol
     if not all(is_here(host_of(one)) for one in settings.kafka_bootstrap_servers.split(",")):
         if not protocol.tls:
             problem = f"reaches {settings.kafka_bootstrap_servers} in clear"
-            yield Open("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+            yield OpenService("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
         if not protocol.sasl and settings.kafka_cert_file is None:
             problem = f"reaches {settings.kafka_bootstrap_servers} without credentials"
-            yield Open("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+            yield OpenService("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
     token_url = settings.kafka_oauth_token_url
     if token_url is not None and _in_clear(token_url, "http"):
         problem = "would send the client's secret in clear"
-        yield Open("kafka", "CIRCLE_KAFKA_OAUTH_TOKEN_URL", problem, token_url, "https://id.example.org/oauth2/token")
+        yield OpenService(
+            "kafka", "CIRCLE_KAFKA_OAUTH_TOKEN_URL", problem, token_url, "https://id.example.org/oauth2/token"
+        )
 
 
-def _postgres(url: str) -> Iterator[Open]:
+def _postgres(url: str) -> Iterator[OpenService]:
     variable, example = "CIRCLE_POSTGRES_URL", "postgresql://circle:…@db:5432/circle?sslmode=verify-full"
     mode = parameter(url, "sslmode")
     hosts = hosts_of(url)
@@ -82,45 +84,45 @@ def _postgres(url: str) -> Iterator[Open]:
         return  # a socket's server knows who asks
     if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
         told = f"sslmode={mode}" if mode else "no sslmode"
-        yield Open("postgres", variable, f"goes over the network with {told}, in clear", url, example)
+        yield OpenService("postgres", variable, f"goes over the network with {told}, in clear", url, example)
     if not password_of(url) and parameter(url, "sslcert") is None and parameter(url, "passfile") is None:
-        yield Open("postgres", variable, "has no password", url, example)
+        yield OpenService("postgres", variable, "has no password", url, example)
 
 
-def _redis(url: str) -> Iterator[Open]:
+def _redis(url: str) -> Iterator[OpenService]:
     variable, example = "CIRCLE_REDIS_URL", "rediss://:…@redis:6379/0"
     parts = urlsplit(url)
     if parts.scheme == "unix" or all(is_here(host) for host in hosts_of(url)):
         return
     if parts.scheme != "rediss":
-        yield Open("redis", variable, "goes over the network in clear", url, example)
+        yield OpenService("redis", variable, "goes over the network in clear", url, example)
     if (parameter(url, "ssl_cert_reqs") or "required").lower() != "required":
-        yield Open("redis", variable, "does not verify the server's certificate", url, example)
+        yield OpenService("redis", variable, "does not verify the server's certificate", url, example)
     if not password_of(url):
-        yield Open("redis", variable, "has no password", url, example)
+        yield OpenService("redis", variable, "has no password", url, example)
 
 
-def _registry(url: str) -> Iterator[Open]:
+def _registry(url: str) -> Iterator[OpenService]:
     variable, example = "CIRCLE_SCHEMA_REGISTRY_URL", "https://circle:…@registry:8081"
     if all(is_here(host) for host in hosts_of(url)):
         return
     if urlsplit(url).scheme != "https":
-        yield Open("registry", variable, "goes over the network in clear", url, example)
+        yield OpenService("registry", variable, "goes over the network in clear", url, example)
     if not password_of(url):
-        yield Open("registry", variable, "has no password", url, example)
+        yield OpenService("registry", variable, "has no password", url, example)
 
 
-def _smtp(url: str) -> Iterator[Open]:
+def _smtp(url: str) -> Iterator[OpenService]:
     variable, example = "CIRCLE_SMTP_URL", "smtps://user:…@mail.example.org"
     if urlsplit(url).scheme == "file" or all(is_here(host) for host in hosts_of(url)):
         return
     if not password_of(url):  # with one, STARTTLS is always asked for
         clear = urlsplit(url).scheme == "smtp"
         problem = "has no password, and is in clear where the server does not offer TLS" if clear else "has no password"
-        yield Open("smtp", variable, problem, url, example)
+        yield OpenService("smtp", variable, problem, url, example)
 
 
-def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Open]:
+def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[OpenService]:
     files = {
         "CIRCLE_JWT_KEY_FILE": settings.jwt_key_file,
         "CIRCLE_KAFKA_KEY_FILE": settings.kafka_key_file,
@@ -136,7 +138,7 @@ def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Ope
                 f"can be read by others (mode {mode:04o}); `chmod 600` it, or name files in CIRCLE_ALLOW_INSECURE "
                 "where nobody else is on this machine"
             )
-            yield Open("files", variable, problem, str(path), str(path))
+            yield OpenService("files", variable, problem, str(path), str(path))
 
 
 def _in_clear(url: str, scheme: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """A record of either topic, as far as it matters here."""
 
     offset: int

@@ -33,7 +33,7 @@ Header: TypeAlias = tuple[str, str | bytes | None]
 log = Log("dead-letters")
 
 
-class Record(Protocol):
+class LetterSource(Protocol):
     """What a dead letter is made of: a consumed record, or one made again from what was stored of it."""
 
     def topic(self) -> str | None: ...
@@ -45,7 +45,7 @@ class Record(Protocol):
     def timestamp(self) -> Any: ...
 
 
-def dead_letter(record: Record, error: str, *, by: str = "") -> Outgoing:
+def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
     """`record` as a dead letter of its topic. `by`: the flow that could not process it, and is to have it again when it
     is redriven, although it has read past its position."""
     topic = record.topic()
@@ -75,7 +75,7 @@ def dead_letter(record: Record, error: str, *, by: str = "") -> Outgoing:
     return Outgoing(dead_letters(topic), 0, key and key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], headers)
 
 
-def is_redriven_for(record: Record, flow: str) -> bool:
+def is_redriven_for(record: LetterSource, flow: str) -> bool:
     """Whether this record comes again from the dead letters, where this flow had put it."""
     headers = dict(cast("list[Header]", record.headers() or []))
     by = headers.get(SET_ASIDE_BY)
@@ -91,7 +91,7 @@ class DeadLetters:
         self._failed: KafkaError | None = None
         self._waiting = 0
 
-    def put(self, record: Record, error: str, *, by: str = "") -> None:
+    def put(self, record: LetterSource, error: str, *, by: str = "") -> None:
         """Put one record aside. It is durable after `flush`. `by`: as in `dead_letter`."""
         if self._producer is None:
             self._producer = producer(self._settings)

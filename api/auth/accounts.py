@@ -20,17 +20,17 @@ import asyncpg
 
 from api.auth import audit
 from api.auth.attempts import Attempts, Why
-from api.auth.audit import Actor, Kind
+from api.auth.audit import Actor, AuditKind
 from api.auth.factors import Factors, Second
 from api.auth.mail import normalised, spellings
 from api.auth.mailboxes import Mailboxes
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
-from api.auth.tokens import AccessTokens, Caller, Role, Wanted, effective, unauthorized, wanted
+from api.auth.tokens import AccessTokens, Caller, FactorNeed, Role, effective, unauthorized, wanted
 from api.fairness.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
 from api.http.problem import Problem, not_found
-from api.reads.database import SQL, Connection, Database
+from api.reads.database import SQL, Connection, QueryPool
 from api.shapes.accounts import TokensOut, UserOut
 
 TOKEN_BYTES = 32
@@ -41,7 +41,7 @@ BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no rec
 class Accounts:
     """What the auth and users routes do."""
 
-    database: Database
+    database: QueryPool
     passwords: Passwords
     tokens: AccessTokens
     sessions: Sessions
@@ -57,7 +57,7 @@ class Accounts:
 
         async def work(connection: Connection) -> asyncpg.Record:
             await connection.execute(SQL["user_add"], user_id, address, name.strip(), hashed, BESIDE_THE_LOG)
-            await audit.record(connection, Kind.REGISTERED, user_id, origin, actor=Actor.SOMEBODY)
+            await audit.record(connection, AuditKind.REGISTERED, user_id, origin, actor=Actor.SOMEBODY)
             row = await connection.fetchrow(SQL["user"], user_id)
             assert row is not None
             return row
@@ -86,7 +86,9 @@ class Accounts:
             if account is None:
                 await self.attempts.note(Why.UNKNOWN_ACCOUNT, origin)
             else:
-                await audit.record_refusal(self.database, Kind.LOGIN, account["id"], origin, detail={"why": "password"})
+                await audit.record_refusal(
+                    self.database, AuditKind.LOGIN, account["id"], origin, detail={"why": "password"}
+                )
             raise _wrong()
         user_id, used = str(account["id"]), ""
         if account["second_factor"]:
@@ -103,7 +105,7 @@ class Accounts:
             )
             if opened is not None:
                 await audit.record(
-                    connection, Kind.LOGIN, user_id, origin, session_id=session_id, detail={"second_factor": used}
+                    connection, AuditKind.LOGIN, user_id, origin, session_id=session_id, detail={"second_factor": used}
                 )
             return opened is not None
 
@@ -136,7 +138,12 @@ class Accounts:
             if ended is not None:
                 own = caller.session_id
                 await audit.record(
-                    connection, Kind.SESSION_ENDED, caller.user_id, origin, session_id=own, detail={"ended": session_id}
+                    connection,
+                    AuditKind.SESSION_ENDED,
+                    caller.user_id,
+                    origin,
+                    session_id=own,
+                    detail={"ended": session_id},
                 )
             return ended is not None
 
@@ -153,7 +160,12 @@ class Accounts:
             ended = await connection.fetchval(SQL["sessions_end"], caller.user_id, UUID(caller.session_id))
             own = caller.session_id
             await audit.record(
-                connection, Kind.SESSIONS_ENDED, caller.user_id, origin, session_id=own, detail={"sessions": len(ended)}
+                connection,
+                AuditKind.SESSIONS_ENDED,
+                caller.user_id,
+                origin,
+                session_id=own,
+                detail={"sessions": len(ended)},
             )
             return list(ended)
 
@@ -193,7 +205,7 @@ class Accounts:
             await connection.execute(SQL["account_mail_add"], user_id, "password-changed")
             await audit.record(
                 connection,
-                Kind.PASSWORD_CHANGED,
+                AuditKind.PASSWORD_CHANGED,
                 user_id,
                 origin,
                 session_id=caller.session_id,
@@ -217,7 +229,12 @@ class Accounts:
             if before["role"] != after["role"]:
                 roles = {"before": before["role"], "role": after["role"]}
                 await audit.record(
-                    connection, Kind.ROLE_CHANGED, caller.user_id, origin, session_id=caller.session_id, detail=roles
+                    connection,
+                    AuditKind.ROLE_CHANGED,
+                    caller.user_id,
+                    origin,
+                    session_id=caller.session_id,
+                    detail=roles,
                 )
             return after
 
@@ -254,7 +271,7 @@ class Accounts:
             await connection.execute(SQL["inbox_lock"])
             row = await connection.fetchrow(SQL["user_erase"], user_id)
             assert row is not None
-            await audit.record(connection, Kind.ERASED, None, Origin(), detail={"erased": user_id})
+            await audit.record(connection, AuditKind.ERASED, None, Origin(), detail={"erased": user_id})
             return list(row["sessions"])
 
         await self.sessions.end(await self.database.within(work))
@@ -270,7 +287,7 @@ class Accounts:
                 if only_reused:
                     await audit.record(
                         connection,
-                        Kind.REFRESH_REUSED,
+                        AuditKind.REFRESH_REUSED,
                         user_id,
                         origin,
                         session_id=session_id,
@@ -278,7 +295,7 @@ class Accounts:
                         refused=True,
                     )
                 else:
-                    await audit.record(connection, Kind.SESSION_ENDED, user_id, origin, session_id=session_id)
+                    await audit.record(connection, AuditKind.SESSION_ENDED, user_id, origin, session_id=session_id)
             return row
 
         row = await self.database.within(work)
@@ -315,7 +332,7 @@ async def require_open(connection: Connection, caller: Caller) -> None:
 def user_out(row: asyncpg.Record) -> UserOut:
     """An account as its owner sees it."""
     role, factor = Role(row["role"]), bool(row["second_factor"])
-    asked: Wanted = wanted(role, staff=row["staff"])
+    asked: FactorNeed = wanted(role, staff=row["staff"])
     return UserOut(
         id=row["id"],
         email=row["email"],

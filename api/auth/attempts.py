@@ -12,10 +12,10 @@ from enum import StrEnum
 from time import time
 
 from api.auth import audit
-from api.auth.audit import Kind
+from api.auth.audit import AuditKind
 from api.auth.origin import Origin
 from api.http.problem import Problem
-from api.reads.database import Database
+from api.reads.database import QueryPool
 
 WINDOW_S = 3_600  # one row in it: enough to see from where and for how long
 ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: two million rows at most in the 400 days that rows are kept
@@ -33,7 +33,7 @@ class Attempts:
 
     __slots__ = ("_clock", "_database", "_hour", "_noted")
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time) -> None:
+    def __init__(self, database: QueryPool, clock: Callable[[], float] = time) -> None:
         self._database, self._clock = database, clock
         self._hour, self._noted = 0, set[str]()
 
@@ -43,11 +43,11 @@ class Attempts:
         hour = int(self._clock() // WINDOW_S)
         if hour != self._hour:
             self._hour, self._noted = hour, set()
-        once = f"{Kind.LOGIN} {why} {origin.network or origin.address} {user_id or ''} {hour}"
+        once = f"{AuditKind.LOGIN} {why} {origin.network or origin.address} {user_id or ''} {hour}"
         if once in self._noted or len(self._noted) >= ATTEMPTS_NOTED_MAX:
             return
         self._noted.add(once)
         try:
-            await audit.record_refusal(self._database, Kind.LOGIN, user_id, origin, detail={"why": why}, once=once)
+            await audit.record_refusal(self._database, AuditKind.LOGIN, user_id, origin, detail={"why": why}, once=once)
         except Problem:
             self._noted.discard(once)

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from api.auth.origin import Origin
-from api.reads.database import SQL, Connection, Database
+from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
 
 _NOT_ADDED = "INSERT 0 0"  # PostgreSQL's word for no row; RETURNING would need the right to read
@@ -23,7 +23,7 @@ _NOT_ADDED = "INSERT 0 0"  # PostgreSQL's word for no row; RETURNING would need 
 log = logs.get("security")
 
 
-class Kind(StrEnum):
+class AuditKind(StrEnum):
     """What can happen."""
 
     REGISTERED = "account-registered"
@@ -54,7 +54,7 @@ class Actor(StrEnum):
 
 async def record(
     connection: Connection,
-    kind: Kind,
+    kind: AuditKind,
     user_id: str | None,
     origin: Origin,
     *,
@@ -76,8 +76,8 @@ async def record(
 
 
 async def record_refusal(
-    database: Database,
-    kind: Kind,
+    database: QueryPool,
+    kind: AuditKind,
     user_id: str | None,
     origin: Origin,
     *,

@@ -17,11 +17,11 @@ from time import time
 import pyotp
 
 from api.auth import audit
-from api.auth.audit import Kind
+from api.auth.audit import AuditKind
 from api.auth.origin import Origin
 from api.auth.sealed import CannotOpen, Sealer
 from api.http.problem import Problem
-from api.reads.database import SQL, Connection, Database
+from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
 
 STEP_S = 30
@@ -49,7 +49,7 @@ class Second:
 class Factors:
     """Sets them up, checks them, takes them away."""
 
-    database: Database
+    database: QueryPool
     sealer: Sealer
     clock: Callable[[], float] = time
 
@@ -60,7 +60,7 @@ class Factors:
                 return "code"
         elif await self._take_recovery_code(user_id, second.recovery_code, origin):
             return "recovery-code"
-        await audit.record_refusal(self.database, Kind.SECOND_FACTOR, user_id, origin)
+        await audit.record_refusal(self.database, AuditKind.SECOND_FACTOR, user_id, origin)
         what = "otp" if second.otp else "recovery_code"
         raise Problem("invalid-second-factor", f"{what}: it is wrong, too old, or was used before", field=what)
 
@@ -103,7 +103,7 @@ class Factors:
             row = await connection.fetchrow(SQL["recovery_code_use"], user_id, recovery_hash(code))
             if row is not None:
                 await audit.record(
-                    connection, Kind.CODE_USED, user_id, origin, detail={"codes_left": row["codes_left"]}
+                    connection, AuditKind.CODE_USED, user_id, origin, detail={"codes_left": row["codes_left"]}
                 )
             return row is not None
 

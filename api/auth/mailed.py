@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from api.auth import audit
-from api.auth.audit import Actor, Kind
+from api.auth.audit import Actor, AuditKind
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
 from api.http.problem import Problem
-from api.reads.database import SQL, Connection, Database
+from api.reads.database import SQL, Connection, QueryPool
 
 
 @dataclass(frozen=True, slots=True)
-class Mailed:
+class MailedLinks:
     """What the routes behind the links do."""
 
-    database: Database
+    database: QueryPool
     passwords: Passwords
     sessions: Sessions
 
@@ -35,7 +35,7 @@ class Mailed:
             await connection.execute(SQL["user_lock_by_link"], link, "verify-email")
             row = await connection.fetchrow(SQL["email_verify"], link)
             if row is not None:
-                await audit.record(connection, Kind.EMAIL_VERIFIED, row["id"], origin, actor=Actor.SOMEBODY)
+                await audit.record(connection, AuditKind.EMAIL_VERIFIED, row["id"], origin, actor=Actor.SOMEBODY)
             return row is not None
 
         if not await self.database.within(work):
@@ -70,7 +70,12 @@ class Mailed:
             await connection.execute(SQL["network_known"], user_id, origin.network)
             await connection.execute(SQL["account_mail_add"], user_id, "password-changed")
             await audit.record(
-                connection, Kind.PASSWORD_RESET, user_id, origin, actor=Actor.SOMEBODY, detail={"sessions": len(ended)}
+                connection,
+                AuditKind.PASSWORD_RESET,
+                user_id,
+                origin,
+                actor=Actor.SOMEBODY,
+                detail={"sessions": len(ended)},
             )
             return list(ended)
 

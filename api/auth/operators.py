@@ -21,7 +21,7 @@ from api.http.problem import Problem
 from api.http.protocol import EdgeHttp
 
 if TYPE_CHECKING:
-    from api.deps import Deps
+    from api.deps import ApiDeps
 
 GUESSES = Rate(name="wrong operator's tokens from one address", per_s=0.2, burst=20)
 CHALLENGE = 'Basic realm="operators", charset="UTF-8", Bearer'
@@ -41,7 +41,7 @@ def shows_token(request: Request, token: str | None) -> bool:
     return compare_digest(sha256(shown.encode("utf-8", "surrogateescape")).digest(), sha256(token.encode()).digest())
 
 
-def require(request: Request, deps: Deps) -> Caller | None:
+def require(request: Request, deps: ApiDeps) -> Caller | None:
     """The administrator who asks, or None for an operator by token or port. Raises Problem unauthorized (401).
 
     The caller's role is still to be looked at: a valid token of somebody else is 403.
@@ -57,7 +57,7 @@ def require(request: Request, deps: Deps) -> Caller | None:
         raise _refused(problem.detail) from None
 
 
-def is_one(request: Request, deps: Deps) -> bool:
+def is_one(request: Request, deps: ApiDeps) -> bool:
     """Whether an operator asks, where others get an answer too."""
     if by_operators_port(request) or shows_token(request, deps.settings.operator_token):
         return True

@@ -38,7 +38,7 @@ class Role(StrEnum):
 RANK = {Role.BUYER: 1, Role.ORGANIZER: 2, Role.ADMIN: 3}
 
 
-class Wanted(StrEnum):
+class FactorNeed(StrEnum):
     """How much an account needs a second factor."""
 
     OPTIONAL = "optional"
@@ -46,11 +46,11 @@ class Wanted(StrEnum):
     REQUIRED = "required"
 
 
-def wanted(role: Role, *, staff: bool) -> Wanted:
+def wanted(role: Role, *, staff: bool) -> FactorNeed:
     """Administrators have no powers without one; organizers and door staff are asked for one."""
     if role is Role.ADMIN:
-        return Wanted.REQUIRED
-    return Wanted.RECOMMENDED if staff or role is Role.ORGANIZER else Wanted.OPTIONAL
+        return FactorNeed.REQUIRED
+    return FactorNeed.RECOMMENDED if staff or role is Role.ORGANIZER else FactorNeed.OPTIONAL
 
 
 def effective(role: Role, *, factor: bool) -> tuple[Role, bool]:

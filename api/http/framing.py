@@ -1,6 +1,6 @@
 """Bytes to one request's head, chunk sizes and trailers, by RFC 9112 and nothing wider. No I/O.
 
-Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises `Unreadable`:
+Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises `UnreadableRequest`:
 whoever forwards to us, and whatever they make of a doubtful byte, no request can hide in another one's body.
 
 Stricter than the RFC, on purpose: absolute-form and authority-form targets are refused (this is no proxy, and they
@@ -48,7 +48,7 @@ FORBIDDEN_IN_TRAILERS = SINGLE | frozenset(
 CHUNKED = -1
 
 
-class Unreadable(BadRequest):
+class UnreadableRequest(BadRequest):
     """400: these bytes are no request, or more than one. The connection ends after the answer."""
 
 
@@ -77,7 +77,7 @@ def head(data: bytes) -> Head:
     """The head in `data`, up to the line end before the empty line. Raises Unreadable, or TooManyHeaders."""
     match = _HEAD.fullmatch(data + b"\r\n")
     if match is None:
-        raise Unreadable(_why(data))
+        raise UnreadableRequest(_why(data))
     method, target, version = (match[name].decode("ascii") for name in ("method", "target", "version"))
     _check_target(method, target)
     fields = _fields(match["fields"])
@@ -88,7 +88,7 @@ def head(data: bytes) -> Head:
     for name, value in fields:
         if name in SINGLE:
             if name in found:
-                raise Unreadable(f"{name} is given more than once")
+                raise UnreadableRequest(f"{name} is given more than once")
             found[name] = value
         elif name == "connection":
             options.update(option.strip().lower() for option in value.split(","))
@@ -102,23 +102,23 @@ def chunk_size(line: bytes) -> tuple[int, int]:
     """The size that a chunk's first line gives, and how many bytes of extensions it has. Raises Unreadable."""
     match = _CHUNK.fullmatch(line) if len(line) <= CHUNK_LINE_BYTES_MAX else None
     if match is None:
-        raise Unreadable("a chunk begins with its size in hexadecimal digits, and little else")
+        raise UnreadableRequest("a chunk begins with its size in hexadecimal digits, and little else")
     return int(match["size"], 16), len(match["extensions"])
 
 
 def check_extensions(total: int) -> None:
     """Raises Unreadable when a body's chunk extensions, which nobody reads, are longer than anybody needs."""
     if total > CHUNK_EXTENSION_BYTES_MAX:
-        raise Unreadable(f"chunk extensions have more than {CHUNK_EXTENSION_BYTES_MAX} bytes")
+        raise UnreadableRequest(f"chunk extensions have more than {CHUNK_EXTENSION_BYTES_MAX} bytes")
 
 
 def check_trailers(data: bytes) -> None:
     """Raises Unreadable for trailers, without their empty line, that are malformed or say what only a head may."""
     if _FIELDS.fullmatch(data) is None:
-        raise Unreadable("the trailers are not name: value lines that end in CRLF")
+        raise UnreadableRequest("the trailers are not name: value lines that end in CRLF")
     for name, _ in _fields(data):
         if name in FORBIDDEN_IN_TRAILERS:
-            raise Unreadable(f"{name} cannot be a trailer")
+            raise UnreadableRequest(f"{name} cannot be a trailer")
 
 
 def _fields(data: bytes) -> list[tuple[str, str]]:
@@ -129,30 +129,30 @@ def _fields(data: bytes) -> list[tuple[str, str]]:
 def _check_target(method: str, target: str) -> None:
     if target.startswith("/"):
         if "#" in target:
-            raise Unreadable("a request's target has no fragment")
+            raise UnreadableRequest("a request's target has no fragment")
     elif not (target == "*" and method == "OPTIONS"):
-        raise Unreadable("a request's target begins with /: this is no proxy")
+        raise UnreadableRequest("a request's target begins with /: this is no proxy")
 
 
 def _check_host(host: str | None, version: str) -> None:
     if host is None:
         if version == "1.1":
-            raise Unreadable("Host is missing")
+            raise UnreadableRequest("Host is missing")
     elif _HOST.fullmatch(host) is None:
-        raise Unreadable("Host has to be one name or address, and perhaps a port")
+        raise UnreadableRequest("Host has to be one name or address, and perhaps a port")
 
 
 def _length(length: str | None, encoding: str | None, version: str) -> int:
     if encoding is not None:
         if length is not None:
-            raise Unreadable("Content-Length and Transfer-Encoding exclude each other")
+            raise UnreadableRequest("Content-Length and Transfer-Encoding exclude each other")
         if version != "1.1" or encoding.lower() != "chunked":
-            raise Unreadable("Transfer-Encoding can be chunked, in HTTP/1.1, and nothing else")
+            raise UnreadableRequest("Transfer-Encoding can be chunked, in HTTP/1.1, and nothing else")
         return CHUNKED
     if length is None:
         return 0
     if _LENGTH.fullmatch(length) is None:
-        raise Unreadable("Content-Length has to be one number of decimal digits")
+        raise UnreadableRequest("Content-Length has to be one number of decimal digits")
     return int(length)
 
 

@@ -38,7 +38,7 @@ from api.fairness.shares import Full, Line, Share, Turn, Who
 from api.http import framing
 from api.http.client_address import parse
 from api.http.cors import Cors
-from api.http.framing import CHUNKED, Unreadable
+from api.http.framing import CHUNKED, UnreadableRequest
 from api.http.headers import complete, http_date
 from api.http.problem import CONTENT_TYPE, busy
 from api.metrics import METRICS
@@ -122,7 +122,7 @@ class EdgeHttp(Http):
                 continue
             if framing.trouble(buffer, seen):
                 framing.head(bytes(buffer))
-                raise Unreadable("a request's head has no such bytes")
+                raise UnreadableRequest("a request's head has no such bytes")
             seen = len(buffer)
             if seen >= self.HEADER_MAX_SIZE:
                 raise PayloadTooLarge("Request header exceeds the size limit")
@@ -150,7 +150,7 @@ class EdgeHttp(Http):
         """Some bytes of the request's body; None behind the last. Raises Unreadable, PayloadTooLarge."""
         try:
             return await self._read()
-        except (Unreadable, PayloadTooLarge):
+        except (UnreadableRequest, PayloadTooLarge):
             self.keep_alive, self.request_body = False, None  # where the next request would begin is not known
             raise
 
@@ -189,7 +189,7 @@ class EdgeHttp(Http):
             while len(self.recv_buffer) < 2:
                 await self._receive_more()
             if self.recv_buffer[:2] != b"\r\n":
-                raise Unreadable("a chunk has to end in CRLF behind as many bytes as its size says")
+                raise UnreadableRequest("a chunk has to end in CRLF behind as many bytes as its size says")
             del self.recv_buffer[:2]
         size, extensions = framing.chunk_size(await self._line(limits.CHUNK_LINE_BYTES_MAX))
         self.extension_bytes += extensions
@@ -207,7 +207,7 @@ class EdgeHttp(Http):
         while line := await self._line(limits.TRAILER_BYTES_MAX):
             trailers += line + b"\r\n"
             if len(trailers) > limits.TRAILER_BYTES_MAX:
-                raise Unreadable(f"trailers have more than {limits.TRAILER_BYTES_MAX} bytes")
+                raise UnreadableRequest(f"trailers have more than {limits.TRAILER_BYTES_MAX} bytes")
         framing.check_trailers(trailers)
 
     async def _line(self, bytes_max: int) -> bytes:
@@ -215,7 +215,7 @@ class EdgeHttp(Http):
         buffer: bytearray = self.recv_buffer
         while (end := buffer.find(b"\r\n", 0, bytes_max + 2)) < 0:
             if len(buffer) > bytes_max + 1 or framing.trouble(buffer[: bytes_max + 2]):
-                raise Unreadable("a line of a chunked body is too long, or does not end in CRLF")
+                raise UnreadableRequest("a line of a chunked body is too long, or does not end in CRLF")
             await self._receive_more()
         line = bytes(buffer[:end])
         del buffer[: end + 2]

@@ -19,7 +19,7 @@ from sanic import HTTPResponse, Request
 from api.auth import operators
 from api.auth.origin import Origin
 from api.auth.tokens import RANK, Caller, Role, effective
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.fairness.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
 from api.fairness.rate_limits import WRITES
 from api.fairness.shares import Lane, Who, asking
@@ -61,7 +61,7 @@ class Call:
 
     __slots__ = ("caller", "deps", "request")
 
-    def __init__(self, request: Request, deps: Deps, caller: Caller | None) -> None:
+    def __init__(self, request: Request, deps: ApiDeps, caller: Caller | None) -> None:
         self.request, self.deps, self.caller = request, deps, caller
 
     @property
@@ -211,7 +211,7 @@ def bind(route: Route) -> Handler:
 
     async def handle(request: Request, **path: str) -> HTTPResponse | None:
         started = perf_counter()
-        deps: Deps = request.app.ctx.deps
+        deps: ApiDeps = request.app.ctx.deps
         caller = None
         try:
             caller = await _caller(request, deps, access, streams=streams)
@@ -238,7 +238,7 @@ def bind(route: Route) -> Handler:
     return handle
 
 
-async def _caller(request: Request, deps: Deps, access: Access, *, streams: bool) -> Caller | None:
+async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: bool) -> Caller | None:
     """Who asks, as far as the route wants to know. Raises Problem unauthorized (401)."""
     if access is Access.PUBLIC:
         return None
@@ -253,7 +253,7 @@ async def _caller(request: Request, deps: Deps, access: Access, *, streams: bool
     return deps.tokens.caller(authorization)
 
 
-async def _operator(request: Request, deps: Deps) -> Caller | None:
+async def _operator(request: Request, deps: ApiDeps) -> Caller | None:
     """An operator, or a caller whose role is still to be looked at. Whoever guesses is slowed down."""
     try:
         return operators.require(request, deps)
@@ -264,7 +264,7 @@ async def _operator(request: Request, deps: Deps) -> Caller | None:
         raise
 
 
-async def _promoted(deps: Deps, caller: Caller, access: Access) -> Caller:
+async def _promoted(deps: ApiDeps, caller: Caller, access: Access) -> Caller:
     """A token from before its account was promoted is honoured; any other one is refused with 403."""
     row = await deps.database.row("user", caller.user_id)
     if row is not None:

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from api.fairness.limits import REDIS_TIMEOUT_S, REMEMBERED_MAX
 from api.http.problem import Problem
-from api.log.watermarks import Asked, Memory
+from api.log.watermarks import Memory, PendingReservation
 from connectors import logs
 from schemas.commands import Command
 
@@ -34,7 +34,7 @@ US_PER_S = 1_000_000
 log = logs.get("api.log.announcements")
 
 
-class Written(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class AnnouncedWrite(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One write: whose, where it stands, and of which reservation it is, if it is of one."""
 
     user_id: str
@@ -48,7 +48,7 @@ class Announced(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message: the process that tells, and its writes."""
 
     sender: str
-    writes: list[Written]
+    writes: list[AnnouncedWrite]
 
 
 class Announcements:
@@ -60,14 +60,14 @@ class Announcements:
         memory: Memory,
         *,
         publish: Callable[[bytes], Awaitable[object]],
-        recent: Callable[[int, int], Awaitable[Iterable[tuple[str, Asked]]]],
+        recent: Callable[[int, int], Awaitable[Iterable[tuple[str, PendingReservation]]]],
         known: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`recent(since_us, count)` gives the latest reservations there are rows of, the oldest first; `known` hears
         of each event that something was written about."""
         self._sender, self._memory, self._publish, self._recent = sender, memory, publish, recent
         self._known = known
-        self._untold: deque[Written] = deque(maxlen=REMEMBERED_MAX)
+        self._untold: deque[AnnouncedWrite] = deque(maxlen=REMEMBERED_MAX)
         self._telling: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
@@ -77,7 +77,7 @@ class Announcements:
         """The log has acknowledged a command of ours."""
         self._known(command.event_id)
         reservation_id: str = getattr(command, "reservation_id", "")
-        self._untold.append(Written(command.user_id, command.event_id, reservation_id, partition, offset))
+        self._untold.append(AnnouncedWrite(command.user_id, command.event_id, reservation_id, partition, offset))
         if self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 
@@ -89,7 +89,7 @@ class Announcements:
                 self._known(write.event_id)
                 self._memory.heard_of_write(write.user_id, write.partition, write.offset)
                 if write.reservation_id:
-                    asked = Asked(write.user_id, write.event_id, write.partition, write.offset)
+                    asked = PendingReservation(write.user_id, write.event_id, write.partition, write.offset)
                     self._memory.heard_of(write.reservation_id, asked)
 
     def catch_up(self) -> None:

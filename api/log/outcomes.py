@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http.reasons import refusal
 from api.log.writer import Submission
 from schemas.commands import Command
@@ -31,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 async def submit(
-    deps: Deps, command: Command, wait_s: float, *, traceparent: str | None = None, receipt: bool = False
+    deps: ApiDeps, command: Command, wait_s: float, *, traceparent: str | None = None, receipt: bool = False
 ) -> Outcome:
     """Write `command` and wait up to `wait_s` for its outcome; 0 waits for the acknowledgement only.
 
@@ -45,7 +45,7 @@ async def submit(
         deps.commands.give_back(turn)
 
 
-async def _submit(deps: Deps, command: Command, wait_s: float, traceparent: str | None, receipt: bool) -> Outcome:
+async def _submit(deps: ApiDeps, command: Command, wait_s: float, traceparent: str | None, receipt: bool) -> Outcome:
     writer = deps.log_writer
     submission = writer.send(command, wants_reply=wait_s > 0, traceparent=traceparent)
     if wait_s <= 0:

@@ -20,7 +20,7 @@ ASK_AFTER_S = 0.5  # without news for this long, look into Postgres: a message m
 ASK_AGAIN_S = 0.2
 
 
-class Projected(msgspec.Struct, frozen=True, gc=False):
+class ProjectedPosition(msgspec.Struct, frozen=True, gc=False):
     """A message on `circle:projected`: the last position applied on a partition."""
 
     partition: int
@@ -35,7 +35,7 @@ class Watermarks:
         self._applied: dict[int, int] = {}
         self._asked = 0.0
         self._waiting: dict[int, set[tuple[int, asyncio.Future[None]]]] = {}
-        self._decoder = msgspec.json.Decoder(Projected | list[Projected])
+        self._decoder = msgspec.json.Decoder(ProjectedPosition | list[ProjectedPosition])
 
     def message(self, data: bytes) -> None:
         """A message of `circle:projected`."""
@@ -91,7 +91,7 @@ class Watermarks:
         return True
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class PendingReservation(msgspec.Struct, frozen=True, gc=False):
     """A reservation that was put on the log: whose, of which event, where."""
 
     user_id: str
@@ -100,7 +100,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
-class Seen:
+class RecentIds:
     """The last ids that were added, so many of them at most."""
 
     __slots__ = ("_ids", "_max")
@@ -126,7 +126,7 @@ class Memory:
 
     def __init__(self) -> None:
         # Not plain dictionaries: finding the oldest of those means stepping over all that were deleted before it.
-        self._reservations: OrderedDict[str, Asked] = OrderedDict()
+        self._reservations: OrderedDict[str, PendingReservation] = OrderedDict()
         self._written: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def wrote(self, user_id: str, partition: int, offset: int) -> None:
@@ -144,12 +144,12 @@ class Memory:
     def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
         """A reservation was put on the log, or something was done to it, at this position."""
         known = self._reservations
-        known[reservation_id] = Asked(user_id, event_id, partition, offset)
+        known[reservation_id] = PendingReservation(user_id, event_id, partition, offset)
         known.move_to_end(reservation_id)
         if len(known) > REMEMBERED_MAX:
             known.popitem(last=False)
 
-    def heard_of(self, reservation_id: str, asked: Asked) -> None:
+    def heard_of(self, reservation_id: str, asked: PendingReservation) -> None:
         """Another process, or a row, says this of a reservation. Which event an id belongs to is never changed."""
         known = self._reservations.get(reservation_id)
         if known is None or (known.event_id == asked.event_id and known.offset < asked.offset):
@@ -161,6 +161,6 @@ class Memory:
         if known is None or known[0] != partition or known[1] < offset:
             self.wrote(user_id, partition, offset)
 
-    def asked(self, reservation_id: str) -> Asked | None:
+    def asked(self, reservation_id: str) -> PendingReservation | None:
         """What is known of a reservation."""
         return self._reservations.get(reservation_id)

@@ -42,7 +42,7 @@ _GONE = (
 )
 
 
-class Database:
+class QueryPool:
     """All queries of the API, by name."""
 
     def __init__(self, url: str) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http.routing import Call
 from api.routes.events import is_owner
 
@@ -27,7 +27,7 @@ class Sight(NamedTuple):
         """Whether a ticket type is shown."""
         return self.everything or not hidden or self.unlocked(ticket_type_id)
 
-    async def among(self, deps: Deps, event_id: str, ids: Iterable[str]) -> set[str]:
+    async def among(self, deps: ApiDeps, event_id: str, ids: Iterable[str]) -> set[str]:
         """Those of the ticket types that are shown now. Raises Problem unavailable."""
         if self.everything:
             return set(ids)

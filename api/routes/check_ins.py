@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http import cursors, validation
 from api.http.problem import not_found
 from api.http.reasons import for_reason
@@ -99,12 +99,12 @@ async def counts(call: Call, event_id: str) -> HTTPResponse:
     return json(await counts_of(call.deps, event_id))
 
 
-async def counts_of(deps: Deps, event_id: str) -> CountsOut:
+async def counts_of(deps: ApiDeps, event_id: str) -> CountsOut:
     """An event's counts, at most DOOR_COUNTS_S old. Raises Problem unavailable."""
     return await deps.door_counts.get(event_id, lambda: _counted(deps, event_id))
 
 
-async def _counted(deps: Deps, event_id: str) -> CountsOut:
+async def _counted(deps: ApiDeps, event_id: str) -> CountsOut:
     sold = {one.id: one.sold for one in (await availability_of(deps, event_id)).items}
     rows = await deps.database.rows("door_counts", event_id)
     refused = await deps.database.row("door_refused", event_id)

@@ -10,7 +10,7 @@ from sanic import HTTPResponse
 
 from api.auth import audit
 from api.auth.accounts import require_open
-from api.auth.audit import Kind
+from api.auth.audit import AuditKind
 from api.auth.factors import otpauth_uri, put_recovery_codes
 from api.auth.mail import normalised
 from api.auth.tokens import Caller
@@ -145,7 +145,7 @@ async def confirm(call: Call) -> HTTPResponse:
         raise Problem("second-factor-on", "it was confirmed before")
     step = deps.factors.matches(secret, body.otp)
     if step is None:
-        await audit.record_refusal(deps.database, Kind.SECOND_FACTOR, caller.user_id, call.origin)
+        await audit.record_refusal(deps.database, AuditKind.SECOND_FACTOR, caller.user_id, call.origin)
         raise Problem("invalid-second-factor", "otp: it is not the code of this moment", field="otp")
 
     async def work(connection: Connection) -> tuple[list[str], list[str], asyncpg.Record]:
@@ -156,7 +156,7 @@ async def confirm(call: Call) -> HTTPResponse:
         codes = await put_recovery_codes(connection, caller.user_id)
         ended = await connection.fetchval(SQL["sessions_end"], caller.user_id, caller.session_id)
         await connection.execute(SQL["account_mail_add"], caller.user_id, "second-factor-on")
-        await audit.record(connection, Kind.FACTOR_ON, caller.user_id, call.origin, session_id=caller.session_id)
+        await audit.record(connection, AuditKind.FACTOR_ON, caller.user_id, call.origin, session_id=caller.session_id)
         row = await connection.fetchrow(SQL["user"], caller.user_id)
         assert row is not None
         return codes, list(ended), row
@@ -175,7 +175,7 @@ async def remove(call: Call) -> HTTPResponse:
         await require_open(connection, caller)
         await connection.execute(SQL["factor_remove"], caller.user_id)
         await connection.execute(SQL["account_mail_add"], caller.user_id, "second-factor-off")
-        await audit.record(connection, Kind.FACTOR_OFF, caller.user_id, call.origin, session_id=caller.session_id)
+        await audit.record(connection, AuditKind.FACTOR_OFF, caller.user_id, call.origin, session_id=caller.session_id)
 
     await call.deps.database.within(work)
     return HTTPResponse(status=204)
@@ -188,7 +188,7 @@ async def recovery_codes(call: Call) -> HTTPResponse:
     async def work(connection: Connection) -> list[str]:
         await require_open(connection, caller)
         codes = await put_recovery_codes(connection, caller.user_id)
-        await audit.record(connection, Kind.CODES_MADE, caller.user_id, call.origin, session_id=caller.session_id)
+        await audit.record(connection, AuditKind.CODES_MADE, caller.user_id, call.origin, session_id=caller.session_id)
         return codes
 
     return json(RecoveryCodesOut(await call.deps.database.within(work)), headers=NO_STORE)
@@ -223,7 +223,9 @@ async def events(call: Call) -> HTTPResponse:
     return await _events(call, query.user_id, query.kind, query.cursor, query.limit)
 
 
-async def _events(call: Call, user_id: str | None, kind: Kind | None, cursor: str | None, limit: int) -> HTTPResponse:
+async def _events(
+    call: Call, user_id: str | None, kind: AuditKind | None, cursor: str | None, limit: int
+) -> HTTPResponse:
     value, _ = cursors.decode(cursor, "security")
     rows = await call.deps.database.rows("security_events", user_id, kind, value, limit + 1)
     return json(cursors.page(rows, limit, _event, lambda row: ("security", row["id"], "")), headers=NO_STORE)

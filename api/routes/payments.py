@@ -39,13 +39,13 @@ async def stripe(call: Call) -> HTTPResponse:
         event = webhook.verified(call.request.body, signature, settings.stripe_webhook_secret, time())
     except webhook.BadSignature as error:
         raise Problem("invalid-signature", str(error), field=SIGNATURE) from None
-    except webhook.Unreadable as error:
+    except webhook.UnreadableWebhook as error:
         raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
     if event.id in deps.webhooks:
         return json(REPEATED)
     try:
         commands = await commands_of(deps, event)
-    except webhook.Unreadable as error:
+    except webhook.UnreadableWebhook as error:
         raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
     if not commands:
         return json(IGNORED)

@@ -6,7 +6,7 @@ whose it is, and that it was captured is told first: the partition keeps that or
 
 from __future__ import annotations
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http.problem import unavailable
 from connectors.logs import Log
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
@@ -18,7 +18,7 @@ from pipelines.payments.providers.stripe.webhook import Event, Told
 log = Log("payments")
 
 
-async def commands_of(deps: Deps, event: Event) -> list[Told]:
+async def commands_of(deps: ApiDeps, event: Event) -> list[Told]:
     """What the log is to be told, in this order. Raises Unreadable, and Problem unavailable while Stripe is needed and
     does not answer: it sends the webhook again."""
     told = webhook.commands_of(event)
@@ -32,7 +32,7 @@ async def commands_of(deps: Deps, event: Event) -> list[Told]:
     return placed
 
 
-async def _placed(deps: Deps, told: Told) -> list[Told]:
+async def _placed(deps: ApiDeps, told: Told) -> list[Told]:
     """The command with its place. Nothing for what another program did with the same account."""
     row = await deps.database.row("payment_of_provider", told.payment_id)
     if row is not None:
@@ -45,7 +45,7 @@ async def _placed(deps: Deps, told: Told) -> list[Told]:
     return [captured, webhook.placed(told, captured.event_id, captured.reservation_id)]
 
 
-async def _intent(deps: Deps, payment_id: str) -> Intent | None:
+async def _intent(deps: ApiDeps, payment_id: str) -> Intent | None:
     assert deps.stripe is not None, "webhooks are read only where Stripe is in use"
     try:
         return await deps.stripe.get(f"/v1/payment_intents/{payment_id}", {}, Intent)
@@ -55,7 +55,7 @@ async def _intent(deps: Deps, payment_id: str) -> Intent | None:
         raise unavailable("payment provider", f"whose payment this is could not be asked: {error}") from error
 
 
-async def _refunds(deps: Deps, payment_id: str) -> list[RefundObject]:
+async def _refunds(deps: ApiDeps, payment_id: str) -> list[RefundObject]:
     assert deps.stripe is not None, "webhooks are read only where Stripe is in use"
     try:
         return [refund async for refund in refunds_of(deps.stripe, payment_id)]

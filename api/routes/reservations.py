@@ -15,14 +15,14 @@ import msgspec
 from msgspec import UNSET
 from sanic import HTTPResponse
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.fairness.limits import PROJECTION_WAIT_MAX_S
 from api.http import cursors, validation
 from api.http.problem import Problem, invalid
 from api.http.reasons import for_reason, no_event
 from api.http.routing import Call, json
 from api.log.outcomes import Outcome, accepted, receipt_header, submit
-from api.log.watermarks import Asked
+from api.log.watermarks import PendingReservation
 from api.reads.visibility import spend_guess
 from api.routes.events import own_writes, owned, pending, replayed, write
 from api.shapes.base import PositionOut
@@ -277,7 +277,7 @@ def of_row(row: asyncpg.Record) -> ReservationOut:
     )
 
 
-async def _with_money(deps: Deps, known: asyncpg.Record) -> ReservationOut:
+async def _with_money(deps: ApiDeps, known: asyncpg.Record) -> ReservationOut:
     """A reservation with what became of its payment, all of one moment."""
     if not known["payment_id"]:
         return of_row(known)
@@ -349,7 +349,7 @@ def _wanted(body: ReservationIn) -> tuple[list[str], int]:
     return body.seats, len(body.seats)
 
 
-def _own_known(call: Call, reservation_id: str) -> Asked | None:
+def _own_known(call: Call, reservation_id: str) -> PendingReservation | None:
     """What this process knows of the caller's reservation. Raises Problem when it is somebody else's."""
     known = call.deps.memory.asked(reservation_id)
     if known is not None and known.user_id != call.user_id:
@@ -357,7 +357,7 @@ def _own_known(call: Call, reservation_id: str) -> Asked | None:
     return known
 
 
-async def _find(call: Call, reservation_id: str) -> Asked:
+async def _find(call: Call, reservation_id: str) -> PendingReservation:
     """Which event the caller's reservation belongs to. Raises Problem reservation-not-found."""
     known = _own_known(call, reservation_id)
     if known is None:
@@ -365,11 +365,11 @@ async def _find(call: Call, reservation_id: str) -> Asked:
         row = await call.deps.database.row("reservation_by_id", reservation_id)
         if row is None or row["user_id"] != call.user_id:
             raise _not_found(reservation_id)
-        known = Asked(row["user_id"], row["event_id"], row["partition"], row["offset"])
+        known = PendingReservation(row["user_id"], row["event_id"], row["partition"], row["offset"])
     return known
 
 
-def _remember(deps: Deps, command: _Changing, outcome: Outcome) -> None:
+def _remember(deps: ApiDeps, command: _Changing, outcome: Outcome) -> None:
     deps.memory.reserved(command.reservation_id, command.user_id, command.event_id, outcome.partition, outcome.offset)
 
 
@@ -400,7 +400,7 @@ def _view(row: asyncpg.Record) -> ReservationView:
     return ReservationView(*(row[name] for name in names))
 
 
-def _confirmed(deps: Deps, view: ReservationView) -> ConfirmedOut:
+def _confirmed(deps: ApiDeps, view: ReservationView) -> ConfirmedOut:
     seats: list[str | None] = [*view.seats] or [None] * view.quantity
     tickets = [
         TicketCodeOut(ticket, seat, deps.codes.sign(ticket, view.event_id, seat or ""))

@@ -8,7 +8,7 @@ from time import time_ns
 import asyncpg
 from sanic import HTTPResponse
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.event_hashes import seat_hashes
 from api.http import validation
 from api.http.problem import invalid
@@ -18,7 +18,7 @@ from api.reads.seat_maps import EventSeats
 from api.reads.visibility import Sight, sight
 from api.routes.events import visible
 from api.seat_documents import answer
-from api.seat_sections import BLOCKED, Section, SectionBody
+from api.seat_sections import BLOCKED, SeatSection, SectionBody
 from api.shapes.events import SeatsQuery, SeatStatus
 from pipelines.history.moment import Moment, moment
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
@@ -54,7 +54,7 @@ async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> 
     def made() -> list[SectionBody]:
         return [
             deps.seat_maps.sections.of(
-                Section(
+                SeatSection(
                     one.ticket_type_id,
                     one.name,
                     len(one.rows),
@@ -81,7 +81,7 @@ def _moment(at: str, partition: int) -> Moment:
     return until
 
 
-async def _now(deps: Deps, event_id: str) -> EventSeats:
+async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
     """The seat map, made in a thread: of 100,000 seats that takes a tenth of a second."""
     rows = await deps.database.rows("ticket_types_of_event", event_id)
     seated = [row for row in rows if row["kind"] == "seated"]
@@ -93,7 +93,7 @@ async def _now(deps: Deps, event_id: str) -> EventSeats:
     return EventSeats(await deps.seat_maps.make(made), {row["id"]: row["hidden"] for row in seated}, source)
 
 
-async def _taken(deps: Deps, event_id: str, seats: int) -> tuple[Callable[[], Taken], str]:
+async def _taken(deps: ApiDeps, event_id: str, seats: int) -> tuple[Callable[[], Taken], str]:
     """What says of the places that are not free, to be called in a thread, and where that comes from."""
     meta, claims, foreign = await seat_hashes(deps, event_id, seats)
     if b"epoch" in meta:
@@ -112,7 +112,7 @@ def taken(claims: dict[bytes, bytes], foreign: dict[bytes, bytes], now_us: int) 
         yield place.decode(), _CLAIMED.get(claim[:2], HELD)
 
 
-def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[Section]:
+def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSection]:
     """The sections of these ticket types. A place that no layout has is passed over."""
     found = list(rows)
     letters = {row["id"]: bytearray(FREE.encode() * (row["rows"] * row["seats_per_row"])) for row in found}
@@ -127,7 +127,8 @@ def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[Section]:
         if start is not None and number.isascii() and number.isdecimal() and 1 <= int(number) <= width[ticket_type_id]:
             letters[ticket_type_id][start + int(number) - 1] = ord(letter)
     return [
-        Section(row["id"], row["name"], row["rows"], row["seats_per_row"], bytes(letters[row["id"]])) for row in found
+        SeatSection(row["id"], row["name"], row["rows"], row["seats_per_row"], bytes(letters[row["id"]]))
+        for row in found
     ]
 
 

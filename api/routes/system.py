@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from sanic import HTTPResponse
 
 from api.auth import operators
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
 from api.http.routing import Call, json
 from api.metrics import CONTENT_TYPE, METRICS
@@ -78,7 +78,7 @@ async def readyz(call: Call) -> HTTPResponse:
     return json({"status": "ready", "checks": checks} | details)
 
 
-async def _dying(deps: Deps) -> dict[str, dict[str, Any]]:
+async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
     """The dataflows that keep dying, by name. None, as far as anybody knows, while Redis cannot be asked."""
     try:
         async with deps.redis.pipeline(transaction=False) as asked:
@@ -94,7 +94,7 @@ async def _dying(deps: Deps) -> dict[str, dict[str, Any]]:
     return {flow: msgspec.to_builtins(one) for flow, one in verdicts.items() if one is not None}
 
 
-async def _details(deps: Deps) -> dict[str, msgspec.Raw | None]:
+async def _details(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
     """What monitoring and `circle verify --follow` show; null where nobody does. Readiness does not depend on it."""
     try:
         found = await deps.redis.mget(MONITORED, VERIFIED)

@@ -13,7 +13,7 @@ from api.http.routing import Call
 from api.routes.events import own_writes
 from pipelines.documents import qr
 from pipelines.documents.calendar_entry import calendar_entry
-from pipelines.documents.ticket import Ticket
+from pipelines.documents.ticket import PrintableTicket
 from schemas.facts import Reason
 
 SVG, PNG, PDF = "image/svg+xml", "image/png", "application/pdf"
@@ -43,7 +43,7 @@ async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
 
 
 async def _coded(
-    call: Call, ticket_id: str, draw: Callable[[Ticket, str], bytes], media_type: str, suffix: str
+    call: Call, ticket_id: str, draw: Callable[[PrintableTicket, str], bytes], media_type: str, suffix: str
 ) -> HTTPResponse:
     """What is drawn of a ticket and its code. Raises Problem not-found, ticket-void or busy."""
     ticket = await _own(call, ticket_id)
@@ -54,13 +54,13 @@ async def _coded(
     return _file(drawn, media_type, f"{ticket.id}.{suffix}", "inline")
 
 
-async def _own(call: Call, ticket_id: str) -> Ticket:
+async def _own(call: Call, ticket_id: str) -> PrintableTicket:
     await own_writes(call)
     row = await call.deps.database.row("ticket_document", ticket_id)
     if row is None or row["user_id"] != call.user_id:
         raise not_found("ticket", f"{ticket_id} of yours", field="ticket_id")
     user = await call.deps.database.row("user", call.user_id)
-    return Ticket.of(row, holder=user["name"] if user is not None else "")
+    return PrintableTicket.of(row, holder=user["name"] if user is not None else "")
 
 
 def _file(body: bytes, media_type: str, name: str, disposition: str) -> HTTPResponse:

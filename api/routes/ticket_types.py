@@ -10,7 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 from sanic import HTTPResponse
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.event_hashes import event_hashes
 from api.http import validation
 from api.http.problem import invalid
@@ -157,19 +157,19 @@ async def availability(call: Call, event_id: str) -> HTTPResponse:
     return json(await availability_seen(call.deps, event_id, eyes), tagged=True)
 
 
-async def availability_seen(deps: Deps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
+async def availability_seen(deps: ApiDeps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
     """The availability of what somebody sees of an event."""
     whole = await availability_of(deps, event_id)
     seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
     return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
 
 
-async def availability_of(deps: Deps, event_id: str) -> EventAvailabilityOut:
+async def availability_of(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
     """The availability now: one question for all who ask for the same event meanwhile."""
     return await deps.availability.get(event_id, lambda: _availability(deps, event_id))
 
 
-async def _availability(deps: Deps, event_id: str) -> EventAvailabilityOut:
+async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
     """Of all ticket types, hidden ones too: from Redis, where the reservations worker keeps it; from Postgres when
     Redis has nothing, is away, or has what cannot be read."""
     (found,) = await event_hashes(deps, event_id, "availability")

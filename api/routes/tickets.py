@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
-from api.deps import Deps
+from api.deps import ApiDeps
 from api.http import cursors, validation
 from api.http.problem import not_found
 from api.http.reasons import for_reason
@@ -91,7 +91,7 @@ def _reason(signed: SignedTicket, row: asyncpg.Record | None, event: asyncpg.Rec
     return Reason.ALREADY_CHECKED_IN if row["checked_in_at"] else None
 
 
-def _out(deps: Deps, row: asyncpg.Record) -> TicketOut:
+def _out(deps: ApiDeps, row: asyncpg.Record) -> TicketOut:
     code = None
     if row["status"] == VALID:
         code = deps.codes.sign(row["id"], row["event_id"], row["seat"], row["version"])

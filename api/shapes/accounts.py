@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from api.auth.audit import Kind
-from api.auth.tokens import Role, Wanted
+from api.auth.audit import AuditKind
+from api.auth.tokens import FactorNeed, Role
 from api.fairness.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
 from api.http.validation import Id, Line100
 from api.reads.texts import TEXT
@@ -155,7 +155,7 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     email_verified: bool
     second_factor: bool
-    second_factor_wanted: Wanted
+    second_factor_wanted: FactorNeed
 
 
 class PublicUserOut(msgspec.Struct, frozen=True):
@@ -176,7 +176,7 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
     expires_in: int
     second_factor: bool = False
-    second_factor_wanted: Wanted = Wanted.OPTIONAL
+    second_factor_wanted: FactorNeed = FactorNeed.OPTIONAL
 
 
 class AccessOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,7 +232,7 @@ class SecurityEventsQuery(PageQuery, frozen=True):
     """Whose, and which."""
 
     user_id: Id | None = None
-    kind: Kind | None = None
+    kind: AuditKind | None = None
 
 
 class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +248,7 @@ class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     email_verified: bool
     second_factor: bool
-    second_factor_wanted: Wanted
+    second_factor_wanted: FactorNeed
     access_token: str
     refresh_token: str | None = None
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret

@@ -23,7 +23,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.records import Archived, OtherNames, former_schemas, restored, schema_of, stored
 from ops.explain.event_past import BadMoment
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from pipelines.history.moment import moment
 from schemas.codec import Codec
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
@@ -112,7 +112,7 @@ def span(start: str | None, end: str | None) -> Span:
 def export(
     settings: Settings,
     directory: Path,
-    progress: Progress,
+    progress: ProgressBars,
     *,
     topics: list[str],
     within: Span,
@@ -160,7 +160,7 @@ def _write(
     within: Span,
     names: OtherNames | None,
     topic: str,
-    progress: Progress,
+    progress: ProgressBars,
 ) -> tuple[int, int, int] | None:
     """One partition to `path`, block by block; to nowhere for None. Returns count, first and last offset."""
     bar = progress.bar(reader.place, reader.high)

@@ -31,7 +31,7 @@ from ops.archive.export import (
     records_of,
 )
 from ops.archive.records import Archived
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from pipelines.notifications.flow import COMPOSE_GROUP, MAIL_GROUP
 from pipelines.payments.flow import GROUP as PAYMENTS_GROUP
 from pipelines.reservations.flow import GROUP as RESERVATIONS_GROUP
@@ -47,7 +47,7 @@ There = dict[tuple[str, int], int]
 """How many records of each file are written already."""
 
 
-def load(settings: Settings, directory: Path, progress: Progress, *, dry_run: bool = False) -> Manifest:
+def load(settings: Settings, directory: Path, progress: ProgressBars, *, dry_run: bool = False) -> Manifest:
     """Write an export's records into this cluster's empty topics, or the rest of them where that has begun.
 
     Raises BadArchive, NotEmpty, ServiceUnreachable.
@@ -137,7 +137,9 @@ class _Ends:
             self.moved = f"{topic}[{partition}]: the record of offset {wanted} got offset {offset}"
 
 
-def _produce_all(settings: Settings, directory: Path, manifest: Manifest, there: There, progress: Progress) -> _Ends:
+def _produce_all(
+    settings: Settings, directory: Path, manifest: Manifest, there: There, progress: ProgressBars
+) -> _Ends:
     client, codec, ends = producer(settings, **{"linger.ms": 20}), codec_of(settings), _Ends()
     try:
         for one in manifest.files:
@@ -153,7 +155,7 @@ def _produce_all(settings: Settings, directory: Path, manifest: Manifest, there:
 
 
 def _produce_file(
-    client: Producer, directory: Path, one: ArchivedFile, there: int, codec: Codec, ends: _Ends, progress: Progress
+    client: Producer, directory: Path, one: ArchivedFile, there: int, codec: Codec, ends: _Ends, progress: ProgressBars
 ) -> None:
     """A file's records behind the `there` first ones."""
     bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)

@@ -26,7 +26,7 @@ from connectors.log_reader import LogReader, partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.archive.export import BadArchive, manifest_of, records_of
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies, latencies
 from schemas.codec import Codec
 from schemas.commands import Command
@@ -52,7 +52,7 @@ class NothingDecided(CircleError):
     """The other cluster takes commands and decides none."""
 
 
-class Asked(NamedTuple):
+class RecordedCommand(NamedTuple):
     """A recorded command at its time."""
 
     timestamp_ms: int
@@ -83,7 +83,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
 def play(
     settings: Settings,
     to: str,
-    progress: Progress,
+    progress: ProgressBars,
     *,
     speed: float,
     stop: StopFlag,
@@ -132,7 +132,7 @@ class _Source:
         self._files = [(directory / one.file, one.partition) for one in files]
         self.total = sum(one.records for one in files)
 
-    def streams(self) -> list[Iterator[Asked]]:
+    def streams(self) -> list[Iterator[RecordedCommand]]:
         return [
             *(_of_log(reader, number) for number, reader in enumerate(self._readers)),
             *(_of_file(path, partition) for path, partition in self._files),
@@ -146,14 +146,14 @@ class _Source:
             reader.close()
 
 
-def _of_log(reader: LogReader, partition: int) -> Iterator[Asked]:
+def _of_log(reader: LogReader, partition: int) -> Iterator[RecordedCommand]:
     for message in reader.messages():
-        yield Asked(message.timestamp()[1], partition, message.offset() or 0, message.value())
+        yield RecordedCommand(message.timestamp()[1], partition, message.offset() or 0, message.value())
 
 
-def _of_file(path: Path, partition: int) -> Iterator[Asked]:
+def _of_file(path: Path, partition: int) -> Iterator[RecordedCommand]:
     for record in records_of(path, Codec()):
-        yield Asked(record.timestamp_ms, partition, record.offset, record.value)
+        yield RecordedCommand(record.timestamp_ms, partition, record.offset, record.value)
 
 
 @dataclass
@@ -199,7 +199,7 @@ class _Player:
                 place.offset = max(0, bounds[1])
             self._reader.assign(ends)
 
-    def take(self, asked: Asked) -> None:
+    def take(self, asked: RecordedCommand) -> None:
         """Play one command when it is due."""
         self.commands += 1
         if self._first_ms < 0:

@@ -20,7 +20,7 @@ from ops.proof.bench.kernel import KernelOptions, KernelReport
 from ops.proof.bench.replay import ReplayOptions, ReplayReport
 from ops.proof.bench.resume import ResumeOptions
 from ops.proof.bench.row_locks import RowLocksReport, cpu_us
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
 
@@ -65,7 +65,7 @@ def kernel(
         commands=commands, events=events, partitions=partitions, seats=seats, pending_holds=pending_holds,
         broker=broker, seed=seed,
     )  # fmt: skip
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = kernel_bench.run(options, progress)
     if json:
         emit_json(report)
@@ -86,7 +86,7 @@ def replay(
 ) -> int:
     """Logs of several sizes, each read, folded and verified by one process: facts a second a core, peak memory."""
     options = ReplayOptions(sizes=_numbers("--sizes", sizes), rounds=rounds, broker=broker, seed=seed)
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = replay_bench.run(options, progress)
     if json:
         emit_json(report)
@@ -108,7 +108,7 @@ def resume(
     options = ResumeOptions(
         facts=facts, orders_per_event=orders_per_event, asked=asked, broker=broker, seed=seed
     )  # fmt: skip
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = resume_bench.run(options, progress)
     if json:
         emit_json(report)
@@ -161,7 +161,7 @@ def drop(
         rounds=rounds,
         seed=seed,
     )
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
         platform = running_platform(url) if url else own_platform(broker=broker, reservations=reservations, say=say)
         with platform as target:
@@ -191,7 +191,7 @@ def greedy(
     if not set(chosen) <= KINDS.keys():
         raise SettingsError("--kinds", f"some of {', '.join(KINDS)}", got=kinds, example="streams,drawing")
     options = GreedyOptions(rate=rate, seconds=seconds, rounds=rounds, kinds=chosen, seed=seed)
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
         platform = running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say)
         with platform as target:
@@ -227,7 +227,7 @@ def row_locks(
 ) -> int:
     """The same drop on the platform and on `SELECT … FOR UPDATE` in PostgreSQL, one after the other: their ratios."""
     options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
         with own_platform(broker=broker, reservations=1, say=say) as target:
             platform = run_coroutine(drop_bench.run(options, target, progress))

@@ -8,7 +8,7 @@ from ops.cli.output import AsJson, emit_json, emit_table
 from ops.proof.demo.report import DemoOptions, DemoReport
 from ops.proof.demo.run import run
 from ops.proof.load.organizer import CURRENCY
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies
 from schemas.money import shown
 
@@ -30,7 +30,7 @@ def demo(
     options = DemoOptions(
         buyers=buyers, seats=seats, seed=seed, hold_ttl_s=hold_ttl, reservations=reservations, broker=broker
     )
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = run(options, progress)
     if json:
         emit_json({"passed": report.passed, "report": report})

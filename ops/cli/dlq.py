@@ -12,7 +12,7 @@ from ops.operate.dead_letters import (
     ORIGINS,
     REDRIVEN_AT_ONCE_MAX,
     NoSuchLetter,
-    Read,
+    ReadLetter,
     choose,
     letters,
     mend,
@@ -31,7 +31,7 @@ REDRIVEN_DEFAULT = 100
 dlq = typer.Typer(no_args_is_help=True, help="Dead letters: records that could not be read or processed.")
 
 
-class Origin(StrEnum):
+class LetterTopic(StrEnum):
     """The topics that have dead letters."""
 
     COMMANDS = COMMANDS
@@ -39,7 +39,7 @@ class Origin(StrEnum):
     NOTIFICATIONS = NOTIFICATIONS
 
 
-Topic = Annotated[Origin, typer.Argument(help="The topic they come from.")]
+Topic = Annotated[LetterTopic, typer.Argument(help="The topic they come from.")]
 
 Offset = Annotated[int, typer.Argument(help="The letter, as in the list.", min=0)]
 Offsets = Annotated[list[int] | None, typer.Argument(help="Letters, as in the list; or --all.")]
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 @dlq.command("list")
 def list_letters(
-    topic: Annotated[Origin | None, typer.Option(help="Only those of this topic.")] = None,
+    topic: Annotated[LetterTopic | None, typer.Option(help="Only those of this topic.")] = None,
     limit: Annotated[int, typer.Option(help="The latest so many.", min=1, max=10_000)] = LIST_DEFAULT,
     json: AsJson = False,
 ) -> int:
@@ -131,7 +131,7 @@ def redrive_letters(
     if (set_ or file) and (offsets is None or len(offsets) != 1):
         raise typer.BadParameter("--set and --file mend one letter: name it")
     settings = operator_settings()
-    chosen: list[Read] = choose(letters(settings, (topic.value,)), offsets or (), limit=limit)
+    chosen: list[ReadLetter] = choose(letters(settings, (topic.value,)), offsets or (), limit=limit)
     fixes = {}
     if set_ or file:
         changes, edited = _changes(set_ or []), _edited(file)

@@ -16,7 +16,7 @@ from ops.archive import imports as importing
 from ops.cli import reprocess
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.explain import event_past as past
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.discovery import operator_settings
 from ops.verify import follow_report as telling
 from ops.verify import receipt as receipts
@@ -72,7 +72,7 @@ def verify(
     options = VerifyOptions(event_id=event, partition=partition, postgres=postgres, redis=redis)
     if follow:
         return _follow(settings, options, json=json)
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = verifying.verify(settings, options, progress)
     if json:
         emit_json({"ok": report.ok, "report": report})
@@ -87,7 +87,7 @@ def explain(
     json: AsJson = False,
 ) -> int:
     """Why a reservation got what it got: position, rule, what was free then, and who was before it (positions only)."""
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         explanation = past.explain(operator_settings(), reservation_id, event, progress)
     if json:
         emit_json(explanation)
@@ -102,7 +102,7 @@ def seats(
     json: AsJson = False,
 ) -> int:
     """The seat map as it was at a time or a position of the log."""
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         then = past.past_of(operator_settings(), event, at, progress)
     found = seat_map(then.state, then.last)
     if json:
@@ -143,7 +143,7 @@ def what_if(
 ) -> int:
     """Decide a drop again under other rules, in memory: who would have won and lost, what would have been sold."""
     rules = shadows.other_rules(set_ or [], exclude_users)
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         found, as_it_was, other = shadows.what_if(
             operator_settings(), event, rules, progress, newcomers_pay=newcomers_pay
         )
@@ -177,7 +177,7 @@ def export(
     dry_run: DryRun = False,
 ) -> int:
     """Write topics to Avro container files, one a partition, with a manifest."""
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         manifest = archives.export(
             operator_settings(),
             directory,
@@ -198,7 +198,7 @@ def import_(
     dry_run: DryRun = False,
 ) -> int:
     """Load an export into a fresh cluster whose dataflows are stopped. Nothing is charged or notified again."""
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         manifest = importing.load(operator_settings(), directory, progress, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
     return 0

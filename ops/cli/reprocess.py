@@ -12,7 +12,7 @@ from connectors.kafka import StopFlag
 from ops.archive import playback as loads
 from ops.archive.export import span
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild import projections as generations
 from ops.rebuild import redis as showings
 from ops.rebuild.rows import CALLED
@@ -55,7 +55,7 @@ def projections(
     if back and (restart or dry_run or since is not None):
         raise SettingsError("--back", "goes on with the rows that are there: not with --from, --restart or --dry-run")
     settings = operator_settings()
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         if back:
             report = generations.go_back(settings, progress, promote=promote)
         else:
@@ -98,7 +98,7 @@ def shadow(
     Nothing live is touched. Exit 1 when anything is decided otherwise.
     """
     settings, stop = operator_settings(), StopFlag().install()
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = shades.shadow(
             settings, group_, progress, stop=stop, partition=partition, restart=restart, limit=limit, dry_run=dry_run
         )
@@ -144,7 +144,7 @@ def redis(
     Exit 1 when something still differs afterwards or no owner shows it; with --dry-run, when something differs.
     Foreign locks are left alone.
     """
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = showings.rebuild(operator_settings(), progress, event_id=event, partition=partition, dry_run=dry_run)
     if json:
         emit_json({"ok": report.ok, "report": report})
@@ -178,7 +178,7 @@ def load(
     Exit 1 when commands were not acknowledged.
     """
     stop = StopFlag().install()
-    with Progress(quiet=json) as progress:
+    with ProgressBars(quiet=json) as progress:
         report = loads.play(
             operator_settings(), to, progress, speed=speed, stop=stop, directory=directory, new_ids=new_ids,
             dry_run=dry_run,

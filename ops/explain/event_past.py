@@ -12,7 +12,7 @@ from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import SQL_FILE
 from pipelines.history.explain import Explanation, about
 from pipelines.history.moment import Moment, Past, moment
@@ -48,7 +48,7 @@ def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
     return until
 
 
-def past_of(settings: Settings, event_id: str, at: str | None, progress: Progress) -> Past:
+def past_of(settings: Settings, event_id: str, at: str | None, progress: ProgressBars) -> Past:
     """The event at a moment. Raises NotOnTheLog, BadMoment, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     past = Past(event_id, moment_of(at, event_id, partitions))
@@ -60,7 +60,7 @@ def past_of(settings: Settings, event_id: str, at: str | None, progress: Progres
     return past
 
 
-def explain(settings: Settings, reservation_id: str, event_id: str | None, progress: Progress) -> Explanation:
+def explain(settings: Settings, reservation_id: str, event_id: str | None, progress: ProgressBars) -> Explanation:
     """What the log says of a reservation. Raises NotOnTheLog, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     event_id = event_id or _event_of(settings, reservation_id, partitions, progress)
@@ -87,7 +87,7 @@ def _check_folded(past: Past) -> None:
 
 
 def facts_of(
-    settings: Settings, event_id: str, partition: int, progress: Progress
+    settings: Settings, event_id: str, partition: int, progress: ProgressBars
 ) -> Iterator[tuple[int, RecordedFact]]:
     """Every fact of an event with its offset on the facts topic."""
     bar = progress.bar(f"facts of partition {partition}", 0)
@@ -95,7 +95,7 @@ def facts_of(
     bar.stop()
 
 
-def _event_of(settings: Settings, reservation_id: str, partitions: int, progress: Progress) -> str:
+def _event_of(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:
     """The event of a reservation: from its row when Postgres has it, else from the facts."""
     sql = queries(SQL_FILE)
     database = Database(settings.postgres_url)
@@ -113,7 +113,7 @@ def _event_of(settings: Settings, reservation_id: str, partitions: int, progress
     return found or _scan(settings, reservation_id, partitions, progress)
 
 
-def _scan(settings: Settings, reservation_id: str, partitions: int, progress: Progress) -> str:
+def _scan(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:
     codec, wanted = codec_of(settings), reservation_id.encode()
     for partition in range(partitions):
         with LogReader(settings, FACTS, partition) as reader:

@@ -43,7 +43,7 @@ class Process(StrEnum):
     TOPICS = "topics"
 
 
-class Kind(StrEnum):
+class ResourceKind(StrEnum):
     """What a right is about, in the words of `kafka-acls`."""
 
     TOPIC = "topic"
@@ -57,7 +57,7 @@ class Right:
     """One row: operations on one resource, or on all whose name begins so."""
 
     process: Process
-    kind: Kind
+    kind: ResourceKind
     name: str
     operations: tuple[str, ...]
     why: str
@@ -65,7 +65,7 @@ class Right:
 
 
 def _rows() -> Iterable[Right]:
-    p, topic, group, transactional = Process, Kind.TOPIC, Kind.GROUP, Kind.TRANSACTIONAL_ID
+    p, topic, group, transactional = Process, ResourceKind.TOPIC, ResourceKind.GROUP, ResourceKind.TRANSACTIONAL_ID
     letters = {one: dead_letters(one) for one in (COMMANDS, FACTS, NOTIFICATIONS)}
     yield Right(p.API, topic, COMMANDS, ("Write", "Read"), "requests; a reservation's history")
     yield Right(p.API, topic, FACTS, ("Read",), "the history of a reservation, the seat map of a time")
@@ -118,7 +118,7 @@ def _rows() -> Iterable[Right]:
     for name in ("tickets.", NOTIFICATIONS):
         yield Right(p.TOPICS, topic, name, ("Create", "Describe", "AlterConfigs"),
                     "`circle topics apply`", prefixed=True)  # fmt: skip
-    yield Right(p.TOPICS, Kind.CLUSTER, "kafka-cluster", ("Describe",), "how many brokers there are")
+    yield Right(p.TOPICS, ResourceKind.CLUSTER, "kafka-cluster", ("Describe",), "how many brokers there are")
     for one in (p.API, p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING, p.OPERATOR):
         yield Right(one, group, READERS, ("Describe",), "reading one partition outside any group", prefixed=True)
 
@@ -126,10 +126,10 @@ def _rows() -> Iterable[Right]:
 RIGHTS: tuple[Right, ...] = tuple(_rows())
 
 _RESOURCES = {
-    Kind.TOPIC: ResourceType.TOPIC,
-    Kind.GROUP: ResourceType.GROUP,
-    Kind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
-    Kind.CLUSTER: ResourceType.BROKER,
+    ResourceKind.TOPIC: ResourceType.TOPIC,
+    ResourceKind.GROUP: ResourceType.GROUP,
+    ResourceKind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
+    ResourceKind.CLUSTER: ResourceType.BROKER,
 }
 _OPERATIONS = {
     "Read": AclOperation.READ,
@@ -151,7 +151,7 @@ def command(right: Right, principal: str = PRINCIPAL) -> str:
     """A row as arguments of `kafka-acls --bootstrap-server … --command-config …`."""
     words = ["--add", "--allow-principal", principal.format(process=right.process.value)]
     words += [word for operation in right.operations for word in ("--operation", operation)]
-    words += ["--cluster"] if right.kind is Kind.CLUSTER else [f"--{right.kind.value}", right.name]
+    words += ["--cluster"] if right.kind is ResourceKind.CLUSTER else [f"--{right.kind.value}", right.name]
     return " ".join([*words, *(("--resource-pattern-type", "prefixed") if right.prefixed else ())])
 
 

@@ -81,25 +81,25 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Read:
+class ReadLetter:
     """A letter and its record."""
 
     letter: Letter
     message: Message
 
 
-def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
+def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLetter]:
     """The latest letters of these topics, oldest first."""
     check_reachable(settings, TIMEOUT_S)
     client, codec = reader(settings), codec_of(settings)
-    found: list[Read] = []
+    found: list[ReadLetter] = []
     try:
         for origin in origins:
             topic = dead_letters(origin)
             messages = [one for part in range(DEAD_LETTER_PARTITIONS) for one in records(client, topic, part)]
             marked = {_number(headers[MARKER]) for one in messages if MARKER in (headers := headers_of(one))}
             own = [one for one in messages if MARKER not in headers_of(one)]
-            found += [Read(_letter(topic, one, codec, marked), one) for one in own[-LETTERS_MAX:]]
+            found += [ReadLetter(_letter(topic, one, codec, marked), one) for one in own[-LETTERS_MAX:]]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
     finally:
@@ -107,7 +107,7 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[Read]:
     return found
 
 
-def opened(settings: Settings, read: Read) -> Opened:
+def opened(settings: Settings, read: ReadLetter) -> Opened:
     """A letter with its content, as far as it can be decoded. Payment tokens are not shown."""
     value = read.message.value() or b""
     decoded = codec_of(settings).decode(read.message.value())
@@ -132,7 +132,7 @@ def opened(settings: Settings, read: Read) -> Opened:
     )
 
 
-def choose(found: Sequence[Read], offsets: Sequence[int], *, limit: int) -> list[Read]:
+def choose(found: Sequence[ReadLetter], offsets: Sequence[int], *, limit: int) -> list[ReadLetter]:
     """The letters to redrive: those at `offsets`, or without any all that were not yet; `limit` at most.
 
     Raises NoSuchLetter for an offset without a letter, or whose letter does not say where it stood.
@@ -153,7 +153,9 @@ def choose(found: Sequence[Read], offsets: Sequence[int], *, limit: int) -> list
     return [read for read in wanted if not read.letter.redriven and read.letter.set_aside_by != ROWS][:limit]
 
 
-def mend(settings: Settings, read: Read, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None) -> Mended:
+def mend(
+    settings: Settings, read: ReadLetter, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None
+) -> Mended:
     """The letter's record with a fix applied. Raises NoSuchLetter when that is no record that may go back there."""
     letter = read.letter
     try:
@@ -169,7 +171,7 @@ def mend(settings: Settings, read: Read, *, changes: Mapping[str, str], edited: 
     return fixed
 
 
-def redrive(settings: Settings, chosen: Sequence[Read], fixes: Mapping[int, Mended] | None = None) -> int:
+def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, Mended] | None = None) -> int:
     """Sends letters to where they stood, mended where `fixes` has one by the letter's offset. Returns how many."""
     if not chosen:
         return 0
@@ -200,7 +202,7 @@ def headers_of(message: Message) -> dict[str, str]:
     return {name: _text(value) for name, value in headers}
 
 
-def _send(client: Producer, read: Read, fix: Mended | None) -> None:
+def _send(client: Producer, read: ReadLetter, fix: Mended | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
     place = f"{letter.topic}-{message.partition()}-{letter.offset}"

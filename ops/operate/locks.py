@@ -36,7 +36,7 @@ class WrongRequest(CircleError):
     exit_code = 2
 
 
-class Section(NamedTuple):
+class SeatedType(NamedTuple):
     """A seated ticket type."""
 
     id: str
@@ -66,7 +66,7 @@ async def places_of(settings: Settings, event_id: str, ticket_type_id: str | Non
     return [f"{section.id}/{seat}" for seat in check_seats(section, expand(seats))]
 
 
-def choose(sections: Iterable[Section], event_id: str, ticket_type_id: str | None) -> Section:
+def choose(sections: Iterable[SeatedType], event_id: str, ticket_type_id: str | None) -> SeatedType:
     """The named section, or the only one. Raises WrongRequest."""
     known = list(sections)
     names = ", ".join(f"{one.id} ({one.name})" for one in known) or "none"
@@ -95,7 +95,7 @@ def expand(seats: Iterable[str]) -> list[str]:
     return found
 
 
-def check_seats(section: Section, seats: Sequence[str]) -> list[str]:
+def check_seats(section: SeatedType, seats: Sequence[str]) -> list[str]:
     """The seats, each once. Raises WrongRequest for too many, none, or one that the section does not have."""
     wanted = list(dict.fromkeys(seats))
     if not 0 < len(wanted) <= PLACES_MAX:
@@ -130,12 +130,12 @@ def listed(settings: Settings, event_id: str, now: datetime | None = None) -> li
     return found
 
 
-async def _sections(connection: Connection, event_id: str) -> list[Section]:
+async def _sections(connection: Connection, event_id: str) -> list[SeatedType]:
     if await connection.fetchrow(SQL["event"], event_id) is None:
         raise WrongRequest(
             f"there is no event {event_id} in Postgres; was it created a moment ago, or is the id wrong?"
         )
     rows = await connection.fetch(SQL["ticket_types"], event_id)
     return [
-        Section(row["id"], row["name"], row["rows"], row["seats_per_row"]) for row in rows if row["kind"] == "seated"
+        SeatedType(row["id"], row["name"], row["rows"], row["seats_per_row"]) for row in rows if row["kind"] == "seated"
     ]

@@ -40,10 +40,10 @@ _PROGRESS = {"inquiry": 0, "open": 1, "closed": 2, "lost": 2, "won": 3}
 _UNKNOWN = frozenset({"requested", "declined", "refused"})
 
 B = TypeVar("B", BookedPayment, BookedRefund, BookedDispute)
-Found = Callable[["Difference", c.Command | None], None]
+Found = Callable[["BookDifference", c.Command | None], None]
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class BookDifference(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the books and the rows do not agree on. `command` is what --record tells the log, "" for none."""
 
     kind: str
@@ -68,7 +68,7 @@ class Reconciled(msgspec.Struct, kw_only=True):
     refunds: int = 0
     disputes: int = 0
     others: int = 0
-    differences: list[Difference] = []
+    differences: list[BookDifference] = []
     left_out: int = 0
     recorded: int = 0
 
@@ -95,7 +95,7 @@ async def reconcile(
     report = Reconciled(provider=settings.payments.value, since=since, until=until, differences=[])
     connection = await connect(settings.postgres_url)
 
-    def found(difference: Difference, command: c.Command | None) -> None:
+    def found(difference: BookDifference, command: c.Command | None) -> None:
         if command is not None:
             lost(command)
         if len(report.differences) < DIFFERENCES_MAX:
@@ -277,7 +277,7 @@ class _Comparing:
         command: c.Command | None,
     ) -> None:  # fmt: skip
         advice = ADVICE[what] if command is not None or what not in (MISSING_HERE, STATE) else BY_HAND
-        difference = Difference(
+        difference = BookDifference(
             kind=kind, what=what, id=identity, payment_id=payment_id, event_id=place[0], reservation_id=place[1],
             here=here, there=there, advice=advice, command="" if command is None else type(command).__name__,
         )  # fmt: skip

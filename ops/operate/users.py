@@ -12,7 +12,7 @@ import msgspec
 import pyotp
 
 from api.auth import audit
-from api.auth.audit import Actor, Kind
+from api.auth.audit import Actor, AuditKind
 from api.auth.factors import otpauth_uri, put_recovery_codes
 from api.auth.keys import KeyRing
 from api.auth.mail import normalised
@@ -43,14 +43,14 @@ class Promoted(msgspec.Struct, frozen=True):
     role: Role
 
 
-class Verified(msgspec.Struct, frozen=True):
+class VerifiedAccount(msgspec.Struct, frozen=True):
     """An account whose address counts as proven; `before`: it did already."""
 
     user_id: str
     before: bool
 
 
-async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> Verified:
+async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> VerifiedAccount:
     """Count an account's address as proven, as its mailed link would. Raises NoSuchUser, ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
@@ -58,10 +58,10 @@ async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> Ve
             row = await _account(connection, email)
             if not dry_run and not row["verified"]:
                 await connection.execute(SQL["verify"], row["id"])
-                await _recorded(connection, Kind.EMAIL_VERIFIED, row["id"])
+                await _recorded(connection, AuditKind.EMAIL_VERIFIED, row["id"])
     finally:
         await connection.close()
-    return Verified(row["id"], row["verified"])
+    return VerifiedAccount(row["id"], row["verified"])
 
 
 class Enrolled(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enr
             codes = await put_recovery_codes(connection, user_id)
             await connection.execute(API["sessions_end"], user_id, None)
             await connection.execute(API["account_mail_add"], user_id, "second-factor-on")
-            await _recorded(connection, Kind.FACTOR_ON, user_id)
+            await _recorded(connection, AuditKind.FACTOR_ON, user_id)
     finally:
         await connection.close()
     return Enrolled(user_id, secret, otpauth_uri(secret, row["email"]), codes)
@@ -115,7 +115,7 @@ async def reset_factor(settings: Settings, email: str, *, dry_run: bool = False)
                 await connection.execute(API["factor_remove"], row["id"])
                 await connection.execute(API["sessions_end"], row["id"], None)
                 await connection.execute(API["account_mail_add"], row["id"], "second-factor-off")
-                await _recorded(connection, Kind.FACTOR_OFF, row["id"])
+                await _recorded(connection, AuditKind.FACTOR_OFF, row["id"])
     finally:
         await connection.close()
     return FactorReset(row["id"], row["second_factor"])
@@ -133,13 +133,15 @@ async def promote(settings: Settings, email: str, role: Role, *, dry_run: bool =
             if not dry_run and before is not role:
                 await connection.execute(SQL["promote"], row["id"], role.value)
                 detail = {"before": before.value, "role": role.value}
-                await _recorded(connection, Kind.ROLE_CHANGED, row["id"], detail)
+                await _recorded(connection, AuditKind.ROLE_CHANGED, row["id"], detail)
     finally:
         await connection.close()
     return Promoted(row["id"], before, role)
 
 
-async def _recorded(connection: Connection, kind: Kind, user_id: str, detail: dict[str, str] | None = None) -> None:
+async def _recorded(
+    connection: Connection, kind: AuditKind, user_id: str, detail: dict[str, str] | None = None
+) -> None:
     await audit.record(connection, kind, user_id, Origin(client="circle users"), actor=Actor.OPERATOR, detail=detail)
 
 

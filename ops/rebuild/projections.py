@@ -28,7 +28,7 @@ from connectors.log_reader import LogReader, few_collections, key_of, offset_of,
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.archive.export import Span
-from ops.proof.load.progress import Bar, Progress
+from ops.proof.load.progress import Bar, ProgressBars
 from ops.rebuild.rows import (
     CALLED,
     NEXT,
@@ -74,7 +74,7 @@ class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def rebuild(
     settings: Settings,
-    progress: Progress,
+    progress: ProgressBars,
     *,
     promote: bool = False,
     restart: bool = False,
@@ -97,7 +97,7 @@ def rebuild(
         return report
 
 
-def go_back(settings: Settings, progress: Progress, *, promote: bool = False) -> GenerationReport:
+def go_back(settings: Settings, progress: ProgressBars, *, promote: bool = False) -> GenerationReport:
     """Bring the generation of before up to date, compare, and swap where asked.
 
     Raises ServiceUnreachable, LogTruncated, CannotSwap (also where there is none to go back to).
@@ -124,7 +124,7 @@ def _up_to_the_live_one(
     live: Database,
     other: Database,
     beside: str,
-    progress: Progress,
+    progress: ProgressBars,
     promote: bool,
     only: frozenset[str] | None = None,
 ) -> GenerationReport:
@@ -163,7 +163,7 @@ class _Builder:
     def __post_init__(self) -> None:
         self._places = CommandPlaces(self.settings)
 
-    def build(self, until: Positions, progress: Progress) -> int:
+    def build(self, until: Positions, progress: ProgressBars) -> int:
         """Every partition up to `until`, or to its end where nothing is projected at all.
 
         Returns how many facts that took.
@@ -240,7 +240,7 @@ def is_empty(positions: Positions) -> bool:
 
 
 def _scope(
-    settings: Settings, live: Database, since: Span | None, partitions: int, progress: Progress
+    settings: Settings, live: Database, since: Span | None, partitions: int, progress: ProgressBars
 ) -> frozenset[str] | None:
     """The events that have facts at or behind `since`, as they were found at the beginning; None for all of them.
 
@@ -264,7 +264,7 @@ def _scope(
     return frozenset(row[0] for row in rows)
 
 
-def _events_since(settings: Settings, since: Span, partitions: int, progress: Progress) -> set[str]:
+def _events_since(settings: Settings, since: Span, partitions: int, progress: ProgressBars) -> set[str]:
     """By the records' keys: nothing is decoded."""
     events: set[str] = set()
     for partition in range(partitions):
@@ -285,7 +285,7 @@ async def _live_positions(connection: Connection) -> Positions:
 
 
 async def _settle(
-    connection: Connection, builder: _Builder, beside: str, progress: Progress, promote: bool
+    connection: Connection, builder: _Builder, beside: str, progress: ProgressBars, promote: bool
 ) -> GenerationReport:
     """Hold the live projection, catch up, compare, swap. Nothing of it lasts when it fails."""
     live = _positions(await connection.fetch(SQL["hold_live"]))
@@ -322,7 +322,7 @@ async def _settle(
     )
 
 
-async def _in_a_thread(builder: _Builder, until: Positions, progress: Progress) -> None:
+async def _in_a_thread(builder: _Builder, until: Positions, progress: ProgressBars) -> None:
     """The builder's own connection has an event loop of its own, so it may not run inside this one."""
 
     await asyncio.to_thread(builder.build, until, progress)

@@ -16,7 +16,7 @@ import redis
 from connectors.log_reader import few_collections
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import (
     PartitionResult,
     PartitionRun,
@@ -57,7 +57,7 @@ class RedisReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def rebuild(
     settings: Settings,
-    progress: Progress,
+    progress: ProgressBars,
     *,
     event_id: str | None = None,
     partition: int | None = None,

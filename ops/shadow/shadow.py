@@ -26,14 +26,14 @@ from connectors.schema_registry import codec_of
 from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
 from connectors.topics import apply_topic, delete_topic
-from ops.proof.load.progress import Bar, Progress
+from ops.proof.load.progress import Bar, ProgressBars
 from ops.shadow.comparison import ShadowReport, by_command, compare
 from ops.shadow.sink import ShadowSink
 from pipelines.history.fold import Fold
 from pipelines.history.states import KEPT_MAX, States
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.flow import Deps, build
+from pipelines.reservations.flow import ReservationsDeps, build
 from pipelines.reservations.partition import Partition
 from schemas import facts as f
 from schemas.codec import MAGIC, MANIFEST, Codec
@@ -78,7 +78,7 @@ def topic_of(group: str, partitions: int) -> TopicSpec:
 def shadow(
     settings: Settings,
     group: str,
-    progress: Progress,
+    progress: ProgressBars,
     *,
     stop: StopFlag,
     partition: int | None = None,
@@ -119,7 +119,7 @@ def _decide(
     spec: TopicSpec,
     number: int,
     recorded: Recorded,
-    progress: Progress,
+    progress: ProgressBars,
     stop: StopFlag,
     limit: int | None,
 ) -> None:
@@ -147,7 +147,7 @@ def _decide(
                 stop=lambda: stop.requested,
                 cuts=recorded.locks.keys(),
             )
-            code = execute(build(Deps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
+            code = execute(build(ReservationsDeps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
     bar.stop()
     if code != 0:
         raise ShadowFailed(f"{COMMANDS}[{number}] could not be decided to {end}: see the log")
@@ -217,7 +217,7 @@ def _can_be_locked(state: EventState, place: str) -> bool:
     return seating is None or seat not in seating or seating.is_free(seat)
 
 
-def _recorded(settings: Settings, number: int, progress: Progress) -> Recorded:
+def _recorded(settings: Settings, number: int, progress: ProgressBars) -> Recorded:
     """Go over the recorded facts without decoding them, but for the foreign locks and the last one."""
     codec = codec_of(settings)
     of_locks = _headers_of(f.SeatLocksObserved)
@@ -252,7 +252,7 @@ def _headers_of(record: type[f.Fact]) -> tuple[bytes, ...]:
 
 
 def _facts(
-    settings: Settings, topic: str, number: int, progress: Progress | None = None, name: str = ""
+    settings: Settings, topic: str, number: int, progress: ProgressBars | None = None, name: str = ""
 ) -> Iterator[tuple[int, RecordedFact]]:
     codec = codec_of(settings)
     with LogReader(settings, topic, number) as reader:

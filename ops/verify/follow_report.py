@@ -9,7 +9,7 @@ from prometheus_client import Gauge, start_http_server
 
 from connectors.settings import Settings
 from ops.verify.verify import PartitionRun
-from pipelines.monitoring.board import VERIFIED, Board, Verified, VerifiedPartition
+from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
 
 Told = Callable[[list[PartitionRun]], None]
 
@@ -28,7 +28,7 @@ def shown(board: Board) -> Told:
             )
             for run in runs
         ]
-        found = Verified(
+        found = VerifierProgress(
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             facts=sum(run.verifier.facts for run in runs),
             divergences=sum(run.verifier.diverged for run in runs),

@@ -37,7 +37,7 @@ from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.waiting import pause
-from ops.proof.load.progress import Bar, Progress
+from ops.proof.load.progress import Bar, ProgressBars
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.history.states import KEPT_MAX, States
 from pipelines.history.verification import Divergence, PartitionVerifier, Undecided
@@ -177,7 +177,7 @@ class PartitionRun:
         self.close()
 
 
-def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> VerifyReport:
+def verify(settings: Settings, options: VerifyOptions, progress: ProgressBars) -> VerifyReport:
     """Verify partition after partition. Raises ServiceUnreachable, LogTruncated, NoSuchPartition."""
     started = time.monotonic()
     numbers = numbers_of(settings, options)

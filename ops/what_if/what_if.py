@@ -10,9 +10,9 @@ from connectors.log_reader import LogReader, few_collections, key_of, offset_of,
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.explain.event_past import NotOnTheLog, facts_of
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.what_if.picture import svg
-from ops.what_if.worlds import Asked, BadRule, OtherRules, Outcome, WhatIfReport, World, report
+from ops.what_if.worlds import BadRule, OtherRules, ReplayedCommand, WhatIfReport, World, WorldOutcome, report
 from pipelines.history.moment import moment
 from pipelines.history.rules_by_version import command_of
 from schemas import facts as f
@@ -71,7 +71,7 @@ def _number(name: str, value: str) -> int:
 
 
 def what_if(
-    settings: Settings, event_id: str, rules: OtherRules, progress: Progress, *, newcomers_pay: float | None = None
+    settings: Settings, event_id: str, rules: OtherRules, progress: ProgressBars, *, newcomers_pay: float | None = None
 ) -> tuple[WhatIfReport, World, World]:
     """Both worlds. Raises NotOnTheLog, BadOption, ServiceUnreachable."""
     home = partition_of(event_id, partitions_of(settings, COMMANDS))
@@ -141,7 +141,7 @@ WORDS = {
 }
 
 
-def _by_name(outcome: Outcome, field: str) -> dict[str, int]:
+def _by_name(outcome: WorldOutcome, field: str) -> dict[str, int]:
     found: dict[str, int] = getattr(outcome, field)
     return found
 
@@ -151,7 +151,7 @@ def _run(
     world: World,
     partition: int,
     locks: dict[int, f.SeatLocksObserved],
-    progress: Progress,
+    progress: ProgressBars,
     name: str,
     end: int | None,
 ) -> tuple[int, int]:
@@ -168,7 +168,7 @@ def _run(
                 bar.set(offset)
             if key_of(message) in (key, None):
                 for command in _commands(codec, message.value(), event_id):
-                    world.read(Asked(offset, log_time, command, locks.get(offset)))
+                    world.read(ReplayedCommand(offset, log_time, command, locks.get(offset)))
         bar.finish(offset + 1)
     return offset + 1, log_time
 

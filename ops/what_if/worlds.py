@@ -40,7 +40,7 @@ class BadRule(ValueError):
     """A rule that cannot be changed so."""
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class ReplayedCommand(msgspec.Struct, frozen=True, gc=False):
     """A command of the event at its place, with the foreign locks that were observed there."""
 
     offset: int
@@ -80,7 +80,7 @@ class OtherRules:
         return {name: self.values[name] for name in names if name in self.values}
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class WorldOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One world at the end of the log. Money is in minor units, by currency."""
 
     asked: int
@@ -99,7 +99,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class WorldDifference(msgspec.Struct, frozen=True, kw_only=True):
     """Buyers, by pseudonym, who have places in one world only; the first NAMED_MAX of them."""
 
     would_have_won: int
@@ -117,9 +117,9 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     excluded_users: int
     newcomers_pay: float
     assumptions: list[str]
-    as_it_was: Outcome
-    what_if: Outcome
-    difference: Difference
+    as_it_was: WorldOutcome
+    what_if: WorldOutcome
+    difference: WorldDifference
 
 
 class World:
@@ -141,7 +141,7 @@ class World:
         self._refused: Counter[str] = Counter()
         self._asking: set[str] = set()
 
-    def read(self, asked: Asked) -> None:
+    def read(self, asked: ReplayedCommand) -> None:
         """Decide one command. Raises BadRule when the other rules make the event itself impossible."""
         command = self._rules.applied(asked.command)
         at = At(0, asked.offset, LogTime(asked.log_time))
@@ -181,14 +181,14 @@ class World:
         """Of the reservations that were granted, how many were paid."""
         return self._tally["ReservationConfirmed"] / max(1, len(self.granted))
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> WorldOutcome:
         """The tally."""
         sections = self.state.sections.values()
         money: Counter[str] = Counter()
         for one in self.state.reservations.values():
             if one.status == s.CONFIRMED:
                 money[one.currency] += one.amount_minor
-        return Outcome(
+        return WorldOutcome(
             asked=self._tally["ReserveTickets"],
             buyers_asking=len(self._asking),
             granted=len(self.granted),
@@ -285,7 +285,7 @@ def report(as_it_was: World, what_if: World, *, rules: OtherRules, newcomers_pay
         assumptions=[*ASSUMPTIONS, share],
         as_it_was=as_it_was.outcome(),
         what_if=what_if.outcome(),
-        difference=Difference(
+        difference=WorldDifference(
             would_have_won=len(winners),
             would_have_lost=len(losers),
             winners=winners[:NAMED_MAX],

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard
 
-from pipelines.documents.ticket import Ticket, is_ambiguous
+from pipelines.documents.ticket import PrintableTicket, is_ambiguous
 
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
 
-def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
+def calendar_entry(ticket: PrintableTicket, now: datetime) -> bytes:
     """The file. A void ticket's says CANCELLED, so that the entry goes away."""
     calendar = Calendar()
     calendar.add("version", "2.0")
@@ -48,7 +48,7 @@ def calendar_entry(ticket: Ticket, now: datetime) -> bytes:
     return bytes(calendar.to_ical())
 
 
-def _is_told_in(zone: ZoneInfo, ticket: Ticket) -> bool:
+def _is_told_in(zone: ZoneInfo, ticket: PrintableTicket) -> bool:
     """Whether the event's times are written in its zone. UTC needs no rules and no `fold`."""
     long = ticket.ends_at - ticket.starts_at > AROUND
     if zone.key == "UTC" or long or ticket.ends_at.year >= YEAR_MAX:

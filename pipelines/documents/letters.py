@@ -17,7 +17,7 @@ UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp", "Mn")  # no glyph of their own, or one t
 SCRIPTS_NAMED_MAX = 3  # one line of the page
 
 
-class Letters:
+class GlyphSet:
     """The characters that some fonts have a glyph for."""
 
     def __init__(self, folders: Iterable[Path]) -> None:

@@ -15,8 +15,8 @@ from threading import Lock
 import typst
 
 from pipelines.documents import qr
-from pipelines.documents.letters import Letters
-from pipelines.documents.ticket import Ticket
+from pipelines.documents.letters import GlyphSet
+from pipelines.documents.ticket import PrintableTicket
 
 TEMPLATE = (Path(__file__).parent / "ticket.typ").read_bytes()
 DISPUTED = "The payment of this ticket was disputed when this page was made. While it is, the ticket opens no door."
@@ -28,17 +28,17 @@ class Printer:
 
     def __init__(self) -> None:
         self._compiler: typst.Compiler | None = None
-        self._letters: Letters | None = None
+        self._letters: GlyphSet | None = None
         self._lock = Lock()
 
-    def page(self, ticket: Ticket, code: str) -> bytes:
+    def page(self, ticket: PrintableTicket, code: str) -> bytes:
         """The PDF file. The same ticket gives the same bytes."""
         issued_at = ticket.issued_at.replace(microsecond=0)
         with self._lock:
             if self._compiler is None or self._letters is None:
                 folders = _font_folders()
                 self._compiler = typst.Compiler(font_paths=_fonts(folders), ignore_system_fonts=True)
-                self._letters = Letters(folders)
+                self._letters = GlyphSet(folders)
             words = {
                 "title": self._letters.printable(ticket.title),
                 "when": ticket.when,

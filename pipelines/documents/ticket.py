@@ -13,7 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class PrintableTicket:
     """A ticket, its event and its ticket type. Times are UTC."""
 
     id: str
@@ -34,7 +34,7 @@ class Ticket:
     disputed: bool  # whether its payment is, so that it opens no door just now
 
     @classmethod
-    def of(cls, row: asyncpg.Record, *, holder: str) -> Ticket:
+    def of(cls, row: asyncpg.Record, *, holder: str) -> PrintableTicket:
         """From a row of `ticket_document` and the holder's name, which the log does not have."""
         return cls(
             id=row["id"],

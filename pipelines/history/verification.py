@@ -28,7 +28,7 @@ from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
 from schemas.ids import LogTime, stamped
-from schemas.record import Record
+from schemas.record import LogRecord
 
 DIVERGENCES_KEPT_MAX = 1_000  # all are counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
@@ -42,7 +42,7 @@ _NUMBERS = re.compile(_VARINT + b"(" + _VARINT + b")" + 3 * _VARINT + b"(" + _VA
 class FactFeed(Protocol):
     """The records of the facts topic, one after the other."""
 
-    def peek(self) -> Record | None:
+    def peek(self) -> LogRecord | None:
         """The next record; None when there is none (for now)."""
 
     def advance(self) -> None:
@@ -66,7 +66,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind} at {self.position}{at}: {self.what}"
 
 
-class Open(NamedTuple):
+class UnfinishedCommand(NamedTuple):
     """A command that is decided here, and whose facts on the log are not all there yet."""
 
     offset: int
@@ -102,7 +102,7 @@ class PartitionVerifier:
         self._digest = blake2b(digest_size=DIGEST_BYTES)
         self._recent: dict[int, list[bytes]] = {}
         self._older: dict[int, list[bytes]] = {}
-        self._open: Open | None = None
+        self._open: UnfinishedCommand | None = None
         self._passed: list[bytes] = []
         self._matched = 0
         locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
@@ -124,7 +124,7 @@ class PartitionVerifier:
         """A record of another event: only its time counts."""
         self.log_time = max(self.log_time, stamped(timestamp_ms))
 
-    def read(self, record: Record) -> None:
+    def read(self, record: LogRecord) -> None:
         """Decide the command again and compare. Raises Undecided while its facts are not all there: read it again."""
         offset, timestamp_ms, key, value = record
         if self._open is None:
@@ -156,7 +156,7 @@ class PartitionVerifier:
                 advance()
                 continue
             self._matched = index
-            self._open = Open(offset, event_id, facts, expected)
+            self._open = UnfinishedCommand(offset, event_id, facts, expected)
             self._compare(offset, index, expected[index], facts[index], event_id)
         self._open, self._matched = None, 0
         return self._agreed(offset, expected)
@@ -208,7 +208,7 @@ class PartitionVerifier:
 
     # --- deciding -------------------------------------------------------------------------------------------------
 
-    def _decide_safely(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+    def _decide_safely(self, at: At, command: Command | Undecodable, first: LogRecord, version: int) -> list[f.Fact]:
         """`_decide`; an event on which it fails is apart from here on."""
         try:
             return self._decide(at, command, first, version)
@@ -221,7 +221,7 @@ class PartitionVerifier:
             self.states.forget(event_id)
             return []
 
-    def _decide(self, at: At, command: Command | Undecodable, first: Record, version: int) -> list[f.Fact]:
+    def _decide(self, at: At, command: Command | Undecodable, first: LogRecord, version: int) -> list[f.Fact]:
         """The facts of a command under the rules of that version. Changes the state."""
         if isinstance(command, Undecodable):
             return [f.CommandUnreadable(command.error)]
@@ -236,7 +236,7 @@ class PartitionVerifier:
             self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
         return [locks, *facts] if locks is not None else facts
 
-    def _failure(self, first: Record, at: At) -> f.CommandRefused | None:
+    def _failure(self, first: LogRecord, at: At) -> f.CommandRefused | None:
         """The answer on the log to a command on which the rules of its build raised an error: that stands, whether or
         not these rules do. They are counted, for a person to look at."""
         if first.value is None or first.value[:HEADER_BYTES] != self._refused_prefix:
@@ -247,7 +247,7 @@ class PartitionVerifier:
         fact = recorded.fact
         return fact if isinstance(fact, f.CommandRefused) and fact.reason == f.Reason.COMMAND_FAILED else None
 
-    def _locks(self, first: Record, at: At) -> f.SeatLocksObserved | None:
+    def _locks(self, first: LogRecord, at: At) -> f.SeatLocksObserved | None:
         """What was seen of foreign owners' locks before the command was decided, where anything was."""
         if first.value is None or first.value[:HEADER_BYTES] != self._locks_prefix:
             return None
@@ -258,7 +258,7 @@ class PartitionVerifier:
 
     # --- comparing ------------------------------------------------------------------------------------------------
 
-    def _first(self, offset: int) -> tuple[Record, int]:
+    def _first(self, offset: int) -> tuple[LogRecord, int]:
         """The next record that is not a repetition of something before `offset`. Raises Undecided at the end.
 
         With it the version of the rules that the command at `offset` is to be decided by: the record's, where it is
@@ -290,7 +290,7 @@ class PartitionVerifier:
             self._feed.advance()
         raise Undecided
 
-    def _differs(self, record: Record, recorded: RecordedFact, wanted: bytes, fact: f.Fact) -> None:
+    def _differs(self, record: LogRecord, recorded: RecordedFact, wanted: bytes, fact: f.Fact) -> None:
         expected = self._codec.decode(wanted)
         assert isinstance(expected, RecordedFact)
         at = recorded.envelope
@@ -302,7 +302,7 @@ class PartitionVerifier:
             )
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact, fact)
 
-    def _out_of_order(self, record: Record, recorded: object) -> None:
+    def _out_of_order(self, record: LogRecord, recorded: object) -> None:
         """A record that is not of the command at hand: a repetition, or something that has no business there."""
         if not isinstance(recorded, RecordedFact):
             error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
@@ -329,7 +329,7 @@ class PartitionVerifier:
         position: tuple[int, int] | None,
         event_id: str,
         what: str,
-        record: Record | None = None,
+        record: LogRecord | None = None,
         recorded: f.Fact | None = None,
         decided: f.Fact | None = None,
     ) -> None:

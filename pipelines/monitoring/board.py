@@ -29,7 +29,7 @@ class VerifiedPartition(msgspec.Struct, frozen=True, kw_only=True):
     divergences: int
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
+class VerifierProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What `circle verify --follow` has found so far."""
 
     at: str
@@ -57,11 +57,11 @@ class Board:
         except (redis.RedisError, OSError) as error:
             log.warning("board.not_written", key=key, error=f"{type(error).__name__}: {error}")
 
-    def verified(self) -> Verified | None:
+    def verified(self) -> VerifierProgress | None:
         """What is shown of `circle verify --follow`; None when nobody follows, or Redis is away."""
         try:
             found = self._client.get(VERIFIED)
         except (redis.RedisError, OSError) as error:
             log.warning("board.not_read", key=VERIFIED, error=f"{type(error).__name__}: {error}")
             return None
-        return None if found is None else msgspec.json.decode(found, type=Verified)
+        return None if found is None else msgspec.json.decode(found, type=VerifierProgress)

@@ -35,7 +35,7 @@ from pipelines.monitoring.survey import Survey
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED, Series, tally
 from pipelines.monitoring.totals import Totals, TotalsStore
 from pipelines.notifications.outbound import recorded_again
-from pipelines.projections.flow import Admitted, Positions, Read, reader
+from pipelines.projections.flow import Admitted, DecodedFact, Positions, reader
 from pipelines.reservations.batch import rfc3339
 from schemas.codec import Codec
 from schemas.topics import FACTS
@@ -58,17 +58,17 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class MonitoringDeps:
     """What the flow is made of."""
 
     source: BatchSource
-    decode: Callable[[list[Message]], list[Read]]
-    admit: Callable[[list[Read]], Admitted]
+    decode: Callable[[list[Message]], list[DecodedFact]]
+    admit: Callable[[list[DecodedFact]], Admitted]
     tally: Callable[[Admitted], Counted]
     write: Callable[[Counted], None]
 
 
-def build(deps: Deps) -> Dataflow:
+def build(deps: MonitoringDeps) -> Dataflow:
     """The flow."""
     flow = Dataflow("monitoring")
     records = op.input("facts", flow, deps.source)
@@ -103,7 +103,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         store.add(batch.counts, before=batch.admitted.before, after=batch.admitted.after)
         gate.done()
 
-    deps = Deps(
+    deps = MonitoringDeps(
         source, reader(codec, CommandPlaces(settings)), positions.admit, tallier(DeadLetters(settings), codec), write
     )
     with closing(database), closing(board), closing(survey):

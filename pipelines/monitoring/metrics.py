@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge
 
-from pipelines.monitoring.board import Verified
+from pipelines.monitoring.board import VerifierProgress
 from pipelines.monitoring.survey import Surveyed
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED
 from pipelines.monitoring.totals import Totals
@@ -36,7 +36,7 @@ class Exported:
                 COUNTED[measure].labels(label).inc(more)
         self._told = totals
 
-    def surveyed(self, found: Surveyed, verified: Verified | None, last_fact_us: int) -> None:
+    def surveyed(self, found: Surveyed, verified: VerifierProgress | None, last_fact_us: int) -> None:
         """One look."""
         for lag in found.lags:
             LAG_RECORDS.labels(lag.flow, lag.topic).set(lag.records)

@@ -45,7 +45,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Letters(msgspec.Struct, kw_only=True):
+class DeadLetterCounts(msgspec.Struct, kw_only=True):
     """A topic's dead letters: put aside, and of these sent back."""
 
     put_aside: int = 0
@@ -56,7 +56,7 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     """One look."""
 
     lags: list[Lag]
-    dead_letters: dict[str, Letters]
+    dead_letters: dict[str, DeadLetterCounts]
 
 
 class Survey:
@@ -68,7 +68,7 @@ class Survey:
         self._reader = consumer(settings, group=None, **{"enable.partition.eof": True})
         self._letters = consumer(settings, group=None, **{"enable.partition.eof": True})
         self._counts: dict[str, int] = {}
-        self._found = {topic: Letters() for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
+        self._found = {topic: DeadLetterCounts() for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
         self._letters.assign([TopicPartition(dead_letters(topic), 0, OFFSET_BEGINNING) for topic in self._found])
 
     def look(self) -> Surveyed:

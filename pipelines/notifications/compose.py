@@ -26,7 +26,7 @@ DIRECT_PARTITION = -1  # of a message that no fact has caused; its offset is the
 DELIVERED = (k.INBOX, k.MAIL)  # the live stream shows what is in the inbox, so it has no messages of its own
 
 
-class Told(NamedTuple):
+class ComposedMessage(NamedTuple):
     """What one user is told."""
 
     user_id: str
@@ -114,72 +114,78 @@ def _price(fact: f.TicketsHeld | f.ReservationConfirmed) -> dict[str, Any]:
     return {"amount": fact.amount_minor, "currency": fact.currency}
 
 
-def _held(fact: f.TicketsHeld) -> list[Told]:
+def _held(fact: f.TicketsHeld) -> list[ComposedMessage]:
     data = {**_places(fact), **_price(fact), "expires_at": rfc3339(fact.expires_at)}
-    return [Told(fact.user_id, k.TICKET_HELD, data)]
+    return [ComposedMessage(fact.user_id, k.TICKET_HELD, data)]
 
 
-def _deadline(kind: str) -> Callable[[Any], list[Told]]:
-    def tell(fact: f.HoldWarned | f.HoldExtended) -> list[Told]:
+def _deadline(kind: str) -> Callable[[Any], list[ComposedMessage]]:
+    def tell(fact: f.HoldWarned | f.HoldExtended) -> list[ComposedMessage]:
         data = {"ticket_type_id": fact.ticket_type_id, "expires_at": rfc3339(fact.expires_at)}
-        return [Told(fact.user_id, kind, data)]
+        return [ComposedMessage(fact.user_id, kind, data)]
 
     return tell
 
 
-def _ended(kind: str) -> Callable[[Any], list[Told]]:
-    return lambda fact: [Told(fact.user_id, kind, _places(fact))]
+def _ended(kind: str) -> Callable[[Any], list[ComposedMessage]]:
+    return lambda fact: [ComposedMessage(fact.user_id, kind, _places(fact))]
 
 
-def _confirmed(fact: f.ReservationConfirmed) -> list[Told]:
+def _confirmed(fact: f.ReservationConfirmed) -> list[ComposedMessage]:
     data = {**_places(fact), **_price(fact), "ticket_ids": fact.ticket_ids}
-    return [Told(fact.user_id, k.RESERVATION_CONFIRMED, data)]
+    return [ComposedMessage(fact.user_id, k.RESERVATION_CONFIRMED, data)]
 
 
-def _rejected(fact: f.ReservationRejected) -> list[Told]:
+def _rejected(fact: f.ReservationRejected) -> list[ComposedMessage]:
     asked = {"ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
-    return [Told(fact.user_id, k.RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail})]
+    return [
+        ComposedMessage(fact.user_id, k.RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail})
+    ]
 
 
-def _cancelled(fact: f.ReservationCancelled) -> list[Told]:
+def _cancelled(fact: f.ReservationCancelled) -> list[ComposedMessage]:
     """That the event is off is the news, where that is why."""
     kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
     money = {"kept": fact.kept_minor or 0, "refund": fact.refund_minor or 0}
-    return [Told(fact.user_id, kind, {**_places(fact), **money, "reason": fact.reason})]
+    return [ComposedMessage(fact.user_id, kind, {**_places(fact), **money, "reason": fact.reason})]
 
 
-def _tickets_cancelled(fact: f.TicketsCancelled) -> list[Told]:
+def _tickets_cancelled(fact: f.TicketsCancelled) -> list[ComposedMessage]:
     data = {**_places(fact), "ticket_ids": fact.ticket_ids, "amount": fact.amount_minor, "kept": fact.kept_minor}
-    return [Told(fact.user_id, k.TICKETS_CANCELLED, {**data, "reason": fact.reason})]
+    return [ComposedMessage(fact.user_id, k.TICKETS_CANCELLED, {**data, "reason": fact.reason})]
 
 
-def _confirmation_refused(fact: f.ConfirmationRefused) -> list[Told]:
+def _confirmation_refused(fact: f.ConfirmationRefused) -> list[ComposedMessage]:
     data = {"attempt_id": fact.attempt_id, "reason": fact.reason, "refund": fact.refund_minor or 0}
-    return [Told(fact.user_id, k.CONFIRMATION_REFUSED, data)]
+    return [ComposedMessage(fact.user_id, k.CONFIRMATION_REFUSED, data)]
 
 
-def _declined(fact: f.PaymentDeclined) -> list[Told]:
-    return [Told(fact.user_id, k.PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
+def _declined(fact: f.PaymentDeclined) -> list[ComposedMessage]:
+    return [ComposedMessage(fact.user_id, k.PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
 
 
-def _refunded(fact: f.PaymentRefunded) -> list[Told]:
+def _refunded(fact: f.PaymentRefunded) -> list[ComposedMessage]:
     data: dict[str, Any] = {
         "payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor,
     }  # fmt: skip
     if fact.currency:
         data["currency"] = fact.currency
-    told = [Told(fact.user_id, k.PAYMENT_REFUNDED, data)]
+    told = [ComposedMessage(fact.user_id, k.PAYMENT_REFUNDED, data)]
     if fact.organizer_id:  # they did not ask for it here
-        told.append(Told(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))
+        told.append(ComposedMessage(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))
     return told
 
 
-def _refund_failed(fact: f.RefundFailed) -> list[Told]:
+def _refund_failed(fact: f.RefundFailed) -> list[ComposedMessage]:
     """The organizer has to see to it; the buyer hears only of what is owed to them."""
     data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
-    told = [Told(fact.organizer_id, k.ORDER_REFUND_FAILED, {**data, "reason": fact.reason, "origin": fact.origin})]
+    told = [
+        ComposedMessage(
+            fact.organizer_id, k.ORDER_REFUND_FAILED, {**data, "reason": fact.reason, "origin": fact.origin}
+        )
+    ]
     if fact.to_owed_minor and fact.payment == "refund-failed":
-        told.append(Told(fact.user_id, k.REFUND_FAILED, {**data, "amount": fact.to_owed_minor}))
+        told.append(ComposedMessage(fact.user_id, k.REFUND_FAILED, {**data, "amount": fact.to_owed_minor}))
     return told
 
 
@@ -188,74 +194,77 @@ def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
     return {**about, "status": fact.status, "reason": fact.reason}
 
 
-def _dispute_opened(fact: f.DisputeOpened) -> list[Told]:
+def _dispute_opened(fact: f.DisputeOpened) -> list[ComposedMessage]:
     """A bank's question is none of the buyer's business yet."""
-    told = [Told(fact.organizer_id, k.ORDER_DISPUTED, _dispute(fact))]
+    told = [ComposedMessage(fact.organizer_id, k.ORDER_DISPUTED, _dispute(fact))]
     if fact.status == "open":
-        told.append(Told(fact.user_id, k.PAYMENT_DISPUTED, _dispute(fact)))
+        told.append(ComposedMessage(fact.user_id, k.PAYMENT_DISPUTED, _dispute(fact)))
     return told
 
 
-def _dispute_closed(fact: f.DisputeClosed) -> list[Told]:
-    told = [Told(fact.organizer_id, k.ORDER_DISPUTE_CLOSED, _dispute(fact))]
+def _dispute_closed(fact: f.DisputeClosed) -> list[ComposedMessage]:
+    told = [ComposedMessage(fact.organizer_id, k.ORDER_DISPUTE_CLOSED, _dispute(fact))]
     if fact.status in ("won", "lost"):
-        told.append(Told(fact.user_id, k.DISPUTE_CLOSED, _dispute(fact)))
+        told.append(ComposedMessage(fact.user_id, k.DISPUTE_CLOSED, _dispute(fact)))
     return told
 
 
-def _transferred(fact: f.TicketTransferred) -> list[Told]:
+def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:
     """Both sides, neither of whom learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
-    return [Told(fact.user_id, k.TICKET_TRANSFERRED, data), Told(fact.to_user_id, k.TICKET_RECEIVED, data)]
+    return [
+        ComposedMessage(fact.user_id, k.TICKET_TRANSFERRED, data),
+        ComposedMessage(fact.to_user_id, k.TICKET_RECEIVED, data),
+    ]
 
 
-def _transfer_offered(fact: f.TransferOffered) -> list[Told]:
+def _transfer_offered(fact: f.TransferOffered) -> list[ComposedMessage]:
     """Who may take it; neither of the two learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339(fact.expires_at)}
-    return [Told(fact.to_user_id, k.TRANSFER_OFFERED, data)]
+    return [ComposedMessage(fact.to_user_id, k.TRANSFER_OFFERED, data)]
 
 
-def _transfer_ended(fact: f.TransferEnded) -> list[Told]:
+def _transfer_ended(fact: f.TransferEnded) -> list[ComposedMessage]:
     """Who did not end it: the holder of what was declined or not answered, the other of what was taken back."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "outcome": fact.outcome}
     told = {"declined": [fact.user_id], "withdrawn": [fact.to_user_id], "cancelled": [fact.to_user_id]}
-    return [Told(user, k.TRANSFER_ENDED, data) for user in told.get(fact.outcome, [fact.user_id])]
+    return [ComposedMessage(user, k.TRANSFER_ENDED, data) for user in told.get(fact.outcome, [fact.user_id])]
 
 
-def _invited(fact: f.StaffInvited) -> list[Told]:
-    return [Told(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339(fact.expires_at)})]
+def _invited(fact: f.StaffInvited) -> list[ComposedMessage]:
+    return [ComposedMessage(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339(fact.expires_at)})]
 
 
-def _offered(fact: f.WaitlistOffered) -> list[Told]:
+def _offered(fact: f.WaitlistOffered) -> list[ComposedMessage]:
     asked = {"entry_id": fact.entry_id, "ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
-    return [Told(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339(fact.expires_at)})]
+    return [ComposedMessage(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339(fact.expires_at)})]
 
 
-def _checked_in(fact: f.CheckInAccepted) -> list[Told]:
+def _checked_in(fact: f.CheckInAccepted) -> list[ComposedMessage]:
     data = {"ticket_id": fact.ticket_id, "seat": fact.seat, "gate": fact.gate}
-    return [Told(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339(fact.scanned_at)})]
+    return [ComposedMessage(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339(fact.scanned_at)})]
 
 
-def _staff(fact: f.StaffAdded) -> list[Told]:
-    return [Told(fact.member_id, k.STAFF_ADDED, {})]
+def _staff(fact: f.StaffAdded) -> list[ComposedMessage]:
+    return [ComposedMessage(fact.member_id, k.STAFF_ADDED, {})]
 
 
 _CHORES = {"reminder": k.EVENT_REMINDER, "event-changed": k.EVENT_CHANGED, "event-cancelled": k.EVENT_CANCELLED}
 
 
-def _notified(fact: f.HolderNotified) -> list[Told]:
+def _notified(fact: f.HolderNotified) -> list[ComposedMessage]:
     """What the event is like comes with the fact: the rows may say something newer by the time this is read."""
     kind = _CHORES.get(fact.kind)
     if kind is None:
         return []
     times = {"starts_at": rfc3339(fact.starts_at), "ends_at": rfc3339(fact.ends_at), "timezone": fact.timezone}
     data = {"title": fact.title, "venue": fact.venue, **times, "changed": fact.changed}
-    return [Told(fact.user_id, kind, data)]
+    return [ComposedMessage(fact.user_id, kind, data)]
 
 
-_MESSAGES: dict[type[f.Fact], Callable[[Any], list[Told]]] = {
+_MESSAGES: dict[type[f.Fact], Callable[[Any], list[ComposedMessage]]] = {
     f.TicketsHeld: _held,
     f.HoldWarned: _deadline(k.HOLD_EXPIRING),
     f.HoldExtended: _deadline(k.HOLD_EXTENDED),

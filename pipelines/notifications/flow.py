@@ -49,7 +49,7 @@ from pipelines.notifications.inbox import Delivered, Delivery, InboxPositions, I
 from pipelines.notifications.kinds import MAIL
 from pipelines.notifications.mail.accounts import AccountDesk
 from pipelines.notifications.mail.desk import MailDesk
-from pipelines.notifications.mail.store import Mailed, MailPositions, MailStore, commit_offsets
+from pipelines.notifications.mail.store import MailBatch, MailPositions, MailStore, commit_offsets
 from pipelines.notifications.mail.transport import transport
 from pipelines.notifications.outbound import StoredRecord, outgoing, place_of
 from pipelines.notifications.webhooks.desk import WEBHOOKS, WebhookDesk
@@ -145,7 +145,7 @@ class FactPositions:
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class NotificationsDeps:
     """What the flow is made of."""
 
     facts: BatchSource
@@ -155,11 +155,11 @@ class Deps:
     read: Callable[[list[Record]], Delivered]
     deliver: Callable[[Delivered], None]
     mail: BatchSource
-    mails: Callable[[list[Record]], Mailed]
-    put_mails: Callable[[Mailed], None]
+    mails: Callable[[list[Record]], MailBatch]
+    put_mails: Callable[[MailBatch], None]
 
 
-def build(deps: Deps) -> Dataflow:
+def build(deps: NotificationsDeps) -> Dataflow:
     """The flow."""
     flow = Dataflow("notifications")
     facts = op.input("facts", flow, deps.facts)
@@ -188,7 +188,9 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         return execute(build(wire(settings, database, publisher, stop, postman)), log)
 
 
-def wire(settings: Settings, database: Database, publisher: Publisher, stop: StopFlag, postman: Postman) -> Deps:
+def wire(
+    settings: Settings, database: Database, publisher: Publisher, stop: StopFlag, postman: Postman
+) -> NotificationsDeps:
     """Connect everything that the dataflow needs."""
     codec = codec_of(settings)
     waiting = {COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP}
@@ -224,7 +226,7 @@ def wire(settings: Settings, database: Database, publisher: Publisher, stop: Sto
     mail, mail_gate = MailPositions(settings, wanted=settings.smtp_url is not None), Gate()
     mail_source = source(NOTIFICATIONS, MAIL_GROUP, mail, mail_gate, MAIL_POLL_S)
     dead_letters = DeadLetters(settings)
-    return Deps(
+    return NotificationsDeps(
         fact_source,
         lambda batch: facts.compose(batch, codec),
         committer(transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate),
@@ -289,10 +291,10 @@ def setting_aside(dead_letters: DeadLetters, codec: Codec) -> PutAside:
 
 def mailer(
     store: MailStore, dead_letters: DeadLetters, client: Consumer, postman: Postman, gate: Gate, codec: Codec
-) -> Callable[[Mailed], None]:
+) -> Callable[[MailBatch], None]:
     """The third branch's sink: dead letters, then the rows, then how far it read, then the word to the postman."""
 
-    def put(batch: Mailed) -> None:
+    def put(batch: MailBatch) -> None:
         for record, error in batch.unreadable:
             dead_letters.put(record, error)
         dead_letters.flush()

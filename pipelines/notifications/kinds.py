@@ -48,7 +48,7 @@ STAFF_INVITED = "staff.invited"
 STAFF_ADDED = "staff.added"
 
 
-class Kind(msgspec.Struct, frozen=True):
+class MessageKind(msgspec.Struct, frozen=True):
     """What a kind is about, and whether it is mailed to who has chosen nothing."""
 
     about: str
@@ -57,38 +57,38 @@ class Kind(msgspec.Struct, frozen=True):
 
 # Mailed without being asked for: what matters to somebody who does not look. What a buyer has just done, and is told in
 # the same moment, is not: a sold-out drop refuses thousands.
-KINDS: Mapping[str, Kind] = {
-    REGISTERED: Kind("Your account was made", mail=True),
-    TICKET_HELD: Kind("Tickets are held for you", mail=False),
-    HOLD_EXPIRING: Kind("Your hold is about to end, and is not paid for", mail=True),
-    HOLD_EXTENDED: Kind("Your hold was extended", mail=False),
-    HOLD_EXPIRED: Kind("Your hold has ended without payment", mail=False),
-    HOLD_RELEASED: Kind("Your hold was released", mail=False),
-    RESERVATION_CONFIRMED: Kind("Your tickets are paid for", mail=True),
-    RESERVATION_REFUSED: Kind("A reservation was refused", mail=False),
-    RESERVATION_CANCELLED: Kind("A reservation was cancelled", mail=True),
-    TICKETS_CANCELLED: Kind("Some of your tickets were cancelled", mail=True),
-    CONFIRMATION_REFUSED: Kind("A payment could not be accepted", mail=True),
-    PAYMENT_DECLINED: Kind("A payment was declined", mail=False),
-    PAYMENT_REFUNDED: Kind("A payment was refunded", mail=True),
-    PAYMENT_DISPUTED: Kind("A payment of yours is disputed, and its tickets wait", mail=True),
-    DISPUTE_CLOSED: Kind("The dispute of a payment of yours is over", mail=True),
-    REFUND_FAILED: Kind("A refund did not reach you", mail=True),
-    ORDER_REFUNDED: Kind("A payment for your event was refunded at the payment provider", mail=True),
-    ORDER_DISPUTED: Kind("A payment for your event is disputed", mail=True),
-    ORDER_DISPUTE_CLOSED: Kind("The dispute of a payment for your event is over", mail=True),
-    ORDER_REFUND_FAILED: Kind("A refund for your event failed", mail=True),
-    TICKET_TRANSFERRED: Kind("You have given a ticket to somebody", mail=True),
-    TICKET_RECEIVED: Kind("Somebody has given you a ticket", mail=True),
-    TRANSFER_OFFERED: Kind("Somebody offers you a ticket", mail=True),
-    TRANSFER_ENDED: Kind("An offer of a ticket came to nothing", mail=True),
-    WAITLIST_OFFERED: Kind("Places are free for you, from the waiting list", mail=True),
-    EVENT_CHANGED: Kind("An event you have tickets for has changed", mail=True),
-    EVENT_CANCELLED: Kind("An event you have tickets for is cancelled", mail=True),
-    EVENT_REMINDER: Kind("An event you have tickets for is near", mail=True),
-    CHECKED_IN: Kind("A ticket of yours was checked in", mail=False),
-    STAFF_INVITED: Kind("You are invited to work at an event's door", mail=True),
-    STAFF_ADDED: Kind("You work at an event's door from now on", mail=True),
+KINDS: Mapping[str, MessageKind] = {
+    REGISTERED: MessageKind("Your account was made", mail=True),
+    TICKET_HELD: MessageKind("Tickets are held for you", mail=False),
+    HOLD_EXPIRING: MessageKind("Your hold is about to end, and is not paid for", mail=True),
+    HOLD_EXTENDED: MessageKind("Your hold was extended", mail=False),
+    HOLD_EXPIRED: MessageKind("Your hold has ended without payment", mail=False),
+    HOLD_RELEASED: MessageKind("Your hold was released", mail=False),
+    RESERVATION_CONFIRMED: MessageKind("Your tickets are paid for", mail=True),
+    RESERVATION_REFUSED: MessageKind("A reservation was refused", mail=False),
+    RESERVATION_CANCELLED: MessageKind("A reservation was cancelled", mail=True),
+    TICKETS_CANCELLED: MessageKind("Some of your tickets were cancelled", mail=True),
+    CONFIRMATION_REFUSED: MessageKind("A payment could not be accepted", mail=True),
+    PAYMENT_DECLINED: MessageKind("A payment was declined", mail=False),
+    PAYMENT_REFUNDED: MessageKind("A payment was refunded", mail=True),
+    PAYMENT_DISPUTED: MessageKind("A payment of yours is disputed, and its tickets wait", mail=True),
+    DISPUTE_CLOSED: MessageKind("The dispute of a payment of yours is over", mail=True),
+    REFUND_FAILED: MessageKind("A refund did not reach you", mail=True),
+    ORDER_REFUNDED: MessageKind("A payment for your event was refunded at the payment provider", mail=True),
+    ORDER_DISPUTED: MessageKind("A payment for your event is disputed", mail=True),
+    ORDER_DISPUTE_CLOSED: MessageKind("The dispute of a payment for your event is over", mail=True),
+    ORDER_REFUND_FAILED: MessageKind("A refund for your event failed", mail=True),
+    TICKET_TRANSFERRED: MessageKind("You have given a ticket to somebody", mail=True),
+    TICKET_RECEIVED: MessageKind("Somebody has given you a ticket", mail=True),
+    TRANSFER_OFFERED: MessageKind("Somebody offers you a ticket", mail=True),
+    TRANSFER_ENDED: MessageKind("An offer of a ticket came to nothing", mail=True),
+    WAITLIST_OFFERED: MessageKind("Places are free for you, from the waiting list", mail=True),
+    EVENT_CHANGED: MessageKind("An event you have tickets for has changed", mail=True),
+    EVENT_CANCELLED: MessageKind("An event you have tickets for is cancelled", mail=True),
+    EVENT_REMINDER: MessageKind("An event you have tickets for is near", mail=True),
+    CHECKED_IN: MessageKind("A ticket of yours was checked in", mail=False),
+    STAFF_INVITED: MessageKind("You are invited to work at an event's door", mail=True),
+    STAFF_ADDED: MessageKind("You work at an event's door from now on", mail=True),
 }
 
 # The moment in a message's data behind which its mail is of no use.

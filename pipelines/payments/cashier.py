@@ -25,9 +25,9 @@ from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
-from pipelines.payments.progress import Progress
+from pipelines.payments.progress import PartitionProgress
 from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
-from pipelines.payments.requests import Charge, Refund, Request, charged, refunded, refused
+from pipelines.payments.requests import ChargeJob, RefundJob, Request, charged, refunded, refused
 from schemas import cloudevents
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
 from schemas.topics import COMMANDS, FACTS
@@ -75,9 +75,9 @@ class Cashier:
     ) -> None:
         self._client, self._make_provider, self._stop_requested = client, provider, stop_requested
         self._codec, self._producer = codec_of(settings), producer(settings)
-        self._progress: dict[int, Progress] = {}
+        self._progress: dict[int, PartitionProgress] = {}
         self._committed: dict[int, int] = {}
-        self._finished: list[tuple[Progress, int]] = []  # appended to by any thread, taken by the flow's
+        self._finished: list[tuple[PartitionProgress, int]] = []  # appended to by any thread, taken by the flow's
         self._looked = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cashier", daemon=True)
@@ -105,7 +105,7 @@ class Cashier:
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
         """Go on from what is committed: what was not finished is asked again."""
         for partition in partitions:
-            self._progress[partition] = Progress()
+            self._progress[partition] = PartitionProgress()
         return committed_offsets(consumer, FACTS, partitions)
 
     def revoked(self, partitions: list[int]) -> None:
@@ -172,7 +172,7 @@ class Cashier:
         assert self._provider is not None
         await self._provider.close()
 
-    async def _work(self, job: Job, progress: Progress) -> None:
+    async def _work(self, job: Job, progress: PartitionProgress) -> None:
         async with self._places:
             outgoing = await self._outgoing(job)
         acknowledged = self._when_acknowledged(job, progress, len(outgoing))
@@ -231,19 +231,19 @@ class Cashier:
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
         log.error("provider.given_up", key=request.key, reservation=request.reservation_id, error=problem)
         problem = f"payment provider: {problem}"
-        if refusal and isinstance(request, Refund):
+        if refusal and isinstance(request, RefundJob):
             raise _Refused(problem, refused(request, problem))
         return problem
 
-    async def _call(self, request: Charge | Refund) -> RecordPayment | RecordRefund:
+    async def _call(self, request: ChargeJob | RefundJob) -> RecordPayment | RecordRefund:
         provider = self._provider
         assert provider is not None
-        if isinstance(request, Charge):
+        if isinstance(request, ChargeJob):
             return charged(request, await provider.capture(request))
         return refunded(request, await provider.refund(request))
 
     def _when_acknowledged(
-        self, job: Job, progress: Progress, records: int
+        self, job: Job, progress: PartitionProgress, records: int
     ) -> Callable[[KafkaError | None, Message], None]:
         left = [records]  # each is told by the producer's one thread
 

@@ -34,7 +34,7 @@ GROUP = "circle.payments"
 log = Log("payments")
 
 
-class Read(NamedTuple):
+class JobBatch(NamedTuple):
     """A batch: its records, and the jobs that some of them are."""
 
     records: list[Message]
@@ -42,15 +42,15 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class PaymentsDeps:
     """What the flow is made of."""
 
     source: BatchSource
-    decode: Callable[[list[Message]], Read]
-    charge: Callable[[Read], None]
+    decode: Callable[[list[Message]], JobBatch]
+    charge: Callable[[JobBatch], None]
 
 
-def build(deps: Deps) -> Dataflow:
+def build(deps: PaymentsDeps) -> Dataflow:
     """The flow."""
     flow = Dataflow("payments")
     records = op.input("facts", flow, deps.source)
@@ -74,17 +74,17 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
             on_assigned=lambda partitions: signal_ready(f"payments {partitions}"),
         )
 
-        def charge(read: Read) -> None:
+        def charge(read: JobBatch) -> None:
             cashier.take(read.records, read.jobs)
             gate.done()
 
-        return execute(build(Deps(source, reader(codec_of(settings)), charge)), log)
+        return execute(build(PaymentsDeps(source, reader(codec_of(settings)), charge)), log)
 
 
-def reader(codec: Codec) -> Callable[[list[Message]], Read]:
+def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
     """The decode step. Unreadable facts ask for nothing; the projections dataflow puts them aside."""
 
-    def decode(batch: list[Message]) -> Read:
+    def decode(batch: list[Message]) -> JobBatch:
         jobs = []
         for record in batch:
             found = codec.decode(record.value())
@@ -93,6 +93,6 @@ def reader(codec: Codec) -> Callable[[list[Message]], Read]:
             request = request_in(found)
             if request is not None:
                 jobs.append(Job(record, request))
-        return Read(batch, jobs)
+        return JobBatch(batch, jobs)
 
     return decode

@@ -6,7 +6,7 @@ Guarantee: `next_offset` never passes a record that is not finished, so whoever 
 from __future__ import annotations
 
 
-class Progress:
+class PartitionProgress:
     """One partition: records begin in offset order and finish in any."""
 
     __slots__ = ("_begun", "_open")

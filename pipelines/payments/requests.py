@@ -17,7 +17,7 @@ WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ChargeJob:
     """Charge `amount_minor` to what `token` stands for; `attempt_id` is the idempotency key."""
 
     event_id: str
@@ -35,7 +35,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class RefundJob:
     """Give `amount_minor` of a payment back. `refund_key` tells several refunds of one payment apart."""
 
     event_id: str
@@ -70,14 +70,14 @@ class RefundResult:
     amount_minor: int
 
 
-Request = Charge | Refund
+Request = ChargeJob | RefundJob
 
 
 def request_in(recorded: RecordedFact) -> Request | None:
     """What the fact asks for; None for most facts."""
     fact, event_id = recorded.fact, recorded.envelope.event_id
     if isinstance(fact, f.PaymentRequested):
-        return Charge(
+        return ChargeJob(
             event_id,
             fact.reservation_id,
             fact.command_id,
@@ -88,7 +88,7 @@ def request_in(recorded: RecordedFact) -> Request | None:
             recorded.envelope.log_time,
         )
     if isinstance(fact, f.RefundRequested):
-        return Refund(
+        return RefundJob(
             event_id,
             fact.reservation_id,
             fact.payment_id,
@@ -100,7 +100,7 @@ def request_in(recorded: RecordedFact) -> Request | None:
     return None
 
 
-def charged(charge: Charge, result: ChargeResult) -> c.RecordPayment:
+def charged(charge: ChargeJob, result: ChargeResult) -> c.RecordPayment:
     """The command for the log. It keeps the id of the request that waits for it."""
     return c.RecordPayment(
         charge.event_id,
@@ -116,7 +116,7 @@ def charged(charge: Charge, result: ChargeResult) -> c.RecordPayment:
     )
 
 
-def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
+def refunded(refund: RefundJob, result: RefundResult) -> c.RecordRefund:
     """The command for the log."""
     return c.RecordRefund(
         refund.event_id,
@@ -131,7 +131,7 @@ def refunded(refund: Refund, result: RefundResult) -> c.RecordRefund:
     )
 
 
-def refused(refund: Refund, why: str) -> c.RecordRefundFailure:
+def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
     """The command for the log: the provider will not do this, now or later."""
     return c.RecordRefundFailure(
         refund.event_id,

@@ -44,7 +44,7 @@ CHANNEL = "circle:projected"
 log = Log("projections")
 
 
-class Read(NamedTuple):
+class DecodedFact(NamedTuple):
     """A record of tickets.facts and what it says."""
 
     record: Message
@@ -56,14 +56,14 @@ class Admitted:
     """The facts of a batch that are to be applied, and where each partition stood before and stands after them."""
 
     facts: list[RecordedFact]
-    unreadable: list[Read]
-    batch: list[Read]
+    unreadable: list[DecodedFact]
+    batch: list[DecodedFact]
     before: dict[int, AppliedPosition]
     after: dict[int, AppliedPosition]
 
 
 @dataclass(frozen=True, slots=True)
-class Projected:
+class ProjectedBatch:
     """An admitted batch with its row changes; None where they cannot be made for the whole of it."""
 
     admitted: Admitted
@@ -105,12 +105,12 @@ class Positions:
             self._intakes.pop(partition, None)
             self._again.pop(partition, None)
 
-    def admit(self, batch: list[Read]) -> Admitted:
+    def admit(self, batch: list[DecodedFact]) -> Admitted:
         """What of the batch is to be applied."""
         touched = {partition_of(read.record) for read in batch}
         before = {partition: self._at(partition) for partition in touched}
         facts: list[RecordedFact] = []
-        unreadable: list[Read] = []
+        unreadable: list[DecodedFact] = []
         for read in batch:
             partition = partition_of(read.record)
             intake = self._intakes[partition]
@@ -132,16 +132,16 @@ class Positions:
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class ProjectionsDeps:
     """What the flow is made of."""
 
     source: BatchSource
-    decode: Callable[[list[Message]], list[Read]]
-    admit: Callable[[list[Read]], Admitted]
-    write: Callable[[Projected], None]
+    decode: Callable[[list[Message]], list[DecodedFact]]
+    admit: Callable[[list[DecodedFact]], Admitted]
+    write: Callable[[ProjectedBatch], None]
 
 
-def build(deps: Deps) -> Dataflow:
+def build(deps: ProjectionsDeps) -> Dataflow:
     """The flow."""
     flow = Dataflow("projections")
     records = op.input("facts", flow, deps.source)
@@ -170,10 +170,12 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     codec = codec_of(settings)
     write = writer(store, DeadLetters(settings), publisher, gate, codec)
     with closing(database), closing(publisher):
-        return execute(build(Deps(source, reader(codec, CommandPlaces(settings)), positions.admit, write)), log)
+        return execute(
+            build(ProjectionsDeps(source, reader(codec, CommandPlaces(settings)), positions.admit, write)), log
+        )
 
 
-def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[Read]]:
+def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[DecodedFact]]:
     """The decode step: a fact, or why the record is none, or none that can stand there."""
 
     def decode(record: Message) -> RecordedFact | Undecodable:
@@ -182,26 +184,26 @@ def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], lis
             return found
         return Undecodable(f"a {type(found).__name__}, which is no fact")
 
-    return lambda batch: [Read(record, decode(record)) for record in batch]
+    return lambda batch: [DecodedFact(record, decode(record)) for record in batch]
 
 
-def projected_whole(batch: Admitted) -> Projected:
+def projected_whole(batch: Admitted) -> ProjectedBatch:
     """The project step. Facts that cannot be projected together are taken one by one when they are written."""
     try:
-        return Projected(batch, project(batch.facts))
+        return ProjectedBatch(batch, project(batch.facts))
     except Exception as error:
         if not is_of_record(error):
             raise
         log.exception("batch.not_projected", error, facts=len(batch.facts))
-        return Projected(batch, None)
+        return ProjectedBatch(batch, None)
 
 
 def writer(
     store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
-) -> Callable[[Projected], None]:
+) -> Callable[[ProjectedBatch], None]:
     """The sink's step: dead letters first (they must not be lost), then the transaction, then the word of it."""
 
-    def write(batch: Projected) -> None:
+    def write(batch: ProjectedBatch) -> None:
         admitted = batch.admitted
         for read in admitted.unreadable:
             assert isinstance(read.fact, Undecodable)
@@ -215,7 +217,7 @@ def writer(
             if not is_of_record(error):
                 raise
             log.exception("batch.written_singly", error, facts=len(admitted.facts))
-            batch = Projected(admitted, None)
+            batch = ProjectedBatch(admitted, None)
         if batch.changes is None:
             store.write_singly(admitted.facts, lambda failed: _put_aside(failed, admitted, dead_letters, codec), **span)
         gate.done()

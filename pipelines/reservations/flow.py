@@ -72,7 +72,7 @@ class Claims(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class ReservationsDeps:
     """What the dataflow is built from. `circle replay shadow` builds it with another source and another sink."""
 
     source: DynamicSource[list[Message]]
@@ -82,7 +82,7 @@ class Deps:
     sink: DynamicSink[Batch]
 
 
-def build(deps: Deps) -> Dataflow:
+def build(deps: ReservationsDeps) -> Dataflow:
     """The dataflow as the design draws it."""
     flow = Dataflow("reservations")
     polled = op.input("poll", flow, deps.source)
@@ -102,7 +102,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         return execute(build(wire(settings, stop, database, locks)), log)
 
 
-def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLocks) -> Deps:
+def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLocks) -> ReservationsDeps:
     """Connect everything that the dataflow needs."""
     codec, gate = codec_of(settings), Gate()
     store = SnapshotStore(database, stop_requested=lambda: stop.requested)
@@ -137,10 +137,12 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         before_poll=before_poll,
         on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
     )
-    return Deps(source, codec, loader, guard, DecisionSink(transactions, codec, gate=gate, after_commit=guard.tell))
+    return ReservationsDeps(
+        source, codec, loader, guard, DecisionSink(transactions, codec, gate=gate, after_commit=guard.tell)
+    )
 
 
-def _place(messages: list[Message], deps: Deps) -> Batch:
+def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
     batch = Batch([_raw(message) for message in messages], messages)
     batch.place(deps.codec, deps.loader.partitions)
     return batch
@@ -157,7 +159,7 @@ def _raw(message: Message) -> RawRecord:
     )
 
 
-def _decide(batch: Batch, deps: Deps) -> Batch:
+def _decide(batch: Batch, deps: ReservationsDeps) -> Batch:
     deps.loader.begins({record.partition: record.offset for record in reversed(batch.records)})
     batch.decide(deps.loader.state_of)
     return batch

@@ -82,7 +82,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         state.disputes[row.reservation_id] = tuple(sorted(disputes, key=lambda one: one.id))
     for entry in snapshot.waitlist:
         state.put_entry(
-            e.Entry(
+            e.WaitlistEntry(
                 entry.id,
                 entry.user_id,
                 entry.ticket_type_id,

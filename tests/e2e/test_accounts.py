@@ -19,7 +19,7 @@ import pytest
 from ops.cli.main import run
 from ops.migrations.tables import DERIVED_TABLES, KEPT_TABLES, TOLD_TABLES
 from ops.proof.checker import check, wait_until_settled
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.platform import Platform
 from ops.run.services.process import wait_for
 from ops.verify.verify import VerifyOptions, verify
@@ -252,7 +252,7 @@ def test_an_erased_user_is_an_opaque_id_on_the_log_and_nothing_else(
     assert tables_with(platform, buyer.id) <= FROM_THE_LOG | {"erased_users", "security_events"}
     report = check(platform.settings, tick_bound_s=10)
     assert report.ok, report.text()
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         assert verify(platform.settings, VerifyOptions(), progress).ok
 
     again = done(shop.http.post("/v1/auth/register", json=login | {"name": "Ada"}), 201)

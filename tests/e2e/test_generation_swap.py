@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.settings import Settings
 from ops.proof.checker import wait_until_settled
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import go_back, rebuild
 from ops.verify.verify import VerifyOptions, verify
 from tests.harness.flows import rows_of
@@ -29,7 +29,7 @@ def read(buyer: Person, path: str) -> Any:
 
 
 def test_the_api_and_the_dataflows_go_on_in_the_new_tables() -> None:
-    with open_shop() as (platform, shop), Progress(quiet=True) as progress:
+    with open_shop() as (platform, shop), ProgressBars(quiet=True) as progress:
         event, buyer, other = shop.event(shop.organizer()), shop.person(), shop.person()
         bought = done(other.reserve(event.id, ticket_type_id=event.general, quantity=2), 201)["id"]
         done(other.confirm(bought), 200)

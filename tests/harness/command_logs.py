@@ -20,7 +20,7 @@ from schemas.codec import Codec
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
 from schemas.ids import US_PER_S, LogTime
 from schemas.placement import partition_of
-from schemas.record import Record
+from schemas.record import LogRecord
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.fact_logs import FactLog
 
@@ -76,13 +76,13 @@ class BothLogs(FactLog):
         self.offset += 1
         return told
 
-    def command_records(self) -> list[Record]:
+    def command_records(self) -> list[LogRecord]:
         return [
-            Record(offset, stamp, command.event_id.encode(), CODEC.encode(command))
+            LogRecord(offset, stamp, command.event_id.encode(), CODEC.encode(command))
             for offset, (stamp, command) in enumerate(self.commands)
         ]
 
-    def fact_records(self) -> list[Record]:
+    def fact_records(self) -> list[LogRecord]:
         return fact_records(self.facts)
 
 
@@ -98,19 +98,19 @@ def _at_home(event_id: str, partition: int) -> str:
 class ListFeed:
     """Records that are all there, or come later."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[LogRecord]) -> None:
         self.records, self.at = list(records), 0
 
-    def peek(self) -> Record | None:
+    def peek(self) -> LogRecord | None:
         return self.records[self.at] if self.at < len(self.records) else None
 
     def advance(self) -> None:
         self.at += 1
 
 
-def fact_records(facts: Sequence[RecordedFact]) -> list[Record]:
+def fact_records(facts: Sequence[RecordedFact]) -> list[LogRecord]:
     return [
-        Record(offset, one.envelope.log_time // 1_000, one.envelope.event_id.encode(), encoded(one))
+        LogRecord(offset, one.envelope.log_time // 1_000, one.envelope.event_id.encode(), encoded(one))
         for offset, one in enumerate(facts)
     ]
 
@@ -119,7 +119,7 @@ def encoded(one: RecordedFact) -> bytes:
     return CODEC.encode_fact(one.envelope, one.fact)
 
 
-def verified(log: BothLogs, records: Sequence[Record] | None = None) -> PartitionVerifier:
+def verified(log: BothLogs, records: Sequence[LogRecord] | None = None) -> PartitionVerifier:
     """The log verified to its end, with these records on the facts topic."""
     feed = ListFeed(log.fact_records() if records is None else records)
     verifier = PartitionVerifier(log.partition, CODEC, feed)

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, Message
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.proof.checker import Told
+from ops.proof.checker import ToldOutcome
 from schemas import commands as c
 from schemas.codec import Codec
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
@@ -47,7 +47,7 @@ class Drop:
         self.events = [str(uuid.UUID(int=self.rng.getrandbits(128), version=4)) for _ in range(events)]
         self.rows, self.hold_ttl_s, self.limit = rows, hold_ttl_s, limit
         self.users = [UserId(str(uuid.UUID(int=self.rng.getrandbits(128), version=4))) for _ in range(buyers)]
-        self.told: list[Told] = []
+        self.told: list[ToldOutcome] = []
         self.news = threading.Condition()  # something was told, or a crowd has failed
         self.sent = self.unacknowledged = self.sent_keys = 0
         self._recent: list[tuple[str, ReservationId, UserId]] = []
@@ -71,7 +71,7 @@ class Drop:
                 assert partition is not None
                 assert offset is not None
                 with self.news:
-                    self.told.append(Told(command.reservation_id, partition, offset))
+                    self.told.append(ToldOutcome(command.reservation_id, partition, offset))
                     self.news.notify_all()
 
         self.sent += 1

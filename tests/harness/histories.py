@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.proof.checker.audit import PartitionAudit, ReadFact
-from ops.proof.checker.report import Report, Told
+from ops.proof.checker.report import Report, ToldOutcome
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
@@ -35,7 +35,7 @@ class Step:
 def audited(
     steps: Iterable[Step],
     *,
-    told: Iterable[Told] = (),
+    told: Iterable[ToldOutcome] = (),
     replay: bool = False,
     tick_bound_s: float = 2.0,
 ) -> Report:

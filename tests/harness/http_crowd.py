@@ -13,7 +13,7 @@ import httpx
 
 from api.auth.tokens import Role
 from connectors.settings import Settings
-from ops.proof.checker import Told
+from ops.proof.checker import ToldOutcome
 from ops.run.services.process import wait_for
 from tests.harness.api_process import api_process
 from tests.harness.shop import OnSale, Person, Shop, done, problem, unique
@@ -37,7 +37,7 @@ class HttpCrowd:
             problem(answer, 503, "not-acknowledged")
             assert int(answer.headers["retry-after"]) >= 1
 
-    def have_one_outcome_each(self, meanwhile: Callable[[], None]) -> list[Told]:
+    def have_one_outcome_each(self, meanwhile: Callable[[], None]) -> list[ToldOutcome]:
         """Everybody asks until they have theirs: one hold for one key, whatever became of the first attempts.
 
         `meanwhile` starts again what has died, as the supervisor does.
@@ -50,7 +50,7 @@ class HttpCrowd:
         assert [done(answer, 201) for answer in self._all(self._asking)] == outcomes
         seats = [seat for one in outcomes for seat in one["seats"]]
         assert len(seats) == len(set(seats)) == SEATS_EACH * PEOPLE
-        return [Told(one["id"], one["position"]["partition"], one["position"]["offset"]) for one in outcomes]
+        return [ToldOutcome(one["id"], one["position"]["partition"], one["position"]["offset"]) for one in outcomes]
 
     def _all_have_theirs(self, meanwhile: Callable[[], None]) -> bool:
         meanwhile()

@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.proof.load.progress import Bar, Progress
+from ops.proof.load.progress import Bar, ProgressBars
 
 Found = TypeVar("Found")
 
 
-class Impatient(Progress):
+class Impatient(ProgressBars):
     """Somebody who presses Ctrl-C at some batch."""
 
     def __init__(self, batches: int) -> None:
@@ -32,7 +32,7 @@ class Impatient(Progress):
 
 
 def stopped_at_random(
-    run: Callable[[Progress], Found],
+    run: Callable[[ProgressBars], Found],
     *,
     seed: int = 5,
     batches: tuple[int, int] = (1, 9),

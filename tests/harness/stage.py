@@ -16,7 +16,7 @@ from connectors.kafka import committed_offsets, consumer
 from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.proof.checker import NotSettled, Report, check, wait_until_settled
 from ops.proof.checker.settled import RESERVATIONS_GROUP
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.run.services.stack import Stack
 from schemas.topics import COMMANDS
@@ -79,7 +79,7 @@ class Stage:
 
     def made_anew(self) -> None:
         """Rows made anew from the facts are the live ones, whatever failed. Goes on with what the last call built."""
-        with Progress(quiet=True) as progress:
+        with ProgressBars(quiet=True) as progress:
             generation = rebuild(self.settings, progress)
         assert generation.ok, [one for one in generation.tables if not one.same]
         assert sum(table.new_rows for table in generation.tables) > 0

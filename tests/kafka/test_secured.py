@@ -32,7 +32,7 @@ from connectors.topics import apply_topics
 from ops import database_rights, redis_rights
 from ops.database_rights import PROCESSES
 from ops.migrations import migrate
-from ops.operate.acls import Kind, Process, Right, apply, bindings, chosen
+from ops.operate.acls import Process, ResourceKind, Right, apply, bindings, chosen
 from ops.operate.dead_letters import letters
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
@@ -255,15 +255,15 @@ def test_the_work_of_a_process_needs_each_of_its_rights(secured: Secured) -> Non
 @pytest.mark.parametrize(
     ("process", "kind", "name", "told"),
     [
-        (Process.RESERVATIONS, Kind.TOPIC, "tickets.commands", "topic tickets.commands"),
-        (Process.RESERVATIONS, Kind.GROUP, "circle.reservations", "group"),
-        (Process.RESERVATIONS, Kind.TRANSACTIONAL_ID, "circle-reservations-", "transactional id"),
-        (Process.PAYMENTS, Kind.TOPIC, "tickets.facts", "topic tickets.facts"),
-        (Process.PROJECTIONS, Kind.GROUP, "circle.projections", "group"),
+        (Process.RESERVATIONS, ResourceKind.TOPIC, "tickets.commands", "topic tickets.commands"),
+        (Process.RESERVATIONS, ResourceKind.GROUP, "circle.reservations", "group"),
+        (Process.RESERVATIONS, ResourceKind.TRANSACTIONAL_ID, "circle-reservations-", "transactional id"),
+        (Process.PAYMENTS, ResourceKind.TOPIC, "tickets.facts", "topic tickets.facts"),
+        (Process.PROJECTIONS, ResourceKind.GROUP, "circle.projections", "group"),
     ],
 )
 def test_a_process_without_one_of_its_rights_ends_and_says_which(
-    secured: Secured, process: Process, kind: Kind, name: str, told: str
+    secured: Secured, process: Process, kind: ResourceKind, name: str, told: str
 ) -> None:
     (right,) = [one for one in chosen(process) if (one.kind, one.name) == (kind, name)]
     take_away(secured, [right])

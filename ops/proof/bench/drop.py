@@ -26,7 +26,7 @@ from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
 
@@ -105,7 +105,7 @@ class DropReport(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.steps) and all(step.whole for step in self.steps) and self.steps[0].latency.count > 0
 
 
-async def run(options: DropOptions, target: LoadTarget, progress: Progress) -> DropReport:
+async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) -> DropReport:
     """Runs the steps. Raises CircleError when the client fails."""
     accounts = await provision(target.settings, options.buyers, label="bench")
     tokens = [account.token for account in accounts]
@@ -151,7 +151,7 @@ async def _beside(
 
 
 async def warmed_up(
-    options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: Progress
+    options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: ProgressBars
 ) -> None:
     """WARM_UP_S at a quarter of the rate, which nobody measures."""
     warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
@@ -199,7 +199,7 @@ async def _plan(
 
 
 async def measured(
-    plan: Plan, meter: CpuMeter, connection: Connection, progress: Progress, counts: tuple[str, str] = COUNTS
+    plan: Plan, meter: CpuMeter, connection: Connection, progress: ProgressBars, counts: tuple[str, str] = COUNTS
 ) -> Step:
     """One rate, until everything is persisted and notified. `counts`: the queries that say how much is."""
     meter.start()
@@ -228,7 +228,7 @@ async def measured(
     )
 
 
-def _send(plan: Plan, progress: Progress, name: str = "") -> Result:
+def _send(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
     """Runs the client process and follows what it says."""
     total = int(plan.rate * plan.seconds)
     bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", total)

@@ -20,7 +20,7 @@ from ops.proof.bench.greedy_client import KINDS
 from ops.proof.load.accounts import Account, provision
 from ops.proof.load.http_client import HttpClient, NoAnswer
 from ops.proof.load.organizer import Organizer, expect
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import latencies
 from ops.proof.load.target import LoadTarget
 
@@ -71,7 +71,7 @@ class _Round(msgspec.Struct):
     door_refused: int = 0
 
 
-async def run(options: GreedyOptions, target: LoadTarget, progress: Progress) -> GreedyReport:
+async def run(options: GreedyOptions, target: LoadTarget, progress: ProgressBars) -> GreedyReport:
     """Measure each kind, one after the other."""
     accounts = await provision(target.settings, BUYERS + 1, label="greedy")
     async with HttpClient(target.url) as client:

@@ -38,7 +38,7 @@ FLUSH_S = 60.0
 BAR_EVERY = 10_000
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WrittenHistory(msgspec.Struct, frozen=True, kw_only=True):
     """What is on the log."""
 
     commands: int
@@ -47,7 +47,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     events: list[str]
 
 
-class History:
+class HistoryWriter:
     """Writes one partition of both topics; goes on where it stopped."""
 
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
@@ -57,7 +57,7 @@ class History:
         self.commands = self.facts = self.fact_bytes = 0
         self.events: list[str] = []
 
-    def write(self, facts: int, bar: Bar) -> Written:
+    def write(self, facts: int, bar: Bar) -> WrittenHistory:
         """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
         partitions = self._settings.partitions
         stamp_as_told(self._settings)
@@ -69,7 +69,9 @@ class History:
             raise CircleError(f"{left} records were not acknowledged in {FLUSH_S:.0f} s")
         apply_topics(self._settings, partitions=partitions)
         bar.finish(self.facts)
-        return Written(commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events))
+        return WrittenHistory(
+            commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events)
+        )
 
     def _wave(self, orders: int, facts: int, bar: Bar) -> None:
         """Some events from their creation to the end of their last hold, or until there are enough facts."""

@@ -29,7 +29,7 @@ from connectors.errors import CircleError, SettingsError
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.proof.bench.mix import PHASES, SETUP, Layout, Mix, layout, phase_of
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import US_PER_S, peak_mb, percentile, tree_cpu_s
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
@@ -111,7 +111,7 @@ class Observed:
     phases: Counter[int]
 
 
-def run(options: KernelOptions, progress: Progress) -> KernelReport:
+def run(options: KernelOptions, progress: ProgressBars) -> KernelReport:
     """Runs the bench on a stack of its own. Raises CircleError when the worker dies or gets stuck."""
     if ":" in options.broker:
         raise SettingsError(
@@ -178,7 +178,7 @@ def _rate(count: float, seconds: float) -> float:
     return round(count / seconds, 0) if seconds > 0 else 0.0
 
 
-def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: Progress) -> int:
+def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: ProgressBars) -> int:
     """Writes every command. Returns how many, once all are acknowledged."""
     codec = codec_of(settings)
     client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
@@ -266,7 +266,7 @@ class Worker:
             self._process.wait()
 
 
-def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: Progress) -> list[Observed]:
+def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: ProgressBars) -> list[Observed]:
     """Every batch until all commands have their reply, or nothing has come for SILENCE_S_MAX."""
     observed: list[Observed] = []
     told = 0
@@ -294,7 +294,7 @@ def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: Progre
     return observed
 
 
-def _read_facts(settings: Settings, preloaded: int, progress: Progress) -> tuple[Counter[str], int, int]:
+def _read_facts(settings: Settings, preloaded: int, progress: ProgressBars) -> tuple[Counter[str], int, int]:
     """Facts by type, commands decided, positions seen more than once; from the whole topic, end to end."""
     codec, reader = codec_of(settings), kafka.consumer(settings, group=None)
     parts = [TopicPartition(FACTS, partition, OFFSET_BEGINNING) for partition in range(settings.partitions)]

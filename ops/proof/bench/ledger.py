@@ -27,7 +27,7 @@ CONNECTIONS = 16  # on two cores more only wait for each other's locks
 WIDTH_MAX = 62  # a row's bitmap is a bigint
 
 
-class Wanted(NamedTuple):
+class SeatRequest(NamedTuple):
     """One request: `quantity` places as good as they come, or exactly `seats`."""
 
     event_id: str
@@ -50,8 +50,8 @@ class Given(NamedTuple):
     duplicate: bool = False
 
 
-class Ledger:
-    """The tables and a pool of connections. Make one with `Ledger.open`."""
+class RowLockLedger:
+    """The tables and a pool of connections. Make one with `RowLockLedger.open`."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
@@ -90,7 +90,7 @@ class Ledger:
         values = [(section, event_id, price_minor, "EUR", width, rows) for section in sections]
         await self._pool.executemany(SQL["add_section"], values)
 
-    async def reserve(self, wanted: Wanted) -> Given:
+    async def reserve(self, wanted: SeatRequest) -> Given:
         """The outcome, committed."""
         async with self._pool.acquire() as connection, connection.transaction():
             section = await connection.fetchrow(SQL["lock_section"], wanted.section_id, wanted.event_id)
@@ -128,14 +128,14 @@ class Ledger:
         return row[0], row[1]
 
 
-def _again(wanted: Wanted, known: Any, currency: str) -> Given:
+def _again(wanted: SeatRequest, known: Any, currency: str) -> Given:
     """The answer to a key that has been used: the same one, if it is the same request."""
     if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
         return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
     return Given(known["reason"], known["seats"], known["amount_minor"], currency, known["expires_at"], duplicate=True)
 
 
-def _choose(wanted: Wanted, seating: Seating, owned: int, allowed: int) -> tuple[str, list[str]]:
+def _choose(wanted: SeatRequest, seating: Seating, owned: int, allowed: int) -> tuple[str, list[str]]:
     """A reason or seats, by the core's rules in the core's order (pipelines/reservations/core/rules/reserving.py)."""
     if any(seat not in seating for seat in wanted.seats):
         return Reason.SEAT_UNKNOWN, []

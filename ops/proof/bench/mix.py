@@ -41,7 +41,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class BenchEvent:
     """One event's ids."""
 
     event_id: str
@@ -72,7 +72,8 @@ class Mix:
         self.shape = shape
         self._now_us = now_us
         self.houses = [
-            House(self._id(), self._id(), tuple(self._id() for _ in range(shape.sections))) for _ in range(shape.events)
+            BenchEvent(self._id(), self._id(), tuple(self._id() for _ in range(shape.sections)))
+            for _ in range(shape.events)
         ]
         self._count = 0
         self.places_asked = 0

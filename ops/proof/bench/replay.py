@@ -20,8 +20,8 @@ from connectors.errors import CircleError, SettingsError
 from connectors.log_reader import LogReader, few_collections
 from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
-from ops.proof.bench.history import PARTITION, History
-from ops.proof.load.progress import Progress
+from ops.proof.bench.history import PARTITION, HistoryWriter
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import US_PER_S, peak_mb, reference_ms
 from ops.run.services.stack import Stack
 from ops.verify.verify import PartitionRun
@@ -87,7 +87,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
         return all(one.facts == size.facts and not one.diverged for size in self.sizes for one in size.best)
 
 
-def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
+def run(options: ReplayOptions, progress: ProgressBars) -> ReplayReport:
     """Runs the bench on a stack of its own. The log grows from size to size."""
     if ":" in options.broker:
         raise SettingsError(
@@ -97,7 +97,7 @@ def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
     figures, reference = [], reference_ms()
     with Stack(options.broker, partitions=1) as stack:
         env = stack.fresh()
-        history = History(Settings.from_env(env), seed=options.seed)
+        history = HistoryWriter(Settings.from_env(env), seed=options.seed)
         for size in sorted(options.sizes):
             written = history.write(size, progress.bar(f"writing {size:,} facts", size))
             rounds = [
@@ -119,7 +119,7 @@ def run(options: ReplayOptions, progress: Progress) -> ReplayReport:
     )
 
 
-def measure(what: str, facts: int, env: dict[str, str], progress: Progress) -> Measured:
+def measure(what: str, facts: int, env: dict[str, str], progress: ProgressBars) -> Measured:
     """One measurement in a process of its own. Raises CircleError with what it said when it fails."""
     bar = progress.bar(what, facts)
     command = [sys.executable, "-m", "ops.proof.bench.replay", what]

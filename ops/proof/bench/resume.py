@@ -23,9 +23,9 @@ from connectors.errors import CircleError, SettingsError
 from connectors.log_reader import few_collections
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
-from ops.proof.bench.history import PARTITION, History, Written
+from ops.proof.bench.history import PARTITION, HistoryWriter, WrittenHistory
 from ops.proof.bench.kernel import Worker
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
 from pipelines.projections.snapshot import PROJECTIONS
@@ -80,7 +80,7 @@ class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
         return self.replies == self.asked
 
 
-def run(options: ResumeOptions, progress: Progress) -> ResumeReport:
+def run(options: ResumeOptions, progress: ProgressBars) -> ResumeReport:
     """Runs the bench on a stack of its own."""
     if ":" in options.broker:
         raise SettingsError(
@@ -90,7 +90,7 @@ def run(options: ResumeOptions, progress: Progress) -> ResumeReport:
     with Stack(options.broker, partitions=1) as stack, tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
         env = stack.fresh()
         settings = Settings.from_env(env)
-        history = History(settings, seed=options.seed, orders_per_event=options.orders_per_event)
+        history = HistoryWriter(settings, seed=options.seed, orders_per_event=options.orders_per_event)
         written = history.write(options.facts, progress.bar("writing facts", options.facts))
         _project(env, settings, written, Path(directory) / "projections.log", progress)
         _commit(settings, written.commands)
@@ -121,7 +121,9 @@ def load_event(settings: Settings, event_id: str) -> EventLoaded:
         database.close()
 
 
-def _project(env: dict[str, str], settings: Settings, written: Written, log: Path, progress: Progress) -> None:
+def _project(
+    env: dict[str, str], settings: Settings, written: WrittenHistory, log: Path, progress: ProgressBars
+) -> None:
     """Run the projections until their rows have every fact."""
     bar, database = progress.bar("projecting", written.commands), Database(settings.postgres_url)
     command = [sys.executable, "-m", "ops.cli.main", "pipeline", "projections"]
@@ -164,9 +166,9 @@ def _resume(
     options: ResumeOptions,
     env: dict[str, str],
     settings: Settings,
-    written: Written,
+    written: WrittenHistory,
     log: Path,
-    progress: Progress,
+    progress: ProgressBars,
     event: EventLoaded,
 ) -> ResumeReport:
     asked = written.events[: options.asked]

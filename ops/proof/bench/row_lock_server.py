@@ -24,7 +24,7 @@ from api.http.validation import decode
 from api.shapes.base import PositionOut
 from api.shapes.reservations import ReservationIn, ReservationOut
 from connectors.settings import Settings
-from ops.proof.bench.ledger import Given, Ledger, Wanted
+from ops.proof.bench.ledger import Given, RowLockLedger, SeatRequest
 from ops.run.services.process import LOOPBACK
 from schemas.facts import Reason
 from schemas.ids import UserId, fingerprint, reservation_id
@@ -59,7 +59,7 @@ async def reserve(request: Request, event_id: str) -> HTTPResponse:
     quantity = len(seats) if body.quantity is UNSET else body.quantity
     section = body.ticket_type_id.lower()
     identity = reservation_id(UserId(caller.user_id), key)
-    wanted = Wanted(
+    wanted = SeatRequest(
         event_id, section, caller.user_id, identity, quantity, seats, fingerprint(section, quantity, seats)
     )  # fmt: skip
     given: Given = await request.app.ctx.ledger.reserve(wanted)
@@ -74,7 +74,7 @@ async def reserve(request: Request, event_id: str) -> HTTPResponse:
 
 async def _open(settings: Settings, app: Sanic[Any, Any]) -> None:
     app.ctx.tokens = AccessTokens(KeyRing.load(settings.jwt_key_file))
-    app.ctx.ledger = await Ledger.open(settings.postgres_url)
+    app.ctx.ledger = await RowLockLedger.open(settings.postgres_url)
 
 
 async def _close(app: Sanic[Any, Any]) -> None:

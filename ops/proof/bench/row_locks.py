@@ -33,10 +33,10 @@ from ops.proof.bench.drop import (
     sections_of,
     warmed_up,
 )
-from ops.proof.bench.ledger import SQL, Ledger
+from ops.proof.bench.ledger import SQL, RowLockLedger
 from ops.proof.load.accounts import TOKEN_TTL_S
 from ops.proof.load.open_loop import Plan, Target
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import US_PER_S, CpuMeter
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
@@ -74,7 +74,7 @@ class RowLocksReport(msgspec.Struct, frozen=True, kw_only=True):
         return self.platform.passed and whole and self.oversold == 0
 
 
-async def run(options: DropOptions, platform: DropReport, progress: Progress) -> RowLocksReport:
+async def run(options: DropOptions, platform: DropReport, progress: ProgressBars) -> RowLocksReport:
     """The baseline's run, and what it is beside the platform's. Raises CircleError when the server does not start."""
     async with _serving(progress) as (url, tokens_of, ledger, meter, connection):
         tokens, events = tokens_of(options.buyers), list[str]()
@@ -131,12 +131,12 @@ class _Tokens:
 
 
 @asynccontextmanager
-async def _serving(progress: Progress) -> AsyncIterator[tuple[str, _Tokens, Ledger, CpuMeter, Connection]]:
+async def _serving(progress: ProgressBars) -> AsyncIterator[tuple[str, _Tokens, RowLockLedger, CpuMeter, Connection]]:
     """A PostgreSQL of its own and one server process in front of it."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="circle-bench-")))
         postgres, key_file = stack.enter_context(Postgres()), development_key(directory / "jwt.pem")
-        ledger = await Ledger.open(postgres.url, connections=2)
+        ledger = await RowLockLedger.open(postgres.url, connections=2)
         stack.push_async_callback(ledger.close)
         await ledger.create()
         connection = await connect(postgres.url)
@@ -162,7 +162,9 @@ async def _serving(progress: Progress) -> AsyncIterator[tuple[str, _Tokens, Ledg
         yield f"http://{LOOPBACK}:{port}", _Tokens(key_file), ledger, meter, connection
 
 
-async def _plan(options: DropOptions, ledger: Ledger, url: str, tokens: list[str], rate: float, number: int) -> Plan:
+async def _plan(
+    options: DropOptions, ledger: RowLockLedger, url: str, tokens: list[str], rate: float, number: int
+) -> Plan:
     """The drop bench's own plan, on the ledger's events."""
     sections, rows = sections_of(options, rate)
     targets = []

@@ -11,7 +11,7 @@ assert report.ok, report.text()
 """
 
 from ops.proof.checker.check import check
-from ops.proof.checker.report import Report, Told, Violation
+from ops.proof.checker.report import Report, ToldOutcome, Violation
 from ops.proof.checker.settled import NotSettled, wait_until_settled
 
-__all__ = ["NotSettled", "Report", "Told", "Violation", "check", "wait_until_settled"]
+__all__ = ["NotSettled", "Report", "ToldOutcome", "Violation", "check", "wait_until_settled"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.replay import Replay
-from ops.proof.checker.report import Report, Told
+from ops.proof.checker.report import Report, ToldOutcome
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import INBOX
 from pipelines.reservations.batch import refused_dispute
@@ -54,7 +54,7 @@ class PartitionAudit:
         report: Report,
         codec: Codec,
         *,
-        told: Iterable[Told] = (),
+        told: Iterable[ToldOutcome] = (),
         tick_bound_s: float = TICK_BOUND_S,
         replay: bool = True,
         partitions: int | None = None,
@@ -65,7 +65,7 @@ class PartitionAudit:
         self.mails: list[Message] = []
         self.unreadable: set[int] = set()
         self._codec, self._bound_us, self._partitions = codec, int(tick_bound_s * US_PER_S), partitions
-        self._told: dict[int, list[Told]] = {}
+        self._told: dict[int, list[ToldOutcome]] = {}
         for one in told:
             self._told.setdefault(one.offset, []).append(one)
         self._replay = Replay(codec) if replay else None
@@ -174,7 +174,7 @@ class PartitionAudit:
                 continue
             self._check_told_outcome(one, outcomes[0], offset)
 
-    def _check_told_outcome(self, told: Told, outcome: f.Fact, offset: int) -> None:
+    def _check_told_outcome(self, told: ToldOutcome, outcome: f.Fact, offset: int) -> None:
         if isinstance(outcome, f.TicketsHeld):
             if told.status == "rejected" or (told.seats and list(told.seats) != outcome.seats):
                 what = f"{told.reservation_id} was told {told.status} {told.seats}, and holds {outcome.seats}"

@@ -17,8 +17,8 @@ from connectors.settings import Settings
 from ops.proof.checker.audit import TICK_BOUND_S, PartitionAudit
 from ops.proof.checker.ledger import Ledger
 from ops.proof.checker.projected import check_bank, check_mails, check_partition, check_positions
-from ops.proof.checker.reading import LogReader
-from ops.proof.checker.report import Report, Told
+from ops.proof.checker.reading import HistoryReader
+from ops.proof.checker.report import Report, ToldOutcome
 from ops.proof.checker.settled import RESERVATIONS_GROUP
 from ops.proof.checker.shown import check_redis
 from schemas.ids import stamped
@@ -28,7 +28,7 @@ from schemas.topics import COMMANDS, dead_letters
 def check(
     settings: Settings,
     *,
-    told: Iterable[Told] = (),
+    told: Iterable[ToldOutcome] = (),
     strict: bool = False,
     postgres: bool = True,
     show: bool = True,
@@ -63,7 +63,7 @@ def check(
 
 async def _check(
     settings: Settings,
-    told: list[Told],
+    told: list[ToldOutcome],
     *,
     strict: bool,
     postgres: bool,
@@ -81,7 +81,7 @@ async def _check(
     client: redis.Redis | None = None
     if show:
         client = redis_clients.connect(settings.redis_url, decode_responses=True)
-    log = LogReader(settings, codec, report, strict=strict)
+    log = HistoryReader(settings, codec, report, strict=strict)
     ledgers: list[Ledger] = []
     unreadable: Counter[tuple[int, int]] = Counter()
     ends: dict[int, int] = {}
@@ -117,7 +117,7 @@ async def _check(
     return report
 
 
-def _read(log: LogReader, audit: PartitionAudit) -> int:
+def _read(log: HistoryReader, audit: PartitionAudit) -> int:
     """Go through a partition's log. Returns the offset of its last command, -1 for none."""
     last = -1
     for message, facts in log.partition(audit.number):
@@ -133,7 +133,9 @@ def _check_committed(partition: int, committed: int | None, last: int, report: R
         report.add("committed-offset", f"{COMMANDS} {partition}", what)
 
 
-def _check_dead_letters(log: LogReader, unreadable: Counter[tuple[int, int]], report: Report, *, strict: bool) -> None:
+def _check_dead_letters(
+    log: HistoryReader, unreadable: Counter[tuple[int, int]], report: Report, *, strict: bool
+) -> None:
     """Each unreadable command is in the dead letters, with its origin."""
     found: Counter[tuple[int, int]] = Counter()
     for message in log.dead_letters():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.proof.checker.ledger import LIVE, Entry, Found, Kind, Ledger, layout
+from ops.proof.checker.ledger import LIVE, Found, Ledger, ReservationEntry, TicketKind, layout
 from schemas import facts as f
 from schemas.facts import Envelope
 
@@ -31,7 +31,7 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Ticket:
+class LedgerTicket:
     """A ticket that was handed on or scanned."""
 
     user_id: str
@@ -69,7 +69,7 @@ class EventLedger(Ledger):
     staff: set[str] = field(default_factory=set)
     line: dict[str, Waiting] = field(default_factory=dict)
     offered: dict[str, f.WaitlistOffered] = field(default_factory=dict)
-    tickets: dict[str, Ticket] = field(default_factory=dict)
+    tickets: dict[str, LedgerTicket] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     offer_of: dict[str, str] = field(default_factory=dict)
     invited: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class EventLedger(Ledger):
         if self.status in ("cancelled", "ended") and self.waiting:
             yield f"{self.waiting} wait for an event that is {self.status}"
 
-    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: Kind, found: Found) -> None:
+    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: TicketKind, found: Found) -> None:
         """Deadline, price, codes, limits and the waiting list's turn."""
         offer = self.offered.get(fact.reservation_id)
         held_us = self.hold_us if offer is None else self.offer_us or self.hold_us
@@ -177,7 +177,7 @@ class EventLedger(Ledger):
         """What is claimed of a pool."""
         return sum(one.held + one.sold for one in self.kinds.values() if one.pool_id == pool_id)
 
-    def holder(self, entry: Entry, ticket_id: str) -> str:
+    def holder(self, entry: ReservationEntry, ticket_id: str) -> str:
         """Who has a ticket."""
         ticket = self.tickets.get(ticket_id)
         return entry.user_id if ticket is None else ticket.user_id
@@ -327,7 +327,7 @@ def _tickets_cancelled(ledger: EventLedger, at: Envelope, fact: f.TicketsCancell
     entry.kept_minor += fact.kept_minor
 
 
-def _ordinals(entry: Entry) -> list[str]:
+def _ordinals(entry: ReservationEntry) -> list[str]:
     every = [str(number) for number in range(1, entry.quantity + len(entry.void_places) + 1)]
     return [number for number in every if number not in entry.void_places]
 
@@ -378,7 +378,7 @@ def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, f
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
         found("broken-log", f"ticket {fact.ticket_id} is handed on, and there is no such ticket")
         return
-    ticket = ledger.tickets.setdefault(fact.ticket_id, Ticket(entry.user_id))
+    ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.user_id != fact.user_id or fact.version != ticket.version + 1 or ticket.scanned_at:
         found("tickets", f"ticket {fact.ticket_id} is handed on by {fact.user_id}, who has it not, or after its use")
     ticket.user_id, ticket.version = fact.to_user_id, fact.version
@@ -396,7 +396,7 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
         found("door", f"ticket {fact.ticket_id} lets somebody in to a cancelled event")
     if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:
         found("door", f"{fact.by_user_id} lets somebody in, and does not work at this door")
-    ticket = ledger.tickets.setdefault(fact.ticket_id, Ticket(entry.user_id))
+    ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.scanned_at:
         found("door", f"ticket {fact.ticket_id} lets somebody in a second time")
     ticket.scanned_at, ticket.gate = fact.scanned_at, fact.gate

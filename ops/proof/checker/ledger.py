@@ -21,7 +21,7 @@ Found = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
-class Kind:
+class TicketKind:
     """A ticket type."""
 
     ordinal: int
@@ -40,7 +40,7 @@ class Kind:
 
 
 @dataclass(slots=True)
-class Entry:
+class ReservationEntry:
     """A reservation, as the projection's row should have it."""
 
     user_id: str
@@ -87,8 +87,8 @@ class Ledger:
     published: bool = False
     limit: int = 0
     hold_us: int = 0
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    entries: dict[str, Entry] = field(default_factory=dict)
+    kinds: dict[str, TicketKind] = field(default_factory=dict)
+    entries: dict[str, ReservationEntry] = field(default_factory=dict)
     owned: dict[str, int] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     captured: dict[str, int] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class Ledger:
             found("broken-log", f"ticket type {fact.ticket_type_id} is added twice")
         seats = layout(fact.rows, fact.seats_per_row) if fact.kind == "seated" else frozenset()
         total = len(seats) if fact.kind == "seated" else fact.capacity
-        kind = self.kinds[fact.ticket_type_id] = Kind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
+        kind = self.kinds[fact.ticket_type_id] = TicketKind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
         kind.max_per_order, kind.max_per_user = fact.max_per_order or 0, fact.max_per_user or 0
         kind.hidden, kind.pool_id = fact.hidden or 0, fact.pool_id or ""
 
@@ -204,14 +204,14 @@ class Ledger:
         if kind.seats and (len(set(fact.seats)) != len(fact.seats) or len(fact.seats) != fact.quantity):
             found("seats", f"{fact.reservation_id} has seats {fact.seats} for quantity {fact.quantity}")
         self.check_terms(at, fact, kind, found)
-        entry = self.entries[fact.reservation_id] = Entry(
+        entry = self.entries[fact.reservation_id] = ReservationEntry(
             fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
             fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
             promo_code=fact.promo_code or "", access_code=fact.access_code or "", mailbox=fact.mailbox or 0,
         )  # fmt: skip
         self._claim(fact.reservation_id, entry, found)
 
-    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: Kind, found: Found) -> None:
+    def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: TicketKind, found: Found) -> None:
         """Deadline and price of a hold."""
         if fact.expires_at != at.log_time + self.hold_us:
             found("deadline", f"{fact.reservation_id} is held until {fact.expires_at}, not for {self.hold_us} µs")
@@ -219,7 +219,7 @@ class Ledger:
         if fact.amount_minor != price:
             found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price}")
 
-    def _claim(self, reservation_id: str, entry: Entry, found: Found) -> None:
+    def _claim(self, reservation_id: str, entry: ReservationEntry, found: Found) -> None:
         """What a hold claims, and everything that it must not break."""
         kind = self.kinds[entry.ticket_type_id]
         for seat in entry.seats:
@@ -243,7 +243,7 @@ class Ledger:
 
     def _rejected(self, at: Envelope, fact: f.ReservationRejected, found: Found) -> None:
         self._only_outcome(at, fact.reservation_id, found)
-        self.entries[fact.reservation_id] = Entry(
+        self.entries[fact.reservation_id] = ReservationEntry(
             fact.user_id, fact.ticket_type_id, "rejected", fact.quantity, [], 0, "", 0, fact.fingerprint,
             at.partition, at.offset, at.log_time, fact.reason, fact.detail,
         )  # fmt: skip
@@ -255,7 +255,9 @@ class Ledger:
         if former.status != "rejected" or at.log_time - former.created_at <= KEY_WINDOW_US:
             found("outcomes", f"{reservation_id} was {former.status} at {former.offset} and has another outcome")
 
-    def _entry(self, reservation_id: str, statuses: frozenset[str], fact: f.Fact, found: Found) -> Entry | None:
+    def _entry(
+        self, reservation_id: str, statuses: frozenset[str], fact: f.Fact, found: Found
+    ) -> ReservationEntry | None:
         entry = self.entries.get(reservation_id)
         if entry is None:
             found("broken-log", f"{type(fact).__name__} of {reservation_id}, which nothing says is there")
@@ -363,7 +365,7 @@ class Ledger:
         if entry.payment in ("refund-requested", "refund-failed") and not still_due:
             entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
 
-    def _refunded_elsewhere(self, entry: Entry, fact: f.PaymentRefunded, found: Found) -> None:
+    def _refunded_elsewhere(self, entry: ReservationEntry, fact: f.PaymentRefunded, found: Found) -> None:
         """A refund that began at the provider: it comes out of what is left, and is counted once."""
         key = _refund_key(fact)
         tickets, kept, owed = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
@@ -421,7 +423,7 @@ class Ledger:
         self._take(entry, fact.reservation_id, parts, found)
         entry.payment = fact.payment
 
-    def _take(self, entry: Entry, reservation_id: str, parts: tuple[int, int, int], found: Found) -> None:
+    def _take(self, entry: ReservationEntry, reservation_id: str, parts: tuple[int, int, int], found: Found) -> None:
         entry.amount_minor -= parts[0]
         entry.kept_minor -= parts[1]
         entry.owed_minor -= parts[2]

@@ -129,7 +129,7 @@ class FactsByPosition:
             self._report.add("position-twice", where, f"{type(recorded.fact).__name__} is committed twice")
 
 
-class LogReader:
+class HistoryReader:
     """Both topics, through two clients that are read side by side."""
 
     def __init__(self, settings: Settings, codec: Codec, report: Report, *, strict: bool) -> None:

@@ -10,7 +10,7 @@ import msgspec
 VIOLATIONS_KEPT_MAX = 1_000  # of each rule; all of them are counted
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class ToldOutcome(msgspec.Struct, frozen=True, gc=False):
     """What a client was told about a reservation: a 202 (`status` "pending") or an outcome ("held", "rejected").
 
     `seats` are compared when they are not empty.

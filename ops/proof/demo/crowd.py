@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from ops.proof.checker import Told
+from ops.proof.checker import ToldOutcome
 from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.accounts import Account
-from ops.proof.load.http_client import Answer, HttpClient, NoAnswer
+from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
 from ops.proof.load.organizer import Drop
 from pipelines.reservations.core.seating import row_label
 
@@ -159,7 +159,7 @@ class Crowd:
                 self.tally.wrong.append(f"seats that a box office had locked were held: {sorted(sold_anyway)}")
         return reason, reservation
 
-    def _outcome(self, answer: Answer) -> tuple[str, dict[str, Any]]:
+    def _outcome(self, answer: TimedResponse) -> tuple[str, dict[str, Any]]:
         document: dict[str, Any] = answer.json()
         position = document.get("position")
         identity = document.get("id") or document.get("reservation_id")
@@ -167,7 +167,7 @@ class Crowd:
         if position is not None and identity:
             status = reason if reason in ("held", "pending") else "rejected"
             seats = tuple(document.get("seats") or ())
-            self.tally.told.append(Told(identity, position["partition"], position["offset"], status, seats))
+            self.tally.told.append(ToldOutcome(identity, position["partition"], position["offset"], status, seats))
         elif answer.status not in (409, 422):
             self.tally.wrong.append(f"a reservation was answered {answer.status}: {document}")
         return reason, document
@@ -209,7 +209,7 @@ class Crowd:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    async def _post(self, path: str, account: Account, key: str, body: object) -> Answer:
+    async def _post(self, path: str, account: Account, key: str, body: object) -> TimedResponse:
         """One request; again with the same key while it is not known what became of it."""
         client = self._cashier if path.endswith("/confirm") else self._client
         for _ in range(TRIES_MAX - 1):
@@ -223,7 +223,7 @@ class Crowd:
             await asyncio.sleep(RETRY_S)
         return await client.request("POST", path, token=account.token, key=key, prefer=WAIT, body=body)
 
-    async def _get(self, path: str, account: Account | None = None) -> Answer:
+    async def _get(self, path: str, account: Account | None = None) -> TimedResponse:
         for _ in range(TRIES_MAX - 1):
             try:
                 token = account.token if account is not None else ""
@@ -279,6 +279,6 @@ class Crowd:
         return chance.choices(list(TOKENS), list(TOKENS.values()))[0]
 
 
-def _meaning(answer: Answer) -> tuple[int, str, object, object]:
+def _meaning(answer: TimedResponse) -> tuple[int, str, object, object]:
     document = answer.json() or {}
     return answer.status, answer.problem, document.get("id") or document.get("reservation_id"), document.get("seats")

@@ -18,7 +18,7 @@ from ops.proof.demo.tally import Tally
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient
 from ops.proof.load.organizer import Organizer
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import meter_of
 from ops.run.platform import Platform
 from pipelines.reservations.core.seating import row_label
@@ -35,7 +35,7 @@ BOX_OFFICE_S = 3.0  # then it lets them go
 BOX_OFFICE_LOCK_S = 600
 
 
-def run(options: DemoOptions, progress: Progress) -> DemoReport:
+def run(options: DemoOptions, progress: ProgressBars) -> DemoReport:
     """The whole drop on a platform of its own, which is gone afterwards."""
     if options.buyers < options.seats * BUYERS_PER_SEAT_MIN:
         raise SettingsError(
@@ -47,7 +47,7 @@ def run(options: DemoOptions, progress: Progress) -> DemoReport:
         return asyncio.run(_demo(options, platform, progress))
 
 
-async def _demo(options: DemoOptions, platform: Platform, progress: Progress) -> DemoReport:
+async def _demo(options: DemoOptions, platform: Platform, progress: ProgressBars) -> DemoReport:
     settings, tally = platform.settings, Tally()
     async with (
         HttpClient(platform.url, connections_max=CONNECTIONS_MAX) as client,
@@ -89,7 +89,7 @@ async def _demo(options: DemoOptions, platform: Platform, progress: Progress) ->
     )  # fmt: skip
 
 
-async def _sell(crowd: Crowd, house: House, locks: ForeignLocks, progress: Progress) -> bool:
+async def _sell(crowd: Crowd, house: House, locks: ForeignLocks, progress: ProgressBars) -> bool:
     """The drop itself, with progress, and a box office that has the first row's middle for a while."""
     showing = asyncio.create_task(_show(crowd, house, progress))
     box_office = asyncio.create_task(_box_office(crowd, house, locks))
@@ -119,7 +119,7 @@ async def _box_office(crowd: Crowd, house: House, locks: ForeignLocks) -> None:
         locks.free(event_id, places, owner=BOX_OFFICE)
 
 
-async def _show(crowd: Crowd, house: House, progress: Progress) -> None:
+async def _show(crowd: Crowd, house: House, progress: ProgressBars) -> None:
     tally = crowd.tally
     asked = progress.bar("buyers answered", crowd.size)
     held, sold = progress.bar("seats held", house.seats), progress.bar("seats sold", house.seats)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ops.proof.checker import Told
+from ops.proof.checker import ToldOutcome
 
 
 class OwnTicket(NamedTuple):
@@ -24,7 +24,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)  # of reservations, by reason
     payments: Counter[str] = field(default_factory=Counter)
     payment_tokens: Counter[str] = field(default_factory=Counter)
-    told: list[Told] = field(default_factory=list)
+    told: list[ToldOutcome] = field(default_factory=list)
     tickets: dict[str, OwnTicket] = field(default_factory=dict)
     confirmed: dict[str, str] = field(default_factory=dict)  # reservation to buyer
     to_outcome_s: list[float] = field(default_factory=list)

@@ -28,7 +28,7 @@ class NoAnswer(CircleError):
     """The connection broke, or time ran out: whether the request had an effect is not known."""
 
 
-class Answer(NamedTuple):
+class TimedResponse(NamedTuple):
     """A status, a body, and the seconds from sending the request to having all of it."""
 
     status: int
@@ -127,7 +127,7 @@ class HttpClient:
 
     async def request(
         self, method: str, path: str, *, token: str = "", key: str = "", prefer: str = "", body: object = None
-    ) -> Answer:
+    ) -> TimedResponse:
         """One request and its answer. Raises NoAnswer. `body` is sent as JSON."""
         payload = b"" if body is None else msgspec.json.encode(body)
         head = [f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(payload)}\r\n"]
@@ -163,7 +163,7 @@ class HttpClient:
     ) -> None:
         self.close()
 
-    async def _send(self, data: bytes) -> Answer:
+    async def _send(self, data: bytes) -> TimedResponse:
         await self._turn()
         connection = None
         try:
@@ -179,7 +179,7 @@ class HttpClient:
             finally:
                 timer.cancel()
                 connection.waiter = None
-            return Answer(status, body, time.perf_counter() - started)
+            return TimedResponse(status, body, time.perf_counter() - started)
         except BaseException:
             if connection is not None:
                 connection.abort()

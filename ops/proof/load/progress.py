@@ -34,7 +34,7 @@ class Bar:
         self._progress.stop_task(self._task)
 
 
-class Progress:
+class ProgressBars:
     """Bars that run while the block does. `quiet` shows none."""
 
     def __init__(self, *, quiet: bool = False) -> None:

@@ -19,7 +19,7 @@ from connectors.signing_keys import KeyRing
 from connectors.sql_files import queries
 from pipelines.documents.calendar_entry import calendar_entry
 from pipelines.documents.printed import Printer
-from pipelines.documents.ticket import Ticket
+from pipelines.documents.ticket import PrintableTicket
 from pipelines.documents.ticket_codes import TicketCodes
 
 TICKETS_MAX = 10  # as many as one order has
@@ -51,13 +51,13 @@ class Attachments:
         if not rows:
             return None
         tickets = [
-            Ticket.of(row, holder=mail["name"] or "")
+            PrintableTicket.of(row, holder=mail["name"] or "")
             for row in rows
             if row["status"] == "valid" and row["user_id"] == mail["user_id"]
         ]
         return await asyncio.to_thread(self._drawn, self._codes, tickets, mail["sent_at"]) if tickets else []
 
-    def _drawn(self, codes: TicketCodes, tickets: Sequence[Ticket], now: datetime) -> list[Attachment]:
+    def _drawn(self, codes: TicketCodes, tickets: Sequence[PrintableTicket], now: datetime) -> list[Attachment]:
         found, room = list[Attachment](), ATTACHED_BYTES_MAX
         for number, ticket in enumerate(tickets, 1):
             page = self._printer.page(ticket, codes.sign(ticket.id, ticket.event_id, ticket.seat, ticket.version))

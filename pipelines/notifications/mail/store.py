@@ -74,7 +74,7 @@ class MailStore:
         return whole_or_singly(self._database, write, self._stop_requested)
 
 
-class Mailed(NamedTuple):
+class MailBatch(NamedTuple):
     """A batch of messages: those that are mails, what cannot be read, and how far it read."""
 
     deliveries: list[Delivery]
@@ -100,7 +100,7 @@ class MailPositions:
     def revoked(self, partitions: list[int]) -> None:
         """Nothing is kept for a partition: whoever has it next meets only rows that it may put again."""
 
-    def read(self, batch: Sequence[Record], codec: Codec) -> Mailed:
+    def read(self, batch: Sequence[Record], codec: Codec) -> MailBatch:
         """The mails of a batch; of those that are there twice, the last."""
         found: dict[tuple[object, ...], Delivery] = {}
         unreadable: list[tuple[Record, str]] = []
@@ -113,7 +113,7 @@ class MailPositions:
                 unreadable.append((record, f"mail: {message.error}"))
             elif message is not None:
                 found[identity(message)] = Delivery(partition, offset, message)
-        return Mailed(list(found.values()), unreadable, next_offsets)
+        return MailBatch(list(found.values()), unreadable, next_offsets)
 
 
 def commit_offsets(client: Consumer, next_offsets: Mapping[int, int]) -> None:

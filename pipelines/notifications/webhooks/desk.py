@@ -44,7 +44,7 @@ SQL = queries(Path(__file__).with_name("webhooks.sql"))
 log = Log("webhooks")
 
 
-class Answer(NamedTuple):
+class AttemptResult(NamedTuple):
     """What came of one attempt: an HTTP status, or an error instead."""
 
     status: int | None
@@ -92,7 +92,7 @@ class WebhookDesk:
             if not is_of_record(error):
                 raise
             log.exception("webhook.set_aside", error, id=row["id"])
-            answer = Answer(None, SET_ASIDE + self._bound.failed(error))
+            answer = AttemptResult(None, SET_ASIDE + self._bound.failed(error))
         else:
             self._bound.went_well()
         outcome, attempts, due_s = "delivered", row["attempts"], 0.0
@@ -110,7 +110,7 @@ class WebhookDesk:
         if answer.status == GONE:
             await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")
 
-    async def _in_turn(self, row: asyncpg.Record) -> Answer:
+    async def _in_turn(self, row: asyncpg.Record) -> AttemptResult:
         call, began, answer = self._turns.begin(str(row["endpoint_id"]), row["owner"]), time.monotonic(), None
         try:
             answer = await self._call(row)
@@ -122,7 +122,7 @@ class WebhookDesk:
             log.info("webhook.rests", endpoint=call.endpoint_id, seconds=round(rest_s), error=answer.error)
         return answer
 
-    async def _call(self, row: asyncpg.Record) -> Answer:
+    async def _call(self, row: asyncpg.Record) -> AttemptResult:
         body = row["payload"].encode()
         signed = headers(row["secret"], row["id"], int(time.time()), body, former=row["former_secret"])
         sent = STANDING | {"host": _host(row["url"]), "content-length": str(len(body))} | signed
@@ -137,14 +137,14 @@ class WebhookDesk:
                 ) as response:
                     status = response.status  # the answer's body is nobody's business, and may be endless
         except NotOutside as error:
-            return Answer(None, str(error))
+            return AttemptResult(None, str(error))
         except TimeoutError:
-            return Answer(None, f"no answer in {CALL_TIMEOUT_S:.0f} s")
+            return AttemptResult(None, f"no answer in {CALL_TIMEOUT_S:.0f} s")
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError) as error:
-            return Answer(None, f"{type(error).__name__}: {error}"[:500])
+            return AttemptResult(None, f"{type(error).__name__}: {error}"[:500])
         if 300 <= status < 400:
-            return Answer(status, "redirects are not followed")
-        return Answer(status, "" if 200 <= status < 300 else f"answered {status}")
+            return AttemptResult(status, "redirects are not followed")
+        return AttemptResult(status, "" if 200 <= status < 300 else f"answered {status}")
 
     def _http(self) -> httpcore.AsyncConnectionPool:
         """One connection a call: an address is looked at each time."""

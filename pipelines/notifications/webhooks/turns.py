@@ -24,7 +24,7 @@ REST_FIRST_S, REST_MAX_S = 30.0, 600.0
 ENDPOINTS_MAX = 10_000  # about 2 MB
 
 
-class Call(NamedTuple):
+class CallUnderWay(NamedTuple):
     """One call that is under way."""
 
     endpoint_id: str
@@ -32,7 +32,7 @@ class Call(NamedTuple):
     on_trial: bool
 
 
-class Places(NamedTuple):
+class FreeTurns(NamedTuple):
     """What there is room for, as the query wants it: lists side by side."""
 
     free: int
@@ -66,12 +66,12 @@ class Turns:
         """How many calls are under way."""
         return self._of_organizer.total()
 
-    def places(self, now: float) -> Places:
+    def places(self, now: float) -> FreeTurns:
         """Room for further calls."""
         known = {key: self._places_of(key, health, now) for key, health in self._health.items()}
         known |= {key: 0 for key in self._of_endpoint if key not in self._health}  # on trial, and under way
         organizers = list(self._of_organizer)
-        return Places(
+        return FreeTurns(
             IN_FLIGHT_MAX - self.in_flight,
             max(0, TRIALS_MAX - self._trials_of.total()),
             list(known),
@@ -82,16 +82,16 @@ class Turns:
             [max(0, TRIALS_PER_ORGANIZER_MAX - self._trials_of[key]) for key in organizers],
         )
 
-    def begin(self, endpoint_id: str, organizer_id: str) -> Call:
+    def begin(self, endpoint_id: str, organizer_id: str) -> CallUnderWay:
         """A call is made."""
-        call = Call(endpoint_id, organizer_id, not self._is_proven(endpoint_id))
+        call = CallUnderWay(endpoint_id, organizer_id, not self._is_proven(endpoint_id))
         self._of_endpoint[endpoint_id] += 1
         self._of_organizer[organizer_id] += 1
         if call.on_trial:
             self._trials_of[organizer_id] += 1
         return call
 
-    def end(self, call: Call, *, answered: bool, seconds: float, now: float) -> float:
+    def end(self, call: CallUnderWay, *, answered: bool, seconds: float, now: float) -> float:
         """It is over. How long its endpoint rests now; 0.0: not at all."""
         _less(self._of_endpoint, call.endpoint_id)
         _less(self._of_organizer, call.organizer_id)

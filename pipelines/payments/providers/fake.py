@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
+from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
 
 
 @dataclass
@@ -19,7 +19,7 @@ class FakeProvider:
     charges: dict[str, ChargeResult] = field(default_factory=dict)
     refunds: dict[str, tuple[str, RefundResult]] = field(default_factory=dict)  # by key
 
-    async def capture(self, charge: Charge) -> ChargeResult:
+    async def capture(self, charge: ChargeJob) -> ChargeResult:
         """Charge by `charge.token`; the currency makes no difference here."""
         if charge.token == TOK_SLOW:
             await asyncio.sleep(self.slow_s)
@@ -34,7 +34,7 @@ class FakeProvider:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: the answer was lost")
         return result
 
-    async def refund(self, refund: Refund) -> RefundResult:
+    async def refund(self, refund: RefundJob) -> RefundResult:
         """Refund a captured payment, or a part of it."""
         payment, amount = refund.payment_id, refund.amount_minor
         if refund.key in self.refunds:

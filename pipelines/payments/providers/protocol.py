@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from connectors.errors import CircleError
-from pipelines.payments.requests import Charge, ChargeResult, Refund, RefundResult
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
 
 
 class OutcomeUnknown(CircleError):
@@ -19,10 +19,10 @@ class RequestRefused(CircleError):
 class PaymentProvider(Protocol):
     """A provider. Every call may raise OutcomeUnknown (ask again) or RequestRefused (do not)."""
 
-    async def capture(self, charge: Charge) -> ChargeResult:
+    async def capture(self, charge: ChargeJob) -> ChargeResult:
         """Charge what `charge.token` stands for. A charge that is declined is a result, not an error."""
 
-    async def refund(self, refund: Refund) -> RefundResult:
+    async def refund(self, refund: RefundJob) -> RefundResult:
         """Give money of a captured payment back: a payment may have several refunds, each with a key of its own, and
         no more comes back than was captured. Raises RequestRefused when there is no such payment, or too little left
         of it.

@@ -16,7 +16,7 @@ from connectors.postgres import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, SERVER_GON
 from connectors.sql_files import queries
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
+from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
 
 POOL_SIZE_MAX = 4
 CLOSE_TIMEOUT_S = 1.0
@@ -33,7 +33,7 @@ class SandboxProvider:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
-    async def capture(self, charge: Charge) -> ChargeResult:
+    async def capture(self, charge: ChargeJob) -> ChargeResult:
         """Charge by `charge.token`."""
         if charge.token == TOK_SLOW:
             await asyncio.sleep(self._slow_s)
@@ -55,7 +55,7 @@ class SandboxProvider:
         captured = outcome == CAPTURED
         return ChargeResult(outcome, payment_id if captured else "", why, amount if captured else 0)
 
-    async def refund(self, refund: Refund) -> RefundResult:
+    async def refund(self, refund: RefundJob) -> RefundResult:
         """Refund a captured payment, or a part of it."""
         key, payment, amount = refund.key, refund.payment_id, refund.amount_minor
         row = await self._row("refund", key, payment, "ref-" + str(uuid.uuid5(NAMESPACE, key)), amount, lock=payment)

@@ -275,7 +275,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
     """A place in a waiting list; `offset` is where it was asked for, and so its order."""
 
     id: str

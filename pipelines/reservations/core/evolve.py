@@ -519,7 +519,7 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
 
 def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:
     what = (fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity)
-    state.put_entry(e.Entry(*what, e.WAITING, at.offset, fact.mailbox or 0))
+    state.put_entry(e.WaitlistEntry(*what, e.WAITING, at.offset, fact.mailbox or 0))
 
 
 def _entry(status: str) -> Callable[[EventState, Any, Placed], None]:

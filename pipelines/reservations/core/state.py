@@ -41,13 +41,13 @@ from pipelines.reservations.core.entities import (
     Code,
     Details,
     Dispute,
-    Entry,
     Pool,
     Refund,
     Reservation,
     Section,
     Ticket,
     Transfer,
+    WaitlistEntry,
 )
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S, IDEMPOTENCY_WINDOW_S
 from pipelines.reservations.core.seating import Seating
@@ -97,7 +97,7 @@ class EventState:
     releases: dict[str, bool] = field(default_factory=dict)
     staff: dict[str, bool] = field(default_factory=dict)
     schedule: list[str] = field(default_factory=list)
-    waitlist: dict[str, Entry] = field(default_factory=dict)
+    waitlist: dict[str, WaitlistEntry] = field(default_factory=dict)
     waiting_of: dict[tuple[str, str], str] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
     refunds: dict[str, tuple[Refund, ...]] = field(default_factory=dict)  # by reservation, in the order of their keys
@@ -286,13 +286,13 @@ class EventState:
 
     # --- the waiting list -----------------------------------------------------------------------------------------
 
-    def put_entry(self, new: Entry) -> None:
+    def put_entry(self, new: WaitlistEntry) -> None:
         """Make this the waiting entry's state."""
         old = self.waitlist.get(new.id)
         self.remember(lambda: self._swap_entry(new.id, old))
         self._swap_entry(new.id, new)
 
-    def _swap_entry(self, entry_id: str, new: Entry | None) -> None:
+    def _swap_entry(self, entry_id: str, new: WaitlistEntry | None) -> None:
         old = self.waitlist.get(entry_id)
         if old is not None and old.status == WAITING:
             self.waiting_of.pop((old.ticket_type_id, old.user_id), None)

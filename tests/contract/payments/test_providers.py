@@ -16,7 +16,7 @@ from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvide
 from pipelines.payments.providers.sandbox import SandboxProvider
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.provider import StripeProvider
-from pipelines.payments.requests import Charge, ChargeResult, Refund
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob
 from tests.harness.stripe_server import API_KEY, StripeServer
 from tests.harness.words import EVENT, R1
 
@@ -35,11 +35,11 @@ class Till:
 
     async def charge(self, token: str, *, attempt: str | None = None, amount: int = 900) -> ChargeResult:
         return await self.provider.capture(
-            Charge(EVENT, R1, "cmd", attempt or key(), self.tokens.get(token, token), amount, "EUR", now_us())
+            ChargeJob(EVENT, R1, "cmd", attempt or key(), self.tokens.get(token, token), amount, "EUR", now_us())
         )
 
     async def back(self, payment: str, amount: int = 900, *, key: str | None = None) -> tuple[str, int]:
-        made = await self.provider.refund(Refund(EVENT, R1, payment, amount, "EUR", now_us(), key))
+        made = await self.provider.refund(RefundJob(EVENT, R1, payment, amount, "EUR", now_us(), key))
         return made.refund_id, made.amount_minor
 
 

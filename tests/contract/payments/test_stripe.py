@@ -10,7 +10,7 @@ import pytest
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.stripe.api import API_VERSION, StripeApi
 from pipelines.payments.providers.stripe.provider import KEY_LIFE_S, StripeProvider
-from pipelines.payments.requests import Charge, ChargeResult, Refund
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob
 from tests.harness.stripe_server import API_KEY, Answer, StripeServer
 from tests.harness.words import EVENT, R1
 
@@ -33,13 +33,13 @@ async def provider(stripe: StripeServer) -> AsyncIterator[StripeProvider]:
 
 def a_charge(
     token: str = "pm_ok", *, attempt: str | None = None, amount: int = 900, currency: str = "EUR", age_s: float = 0
-) -> Charge:
+) -> ChargeJob:
     asked_at = int((NOW - age_s) * 1_000_000)
-    return Charge(EVENT, R1, "cmd", attempt or str(uuid.uuid4()), token, amount, currency, asked_at)
+    return ChargeJob(EVENT, R1, "cmd", attempt or str(uuid.uuid4()), token, amount, currency, asked_at)
 
 
-def a_refund(payment: str, amount: int = 900, *, currency: str = "EUR", age_s: float = 0) -> Refund:
-    return Refund(EVENT, R1, payment, amount, currency, int((NOW - age_s) * 1_000_000))
+def a_refund(payment: str, amount: int = 900, *, currency: str = "EUR", age_s: float = 0) -> RefundJob:
+    return RefundJob(EVENT, R1, payment, amount, currency, int((NOW - age_s) * 1_000_000))
 
 
 def error(status: int, kind: str, code: str | None = None, **more: str) -> Answer:

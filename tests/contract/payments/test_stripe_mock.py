@@ -21,7 +21,7 @@ from ops.run.services.process import free_port, wait_for
 from pipelines.payments.providers.stripe.api import Declined, Intent, Intents, RefundObject, Refunds, StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks, refunds_of
 from pipelines.payments.providers.stripe.provider import ABANDONED, StripeProvider
-from pipelines.payments.requests import Charge, Refund, RefundResult
+from pipelines.payments.requests import ChargeJob, RefundJob, RefundResult
 from tests.harness.words import EVENT, R1
 
 MOCK = "github.com/stripe/stripe-mock@v0.203.0"
@@ -114,19 +114,19 @@ def now_us() -> int:
 
 @pytest.mark.parametrize("token", ["pm_card_visa", "ctoken_1A"])
 async def test_a_charge_is_a_form_that_stripe_takes(api: Noting, token: str) -> None:
-    await StripeProvider(api).capture(Charge(EVENT, R1, "cmd", "attempt", token, 900, "JPY", now_us()))
+    await StripeProvider(api).capture(ChargeJob(EVENT, R1, "cmd", "attempt", token, 900, "JPY", now_us()))
     (intent,) = api.came_back
     assert isinstance(intent, Intent)
     assert (intent.amount, intent.currency) == (900, "jpy")
 
 
 async def test_an_old_charge_is_searched_for_in_a_way_that_stripe_takes(api: Noting) -> None:
-    await StripeProvider(api).capture(Charge(EVENT, R1, "cmd", "a", "pm_1", 900, "EUR", now_us() - DAY_AGO_US))
+    await StripeProvider(api).capture(ChargeJob(EVENT, R1, "cmd", "a", "pm_1", 900, "EUR", now_us() - DAY_AGO_US))
     assert isinstance(api.came_back[0], Intents)
 
 
 async def test_a_refund_is_a_form_that_stripe_takes(api: Noting) -> None:
-    result = await StripeProvider(api).refund(Refund(EVENT, R1, "pi_1", 400, "EUR", now_us(), "pi_1/A-1"))
+    result = await StripeProvider(api).refund(RefundJob(EVENT, R1, "pi_1", 400, "EUR", now_us(), "pi_1/A-1"))
     assert result == RefundResult(result.refund_id, 400)
     assert isinstance(api.came_back[0], RefundObject)
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from api.log.announcements import Announced, Written
+from api.log.announcements import Announced, AnnouncedWrite
 from connectors.settings import Settings
 from ops.run.services.process import wait_for
 from schemas.replies import Reply, ReservationView, encode_replies, sealed
@@ -113,7 +113,7 @@ def test_forged_news_of_sessions_and_writes_are_dropped(api: ApiProcess, redis: 
     accepted = done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
     before = forged(api)
     redis.publish("circle:sessions", msgspec.json.encode([session]))
-    lie = Written(str(uuid4()), EVENT_ID, accepted["id"], 0, 2**40)
+    lie = AnnouncedWrite(str(uuid4()), EVENT_ID, accepted["id"], 0, 2**40)
     redis.publish("circle:written", msgspec.msgpack.encode(Announced("another", [lie])))
     redis.publish(to, b"the last of these")
     assert wait_for(lambda: forged(api) == before + 3, timeout_s=15) is None

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from api.auth.accounts import BESIDE_THE_LOG
-from api.reads.database import SQL, Database
+from api.reads.database import SQL, QueryPool
 from connectors.settings import Settings
 
 OLD, NEW = b"old", b"new"
@@ -28,15 +28,15 @@ async def connection(settings: Settings) -> AsyncIterator[asyncpg.Connection[asy
 
 
 @pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    opened = Database(settings.postgres_url)
+async def database(settings: Settings) -> AsyncIterator[QueryPool]:
+    opened = QueryPool(settings.postgres_url)
     yield opened
     await opened.close()
 
 
 @pytest.mark.parametrize("how", ["one", "password", "token", "erase"])
 async def test_a_refresh_that_is_under_way_does_not_save_its_session(
-    connection: asyncpg.Connection[asyncpg.Record], database: Database, how: str
+    connection: asyncpg.Connection[asyncpg.Record], database: QueryPool, how: str
 ) -> None:
     user, session = str(uuid4()), str(uuid4())
     await database.write("user_add", user, "ada@example.org", "Ada", "hash", BESIDE_THE_LOG)
@@ -60,7 +60,7 @@ async def test_a_refresh_that_is_under_way_does_not_save_its_session(
 
 
 async def test_a_refresh_that_comes_while_its_session_ends_finds_it_ended(
-    connection: asyncpg.Connection[asyncpg.Record], database: Database
+    connection: asyncpg.Connection[asyncpg.Record], database: QueryPool
 ) -> None:
     user, session = str(uuid4()), str(uuid4())
     await database.write("user_add", user, "ada@example.org", "Ada", "hash", BESIDE_THE_LOG)
@@ -76,7 +76,7 @@ async def test_a_refresh_that_comes_while_its_session_ends_finds_it_ended(
 
 
 async def test_a_login_beside_a_change_of_the_password_begins_no_session(
-    connection: asyncpg.Connection[asyncpg.Record], database: Database
+    connection: asyncpg.Connection[asyncpg.Record], database: QueryPool
 ) -> None:
     """Its password was checked before, and is the old one by the time that it asks for a session."""
     user = str(uuid4())

@@ -13,7 +13,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.run.services.process import run_coroutine
 from pipelines.payments.providers.sandbox import SandboxProvider
-from pipelines.payments.requests import Charge, Refund
+from pipelines.payments.requests import ChargeJob, RefundJob
 from schemas.codec import MANIFEST
 
 REPOSITORY = Path(__file__).parents[3]
@@ -137,10 +137,10 @@ def test_the_sandbox_moves_the_largest_amount_that_the_log_can_hold(settings: Se
         try:
             moved = []
             for number, (amount, part) in enumerate(((2_400_000_000, 2_400_000_000), (AMOUNT_MAX, AMOUNT_MAX - 1))):
-                charge = Charge("event", f"r{number}", "c", f"attempt-{number}", "tok_ok", amount, "IDR", 0)
+                charge = ChargeJob("event", f"r{number}", "c", f"attempt-{number}", "tok_ok", amount, "IDR", 0)
                 charged = await provider.capture(charge)
                 moved.append(charged.amount_minor)
-                refund = Refund("event", f"r{number}", charged.payment_id, part, "IDR", 0)
+                refund = RefundJob("event", f"r{number}", charged.payment_id, part, "IDR", 0)
                 moved.append((await provider.refund(refund)).amount_minor)
             return moved
         finally:

@@ -14,7 +14,7 @@ import httpx
 from api.auth.tokens import Role
 from connectors.readiness import when_ready
 from connectors.settings import Settings
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.monitoring import flow as monitoring
 from pipelines.notifications import flow as notifications
@@ -99,7 +99,7 @@ def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings
         assert told == aside, "what has no rows is a letter"
         over_http(api)
         alive("over HTTP")
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = verify(settings, VerifyOptions(partition=home, redis=False), progress)
     assert report.ok, [one.divergences for one in report.partitions if one.divergences]
 

@@ -11,7 +11,7 @@ import pytest
 from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.explain.event_past import CannotFold, explain, past_of
 from ops.proof.checker.check import check
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from pipelines.history.moment import Past
 from pipelines.reservations import flow as reservations
 from pipelines.reservations.core import evolve
@@ -83,10 +83,10 @@ def test_what_reads_an_events_past_says_which_fact_it_cannot_fold(settings: Sett
     assert past.state.unfolded == f"HoldExpired at {HOME}-6 (KeyError)"
     assert past.facts == 3
     with pytest.raises(CannotFold, match=f"event {EVENT}: this build cannot fold HoldExpired at {HOME}-6"):
-        past_of(settings, EVENT, None, Progress(quiet=True))
+        past_of(settings, EVENT, None, ProgressBars(quiet=True))
     with pytest.raises(CannotFold, match="HoldExpired"):
-        explain(settings, R1, EVENT, Progress(quiet=True))
-    assert past_of(settings, log._ids[0], None, Progress(quiet=True)).facts == 3
+        explain(settings, R1, EVENT, ProgressBars(quiet=True))
+    assert past_of(settings, log._ids[0], None, ProgressBars(quiet=True)).facts == 3
 
 
 def test_a_dispute_of_a_payment_that_no_reservation_is_paid_by_goes_to_the_dead_letters(settings: Settings) -> None:

@@ -19,8 +19,8 @@ from connectors.settings import Settings
 from connectors.topics import describe_topics
 from ops.archive import export as archive
 from ops.archive import imports as importing
-from ops.proof.bench.history import History
-from ops.proof.load.progress import Progress
+from ops.proof.bench.history import HistoryWriter
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import go_back, rebuild
 from ops.run.services.stack import Stack
 from ops.shadow.shadow import shadow
@@ -56,7 +56,7 @@ def decided(settings: Settings) -> None:
 
 
 def verified(settings: Settings) -> VerifyReport:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         return verify(settings, VerifyOptions(postgres=False, redis=False), progress)
 
 
@@ -68,7 +68,7 @@ def stamped_by(settings: Settings) -> str:
 
 def shadowed_and_made_anew(settings: Settings) -> None:
     """The same program in a shadow decides alike, and rows come from the facts alone, between transactions' marks."""
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = shadow(settings, "same", progress, stop=StopFlag())
         assert (report.commands, report.same, report.different) == (72, 72, 0), report.differences
         generation = rebuild(settings, progress, promote=True)
@@ -152,7 +152,7 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
     watched(settings)
     found_by_time(settings, monkeypatch)
     log = tmp_path / "log"
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         archive.export(settings, log, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False)
         played_elsewhere(circle, log)
     fresh = Settings.from_env(stack.fresh())
@@ -186,8 +186,8 @@ def test_a_forged_fact_at_the_end_is_found(stack: Stack) -> None:
 
 def test_the_past_that_the_benches_make_up_keeps_its_own_time(stack: Stack) -> None:
     settings, decode = Settings.from_env(stack.fresh()), Codec().decode
-    with Progress(quiet=True) as progress:
-        written = History(settings, seed=1).write(300, progress.bar("facts", 300))
+    with ProgressBars(quiet=True) as progress:
+        written = HistoryWriter(settings, seed=1).write(300, progress.bar("facts", 300))
     asked = {one.offset(): 1_000 * one.timestamp()[1] for one in everything(settings, COMMANDS)}
     told = [one for message in everything(settings, FACTS) if isinstance(one := decode(message.value()), RecordedFact)]
     assert (len(asked), len(told)) == (written.commands, written.facts)

@@ -11,7 +11,6 @@ import pytest
 from api.auth.attempts import ATTEMPTS_NOTED_MAX, WINDOW_S, Attempts, Why
 from api.auth.origin import Origin
 from api.http.problem import Problem
-from api.reads.database import Database
 
 ACCOUNT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 

@@ -12,18 +12,18 @@ from api.fairness.limits import SEATS_AT_ONCE_MAX
 from api.reads.seat_maps import SeatMaps
 from api.routes.seats import sections_of, taken
 from api.seat_documents import DEFLATE_END
-from api.seat_sections import RAW_DEFLATE, STATUSES, Section, SectionBody, Sections, pack, pieces, version_of
+from api.seat_sections import RAW_DEFLATE, STATUSES, SeatSection, SectionBody, Sections, pack, pieces, version_of
 from api.shapes.events import SeatOut, SeatStatus, SectionOut
 from pipelines.reservations.core.seating import row_label
 
 TYPE = "b1946ac9-2a5c-4f5e-9d6b-0123456789ab"
 
 
-def section(rows: int, width: int, name: str = "Stalls", letters: str = "") -> Section:
-    return Section(TYPE, name, rows, width, (letters or "." * (rows * width)).encode())
+def section(rows: int, width: int, name: str = "Stalls", letters: str = "") -> SeatSection:
+    return SeatSection(TYPE, name, rows, width, (letters or "." * (rows * width)).encode())
 
 
-def told(one: Section) -> bytes:
+def told(one: SeatSection) -> bytes:
     """What msgspec makes of the shape."""
     seats = [
         SeatOut(f"{row_label(place // one.seats_per_row)}-{place % one.seats_per_row + 1}", STATUSES[chr(letter)])
@@ -44,7 +44,7 @@ def told(one: Section) -> bytes:
         section(100, 500, letters="h" * 50_000),
     ],
 )
-def test_the_pieces_of_a_section_are_its_shape_as_json(one: Section) -> None:
+def test_the_pieces_of_a_section_are_its_shape_as_json(one: SeatSection) -> None:
     assert b"".join(pieces(one)) == told(one)
 
 
@@ -72,7 +72,7 @@ def test_packed_sections_may_follow_each_other_in_one_deflate_stream() -> None:
         msgspec.structs.replace(section(2, 2), ticket_type_id=TYPE.replace("b", "c")),
     ],
 )
-def test_one_seat_or_a_name_makes_another_version(other: Section) -> None:
+def test_one_seat_or_a_name_makes_another_version(other: SeatSection) -> None:
     assert version_of(section(2, 2)) == version_of(section(2, 2))
     assert version_of(section(2, 2)) != version_of(other)
 

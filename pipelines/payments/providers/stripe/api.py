@@ -95,7 +95,7 @@ class Refunds(msgspec.Struct, frozen=True):
     has_more: bool = False
 
 
-class Charge(msgspec.Struct, frozen=True):
+class StripeCharge(msgspec.Struct, frozen=True):
     """A charge, as far as it leads to its payment. `refunds` comes along in old versions of the API only."""
 
     id: Id

@@ -24,7 +24,7 @@ from pipelines.payments.providers.stripe.api import (
     StripeApi,
 )
 from pipelines.payments.providers.stripe.money import NotPayable, from_stripe, to_stripe
-from pipelines.payments.requests import CAPTURED, DECLINED, Charge, ChargeResult, Refund, RefundResult
+from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
 from schemas.ids import US_PER_S
 
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
@@ -58,7 +58,7 @@ class StripeProvider:
     def __init__(self, api: StripeApi, *, now: Callable[[], float] = time.time) -> None:
         self._api, self._now = api, now
 
-    async def capture(self, charge: Charge) -> ChargeResult:
+    async def capture(self, charge: ChargeJob) -> ChargeResult:
         """Charge a PaymentMethod (`pm_…`) or a ConfirmationToken (`ctoken_…`)."""
         if not TOKEN.fullmatch(charge.token):
             return _declined(UNKNOWN_TOKEN)
@@ -89,7 +89,7 @@ class StripeProvider:
             return await self._tried_before(charge)
         return await self._result(charge, intent)
 
-    async def refund(self, refund: Refund) -> RefundResult:
+    async def refund(self, refund: RefundJob) -> RefundResult:
         """Give a payment back, in whole or in part."""
         if self._forgotten(refund.asked_at) and (known := await self._refund_known(refund)) is not None:
             return _refunded(known)
@@ -117,13 +117,13 @@ class StripeProvider:
     def _forgotten(self, asked_at: int) -> bool:
         return self._now() - asked_at / US_PER_S > KEY_LIFE_S
 
-    async def _looked_up(self, charge: Charge) -> ChargeResult:
+    async def _looked_up(self, charge: ChargeJob) -> ChargeResult:
         """What became of an attempt whose key Stripe may have forgotten. Never charges."""
         found = await self._found(charge)
         log.warning("charge.looked_up", key=charge.key, found=found is not None)
         return await self._result(charge, found) if found is not None else _declined(TOO_LATE)
 
-    async def _found(self, charge: Charge) -> Intent | None:
+    async def _found(self, charge: ChargeJob) -> Intent | None:
         query = {"query": f'metadata["{ATTEMPT}"]:"{charge.attempt_id}"', "limit": "1"}
         try:
             found = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
@@ -131,7 +131,7 @@ class StripeProvider:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: Stripe does not search ({declined})") from None
         return found[0] if found else None
 
-    async def _tried_before(self, charge: Charge) -> ChargeResult:
+    async def _tried_before(self, charge: ChargeJob) -> ChargeResult:
         """The key was sent with something else: a buyer gave a former attempt's key to another token, after an attempt
         in between. What became of the key stands. Stripe finds an intent about a minute after it was made.
         """
@@ -140,7 +140,7 @@ class StripeProvider:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: its key was used for something that is not found yet")
         return await self._result(charge, found)
 
-    async def _result(self, charge: Charge, intent: Intent) -> ChargeResult:
+    async def _result(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
         """What an intent's status says of the attempt. An answer to a key that was used before may be an old one."""
         if intent.status == UNDER_WAY:
             intent = await self._now_at(intent)
@@ -152,7 +152,7 @@ class StripeProvider:
             return await self._cancelled(charge, intent)
         return _declined(told_of(intent, charge.attempt_id))
 
-    async def _cancelled(self, charge: Charge, intent: Intent) -> ChargeResult:
+    async def _cancelled(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
         """Nobody may complete it any more; only then it is declined."""
         reason = ACTION_NEEDED if intent.status == "requires_action" else intent.status
         try:
@@ -171,7 +171,7 @@ class StripeProvider:
         except Declined as declined:
             raise OutcomeUnknown(f"{intent.id}: Stripe does not show it ({declined})") from None
 
-    async def _refund_known(self, refund: Refund) -> RefundObject | None:
+    async def _refund_known(self, refund: RefundJob) -> RefundObject | None:
         query = {"payment_intent": refund.payment_id, "limit": str(REFUNDS_MAX)}
         try:
             page = await self._api.get("/v1/refunds", query, Refunds)
@@ -188,7 +188,7 @@ def told_of(intent: Intent, attempt_id: str) -> str:
     return _told(error, attempt_id) if error is not None else intent.status
 
 
-def _captured(charge: Charge, intent: Intent) -> ChargeResult:
+def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
     """What Stripe has captured. Where that is not what was asked for, the log says no and gives it back."""
     amount, currency = _ours(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
     if (amount, currency) == (charge.amount_minor, charge.currency):
@@ -213,7 +213,7 @@ def _told(error: PaymentError, attempt_id: str) -> str:
     return reason if CODE.fullmatch(reason) and reason not in NOT_TOLD else "card_declined"
 
 
-def _exactly(refund: Refund) -> int:
+def _exactly(refund: RefundJob) -> int:
     try:
         return to_stripe(refund.amount_minor, refund.currency)
     except NotPayable as error:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from connectors.logs import Log
-from pipelines.payments.providers.stripe.api import Charge, DisputeObject, Id, Intent, RefundObject
+from pipelines.payments.providers.stripe.api import DisputeObject, Id, Intent, RefundObject, StripeCharge
 from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
 from pipelines.payments.requests import CAPTURED, DECLINED, key_of_refund
@@ -43,7 +43,7 @@ class BadSignature(Exception):
     """It is not Stripe's, or too old. The text may be told to the caller."""
 
 
-class Unreadable(Exception):
+class UnreadableWebhook(Exception):
     """Stripe signed it, and it is not what an event looks like."""
 
 
@@ -75,7 +75,7 @@ def verified(body: bytes, signature: str, secret: str, now: float) -> Event:
     try:
         return msgspec.json.decode(body, type=Event)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableWebhook(str(error)) from None
 
 
 def _parts(signature: str) -> tuple[str, list[str]]:
@@ -104,7 +104,7 @@ def charge_refunded(event: Event) -> str | None:
     """The payment that a charge.refunded is about, where its refunds do not come along: they are to be looked up."""
     if event.type != "charge.refunded":
         return None
-    charge = _object(event, Charge)
+    charge = _object(event, StripeCharge)
     return charge.payment_intent if charge.refunds is None or charge.refunds.has_more else None
 
 
@@ -184,7 +184,7 @@ def _refund(event: Event) -> list[Told]:
 
 
 def _charge(event: Event) -> list[Told]:
-    charge = _object(event, Charge)
+    charge = _object(event, StripeCharge)
     refunds = charge.refunds.data if charge.refunds is not None else []
     found = (refund_told(refund, event.id) for refund in reversed(refunds) if refund.payment_intent is not None)
     return [told for told in found if told is not None]
@@ -199,7 +199,7 @@ def _object(event: Event, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(event.data.object, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"{event.type}: {error}") from None
+        raise UnreadableWebhook(f"{event.type}: {error}") from None
 
 
 def _place(event: Event, metadata: dict[str, str]) -> tuple[str, str] | None:
@@ -214,7 +214,7 @@ def _minor(amount: int, currency: str) -> int:
     try:
         return from_stripe(amount, currency)
     except NotPayable as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableWebhook(str(error)) from None
 
 
 _READINGS: dict[str, Callable[[Event], list[Told]]] = {

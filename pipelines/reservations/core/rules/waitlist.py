@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
-from pipelines.reservations.core.entities import Entry, Section
+from pipelines.reservations.core.entities import Section, WaitlistEntry
 from pipelines.reservations.core.rules.answers import duplicate, refused
 from pipelines.reservations.core.rules.reserving import Why, no_type, not_selling, on_sale, over_limit, per_order
 from pipelines.reservations.core.state import EventState
@@ -87,7 +87,7 @@ def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
     return [ended(entry, Reason.BUYER_LEFT)]
 
 
-def ended(entry: Entry, reason: Reason) -> f.WaitlistEnded:
+def ended(entry: WaitlistEntry, reason: Reason) -> f.WaitlistEnded:
     """Somebody waits no longer."""
     return f.WaitlistEnded(entry.id, entry.user_id, entry.ticket_type_id, reason)
 
@@ -107,7 +107,7 @@ def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
             yield _offer(state, section, state.waitlist[entry_id], now)
 
 
-def _offer(state: EventState, section: Section, entry: Entry, now: LogTime) -> list[f.Fact]:
+def _offer(state: EventState, section: Section, entry: WaitlistEntry, now: LogTime) -> list[f.Fact]:
     details = state.details
     assert details is not None
     too_many = entry.quantity > per_order(details, section)  # the limit may be a lower one by now

@@ -15,7 +15,7 @@ from connectors.settings import Settings
 from ops.archive import export as archive
 from ops.archive import imports as importing
 from ops.archive.export import NotEmpty
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.projections import flow as projections
@@ -27,7 +27,7 @@ from tests.harness.impatient import Impatient, stopped_at_random
 
 
 def digests(settings: Settings) -> dict[int, tuple[int, str]]:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = verify(settings, VerifyOptions(postgres=False, redis=False), progress)
     assert report.ok
     return {one.partition: (one.through, one.digest) for one in report.partitions}
@@ -85,7 +85,7 @@ def test_a_log_moves_to_a_fresh_cluster(
         eventually(
             lambda: query('SELECT count(*) FROM projection_positions WHERE "offset" = 249') == [(2,)], "projected"
         )
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = verify(second, VerifyOptions(redis=False), progress)
     assert report.ok, report.partitions
     assert sum(one.postgres_events for one in report.partitions) == 6
@@ -107,7 +107,7 @@ def test_an_import_stopped_at_random_places_goes_on_to_the_same_log(
     assert written == sorted(written)
     assert written[0] < written[-1]  # it went on, and did not begin anew
     assert (records(second), digests(second)) == (500 + sum(len(one.facts) for one in log), before)
-    with Progress(quiet=True) as progress, pytest.raises(NotEmpty, match="all records"):
+    with ProgressBars(quiet=True) as progress, pytest.raises(NotEmpty, match="all records"):
         importing.load(second, tmp_path / "x", progress)
     write_both(second, [log[0]])
     point_to(second, monkeypatch)
@@ -133,8 +133,8 @@ def test_an_export_stopped_at_random_places_is_none_until_it_was_made_whole(
         archive.export(settings, tmp_path / "x", Impatient(15), **options)
     with pytest.raises(archive.BadArchive, match=r"no \(whole\) export"):
         archive.manifest_of(tmp_path / "x")
-    archive.export(settings, tmp_path / "x", Progress(quiet=True), **options)
-    with Progress(quiet=True) as progress:
+    archive.export(settings, tmp_path / "x", ProgressBars(quiet=True), **options)
+    with ProgressBars(quiet=True) as progress:
         importing.load(second, tmp_path / "x", progress)
     assert digests(second) == digests(settings)
 

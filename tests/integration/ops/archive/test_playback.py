@@ -10,7 +10,7 @@ import pytest
 from connectors.kafka import StopFlag
 from connectors.settings import Settings
 from ops.archive.playback import BadTarget, play
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
 from schemas.codec import Codec
 from schemas.commands import CreateEvent, ReserveTickets
@@ -75,7 +75,7 @@ class Soon(StopFlag):
 def test_stopped_anywhere_and_played_again_every_request_has_the_outcome_it_had(
     settings: Settings, recorded: BothLogs
 ) -> None:
-    with Stack("embedded") as stack, Progress(quiet=True) as progress:
+    with Stack("embedded") as stack, ProgressBars(quiet=True) as progress:
         other = Settings.from_env(stack.fresh())
         worker = Process.start("reservations", other)
         played = 0
@@ -92,7 +92,7 @@ def test_stopped_anywhere_and_played_again_every_request_has_the_outcome_it_had(
 
 
 def test_nobody_plays_a_log_onto_itself(settings: Settings, circle: Circle, recorded: BothLogs) -> None:
-    with Progress(quiet=True) as progress, pytest.raises(BadTarget):
+    with ProgressBars(quiet=True) as progress, pytest.raises(BadTarget):
         play(settings, settings.kafka_bootstrap_servers, progress, speed=1, stop=StopFlag())
     code, found = circle("replay", "load", "--to", "127.0.0.1:1", "--speed", "10", "--dry-run", "--json")
     assert (code, found["report"]["played"], found["report"]["decided"]) == (0, 6, 0)

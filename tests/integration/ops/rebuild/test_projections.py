@@ -7,7 +7,7 @@ import pytest
 from connectors.settings import Settings
 from ops.database_rights import apply, chosen
 from ops.operate.acls import Process
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild import projections as generation
 from ops.rebuild.projections import go_back, rebuild
 from ops.rebuild.rows import TABLES, CannotSwap
@@ -113,7 +113,7 @@ def test_a_new_generation_has_every_table(settings: Settings) -> None:
             lambda: query('SELECT 1 FROM projection_positions WHERE partition = 2 AND "offset" = $1', last) != [],
             "the last fact is projected",
         )
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = rebuild(settings, progress)
         assert report.ok
         empty = {table.table for table in report.tables if not table.new_rows}
@@ -145,7 +145,7 @@ def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
         assert query("SELECT count(*) FROM generation_previous.reservations WHERE amount_minor = 77") == [(1,)]
         names = {row[0] for row in query("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")}
         assert {"seat_claims_live", "reservations_pkey", "reservations_of_user"} <= names
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = verify(settings, VerifyOptions(redis=False), progress)
         assert report.ok, report.partitions
         again = rebuild(settings, progress)
@@ -157,7 +157,10 @@ def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
     circle: Circle, settings: Settings, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was wrong in them still is, and is said; what was decided since the swap is in them."""
-    with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match="there is no generation in generation_prev"):
+    with (
+        ProgressBars(quiet=True) as progress,
+        pytest.raises(CannotSwap, match="there is no generation in generation_prev"),
+    ):
         go_back(settings, progress)
     assert circle("replay", "projections", "--back")[0] == 1
     with rows_of(settings) as query:
@@ -186,7 +189,7 @@ def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
               "WHERE r.id = generation_previous.reservations.id")  # fmt: skip
         code, report = circle("replay", "projections", "--back", "--json")
         assert (code, report["report"]["beside"], report["report"]["facts"] > 0) == (0, "generation_previous", True)
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         assert verify(settings, VerifyOptions(redis=False), progress).ok
 
 
@@ -199,7 +202,7 @@ def test_there_is_no_way_back_to_tables_of_another_version(
         query("ALTER TABLE tickets ADD COLUMN colour text")
     for schema, run in (("generation_previous", go_back), ("generation_next", rebuild)):
         said = rf"{schema}.tickets has not the columns of the live table \(colour\)"
-        with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match=said):
+        with ProgressBars(quiet=True) as progress, pytest.raises(CannotSwap, match=said):
             run(settings, progress)
     assert circle("replay", "projections", "--restart")[0] == 0
 
@@ -213,7 +216,7 @@ def test_the_way_back_is_of_one_kind(circle: Circle, other: str, capsys: pytest.
 def test_rows_that_are_ahead_of_the_log_are_said_so(settings: Settings, logs: list[BothLogs]) -> None:
     with rows_of(settings) as query:
         query('UPDATE projection_positions SET "offset" = 10000 WHERE partition = 0')
-    with Progress(quiet=True) as progress, pytest.raises(CannotSwap, match="the live rows are at 10000"):
+    with ProgressBars(quiet=True) as progress, pytest.raises(CannotSwap, match="the live rows are at 10000"):
         rebuild(settings, progress)
 
 
@@ -262,9 +265,9 @@ def test_from_empty_tables_it_is_built_to_the_end_and_the_live_one_goes_on_from_
 def test_a_rebuild_stopped_at_random_places_comes_to_the_same_digests(
     settings: Settings, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = rebuild(settings, Progress(quiet=True), restart=True)
+    at_once = rebuild(settings, ProgressBars(quiet=True), restart=True)
     monkeypatch.setattr(generation, "BATCH", 41)
-    rebuild(settings, Progress(quiet=True), restart=True, dry_run=True)
+    rebuild(settings, ProgressBars(quiet=True), restart=True, dry_run=True)
     found, stops = stopped_at_random(lambda progress: rebuild(settings, progress))
     assert stops > 2
     assert found.facts < at_once.facts  # each went on where the one before was stopped

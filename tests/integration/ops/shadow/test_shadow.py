@@ -14,7 +14,7 @@ from connectors.kafka import StopFlag, admin
 from connectors.log_reader import LogReader, partitions_of
 from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.shadow.shadow import shadow
 from pipelines.reservations import partition as core
 from schemas import facts as f
@@ -121,6 +121,6 @@ def test_a_wrong_name_is_usage(circle: Circle) -> None:
 def test_told_to_stop_it_says_so(settings: Settings, logs: list[BothLogs]) -> None:
     stop = StopFlag()
     stop.requested = True
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = shadow(replace(settings), "stopped", progress, stop=stop)
     assert (report.stopped, report.commands) == (True, 0)

@@ -10,7 +10,7 @@ import pytest
 from connectors.settings import Settings
 from ops.archive import imports as importing
 from ops.archive.export import manifest_of, records_of
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.verify.verify import VerifyOptions, verify
 from schemas.codec import Codec
@@ -26,13 +26,13 @@ KINDS_MIN = 38
 
 @pytest.fixture
 def imported(settings: Settings) -> Settings:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         importing.load(settings, DATA, progress)
     return settings
 
 
 def test_the_log_of_version_2_is_verified_byte_for_byte_and_its_rows_are_made(imported: Settings) -> None:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         alone = verify(imported, VerifyOptions(postgres=False, redis=False), progress)
         assert alone.ok, [one.divergences for one in alone.partitions]
         assert sum(one.commands for one in alone.partitions) == COMMANDS_THERE

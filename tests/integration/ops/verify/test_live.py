@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from connectors import kafka
 from connectors.settings import Settings
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, VerifyReport, verify
 from schemas import commands as c
 from schemas.codec import Codec
@@ -57,7 +57,7 @@ def buyers(settings: Settings) -> Iterator[None]:
 
 
 def look(settings: Settings) -> VerifyReport:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = verify(settings, VerifyOptions(), progress)
     assert report.ok, [one for part in report.partitions for one in part.divergences]
     return report

@@ -14,7 +14,7 @@ from connectors.errors import ServiceUnreachable
 from connectors.log_reader import NoSuchPartition
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import VerifyOptions, VerifyReport, follow, verify
 from pipelines.projections import flow as projections
 from pipelines.reservations.snapshot_store import SnapshotStore
@@ -31,7 +31,7 @@ LOG_ALONE = VerifyOptions(postgres=False, redis=False)
 
 
 def run(settings: Settings, options: VerifyOptions = LOG_ALONE) -> VerifyReport:
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         return verify(settings, options, progress)
 
 

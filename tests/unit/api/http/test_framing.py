@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.fairness.limits import CHUNK_LINE_BYTES_MAX, HEADER_LINES_MAX
 from api.http import framing
-from api.http.framing import CHUNKED, Head, TooManyHeaders, Unreadable
+from api.http.framing import CHUNKED, Head, TooManyHeaders, UnreadableRequest
 
 HOST = b"Host: x\r\n"
 
@@ -82,7 +82,7 @@ def head(*lines: bytes, request: bytes = b"POST /v1/things HTTP/1.1", host: byte
     ],
 )
 def test_a_doubtful_header_makes_no_request(line: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         head(line)
 
 
@@ -125,7 +125,7 @@ def test_a_doubtful_header_makes_no_request(line: bytes) -> None:
     ],
 )
 def test_a_doubtful_first_line_makes_no_request(request_: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         head(request=request_)
 
 
@@ -149,7 +149,7 @@ def test_a_doubtful_first_line_makes_no_request(request_: bytes) -> None:
     ],
 )
 def test_without_one_good_host_there_is_no_request(host: bytes) -> None:
-    with pytest.raises(Unreadable, match="Host"):
+    with pytest.raises(UnreadableRequest, match="Host"):
         head(host=host)
 
 
@@ -173,7 +173,7 @@ def test_good_hosts_are_taken(host: str) -> None:
 def test_http_1_0_needs_no_host_and_ends_after_one_answer() -> None:
     assert head(request=b"GET / HTTP/1.0", host=b"").keep_alive is False
     assert head(b"Connection: keep-alive", request=b"GET / HTTP/1.0", host=b"").keep_alive is True
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         head(b"Transfer-Encoding: chunked", request=b"POST / HTTP/1.0")
 
 
@@ -214,7 +214,7 @@ def test_the_number_of_headers_is_bounded() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_head_or_unreadable(data: bytes) -> None:
-    with suppress(Unreadable):
+    with suppress(UnreadableRequest):
         assert isinstance(framing.head(data), Head)
 
 
@@ -223,7 +223,7 @@ def test_a_head_that_is_read_ends_where_it_ends(junk: bytes) -> None:
     """Whatever stands in a value, the next line is never a part of it, and none of it becomes a line of its own."""
     try:
         found = head(b"x: " + junk, b"y: z")
-    except Unreadable:
+    except UnreadableRequest:
         return
     assert [name for name, _ in found.fields] == ["host", "x", "y"]
 
@@ -288,7 +288,7 @@ def test_chunk_sizes_are_hexadecimal_digits(line: bytes, size: int) -> None:
     ],
 )
 def test_other_chunk_sizes_are_refused(line: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         framing.chunk_size(line)
 
 
@@ -306,5 +306,5 @@ def test_trailers_say_nothing_that_only_a_head_may() -> None:
         b"x: y\n",
         b"GET / HTTP/1.1\r\n",
     ):
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableRequest):
             framing.check_trailers(trailers)

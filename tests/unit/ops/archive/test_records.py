@@ -9,7 +9,7 @@ import pytest
 
 from ops.archive.records import Archived, OtherNames, restored, schema_of, stored
 from pipelines.history.verification import PartitionVerifier
-from schemas.record import Record
+from schemas.record import LogRecord
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed
 from tests.harness.words import ALICE
@@ -66,10 +66,10 @@ def test_under_other_names_nobody_is_left_and_the_log_still_verifies() -> None:
         assert user.encode() not in everything
     assert b"who knows" not in everything
     assert {name for one in renamed for name, _ in one.headers} == {"ce_id"}
-    feed = ListFeed([Record(one.offset, one.timestamp_ms, one.key, one.value) for one in told])
+    feed = ListFeed([LogRecord(one.offset, one.timestamp_ms, one.key, one.value) for one in told])
     verifier = PartitionVerifier(0, CODEC, feed)
     for one in renamed[:-1]:
-        verifier.read(Record(one.offset, one.timestamp_ms, one.key, one.value))
+        verifier.read(LogRecord(one.offset, one.timestamp_ms, one.key, one.value))
     verifier.finish()
     assert verifier.divergences == []
 

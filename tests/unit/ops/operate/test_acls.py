@@ -8,7 +8,7 @@ import pytest
 
 from ops.cli.main import run
 from ops.operate import acls
-from ops.operate.acls import RIGHTS, Kind, Process, bindings, chosen, command
+from ops.operate.acls import RIGHTS, Process, ResourceKind, bindings, chosen, command
 from schemas.topics import all_topics
 from tests.unit.docs.pages import rows, section, text_of
 
@@ -19,7 +19,7 @@ def test_every_process_has_rights_and_no_more_than_it_works_with() -> None:
     for one in RIGHTS:
         assert one.operations
         assert set(one.operations) <= set(acls._OPERATIONS)
-        if one.kind is Kind.TOPIC and not one.prefixed:
+        if one.kind is ResourceKind.TOPIC and not one.prefixed:
             assert one.name in names
     assert len({(one.process, one.kind, one.name) for one in RIGHTS}) == len(RIGHTS)
     writers = {one.process for one in RIGHTS if one.name == "tickets.facts" and "Write" in one.operations}
@@ -45,7 +45,7 @@ def test_a_row_is_a_command_of_kafkas_own_tool() -> None:
         "--resource-pattern-type prefixed"
     ) in by_name
     assert all("User:r1" in command(one, "User:r1") for one in RIGHTS)
-    assert "--cluster" in command(next(one for one in RIGHTS if one.kind is Kind.CLUSTER))
+    assert "--cluster" in command(next(one for one in RIGHTS if one.kind is ResourceKind.CLUSTER))
 
 
 def test_a_row_is_a_binding_for_each_operation() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ops.operate.locks import PLACES_MAX, Section, WrongRequest, check_owner, check_seats, choose, expand
+from ops.operate.locks import PLACES_MAX, SeatedType, WrongRequest, check_owner, check_seats, choose, expand
 
-STALLS, BALCONY = Section("t1", "Stalls", 30, 12), Section("t2", "Balcony", 1, 1_500)
+STALLS, BALCONY = SeatedType("t1", "Stalls", 30, 12), SeatedType("t2", "Balcony", 1, 1_500)
 
 
 def test_a_range_is_its_seats_and_other_seats_stay() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ops.what_if.picture import svg
-from ops.what_if.worlds import Asked, BadRule, OtherRules, World, pseudonym, report, singles
+from ops.what_if.worlds import BadRule, OtherRules, ReplayedCommand, World, pseudonym, report, singles
 from pipelines.reservations.core.digest import digest
 from schemas import commands as c
 from schemas import facts as f
@@ -17,10 +17,10 @@ from tests.harness.command_logs import BothLogs
 from tests.harness.words import ALICE, BOB, EVENT, R1, R2, R3, add_type, confirm, create, paid, publish, reserve, tick
 
 
-def asked(log: BothLogs, event_id: str) -> list[Asked]:
+def asked(log: BothLogs, event_id: str) -> list[ReplayedCommand]:
     locks = {one.envelope.offset: one.fact for one in log.facts if isinstance(one.fact, f.SeatLocksObserved)}
     return [
-        Asked(offset, stamp * 1_000, command, locks.get(offset))
+        ReplayedCommand(offset, stamp * 1_000, command, locks.get(offset))
         for offset, (stamp, command) in enumerate(log.commands)
         if command.event_id == event_id
     ]

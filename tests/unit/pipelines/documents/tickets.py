@@ -8,13 +8,13 @@ from typing import Any
 import zxingcpp
 from PIL.Image import Image
 
-from pipelines.documents.ticket import Ticket
+from pipelines.documents.ticket import PrintableTicket
 
 TICKET_ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
 EVENT_ID = "11111111-5a7a-4a8e-9f0a-0123456789ab"
 
 
-def ticket(**changes: Any) -> Ticket:
+def ticket(**changes: Any) -> PrintableTicket:
     """A ticket for 20:00 in Vienna."""
     fields: dict[str, Any] = {
         "id": TICKET_ID,
@@ -34,7 +34,7 @@ def ticket(**changes: Any) -> Ticket:
         "revision": 7,
         "disputed": False,
     }
-    return Ticket(**(fields | changes))
+    return PrintableTicket(**(fields | changes))
 
 
 def scanned(picture: Image) -> list[str]:

@@ -15,7 +15,7 @@ from schemas import commands as c
 from schemas.codec import HEADER_BYTES, MANIFEST
 from schemas.facts import Envelope
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
-from schemas.record import Record
+from schemas.record import LogRecord
 from tests.harness.command_logs import CODEC, ListFeed
 from tests.harness.words import (
     ALICE,
@@ -63,18 +63,18 @@ STORY: list[tuple[int, c.Command]] = [
 ]
 
 
-def log_of(version: int) -> tuple[list[Record], list[Record]]:
+def log_of(version: int) -> tuple[list[LogRecord], list[LogRecord]]:
     """Commands and facts as a build of that version left them."""
     state, commands, facts = EventState(EVENT), [], []
     decide = RULES[version]
     encode = partial(CODEC.encode_fact_under, version)
     for offset, (seconds, command) in enumerate(STORY):
         time_us = T + seconds * US_PER_S
-        commands.append(Record(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
+        commands.append(LogRecord(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
         decided = decide(state, command, At(0, offset, LogTime(time_us)))
         for index, fact in enumerate(decided):
             envelope = Envelope(EVENT, 0, offset, index, len(decided), time_us, version)
-            facts.append(Record(len(facts), 0, None, encode(envelope, fact)))
+            facts.append(LogRecord(len(facts), 0, None, encode(envelope, fact)))
     return commands, facts
 
 

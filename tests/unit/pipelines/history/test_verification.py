@@ -9,7 +9,7 @@ from pipelines.history.rules_by_version import RULES
 from pipelines.history.verification import PartitionVerifier, Undecided
 from schemas import facts as f
 from schemas.facts import RecordedFact
-from schemas.record import Record
+from schemas.record import LogRecord
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed, encoded, fact_records, verified
 from tests.harness.words import BOB, R2, add_type, create, publish, reserve
 
@@ -21,7 +21,7 @@ def drop() -> BothLogs:
     return log
 
 
-def changed(log: BothLogs, number: int, **changes: object) -> list[Record]:
+def changed(log: BothLogs, number: int, **changes: object) -> list[LogRecord]:
     """The log's facts with one of them changed by hand."""
     facts = list(log.facts)
     one = facts[number]
@@ -89,7 +89,7 @@ def test_a_fact_that_was_put_in_is_found() -> None:
     log = drop()
     forged = RecordedFact(msgspec.structs.replace(log.facts[3].envelope, index=1, count=2), f.TickObserved())
     records = log.fact_records()
-    records.insert(4, Record(99, 0, None, encoded(forged)))
+    records.insert(4, LogRecord(99, 0, None, encoded(forged)))
     (one,) = verified(log, records).divergences
     assert (one.kind, one.position, one.record) == ("surplus-fact", "0-3-1", "tickets.facts[0]@99")
 
@@ -106,7 +106,7 @@ def test_a_repetition_with_the_same_bytes_collapses_and_another_is_a_divergence(
 def test_bytes_that_are_no_fact_are_found_and_the_rest_is_verified() -> None:
     log = drop()
     records = log.fact_records()
-    records.insert(2, Record(77, 0, None, b"\x00junk"))
+    records.insert(2, LogRecord(77, 0, None, b"\x00junk"))
     found = verified(log, records)
     assert [one.kind for one in found.divergences] == ["unreadable-fact"]
     assert found.through == 4

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pipelines.payments.progress import Progress
+from pipelines.payments.progress import PartitionProgress
 
 
 def test_nothing_read_is_nothing_to_commit() -> None:
-    assert Progress().next_offset is None
+    assert PartitionProgress().next_offset is None
 
 
 def test_the_first_unfinished_record_is_where_to_go_on() -> None:
-    progress = Progress()
+    progress = PartitionProgress()
     for offset in (3, 5, 8):
         progress.begin(offset)
     progress.passed(10)
@@ -23,13 +23,13 @@ def test_the_first_unfinished_record_is_where_to_go_on() -> None:
 
 
 def test_records_that_ask_for_nothing_are_passed() -> None:
-    progress = Progress()
+    progress = PartitionProgress()
     progress.passed(41)
     assert progress.next_offset == 42
 
 
 def test_finishing_twice_changes_nothing() -> None:
-    progress = Progress()
+    progress = PartitionProgress()
     progress.begin(1)
     progress.finish(1)
     progress.finish(1)

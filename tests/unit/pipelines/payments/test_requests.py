@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.payments.requests import Charge, ChargeResult, Refund, RefundResult, charged, refunded, request_in
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult, charged, refunded, request_in
 from schemas.commands import RecordPayment, RecordRefund
 from schemas.facts import Reason
 from tests.harness.fact_logs import recorded
@@ -11,7 +11,7 @@ from tests.harness.words import EVENT, R1, TRY1, T, held, payment_requested, ref
 
 def test_a_charge_is_asked_for_under_its_attempt_and_told_under_the_waiting_request() -> None:
     charge = request_in(recorded(payment_requested(amount=900), offset=4))
-    assert charge == Charge(EVENT, R1, "cmd", TRY1, "tok_ok", 900, "EUR", T + 4)
+    assert charge == ChargeJob(EVENT, R1, "cmd", TRY1, "tok_ok", 900, "EUR", T + 4)
     assert charge.key == TRY1
     told = charged(charge, ChargeResult("captured", "pay-1", "", 900))
     assert told == RecordPayment(EVENT, "", "cmd", R1, TRY1, "pay-1", "captured", "", 900)
@@ -19,7 +19,7 @@ def test_a_charge_is_asked_for_under_its_attempt_and_told_under_the_waiting_requ
 
 def test_a_payments_only_refund_has_a_key_made_from_it() -> None:
     refund = request_in(recorded(refund_requested(Reason.HOLD_EXPIRED, amount=900), offset=4))
-    assert refund == Refund(EVENT, R1, "pay-1", 900, "EUR", T + 4)
+    assert refund == RefundJob(EVENT, R1, "pay-1", 900, "EUR", T + 4)
     assert refund.key == "refund-pay-1"
     told = refunded(refund, RefundResult("ref-1", 900))
     assert told == RecordRefund(EVENT, "", "refund-pay-1", R1, "pay-1", "ref-1", 900, None, "EUR")
@@ -30,7 +30,7 @@ def test_each_of_several_refunds_has_its_own_key() -> None:
     asked = [
         request_in(recorded(refund_requested(Reason.BUYER_CANCELLED, amount=450, key=key), offset=4)) for key in keys
     ]
-    told = [refunded(one, RefundResult("ref", 450)) for one in asked if isinstance(one, Refund)]
+    told = [refunded(one, RefundResult("ref", 450)) for one in asked if isinstance(one, RefundJob)]
     assert [one.key for one in asked if one is not None] == keys
     assert [one.refund_key for one in told] == [one.command_id for one in told] == keys
 

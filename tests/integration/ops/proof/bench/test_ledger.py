@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ops.proof.bench.ledger import Ledger, Wanted
+from ops.proof.bench.ledger import RowLockLedger, SeatRequest
 from ops.run.services.stack import Stack
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At
@@ -24,9 +24,9 @@ BOTH = [STALLS, "balcony"]
 
 
 @pytest.fixture
-async def ledger(stack: Stack) -> AsyncIterator[Ledger]:
+async def ledger(stack: Stack) -> AsyncIterator[RowLockLedger]:
     stack.fresh()
-    made = await Ledger.open(stack.postgres.create_database("ledger"), connections=8)
+    made = await RowLockLedger.open(stack.postgres.create_database("ledger"), connections=8)
     await made.create()
     await made.furnish(
         EVENT, BOTH, rows=ROWS, width=WIDTH, tickets_per_user_max=LIMIT, hold_ttl_s=3_600, price_minor=2_500
@@ -57,14 +57,14 @@ def commands(seed: int) -> list[c.ReserveTickets]:
     return made
 
 
-def wanted(command: c.ReserveTickets, section: str = STALLS) -> Wanted:
-    return Wanted(
+def wanted(command: c.ReserveTickets, section: str = STALLS) -> SeatRequest:
+    return SeatRequest(
         EVENT, section, command.user_id, command.reservation_id, command.quantity, command.seats, command.fingerprint
     )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_it_answers_every_command_as_the_core_does(ledger: Ledger, seed: int) -> None:
+async def test_it_answers_every_command_as_the_core_does(ledger: RowLockLedger, seed: int) -> None:
     state = folded()
     layout = {"rows": ROWS, "seats_per_row": WIDTH}
     for number, opening in enumerate(
@@ -97,7 +97,7 @@ async def test_it_answers_every_command_as_the_core_does(ledger: Ledger, seed: i
     assert claimed == reserved == ROWS * WIDTH - state.sections[STALLS].available
 
 
-async def test_a_crowd_at_once_sells_each_seat_once_and_nobody_has_more_than_the_limit(ledger: Ledger) -> None:
+async def test_a_crowd_at_once_sells_each_seat_once_and_nobody_has_more_than_the_limit(ledger: RowLockLedger) -> None:
     asked = commands(3)
     sections = [random.Random(command.reservation_id).choice(BOTH) for command in asked]
     given = await asyncio.gather(*(ledger.reserve(wanted(*one)) for one in zip(asked, sections, strict=True)))
@@ -112,7 +112,7 @@ async def test_a_crowd_at_once_sells_each_seat_once_and_nobody_has_more_than_the
     assert await ledger.sold([EVENT]) == (len(seats), len(seats))
 
 
-async def test_one_buyer_in_two_sections_at_once_has_no_more_than_the_limit(ledger: Ledger) -> None:
-    asked = [Wanted(EVENT, BOTH[number % 2], "somebody", f"r-{number}", 1, [], number) for number in range(40)]
+async def test_one_buyer_in_two_sections_at_once_has_no_more_than_the_limit(ledger: RowLockLedger) -> None:
+    asked = [SeatRequest(EVENT, BOTH[number % 2], "somebody", f"r-{number}", 1, [], number) for number in range(40)]
     given = await asyncio.gather(*map(ledger.reserve, asked))
     assert Counter(one.reason for one in given) == {"": LIMIT, "limit-exceeded": len(asked) - LIMIT}

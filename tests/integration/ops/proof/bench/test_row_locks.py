@@ -8,7 +8,7 @@ import pytest
 from ops.cli.bench import _show_row_locks
 from ops.proof.bench.drop import DropOptions, DropReport
 from ops.proof.bench.row_locks import run
-from ops.proof.load.progress import Progress
+from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import run_coroutine
 from tests.unit.ops.proof.bench.test_row_locks_report import step
 
@@ -18,7 +18,7 @@ OPTIONS = DropOptions(rate=120, seconds=1, events=2, buyers=20)
 def test_the_baseline_answers_every_request_and_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     ours = step(OPTIONS.rate, outcomes_per_s=120, p99_ms=10, our_us=100, service_us=100)
     platform = DropReport(options=OPTIONS, steps=[ours], limit_rate=None)
-    with Progress(quiet=True) as progress:
+    with ProgressBars(quiet=True) as progress:
         report = run_coroutine(run(OPTIONS, platform, progress))
     assert report.passed
     assert report.oversold == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.proof.checker.report import Told
+from ops.proof.checker.report import ToldOutcome
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
@@ -77,7 +77,7 @@ def test_a_sound_history_has_no_violation() -> None:
         Step(release()),
         Step(refunded(amount=5_000)),
     ]
-    told = [Told(R1, 0, 3, "held", ("A-3", "A-4")), Told(R1, 0, 4), Told(R2, 0, 7)]
+    told = [ToldOutcome(R1, 0, 3, "held", ("A-3", "A-4")), ToldOutcome(R1, 0, 4), ToldOutcome(R2, 0, 7)]
     report = audited(story, replay=True, told=told)
     assert report.ok, report.text()
     assert report.counts["commands"] == len(story)
@@ -117,7 +117,7 @@ def test_a_payment_may_be_refunded_in_parts_each_under_its_own_key() -> None:
     assert report.refunded_minor == 2_500
 
 
-BROKEN: list[tuple[str, str, list[Step], list[Told]]] = [
+BROKEN: list[tuple[str, str, list[Step], list[ToldOutcome]]] = [
     # positions
     ("lost-command", "the command has no facts", [*OPEN, Step(reserve(), [])], []),
     ("positions", "a fact of a command is missing", [Step(create(), [created(), published()], drop=0)], []),
@@ -208,13 +208,13 @@ BROKEN: list[tuple[str, str, list[Step], list[Told]]] = [
         [*OPEN, HELD, Step(reserve(), [rejected(Reason.SOLD_OUT, "")])],
         [],
     ),
-    ("told", "the command is not there", [*OPEN], [Told(R1, 0, 99)]),
-    ("told", "another command is there", [*OPEN], [Told(R1, 0, 2)]),
-    ("told", "no outcome", [*OPEN, Step(reserve(), [f.TickObserved()])], [Told(R1, 0, 3)]),
-    ("told", "two outcomes", [*OPEN, Step(reserve(), [held(["A-1"]), held(["A-2"])])], [Told(R1, 0, 3)]),
-    ("told", "told held, was rejected", [*OPEN, Step(reserve(11))], [Told(R1, 0, 3, "held")]),
-    ("told", "told rejected, was held", [*OPEN, HELD], [Told(R1, 0, 3, "rejected")]),
-    ("told", "told other seats", [*OPEN, HELD], [Told(R1, 0, 3, "held", ("A-2",))]),
+    ("told", "the command is not there", [*OPEN], [ToldOutcome(R1, 0, 99)]),
+    ("told", "another command is there", [*OPEN], [ToldOutcome(R1, 0, 2)]),
+    ("told", "no outcome", [*OPEN, Step(reserve(), [f.TickObserved()])], [ToldOutcome(R1, 0, 3)]),
+    ("told", "two outcomes", [*OPEN, Step(reserve(), [held(["A-1"]), held(["A-2"])])], [ToldOutcome(R1, 0, 3)]),
+    ("told", "told held, was rejected", [*OPEN, Step(reserve(11))], [ToldOutcome(R1, 0, 3, "held")]),
+    ("told", "told rejected, was held", [*OPEN, HELD], [ToldOutcome(R1, 0, 3, "rejected")]),
+    ("told", "told other seats", [*OPEN, HELD], [ToldOutcome(R1, 0, 3, "held", ("A-2",))]),
     # money
     (
         "money",
@@ -308,7 +308,7 @@ BROKEN: list[tuple[str, str, list[Step], list[Told]]] = [
 
 
 @pytest.mark.parametrize(("rule", "story", "steps", "told"), BROKEN, ids=[f"{one[0]}: {one[1]}" for one in BROKEN])
-def test_a_broken_history_is_found(rule: str, story: str, steps: list[Step], told: list[Told]) -> None:
+def test_a_broken_history_is_found(rule: str, story: str, steps: list[Step], told: list[ToldOutcome]) -> None:
     report = audited(steps, told=told)
     assert rule in report.by_rule, report.text()
     assert not report.ok

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ops.proof.load.http_client import Answer, HttpClient, NoAnswer
+from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: application/json\r\n\r\n" + b'{"a": true}'
 
@@ -123,4 +123,4 @@ async def test_what_is_sent_is_http() -> None:
     ],
 )
 def test_a_problem_is_known_by_its_slug(status: int, body: bytes, slug: str) -> None:
-    assert Answer(status, body, 0.0).problem == slug
+    assert TimedResponse(status, body, 0.0).problem == slug

@@ -15,7 +15,7 @@ from pipelines.notifications.webhooks.turns import (
     SILENT_MAX,
     TRIALS_MAX,
     TRIALS_PER_ORGANIZER_MAX,
-    Call,
+    CallUnderWay,
     Turns,
 )
 
@@ -69,7 +69,7 @@ def test_an_organizer_has_a_quarter_of_the_calls() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0, 10), st.booleans()), max_size=60))
 def test_whatever_is_answered_counts_come_back_to_nothing(steps: list[tuple[int, bool, float, bool]]) -> None:
-    turns, calls = Turns(), list[Call]()
+    turns, calls = Turns(), list[CallUnderWay]()
     for endpoint, answered, seconds, ends in steps:
         if ends and calls:
             turns.end(calls.pop(0), answered=answered, seconds=seconds, now=seconds)

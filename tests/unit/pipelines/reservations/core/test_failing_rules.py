@@ -19,7 +19,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
 from schemas.ids import LogTime
-from schemas.record import Record
+from schemas.record import LogRecord
 from tests.harness.words import ALICE, DEADLINE, EVENT, STALLS, folded, held, hold_expired, on_sale, reserve, tick
 
 CODEC = Codec()
@@ -35,9 +35,9 @@ def refusal(kind: str = "ReserveTickets", by: str = ALICE) -> f.CommandRefused:
 
 class Feed:
     def __init__(self, values: list[bytes]) -> None:
-        self._left = deque(Record(offset, 0, None, value) for offset, value in enumerate(values))
+        self._left = deque(LogRecord(offset, 0, None, value) for offset, value in enumerate(values))
 
-    def peek(self) -> Record | None:
+    def peek(self) -> LogRecord | None:
         return self._left[0] if self._left else None
 
     def advance(self) -> None:
@@ -61,7 +61,7 @@ def decided(commands: list[c.Command]) -> tuple[Batch, list[bytes]]:
 def divergences(batch: Batch, facts: list[bytes]) -> list[str]:
     verifier = PartitionVerifier(0, CODEC, Feed(facts))
     for record in batch.records:
-        verifier.read(Record(record.offset, record.timestamp_ms, record.key, record.value))
+        verifier.read(LogRecord(record.offset, record.timestamp_ms, record.key, record.value))
     verifier.finish()
     return [one.text() for one in verifier.divergences]
 
@@ -189,5 +189,5 @@ def test_the_log_of_a_failed_command_is_verified_by_the_build_that_failed_and_by
     assert mended != facts
     verifier = PartitionVerifier(0, CODEC, Feed(facts))
     for record in batch.records:
-        verifier.read(Record(record.offset, record.timestamp_ms, record.key, record.value))
+        verifier.read(LogRecord(record.offset, record.timestamp_ms, record.key, record.value))
     assert verifier.failed == 1, "and counted"

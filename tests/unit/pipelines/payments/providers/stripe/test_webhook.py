@@ -15,7 +15,7 @@ from pipelines.payments.providers.stripe.webhook import (
     TOLERANCE_S,
     BadSignature,
     Event,
-    Unreadable,
+    UnreadableWebhook,
     charge_refunded,
     commands_of,
     placed,
@@ -136,7 +136,7 @@ def test_no_header_makes_anything_but_a_refusal(header: str) -> None:
     "body", [b"", b"{", b"null", b"[]", b'{"id":1}', b"\xff", b"[" * 60_000, b'{"id":"e","type":"t","data":{}}']
 )
 def test_signed_bytes_that_are_no_event_are_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableWebhook):
         verified(body, signed(body), SECRET, NOW)
 
 
@@ -227,13 +227,13 @@ def test_a_payment_that_has_not_come_to_an_end_is_waited_for(status: str) -> Non
      {"id": "x" * 129}, {"id": "pi\n"}, {"currency": "euro"}],
 )  # fmt: skip
 def test_an_object_that_is_not_as_documented_is_unreadable(changes: dict[str, Any]) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableWebhook):
         told(body_of(**changes))
 
 
 @pytest.mark.parametrize("changes", [{"amount": 2**63}, {"id": ""}, {"payment_intent": "x" * 129}])
 def test_a_refund_that_would_not_fit_onto_the_log_is_unreadable(changes: dict[str, Any]) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableWebhook):
         told(body_of("refund.updated", "refund.succeeded", **changes))
 
 
