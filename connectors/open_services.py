@@ -64,15 +64,31 @@ def _kafka(settings: Settings) -> Iterator[OpenService]:
     if not all(is_here(host_of(one)) for one in settings.kafka_bootstrap_servers.split(",")):
         if not protocol.tls:
             problem = f"reaches {settings.kafka_bootstrap_servers} in clear"
-            yield OpenService("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+            yield OpenService(
+                name="kafka",
+                variable="CIRCLE_KAFKA_SECURITY_PROTOCOL",
+                problem=problem,
+                got=protocol.value,
+                example="SASL_SSL",
+            )
         if not protocol.sasl and settings.kafka_cert_file is None:
             problem = f"reaches {settings.kafka_bootstrap_servers} without credentials"
-            yield OpenService("kafka", "CIRCLE_KAFKA_SECURITY_PROTOCOL", problem, protocol.value, "SASL_SSL")
+            yield OpenService(
+                name="kafka",
+                variable="CIRCLE_KAFKA_SECURITY_PROTOCOL",
+                problem=problem,
+                got=protocol.value,
+                example="SASL_SSL",
+            )
     token_url = settings.kafka_oauth_token_url
     if token_url is not None and _in_clear(token_url, "http"):
         problem = "would send the client's secret in clear"
         yield OpenService(
-            "kafka", "CIRCLE_KAFKA_OAUTH_TOKEN_URL", problem, token_url, "https://id.example.org/oauth2/token"
+            name="kafka",
+            variable="CIRCLE_KAFKA_OAUTH_TOKEN_URL",
+            problem=problem,
+            got=token_url,
+            example="https://id.example.org/oauth2/token",
         )
 
 
@@ -84,9 +100,15 @@ def _postgres(url: str) -> Iterator[OpenService]:
         return  # a socket's server knows who asks
     if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
         told = f"sslmode={mode}" if mode else "no sslmode"
-        yield OpenService("postgres", variable, f"goes over the network with {told}, in clear", url, example)
+        yield OpenService(
+            name="postgres",
+            variable=variable,
+            problem=f"goes over the network with {told}, in clear",
+            got=url,
+            example=example,
+        )
     if not password_of(url) and parameter(url, "sslcert") is None and parameter(url, "passfile") is None:
-        yield OpenService("postgres", variable, "has no password", url, example)
+        yield OpenService(name="postgres", variable=variable, problem="has no password", got=url, example=example)
 
 
 def _redis(url: str) -> Iterator[OpenService]:
@@ -95,11 +117,19 @@ def _redis(url: str) -> Iterator[OpenService]:
     if parts.scheme == "unix" or all(is_here(host) for host in hosts_of(url)):
         return
     if parts.scheme != "rediss":
-        yield OpenService("redis", variable, "goes over the network in clear", url, example)
+        yield OpenService(
+            name="redis", variable=variable, problem="goes over the network in clear", got=url, example=example
+        )
     if (parameter(url, "ssl_cert_reqs") or "required").lower() != "required":
-        yield OpenService("redis", variable, "does not verify the server's certificate", url, example)
+        yield OpenService(
+            name="redis",
+            variable=variable,
+            problem="does not verify the server's certificate",
+            got=url,
+            example=example,
+        )
     if not password_of(url):
-        yield OpenService("redis", variable, "has no password", url, example)
+        yield OpenService(name="redis", variable=variable, problem="has no password", got=url, example=example)
 
 
 def _registry(url: str) -> Iterator[OpenService]:
@@ -107,9 +137,11 @@ def _registry(url: str) -> Iterator[OpenService]:
     if all(is_here(host) for host in hosts_of(url)):
         return
     if urlsplit(url).scheme != "https":
-        yield OpenService("registry", variable, "goes over the network in clear", url, example)
+        yield OpenService(
+            name="registry", variable=variable, problem="goes over the network in clear", got=url, example=example
+        )
     if not password_of(url):
-        yield OpenService("registry", variable, "has no password", url, example)
+        yield OpenService(name="registry", variable=variable, problem="has no password", got=url, example=example)
 
 
 def _smtp(url: str) -> Iterator[OpenService]:
@@ -119,7 +151,7 @@ def _smtp(url: str) -> Iterator[OpenService]:
     if not password_of(url):  # with one, STARTTLS is always asked for
         clear = urlsplit(url).scheme == "smtp"
         problem = "has no password, and is in clear where the server does not offer TLS" if clear else "has no password"
-        yield OpenService("smtp", variable, problem, url, example)
+        yield OpenService(name="smtp", variable=variable, problem=problem, got=url, example=example)
 
 
 def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[OpenService]:
@@ -138,7 +170,7 @@ def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Ope
                 f"can be read by others (mode {mode:04o}); `chmod 600` it, or name files in CIRCLE_ALLOW_INSECURE "
                 "where nobody else is on this machine"
             )
-            yield OpenService("files", variable, problem, str(path), str(path))
+            yield OpenService(name="files", variable=variable, problem=problem, got=str(path), example=str(path))
 
 
 def _in_clear(url: str, scheme: str) -> bool:

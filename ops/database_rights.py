@@ -86,13 +86,34 @@ def _rows() -> Iterable[Grant]:
     )
     yield Grant(p.NOTIFICATIONS, ("mailed_links",), ("SELECT", "INSERT", "DELETE"), "the links in mails")
     yield Grant(p.NOTIFICATIONS, ("known_networks", "sessions"), drop, "what is old goes")
-    yield Grant(p.NOTIFICATIONS, ("users",), read, "mail addresses", ("id", "email", "name", "email_verified_at"))
-    yield Grant(p.NOTIFICATIONS, ("users",), ("UPDATE",), "rows held while a mail is sent", ("email_verified_at",))
-    yield Grant(p.NOTIFICATIONS, ("webhook_endpoints",), read, "whom to call, signed",
-                ("id", "owner", "url", "event_id", "types", "secret", "enabled", "former_secret", "former_until"),
-    )  # fmt: skip
-    yield Grant(p.NOTIFICATIONS, ("webhook_endpoints",), ("UPDATE",), "endpoints that are gone",
-                ("enabled", "disabled_why"))  # fmt: skip
+    yield Grant(
+        process=p.NOTIFICATIONS,
+        tables=("users",),
+        privileges=read,
+        why="mail addresses",
+        columns=("id", "email", "name", "email_verified_at"),
+    )
+    yield Grant(
+        process=p.NOTIFICATIONS,
+        tables=("users",),
+        privileges=("UPDATE",),
+        why="rows held while a mail is sent",
+        columns=("email_verified_at",),
+    )
+    yield Grant(
+        process=p.NOTIFICATIONS,
+        tables=("webhook_endpoints",),
+        privileges=read,
+        why="whom to call, signed",
+        columns=("id", "owner", "url", "event_id", "types", "secret", "enabled", "former_secret", "former_until"),
+    )
+    yield Grant(
+        process=p.NOTIFICATIONS,
+        tables=("webhook_endpoints",),
+        privileges=("UPDATE",),
+        why="endpoints that are gone",
+        columns=("enabled", "disabled_why"),
+    )
 
     yield Grant(p.PAYMENTS, ("sandbox.payments", "sandbox.refunds"), put, "the pretend provider's books")
 
@@ -107,8 +128,20 @@ def _rows() -> Iterable[Grant]:
         p.OPERATOR, ("direct_messages", "mail_deliveries", "webhook_deliveries"), mend, "dlq: rows that were put aside"
     )
     yield Grant(p.OPERATOR, ("account_mails",), put, "the same; users: what is told")
-    yield Grant(p.OPERATOR, ("users",), read, "users", ("id", "email", "role", "email_verified_at"))
-    yield Grant(p.OPERATOR, ("users",), ("UPDATE",), "users promote, verify", ("role", "email_verified_at"))
+    yield Grant(
+        process=p.OPERATOR,
+        tables=("users",),
+        privileges=read,
+        why="users",
+        columns=("id", "email", "role", "email_verified_at"),
+    )
+    yield Grant(
+        process=p.OPERATOR,
+        tables=("users",),
+        privileges=("UPDATE",),
+        why="users promote, verify",
+        columns=("role", "email_verified_at"),
+    )
     yield Grant(p.OPERATOR, ("mailed_links",), drop, "users verify")
     yield Grant(p.OPERATOR, ("second_factors",), everything, "users enrol-factor, reset-factor")
     yield Grant(p.OPERATOR, ("recovery_codes",), ("SELECT", "INSERT", "DELETE"), "the same")

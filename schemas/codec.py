@@ -244,11 +244,13 @@ def _limits_of(schema: dict[str, Any]) -> _Limits:
     optional = any(kinds[name] != "string" for name in texts)
     pick = itemgetter(*texts)  # two at least: event_id and user_id
     return _Limits(
-        texts,
-        tuple(name for name, kind in kinds.items() if kind == {"type": "array", "items": "string"}),
-        tuple(name for name in texts if name.endswith("_id") and name != "command_id"),
-        tuple(name for name, kind in kinds.items() if name.endswith("_at") and kind in ("long", ["null", "long"])),
-        (lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
+        texts=texts,
+        lists=tuple(name for name, kind in kinds.items() if kind == {"type": "array", "items": "string"}),
+        ids=tuple(name for name in texts if name.endswith("_id") and name != "command_id"),
+        times=tuple(
+            name for name, kind in kinds.items() if name.endswith("_at") and kind in ("long", ["null", "long"])
+        ),
+        joined=(lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
     )
 
 

@@ -72,7 +72,13 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
     if cut:
         origin["cut_bytes"] = str(cut)
     headers += [(name, text.encode(errors="replace")) for name, text in origin.items()]
-    return Outgoing(dead_letters(topic), 0, key and key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], headers)
+    return Outgoing(
+        topic=dead_letters(topic),
+        partition=0,
+        key=key and key[:KEY_BYTES_MAX],
+        value=value[:VALUE_BYTES_MAX],
+        headers=headers,
+    )
 
 
 def is_redriven_for(record: LetterSource, flow: str) -> bool:

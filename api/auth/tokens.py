@@ -156,7 +156,14 @@ class AccessTokens:
             waiting = claims.get("second_factor_required") is True
             user_id = uuid_of(claims["sub"], field="sub")
             mailbox = _mailbox(claims["box"]) if "box" in claims else None
-            return Caller(user_id, Role(claims["role"]), int(claims["exp"]), session_id, waiting, mailbox)
+            return Caller(
+                user_id=user_id,
+                role=Role(claims["role"]),
+                expires_at=int(claims["exp"]),
+                session_id=session_id,
+                waiting=waiting,
+                mailbox=mailbox,
+            )
         except (jwt.PyJWTError, ValueError, TypeError, Problem) as error:
             if isinstance(error, Problem) and error.slug == "unauthorized":
                 raise

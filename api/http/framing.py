@@ -95,7 +95,7 @@ def head(data: bytes) -> Head:
     _check_host(found.get("host"), version)
     keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
     length = _length(found.get("content-length"), found.get("transfer-encoding"), version)
-    return Head(method, target, version, fields, length, keep_alive)
+    return Head(method=method, target=target, version=version, fields=fields, length=length, keep_alive=keep_alive)
 
 
 def chunk_size(line: bytes) -> tuple[int, int]:

@@ -77,7 +77,15 @@ class Announcements:
         """The log has acknowledged a command of ours."""
         self._known(command.event_id)
         reservation_id: str = getattr(command, "reservation_id", "")
-        self._untold.append(AnnouncedWrite(command.user_id, command.event_id, reservation_id, partition, offset))
+        self._untold.append(
+            AnnouncedWrite(
+                user_id=command.user_id,
+                event_id=command.event_id,
+                reservation_id=reservation_id,
+                partition=partition,
+                offset=offset,
+            )
+        )
         if self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 

@@ -68,7 +68,13 @@ async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
     call.no_body()
     await event_at_door(call, event_id)
     row = await _ticket(call, event_id, ticket_id)
-    command = UndoCheckIn(event_id, call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], ticket_id)
+    command = UndoCheckIn(
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        reservation_id=row["reservation_id"],
+        ticket_id=ticket_id,
+    )
     outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
     if accepted(outcome) is None:
         return pending(ticket_id, f"/v1/events/{event_id}/check-ins/{ticket_id}", outcome)

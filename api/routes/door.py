@@ -170,9 +170,16 @@ async def _decided(
             clock=scan.clock,
         )
     command = CheckIn(
-        event["id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], said.ticket_id, said.version,
-        scan.gate, scan.scanner, scan.scanned_at,
-    )  # fmt: skip
+        event_id=event["id"],
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        reservation_id=row["reservation_id"],
+        ticket_id=said.ticket_id,
+        version=said.version,
+        gate=scan.gate,
+        scanner=scan.scanner,
+        scanned_at=scan.scanned_at,
+    )
     outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
     reply = outcome.reply
     return ScanOut(

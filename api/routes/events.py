@@ -89,13 +89,27 @@ async def create(call: Call) -> HTTPResponse:
         raise invalid("sales_close_at", "has to be after sales_open_at")
     category_id = await _category(call, body.category_id)
     command = CreateEvent(
-        new_id(call, "event"), call.user_id, call.deps.log_writer.next_id(), body.title.strip(), body.description,
-        category_id, body.venue.strip(), starts_at, ends_at, body.timezone, opens, closes, body.hold_ttl_s,
-        body.max_tickets_per_user,
-        validation.micros(body.refund_until, field="refund_until") if body.refund_until else 0, body.refund_percent,
-        body.hold_extension_s, body.offer_ttl_s, body.max_tickets_per_order,
-        reminder_at(body.starts_at, body.timezone),
-    )  # fmt: skip
+        event_id=new_id(call, "event"),
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        title=body.title.strip(),
+        description=body.description,
+        category_id=category_id,
+        venue=body.venue.strip(),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        timezone=body.timezone,
+        sales_open_at=opens,
+        sales_close_at=closes,
+        hold_ttl_s=body.hold_ttl_s,
+        max_tickets_per_user=body.max_tickets_per_user,
+        refund_until_at=validation.micros(body.refund_until, field="refund_until") if body.refund_until else 0,
+        refund_percent=body.refund_percent,
+        hold_extension_s=body.hold_extension_s,
+        offer_ttl_s=body.offer_ttl_s,
+        max_tickets_per_order=body.max_tickets_per_order,
+        reminder_at=reminder_at(body.starts_at, body.timezone),
+    )
     outcome = await write(call, command)
     return await answer(call, command.event_id, outcome, status=201)
 

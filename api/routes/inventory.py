@@ -54,7 +54,14 @@ async def change_pool(call: Call, event_id: str, pool_id: str) -> HTTPResponse:
 
 
 async def _set_pool(call: Call, event_id: str, pool_id: str, body: PoolIn, status: int) -> HTTPResponse:
-    command = SetPool(event_id, call.user_id, call.deps.log_writer.next_id(), pool_id, body.name.strip(), body.capacity)
+    command = SetPool(
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        pool_id=pool_id,
+        name=body.name.strip(),
+        capacity=body.capacity,
+    )
     return await _answer(call, command, pool_id, "pools", status)
 
 
@@ -79,10 +86,19 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
         if code_id not in {row["id"] for row in known}:  # the same request again is answered, however late
             raise invalid("valid_until", "has to be in the future, and after valid_from")
     command = AddCode(
-        event_id, call.user_id, call.deps.log_writer.next_id(), code_id, body.code.upper(),
-        body.kind.value, body.value, body.uses_max, [one.lower() for one in body.ticket_type_ids], opens, closes,
-        _places_max(body),
-    )  # fmt: skip
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        code_id=code_id,
+        code=body.code.upper(),
+        kind=body.kind.value,
+        value=body.value,
+        uses_max=body.uses_max,
+        ticket_type_ids=[one.lower() for one in body.ticket_type_ids],
+        valid_from_at=opens,
+        valid_until_at=closes,
+        places_max=_places_max(body),
+    )
     return await _answer(call, command, command.code_id, "codes", 201)
 
 
@@ -117,9 +133,16 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
     until_at = validation.micros(body.until, field="until") if body.until else 0
     await owned(call, event_id)
     command = BlockSeats(
-        event_id, call.user_id, call.deps.log_writer.next_id(), new_id(call, f"block/{event_id}"),
-        body.ticket_type_id.lower(), seats, quantity, until_at, body.label.strip(),
-    )  # fmt: skip
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        block_id=new_id(call, f"block/{event_id}"),
+        ticket_type_id=body.ticket_type_id.lower(),
+        seats=seats,
+        quantity=quantity,
+        until_at=until_at,
+        label=body.label.strip(),
+    )
     return await _answer(call, command, command.block_id, "blocks", 201)
 
 
@@ -131,7 +154,13 @@ async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
     keyed = call.optional_idempotency_key() is not None
     release_id = new_id(call, f"release/{event_id}/{block_id}") if keyed else None
     command = UnblockSeats(
-        event_id, call.user_id, call.deps.log_writer.next_id(), block_id, seats, quantity, release_id
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        block_id=block_id,
+        seats=seats,
+        quantity=quantity,
+        release_id=release_id,
     )
     return await _answer(call, command, block_id, "blocks", 200)
 

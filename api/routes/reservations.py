@@ -80,9 +80,18 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     if promo or access:
         await spend_guess(call, event_id, promo, access)
     command = ReserveTickets(
-        event_id, user_id, deps.log_writer.next_id(), identity, ticket_type_id, quantity, seats,
-        fingerprint(ticket_type_id, quantity, seats, promo, access), promo or None, access or None, call.mailbox,
-    )  # fmt: skip
+        event_id=event_id,
+        user_id=user_id,
+        command_id=deps.log_writer.next_id(),
+        reservation_id=identity,
+        ticket_type_id=ticket_type_id,
+        quantity=quantity,
+        seats=seats,
+        fingerprint=fingerprint(ticket_type_id, quantity, seats, promo, access),
+        promo_code=promo or None,
+        access_code=access or None,
+        mailbox=call.mailbox,
+    )
     receipt = call.wants_receipt
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     deps.memory.reserved(identity, user_id, event_id, outcome.partition, outcome.offset)
@@ -148,9 +157,13 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
     if body.payment_token is UNSET:
         await _needs_no_token(call, reservation_id)
     command = ConfirmReservation(
-        known.event_id, call.user_id, deps.log_writer.next_id(), reservation_id,
-        attempt_id(ReservationId(reservation_id), key), "" if body.payment_token is UNSET else body.payment_token,
-    )  # fmt: skip
+        event_id=known.event_id,
+        user_id=call.user_id,
+        command_id=deps.log_writer.next_id(),
+        reservation_id=reservation_id,
+        attempt_id=attempt_id(ReservationId(reservation_id), key),
+        payment_token="" if body.payment_token is UNSET else body.payment_token,
+    )
     deadline = monotonic() + call.wait_s()
     receipt = call.wants_receipt
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
@@ -193,7 +206,13 @@ async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
     body = call.body(_cancel)
     known = await _find(call, reservation_id)
     tickets = [one.lower() for one in body.ticket_ids]
-    command = CancelTickets(known.event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
+    command = CancelTickets(
+        event_id=known.event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        reservation_id=reservation_id,
+        ticket_ids=tickets,
+    )
     return await _changed(call, command)
 
 
@@ -208,12 +227,25 @@ async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse
     command: CancelTickets | RefundAmount
     if body.amount is UNSET:
         tickets = [one.lower() for one in body.ticket_ids]
-        command = CancelTickets(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, tickets)
+        command = CancelTickets(
+            event_id=event_id,
+            user_id=call.user_id,
+            command_id=call.deps.log_writer.next_id(),
+            reservation_id=reservation_id,
+            ticket_ids=tickets,
+        )
     else:
         if body.ticket_ids:
             raise invalid("amount", "is not allowed beside ticket_ids")
         key = f"refund-{attempt_id(ReservationId(reservation_id), call.idempotency_key())}"
-        command = RefundAmount(event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id, body.amount, key)
+        command = RefundAmount(
+            event_id=event_id,
+            user_id=call.user_id,
+            command_id=call.deps.log_writer.next_id(),
+            reservation_id=reservation_id,
+            amount_minor=body.amount,
+            refund_key=key,
+        )
     outcome = await write(call, command)
     row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
     if row is None or outcome.reply is None:

@@ -55,11 +55,11 @@ async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> 
         return [
             deps.seat_maps.sections.of(
                 SeatSection(
-                    one.ticket_type_id,
-                    one.name,
-                    len(one.rows),
-                    len(one.rows[0].seats),
-                    "".join([row.seats for row in one.rows]).encode(),
+                    ticket_type_id=one.ticket_type_id,
+                    name=one.name,
+                    rows=len(one.rows),
+                    seats_per_row=len(one.rows[0].seats),
+                    letters="".join([row.seats for row in one.rows]).encode(),
                 )
             )
             for one in shown
@@ -127,7 +127,13 @@ def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSecti
         if start is not None and number.isascii() and number.isdecimal() and 1 <= int(number) <= width[ticket_type_id]:
             letters[ticket_type_id][start + int(number) - 1] = ord(letter)
     return [
-        SeatSection(row["id"], row["name"], row["rows"], row["seats_per_row"], bytes(letters[row["id"]]))
+        SeatSection(
+            ticket_type_id=row["id"],
+            name=row["name"],
+            rows=row["rows"],
+            seats_per_row=row["seats_per_row"],
+            letters=bytes(letters[row["id"]]),
+        )
         for row in found
     ]
 

@@ -121,12 +121,24 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     await owned(call, event_id)
     seated = isinstance(layout, Seated)
     command = AddTicketType(
-        event_id, call.user_id, call.deps.log_writer.next_id(), new_id(call, f"ticket-type/{event_id}"),
-        body.name.strip(), body.price.amount, body.price.currency, "seated" if seated else "general",
-        layout.rows if isinstance(layout, Seated) else 0, layout.seats_per_row if isinstance(layout, Seated) else 0,
-        layout.capacity if isinstance(layout, General) else 0, opens, closes,
-        body.max_per_order, body.max_per_user, int(body.hidden), body.pool_id.lower() if body.pool_id else "",
-    )  # fmt: skip
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        ticket_type_id=new_id(call, f"ticket-type/{event_id}"),
+        name=body.name.strip(),
+        price_minor=body.price.amount,
+        currency=body.price.currency,
+        kind="seated" if seated else "general",
+        rows=layout.rows if isinstance(layout, Seated) else 0,
+        seats_per_row=layout.seats_per_row if isinstance(layout, Seated) else 0,
+        capacity=layout.capacity if isinstance(layout, General) else 0,
+        sales_open_at=opens,
+        sales_close_at=closes,
+        max_per_order=body.max_per_order,
+        max_per_user=body.max_per_user,
+        hidden=int(body.hidden),
+        pool_id=body.pool_id.lower() if body.pool_id else "",
+    )
     outcome = await write(call, command)
     location = f"/v1/events/{event_id}/ticket-types"
     row = await _row(call, event_id, command.ticket_type_id) if outcome.reply is not None else None
@@ -182,13 +194,13 @@ async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
         return EventAvailabilityOut(event_id, items, "redis")
     items = [
         AvailabilityOut(
-            row["id"],
-            row["total"],
-            max(0, row["free"]),
-            row["held"],
-            row["sold"],
-            row["blocked"],
-            row["waiting"],
+            id=row["id"],
+            total=row["total"],
+            available=max(0, row["free"]),
+            held=row["held"],
+            sold=row["sold"],
+            blocked=row["blocked"],
+            waiting=row["waiting"],
         )
         for row in await deps.database.rows("availability_from_rows", event_id)
     ]

@@ -35,7 +35,12 @@ async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
     if row["user_id"] not in (call.user_id, to_user_id):
         raise _not_yours(ticket_id)
     command = TransferTicket(
-        row["event_id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], ticket_id, to_user_id
+        event_id=row["event_id"],
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        reservation_id=row["reservation_id"],
+        ticket_id=ticket_id,
+        to_user_id=to_user_id,
     )
     outcome = await write(call, command)
     offer = await call.deps.database.row("transfer_open", row["event_id"], ticket_id, call.user_id)
@@ -105,9 +110,14 @@ async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTT
     if row["status"] == status:
         return json(_view(row, call.user_id), headers={"idempotency-replayed": "true"})
     command = AnswerTransfer(
-        row["event_id"], call.user_id, call.deps.log_writer.next_id(), row["reservation_id"], row["ticket_id"],
-        transfer_id, answer,
-    )  # fmt: skip
+        event_id=row["event_id"],
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        reservation_id=row["reservation_id"],
+        ticket_id=row["ticket_id"],
+        transfer_id=transfer_id,
+        answer=answer,
+    )
     outcome = await write(call, command)
     if outcome.reply is None:
         return pending(transfer_id, f"/v1/transfers/{transfer_id}", outcome)

@@ -74,7 +74,11 @@ async def user(call: Call, user_id: str) -> HTTPResponse:
     row = await call.deps.database.row("user", user_id)
     if row is None or (RANK[Role(row["role"])] < RANK[Role.ORGANIZER] and not _may_see_buyer(call, user_id)):
         raise not_found("organizer", user_id, field="user_id")
-    return json(PublicUserOut(row["id"], row["name"], Role(row["role"]), row["description"], row["links"]))
+    return json(
+        PublicUserOut(
+            id=row["id"], name=row["name"], role=Role(row["role"]), description=row["description"], links=row["links"]
+        )
+    )
 
 
 async def check_password(call: Call, password: str, *, field: str = "current_password") -> None:

@@ -39,9 +39,14 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
     if await call.deps.events.is_absent(event_id, call.sees_drafts_of):
         raise no_event(event_id)
     command = JoinWaitlist(
-        event_id, call.user_id, call.deps.log_writer.next_id(), identity, body.ticket_type_id.lower(), body.quantity,
-        call.mailbox,
-    )  # fmt: skip
+        event_id=event_id,
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        entry_id=identity,
+        ticket_type_id=body.ticket_type_id.lower(),
+        quantity=body.quantity,
+        mailbox=call.mailbox,
+    )
     try:
         outcome = await write(call, command)
     except Problem as refused:

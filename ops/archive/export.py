@@ -200,11 +200,11 @@ def archived(message: Message) -> Archived:
     """A consumed record as it is stored."""
     headers: list[Any] = list(message.headers() or [])
     return Archived(
-        offset_of(message),
-        message.timestamp()[1],
-        key_of(message),
-        message.value(),
-        [(name, value.encode() if isinstance(value, str) else value) for name, value in headers],
+        offset=offset_of(message),
+        timestamp_ms=message.timestamp()[1],
+        key=key_of(message),
+        value=message.value(),
+        headers=[(name, value.encode() if isinstance(value, str) else value) for name, value in headers],
     )
 
 

@@ -96,7 +96,7 @@ def play(
         raise BadTarget(f"--to {to} is the cluster that is read: play an export there, or name another cluster")
     target = replace(settings, kafka_bootstrap_servers=to)
     source_codec = Codec() if directory is not None else codec_of(settings)
-    player = _Player(target, speed, new_ids, dry_run, source_codec)
+    player = _Player(target=target, speed=speed, new_ids=new_ids, dry_run=dry_run, source_codec=source_codec)
     bar = progress.bar("played", 1)
     with _Source(settings, directory) as source:
         bar.of(source.total)

@@ -113,7 +113,9 @@ def restored(found: Stored, codec: Codec, former: Mapping[str, dict[str, Any]] |
         of_its_day = (former or {}).get(name)
         value = _encoded(name, fields, codec) if of_its_day is None else codec.encode_fields(name, of_its_day, fields)
     headers = [(header["name"], header["value"]) for header in found["headers"]]
-    return Archived(found["offset"], found["timestamp_ms"], found["key"], value, headers)
+    return Archived(
+        offset=found["offset"], timestamp_ms=found["timestamp_ms"], key=found["key"], value=value, headers=headers
+    )
 
 
 def _fields(value: bytes | None, codec: Codec) -> Any:
@@ -158,7 +160,13 @@ class OtherNames:
         if topic == NOTIFICATIONS and key is not None:
             key = self.name(key.decode("utf-8", "replace")).encode()
         headers = [header for header in record.headers if header[0].startswith("ce_")]
-        return Archived(record.offset, record.timestamp_ms, key, self._value(record.value), headers)
+        return Archived(
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+            key=key,
+            value=self._value(record.value),
+            headers=headers,
+        )
 
     def name(self, text: str) -> str:
         """Another name for a user or a token; "" stays "", which is the platform itself."""

@@ -67,60 +67,185 @@ class Right:
 def _rows() -> Iterable[Right]:
     p, topic, group, transactional = Process, ResourceKind.TOPIC, ResourceKind.GROUP, ResourceKind.TRANSACTIONAL_ID
     letters = {one: dead_letters(one) for one in (COMMANDS, FACTS, NOTIFICATIONS)}
-    yield Right(p.API, topic, COMMANDS, ("Write", "Read"), "requests; a reservation's history")
-    yield Right(p.API, topic, FACTS, ("Read",), "the history of a reservation, the seat map of a time")
-    yield Right(p.RESERVATIONS, topic, COMMANDS, ("Read", "Write"), "commands; ticks")
-    yield Right(p.RESERVATIONS, topic, FACTS, ("Read", "Write"), "decisions; the facts that rows do not have yet")
-    yield Right(p.RESERVATIONS, topic, letters[COMMANDS], ("Write",), "commands that cannot be read")
-    yield Right(p.RESERVATIONS, group, "circle.reservations", ("Read",), "its share of the partitions")
     yield Right(
-        p.RESERVATIONS, transactional, "circle-reservations-", ("Write",), "facts and offsets at once", prefixed=True
+        process=p.API, kind=topic, name=COMMANDS, operations=("Write", "Read"), why="requests; a reservation's history"
     )
-    yield Right(p.PROJECTIONS, topic, FACTS, ("Read",), "facts")
-    yield Right(p.PROJECTIONS, topic, COMMANDS, ("Read",), "whether a fact's command is there")
-    yield Right(p.PROJECTIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
-    yield Right(p.PROJECTIONS, group, "circle.projections", ("Read",), "its share of the partitions")
-    yield Right(p.NOTIFICATIONS, topic, FACTS, ("Read",), "facts")
-    yield Right(p.NOTIFICATIONS, topic, COMMANDS, ("Read",), "whether a fact's command is there")
-    yield Right(p.NOTIFICATIONS, topic, NOTIFICATIONS, ("Read", "Write"), "messages")
-    yield Right(p.NOTIFICATIONS, topic, letters[FACTS], ("Write",), "facts that cannot be read")
-    yield Right(p.NOTIFICATIONS, topic, letters[NOTIFICATIONS], ("Write",), "messages and mails that failed")
-    for name in ("circle.notifications", "circle.inbox", "circle.mail"):
-        yield Right(p.NOTIFICATIONS, group, name, ("Read",), "its share of the partitions")
     yield Right(
-        p.NOTIFICATIONS,
-        transactional,
-        "circle-notifications-",
-        ("Write",),
-        "messages and offsets at once",
+        process=p.API,
+        kind=topic,
+        name=FACTS,
+        operations=("Read",),
+        why="the history of a reservation, the seat map of a time",
+    )
+    yield Right(process=p.RESERVATIONS, kind=topic, name=COMMANDS, operations=("Read", "Write"), why="commands; ticks")
+    yield Right(
+        process=p.RESERVATIONS,
+        kind=topic,
+        name=FACTS,
+        operations=("Read", "Write"),
+        why="decisions; the facts that rows do not have yet",
+    )
+    yield Right(
+        process=p.RESERVATIONS,
+        kind=topic,
+        name=letters[COMMANDS],
+        operations=("Write",),
+        why="commands that cannot be read",
+    )
+    yield Right(
+        process=p.RESERVATIONS,
+        kind=group,
+        name="circle.reservations",
+        operations=("Read",),
+        why="its share of the partitions",
+    )
+    yield Right(
+        process=p.RESERVATIONS,
+        kind=transactional,
+        name="circle-reservations-",
+        operations=("Write",),
+        why="facts and offsets at once",
         prefixed=True,
     )
-    yield Right(p.PAYMENTS, topic, FACTS, ("Read",), "what is to be paid")
-    yield Right(p.PAYMENTS, topic, COMMANDS, ("Write",), "what the provider said")
-    yield Right(p.PAYMENTS, topic, letters[FACTS], ("Write",), "jobs that failed")
-    yield Right(p.PAYMENTS, group, "circle.payments", ("Read",), "its share of the partitions")
-    yield Right(p.MONITORING, topic, FACTS, ("Read",), "facts")
-    yield Right(p.MONITORING, topic, COMMANDS, ("Read",), "where it ends, for lags; whether a fact's command is there")
-    yield Right(p.MONITORING, topic, NOTIFICATIONS, ("Describe",), "where it ends, for lags")
+    yield Right(process=p.PROJECTIONS, kind=topic, name=FACTS, operations=("Read",), why="facts")
+    yield Right(
+        process=p.PROJECTIONS, kind=topic, name=COMMANDS, operations=("Read",), why="whether a fact's command is there"
+    )
+    yield Right(
+        process=p.PROJECTIONS, kind=topic, name=letters[FACTS], operations=("Write",), why="facts that cannot be read"
+    )
+    yield Right(
+        process=p.PROJECTIONS,
+        kind=group,
+        name="circle.projections",
+        operations=("Read",),
+        why="its share of the partitions",
+    )
+    yield Right(process=p.NOTIFICATIONS, kind=topic, name=FACTS, operations=("Read",), why="facts")
+    yield Right(
+        process=p.NOTIFICATIONS,
+        kind=topic,
+        name=COMMANDS,
+        operations=("Read",),
+        why="whether a fact's command is there",
+    )
+    yield Right(process=p.NOTIFICATIONS, kind=topic, name=NOTIFICATIONS, operations=("Read", "Write"), why="messages")
+    yield Right(
+        process=p.NOTIFICATIONS, kind=topic, name=letters[FACTS], operations=("Write",), why="facts that cannot be read"
+    )
+    yield Right(
+        process=p.NOTIFICATIONS,
+        kind=topic,
+        name=letters[NOTIFICATIONS],
+        operations=("Write",),
+        why="messages and mails that failed",
+    )
+    for name in ("circle.notifications", "circle.inbox", "circle.mail"):
+        yield Right(
+            process=p.NOTIFICATIONS, kind=group, name=name, operations=("Read",), why="its share of the partitions"
+        )
+    yield Right(
+        process=p.NOTIFICATIONS,
+        kind=transactional,
+        name="circle-notifications-",
+        operations=("Write",),
+        why="messages and offsets at once",
+        prefixed=True,
+    )
+    yield Right(process=p.PAYMENTS, kind=topic, name=FACTS, operations=("Read",), why="what is to be paid")
+    yield Right(process=p.PAYMENTS, kind=topic, name=COMMANDS, operations=("Write",), why="what the provider said")
+    yield Right(process=p.PAYMENTS, kind=topic, name=letters[FACTS], operations=("Write",), why="jobs that failed")
+    yield Right(
+        process=p.PAYMENTS, kind=group, name="circle.payments", operations=("Read",), why="its share of the partitions"
+    )
+    yield Right(process=p.MONITORING, kind=topic, name=FACTS, operations=("Read",), why="facts")
+    yield Right(
+        process=p.MONITORING,
+        kind=topic,
+        name=COMMANDS,
+        operations=("Read",),
+        why="where it ends, for lags; whether a fact's command is there",
+    )
+    yield Right(
+        process=p.MONITORING, kind=topic, name=NOTIFICATIONS, operations=("Describe",), why="where it ends, for lags"
+    )
     for origin, name in letters.items():
         operations = ("Read", "Write") if origin == FACTS else ("Read",)
         what = "how many letters there are" + ("; facts that cannot be counted" if origin == FACTS else "")
-        yield Right(p.MONITORING, topic, name, operations, what)
-    yield Right(p.MONITORING, group, "circle.monitoring", ("Read",), "its share of the partitions")
-    yield Right(p.MONITORING, group, "circle.", ("Describe",), "how far the others are", prefixed=True)
+        yield Right(process=p.MONITORING, kind=topic, name=name, operations=operations, why=what)
+    yield Right(
+        process=p.MONITORING,
+        kind=group,
+        name="circle.monitoring",
+        operations=("Read",),
+        why="its share of the partitions",
+    )
+    yield Right(
+        process=p.MONITORING,
+        kind=group,
+        name="circle.",
+        operations=("Describe",),
+        why="how far the others are",
+        prefixed=True,
+    )
     everything = ("Read", "Write", "Create", "Delete", "AlterConfigs")
     yield Right(
-        p.OPERATOR, topic, "tickets.", everything, "verify, replay, dlq; shadows' topics, imports", prefixed=True
+        process=p.OPERATOR,
+        kind=topic,
+        name="tickets.",
+        operations=everything,
+        why="verify, replay, dlq; shadows' topics, imports",
+        prefixed=True,
     )
-    yield Right(p.OPERATOR, topic, NOTIFICATIONS, ("Read", "Write", "DescribeConfigs"), "dlq, import", prefixed=True)
-    yield Right(p.OPERATOR, group, "circle.", ("Read",), "how far the dataflows are", prefixed=True)
-    yield Right(p.OPERATOR, transactional, "circle-", ("Write",), "letters go back all or none", prefixed=True)
+    yield Right(
+        process=p.OPERATOR,
+        kind=topic,
+        name=NOTIFICATIONS,
+        operations=("Read", "Write", "DescribeConfigs"),
+        why="dlq, import",
+        prefixed=True,
+    )
+    yield Right(
+        process=p.OPERATOR,
+        kind=group,
+        name="circle.",
+        operations=("Read",),
+        why="how far the dataflows are",
+        prefixed=True,
+    )
+    yield Right(
+        process=p.OPERATOR,
+        kind=transactional,
+        name="circle-",
+        operations=("Write",),
+        why="letters go back all or none",
+        prefixed=True,
+    )
     for name in ("tickets.", NOTIFICATIONS):
-        yield Right(p.TOPICS, topic, name, ("Create", "Describe", "AlterConfigs"),
-                    "`circle topics apply`", prefixed=True)  # fmt: skip
-    yield Right(p.TOPICS, ResourceKind.CLUSTER, "kafka-cluster", ("Describe",), "how many brokers there are")
+        yield Right(
+            process=p.TOPICS,
+            kind=topic,
+            name=name,
+            operations=("Create", "Describe", "AlterConfigs"),
+            why="`circle topics apply`",
+            prefixed=True,
+        )
+    yield Right(
+        process=p.TOPICS,
+        kind=ResourceKind.CLUSTER,
+        name="kafka-cluster",
+        operations=("Describe",),
+        why="how many brokers there are",
+    )
     for one in (p.API, p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING, p.OPERATOR):
-        yield Right(one, group, READERS, ("Describe",), "reading one partition outside any group", prefixed=True)
+        yield Right(
+            process=one,
+            kind=group,
+            name=READERS,
+            operations=("Describe",),
+            why="reading one partition outside any group",
+            prefixed=True,
+        )
 
 
 RIGHTS: tuple[Right, ...] = tuple(_rows())

@@ -126,7 +126,9 @@ def listed(settings: Settings, event_id: str, now: datetime | None = None) -> li
     for place, (owner, expires_us) in sorted(held.items()):
         ticket_type_id, _, seat = place.partition("/")
         expires_at = datetime.fromtimestamp(expires_us / US_PER_S, UTC)
-        found.append(Lock(ticket_type_id, seat, owner, expires_at, expires_at <= now))
+        found.append(
+            Lock(ticket_type_id=ticket_type_id, seat=seat, owner=owner, expires_at=expires_at, ended=expires_at <= now)
+        )
     return found
 
 

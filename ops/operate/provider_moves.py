@@ -38,29 +38,60 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
     if row["payment_id"] != of:
         told.append(
             c.RecordPayment(
-                event, "", f"sandbox-{of}", reservation, booked.attempt_id, of, CAPTURED, "", booked.amount_minor
+                event_id=event,
+                user_id="",
+                command_id=f"sandbox-{of}",
+                reservation_id=reservation,
+                attempt_id=booked.attempt_id,
+                payment_id=of,
+                outcome=CAPTURED,
+                reason="",
+                amount_minor=booked.amount_minor,
             )
         )
     if isinstance(done, BookedDispute):
         identity = f"sandbox-{done.dispute_id}-{done.status}"
         told.append(
             c.RecordDispute(
-                event, "", identity, reservation, of, done.dispute_id, done.status, done.amount_minor, done.currency,
-                done.reason,
+                event_id=event,
+                user_id="",
+                command_id=identity,
+                reservation_id=reservation,
+                payment_id=of,
+                dispute_id=done.dispute_id,
+                status=done.status,
+                amount_minor=done.amount_minor,
+                currency=done.currency,
+                reason=done.reason,
             )
-        )  # fmt: skip
+        )
     elif done.status == "failed":
         told.append(
             c.RecordRefundFailure(
-                event, "", f"sandbox-{done.refund_id}-failed", reservation, of, done.refund_id, done.amount_minor,
-                done.currency, done.reason, done.key or None,
+                event_id=event,
+                user_id="",
+                command_id=f"sandbox-{done.refund_id}-failed",
+                reservation_id=reservation,
+                payment_id=of,
+                refund_id=done.refund_id,
+                amount_minor=done.amount_minor,
+                currency=done.currency,
+                reason=done.reason,
+                refund_key=done.key or None,
             )
-        )  # fmt: skip
+        )
     else:
         told.append(
             c.RecordProviderRefund(
-                event, "", f"sandbox-{done.refund_id}", reservation, of, done.refund_id, done.amount_minor,
-                done.currency, done.reason,
+                event_id=event,
+                user_id="",
+                command_id=f"sandbox-{done.refund_id}",
+                reservation_id=reservation,
+                payment_id=of,
+                refund_id=done.refund_id,
+                amount_minor=done.amount_minor,
+                currency=done.currency,
+                reason=done.reason,
             )
-        )  # fmt: skip
+        )
     return told

@@ -153,9 +153,16 @@ class _Comparing:
             status = "" if row is None else row["status"]
             if row is None or row["payment_id"] != one.payment_id or status in _UNKNOWN:
                 command = c.RecordPayment(
-                    place[0], "", f"reconcile-{one.payment_id}", place[1], one.attempt_id, one.payment_id, CAPTURED, "",
-                    one.amount_minor,
-                )  # fmt: skip
+                    event_id=place[0],
+                    user_id="",
+                    command_id=f"reconcile-{one.payment_id}",
+                    reservation_id=place[1],
+                    attempt_id=one.attempt_id,
+                    payment_id=one.payment_id,
+                    outcome=CAPTURED,
+                    reason="",
+                    amount_minor=one.amount_minor,
+                )
                 what = MISSING_HERE if row is None else STATE
                 self._tell("payment", what, one.payment_id, one.payment_id, place, status, "captured", command)
             elif row["currency"] != one.currency:
@@ -191,15 +198,40 @@ class _Comparing:
         command: c.Command
         if one.status == "failed":
             command = c.RecordRefundFailure(
-                place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, one.currency, one.reason,
-                ours or None,
-            )  # fmt: skip
+                event_id=place[0],
+                user_id="",
+                command_id=identity,
+                reservation_id=place[1],
+                payment_id=of,
+                refund_id=one.refund_id,
+                amount_minor=one.amount_minor,
+                currency=one.currency,
+                reason=one.reason,
+                refund_key=ours or None,
+            )
         elif ours:
             named = None if ours == key_of_refund(of, None) else ours
-            command = c.RecordRefund(place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, named)
+            command = c.RecordRefund(
+                event_id=place[0],
+                user_id="",
+                command_id=identity,
+                reservation_id=place[1],
+                payment_id=of,
+                refund_id=one.refund_id,
+                amount_minor=one.amount_minor,
+                refund_key=named,
+            )
         else:
             command = c.RecordProviderRefund(
-                place[0], "", identity, place[1], of, one.refund_id, one.amount_minor, one.currency, one.reason
+                event_id=place[0],
+                user_id="",
+                command_id=identity,
+                reservation_id=place[1],
+                payment_id=of,
+                refund_id=one.refund_id,
+                amount_minor=one.amount_minor,
+                currency=one.currency,
+                reason=one.reason,
             )
         if row is None:
             self._tell("refund", MISSING_HERE, one.refund_id, of, place, "", one.status, None if one.key else command)
@@ -226,9 +258,17 @@ class _Comparing:
             status = "" if row is None else row["status"]
             told = "dispute", one.dispute_id, one.payment_id
             command = c.RecordDispute(
-                place[0], "", f"reconcile-{one.dispute_id}", place[1], one.payment_id, one.dispute_id, one.status,
-                one.amount_minor, one.currency, one.reason,
-            )  # fmt: skip
+                event_id=place[0],
+                user_id="",
+                command_id=f"reconcile-{one.dispute_id}",
+                reservation_id=place[1],
+                payment_id=one.payment_id,
+                dispute_id=one.dispute_id,
+                status=one.status,
+                amount_minor=one.amount_minor,
+                currency=one.currency,
+                reason=one.reason,
+            )
             if row is None:
                 self._tell(told[0], MISSING_HERE, *told[1:], place, "", one.status, command)
             elif status != one.status:

@@ -147,7 +147,14 @@ def _decide(
                 stop=lambda: stop.requested,
                 cuts=recorded.locks.keys(),
             )
-            code = execute(build(ReservationsDeps(source, codec, owner, ShadowGuard(recorded.locks), sink.sink)), log)
+            code = execute(
+                build(
+                    ReservationsDeps(
+                        source=source, codec=codec, loader=owner, guard=ShadowGuard(recorded.locks), sink=sink.sink
+                    )
+                ),
+                log,
+            )
     bar.stop()
     if code != 0:
         raise ShadowFailed(f"{COMMANDS}[{number}] could not be decided to {end}: see the log")

@@ -240,16 +240,30 @@ class World:
         if share_of(held.reservation_id) >= self._newcomers_pay:
             return
         event, user, attempt = self.state.event_id, held.user_id, "what-if"
-        confirm = c.ConfirmReservation(event, user, "", held.reservation_id, attempt, "what-if")
+        confirm = c.ConfirmReservation(
+            event_id=event,
+            user_id=user,
+            command_id="",
+            reservation_id=held.reservation_id,
+            attempt_id=attempt,
+            payment_token="what-if",
+        )
         for fact in self._step(confirm, at):
             if isinstance(fact, f.PaymentRequested):
                 self._capture(fact, at)
 
     def _capture(self, asked: f.PaymentRequested, at: At) -> None:
         paid = c.RecordPayment(
-            self.state.event_id, "", "", asked.reservation_id, asked.attempt_id, f"what-if/{asked.attempt_id}",
-            s.CAPTURED, "", asked.amount_minor,
-        )  # fmt: skip
+            event_id=self.state.event_id,
+            user_id="",
+            command_id="",
+            reservation_id=asked.reservation_id,
+            attempt_id=asked.attempt_id,
+            payment_id=f"what-if/{asked.attempt_id}",
+            outcome=s.CAPTURED,
+            reason="",
+            amount_minor=asked.amount_minor,
+        )
         self._step(paid, at)
 
     def _possible(self, locks: f.SeatLocksObserved) -> f.SeatLocksObserved:

@@ -105,8 +105,14 @@ class PartitionVerifier:
         self._open: UnfinishedCommand | None = None
         self._passed: list[bytes] = []
         self._matched = 0
-        locks = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.SeatLocksObserved([], []))
-        refused = codec.encode_fact(Envelope("", 0, 0, 0, 1, 0, 0), f.CommandRefused("", "", "", "", ""))
+        locks = codec.encode_fact(
+            Envelope(event_id="", partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
+            f.SeatLocksObserved([], []),
+        )
+        refused = codec.encode_fact(
+            Envelope(event_id="", partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
+            f.CommandRefused(command_type="", subject_id="", user_id="", reason="", detail=""),
+        )
         self._refused_prefix = refused[:HEADER_BYTES]
         self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: tells the type without decoding
 
@@ -143,7 +149,18 @@ class PartitionVerifier:
             encode = partial(self._codec.encode_fact_under, version)
             count = len(facts)
             expected = [
-                encode(Envelope(event_id, self.partition, offset, index, count, at.log_time, version), fact)
+                encode(
+                    Envelope(
+                        event_id=event_id,
+                        partition=self.partition,
+                        offset=offset,
+                        index=index,
+                        count=count,
+                        log_time=at.log_time,
+                        rules_version=version,
+                    ),
+                    fact,
+                )
                 for index, fact in enumerate(facts)
             ]
         else:

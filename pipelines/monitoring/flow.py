@@ -104,7 +104,11 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         gate.done()
 
     deps = MonitoringDeps(
-        source, reader(codec, CommandPlaces(settings)), positions.admit, tallier(DeadLetters(settings), codec), write
+        source=source,
+        decode=reader(codec, CommandPlaces(settings)),
+        admit=positions.admit,
+        tally=tallier(DeadLetters(settings), codec),
+        write=write,
     )
     with closing(database), closing(board), closing(survey):
         return execute(build(deps), log)

@@ -98,7 +98,14 @@ def call_of(recorded: RecordedFact) -> WebhookCall | None:
         return None
     position = {"partition": at.partition, "offset": at.offset, "index": at.index}
     data = {"event_id": at.event_id, "position": position, **_told(fact)}
-    return WebhookCall(at.event_id, at.partition, at.offset, at.index, name, body(name, at.log_time, data))
+    return WebhookCall(
+        event_id=at.event_id,
+        partition=at.partition,
+        offset=at.offset,
+        index=at.index,
+        type=name,
+        payload=body(name, at.log_time, data),
+    )
 
 
 def body(name: str, time_us: int, data: dict[str, Any]) -> str:

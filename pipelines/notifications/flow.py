@@ -227,15 +227,17 @@ def wire(
     mail_source = source(NOTIFICATIONS, MAIL_GROUP, mail, mail_gate, MAIL_POLL_S)
     dead_letters = DeadLetters(settings)
     return NotificationsDeps(
-        fact_source,
-        lambda batch: facts.compose(batch, codec),
-        committer(transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate),
-        outbound_source,
-        lambda batch: outbound.read(batch, codec),
-        deliverer(inbox, dead_letters, publisher, outbound_gate, codec),
-        mail_source,
-        lambda batch: mail.read(batch, codec),
-        mailer(store, dead_letters, mail_source.client, postman, mail_gate, codec),
+        facts=fact_source,
+        compose=lambda batch: facts.compose(batch, codec),
+        commit=committer(
+            transactions, WebhookStore(database, stop_requested=lambda: stop.requested), postman, facts_gate
+        ),
+        outbound=outbound_source,
+        read=lambda batch: outbound.read(batch, codec),
+        deliver=deliverer(inbox, dead_letters, publisher, outbound_gate, codec),
+        mail=mail_source,
+        mails=lambda batch: mail.read(batch, codec),
+        put_mails=mailer(store, dead_letters, mail_source.client, postman, mail_gate, codec),
     )
 
 

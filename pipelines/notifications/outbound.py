@@ -27,11 +27,11 @@ def outgoing(message: Notification, codec: Codec) -> Outgoing:
     """A message as a record of notifications.outbound."""
     identity = f"{message.partition}-{message.offset}-{message.index}/{message.channel}/{message.template}"
     return Outgoing(
-        NOTIFICATIONS,
-        ANY_PARTITION,
-        message.user_id.encode(),
-        codec.encode(message),
-        [
+        topic=NOTIFICATIONS,
+        partition=ANY_PARTITION,
+        key=message.user_id.encode(),
+        value=codec.encode(message),
+        headers=[
             *cloudevents.headers(
                 cloudevents.NOTIFICATIONS, identity, type(message).__name__, rfc3339(message.created_at)
             ),
@@ -100,7 +100,13 @@ def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:
         ("ce_id", f"{at.partition}-{at.offset}-{at.index}"),
         ("ce_type", type(recorded.fact).__name__),
     ]
-    record = Outgoing(FACTS, at.partition, at.event_id.encode(), codec.encode_fact(at, recorded.fact), headers)
+    record = Outgoing(
+        topic=FACTS,
+        partition=at.partition,
+        key=at.event_id.encode(),
+        value=codec.encode_fact(at, recorded.fact),
+        headers=headers,
+    )
     return StoredRecord(record, at.partition, at.offset, at.log_time)
 
 

@@ -208,7 +208,9 @@ class Cashier:
         original = cast("list[Header]", record.headers() or [])
         headers += [header for header in original if header[0] in PASSED_ON]
         value = self._codec.encode(command)
-        return Outgoing(COMMANDS, _partition(record), command.event_id.encode(), value, headers)
+        return Outgoing(
+            topic=COMMANDS, partition=_partition(record), key=command.event_id.encode(), value=value, headers=headers
+        )
 
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
         """The command that tells what the provider said, or why there is none. Raises _Refused for a refund."""

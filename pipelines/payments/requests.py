@@ -78,24 +78,24 @@ def request_in(recorded: RecordedFact) -> Request | None:
     fact, event_id = recorded.fact, recorded.envelope.event_id
     if isinstance(fact, f.PaymentRequested):
         return ChargeJob(
-            event_id,
-            fact.reservation_id,
-            fact.command_id,
-            fact.attempt_id,
-            fact.payment_token,
-            fact.amount_minor,
-            fact.currency,
-            recorded.envelope.log_time,
+            event_id=event_id,
+            reservation_id=fact.reservation_id,
+            command_id=fact.command_id,
+            attempt_id=fact.attempt_id,
+            token=fact.payment_token,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            asked_at=recorded.envelope.log_time,
         )
     if isinstance(fact, f.RefundRequested):
         return RefundJob(
-            event_id,
-            fact.reservation_id,
-            fact.payment_id,
-            fact.amount_minor,
-            fact.currency,
-            recorded.envelope.log_time,
-            fact.refund_key,
+            event_id=event_id,
+            reservation_id=fact.reservation_id,
+            payment_id=fact.payment_id,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            asked_at=recorded.envelope.log_time,
+            refund_key=fact.refund_key,
         )
     return None
 
@@ -103,47 +103,47 @@ def request_in(recorded: RecordedFact) -> Request | None:
 def charged(charge: ChargeJob, result: ChargeResult) -> c.RecordPayment:
     """The command for the log. It keeps the id of the request that waits for it."""
     return c.RecordPayment(
-        charge.event_id,
-        "",
-        charge.command_id,
-        charge.reservation_id,
-        charge.attempt_id,
-        result.payment_id,
-        result.outcome,
-        result.reason,
-        result.amount_minor,
-        result.currency,
+        event_id=charge.event_id,
+        user_id="",
+        command_id=charge.command_id,
+        reservation_id=charge.reservation_id,
+        attempt_id=charge.attempt_id,
+        payment_id=result.payment_id,
+        outcome=result.outcome,
+        reason=result.reason,
+        amount_minor=result.amount_minor,
+        currency=result.currency,
     )
 
 
 def refunded(refund: RefundJob, result: RefundResult) -> c.RecordRefund:
     """The command for the log."""
     return c.RecordRefund(
-        refund.event_id,
-        "",
-        refund.key,
-        refund.reservation_id,
-        refund.payment_id,
-        result.refund_id,
-        result.amount_minor,
-        refund.refund_key,
-        refund.currency,
+        event_id=refund.event_id,
+        user_id="",
+        command_id=refund.key,
+        reservation_id=refund.reservation_id,
+        payment_id=refund.payment_id,
+        refund_id=result.refund_id,
+        amount_minor=result.amount_minor,
+        refund_key=refund.refund_key,
+        currency=refund.currency,
     )
 
 
 def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
     """The command for the log: the provider will not do this, now or later."""
     return c.RecordRefundFailure(
-        refund.event_id,
-        "",
-        refund.key,
-        refund.reservation_id,
-        refund.payment_id,
-        "",
-        refund.amount_minor,
-        refund.currency,
-        why[:WHY_CHARS_MAX],
-        refund.key,
+        event_id=refund.event_id,
+        user_id="",
+        command_id=refund.key,
+        reservation_id=refund.reservation_id,
+        payment_id=refund.payment_id,
+        refund_id="",
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        reason=why[:WHY_CHARS_MAX],
+        refund_key=refund.key,
     )
 
 

@@ -124,7 +124,13 @@ class Positions:
                 facts += intake.take(offset_of(read.record), read.fact)
             if partition in self._again and not intake.held_back:
                 facts += self._again.pop(partition)
-        return Admitted(facts, unreadable, batch, before, {partition: self._at(partition) for partition in touched})
+        return Admitted(
+            facts=facts,
+            unreadable=unreadable,
+            batch=batch,
+            before=before,
+            after={partition: self._at(partition) for partition in touched},
+        )
 
     def _at(self, partition: int) -> AppliedPosition:
         intake = self._intakes[partition]

@@ -56,25 +56,59 @@ def event_is(status: str) -> Callable[[Changes, Envelope, f.Fact], None]:
 
 def schedule_changed(changes: Changes, at: Envelope, fact: f.ScheduleChanged) -> None:
     activities = as_json(fact.activities)
-    changes.schedules[at.event_id] = ScheduleChange(at.event_id, at.partition, activities, at.offset, at.index)
+    changes.schedules[at.event_id] = ScheduleChange(
+        event_id=at.event_id,
+        partition=at.partition,
+        activities_json=activities,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -> None:
     changes.ticket_types[at.event_id, fact.ticket_type_id] = TicketTypeChange(
-        fact.ticket_type_id, at.event_id, at.partition, fact.name, fact.price_minor, fact.rows, fact.seats_per_row,
-        fact.capacity, fact.sales_open_at, fact.sales_close_at, fact.max_per_order or 0, fact.max_per_user or 0,
-        bool(fact.hidden), fact.ordinal, fact.currency, fact.kind, fact.pool_id or "", at.offset, at.index,
-    )  # fmt: skip
+        id=fact.ticket_type_id,
+        event_id=at.event_id,
+        partition=at.partition,
+        name=fact.name,
+        price_minor=fact.price_minor,
+        rows=fact.rows,
+        seats_per_row=fact.seats_per_row,
+        capacity=fact.capacity,
+        sales_open_at=fact.sales_open_at,
+        sales_close_at=fact.sales_close_at,
+        max_per_order=fact.max_per_order or 0,
+        max_per_user=fact.max_per_user or 0,
+        hidden=bool(fact.hidden),
+        ordinal=fact.ordinal,
+        currency=fact.currency,
+        kind=fact.kind,
+        pool_id=fact.pool_id or "",
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdated) -> None:
     key = (at.event_id, fact.ticket_type_id)
     former = changes.ticket_types.get(key)
     change = changes.ticket_types[key] = TicketTypeChange(
-        fact.ticket_type_id, at.event_id, at.partition, fact.name, fact.price_minor, fact.rows, fact.seats_per_row,
-        fact.capacity, fact.sales_open_at, fact.sales_close_at, fact.max_per_order, fact.max_per_user,
-        bool(fact.hidden), updated_offset=at.offset, updated_index=at.index,
-    )  # fmt: skip
+        id=fact.ticket_type_id,
+        event_id=at.event_id,
+        partition=at.partition,
+        name=fact.name,
+        price_minor=fact.price_minor,
+        rows=fact.rows,
+        seats_per_row=fact.seats_per_row,
+        capacity=fact.capacity,
+        sales_open_at=fact.sales_open_at,
+        sales_close_at=fact.sales_close_at,
+        max_per_order=fact.max_per_order,
+        max_per_user=fact.max_per_user,
+        hidden=bool(fact.hidden),
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
     if former is not None:
         change.ordinal, change.currency, change.kind = former.ordinal, former.currency, former.kind
         change.pool_id = former.pool_id
@@ -82,15 +116,34 @@ def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdate
 
 def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
     changes.pools[at.event_id, fact.pool_id] = PoolChange(
-        at.event_id, fact.pool_id, at.partition, fact.name, fact.capacity, at.offset, at.index
+        event_id=at.event_id,
+        id=fact.pool_id,
+        partition=at.partition,
+        name=fact.name,
+        capacity=fact.capacity,
+        updated_offset=at.offset,
+        updated_index=at.index,
     )
 
 
 def code_added(changes: Changes, at: Envelope, fact: f.CodeAdded) -> None:
     changes.codes[at.event_id, fact.code_id] = CodeChange(
-        at.event_id, fact.code_id, at.partition, fact.code, fact.kind, fact.value, fact.uses_max, fact.places_max or 0,
-        as_json(fact.ticket_type_ids), fact.valid_from_at, fact.valid_until_at, False, at.log_time, at.offset, at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        id=fact.code_id,
+        partition=at.partition,
+        code=fact.code,
+        kind=fact.kind,
+        value=fact.value,
+        uses_max=fact.uses_max,
+        places_max=fact.places_max or 0,
+        ticket_type_ids_json=as_json(fact.ticket_type_ids),
+        valid_from_at=fact.valid_from_at,
+        valid_until_at=fact.valid_until_at,
+        disabled=False,
+        created_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def code_disabled(changes: Changes, at: Envelope, fact: f.CodeDisabled) -> None:
@@ -103,9 +156,19 @@ def code_disabled(changes: Changes, at: Envelope, fact: f.CodeDisabled) -> None:
 
 def seats_blocked(changes: Changes, at: Envelope, fact: f.SeatsBlocked) -> None:
     changes.seat_blocks[at.event_id, fact.block_id] = SeatBlockChange(
-        at.event_id, fact.block_id, at.partition, at.offset, fact.ticket_type_id, fact.seats, fact.quantity,
-        fact.until_at, fact.label, at.log_time, at.offset, at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        id=fact.block_id,
+        partition=at.partition,
+        offset=at.offset,
+        ticket_type_id=fact.ticket_type_id,
+        seats=fact.seats,
+        quantity=fact.quantity,
+        until_at=fact.until_at,
+        label=fact.label,
+        created_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> None:
@@ -127,14 +190,28 @@ def seats_unblocked(changes: Changes, at: Envelope, fact: f.SeatsUnblocked) -> N
 
 def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
     changes.staff[at.event_id, fact.member_id] = StaffChange(
-        at.event_id, fact.member_id, at.partition, True, at.log_time, at.offset, at.index
+        event_id=at.event_id,
+        member_id=fact.member_id,
+        partition=at.partition,
+        active=True,
+        added_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
     )
     _invitation_ended(changes, at, fact.member_id, "accepted")
 
 
 def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
     changes.invitations[at.event_id, fact.member_id] = InvitationChange(
-        at.event_id, fact.member_id, at.partition, "invited", fact.expires_at, at.log_time, 0, at.offset, at.index
+        event_id=at.event_id,
+        member_id=fact.member_id,
+        partition=at.partition,
+        status="invited",
+        expires_at=fact.expires_at,
+        invited_at=at.log_time,
+        ended_at=0,
+        updated_offset=at.offset,
+        updated_index=at.index,
     )
 
 
@@ -157,23 +234,42 @@ def staff_removed(changes: Changes, at: Envelope, fact: f.StaffRemoved) -> None:
     former = changes.staff.get(key)
     added_at = former.added_at if former is not None else 0
     changes.staff[key] = StaffChange(
-        at.event_id, fact.member_id, at.partition, False, added_at, at.offset, at.index
-    )  # fmt: skip
+        event_id=at.event_id,
+        member_id=fact.member_id,
+        partition=at.partition,
+        active=False,
+        added_at=added_at,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def locks_observed(changes: Changes, at: Envelope, fact: f.SeatLocksObserved) -> None:
     for places, locked in ((fact.freed, False), (fact.locked, True)):
         for place in places:
             changes.seat_locks[at.event_id, place] = SeatLockChange(
-                at.event_id, place, at.partition, locked, at.offset, at.index
+                event_id=at.event_id,
+                place=place,
+                partition=at.partition,
+                locked=locked,
+                updated_offset=at.offset,
+                updated_index=at.index,
             )
 
 
 def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
     changes.chores[at.event_id, fact.kind] = ChoreChange(
-        at.event_id, fact.kind, at.partition, fact.cause, as_json(fact.changed), "", False, at.log_time, at.offset,
-        at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        kind=fact.kind,
+        partition=at.partition,
+        cause=fact.cause,
+        changed_json=as_json(fact.changed),
+        told_id="",
+        finished=False,
+        started_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
     _reminded(changes, at, fact)
 
 

@@ -36,19 +36,66 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
     if fact.promo_code or fact.access_code:
         amended = Amendment(fact.promo_code or "", fact.access_code or "", fact.discount_minor or 0)
     changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
-        fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, HELD,
-        fact.quantity, fact.seats, fact.amount_minor, fact.currency, fact.expires_at, fact.fingerprint, "", "",
-        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, amended, fact.mailbox or 0,
-    )  # fmt: skip
+        id=fact.reservation_id,
+        event_id=at.event_id,
+        partition=at.partition,
+        offset=at.offset,
+        user_id=fact.user_id,
+        ticket_type_id=fact.ticket_type_id,
+        status=HELD,
+        quantity=fact.quantity,
+        seats=fact.seats,
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        expires_at=fact.expires_at,
+        fingerprint=fact.fingerprint,
+        reason="",
+        detail="",
+        attempt_id="",
+        payment="",
+        payment_id="",
+        payment_token="",
+        refund_id="",
+        ticket_ids=[],
+        created_at=at.log_time,
+        updated_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+        amended=amended,
+        mailbox=fact.mailbox or 0,
+    )
     _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
 
 
 def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> None:
     changes.reservations[at.event_id, fact.reservation_id] = ReservationChange(
-        fact.reservation_id, at.event_id, at.partition, at.offset, fact.user_id, fact.ticket_type_id, "rejected",
-        fact.quantity, [], 0, "", 0, fact.fingerprint, fact.reason, fact.detail,
-        "", "", "", "", "", [], at.log_time, at.log_time, at.offset, at.index, mailbox=0,
-    )  # fmt: skip
+        id=fact.reservation_id,
+        event_id=at.event_id,
+        partition=at.partition,
+        offset=at.offset,
+        user_id=fact.user_id,
+        ticket_type_id=fact.ticket_type_id,
+        status="rejected",
+        quantity=fact.quantity,
+        seats=[],
+        amount_minor=0,
+        currency="",
+        expires_at=0,
+        fingerprint=fact.fingerprint,
+        reason=fact.reason,
+        detail=fact.detail,
+        attempt_id="",
+        payment="",
+        payment_id="",
+        payment_token="",
+        refund_id="",
+        ticket_ids=[],
+        created_at=at.log_time,
+        updated_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+        mailbox=0,
+    )
 
 
 def warned(changes: Changes, at: Envelope, fact: f.HoldWarned) -> None:
@@ -71,9 +118,20 @@ def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) 
     _pay(reservation, REQUESTED)
     reservation.attempt_id, reservation.payment_token, reservation.reason = fact.attempt_id, fact.payment_token, ""
     changes.payments[at.event_id, fact.attempt_id] = PaymentChange(
-        at.event_id, fact.attempt_id, at.partition, fact.reservation_id, fact.user_id, REQUESTED, "",
-        fact.amount_minor, fact.currency, fact.payment_token, "", at.offset, at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        attempt_id=fact.attempt_id,
+        partition=at.partition,
+        reservation_id=fact.reservation_id,
+        user_id=fact.user_id,
+        status=REQUESTED,
+        reason="",
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        payment_token=fact.payment_token,
+        payment_id="",
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def payment_declined(changes: Changes, at: Envelope, fact: f.PaymentDeclined) -> None:
@@ -95,11 +153,22 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
     _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SOLD)
     changes.tickets[at.event_id, fact.reservation_id] = [
         TicketChange(
-            ticket_id, at.event_id, at.partition, fact.reservation_id, fact.user_id, fact.ticket_type_id,
-            fact.seats[place] if fact.seats else "", place + 1, VALID, 1, at.log_time, at.offset, at.index,
+            id=ticket_id,
+            event_id=at.event_id,
+            partition=at.partition,
+            reservation_id=fact.reservation_id,
+            user_id=fact.user_id,
+            ticket_type_id=fact.ticket_type_id,
+            seat=fact.seats[place] if fact.seats else "",
+            ordinal=place + 1,
+            status=VALID,
+            version=1,
+            issued_at=at.log_time,
+            updated_offset=at.offset,
+            updated_index=at.index,
         )
         for place, ticket_id in enumerate(fact.ticket_ids)
-    ]  # fmt: skip
+    ]
 
 
 def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
@@ -125,10 +194,22 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
     payment = _payment(changes, at, fact.attempt_id)
     payment.status, payment.payment_id, payment.reason = REFUND_REQUESTED, fact.payment_id, fact.reason
     changes.refunds[at.event_id, key] = RefundChange(
-        at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, fact.attempt_id, REQUESTED,
-        fact.amount_minor, fact.currency, fact.reason, requested_at=at.log_time, origin=origin,
-        updated_offset=at.offset, updated_index=at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        refund_key=key,
+        partition=at.partition,
+        reservation_id=fact.reservation_id,
+        user_id=fact.user_id,
+        payment_id=fact.payment_id,
+        attempt_id=fact.attempt_id,
+        status=REQUESTED,
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        reason=fact.reason,
+        requested_at=at.log_time,
+        origin=origin,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
     _settle(changes, at, fact.payment_id)
 
 
@@ -145,9 +226,20 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             _refund_made(reservation)
     if fact.refund_key == fact.refund_id:  # nobody asked for it, so there is no row yet
         changes.refunds[at.event_id, key] = RefundChange(
-            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, "", REFUNDED,
-            fact.amount_minor, fact.currency or "", fact.reason or "", requested_at=at.log_time, origin=origin,
-        )  # fmt: skip
+            event_id=at.event_id,
+            refund_key=key,
+            partition=at.partition,
+            reservation_id=fact.reservation_id,
+            user_id=fact.user_id,
+            payment_id=fact.payment_id,
+            attempt_id="",
+            status=REFUNDED,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency or "",
+            reason=fact.reason or "",
+            requested_at=at.log_time,
+            origin=origin,
+        )
     refund = _refund(changes, at, key, fact)
     refund.status, refund.refund_id, refund.refunded_minor = REFUNDED, fact.refund_id, fact.amount_minor
     refund.refunded_at, refund.failure = at.log_time, ""
@@ -162,9 +254,20 @@ def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
         _pay(reservation, fact.payment)
     if fact.origin == PROVIDER:
         changes.refunds[at.event_id, fact.refund_key] = RefundChange(
-            at.event_id, fact.refund_key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, "", FAILED,
-            fact.amount_minor, fact.currency, "", requested_at=at.log_time, origin=fact.origin,
-        )  # fmt: skip
+            event_id=at.event_id,
+            refund_key=fact.refund_key,
+            partition=at.partition,
+            reservation_id=fact.reservation_id,
+            user_id=fact.user_id,
+            payment_id=fact.payment_id,
+            attempt_id="",
+            status=FAILED,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            reason="",
+            requested_at=at.log_time,
+            origin=fact.origin,
+        )
     refund = _refund(changes, at, fact.refund_key, fact)
     refund.status, refund.refund_id, refund.refunded_minor = FAILED, fact.refund_id, 0
     refund.refunded_at, refund.failure = 0, fact.reason
@@ -292,7 +395,12 @@ def _refund(changes: Changes, at: Envelope, key: str, fact: f.PaymentRefunded | 
     refund = changes.refunds.get((at.event_id, key))
     if refund is None:
         refund = changes.refunds[at.event_id, key] = RefundChange(
-            at.event_id, key, at.partition, fact.reservation_id, fact.user_id, fact.payment_id
+            event_id=at.event_id,
+            refund_key=key,
+            partition=at.partition,
+            reservation_id=fact.reservation_id,
+            user_id=fact.user_id,
+            payment_id=fact.payment_id,
         )
     refund.updated_offset, refund.updated_index = at.offset, at.index
     return refund
@@ -302,9 +410,22 @@ def _dispute(changes: Changes, at: Envelope, fact: f.DisputeOpened | f.DisputeCl
     former = changes.disputes.get((at.event_id, fact.dispute_id))
     charged, opened = (0, 0) if former is None else (former.charged_minor, former.opened_at)
     dispute = changes.disputes[at.event_id, fact.dispute_id] = DisputeChange(
-        at.event_id, fact.dispute_id, at.partition, fact.reservation_id, fact.user_id, fact.payment_id, fact.status,
-        fact.amount_minor, fact.currency, fact.reason, charged, opened, 0, at.offset, at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        dispute_id=fact.dispute_id,
+        partition=at.partition,
+        reservation_id=fact.reservation_id,
+        user_id=fact.user_id,
+        payment_id=fact.payment_id,
+        status=fact.status,
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        reason=fact.reason,
+        charged_minor=charged,
+        opened_at=opened,
+        closed_at=0,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
     return dispute
 
 
@@ -326,7 +447,14 @@ def _claims(
 ) -> None:
     for seat in seats:
         changes.seat_claims[at.event_id, ticket_type_id, seat, reservation_id] = SeatClaimChange(
-            at.event_id, ticket_type_id, seat, reservation_id, at.partition, status, at.offset, at.index
+            event_id=at.event_id,
+            ticket_type_id=ticket_type_id,
+            seat=seat,
+            reservation_id=reservation_id,
+            partition=at.partition,
+            status=status,
+            updated_offset=at.offset,
+            updated_index=at.index,
         )
 
 

@@ -214,7 +214,14 @@ _SET_ASIDE = ("event_id", "partition", "offset", "index", "fact", "error")
 def _set_aside(failed: tuple[RecordedFact, str]) -> FactSetAside:
     recorded, error = failed
     at = recorded.envelope
-    return FactSetAside(at.event_id, at.partition, at.offset, at.index, type(recorded.fact).__name__, error)
+    return FactSetAside(
+        event_id=at.event_id,
+        partition=at.partition,
+        offset=at.offset,
+        index=at.index,
+        fact=type(recorded.fact).__name__,
+        error=error,
+    )
 
 
 def _tripwire(error: asyncpg.UniqueViolationError, after: dict[int, AppliedPosition]) -> TripwireBroken | None:

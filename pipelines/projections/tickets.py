@@ -26,10 +26,22 @@ def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> No
 
 def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) -> None:
     changes.transfers[at.event_id, fact.transfer_id] = TransferChange(
-        at.event_id, fact.transfer_id, at.partition, "offered", fact.reservation_id, fact.ticket_id,
-        fact.ticket_type_id, fact.seat, fact.user_id, fact.to_user_id, fact.expires_at, at.log_time, 0, at.offset,
-        at.index,
-    )  # fmt: skip
+        event_id=at.event_id,
+        id=fact.transfer_id,
+        partition=at.partition,
+        status="offered",
+        reservation_id=fact.reservation_id,
+        ticket_id=fact.ticket_id,
+        ticket_type_id=fact.ticket_type_id,
+        seat=fact.seat,
+        user_id=fact.user_id,
+        to_user_id=fact.to_user_id,
+        expires_at=fact.expires_at,
+        offered_at=at.log_time,
+        ended_at=0,
+        updated_offset=at.offset,
+        updated_index=at.index,
+    )
 
 
 def transfer_ended(changes: Changes, at: Envelope, fact: f.TransferEnded) -> None:
@@ -51,22 +63,52 @@ def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -
     patch.gate, patch.scanner = fact.gate, fact.scanner
     changes.check_ins.append(
         CheckInChange(
-            at.event_id, at.offset, at.index, at.partition, "accepted", fact.reservation_id, fact.ticket_id,
-            fact.user_id, fact.seat, fact.by_user_id, "", fact.gate, fact.scanner, fact.scanned_at, 0, "", "",
-            at.log_time,
+            event_id=at.event_id,
+            offset=at.offset,
+            index=at.index,
+            partition=at.partition,
+            kind="accepted",
+            reservation_id=fact.reservation_id,
+            ticket_id=fact.ticket_id,
+            user_id=fact.user_id,
+            seat=fact.seat,
+            by_user_id=fact.by_user_id,
+            reason="",
+            gate=fact.gate,
+            scanner=fact.scanner,
+            scanned_at=fact.scanned_at,
+            first_scanned_at=0,
+            first_gate="",
+            first_scanner="",
+            decided_at=at.log_time,
         )
-    )  # fmt: skip
+    )
 
 
 def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> None:
     # Its user is the one who scanned: whoever holds such a ticket may be nobody.
     changes.check_ins.append(
         CheckInChange(
-            at.event_id, at.offset, at.index, at.partition, "refused", fact.reservation_id, fact.ticket_id,
-            "", "", fact.user_id, fact.reason, fact.gate, fact.scanner, fact.scanned_at, fact.first_scanned_at,
-            fact.first_gate, fact.first_scanner, at.log_time,
+            event_id=at.event_id,
+            offset=at.offset,
+            index=at.index,
+            partition=at.partition,
+            kind="refused",
+            reservation_id=fact.reservation_id,
+            ticket_id=fact.ticket_id,
+            user_id="",
+            seat="",
+            by_user_id=fact.user_id,
+            reason=fact.reason,
+            gate=fact.gate,
+            scanner=fact.scanner,
+            scanned_at=fact.scanned_at,
+            first_scanned_at=fact.first_scanned_at,
+            first_gate=fact.first_gate,
+            first_scanner=fact.first_scanner,
+            decided_at=at.log_time,
         )
-    )  # fmt: skip
+    )
 
 
 def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -> None:
@@ -75,17 +117,48 @@ def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -
     patch.has_history = True  # what was undone stays so
     changes.check_ins.append(
         CheckInChange(
-            at.event_id, at.offset, at.index, at.partition, "reversed", fact.reservation_id, fact.ticket_id,
-            fact.user_id, "", fact.by_user_id, "", "", "", 0, 0, "", "", at.log_time,
+            event_id=at.event_id,
+            offset=at.offset,
+            index=at.index,
+            partition=at.partition,
+            kind="reversed",
+            reservation_id=fact.reservation_id,
+            ticket_id=fact.ticket_id,
+            user_id=fact.user_id,
+            seat="",
+            by_user_id=fact.by_user_id,
+            reason="",
+            gate="",
+            scanner="",
+            scanned_at=0,
+            first_scanned_at=0,
+            first_gate="",
+            first_scanner="",
+            decided_at=at.log_time,
         )
-    )  # fmt: skip
+    )
 
 
 def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> None:
     changes.waitlist[at.event_id, fact.entry_id] = WaitlistEntryChange(
-        at.event_id, fact.entry_id, at.partition, at.offset, at.index, fact.user_id, fact.ticket_type_id, fact.quantity,
-        "waiting", "", 0, "", at.log_time, at.log_time, at.offset, at.index, fact.mailbox or 0,
-    )  # fmt: skip
+        event_id=at.event_id,
+        id=fact.entry_id,
+        partition=at.partition,
+        offset=at.offset,
+        index=at.index,
+        user_id=fact.user_id,
+        ticket_type_id=fact.ticket_type_id,
+        quantity=fact.quantity,
+        status="waiting",
+        reservation_id="",
+        expires_at=0,
+        reason="",
+        created_at=at.log_time,
+        updated_at=at.log_time,
+        updated_offset=at.offset,
+        updated_index=at.index,
+        mailbox=fact.mailbox or 0,
+    )
 
 
 def waitlist_offered(changes: Changes, at: Envelope, fact: f.WaitlistOffered) -> None:

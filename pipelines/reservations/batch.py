@@ -130,10 +130,20 @@ class Batch:
                 stamped, when = log_time, rfc3339(log_time)
             count = len(facts)
             for index, fact in enumerate(facts):
-                envelope = f.Envelope(event_id, partition, offset, index, count, log_time, rules)
+                envelope = f.Envelope(
+                    event_id=event_id,
+                    partition=partition,
+                    offset=offset,
+                    index=index,
+                    count=count,
+                    log_time=log_time,
+                    rules_version=rules,
+                )
                 identity, kind = f"{partition}-{offset}-{index}", type(fact).__name__
                 headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when) + passed_on
-                yield EncodedFact(FACTS, partition, key, encode(envelope, fact), headers)
+                yield EncodedFact(
+                    topic=FACTS, partition=partition, key=key, value=encode(envelope, fact), headers=headers
+                )
 
     def replies(self) -> dict[tuple[str, bytes], list[Reply]]:
         """The replies that somebody waits for, by channel and the key they are sealed under; without one, b""."""
@@ -190,7 +200,14 @@ def availability_of(state: EventState) -> dict[str, str]:
     encode = msgspec.json.encode
     return {
         section.ticket_type_id: encode(
-            Availability(section.total, section.available, section.held, section.sold, section.blocked, section.waiters)
+            Availability(
+                total=section.total,
+                available=section.available,
+                held=section.held,
+                sold=section.sold,
+                blocked=section.blocked,
+                waiting=section.waiters,
+            )
         ).decode()
         for section in state.sections.values()
     }

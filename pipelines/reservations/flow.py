@@ -138,7 +138,11 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
     )
     return ReservationsDeps(
-        source, codec, loader, guard, DecisionSink(transactions, codec, gate=gate, after_commit=guard.tell)
+        source=source,
+        codec=codec,
+        loader=loader,
+        guard=guard,
+        sink=DecisionSink(transactions, codec, gate=gate, after_commit=guard.tell),
     )
 
 
@@ -150,12 +154,12 @@ def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
 
 def _raw(message: Message) -> RawRecord:
     return RawRecord(
-        message.partition(),  # type: ignore[arg-type]
-        message.offset(),  # type: ignore[arg-type]
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        message.headers(),  # type: ignore[arg-type]
+        partition=message.partition(),  # type: ignore[arg-type]
+        offset=message.offset(),  # type: ignore[arg-type]
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=message.headers(),  # type: ignore[arg-type]
     )
 
 

@@ -35,7 +35,17 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
             outcome, reason, detail = _as_before(command, reservation)
         if reservation.user_id == command.user_id or isinstance(command, c.RecordPayment):
             view = view_of(state.event_id, reservation)
-    return Reply(command.command_id, state.event_id, partition, offset, outcome, reason, detail, duplicate, view)
+    return Reply(
+        command_id=command.command_id,
+        event_id=state.event_id,
+        partition=partition,
+        offset=offset,
+        outcome=outcome,
+        reason=reason,
+        detail=detail,
+        duplicate=duplicate,
+        reservation=view,
+    )
 
 
 def view_of(event_id: str, of: Reservation) -> ReservationView:
@@ -44,23 +54,23 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
     if of.status == "confirmed":
         tickets = list(of.tickets())
     return ReservationView(
-        of.id,
-        event_id,
-        of.user_id,
-        of.ticket_type_id,
-        of.status,
-        of.quantity,
-        of.seats,
-        of.amount_minor,
-        of.currency,
-        of.expires_at,
-        of.partition,
-        of.offset,
-        of.payment,
-        of.reason,
-        of.detail,
-        tickets,
-        of.asked_at,
+        id=of.id,
+        event_id=event_id,
+        user_id=of.user_id,
+        ticket_type_id=of.ticket_type_id,
+        status=of.status,
+        quantity=of.quantity,
+        seats=of.seats,
+        amount_minor=of.amount_minor,
+        currency=of.currency,
+        expires_at=of.expires_at,
+        partition=of.partition,
+        offset=of.offset,
+        payment=of.payment,
+        reason=of.reason,
+        detail=of.detail,
+        ticket_ids=tickets,
+        asked_at=of.asked_at,
     )
 
 

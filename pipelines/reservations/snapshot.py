@@ -31,7 +31,13 @@ def state_from(snapshot: EventSnapshot) -> EventState:
             continue
         state.put_block(
             e.Block(
-                block.id, block.ticket_type_id, block.seats, block.quantity, block.until_at, block.label, block.offset
+                id=block.id,
+                ticket_type_id=block.ticket_type_id,
+                seats=block.seats,
+                quantity=block.quantity,
+                until_at=block.until_at,
+                label=block.label,
+                offset=block.offset,
             ),
             block.id,
         )
@@ -46,105 +52,122 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
     """What is about types and reservations that are there."""
     for code in snapshot.codes:
         state.codes[code.code] = e.Code(
-            code.id,
-            code.code,
-            code.kind,
-            code.value,
-            code.uses_max,
-            code.ticket_type_ids,
-            code.valid_from_at,
-            code.valid_until_at,
-            int(code.disabled),
-            code.places_max,
+            id=code.id,
+            code=code.code,
+            kind=code.kind,
+            value=code.value,
+            uses_max=code.uses_max,
+            ticket_type_ids=code.ticket_type_ids,
+            valid_from_at=code.valid_from_at,
+            valid_until_at=code.valid_until_at,
+            disabled=int(code.disabled),
+            places_max=code.places_max,
         )
     for ticket in snapshot.tickets:
         state.tickets[ticket.id] = e.Ticket(
-            TicketId(ticket.id),
-            ticket.reservation_id,
-            ticket.place,
-            ticket.user_id,
-            ticket.version,
-            ticket.checked_in_at,
-            ticket.gate,
-            ticket.scanner,
-            ticket.checked_in_by,
-            ticket.undone,
+            id=TicketId(ticket.id),
+            reservation_id=ticket.reservation_id,
+            place=ticket.place,
+            user_id=ticket.user_id,
+            version=ticket.version,
+            checked_in_at=ticket.checked_in_at,
+            gate=ticket.gate,
+            scanner=ticket.scanner,
+            by_user_id=ticket.checked_in_by,
+            undone=ticket.undone,
         )
     for refund in snapshot.refunds:
         made = e.Refund(
-            refund.key, refund.payment_id, refund.refund_id, refund.amount_minor, refund.status, refund.origin
+            key=refund.key,
+            payment_id=refund.payment_id,
+            refund_id=refund.refund_id,
+            amount_minor=refund.amount_minor,
+            status=refund.status,
+            origin=refund.origin,
         )
         refunds = (*state.refunds.get(refund.reservation_id, ()), made)
         state.refunds[refund.reservation_id] = tuple(sorted(refunds, key=lambda one: one.key))
     for row in snapshot.disputes:
-        dispute = e.Dispute(row.id, row.payment_id, row.status, row.amount_minor, row.charged_minor)
+        dispute = e.Dispute(
+            id=row.id,
+            payment_id=row.payment_id,
+            status=row.status,
+            amount_minor=row.amount_minor,
+            charged_minor=row.charged_minor,
+        )
         disputes = (*state.disputes.get(row.reservation_id, ()), dispute)
         state.disputes[row.reservation_id] = tuple(sorted(disputes, key=lambda one: one.id))
     for entry in snapshot.waitlist:
         state.put_entry(
             e.WaitlistEntry(
-                entry.id,
-                entry.user_id,
-                entry.ticket_type_id,
-                entry.quantity,
-                entry.status,
-                entry.offset,
-                entry.mailbox,
+                id=entry.id,
+                user_id=entry.user_id,
+                ticket_type_id=entry.ticket_type_id,
+                quantity=entry.quantity,
+                status=entry.status,
+                offset=entry.offset,
+                mailbox=entry.mailbox,
             )
         )
     for one in snapshot.transfers:
         state.transfers[one.ticket_id] = e.Transfer(
-            one.id,
-            one.reservation_id,
-            one.ticket_id,
-            one.ticket_type_id,
-            one.seat,
-            one.user_id,
-            one.to_user_id,
-            one.expires_at,
+            id=one.id,
+            reservation_id=one.reservation_id,
+            ticket_id=one.ticket_id,
+            ticket_type_id=one.ticket_type_id,
+            seat=one.seat,
+            user_id=one.user_id,
+            to_user_id=one.to_user_id,
+            expires_at=one.expires_at,
         )
     state.invitations = {one.member_id: one.expires_at for one in snapshot.invitations}
     for chore in snapshot.chores:
-        state.chores[chore.kind] = e.Chore(chore.kind, chore.cause, chore.changed, chore.told_offset, chore.told_id)
+        state.chores[chore.kind] = e.Chore(
+            kind=chore.kind,
+            cause=chore.cause,
+            changed=chore.changed,
+            told_offset=chore.told_offset,
+            told_id=chore.told_id,
+        )
 
 
 def _details(event: EventRow) -> Details:
     return Details(
-        event.organizer_id,
-        event.title,
-        event.description,
-        event.category_id,
-        event.venue,
-        event.starts_at,
-        event.ends_at,
-        event.timezone,
-        event.sales_open_at,
-        event.sales_close_at,
-        event.hold_ttl_s,
-        event.max_tickets_per_user,
-        event.refund_until_at,
-        event.refund_percent,
-        event.hold_extension_s,
-        event.offer_ttl_s,
-        event.max_tickets_per_order,
-        event.reminder_at,
+        organizer_id=event.organizer_id,
+        title=event.title,
+        description=event.description,
+        category_id=event.category_id,
+        venue=event.venue,
+        starts_at=event.starts_at,
+        ends_at=event.ends_at,
+        timezone=event.timezone,
+        sales_open_at=event.sales_open_at,
+        sales_close_at=event.sales_close_at,
+        hold_ttl_s=event.hold_ttl_s,
+        max_tickets_per_user=event.max_tickets_per_user,
+        refund_until_at=event.refund_until_at,
+        refund_percent=event.refund_percent,
+        hold_extension_s=event.hold_extension_s,
+        offer_ttl_s=event.offer_ttl_s,
+        max_tickets_per_order=event.max_tickets_per_order,
+        reminder_at=event.reminder_at,
     )
 
 
 def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
     return Section(
-        row.id,
-        row.ordinal,
-        row.name,
-        row.price_minor,
-        row.currency,
-        row.kind,
-        row.rows,
-        row.seats_per_row,
-        row.capacity,
-        row.sales_open_at,
-        row.sales_close_at,
-        Seating(row.rows, row.seats_per_row) if row.kind == e.SEATED else None,
+        ticket_type_id=row.id,
+        ordinal=row.ordinal,
+        name=row.name,
+        price_minor=row.price_minor,
+        currency=row.currency,
+        kind=row.kind,
+        rows=row.rows,
+        seats_per_row=row.seats_per_row,
+        capacity=row.capacity,
+        sales_open_at=row.sales_open_at,
+        sales_close_at=row.sales_close_at,
+        seating=Seating(row.rows, row.seats_per_row) if row.kind == e.SEATED else None,
         max_per_order=row.max_per_order,
         max_per_user=row.max_per_user,
         hidden=int(row.hidden),

@@ -126,7 +126,13 @@ def test_nothing_but_a_link_goes_to_an_address_until_its_link_is_followed(street
     done(shop.http.post("/v1/auth/register", json=account), 201)
     login = {name: account[name] for name in ("email", "password")}
     logged_in = done(shop.http.post("/v1/auth/login", json=login), 200)
-    buyer = Person(shop.http, "", account["email"], logged_in["access_token"], logged_in["refresh_token"])
+    buyer = Person(
+        http=shop.http,
+        id="",
+        email=account["email"],
+        access_token=logged_in["access_token"],
+        refresh_token=logged_in["refresh_token"],
+    )
     assert done(buyer.get("/v1/users/me"), 200)["email_verified"] is False
     hold = done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
     done(buyer.confirm(hold["id"]), 200)

@@ -48,7 +48,13 @@ def login(shop: Shop, person: Person, password: str = PASSWORD, **second: str) -
 def again(shop: Shop, person: Person, password: str = PASSWORD, **second: str) -> Person:
     """The same account, in a session of its own."""
     tokens = done(login(shop, person, password, **second), 200)
-    return Person(person.http, person.id, person.email, tokens["access_token"], tokens["refresh_token"])
+    return Person(
+        http=person.http,
+        id=person.id,
+        email=person.email,
+        access_token=tokens["access_token"],
+        refresh_token=tokens["refresh_token"],
+    )
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -125,7 +131,13 @@ def test_sessions_are_listed_and_ended_one_by_one(house: House) -> None:
     firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     body = {"email": one.email, "password": PASSWORD}
     tokens = done(shop.http.post("/v1/auth/login", json=body, headers={"user-agent": firefox}), 200)
-    two = Person(one.http, one.id, one.email, tokens["access_token"], tokens["refresh_token"])
+    two = Person(
+        http=one.http,
+        id=one.id,
+        email=one.email,
+        access_token=tokens["access_token"],
+        refresh_token=tokens["refresh_token"],
+    )
     three = again(shop, one)
     listed = done(one.get("/v1/users/me/sessions?limit=2"), 200)
     rest = done(one.get(f"/v1/users/me/sessions?limit=2&cursor={listed['next_cursor']}"), 200)

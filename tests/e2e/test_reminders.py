@@ -43,8 +43,28 @@ def sold_out(stage: Stage) -> tuple[Drop, str]:
     for number in range(HOLDERS):
         user = UserId(f"00000000-0000-4000-9000-{number:012}")
         key = reservation_id(user, "one")
-        drop.send(c.ReserveTickets(event, user, f"r{number}", key, "hall", 1, [], fingerprint("hall", 1, [])))
-        drop.send(c.ConfirmReservation(event, user, f"c{number}", key, attempt_id(key, "pay"), "tok_ok"))
+        drop.send(
+            c.ReserveTickets(
+                event_id=event,
+                user_id=user,
+                command_id=f"r{number}",
+                reservation_id=key,
+                ticket_type_id="hall",
+                quantity=1,
+                seats=[],
+                fingerprint=fingerprint("hall", 1, []),
+            )
+        )
+        drop.send(
+            c.ConfirmReservation(
+                event_id=event,
+                user_id=user,
+                command_id=f"c{number}",
+                reservation_id=key,
+                attempt_id=attempt_id(key, "pay"),
+                payment_token="tok_ok",
+            )
+        )
     drop.flush()
     wait_until_settled(stage.settings, timeout_s=60)
     return drop, event

@@ -49,7 +49,9 @@ class World:
             "holder of another code": buyer,
             "other organizer": shop.organizer(),
             "owner": self.owner,
-            "admin": Person(admin.http, admin.id, admin.email, token, admin.refresh_token),
+            "admin": Person(
+                http=admin.http, id=admin.id, email=admin.email, access_token=token, refresh_token=admin.refresh_token
+            ),
         }
 
     def hide(self, event: OnSale, body: dict[str, Any]) -> str:

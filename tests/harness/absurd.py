@@ -57,7 +57,15 @@ class Absurd:
     def next(self, fact: f.Fact, event_id: str) -> RecordedFact:
         """A fact at the next position."""
         log_time = self._random.choice((0, 1_800_000_000_000_000, TIME_US_MAX))
-        at = Envelope(event_id, self._partition, self.offset, 0, 1, log_time, RULES_VERSION)
+        at = Envelope(
+            event_id=event_id,
+            partition=self._partition,
+            offset=self.offset,
+            index=0,
+            count=1,
+            log_time=log_time,
+            rules_version=RULES_VERSION,
+        )
         self.offset += 1
         return RecordedFact(at, fact)
 

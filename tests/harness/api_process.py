@@ -35,7 +35,9 @@ class ApiProcess:
 
     def person(self, user_id: str, role: Role = Role.BUYER) -> Person:
         """A caller without an account: the log needs none."""
-        return Person(self.http, user_id, "", self._tokens.issue(user_id, role), "")
+        return Person(
+            http=self.http, id=user_id, email="", access_token=self._tokens.issue(user_id, role), refresh_token=""
+        )
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

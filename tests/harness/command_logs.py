@@ -67,7 +67,16 @@ class BothLogs(FactLog):
         facts += step(state, command, at)
         told = [
             RecordedFact(
-                Envelope(command.event_id, self.partition, at.offset, index, len(facts), self.now, RULES_VERSION), fact
+                Envelope(
+                    event_id=command.event_id,
+                    partition=self.partition,
+                    offset=at.offset,
+                    index=index,
+                    count=len(facts),
+                    log_time=self.now,
+                    rules_version=RULES_VERSION,
+                ),
+                fact,
             )
             for index, fact in enumerate(facts)
         ]

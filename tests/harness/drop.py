@@ -114,8 +114,36 @@ class Drop:
         details = ("Drop", "", "music", "Hall", 4_000_000_000_000_000, 4_000_000_100_000_000, "UTC", 0, 0)
         return [
             c.CreateEvent(event, ORGANIZER, "open", *details, self.hold_ttl_s, self.limit),
-            c.AddTicketType(event, ORGANIZER, "open", "seats", "Seats", price, "EUR", "seated", self.rows, 10, 0, 0, 0),
-            c.AddTicketType(event, ORGANIZER, "open", "floor", "Floor", price, "EUR", "general", 0, 0, 60, 0, 0),
+            c.AddTicketType(
+                event_id=event,
+                user_id=ORGANIZER,
+                command_id="open",
+                ticket_type_id="seats",
+                name="Seats",
+                price_minor=price,
+                currency="EUR",
+                kind="seated",
+                rows=self.rows,
+                seats_per_row=10,
+                capacity=0,
+                sales_open_at=0,
+                sales_close_at=0,
+            ),
+            c.AddTicketType(
+                event_id=event,
+                user_id=ORGANIZER,
+                command_id="open",
+                ticket_type_id="floor",
+                name="Floor",
+                price_minor=price,
+                currency="EUR",
+                kind="general",
+                rows=0,
+                seats_per_row=0,
+                capacity=60,
+                sales_open_at=0,
+                sales_close_at=0,
+            ),
             c.PublishEvent(event, ORGANIZER, "open"),
         ]
 
@@ -127,11 +155,31 @@ class Drop:
         kind = "floor" if not named and self.rng.random() < 0.15 else "seats"
         count = len(named) or quantity
         print_of = fingerprint(kind, count, named)
-        self.send(c.ReserveTickets(event, user, f"c{self._key}", key, kind, count, named, print_of))
+        self.send(
+            c.ReserveTickets(
+                event_id=event,
+                user_id=user,
+                command_id=f"c{self._key}",
+                reservation_id=key,
+                ticket_type_id=kind,
+                quantity=count,
+                seats=named,
+                fingerprint=print_of,
+            )
+        )
         return key
 
     def confirm(self, event: str, key: ReservationId, user: UserId, *, token: str = "tok_ok") -> None:
-        self.send(c.ConfirmReservation(event, user, f"p-{key}", key, attempt_id(key, "pay"), token))
+        self.send(
+            c.ConfirmReservation(
+                event_id=event,
+                user_id=user,
+                command_id=f"p-{key}",
+                reservation_id=key,
+                attempt_id=attempt_id(key, "pay"),
+                payment_token=token,
+            )
+        )
 
     def release(self, event: str, key: str, user: UserId) -> None:
         self.send(c.ReleaseReservation(event, user, f"r-{key}", key))

@@ -23,7 +23,18 @@ def recorded(
     fact: f.Fact, *, offset: int, index: int = 0, count: int = 1, partition: int = 0, event: str = words.EVENT
 ) -> RecordedFact:
     """A fact at a place on the log."""
-    return RecordedFact(Envelope(event, partition, offset, index, count, words.T + offset, RULES_VERSION), fact)
+    return RecordedFact(
+        Envelope(
+            event_id=event,
+            partition=partition,
+            offset=offset,
+            index=index,
+            count=count,
+            log_time=words.T + offset,
+            rules_version=RULES_VERSION,
+        ),
+        fact,
+    )
 
 
 def log_of(*commands: list[f.Fact] | f.Fact, partition: int = 0, first: int = 0) -> list[RecordedFact]:
@@ -71,7 +82,16 @@ class FactLog:
         self.offset += 1
         return [
             RecordedFact(
-                Envelope(command.event_id, self.partition, at.offset, index, len(facts), self.now, RULES_VERSION), fact
+                Envelope(
+                    event_id=command.event_id,
+                    partition=self.partition,
+                    offset=at.offset,
+                    index=index,
+                    count=len(facts),
+                    log_time=self.now,
+                    rules_version=RULES_VERSION,
+                ),
+                fact,
             )
             for index, fact in enumerate(facts)
         ]
@@ -95,22 +115,61 @@ class FactLog:
             seats = [f"A-{self._random.randint(1, 6)}"] if self._random.random() < 0.3 else []
             kind = "seated" if seats else choose(["seated", "general"])
             quantity = len(seats) or self._random.randint(1, 4)
-            return c.ReserveTickets(event, user, self._id(), reservation, kind, quantity, seats, quantity)
+            return c.ReserveTickets(
+                event_id=event,
+                user_id=user,
+                command_id=self._id(),
+                reservation_id=reservation,
+                ticket_type_id=kind,
+                quantity=quantity,
+                seats=seats,
+                fingerprint=quantity,
+            )
         event, user, reservation = choose(self._reservations[-40:])
         found = self.states[event].reservations.get(reservation)
         if found is not None and found.payment == "requested":
             outcome = choose(["captured", "captured", "declined"])
             payment = "pay-" + found.attempt_id if outcome == "captured" else ""
             return c.RecordPayment(
-                event, "", self._id(), reservation, found.attempt_id, payment, outcome, "no funds", found.amount_minor
+                event_id=event,
+                user_id="",
+                command_id=self._id(),
+                reservation_id=reservation,
+                attempt_id=found.attempt_id,
+                payment_id=payment,
+                outcome=outcome,
+                reason="no funds",
+                amount_minor=found.amount_minor,
             )
         if found is not None and found.payment == "refund-requested":
-            return c.RecordRefund(event, "", self._id(), reservation, found.payment_id, "ref", found.amount_minor)
+            return c.RecordRefund(
+                event_id=event,
+                user_id="",
+                command_id=self._id(),
+                reservation_id=reservation,
+                payment_id=found.payment_id,
+                refund_id="ref",
+                amount_minor=found.amount_minor,
+            )
         if found is not None and found.status == "held" and self._random.random() < 0.6:
-            return c.ConfirmReservation(event, user, self._id(), reservation, self._id(), "tok_ok")
+            return c.ConfirmReservation(
+                event_id=event,
+                user_id=user,
+                command_id=self._id(),
+                reservation_id=reservation,
+                attempt_id=self._id(),
+                payment_token="tok_ok",
+            )
         rest: list[c.Command] = [
             c.ReleaseReservation(event, user, self._id(), reservation),
-            c.ConfirmReservation(event, user, self._id(), reservation, self._id(), "tok_ok"),
+            c.ConfirmReservation(
+                event_id=event,
+                user_id=user,
+                command_id=self._id(),
+                reservation_id=reservation,
+                attempt_id=self._id(),
+                payment_token="tok_ok",
+            ),
             c.UpdateEvent(event, words.ORGANIZER, self._id(), description=self._id()),
             c.Tick(event, "", self._id()),
         ]

@@ -233,7 +233,18 @@ def reserve_best(drop: Drop, event: str, user: str, quantity: int, seats: list[s
     key = f"direct-{event[:8]}-{drop.sent_keys}"
     named = seats or []
     digest = fingerprint("seats", quantity, named)
-    drop.send(c.ReserveTickets(event, user, key, key, "seats", quantity, named, digest))
+    drop.send(
+        c.ReserveTickets(
+            event_id=event,
+            user_id=user,
+            command_id=key,
+            reservation_id=key,
+            ticket_type_id="seats",
+            quantity=quantity,
+            seats=named,
+            fingerprint=digest,
+        )
+    )
     drop.flush()
     return key
 

@@ -111,13 +111,21 @@ class Shop:
         tokens = done(self.http.post("/v1/auth/login", json={"email": email, "password": PASSWORD}), 200)
         if verified and self._settings is not None:
             asyncio.run(verify(self._settings, email))
-        return Person(self.http, user["id"], email, tokens["access_token"], tokens["refresh_token"])
+        return Person(
+            http=self.http,
+            id=user["id"],
+            email=email,
+            access_token=tokens["access_token"],
+            refresh_token=tokens["refresh_token"],
+        )
 
     def organizer(self) -> Person:
         """Somebody new who may make events."""
         person = self.person()
         token = done(person.post("/v1/users/me/become-organizer"), 200)["access_token"]
-        return Person(self.http, person.id, person.email, token, person.refresh_token)
+        return Person(
+            http=self.http, id=person.id, email=person.email, access_token=token, refresh_token=person.refresh_token
+        )
 
     def admin(self) -> Person:
         """Somebody new whom the operator has made an administrator, with the second factor that this needs."""
@@ -127,7 +135,13 @@ class Shop:
         secret = asyncio.run(enrol(self._settings, person.email)).secret
         login = {"email": person.email, "password": PASSWORD, "otp": pyotp.TOTP(secret).now()}
         tokens = done(self.http.post("/v1/auth/login", json=login), 200)
-        return Person(self.http, person.id, person.email, tokens["access_token"], tokens["refresh_token"])
+        return Person(
+            http=self.http,
+            id=person.id,
+            email=person.email,
+            access_token=tokens["access_token"],
+            refresh_token=tokens["refresh_token"],
+        )
 
     def event(self, organizer: Person, *, publish: bool = True, **changes: Any) -> OnSale:
         """An event of `organizer`, on sale unless told otherwise."""

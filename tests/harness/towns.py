@@ -27,7 +27,16 @@ def recorded(town: Town, partition: int = 0) -> list[RecordedFact]:
         of_command = [fact for _, fact in facts]
         found += [
             RecordedFact(
-                Envelope(EVENT, partition, at.offset, index, len(of_command), at.log_time, RULES_VERSION), fact
+                Envelope(
+                    event_id=EVENT,
+                    partition=partition,
+                    offset=at.offset,
+                    index=index,
+                    count=len(of_command),
+                    log_time=at.log_time,
+                    rules_version=RULES_VERSION,
+                ),
+                fact,
             )
             for index, fact in enumerate(of_command)
         ]

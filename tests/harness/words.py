@@ -91,46 +91,119 @@ def reserve(
     mailbox: int | None = None,
 ) -> c.ReserveTickets:
     named = seats or []
-    return c.ReserveTickets(EVENT, by, "cmd", rid, of, len(named) or quantity, named, fingerprint, mailbox=mailbox)
+    return c.ReserveTickets(
+        event_id=EVENT,
+        user_id=by,
+        command_id="cmd",
+        reservation_id=rid,
+        ticket_type_id=of,
+        quantity=len(named) or quantity,
+        seats=named,
+        fingerprint=fingerprint,
+        mailbox=mailbox,
+    )
 
 
 def confirm(rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:
-    return c.ConfirmReservation(EVENT, by, "cmd", rid, attempt, token)
+    return c.ConfirmReservation(
+        event_id=EVENT, user_id=by, command_id="cmd", reservation_id=rid, attempt_id=attempt, payment_token=token
+    )
 
 
 def paid(rid: str = R1, *, attempt: str = TRY1, payment: str = "pay-1", amount: int = 2_500) -> c.RecordPayment:
-    return c.RecordPayment(EVENT, "", "cmd", rid, attempt, payment, "captured", "", amount)
+    return c.RecordPayment(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        attempt_id=attempt,
+        payment_id=payment,
+        outcome="captured",
+        reason="",
+        amount_minor=amount,
+    )
 
 
 def declined(rid: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> c.RecordPayment:
-    return c.RecordPayment(EVENT, "", "cmd", rid, attempt, "", "declined", reason, 0)
+    return c.RecordPayment(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        attempt_id=attempt,
+        payment_id="",
+        outcome="declined",
+        reason=reason,
+        amount_minor=0,
+    )
 
 
 def refunded(
     rid: str = R1, *, payment: str = "pay-1", refund: str = "ref-1", amount: int = 2_500, key: str | None = None
 ) -> c.RecordRefund:
-    return c.RecordRefund(EVENT, "", "cmd", rid, payment, refund, amount, key)
+    return c.RecordRefund(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        payment_id=payment,
+        refund_id=refund,
+        amount_minor=amount,
+        refund_key=key,
+    )
 
 
 def given_back(
     amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", currency: str = "EUR"
 ) -> c.RecordProviderRefund:
     """The provider says that it has refunded something by itself."""
-    return c.RecordProviderRefund(EVENT, "", "cmd", rid, payment, refund, amount, currency, "requested_by_customer")
+    return c.RecordProviderRefund(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        payment_id=payment,
+        refund_id=refund,
+        amount_minor=amount,
+        currency=currency,
+        reason="requested_by_customer",
+    )
 
 
 def came_back(
     amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", key: str | None = None
 ) -> c.RecordRefundFailure:
     """The provider says that a refund has failed."""
-    return c.RecordRefundFailure(EVENT, "", "cmd", rid, payment, refund, amount, "EUR", "card closed", key)
+    return c.RecordRefundFailure(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        payment_id=payment,
+        refund_id=refund,
+        amount_minor=amount,
+        currency="EUR",
+        reason="card closed",
+        refund_key=key,
+    )
 
 
 def dispute(
     status: str = "open", amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", currency: str = "EUR"
 ) -> c.RecordDispute:
     """The provider says how a dispute stands."""
-    return c.RecordDispute(EVENT, "", "cmd", rid, payment, "dp-1", status, amount, currency, "fraudulent")
+    return c.RecordDispute(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=rid,
+        payment_id=payment,
+        dispute_id="dp-1",
+        status=status,
+        amount_minor=amount,
+        currency=currency,
+        reason="fraudulent",
+    )
 
 
 def release(rid: str = R1, *, by: str = ALICE) -> c.ReleaseReservation:
@@ -186,19 +259,46 @@ def held(
 ) -> f.TicketsHeld:
     named = seats or []
     count = quantity or len(named)
-    return f.TicketsHeld(rid, by, of, count, named, price_minor * count, "EUR", until, fingerprint, mailbox=mailbox)
+    return f.TicketsHeld(
+        reservation_id=rid,
+        user_id=by,
+        ticket_type_id=of,
+        quantity=count,
+        seats=named,
+        amount_minor=price_minor * count,
+        currency="EUR",
+        expires_at=until,
+        fingerprint=fingerprint,
+        mailbox=mailbox,
+    )
 
 
 def rejected(
     reason: f.Reason, detail: str, *, rid: str = R1, by: str = ALICE, of: str = STALLS, quantity: int = 1, fp: int = 1
 ) -> f.ReservationRejected:
-    return f.ReservationRejected(rid, by, of, quantity, fp, reason, detail)
+    return f.ReservationRejected(
+        reservation_id=rid,
+        user_id=by,
+        ticket_type_id=of,
+        quantity=quantity,
+        fingerprint=fp,
+        reason=reason,
+        detail=detail,
+    )
 
 
 def payment_requested(
     rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok", amount: int = 2_500
 ) -> f.PaymentRequested:
-    return f.PaymentRequested(rid, by, attempt, token, amount, "EUR", "cmd")
+    return f.PaymentRequested(
+        reservation_id=rid,
+        user_id=by,
+        attempt_id=attempt,
+        payment_token=token,
+        amount_minor=amount,
+        currency="EUR",
+        command_id="cmd",
+    )
 
 
 def payment_declined(rid: str = R1, *, attempt: str = TRY1, reason: str = "card declined") -> f.PaymentDeclined:
@@ -219,13 +319,26 @@ def confirmed(
     count = quantity or len(named)
     places = named or [str(ordinal) for ordinal in range(1, count + 1)]
     tickets: list[str] = [ticket_id(ReservationId(rid), place) for place in places]
-    return f.ReservationConfirmed(rid, by, STALLS, count, named, tickets, attempt, payment, price_minor * count, "EUR")
+    return f.ReservationConfirmed(
+        reservation_id=rid,
+        user_id=by,
+        ticket_type_id=STALLS,
+        quantity=count,
+        seats=named,
+        ticket_ids=tickets,
+        attempt_id=attempt,
+        payment_id=payment,
+        amount_minor=price_minor * count,
+        currency="EUR",
+    )
 
 
 def confirmation_refused(
     reason: f.Reason, *, rid: str = R1, attempt: str = TRY1, refund: int | None = None
 ) -> f.ConfirmationRefused:
-    return f.ConfirmationRefused(rid, ALICE, attempt, reason, refund)
+    return f.ConfirmationRefused(
+        reservation_id=rid, user_id=ALICE, attempt_id=attempt, reason=reason, refund_minor=refund
+    )
 
 
 def refund_requested(
@@ -237,22 +350,45 @@ def refund_requested(
     amount: int = 2_500,
     key: str | None = None,
 ) -> f.RefundRequested:
-    return f.RefundRequested(rid, ALICE, attempt, payment, amount, "EUR", reason, key)
+    return f.RefundRequested(
+        reservation_id=rid,
+        user_id=ALICE,
+        attempt_id=attempt,
+        payment_id=payment,
+        amount_minor=amount,
+        currency="EUR",
+        reason=reason,
+        refund_key=key,
+    )
 
 
 def payment_refunded(
     rid: str = R1, *, payment: str = "pay-1", amount: int = 2_500, key: str | None = None
 ) -> f.PaymentRefunded:
-    return f.PaymentRefunded(rid, ALICE, payment, "ref-1", amount, key)
+    return f.PaymentRefunded(
+        reservation_id=rid, user_id=ALICE, payment_id=payment, refund_id="ref-1", amount_minor=amount, refund_key=key
+    )
 
 
 def refunded_at_provider(
     tickets: int = 2_500, kept: int = 0, owed: int = 0, *, payment: str = "captured", refund: str = "re-9"
 ) -> f.PaymentRefunded:
     return f.PaymentRefunded(
-        R1, ALICE, "pay-1", refund, tickets + kept + owed, refund, "provider", "EUR", "requested_by_customer", tickets,
-        kept, owed, payment, ORGANIZER,
-    )  # fmt: skip
+        reservation_id=R1,
+        user_id=ALICE,
+        payment_id="pay-1",
+        refund_id=refund,
+        amount_minor=tickets + kept + owed,
+        refund_key=refund,
+        origin="provider",
+        currency="EUR",
+        reason="requested_by_customer",
+        from_tickets_minor=tickets,
+        from_kept_minor=kept,
+        from_owed_minor=owed,
+        payment=payment,
+        organizer_id=ORGANIZER,
+    )
 
 
 def refund_failed(
@@ -261,38 +397,80 @@ def refund_failed(
 ) -> f.RefundFailed:  # fmt: skip
     owed = amount - to_tickets if to_owed is None else to_owed
     return f.RefundFailed(
-        R1, ALICE, ORGANIZER, "pay-1", refund, key, origin, amount, "EUR", "card closed", to_tickets, owed, payment
+        reservation_id=R1,
+        user_id=ALICE,
+        organizer_id=ORGANIZER,
+        payment_id="pay-1",
+        refund_id=refund,
+        refund_key=key,
+        origin=origin,
+        amount_minor=amount,
+        currency="EUR",
+        reason="card closed",
+        to_tickets_minor=to_tickets,
+        to_owed_minor=owed,
+        payment=payment,
     )
 
 
 def dispute_opened(status: str = "open", amount: int = 2_500) -> f.DisputeOpened:
-    return f.DisputeOpened(R1, ALICE, ORGANIZER, "pay-1", "dp-1", status, amount, "EUR", "fraudulent")
+    return f.DisputeOpened(
+        reservation_id=R1,
+        user_id=ALICE,
+        organizer_id=ORGANIZER,
+        payment_id="pay-1",
+        dispute_id="dp-1",
+        status=status,
+        amount_minor=amount,
+        currency="EUR",
+        reason="fraudulent",
+    )
 
 
 def dispute_closed(
     status: str, tickets: int = 0, kept: int = 0, owed: int = 0, *, amount: int = 2_500, payment: str = "captured"
 ) -> f.DisputeClosed:
     return f.DisputeClosed(
-        R1, ALICE, ORGANIZER, "pay-1", "dp-1", status, amount, "EUR", "fraudulent", tickets, kept, owed, payment
+        reservation_id=R1,
+        user_id=ALICE,
+        organizer_id=ORGANIZER,
+        payment_id="pay-1",
+        dispute_id="dp-1",
+        status=status,
+        amount_minor=amount,
+        currency="EUR",
+        reason="fraudulent",
+        from_tickets_minor=tickets,
+        from_kept_minor=kept,
+        from_owed_minor=owed,
+        payment=payment,
     )
 
 
 def hold_expired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldExpired:
-    return f.HoldExpired(rid, by, STALLS, len(seats), seats)
+    return f.HoldExpired(reservation_id=rid, user_id=by, ticket_type_id=STALLS, quantity=len(seats), seats=seats)
 
 
 def reacquired(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldReacquired:
-    return f.HoldReacquired(rid, by, STALLS, len(seats), seats)
+    return f.HoldReacquired(reservation_id=rid, user_id=by, ticket_type_id=STALLS, quantity=len(seats), seats=seats)
 
 
 def hold_released(seats: list[str], *, rid: str = R1, by: str = ALICE) -> f.HoldReleased:
-    return f.HoldReleased(rid, by, STALLS, len(seats), seats)
+    return f.HoldReleased(reservation_id=rid, user_id=by, ticket_type_id=STALLS, quantity=len(seats), seats=seats)
 
 
 def cancelled(
     seats: list[str], *, rid: str = R1, reason: f.Reason = f.Reason.BUYER_CANCELLED, refund: int | None = None
 ) -> f.ReservationCancelled:
-    return f.ReservationCancelled(rid, ALICE, STALLS, len(seats), seats, reason, refund_minor=refund)
+    return f.ReservationCancelled(
+        reservation_id=rid,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=len(seats),
+        seats=seats,
+        reason=reason,
+        refund_minor=refund,
+    )
 
 
 def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:
@@ -300,7 +478,9 @@ def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:
 
 
 def refused(command: c.Command, reason: f.Reason, detail: str, subject: str = EVENT) -> f.CommandRefused:
-    return f.CommandRefused(type(command).__name__, subject, command.user_id, reason, detail)
+    return f.CommandRefused(
+        command_type=type(command).__name__, subject_id=subject, user_id=command.user_id, reason=reason, detail=detail
+    )
 
 
 def locks(locked: list[str] | None = None, freed: list[str] | None = None) -> f.SeatLocksObserved:

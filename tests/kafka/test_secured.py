@@ -142,7 +142,15 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             "CIRCLE_RATE_LIMIT_SCALE": "0",
             "CIRCLE_SMTP_URL": f"file://{directory}/mails",
         }
-        found = Secured(directory, base, passwords, (rows, cache), kafka, authority, tokens)
+        found = Secured(
+            directory=directory,
+            base=base,
+            passwords=passwords,
+            proxies=(rows, cache),
+            kafka=kafka,
+            authority=authority,
+            tokens=tokens,
+        )
         apply(found.settings(SUPERUSER), chosen())
         run_coroutine(make_roles(found))
         apply_topics(found.settings(Process.TOPICS), partitions=int(PARTITIONS))

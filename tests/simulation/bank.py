@@ -55,11 +55,40 @@ class Bank:
         """We ask for a refund of reservation `of`."""
         account, refund = self.accounts.get(payment) or Account(of, 0), f"ref-{key}"
         if refund in account.refunds:  # a key that it knows: the first answer, whatever became of it
-            return c.RecordRefund(self._event, "", "id", of, payment, refund, amount, key)
+            return c.RecordRefund(
+                event_id=self._event,
+                user_id="",
+                command_id="id",
+                reservation_id=of,
+                payment_id=payment,
+                refund_id=refund,
+                amount_minor=amount,
+                refund_key=key,
+            )
         if account.left < amount or (account.dispute == "open" and self._rng.random() < 0.5):
-            return c.RecordRefundFailure(self._event, "", "id", of, payment, "", amount, "EUR", "refused", key)
+            return c.RecordRefundFailure(
+                event_id=self._event,
+                user_id="",
+                command_id="id",
+                reservation_id=of,
+                payment_id=payment,
+                refund_id="",
+                amount_minor=amount,
+                currency="EUR",
+                reason="refused",
+                refund_key=key,
+            )
         account.refunds[refund] = Back(key, amount)
-        return c.RecordRefund(self._event, "", "id", of, payment, refund, amount, key)
+        return c.RecordRefund(
+            event_id=self._event,
+            user_id="",
+            command_id="id",
+            reservation_id=of,
+            payment_id=payment,
+            refund_id=refund,
+            amount_minor=amount,
+            refund_key=key,
+        )
 
     def moves(self) -> c.Command:
         """Something that it does or tells by itself."""
@@ -84,7 +113,17 @@ class Bank:
         amount = self._rng.choice((account.left, self._rng.randint(1, account.left)))
         refund = f"re-{payment}-{len(account.refunds)}"
         account.refunds[refund] = Back("", amount)
-        return c.RecordProviderRefund(self._event, "", "id", account.reservation, payment, refund, amount, "EUR", "")
+        return c.RecordProviderRefund(
+            event_id=self._event,
+            user_id="",
+            command_id="id",
+            reservation_id=account.reservation,
+            payment_id=payment,
+            refund_id=refund,
+            amount_minor=amount,
+            currency="EUR",
+            reason="",
+        )
 
     def _fail(self, payment: str, account: Account) -> c.Command | None:
         good = sorted(refund for refund, back in account.refunds.items() if back.good)
@@ -94,7 +133,16 @@ class Bank:
         back = account.refunds[refund]
         back.good = False
         return c.RecordRefundFailure(
-            self._event, "", "id", account.reservation, payment, refund, back.amount, "EUR", "closed", back.key or None
+            event_id=self._event,
+            user_id="",
+            command_id="id",
+            reservation_id=account.reservation,
+            payment_id=payment,
+            refund_id=refund,
+            amount_minor=back.amount,
+            currency="EUR",
+            reason="closed",
+            refund_key=back.key or None,
         )
 
     def _disputed(self, payment: str, account: Account) -> c.Command | None:
@@ -103,16 +151,16 @@ class Bank:
             return None
         account.dispute = self._rng.choice(steps)
         return c.RecordDispute(
-            self._event,
-            "",
-            "id",
-            account.reservation,
-            payment,
-            f"dp-{payment}",
-            account.dispute,
-            account.left,
-            "EUR",
-            "",
+            event_id=self._event,
+            user_id="",
+            command_id="id",
+            reservation_id=account.reservation,
+            payment_id=payment,
+            dispute_id=f"dp-{payment}",
+            status=account.dispute,
+            amount_minor=account.left,
+            currency="EUR",
+            reason="",
         )
 
     def back(self) -> dict[tuple[str, str], int]:

@@ -262,7 +262,16 @@ class Model:
         if status != "expired":
             return status == "held"
         kind = self.kinds[claim.kind]
-        asked = c.ReserveTickets("", claim.user, "", "", claim.kind, claim.quantity, list(claim.seats), 0)
+        asked = c.ReserveTickets(
+            event_id="",
+            user_id=claim.user,
+            command_id="",
+            reservation_id="",
+            ticket_type_id=claim.kind,
+            quantity=claim.quantity,
+            seats=list(claim.seats),
+            fingerprint=0,
+        )
         return not (self._seats_why_not(kind, asked, ended) or self._count_why_not(kind, asked, ended))
 
     def _RecordRefund(self, command: c.RecordRefund, now: int, ended: set[str]) -> list[Expected]:  # noqa: N802
@@ -311,12 +320,12 @@ class Model:
             f"{chr(65 + row)}-{seat}" for row in range(fact.rows) for seat in range(1, fact.seats_per_row + 1)
         )
         self.kinds[fact.ticket_type_id] = Kind(
-            fact.price_minor,
-            fact.sales_open_at,
-            fact.sales_close_at,
-            len(seats) or fact.capacity,
-            seats,
-            (fact.rows, fact.seats_per_row),
+            price=fact.price_minor,
+            opens=fact.sales_open_at,
+            closes=fact.sales_close_at,
+            total=len(seats) or fact.capacity,
+            seats=seats,
+            shape=(fact.rows, fact.seats_per_row),
         )
 
     def _learn_SeatLocksObserved(self, fact: f.SeatLocksObserved, now: int) -> None:  # noqa: N802
@@ -338,15 +347,15 @@ class Model:
         assert fact.amount_minor == kind.price * fact.quantity
         assert fact.expires_at == now + self.about["hold_ttl_s"] * 1_000_000
         self.claims[fact.reservation_id] = Claim(
-            fact.user_id,
-            fact.ticket_type_id,
-            fact.quantity,
-            "held",
-            now,
-            fact.fingerprint,
-            fact.expires_at,
-            tuple(fact.seats),
-            fact.amount_minor,
+            user=fact.user_id,
+            kind=fact.ticket_type_id,
+            quantity=fact.quantity,
+            status="held",
+            asked_at=now,
+            fingerprint=fact.fingerprint,
+            until=fact.expires_at,
+            seats=tuple(fact.seats),
+            amount=fact.amount_minor,
             mailbox=fact.mailbox or 0,
         )
         self.held[fact.reservation_id] = fact.expires_at
@@ -357,7 +366,12 @@ class Model:
     def _learn_ReservationRejected(self, fact: f.ReservationRejected, now: int) -> None:  # noqa: N802
         if self.owner and fact.reason != "event-not-found":
             self.claims[fact.reservation_id] = Claim(
-                fact.user_id, fact.ticket_type_id, fact.quantity, "rejected", now, fact.fingerprint
+                user=fact.user_id,
+                kind=fact.ticket_type_id,
+                quantity=fact.quantity,
+                status="rejected",
+                asked_at=now,
+                fingerprint=fact.fingerprint,
             )
 
     def _learn_PaymentRequested(self, fact: f.PaymentRequested, now: int) -> None:  # noqa: N802

@@ -108,32 +108,34 @@ class Rows:
             if row["has_history"] and row["status"] == "valid"
         ]
         return r.EventSnapshot(
-            event_id,
-            r.AppliedPosition(),
-            _pick(r.EventRow, events[""]) if events else None,
-            [_pick(r.TicketTypeRow, row) for row in types],
-            [_pick(Reservation, _as_fields(row, declined)) for row in _in_order(reservations.values())],
-            sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
-            [_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
-            [_pick(r.CodeRow, row) for row in codes],
-            [_pick(r.SeatBlockRow, row) for row in _in_order(self._table("seat_blocks", event_id).values())],
-            [_pick(r.TicketRow, row) for row in tickets],
-            [_pick(r.WaitlistEntryRow, row) for row in _in_order(self._table("waitlist", event_id).values())],
-            [_pick(r.ChoreRow, row) for row in chores],
-            sorted(member for member, row in self._table("staff", event_id).items() if row["active"]),
-            self._table("schedules", event_id).get("", {"activities": []})["activities"],
-            [
+            event_id=event_id,
+            position=r.AppliedPosition(),
+            event=_pick(r.EventRow, events[""]) if events else None,
+            ticket_types=[_pick(r.TicketTypeRow, row) for row in types],
+            reservations=[_pick(Reservation, _as_fields(row, declined)) for row in _in_order(reservations.values())],
+            locked_places=sorted(place for place, row in self._table("locks", event_id).items() if row["locked"]),
+            pools=[_pick(r.PoolRow, row) for row in self._table("pools", event_id).values()],
+            codes=[_pick(r.CodeRow, row) for row in codes],
+            seat_blocks=[
+                _pick(r.SeatBlockRow, row) for row in _in_order(self._table("seat_blocks", event_id).values())
+            ],
+            tickets=[_pick(r.TicketRow, row) for row in tickets],
+            waitlist=[_pick(r.WaitlistEntryRow, row) for row in _in_order(self._table("waitlist", event_id).values())],
+            chores=[_pick(r.ChoreRow, row) for row in chores],
+            staff=sorted(member for member, row in self._table("staff", event_id).items() if row["active"]),
+            schedule=self._table("schedules", event_id).get("", {"activities": []})["activities"],
+            transfers=[
                 _pick(r.TransferRow, row)
                 for _, row in sorted(self._table("transfers", event_id).items())
                 if row["status"] == "offered"
             ],
-            [
+            invitations=[
                 _pick(r.InvitationRow, row)
                 for _, row in sorted(self._table("invitations", event_id).items())
                 if row["status"] == "invited"
             ],
-            [_pick(r.RefundRow, _as_refund(row)) for row in self._table("refunds", event_id).values()],
-            [
+            refunds=[_pick(r.RefundRow, _as_refund(row)) for row in self._table("refunds", event_id).values()],
+            disputes=[
                 _pick(r.DisputeRow, row | {"id": row["dispute_id"]})
                 for row in self._table("disputes", event_id).values()
             ],

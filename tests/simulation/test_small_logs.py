@@ -80,7 +80,16 @@ def records(log: list[tuple[c.Command, int]], *, opened: bool) -> list[RawRecord
     stamp_ms, made = T // 1_000, []
     for command, seconds in [(command, 0) for command in OPENING if opened] + log:
         stamp_ms += seconds * 1_000
-        made.append(RawRecord(0, len(made), stamp_ms, None, CODEC.encode(command), None))
+        made.append(
+            RawRecord(
+                partition=0,
+                offset=len(made),
+                timestamp_ms=stamp_ms,
+                key=None,
+                value=CODEC.encode(command),
+                headers=None,
+            )
+        )
     return made
 
 

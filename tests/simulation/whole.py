@@ -96,7 +96,15 @@ class Town:
         for one, facts in zip(placed, group.facts, strict=True):
             for index, fact in enumerate(facts):
                 self.facts.append((one.at, fact))
-                envelope = f.Envelope(EVENT, 0, one.at.offset, index, len(facts), one.at.log_time, f.RULES_VERSION)
+                envelope = f.Envelope(
+                    event_id=EVENT,
+                    partition=0,
+                    offset=one.at.offset,
+                    index=index,
+                    count=len(facts),
+                    log_time=one.at.log_time,
+                    rules_version=f.RULES_VERSION,
+                )
                 recorded.append(RecordedFact(envelope, fact))
                 self.ledger.apply(envelope, fact, lambda rule, what: self.violations.append(f"{rule}: {what}"))
             if self.ledger.imbalance:
@@ -119,12 +127,29 @@ class Town:
     def _command(self) -> c.Command:
         if not self.log:
             return c.CreateEvent(
-                EVENT, OWNER, "id", "Title", "", "", "Hall", START_US + LENGTH_US // 2, START_US + LENGTH_US, "UTC",
-                0, 0, 240, 6, None, self.rng.choice((100, 50, 0)), self.rng.choice((0, 120)), self.rng.choice((0, 90)),
-                None, START_US + LENGTH_US // 4,
-            )  # fmt: skip
+                event_id=EVENT,
+                user_id=OWNER,
+                command_id="id",
+                title="Title",
+                description="",
+                category_id="",
+                venue="Hall",
+                starts_at=START_US + LENGTH_US // 2,
+                ends_at=START_US + LENGTH_US,
+                timezone="UTC",
+                sales_open_at=0,
+                sales_close_at=0,
+                hold_ttl_s=240,
+                max_tickets_per_user=6,
+                refund_until_at=None,
+                refund_percent=self.rng.choice((100, 50, 0)),
+                hold_extension_s=self.rng.choice((0, 120)),
+                offer_ttl_s=self.rng.choice((0, 90)),
+                max_tickets_per_order=None,
+                reminder_at=START_US + LENGTH_US // 4,
+            )
         if len(self.log) == 1:
-            return c.SetPool(EVENT, OWNER, "id", "pool", "House", 14)
+            return c.SetPool(event_id=EVENT, user_id=OWNER, command_id="id", pool_id="pool", name="House", capacity=14)
         if len(self.log) == 2:
             return self._type("stalls", "seated", 3, 5, 0)
         if len(self.log) == 3:
@@ -138,9 +163,24 @@ class Town:
     def _type(self, key: str, kind: str, rows: int, width: int, capacity: int) -> c.AddTicketType:
         hidden, pool = self.rng.choice((0, 0, 1)), self.rng.choice(("", "pool"))
         return c.AddTicketType(
-            EVENT, OWNER, "id", key, key, 1_000, "EUR", kind, rows, width, capacity, 0, 0,
-            self.rng.choice((0, 3)), self.rng.choice((0, 5)), hidden, pool,
-        )  # fmt: skip
+            event_id=EVENT,
+            user_id=OWNER,
+            command_id="id",
+            ticket_type_id=key,
+            name=key,
+            price_minor=1_000,
+            currency="EUR",
+            kind=kind,
+            rows=rows,
+            seats_per_row=width,
+            capacity=capacity,
+            sales_open_at=0,
+            sales_close_at=0,
+            max_per_order=self.rng.choice((0, 3)),
+            max_per_user=self.rng.choice((0, 5)),
+            hidden=hidden,
+            pool_id=pool,
+        )
 
     def _id(self, kind: str) -> str:
         if self._next and self.rng.random() < 0.1:
@@ -158,7 +198,17 @@ class Town:
         quantity = len(seats) or self.rng.randint(1, 4)
         user = self.rng.choice(USERS)
         return c.ReserveTickets(
-            EVENT, user, "id", self._id("r"), kind, quantity, seats, 1, promo, access, _mailbox(user)
+            event_id=EVENT,
+            user_id=user,
+            command_id="id",
+            reservation_id=self._id("r"),
+            ticket_type_id=kind,
+            quantity=quantity,
+            seats=seats,
+            fingerprint=1,
+            promo_code=promo,
+            access_code=access,
+            mailbox=_mailbox(user),
         )
 
     def _reservation(self, *statuses: str) -> tuple[str, str]:
@@ -171,7 +221,14 @@ class Town:
 
     def _confirm(self) -> c.Command:
         key, user = self._reservation(HELD)
-        return c.ConfirmReservation(EVENT, user, "id", key, f"{key}-{self.rng.randint(1, 3)}", "tok")
+        return c.ConfirmReservation(
+            event_id=EVENT,
+            user_id=user,
+            command_id="id",
+            reservation_id=key,
+            attempt_id=f"{key}-{self.rng.randint(1, 3)}",
+            payment_token="tok",
+        )
 
     def _pay(self) -> c.Command:
         paying = [one for one in self.state.reservations.values() if one.payment == "requested"]
@@ -181,7 +238,17 @@ class Town:
         outcome = self.rng.choice(("captured", "captured", "captured", "declined"))
         amount = one.amount_minor if outcome == "captured" else 0
         return self.bank.captured(
-            c.RecordPayment(EVENT, "", "id", one.id, one.attempt_id, f"pay-{one.attempt_id}", outcome, "", amount)
+            c.RecordPayment(
+                event_id=EVENT,
+                user_id="",
+                command_id="id",
+                reservation_id=one.id,
+                attempt_id=one.attempt_id,
+                payment_id=f"pay-{one.attempt_id}",
+                outcome=outcome,
+                reason="",
+                amount_minor=amount,
+            )
         )
 
     def _refunded(self) -> c.Command:
@@ -203,28 +270,58 @@ class Town:
         _, user = self._reservation(CONFIRMED)
         one = self.state.reservations.get(key)
         by = self.rng.choice((OWNER, one.user_id if one is not None else user))
-        return c.CancelTickets(EVENT, by, "id", key, [ticket])
+        return c.CancelTickets(event_id=EVENT, user_id=by, command_id="id", reservation_id=key, ticket_ids=[ticket])
 
     def _give_back(self) -> c.Command:
         key, _ = self._reservation(CONFIRMED, "cancelled")
         amount, number = self.rng.choice((0, 1, 150, 900, 5_000)), self.rng.randint(1, 3)
         by = OWNER if self.rng.random() < 0.9 else USERS[0]
-        return c.RefundAmount(EVENT, by, "id", key, amount, f"refund-{key}-gift-{number}")
+        return c.RefundAmount(
+            event_id=EVENT,
+            user_id=by,
+            command_id="id",
+            reservation_id=key,
+            amount_minor=amount,
+            refund_key=f"refund-{key}-gift-{number}",
+        )
 
     def _transfer(self) -> c.Command:
         key, ticket = self._ticket()
         one = self.state.reservations.get(key)
         holder = self.state.holder_of(one, ticket) if one is not None else USERS[0]
-        return c.TransferTicket(EVENT, holder, f"id{len(self.log)}", key, ticket, self.rng.choice(USERS))
+        return c.TransferTicket(
+            event_id=EVENT,
+            user_id=holder,
+            command_id=f"id{len(self.log)}",
+            reservation_id=key,
+            ticket_id=ticket,
+            to_user_id=self.rng.choice(USERS),
+        )
 
     def _answer(self) -> c.Command:
         if not self.state.transfers or self.rng.random() < 0.05:
-            return c.AnswerTransfer(EVENT, self.rng.choice(USERS), "id", "r0", "t0", "nothing", "accept")
+            return c.AnswerTransfer(
+                event_id=EVENT,
+                user_id=self.rng.choice(USERS),
+                command_id="id",
+                reservation_id="r0",
+                ticket_id="t0",
+                transfer_id="nothing",
+                answer="accept",
+            )
         offer = self.state.transfers[self.rng.choice(sorted(self.state.transfers))]
         answer = self.rng.choice(("accept", "accept", "decline", "withdraw"))
         by = offer.user_id if answer == "withdraw" else offer.to_user_id
         by = by if self.rng.random() < 0.95 else self.rng.choice(USERS)
-        return c.AnswerTransfer(EVENT, by, "id", offer.reservation_id, offer.ticket_id, offer.id, answer)
+        return c.AnswerTransfer(
+            event_id=EVENT,
+            user_id=by,
+            command_id="id",
+            reservation_id=offer.reservation_id,
+            ticket_id=offer.ticket_id,
+            transfer_id=offer.id,
+            answer=answer,
+        )
 
     def _answer_invitation(self) -> c.Command:
         return c.AnswerInvitation(EVENT, USERS[0], "id", self.rng.choice(("accept", "accept", "decline")))
@@ -234,16 +331,36 @@ class Town:
         known = self.state.tickets.get(ticket)
         version = self.rng.choice((1, 1, known.version if known is not None else 1))
         by = self.rng.choice((OWNER, USERS[0], USERS[1]))
-        return c.CheckIn(EVENT, by, "id", key, ticket, version, self.rng.choice("NS"), "", self._now)
+        return c.CheckIn(
+            event_id=EVENT,
+            user_id=by,
+            command_id="id",
+            reservation_id=key,
+            ticket_id=ticket,
+            version=version,
+            gate=self.rng.choice("NS"),
+            scanner="",
+            scanned_at=self._now,
+        )
 
     def _undo(self) -> c.Command:
         inside = sorted(key for key, one in self.state.tickets.items() if one.checked_in_at) or ["t0"]
-        return c.UndoCheckIn(EVENT, OWNER, "id", "", self.rng.choice(inside))
+        return c.UndoCheckIn(
+            event_id=EVENT, user_id=OWNER, command_id="id", reservation_id="", ticket_id=self.rng.choice(inside)
+        )
 
     def _wait(self) -> c.Command:
         kind = self.rng.choice(("stalls", "floor"))
         user = self.rng.choice(USERS)
-        return c.JoinWaitlist(EVENT, user, "id", self._id("w"), kind, self.rng.randint(1, 3), _mailbox(user))
+        return c.JoinWaitlist(
+            event_id=EVENT,
+            user_id=user,
+            command_id="id",
+            entry_id=self._id("w"),
+            ticket_type_id=kind,
+            quantity=self.rng.randint(1, 3),
+            mailbox=_mailbox(user),
+        )
 
     def _leave(self) -> c.Command:
         entry = self.rng.choice(sorted(self.state.waitlist)) if self.state.waitlist else "w0"
@@ -255,13 +372,46 @@ class Town:
         kind, value = {"SPRING": ("percent", 20), "TENNER": ("amount", 1_500), "DOOR": ("access", 0)}[text]
         types = self.rng.choice(([], [], ["stalls"]))
         uses, places = self.rng.choice((0, 2)), self.rng.choice((None, 0, 3))
-        return c.AddCode(EVENT, OWNER, "id", f"id-{text}", text, kind, value, uses, types, 0, 0, places)
+        return c.AddCode(
+            event_id=EVENT,
+            user_id=OWNER,
+            command_id="id",
+            code_id=f"id-{text}",
+            code=text,
+            kind=kind,
+            value=value,
+            uses_max=uses,
+            ticket_type_ids=types,
+            valid_from_at=0,
+            valid_until_at=0,
+            places_max=places,
+        )
 
     def _block(self) -> c.Command:
         until = self.rng.choice((0, self._now + self.rng.randint(1, 900) * US_PER_S))
         if self.rng.random() < 0.5:
-            return c.BlockSeats(EVENT, OWNER, "id", self._id("b"), "floor", [], self.rng.randint(1, 3), until, "")
-        return c.BlockSeats(EVENT, OWNER, "id", self._id("b"), "stalls", self._some_seats(3), 0, until, "")
+            return c.BlockSeats(
+                event_id=EVENT,
+                user_id=OWNER,
+                command_id="id",
+                block_id=self._id("b"),
+                ticket_type_id="floor",
+                seats=[],
+                quantity=self.rng.randint(1, 3),
+                until_at=until,
+                label="",
+            )
+        return c.BlockSeats(
+            event_id=EVENT,
+            user_id=OWNER,
+            command_id="id",
+            block_id=self._id("b"),
+            ticket_type_id="stalls",
+            seats=self._some_seats(3),
+            quantity=0,
+            until_at=until,
+            label="",
+        )
 
     def _unblock(self) -> c.Command:
         block = self.rng.choice(sorted(self.state.blocks)) if self.state.blocks else "b0"
@@ -270,7 +420,15 @@ class Town:
         seats = known.seats[:1] if known is not None and some else []
         quantity = 1 if some and not seats else 0
         release = self.rng.choice((None, self._id("f")))
-        return c.UnblockSeats(EVENT, OWNER, "id", block, seats, quantity, release)
+        return c.UnblockSeats(
+            event_id=EVENT,
+            user_id=OWNER,
+            command_id="id",
+            block_id=block,
+            seats=seats,
+            quantity=quantity,
+            release_id=release,
+        )
 
     def _grow(self) -> c.Command:
         if self.rng.random() < 0.5:
@@ -306,7 +464,14 @@ class Town:
                 c.DeleteEvent(EVENT, OWNER, "id"),
                 c.DisableCode(EVENT, OWNER, "id", f"id-{self.rng.choice(CODES)}"),
                 c.SetSchedule(EVENT, OWNER, "id", [self.rng.choice("ab")]),
-                c.SetPool(EVENT, OWNER, "id", "pool", "House", self.rng.randint(8, 20)),
+                c.SetPool(
+                    event_id=EVENT,
+                    user_id=OWNER,
+                    command_id="id",
+                    pool_id="pool",
+                    name="House",
+                    capacity=self.rng.randint(8, 20),
+                ),
             )
         )
 
@@ -383,5 +548,18 @@ def digest_of(codec: Codec, facts: list[tuple[At, f.Fact]]) -> str:
     """Of every fact's bytes."""
     digest = blake2b(digest_size=16)
     for at, fact in facts:
-        digest.update(codec.encode_fact(f.Envelope(EVENT, 0, at.offset, 0, 1, at.log_time, f.RULES_VERSION), fact))
+        digest.update(
+            codec.encode_fact(
+                f.Envelope(
+                    event_id=EVENT,
+                    partition=0,
+                    offset=at.offset,
+                    index=0,
+                    count=1,
+                    log_time=at.log_time,
+                    rules_version=f.RULES_VERSION,
+                ),
+                fact,
+            )
+        )
     return digest.hexdigest()

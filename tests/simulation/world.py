@@ -58,7 +58,21 @@ class Simulation:
         self._recent: deque[bytes] = deque(maxlen=400)
         self._holds: dict[str, deque[tuple[str, str]]] = {}
         self._next_id = 0
-        self._misplaced = self.codec.encode(Notification("u", "e", "r", 0, 0, 0, "k", "c", "t", 0, "{}"))
+        self._misplaced = self.codec.encode(
+            Notification(
+                user_id="u",
+                event_id="e",
+                reservation_id="r",
+                partition=0,
+                offset=0,
+                index=0,
+                kind="k",
+                channel="c",
+                template="t",
+                created_at=0,
+                data="{}",
+            )
+        )
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -70,7 +84,7 @@ class Simulation:
             records = [self._record() for _ in range(min(size, operations - start))]
             self.log += records
             raw = [
-                RawRecord(0, start + number, stamp, b"key", value, None)
+                RawRecord(partition=0, offset=start + number, timestamp_ms=stamp, key=b"key", value=value, headers=None)
                 for number, (stamp, value) in enumerate(records)
             ]
             self._batch(raw)
@@ -164,7 +178,15 @@ class Simulation:
                 history = self.history.setdefault(event_id, [])
                 history += [(fact, at) for fact in facts]
             for index, fact in enumerate(facts):
-                envelope = f.Envelope(event_id, 0, at.offset, index, len(facts), at.log_time, f.RULES_VERSION)
+                envelope = f.Envelope(
+                    event_id=event_id,
+                    partition=0,
+                    offset=at.offset,
+                    index=index,
+                    count=len(facts),
+                    log_time=at.log_time,
+                    rules_version=f.RULES_VERSION,
+                )
                 recorded.append(f.RecordedFact(envelope, fact))
             self._react(facts[-1], command)
         self.rows.apply(recorded)
@@ -221,7 +243,15 @@ class Simulation:
                     f.CommandUnreadable(command.error if isinstance(command, Undecodable) else _no_command(command))
                 ]
             for index, fact in enumerate(facts):
-                envelope = f.Envelope(event_id, 0, offset, index, len(facts), log_time, f.RULES_VERSION)
+                envelope = f.Envelope(
+                    event_id=event_id,
+                    partition=0,
+                    offset=offset,
+                    index=index,
+                    count=len(facts),
+                    log_time=log_time,
+                    rules_version=f.RULES_VERSION,
+                )
                 digest.update(codec.encode_fact(envelope, fact))
         return digest.digest()
 
@@ -298,7 +328,22 @@ class Simulation:
 
     def _create(self, event: str, ttl_s: int) -> c.CreateEvent:
         limit = self.rng.choice((4, 8, 12))
-        return c.CreateEvent(event, "owner", "o", "T", "", "", "", AFTER_ALL, AFTER_ALL + 1, "UTC", 0, 0, ttl_s, limit)
+        return c.CreateEvent(
+            event_id=event,
+            user_id="owner",
+            command_id="o",
+            title="T",
+            description="",
+            category_id="",
+            venue="",
+            starts_at=AFTER_ALL,
+            ends_at=AFTER_ALL + 1,
+            timezone="UTC",
+            sales_open_at=0,
+            sales_close_at=0,
+            hold_ttl_s=ttl_s,
+            max_tickets_per_user=limit,
+        )
 
     def _organizer(self, event: str) -> c.Command:
         rng = self.rng
@@ -310,7 +355,21 @@ class Simulation:
                 c.UpdateEvent(event, who, "o", description=rng.choice("TU")),
                 c.PublishEvent(event, who, "o"),
                 self._create(event, 5),
-                c.AddTicketType(event, who, "o", "seated", "again", 1, "EUR", "general", 0, 0, 1, 0, 0),
+                c.AddTicketType(
+                    event_id=event,
+                    user_id=who,
+                    command_id="o",
+                    ticket_type_id="seated",
+                    name="again",
+                    price_minor=1,
+                    currency="EUR",
+                    kind="general",
+                    rows=0,
+                    seats_per_row=0,
+                    capacity=1,
+                    sales_open_at=0,
+                    sales_close_at=0,
+                ),
             )
         )
 
@@ -325,7 +384,14 @@ class Simulation:
             user = "stranger"
         if act < 0.88:
             attempt = f"{reservation[:8]}-{rng.choice('1112')}"
-            return c.ConfirmReservation(event, user, "b", reservation, attempt, rng.choice(("tok_ok",) * 20 + ("x",)))
+            return c.ConfirmReservation(
+                event_id=event,
+                user_id=user,
+                command_id="b",
+                reservation_id=reservation,
+                attempt_id=attempt,
+                payment_token=rng.choice(("tok_ok",) * 20 + ("x",)),
+            )
         if act < 0.97:
             return c.ReleaseReservation(event, user, "b", reservation)
         return c.Tick(event, "", "tick")
@@ -345,7 +411,17 @@ class Simulation:
             if rng.random() < 0.02:
                 seats.append(seats[0])
             quantity = len(seats)
-        return c.ReserveTickets(event, user, "b", reservation, kind, quantity, seats, self._next_id, mailbox=mailbox)
+        return c.ReserveTickets(
+            event_id=event,
+            user_id=user,
+            command_id="b",
+            reservation_id=reservation,
+            ticket_type_id=kind,
+            quantity=quantity,
+            seats=seats,
+            fingerprint=self._next_id,
+            mailbox=mailbox,
+        )
 
     def _react(self, fact: f.Fact, command: c.Command) -> None:
         """The payments dataflow, and buyers who remember what they hold."""
@@ -359,22 +435,30 @@ class Simulation:
                 ok = rng.random() < 0.8
                 self._answers.append(
                     c.RecordPayment(
-                        event,
-                        "",
-                        "p",
-                        fact.reservation_id,
-                        fact.attempt_id,
-                        f"pay-{fact.attempt_id}" if ok else "",
-                        "captured" if ok else "declined",
-                        "" if ok else "no funds",
-                        fact.amount_minor if ok else 0,
+                        event_id=event,
+                        user_id="",
+                        command_id="p",
+                        reservation_id=fact.reservation_id,
+                        attempt_id=fact.attempt_id,
+                        payment_id=f"pay-{fact.attempt_id}" if ok else "",
+                        outcome="captured" if ok else "declined",
+                        reason="" if ok else "no funds",
+                        amount_minor=fact.amount_minor if ok else 0,
                     )
                 )
                 if rng.random() < 0.05:
                     self._answers.rotate(rng.randint(1, 5))
             case f.RefundRequested():
                 self._answers.append(
-                    c.RecordRefund(event, "", "p", fact.reservation_id, fact.payment_id, "ref", fact.amount_minor)
+                    c.RecordRefund(
+                        event_id=event,
+                        user_id="",
+                        command_id="p",
+                        reservation_id=fact.reservation_id,
+                        payment_id=fact.payment_id,
+                        refund_id="ref",
+                        amount_minor=fact.amount_minor,
+                    )
                 )
 
     def _retire(self, event: str) -> None:

@@ -119,7 +119,15 @@ class HistoryWriter:
         key = command.event_id.encode()
         self._produce(COMMANDS, self._codec.encode(command), key, at.log_time)
         for index, fact in enumerate(facts):
-            envelope = Envelope(command.event_id, PARTITION, offset, index, len(facts), at.log_time, RULES_VERSION)
+            envelope = Envelope(
+                event_id=command.event_id,
+                partition=PARTITION,
+                offset=offset,
+                index=index,
+                count=len(facts),
+                log_time=at.log_time,
+                rules_version=RULES_VERSION,
+            )
             value = encode(envelope, fact)
             self._produce(FACTS, value, key, at.log_time)
             self.fact_bytes += len(value)

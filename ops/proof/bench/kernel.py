@@ -170,7 +170,11 @@ def _phase(number: int, name: str, loads: list[tuple[Observed, Observed]]) -> Ph
     seconds = sum(batch.at - before.at for before, batch in own)
     cpu_s = sum(batch.cpu_s - before.cpu_s for before, batch in own)
     return PhaseFigures(
-        name, commands, len(own), _rate(commands, seconds), round(cpu_s * US_PER_S / max(1, commands), 2)
+        phase=name,
+        commands=commands,
+        batches=len(own),
+        commands_per_s=_rate(commands, seconds),
+        cpu_us_per_command=round(cpu_s * US_PER_S / max(1, commands), 2),
     )
 
 

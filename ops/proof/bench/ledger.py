@@ -119,7 +119,9 @@ class RowLockLedger:
                 seating.claimed_rows(), wanted.quantity, wanted.fingerprint, seats, amount,
                 section["hold_ttl_s"],
             )  # fmt: skip
-            return Given("", seats, amount, section["currency"], expires_at)
+            return Given(
+                reason="", seats=seats, amount_minor=amount, currency=section["currency"], expires_at=expires_at
+            )
 
     async def sold(self, events: list[str]) -> tuple[int, int]:
         """Places by their claims, and by the reservations."""
@@ -132,7 +134,14 @@ def _again(wanted: SeatRequest, known: Any, currency: str) -> Given:
     """The answer to a key that has been used: the same one, if it is the same request."""
     if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
         return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
-    return Given(known["reason"], known["seats"], known["amount_minor"], currency, known["expires_at"], duplicate=True)
+    return Given(
+        reason=known["reason"],
+        seats=known["seats"],
+        amount_minor=known["amount_minor"],
+        currency=currency,
+        expires_at=known["expires_at"],
+        duplicate=True,
+    )
 
 
 def _choose(wanted: SeatRequest, seating: Seating, owned: int, allowed: int) -> tuple[str, list[str]]:

@@ -122,9 +122,15 @@ class Mix:
         quantity = self._random.randint(1, 4)
         self.places_asked += quantity
         return ReserveTickets(
-            house.event_id, self._random.choice(buyers), self._command(phase), self._id(), section, quantity, [],
-            ids.fingerprint(section, quantity, []),
-        )  # fmt: skip
+            event_id=house.event_id,
+            user_id=self._random.choice(buyers),
+            command_id=self._command(phase),
+            reservation_id=self._id(),
+            ticket_type_id=section,
+            quantity=quantity,
+            seats=[],
+            fingerprint=ids.fingerprint(section, quantity, []),
+        )
 
     def _buyers(self, commands: int) -> list[str]:
         return [self._id() for _ in range(max(1, commands // COMMANDS_PER_BUYER))]

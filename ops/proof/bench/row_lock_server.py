@@ -60,8 +60,14 @@ async def reserve(request: Request, event_id: str) -> HTTPResponse:
     section = body.ticket_type_id.lower()
     identity = reservation_id(UserId(caller.user_id), key)
     wanted = SeatRequest(
-        event_id, section, caller.user_id, identity, quantity, seats, fingerprint(section, quantity, seats)
-    )  # fmt: skip
+        event_id=event_id,
+        section_id=section,
+        user_id=caller.user_id,
+        reservation_id=identity,
+        quantity=quantity,
+        seats=seats,
+        fingerprint=fingerprint(section, quantity, seats),
+    )
     given: Given = await request.app.ctx.ledger.reserve(wanted)
     if given.reason:
         raise for_reason(Reason(given.reason), "", reservation_id=identity)

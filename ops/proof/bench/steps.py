@@ -133,7 +133,10 @@ def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord]
     values = [codec.encode(command) for command in (*mix.setup(), *mix.load(COMMANDS))]
     key = mix.houses[0].event_id.encode()
     records = [
-        RawRecord(0, offset, LOG_TIME_US // 1_000 + offset, key, value, []) for offset, value in enumerate(values)
+        RawRecord(
+            partition=0, offset=offset, timestamp_ms=LOG_TIME_US // 1_000 + offset, key=key, value=value, headers=[]
+        )
+        for offset, value in enumerate(values)
     ]
     return records[:-COMMANDS], records[-COMMANDS:]
 

@@ -154,7 +154,15 @@ class PartitionAudit:
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
             for message in compose(one.recorded):
                 told = self.inbox if message.channel == INBOX else self.mails
-                told.append(Message(offset, at.index, message.user_id, message.channel, message.template))
+                told.append(
+                    Message(
+                        offset=offset,
+                        number=at.index,
+                        user_id=message.user_id,
+                        channel=message.channel,
+                        template=message.template,
+                    )
+                )
 
     def _found_here(self, rule: str, what: str) -> None:
         self._found(rule, what, *self._now)

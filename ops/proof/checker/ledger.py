@@ -185,7 +185,9 @@ class Ledger:
             found("broken-log", f"ticket type {fact.ticket_type_id} is added twice")
         seats = layout(fact.rows, fact.seats_per_row) if fact.kind == "seated" else frozenset()
         total = len(seats) if fact.kind == "seated" else fact.capacity
-        kind = self.kinds[fact.ticket_type_id] = TicketKind(fact.ordinal, fact.kind, total, fact.price_minor, seats)
+        kind = self.kinds[fact.ticket_type_id] = TicketKind(
+            ordinal=fact.ordinal, kind=fact.kind, total=total, price_minor=fact.price_minor, seats=seats
+        )
         kind.max_per_order, kind.max_per_user = fact.max_per_order or 0, fact.max_per_user or 0
         kind.hidden, kind.pool_id = fact.hidden or 0, fact.pool_id or ""
 
@@ -205,10 +207,22 @@ class Ledger:
             found("seats", f"{fact.reservation_id} has seats {fact.seats} for quantity {fact.quantity}")
         self.check_terms(at, fact, kind, found)
         entry = self.entries[fact.reservation_id] = ReservationEntry(
-            fact.user_id, fact.ticket_type_id, "held", fact.quantity, fact.seats, fact.amount_minor, fact.currency,
-            fact.expires_at, fact.fingerprint, at.partition, at.offset, at.log_time,
-            promo_code=fact.promo_code or "", access_code=fact.access_code or "", mailbox=fact.mailbox or 0,
-        )  # fmt: skip
+            user_id=fact.user_id,
+            ticket_type_id=fact.ticket_type_id,
+            status="held",
+            quantity=fact.quantity,
+            seats=fact.seats,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            expires_at=fact.expires_at,
+            fingerprint=fact.fingerprint,
+            partition=at.partition,
+            offset=at.offset,
+            created_at=at.log_time,
+            promo_code=fact.promo_code or "",
+            access_code=fact.access_code or "",
+            mailbox=fact.mailbox or 0,
+        )
         self._claim(fact.reservation_id, entry, found)
 
     def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: TicketKind, found: Found) -> None:
@@ -244,9 +258,21 @@ class Ledger:
     def _rejected(self, at: Envelope, fact: f.ReservationRejected, found: Found) -> None:
         self._only_outcome(at, fact.reservation_id, found)
         self.entries[fact.reservation_id] = ReservationEntry(
-            fact.user_id, fact.ticket_type_id, "rejected", fact.quantity, [], 0, "", 0, fact.fingerprint,
-            at.partition, at.offset, at.log_time, fact.reason, fact.detail,
-        )  # fmt: skip
+            user_id=fact.user_id,
+            ticket_type_id=fact.ticket_type_id,
+            status="rejected",
+            quantity=fact.quantity,
+            seats=[],
+            amount_minor=0,
+            currency="",
+            expires_at=0,
+            fingerprint=fact.fingerprint,
+            partition=at.partition,
+            offset=at.offset,
+            created_at=at.log_time,
+            reason=fact.reason,
+            detail=fact.detail,
+        )
 
     def _only_outcome(self, at: Envelope, reservation_id: str, found: Found) -> None:
         former = self.entries.get(reservation_id)

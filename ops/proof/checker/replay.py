@@ -44,7 +44,18 @@ class Replay:
         rules = int(f.RULES_VERSION)
         encode, count = self._codec.encode_fact, len(again)
         for index, fact in enumerate(again):
-            wanted = encode(f.Envelope(event_id, at.partition, at.offset, index, count, at.log_time, rules), fact)
+            wanted = encode(
+                f.Envelope(
+                    event_id=event_id,
+                    partition=at.partition,
+                    offset=at.offset,
+                    index=index,
+                    count=count,
+                    log_time=at.log_time,
+                    rules_version=rules,
+                ),
+                fact,
+            )
             if index >= len(values):
                 return f"replay adds {fact!r}"
             if values[index] != wanted:

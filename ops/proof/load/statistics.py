@@ -48,7 +48,13 @@ def latencies(seconds: Sequence[float]) -> Latencies:
     """The percentiles of measured times in seconds."""
     ordered = sorted(seconds)
     p50, p95, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.95, 0.99))
-    return Latencies(len(ordered), p50, p95, p99, round(ordered[-1] * MS_PER_S, 2) if ordered else 0.0)
+    return Latencies(
+        count=len(ordered),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        max_ms=round(ordered[-1] * MS_PER_S, 2) if ordered else 0.0,
+    )
 
 
 def reference_ms() -> float:

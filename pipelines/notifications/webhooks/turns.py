@@ -72,14 +72,14 @@ class Turns:
         known |= {key: 0 for key in self._of_endpoint if key not in self._health}  # on trial, and under way
         organizers = list(self._of_organizer)
         return FreeTurns(
-            IN_FLIGHT_MAX - self.in_flight,
-            max(0, TRIALS_MAX - self._trials_of.total()),
-            list(known),
-            list(known.values()),
-            [not self._is_proven(key) for key in known],
-            organizers,
-            [max(0, ORGANIZER_MAX - self._of_organizer[key]) for key in organizers],
-            [max(0, TRIALS_PER_ORGANIZER_MAX - self._trials_of[key]) for key in organizers],
+            free=IN_FLIGHT_MAX - self.in_flight,
+            trials=max(0, TRIALS_MAX - self._trials_of.total()),
+            endpoints=list(known),
+            of_endpoint=list(known.values()),
+            on_trial=[not self._is_proven(key) for key in known],
+            organizers=organizers,
+            of_organizer=[max(0, ORGANIZER_MAX - self._of_organizer[key]) for key in organizers],
+            trials_of_organizer=[max(0, TRIALS_PER_ORGANIZER_MAX - self._trials_of[key]) for key in organizers],
         )
 
     def begin(self, endpoint_id: str, organizer_id: str) -> CallUnderWay:

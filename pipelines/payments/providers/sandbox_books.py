@@ -117,7 +117,13 @@ class SandboxBooks:
 
 def _payment(row: asyncpg.Record) -> BookedPayment:
     return BookedPayment(
-        row["payment_id"], "", "", row["attempt_id"], row["amount_minor"], row["currency"], row["created"]
+        payment_id=row["payment_id"],
+        event_id="",
+        reservation_id="",
+        attempt_id=row["attempt_id"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        created_at=row["created"],
     )
 
 
@@ -125,12 +131,24 @@ def _refund(row: asyncpg.Record) -> BookedRefund:
     key = row["idempotency_key"] if row["origin"] == "ours" else ""
     status, reason = ("refunded", "requested_by_customer") if row["status"] == "succeeded" else ("failed", "sandbox")
     return BookedRefund(
-        row["refund_id"], row["payment_id"], key, row["amount_minor"], row["currency"], status, reason, row["created"]
+        refund_id=row["refund_id"],
+        payment_id=row["payment_id"],
+        key=key,
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        status=status,
+        reason=reason,
+        created_at=row["created"],
     )
 
 
 def _dispute(row: asyncpg.Record) -> BookedDispute:
     return BookedDispute(
-        row["dispute_id"], row["payment_id"], row["amount_minor"], row["currency"], row["status"], row["reason"],
-        row["created"],
-    )  # fmt: skip
+        dispute_id=row["dispute_id"],
+        payment_id=row["payment_id"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        status=row["status"],
+        reason=row["reason"],
+        created_at=row["created"],
+    )

@@ -86,7 +86,13 @@ def failed(command: c.Command, error: str) -> f.CommandRefused:
 
 
 def _refused(command: c.Command, why: str) -> f.CommandRefused:
-    return f.CommandRefused(type(command).__name__, command.event_id, command.user_id, f.Reason.COMMAND_FAILED, why)
+    return f.CommandRefused(
+        command_type=type(command).__name__,
+        subject_id=command.event_id,
+        user_id=command.user_id,
+        reason=f.Reason.COMMAND_FAILED,
+        detail=why,
+    )
 
 
 def failed_before(state: EventState, command: c.Command, at: At, recorded: f.CommandRefused) -> list[f.Fact]:

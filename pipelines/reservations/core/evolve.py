@@ -60,24 +60,24 @@ def refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
 def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: Placed) -> None:
     organizer = fact.user_id if state.details is None else state.details.organizer_id
     state.details = Details(
-        organizer,
-        fact.title,
-        fact.description,
-        fact.category_id,
-        fact.venue,
-        fact.starts_at,
-        fact.ends_at,
-        fact.timezone,
-        fact.sales_open_at,
-        fact.sales_close_at,
-        fact.hold_ttl_s,
-        fact.max_tickets_per_user,
-        fact.refund_until_at or 0,
-        100 if fact.refund_percent is None else fact.refund_percent,
-        fact.hold_extension_s or 0,
-        fact.offer_ttl_s or 0,
-        fact.max_tickets_per_order or 0,
-        fact.reminder_at or 0,
+        organizer_id=organizer,
+        title=fact.title,
+        description=fact.description,
+        category_id=fact.category_id,
+        venue=fact.venue,
+        starts_at=fact.starts_at,
+        ends_at=fact.ends_at,
+        timezone=fact.timezone,
+        sales_open_at=fact.sales_open_at,
+        sales_close_at=fact.sales_close_at,
+        hold_ttl_s=fact.hold_ttl_s,
+        max_tickets_per_user=fact.max_tickets_per_user,
+        refund_until_at=fact.refund_until_at or 0,
+        refund_percent=100 if fact.refund_percent is None else fact.refund_percent,
+        hold_extension_s=fact.hold_extension_s or 0,
+        offer_ttl_s=fact.offer_ttl_s or 0,
+        max_tickets_per_order=fact.max_tickets_per_order or 0,
+        reminder_at=fact.reminder_at or 0,
     )
 
 
@@ -115,17 +115,17 @@ def _staff_removed(state: EventState, fact: f.StaffRemoved, _at: Placed) -> None
 
 def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: Placed) -> None:
     section = Section(
-        fact.ticket_type_id,
-        fact.ordinal,
-        fact.name,
-        fact.price_minor,
-        fact.currency,
-        fact.kind,
-        fact.rows,
-        fact.seats_per_row,
-        fact.capacity,
-        fact.sales_open_at,
-        fact.sales_close_at,
+        ticket_type_id=fact.ticket_type_id,
+        ordinal=fact.ordinal,
+        name=fact.name,
+        price_minor=fact.price_minor,
+        currency=fact.currency,
+        kind=fact.kind,
+        rows=fact.rows,
+        seats_per_row=fact.seats_per_row,
+        capacity=fact.capacity,
+        sales_open_at=fact.sales_open_at,
+        sales_close_at=fact.sales_close_at,
         max_per_order=fact.max_per_order or 0,
         max_per_user=fact.max_per_user or 0,
         hidden=fact.hidden or 0,
@@ -175,14 +175,14 @@ def _set_pool(pool: Pool, name: str, capacity: int) -> None:
 
 def _code_added(state: EventState, fact: f.CodeAdded, _at: Placed) -> None:
     code = e.Code(
-        fact.code_id,
-        fact.code,
-        fact.kind,
-        fact.value,
-        fact.uses_max,
-        fact.ticket_type_ids,
-        fact.valid_from_at,
-        fact.valid_until_at,
+        id=fact.code_id,
+        code=fact.code,
+        kind=fact.kind,
+        value=fact.value,
+        uses_max=fact.uses_max,
+        ticket_type_ids=fact.ticket_type_ids,
+        valid_from_at=fact.valid_from_at,
+        valid_until_at=fact.valid_until_at,
         places_max=fact.places_max or 0,
     )
     state.change(state.codes, fact.code, code)
@@ -194,7 +194,15 @@ def _code_disabled(state: EventState, fact: f.CodeDisabled, _at: Placed) -> None
 
 
 def _blocked(state: EventState, fact: f.SeatsBlocked, at: Placed) -> None:
-    block = e.Block(fact.block_id, fact.ticket_type_id, fact.seats, fact.quantity, fact.until_at, fact.label, at.offset)
+    block = e.Block(
+        id=fact.block_id,
+        ticket_type_id=fact.ticket_type_id,
+        seats=fact.seats,
+        quantity=fact.quantity,
+        until_at=fact.until_at,
+        label=fact.label,
+        offset=at.offset,
+    )
     state.put_block(block, fact.block_id)
 
 
@@ -222,27 +230,27 @@ def _locks(state: EventState, fact: f.SeatLocksObserved, _at: Placed) -> None:
 def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
     state.put(
         Reservation(
-            fact.reservation_id,
-            fact.user_id,
-            fact.ticket_type_id,
-            e.HELD,
-            fact.quantity,
-            fact.seats,
-            fact.amount_minor,
-            fact.currency,
-            fact.expires_at,
-            fact.fingerprint,
-            at.partition,
-            at.offset,
-            at.log_time,
-            "",
-            "",
-            "",
-            "",
-            e.NOT_PAID,
-            "",
-            fact.promo_code or "",
-            fact.access_code or "",
+            id=fact.reservation_id,
+            user_id=fact.user_id,
+            ticket_type_id=fact.ticket_type_id,
+            status=e.HELD,
+            quantity=fact.quantity,
+            seats=fact.seats,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            expires_at=fact.expires_at,
+            fingerprint=fact.fingerprint,
+            partition=at.partition,
+            offset=at.offset,
+            asked_at=at.log_time,
+            reason="",
+            detail="",
+            attempt_id="",
+            payment_token="",
+            payment=e.NOT_PAID,
+            payment_id="",
+            promo_code=fact.promo_code or "",
+            access_code=fact.access_code or "",
             mailbox=fact.mailbox or 0,
         )
     )
@@ -253,21 +261,21 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> Non
         return  # nothing is remembered of an event that does not exist: made-up ids must not fill the memory
     state.put(
         Reservation(
-            fact.reservation_id,
-            fact.user_id,
-            fact.ticket_type_id,
-            e.REJECTED,
-            fact.quantity,
-            [],
-            0,
-            "",
-            0,
-            fact.fingerprint,
-            at.partition,
-            at.offset,
-            at.log_time,
-            fact.reason,
-            fact.detail,
+            id=fact.reservation_id,
+            user_id=fact.user_id,
+            ticket_type_id=fact.ticket_type_id,
+            status=e.REJECTED,
+            quantity=fact.quantity,
+            seats=[],
+            amount_minor=0,
+            currency="",
+            expires_at=0,
+            fingerprint=fact.fingerprint,
+            partition=at.partition,
+            offset=at.offset,
+            asked_at=at.log_time,
+            reason=fact.reason,
+            detail=fact.detail,
         )
     )
 
@@ -322,7 +330,18 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> 
 
 def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -> None:
     origin, key = fact.origin or e.OURS, refund_key(fact)
-    _note_refund(state, fact, e.Refund(key, fact.payment_id, "", fact.amount_minor, e.REQUESTED, origin))
+    _note_refund(
+        state,
+        fact,
+        e.Refund(
+            key=key,
+            payment_id=fact.payment_id,
+            refund_id="",
+            amount_minor=fact.amount_minor,
+            status=e.REQUESTED,
+            origin=origin,
+        ),
+    )
     known = state.reservations.get(fact.reservation_id)
     if origin == e.STRAY:
         if known is not None and fact.attempt_id in known.declined:
@@ -347,7 +366,14 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
 
 def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:
     origin, key = fact.origin or e.OURS, refund_key(fact)
-    made = e.Refund(key, fact.payment_id, fact.refund_id, fact.amount_minor, e.REFUNDED, origin)
+    made = e.Refund(
+        key=key,
+        payment_id=fact.payment_id,
+        refund_id=fact.refund_id,
+        amount_minor=fact.amount_minor,
+        status=e.REFUNDED,
+        origin=origin,
+    )
     _note_refund(state, fact, made)
     if origin == e.STRAY:
         return
@@ -371,7 +397,14 @@ def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:
 
 
 def _refund_failed(state: EventState, fact: f.RefundFailed, _at: Placed) -> None:
-    failed = e.Refund(fact.refund_key, fact.payment_id, fact.refund_id, fact.amount_minor, e.FAILED, fact.origin)
+    failed = e.Refund(
+        key=fact.refund_key,
+        payment_id=fact.payment_id,
+        refund_id=fact.refund_id,
+        amount_minor=fact.amount_minor,
+        status=e.FAILED,
+        origin=fact.origin,
+    )
     _note_refund(state, fact, failed)
     if fact.origin == e.STRAY:
         return
@@ -396,14 +429,26 @@ def _note_refund(
 
 
 def _dispute_opened(state: EventState, fact: f.DisputeOpened, _at: Placed) -> None:
-    dispute = e.Dispute(fact.dispute_id, fact.payment_id, fact.status, fact.amount_minor, 0)
+    dispute = e.Dispute(
+        id=fact.dispute_id,
+        payment_id=fact.payment_id,
+        status=fact.status,
+        amount_minor=fact.amount_minor,
+        charged_minor=0,
+    )
     _note_dispute(state, fact.reservation_id, dispute)
 
 
 def _dispute_closed(state: EventState, fact: f.DisputeClosed, _at: Placed) -> None:
     taken = fact.from_tickets_minor + fact.from_kept_minor + fact.from_owed_minor
     charged = sum(one.charged_minor for one in state.disputes.get(fact.reservation_id, ()) if one.id == fact.dispute_id)
-    dispute = e.Dispute(fact.dispute_id, fact.payment_id, fact.status, fact.amount_minor, charged + taken)
+    dispute = e.Dispute(
+        id=fact.dispute_id,
+        payment_id=fact.payment_id,
+        status=fact.status,
+        amount_minor=fact.amount_minor,
+        charged_minor=charged + taken,
+    )
     _note_dispute(state, fact.reservation_id, dispute)
     old = state.reservations[fact.reservation_id]
     state.put(
@@ -473,14 +518,14 @@ def _transferred(state: EventState, fact: f.TicketTransferred, _at: Placed) -> N
 
 def _ticket_offered(state: EventState, fact: f.TransferOffered, _at: Placed) -> None:
     offered = e.Transfer(
-        fact.transfer_id,
-        fact.reservation_id,
-        fact.ticket_id,
-        fact.ticket_type_id,
-        fact.seat,
-        fact.user_id,
-        fact.to_user_id,
-        fact.expires_at,
+        id=fact.transfer_id,
+        reservation_id=fact.reservation_id,
+        ticket_id=fact.ticket_id,
+        ticket_type_id=fact.ticket_type_id,
+        seat=fact.seat,
+        user_id=fact.user_id,
+        to_user_id=fact.to_user_id,
+        expires_at=fact.expires_at,
     )
     state.put_offer(fact.ticket_id, offered)
 
@@ -511,7 +556,9 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
         return known
     reservation = state.reservations[reservation_id]
     place = reservation.tickets()[ticket_id]
-    return e.Ticket(TicketId(ticket_id), reservation_id, place, reservation.user_id, 1)
+    return e.Ticket(
+        id=TicketId(ticket_id), reservation_id=reservation_id, place=place, user_id=reservation.user_id, version=1
+    )
 
 
 # --- the waiting list, and telling everybody ----------------------------------------------------------------------

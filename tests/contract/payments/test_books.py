@@ -60,14 +60,34 @@ async def bank(request: pytest.FixtureRequest, settings: Settings, stripe: Strip
 async def paid(bank: Bank, amount: int = 900) -> tuple[str, str]:
     """A payment, and the attempt it was."""
     attempt = str(uuid.uuid4())
-    charge = ChargeJob(EVENT, R1, "cmd", attempt, bank.token, amount, "EUR", 1 << 60)
+    charge = ChargeJob(
+        event_id=EVENT,
+        reservation_id=R1,
+        command_id="cmd",
+        attempt_id=attempt,
+        token=bank.token,
+        amount_minor=amount,
+        currency="EUR",
+        asked_at=1 << 60,
+    )
     return (await bank.provider.capture(charge)).payment_id, attempt
 
 
 async def test_what_was_captured_is_on_record_and_what_was_declined_is_not(bank: Bank) -> None:
     payment, attempt = await paid(bank)
     declined = "tok_declined" if bank.token == "tok_ok" else "pm_declined"
-    await bank.provider.capture(ChargeJob(EVENT, R1, "cmd", str(uuid.uuid4()), declined, 900, "EUR", 1 << 60))
+    await bank.provider.capture(
+        ChargeJob(
+            event_id=EVENT,
+            reservation_id=R1,
+            command_id="cmd",
+            attempt_id=str(uuid.uuid4()),
+            token=declined,
+            amount_minor=900,
+            currency="EUR",
+            asked_at=1 << 60,
+        )
+    )
     (one,) = [one async for one in bank.books.payments(*EVER)]
     assert (one.payment_id, one.attempt_id, one.amount_minor, one.currency) == (payment, attempt, 900, "EUR")
     assert await bank.books.payment(payment) == one
@@ -77,7 +97,17 @@ async def test_what_was_captured_is_on_record_and_what_was_declined_is_not(bank:
 
 async def test_our_refunds_have_our_keys_and_the_banks_own_have_none(bank: Bank) -> None:
     payment, _ = await paid(bank)
-    await bank.provider.refund(RefundJob(EVENT, R1, payment, 400, "EUR", 1 << 60, "our-key"))
+    await bank.provider.refund(
+        RefundJob(
+            event_id=EVENT,
+            reservation_id=R1,
+            payment_id=payment,
+            amount_minor=400,
+            currency="EUR",
+            asked_at=1 << 60,
+            refund_key="our-key",
+        )
+    )
     await bank.give_back(payment, 500)
     found = {one.key: one async for one in bank.books.refunds(*EVER)}
     assert {key: (one.amount_minor, one.status, one.payment_id) for key, one in found.items()} == {

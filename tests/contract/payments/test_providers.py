@@ -35,11 +35,30 @@ class Till:
 
     async def charge(self, token: str, *, attempt: str | None = None, amount: int = 900) -> ChargeResult:
         return await self.provider.capture(
-            ChargeJob(EVENT, R1, "cmd", attempt or key(), self.tokens.get(token, token), amount, "EUR", now_us())
+            ChargeJob(
+                event_id=EVENT,
+                reservation_id=R1,
+                command_id="cmd",
+                attempt_id=attempt or key(),
+                token=self.tokens.get(token, token),
+                amount_minor=amount,
+                currency="EUR",
+                asked_at=now_us(),
+            )
         )
 
     async def back(self, payment: str, amount: int = 900, *, key: str | None = None) -> tuple[str, int]:
-        made = await self.provider.refund(RefundJob(EVENT, R1, payment, amount, "EUR", now_us(), key))
+        made = await self.provider.refund(
+            RefundJob(
+                event_id=EVENT,
+                reservation_id=R1,
+                payment_id=payment,
+                amount_minor=amount,
+                currency="EUR",
+                asked_at=now_us(),
+                refund_key=key,
+            )
+        )
         return made.refund_id, made.amount_minor
 
 

@@ -35,11 +35,27 @@ def a_charge(
     token: str = "pm_ok", *, attempt: str | None = None, amount: int = 900, currency: str = "EUR", age_s: float = 0
 ) -> ChargeJob:
     asked_at = int((NOW - age_s) * 1_000_000)
-    return ChargeJob(EVENT, R1, "cmd", attempt or str(uuid.uuid4()), token, amount, currency, asked_at)
+    return ChargeJob(
+        event_id=EVENT,
+        reservation_id=R1,
+        command_id="cmd",
+        attempt_id=attempt or str(uuid.uuid4()),
+        token=token,
+        amount_minor=amount,
+        currency=currency,
+        asked_at=asked_at,
+    )
 
 
 def a_refund(payment: str, amount: int = 900, *, currency: str = "EUR", age_s: float = 0) -> RefundJob:
-    return RefundJob(EVENT, R1, payment, amount, currency, int((NOW - age_s) * 1_000_000))
+    return RefundJob(
+        event_id=EVENT,
+        reservation_id=R1,
+        payment_id=payment,
+        amount_minor=amount,
+        currency=currency,
+        asked_at=int((NOW - age_s) * 1_000_000),
+    )
 
 
 def error(status: int, kind: str, code: str | None = None, **more: str) -> Answer:

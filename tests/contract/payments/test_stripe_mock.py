@@ -114,19 +114,51 @@ def now_us() -> int:
 
 @pytest.mark.parametrize("token", ["pm_card_visa", "ctoken_1A"])
 async def test_a_charge_is_a_form_that_stripe_takes(api: Noting, token: str) -> None:
-    await StripeProvider(api).capture(ChargeJob(EVENT, R1, "cmd", "attempt", token, 900, "JPY", now_us()))
+    await StripeProvider(api).capture(
+        ChargeJob(
+            event_id=EVENT,
+            reservation_id=R1,
+            command_id="cmd",
+            attempt_id="attempt",
+            token=token,
+            amount_minor=900,
+            currency="JPY",
+            asked_at=now_us(),
+        )
+    )
     (intent,) = api.came_back
     assert isinstance(intent, Intent)
     assert (intent.amount, intent.currency) == (900, "jpy")
 
 
 async def test_an_old_charge_is_searched_for_in_a_way_that_stripe_takes(api: Noting) -> None:
-    await StripeProvider(api).capture(ChargeJob(EVENT, R1, "cmd", "a", "pm_1", 900, "EUR", now_us() - DAY_AGO_US))
+    await StripeProvider(api).capture(
+        ChargeJob(
+            event_id=EVENT,
+            reservation_id=R1,
+            command_id="cmd",
+            attempt_id="a",
+            token="pm_1",
+            amount_minor=900,
+            currency="EUR",
+            asked_at=now_us() - DAY_AGO_US,
+        )
+    )
     assert isinstance(api.came_back[0], Intents)
 
 
 async def test_a_refund_is_a_form_that_stripe_takes(api: Noting) -> None:
-    result = await StripeProvider(api).refund(RefundJob(EVENT, R1, "pi_1", 400, "EUR", now_us(), "pi_1/A-1"))
+    result = await StripeProvider(api).refund(
+        RefundJob(
+            event_id=EVENT,
+            reservation_id=R1,
+            payment_id="pi_1",
+            amount_minor=400,
+            currency="EUR",
+            asked_at=now_us(),
+            refund_key="pi_1/A-1",
+        )
+    )
     assert result == RefundResult(result.refund_id, 400)
     assert isinstance(api.came_back[0], RefundObject)
 

@@ -50,10 +50,38 @@ def channel(redis: Redis) -> str:
 def confirmed(buyer: Person, reservation: str, command_id: str) -> bytes:
     """What the reservations dataflow would say of a reservation that was paid."""
     view = ReservationView(
-        reservation, EVENT_ID, buyer.id, TYPE_ID, "confirmed", 1, [], 4_500, "EUR", 0, 0, 0, "captured", "", "",
-        [TICKET_ID],
-    )  # fmt: skip
-    return encode_replies([Reply(command_id, EVENT_ID, 0, 0, "accepted", "", "", False, view)])
+        id=reservation,
+        event_id=EVENT_ID,
+        user_id=buyer.id,
+        ticket_type_id=TYPE_ID,
+        status="confirmed",
+        quantity=1,
+        seats=[],
+        amount_minor=4_500,
+        currency="EUR",
+        expires_at=0,
+        partition=0,
+        offset=0,
+        payment="captured",
+        reason="",
+        detail="",
+        ticket_ids=[TICKET_ID],
+    )
+    return encode_replies(
+        [
+            Reply(
+                command_id=command_id,
+                event_id=EVENT_ID,
+                partition=0,
+                offset=0,
+                outcome="accepted",
+                reason="",
+                detail="",
+                duplicate=False,
+                reservation=view,
+            )
+        ]
+    )
 
 
 class Confirming:
@@ -113,7 +141,9 @@ def test_forged_news_of_sessions_and_writes_are_dropped(api: ApiProcess, redis: 
     accepted = done(buyer.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
     before = forged(api)
     redis.publish("circle:sessions", msgspec.json.encode([session]))
-    lie = AnnouncedWrite(str(uuid4()), EVENT_ID, accepted["id"], 0, 2**40)
+    lie = AnnouncedWrite(
+        user_id=str(uuid4()), event_id=EVENT_ID, reservation_id=accepted["id"], partition=0, offset=2**40
+    )
     redis.publish("circle:written", msgspec.msgpack.encode(Announced("another", [lie])))
     redis.publish(to, b"the last of these")
     assert wait_for(lambda: forged(api) == before + 3, timeout_s=15) is None

@@ -19,7 +19,9 @@ from schemas.topics import COMMANDS, dead_letters
 from sinks.dead_letters import DeadLetters
 
 EVENT = "11111111-1111-4111-8111-111111111111"
-CONFIRM = ConfirmReservation(EVENT, "ben", "c1", "r1", "a1", "tok_secret")
+CONFIRM = ConfirmReservation(
+    event_id=EVENT, user_id="ben", command_id="c1", reservation_id="r1", attempt_id="a1", payment_token="tok_secret"
+)
 Circle = Callable[..., tuple[int, Any, str]]
 
 
@@ -154,7 +156,9 @@ def test_a_letter_goes_back_with_a_field_mended_and_only_once(settings: Settings
     assert circle(*change)[1]["redriven"] == [0]
     assert circle(*change)[1]["redriven"] == []
     back = log(settings, partition=HOME)[1]
-    assert Codec().decode(back.value()) == ConfirmReservation(EVENT, "ben", "c1", "r2", "a2", "tok_secret")
+    assert Codec().decode(back.value()) == ConfirmReservation(
+        event_id=EVENT, user_id="ben", command_id="c1", reservation_id="r2", attempt_id="a2", payment_token="tok_secret"
+    )
     assert back.key() == EVENT.encode()
     headers = dict(back.headers() or [])
     assert (headers["ce_type"], headers["mended_fields"]) == (b"ConfirmReservation", b"reservation_id,attempt_id")
@@ -173,7 +177,9 @@ def test_bytes_that_are_no_record_are_shown_as_far_as_they_go_and_replaced_by_a_
     file.write_text(json.dumps({"type": "ConfirmReservation", **shown["fields"], "payment_token": "tok_ok"}))
     assert circle("redrive", COMMANDS, "0", "--file", str(file))[1]["redriven"] == [0]
     back = Codec().decode(log(settings, partition=HOME)[1].value())
-    assert back == ConfirmReservation(EVENT, "ben", "c1", "r1", "a1", "tok_ok")
+    assert back == ConfirmReservation(
+        event_id=EVENT, user_id="ben", command_id="c1", reservation_id="r1", attempt_id="a1", payment_token="tok_ok"
+    )
 
 
 @pytest.mark.parametrize(

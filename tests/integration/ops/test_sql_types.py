@@ -137,10 +137,26 @@ def test_the_sandbox_moves_the_largest_amount_that_the_log_can_hold(settings: Se
         try:
             moved = []
             for number, (amount, part) in enumerate(((2_400_000_000, 2_400_000_000), (AMOUNT_MAX, AMOUNT_MAX - 1))):
-                charge = ChargeJob("event", f"r{number}", "c", f"attempt-{number}", "tok_ok", amount, "IDR", 0)
+                charge = ChargeJob(
+                    event_id="event",
+                    reservation_id=f"r{number}",
+                    command_id="c",
+                    attempt_id=f"attempt-{number}",
+                    token="tok_ok",
+                    amount_minor=amount,
+                    currency="IDR",
+                    asked_at=0,
+                )
                 charged = await provider.capture(charge)
                 moved.append(charged.amount_minor)
-                refund = RefundJob("event", f"r{number}", charged.payment_id, part, "IDR", 0)
+                refund = RefundJob(
+                    event_id="event",
+                    reservation_id=f"r{number}",
+                    payment_id=charged.payment_id,
+                    amount_minor=part,
+                    currency="IDR",
+                    asked_at=0,
+                )
                 moved.append((await provider.refund(refund)).amount_minor)
             return moved
         finally:

@@ -62,10 +62,18 @@ def test_the_partition_and_its_other_events_go_on_and_a_build_that_can_fold_it_t
 ) -> None:
     commands = [reserve(), of(log._ids[0], reserve(rid=R2)), tick()]
     refused, held, ticked = decided(settings, log, *commands)
-    assert refused == f.CommandRefused("ReserveTickets", EVENT, commands[0].user_id, Reason.COMMAND_FAILED, REFUSED)
+    assert refused == f.CommandRefused(
+        command_type="ReserveTickets",
+        subject_id=EVENT,
+        user_id=commands[0].user_id,
+        reason=Reason.COMMAND_FAILED,
+        detail=REFUSED,
+    )
     assert isinstance(held, f.TicketsHeld)
     assert held.reservation_id == R2
-    assert ticked == f.CommandRefused("Tick", EVENT, "", Reason.COMMAND_FAILED, REFUSED)
+    assert ticked == f.CommandRefused(
+        command_type="Tick", subject_id=EVENT, user_id="", reason=Reason.COMMAND_FAILED, detail=REFUSED
+    )
     letters = [dict(one.headers() or []) for one in read(settings, dead_letters(COMMANDS), 1, 2)]
     assert [one["origin_offset"] for one in letters] == [b"7", b"9"]
     assert {one["error"] for one in letters} == {

@@ -53,21 +53,31 @@ def test_the_giver_of_an_offer_that_lapsed_is_told_in_the_inbox_and_by_mail(
                 ask(settings, lasts, add_type(price_minor=0), publish(), reserve(), confirm(token=""))
                 bought = facts(settings, 5)[-1]
                 assert isinstance(bought, f.ReservationConfirmed)
-                ask(settings, c.TransferTicket(EVENT, ALICE, "cmd", R1, bought.ticket_ids[0], BOB))
+                ask(
+                    settings,
+                    c.TransferTicket(
+                        event_id=EVENT,
+                        user_id=ALICE,
+                        command_id="cmd",
+                        reservation_id=R1,
+                        ticket_id=bought.ticket_ids[0],
+                        to_user_id=BOB,
+                    ),
+                )
                 offered = facts(settings, 6)[5]
                 assert isinstance(offered, f.TransferOffered)
             eventually(lambda: query("SELECT count(*) FROM transfers") == [(1,)], "the offer has its row")
         with Flow(reservations.run, settings):
             ended = facts(settings, 8)[-1]
         assert ended == f.TransferEnded(
-            offered.transfer_id,
-            R1,
-            ALICE,
-            offered.ticket_type_id,
-            offered.ticket_id,
-            offered.seat,
-            BOB,
-            "expired",
+            transfer_id=offered.transfer_id,
+            reservation_id=R1,
+            user_id=ALICE,
+            ticket_type_id=offered.ticket_type_id,
+            ticket_id=offered.ticket_id,
+            seat=offered.seat,
+            to_user_id=BOB,
+            outcome="expired",
         )
         with Flow(projections.run, settings), Flow(notifications.run, replace(settings, smtp_url=server.url)):
             eventually(

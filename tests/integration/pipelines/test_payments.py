@@ -30,7 +30,15 @@ def ask(attempt: str, token: str, *, offset: int = 0, partition: int = 0, amount
 
 
 def refund(payment_id: str, *, offset: int) -> f.RecordedFact:
-    fact = f.RefundRequested(R1, ALICE, "a1", payment_id, 900, "EUR", f.Reason.HOLD_EXPIRED)
+    fact = f.RefundRequested(
+        reservation_id=R1,
+        user_id=ALICE,
+        attempt_id="a1",
+        payment_id=payment_id,
+        amount_minor=900,
+        currency="EUR",
+        reason=f.Reason.HOLD_EXPIRED,
+    )
     return recorded(fact, offset=offset)
 
 

@@ -20,7 +20,13 @@ TYPE = "b1946ac9-2a5c-4f5e-9d6b-0123456789ab"
 
 
 def section(rows: int, width: int, name: str = "Stalls", letters: str = "") -> SeatSection:
-    return SeatSection(TYPE, name, rows, width, (letters or "." * (rows * width)).encode())
+    return SeatSection(
+        ticket_type_id=TYPE,
+        name=name,
+        rows=rows,
+        seats_per_row=width,
+        letters=(letters or "." * (rows * width)).encode(),
+    )
 
 
 def told(one: SeatSection) -> bytes:
@@ -29,7 +35,15 @@ def told(one: SeatSection) -> bytes:
         SeatOut(f"{row_label(place // one.seats_per_row)}-{place % one.seats_per_row + 1}", STATUSES[chr(letter)])
         for place, letter in enumerate(one.letters)
     ]
-    return msgspec.json.encode(SectionOut(one.ticket_type_id, one.name, one.rows, one.seats_per_row, seats))
+    return msgspec.json.encode(
+        SectionOut(
+            ticket_type_id=one.ticket_type_id,
+            name=one.name,
+            rows=one.rows,
+            seats_per_row=one.seats_per_row,
+            seats=seats,
+        )
+    )
 
 
 @pytest.mark.parametrize(

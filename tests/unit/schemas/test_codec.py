@@ -37,7 +37,9 @@ from schemas.notifications import NOTIFICATIONS
 from tests.harness.words import T, create, folded, on_sale, reserve
 
 CODEC = Codec()
-ENVELOPE = Envelope("event", 3, 41, 0, 1, T, f.RULES_VERSION)
+ENVELOPE = Envelope(
+    event_id="event", partition=3, offset=41, index=0, count=1, log_time=T, rules_version=f.RULES_VERSION
+)
 PLAIN = (*COMMANDS, *NOTIFICATIONS)
 
 
@@ -97,7 +99,17 @@ def test_a_record_is_framed_as_confluents_wire_format() -> None:
 
 def test_the_body_is_avro_that_anyone_can_read_with_the_schema_file() -> None:
     schema = fastavro.schema.load_schema(str(MANIFEST.parent / "facts" / "TicketsHeld.avsc"))
-    fact = f.TicketsHeld("r", "u", "t", 2, ["A-1", "A-2"], 5_000, "EUR", T, -7)
+    fact = f.TicketsHeld(
+        reservation_id="r",
+        user_id="u",
+        ticket_type_id="t",
+        quantity=2,
+        seats=["A-1", "A-2"],
+        amount_minor=5_000,
+        currency="EUR",
+        expires_at=T,
+        fingerprint=-7,
+    )
     body: Any = fastavro.schemaless_reader(io.BytesIO(CODEC.encode_fact(ENVELOPE, fact)[HEADER_BYTES:]), schema, None)
     assert body == msgspec.structs.asdict(ENVELOPE) | msgspec.structs.asdict(fact)
 

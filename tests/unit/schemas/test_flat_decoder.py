@@ -43,7 +43,9 @@ except ImportError:
 needs_native = pytest.mark.skipif(native_decoder is None, reason="no C compiler or no Python.h: not compiled")
 PLAIN = (*COMMANDS, *NOTIFICATIONS)
 CODEC = Codec()
-ENVELOPE = Envelope(str(uuid.UUID(int=7)), 3, 70_000, 0, 1, T, 1)
+ENVELOPE = Envelope(
+    event_id=str(uuid.UUID(int=7)), partition=3, offset=70_000, index=0, count=1, log_time=T, rules_version=1
+)
 HELD = f.TicketsHeld(*[str(uuid.UUID(int=n)) for n in range(3)], 2, ["A-1", "AA-12"], 8_500, "EUR", T + 10**9, -(2**62))
 
 

@@ -7,7 +7,21 @@ import pytest
 from schemas.replies import SEAL_BYTES, Reply, decode_replies, encode_replies, opened, sealed
 
 KEY, OTHER = b"k" * 22, b"l" * 22
-MESSAGE = encode_replies([Reply("command", "event", 0, 7, "accepted", "", "", False, None)])
+MESSAGE = encode_replies(
+    [
+        Reply(
+            command_id="command",
+            event_id="event",
+            partition=0,
+            offset=7,
+            outcome="accepted",
+            reason="",
+            detail="",
+            duplicate=False,
+            reservation=None,
+        )
+    ]
+)
 
 
 def test_a_sealed_message_comes_out_as_it_went_in() -> None:

@@ -119,7 +119,14 @@ def _refund(refund: RefundObject) -> BookedRefund:
     key = (refund.metadata or {}).get(REFUND, "")
     reason = refund.failure_reason or refund.reason or ""
     return BookedRefund(
-        refund.id, refund.payment_intent or "", key, amount, refund.currency.upper(), status, reason, refund.created
+        refund_id=refund.id,
+        payment_id=refund.payment_intent or "",
+        key=key,
+        amount_minor=amount,
+        currency=refund.currency.upper(),
+        status=status,
+        reason=reason,
+        created_at=refund.created,
     )
 
 
@@ -127,7 +134,15 @@ def _dispute(dispute: DisputeObject) -> BookedDispute:
     amount = _ours(dispute.amount, dispute.currency, dispute.id)
     status = DISPUTED.get(dispute.status, dispute.status)
     currency, reason = dispute.currency.upper(), dispute.reason or ""
-    return BookedDispute(dispute.id, dispute.payment_intent or "", amount, currency, status, reason, dispute.created)
+    return BookedDispute(
+        dispute_id=dispute.id,
+        payment_id=dispute.payment_intent or "",
+        amount_minor=amount,
+        currency=currency,
+        status=status,
+        reason=reason,
+        created_at=dispute.created,
+    )
 
 
 def _ours(amount: int, currency: str, of: str) -> int:

@@ -194,7 +194,7 @@ def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
     if (amount, currency) == (charge.amount_minor, charge.currency):
         return ChargeResult(CAPTURED, intent.id, "", amount)
     log.error("charge.differs", key=charge.key, amount_minor=amount, currency=currency)
-    return ChargeResult(CAPTURED, intent.id, "", amount, currency)
+    return ChargeResult(outcome=CAPTURED, payment_id=intent.id, reason="", amount_minor=amount, currency=currency)
 
 
 def _declined(reason: str) -> ChargeResult:

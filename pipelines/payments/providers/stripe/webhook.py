@@ -126,7 +126,18 @@ def captured(intent: Intent, command_id: str) -> RecordPayment | None:
         return None
     amount = _minor(intent.amount_received, intent.currency)
     currency = intent.currency.upper()
-    return RecordPayment(place[0], "", command_id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)
+    return RecordPayment(
+        event_id=place[0],
+        user_id="",
+        command_id=command_id,
+        reservation_id=place[1],
+        attempt_id=attempt,
+        payment_id=intent.id,
+        outcome=CAPTURED,
+        reason="",
+        amount_minor=amount,
+        currency=currency,
+    )
 
 
 def refund_told(refund: RefundObject, command_id: str) -> Told | None:
@@ -142,14 +153,42 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
     if refund.status in FAILED:
         log.error("refund.failed", refund=refund.id, status=refund.status, reason=refund.failure_reason)
         return RecordRefundFailure(
-            event_id, "", command_id, reservation, payment, refund.id, amount, currency, why, key if ours else None
+            event_id=event_id,
+            user_id="",
+            command_id=command_id,
+            reservation_id=reservation,
+            payment_id=payment,
+            refund_id=refund.id,
+            amount_minor=amount,
+            currency=currency,
+            reason=why,
+            refund_key=key if ours else None,
         )
     if refund.status not in BACK:
         return None
     if ours:
         named = None if key == key_of_refund(payment, None) else key
-        return RecordRefund(event_id, "", command_id, reservation, payment, refund.id, amount, named)
-    return RecordProviderRefund("", "", command_id, "", payment, refund.id, amount, currency, refund.reason or "")
+        return RecordRefund(
+            event_id=event_id,
+            user_id="",
+            command_id=command_id,
+            reservation_id=reservation,
+            payment_id=payment,
+            refund_id=refund.id,
+            amount_minor=amount,
+            refund_key=named,
+        )
+    return RecordProviderRefund(
+        event_id="",
+        user_id="",
+        command_id=command_id,
+        reservation_id="",
+        payment_id=payment,
+        refund_id=refund.id,
+        amount_minor=amount,
+        currency=currency,
+        reason=refund.reason or "",
+    )
 
 
 def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | None:
@@ -160,7 +199,16 @@ def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | Non
         return None
     amount, currency = _minor(dispute.amount, dispute.currency), dispute.currency.upper()
     return RecordDispute(
-        "", "", command_id, "", dispute.payment_intent, dispute.id, status, amount, currency, dispute.reason or ""
+        event_id="",
+        user_id="",
+        command_id=command_id,
+        reservation_id="",
+        payment_id=dispute.payment_intent,
+        dispute_id=dispute.id,
+        status=status,
+        amount_minor=amount,
+        currency=currency,
+        reason=dispute.reason or "",
     )
 
 
@@ -172,10 +220,35 @@ def _payment(event: Event) -> list[Told]:
         return []
     if intent.status == "succeeded":
         amount, currency = _minor(intent.amount_received, intent.currency), intent.currency.upper()
-        return [RecordPayment(place[0], "", event.id, place[1], attempt, intent.id, CAPTURED, "", amount, currency)]
+        return [
+            RecordPayment(
+                event_id=place[0],
+                user_id="",
+                command_id=event.id,
+                reservation_id=place[1],
+                attempt_id=attempt,
+                payment_id=intent.id,
+                outcome=CAPTURED,
+                reason="",
+                amount_minor=amount,
+                currency=currency,
+            )
+        ]
     if intent.status not in ("canceled", "requires_payment_method"):
         return []
-    return [RecordPayment(place[0], "", event.id, place[1], attempt, "", DECLINED, told_of(intent, attempt), 0)]
+    return [
+        RecordPayment(
+            event_id=place[0],
+            user_id="",
+            command_id=event.id,
+            reservation_id=place[1],
+            attempt_id=attempt,
+            payment_id="",
+            outcome=DECLINED,
+            reason=told_of(intent, attempt),
+            amount_minor=0,
+        )
+    ]
 
 
 def _refund(event: Event) -> list[Told]:

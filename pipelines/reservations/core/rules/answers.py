@@ -18,7 +18,15 @@ def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
 def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") -> list[f.Fact]:
     """A command other than a reservation is turned down."""
     about = subject or command.event_id
-    return [f.CommandRefused(type(command).__name__, about, command.user_id, reason, detail[: limits.DETAIL_CHARS_MAX])]
+    return [
+        f.CommandRefused(
+            command_type=type(command).__name__,
+            subject_id=about,
+            user_id=command.user_id,
+            reason=reason,
+            detail=detail[: limits.DETAIL_CHARS_MAX],
+        )
+    ]
 
 
 def not_owner(state: EventState, command: c.Command) -> list[f.Fact] | None:
@@ -44,12 +52,24 @@ def not_open(state: EventState, command: c.Command) -> list[f.Fact] | None:
 
 def expired(hold: e.Reservation) -> f.HoldExpired:
     """The end of a hold whose deadline is reached."""
-    return f.HoldExpired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats)
+    return f.HoldExpired(
+        reservation_id=hold.id,
+        user_id=hold.user_id,
+        ticket_type_id=hold.ticket_type_id,
+        quantity=hold.quantity,
+        seats=hold.seats,
+    )
 
 
 def released(hold: e.Reservation) -> f.HoldReleased:
     """The end of a hold before its deadline."""
-    return f.HoldReleased(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats)
+    return f.HoldReleased(
+        reservation_id=hold.id,
+        user_id=hold.user_id,
+        ticket_type_id=hold.ticket_type_id,
+        quantity=hold.quantity,
+        seats=hold.seats,
+    )
 
 
 def named(what: str, seats: list[str]) -> str:

@@ -54,9 +54,15 @@ def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None
     """A ticket is another user's; its former code is dead."""
     of = found.reservation
     return f.TicketTransferred(
-        of.id, found.holder, of.ticket_type_id, command.ticket_id, found.seat, command.to_user_id, found.version,
-        transfer_id,
-    )  # fmt: skip
+        reservation_id=of.id,
+        user_id=found.holder,
+        ticket_type_id=of.ticket_type_id,
+        ticket_id=command.ticket_id,
+        seat=found.seat,
+        to_user_id=command.to_user_id,
+        version=found.version,
+        transfer_id=transfer_id,
+    )
 
 
 def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:
@@ -84,14 +90,14 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
         return [_refused_scan(command, Reason.CHECK_IN_UNDONE)]
     return [
         f.CheckInAccepted(
-            found.id,
-            state.holder_of(found, command.ticket_id),
-            command.ticket_id,
-            place if found.seats else "",
-            command.user_id,
-            command.gate,
-            command.scanner,
-            command.scanned_at or now,  # 0 would say that nobody is inside
+            reservation_id=found.id,
+            user_id=state.holder_of(found, command.ticket_id),
+            ticket_id=command.ticket_id,
+            seat=place if found.seats else "",
+            by_user_id=command.user_id,
+            gate=command.gate,
+            scanner=command.scanner,
+            scanned_at=command.scanned_at or now,  # 0 would say that nobody is inside
         )
     ]
 
@@ -125,14 +131,14 @@ def _name(command: c.CheckIn) -> str:
 
 def _refused_scan(command: c.CheckIn, reason: Reason, first: Ticket | None = None) -> f.CheckInRefused:
     return f.CheckInRefused(
-        command.reservation_id,
-        command.user_id,
-        command.ticket_id,
-        reason,
-        command.gate,
-        command.scanner,
-        command.scanned_at,
-        first.checked_in_at if first is not None else 0,
-        first.gate if first is not None else "",
-        first.scanner if first is not None else "",
+        reservation_id=command.reservation_id,
+        user_id=command.user_id,
+        ticket_id=command.ticket_id,
+        reason=reason,
+        gate=command.gate,
+        scanner=command.scanner,
+        scanned_at=command.scanned_at,
+        first_scanned_at=first.checked_in_at if first is not None else 0,
+        first_gate=first.gate if first is not None else "",
+        first_scanner=first.scanner if first is not None else "",
     )

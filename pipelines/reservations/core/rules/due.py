@@ -98,14 +98,14 @@ def _notified(state: EventState, reservation: Reservation, user: str, chore: Cho
     details = state.details
     assert details is not None
     return f.HolderNotified(
-        chore.kind,
-        chore.cause,
-        reservation.id,
-        user,
-        chore.changed,
-        details.title,
-        details.venue,
-        details.starts_at,
-        details.ends_at,
-        details.timezone,
+        kind=chore.kind,
+        cause=chore.cause,
+        reservation_id=reservation.id,
+        user_id=user,
+        changed=chore.changed,
+        title=details.title,
+        venue=details.venue,
+        starts_at=details.starts_at,
+        ends_at=details.ends_at,
+        timezone=details.timezone,
     )

@@ -40,22 +40,22 @@ def add_ticket_type(
         return refused(command, Reason.INVALID_TICKET_TYPE, problem)
     return [
         f.TicketTypeAdded(
-            command.user_id,
-            command.ticket_type_id,
-            len(state.sections),
-            command.name,
-            command.price_minor,
-            command.currency,
-            command.kind,
-            command.rows,
-            command.seats_per_row,
-            command.capacity,
-            command.sales_open_at,
-            command.sales_close_at,
-            command.max_per_order or 0,
-            command.max_per_user or 0,
-            1 if command.hidden else 0,
-            command.pool_id or "",
+            user_id=command.user_id,
+            ticket_type_id=command.ticket_type_id,
+            ordinal=len(state.sections),
+            name=command.name,
+            price_minor=command.price_minor,
+            currency=command.currency,
+            kind=command.kind,
+            rows=command.rows,
+            seats_per_row=command.seats_per_row,
+            capacity=command.capacity,
+            sales_open_at=command.sales_open_at,
+            sales_close_at=command.sales_close_at,
+            max_per_order=command.max_per_order or 0,
+            max_per_user=command.max_per_user or 0,
+            hidden=1 if command.hidden else 0,
+            pool_id=command.pool_id or "",
         )
     ]
 
@@ -164,16 +164,16 @@ def add_code(state: EventState, command: c.AddCode, now: LogTime) -> list[f.Fact
         return refused(command, Reason.INVALID_CODE, problem, command.code_id)
     return [
         f.CodeAdded(
-            command.user_id,
-            command.code_id,
-            command.code,
-            command.kind,
-            command.value,
-            command.uses_max,
-            command.ticket_type_ids,
-            command.valid_from_at,
-            command.valid_until_at,
-            command.places_max or None,
+            user_id=command.user_id,
+            code_id=command.code_id,
+            code=command.code,
+            kind=command.kind,
+            value=command.value,
+            uses_max=command.uses_max,
+            ticket_type_ids=command.ticket_type_ids,
+            valid_from_at=command.valid_from_at,
+            valid_until_at=command.valid_until_at,
+            places_max=command.places_max or None,
         )
     ]
 
@@ -243,13 +243,13 @@ def block_seats(state: EventState, command: c.BlockSeats, now: LogTime) -> list[
     quantity = len(command.seats) or command.quantity
     return [
         f.SeatsBlocked(
-            command.user_id,
-            command.block_id,
-            command.ticket_type_id,
-            command.seats,
-            quantity,
-            command.until_at,
-            command.label,
+            user_id=command.user_id,
+            block_id=command.block_id,
+            ticket_type_id=command.ticket_type_id,
+            seats=command.seats,
+            quantity=quantity,
+            until_at=command.until_at,
+            label=command.label,
         )
     ]
 
@@ -300,4 +300,11 @@ def unblocked(
     block: e.Block, seats: list[str], quantity: int, by: str, release_id: str | None = None
 ) -> f.SeatsUnblocked:
     """Places of a block that go back on sale; `by` is "" when its time is over."""
-    return f.SeatsUnblocked(by, block.id, block.ticket_type_id, seats, quantity, release_id)
+    return f.SeatsUnblocked(
+        user_id=by,
+        block_id=block.id,
+        ticket_type_id=block.ticket_type_id,
+        seats=seats,
+        quantity=quantity,
+        release_id=release_id,
+    )

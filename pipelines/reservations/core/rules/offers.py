@@ -41,14 +41,14 @@ def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.
     return [
         *facts,
         f.TransferOffered(
-            transfer_id(command.ticket_id, command.command_id),
-            found.reservation.id,
-            found.holder,
-            found.reservation.ticket_type_id,
-            command.ticket_id,
-            found.seat,
-            command.to_user_id,
-            until,
+            transfer_id=transfer_id(command.ticket_id, command.command_id),
+            reservation_id=found.reservation.id,
+            user_id=found.holder,
+            ticket_type_id=found.reservation.ticket_type_id,
+            ticket_id=command.ticket_id,
+            seat=found.seat,
+            to_user_id=command.to_user_id,
+            expires_at=until,
         ),
     ]
 
@@ -70,7 +70,12 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
         detail = f"the offer ended at {known.expires_at}"
         return [ended(known, e.EXPIRED), *refused(command, Reason.OFFER_EXPIRED, detail, known.id)]
     of_holder = c.TransferTicket(
-        command.event_id, known.user_id, command.command_id, known.reservation_id, known.ticket_id, known.to_user_id
+        event_id=command.event_id,
+        user_id=known.user_id,
+        command_id=command.command_id,
+        reservation_id=known.reservation_id,
+        ticket_id=known.ticket_id,
+        to_user_id=known.to_user_id,
     )
     found = door.to_hand_on(state, of_holder)
     if isinstance(found, list):
@@ -81,14 +86,14 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
 def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
     """An offer comes to nothing."""
     return f.TransferEnded(
-        offered.id,
-        offered.reservation_id,
-        offered.user_id,
-        offered.ticket_type_id,
-        offered.ticket_id,
-        offered.seat,
-        offered.to_user_id,
-        outcome,
+        transfer_id=offered.id,
+        reservation_id=offered.reservation_id,
+        user_id=offered.user_id,
+        ticket_type_id=offered.ticket_type_id,
+        ticket_id=offered.ticket_id,
+        seat=offered.seat,
+        to_user_id=offered.to_user_id,
+        outcome=outcome,
     )
 
 
@@ -165,5 +170,9 @@ def _for_receiver(fact: f.Fact, command: c.AnswerTransfer) -> f.Fact:
     """Why the holder could not hand the ticket on, told to whoever wanted to accept it."""
     assert isinstance(fact, f.CommandRefused)
     return f.CommandRefused(
-        type(command).__name__, command.transfer_id, command.user_id, Reason(fact.reason), fact.detail
+        command_type=type(command).__name__,
+        subject_id=command.transfer_id,
+        user_id=command.user_id,
+        reason=Reason(fact.reason),
+        detail=fact.detail,
     )

@@ -32,18 +32,18 @@ def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> li
         return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
     terms = {name: getattr(command, name) for name in TERMS if getattr(command, name) is not None}
     details = Details(
-        command.user_id,
-        command.title,
-        command.description,
-        command.category_id,
-        command.venue,
-        command.starts_at,
-        command.ends_at,
-        command.timezone,
-        command.sales_open_at,
-        command.sales_close_at,
-        command.hold_ttl_s,
-        command.max_tickets_per_user,
+        organizer_id=command.user_id,
+        title=command.title,
+        description=command.description,
+        category_id=command.category_id,
+        venue=command.venue,
+        starts_at=command.starts_at,
+        ends_at=command.ends_at,
+        timezone=command.timezone,
+        sales_open_at=command.sales_open_at,
+        sales_close_at=command.sales_close_at,
+        hold_ttl_s=command.hold_ttl_s,
+        max_tickets_per_user=command.max_tickets_per_user,
         **terms,
     )
     problem = problem_of(details)

@@ -73,13 +73,13 @@ def confirm(
             return refused(command, Reason.PAYMENTS_EXHAUSTED, detail, hold.id)
     return [
         f.PaymentRequested(
-            hold.id,
-            hold.user_id,
-            command.attempt_id,
-            command.payment_token,
-            hold.amount_minor,
-            hold.currency,
-            command.command_id,
+            reservation_id=hold.id,
+            user_id=hold.user_id,
+            attempt_id=command.attempt_id,
+            payment_token=command.payment_token,
+            amount_minor=hold.amount_minor,
+            currency=hold.currency,
+            command_id=command.command_id,
         )
     ]
 
@@ -99,12 +99,24 @@ def record_payment(
         return [_confirmed(hold, command.attempt_id, command.payment_id)]
     if command.amount_minor == hold.amount_minor and why_not_again(state, hold) is None:
         return [
-            f.HoldReacquired(hold.id, hold.user_id, hold.ticket_type_id, hold.quantity, hold.seats),
+            f.HoldReacquired(
+                reservation_id=hold.id,
+                user_id=hold.user_id,
+                ticket_type_id=hold.ticket_type_id,
+                quantity=hold.quantity,
+                seats=hold.seats,
+            ),
             _confirmed(hold, command.attempt_id, command.payment_id),
         ]
     reason = _why_over(state, hold)
     return [
-        f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, reason, command.amount_minor),
+        f.ConfirmationRefused(
+            reservation_id=hold.id,
+            user_id=hold.user_id,
+            attempt_id=command.attempt_id,
+            reason=reason,
+            refund_minor=command.amount_minor,
+        ),
         refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason),
     ]
 
@@ -217,7 +229,15 @@ def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason
     seats = [place for ticket, place in places.items() if ticket in gone] if of.seats else []
     facts: list[f.Fact] = [
         f.TicketsCancelled(
-            of.id, of.user_id, of.ticket_type_id, len(tickets), seats, tickets, part, part - back, reason
+            reservation_id=of.id,
+            user_id=of.user_id,
+            ticket_type_id=of.ticket_type_id,
+            quantity=len(tickets),
+            seats=seats,
+            ticket_ids=tickets,
+            amount_minor=part,
+            kept_minor=part - back,
+            reason=reason,
         )
     ]
     if back:
@@ -234,15 +254,15 @@ def cancelled_whole(
     withheld = back if disputed else 0
     facts: list[f.Fact] = [
         f.ReservationCancelled(
-            of.id,
-            of.user_id,
-            of.ticket_type_id,
-            of.quantity,
-            of.seats,
-            reason,
-            kept or None,
-            withheld or None,
-            (back - withheld) or None,
+            reservation_id=of.id,
+            user_id=of.user_id,
+            ticket_type_id=of.ticket_type_id,
+            quantity=of.quantity,
+            seats=of.seats,
+            reason=reason,
+            kept_minor=kept or None,
+            withheld_minor=withheld or None,
+            refund_minor=(back - withheld) or None,
         )
     ]
     if back and not withheld:
@@ -254,19 +274,28 @@ def refund(
     of: Reservation, attempt: str, payment: str, amount_minor: int, reason: str, key: str | None = None
 ) -> f.RefundRequested:
     """Money goes back; `key` tells several refunds of one payment apart."""
-    return f.RefundRequested(of.id, of.user_id, attempt, payment, amount_minor, of.currency, reason, key)
+    return f.RefundRequested(
+        reservation_id=of.id,
+        user_id=of.user_id,
+        attempt_id=attempt,
+        payment_id=payment,
+        amount_minor=amount_minor,
+        currency=of.currency,
+        reason=reason,
+        refund_key=key,
+    )
 
 
 def _confirmed(hold: Reservation, attempt: str, payment: str) -> f.ReservationConfirmed:
     return f.ReservationConfirmed(
-        hold.id,
-        hold.user_id,
-        hold.ticket_type_id,
-        hold.quantity,
-        hold.seats,
-        list(hold.tickets()),
-        attempt,
-        payment,
-        hold.amount_minor,
-        hold.currency,
+        reservation_id=hold.id,
+        user_id=hold.user_id,
+        ticket_type_id=hold.ticket_type_id,
+        quantity=hold.quantity,
+        seats=hold.seats,
+        ticket_ids=list(hold.tickets()),
+        attempt_id=attempt,
+        payment_id=payment,
+        amount_minor=hold.amount_minor,
+        currency=hold.currency,
     )

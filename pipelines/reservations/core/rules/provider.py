@@ -144,20 +144,20 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
         payment = e.REFUNDED
     facts: list[f.Fact] = [
         f.PaymentRefunded(
-            of.id,
-            of.user_id,
-            of.payment_id,
-            command.refund_id,
-            command.amount_minor,
-            command.refund_id,
-            e.PROVIDER,
-            of.currency,
-            command.reason,
-            split.tickets,
-            split.kept,
-            split.owed,
-            payment,
-            _organizer(state),
+            reservation_id=of.id,
+            user_id=of.user_id,
+            payment_id=of.payment_id,
+            refund_id=command.refund_id,
+            amount_minor=command.amount_minor,
+            refund_key=command.refund_id,
+            origin=e.PROVIDER,
+            currency=of.currency,
+            reason=command.reason,
+            from_tickets_minor=split.tickets,
+            from_kept_minor=split.kept,
+            from_owed_minor=split.owed,
+            payment=payment,
+            organizer_id=_organizer(state),
         )
     ]
     if void:
@@ -178,7 +178,12 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
     if known is None or known.payment_id != command.payment_id or known.status == e.REFUNDED:
         return duplicate(command, of.id)
     made = f.PaymentRefunded(
-        of.id, of.user_id, command.payment_id, command.refund_id, command.amount_minor, command.refund_key
+        reservation_id=of.id,
+        user_id=of.user_id,
+        payment_id=command.payment_id,
+        refund_id=command.refund_id,
+        amount_minor=command.amount_minor,
+        refund_key=command.refund_key,
     )
     if known.status == e.FAILED and command.refund_id == known.refund_id:  # the failure was the later news
         return duplicate(command, of.id)
@@ -207,7 +212,14 @@ def record_refund_failure(state: EventState, command: c.RecordRefundFailure, _no
         paid = _paid_by(state, command)
         if isinstance(paid, list):
             return paid
-        unheard = Refund(key, command.payment_id, command.refund_id, command.amount_minor, e.FAILED, e.PROVIDER)
+        unheard = Refund(
+            key=key,
+            payment_id=command.payment_id,
+            refund_id=command.refund_id,
+            amount_minor=command.amount_minor,
+            status=e.FAILED,
+            origin=e.PROVIDER,
+        )
         return [_failed(state, of, command, unheard, Split(0, 0, 0), of.payment)]
     another = known.status == e.REFUNDED and known.refund_id != command.refund_id
     if known.status == e.FAILED or another:
@@ -287,7 +299,13 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
         return None
     if any(command.refund_id in (one.refund_id, one.key) for one in refunds):
         return duplicate(command, of.id)
-    made = f.PaymentRefunded(of.id, of.user_id, command.payment_id, command.refund_id, command.amount_minor)
+    made = f.PaymentRefunded(
+        reservation_id=of.id,
+        user_id=of.user_id,
+        payment_id=command.payment_id,
+        refund_id=command.refund_id,
+        amount_minor=command.amount_minor,
+    )
     told = replace(made, refund_key=command.refund_id, origin=e.STRAY, currency=command.currency, reason=command.reason)
     return [replace(told, organizer_id=_organizer(state))]
 
@@ -310,7 +328,14 @@ def _split(of: Reservation, amount_minor: int) -> Split:
 
 
 def _void(of: Reservation, reason: Reason) -> f.ReservationCancelled:
-    return f.ReservationCancelled(of.id, of.user_id, of.ticket_type_id, of.quantity, of.seats, reason)
+    return f.ReservationCancelled(
+        reservation_id=of.id,
+        user_id=of.user_id,
+        ticket_type_id=of.ticket_type_id,
+        quantity=of.quantity,
+        seats=of.seats,
+        reason=reason,
+    )
 
 
 def _again(state: EventState, of: Reservation, owed_minor: int, reason: Reason) -> f.RefundRequested:
@@ -324,19 +349,19 @@ def _failed(
     state: EventState, of: Reservation, command: c.RecordRefundFailure, refund: Refund, back: Split, payment: str
 ) -> f.RefundFailed:
     return f.RefundFailed(
-        of.id,
-        of.user_id,
-        _organizer(state),
-        command.payment_id,
-        command.refund_id or refund.refund_id,
-        refund.key,
-        refund.origin,
-        refund.amount_minor,
-        of.currency,
-        command.reason,
-        back.tickets,
-        back.owed,
-        payment,
+        reservation_id=of.id,
+        user_id=of.user_id,
+        organizer_id=_organizer(state),
+        payment_id=command.payment_id,
+        refund_id=command.refund_id or refund.refund_id,
+        refund_key=refund.key,
+        origin=refund.origin,
+        amount_minor=refund.amount_minor,
+        currency=of.currency,
+        reason=command.reason,
+        to_tickets_minor=back.tickets,
+        to_owed_minor=back.owed,
+        payment=payment,
     )
 
 

@@ -66,19 +66,19 @@ def reserve_by(
     discount = _discount(state, command, price, section.currency, shares) if command.promo_code else None
     return [
         f.TicketsHeld(
-            command.reservation_id,
-            command.user_id,
-            command.ticket_type_id,
-            command.quantity,
-            seats,
-            price - (discount or 0),
-            section.currency,
-            now + state.details.hold_ttl_s * US_PER_S,
-            command.fingerprint,
-            command.promo_code or None,
-            command.access_code or None,
-            discount,
-            command.mailbox or None,
+            reservation_id=command.reservation_id,
+            user_id=command.user_id,
+            ticket_type_id=command.ticket_type_id,
+            quantity=command.quantity,
+            seats=seats,
+            amount_minor=price - (discount or 0),
+            currency=section.currency,
+            expires_at=now + state.details.hold_ttl_s * US_PER_S,
+            fingerprint=command.fingerprint,
+            promo_code=command.promo_code or None,
+            access_code=command.access_code or None,
+            discount_minor=discount,
+            mailbox=command.mailbox or None,
         )
     ]
 
@@ -264,13 +264,13 @@ def _discount(state: EventState, command: c.ReserveTickets, price_minor: int, cu
 
 def _rejected(command: c.ReserveTickets, reason: Reason, detail: str) -> f.ReservationRejected:
     return f.ReservationRejected(
-        command.reservation_id,
-        command.user_id,
-        command.ticket_type_id,
-        command.quantity,
-        command.fingerprint,
-        reason,
-        detail,
+        reservation_id=command.reservation_id,
+        user_id=command.user_id,
+        ticket_type_id=command.ticket_type_id,
+        quantity=command.quantity,
+        fingerprint=command.fingerprint,
+        reason=reason,
+        detail=detail,
     )
 
 

@@ -123,17 +123,24 @@ def _offer(state: EventState, section: Section, entry: WaitlistEntry, now: LogTi
         seats = found
     expires_at = now + (details.offer_ttl_s or details.hold_ttl_s) * US_PER_S
     return [
-        f.WaitlistOffered(entry.id, entry.user_id, section.ticket_type_id, entry.quantity, reservation, expires_at),
+        f.WaitlistOffered(
+            entry_id=entry.id,
+            user_id=entry.user_id,
+            ticket_type_id=section.ticket_type_id,
+            quantity=entry.quantity,
+            reservation_id=reservation,
+            expires_at=expires_at,
+        ),
         f.TicketsHeld(
-            reservation,
-            entry.user_id,
-            section.ticket_type_id,
-            entry.quantity,
-            seats,
-            section.price_minor * entry.quantity,
-            section.currency,
-            expires_at,
-            0,
+            reservation_id=reservation,
+            user_id=entry.user_id,
+            ticket_type_id=section.ticket_type_id,
+            quantity=entry.quantity,
+            seats=seats,
+            amount_minor=section.price_minor * entry.quantity,
+            currency=section.currency,
+            expires_at=expires_at,
+            fingerprint=0,
             mailbox=entry.mailbox or None,
         ),
     ]

@@ -37,9 +37,29 @@ def buyers(settings: Settings) -> Iterator[None]:
         while not done.wait(GAP_S):
             for event in (choose.choice(EVENTS) for _ in range(8)):
                 user, reservation = str(uuid.uuid4()), str(uuid.uuid4())
-                send(c.ReserveTickets(event, user, "", reservation, "stalls", choose.randint(1, 3), [], 1))
+                send(
+                    c.ReserveTickets(
+                        event_id=event,
+                        user_id=user,
+                        command_id="",
+                        reservation_id=reservation,
+                        ticket_type_id="stalls",
+                        quantity=choose.randint(1, 3),
+                        seats=[],
+                        fingerprint=1,
+                    )
+                )
                 if choose.random() < 0.5:
-                    send(c.ConfirmReservation(event, user, "", reservation, "try", "tok_ok"))
+                    send(
+                        c.ConfirmReservation(
+                            event_id=event,
+                            user_id=user,
+                            command_id="",
+                            reservation_id=reservation,
+                            attempt_id="try",
+                            payment_token="tok_ok",
+                        )
+                    )
                 if choose.random() < 0.3:
                     send(c.ReleaseReservation(event, user, "", reservation))
 

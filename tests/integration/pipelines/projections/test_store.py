@@ -70,7 +70,9 @@ def availability_by_rows(settings: Settings) -> dict[str, str]:
     with rows_of(settings) as query:
         rows = query(AVAILABILITY, EVENT)
     return {
-        kind: msgspec.json.encode(Availability(total, free, held, sold, blocked, waiting)).decode()
+        kind: msgspec.json.encode(
+            Availability(total=total, available=free, held=held, sold=sold, blocked=blocked, waiting=waiting)
+        ).decode()
         for kind, total, held, sold, blocked, waiting, free in rows
     }
 

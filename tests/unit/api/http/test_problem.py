@@ -23,7 +23,17 @@ def view(**changes: object) -> ReservationView:
 def refused(
     reason: str, detail: str = "", reservation: ReservationView | None = None, *, duplicate: bool = False
 ) -> Reply:
-    return Reply("c", "e", 3, 41, "refused", reason, detail, duplicate, reservation)
+    return Reply(
+        command_id="c",
+        event_id="e",
+        partition=3,
+        offset=41,
+        outcome="refused",
+        reason=reason,
+        detail=detail,
+        duplicate=duplicate,
+        reservation=reservation,
+    )
 
 
 def test_a_problem_has_the_members_of_the_rfc() -> None:

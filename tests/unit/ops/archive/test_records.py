@@ -20,8 +20,14 @@ HEADERS = [("ce_id", b"0-1-0"), ("reply_to", b"circle:replies:api-1"), ("odd", N
 def both(seed: int = 3) -> tuple[BothLogs, list[Archived], list[Archived]]:
     log = BothLogs(partition=0, seed=seed)
     log.take(300)
-    commands = [Archived(one.offset, one.timestamp_ms, one.key, one.value, HEADERS) for one in log.command_records()]
-    facts = [Archived(one.offset, one.timestamp_ms, one.key, one.value, HEADERS) for one in log.fact_records()]
+    commands = [
+        Archived(offset=one.offset, timestamp_ms=one.timestamp_ms, key=one.key, value=one.value, headers=HEADERS)
+        for one in log.command_records()
+    ]
+    facts = [
+        Archived(offset=one.offset, timestamp_ms=one.timestamp_ms, key=one.key, value=one.value, headers=HEADERS)
+        for one in log.fact_records()
+    ]
     return log, commands, facts
 
 
@@ -40,7 +46,7 @@ def test_records_come_out_as_they_went_in() -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"\x00junk", b"\x00\x00\x00\x00\x01" + b"\xff" * 40])
 def test_what_cannot_be_decoded_is_kept_as_bytes(value: bytes | None) -> None:
-    odd = [Archived(7, 1, None, value, [])]
+    odd = [Archived(offset=7, timestamp_ms=1, key=None, value=value, headers=[])]
     for topic in (COMMANDS, FACTS, NOTIFICATIONS):
         assert through_a_file(odd, topic) == odd
 
@@ -57,7 +63,9 @@ def test_any_avro_reader_sees_the_fields() -> None:
 
 def test_under_other_names_nobody_is_left_and_the_log_still_verifies() -> None:
     log, commands, facts = both()
-    commands.append(Archived(300, log.now // 1_000, b"k", b"who knows what this is", []))
+    commands.append(
+        Archived(offset=300, timestamp_ms=log.now // 1_000, key=b"k", value=b"who knows what this is", headers=[])
+    )
     names = OtherNames(b"k" * 32, CODEC)
     renamed = [names.renamed(one, COMMANDS) for one in commands]
     told = [names.renamed(one, FACTS) for one in facts]

@@ -48,14 +48,34 @@ BOUGHT: tuple[Step, ...] = (reserve(2), confirm(), paid(amount=5_000))
 CALLED_OFF = c.CancelEvent(EVENT, ORGANIZER, "cmd", "rain")
 EXTEND = c.ExtendHold(EVENT, ALICE, "cmd", R1)
 OFFERED_UNTIL = rfc3339(T + (7 + TRANSFER_TTL_S) * US_PER_S)  # the log's seventh second
-HAND = c.TransferTicket(EVENT, ALICE, "cmd", R1, ONE, BOB)
-ANSWER = c.AnswerTransfer(EVENT, BOB, "cmd", R1, ONE, transfer_id(ONE, "cmd"), "accept")
+HAND = c.TransferTicket(
+    event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R1, ticket_id=ONE, to_user_id=BOB
+)
+ANSWER = c.AnswerTransfer(
+    event_id=EVENT,
+    user_id=BOB,
+    command_id="cmd",
+    reservation_id=R1,
+    ticket_id=ONE,
+    transfer_id=transfer_id(ONE, "cmd"),
+    answer="accept",
+)
 HAND_ON = (HAND, ANSWER)
-UNDO = c.UndoCheckIn(EVENT, ORGANIZER, "cmd", R1, ONE)
+UNDO = c.UndoCheckIn(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", reservation_id=R1, ticket_id=ONE)
 
 
 def scan(ticket: str = ONE, *, version: int = 1, gate: str = "north", at: int = T) -> c.CheckIn:
-    return c.CheckIn(EVENT, ORGANIZER, "cmd", R1, ticket, version, gate, "", at)
+    return c.CheckIn(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=ticket,
+        version=version,
+        gate=gate,
+        scanner="",
+        scanned_at=at,
+    )
 
 
 def log_of(*steps: Step, **terms: Any) -> BothLogs:
@@ -91,8 +111,14 @@ OVER = f"the hold's deadline had passed at this position ({DEADLINE})"
 TERMS = "the buyer cancelled within the terms"
 DIFFERS = "another amount or currency than was asked for had arrived, and sells nothing"
 TOO_LATE = "the payment came after the hold's deadline, and its places could not be had again"
-ONE_GONE: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ALICE, "cmd", R1, [ONE]))
-BY_ORGANIZER: tuple[Step, ...] = (*BOUGHT, c.CancelTickets(EVENT, ORGANIZER, "cmd", R1, [ONE]))
+ONE_GONE: tuple[Step, ...] = (
+    *BOUGHT,
+    c.CancelTickets(event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R1, ticket_ids=[ONE]),
+)
+BY_ORGANIZER: tuple[Step, ...] = (
+    *BOUGHT,
+    c.CancelTickets(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", reservation_id=R1, ticket_ids=[ONE]),
+)
 
 STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | None]] = [
     (
@@ -243,7 +269,12 @@ def test_there_are_words_for_every_fact_that_can_be_about_a_reservation() -> Non
 
 def test_an_offer_is_explained_by_the_place_in_the_line() -> None:
     full = (reserve(4, rid=R2, by=BOB), reserve(2, rid=R3, by=BOB))
-    line = (c.JoinWaitlist(EVENT, BOB, "cmd", "w0", STALLS, 3), c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 2))
+    line = (
+        c.JoinWaitlist(event_id=EVENT, user_id=BOB, command_id="cmd", entry_id="w0", ticket_type_id=STALLS, quantity=3),
+        c.JoinWaitlist(
+            event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=2
+        ),
+    )
     log = log_of(*full, *line, release(R3, by=BOB), max_tickets_per_user=10)
     words = (
         "what became free is offered to whoever waits longest and fits: in the line since offset 6; "
@@ -260,7 +291,9 @@ def test_an_offer_is_explained_by_the_place_in_the_line() -> None:
 
 
 def test_who_comes_past_those_who_wait_is_told_that_it_is_offered_to_them() -> None:
-    line = c.JoinWaitlist(EVENT, BOB, "cmd", "w0", STALLS, 2)
+    line = c.JoinWaitlist(
+        event_id=EVENT, user_id=BOB, command_id="cmd", entry_id="w0", ticket_type_id=STALLS, quantity=2
+    )
     found = explained(log_of(reserve(6, rid=R2, by=BOB), line, 90, reserve(1)))
     (one,) = found.decisions
     assert (one.reason, one.rule) == ("sold-out", OFFERED_FIRST)
@@ -270,7 +303,17 @@ def test_who_comes_past_those_who_wait_is_told_that_it_is_offered_to_them() -> N
 
 
 def test_seats_that_the_organizer_holds_back_are_not_called_another_buyers() -> None:
-    block = c.BlockSeats(EVENT, ORGANIZER, "cmd", "b1", STALLS, ["A-1", "A-2"], 0, 0, "for Bob")
+    block = c.BlockSeats(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        block_id="b1",
+        ticket_type_id=STALLS,
+        seats=["A-1", "A-2"],
+        quantity=0,
+        until_at=0,
+        label="for Bob",
+    )
     found = explained(log_of(block, reserve(0, ["A-2"])))
     (one,) = found.decisions
     assert (one.reason, [(other.place, other.position, other.status) for other in one.had_by]) == (
@@ -291,7 +334,19 @@ def test_seats_that_the_organizer_holds_back_are_not_called_another_buyers() -> 
 def test_a_code_that_does_not_work_is_explained_by_its_rule(
     kind: str, uses_max: int, sent: str, reason: str, rule: str
 ) -> None:
-    code = c.AddCode(EVENT, ORGANIZER, "cmd", "c1", "SPRING", kind, 10, uses_max, [], 0, 0)
+    code = c.AddCode(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        code_id="c1",
+        code="SPRING",
+        kind=kind,
+        value=10,
+        uses_max=uses_max,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+    )
     theirs, mine = (
         msgspec.structs.replace(order, promo_code=text)
         for order, text in ((reserve(1, rid=R2, by=BOB), "SPRING"), (reserve(1), sent))

@@ -43,7 +43,12 @@ STORY: list[tuple[int, c.Command]] = [
     (0, create()),
     (0, add_type()),
     (0, reserve(1, rid="draft")),  # of a draft
-    (0, c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 2)),
+    (
+        0,
+        c.JoinWaitlist(
+            event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=2
+        ),
+    ),
     (0, publish()),
     (0, add_type("box", hidden=1)),
     (0, reserve(1, rid="hidden", of="box")),
@@ -55,7 +60,15 @@ STORY: list[tuple[int, c.Command]] = [
     (TTL_S + 8, confirm(R2)),
     (TTL_S + 9, paid(R2, payment="pay-2")),
     (TTL_S + 10, c.AddStaff(EVENT, ORGANIZER, "cmd", BOB)),
-    *((TTL_S + 11, c.TransferTicket(EVENT, ALICE, "cmd", R2, ticket, BOB)) for ticket in TICKETS),
+    *(
+        (
+            TTL_S + 11,
+            c.TransferTicket(
+                event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R2, ticket_id=ticket, to_user_id=BOB
+            ),
+        )
+        for ticket in TICKETS
+    ),
     (TTL_S + 12, c.RemoveStaff(EVENT, ORGANIZER, "cmd", BOB)),
     (2_000_000, release(R2)),  # long after the event began
     (2_000_001, update(venue="Garden")),
@@ -73,7 +86,15 @@ def log_of(version: int) -> tuple[list[LogRecord], list[LogRecord]]:
         commands.append(LogRecord(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
         decided = decide(state, command, At(0, offset, LogTime(time_us)))
         for index, fact in enumerate(decided):
-            envelope = Envelope(EVENT, 0, offset, index, len(decided), time_us, version)
+            envelope = Envelope(
+                event_id=EVENT,
+                partition=0,
+                offset=offset,
+                index=index,
+                count=len(decided),
+                log_time=time_us,
+                rules_version=version,
+            )
             facts.append(LogRecord(len(facts), 0, None, encode(envelope, fact)))
     return commands, facts
 

@@ -42,7 +42,21 @@ def filled(states: States, *names: str, reservations: int = 0) -> None:
     for name in names:
         state = states.of(name)
         for number in range(reservations):
-            one = Reservation(f"{name}-{number}", "u", "t", "rejected", 1, [], 0, "", 0, 0, 0, number, 0)
+            one = Reservation(
+                id=f"{name}-{number}",
+                user_id="u",
+                ticket_type_id="t",
+                status="rejected",
+                quantity=1,
+                seats=[],
+                amount_minor=0,
+                currency="",
+                expires_at=0,
+                fingerprint=0,
+                partition=0,
+                offset=number,
+                asked_at=0,
+            )
             state.reservations[one.id] = one
 
 

@@ -125,7 +125,18 @@ def test_old_decisions_are_verified_under_the_rules_of_their_day(monkeypatch: py
     log = drop()
     facts = list(log.facts)
     old = msgspec.structs.replace(facts[4].envelope, rules_version=0)
-    facts[4] = RecordedFact(old, f.ReservationRejected(R2, BOB, "stalls", 1, 1, "sold-out", "as it was then"))
+    facts[4] = RecordedFact(
+        old,
+        f.ReservationRejected(
+            reservation_id=R2,
+            user_id=BOB,
+            ticket_type_id="stalls",
+            quantity=1,
+            fingerprint=1,
+            reason="sold-out",
+            detail="as it was then",
+        ),
+    )
 
     def as_it_was(*_: object) -> list[f.Fact]:
         return [facts[4].fact]

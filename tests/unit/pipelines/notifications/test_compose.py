@@ -55,7 +55,18 @@ def told(fact: f.Fact) -> list[Notification]:
 
 def notified(kind: str) -> f.HolderNotified:
     day = T + DAY_US
-    return f.HolderNotified(kind, 7, R1, ALICE, ["venue"], "Night", "Hall", day, day + 1, "Europe/Vienna")
+    return f.HolderNotified(
+        kind=kind,
+        cause=7,
+        reservation_id=R1,
+        user_id=ALICE,
+        changed=["venue"],
+        title="Night",
+        venue="Hall",
+        starts_at=day,
+        ends_at=day + 1,
+        timezone="Europe/Vienna",
+    )
 
 
 def test_a_hold_tells_what_is_held_and_until_when() -> None:
@@ -95,9 +106,44 @@ def test_a_hold_tells_what_is_held_and_until_when() -> None:
         (f.HoldWarned(R1, ALICE, STALLS, DEADLINE), "hold.expiring"),
         (f.HoldExtended(R1, ALICE, STALLS, DEADLINE), "hold.extended"),
         (cancelled(["A-1"], reason=Reason.EVENT_CANCELLED), "event.cancelled"),
-        (f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 0, "buyer-cancelled"), "tickets.cancelled"),
-        (f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE), "waitlist.offered"),
-        (f.CheckInAccepted(R1, ALICE, "t-1", "A-1", BOB, "north", "scanner-3", T), "ticket.checked-in"),
+        (
+            f.TicketsCancelled(
+                reservation_id=R1,
+                user_id=ALICE,
+                ticket_type_id=STALLS,
+                quantity=1,
+                seats=["A-1"],
+                ticket_ids=["t-1"],
+                amount_minor=2_500,
+                kept_minor=0,
+                reason="buyer-cancelled",
+            ),
+            "tickets.cancelled",
+        ),
+        (
+            f.WaitlistOffered(
+                entry_id="entry",
+                user_id=ALICE,
+                ticket_type_id=STALLS,
+                quantity=2,
+                reservation_id=R1,
+                expires_at=DEADLINE,
+            ),
+            "waitlist.offered",
+        ),
+        (
+            f.CheckInAccepted(
+                reservation_id=R1,
+                user_id=ALICE,
+                ticket_id="t-1",
+                seat="A-1",
+                by_user_id=BOB,
+                gate="north",
+                scanner="scanner-3",
+                scanned_at=T,
+            ),
+            "ticket.checked-in",
+        ),
         (notified("reminder"), "event.reminder"),
         (notified("event-changed"), "event.changed"),
         (notified("event-cancelled"), "event.cancelled"),
@@ -131,7 +177,17 @@ def test_who_hears_of_what_began_at_the_provider(fact: f.Fact, wanted: list[tupl
 
 
 def test_a_transfer_tells_both_sides_and_neither_who_the_other_is() -> None:
-    sent, received = told(f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2))
+    sent, received = told(
+        f.TicketTransferred(
+            reservation_id=R1,
+            user_id=ALICE,
+            ticket_type_id=STALLS,
+            ticket_id="t-1",
+            seat="A-1",
+            to_user_id=BOB,
+            version=2,
+        )
+    )
     assert [(one.user_id, one.kind) for one in (sent, received)] == [
         (ALICE, "ticket.transferred"),
         (BOB, "ticket.received"),

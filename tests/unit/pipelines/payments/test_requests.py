@@ -11,18 +11,49 @@ from tests.harness.words import EVENT, R1, TRY1, T, held, payment_requested, ref
 
 def test_a_charge_is_asked_for_under_its_attempt_and_told_under_the_waiting_request() -> None:
     charge = request_in(recorded(payment_requested(amount=900), offset=4))
-    assert charge == ChargeJob(EVENT, R1, "cmd", TRY1, "tok_ok", 900, "EUR", T + 4)
+    assert charge == ChargeJob(
+        event_id=EVENT,
+        reservation_id=R1,
+        command_id="cmd",
+        attempt_id=TRY1,
+        token="tok_ok",
+        amount_minor=900,
+        currency="EUR",
+        asked_at=T + 4,
+    )
     assert charge.key == TRY1
     told = charged(charge, ChargeResult("captured", "pay-1", "", 900))
-    assert told == RecordPayment(EVENT, "", "cmd", R1, TRY1, "pay-1", "captured", "", 900)
+    assert told == RecordPayment(
+        event_id=EVENT,
+        user_id="",
+        command_id="cmd",
+        reservation_id=R1,
+        attempt_id=TRY1,
+        payment_id="pay-1",
+        outcome="captured",
+        reason="",
+        amount_minor=900,
+    )
 
 
 def test_a_payments_only_refund_has_a_key_made_from_it() -> None:
     refund = request_in(recorded(refund_requested(Reason.HOLD_EXPIRED, amount=900), offset=4))
-    assert refund == RefundJob(EVENT, R1, "pay-1", 900, "EUR", T + 4)
+    assert refund == RefundJob(
+        event_id=EVENT, reservation_id=R1, payment_id="pay-1", amount_minor=900, currency="EUR", asked_at=T + 4
+    )
     assert refund.key == "refund-pay-1"
     told = refunded(refund, RefundResult("ref-1", 900))
-    assert told == RecordRefund(EVENT, "", "refund-pay-1", R1, "pay-1", "ref-1", 900, None, "EUR")
+    assert told == RecordRefund(
+        event_id=EVENT,
+        user_id="",
+        command_id="refund-pay-1",
+        reservation_id=R1,
+        payment_id="pay-1",
+        refund_id="ref-1",
+        amount_minor=900,
+        refund_key=None,
+        currency="EUR",
+    )
 
 
 def test_each_of_several_refunds_has_its_own_key() -> None:

@@ -120,8 +120,28 @@ def test_a_refund_is_found_by_its_payment() -> None:
 
 def test_what_several_cancellations_take_away_adds_up_in_one_patch() -> None:
     first, second = confirmed(quantity=4).ticket_ids[:2]
-    one = f.TicketsCancelled(R1, ALICE, STALLS, 1, [], [first], 900, 400, Reason.BUYER_CANCELLED)
-    two = f.TicketsCancelled(R1, ALICE, STALLS, 1, [], [second], 900, 300, Reason.BUYER_CANCELLED)
+    one = f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=[],
+        ticket_ids=[first],
+        amount_minor=900,
+        kept_minor=400,
+        reason=Reason.BUYER_CANCELLED,
+    )
+    two = f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=[],
+        ticket_ids=[second],
+        amount_minor=900,
+        kept_minor=300,
+        reason=Reason.BUYER_CANCELLED,
+    )
     changes = project(log_of(one, two, first=7))
     row = changes.reservations[EVENT, R1].amended
     assert row is not None
@@ -143,12 +163,38 @@ def test_a_refund_that_is_made_in_the_batch_that_asks_for_it_is_not_open() -> No
 
 def test_a_chore_remembers_whom_it_told_last_and_a_cancelled_events_news_are_no_chore() -> None:
     started = f.ChoreStarted("reminder", 5, [])
-    told = f.HolderNotified("reminder", 5, R1, ALICE, [], "T", "V", 1, 2, "UTC")
+    told = f.HolderNotified(
+        kind="reminder",
+        cause=5,
+        reservation_id=R1,
+        user_id=ALICE,
+        changed=[],
+        title="T",
+        venue="V",
+        starts_at=1,
+        ends_at=2,
+        timezone="UTC",
+    )
     changes = project(log_of(started, told))
     chore = changes.chores[EVENT, "reminder"]
     assert (chore.changed_json, chore.told_id, chore.finished) == ("[]", R1, False)
     assert changes.events[EVENT].reminded_for == 5
-    news = project(log_of(f.HolderNotified("event-cancelled", 5, R1, ALICE, [], "T", "V", 1, 2, "UTC")))
+    news = project(
+        log_of(
+            f.HolderNotified(
+                kind="event-cancelled",
+                cause=5,
+                reservation_id=R1,
+                user_id=ALICE,
+                changed=[],
+                title="T",
+                venue="V",
+                starts_at=1,
+                ends_at=2,
+                timezone="UTC",
+            )
+        )
+    )
     assert news.chores[EVENT, "event-cancelled"].changed_json is None  # a patch of a row that is not there
 
 

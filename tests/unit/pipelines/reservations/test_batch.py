@@ -18,7 +18,9 @@ CODEC = Codec()
 
 def fact_of(*, key: bytes | None = b"event", headers: Headers | None = None, timestamp_ms: int = 5) -> EncodedFact:
     """The fact of a record that cannot be read."""
-    batch = Batch([RawRecord(0, 7, timestamp_ms, key, b"garbage", headers)])
+    batch = Batch(
+        [RawRecord(partition=0, offset=7, timestamp_ms=timestamp_ms, key=key, value=b"garbage", headers=headers)]
+    )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
     batch.decide(lambda _, event_id: EventState(event_id))
     (fact,) = batch.encoded(CODEC)
@@ -45,7 +47,14 @@ def test_replies_go_to_whoever_asked_each_process_under_its_own_key() -> None:
     headers: list[Headers] = [[("reply_to", "one"), ("reply_key", key)] for key in keys]
     batch = Batch(
         [
-            RawRecord(0, offset, 5, b"event", CODEC.encode(PublishEvent("event", "ada", f"c{offset}")), asked)
+            RawRecord(
+                partition=0,
+                offset=offset,
+                timestamp_ms=5,
+                key=b"event",
+                value=CODEC.encode(PublishEvent("event", "ada", f"c{offset}")),
+                headers=asked,
+            )
             for offset, asked in enumerate([*headers, [("reply_to", "two")], None])
         ]
     )
@@ -86,7 +95,12 @@ def test_a_timestamp_beyond_the_calendar_moves_no_log_time() -> None:
 )
 def test_a_dispute_that_is_of_nothing_here_is_set_aside(command: RecordDispute, why: str | None) -> None:
     commands = [tick(), command, tick()]
-    batch = Batch([RawRecord(0, 7 + n, 5, b"event", CODEC.encode(one), []) for n, one in enumerate(commands)])
+    batch = Batch(
+        [
+            RawRecord(partition=0, offset=7 + n, timestamp_ms=5, key=b"event", value=CODEC.encode(one), headers=[])
+            for n, one in enumerate(commands)
+        ]
+    )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
     state = folded(*on_sale(), held(["A-1"]), payment_requested(), confirmed(["A-1"]))
     batch.decide(lambda _number, _event_id: state)

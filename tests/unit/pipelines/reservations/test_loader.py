@@ -21,7 +21,9 @@ class Fact:
     """A record of tickets.facts, of one fact."""
 
     def __init__(self, offset: int) -> None:
-        envelope = Envelope("event", 0, offset, 0, 1, offset, 1)
+        envelope = Envelope(
+            event_id="event", partition=0, offset=offset, index=0, count=1, log_time=offset, rules_version=1
+        )
         self._value = CODEC.encode_fact(envelope, CommandDuplicated("ReserveTickets", "reservation", "user"))
 
     def error(self) -> None:

@@ -66,7 +66,14 @@ def test_a_misplaced_command_beside_its_event_in_one_batch_changes_nothing() -> 
     astray, states = (home + 1) % 8, {EVENT: folded(*on_sale())}
     partitions = {number: Partition(number, 1, LogTime(0), set(), of=8) for number in (home, astray)}
     records = [
-        RawRecord(number, 0, T // 1_000, EVENT.encode(), codec.encode(reserve(rid=rid)), None)
+        RawRecord(
+            partition=number,
+            offset=0,
+            timestamp_ms=T // 1_000,
+            key=EVENT.encode(),
+            value=codec.encode(reserve(rid=rid)),
+            headers=None,
+        )
         for number, rid in ((astray, R2), (home, R1))
     ]
     batch = Batch(records)

@@ -47,7 +47,17 @@ def captured() -> c.RecordPayment:
 
 
 def not_captured(reason: str = "card_declined") -> c.RecordPayment:
-    return c.RecordPayment(paid().event_id, "", "cmd", paid().reservation_id, TRY1, "", "declined", reason, 0)
+    return c.RecordPayment(
+        event_id=paid().event_id,
+        user_id="",
+        command_id="cmd",
+        reservation_id=paid().reservation_id,
+        attempt_id=TRY1,
+        payment_id="",
+        outcome="declined",
+        reason=reason,
+        amount_minor=0,
+    )
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

@@ -53,13 +53,30 @@ def commands(seed: int) -> list[c.ReserveTickets]:
         if made and rng.random() < 0.05:
             user, key = made[-1].user_id, made[-1].reservation_id  # a key that was used, with another body
         digest = fingerprint(STALLS, quantity, seats)
-        made.append(c.ReserveTickets(EVENT, user, f"c-{number}", key, STALLS, quantity, seats, digest))
+        made.append(
+            c.ReserveTickets(
+                event_id=EVENT,
+                user_id=user,
+                command_id=f"c-{number}",
+                reservation_id=key,
+                ticket_type_id=STALLS,
+                quantity=quantity,
+                seats=seats,
+                fingerprint=digest,
+            )
+        )
     return made
 
 
 def wanted(command: c.ReserveTickets, section: str = STALLS) -> SeatRequest:
     return SeatRequest(
-        EVENT, section, command.user_id, command.reservation_id, command.quantity, command.seats, command.fingerprint
+        event_id=EVENT,
+        section_id=section,
+        user_id=command.user_id,
+        reservation_id=command.reservation_id,
+        quantity=command.quantity,
+        seats=command.seats,
+        fingerprint=command.fingerprint,
     )
 
 
@@ -113,6 +130,17 @@ async def test_a_crowd_at_once_sells_each_seat_once_and_nobody_has_more_than_the
 
 
 async def test_one_buyer_in_two_sections_at_once_has_no_more_than_the_limit(ledger: RowLockLedger) -> None:
-    asked = [SeatRequest(EVENT, BOTH[number % 2], "somebody", f"r-{number}", 1, [], number) for number in range(40)]
+    asked = [
+        SeatRequest(
+            event_id=EVENT,
+            section_id=BOTH[number % 2],
+            user_id="somebody",
+            reservation_id=f"r-{number}",
+            quantity=1,
+            seats=[],
+            fingerprint=number,
+        )
+        for number in range(40)
+    ]
     given = await asyncio.gather(*map(ledger.reserve, asked))
     assert Counter(one.reason for one in given) == {"": LIMIT, "limit-exceeded": len(asked) - LIMIT}

@@ -8,10 +8,19 @@ from ops.proof.load.statistics import Latencies, ProcessCpu
 def step(rate: float, *, outcomes_per_s: float, p99_ms: float, our_us: float, service_us: float, lost: int = 0) -> Step:
     cpu = [ProcessCpu("api", our_us / 1e4, 0, ours=True), ProcessCpu("postgres", service_us / 1e4, 0, ours=False)]
     return Step(
-        rate=rate, requests=100, outcomes_per_s=outcomes_per_s, latency=Latencies(100, 1, 2, p99_ms, 4),
-        outcomes={"held": 100}, expected=100, persisted=100 - lost, notified=100, caught_up_s=0, cpu=cpu,
-        our_cpu_us_per_request=our_us, client_cpu_s=0,
-    )  # fmt: skip
+        rate=rate,
+        requests=100,
+        outcomes_per_s=outcomes_per_s,
+        latency=Latencies(count=100, p50_ms=1, p95_ms=2, p99_ms=p99_ms, max_ms=4),
+        outcomes={"held": 100},
+        expected=100,
+        persisted=100 - lost,
+        notified=100,
+        caught_up_s=0,
+        cpu=cpu,
+        our_cpu_us_per_request=our_us,
+        client_cpu_s=0,
+    )
 
 
 def test_ratios_say_how_many_times_as_well_the_platform_does() -> None:

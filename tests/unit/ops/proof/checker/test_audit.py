@@ -77,7 +77,11 @@ def test_a_sound_history_has_no_violation() -> None:
         Step(release()),
         Step(refunded(amount=5_000)),
     ]
-    told = [ToldOutcome(R1, 0, 3, "held", ("A-3", "A-4")), ToldOutcome(R1, 0, 4), ToldOutcome(R2, 0, 7)]
+    told = [
+        ToldOutcome(reservation_id=R1, partition=0, offset=3, status="held", seats=("A-3", "A-4")),
+        ToldOutcome(R1, 0, 4),
+        ToldOutcome(R2, 0, 7),
+    ]
     report = audited(story, replay=True, told=told)
     assert report.ok, report.text()
     assert report.counts["commands"] == len(story)
@@ -214,7 +218,12 @@ BROKEN: list[tuple[str, str, list[Step], list[ToldOutcome]]] = [
     ("told", "two outcomes", [*OPEN, Step(reserve(), [held(["A-1"]), held(["A-2"])])], [ToldOutcome(R1, 0, 3)]),
     ("told", "told held, was rejected", [*OPEN, Step(reserve(11))], [ToldOutcome(R1, 0, 3, "held")]),
     ("told", "told rejected, was held", [*OPEN, HELD], [ToldOutcome(R1, 0, 3, "rejected")]),
-    ("told", "told other seats", [*OPEN, HELD], [ToldOutcome(R1, 0, 3, "held", ("A-2",))]),
+    (
+        "told",
+        "told other seats",
+        [*OPEN, HELD],
+        [ToldOutcome(reservation_id=R1, partition=0, offset=3, status="held", seats=("A-2",))],
+    ),
     # money
     (
         "money",
@@ -304,7 +313,7 @@ BROKEN: list[tuple[str, str, list[Step], list[ToldOutcome]]] = [
     ("broken-log", "released, then sold", [*OPEN, HELD, Step(release(), [hold_released(["A-1"])]), *PAID_FOR[1:]], []),
     ("broken-log", "of a type that is not there", [*OPEN, Step(reserve(), [held(quantity=1, of="balcony")])], []),
     ("broken-log", "a ticket type twice", [*OPEN, Step(add_type(), [type_added()])], []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "story", "steps", "told"), BROKEN, ids=[f"{one[0]}: {one[1]}" for one in BROKEN])

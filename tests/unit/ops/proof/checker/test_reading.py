@@ -30,7 +30,9 @@ class Record:
 
 
 def fact(offset: int, index: int = 0, count: int = 1, what: f.Fact | None = None) -> bytes:
-    envelope = Envelope(EVENT, 0, offset, index, count, T, f.RULES_VERSION)
+    envelope = Envelope(
+        event_id=EVENT, partition=0, offset=offset, index=index, count=count, log_time=T, rules_version=f.RULES_VERSION
+    )
     return CODEC.encode_fact(envelope, what or f.TickObserved())
 
 

@@ -72,14 +72,77 @@ FACTS: list[f.Fact] = [
     payment_refunded(),
     f.HoldWarned(R1, ALICE, STALLS, DEADLINE),
     f.HoldExtended(R1, ALICE, STALLS, DEADLINE),
-    f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 500, "buyer-cancelled"),
-    f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE),
-    f.CheckInAccepted(R1, ALICE, "t-1", "A-1", BOB, "north", "scanner-3", T),
-    f.HolderNotified("reminder", 7, R1, ALICE, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
-    f.HolderNotified("event-changed", 7, R1, ALICE, ["starts_at"], "Night", "Hall", T, T + 1, "Europe/Vienna"),
-    f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
-    f.TransferOffered("offer", R1, BOB, STALLS, "t-1", "A-1", ALICE, DEADLINE),
-    f.TransferEnded("offer", R1, ALICE, STALLS, "t-1", "A-1", BOB, "declined"),
+    f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-1"],
+        ticket_ids=["t-1"],
+        amount_minor=2_500,
+        kept_minor=500,
+        reason="buyer-cancelled",
+    ),
+    f.WaitlistOffered(
+        entry_id="entry", user_id=ALICE, ticket_type_id=STALLS, quantity=2, reservation_id=R1, expires_at=DEADLINE
+    ),
+    f.CheckInAccepted(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_id="t-1",
+        seat="A-1",
+        by_user_id=BOB,
+        gate="north",
+        scanner="scanner-3",
+        scanned_at=T,
+    ),
+    f.HolderNotified(
+        kind="reminder",
+        cause=7,
+        reservation_id=R1,
+        user_id=ALICE,
+        changed=[],
+        title="Night",
+        venue="Hall",
+        starts_at=T,
+        ends_at=T + 1,
+        timezone="Europe/Vienna",
+    ),
+    f.HolderNotified(
+        kind="event-changed",
+        cause=7,
+        reservation_id=R1,
+        user_id=ALICE,
+        changed=["starts_at"],
+        title="Night",
+        venue="Hall",
+        starts_at=T,
+        ends_at=T + 1,
+        timezone="Europe/Vienna",
+    ),
+    f.TicketTransferred(
+        reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, ticket_id="t-1", seat="A-1", to_user_id=BOB, version=2
+    ),
+    f.TransferOffered(
+        transfer_id="offer",
+        reservation_id=R1,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        ticket_id="t-1",
+        seat="A-1",
+        to_user_id=ALICE,
+        expires_at=DEADLINE,
+    ),
+    f.TransferEnded(
+        transfer_id="offer",
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        ticket_id="t-1",
+        seat="A-1",
+        to_user_id=BOB,
+        outcome="declined",
+    ),
     f.StaffInvited(ORGANIZER, ALICE, DEADLINE),
     f.StaffAdded(ORGANIZER, ALICE),
     refunded_at_provider(),
@@ -313,10 +376,35 @@ FREE: list[f.Fact] = [
     cancelled(["A-1"], reason=Reason.EVENT_CANCELLED),
     f.HoldWarned(R1, ALICE, STALLS, DEADLINE),
     f.HoldExtended(R1, ALICE, STALLS, DEADLINE),
-    f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 0, 0, "buyer-cancelled"),
-    f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE),
-    f.HolderNotified("event-cancelled", 7, R1, BOB, [], "Night", "Hall", T, T + 1, "Europe/Vienna"),
-    f.TicketTransferred(R1, ALICE, STALLS, "t-1", "A-1", BOB, 2),
+    f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-1"],
+        ticket_ids=["t-1"],
+        amount_minor=0,
+        kept_minor=0,
+        reason="buyer-cancelled",
+    ),
+    f.WaitlistOffered(
+        entry_id="entry", user_id=ALICE, ticket_type_id=STALLS, quantity=2, reservation_id=R1, expires_at=DEADLINE
+    ),
+    f.HolderNotified(
+        kind="event-cancelled",
+        cause=7,
+        reservation_id=R1,
+        user_id=BOB,
+        changed=[],
+        title="Night",
+        venue="Hall",
+        starts_at=T,
+        ends_at=T + 1,
+        timezone="Europe/Vienna",
+    ),
+    f.TicketTransferred(
+        reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, ticket_id="t-1", seat="A-1", to_user_id=BOB, version=2
+    ),
 ]
 
 
@@ -350,13 +438,37 @@ def test_of_what_costs_nothing_no_mail_has_a_word_of_money(fact: f.Fact) -> None
             "The 25.00 EUR that were charged are on their way back",
         ),
         (f.HoldWarned(R1, ALICE, STALLS, DEADLINE), "Without payment until then"),
-        (f.WaitlistOffered("entry", ALICE, STALLS, 2, R1, DEADLINE), "Without payment until then"),
+        (
+            f.WaitlistOffered(
+                entry_id="entry",
+                user_id=ALICE,
+                ticket_type_id=STALLS,
+                quantity=2,
+                reservation_id=R1,
+                expires_at=DEADLINE,
+            ),
+            "Without payment until then",
+        ),
         (cancelled(["A-1"], refund=2_500), "The 25.00 EUR that were paid are on their way back to you."),
         (
             cancelled(["A-1"], reason=Reason.EVENT_CANCELLED, refund=2_500),
             "The 25.00 EUR you paid are on their way back",
         ),
-        (f.HolderNotified("event-cancelled", 7, R1, BOB, [], "", "", T, T + 1, "UTC"), "Who bought them is paid back."),
+        (
+            f.HolderNotified(
+                kind="event-cancelled",
+                cause=7,
+                reservation_id=R1,
+                user_id=BOB,
+                changed=[],
+                title="",
+                venue="",
+                starts_at=T,
+                ends_at=T + 1,
+                timezone="UTC",
+            ),
+            "Who bought them is paid back.",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -383,7 +495,17 @@ def test_terms_that_give_nothing_back_promise_nothing(kept: int | None, refund: 
 
 
 def test_single_tickets_that_give_nothing_back_promise_nothing() -> None:
-    gone = f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-1"], ["t-1"], 2_500, 2_500, "buyer-cancelled")
+    gone = f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-1"],
+        ticket_ids=["t-1"],
+        amount_minor=2_500,
+        kept_minor=2_500,
+        reason="buyer-cancelled",
+    )
     for text in told_of(gone, 2_500)[1:]:
         assert "The terms of this event keep the 25.00 EUR paid for that." in text
         assert "on its way" not in text

@@ -64,7 +64,14 @@ def delete(by: str = ORGANIZER) -> c.DeleteEvent:
 
 
 def void(seats: list[str], rid: str, by: str) -> f.ReservationCancelled:
-    return f.ReservationCancelled(rid, by, STALLS, len(seats), seats, Reason.EVENT_CANCELLED)
+    return f.ReservationCancelled(
+        reservation_id=rid,
+        user_id=by,
+        ticket_type_id=STALLS,
+        quantity=len(seats),
+        seats=seats,
+        reason=Reason.EVENT_CANCELLED,
+    )
 
 
 def notified(kind: str, cause: int, rid: str, user: str, changed: list[str]) -> f.HolderNotified:
@@ -132,7 +139,9 @@ def test_money_for_a_cancelled_event_goes_back_whole() -> None:
 
 def test_who_was_handed_a_ticket_is_told_that_the_event_is_cancelled() -> None:
     ticket = confirmed(["A-3"]).ticket_ids[0]
-    moved = f.TicketTransferred(R1, ALICE, STALLS, ticket, "A-3", BOB, 2)
+    moved = f.TicketTransferred(
+        reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, ticket_id=ticket, seat="A-3", to_user_id=BOB, version=2
+    )
     facts = step(folded(*on_sale(), *SOLD, moved, CANCELLED), tick(), At(0, 50, LogTime(T)))
     assert [(type(fact).__name__, getattr(fact, "user_id", "")) for fact in facts[:2]] == [
         ("HolderNotified", BOB),

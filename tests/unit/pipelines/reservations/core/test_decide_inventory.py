@@ -62,7 +62,7 @@ def changed(**changes: Any) -> f.TicketTypeUpdated:
 
 def code(text: str = "SPRING", kind: str = "percent", value: int = 20, **changes: Any) -> f.CodeAdded:
     terms = {"uses_max": 0, "ticket_type_ids": [], "valid_from_at": 0, "valid_until_at": 0} | changes
-    return f.CodeAdded(ORGANIZER, f"id-{text}", text, kind, value, **terms)
+    return f.CodeAdded(user_id=ORGANIZER, code_id=f"id-{text}", code=text, kind=kind, value=value, **terms)
 
 
 def with_codes(command: c.ReserveTickets, promo: str | None = None, access: str | None = None) -> c.ReserveTickets:
@@ -70,11 +70,29 @@ def with_codes(command: c.ReserveTickets, promo: str | None = None, access: str 
 
 
 def block(seats: list[str], *, until: int = 0, quantity: int = 0, of: str = STALLS) -> c.BlockSeats:
-    return c.BlockSeats(EVENT, ORGANIZER, "cmd", "b1", of, seats, quantity, until, "desk")
+    return c.BlockSeats(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        block_id="b1",
+        ticket_type_id=of,
+        seats=seats,
+        quantity=quantity,
+        until_at=until,
+        label="desk",
+    )
 
 
 def blocked(seats: list[str], *, until: int = 0, quantity: int = 0, of: str = STALLS) -> f.SeatsBlocked:
-    return f.SeatsBlocked(ORGANIZER, "b1", of, seats, quantity or len(seats), until, "desk")
+    return f.SeatsBlocked(
+        user_id=ORGANIZER,
+        block_id="b1",
+        ticket_type_id=of,
+        seats=seats,
+        quantity=quantity or len(seats),
+        until_at=until,
+        label="desk",
+    )
 
 
 # --- ticket types -------------------------------------------------------------------------------------------------
@@ -151,7 +169,7 @@ def test_types_share_a_pool() -> None:
     detail = "2 asked; 1 available, 0 held, 0 sold"
     given(*facts).when(reserve(2, of=FLOOR)).then(rejected(Reason.SOLD_OUT, detail, of=FLOOR, quantity=2))
     given(*facts).when(reserve(1, of=FLOOR)).then(held(quantity=1, of=FLOOR))
-    smaller = c.SetPool(EVENT, ORGANIZER, "cmd", "pool", "House", 1)
+    smaller = c.SetPool(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", pool_id="pool", name="House", capacity=1)
     given(*facts).when(smaller).then(
         refused(smaller, Reason.INVALID_POOL, "capacity 1 is less than the 2 in use", "pool")
     )
@@ -206,10 +224,23 @@ def test_a_disabled_code_works_no_more_and_orders_keep_their_price() -> None:
 
 def test_a_codes_uses_are_counted_and_given_back_with_the_hold() -> None:
     once = code(uses_max=1)
-    used = f.TicketsHeld(R2, BOB, STALLS, 1, ["A-1"], 2_000, "EUR", T + 60_000_000, 1, "SPRING", None, 500)
+    used = f.TicketsHeld(
+        reservation_id=R2,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-1"],
+        amount_minor=2_000,
+        currency="EUR",
+        expires_at=T + 60_000_000,
+        fingerprint=1,
+        promo_code="SPRING",
+        access_code=None,
+        discount_minor=500,
+    )
     detail = "promo_code has been used by others"
     given(*on_sale(), once, used).when(with_codes(reserve(), "SPRING")).then(rejected(Reason.CODE_USED_UP, detail))
-    free_again = f.HoldReleased(R2, BOB, STALLS, 1, ["A-1"])
+    free_again = f.HoldReleased(reservation_id=R2, user_id=BOB, ticket_type_id=STALLS, quantity=1, seats=["A-1"])
     assert isinstance(
         given(*on_sale(), once, used, free_again).when(with_codes(reserve(), "SPRING")).facts[0], f.TicketsHeld
     )
@@ -226,7 +257,20 @@ def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
         detail = f"promo_code has room for {left} more, {quantity} are asked"
         return rejected(Reason.CODE_USED_UP, detail, quantity=quantity)
 
-    two = f.TicketsHeld(R2, BOB, STALLS, 2, ["A-1", "A-2"], 4_000, "EUR", DEADLINE, 1, "SPRING", None, 1_000)
+    two = f.TicketsHeld(
+        reservation_id=R2,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        quantity=2,
+        seats=["A-1", "A-2"],
+        amount_minor=4_000,
+        currency="EUR",
+        expires_at=DEADLINE,
+        fingerprint=1,
+        promo_code="SPRING",
+        access_code=None,
+        discount_minor=1_000,
+    )
     assert isinstance(order(3), f.TicketsHeld)
     assert order(4) == turned_down(3, 4)
     assert order(2, two) == turned_down(1, 2)
@@ -234,8 +278,29 @@ def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
     for ended in (f.HoldReleased, f.HoldExpired):
         assert isinstance(order(3, two, ended(R2, BOB, STALLS, 2, ["A-1", "A-2"])), f.TicketsHeld)
     tickets = [ticket_id(ReservationId(R2), seat) for seat in ("A-1", "A-2")]
-    bought = f.ReservationConfirmed(R2, BOB, STALLS, 2, ["A-1", "A-2"], tickets, TRY1, "pay-2", 4_000, "EUR")
-    one_gone = f.TicketsCancelled(R2, BOB, STALLS, 1, ["A-1"], tickets[:1], 2_000, 0, Reason.BUYER_CANCELLED)
+    bought = f.ReservationConfirmed(
+        reservation_id=R2,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        quantity=2,
+        seats=["A-1", "A-2"],
+        ticket_ids=tickets,
+        attempt_id=TRY1,
+        payment_id="pay-2",
+        amount_minor=4_000,
+        currency="EUR",
+    )
+    one_gone = f.TicketsCancelled(
+        reservation_id=R2,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-1"],
+        ticket_ids=tickets[:1],
+        amount_minor=2_000,
+        kept_minor=0,
+        reason=Reason.BUYER_CANCELLED,
+    )
     assert order(2, two, bought) == turned_down(1, 2)
     assert isinstance(order(2, two, bought, one_gone), f.TicketsHeld)
     assert order(3, two, bought, one_gone) == turned_down(2, 3)
@@ -257,8 +322,34 @@ def test_an_access_code_is_bounded_by_places_too() -> None:
 
 
 def test_a_late_payment_does_not_take_places_of_a_code_that_others_have() -> None:
-    mine = f.TicketsHeld(R1, ALICE, STALLS, 2, ["A-3", "A-4"], 4_000, "EUR", DEADLINE, 1, "SPRING", None, 1_000)
-    theirs = f.TicketsHeld(R2, BOB, STALLS, 2, ["B-1", "B-2"], 4_000, "EUR", DEADLINE * 2, 1, "SPRING", None, 1_000)
+    mine = f.TicketsHeld(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=2,
+        seats=["A-3", "A-4"],
+        amount_minor=4_000,
+        currency="EUR",
+        expires_at=DEADLINE,
+        fingerprint=1,
+        promo_code="SPRING",
+        access_code=None,
+        discount_minor=1_000,
+    )
+    theirs = f.TicketsHeld(
+        reservation_id=R2,
+        user_id=BOB,
+        ticket_type_id=STALLS,
+        quantity=2,
+        seats=["B-1", "B-2"],
+        amount_minor=4_000,
+        currency="EUR",
+        expires_at=DEADLINE * 2,
+        fingerprint=1,
+        promo_code="SPRING",
+        access_code=None,
+        discount_minor=1_000,
+    )
     late = (mine, payment_requested(amount=4_000), hold_expired(["A-3", "A-4"]), theirs)
     for places_max, first in ((3, f.ConfirmationRefused), (4, f.HoldReacquired)):
         facts = given(*on_sale(), code(places_max=places_max), *late).at(DEADLINE + 1).when(paid(amount=4_000)).facts
@@ -267,7 +358,20 @@ def test_a_late_payment_does_not_take_places_of_a_code_that_others_have() -> Non
 
 @pytest.mark.parametrize("places_max", [-1, limits.CODE_PLACES_MAX + 1])
 def test_a_codes_places_have_a_bound(places_max: int) -> None:
-    wrong = c.AddCode(EVENT, ORGANIZER, "cmd", "id", "SPRING", "percent", 10, 0, [], 0, 0, places_max)
+    wrong = c.AddCode(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        code_id="id",
+        code="SPRING",
+        kind="percent",
+        value=10,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+        places_max=places_max,
+    )
     detail = f"places_max must be 0 to {limits.CODE_PLACES_MAX}"
     given(*on_sale()).when(wrong).then(refused(wrong, Reason.INVALID_CODE, detail, "id"))
 
@@ -313,14 +417,38 @@ def test_a_code_that_ended_still_shows_what_it_was_for() -> None:
 
 
 def test_a_code_is_unique_in_its_event() -> None:
-    command = c.AddCode(EVENT, ORGANIZER, "cmd", "another", "SPRING", "percent", 10, 0, [], 0, 0)
+    command = c.AddCode(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        code_id="another",
+        code="SPRING",
+        kind="percent",
+        value=10,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+    )
     given(*on_sale(), code()).when(command).then(
         refused(command, Reason.CODE_EXISTS, "the event has this code already", "another")
     )
 
 
 def test_a_code_that_could_never_be_used_is_refused_and_one_made_in_time_is_known() -> None:
-    late = c.AddCode(EVENT, ORGANIZER, "cmd", "id-SPRING", "SPRING", "percent", 20, 0, [], 0, T)
+    late = c.AddCode(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        code_id="id-SPRING",
+        code="SPRING",
+        kind="percent",
+        value=20,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=T,
+    )
     detail = "valid_until must not be in the past"
     given(*on_sale()).at(T).when(late).then(refused(late, Reason.INVALID_CODE, detail, "id-SPRING"))
     given(*on_sale()).at(T - 1).when(late).then(code(valid_until_at=T))
@@ -334,8 +462,8 @@ def test_blocked_seats_are_not_sold_until_they_are_freed() -> None:
     given(*on_sale()).when(block(["A-3", "A-4"])).then(blocked(["A-3", "A-4"]))
     facts = (*on_sale(), blocked(["A-3", "A-4"]))
     given(*facts).when(reserve(seats=["A-3"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-3"))
-    free = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", ["A-3"], 0)
-    freed = f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1)
+    free = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=["A-3"], quantity=0)
+    freed = f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1)
     given(*facts).when(free).then(freed)
     given(*facts, freed).when(reserve(seats=["A-3"])).then(held(["A-3"]))
     given(*facts, freed).when(reserve(seats=["A-4"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-4"))
@@ -349,7 +477,9 @@ def test_what_is_claimed_cannot_be_blocked_nor_anything_of_that_block() -> None:
 def test_a_timed_block_ends_by_log_time() -> None:
     facts = (*on_sale(), blocked(["A-3"], until=T + 10))
     given(*facts).at(T + 9).when(tick()).then(f.TickObserved())
-    given(*facts).at(T + 10).when(tick()).then(f.SeatsUnblocked("", "b1", STALLS, ["A-3"], 1), f.TickObserved())
+    given(*facts).at(T + 10).when(tick()).then(
+        f.SeatsUnblocked(user_id="", block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1), f.TickObserved()
+    )
     assert folded(*facts).next_deadline() == T + 10
 
 
@@ -357,10 +487,14 @@ def test_general_admission_is_blocked_by_number() -> None:
     general = on_sale(layout={"kind": "general", "capacity": 5, "rows": 0, "seats_per_row": 0})
     facts = (*general, blocked([], quantity=4))
     given(*facts).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 0 held, 0 sold", quantity=2))
-    some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 3)
-    given(*facts).when(some).then(f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 3))
-    rest = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 0)
-    given(*facts).when(rest).then(f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 4))
+    some = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=3)
+    given(*facts).when(some).then(
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=3)
+    )
+    rest = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=0)
+    given(*facts).when(rest).then(
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=4)
+    )
     given(*general).when(duplicated := block([], quantity=6)).then(
         refused(duplicated, Reason.INVALID_BLOCK, "quantity must be 1 to the 5 that are free", "b1")
     )
@@ -371,34 +505,67 @@ def test_a_block_that_was_freed_is_not_made_again_by_its_request() -> None:
     """Freed by its organizer or by time, all at once or in parts: the same request again blocks nothing."""
     wanted = block(["A-3", "A-4"], until=T + 10)
     facts = (*on_sale(), blocked(["A-3", "A-4"], until=T + 10))
-    parts = [f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [seat], 1) for seat in ("A-3", "A-4")]
+    parts = [
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[seat], quantity=1)
+        for seat in ("A-3", "A-4")
+    ]
     given(*facts, parts[0]).when(wanted).then(duplicate(wanted, "b1"))
     given(*facts, *parts).when(wanted).then(duplicate(wanted, "b1"))
-    in_time = f.SeatsUnblocked("", "b1", STALLS, ["A-3", "A-4"], 2)
+    in_time = f.SeatsUnblocked(user_id="", block_id="b1", ticket_type_id=STALLS, seats=["A-3", "A-4"], quantity=2)
     given(*facts).at(T + 10).when(wanted).then(in_time, duplicate(wanted, "b1"))
-    other = c.BlockSeats(EVENT, ORGANIZER, "cmd", "b2", STALLS, ["A-3"], 0, 0, "desk")
-    given(*facts, *parts).when(other).then(f.SeatsBlocked(ORGANIZER, "b2", STALLS, ["A-3"], 1, 0, "desk"))
+    other = c.BlockSeats(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        block_id="b2",
+        ticket_type_id=STALLS,
+        seats=["A-3"],
+        quantity=0,
+        until_at=0,
+        label="desk",
+    )
+    given(*facts, *parts).when(other).then(
+        f.SeatsBlocked(
+            user_id=ORGANIZER, block_id="b2", ticket_type_id=STALLS, seats=["A-3"], quantity=1, until_at=0, label="desk"
+        )
+    )
 
 
 def test_freeing_all_of_a_block_again_changes_nothing_and_freeing_some_is_refused() -> None:
-    facts = (*on_sale(), blocked(["A-3"]), f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1))
-    rest = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 0)
+    facts = (
+        *on_sale(),
+        blocked(["A-3"]),
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1),
+    )
+    rest = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=0)
     given(*facts).when(rest).then(duplicate(rest, "b1"))
-    some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", ["A-3"], 0)
+    some = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=["A-3"], quantity=0)
     given(*facts).when(some).then(refused(some, Reason.BLOCK_NOT_FOUND, "the event has no block b1", "b1"))
 
 
 def test_places_are_freed_once_for_one_request() -> None:
     facts = (*general(5), blocked([], quantity=4))
-    some = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 2, "f1")
-    freed = f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 2, "f1")
+    some = c.UnblockSeats(
+        event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=2, release_id="f1"
+    )
+    freed = f.SeatsUnblocked(
+        user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=2, release_id="f1"
+    )
     given(*facts).when(some).then(freed)
     given(*facts, freed).when(some).then(duplicate(some, "b1"))
-    rest = f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 2, "f2")
+    rest = f.SeatsUnblocked(
+        user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=2, release_id="f2"
+    )
     given(*facts, freed, rest).when(some).then(duplicate(some, "b1"))
-    more = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 1, "f3")
-    given(*facts, freed).when(more).then(f.SeatsUnblocked(ORGANIZER, "b1", STALLS, [], 1, "f3"))
-    odd = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 1, "a,b")
+    more = c.UnblockSeats(
+        event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=1, release_id="f3"
+    )
+    given(*facts, freed).when(more).then(
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=1, release_id="f3")
+    )
+    odd = c.UnblockSeats(
+        event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=1, release_id="a,b"
+    )
     detail = "release_id must have no comma, and an event at most 20000 of them"
     given(*facts).when(odd).then(refused(odd, Reason.INVALID_BLOCK, detail, "b1"))
 
@@ -406,7 +573,11 @@ def test_places_are_freed_once_for_one_request() -> None:
 def test_a_batch_that_is_taken_back_has_freed_no_block() -> None:
     state = folded(*on_sale(), blocked(["A-3"]))
     state.begin()
-    evolve(state, f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1), At(0, 9, LogTime(T)))
+    evolve(
+        state,
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1),
+        At(0, 9, LogTime(T)),
+    )
     assert (state.blocks, list(state.freed_blocks)) == ({}, ["b1"])
     state.take_back()
     assert (list(state.blocks), state.freed_blocks) == (["b1"], {})
@@ -414,17 +585,53 @@ def test_a_batch_that_is_taken_back_has_freed_no_block() -> None:
 
 def test_blocks_are_bounded_over_an_events_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BLOCKS_EVER_PER_EVENT_MAX", 1)
-    facts = (*on_sale(), blocked(["A-3"]), f.SeatsUnblocked(ORGANIZER, "b1", STALLS, ["A-3"], 1))
-    one_more = c.BlockSeats(EVENT, ORGANIZER, "cmd", "b2", STALLS, ["A-3"], 0, 0, "desk")
+    facts = (
+        *on_sale(),
+        blocked(["A-3"]),
+        f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1),
+    )
+    one_more = c.BlockSeats(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        block_id="b2",
+        ticket_type_id=STALLS,
+        seats=["A-3"],
+        quantity=0,
+        until_at=0,
+        label="desk",
+    )
     detail = "an event has at most 1 blocks in its life"
     given(*facts).when(one_more).then(refused(one_more, Reason.TOO_MANY, detail))
 
 
 def test_only_the_organizer_says_what_is_sold() -> None:
     for command in (
-        c.SetPool(EVENT, ALICE, "cmd", "pool", "House", 3),
-        c.AddCode(EVENT, ALICE, "cmd", "id", "SPRING", "percent", 10, 0, [], 0, 0),
-        c.BlockSeats(EVENT, ALICE, "cmd", "b1", STALLS, ["A-1"], 0, 0, ""),
+        c.SetPool(event_id=EVENT, user_id=ALICE, command_id="cmd", pool_id="pool", name="House", capacity=3),
+        c.AddCode(
+            event_id=EVENT,
+            user_id=ALICE,
+            command_id="cmd",
+            code_id="id",
+            code="SPRING",
+            kind="percent",
+            value=10,
+            uses_max=0,
+            ticket_type_ids=[],
+            valid_from_at=0,
+            valid_until_at=0,
+        ),
+        c.BlockSeats(
+            event_id=EVENT,
+            user_id=ALICE,
+            command_id="cmd",
+            block_id="b1",
+            ticket_type_id=STALLS,
+            seats=["A-1"],
+            quantity=0,
+            until_at=0,
+            label="",
+        ),
         c.UpdateTicketType(EVENT, ALICE, "cmd", STALLS, price_minor=1),
     ):
         detail = "only the event's organizer may do this"

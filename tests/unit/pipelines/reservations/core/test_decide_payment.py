@@ -248,11 +248,48 @@ def test_former_rules_know_tokens_of_their_time_only() -> None:
 LATE = [hold_expired(["A-3"])]
 OVER = [f.EventCancelled(ORGANIZER, ""), hold_released(["A-3"])]
 DISCOUNTED = [
-    *on_sale(), f.CodeAdded(ORGANIZER, "c1", "SPRING", "percent", 20, 0, [], 0, 0),
-    f.TicketsHeld(R1, ALICE, STALLS, 1, ["A-3"], 2_000, "EUR", DEADLINE, 1, "SPRING", None, 500),
+    *on_sale(),
+    f.CodeAdded(
+        user_id=ORGANIZER,
+        code_id="c1",
+        code="SPRING",
+        kind="percent",
+        value=20,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+    ),
+    f.TicketsHeld(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-3"],
+        amount_minor=2_000,
+        currency="EUR",
+        expires_at=DEADLINE,
+        fingerprint=1,
+        promo_code="SPRING",
+        access_code=None,
+        discount_minor=500,
+    ),
     payment_requested(amount=2_000),
-]  # fmt: skip
-DEARER = f.TicketTypeUpdated(ORGANIZER, STALLS, "Stalls", 9_900, 3, 6, 0, 0, 0, 0, 0, 0)
+]
+DEARER = f.TicketTypeUpdated(
+    user_id=ORGANIZER,
+    ticket_type_id=STALLS,
+    name="Stalls",
+    price_minor=9_900,
+    rows=3,
+    seats_per_row=6,
+    capacity=0,
+    sales_open_at=0,
+    sales_close_at=0,
+    max_per_order=0,
+    max_per_user=0,
+    hidden=0,
+)
 
 
 def straight_back(amount: int, currency: str = "EUR", *, payment: str = "pay-1") -> f.RefundRequested:

@@ -216,11 +216,34 @@ def test_a_failure_that_is_told_before_the_refund_leaves_all_as_it_was() -> None
 def test_the_tickets_of_a_disputed_payment_open_no_door_and_stay_who_they_are() -> None:
     given(*PAID).when(dispute(amount=5_000)).then(dispute_opened(amount=5_000))
     disputed = [*PAID, dispute_opened(amount=5_000)]
-    scan = c.CheckIn(EVENT, ORGANIZER, "cmd", R1, TICKET, 1, "north", "", T)
-    given(*disputed).when(scan).then(
-        f.CheckInRefused(R1, ORGANIZER, TICKET, Reason.PAYMENT_DISPUTED, "north", "", T, 0, "", "")
+    scan = c.CheckIn(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=TICKET,
+        version=1,
+        gate="north",
+        scanner="",
+        scanned_at=T,
     )
-    hand_on = c.TransferTicket(EVENT, ALICE, "cmd", R1, TICKET, BOB)
+    given(*disputed).when(scan).then(
+        f.CheckInRefused(
+            reservation_id=R1,
+            user_id=ORGANIZER,
+            ticket_id=TICKET,
+            reason=Reason.PAYMENT_DISPUTED,
+            gate="north",
+            scanner="",
+            scanned_at=T,
+            first_scanned_at=0,
+            first_gate="",
+            first_scanner="",
+        )
+    )
+    hand_on = c.TransferTicket(
+        event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R1, ticket_id=TICKET, to_user_id=BOB
+    )
     given(*disputed).when(hand_on).then(
         refused(hand_on, Reason.TRANSFER_NOT_ALLOWED, "the payment is disputed", TICKET)
     )
@@ -229,7 +252,17 @@ def test_the_tickets_of_a_disputed_payment_open_no_door_and_stay_who_they_are() 
 
 def test_a_banks_question_leaves_tickets_and_refunds_as_they_are() -> None:
     asked = [*PAID, dispute_opened("inquiry")]
-    scan = c.CheckIn(EVENT, ORGANIZER, "cmd", R1, TICKET, 1, "north", "", T)
+    scan = c.CheckIn(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=TICKET,
+        version=1,
+        gate="north",
+        scanner="",
+        scanned_at=T,
+    )
     assert isinstance(given(*asked).when(scan).facts[0], f.CheckInAccepted)
     given(*asked).when(dispute("closed")).then(dispute_closed("closed"))
     given(*asked).when(dispute("open")).then(dispute_opened("open"))
@@ -237,7 +270,17 @@ def test_a_banks_question_leaves_tickets_and_refunds_as_they_are() -> None:
 
 def test_a_dispute_that_is_won_makes_the_tickets_good_again() -> None:
     given(*PAID, dispute_opened()).when(dispute("won")).then(dispute_closed("won"))
-    scan = c.CheckIn(EVENT, ORGANIZER, "cmd", R1, TICKET, 1, "north", "", T)
+    scan = c.CheckIn(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=TICKET,
+        version=1,
+        gate="north",
+        scanner="",
+        scanned_at=T,
+    )
     facts = given(*PAID, dispute_opened(), dispute_closed("won")).when(scan).facts
     assert isinstance(facts[0], f.CheckInAccepted)
 
@@ -284,9 +327,9 @@ def test_nothing_is_refunded_while_the_payment_is_disputed_and_the_rest_is_when_
 
 def test_the_organizer_cancels_a_disputed_reservation_whole_and_no_ticket_of_it_alone() -> None:
     disputed = [*PAID, dispute_opened(amount=5_000)]
-    one = c.CancelTickets(EVENT, ORGANIZER, "cmd", R1, [TICKET])
+    one = c.CancelTickets(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", reservation_id=R1, ticket_ids=[TICKET])
     assert isinstance(given(*disputed).when(one).facts[0], f.CommandRefused)
-    whole = c.CancelTickets(EVENT, ORGANIZER, "cmd", R1, [])
+    whole = c.CancelTickets(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", reservation_id=R1, ticket_ids=[])
     given(*disputed).when(whole).then(
         replace(cancelled(["A-3", "A-4"], reason=Reason.ORGANIZER_CANCELLED), withheld_minor=5_000)
     )
@@ -352,7 +395,9 @@ def given_state(state: EventState, command: c.Command) -> tuple[f.Fact, ...]:
 
 
 def gift(amount: int, key: str = "refund-gift", by: str = ORGANIZER) -> c.RefundAmount:
-    return c.RefundAmount(EVENT, by, "cmd", R1, amount, key)
+    return c.RefundAmount(
+        event_id=EVENT, user_id=by, command_id="cmd", reservation_id=R1, amount_minor=amount, refund_key=key
+    )
 
 
 def given_by_organizer(amount: int, **parts: int) -> f.RefundRequested:

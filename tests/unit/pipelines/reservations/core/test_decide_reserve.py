@@ -110,7 +110,9 @@ def test_a_draft_is_no_event_to_anybody_else_whatever_was_asked_before() -> None
     given(*draft, none).when(reserve()).then(none)
     other = reserve(3)
     given(*draft, none).when(other).then(msgspec.structs.replace(none, quantity=3, fingerprint=other.fingerprint))
-    wait = c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 2)
+    wait = c.JoinWaitlist(
+        event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=2
+    )
     given(*draft).when(wait).then(refused(wait, Reason.EVENT_NOT_FOUND, f"there is no event {EVENT}", "w1"))
 
 

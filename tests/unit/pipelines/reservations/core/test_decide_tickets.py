@@ -47,35 +47,86 @@ from tests.harness.words import (
 SEATS = ["A-3", "A-4"]
 BOUGHT = (*on_sale(), held(SEATS), payment_requested(amount=5_000), confirmed(SEATS))
 ONE, TWO = confirmed(SEATS).ticket_ids
-MOVED = f.TicketTransferred(R1, ALICE, STALLS, ONE, "A-3", BOB, 2)
-INSIDE = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "north", "", T)
+MOVED = f.TicketTransferred(
+    reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, ticket_id=ONE, seat="A-3", to_user_id=BOB, version=2
+)
+INSIDE = f.CheckInAccepted(
+    reservation_id=R1,
+    user_id=ALICE,
+    ticket_id=ONE,
+    seat="A-3",
+    by_user_id=ORGANIZER,
+    gate="north",
+    scanner="",
+    scanned_at=T,
+)
 SMALL = {"rows": 1, "seats_per_row": 2}
 WAITING = f.WaitlistJoined("w1", BOB, STALLS, 2)
 
 
 def some_cancelled(kept: int = 0, reason: Reason = Reason.BUYER_CANCELLED) -> f.TicketsCancelled:
-    return f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-3"], [ONE], 2_500, kept, reason)
+    return f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-3"],
+        ticket_ids=[ONE],
+        amount_minor=2_500,
+        kept_minor=kept,
+        reason=reason,
+    )
 
 
 def part_back(amount: int, reason: Reason = Reason.BUYER_CANCELLED) -> f.RefundRequested:
-    return f.RefundRequested(R1, ALICE, "attempt-1", "pay-1", amount, "EUR", reason, f"refund-{ONE}")
+    return f.RefundRequested(
+        reservation_id=R1,
+        user_id=ALICE,
+        attempt_id="attempt-1",
+        payment_id="pay-1",
+        amount_minor=amount,
+        currency="EUR",
+        reason=reason,
+        refund_key=f"refund-{ONE}",
+    )
 
 
 def cancel(*tickets: str, by: str = ALICE) -> c.CancelTickets:
-    return c.CancelTickets(EVENT, by, "cmd", R1, list(tickets))
+    return c.CancelTickets(event_id=EVENT, user_id=by, command_id="cmd", reservation_id=R1, ticket_ids=list(tickets))
 
 
 def transfer(ticket: str = ONE, *, by: str = ALICE, to: str = BOB) -> c.TransferTicket:
-    return c.TransferTicket(EVENT, by, "cmd", R1, ticket, to)
+    return c.TransferTicket(
+        event_id=EVENT, user_id=by, command_id="cmd", reservation_id=R1, ticket_id=ticket, to_user_id=to
+    )
 
 
 def scan(ticket: str = ONE, *, by: str = ORGANIZER, version: int = 1, gate: str = "north", at: int = T) -> c.CheckIn:
-    return c.CheckIn(EVENT, by, "cmd", R1, ticket, version, gate, "", at)
+    return c.CheckIn(
+        event_id=EVENT,
+        user_id=by,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=ticket,
+        version=version,
+        gate=gate,
+        scanner="",
+        scanned_at=at,
+    )
 
 
 def turned_away(reason: Reason, ticket: str = ONE, *, gate: str = "north", **first: Any) -> f.CheckInRefused:
     seen = {"first_scanned_at": 0, "first_gate": "", "first_scanner": ""} | first
-    return f.CheckInRefused(R1, ORGANIZER, ticket, reason, gate, "", first.pop("at", T), **seen)
+    return f.CheckInRefused(
+        reservation_id=R1,
+        user_id=ORGANIZER,
+        ticket_id=ticket,
+        reason=reason,
+        gate=gate,
+        scanner="",
+        scanned_at=first.pop("at", T),
+        **seen,
+    )
 
 
 # --- extending ----------------------------------------------------------------------------------------------------
@@ -111,7 +162,15 @@ def test_a_single_ticket_is_cancelled_and_its_part_refunded() -> None:
 
 def test_the_last_tickets_end_the_reservation() -> None:
     given(*BOUGHT, some_cancelled(), part_back(2_500)).when(cancel(TWO)).then(
-        f.ReservationCancelled(R1, ALICE, STALLS, 1, ["A-4"], Reason.BUYER_CANCELLED, refund_minor=2_500),
+        f.ReservationCancelled(
+            reservation_id=R1,
+            user_id=ALICE,
+            ticket_type_id=STALLS,
+            quantity=1,
+            seats=["A-4"],
+            reason=Reason.BUYER_CANCELLED,
+            refund_minor=2_500,
+        ),
         refund_requested(Reason.BUYER_CANCELLED),
     )
 
@@ -144,7 +203,17 @@ def test_the_organizer_refunds_whole_whatever_the_terms() -> None:
 def test_tickets_that_were_handed_on_or_used_are_not_the_buyers_to_cancel() -> None:
     detail = "a ticket that was handed on is not yours any more"
     given(*BOUGHT, MOVED).when(cancel(ONE)).then(refused(cancel(), Reason.TRANSFER_NOT_ALLOWED, detail, R1))
-    rest = f.TicketsCancelled(R1, ALICE, STALLS, 1, ["A-4"], [TWO], 2_500, 0, Reason.BUYER_CANCELLED)
+    rest = f.TicketsCancelled(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=["A-4"],
+        ticket_ids=[TWO],
+        amount_minor=2_500,
+        kept_minor=0,
+        reason=Reason.BUYER_CANCELLED,
+    )
     assert given(*BOUGHT, MOVED).when(release()).facts[0] == rest
     used = "a ticket that was used is not refunded"
     given(*BOUGHT, INSIDE).when(release()).then(refused(release(), Reason.ALREADY_CHECKED_IN, used, R1))
@@ -159,17 +228,46 @@ def test_tickets_that_were_handed_on_or_used_are_not_the_buyers_to_cancel() -> N
 
 UNTIL = min(T + limits.TRANSFER_TTL_S * US_PER_S, DETAILS["ends_at"])
 OFFER = transfer_id(ONE, "cmd")
-OFFERED = f.TransferOffered(OFFER, R1, ALICE, STALLS, ONE, "A-3", BOB, UNTIL)
-ACCEPTED = f.TicketTransferred(R1, ALICE, STALLS, ONE, "A-3", BOB, 2, OFFER)
+OFFERED = f.TransferOffered(
+    transfer_id=OFFER,
+    reservation_id=R1,
+    user_id=ALICE,
+    ticket_type_id=STALLS,
+    ticket_id=ONE,
+    seat="A-3",
+    to_user_id=BOB,
+    expires_at=UNTIL,
+)
+ACCEPTED = f.TicketTransferred(
+    reservation_id=R1,
+    user_id=ALICE,
+    ticket_type_id=STALLS,
+    ticket_id=ONE,
+    seat="A-3",
+    to_user_id=BOB,
+    version=2,
+    transfer_id=OFFER,
+)
 NO_OFFER = "there is no such offer of a ticket to you or from you"
 
 
 def offer_ended(outcome: str) -> f.TransferEnded:
-    return f.TransferEnded(OFFER, R1, ALICE, STALLS, ONE, "A-3", BOB, outcome)
+    return f.TransferEnded(
+        transfer_id=OFFER,
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_type_id=STALLS,
+        ticket_id=ONE,
+        seat="A-3",
+        to_user_id=BOB,
+        outcome=outcome,
+    )
 
 
 def answer(word: str, *, by: str = BOB, offer: str = OFFER) -> c.AnswerTransfer:
-    return c.AnswerTransfer(EVENT, by, "cmd", R1, ONE, offer, word)
+    return c.AnswerTransfer(
+        event_id=EVENT, user_id=by, command_id="cmd", reservation_id=R1, ticket_id=ONE, transfer_id=offer, answer=word
+    )
 
 
 def test_a_ticket_is_offered_and_stays_its_holders_until_it_is_accepted() -> None:
@@ -184,9 +282,31 @@ def test_a_ticket_is_offered_and_stays_its_holders_until_it_is_accepted() -> Non
 def test_after_it_was_accepted_its_former_code_is_dead() -> None:
     given(*BOUGHT, MOVED).when(transfer()).then(duplicate(transfer(), ONE))
     given(*BOUGHT, MOVED).when(scan()).then(turned_away(Reason.TICKET_SUPERSEDED))
-    given(*BOUGHT, MOVED).when(scan(version=2)).then(f.CheckInAccepted(R1, BOB, ONE, "A-3", ORGANIZER, "north", "", T))
+    given(*BOUGHT, MOVED).when(scan(version=2)).then(
+        f.CheckInAccepted(
+            reservation_id=R1,
+            user_id=BOB,
+            ticket_id=ONE,
+            seat="A-3",
+            by_user_id=ORGANIZER,
+            gate="north",
+            scanner="",
+            scanned_at=T,
+        )
+    )
     back = transfer(by=BOB, to=ALICE)
-    given(*BOUGHT, MOVED).when(back).then(f.TransferOffered(OFFER, R1, BOB, STALLS, ONE, "A-3", ALICE, UNTIL))
+    given(*BOUGHT, MOVED).when(back).then(
+        f.TransferOffered(
+            transfer_id=OFFER,
+            reservation_id=R1,
+            user_id=BOB,
+            ticket_type_id=STALLS,
+            ticket_id=ONE,
+            seat="A-3",
+            to_user_id=ALICE,
+            expires_at=UNTIL,
+        )
+    )
 
 
 def test_an_offer_is_declined_or_withdrawn_and_then_made_to_another() -> None:
@@ -195,7 +315,16 @@ def test_an_offer_is_declined_or_withdrawn_and_then_made_to_another() -> None:
     for outcome in ("declined", "withdrawn"):
         over = (*BOUGHT, OFFERED, offer_ended(outcome))
         given(*over).when(transfer(to=ORGANIZER)).then(
-            f.TransferOffered(OFFER, R1, ALICE, STALLS, ONE, "A-3", ORGANIZER, UNTIL)
+            f.TransferOffered(
+                transfer_id=OFFER,
+                reservation_id=R1,
+                user_id=ALICE,
+                ticket_type_id=STALLS,
+                ticket_id=ONE,
+                seat="A-3",
+                to_user_id=ORGANIZER,
+                expires_at=UNTIL,
+            )
         )
         given(*over).when(answer("accept")).then(refused(answer("accept"), Reason.TRANSFER_NOT_FOUND, NO_OFFER, OFFER))
 
@@ -299,7 +428,18 @@ def test_the_first_scan_lets_in_and_the_second_is_told_of_the_first() -> None:
     given(*BOUGHT).when(scan()).then(INSIDE)
     again = scan(gate="south", at=T + 5)
     given(*BOUGHT, INSIDE).when(again).then(
-        f.CheckInRefused(R1, ORGANIZER, ONE, Reason.ALREADY_CHECKED_IN, "south", "", T + 5, T, "north", "")
+        f.CheckInRefused(
+            reservation_id=R1,
+            user_id=ORGANIZER,
+            ticket_id=ONE,
+            reason=Reason.ALREADY_CHECKED_IN,
+            gate="south",
+            scanner="",
+            scanned_at=T + 5,
+            first_scanned_at=T,
+            first_gate="north",
+            first_scanner="",
+        )
     )
     given(*BOUGHT, INSIDE).when(scan()).then(duplicate(scan(), ONE))
 
@@ -308,7 +448,18 @@ def test_a_scan_without_a_time_lets_in_once() -> None:
     """A neighbour on the log may write it; a check-in at 0 would be none."""
     timeless = scan(at=0)
     given(*BOUGHT).when(timeless).then(INSIDE)
-    seen = f.CheckInRefused(R1, ORGANIZER, ONE, Reason.ALREADY_CHECKED_IN, "north", "", 0, T, "north", "")
+    seen = f.CheckInRefused(
+        reservation_id=R1,
+        user_id=ORGANIZER,
+        ticket_id=ONE,
+        reason=Reason.ALREADY_CHECKED_IN,
+        gate="north",
+        scanner="",
+        scanned_at=0,
+        first_scanned_at=T,
+        first_gate="north",
+        first_scanner="",
+    )
     given(*BOUGHT, INSIDE).when(timeless).then(seen)
 
 
@@ -339,33 +490,103 @@ def test_only_staff_scans_and_a_check_in_is_taken_back() -> None:
     detail = "only the event's organizer and staff check tickets in"
     given(*BOUGHT).when(mine).then(refused(mine, Reason.STAFF_ONLY, detail))
     hired = f.StaffAdded(ORGANIZER, BOB)
-    given(*BOUGHT, hired).when(mine).then(f.CheckInAccepted(R1, ALICE, ONE, "A-3", BOB, "north", "", T))
-    undo = c.UndoCheckIn(EVENT, BOB, "cmd", R1, ONE)
+    given(*BOUGHT, hired).when(mine).then(
+        f.CheckInAccepted(
+            reservation_id=R1,
+            user_id=ALICE,
+            ticket_id=ONE,
+            seat="A-3",
+            by_user_id=BOB,
+            gate="north",
+            scanner="",
+            scanned_at=T,
+        )
+    )
+    undo = c.UndoCheckIn(event_id=EVENT, user_id=BOB, command_id="cmd", reservation_id=R1, ticket_id=ONE)
     undone = f.CheckInReversed(R1, ALICE, ONE, BOB)
     given(*BOUGHT, hired, INSIDE).when(undo).then(undone)
     anew = scan(at=T + 1)
-    inside_again = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "north", "", T + 1)
+    inside_again = f.CheckInAccepted(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_id=ONE,
+        seat="A-3",
+        by_user_id=ORGANIZER,
+        gate="north",
+        scanner="",
+        scanned_at=T + 1,
+    )
     given(*BOUGHT, hired, INSIDE, undone).when(anew).then(inside_again)
     given(*BOUGHT, hired).when(undo).then(refused(undo, Reason.NOT_CHECKED_IN, "the ticket is not checked in", ONE))
 
 
 def test_a_scan_that_was_taken_back_does_not_let_in_again_when_it_is_sent_again() -> None:
     undone = f.CheckInReversed(R1, ALICE, ONE, ORGANIZER)
-    later = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "south", "tablet-2", T + 5)
+    later = f.CheckInAccepted(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_id=ONE,
+        seat="A-3",
+        by_user_id=ORGANIZER,
+        gate="south",
+        scanner="tablet-2",
+        scanned_at=T + 5,
+    )
     facts = (*BOUGHT, INSIDE, undone, later, undone)
     given(*facts).when(scan()).then(turned_away(Reason.CHECK_IN_UNDONE))
-    merged = c.CheckIn(EVENT, ORGANIZER, "cmd", R1, ONE, 1, "south", "tablet-2", T + 5)
-    told = f.CheckInRefused(R1, ORGANIZER, ONE, Reason.CHECK_IN_UNDONE, "south", "tablet-2", T + 5, 0, "", "")
+    merged = c.CheckIn(
+        event_id=EVENT,
+        user_id=ORGANIZER,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_id=ONE,
+        version=1,
+        gate="south",
+        scanner="tablet-2",
+        scanned_at=T + 5,
+    )
+    told = f.CheckInRefused(
+        reservation_id=R1,
+        user_id=ORGANIZER,
+        ticket_id=ONE,
+        reason=Reason.CHECK_IN_UNDONE,
+        gate="south",
+        scanner="tablet-2",
+        scanned_at=T + 5,
+        first_scanned_at=0,
+        first_gate="",
+        first_scanner="",
+    )
     given(*facts).when(merged).then(told)
-    given(*facts).when(scan(gate="south")).then(f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "south", "", T))
-    inside = f.CheckInAccepted(R1, ALICE, ONE, "A-3", ORGANIZER, "east", "", T + 9)
+    given(*facts).when(scan(gate="south")).then(
+        f.CheckInAccepted(
+            reservation_id=R1,
+            user_id=ALICE,
+            ticket_id=ONE,
+            seat="A-3",
+            by_user_id=ORGANIZER,
+            gate="south",
+            scanner="",
+            scanned_at=T,
+        )
+    )
+    inside = f.CheckInAccepted(
+        reservation_id=R1,
+        user_id=ALICE,
+        ticket_id=ONE,
+        seat="A-3",
+        by_user_id=ORGANIZER,
+        gate="east",
+        scanner="",
+        scanned_at=T + 9,
+    )
     first = {"first_scanned_at": T + 9, "first_gate": "east"}
     given(*facts, inside).when(scan()).then(turned_away(Reason.ALREADY_CHECKED_IN, **first))
 
 
 def test_a_check_in_is_taken_back_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "UNDONE_SCANS_PER_TICKET_MAX", 1)
-    undo = c.UndoCheckIn(EVENT, ORGANIZER, "cmd", R1, ONE)
+    undo = c.UndoCheckIn(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", reservation_id=R1, ticket_id=ONE)
     facts = (*BOUGHT, INSIDE, f.CheckInReversed(R1, ALICE, ONE, ORGANIZER), INSIDE)
     detail = "a ticket's check-in is taken back at most 1 times"
     given(*facts).when(undo).then(refused(undo, Reason.TOO_MANY, detail, ONE))
@@ -375,13 +596,17 @@ def test_a_check_in_is_taken_back_only_so_often(monkeypatch: pytest.MonkeyPatch)
 
 
 def join(entry: str = "w1", *, by: str = BOB, quantity: int = 2) -> c.JoinWaitlist:
-    return c.JoinWaitlist(EVENT, by, "cmd", entry, STALLS, quantity)
+    return c.JoinWaitlist(
+        event_id=EVENT, user_id=by, command_id="cmd", entry_id=entry, ticket_type_id=STALLS, quantity=quantity
+    )
 
 
 def offered(entry: str = "w1", *, by: str = BOB, seats: list[str], until: int = DEADLINE) -> tuple[f.Fact, f.Fact]:
     rid = offer_id(entry)
     return (
-        f.WaitlistOffered(entry, by, STALLS, len(seats), rid, until),
+        f.WaitlistOffered(
+            entry_id=entry, user_id=by, ticket_type_id=STALLS, quantity=len(seats), reservation_id=rid, expires_at=until
+        ),
         held(seats, rid=rid, by=by, fingerprint=0, until=until),
     )
 
@@ -403,7 +628,8 @@ def test_who_finds_nothing_waits_and_who_finds_something_does_not() -> None:
 def test_what_is_freed_is_offered_at_once_with_a_deadline_of_its_own() -> None:
     sale = (*on_sale(layout=SMALL, details={"offer_ttl_s": 20}), held(["A-1", "A-2"]), WAITING)
     given(*sale).when(release()).then(
-        f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]), *offered(seats=["A-1", "A-2"], until=T + 20_000_000)
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=2, seats=["A-1", "A-2"]),
+        *offered(seats=["A-1", "A-2"], until=T + 20_000_000),
     )
 
 
@@ -411,7 +637,8 @@ def test_a_reservation_with_an_offers_id_stands_and_the_entry_ends() -> None:
     """Ids are the callers' own on the log: an offer never takes the place of what is there."""
     theirs = held(["A-1"], rid=offer_id("w1"), by=ALICE)
     given(*on_sale(layout=SMALL), theirs, held(["A-2"]), f.WaitlistJoined("w1", BOB, STALLS, 1)).when(release()).then(
-        f.HoldReleased(R1, ALICE, STALLS, 1, ["A-2"]), f.WaitlistEnded("w1", BOB, STALLS, Reason.IDEMPOTENCY_KEY_REUSED)
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=1, seats=["A-2"]),
+        f.WaitlistEnded("w1", BOB, STALLS, Reason.IDEMPOTENCY_KEY_REUSED),
     )
 
 
@@ -429,7 +656,8 @@ def test_the_first_whose_number_fits_is_offered_first_and_the_rest_is_on_sale() 
     singles = f.WaitlistJoined("w2", "carol", STALLS, 1)
     full = (*on_sale(layout=SMALL), held(["A-1"]), held(["A-2"], rid=R2, by=ALICE), WAITING, singles)
     given(*full).when(release()).then(
-        f.HoldReleased(R1, ALICE, STALLS, 1, ["A-1"]), *offered("w2", by="carol", seats=["A-1"])
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=1, seats=["A-1"]),
+        *offered("w2", by="carol", seats=["A-1"]),
     )
 
 
@@ -442,8 +670,10 @@ def test_nobody_buys_past_those_who_wait() -> None:
 
 
 def test_what_is_offered_belongs_to_the_mailbox_that_asked_to_wait() -> None:
-    asked = c.JoinWaitlist(EVENT, BOB, "cmd", "w1", STALLS, 2, 7)
-    joined = f.WaitlistJoined("w1", BOB, STALLS, 2, 7)
+    asked = c.JoinWaitlist(
+        event_id=EVENT, user_id=BOB, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=2, mailbox=7
+    )
+    joined = f.WaitlistJoined(entry_id="w1", user_id=BOB, ticket_type_id=STALLS, quantity=2, mailbox=7)
     given(*FULL).when(asked).then(joined)
     offer, hold = offered(seats=["A-1", "A-2"])
     freed = given(*FULL, joined).when(release()).facts
@@ -453,10 +683,12 @@ def test_what_is_offered_belongs_to_the_mailbox_that_asked_to_wait() -> None:
 def test_offers_are_bounded_and_ticks_are_asked_for_until_all_are_made() -> None:
     most = limits.OFFERS_PER_COMMAND_MAX
     house = {"kind": "general", "capacity": most + 1, "rows": 0, "seats_per_row": 0}
-    everything = f.SeatsBlocked(ORGANIZER, "b1", STALLS, [], most + 1, 0, "")
+    everything = f.SeatsBlocked(
+        user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=most + 1, until_at=0, label=""
+    )
     waiting = [f.WaitlistJoined(f"w{n}", f"user{n}", STALLS, 1) for n in range(most + 1)]
     state = folded(*on_sale(layout=house), everything, *waiting)
-    free = c.UnblockSeats(EVENT, ORGANIZER, "cmd", "b1", [], 0)
+    free = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=0)
     made = [sum(isinstance(fact, f.WaitlistOffered) for fact in step(state, free, At(0, 500, LogTime(T))))]
     assert state.next_deadline() == 0
     made.append(sum(isinstance(fact, f.WaitlistOffered) for fact in step(state, tick(), At(0, 501, LogTime(T)))))
@@ -473,7 +705,9 @@ def test_leaving_after_an_offer_depends_on_what_became_of_it() -> None:
     detail = f"it was offered reservation {offer_id('w1')}, which can be released"
     still = refused(leave, Reason.ENTRY_NOT_FOUND, detail, "w1")
     given(*facts).when(leave).then(still)
-    over = f.HoldReleased(offer_id("w1"), BOB, STALLS, 2, ["A-1", "A-2"])
+    over = f.HoldReleased(
+        reservation_id=offer_id("w1"), user_id=BOB, ticket_type_id=STALLS, quantity=2, seats=["A-1", "A-2"]
+    )
     given(*facts, over).when(leave).then(duplicate(leave, "w1"))
     assert rules(2)(folded(*facts, over), leave, At(0, 500, LogTime(T))) == [still], "as version 2 answered"
 
@@ -482,21 +716,40 @@ def test_who_leaves_or_has_the_limit_by_now_is_passed_over() -> None:
     leave = c.LeaveWaitlist(EVENT, BOB, "cmd", "w1")
     left = f.WaitlistEnded("w1", BOB, STALLS, Reason.BUYER_LEFT)
     given(*FULL, WAITING).when(leave).then(left)
-    given(*FULL, WAITING, left).when(release()).then(f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]))
+    given(*FULL, WAITING, left).when(release()).then(
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=2, seats=["A-1", "A-2"])
+    )
     limited = (
         *on_sale(layout=SMALL, details={"max_tickets_per_user": 2}),
         held(["A-1"]),
         held(["A-2"], rid=R2, by=BOB),
     )
     one_more = f.WaitlistJoined("w1", BOB, STALLS, 2)
-    given(*limited, one_more, f.HoldReleased(R1, ALICE, STALLS, 1, ["A-1"])).when(tick()).then(f.TickObserved())
-    fewer = f.TicketTypeUpdated(ORGANIZER, STALLS, "Stalls", 2_500, 1, 2, 0, 0, 0, 1, 0, 0)
+    given(
+        *limited,
+        one_more,
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=1, seats=["A-1"]),
+    ).when(tick()).then(f.TickObserved())
+    fewer = f.TicketTypeUpdated(
+        user_id=ORGANIZER,
+        ticket_type_id=STALLS,
+        name="Stalls",
+        price_minor=2_500,
+        rows=1,
+        seats_per_row=2,
+        capacity=0,
+        sales_open_at=0,
+        sales_close_at=0,
+        max_per_order=1,
+        max_per_user=0,
+        hidden=0,
+    )
     given(*FULL, WAITING, fewer).when(release()).then(
-        f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]),
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=2, seats=["A-1", "A-2"]),
         f.WaitlistEnded("w1", BOB, STALLS, Reason.LIMIT_EXCEEDED),
     )
     given(*FULL, WAITING, f.EventCancelled(ORGANIZER, "")).when(tick()).then(
-        f.HoldReleased(R1, ALICE, STALLS, 2, ["A-1", "A-2"]),
+        f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=2, seats=["A-1", "A-2"]),
         f.WaitlistEnded("w1", BOB, STALLS, Reason.EVENT_CANCELLED),
         f.TickObserved(),
     )

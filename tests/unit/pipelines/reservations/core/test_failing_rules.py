@@ -30,7 +30,13 @@ def broken(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fac
 
 
 def refusal(kind: str = "ReserveTickets", by: str = ALICE) -> f.CommandRefused:
-    return f.CommandRefused(kind, EVENT, by, Reason.COMMAND_FAILED, "the rules raised KeyError")
+    return f.CommandRefused(
+        command_type=kind,
+        subject_id=EVENT,
+        user_id=by,
+        reason=Reason.COMMAND_FAILED,
+        detail="the rules raised KeyError",
+    )
 
 
 class Feed:
@@ -49,7 +55,14 @@ def decided(commands: list[c.Command]) -> tuple[Batch, list[bytes]]:
     partition = Partition(0, 1, LogTime(0), set())
     batch = Batch(
         [
-            RawRecord(0, offset, 1_000 * offset, None, CODEC.encode(command), [])
+            RawRecord(
+                partition=0,
+                offset=offset,
+                timestamp_ms=1_000 * offset,
+                key=None,
+                value=CODEC.encode(command),
+                headers=[],
+            )
             for offset, command in enumerate(commands)
         ]
     )
@@ -98,7 +111,13 @@ OTHER = "44444444-4444-4444-8444-444444444444"
 
 def set_aside(command: c.Command, at: str, fact: str = "HoldExpired", error: str = "KeyError") -> f.CommandRefused:
     detail = f"a fact of this event cannot be folded: {fact} at {at} ({error})"
-    return f.CommandRefused(type(command).__name__, EVENT, command.user_id, Reason.COMMAND_FAILED, detail)
+    return f.CommandRefused(
+        command_type=type(command).__name__,
+        subject_id=EVENT,
+        user_id=command.user_id,
+        reason=Reason.COMMAND_FAILED,
+        detail=detail,
+    )
 
 
 def unfoldable(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fact]:
@@ -107,12 +126,22 @@ def unfoldable(_state: EventState, _command: c.Command, _now: LogTime) -> list[f
 
 def test_a_fact_that_cannot_be_folded_sets_its_event_aside_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, c.JoinWaitlist, unfoldable)
-    join, other = c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 1), c.Tick(OTHER, "", "t")
+    join, other = (
+        c.JoinWaitlist(
+            event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=1
+        ),
+        c.Tick(OTHER, "", "t"),
+    )
     states = {EVENT: folded(*on_sale()), OTHER: EventState(OTHER)}
     partition = Partition(0, 1, LogTime(0), set(states), states=dict(states))
     for first in (0, 4):  # the batch with that fact, and the one behind it
         commands = [reserve(by=ALICE), join, other, reserve(by=ALICE, rid="r9")]
-        batch = Batch([RawRecord(0, first + n, 0, None, CODEC.encode(one), []) for n, one in enumerate(commands)])
+        batch = Batch(
+            [
+                RawRecord(partition=0, offset=first + n, timestamp_ms=0, key=None, value=CODEC.encode(one), headers=[])
+                for n, one in enumerate(commands)
+            ]
+        )
         batch.place(CODEC, {0: partition})
         batch.decide(lambda _, event_id: states[event_id])
         refused = [set_aside(one, "0-1") for one in commands]
@@ -139,7 +168,13 @@ def test_an_event_that_is_set_aside_before_it_has_details_is_not_taken_for_none(
 def test_the_log_of_an_event_that_was_set_aside_is_verified_by_that_build_and_by_the_one_that_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    commands = [reserve(by=ALICE), c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 1), tick()]
+    commands = [
+        reserve(by=ALICE),
+        c.JoinWaitlist(
+            event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=1
+        ),
+        tick(),
+    ]
     with monkeypatch.context() as patched:
         patched.setitem(RULES, c.JoinWaitlist, unfoldable)
         batch, facts = decided(commands)
@@ -151,7 +186,9 @@ def test_the_log_of_an_event_that_was_set_aside_is_verified_by_that_build_and_by
 def test_verify_names_the_decision_that_it_cannot_fold_and_goes_on_with_other_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    join = c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 1)
+    join = c.JoinWaitlist(
+        event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=1
+    )
     commands = [reserve(by=ALICE), join, c.Tick(OTHER, "", "t"), tick(), c.Tick(OTHER, "", "t")]
     batch, facts = decided(commands)
     monkeypatch.setitem(RULES, c.JoinWaitlist, unfoldable)
@@ -178,7 +215,13 @@ def test_memory_and_signals_are_no_defects_of_a_rule(monkeypatch: pytest.MonkeyP
 def test_the_log_of_a_failed_command_is_verified_by_the_build_that_failed_and_by_the_one_that_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    commands = [reserve(by=ALICE), c.JoinWaitlist(EVENT, ALICE, "cmd", "w1", STALLS, 1), tick()]
+    commands = [
+        reserve(by=ALICE),
+        c.JoinWaitlist(
+            event_id=EVENT, user_id=ALICE, command_id="cmd", entry_id="w1", ticket_type_id=STALLS, quantity=1
+        ),
+        tick(),
+    ]
     with monkeypatch.context() as patched:
         patched.setitem(RULES, c.JoinWaitlist, broken)
         batch, facts = decided(commands)

@@ -98,7 +98,20 @@ def bought(price: int, currency: str, quantity: int, percent: int) -> EventState
     amount = state.reservations[R1].amount_minor
     run(state, confirm())
     if amount:
-        run(state, c.RecordPayment(EVENT, "", "cmd", R1, TRY1, PAID, "captured", "", amount))
+        run(
+            state,
+            c.RecordPayment(
+                event_id=EVENT,
+                user_id="",
+                command_id="cmd",
+                reservation_id=R1,
+                attempt_id=TRY1,
+                payment_id=PAID,
+                outcome="captured",
+                reason="",
+                amount_minor=amount,
+            ),
+        )
     assert state.reservations[R1].status == "confirmed"
     return state
 
@@ -118,7 +131,9 @@ def test_what_was_paid_is_what_went_back_and_what_was_kept(
     tickets = list(state.reservations[R1].tickets())
     while tickets:
         some = data.draw(st.lists(st.sampled_from(tickets), min_size=1, unique=True))
-        facts = run(state, c.CancelTickets(EVENT, ALICE, "cmd", R1, some))
+        facts = run(
+            state, c.CancelTickets(event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R1, ticket_ids=some)
+        )
         asked = [one for one in facts if isinstance(one, f.RefundRequested)]
         assert all(one.amount_minor > 0 and one.currency == currency for one in asked)
         back += sum(one.amount_minor for one in asked)
@@ -156,9 +171,32 @@ def test_a_refund_is_promised_as_it_can_be_moved(price: int, currency: str, perc
 def test_a_discounted_price_is_one_that_can_be_charged(
     price: int, currency: str, kind: str, value: int, due: int
 ) -> None:
-    code = f.CodeAdded(ORGANIZER, "c1", "SPRING", kind, value, 0, [], 0, 0)
+    code = f.CodeAdded(
+        user_id=ORGANIZER,
+        code_id="c1",
+        code="SPRING",
+        kind=kind,
+        value=value,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+    )
     state = folded(*on_sale(layout={"price_minor": price, "currency": currency}), code)
-    (held,) = run(state, c.ReserveTickets(EVENT, ALICE, "cmd", R1, STALLS, 1, [], 1, "SPRING"))
+    (held,) = run(
+        state,
+        c.ReserveTickets(
+            event_id=EVENT,
+            user_id=ALICE,
+            command_id="cmd",
+            reservation_id=R1,
+            ticket_type_id=STALLS,
+            quantity=1,
+            seats=[],
+            fingerprint=1,
+            promo_code="SPRING",
+        ),
+    )
     assert isinstance(held, f.TicketsHeld)
     assert (held.amount_minor, held.discount_minor) == (due, price - due)
 
@@ -168,16 +206,40 @@ def test_former_rules_round_as_they_did() -> None:
     state, at = bought(1_001, "EUR", 3, 50), At(0, 1_000, LogTime(T))
     backs = []
     for ticket in state.reservations[R1].tickets():
-        facts = former_rules.step_2(state, c.CancelTickets(EVENT, ALICE, "cmd", R1, [ticket]), at)
+        facts = former_rules.step_2(
+            state,
+            c.CancelTickets(event_id=EVENT, user_id=ALICE, command_id="cmd", reservation_id=R1, ticket_ids=[ticket]),
+            at,
+        )
         backs += [one.amount_minor for one in facts if isinstance(one, f.RefundRequested)]
     assert backs == [500, 500, 500]
     dinars = bought(12_340, "KWD", 1, 33)
     facts = former_rules.step_2(dinars, release(), at)
     assert [one.amount_minor for one in facts if isinstance(one, f.RefundRequested)] == [4_072]
     assert FORMER.at_most(5, 12_340, "KWD") == 5
-    code = f.CodeAdded(ORGANIZER, "c1", "SPRING", "percent", 33, 0, [], 0, 0)
+    code = f.CodeAdded(
+        user_id=ORGANIZER,
+        code_id="c1",
+        code="SPRING",
+        kind="percent",
+        value=33,
+        uses_max=0,
+        ticket_type_ids=[],
+        valid_from_at=0,
+        valid_until_at=0,
+    )
     state = folded(*on_sale(layout={"price_minor": 12_340, "currency": "KWD"}), code)
-    order = c.ReserveTickets(EVENT, ALICE, "cmd", R1, STALLS, 1, [], 1, "SPRING")
+    order = c.ReserveTickets(
+        event_id=EVENT,
+        user_id=ALICE,
+        command_id="cmd",
+        reservation_id=R1,
+        ticket_type_id=STALLS,
+        quantity=1,
+        seats=[],
+        fingerprint=1,
+        promo_code="SPRING",
+    )
     (held,) = former_rules.step_2(state, order, at)
     assert isinstance(held, f.TicketsHeld)
     assert held.discount_minor == 4_072

@@ -144,7 +144,18 @@ def test_signed_bytes_that_are_no_event_are_unreadable(body: bytes) -> None:
 
 
 def test_a_payment_that_succeeded_is_recorded_under_its_attempt() -> None:
-    assert told(body_of()) == RecordPayment(EVENT, "", "evt_3A", R1, ATTEMPT, "pi_3A", "captured", "", 900, "EUR")
+    assert told(body_of()) == RecordPayment(
+        event_id=EVENT,
+        user_id="",
+        command_id="evt_3A",
+        reservation_id=R1,
+        attempt_id=ATTEMPT,
+        payment_id="pi_3A",
+        outcome="captured",
+        reason="",
+        amount_minor=900,
+        currency="EUR",
+    )
 
 
 def test_another_amount_than_a_payment_is_about_is_recorded_as_it_arrived() -> None:
@@ -173,15 +184,43 @@ def test_a_payment_that_failed_is_recorded_as_declined(
     kind: str, status: str, error: dict[str, str] | None, reason: str
 ) -> None:
     command = told(body_of(kind, status=status, amount_received=0, last_payment_error=error))
-    assert command == RecordPayment(EVENT, "", "evt_3A", R1, ATTEMPT, "", "declined", reason, 0)
+    assert command == RecordPayment(
+        event_id=EVENT,
+        user_id="",
+        command_id="evt_3A",
+        reservation_id=R1,
+        attempt_id=ATTEMPT,
+        payment_id="",
+        outcome="declined",
+        reason=reason,
+        amount_minor=0,
+    )
 
 
 @pytest.mark.parametrize("kind", ["refund.created", "refund.updated", "charge.refund.updated"])
 def test_a_refund_is_recorded_under_its_key(kind: str) -> None:
     whole = told(body_of(kind, "refund.succeeded"))
-    assert whole == RecordRefund(EVENT, "", "evt_3A", R1, "pi_3A", "re_3A", 900, None)
+    assert whole == RecordRefund(
+        event_id=EVENT,
+        user_id="",
+        command_id="evt_3A",
+        reservation_id=R1,
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=900,
+        refund_key=None,
+    )
     part = told(body_of(kind, "refund.succeeded", amount=400, metadata=REFUND | {"circle_refund_key": "pi_3A/A-1"}))
-    assert part == RecordRefund(EVENT, "", "evt_3A", R1, "pi_3A", "re_3A", 400, "pi_3A/A-1")
+    assert part == RecordRefund(
+        event_id=EVENT,
+        user_id="",
+        command_id="evt_3A",
+        reservation_id=R1,
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=400,
+        refund_key="pi_3A/A-1",
+    )
 
 
 @pytest.mark.parametrize("kind", ["refund.failed", "refund.updated", "charge.refund.updated"])
@@ -190,7 +229,16 @@ def test_a_refund_that_failed_is_recorded_as_that_and_raises_an_alarm(
 ) -> None:
     failed = told(body_of(kind, "refund.succeeded", status="failed", failure_reason="lost_card"))
     assert failed == RecordRefundFailure(
-        EVENT, "", "evt_3A", R1, "pi_3A", "re_3A", 900, "EUR", "lost_card", "refund-pi_3A"
+        event_id=EVENT,
+        user_id="",
+        command_id="evt_3A",
+        reservation_id=R1,
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=900,
+        currency="EUR",
+        reason="lost_card",
+        refund_key="refund-pi_3A",
     )
     assert "refund.failed" in [record.getMessage() for record in caplog.records]
 
@@ -240,17 +288,48 @@ def test_a_refund_that_would_not_fit_onto_the_log_is_unreadable(changes: dict[st
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\u0000", "two words", "é"])
 def test_a_refund_under_a_key_that_is_none_of_ours_began_at_stripe(key: str) -> None:
     found = told(body_of("refund.updated", "refund.succeeded", metadata=REFUND | {"circle_refund_key": key}))
-    assert found == RecordProviderRefund("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "")
+    assert found == RecordProviderRefund(
+        event_id="",
+        user_id="",
+        command_id="evt_3A",
+        reservation_id="",
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=900,
+        currency="EUR",
+        reason="",
+    )
 
 
 def test_a_refund_of_the_dashboard_says_whose_it_is_by_its_payment() -> None:
     dashboard = {"metadata": {}, "reason": "requested_by_customer"}
     found = told(body_of("refund.created", "refund.succeeded", **dashboard))
-    unplaced = RecordProviderRefund("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "requested_by_customer")
+    unplaced = RecordProviderRefund(
+        event_id="",
+        user_id="",
+        command_id="evt_3A",
+        reservation_id="",
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=900,
+        currency="EUR",
+        reason="requested_by_customer",
+    )
     assert found == unplaced
     assert placed(unplaced, EVENT, R1).reservation_id == R1
     gone = told(body_of("refund.failed", "refund.succeeded", **dashboard, status="failed", failure_reason="closed"))
-    assert gone == RecordRefundFailure("", "", "evt_3A", "", "pi_3A", "re_3A", 900, "EUR", "closed", None)
+    assert gone == RecordRefundFailure(
+        event_id="",
+        user_id="",
+        command_id="evt_3A",
+        reservation_id="",
+        payment_id="pi_3A",
+        refund_id="re_3A",
+        amount_minor=900,
+        currency="EUR",
+        reason="closed",
+        refund_key=None,
+    )
     assert told(body_of("refund.updated", "refund.succeeded", **dashboard, status="requires_action")) is None
 
 
@@ -283,7 +362,18 @@ def test_a_refunded_charge_tells_its_refunds_or_which_payment_to_look_up() -> No
 )
 def test_a_dispute_is_recorded_as_it_stands(kind: str, status: str, ours: str) -> None:
     found = told(body_of(kind, "dispute.needs_response", status=status))
-    assert found == RecordDispute("", "", "evt_3A", "", "pi_3A", "dp_3A", ours, 900, "EUR", "fraudulent")
+    assert found == RecordDispute(
+        event_id="",
+        user_id="",
+        command_id="evt_3A",
+        reservation_id="",
+        payment_id="pi_3A",
+        dispute_id="dp_3A",
+        status=ours,
+        amount_minor=900,
+        currency="EUR",
+        reason="fraudulent",
+    )
 
 
 def test_a_dispute_of_a_status_that_nobody_knows_is_waited_for() -> None:
