@@ -1,0 +1,1 @@
+"""Bounds and fair shares: limits, pools, rates, answers that many share."""

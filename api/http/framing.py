@@ -1,7 +1,7 @@
 """Bytes to one request's head, chunk sizes and trailers, by RFC 9112 and nothing wider. No I/O.
 
-Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises `UnreadableRequest`:
-whoever forwards to us, and whatever they make of a doubtful byte, no request can hide in another one's body.
+Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises
+`UnreadableRequest`. So no request hides in another one's body, whatever a proxy before us makes of a doubtful byte.
 
 Stricter than the RFC, on purpose: absolute-form and authority-form targets are refused (this is no proxy, and they
 would name a host twice), Transfer-Encoding is exactly `chunked` and never beside a Content-Length, an empty Host is

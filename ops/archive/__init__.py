@@ -1,0 +1,1 @@
+"""A log in files: export, import, and a recorded drop played again."""

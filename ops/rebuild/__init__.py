@@ -1,0 +1,1 @@
+"""Rows and Redis made again from the log, compared, and taken over."""

@@ -1,1 +1,1 @@
-"""Reads the log again: verify, explain, time travel, what-if, export, import. The pure part is `pipelines/replay`."""
+"""Is what we have what happened? Decides the log again and compares it with facts, rows and Redis."""

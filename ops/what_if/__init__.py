@@ -1,0 +1,1 @@
+"""A drop decided again under other rules, compared with what happened. Writes nothing."""

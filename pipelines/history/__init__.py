@@ -1,1 +1,1 @@
-"""What the log is good for afterwards: verify, explain, time travel, what-if. Pure; `ops/replay` reads and writes."""
+"""What a log can be asked: fold, states, verification, explanation, seats at a moment, receipts. Pure."""

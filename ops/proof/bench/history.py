@@ -107,7 +107,13 @@ class HistoryWriter:
         yield ConfirmReservation(*buyer, order.reservation_id, attempt, "tok_ok")
         payment = order.event_id, order.user_id, f"paid-{self.commands:x}"
         yield RecordPayment(
-            *payment, order.reservation_id, attempt, f"pay-{attempt}", "captured", "", hold.amount_minor
+            *payment,
+            reservation_id=order.reservation_id,
+            attempt_id=attempt,
+            payment_id=f"pay-{attempt}",
+            outcome="captured",
+            reason="",
+            amount_minor=hold.amount_minor,
         )
 
     def _decide(self, command: Command, states: dict[str, EventState]) -> None:

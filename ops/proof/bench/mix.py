@@ -85,12 +85,34 @@ class Mix:
         for house in self.houses:
             who = house.event_id, house.organizer_id
             yield CreateEvent(
-                *who, self._command(SETUP), "Night of the Circle", "", "", "Hall", starts_at, starts_at + DAY_US, "UTC",
-                0, 0, HOLD_TTL_S, TICKETS_PER_USER_MAX,
-            )  # fmt: skip
+                *who,
+                self._command(SETUP),
+                title="Night of the Circle",
+                description="",
+                category_id="",
+                venue="Hall",
+                starts_at=starts_at,
+                ends_at=starts_at + DAY_US,
+                timezone="UTC",
+                sales_open_at=0,
+                sales_close_at=0,
+                hold_ttl_s=HOLD_TTL_S,
+                max_tickets_per_user=TICKETS_PER_USER_MAX,
+            )
             for section in house.sections:
                 yield AddTicketType(
-                    *who, self._command(SETUP), section, "Stalls", 4_250, "EUR", "seated", rows, per_row, 0, 0, 0
+                    *who,
+                    self._command(SETUP),
+                    ticket_type_id=section,
+                    name="Stalls",
+                    price_minor=4_250,
+                    currency="EUR",
+                    kind="seated",
+                    rows=rows,
+                    seats_per_row=per_row,
+                    capacity=0,
+                    sales_open_at=0,
+                    sales_close_at=0,
                 )
             yield PublishEvent(*who, self._command(SETUP))
 

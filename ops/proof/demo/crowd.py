@@ -167,7 +167,8 @@ class Crowd:
         if position is not None and identity:
             status = reason if reason in ("held", "pending") else "rejected"
             seats = tuple(document.get("seats") or ())
-            self.tally.told.append(ToldOutcome(identity, position["partition"], position["offset"], status, seats))
+            told = ToldOutcome(identity, position["partition"], position["offset"], status=status, seats=seats)
+            self.tally.told.append(told)
         elif answer.status not in (409, 422):
             self.tally.wrong.append(f"a reservation was answered {answer.status}: {document}")
         return reason, document

@@ -221,6 +221,6 @@ def test_every_promise_names_tests_that_exist() -> None:
 def test_the_layout_names_the_packages_that_there_are() -> None:
     block = blocks(section(README, "Layout"), "")[0]
     named = re.findall(r"^(\w+)/ ", block, re.MULTILINE)
-    assert named == ["schemas", "pipelines", "connectors", "sinks", "api", "ops", "tests"]
+    assert named == ["schemas", "connectors", "sinks", "pipelines", "api", "ops", "tests"]
     dataflows = {path.parent.name for path in (ROOT / "pipelines").glob("*/flow.py")}
     assert {name for name in dataflows if name not in block} == set()

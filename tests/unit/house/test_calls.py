@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -44,8 +45,7 @@ def value_of(name: ast.expr, module: ModuleType) -> Any:
 def crowded_calls(name: str) -> Iterator[str]:
     module = importlib.import_module(name)
     assert module.__file__ is not None
-    with open(module.__file__, encoding="utf-8") as source:
-        tree = ast.parse(source.read())
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and sum(not isinstance(one, ast.Starred) for one in call.args) > POSITIONAL_MAX:
             made = value_of(call.func, module)

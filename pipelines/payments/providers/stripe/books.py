@@ -110,7 +110,14 @@ def _payment(intent: Intent) -> BookedPayment:
     place = place_of(intent.metadata) or ("", "")
     amount = _ours(intent.amount_received, intent.currency, intent.id)
     attempt = intent.metadata.get(ATTEMPT, "")
-    return BookedPayment(intent.id, *place, attempt, amount, intent.currency.upper(), intent.created)
+    return BookedPayment(
+        intent.id,
+        *place,
+        attempt_id=attempt,
+        amount_minor=amount,
+        currency=intent.currency.upper(),
+        created_at=intent.created,
+    )
 
 
 def _refund(refund: RefundObject) -> BookedRefund:
