@@ -15,7 +15,8 @@ import pytest
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.proof.checker import check, wait_until_settled
+from ops.proof.checker import wait_until_settled
+from ops.proof.full_check import check
 from schemas.codec import Codec
 from schemas.commands import Tick
 from schemas.topics import COMMANDS

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ops.proof.checker.check import check
 from ops.proof.checker.settled import wait_until_settled
+from ops.proof.full_check import check
 from ops.run.platform import Platform
 from tests.harness.door import bought
 from tests.harness.flows import eventually, rows_of

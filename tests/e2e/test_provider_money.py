@@ -11,7 +11,8 @@ import pypdfium2
 import pytest
 
 from ops.cli.main import run
-from ops.proof.checker import check, wait_until_settled
+from ops.proof.checker import wait_until_settled
+from ops.proof.full_check import check
 from ops.run.platform import Platform
 from pipelines.documents.printed import DISPUTED
 from tests.harness.door import scan

@@ -18,7 +18,8 @@ import pytest
 
 from connectors.settings import Settings
 from ops.operate.reconcile import Reconciled, books_of, reconcile
-from ops.proof.checker import check, wait_until_settled
+from ops.proof.checker import wait_until_settled
+from ops.proof.full_check import check
 from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import GENERAL, OnSale, Person, Shop, done, open_shop, problem, unique

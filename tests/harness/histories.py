@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.proof.checker.audit import PartitionAudit, ReadFact
 from ops.proof.checker.report import Report, ToldOutcome
+from ops.proof.decided_again import DecidedAgain
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
@@ -41,7 +42,8 @@ def audited(
 ) -> Report:
     """The report on this history."""
     report, state = Report(), EventState(EVENT)
-    audit = PartitionAudit(0, report, CODEC, told=told, replay=replay, tick_bound_s=tick_bound_s)
+    again = DecidedAgain(CODEC) if replay else None
+    audit = PartitionAudit(0, report, CODEC, told=told, tick_bound_s=tick_bound_s, again=again)
     now = T
     for offset, one in enumerate(steps):
         now += one.seconds * US_PER_S

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from ops.proof.checker import Report, check, wait_until_settled
+from ops.proof.checker import Report, wait_until_settled
 from ops.proof.checker.reading import reader, records
+from ops.proof.full_check import check
 from ops.run.services.stack import Stack
 from pipelines.reservations.seat_locks import ForeignLocks
 from schemas import facts as f

@@ -1,4 +1,4 @@
-"""One partition's history, command by command: positions, log time, outcomes, deadlines, rules, replay. Pure.
+"""One partition's history, command by command: positions, log time, outcomes, deadlines, rules. Pure.
 
 `read` takes each command with the facts at its position, in the order of the log. Memory is that of the partition's
 reservations, not of its log.
@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ops.proof.checker.event_ledger import EventLedger
-from ops.proof.checker.replay import Replay
 from ops.proof.checker.report import Report, ToldOutcome
 from pipelines.notifications.compose import compose
 from pipelines.notifications.kinds import INBOX
-from pipelines.reservations.batch import refused_dispute
-from pipelines.reservations.core.state import At
-from pipelines.reservations.partition import command_in
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S
+from schemas.placement import misplaced
 
 TICK_BOUND_S = 2.0  # by how much log time a hold may outlive its deadline: a poll, a tick's way through the log, slack
+STRAY = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
 
 
 class ReadFact(NamedTuple):
@@ -45,6 +43,24 @@ class Message(NamedTuple):
     template: str
 
 
+class DecidesAgain(Protocol):
+    """What decides the commands again, one after the other. The checker itself decides nothing."""
+
+    def differs(
+        self,
+        position: tuple[int, int, int],
+        command: c.Command | Undecodable,
+        values: Sequence[bytes],
+        facts: Sequence[f.Fact],
+    ) -> str | None:
+        """What is different when it is decided again; None when nothing is."""
+
+
+def _is_stray_dispute(fact: f.Fact) -> bool:
+    """Whether it turns a dispute down that belongs to no payment here."""
+    return isinstance(fact, f.CommandRefused) and fact.command_type == c.RecordDispute.__name__ and fact.reason in STRAY
+
+
 class PartitionAudit:
     """One partition."""
 
@@ -56,7 +72,7 @@ class PartitionAudit:
         *,
         told: Iterable[ToldOutcome] = (),
         tick_bound_s: float = TICK_BOUND_S,
-        replay: bool = True,
+        again: DecidesAgain | None = None,
         partitions: int | None = None,
     ) -> None:
         self.number, self.report, self.log_time = number, report, 0
@@ -68,32 +84,29 @@ class PartitionAudit:
         self._told: dict[int, list[ToldOutcome]] = {}
         for one in told:
             self._told.setdefault(one.offset, []).append(one)
-        self._replay = Replay(codec) if replay else None
+        self._again = again
         self._deadlines: list[tuple[int, str, str]] = []
         self._overdue: list[tuple[int, str, str]] = []  # when log time first passed the deadline, event, reservation
         self._now: tuple[int, int] = (0, 0)
 
-    def read(
-        self, offset: int, timestamp_us: int, value: bytes | None, facts: Sequence[ReadFact], *, replay: bool = True
-    ) -> None:
+    def read(self, offset: int, timestamp_us: int, value: bytes | None, facts: Sequence[ReadFact]) -> None:
         """Take in the command at `offset` and every fact that the facts topic has at that position."""
         self.log_time = max(self.log_time, timestamp_us)
-        decoded = command_in(self._codec, value, self.number, self._partitions)
+        decoded = self._command(value)
         self.report.counts["commands"] += 1
         self._check_place(offset, decoded, facts)
         if isinstance(decoded, Undecodable):
             self.unreadable.add(offset)
             self.report.counts["unreadable"] += 1
-        if refused_dispute([one.recorded.fact for one in facts]) is not None:
+        if any(_is_stray_dispute(one.recorded.fact) for one in facts):
             self.unreadable.add(offset)  # set aside, too
         self._fold(offset, facts)
         self._check_told(offset, decoded, facts)
         self._check_overdue()
-        if self._replay is not None:
-            at = At(self.number, offset, LogTime(self.log_time))
-            difference = self._replay.differs(
-                at, decoded, [one.value for one in facts], [one.recorded.fact for one in facts]
-            )
+        if self._again is not None:
+            position = self.number, offset, self.log_time
+            values, decided = [one.value for one in facts], [one.recorded.fact for one in facts]
+            difference = self._again.differs(position, decoded, values, decided)
             if difference is not None:
                 self._found("replay", difference, offset)
 
@@ -116,6 +129,16 @@ class PartitionAudit:
             self.report.confirmed_minor += confirmed
             self.report.counts["events"] += ledger.exists
             self.report.counts["reservations"] += len(ledger.entries)
+
+    def _command(self, value: bytes | None) -> c.Command | Undecodable:
+        """The command of a record; an error where it is none, or stands on another partition than its event's."""
+        decoded = self._codec.decode(value)
+        if isinstance(decoded, Undecodable):
+            return decoded
+        if not isinstance(decoded, c.Command):
+            return Undecodable(f"a {type(decoded).__name__}, no command")
+        why = misplaced(decoded.event_id, self.number, self._partitions) if self._partitions is not None else ""
+        return Undecodable(why) if why else decoded
 
     # --- checks ---------------------------------------------------------------------------------------------------
 

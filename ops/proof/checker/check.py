@@ -14,13 +14,14 @@ from connectors.kafka import admin, committed_offsets, consumer
 from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.proof.checker.audit import TICK_BOUND_S, PartitionAudit
+from ops.proof.checker.audit import TICK_BOUND_S, DecidesAgain, PartitionAudit
 from ops.proof.checker.ledger import Ledger
 from ops.proof.checker.projected import check_bank, check_mails, check_partition, check_positions
 from ops.proof.checker.reading import HistoryReader
 from ops.proof.checker.report import Report, ToldOutcome
 from ops.proof.checker.settled import RESERVATIONS_GROUP
 from ops.proof.checker.shown import check_redis
+from schemas.codec import Codec
 from schemas.ids import stamped
 from schemas.topics import COMMANDS, dead_letters
 
@@ -34,7 +35,7 @@ def check(
     show: bool = True,
     bank: bool = True,
     inbox: bool = True,
-    replay: bool = True,
+    again: Callable[[Codec], DecidesAgain] | None = None,
     tick_bound_s: float = TICK_BOUND_S,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
@@ -42,6 +43,7 @@ def check(
 
     `strict` is for a broker that hides aborted records: there no position may be seen twice. `show=False` leaves Redis
     out, `bank=False` the sandbox's books (for tests that play the bank themselves), `inbox=False` the notifications.
+    `again` makes what decides a partition's commands again (`ops.proof.full_check` has it do so).
     `tick_bound_s` is by how much log time a hold may outlive its deadline: more than the default where a test kept
     workers from running.
     """
@@ -54,7 +56,7 @@ def check(
             show=show,
             bank=bank,
             inbox=inbox,
-            replay=replay,
+            again=again,
             tick_bound_s=tick_bound_s,
             progress=progress,
         )
@@ -70,7 +72,7 @@ async def _check(
     show: bool,
     bank: bool,
     inbox: bool,
-    replay: bool,
+    again: Callable[[Codec], DecidesAgain] | None,
     tick_bound_s: float,
     progress: Callable[[int, int], None],
 ) -> Report:
@@ -89,7 +91,13 @@ async def _check(
         for number in range(partitions):
             own = [one for one in told if one.partition == number]
             audit = PartitionAudit(
-                number, report, codec, told=own, tick_bound_s=tick_bound_s, replay=replay, partitions=partitions
+                number,
+                report,
+                codec,
+                told=own,
+                tick_bound_s=tick_bound_s,
+                again=again(codec) if again is not None else None,
+                partitions=partitions,
             )
             ends[number] = _read(log, audit)
             audit.finish()

@@ -1,5 +1,7 @@
 """Decides a partition's log again, without Redis, and compares the facts byte for byte. Pure.
 
+This is what the checker does not do itself: it shares no decision with what it checks.
+
 Foreign locks are on the log: a SeatLocksObserved fact at a position is folded before its command is decided.
 """
 
@@ -16,7 +18,7 @@ from schemas.commands import Command
 from schemas.ids import LogTime
 
 
-class Replay:
+class DecidedAgain:
     """One partition, from its first record on."""
 
     def __init__(self, codec: Codec) -> None:
@@ -25,9 +27,18 @@ class Replay:
         self._apart: set[str] = set()  # events that could not be folded
 
     def differs(
-        self, at: At, command: Command | Undecodable, values: Sequence[bytes], facts: Sequence[f.Fact]
+        self,
+        position: tuple[int, int, int],
+        command: Command | Undecodable,
+        values: Sequence[bytes],
+        facts: Sequence[f.Fact],
     ) -> str | None:
-        """What is different when `command` is decided again; None when nothing is. `values` are the facts' bytes."""
+        """What is different when `command` is decided again; None when nothing is.
+
+        `position` is (partition, offset, log time in µs); `values` are the facts' bytes.
+        """
+        partition, offset, log_time = position
+        at = At(partition, offset, LogTime(log_time))
         again: list[f.Fact]
         event_id = ""
         if isinstance(command, Undecodable):
@@ -74,7 +85,7 @@ class Replay:
         if isinstance(first, f.CommandRefused) and first.detail.startswith(UNFOLDED):
             again += failed_before(state, command, at, first)
         else:
-            again += step(state, command, At(at.partition, at.offset, LogTime(at.log_time)))
+            again += step(state, command, at)
         if state.details is None:
             del self._states[command.event_id]
         return again

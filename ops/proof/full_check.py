@@ -1,0 +1,11 @@
+"""The whole proof of a history: the checker's own books, and every command decided again to the same bytes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ops.proof.checker.check import check as check_books
+from ops.proof.decided_again import DecidedAgain
+
+check = partial(check_books, again=DecidedAgain)
+"""`ops.proof.checker.check.check`, deciding again: its arguments, and its report."""
