@@ -1,4 +1,4 @@
-"""The README's walk-through and the operations page's rebuilding, run as they are written, on a whole platform."""
+"""The first steps, the README's five calls, and the operations page's rebuilding, run as they are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,28 @@ def elsewhere(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def walk(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the walk-through prints."""
-    return run_page(platform, "README.md", "Try it", tmp_path_factory.mktemp("walk"))
+    """What the first steps print, and the README's five calls after them."""
+    scripts = [
+        block
+        for page, heading in (("ops/docs/guide/first-steps.md", "Try it"), ("README.md", "Five calls"))
+        for block in blocks(section(text_of(page), heading), "bash")
+    ]
+    assert len(re.findall(r"^call ", scripts[-1], re.MULTILINE)) == 5
+    return run_script(platform, scripts, tmp_path_factory.mktemp("walk"))
 
 
 def run_page(platform: Platform, page: str, heading: str, scratch: Path) -> str:
     """What a page's commands under a heading print."""
+    return run_script(platform, blocks(section(text_of(page), heading), "bash"), scratch)
+
+
+def run_script(platform: Platform, scripts: Sequence[str], scratch: Path) -> str:
+    """What these commands print, in one shell."""
     script = scratch / "walk.sh"
-    script.write_text("\n".join(blocks(section(text_of(page), heading), "bash")))
+    script.write_text("\n".join(scripts))
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", str(script)],
+        cwd=scratch,
         env={**os.environ, "CIRCLE_URL": platform.url},
         capture_output=True,
         text=True,
@@ -75,7 +87,7 @@ def run_page(platform: Platform, page: str, heading: str, scratch: Path) -> str:
 def test_the_walk_through_sells_three_seats_and_tells_of_it(walk: str) -> None:
     assert '"status":"published"' in walk
     assert '"status":"held"' in walk
-    assert '"seats":["A-3","A-4","A-5"]' in walk, "the README shows these"
+    assert '"seats":["A-3","A-4","A-5"]' in walk, "the page shows these"
     assert '"available":37,"held":3,"sold":0' in walk
     assert '"status":"confirmed"' in walk
     assert '"kind":"ticket.held"' in walk

@@ -1,4 +1,4 @@
-"""What the README says against what there is: targets, commands, options, settings, limits, tests."""
+"""What README and reference pages say against what there is: targets, commands, options, settings, limits, tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def leaves() -> dict[str, Any]:
 
 LEAVES = leaves()
 # What the README says is missing may be spoken of; it has to be missing, though.
-MISSING = frozenset(text for text in code(section(README, "Not there yet")) if text.startswith("circle "))
+MISSING = frozenset(
+    text for text in code(section(text_of("ops/docs/guide/running.md"), "Not there yet")) if text.startswith("circle ")
+)
 
 
 def written_commands() -> list[str]:
@@ -85,12 +87,12 @@ def test_a_command_that_a_page_names_exists_with_its_options(text: str) -> None:
 
 def test_what_is_said_to_be_missing_is_missing() -> None:
     there = {missing for missing in MISSING for leaf in LEAVES if f"circle {leaf} ".startswith(f"{missing} ")}
-    assert there == set(), "say so in the README"
+    assert there == set(), "say so on the page"
 
 
 @pytest.mark.parametrize("name", sorted(LEAVES))
-def test_every_command_and_option_is_in_the_readme(name: str) -> None:
-    told = [cells[0] for cells in rows(section(README, "The command line"))]
+def test_every_command_and_option_is_on_the_page(name: str) -> None:
+    told = [cells[0] for cells in rows(text_of("ops/docs/reference/commands.md"))]
     line = next((cell for cell in told if re.match(rf"`circle {re.escape(name)}\b", cell)), None)
     assert line is not None, f"`circle {name}` is not in the table"
     # The options of benches and demo are told by their --help, as the table's text says.
@@ -102,7 +104,7 @@ def test_every_command_and_option_is_in_the_readme(name: str) -> None:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    told = {cells[0].strip("`"): cells[1] for cells in rows(section(README, "Configuration"))}
+    told = {cells[0].strip("`"): cells[1] for cells in rows(text_of("ops/docs/reference/settings.md"))}
     defaults = Settings()
     assert set(told) == {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__}
     for name, said in told.items():
@@ -117,7 +119,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_variables_that_are_no_settings_are_documented_too() -> None:
-    assert {name for name in FOREIGN_VARIABLES if f"`{name}`" not in README} == set()
+    assert {name for name in FOREIGN_VARIABLES if f"`{name}`" not in text_of("ops/docs/reference/settings.md")} == set()
 
 
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
@@ -130,7 +132,7 @@ def test_the_walk_through_names_only_routes_that_exist() -> None:
     from api.routes.table import ROUTES
 
     known = {re.sub(r"<\w+>", "*", route.path) for route in ROUTES}
-    walk = "\n".join(blocks(section(README, "Try it"), "bash"))
+    walk = "\n".join(blocks(section(text_of("ops/docs/guide/first-steps.md"), "Try it"), "bash"))
     paths = {re.sub(r"\$\w+", "*", path) for path in re.findall(r"\$url(/[\w/$-]+)", walk)}
     assert len(paths) > 8
     assert paths <= known, paths - known
@@ -161,7 +163,7 @@ def test_stated_limits_are_the_codes_limits() -> None:
         return f"{rate.per_s:g} a second, {rate.burst} at once"
 
     within = f"within {core.UNPAID_WINDOW_S // 3600} hours, then"
-    told = {cells[0]: cells[1] for cells in rows(section(README, "Limits"))}
+    told = {cells[0]: cells[1] for cells in rows(text_of("ops/docs/reference/limits.md"))}
     said = {
         "programme of one event": (
             f"{core.ACTIVITIES_PER_EVENT_MAX} activities, {api.PROGRAMME_BYTES_MAX:,} bytes together"
@@ -206,10 +208,10 @@ def test_stated_limits_are_the_codes_limits() -> None:
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    promises = rows(section(README, "What is promised, and what shows it"))
+    promises = rows(text_of("ops/docs/reference/promises.md"))
     assert len(promises) >= 10
     for promise, shown in promises:
-        proofs = re.findall(r"((?:`test_\w+`(?:, | and )?)+) in \[[^]]+\]\((tests/[^)]+)\)", shown)
+        proofs = re.findall(r"((?:`test_\w+`(?:, | and )?)+) in \[[^]]+\]\(\.\./\.\./\.\./(tests/[^)]+)\)", shown)
         assert proofs, promise
         for names, file in proofs:
             text = text_of(file)
@@ -219,8 +221,16 @@ def test_every_promise_names_tests_that_exist() -> None:
 
 
 def test_the_layout_names_the_packages_that_there_are() -> None:
-    block = blocks(section(README, "Layout"), "")[0]
+    block = blocks(section(text_of("CONTRIBUTING.md"), "Layout"), "")[0]
     named = re.findall(r"^(\w+)/ ", block, re.MULTILINE)
     assert named == ["schemas", "connectors", "sinks", "pipelines", "api", "ops", "tests"]
     dataflows = {path.parent.name for path in (ROOT / "pipelines").glob("*/flow.py")}
     assert {name for name in dataflows if name not in block} == set()
+
+
+def test_the_readme_has_ten_promises_of_the_list_and_about_a_hundred_lines() -> None:
+    listed = [promise for promise, _ in rows(text_of("ops/docs/reference/promises.md"))]
+    stated = re.findall(r"^\d+\. (.+)\.$", section(README, "Ten promises"), re.MULTILINE)
+    assert len(stated) == 10
+    assert [one for one in stated if not any(promise.startswith(one) for promise in listed)] == []
+    assert len(README.splitlines()) <= 115

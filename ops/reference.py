@@ -1,0 +1,115 @@
+"""The reference pages that are written from the code: `python -m ops.reference`, and `--check` says if they are old.
+
+Each page is a table of what the code defines. A test holds page and code equal, so a page is never corrected by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from api.metrics import METRICS
+from api.routes.table import ROUTES
+from connectors.settings import Settings
+from pipelines.monitoring import metrics as monitoring_metrics
+from pipelines.notifications import metrics as notification_metrics
+from schemas.topics import DAY_MS, RETENTION_FOREVER_MS, all_topics
+
+DIRECTORY = Path(__file__).parent / "docs" / "reference"
+WRITTEN = "This page is written from the code (`python -m ops.reference`)."
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def routes() -> str:
+    """Every route: who may call it, and what it answers."""
+    parts = [
+        "# Routes\n",
+        f"{WRITTEN} `/openapi.json` has each route's body, query, answers and problems.\n",
+    ]
+    for tag in dict.fromkeys(route.tag for route in ROUTES):
+        rows = [
+            (
+                f"`{route.method} {route.path}`",
+                route.summary,
+                route.access.value,
+                ", ".join(str(status) for status in route.answers),
+            )
+            for route in ROUTES
+            if route.tag == tag
+        ]
+        parts.append(f"## {tag.capitalize()}\n\n" + table(("route", "what it does", "for", "answers"), rows))
+    return "\n".join(parts)
+
+
+def metrics() -> str:
+    """Every metric, with its type and labels, by the process that has it."""
+    parts = ["# Metrics\n", f"{WRITTEN} [Operations](../operations.md#metrics) says when to worry.\n"]
+    processes: dict[str, list[Any]] = {"The API": [METRICS], "Dataflows": [monitoring_metrics, notification_metrics]}
+    for process, holders in processes.items():
+        found = [one for holder in holders for one in vars(holder).values() if isinstance(one, MetricWrapperBase)]
+        head = ("metric", "type", "labels", "what it counts")
+        parts.append(f"## {process}\n\n" + table(head, sorted(_metric(one) for one in found)))
+    return "\n".join(parts)
+
+
+def _metric(metric: MetricWrapperBase) -> tuple[str, str, str, str]:
+    (family,) = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 — there is no other way to ask
+    return f"`{name}`", family.type, labels or "none", family.documentation
+
+
+def topics() -> str:
+    """Every topic, as `circle topics apply` makes it."""
+    rows = [
+        (
+            f"`{topic.name}`",
+            topic.key,
+            str(topic.partitions),
+            "for ever" if topic.retention_ms == RETENTION_FOREVER_MS else f"{topic.retention_ms // DAY_MS} days",
+            "the broker's" if topic.log_append_time else "the writer's",
+            topic.holds,
+        )
+        for topic in all_topics(Settings().partitions)
+    ]
+    head = ("topic", "key", "partitions", "kept", "timestamp", "what it holds")
+    return "\n".join(["# Topics\n", f"{WRITTEN} Partitions are those of the default settings.\n", table(head, rows)])
+
+
+PAGES: dict[str, Callable[[], str]] = {"routes.md": routes, "metrics.md": metrics, "topics.md": topics}
+
+
+def old_pages() -> list[str]:
+    """The pages that are not what the code says now."""
+    return [name for name, write in PAGES.items() if _text(name) != write()]
+
+
+def _text(name: str) -> str:
+    path = DIRECTORY / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or say with --check which are old (exit 1)."""
+    old = old_pages()
+    if "--check" in arguments:
+        for name in old:
+            print(f"{DIRECTORY.name}/{name} is old: run python -m ops.reference", file=sys.stderr)
+        return 1 if old else 0
+    DIRECTORY.mkdir(exist_ok=True)
+    for name in old:
+        (DIRECTORY / name).write_text(PAGES[name](), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
