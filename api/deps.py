@@ -14,15 +14,14 @@ from api.auth.attempts import Attempts
 from api.auth.factors import Factors
 from api.auth.keys import KeyRing
 from api.auth.mailboxes import Mailboxes
-from api.auth.mailed import MailedLinks
+from api.auth.mailed_links import MailedLinks
 from api.auth.passwords import Passwords
-from api.auth.sealed import Sealer
+from api.auth.secret_box import Sealer
 from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
 from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
 from api.fairness.background import Background
-from api.fairness.coalesced import Coalesced
 from api.fairness.guesses import Guesses
 from api.fairness.limits import (
     ACCESS_TOKEN_TTL_S,
@@ -39,6 +38,7 @@ from api.fairness.limits import (
 )
 from api.fairness.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
 from api.fairness.rate_limits import RateLimiter
+from api.fairness.shared_fetch import Coalesced
 from api.fairness.shared_rate_limits import SharedLimiter
 from api.fairness.shares import Places
 from api.fairness.short_cache import Kept

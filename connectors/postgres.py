@@ -20,7 +20,7 @@ import asyncpg
 
 from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.logs import Log
-from connectors.waiting import Stopped, pause
+from connectors.stoppable_wait import Stopped, pause
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone

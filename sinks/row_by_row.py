@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
+from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
-from connectors.setting_aside import Bound, is_of_record
 
 T = TypeVar("T")
 R = TypeVar("R")

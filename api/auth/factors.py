@@ -1,7 +1,7 @@
 """Second factors: time-based codes (RFC 6238) and recovery codes.
 
 Guarantee: a code is taken once, and none before one that was taken; a recovery code works once. The secret is sealed
-(api.auth.sealed), of recovery codes there are digests only: 80 random bits each, so that nobody counts through them.
+(api.auth.secret_box), of recovery codes there are digests only: 80 random bits each, so that nobody counts through them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyotp
 from api.auth import audit
 from api.auth.audit import AuditKind
 from api.auth.origin import Origin
-from api.auth.sealed import CannotOpen, Sealer
+from api.auth.secret_box import CannotOpen, Sealer
 from api.http.problem import Problem
 from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs

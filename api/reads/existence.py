@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-from api.fairness.coalesced import Coalesced
 from api.fairness.limits import EVENTS_ABSENT_MAX, EVENTS_ABSENT_S, EVENTS_KNOWN_MAX, PROJECTION_WAIT_MAX_S
+from api.fairness.shared_fetch import Coalesced
 from api.http.problem import Problem
 from api.log.watermarks import Watermarks
 from schemas.placement import partition_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from time import perf_counter, sleep
 from typing import TypeVar
 
-from api.fairness.coalesced import Coalesced
 from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
+from api.fairness.shared_fetch import Coalesced
 from api.fairness.shares import Held, Places
 from api.seat_sections import SectionBody, Sections
 

@@ -12,12 +12,12 @@ from ops.proof.bench import kernel as kernel_bench
 from ops.proof.bench import replay as replay_bench
 from ops.proof.bench import resume as resume_bench
 from ops.proof.bench import row_locks as row_locks_bench
-from ops.proof.bench.beside import REPLAYS
 from ops.proof.bench.drop import DropOptions, DropReport, Step
 from ops.proof.bench.greedy import GreedyOptions
 from ops.proof.bench.greedy_client import KINDS
 from ops.proof.bench.kernel import KernelOptions, KernelReport
 from ops.proof.bench.replay import ReplayOptions, ReplayReport
+from ops.proof.bench.replay_under_load import REPLAYS
 from ops.proof.bench.resume import ResumeOptions
 from ops.proof.bench.row_locks import RowLocksReport, cpu_us
 from ops.proof.load.progress import ProgressBars

@@ -19,7 +19,7 @@ from ops.operate.dead_letters import (
     opened,
     redrive,
 )
-from ops.operate.rows_aside import redrive_rows, rows_aside
+from ops.operate.set_aside_rows import redrive_rows, rows_aside
 from ops.run.discovery import operator_settings
 from ops.run.services.process import run_coroutine
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS

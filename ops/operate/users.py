@@ -17,7 +17,7 @@ from api.auth.factors import otpauth_uri, put_recovery_codes
 from api.auth.keys import KeyRing
 from api.auth.mail import normalised
 from api.auth.origin import Origin
-from api.auth.sealed import Sealer
+from api.auth.secret_box import Sealer
 from api.auth.tokens import RANK, Role
 from api.http.problem import Problem
 from api.reads.database import SQL as API_SQL

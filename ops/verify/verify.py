@@ -36,7 +36,7 @@ from connectors.schema_registry import codec_of
 from connectors.scratch_file import TemporaryShelf
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from connectors.waiting import pause
+from connectors.stoppable_wait import pause
 from ops.proof.load.progress import Bar, ProgressBars
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.history.states import KEPT_MAX, States

@@ -22,12 +22,12 @@ from confluent_kafka import KafkaException, Message
 from connectors.command_places import CommandPlaces
 from connectors.errors import ServiceUnreachable
 from connectors.execution import execute
+from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.monitoring.board import MONITORED, Board
 from pipelines.monitoring.metrics import Exported

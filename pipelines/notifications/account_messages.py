@@ -14,10 +14,10 @@ import asyncpg
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.errors import ServiceUnreachable
+from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import producer
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.compose import compose_direct

@@ -23,6 +23,7 @@ from confluent_kafka import Message as Record
 
 from connectors.command_places import CommandPlaces
 from connectors.execution import execute
+from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import (
     UNHURRIED,
     BatchSource,
@@ -39,7 +40,6 @@ from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.notifications.account_messages import DirectDesk

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
 
+from connectors.failure_policy import Bound
 from connectors.log_bounds import check_on_log
 from connectors.postgres import Connection, Database
-from connectors.setting_aside import Bound
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import INBOX

@@ -3,7 +3,7 @@
 Guarantee: a record counts as finished when its command is acknowledged by the broker (or it is in the dead letters);
 offsets are committed up to the first record that is not. A provider that does not answer is asked again with the
 same key: as long as it answers nobody, and else TRIES_MAX times over about half a minute, then the record goes to the
-dead letters with an alarm. So does a job that fails in a way that nobody foresaw (`connectors.setting_aside`).
+dead letters with an alarm. So does a job that fails in a way that nobody foresaw (`connectors.failure_policy`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import NamedTuple, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from pipelines.payments.progress import PartitionProgress
 from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Message
 
 from connectors.command_places import CommandPlaces
 from connectors.execution import execute
+from connectors.failure_policy import is_of_record
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
@@ -24,7 +25,6 @@ from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import is_of_record
 from connectors.settings import Settings
 from pipelines.intake import Intake
 from pipelines.notifications.outbound import recorded_again

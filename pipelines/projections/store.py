@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 from connectors.errors import CircleError, Fenced
+from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
-from connectors.setting_aside import Bound, is_of_record
 from connectors.sql_files import queries
 from pipelines.projections.changes import (
     Changes,

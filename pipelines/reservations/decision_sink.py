@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from connectors.failure_policy import described
 from connectors.kafka import Gate
 from connectors.logs import Log
-from connectors.setting_aside import described
 from pipelines.reservations.batch import Batch
 from schemas.codec import Codec
 from schemas.topics import COMMANDS

@@ -28,7 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from connectors import redis_clients
 from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
-from connectors.waiting import Stopped, pause
+from connectors.stoppable_wait import Stopped, pause
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error

@@ -8,7 +8,7 @@ import pytest
 from connectors.errors import CircleError
 from connectors.settings import Settings
 from ops.cli.main import NICENESS, run
-from ops.proof.bench.beside import REPLAYS, replaying
+from ops.proof.bench.replay_under_load import REPLAYS, replaying
 from ops.run.services.process import wait_for
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.proof.checker.settled import wait_until_settled
+from ops.proof.checker.quiescence import wait_until_settled
 from ops.proof.full_check import check
 from ops.run.platform import Platform
 from tests.harness.flows import eventually, rows_of

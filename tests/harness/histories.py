@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.proof.checker.audit import PartitionAudit, ReadFact
 from ops.proof.checker.report import Report, ToldOutcome
-from ops.proof.decided_again import DecidedAgain
+from ops.proof.second_decision import DecidedAgain
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c

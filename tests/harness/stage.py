@@ -15,7 +15,7 @@ from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
 from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.proof.checker import NotSettled, Report, wait_until_settled
-from ops.proof.checker.settled import RESERVATIONS_GROUP
+from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.full_check import check
 from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from connectors.errors import CircleError
 from connectors.postgres import Connection, connect
-from ops.proof.bench.beside import BesideReport, replaying
+from ops.proof.bench.replay_under_load import BesideReport, replaying
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target

@@ -9,7 +9,7 @@ assert report.ok, report.text()
 ```
 """
 
+from ops.proof.checker.quiescence import NotSettled, wait_until_settled
 from ops.proof.checker.report import Report, ToldOutcome, Violation
-from ops.proof.checker.settled import NotSettled, wait_until_settled
 
 __all__ = ["NotSettled", "Report", "ToldOutcome", "Violation", "wait_until_settled"]

@@ -17,10 +17,10 @@ from connectors.settings import Settings
 from ops.proof.checker.audit import TICK_BOUND_S, DecidesAgain, PartitionAudit
 from ops.proof.checker.ledger import Ledger
 from ops.proof.checker.projected import check_bank, check_mails, check_partition, check_positions
+from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.checker.reading import HistoryReader
+from ops.proof.checker.redis_state import check_redis
 from ops.proof.checker.report import Report, ToldOutcome
-from ops.proof.checker.settled import RESERVATIONS_GROUP
-from ops.proof.checker.shown import check_redis
 from schemas.codec import Codec
 from schemas.ids import stamped
 from schemas.topics import COMMANDS, dead_letters

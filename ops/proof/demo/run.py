@@ -10,9 +10,9 @@ from contextlib import closing
 from connectors.errors import SettingsError
 from ops.proof.bench.mix import rows_of
 from ops.proof.checker import NotSettled, wait_until_settled
+from ops.proof.demo.api_view import look
 from ops.proof.demo.crowd import QUANTITY_MAX, Crowd, House
 from ops.proof.demo.encore import play
-from ops.proof.demo.outside import look
 from ops.proof.demo.report import DemoOptions, DemoReport, make
 from ops.proof.demo.tally import Tally
 from ops.proof.full_check import check

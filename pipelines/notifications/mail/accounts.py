@@ -19,8 +19,8 @@ from pathlib import Path
 import asyncpg
 from jinja2 import TemplateError
 
+from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, again

@@ -24,9 +24,9 @@ import asyncpg
 import msgspec
 from jinja2 import TemplateError
 
+from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
+from connectors.failure_policy import Bound
 from connectors.kafka import committed_offsets
 from connectors.log_bounds import check_on_log
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
-from connectors.setting_aside import Bound
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.inbox import Delivery, PutAside

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import asyncpg
 import httpcore
 
+from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
-from connectors.setting_aside import Bound, is_of_record
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.metrics import DELIVERIES, WAITING

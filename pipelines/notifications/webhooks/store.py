@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from connectors.failure_policy import Bound
 from connectors.postgres import Connection, Database
-from connectors.setting_aside import Bound
 from connectors.sql_files import queries
 from pipelines.notifications.calls import call_of
 from pipelines.projections.store import columns, storable

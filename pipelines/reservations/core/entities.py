@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from pipelines.reservations.core.seating import Seating
-from pipelines.reservations.core.waiting import WaitingLine
+from pipelines.reservations.core.waitlist_order import WaitingLine
 from schemas.facts import Envelope
 from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
 

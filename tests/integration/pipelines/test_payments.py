@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from connectors.setting_aside import IN_A_ROW_MAX
+from connectors.failure_policy import IN_A_ROW_MAX
 from connectors.settings import Settings
 from ops.operate.dead_letters import letters, redrive
 from ops.run.services.stack import Stack

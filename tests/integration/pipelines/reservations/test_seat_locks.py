@@ -11,7 +11,7 @@ import redis
 
 from connectors.errors import Fenced, ServiceUnreachable
 from connectors.settings import Settings
-from connectors.waiting import Stopped
+from connectors.stoppable_wait import Stopped
 from ops.run.services.process import free_port
 from pipelines.reservations.seat_locks import ForeignLocks, LockRefused, Locks, SeatLocks, claim_text
 

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from connectors.setting_aside import IN_A_ROW_MAX, EverythingFails
+from connectors.failure_policy import IN_A_ROW_MAX, EverythingFails
 from connectors.settings import Settings
-from ops.operate.rows_aside import redrive_rows, rows_aside
+from ops.operate.set_aside_rows import redrive_rows, rows_aside
 from pipelines.notifications.mail.accounts import BATCH, EVENTS_KEPT_DAYS, LINKS_MAX, WHEREABOUTS_KEPT_DAYS, AccountDesk
 from pipelines.notifications.mail.transport import transport
 from tests.harness.mail_server import MailServer

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.settings import Environment, Settings
-from ops.operate.rows_aside import NoSuchRow, redrive_rows, rows_aside
+from ops.operate.set_aside_rows import NoSuchRow, redrive_rows, rows_aside
 from ops.run.services.process import run_coroutine
 from pipelines.notifications.flow import run
 from pipelines.notifications.webhooks.desk import DELAYS_S

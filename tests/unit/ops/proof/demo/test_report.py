@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.proof.checker import Report as Audit
-from ops.proof.demo.outside import Outside, compare
+from ops.proof.demo.api_view import Outside, compare
 from ops.proof.demo.report import DemoOptions, DemoReport, make
 from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.statistics import ProcessCpu

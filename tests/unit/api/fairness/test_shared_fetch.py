@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.fairness.coalesced import Coalesced
+from api.fairness.shared_fetch import Coalesced
 
 
 class Source:

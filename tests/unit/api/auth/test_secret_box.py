@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.auth.keys import KeyRing
-from api.auth.sealed import CannotOpen, Sealer
+from api.auth.secret_box import CannotOpen, Sealer
 
 
 def test_what_is_sealed_opens_for_whom_it_is_about_and_with_its_key() -> None:

@@ -18,7 +18,7 @@ from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 
-SQL = queries(Path(__file__).with_name("rows_aside.sql"))
+SQL = queries(Path(__file__).with_name("set_aside_rows.sql"))
 TABLES = {
     "webhook_deliveries": ("calls", "redrive_calls"),
     "direct_messages": ("messages", "redrive_messages"),
