@@ -1,7 +1,7 @@
 """Second factors: time-based codes (RFC 6238) and recovery codes.
 
 Guarantee: a code is taken once, and none before one that was taken; a recovery code works once. The secret is sealed
-(api.auth.secret_box), of recovery codes there are digests only: 80 random bits each, so that nobody counts through them.
+(api.auth.secret_box), of recovery codes there are digests only: 80 random bits each, so nobody counts through them.
 """
 
 from __future__ import annotations

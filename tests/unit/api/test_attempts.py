@@ -11,6 +11,7 @@ import pytest
 from api.auth.attempts import ATTEMPTS_NOTED_MAX, WINDOW_S, Attempts, Why
 from api.auth.origin import Origin
 from api.http.problem import Problem
+from api.reads.database import QueryPool
 
 ACCOUNT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 
@@ -38,7 +39,7 @@ def rows() -> Rows:
 
 
 def noting(rows: Rows, now: list[float]) -> Callable[..., None]:
-    attempts = Attempts(cast("Database", rows), lambda: now[0])
+    attempts = Attempts(cast("QueryPool", rows), lambda: now[0])
 
     def note(why: Why = Why.UNKNOWN_ACCOUNT, network: str = "192.0.2.1", user_id: str | None = None) -> None:
         asyncio.run(attempts.note(why, Origin(network, network), user_id))
