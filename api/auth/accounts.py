@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from api.auth import audit
-from api.auth.attempts import Attempts, Why
+from api.auth.attempts import AttemptKind, Attempts
 from api.auth.audit import Actor, AuditKind
 from api.auth.factors import Factors, Second
 from api.auth.mail import normalised, spellings
@@ -84,7 +84,7 @@ class Accounts:
         hashed = account["password_hash"] if account else None
         if not await self.passwords.verify(hashed, password) or account is None:
             if account is None:
-                await self.attempts.note(Why.UNKNOWN_ACCOUNT, origin)
+                await self.attempts.note(AttemptKind.UNKNOWN_ACCOUNT, origin)
             else:
                 await audit.record_refusal(
                     self.database, AuditKind.LOGIN, account["id"], origin, detail={"why": "password"}

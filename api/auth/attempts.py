@@ -21,7 +21,7 @@ WINDOW_S = 3_600  # one row in it: enough to see from where and for how long
 ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: two million rows at most in the 400 days that rows are kept
 
 
-class Why(StrEnum):
+class AttemptKind(StrEnum):
     """Why a login came to nothing."""
 
     UNKNOWN_ACCOUNT = "unknown-account"
@@ -37,7 +37,7 @@ class Attempts:
         self._database, self._clock = database, clock
         self._hour, self._noted = 0, set[str]()
 
-    async def note(self, why: Why, origin: Origin, user_id: str | None = None) -> None:
+    async def note(self, why: AttemptKind, origin: Origin, user_id: str | None = None) -> None:
         """Write an attempt down, unless one like it is there. `user_id` is the account, where there is one. Without
         PostgreSQL the next attempt is written down instead."""
         hour = int(self._clock() // WINDOW_S)

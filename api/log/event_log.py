@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 
-from connectors.command_places import CommandPlaces
 from connectors.errors import CircleError
 from connectors.log_reader import LogReader, key_of, offset_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.command_places import CommandPlaces
 from pipelines.history.rules_by_version import command_of
 from schemas.codec import Codec
 from schemas.commands import Command

@@ -16,7 +16,7 @@ from typing import TypeVar
 from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
 from api.fairness.shared_fetch import Coalesced
 from api.fairness.shares import Held, Places
-from api.seat_sections import SectionBody, Sections
+from api.reads.seat_sections import SectionBody, Sections
 
 T = TypeVar("T")
 REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine

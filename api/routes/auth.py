@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from sanic import HTTPResponse
 
-from api.auth.attempts import Why
+from api.auth.attempts import AttemptKind
 from api.auth.factors import Second
 from api.auth.mail import normalised, spellings
 from api.fairness.rate_limits import (
@@ -94,7 +94,7 @@ async def _limits_noted(call: Call, user_id: str | None = None) -> AsyncIterator
         yield
     except Problem as problem:
         if problem.slug == "rate-limited":
-            await call.deps.accounts.attempts.note(Why.RATE_LIMITED, call.origin, user_id)
+            await call.deps.accounts.attempts.note(AttemptKind.RATE_LIMITED, call.origin, user_id)
         raise
 
 

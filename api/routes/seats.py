@@ -9,16 +9,16 @@ import asyncpg
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.event_hashes import seat_hashes
 from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call
+from api.reads.event_hashes import seat_hashes
 from api.reads.history import Place
+from api.reads.seat_documents import answer
 from api.reads.seat_maps import EventSeats
+from api.reads.seat_sections import BLOCKED, SeatSection, SectionBody
 from api.reads.visibility import Sight, sight
 from api.routes.events import visible
-from api.seat_documents import answer
-from api.seat_sections import BLOCKED, SeatSection, SectionBody
 from api.shapes.events import SeatsQuery, SeatStatus
 from pipelines.history.moment import Moment, moment
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD

@@ -11,11 +11,11 @@ from msgspec.structs import asdict
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.event_hashes import event_hashes
 from api.http import validation
 from api.http.problem import invalid
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
+from api.reads.event_hashes import event_hashes
 from api.reads.visibility import Sight, sight
 from api.routes.events import new_id, own_writes, owned, pending, replayed, visible, write
 from api.shapes.base import Page

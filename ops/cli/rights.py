@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ops import database_rights, redis_rights
 from ops.cli.output import AsJson, DryRun, emit_json
+from ops.operate import database_rights, redis_rights
 from ops.operate.acls import Process
 from ops.run.discovery import operator_settings
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 import asyncpg
 import msgspec
 
-from connectors.command_places import CommandPlaces
 from connectors.log_reader import LogReader, few_collections, key_of, offset_of, partitions_of
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
@@ -44,6 +43,7 @@ from ops.rebuild.rows import (
     take_over,
 )
 from ops.rebuild.schema import drop_next, make_next, require
+from pipelines.command_places import CommandPlaces
 from pipelines.intake import Intake
 from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition, applied_position
 from pipelines.projections.store import ProjectionStore

@@ -19,7 +19,6 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from confluent_kafka import KafkaException, Message
 
-from connectors.command_places import CommandPlaces
 from connectors.errors import ServiceUnreachable
 from connectors.execution import execute
 from connectors.failure_policy import Bound, is_of_record
@@ -29,6 +28,7 @@ from connectors.postgres import Database
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.command_places import CommandPlaces
 from pipelines.monitoring.board import MONITORED, Board
 from pipelines.monitoring.metrics import Exported
 from pipelines.monitoring.survey import Survey

@@ -21,7 +21,6 @@ from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer
 from confluent_kafka import Message as Record
 
-from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import (
@@ -41,6 +40,7 @@ from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.command_places import CommandPlaces
 from pipelines.intake import Intake
 from pipelines.notifications.account_messages import DirectDesk
 from pipelines.notifications.calls import TYPES

@@ -15,7 +15,6 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from confluent_kafka import Consumer, Message
 
-from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.failure_policy import is_of_record
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
@@ -26,6 +25,7 @@ from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.command_places import CommandPlaces
 from pipelines.intake import Intake
 from pipelines.notifications.outbound import recorded_again
 from pipelines.projections.changes import Changes

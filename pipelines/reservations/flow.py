@@ -17,7 +17,6 @@ from bytewax.inputs import DynamicSource
 from bytewax.outputs import DynamicSink
 from confluent_kafka import Message
 
-from connectors.command_places import CommandPlaces
 from connectors.execution import execute
 from connectors.kafka import (
     BatchSource,
@@ -33,6 +32,7 @@ from connectors.postgres import Database
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.command_places import CommandPlaces
 from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink

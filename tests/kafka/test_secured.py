@@ -29,10 +29,10 @@ from connectors.kafka_clients import ask_for_brokers
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.topics import apply_topics
-from ops import database_rights, redis_rights
-from ops.database_rights import PROCESSES
 from ops.migrations import migrate
+from ops.operate import database_rights, redis_rights
 from ops.operate.acls import Process, ResourceKind, Right, apply, bindings, chosen
+from ops.operate.database_rights import PROCESSES
 from ops.operate.dead_letters import letters
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres

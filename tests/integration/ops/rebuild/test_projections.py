@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connectors.settings import Settings
-from ops.database_rights import apply, chosen
 from ops.operate.acls import Process
+from ops.operate.database_rights import apply, chosen
 from ops.proof.load.progress import ProgressBars
 from ops.rebuild import projections as generation
 from ops.rebuild.projections import go_back, rebuild

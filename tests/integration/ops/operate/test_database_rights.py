@@ -17,8 +17,8 @@ from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.cli.main import run
-from ops.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, apply, chosen, role_of, statement
 from ops.operate.acls import Process
+from ops.operate.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, apply, chosen, role_of, statement
 from ops.operate.users import API as API_QUERIES_OF_OPERATORS
 from ops.run.services.process import run_coroutine
 from ops.run.services.stack import Stack

@@ -16,8 +16,8 @@ from connectors.flow_health import ALIVE, Lives
 from connectors.settings import Settings
 from ops.cli.main import run
 from ops.operate.acls import Process
+from ops.operate.redis_rights import ACCESS, PROCESSES, rules, shown
 from ops.rebuild.redis import _forget
-from ops.redis_rights import ACCESS, PROCESSES, rules, shown
 from pipelines.reservations.seat_locks import ForeignLocks, SeatLocks
 from tests.unit.docs.pages import rows, section, text_of
 

@@ -24,7 +24,7 @@ _CLAIMS = ("del", "get", "hdel", "hexists", "hget", "hincrby", "hkeys", "hlen", 
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class RedisAccess:
     """One row. `reads` are patterns of keys that are read alone, `writes` of keys that are read and written."""
 
     process: Process
@@ -35,36 +35,36 @@ class Access:
     why: str = ""
 
 
-def _rows() -> Iterable[Access]:
+def _rows() -> Iterable[RedisAccess]:
     p = Process
-    yield Access(
+    yield RedisAccess(
         p.API,
         ("get", "hgetall", "lrange", "mget"),
         reads=(_EVENTS, MONITORED, VERIFIED, deaths_key("*"), ready_key("*")),
         why="what is shown",
     )
-    yield Access(
+    yield RedisAccess(
         p.API,
         (*_SCRIPTS, "pexpire", "set", "zadd", "zcard", "zpopmin", "zremrangebyscore", "zscore"),
         writes=("circle:limits:*", "circle:stream-tickets:*"),
         why="limits that all processes share; tickets for streams",
     )
-    yield Access(
+    yield RedisAccess(
         p.API,
         ("publish", "subscribe", "unsubscribe"),
         channels=("circle:notified", "circle:projected", "circle:sessions", "circle:written",
                   f"{REPLY_CHANNEL_PREFIX}*"),
         why="replies and news",
     )  # fmt: skip
-    yield Access(
+    yield RedisAccess(
         p.RESERVATIONS, (*_SCRIPTS, *_CLAIMS, "mget", "set"), writes=(_EVENTS, _INSTALLED), why="claims and counters"
     )
-    yield Access(p.RESERVATIONS, ("publish",), channels=(f"{REPLY_CHANNEL_PREFIX}*",), why="replies")
-    yield Access(p.PROJECTIONS, ("publish",), channels=("circle:projected",), why="how far it is")
-    yield Access(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
-    yield Access(p.MONITORING, ("get",), reads=(VERIFIED,), why="how far `circle verify --follow` is")
-    yield Access(p.MONITORING, ("set",), writes=(MONITORED,), why="what `/readyz` shows")
-    yield Access(
+    yield RedisAccess(p.RESERVATIONS, ("publish",), channels=(f"{REPLY_CHANNEL_PREFIX}*",), why="replies")
+    yield RedisAccess(p.PROJECTIONS, ("publish",), channels=("circle:projected",), why="how far it is")
+    yield RedisAccess(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
+    yield RedisAccess(p.MONITORING, ("get",), reads=(VERIFIED,), why="how far `circle verify --follow` is")
+    yield RedisAccess(p.MONITORING, ("set",), writes=(MONITORED,), why="what `/readyz` shows")
+    yield RedisAccess(
         p.OPERATOR,
         (*_SCRIPTS, *_CLAIMS, "config|get", "hmget", "set"),
         writes=(_EVENTS, _INSTALLED, VERIFIED),
@@ -72,10 +72,10 @@ def _rows() -> Iterable[Access]:
     )
     for one in (p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
         own = (ALIVE, deaths_key(one.value), ready_key(one.value))
-        yield Access(one, _LIVES, writes=own, why="that it lives, and how it died")
+        yield RedisAccess(one, _LIVES, writes=own, why="that it lives, and how it died")
 
 
-ACCESS: tuple[Access, ...] = tuple(_rows())
+ACCESS: tuple[RedisAccess, ...] = tuple(_rows())
 PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in ACCESS))
 
 

@@ -18,7 +18,7 @@ from sanic import HTTPResponse
 from api.fairness.limits import INLINE_BYTES_MAX, SEAT_MAPS_PATIENCE_S, SENT_AT_ONCE_BYTES
 from api.http.representation import known_already, labelled, tag_of, takes_gzip
 from api.http.routing import Call, is_private
-from api.seat_sections import SectionBody, pack
+from api.reads.seat_sections import SectionBody, pack
 
 GZIP_HEAD = gzip.compress(b"", mtime=0)[:10]
 DEFLATE_END = b"\x03\x00"  # an empty last block

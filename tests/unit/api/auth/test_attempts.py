@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.auth.attempts import ATTEMPTS_NOTED_MAX, WINDOW_S, Attempts, Why
+from api.auth.attempts import ATTEMPTS_NOTED_MAX, WINDOW_S, AttemptKind, Attempts
 from api.auth.origin import Origin
 from api.http.problem import Problem
 from api.reads.database import QueryPool
@@ -41,7 +41,9 @@ def rows() -> Rows:
 def noting(rows: Rows, now: list[float]) -> Callable[..., None]:
     attempts = Attempts(cast("QueryPool", rows), lambda: now[0])
 
-    def note(why: Why = Why.UNKNOWN_ACCOUNT, network: str = "192.0.2.1", user_id: str | None = None) -> None:
+    def note(
+        why: AttemptKind = AttemptKind.UNKNOWN_ACCOUNT, network: str = "192.0.2.1", user_id: str | None = None
+    ) -> None:
         asyncio.run(attempts.note(why, Origin(network, network), user_id))
 
     return note
@@ -52,8 +54,8 @@ def test_an_attempt_is_written_down_once_an_hour_for_each_reason_network_and_acc
     note = noting(rows, now)
     for _ in range(3):
         note()
-        note(Why.RATE_LIMITED)
-        note(Why.RATE_LIMITED, user_id=ACCOUNT)
+        note(AttemptKind.RATE_LIMITED)
+        note(AttemptKind.RATE_LIMITED, user_id=ACCOUNT)
         note(network="192.0.2.2")
     assert len(rows.once) == len(set(rows.once)) == 4
     now[0] += WINDOW_S - 1
