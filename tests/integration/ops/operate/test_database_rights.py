@@ -24,7 +24,7 @@ from ops.run.services.process import run_coroutine
 from ops.run.services.stack import Stack
 from tests.unit.docs.pages import rows, section, text_of
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 PUT_ASIDE = ("adopt_positions", "lock_positions", "advance_positions", "put_facts_set_aside")
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
