@@ -19,7 +19,7 @@ import pytest
 
 from ops.cli.main import run
 from ops.run.platform import Platform
-from tests.unit.docs.pages import blocks, section, text_of
+from tests.unit.docs.pages import ROOT, blocks, section, text_of
 
 WALK_S_MAX = 60
 CAUGHT_UP_S_MAX = 30.0
@@ -59,7 +59,8 @@ def walk(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
         for block in blocks(section(text_of(page), heading), "bash")
     ]
     assert len(re.findall(r"^call ", scripts[-1], re.MULTILINE)) == 5
-    return run_script(platform, scripts, tmp_path_factory.mktemp("walk"))
+    scratch = tmp_path_factory.mktemp("walk")
+    return run_script(platform, scripts, scratch, cwd=scratch)
 
 
 def run_page(platform: Platform, page: str, heading: str, scratch: Path) -> str:
@@ -67,13 +68,13 @@ def run_page(platform: Platform, page: str, heading: str, scratch: Path) -> str:
     return run_script(platform, blocks(section(text_of(page), heading), "bash"), scratch)
 
 
-def run_script(platform: Platform, scripts: Sequence[str], scratch: Path) -> str:
+def run_script(platform: Platform, scripts: Sequence[str], scratch: Path, *, cwd: Path = ROOT) -> str:
     """What these commands print, in one shell."""
     script = scratch / "walk.sh"
     script.write_text("\n".join(scripts))
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", str(script)],
-        cwd=scratch,
+        cwd=cwd,
         env={**os.environ, "CIRCLE_URL": platform.url},
         capture_output=True,
         text=True,

@@ -57,8 +57,9 @@ def queries_of(process: Process) -> dict[str, str]:
         case Process.PROJECTIONS:
             return texts(projections, "pipelines/projections/sql/organizing.sql")
         case Process.NOTIFICATIONS:
-            desks = ("inbox", "mail", "account_mails", "direct", "webhooks")
-            return texts(projections, names=PUT_ASIDE) | texts(*(f"sinks/sql/{name}.sql" for name in desks))
+            room = (REPOSITORY / "pipelines" / "notifications").rglob("*.sql")
+            desks = sorted(str(path.relative_to(REPOSITORY)) for path in room)
+            return texts(projections, names=PUT_ASIDE) | texts(*desks)
         case Process.PAYMENTS:
             return texts("pipelines/payments/providers/sandbox.sql")
         case Process.MONITORING:
@@ -66,7 +67,7 @@ def queries_of(process: Process) -> dict[str, str]:
                 "pipelines/monitoring/sql/totals.sql", "pipelines/monitoring/sql/survey.sql"
             )
         case _:
-            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/rows_aside", "replay/verify")
+            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
             return (
                 texts(*(f"ops/{name}.sql" for name in tools), "ops/proof/checker/projected.sql")
                 | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")
