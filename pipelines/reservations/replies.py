@@ -1,4 +1,4 @@
-"""Facts to the reply for the request that waits: what was decided, and the reservation as it stands now. Pure."""
+"""Makes the reply for the waiting request: the decision, and the reservation as it is now. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
 
 
 def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partition: int, offset: int) -> Reply:
-    """The reply to `command`, which `facts` decided and `state` has folded."""
+    """The reply to `command`. `facts` are its answer, and `state` has folded them."""
     outcome, reason, detail, duplicate = ACCEPTED, "", "", False
     for fact in facts:
         match fact:
@@ -75,7 +75,7 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
 
 
 def _first_scan(fact: f.CheckInRefused) -> str:
-    """When and where the first scan of a ticket was that comes a second time."""
+    """When and where a ticket was scanned for the first time."""
     if not fact.first_scanned_at:
         return ""
     where = " ".join(name for name in (fact.first_gate, fact.first_scanner) if name)
@@ -83,8 +83,11 @@ def _first_scan(fact: f.CheckInRefused) -> str:
 
 
 def _as_before(command: c.Command, reservation: Reservation) -> tuple[str, str, str]:
-    """The same request again gets the answer that stands. A payment is told twice after a crash, and where a webhook
-    was quicker than the provider's answer: whoever waits for it gets the same answer as a second confirm."""
+    """The same request again gets the same answer.
+
+    A payment is reported twice after a crash, or when a webhook is faster than the provider's answer. The waiting
+    request then gets the same answer as a second confirm.
+    """
     if isinstance(command, c.ReserveTickets) and reservation.status == "rejected":
         return REFUSED, reservation.reason, reservation.detail
     if isinstance(command, c.ConfirmReservation | c.RecordPayment) and reservation.status != "confirmed":

@@ -1,7 +1,8 @@
-"""Seat locks in Redis: they guard what the log decides, and tell foreign owners (`circle locks`) what is claimed.
+"""Seat locks in Redis: they guard the decisions of the log, and show foreign owners (`circle locks`) the claimed seats.
 
-Guarantee: a batch's claims of one event are written all together or not at all, only under the newest ownership
-epoch, and only when the decision knew every foreign lock. Redis losing everything costs an install from state.
+Guarantee: Redis takes a batch's claims of one event all together or not at all. It takes them only under the newest
+ownership epoch, and only if the decision knew every foreign lock. If Redis loses everything, the worker installs its
+state again.
 
 Keys, hash-tagged by event so that one Lua call may touch them all:
 - `circle:{EVENT}:meta` hash: `epoch`, and `foreign_version`, which every change of a foreign lock raises;
@@ -32,8 +33,8 @@ from connectors.stoppable_wait import Stopped, pause
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
-RETRY_S = 0.1  # nothing tells when Redis is back; OUTAGE_S_MAX bounds it
-SAID_EVERY_S = 2.0  # … and this is how often it is said meanwhile
+RETRY_S = 0.1  # Redis sends no signal when it is back; OUTAGE_S_MAX bounds the wait
+SAID_EVERY_S = 2.0  # … and this is how often the log says so during the wait
 _LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -48,11 +49,11 @@ class Locks(NamedTuple):
 
 
 class LockRefused(CircleError):
-    """A foreign owner's request for places was turned down: the message names the place and who has it."""
+    """A foreign owner's request for places is refused. The message names the place and its owner."""
 
 
 Claims = Mapping[str, str]
-"""Place to claim; "" where a claim ends."""
+"""Place to claim; "" ends the claim."""
 
 
 class SeatLocks:
@@ -84,10 +85,10 @@ class SeatLocks:
     def claim(
         self, epochs: Mapping[str, int], versions: Mapping[str, str], claims: Mapping[str, Claims]
     ) -> dict[str, Locks | None]:
-        """Write each event's changed claims. An event that did not go through is in the answer.
+        """Write each event's changed claims. The answer has the events that Redis refused; it wrote nothing of these.
 
-        Its value is the foreign locks that the decision did not know, or None when Redis lost the event: install it.
-        Nothing of such an event has been written. Raises Fenced when a newer owner has taken over.
+        The value is the foreign locks that the decision did not know. It is None if Redis has lost the event: install
+        it. Raises Fenced when a newer owner has taken over.
         """
         calls = [
             (
@@ -116,16 +117,16 @@ class SeatLocks:
         self._call(calls, list(messages))
 
     def marks(self, keys: list[str]) -> list[str | None]:
-        """What `mark` has set each of `keys` to; None once Redis has lost everything."""
+        """The values that `mark` has set for `keys`; None for each key that Redis has lost."""
         found: list[str | None] = self._patiently(lambda: self.client.mget(keys)) if keys else []
         return found
 
     def mark(self, key: str, value: str) -> None:
-        """Set `key`, until Redis loses everything."""
+        """Set `key`. The value stays until Redis loses everything."""
         self._patiently(lambda: self.client.set(key, value))
 
     def mark_done(self, key: str, began: str, done: str) -> bool:
-        """Set `key` to `done` if it still is `began`: False when Redis has lost everything since."""
+        """Set `key` to `done` if it is still `began`. False when Redis has lost everything since then."""
         return bool(self._call([("mark_done", [key], [began, done])])[0])
 
     def _call(
@@ -193,7 +194,7 @@ class ForeignLocks:
         return int(answer[1])
 
     def refuse_taken(self, event: str, places: list[str], *, owner: str) -> None:
-        """What `take` would refuse just now, and nothing else: raises LockRefused, changes nothing."""
+        """Raise LockRefused if `take` would refuse these places now. Changes nothing."""
         claims, foreign = _keys(event, "claims", "foreign")
         now_s, now_us = self._ask(lambda: self._client.time())
         claimed: list[str | None] = self._ask(lambda: self._client.hmget(claims, places))
@@ -207,11 +208,11 @@ class ForeignLocks:
                 raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
 
     def free(self, event: str, places: list[str], *, owner: str) -> int:
-        """Free the places that `owner` has. Returns how many those were."""
+        """Free the places that `owner` has. Returns their number."""
         return int(self._eval("foreign_free", _keys(event, "meta", "foreign"), [owner, *places]))
 
     def held(self, event: str) -> dict[str, tuple[str, int]]:
-        """The event's foreign locks: place to (owner, expiry in microseconds; 0 where something wrote none)."""
+        """The event's foreign locks: place to (owner, expiry in microseconds; 0 if none was written)."""
         found: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
         parsed = {place: lock.rpartition("|") for place, lock in found.items()}
         return {

@@ -1,14 +1,18 @@
 """`decide(state, command, now)`: the rules. Pure: no clock, no I/O, no randomness; the same log gives the same facts.
 
-`step` is what a partition does with each command: first what is due by log time happens, then the command is decided
-on what that leaves, then offers of tickets that nobody answered in time end, then what is free is offered to whoever
-waits for it, each fact folded at once. A refusal is a fact; every command yields at least one. The rules are numbered
-by `schemas.facts.RULES_VERSION`; whoever changes an answer raises it and keeps the old answer (`former_rules`).
+A partition calls `step` for each command. A step has four parts, and each fact is folded at once:
+1. work that is due by log time happens;
+2. the command is decided on the state that is left;
+3. offers of tickets end if their time is over;
+4. free places are offered to the waiting list.
 
-A rule that raises is a defect, and the same defect at every start: the command is answered by a refusal that names the
-error's class (`COMMAND_FAILED`, the first of its facts) and has changed nothing, so that it cannot end the process for
-ever. A fact that cannot be folded (`NotFolded`) breaks the state of its event: from there on that event's commands are
-refused in the same way, and change nothing, until its facts are loaded and can be folded again.
+A refusal is a fact. Every command yields at least one fact. `schemas.facts.RULES_VERSION` numbers the rules. A change
+of an answer needs a new number, and the old answer stays in `former_rules`.
+
+A rule that raises has a defect, and it would raise again after every restart. So the command is refused: its first fact
+is a `COMMAND_FAILED` refusal that names the error's class. The command changes nothing and cannot end the process.
+A fact that cannot be folded (`NotFolded`) breaks its event's state. All later commands of that event are refused in the
+same way. This ends when the event's facts are loaded again and can be folded.
 """
 
 from __future__ import annotations
@@ -31,17 +35,17 @@ _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
 
 
 UNFOLDED = "a fact of this event cannot be folded: "
-"""How the detail of a refusal begins that says so."""
+"""The detail of such a refusal begins with this text."""
 
 
 class NotFolded(Exception):
-    """A fact cannot be folded: the state is not what the rules take it for. The message names the fact, and why."""
+    """A fact cannot be folded, so the state is wrong. The message names the fact and the reason."""
 
 
 def step(state: EventState, command: c.Command, at: At, failures: list[Exception] | None = None) -> list[f.Fact]:
-    """Do what is due, decide the command, offer what is free; fold all of it into `state`. At least one fact.
+    """Do the due work, decide the command, offer free places. Fold every fact into `state`. At least one fact.
 
-    What the rules raised is appended to `failures`, for whoever tells operators of it. Raises NotFolded.
+    Errors of the rules are appended to `failures`; the caller reports them to operators. Raises NotFolded.
     """
     return step_by(RULES, state, command, at, failures)
 
@@ -55,7 +59,7 @@ def step_by(
     *,
     lapses: bool = True,
 ) -> list[f.Fact]:
-    """`step` under the rules given. `lapses`: whether offers of tickets end by themselves."""
+    """`step` under the given rules. With `lapses`, offers of tickets end by themselves when their time is over."""
     if state.unfolded:
         if failures is not None:
             failures.append(NotFolded(f"event {state.event_id}: {state.unfolded}"))
@@ -71,7 +75,7 @@ def step_by(
             failures.append(error)
         return [failed(command, type(error).__name__), *facts]
     _fold(state, at, facts, decided)
-    if state.transfers and lapses:  # behind the decision: an answer that comes too late is told so
+    if state.transfers and lapses:  # after the decision: a late answer is refused as late, not as unknown
         _fold_some(state, at, facts, offers.lapsed(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
     if state.waiting_of:
         _offer(state, at, facts, failures)
@@ -96,8 +100,10 @@ def _refused(command: c.Command, why: str) -> f.CommandRefused:
 
 
 def failed_before(state: EventState, command: c.Command, at: At, recorded: f.CommandRefused) -> list[f.Fact]:
-    """What `step` gave when a build's rules raised what `recorded` says, whatever these rules would do: what was due
-    happened, and the command changed nothing. Where a fact could not be folded, nothing at all happened."""
+    """The facts that `step` gave when the rules of an earlier build raised the error in `recorded`.
+
+    The due work had happened, and the command changed nothing. If a fact could not be folded, nothing had happened.
+    """
     if recorded.detail.startswith(UNFOLDED):
         return [recorded]
 
@@ -108,12 +114,12 @@ def failed_before(state: EventState, command: c.Command, at: At, recorded: f.Com
 
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
-    """What becomes of `command` for an event in `state` at log time `now`. At least one fact; changes nothing."""
+    """The facts that answer `command` for an event in `state` at log time `now`. At least one; changes nothing."""
     return RULES[type(command)](state, command, now)
 
 
 def _offer(state: EventState, at: At, facts: list[f.Fact], failures: list[Exception] | None) -> None:
-    """Offer what is free. A defect in that leaves the command's own answer as it is."""
+    """Offer free places to the waiting list. A defect here does not change the command's own answer."""
     state.more_work = False
     try:
         state.more_work = _fold_some(
@@ -125,7 +131,7 @@ def _offer(state: EventState, at: At, facts: list[f.Fact], failures: list[Except
 
 
 def _fold_some(state: EventState, at: At, facts: list[f.Fact], steps: Iterator[list[f.Fact]], limit: int) -> bool:
-    """Fold at most `limit` steps, each before the next is decided. Whether there may be more of them."""
+    """Fold at most `limit` steps, each before the next is decided. Returns whether there may be more."""
     for number, happened in enumerate(steps, 1):
         _fold(state, at, facts, happened)
         if number >= limit:
@@ -134,7 +140,7 @@ def _fold_some(state: EventState, at: At, facts: list[f.Fact], steps: Iterator[l
 
 
 def _fold(state: EventState, at: At, facts: list[f.Fact], decided: Sequence[f.Fact]) -> None:
-    """Fold what was decided, and note it; where tickets are void with it, the offers of them end first.
+    """Fold the decided facts and append them to `facts`. If a fact voids tickets, the offers of them end first.
 
     Raises NotFolded.
     """

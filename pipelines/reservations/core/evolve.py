@@ -1,7 +1,7 @@
 """`evolve(state, fact, at)`: what a fact changes. Pure: no clock, no I/O, no choice; every choice is in the rules.
 
-The state is changed in place and returned; whoever needs the former one folds again. Facts that change nothing
-(refusals of commands, duplicates, ticks) are folded like the others.
+The state is changed in place and returned. Facts that change nothing (refusals of commands, duplicates, ticks) are
+folded like the others.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.ids import TicketId
 
-# What a rule or a change raises for the same state on every machine. Memory, the stack and signals are none of it.
+# Errors that the same state gives on every machine. Errors of memory, of the stack and of signals are not among them.
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 _replace = msgspec.structs.replace
 
 
 def evolve(state: EventState, fact: f.Fact, at: Placed) -> EventState:
-    """Fold one fact. Raises KeyError for a fact about something the facts before it never made: a broken log."""
+    """Fold one fact. Raises KeyError if the fact is about something that no earlier fact made: a broken log."""
     change = _CHANGES.get(type(fact))
     if change is not None:
         change(state, fact, at)
@@ -33,7 +33,7 @@ def evolve(state: EventState, fact: f.Fact, at: Placed) -> EventState:
 
 
 def fold(state: EventState, fact: f.Fact, at: Placed) -> bool:
-    """Fold one fact of the log. False where it cannot be: `state.unfolded` names it, and none after it is folded."""
+    """Fold one fact of the log. False if it cannot be folded: `state.unfolded` names it, and later ones are skipped."""
     if state.unfolded:
         return False
     try:
@@ -45,7 +45,7 @@ def fold(state: EventState, fact: f.Fact, at: Placed) -> bool:
 
 
 def not_folded(fact: f.Fact | None, at: Placed, error: BaseException) -> str:
-    """What `EventState.unfolded` says: the fact, its place and the error's class. Buyers may read it."""
+    """The text for `EventState.unfolded`: the fact, its place and the error's class. Buyers may read it."""
     return f"{type(fact).__name__} at {at.partition}-{at.offset} ({type(error).__name__})"
 
 
@@ -258,7 +258,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
 
 def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> None:
     if state.details is None or (state.status == e.DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
-        return  # nothing is remembered of an event that does not exist: made-up ids must not fill the memory
+        return  # an event that does not exist keeps no state: made-up ids must not fill the memory
     state.put(
         Reservation(
             id=fact.reservation_id,
@@ -307,7 +307,7 @@ def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -
 
 
 def _not_declined(of: Reservation, attempt_id: str) -> Reservation:
-    """An attempt is made again, or its money came all the same: it counts as declined no longer."""
+    """The attempt is made again, or its money came after all. It no longer counts as declined."""
     if attempt_id not in of.declined:
         return of
     return _replace(of, declined=tuple([one for one in of.declined if one != attempt_id]))
@@ -550,7 +550,7 @@ def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: Placed) 
 
 
 def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
-    """A ticket as it is known, or as it was issued."""
+    """A ticket as it is now; an unchanged one as it was issued."""
     known = state.tickets.get(ticket_id)
     if known is not None:
         return known
@@ -561,7 +561,7 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
     )
 
 
-# --- the waiting list, and telling everybody ----------------------------------------------------------------------
+# --- the waiting list, and messages to all holders ----------------------------------------------------------------
 
 
 def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:

@@ -1,14 +1,16 @@
 """Seats of one section as row bitmaps, and the choice of the best ones. Pure; one bit a seat, bit 0 is seat 1.
 
-Best available, in this order: contiguous and no single seat left alone, in the row nearest the front; contiguous in
-the row nearest the front; split, and only when nothing contiguous is left. Within a row the block nearest the middle
-wins, then the left one.
+Best available tries three rules, each from the front row to the back:
+1. a contiguous block that leaves no single seat alone ("tidy");
+2. any contiguous block;
+3. several blocks, only when no contiguous block is left.
+Within a row the block nearest the middle wins, then the left one.
 
-A choice costs the same in a section of 100 and of 10,000 seats: for each block size a bitmap of rows says which rows
-may still have a place. It errs on the side of "may": a look that finds none clears the row's bit, and a change of the
-row sets it again (for a tidy place any change may; for a contiguous one only a seat that becomes free). Changes are
-noted once, and each block size catches up with the notes when it is asked for, so a look is paid for by a change.
-Where more has changed than is worth noting, or nobody has looked yet, nothing is noted: the next look is at every row.
+A choice costs the same in a section of 100 and of 10,000 seats. For each block size, a bitmap of rows says which rows
+may have room. "May" can be wrong, but "no" never is. A search that finds no room clears the row's bit. A change of the
+row sets the bit again: for a tidy block any change does, for a contiguous block only a freed seat. Each change is noted
+once, and each block size reads the notes at its next search. After too many changes, or before the first search,
+nothing is noted; the next search then looks at every row.
 """
 
 from __future__ import annotations
@@ -76,14 +78,14 @@ class Seating:
         self._withheld = [0] * rows  # locked or blocked
         self._maybe: list[int] = []  # by block size: rows with a tidy place, perhaps
         self._maybe_whole: list[int] = []  # … with any contiguous place, perhaps
-        self._freed_rows = 0  # rows where a seat became free, which _maybe_whole does not know yet
-        self._changed_rows: list[int] | None = None  # bits of rows, in the order of their changes; None: any may have
+        self._freed_rows = 0  # rows with a freed seat that _maybe_whole does not know yet
+        self._changed_rows: list[int] | None = None  # bits of changed rows, in order; None: any row may be
         self._notes_max = 4 * rows + 256
-        self._caught_up: list[int] = []  # by block size: how many of those _maybe knows
+        self._caught_up: list[int] = []  # by block size: how many of these changes _maybe knows
         self._labels, self._seats = _plan(rows, width)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickled without its labels, which all sections of a layout share."""
+        """Pickled without its labels: all sections of a layout share them."""
         return {name: getattr(self, name) for name in self.__slots__ if name not in ("_labels", "_seats")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -93,7 +95,7 @@ class Seating:
 
     @classmethod
     def of_claimed(cls, width: int, claimed: Sequence[int]) -> Seating:
-        """A section of which only what is claimed is known: a bitmap for each row, the front row first."""
+        """A section from its claimed seats alone: a bitmap for each row, front row first."""
         new = cls(len(claimed), width)
         new._claimed = list(claimed)
         new.free = sum(map(int.bit_count, new.free_rows()))
@@ -117,7 +119,7 @@ class Seating:
         return bool(self._locked[row] & bit)
 
     def free_rows(self) -> tuple[int, ...]:
-        """The free seats of each row as a bitmap, front row first: all there is to know of a section, to compare."""
+        """The free seats of each row as a bitmap, front row first."""
         return tuple(map(self._free, range(self.rows)))
 
     def claim(self, labels: Sequence[str]) -> None:
@@ -186,7 +188,7 @@ class Seating:
         return new
 
     def best_available(self, quantity: int) -> list[str] | None:
-        """The best `quantity` free seats, or None when fewer are free. Changes nothing that can be seen."""
+        """The best `quantity` free seats, or None when fewer are free. Changes no seat."""
         if quantity > self.free:
             return None
         found = self._tidy(quantity) or self._contiguous(quantity)
@@ -196,7 +198,7 @@ class Seating:
         return self._split(quantity)
 
     def _tidy(self, quantity: int) -> Seat | None:
-        """The front-most contiguous place that leaves no single seat alone."""
+        """The front-most contiguous block that leaves no single seat alone."""
         notes = self._changed_rows
         if notes is None:
             notes = self._look_everywhere()
@@ -223,7 +225,7 @@ class Seating:
         return None
 
     def _contiguous(self, quantity: int) -> Seat | None:
-        """The front-most contiguous place."""
+        """The front-most contiguous block."""
         maybe = self._maybe_whole
         if self._freed_rows:
             for block in range(1, SEATS_PER_ORDER_MAX + 1):
@@ -242,7 +244,7 @@ class Seating:
         return None
 
     def _split(self, quantity: int) -> list[str]:
-        """Nothing contiguous is left: the largest blocks there are, each by the rules above."""
+        """No contiguous block is left: the largest blocks there are, each by the rules above."""
         chosen: list[str] = []
         wanted, block = quantity, quantity - 1
         taken: list[Seat] = []
@@ -256,7 +258,7 @@ class Seating:
             chosen += self._labels[row][start : start + block]
             bits = ((1 << block) - 1) << start
             taken.append((row, bits))
-            self._claimed[row] |= bits  # so that the next block is looked for among the rest
+            self._claimed[row] |= bits  # so the next block comes from the rest
             self._note(row)
             wanted -= block
         for row, bits in taken:
@@ -268,7 +270,7 @@ class Seating:
         return self._labels[row][(bits & -bits).bit_length() - 1]
 
     def _by_row(self, labels: Sequence[str]) -> Sequence[tuple[int, int]]:
-        """The seats as bitmaps, one for neighbours of a row."""
+        """The seats as (row, bitmap) pairs, one for each run of seats in the same row."""
         seats = self._seats
         if len(labels) == 1:
             return (seats[labels[0]],)
@@ -290,7 +292,7 @@ class Seating:
         return self._full ^ (self._claimed[row] | self._withheld[row])
 
     def _withhold(self, row: int) -> None:
-        """What is locked or blocked of the row has changed."""
+        """The row's locked or blocked seats have changed."""
         before = self._free(row)
         self._withheld[row] = self._locked[row] | self._blocked[row]
         after = self._free(row)
@@ -298,7 +300,7 @@ class Seating:
         self._note(row, freed=bool(after & ~before))
 
     def _note(self, row: int, freed: bool = False) -> None:
-        """The row has changed: look at it again."""
+        """Note that the row has changed, so the next search looks at it again."""
         notes = self._changed_rows
         if notes is None:
             return
@@ -310,7 +312,7 @@ class Seating:
             self._freed_rows |= 1 << row
 
     def _look_everywhere(self) -> list[int]:
-        """Any row may have a place; from here on changes are noted."""
+        """Every row may have room. From here on changes are noted."""
         self._maybe = [self._every_row] * (SEATS_PER_ORDER_MAX + 1)
         self._maybe_whole = list(self._maybe)
         self._caught_up = [0] * (SEATS_PER_ORDER_MAX + 1)

@@ -1,4 +1,4 @@
-"""From a hold to tickets, and back: extending, paying, releasing, cancelling, refunding. Pure."""
+"""Rules from a hold to tickets, and back: extend, pay, release, cancel, refund. Pure."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fac
 def confirm(
     state: EventState, command: c.ConfirmReservation, now: LogTime, *, token_required: bool = True, budget: bool = True
 ) -> list[f.Fact]:
-    """The payment is asked for. The same attempt again is the same payment.
+    """Ask for the payment. The same attempt again is the same payment.
 
-    What costs nothing is confirmed at once, and a token that comes along is nobody's business.
-    `budget`: whoever had too many cards declined waits.
+    A reservation that costs nothing is confirmed at once; its payment token is ignored.
+    With `budget`, a buyer with too many declined cards has to wait.
     """
     hold = state.reservations.get(command.reservation_id)
     if hold is None or hold.user_id != command.user_id:
@@ -87,7 +87,7 @@ def confirm(
 def record_payment(
     state: EventState, command: c.RecordPayment, now: LogTime, *, awaited: Collection[str] = (e.REQUESTED,)
 ) -> list[f.Fact]:
-    """What the provider said. Money that comes too late gets the same places if they are free, else goes back."""
+    """Record the provider's answer. A late payment gets the same places if they are free; else the money goes back."""
     hold = state.reservations.get(command.reservation_id)
     if hold is None:
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
@@ -122,16 +122,16 @@ def record_payment(
 
 
 def why_not_again(state: EventState, hold: Reservation) -> Why | None:
-    """Why a hold that ended by its deadline cannot be had again, just as it was; None when it can."""
+    """Why an expired hold cannot be restored exactly as it was; None when it can."""
     if hold.status not in (e.EXPIRED, e.HELD):
         return Reason.NOT_HELD, f"the reservation was {hold.status}"
     if state.status != e.PUBLISHED:
         return Reason.EVENT_ENDED, "nothing of the event was sold any more"
     if hold.status == e.HELD:
-        return None  # its end is due and not decided yet: the places are still its own
+        return None  # its end is due but not decided yet: it still has its places
     section = state.sections[hold.ticket_type_id]
     seating = section.seating
-    if seating is not None:  # a layout may have lost what nobody claimed
+    if seating is not None:  # a new layout may lack seats that no reservation claimed
         gone = [seat for seat in hold.seats if seat not in seating or not seating.is_free(seat)]
         if gone:
             return Reason.SEAT_TAKEN, named("not to be had", gone)
@@ -150,7 +150,7 @@ def _why_over(state: EventState, hold: Reservation) -> Reason:
 
 
 def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
-    """A hold is given back; what is confirmed is cancelled, as far as the terms allow it."""
+    """Give a hold back, or cancel a confirmed reservation within the event's terms."""
     found = state.reservations.get(command.reservation_id)
     if found is None or found.user_id != command.user_id:
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
@@ -169,7 +169,7 @@ def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, s
 def cancel_tickets(
     state: EventState, command: c.CancelTickets, now: LogTime, *, shares: Shares = EXACT
 ) -> list[f.Fact]:
-    """Single tickets are cancelled and refunded: by their buyer within the terms, by the organizer anyway and whole."""
+    """Cancel and refund single tickets. The buyer is bound by the terms; the organizer always may, with full refund."""
     found = state.reservations.get(command.reservation_id)
     owner = state.details is not None and state.details.organizer_id == command.user_id
     if found is None or not (owner or found.user_id == command.user_id):
@@ -198,7 +198,7 @@ def cancel_tickets(
 def _cancel_by_buyer(
     state: EventState, command: c.Command, found: Reservation, wanted: list[str], now: LogTime, shares: Shares
 ) -> list[f.Fact]:
-    """The named tickets, or all that the buyer still has. Those handed on are not theirs, those used are used."""
+    """Cancel the named tickets, or all that the buyer still has. Transferred and used tickets are refused."""
     assert state.details is not None
     until = state.details.refund_until_at or state.details.starts_at
     called_off = state.status == e.CANCELLED_EVENT
@@ -220,7 +220,7 @@ def _cancel_by_buyer(
 
 
 def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason, shares: Shares) -> list[f.Fact]:
-    """The end of some or all tickets of a reservation, and what of their price goes back."""
+    """The end of some or all tickets of a reservation, and the refund of their price."""
     if len(tickets) == of.quantity:
         return cancelled_whole(of, percent, reason, shares=shares)
     part = shares.part(of.amount_minor, len(tickets), of.quantity, of.currency)
@@ -248,7 +248,7 @@ def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason
 def cancelled_whole(
     of: Reservation, percent: int, reason: Reason, *, shares: Shares = EXACT, disputed: bool = False
 ) -> list[f.Fact]:
-    """The end of a confirmed reservation, and what of its price goes back: nothing yet while it is `disputed`."""
+    """The end of a confirmed reservation, and its refund. While it is `disputed`, no money goes back yet."""
     back = shares.of_percent(of.amount_minor, percent, of.currency) if of.payment_id else 0
     kept = of.amount_minor - back if of.payment_id else 0
     withheld = back if disputed else 0

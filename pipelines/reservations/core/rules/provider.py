@@ -1,7 +1,7 @@
-"""What begins at the payment provider: refunds that nobody asked for here, refunds that fail, disputes, late captures.
+"""Rules for news of the payment provider: refunds that we did not ask for, failed refunds, disputes, late captures.
 
-Pure. Guarantee: what was captured equals what was refunded and charged back, what the tickets that are left are worth,
-what the organizer keeps and what is owed, after every fact. The same news is taken in once, in whatever order it comes.
+Pure. Guarantee: after every fact, the captured amount equals the sum of five amounts: refunded, charged back, the worth
+of the tickets that are left, kept by the organizer, and owed. The same news counts once, in any order.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
 
-_PROGRESS = {e.INQUIRY: 0, e.OPEN: 1, e.CLOSED: 2, e.LOST: 2, e.WON: 3}  # a bank may think better of what was lost
+_PROGRESS = {e.INQUIRY: 0, e.OPEN: 1, e.CLOSED: 2, e.LOST: 2, e.WON: 3}  # a bank may still reverse a lost dispute
 _GIVEN_BACK = "payment_refunded"
 _AWAITED = frozenset({e.REQUESTED, e.DECLINED})
 
 
 class Split(NamedTuple):
-    """Where an amount comes out of: the worth of the tickets that are left, what was kept, what is owed."""
+    """The sources of an amount: the worth of the tickets that are left, the kept money, the owed money."""
 
     tickets: int
     kept: int
@@ -35,15 +35,17 @@ class Split(NamedTuple):
 
 
 def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
-    """As `paying.record_payment`, and money is never forgotten: an attempt that was called declined and is captured
-    after all is a late payment, and what was captured beside the reservation's own payment goes back. So does another
-    amount than was asked for, or another currency, in time or late."""
+    """As `paying.record_payment`, and no money is forgotten.
+
+    An attempt that was declined first and captured later is a late payment. A second captured payment of the same
+    reservation goes back. A payment with another amount or currency goes back too, in time or late.
+    """
     hold = state.reservations.get(command.reservation_id)
     if hold is None or command.outcome != e.CAPTURED:
         return paying.record_payment(state, command, now)
     given_back = any(one.payment_id == command.payment_id for one in state.refunds.get(hold.id, ()))
     if hold.attempt_id == command.attempt_id and hold.payment in _AWAITED:
-        if given_back and hold.payment == e.REQUESTED:  # a former attempt's key was used again, after one in between
+        if given_back and hold.payment == e.REQUESTED:  # an earlier attempt's key came again, after another attempt
             return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, _GIVEN_BACK)]
         if not given_back and _is_what_was_asked(hold, command):
             return paying.record_payment(state, command, now, awaited=_AWAITED)
@@ -60,13 +62,15 @@ def _is_what_was_asked(hold: Reservation, command: c.RecordPayment) -> bool:
 
 
 def _is_money(command: c.RecordPayment) -> bool:
-    """Whether it is about something that can be given back."""
+    """Whether the command is about money that can go back."""
     return bool(command.payment_id) and command.amount_minor > 0
 
 
 def _another_amount(hold: Reservation, command: c.RecordPayment) -> list[f.Fact]:
-    """Nothing is sold for it. What arrived goes back, in the currency in which it came; another attempt may follow, and
-    if this one's own payment is told of after all, it is as good as it ever was."""
+    """This amount sells nothing. The money goes back in the currency in which it came. Another attempt may follow.
+
+    If the correct payment of this attempt is reported later, it counts as usual.
+    """
     facts: list[f.Fact] = [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, Reason.PAYMENT_DIFFERS)]
     if _is_money(command):
         facts.append(_straight_back(hold, command, Reason.PAYMENT_DIFFERS))
@@ -74,14 +78,17 @@ def _another_amount(hold: Reservation, command: c.RecordPayment) -> list[f.Fact]
 
 
 def _straight_back(hold: Reservation, command: c.RecordPayment, reason: Reason) -> f.RefundRequested:
-    """A payment that is not the reservation's, which stays as it is."""
+    """Refund a payment that is not the reservation's own. The reservation stays as it is."""
     back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason)
     return replace(back, origin=e.STRAY, currency=command.currency or hold.currency)
 
 
 def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> list[f.Fact]:
-    """The organizer gives an amount back, once for each key, and cancels nothing: it comes out of what the tickets that
-    are left are worth, then out of what is owed, then out of what was kept, and never is more than all of that."""
+    """The organizer gives an amount back, once for each key, and cancels nothing.
+
+    The amount comes first out of the worth of the tickets that are left, then out of the owed money, then out of the
+    kept money. It is never more than these together.
+    """
     of = state.reservations.get(command.reservation_id)
     if state.details is None or state.details.organizer_id != command.user_id:
         return refused(command, Reason.NOT_OWNER, "only the event's organizer may do this", command.reservation_id)
@@ -119,7 +126,7 @@ def _movable(minor: int, currency: str) -> int:
 
 
 def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _now: LogTime) -> list[f.Fact]:
-    """Money went back without our asking. Tickets that nothing is left of are void."""
+    """Money went back without our request. If nothing is left of the payment, the tickets are void."""
     stray = _of_stray(state, command)
     if stray is not None:
         return stray
@@ -135,7 +142,7 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
         detail = f"{command.amount_minor} were refunded at the provider, {paid} were paid by {of.payment_id}"
         return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
     split = _split(of, command.amount_minor)
-    # The rest is what a refund is for that is under way, or seemed to be made: that one fails, or has failed unheard.
+    # Another refund covers the rest, one that is under way or looked finished. It fails, or has failed already.
     split = split._replace(owed=command.amount_minor - split.tickets - split.kept)
     owed = of.owed_minor - split.owed
     void = of.status == e.CONFIRMED and split.tickets == worth > 0
@@ -169,7 +176,7 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
 
 
 def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> list[f.Fact]:
-    """The provider has given money back, as it was asked to; once for each key."""
+    """The provider has made a refund that we asked for; once for each key."""
     of = state.reservations.get(command.reservation_id)
     if of is None:
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
@@ -199,7 +206,7 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
 
 
 def record_refund_failure(state: EventState, command: c.RecordRefundFailure, _now: LogTime) -> list[f.Fact]:
-    """A refund came to nothing. Where a part of the money went back elsewhere meanwhile, the rest is asked for anew."""
+    """A refund failed. If a part of the money went back another way in between, we ask for the rest again."""
     of = state.reservations.get(command.reservation_id)
     if of is None:
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
@@ -240,7 +247,8 @@ def record_refund_failure(state: EventState, command: c.RecordRefundFailure, _no
 
 
 def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -> list[f.Fact]:
-    """Somebody has asked their bank for the money. While that is open the tickets open no door; lost, they are void."""
+    """A buyer has asked their bank for the money. While the dispute is open, the tickets open no door; lost, they are
+    void."""
     of = _paid_by(state, command)
     if isinstance(of, list):
         return of
@@ -278,7 +286,7 @@ def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -
 def _paid_by(
     state: EventState, command: c.RecordProviderRefund | c.RecordRefundFailure | c.RecordDispute
 ) -> Reservation | list[f.Fact]:
-    """The reservation that the payment is of, or why there is none."""
+    """The reservation that this payment paid for, or a refusal that says why there is none."""
     of = state.reservations.get(command.reservation_id)
     if of is None:
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
@@ -292,7 +300,7 @@ def _paid_by(
 
 
 def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact] | None:
-    """A refund of what was captured beside the reservation's own payment, and for which ours had failed."""
+    """A refund of a stray payment, after our own refund of it had failed."""
     of = state.reservations.get(command.reservation_id)
     refunds = [one for one in state.refunds.get(command.reservation_id, ()) if one.payment_id == command.payment_id]
     if of is None or of.payment_id == command.payment_id or not any(one.origin == e.STRAY for one in refunds):
@@ -311,17 +319,17 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
 
 
 def _worth(of: Reservation) -> int:
-    """What its tickets were paid for and not refunded."""
+    """What was paid for its tickets and not refunded, in minor units."""
     return of.amount_minor if of.status == e.CONFIRMED else 0
 
 
 def _back_minor(of: Reservation, refunds: tuple[Refund, ...]) -> int:
-    """What was refunded of its payment, or is being refunded."""
+    """How much of its payment is refunded or being refunded, in minor units."""
     return sum(one.amount_minor for one in refunds if one.status != e.FAILED and one.payment_id == of.payment_id)
 
 
 def _split(of: Reservation, amount_minor: int) -> Split:
-    """As much of an amount as there is: of the tickets first, then of what is owed, then of what was kept."""
+    """Take an amount from the tickets first, then from the owed money, then from the kept money."""
     tickets = min(amount_minor, _worth(of))
     owed = min(amount_minor - tickets, max(of.owed_minor, 0))
     return Split(tickets, min(amount_minor - tickets - owed, of.kept_minor), owed)
@@ -339,7 +347,7 @@ def _void(of: Reservation, reason: Reason) -> f.ReservationCancelled:
 
 
 def _again(state: EventState, of: Reservation, owed_minor: int, reason: Reason) -> f.RefundRequested:
-    """What is owed is asked for, under a key of its own."""
+    """Ask for a refund of the owed money, under a key of its own."""
     key = f"refund-{of.id}-{len(state.refunds.get(of.id, ())) + 1}"
     asked = paying.refund(of, of.attempt_id, of.payment_id, owed_minor, reason, key)
     return replace(asked, from_owed_minor=owed_minor)

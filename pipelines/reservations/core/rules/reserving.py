@@ -1,4 +1,4 @@
-"""Asking for places: who may have how many of what, at which price, and which ones. Pure."""
+"""Rules for reservations: who may reserve, how many places, which places, and at which price. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Why |
 
 
 def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
-    """A hold, or why not. The same request again is the same hold; of a stranger's draft there is never one."""
+    """A hold, or a refusal with its reason. The same request again is the same hold. Strangers get none of a draft."""
     if unseen(state, command):
         return [_rejected(command, *no_event(command))]
     return reserve_by(_why_not, state, command, now, budget=True)
@@ -36,7 +36,10 @@ def reserve_by(
     shares: Shares = EXACT,
     budget: bool = False,
 ) -> list[f.Fact]:
-    """A hold, or why not: what `why_not` says, or that nothing is left. `budget`: who let too many run out waits."""
+    """A hold, or a refusal: for the reason that `why_not` gives, or because too few places are left.
+
+    With `budget`, a buyer who let too many holds run out has to wait.
+    """
     known = state.known(command.reservation_id, now)
     if known is not None:
         if known.fingerprint != command.fingerprint or known.user_id != command.user_id:
@@ -95,17 +98,17 @@ def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
 
 
 def unseen(state: EventState, command: Asking) -> bool:
-    """Whether the event is a draft of somebody else's: to them it does not exist."""
+    """Whether the event is a draft of another user. For the caller it does not exist."""
     return state.status == e.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
 
 
 def no_event(command: Asking) -> Why:
-    """What is said of an event that does not exist, and of one that the caller may not see."""
+    """The refusal for an event that does not exist, or that the caller may not see."""
     return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
 
 
 def no_type(command: Asking) -> Why:
-    """What is said of a ticket type that does not exist, and of one that the caller may not see."""
+    """The refusal for a ticket type that does not exist, or that the caller may not see."""
     return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
 
 
@@ -115,7 +118,7 @@ def not_selling(state: EventState, command: Asking) -> Why | None:
 
 
 def not_on_offer(state: EventState, command: Asking) -> Why | None:
-    """The same to somebody who may see the event."""
+    """The same for a caller who may see the event."""
     if state.details is None or state.status == e.DELETED_EVENT:
         return no_event(command)
     if state.status == e.PUBLISHED:
@@ -128,7 +131,7 @@ def not_on_offer(state: EventState, command: Asking) -> Why | None:
 
 
 def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Why | None:
-    """Why a user may not have so many more; None when they may."""
+    """Why a user may not have `quantity` more places; None when they may."""
     details = state.details
     assert details is not None
     owned = state.tickets_of.get(user_id, 0)
@@ -146,8 +149,10 @@ def over_limit(state: EventState, section: Section, user_id: str, quantity: int)
 
 
 def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) -> Why | None:
-    """Why a buyer, who let many holds run out by one account of a mailbox or several, may not hold places for a while;
-    None when they may."""
+    """Why a buyer may not hold places for a while; None when they may. Counts holds that ran out unpaid.
+
+    All accounts of one mailbox count together.
+    """
     user_id, mailbox, unpaid_of = command.user_id, command.mailbox or 0, state.unpaid_of
     if len(unpaid_of.get(user_id, ())) + len(unpaid_of.get(mailbox, ())) < limits.HOLDS_UNPAID_MAX:
         return None
@@ -169,7 +174,7 @@ def per_order(details: Details, section: Section) -> int:
 
 
 def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Why | None:
-    """The first rule that stands against a reservation, except that nothing is left; None when none does."""
+    """The first rule that forbids the reservation; None when no rule does. Free places are not checked here."""
     why = not_selling(state, command)
     if why is not None:
         return why
@@ -179,7 +184,7 @@ def _why_not(state: EventState, section: Section | None, command: c.ReserveTicke
 
 
 def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> bool:
-    """Whether a buyer may know that there is this ticket type: with a code that unlocks it, working just now or not."""
+    """Whether a buyer may see this ticket type. A code that unlocks it is enough, even if it does not work now."""
     assert state.details is not None
     if not section.hidden or state.details.organizer_id == command.user_id:
         return True
@@ -190,7 +195,7 @@ def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> boo
 
 
 def against(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
-    """The first rule that stands against a reservation of what the buyer may see."""
+    """The first rule that forbids a reservation of a ticket type that the buyer may see."""
     details, quantity = state.details, command.quantity
     assert details is not None
     why = on_sale(details, section, now)
@@ -213,7 +218,7 @@ def against(state: EventState, section: Section, command: c.ReserveTickets, now:
 
 
 def _seats_problem(section: Section, command: c.ReserveTickets) -> Why | None:
-    """Named seats are had all or not at all."""
+    """Why the named seats cannot be held. A buyer gets all of them or none."""
     seats, seating = command.seats, section.seating
     if seating is None:
         return Reason.INVALID_SEATS, "general admission has no numbered seats"
