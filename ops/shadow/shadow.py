@@ -181,21 +181,18 @@ class ShadowOwner:
         self.partitions[self.number].advance(fold.log_time)
         self.decided = fold.through[0]
 
-    def begins(self, firsts: Mapping[int, int]) -> None:
-        """The batch before is written: its events need not all be in memory any more."""
+    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+        """The states of a batch's events; a new one where no event was created. The batch before is written: its
+        events need not all be in memory any more."""
         lent = self.partitions[self.number].states
         for state in lent.values():
             self.states.give(state)
         lent.clear()
         self.states.turn()
-
-    def state_of(self, number: int, event_id: str) -> EventState:
-        """The event's state; a new one when it was not met yet, or nobody has created it."""
-        lent = self.partitions[number].states
-        if event_id not in lent:
+        for event_id in events:
             state = self.states.take(event_id)
             lent[event_id] = state if state.details is not None else EventState(event_id)
-        return lent[event_id]
+        return dict(lent)
 
 
 class ShadowGuard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -59,6 +59,11 @@ class Batch:
     groups: list[Group] = field(default_factory=list)
 
     @property
+    def first_offsets(self) -> dict[int, int]:
+        """The batch's first offset on each partition."""
+        return {record.partition: record.offset for record in reversed(self.records)}
+
+    @property
     def next_offsets(self) -> dict[int, int]:
         """The offset behind the batch on each partition."""
         return {record.partition: record.offset + 1 for record in self.records}
@@ -97,9 +102,17 @@ class Batch:
             at = At(record.partition, record.offset, log_time)
             self.placed.append(Placed(at, record.key, partition.read(codec, record.value)))
 
-    def decide(self, state_of: Callable[[int, str], EventState]) -> None:
-        """Decide every event's commands."""
-        self.groups = grouped(self.placed, state_of)
+    def events(self) -> dict[str, int]:
+        """The events of the placed commands and the partition of each, in the order of the log."""
+        events: dict[str, int] = {}
+        for placed in self.placed:
+            if not isinstance(placed.command, Undecodable):
+                events.setdefault(placed.command.event_id, placed.at.partition)
+        return events
+
+    def decide(self, states: Mapping[str, EventState]) -> None:
+        """Decide every event's commands on its state; `states` has those of `events()`."""
+        self.groups = grouped(self.placed, states)
         for group in self.groups:
             group.decide()
 

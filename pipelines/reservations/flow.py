@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import bytewax.operators as op
@@ -37,7 +38,7 @@ from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
 from pipelines.reservations.guard import Guard
-from pipelines.reservations.loader import PartitionLoader
+from pipelines.reservations.loader import PartitionLoader, state_apart
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks
 from pipelines.reservations.snapshot_store import SnapshotStore
@@ -57,11 +58,9 @@ class Owner(Protocol):
 
     partitions: dict[int, Partition]
 
-    def begins(self, firsts: Mapping[int, int]) -> None:
-        """A batch is to be decided: `firsts` has its first offset of each partition."""
-
-    def state_of(self, number: int, event_id: str) -> EventState:
-        """The event's state."""
+    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+        """The states of a batch's events, by id. `events` has the partition of each, `firsts` the batch's first offset
+        on each partition."""
 
 
 class Claims(Protocol):
@@ -106,10 +105,12 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
     """Connect everything that the dataflow needs."""
     codec, gate = codec_of(settings), Gate()
     store = SnapshotStore(database, stop_requested=lambda: stop.requested)
-    guard = Guard(locks, settings)
+    partitions: dict[int, Partition] = {}
+    guard = Guard(locks, settings, partitions, partial(state_apart, store))
     fenced = "no-fence" not in settings.test_switches
     name = f"circle-reservations-{settings.instance}"
     loader = PartitionLoader(
+        partitions=partitions,
         store=store,
         codec=codec,
         installer=guard,
@@ -118,11 +119,10 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         end_transactions=lambda former: end_transactions(settings, former),
         in_place=CommandPlaces(settings).in_place,
     )
-    guard.partitions, guard.state_apart = loader.partitions, loader.state_apart
     client = consumer(settings, group=GROUP)
     facts = transactional_producer(settings, name) if fenced else producer(settings)
     transactions = KafkaTransactions(facts, client, fenced=fenced)
-    ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, loader.partitions)
+    ticker = Ticker(lambda: producer(settings, **{"delivery.timeout.ms": TICK_TIMEOUT_MS}), codec, partitions)
 
     def before_poll() -> None:
         ticker.tick()
@@ -164,6 +164,5 @@ def _raw(message: Message) -> RawRecord:
 
 
 def _decide(batch: Batch, deps: ReservationsDeps) -> Batch:
-    deps.loader.begins({record.partition: record.offset for record in reversed(batch.records)})
-    batch.decide(deps.loader.state_of)
+    batch.decide(deps.loader.states_of(batch.events(), batch.first_offsets))
     return batch

@@ -7,7 +7,7 @@ holds: an event whose foreign locks the decision did not know is decided again w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
@@ -30,15 +30,22 @@ log = Log("guard")
 class Guard:
     """The Redis side of a batch: claims before the commit, counters and replies after it."""
 
-    def __init__(self, locks: SeatLocks, settings: Settings) -> None:
+    def __init__(
+        self,
+        locks: SeatLocks,
+        settings: Settings,
+        partitions: Mapping[int, Partition],
+        state_apart: Callable[[int, str], EventState],
+    ) -> None:
+        """`partitions` are those that this process owns at the time; `state_apart` reads one of their events that no
+        batch has met yet, or raises ServiceUnreachable."""
         self._locks = locks
         self._blind = "no-lock" in settings.test_switches
         self._looked = 0.0
         self._lost: dict[int, list[str]] = {}  # by partition: events that are not in Redis any more
         self._versions: dict[str, str] = {}
         self._foreign: dict[str, set[str]] = {}
-        self.partitions: dict[int, Partition] = {}
-        self.state_apart: Callable[[int, str], EventState] = lambda _, event_id: EventState(event_id)
+        self._partitions, self._state_apart = partitions, state_apart
 
     def install(self, partition: Partition, states: list[EventState]) -> None:
         """Put the live claims of `states` into Redis under the partition's epoch. Of one that could not be folded,
@@ -104,15 +111,15 @@ class Guard:
             self._looked = now
             self._find_lost()
         for number in list(self._lost):
-            partition = self.partitions.get(number)
+            partition = self._partitions.get(number)
             if partition is None or not self._show_some(partition, self._lost[number]):
                 del self._lost[number]
 
     def _find_lost(self) -> None:
         """A partition is lost when its mark is gone, or says that a former owner did not finish installing."""
-        numbers = list(self.partitions)
+        numbers = list(self._partitions)
         for number, mark in zip(numbers, self._locks.marks([_mark(number) for number in numbers]), strict=True):
-            partition = self.partitions[number]
+            partition = self._partitions[number]
             if mark in (DONE, str(partition.epoch)):
                 continue
             self._locks.mark(_mark(number), str(partition.epoch))
@@ -125,7 +132,7 @@ class Guard:
         for event_id in events[-INSTALLS_PER_LOOK_MAX:]:
             if event_id not in partition.states:
                 try:
-                    state = self.state_apart(partition.number, event_id)
+                    state = self._state_apart(partition.number, event_id)
                 except ServiceUnreachable as error:  # PostgreSQL is away: sales go on, this waits
                     log.warning("claims.not_shown", event=event_id, error=str(error))
                     return True
@@ -138,7 +145,7 @@ class Guard:
         return bool(events)
 
     def _owner(self, group: Group) -> Partition:
-        return self.partitions[group.placed[0].at.partition]
+        return self._partitions[group.placed[0].at.partition]
 
     def _changes(self, group: Group) -> dict[str, str]:
         return self._texts(group.claims, group.state, self._owner(group).epoch)

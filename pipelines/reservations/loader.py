@@ -46,11 +46,12 @@ class Installer(Protocol):
 
 
 class PartitionLoader:
-    """Owns the partitions of this process."""
+    """Owns the partitions of this process: it alone puts them into `partitions` and takes them out."""
 
     def __init__(
         self,
         *,
+        partitions: dict[int, Partition],
         store: SnapshotStore,
         codec: Codec,
         installer: Installer,
@@ -62,8 +63,7 @@ class PartitionLoader:
         self._store, self._codec, self._installer, self._facts_reader = store, codec, installer, facts_reader
         self._transactional_id, self._end_transactions = transactional_id, end_transactions
         self._in_place = in_place
-        self.partitions: dict[int, Partition] = {}
-        self._firsts: Mapping[int, int] = {}
+        self.partitions = partitions
         self._count: int | None = None
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
@@ -93,36 +93,35 @@ class PartitionLoader:
         except ServiceUnreachable as error:  # then the next owner fences this process, which starts again
             log.warning("partition.not_given_back", partition=partition.number, error=str(error))
 
-    def begins(self, firsts: Mapping[int, int]) -> None:
-        """A batch is to be decided: `firsts` has its first offset of each partition."""
-        self._firsts = firsts
+    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+        """The states of a batch's events, by id; each is loaded when a batch has its first command.
 
-    def state_of(self, number: int, event_id: str) -> EventState:
-        """The event's state, loaded when it is met first.
-
-        Raises LogDisagrees when its rows know of this batch already: a broker that shows aborted records has shown what
-        a predecessor decided, after this partition was loaded. The process starts again and takes that as decided.
+        `events` has the partition of each event, `firsts` the batch's first offset on each partition. Raises
+        LogDisagrees when rows know of this batch already: a broker that shows aborted records has shown what a
+        predecessor decided, after this partition was loaded. The process starts again and takes that as decided.
         """
-        partition = self.partitions[number]
-        state = partition.states.get(event_id)
-        if state is None:
-            if event_id in partition.known_events:
-                rows = self._store.load_event(event_id, number)
-                if rows.position.offset >= self._firsts.get(number, rows.position.offset + 1):
-                    raise LogDisagrees(
-                        f"{COMMANDS}[{number}]: to be decided from {self._firsts[number]}, but the rows of "
-                        f"{event_id} know facts to {rows.position.offset}: a predecessor's; load the partition again"
-                    )
-                state = self._state(number, rows)
-                self._installer.install(partition, [state])
-            else:
-                state = EventState(event_id)  # Redis hears of it when it first claims something
-            partition.states[event_id] = state
-        return state
+        states = {}
+        for event_id, number in events.items():
+            partition = self.partitions[number]
+            state = partition.states.get(event_id)
+            if state is None:
+                state = partition.states[event_id] = self._first_met(partition, event_id, firsts)
+            states[event_id] = state
+        return states
 
-    def state_apart(self, number: int, event_id: str) -> EventState:
-        """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
-        return _from_rows(number, self._store.load_event(event_id, number, patient=False))
+    def _first_met(self, partition: Partition, event_id: str, firsts: Mapping[int, int]) -> EventState:
+        if event_id not in partition.known_events:
+            return EventState(event_id)  # Redis hears of it when it first claims something
+        number = partition.number
+        rows = self._store.load_event(event_id, number)
+        if rows.position.offset >= firsts.get(number, rows.position.offset + 1):
+            raise LogDisagrees(
+                f"{COMMANDS}[{number}]: to be decided from {firsts[number]}, but the rows of "
+                f"{event_id} know facts to {rows.position.offset}: a predecessor's; load the partition again"
+            )
+        state = self._state(number, rows)
+        self._installer.install(partition, [state])
+        return state
 
     def _state(self, number: int, rows: EventSnapshot) -> EventState:
         """The event's state at the rows' position: from the rows, or where they are not complete, from its facts."""
@@ -222,6 +221,11 @@ class PartitionLoader:
                     pending = []
         finally:
             reader.close()
+
+
+def state_apart(store: SnapshotStore, number: int, event_id: str) -> EventState:
+    """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
+    return _from_rows(number, store.load_event(event_id, number, patient=False))
 
 
 def _from_rows(number: int, rows: EventSnapshot) -> EventState:

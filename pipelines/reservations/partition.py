@@ -7,7 +7,7 @@ the log is cut into batches changes no fact.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -193,7 +193,7 @@ def command_in(codec: Codec, value: bytes | None, partition: int, partitions: in
     return Undecodable(f"a {type(command).__name__}, no command")
 
 
-def grouped(placed: Iterable[Placed], state_of: Callable[[int, str], EventState]) -> list[Group]:
+def grouped(placed: Iterable[Placed], states: Mapping[str, EventState]) -> list[Group]:
     """The readable commands by event, each event's in offset order."""
     groups: dict[str, Group] = {}
     for one in placed:
@@ -202,7 +202,7 @@ def grouped(placed: Iterable[Placed], state_of: Callable[[int, str], EventState]
             continue
         group = groups.get(command.event_id)
         if group is None:
-            group = groups[command.event_id] = Group(state_of(one.at.partition, command.event_id), [])
+            group = groups[command.event_id] = Group(states[command.event_id], [])
         group.placed.append(one)
     return list(groups.values())
 

@@ -105,7 +105,7 @@ def read(log: list[RawRecord], cuts: list[int]) -> tuple[list[bytes], list[Batch
             continue
         batch = Batch(log[start:end])
         batch.place(CODEC, {0: partition})
-        batch.decide(lambda _, event: partition.states.setdefault(event, EventState(event)))
+        batch.decide({event: partition.states.setdefault(event, EventState(event)) for event in batch.events()})
         encoded += [fact.value for fact in batch.encoded(CODEC)]
         partition.settle(batch.groups)
         batches.append(batch)

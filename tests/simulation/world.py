@@ -101,14 +101,14 @@ class Simulation:
         if self.rng.random() < 0.006:  # the batch is decided, never committed, and read again by a new owner
             before = self.partition.log_time
             batch.place(self.codec, {0: self.partition})
-            batch.decide(self._state_of)
+            batch.decide(self._states_of(batch))
             for group in batch.groups:
                 self.partition.states.pop(group.state.event_id)
             self.partition.log_time = before
             self._load({group.state.event_id for group in batch.groups})
             batch = Batch(raw)
         batch.place(self.codec, {0: self.partition})
-        batch.decide(self._state_of)
+        batch.decide(self._states_of(batch))
         self._guard(batch)
         self._check(batch)
         for encoded in batch.encoded(self.codec):
@@ -140,11 +140,10 @@ class Simulation:
             if seat not in kind.taken:
                 foreign.add(f"seated/{seat}")
 
-    def _state_of(self, _partition: int, event_id: str) -> EventState:
-        state = self.partition.states.get(event_id)
-        if state is None:
-            state = self.partition.states[event_id] = EventState(event_id)
-        return state
+    def _states_of(self, batch: Batch) -> dict[str, EventState]:
+        return {
+            event_id: self.partition.states.setdefault(event_id, EventState(event_id)) for event_id in batch.events()
+        }
 
     # --- checking -------------------------------------------------------------------------------------------------
 

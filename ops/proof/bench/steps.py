@@ -122,7 +122,7 @@ def _carry(
     for start in range(0, len(records), BATCH):
         batch = Batch(records[start : start + BATCH])
         took["place"] += _cpu(lambda batch=batch: batch.place(codec, partitions))  # type: ignore[misc]
-        took["decide"] += _cpu(lambda batch=batch: batch.decide(lambda _number, _event: state))  # type: ignore[misc]
+        took["decide"] += _cpu(lambda batch=batch: batch.decide(dict.fromkeys(batch.events(), state)))  # type: ignore[misc]
         took["encode"] += _cpu(lambda batch=batch: deque(batch.encoded(codec), maxlen=0))  # type: ignore[misc]
 
 
@@ -153,7 +153,7 @@ def _facts(codec: Codec) -> list[bytes]:
     state, partition = _prepared(codec, setup)
     batch = Batch(load)
     batch.place(codec, {0: partition})
-    batch.decide(lambda _number, _event: state)
+    batch.decide({state.event_id: state})
     return [fact.value for fact in batch.encoded(codec)]
 
 

@@ -179,6 +179,7 @@ def test_a_worker_folds_the_facts_of_an_event_that_lacks_rows(settings: Settings
     projected(settings, facts)
     database = Database(settings.postgres_url)
     loader = PartitionLoader(
+        partitions={},
         store=SnapshotStore(database),
         codec=Codec(),
         installer=Nowhere(),
@@ -190,7 +191,7 @@ def test_a_worker_folds_the_facts_of_an_event_that_lacks_rows(settings: Settings
     client = consumer(settings, group="circle.test")
     try:
         loader.assigned(client, [0])
-        state = loader.state_of(0, EVENT)
+        state = loader.states_of({EVENT: 0}, {})[EVENT]
     finally:
         client.close()
         database.close()

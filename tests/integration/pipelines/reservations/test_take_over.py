@@ -24,6 +24,7 @@ class NoInstaller:
 
 def loader(settings: Settings, store: SnapshotStore, name: str) -> PartitionLoader:
     return PartitionLoader(
+        partitions={},
         store=store,
         codec=Codec(),
         installer=NoInstaller(),

@@ -22,7 +22,7 @@ def fact_of(*, key: bytes | None = b"event", headers: Headers | None = None, tim
         [RawRecord(partition=0, offset=7, timestamp_ms=timestamp_ms, key=key, value=b"garbage", headers=headers)]
     )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
-    batch.decide(lambda _, event_id: EventState(event_id))
+    batch.decide({event_id: EventState(event_id) for event_id in batch.events()})
     (fact,) = batch.encoded(CODEC)
     return fact
 
@@ -59,10 +59,20 @@ def test_replies_go_to_whoever_asked_each_process_under_its_own_key() -> None:
         ]
     )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
-    batch.decide(lambda _, event_id: EventState(event_id))
+    batch.decide({event_id: EventState(event_id) for event_id in batch.events()})
     assert {to: [one.command_id for one in found] for to, found in batch.replies().items()} == {
         ("one", keys[0]): ["c0"], ("one", keys[1]): ["c1"], ("one", b""): ["c2"], ("two", b""): ["c3"],
     }  # fmt: skip
+
+
+def test_a_batch_knows_its_first_and_next_offset_on_each_partition() -> None:
+    batch = Batch(
+        [
+            RawRecord(partition=partition, offset=offset, timestamp_ms=5, key=None, value=b"", headers=None)
+            for partition, offset in ((1, 7), (0, 3), (1, 8), (0, 4), (1, 9))
+        ]
+    )
+    assert (batch.first_offsets, batch.next_offsets) == ({0: 3, 1: 7}, {0: 5, 1: 10})
 
 
 def test_what_is_too_long_to_be_ours_is_not_passed_on() -> None:
@@ -103,7 +113,7 @@ def test_a_dispute_that_is_of_nothing_here_is_set_aside(command: RecordDispute, 
     )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
     state = folded(*on_sale(), held(["A-1"]), payment_requested(), confirmed(["A-1"]))
-    batch.decide(lambda _number, _event_id: state)
+    batch.decide({state.event_id: state})
     told = f"dispute dp-1 (open) of payment {command.payment_id} is of nothing here: {why}"
     assert batch.strays == ([(1, told)] if why else [])
     assert (batch.unreadable, batch.failed) == ([], [])

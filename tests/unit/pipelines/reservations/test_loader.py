@@ -1,4 +1,4 @@
-"""The tail of facts that a loader folds: it waits for what is hidden, for a bounded time without any news."""
+"""What a loader reads: the tail of facts, where silence ends the wait, and the states that it hands to a batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from pipelines.projections.snapshot import AppliedPosition, EventSnapshot
 from pipelines.reservations import loader as partition_loader
-from pipelines.reservations.loader import PartitionLoader
+from pipelines.reservations.core.state import EventState
+from pipelines.reservations.loader import LogDisagrees, PartitionLoader
+from pipelines.reservations.partition import Partition
 from schemas.codec import Codec
 from schemas.facts import CommandDuplicated, Envelope
+from schemas.ids import LogTime
 
 CODEC = Codec()
 WAIT_S = 0.2
@@ -52,6 +56,7 @@ class Reader:
 
 def facts(told: list[Any], wanted: int) -> list[int]:
     loader = PartitionLoader(
+        partitions={},
         store=None,  # type: ignore[arg-type]
         codec=CODEC,
         installer=None,  # type: ignore[arg-type]
@@ -61,6 +66,45 @@ def facts(told: list[Any], wanted: int) -> list[int]:
         in_place=lambda _, found: found,
     )
     return [one.envelope.offset for one in loader._facts(0, 0, wanted, -1)]
+
+
+class Rows:
+    """A store whose events are all projected to one offset; it counts what is asked."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset, self.asked = offset, list[str]()
+
+    def load_event(self, event_id: str, _number: int) -> EventSnapshot:
+        self.asked.append(event_id)
+        empty = {
+            name: []
+            for name in EventSnapshot.__struct_fields__
+            if name not in ("event_id", "position", "event", "incomplete")
+        }
+        return EventSnapshot(event_id=event_id, position=AppliedPosition(self.offset, 0), event=None, **empty)
+
+
+class Installer:
+    """Keeps the names of what it is given."""
+
+    def __init__(self) -> None:
+        self.installed: list[str] = []
+
+    def install(self, _partition: Partition, states: list[EventState]) -> None:
+        self.installed += [state.event_id for state in states]
+
+
+def owner(partition: Partition, rows: Rows, installer: Installer) -> PartitionLoader:
+    return PartitionLoader(
+        partitions={partition.number: partition},
+        store=rows,  # type: ignore[arg-type]
+        codec=CODEC,
+        installer=installer,
+        facts_reader=lambda: Reader(iter(())),  # type: ignore[arg-type, return-value]
+        transactional_id="",
+        end_transactions=lambda _: None,
+        in_place=lambda _, found: found,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +120,24 @@ def test_a_tail_that_takes_longer_than_the_wait_is_read_to_its_end() -> None:
 
 def test_silence_ends_it() -> None:
     assert facts([Fact(0)], wanted=5) == [0]
+
+
+def test_a_batch_loads_an_event_once_and_an_unknown_event_begins_empty() -> None:
+    partition, rows, installer = Partition(3, 1, LogTime(0), {"known"}), Rows(9), Installer()
+    loader = owner(partition, rows, installer)
+    first = loader.states_of({"unknown": 3, "known": 3}, {3: 10})
+    again = loader.states_of({"known": 3}, {3: 11})
+    assert list(first) == ["unknown", "known"]
+    assert first == partition.states
+    assert again["known"] is first["known"]
+    assert (rows.asked, installer.installed) == (["known"], ["known"])
+
+
+@pytest.mark.parametrize(("projected", "disagrees"), [(9, False), (10, True), (11, True)])
+def test_rows_that_know_facts_of_this_batch_end_the_process(projected: int, disagrees: bool) -> None:
+    loader = owner(Partition(3, 1, LogTime(0), {"known"}), Rows(projected), Installer())
+    if not disagrees:
+        assert loader.states_of({"known": 3}, {3: 10})["known"].event_id == "known"
+        return
+    with pytest.raises(LogDisagrees, match=f"to be decided from 10, but the rows of known know facts to {projected}"):
+        loader.states_of({"known": 3}, {3: 10})

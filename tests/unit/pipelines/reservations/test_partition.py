@@ -78,7 +78,8 @@ def test_a_misplaced_command_beside_its_event_in_one_batch_changes_nothing() -> 
     ]
     batch = Batch(records)
     batch.place(codec, partitions)
-    batch.decide(lambda _number, event: states[event])
+    assert batch.events() == {EVENT: home}
+    batch.decide(states)
     told = [(placed.at.partition, [type(fact) for fact in facts]) for _, placed, facts in batch.facts()]
     assert told == [(astray, [f.CommandUnreadable]), (home, [f.TicketsHeld])]
     assert [number for number, _ in batch.unreadable] == [0]
@@ -86,12 +87,9 @@ def test_a_misplaced_command_beside_its_event_in_one_batch_changes_nothing() -> 
 
 
 def test_commands_are_grouped_by_event_in_the_order_of_the_log() -> None:
-    states: dict[str, EventState] = {}
+    states = {event_id: EventState(event_id) for event_id in (EVENT, "other")}
     other = tick()
-    groups = grouped(
-        placed(reserve(rid=R1), Undecodable("noise"), c.Tick("other", "", "t"), other),
-        lambda _number, event: states.setdefault(event, EventState(event)),
-    )
+    groups = grouped(placed(reserve(rid=R1), Undecodable("noise"), c.Tick("other", "", "t"), other), states)
     assert [(one.state.event_id, [placed.at.offset for placed in one.placed]) for one in groups] == [
         (EVENT, [0, 3]),
         ("other", [2]),

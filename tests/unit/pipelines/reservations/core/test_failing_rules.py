@@ -67,7 +67,7 @@ def decided(commands: list[c.Command]) -> tuple[Batch, list[bytes]]:
         ]
     )
     batch.place(CODEC, {0: partition})
-    batch.decide(lambda _number, event_id: EventState(event_id))
+    batch.decide({event_id: EventState(event_id) for event_id in batch.events()})
     return batch, [fact.value for fact in batch.encoded(CODEC)]
 
 
@@ -143,7 +143,7 @@ def test_a_fact_that_cannot_be_folded_sets_its_event_aside_and_no_other(monkeypa
             ]
         )
         batch.place(CODEC, {0: partition})
-        batch.decide(lambda _, event_id: states[event_id])
+        batch.decide(states)
         refused = [set_aside(one, "0-1") for one in commands]
         assert [facts for _, _, facts in batch.facts()] == [
             [refused[0]], [refused[1]], [f.TickObserved()], [refused[3]]
