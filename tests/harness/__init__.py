@@ -1,1 +1,38 @@
-"""What tests share: facts and commands by short names, given/when/then, a driver for the running dataflows."""
+"""What tests share. Look here before you write a helper: a test holds this map complete.
+
+absurd         facts that are valid by schema and absurd by value, seeded.
+access         the access matrix: which caller gets which answer from which route.
+api_process    the API alone, as a process, until the test ends.
+authority      two certificate authorities: one that the test trusts, and a stranger.
+certificates   makes certificates for loopback, as PEM files.
+command_line   runs `circle` against the test's own services.
+command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.
+door           a door over HTTP: bought tickets, staff, scans, live messages.
+drop           a ticket drop without HTTP: commands on the topic, and the answers on the log.
+edge           the HTTP edge alone: our protocol and errors, with a few routes and limits.
+fact_logs      logs of facts from random commands, for readers of facts.
+faults         the bodies of the fault tests: what goes wrong in a drop, and what must hold after it.
+flows          runs a dataflow, writes records for it, and waits for its effects.
+histories      hand-made histories for the checker, sound or broken on purpose.
+hook_server    an organizer's webhook server: keeps calls, and answers as the test says.
+hostile        a town where a stranger writes to the commands topic, too.
+http_crowd     people who ask over HTTP while the broker is away, and repeat with the same keys.
+impatient      presses Ctrl-C at a chosen step of a tool.
+leftovers      ends every process that a test started.
+mail_server    a real SMTP server: keeps mails, and answers as the test says.
+openapi_tools  pinned linters and generators for the OpenAPI document.
+pausable       `circle` with a worker that stops itself in its next transaction, when asked.
+registries     schema registries: a small one in this process, and Apicurio's on the JVM.
+seating_model  best available seats by trying every choice, with no code of ours.
+secured_kafka  Apache Kafka with TLS, credentials and an authorizer.
+shop           people and events over HTTP: a caller, an event on sale, a reservation.
+stage          the services and the four dataflows without the API, for fault tests.
+stripe_server  plays Stripe: its documented shapes, idempotency keys and a ledger.
+switches       takes one guard out of the running platform; the checker must find the damage.
+terminals      runs a program in the foreground of its own terminal.
+tls_proxy      TLS in front of a service whose build has none.
+token_server   an OIDC server that issues OAUTHBEARER's tokens.
+towns          a simulated town's facts on the log, in batches, and as rows.
+words          commands and facts with defaults, and `given(…).when(…).then(…)`.
+workers        dataflows as processes, to kill, pause and count.
+"""

@@ -1,4 +1,4 @@
-"""One mailbox, one address."""
+"""Every spelling of one mail address has one form; an older account is found by the form of its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Percentiles and CPU figures."""
+"""A percentile is the nearest rank; CPU time is counted from the start, and services are not counted as ours."""
 
 import os
 
