@@ -38,10 +38,10 @@ from api.fairness.limits import (
 )
 from api.fairness.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
 from api.fairness.rate_limits import RateLimiter
-from api.fairness.shared_fetch import Coalesced
+from api.fairness.shared_fetch import SharedFetch
 from api.fairness.shared_rate_limits import SharedLimiter
 from api.fairness.shares import Places
-from api.fairness.short_cache import Kept
+from api.fairness.short_cache import ShortCache
 from api.http.representation import Representations
 from api.log.announcements import Announcements
 from api.log.ends import LogEnds
@@ -81,7 +81,7 @@ class ApiDeps:
     database: QueryPool
     redis: Redis
     redis_reads: Places
-    availability: Coalesced[EventAvailabilityOut]
+    availability: SharedFetch[EventAvailabilityOut]
     seat_maps: SeatMaps
     events: Existence
     log_ends: LogEnds
@@ -100,14 +100,14 @@ class ApiDeps:
     drawing: Background
     scans: Background
     commands: Places
-    door_counts: Kept[CountsOut]
-    hidden_types: Kept[dict[str, bool]]
+    door_counts: ShortCache[CountsOut]
+    hidden_types: ShortCache[dict[str, bool]]
     guesses: Guesses
     exports: Places
     printer: Printer
     sessions: Sessions
     stripe: StripeApi | None = None  # asked what a webhook does not say; None where Stripe is not in use
-    figures: Kept[bytes]
+    figures: ShortCache[bytes]
     representations: Representations
     stream_tickets: StreamTickets
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,7 +194,7 @@ class ApiDeps:
             redis=redis,
             _redis=(redis, limits, telling),
             redis_reads=Places(REDIS_READS, "reads"),
-            availability=Coalesced(),
+            availability=SharedFetch(),
             seat_maps=SeatMaps(),
             events=events,
             log_ends=log_ends,
@@ -223,11 +223,11 @@ class ApiDeps:
             mailed=MailedLinks(database, passwords, sessions),
             factors=factors,
             sessions=sessions,
-            figures=Kept(METRICS_KEPT_S, 1),
+            figures=ShortCache(METRICS_KEPT_S, 1),
             representations=Representations(),
             stream_tickets=StreamTickets(redis, keys, tokens),
-            door_counts=Kept(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
-            hidden_types=Kept(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
+            door_counts=ShortCache(DOOR_COUNTS_S, DOORS_COUNTED_MAX),
+            hidden_types=ShortCache(HIDDEN_TYPES_S, HIDDEN_TYPES_MAX),
             guesses=Guesses(shared_limiter),
             exports=Places(EXPORTS, "exports"),
         )

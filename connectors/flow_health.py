@@ -45,7 +45,7 @@ class Dying(msgspec.Struct, frozen=True, kw_only=True):
     last_death_s_ago: float
 
 
-class Lives:
+class FlowHealth:
     """Of this process. Never raises for Redis, never waits longer than TIMEOUT_S a call."""
 
     def __init__(self, settings: Settings, flow: str, clock: Callable[[], float] = time.time) -> None:

@@ -8,50 +8,50 @@ from collections.abc import Iterator
 from connectors.errors import CircleError
 
 
-class ShelfFull(CircleError):
+class ScratchFileFull(CircleError):
     """There is no room for the temporary file, or no right to write one."""
 
 
-class TemporaryShelf:
+class ScratchFile:
     """SQLite's own temporary database: it has no name, is in memory while it is small, and is gone when closed.
 
-    Whatever is asked of it raises ShelfFull where there is no room.
+    Whatever is asked of it raises ScratchFileFull where there is no room.
     """
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
         self._run("PRAGMA journal_mode = OFF")  # nobody reads it after a crash
-        self._run("CREATE TABLE shelf (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
+        self._run("CREATE TABLE scratch (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
 
     def put(self, name: str, kept: bytes) -> None:
         """Keep these bytes, instead of former ones."""
-        self._run("INSERT OR REPLACE INTO shelf VALUES (?, ?)", name, kept)
+        self._run("INSERT OR REPLACE INTO scratch VALUES (?, ?)", name, kept)
 
     def look(self, name: str) -> bytes | None:
         """What is kept under that name."""
-        row = self._run("SELECT kept FROM shelf WHERE name = ?", name).fetchone()
+        row = self._run("SELECT kept FROM scratch WHERE name = ?", name).fetchone()
         return None if row is None else row[0]
 
     def drop(self, name: str) -> None:
         """Keep nothing under that name."""
-        self._run("DELETE FROM shelf WHERE name = ?", name)
+        self._run("DELETE FROM scratch WHERE name = ?", name)
 
     def __contains__(self, name: object) -> bool:
-        return self._run("SELECT 1 FROM shelf WHERE name = ?", name).fetchone() is not None
+        return self._run("SELECT 1 FROM scratch WHERE name = ?", name).fetchone() is not None
 
     def __iter__(self) -> Iterator[str]:
-        for (name,) in self._run("SELECT name FROM shelf ORDER BY name"):
+        for (name,) in self._run("SELECT name FROM scratch ORDER BY name"):
             yield name
 
     def __len__(self) -> int:
-        (count,) = self._run("SELECT count(*) FROM shelf").fetchone()
+        (count,) = self._run("SELECT count(*) FROM scratch").fetchone()
         return int(count)
 
     def _run(self, sql: str, *values: object) -> sqlite3.Cursor:
         try:
             return self._database.execute(sql, values)
         except sqlite3.Error as error:
-            raise ShelfFull(f"the temporary file: {error}; set TMPDIR to a directory that has room") from error
+            raise ScratchFileFull(f"the temporary file: {error}; set TMPDIR to a directory that has room") from error
 
     def close(self) -> None:
         """Let go of the file."""

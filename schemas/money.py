@@ -46,7 +46,7 @@ def plain(amount_minor: int, currency: str) -> str:
     return f"{'-' if amount_minor < 0 else ''}{whole}" + (f".{rest:0{places}d}" if places else "")
 
 
-def shown(amount_minor: int, currency: str) -> str:
+def formatted(amount_minor: int, currency: str) -> str:
     """An amount as people write it, in the currency's own places: "42.50 EUR", "1,500 JPY", "12.340 KWD"."""
     places = exponent(currency)
     whole, rest = divmod(abs(amount_minor), 10**places)

@@ -27,7 +27,7 @@ from api.auth.mailboxes import Mailboxes
 from api.auth.origin import Origin
 from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
-from api.auth.tokens import AccessTokens, Caller, FactorNeed, Role, effective, unauthorized, wanted
+from api.auth.tokens import AccessTokens, Caller, FactorNeed, Role, effective, factor_need, unauthorized
 from api.fairness.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
 from api.http.problem import Problem, not_found
 from api.reads.database import SQL, Connection, QueryPool
@@ -313,7 +313,7 @@ class Accounts:
             refresh_token=refresh_token,
             expires_in=ACCESS_TOKEN_TTL_S,
             second_factor=factor,
-            second_factor_wanted=wanted(role, staff=row["staff"]),
+            second_factor_wanted=factor_need(role, staff=row["staff"]),
         )
 
     def _mailbox(self, row: asyncpg.Record) -> int:
@@ -332,7 +332,7 @@ async def require_open(connection: Connection, caller: Caller) -> None:
 def user_out(row: asyncpg.Record) -> UserOut:
     """An account as its owner sees it."""
     role, factor = Role(row["role"]), bool(row["second_factor"])
-    asked: FactorNeed = wanted(role, staff=row["staff"])
+    asked: FactorNeed = factor_need(role, staff=row["staff"])
     return UserOut(
         id=row["id"],
         email=row["email"],

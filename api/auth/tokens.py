@@ -46,7 +46,7 @@ class FactorNeed(StrEnum):
     REQUIRED = "required"
 
 
-def wanted(role: Role, *, staff: bool) -> FactorNeed:
+def factor_need(role: Role, *, staff: bool) -> FactorNeed:
     """Administrators have no powers without one; organizers and door staff are asked for one."""
     if role is Role.ADMIN:
         return FactorNeed.REQUIRED

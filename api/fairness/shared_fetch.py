@@ -16,7 +16,7 @@ T = TypeVar("T")
 EVERYBODY = Who("", (), Lane.READ)
 
 
-class Coalesced(Generic[T]):
+class SharedFetch(Generic[T]):
     """Fetches by key. Not for use outside its event loop."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class ShortCache(Generic[T]):
     """The latest answer by key. Who asks while an answer is on its way waits for that one."""
 
     def __init__(self, seconds: float, keys_max: int, clock: Callable[[], float] = monotonic) -> None:

@@ -28,7 +28,7 @@ from api.fairness.limits import (
 )
 from api.fairness.pools import COMPRESSION
 from api.fairness.shares import Places
-from api.fairness.short_cache import Kept
+from api.fairness.short_cache import ShortCache
 from api.http.cors import vary
 from api.http.problem import Problem
 
@@ -45,7 +45,7 @@ class Representations:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "gzip")
         self._places = Places(COMPRESSION, "answers to be compressed")
-        self._kept: Kept[bytes] = Kept(GZIP_KEPT_S, GZIP_KEPT_MAX)
+        self._kept: ShortCache[bytes] = ShortCache(GZIP_KEPT_S, GZIP_KEPT_MAX)
 
     async def of(self, request: Request, response: HTTPResponse, *, private: bool) -> HTTPResponse:
         """The answer as it is sent. `private`: it may be another one for another caller, so no proxy keeps it."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from api.fairness.limits import EVENTS_ABSENT_MAX, EVENTS_ABSENT_S, EVENTS_KNOWN_MAX, PROJECTION_WAIT_MAX_S
-from api.fairness.shared_fetch import Coalesced
+from api.fairness.shared_fetch import SharedFetch
 from api.http.problem import Problem
 from api.log.watermarks import Watermarks
 from schemas.placement import partition_of
@@ -40,7 +40,7 @@ class Existence:
         self._partitions, self._clock = partitions, clock
         self._known: OrderedDict[str, bool] = OrderedDict()  # whether it is public for certain
         self._absent: OrderedDict[str, float] = OrderedDict()
-        self._ends: Coalesced[int | None] = Coalesced()
+        self._ends: SharedFetch[int | None] = SharedFetch()
 
     def made(self, event_id: str) -> None:
         """Something about the event was written by somebody who knew it."""

@@ -31,7 +31,7 @@ from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.history.explain import Explanation, about
-from pipelines.history.moment import Moment, Past
+from pipelines.history.moment import EventFold, Moment
 from pipelines.history.seat_map import SeatMap, seat_map
 from pipelines.reservations.core.decide import UNFOLDED
 from pipelines.reservations.core.state import EventState
@@ -104,8 +104,8 @@ class History:
 
         return await self._read(read)
 
-    def _fold(self, place: Place, until: Moment, hear: Callable[[EventState, RecordedFact], None]) -> Past:
-        past = Past(place.event_id, until)
+    def _fold(self, place: Place, until: Moment, hear: Callable[[EventState, RecordedFact], None]) -> EventFold:
+        past = EventFold(place.event_id, until)
         past.take(
             facts_of(self._settings, place.event_id, place.partition, since_ms=place.since_ms, bounds=BOUNDS), hear
         )

@@ -14,7 +14,7 @@ from time import perf_counter, sleep
 from typing import TypeVar
 
 from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
-from api.fairness.shared_fetch import Coalesced
+from api.fairness.shared_fetch import SharedFetch
 from api.fairness.shares import Held, Places
 from api.reads.seat_sections import SectionBody, Sections
 
@@ -38,7 +38,7 @@ class SeatMaps:
         self._places = Places(SEAT_MAPS, "seat maps")
         self._sent = Places(SEAT_MAPS_SENT, "seat maps")
         self._thread = ThreadPoolExecutor(1, "seat-maps")
-        self._fetches: Coalesced[EventSeats] = Coalesced()
+        self._fetches: SharedFetch[EventSeats] = SharedFetch()
         self.sections = Sections()
 
     async def get(self, event_id: str, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:

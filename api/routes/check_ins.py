@@ -15,7 +15,18 @@ from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.http.validation import Time
 from api.log.outcomes import accepted, submit
-from api.routes.door import ACCEPTED, PENDING, REFUSED, Scan, check_in, event_at_door, first_of, scanned, seen, told
+from api.routes.door import (
+    ACCEPTED,
+    PENDING,
+    REFUSED,
+    Scan,
+    check_in,
+    checked_in_text,
+    event_at_door,
+    first_of,
+    scanned,
+    seen,
+)
 from api.routes.events import pending
 from api.routes.ticket_types import availability_of
 from api.shapes.base import PositionOut
@@ -130,10 +141,10 @@ async def _counted(deps: ApiDeps, event_id: str) -> CountsOut:
 def _offline(scanner: str, scan: OfflineScan) -> Scan:
     """One scan of a batch. Nothing of it refuses the batch: a device cannot mend what it scanned days ago."""
     try:
-        told = msgspec.convert(scan.scanned_at, Time)
+        claimed = msgspec.convert(scan.scanned_at, Time)
     except msgspec.ValidationError:
-        told = None
-    at, clock = scanned(told)
+        claimed = None
+    at, clock = scanned(claimed)
     gate = "".join(one for one in scan.gate or "" if one.isprintable()).strip()[:GATE_CHARS_MAX]
     return Scan(code=scan.code, scanned_at=at, gate=gate, scanner=scanner, clock=clock)
 
@@ -141,7 +152,7 @@ def _offline(scanner: str, scan: OfflineScan) -> Scan:
 def _refusal(result: ScanOut) -> Exception:
     """The problem document of a refused scan: its reason is the problem's type."""
     reason = result.reason or REFUSED
-    detail = told(result.first) if reason == Reason.ALREADY_CHECKED_IN else ""
+    detail = checked_in_text(result.first) if reason == Reason.ALREADY_CHECKED_IN else ""
     extensions = {
         name: value
         for name, value in msgspec.to_builtins(result).items()

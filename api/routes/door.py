@@ -53,16 +53,16 @@ class Scan:
         return seen(self.scanned_at, self.gate, self.scanner)
 
 
-def scanned(told: datetime | None) -> tuple[int, str | None]:
+def scanned(claimed: datetime | None) -> tuple[int, str | None]:
     """A scanner's time as it stands on the log, and IMPLAUSIBLE where its clock cannot be right.
 
     Such a scan is kept: which scan was first is the order of the log, and the scanner's time only tells scans apart. A
     time before 1970, or none at all, is the first moment of 1970.
     """
-    us = SCANNED_MIN_US if told is None else (told - EPOCH) // US
+    us = SCANNED_MIN_US if claimed is None else (claimed - EPOCH) // US
     return min(
         max(us, SCANNED_MIN_US), TIME_US_MAX
-    ), None if told is not None and TIME_MIN <= told < TIME_MAX else IMPLAUSIBLE
+    ), None if claimed is not None and TIME_MIN <= claimed < TIME_MAX else IMPLAUSIBLE
 
 
 def seen(scanned_at: int, gate: str, scanner: str) -> Seen:
@@ -218,7 +218,7 @@ def first_of(row: asyncpg.Record) -> Seen | None:
     return seen(row["first_scanned_at"], row["first_gate"], row["first_scanner"])
 
 
-def told(first: Seen | None) -> str:
+def checked_in_text(first: Seen | None) -> str:
     """A sentence for who stands at the door."""
     if first is None:
         return "the ticket is checked in already"

@@ -48,7 +48,7 @@ from schemas.commands import (
 )
 from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
-from schemas.money import shown
+from schemas.money import formatted
 from schemas.replies import Reply, ReservationView
 
 _reserve = msgspec.json.Decoder(ReservationIn)
@@ -360,7 +360,7 @@ async def _needs_no_token(call: Call, reservation_id: str) -> None:
     await own_writes(call)
     row = await call.deps.database.row("reservation_by_id", reservation_id)
     if row is not None and row["amount_minor"]:
-        raise invalid("payment_token", f"is required: {shown(row['amount_minor'], row['currency'])} are to be paid")
+        raise invalid("payment_token", f"is required: {formatted(row['amount_minor'], row['currency'])} are to be paid")
 
 
 def _payment(payment: str, amount_minor: int) -> str | None:

@@ -36,7 +36,7 @@ from pipelines.payments.providers.stripe.money import problem_of_price
 from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
-from schemas.money import problem_of, shown
+from schemas.money import formatted, problem_of
 
 _create = msgspec.json.Decoder(TicketTypeIn)
 _patch = msgspec.json.Decoder(TicketTypePatch)
@@ -213,7 +213,7 @@ def _out(row: asyncpg.Record) -> TicketTypeOut:
         event_id=row["event_id"],
         name=row["name"],
         price=Price(row["price_minor"], row["currency"]),
-        price_text=shown(row["price_minor"], row["currency"]),
+        price_text=formatted(row["price_minor"], row["currency"]),
         layout=Seated(row["rows"], row["seats_per_row"]) if row["kind"] == "seated" else General(row["capacity"]),
         sales_open_at=validation.moment_or_none(row["sales_open_at"]),
         sales_close_at=validation.moment_or_none(row["sales_close_at"]),

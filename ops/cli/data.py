@@ -81,7 +81,7 @@ def topics_acls(
         if not dry_run:
             acls.apply(settings, rights, principal)
     if json:
-        emit_json([acls.shown(one, principal) for one in rights])
+        emit_json([acls.as_row(one, principal) for one in rights])
         return 0
     if apply:
         print(f"{len(rights)} rights {'would be' if dry_run else 'are'} allowed")

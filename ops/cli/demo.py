@@ -10,7 +10,7 @@ from ops.proof.demo.run import run
 from ops.proof.load.organizer import CURRENCY
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies
-from schemas.money import shown
+from schemas.money import formatted
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +41,7 @@ def demo(
 
 def _show(report: DemoReport) -> None:
     outcome, payment = report.to_outcome, report.to_payment
+    captured, refunded = (formatted(amount, CURRENCY) for amount in (report.captured_minor, report.refunded_minor))
     rows = [
         ("requests", f"{report.requests:,} in {report.seconds:.1f} s ({report.requests_per_s:,.0f}/s)"),
         ("first wave", _first_wave(report)),
@@ -54,10 +55,7 @@ def _show(report: DemoReport) -> None:
         ("duplicates", f"{report.duplicates}"),
         ("latency to outcome", _latency(outcome)),
         ("latency to payment", _latency(payment)),
-        (
-            "money",
-            f"captured {shown(report.captured_minor, CURRENCY)}, refunded {shown(report.refunded_minor, CURRENCY)}",
-        ),
+        ("money", f"captured {captured}, refunded {refunded}"),
         ("our CPU", f"{report.our_cpu_us_per_request:,.0f} µs a request"),
     ]
     emit_table(("the drop", ""), rows)

@@ -19,7 +19,7 @@ from ops.operate.dead_letters import (
     opened,
     redrive,
 )
-from ops.operate.set_aside_rows import redrive_rows, rows_aside
+from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
 from ops.run.discovery import operator_settings
 from ops.run.services.process import run_coroutine
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
@@ -168,7 +168,7 @@ def rows(
         else:
             print(f"{len(done)} rows {'would be' if dry_run else 'are'} due again")
         return 0
-    found = run_coroutine(rows_aside(settings, limit))
+    found = run_coroutine(set_aside_rows(settings, limit))
     if json:
         emit_json(found)
     elif not found:

@@ -13,7 +13,7 @@ import typer
 
 from connectors.settings import PaymentsBy, Settings
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.operate.provider_commands import Telling
+from ops.operate.provider_commands import CommandWriter
 from ops.operate.provider_moves import NoSuchPayment, told_of
 from ops.operate.reconcile import Reconciled, books_of, reconcile
 from ops.run.discovery import operator_settings
@@ -68,16 +68,16 @@ def reconcile_books(
         raise typer.BadParameter("--from has to be before --to")
     lost: list[str] = []
     with ExitStack() as stack:
-        telling = stack.enter_context(Telling(settings)) if record and not dry_run else None
+        writer = stack.enter_context(CommandWriter(settings)) if record and not dry_run else None
 
         def found(command: Command) -> None:
-            if telling is not None:
-                telling.tell(command)
+            if writer is not None:
+                writer.write(command)
             elif record and len(lost) < 1_000:
                 lost.append(type(command).__name__)
 
         report = asyncio.run(_reconciled(settings, start, end, found))
-    report.recorded = telling.told if telling is not None else 0
+    report.recorded = writer.written if writer is not None else 0
     if json:
         emit_json(msgspec.structs.asdict(report) | {"dry_run": dry_run, "would_record": len(lost)})
     else:
@@ -143,9 +143,9 @@ def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute
         raise NoSuchPayment("these are moves of the sandbox, and another payment provider is in use here")
     done, commands = asyncio.run(_move(settings, move))
     if not untold:
-        with Telling(settings) as telling:
+        with CommandWriter(settings) as writer:
             for command in commands:
-                telling.tell(command)
+                writer.write(command)
     told = [] if untold else [type(command).__name__ for command in commands]
     if json:
         emit_json({"done": done, "told": told})

@@ -15,7 +15,7 @@ from rich.console import Console
 from connectors import logs
 from connectors.errors import CircleError, SettingsError
 from connectors.execution import Ended
-from connectors.flow_health import Lives
+from connectors.flow_health import FlowHealth
 from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
 from connectors.readiness import when_ready
@@ -141,7 +141,7 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
         if error.name is None or not target.startswith(error.name):
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
-    lives = Lives(settings, name.value)
+    lives = FlowHealth(settings, name.value)
     kind = ""
     check_reachable(settings, START_TIMEOUT_S)
     lives.begin()

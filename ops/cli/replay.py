@@ -18,7 +18,7 @@ from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.explain import event_past as past
 from ops.proof.load.progress import ProgressBars
 from ops.run.discovery import operator_settings
-from ops.verify import follow_report as telling
+from ops.verify import follow_report
 from ops.verify import receipt as receipts
 from ops.verify import verify as verifying
 from ops.verify.verify import PartitionRun, VerifyOptions, VerifyReport
@@ -304,7 +304,7 @@ def _show_divergences(divergences: list[Divergence], total: int) -> None:
 
 def _follow(settings: Settings, options: VerifyOptions, *, json: bool) -> int:
     stop, board = StopFlag().install(), Board(settings)
-    metrics, show = telling.metrics(settings), telling.shown(board)
+    metrics, show = follow_report.metrics(settings), follow_report.board_report(board)
     shown: dict[int, int] = {}
 
     def told(runs: list[PartitionRun]) -> None:

@@ -35,7 +35,7 @@ def postgres(
     if apply and not dry_run:
         made = asyncio.run(database_rights.apply(operator_settings().postgres_url, grants, role))
     if json:
-        emit_json([database_rights.shown(one, role) for one in grants])
+        emit_json([database_rights.as_row(one, role) for one in grants])
     elif apply:
         for name in made:
             print(f"role {name} is made; it has no password yet: ALTER ROLE {name} PASSWORD '…'")
@@ -54,7 +54,7 @@ def redis(
     """The rights of each process's user, as commands of `redis-cli`. Asks no server. Passwords stay as they are."""
     chosen = [one for one in redis_rights.PROCESSES if process in (None, one)]
     if json:
-        emit_json([redis_rights.shown(one, user) for one in chosen])
+        emit_json([redis_rights.as_row(one, user) for one in chosen])
     else:
         for one in chosen:
             print("ACL SETUSER " + " ".join(redis_rights.rules(one, user)))

@@ -15,7 +15,7 @@ from connectors.sql_files import queries
 from ops.proof.load.progress import ProgressBars
 from ops.verify.verify import SQL_FILE
 from pipelines.history.explain import Explanation, about
-from pipelines.history.moment import Moment, Past, moment
+from pipelines.history.moment import EventFold, Moment, moment
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
 from schemas.placement import partition_of
@@ -48,10 +48,10 @@ def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
     return until
 
 
-def past_of(settings: Settings, event_id: str, at: str | None, progress: ProgressBars) -> Past:
+def past_of(settings: Settings, event_id: str, at: str | None, progress: ProgressBars) -> EventFold:
     """The event at a moment. Raises NotOnTheLog, BadMoment, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
-    past = Past(event_id, moment_of(at, event_id, partitions))
+    past = EventFold(event_id, moment_of(at, event_id, partitions))
     with few_collections():
         past.take(facts_of(settings, event_id, partition_of(event_id, partitions), progress))
     _check_folded(past)
@@ -73,7 +73,7 @@ def explain(settings: Settings, reservation_id: str, event_id: str | None, progr
             explanation.hear(state, recorded, command)
 
     with few_collections():
-        past = Past(event_id)
+        past = EventFold(event_id)
         past.take(facts_of(settings, event_id, home, progress), hear)
     _check_folded(past)
     if not explanation.decisions and not explanation.later:
@@ -81,7 +81,7 @@ def explain(settings: Settings, reservation_id: str, event_id: str | None, progr
     return explanation
 
 
-def _check_folded(past: Past) -> None:
+def _check_folded(past: EventFold) -> None:
     if past.state.unfolded:
         raise CannotFold(f"event {past.state.event_id}: this build cannot fold {past.state.unfolded}")
 

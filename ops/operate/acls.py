@@ -280,7 +280,7 @@ def command(right: Right, principal: str = PRINCIPAL) -> str:
     return " ".join([*words, *(("--resource-pattern-type", "prefixed") if right.prefixed else ())])
 
 
-def shown(right: Right, principal: str = PRINCIPAL) -> dict[str, object]:
+def as_row(right: Right, principal: str = PRINCIPAL) -> dict[str, object]:
     """A row for programs."""
     return {
         "process": right.process.value,

@@ -185,7 +185,7 @@ def script(grants: Sequence[Grant], role: str = ROLE) -> list[str]:
     return lines
 
 
-def shown(grant: Grant, role: str = ROLE) -> dict[str, object]:
+def as_row(grant: Grant, role: str = ROLE) -> dict[str, object]:
     """A row for programs."""
     return {
         "process": grant.process.value,

@@ -41,7 +41,7 @@ class Partly(NamedTuple):
     stopped_at: str
 
 
-class Mended(NamedTuple):
+class FixedLetter(NamedTuple):
     """A record that can go back."""
 
     key: str
@@ -73,9 +73,9 @@ def _fields(schema: dict[str, Any], value: bytes) -> Partly:
     return Partly(schema["name"], fields, "" if body.tell() == len(value) else "bytes after the last field")
 
 
-def mended(
+def fixed_letter(
     codec: Codec, topic: str, value: bytes | None, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None
-) -> Mended:
+) -> FixedLetter:
     """The record in `value` with fields changed (as text), or the record that `edited` has. Raises CannotMend."""
     types = TYPES.get(topic)
     if types is None:
@@ -99,7 +99,7 @@ def mended(
     old = {} if isinstance(before, Undecodable) else msgspec.structs.asdict(before)
     changed = [name for name, new in msgspec.structs.asdict(made).items() if old.get(name, ...) != new]
     key = made.event_id if isinstance(made, Command) else made.user_id
-    return Mended(key, encoded, record.__name__, changed)
+    return FixedLetter(key, encoded, record.__name__, changed)
 
 
 def _edited(types: Mapping[str, type[Any]], edited: Mapping[str, Any]) -> tuple[type[Any], dict[str, Any]]:

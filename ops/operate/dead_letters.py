@@ -20,7 +20,7 @@ from connectors.kafka import admin, check_reachable, transactional_producer
 from connectors.log_reader import partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.operate.dead_letter_fixes import CannotMend, Mended, Partly, mended, partly
+from ops.operate.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
 from ops.proof.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
@@ -155,11 +155,13 @@ def choose(found: Sequence[ReadLetter], offsets: Sequence[int], *, limit: int) -
 
 def mend(
     settings: Settings, read: ReadLetter, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None
-) -> Mended:
+) -> FixedLetter:
     """The letter's record with a fix applied. Raises NoSuchLetter when that is no record that may go back there."""
     letter = read.letter
     try:
-        fixed = mended(codec_of(settings), letter.origin_topic, read.message.value(), changes=changes, edited=edited)
+        fixed = fixed_letter(
+            codec_of(settings), letter.origin_topic, read.message.value(), changes=changes, edited=edited
+        )
     except CannotMend as error:
         raise NoSuchLetter(f"{letter.topic} at {letter.offset} cannot be mended so: {error}") from None
     home = partition_of(fixed.key, partitions_of(settings, letter.origin_topic))
@@ -171,7 +173,7 @@ def mend(
     return fixed
 
 
-def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, Mended] | None = None) -> int:
+def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, FixedLetter] | None = None) -> int:
     """Sends letters to where they stood, mended where `fixes` has one by the letter's offset. Returns how many."""
     if not chosen:
         return 0
@@ -202,7 +204,7 @@ def headers_of(message: Message) -> dict[str, str]:
     return {name: _text(value) for name, value in headers}
 
 
-def _send(client: Producer, read: ReadLetter, fix: Mended | None) -> None:
+def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
     place = f"{letter.topic}-{message.partition()}-{letter.offset}"

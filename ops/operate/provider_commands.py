@@ -1,6 +1,6 @@
 """Commands that an operator writes to the log on a provider's behalf.
 
-Guarantee: what `told` counts is acknowledged by the broker; a command that comes twice is a duplicate to `decide`.
+Guarantee: what `written` counts is acknowledged by the broker; a command that comes twice is a duplicate to `decide`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ TIMEOUT_S = 10.0
 WAITING_MAX = 1_000  # commands that are not acknowledged yet; then the next waits
 
 
-class Telling:
+class CommandWriter:
     """Enter it to write. Raises ServiceUnreachable when a command was not acknowledged."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self.told, self._failed = settings, 0, ""
+        self._settings, self.written, self._failed = settings, 0, ""
 
     def __enter__(self) -> Self:
         check_reachable(self._settings, TIMEOUT_S)
@@ -42,7 +42,7 @@ class Telling:
             why = self._failed or f"{left} commands were not acknowledged"
             raise ServiceUnreachable("Kafka", self._settings.kafka_bootstrap_servers, f"{why}; run it again")
 
-    def tell(self, command: Command) -> None:
+    def write(self, command: Command) -> None:
         """Write a command, keyed by its event."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
@@ -55,4 +55,4 @@ class Telling:
         if error is not None:
             self._failed = str(error)
         else:
-            self.told += 1
+            self.written += 1

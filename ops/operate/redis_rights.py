@@ -104,6 +104,6 @@ def rules(process: Process, user: str = USER) -> list[str]:
     ]
 
 
-def shown(process: Process, user: str = USER) -> dict[str, object]:
+def as_row(process: Process, user: str = USER) -> dict[str, object]:
     """A process's rules for programs."""
     return {"process": process.value, "user": user_of(process, user), "rules": rules(process, user)[1:]}

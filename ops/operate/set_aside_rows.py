@@ -32,7 +32,7 @@ class NoSuchRow(CircleError):
     exit_code = 2
 
 
-class RowAside(msgspec.Struct, frozen=True, kw_only=True):
+class SetAsideRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row: what it is of, and why it is set aside."""
 
     table: str
@@ -43,12 +43,12 @@ class RowAside(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-async def rows_aside(settings: Settings, limit: int) -> list[RowAside]:
+async def set_aside_rows(settings: Settings, limit: int) -> list[SetAsideRow]:
     """The latest rows, oldest first. Raises ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
         found = [
-            RowAside(table=table, **dict(row))
+            SetAsideRow(table=table, **dict(row))
             for table, (query, _) in TABLES.items()
             for row in await connection.fetch(SQL[query], limit)
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ops.proof.checker.check import check as check_books
-from ops.proof.second_decision import DecidedAgain
+from ops.proof.second_decision import SecondDecision
 
-check = partial(check_books, again=DecidedAgain)
+check = partial(check_books, again=SecondDecision)
 """`ops.proof.checker.check.check`, deciding again: its arguments, and its report."""

@@ -18,7 +18,7 @@ from schemas.commands import Command
 from schemas.ids import LogTime
 
 
-class DecidedAgain:
+class SecondDecision:
     """One partition, from its first record on."""
 
     def __init__(self, codec: Codec) -> None:

@@ -23,7 +23,7 @@ from connectors.log_reader import LogReader, chosen, few_collections, offset_of,
 from connectors.log_source import LogSource
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from connectors.topics import apply_topic, delete_topic
 from ops.proof.load.progress import Bar, ProgressBars
@@ -124,7 +124,7 @@ def _decide(
     limit: int | None,
 ) -> None:
     codec, gate = codec_of(settings), Gate()
-    with closing(TemporaryShelf()) as shelf, few_collections():
+    with closing(ScratchFile()) as shelf, few_collections():
         owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
         with LogReader(settings, spec.name, number) as told:
             owner.restore(codec, told.from_the_start().values())

@@ -11,10 +11,10 @@ from connectors.settings import Settings
 from ops.verify.verify import PartitionRun
 from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
 
-Told = Callable[[list[PartitionRun]], None]
+Reporter = Callable[[list[PartitionRun]], None]
 
 
-def shown(board: Board) -> Told:
+def board_report(board: Board) -> Reporter:
     """Shows in Redis how far it has come, the digests, and what it has found: the API has it on `/readyz`."""
 
     def show(runs: list[PartitionRun]) -> None:
@@ -39,7 +39,7 @@ def shown(board: Board) -> Told:
     return show
 
 
-def metrics(settings: Settings) -> Told:
+def metrics(settings: Settings) -> Reporter:
     """Exports how far it has come, and what it has found, where CIRCLE_METRICS_PORT is set."""
     if settings.metrics_port is None:
         return lambda _runs: None

@@ -33,7 +33,7 @@ from connectors.log_reader import (
 )
 from connectors.postgres import Connection, Database
 from connectors.schema_registry import codec_of
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.stoppable_wait import pause
@@ -125,7 +125,7 @@ class PartitionRun:
         self.facts = LogReader(self.settings, FACTS, self.partition, follow=self.follow).from_the_start()
         queue = FactQueue(self.facts, only=self.only)
         count = partitions_of(self.settings, COMMANDS)
-        self._shelf = TemporaryShelf()
+        self._shelf = ScratchFile()
         states = States(self._shelf, self.kept_max)
         self.verifier = PartitionVerifier(
             self.partition, self.codec, queue, only=self.only, partitions=count, states=states

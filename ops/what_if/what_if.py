@@ -19,7 +19,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.ids import stamped
-from schemas.money import shown
+from schemas.money import formatted
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
 
@@ -112,8 +112,8 @@ def figures(found: WhatIfReport) -> list[tuple[str, str, str, str]]:
         before, after = int(getattr(found.as_it_was, name)), int(getattr(found.what_if, name))
         rows.append((words, f"{before:,}", f"{after:,}", f"{after - before:+,}" if before != after else ""))
     for key, before, after in _both(found, "sold_minor"):
-        change = f"{'+' if after > before else ''}{shown(after - before, key)}" if before != after else ""
-        rows.append(("money", shown(before, key), shown(after, key), change))
+        change = f"{'+' if after > before else ''}{formatted(after - before, key)}" if before != after else ""
+        rows.append(("money", formatted(before, key), formatted(after, key), change))
     for key, before, after in _both(found, "refused"):
         change = f"{after - before:+,}" if before != after else ""
         rows.append((f"refused: {key}", f"{before:,}", f"{after:,}", change))

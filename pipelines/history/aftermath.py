@@ -15,7 +15,7 @@ from pipelines.reservations.core.rules.paying import why_not_again
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
-from schemas.money import shown
+from schemas.money import formatted
 
 REFUND_WORDS: dict[str, str] = {
     Reason.BUYER_CANCELLED: "the buyer cancelled within the terms",
@@ -124,7 +124,7 @@ def _places(seats: list[str], quantity: int) -> str:
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at_: f.Envelope) -> str:
     hold = state.reservations.get(fact.reservation_id)
     until = f", good until {rfc3339(hold.expires_at)}" if hold is not None else ""
-    return f"a hold that stands{until}, is paid for: {shown(fact.amount_minor, fact.currency)} to be charged"
+    return f"a hold that stands{until}, is paid for: {formatted(fact.amount_minor, fact.currency)} to be charged"
 
 
 def _confirmed(state: EventState, fact: f.ReservationConfirmed, at: f.Envelope) -> str:
@@ -175,7 +175,7 @@ def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
 
 def _refund_requested(_state: EventState, fact: f.RefundRequested, _at_: f.Envelope) -> str:
     why = REFUND_WORDS.get(fact.reason, str(fact.reason))
-    return f"{why}: {shown(fact.amount_minor, fact.currency)} to be given back"
+    return f"{why}: {formatted(fact.amount_minor, fact.currency)} to be given back"
 
 
 def _declined(fact: f.PaymentDeclined) -> str:
@@ -186,18 +186,18 @@ def _declined(fact: f.PaymentDeclined) -> str:
 
 def _refunded(_state: EventState, fact: f.PaymentRefunded, _at_: f.Envelope) -> str:
     if fact.origin == "provider":
-        given = shown(fact.amount_minor, fact.currency or "")
+        given = formatted(fact.amount_minor, fact.currency or "")
         return f"refunded at the payment provider, not asked for here: {given}, and so much less is left to refund"
     return "the payment provider has given the money back"
 
 
 def _refund_failed(_state: EventState, fact: f.RefundFailed, _at_: f.Envelope) -> str:
     why = f" ({fact.reason})" if fact.reason else ""
-    return f"{FAILED_WORDS.get(fact.origin, fact.origin)} failed{why}: {shown(fact.amount_minor, fact.currency)}"
+    return f"{FAILED_WORDS.get(fact.origin, fact.origin)} failed{why}: {formatted(fact.amount_minor, fact.currency)}"
 
 
 def _dispute(_state: EventState, fact: f.DisputeOpened | f.DisputeClosed, _at_: f.Envelope) -> str:
-    return f"{DISPUTE_WORDS.get(fact.status, fact.status)} ({shown(fact.amount_minor, fact.currency)})"
+    return f"{DISPUTE_WORDS.get(fact.status, fact.status)} ({formatted(fact.amount_minor, fact.currency)})"
 
 
 def _warned(_state: EventState, fact: f.HoldWarned, _at_: f.Envelope) -> str:
@@ -230,7 +230,7 @@ def _terms(state: EventState, fact: f.ReservationCancelled | f.TicketsCancelled)
     words = REFUND_WORDS.get(fact.reason, str(fact.reason))
     if fact.reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != s.CANCELLED_EVENT:
         known = state.reservations.get(fact.reservation_id)
-        kept = shown(fact.kept_minor or 0, known.currency if known is not None else "")
+        kept = formatted(fact.kept_minor or 0, known.currency if known is not None else "")
         return f"{words}: {state.details.refund_percent} % go back, {kept} are kept"
     return words
 

@@ -53,7 +53,7 @@ def moment(text: str | None) -> Moment:
     return Moment(log_time=round((when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * US_PER_S))
 
 
-class Past:
+class EventFold:
     """One event's facts, folded one after the other."""
 
     def __init__(self, event_id: str, until: Moment | None = None) -> None:

@@ -23,7 +23,7 @@ _Row: Any = tuple[tuple(get_type_hints(Reservation).values())]  # type: ignore[m
 _decode = msgspec.msgpack.Decoder(tuple[bytes, list[_Row]]).decode
 
 
-class Shelf(Protocol):
+class ScratchSpace(Protocol):
     """Bytes by event, outside of memory."""
 
     def put(self, event_id: str, packed: bytes) -> None:
@@ -52,7 +52,7 @@ class States(Mapping[str, EventState]):
     Nobody may keep a state while others are asked for: to shelve one takes it apart.
     """
 
-    def __init__(self, shelf: Shelf | None = None, kept_max: int = KEPT_MAX) -> None:
+    def __init__(self, shelf: ScratchSpace | None = None, kept_max: int = KEPT_MAX) -> None:
         self.recent: dict[str, EventState] = {}
         self._former: dict[str, EventState] = {}
         self._shelf, self._kept_max, self._brought = shelf, kept_max, 0

@@ -270,7 +270,7 @@ def deliverer(
         for record, error in batch.unreadable:
             dead_letters.put(record, error)
         dead_letters.flush()
-        aside = setting_aside(dead_letters, codec)
+        aside = dead_letter_writer(dead_letters, codec)
         users = store.write(batch.deliveries, aside, before=batch.before, after=batch.after)
         gate.done()
         if users:
@@ -280,7 +280,7 @@ def deliverer(
     return deliver
 
 
-def setting_aside(dead_letters: DeadLetters, codec: Codec) -> PutAside:
+def dead_letter_writer(dead_letters: DeadLetters, codec: Codec) -> PutAside:
     """Puts deliveries into the dead letters of their topic, made again from what was read."""
 
     def put_aside(failed: list[tuple[Delivery, str]]) -> None:
@@ -300,7 +300,7 @@ def mailer(
         for record, error in batch.unreadable:
             dead_letters.put(record, error)
         dead_letters.flush()
-        due = store.put(batch.deliveries, setting_aside(dead_letters, codec))
+        due = store.put(batch.deliveries, dead_letter_writer(dead_letters, codec))
         commit_offsets(client, batch.next_offsets)
         gate.done()
         if due:

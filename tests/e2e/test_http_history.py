@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.run.platform import Platform
-from ops.verify.follow_report import shown
+from ops.verify.follow_report import board_report
 from ops.verify.receipt import check
 from ops.verify.verify import VerifyOptions, follow
 from pipelines.monitoring.board import Board
@@ -113,7 +113,7 @@ def test_what_is_watched_is_on_readyz(running: tuple[Platform, Shop], event: OnS
     assert details()["verify"] is None
     ended = []
     with closing(Board(platform.settings)) as board:
-        show = shown(board)
+        show = board_report(board)
         assert follow(
             platform.settings,
             VerifyOptions(),

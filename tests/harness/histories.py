@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.proof.checker.audit import PartitionAudit, ReadFact
 from ops.proof.checker.report import Report, ToldOutcome
-from ops.proof.second_decision import DecidedAgain
+from ops.proof.second_decision import SecondDecision
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
@@ -42,7 +42,7 @@ def audited(
 ) -> Report:
     """The report on this history."""
     report, state = Report(), EventState(EVENT)
-    again = DecidedAgain(CODEC) if replay else None
+    again = SecondDecision(CODEC) if replay else None
     audit = PartitionAudit(0, report, CODEC, told=told, tick_bound_s=tick_bound_s, again=again)
     now = T
     for offset, one in enumerate(steps):

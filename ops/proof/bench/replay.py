@@ -18,7 +18,7 @@ import msgspec
 
 from connectors.errors import CircleError, SettingsError
 from connectors.log_reader import LogReader, few_collections
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from ops.proof.bench.history import PARTITION, HistoryWriter
 from ops.proof.load.progress import ProgressBars
@@ -181,7 +181,7 @@ def _read(settings: Settings) -> Measured:
 
 def _fold(settings: Settings) -> Measured:
     facts = 0
-    with closing(TemporaryShelf()) as shelf, _facts(settings) as chunks:
+    with closing(ScratchFile()) as shelf, _facts(settings) as chunks:
         fold, meter = Fold(Codec(), States(shelf)), Meter("fold")
         for chunk in chunks:
             fold.take(chunk)

@@ -23,7 +23,7 @@ LOOK_S = 0.05
 
 
 @dataclass(slots=True)
-class Beside:
+class ReplayRuns:
     """How often it came to the end, how often it found something, how far it stands back (0: not at all), and what it
     ended with when it could do neither."""
 
@@ -52,7 +52,7 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
+def replaying(settings: Settings, replay: str) -> Iterator[ReplayRuns]:
     """One of REPLAYS while the block lasts; what has begun then is ended. Raises CircleError when it fails."""
     env = {
         **os.environ,
@@ -61,7 +61,7 @@ def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
         "CIRCLE_REDIS_URL": settings.redis_url,
         "CIRCLE_PARTITIONS": str(settings.partitions),
     }
-    found, over = Beside(), threading.Event()
+    found, over = ReplayRuns(), threading.Event()
     running: list[subprocess.Popen[bytes]] = []
 
     def again() -> None:
@@ -91,7 +91,7 @@ def replaying(settings: Settings, replay: str) -> Iterator[Beside]:
         raise CircleError(f"`circle {' '.join(REPLAYS[replay])}` beside the load ended with {found.failed}")
 
 
-def _watch(process: subprocess.Popen[bytes], found: Beside) -> int:
+def _watch(process: subprocess.Popen[bytes], found: ReplayRuns) -> int:
     """Its exit code, once it has ended; its niceness is looked at meanwhile."""
     while True:
         try:

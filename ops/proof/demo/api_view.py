@@ -19,7 +19,7 @@ EXAMPLES = 5
 
 
 @dataclass(slots=True)
-class Outside:
+class ApiView:
     """What was seen. `oversold`, `lost` and `duplicates` count places and tickets; `wrong` says what."""
 
     tickets: int = 0
@@ -29,9 +29,9 @@ class Outside:
     wrong: list[str] = field(default_factory=list)
 
 
-async def look(client: HttpClient, house: House, accounts: list[Account], tally: Tally) -> Outside:
+async def look(client: HttpClient, house: House, accounts: list[Account], tally: Tally) -> ApiView:
     """Availability, the seat map, and every buyer's tickets. Reads only."""
-    seen = Outside()
+    seen = ApiView()
     path = f"/v1/events/{house.drop.event_id}"
     counters = (await expect(client, 200, "GET", f"{path}/availability"))["items"][0]
     wanted = {"total": house.seats, "available": 0, "held": 0, "sold": house.seats}
@@ -47,7 +47,7 @@ async def look(client: HttpClient, house: House, accounts: list[Account], tally:
     return seen
 
 
-def compare(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int, seen: Outside) -> None:
+def compare(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int, seen: ApiView) -> None:
     """The tickets that the API lists against those that buyers were given. Pure."""
     seen.tickets = len(listed)
     owners = Counter(ticket.seat for _, ticket in listed)

@@ -15,7 +15,7 @@ from uuid import uuid4
 from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Organizer, expect
-from schemas.money import shown
+from schemas.money import formatted
 
 PRICE = 4_250
 PROMO = "ENCORE"
@@ -53,7 +53,8 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
     held = await _ask(client, 201, f"{path}/reservations", ada, order)
     due = 2 * PRICE * (100 - PROMO_PERCENT) // 100
     seen.note(
-        f"promo code {PROMO}: 2 seats for {shown(held['amount'], held['currency'])}", went_well=held["amount"] == due
+        f"promo code {PROMO}: 2 seats for {formatted(held['amount'], held['currency'])}",
+        went_well=held["amount"] == due,
     )
     bought = await _ask(client, 200, f"/v1/reservations/{held['id']}/confirm", ada, {"payment_token": "tok_ok"})
     first, second = bought["tickets"]

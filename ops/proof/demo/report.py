@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ops.proof.checker import Report as Audit
-from ops.proof.demo.api_view import Outside
+from ops.proof.demo.api_view import ApiView
 from ops.proof.demo.tally import Tally
 from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 
@@ -70,7 +70,7 @@ def make(
     seconds: float,
     requests: int,
     tally: Tally,
-    outside: Outside,
+    outside: ApiView,
     audit: Audit,
     cpu: list[ProcessCpu],
     findings: list[str],

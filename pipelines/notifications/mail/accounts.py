@@ -23,7 +23,7 @@ from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, again
+from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, retry
 from pipelines.notifications.mail.render import Link, render_account
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES
@@ -135,7 +135,7 @@ class AccountDesk:
         return Link(f"{self._settings.public_url.rstrip('/')}/account#{purpose}={token}", token, ttl_s)
 
     async def _later(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, error: str) -> None:
-        verdict = again(row["attempts"], error)
+        verdict = retry(row["attempts"], error)
         if verdict.status == "failed":
             await self._failed(pool, row, verdict.error)
             return

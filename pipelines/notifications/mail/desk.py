@@ -171,7 +171,7 @@ class MailDesk:
                     except MailRefused as error:
                         verdict = Verdict("failed", str(error))
                     except MailFailed as error:
-                        verdict = again(row["attempts"], str(error))
+                        verdict = retry(row["attempts"], str(error))
                     except Exception as error:
                         if not is_of_record(error):
                             raise
@@ -240,7 +240,7 @@ class MailDesk:
             await pool.execute(SQL["prune_mails"], KEPT_DAYS, PRUNED_MAX)
 
 
-def again(attempts: int, error: str) -> Verdict:
+def retry(attempts: int, error: str) -> Verdict:
     """Another try after the `attempts`-th one, later and later, or none any more."""
     if attempts >= TRIES_MAX:
         return Verdict("failed", f"given up after {attempts} tries: {error}")

@@ -21,7 +21,7 @@ import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from pipelines.notifications.mail.attachments import Attachment
-from schemas.money import shown
+from schemas.money import formatted
 
 SUBJECT_CHARS_MAX = 150
 
@@ -192,7 +192,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters.update(money=shown, when=when, places=places, sentence=lambda text: text[:1].upper() + text[1:])
+    environment.filters.update(
+        money=formatted, when=when, places=places, sentence=lambda text: text[:1].upper() + text[1:]
+    )
     return environment
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from connectors.flow_health import DEATHS_MIN, STEADY_S, Lives
+from connectors.flow_health import DEATHS_MIN, STEADY_S, FlowHealth
 from connectors.settings import Settings
 from tests.harness.api_process import api_process
 from tests.harness.flows import eventually
@@ -42,13 +42,13 @@ def test_a_dataflow_that_is_killed_again_and_again_is_named_until_it_works_for_a
 def test_a_dataflow_that_ends_by_an_error_says_which(settings: Settings, tmp_path: Path) -> None:
     with api_process(settings, tmp_path) as api:
         for _ in range(DEATHS_MIN):
-            with closing(Lives(settings, "projections")) as life:
+            with closing(FlowHealth(settings, "projections")) as life:
                 life.begin()
                 life.ready()
                 life.ended("TripwireBroken")
         found = problem(api.http.get("/readyz"), 503, "unavailable")["dataflows"]["projections"]
         assert found["deaths"] == DEATHS_MIN
-        with closing(Lives(settings, "monitoring")) as clean:
+        with closing(FlowHealth(settings, "monitoring")) as clean:
             for _ in range(DEATHS_MIN):
                 clean.begin()
                 clean.ended()

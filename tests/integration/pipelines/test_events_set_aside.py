@@ -12,7 +12,7 @@ from connectors.settings import PARTITIONS_DEFAULT, Settings
 from ops.explain.event_past import CannotFold, explain, past_of
 from ops.proof.checker.check import check
 from ops.proof.load.progress import ProgressBars
-from pipelines.history.moment import Past
+from pipelines.history.moment import EventFold
 from pipelines.reservations import flow as reservations
 from pipelines.reservations.core import evolve
 from schemas import commands as c
@@ -86,7 +86,7 @@ def test_the_partition_and_its_other_events_go_on_and_a_build_that_can_fold_it_t
 
 
 def test_what_reads_an_events_past_says_which_fact_it_cannot_fold(settings: Settings, log: BothLogs) -> None:
-    past = Past(EVENT)
+    past = EventFold(EVENT)
     past.take((offset, one) for offset, one in enumerate(log.facts) if one.envelope.event_id == EVENT)
     assert past.state.unfolded == f"HoldExpired at {HOME}-6 (KeyError)"
     assert past.facts == 3

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 
 
 def test_it_keeps_the_last_bytes_of_each_name() -> None:
-    with closing(TemporaryShelf()) as shelf:
+    with closing(ScratchFile()) as shelf:
         shelf.put("b", b"1")
         shelf.put("a", b"2")
         shelf.put("b", b"\x00" * 1_000_000)
@@ -27,7 +27,7 @@ def test_it_keeps_the_last_bytes_of_each_name() -> None:
 
 
 def test_two_of_them_have_nothing_to_do_with_each_other() -> None:
-    with closing(TemporaryShelf()) as one, closing(TemporaryShelf()) as other:
+    with closing(ScratchFile()) as one, closing(ScratchFile()) as other:
         one.put("a", b"1")
         assert list(other) == []
 
@@ -37,15 +37,15 @@ def test_what_does_not_fit_is_said_with_what_to_do() -> None:
     script = """
 import resource, signal
 from contextlib import closing
-from connectors.scratch_file import ShelfFull, TemporaryShelf
+from connectors.scratch_file import ScratchFileFull, ScratchFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-with closing(TemporaryShelf()) as shelf:
+with closing(ScratchFile()) as shelf:
     for do in (lambda number: shelf.put(str(number), bytes(100_000)), lambda number: shelf.drop(str(number))):
         try:
             for number in range(1_000):
                 do(number)
-        except ShelfFull as error:
+        except ScratchFileFull as error:
             print(error)
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
@@ -60,8 +60,8 @@ def test_its_file_is_where_the_environment_says_and_has_no_name(tmp_path: Path) 
     script = """
 import os
 from contextlib import closing
-from connectors.scratch_file import TemporaryShelf
-with closing(TemporaryShelf()) as shelf:
+from connectors.scratch_file import ScratchFile
+with closing(ScratchFile()) as shelf:
     for number in range(100):
         shelf.put(str(number), bytes(100_000))
     for file in os.listdir("/proc/self/fd"):
@@ -83,6 +83,6 @@ print("closed")
 
 @pytest.mark.parametrize("name", ["", "é", "x" * 10_000])
 def test_any_name_will_do(name: str) -> None:
-    with closing(TemporaryShelf()) as shelf:
+    with closing(ScratchFile()) as shelf:
         shelf.put(name, b"1")
         assert shelf.look(name) == b"1"

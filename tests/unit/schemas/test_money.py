@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from iso4217 import Currency
 
-from schemas.money import CURRENCIES, exponent, problem_of, shown
+from schemas.money import CURRENCIES, exponent, formatted, problem_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[3]
     ],
 )  # fmt: skip
 def test_an_amount_is_written_in_its_currencys_own_places(amount_minor: int, currency: str, text: str) -> None:
-    assert shown(amount_minor, currency) == text
+    assert formatted(amount_minor, currency) == text
 
 
 @pytest.mark.parametrize("currency", sorted(CURRENCIES))
 def test_what_is_written_of_any_currency_is_the_amount_again(currency: str) -> None:
     for amount in (0, 1, 9, 10, 99, 100, 999, 1_000, 123_456_789):
-        digits, _, code = shown(amount, currency).partition(" ")
+        digits, _, code = formatted(amount, currency).partition(" ")
         assert code == currency
         assert int(re.sub(r"[.,]", "", digits)) == amount
         assert len(digits.partition(".")[2]) == exponent(currency) == Currency(currency).exponent
@@ -36,7 +36,7 @@ def test_what_is_written_of_any_currency_is_the_amount_again(currency: str) -> N
 @pytest.mark.parametrize("currency", ["EUO", "ZZZ", "HRK", "", "eu", "€"])
 def test_a_log_may_hold_a_currency_that_nobody_knows(currency: str) -> None:
     """One that the standard has given up, say: it is shown as it always was, and priced in no more."""
-    assert shown(4_250, currency) == f"42.50 {currency}".strip()
+    assert formatted(4_250, currency) == f"42.50 {currency}".strip()
     assert problem_of(currency)
 
 

@@ -12,11 +12,11 @@ import pytest
 import redis
 
 from connectors import redis_clients
-from connectors.flow_health import ALIVE, Lives
+from connectors.flow_health import ALIVE, FlowHealth
 from connectors.settings import Settings
 from ops.cli.main import run
 from ops.operate.acls import Process
-from ops.operate.redis_rights import ACCESS, PROCESSES, rules, shown
+from ops.operate.redis_rights import ACCESS, PROCESSES, as_row, rules
 from ops.rebuild.redis import _forget
 from pipelines.reservations.seat_locks import ForeignLocks, SeatLocks
 from tests.unit.docs.pages import rows, section, text_of
@@ -54,7 +54,7 @@ def test_a_dataflow_tells_of_its_life_and_death(
     process: Process, as_process: Callable[[Process], Settings], owner: redis.Redis
 ) -> None:
     for kind in ("", "Killed"):
-        lives = Lives(as_process(process), process.value)
+        lives = FlowHealth(as_process(process), process.value)
         lives.begin()
         assert owner.hexists(ALIVE, f"{process}/one")
         lives.ready()
@@ -140,7 +140,7 @@ def test_the_command_prints_what_a_server_takes(owner: redis.Redis, capsys: pyte
     for line in lines:
         assert owner.execute_command(*line.split())
     assert run(["rights", "redis", "--process", "payments", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [shown(Process.PAYMENTS)]
+    assert json.loads(capsys.readouterr().out) == [as_row(Process.PAYMENTS)]
 
 
 def test_the_operations_page_has_the_same_keys_and_channels() -> None:

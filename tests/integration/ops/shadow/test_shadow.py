@@ -12,7 +12,7 @@ import redis
 
 from connectors.kafka import StopFlag, admin
 from connectors.log_reader import LogReader, partitions_of
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from ops.proof.load.progress import ProgressBars
 from ops.shadow.shadow import shadow
@@ -75,8 +75,8 @@ def test_with_no_room_for_events_between_batches_it_decides_alike(
     circle: Circle, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     back: list[str] = []
-    drop = TemporaryShelf.drop
-    monkeypatch.setattr(TemporaryShelf, "drop", lambda self, name: (back.append(name), drop(self, name)))
+    drop = ScratchFile.drop
+    monkeypatch.setattr(ScratchFile, "drop", lambda self, name: (back.append(name), drop(self, name)))
     monkeypatch.setattr("ops.shadow.shadow.KEPT_MAX", 0)
     code, found = circle("replay", "shadow", "--group", "small", "--limit", "150", "--json")
     assert (code, found["report"]["commands"]) == (0, 300)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.fairness.shared_fetch import Coalesced
+from api.fairness.shared_fetch import SharedFetch
 
 
 class Source:
@@ -24,7 +24,7 @@ class Source:
 
 
 async def test_three_hundred_watchers_who_came_meanwhile_share_the_next_fetch() -> None:
-    coalesced, source = Coalesced[int](), Source()
+    coalesced, source = SharedFetch[int](), Source()
     first = asyncio.create_task(coalesced.get("e", source.fetch))
     while not source.begun:
         await asyncio.sleep(0)
@@ -39,7 +39,7 @@ async def test_three_hundred_watchers_who_came_meanwhile_share_the_next_fetch() 
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:
-    coalesced, slow, quick = Coalesced[int](), Source(), Source()
+    coalesced, slow, quick = SharedFetch[int](), Source(), Source()
     waiting = asyncio.create_task(coalesced.get("slow", slow.fetch))
     quick.go_on.set()
     assert await coalesced.get("quick", quick.fetch) == 1
@@ -48,7 +48,7 @@ async def test_keys_do_not_wait_for_each_other() -> None:
 
 
 async def test_an_error_is_told_to_all_who_share_it_and_the_next_fetch_is_made() -> None:
-    coalesced, source = Coalesced[int](), Source()
+    coalesced, source = SharedFetch[int](), Source()
 
     async def fails() -> int:
         await source.fetch()
@@ -62,7 +62,7 @@ async def test_an_error_is_told_to_all_who_share_it_and_the_next_fetch_is_made()
 
 
 async def test_who_goes_away_takes_the_answer_from_nobody() -> None:
-    coalesced, source = Coalesced[int](), Source()
+    coalesced, source = SharedFetch[int](), Source()
     one, other = (asyncio.create_task(coalesced.get("e", source.fetch)) for _ in range(2))
     await asyncio.sleep(0)
     one.cancel()

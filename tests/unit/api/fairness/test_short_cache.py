@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.fairness.short_cache import Kept
+from api.fairness.short_cache import ShortCache
 
 
 class Clock:
@@ -31,7 +31,7 @@ class Source:
 
 async def test_an_answer_is_kept_for_so_long_and_no_longer() -> None:
     clock, source = Clock(), Source()
-    kept = Kept[int](1.0, 10, clock)
+    kept = ShortCache[int](1.0, 10, clock)
     assert [await kept.get("a", source.ask) for _ in range(3)] == [1, 1, 1]
     clock.now = 0.99
     assert await kept.get("a", source.ask) == 1
@@ -40,7 +40,7 @@ async def test_an_answer_is_kept_for_so_long_and_no_longer() -> None:
 
 
 async def test_many_who_ask_at_once_cost_one_question() -> None:
-    source, kept = Source(), Kept[int](1.0, 10)
+    source, kept = Source(), ShortCache[int](1.0, 10)
     source.open.clear()
     waiting = [asyncio.create_task(kept.get("a", source.ask)) for _ in range(20)]
     await asyncio.sleep(0)
@@ -52,7 +52,7 @@ async def test_many_who_ask_at_once_cost_one_question() -> None:
 
 
 async def test_a_failure_is_told_and_not_kept() -> None:
-    source, kept = Source(), Kept[int](1.0, 10)
+    source, kept = Source(), ShortCache[int](1.0, 10)
 
     async def fail() -> int:
         raise OSError("away")
@@ -63,7 +63,7 @@ async def test_a_failure_is_told_and_not_kept() -> None:
 
 
 async def test_the_oldest_of_too_many_goes() -> None:
-    source, kept = Source(), Kept[int](1.0, 2)
+    source, kept = Source(), ShortCache[int](1.0, 2)
     for key in "abca":
         await kept.get(key, source.ask)
     assert source.asked == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.operate.dead_letter_fixes import CannotMend, mended, partly
+from ops.operate.dead_letter_fixes import CannotMend, fixed_letter, partly
 from schemas.codec import Codec
 from schemas.commands import AddTicketType, UpdateEvent
 from schemas.topics import COMMANDS, FACTS
@@ -14,7 +14,7 @@ CODEC = Codec()
 
 
 def test_values_are_read_as_their_fields_want_them() -> None:
-    fixed = mended(
+    fixed = fixed_letter(
         CODEC, COMMANDS, CODEC.encode(reserve(2)), changes={"quantity": "3", "seats": "A-1,A-2"}, edited=None
     )
     found = CODEC.decode(fixed.value)
@@ -23,7 +23,7 @@ def test_values_are_read_as_their_fields_want_them() -> None:
 
 
 def test_an_optional_field_can_be_emptied() -> None:
-    fixed = mended(CODEC, COMMANDS, CODEC.encode(update(title="x")), changes={"title": "null"}, edited=None)
+    fixed = fixed_letter(CODEC, COMMANDS, CODEC.encode(update(title="x")), changes={"title": "null"}, edited=None)
     found = CODEC.decode(fixed.value)
     assert isinstance(found, UpdateEvent)
     assert found.title is None
@@ -40,16 +40,16 @@ def test_an_optional_field_can_be_emptied() -> None:
 )
 def test_what_is_no_record_within_the_limits_is_refused(changes: dict[str, str], says: str) -> None:
     with pytest.raises(CannotMend, match=says.replace("+", r"\+")):
-        mended(CODEC, COMMANDS, CODEC.encode(reserve(2)), changes=changes, edited=None)
+        fixed_letter(CODEC, COMMANDS, CODEC.encode(reserve(2)), changes=changes, edited=None)
 
 
 def test_facts_are_not_mended_and_files_have_to_be_whole() -> None:
     with pytest.raises(CannotMend, match="identity"):
-        mended(CODEC, FACTS, b"", changes={}, edited={"type": "TicketsHeld"})
+        fixed_letter(CODEC, FACTS, b"", changes={}, edited={"type": "TicketsHeld"})
     with pytest.raises(CannotMend, match="type"):
-        mended(CODEC, COMMANDS, b"", changes={}, edited={"type": "TicketsHeld"})
+        fixed_letter(CODEC, COMMANDS, b"", changes={}, edited={"type": "TicketsHeld"})
     with pytest.raises(CannotMend, match="missing required field"):
-        mended(CODEC, COMMANDS, b"", changes={}, edited={"type": "AddTicketType", "event_id": EVENT})
+        fixed_letter(CODEC, COMMANDS, b"", changes={}, edited={"type": "AddTicketType", "event_id": EVENT})
 
 
 def test_a_broken_record_is_read_up_to_where_it_breaks_off() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pipelines.history import aftermath
 from pipelines.history.explain import OFFERED_FIRST, Explanation, FreeThen, Later
-from pipelines.history.moment import Past
+from pipelines.history.moment import EventFold
 from pipelines.reservations.batch import rfc3339
 from pipelines.reservations.core.limits import TRANSFER_TTL_S
 from schemas import commands as c
@@ -93,7 +93,9 @@ def log_of(*steps: Step, **terms: Any) -> BothLogs:
 def explained(log: BothLogs, reservation_id: str = R1) -> Explanation:
     found = Explanation(reservation_id=reservation_id, event_id=EVENT)
     commands = [command for _, command in log.commands]
-    Past(EVENT).take(enumerate(log.facts), lambda state, fact: found.hear(state, fact, commands[fact.envelope.offset]))
+    EventFold(EVENT).take(
+        enumerate(log.facts), lambda state, fact: found.hear(state, fact, commands[fact.envelope.offset])
+    )
     return found
 
 

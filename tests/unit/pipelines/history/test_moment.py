@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipelines.history.explain import SPLIT, TIDY, TOGETHER, Explanation
-from pipelines.history.moment import Past, moment
+from pipelines.history.moment import EventFold, moment
 from pipelines.history.seat_map import picture, seat_map
 from pipelines.reservations.core.digest import digest
 from pipelines.reservations.core.evolve import evolve
@@ -45,12 +45,14 @@ def drop(*commands, **layout) -> BothLogs:
 def explained(log: BothLogs, reservation_id: str) -> Explanation:
     found = Explanation(reservation_id=reservation_id, event_id=EVENT)
     commands = [command for _, command in log.commands]
-    Past(EVENT).take(enumerate(log.facts), lambda state, fact: found.hear(state, fact, commands[fact.envelope.offset]))
+    EventFold(EVENT).take(
+        enumerate(log.facts), lambda state, fact: found.hear(state, fact, commands[fact.envelope.offset])
+    )
     return found
 
 
-def at(log: BothLogs, text: str | None) -> Past:
-    past = Past(EVENT, moment(text))
+def at(log: BothLogs, text: str | None) -> EventFold:
+    past = EventFold(EVENT, moment(text))
     past.take(enumerate(log.facts))
     return past
 
@@ -98,7 +100,7 @@ def test_the_past_is_the_fold_of_the_facts_until_then(seed: int) -> None:
         for one in log.facts:
             if one.envelope.offset <= cut:
                 evolve(state, one.fact, At(0, one.envelope.offset, one.envelope.log_time))
-        past = Past(event_id, moment(f"0-{cut}"))
+        past = EventFold(event_id, moment(f"0-{cut}"))
         past.take(enumerate([one for fact in log.facts for one in (fact, fact)]))  # told twice, folded once
         assert digest(past.state) == digest(state)
 

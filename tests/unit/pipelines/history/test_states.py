@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from connectors.log_reader import few_collections
-from connectors.scratch_file import TemporaryShelf
+from connectors.scratch_file import ScratchFile
 from pipelines.history.fold import Fold
 from pipelines.history.states import EVENT_WEIGHT, States
 from pipelines.history.verification import PartitionVerifier
@@ -24,8 +24,8 @@ from tests.harness.words import BOB, EVENT, R2, T, add_type, create, publish, re
 
 
 @pytest.fixture
-def shelf() -> Iterator[TemporaryShelf]:
-    with closing(TemporaryShelf()) as open_shelf:
+def shelf() -> Iterator[ScratchFile]:
+    with closing(ScratchFile()) as open_shelf:
         yield open_shelf
 
 
@@ -62,7 +62,7 @@ def filled(states: States, *names: str, reservations: int = 0) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_decision_on_states_from_the_shelf_is_the_same(
-    seed: int, shelf: TemporaryShelf, monkeypatch: pytest.MonkeyPatch
+    seed: int, shelf: ScratchFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but the last event's state is shelved after every command, so nearly each is decided on a shelved one."""
     monkeypatch.setattr("pipelines.history.verification.TURN_EVERY", 1)
@@ -85,7 +85,7 @@ def test_every_decision_on_states_from_the_shelf_is_the_same(
         assert states[event_id].due(log.now, 100) == state.due(log.now, 100)
 
 
-def test_a_fold_with_a_shelf_comes_to_the_same_digest(shelf: TemporaryShelf) -> None:
+def test_a_fold_with_a_shelf_comes_to_the_same_digest(shelf: ScratchFile) -> None:
     log = BothLogs(partition=0, seed=2)
     log.take(400)
     records = [(record.offset, record.value) for record in log.fact_records()]
@@ -97,7 +97,7 @@ def test_a_fold_with_a_shelf_comes_to_the_same_digest(shelf: TemporaryShelf) -> 
     assert shelving.digest() == whole.digest()
 
 
-def test_what_was_not_asked_for_is_shelved_and_the_rest_stays(shelf: TemporaryShelf) -> None:
+def test_what_was_not_asked_for_is_shelved_and_the_rest_stays(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=2 * (EVENT_WEIGHT + 10))
     filled(states, "a", reservations=11)
     states.turn()
@@ -113,7 +113,7 @@ def test_what_was_not_asked_for_is_shelved_and_the_rest_stays(shelf: TemporarySh
     assert len(states) == 3
 
 
-def test_a_little_is_never_shelved(shelf: TemporaryShelf) -> None:
+def test_a_little_is_never_shelved(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=10 * EVENT_WEIGHT)
     filled(states, "a", "b", "c", "d", "e")
     for _ in range(3):
@@ -122,7 +122,7 @@ def test_a_little_is_never_shelved(shelf: TemporaryShelf) -> None:
 
 
 @pytest.mark.usefixtures("counted")
-def test_memory_is_bounded_however_many_events_there_are(shelf: TemporaryShelf) -> None:
+def test_memory_is_bounded_however_many_events_there_are(shelf: ScratchFile) -> None:
     """Also where cycles are looked for as seldom as in a fold: a state that is shelved is gone."""
     event, events = 100 + EVENT_WEIGHT, 300
     states = States(shelf, kept_max=40 * event)
@@ -137,7 +137,7 @@ def test_memory_is_bounded_however_many_events_there_are(shelf: TemporaryShelf) 
 
 
 @pytest.mark.usefixtures("counted")
-def test_what_comes_back_makes_room_for_itself(shelf: TemporaryShelf) -> None:
+def test_what_comes_back_makes_room_for_itself(shelf: ScratchFile) -> None:
     """Without a turn of the one who asks."""
     event, events = 100 + EVENT_WEIGHT, 200
     states = States(shelf, kept_max=20 * event)
@@ -155,7 +155,7 @@ def test_what_comes_back_makes_room_for_itself(shelf: TemporaryShelf) -> None:
     assert sorted(states) == sorted(names)
 
 
-def test_the_labels_of_a_layout_are_not_put_on_the_shelf(shelf: TemporaryShelf) -> None:
+def test_the_labels_of_a_layout_are_not_put_on_the_shelf(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     for command in (create(), add_type(rows=100, seats_per_row=100), publish(), reserve(3)):
         step(states.of(EVENT), command, At(0, 1, LogTime(T)))
@@ -177,7 +177,7 @@ def test_the_labels_of_a_layout_are_not_put_on_the_shelf(shelf: TemporaryShelf) 
     assert len(states.of(EVENT).reservations[R2].seats) == 2
 
 
-def test_whether_one_is_there_is_asked_without_unpacking_it(shelf: TemporaryShelf) -> None:
+def test_whether_one_is_there_is_asked_without_unpacking_it(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     for name in ("a", "b", "c"):
         filled(states, name)
@@ -190,7 +190,7 @@ def in_memory() -> int:
     return sum(isinstance(one, EventState) for one in gc.get_objects())
 
 
-def test_to_look_at_a_shelved_state_leaves_it_there(shelf: TemporaryShelf) -> None:
+def test_to_look_at_a_shelved_state_leaves_it_there(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     filled(states, "a", reservations=1)
     states.turn()
@@ -205,7 +205,7 @@ def test_to_look_at_a_shelved_state_leaves_it_there(shelf: TemporaryShelf) -> No
         states["nowhere"]
 
 
-def test_what_is_forgotten_is_nowhere(shelf: TemporaryShelf) -> None:
+def test_what_is_forgotten_is_nowhere(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     for name in ("a", "b", "c"):
         filled(states, name)
@@ -217,7 +217,7 @@ def test_what_is_forgotten_is_nowhere(shelf: TemporaryShelf) -> None:
     assert canonical(states.of("a")) == canonical(EventState("a"))
 
 
-def test_a_state_that_comes_back_is_on_the_shelf_no_longer(shelf: TemporaryShelf) -> None:
+def test_a_state_that_comes_back_is_on_the_shelf_no_longer(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     for name in ("a", "b", "c"):
         filled(states, name)
@@ -237,7 +237,7 @@ def test_without_a_shelf_all_stay() -> None:
     assert len(states) == 2
 
 
-def test_a_state_that_is_taken_is_its_takers_alone_until_it_is_given_back(shelf: TemporaryShelf) -> None:
+def test_a_state_that_is_taken_is_its_takers_alone_until_it_is_given_back(shelf: ScratchFile) -> None:
     states = States(shelf, kept_max=0)
     filled(states, "a", reservations=1)
     taken = states.take("a")

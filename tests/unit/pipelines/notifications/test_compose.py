@@ -1,4 +1,4 @@
-"""What a fact tells its user."""
+"""Each fact that concerns a user becomes a message to that user, with the words and figures of the fact."""
 
 from __future__ import annotations
 

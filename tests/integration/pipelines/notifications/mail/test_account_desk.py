@@ -11,7 +11,7 @@ import pytest
 
 from connectors.failure_policy import IN_A_ROW_MAX, EverythingFails
 from connectors.settings import Settings
-from ops.operate.set_aside_rows import redrive_rows, rows_aside
+from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
 from pipelines.notifications.mail.accounts import BATCH, EVENTS_KEPT_DAYS, LINKS_MAX, WHEREABOUTS_KEPT_DAYS, AccountDesk
 from pipelines.notifications.mail.transport import transport
 from tests.harness.mail_server import MailServer
@@ -109,7 +109,7 @@ async def test_a_mail_that_fails_as_nobody_foresaw_is_set_aside_and_its_neighbou
     await desk.work(pool)
     assert len(server.taken) == 2
     assert await left(pool) == [("failed", 1, f"set aside: account-mail: {error}")]
-    (aside,) = await rows_aside(settings, 10)
+    (aside,) = await set_aside_rows(settings, 10)
     assert (aside.table, aside.id, aside.error) == (
         "account_mails", f"mail-{poisoned}", f"set aside: account-mail: {error}"
     )  # fmt: skip
@@ -118,7 +118,7 @@ async def test_a_mail_that_fails_as_nobody_foresaw_is_set_aside_and_its_neighbou
     await desk.work(pool)
     assert len(server.taken) == 3
     assert await left(pool) == []
-    assert await rows_aside(settings, 10) == []
+    assert await set_aside_rows(settings, 10) == []
 
 
 async def test_where_no_mail_can_be_made_the_desk_ends_with_the_reason(

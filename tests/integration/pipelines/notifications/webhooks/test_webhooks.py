@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.settings import Environment, Settings
-from ops.operate.set_aside_rows import NoSuchRow, redrive_rows, rows_aside
+from ops.operate.set_aside_rows import NoSuchRow, redrive_rows, set_aside_rows
 from ops.run.services.process import run_coroutine
 from pipelines.notifications.flow import run
 from pipelines.notifications.webhooks.desk import DELAYS_S
@@ -120,7 +120,7 @@ def test_a_call_that_fails_as_nobody_foresaw_is_set_aside_and_the_others_are_mad
         write_facts(settings, sale())
         settled(query, 2)
         assert [one.path for one in hooks.calls] == ["/whole"]
-        (aside,) = run_coroutine(rows_aside(settings, 10))
+        (aside,) = run_coroutine(set_aside_rows(settings, 10))
         assert (aside.table, aside.what, aside.event_id) == ("webhook_deliveries", "reservation.confirmed", EVENT)
         assert aside.error.startswith("set aside: webhook: Error: ")
         with pytest.raises(NoSuchRow, match="msg_none"):
@@ -129,7 +129,7 @@ def test_a_call_that_fails_as_nobody_foresaw_is_set_aside_and_the_others_are_mad
         query("UPDATE webhook_endpoints SET secret = $1", SECRET)
         assert run_coroutine(redrive_rows(settings, ())) == [aside.id]
         eventually(lambda: [one.path for one in hooks.calls] == ["/whole", "/broken"], "the call is made")
-    assert run_coroutine(rows_aside(settings, 10)) == []
+    assert run_coroutine(set_aside_rows(settings, 10)) == []
 
 
 def test_a_message_about_an_account_that_was_set_aside_goes_when_it_is_redriven(
@@ -139,7 +139,7 @@ def test_a_message_about_an_account_that_was_set_aside_goes_when_it_is_redriven(
         "INSERT INTO direct_messages (user_id, kind, set_aside) VALUES ($1, 'password.changed', 'KeyError')", ORGANIZER
     )
     with Flow(run, settings):
-        (aside,) = run_coroutine(rows_aside(settings, 10))
+        (aside,) = run_coroutine(set_aside_rows(settings, 10))
         assert (aside.table, aside.what, aside.error) == ("direct_messages", "password.changed", "KeyError")
         assert run_coroutine(redrive_rows(settings, [aside.id])) == [aside.id]
         eventually(lambda: query("SELECT count(*) FROM direct_messages") == [(0,)], "the message is on its topic")

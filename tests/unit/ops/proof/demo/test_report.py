@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.proof.checker import Report as Audit
-from ops.proof.demo.api_view import Outside, compare
+from ops.proof.demo.api_view import ApiView, compare
 from ops.proof.demo.report import DemoOptions, DemoReport, make
 from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.statistics import ProcessCpu
@@ -15,7 +15,7 @@ ANN, BEN = "ann", "ben"
 
 
 def report(
-    *, tally: Tally | None = None, outside: Outside | None = None, audit: Audit | None = None, **changes: Any
+    *, tally: Tally | None = None, outside: ApiView | None = None, audit: Audit | None = None, **changes: Any
 ) -> DemoReport:
     figures: dict[str, Any] = {
         "seats": 2,
@@ -28,7 +28,7 @@ def report(
     return make(
         DemoOptions(),
         tally=tally or Tally(),
-        outside=outside or Outside(tickets=2),
+        outside=outside or ApiView(tickets=2),
         audit=audit or Audit(),
         **figures | changes,
     )
@@ -49,11 +49,11 @@ def test_a_sold_out_house_with_nothing_wrong_passes() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: report(outside=Outside(tickets=1)),
-        lambda: report(outside=Outside(tickets=2, oversold=1)),
-        lambda: report(outside=Outside(tickets=2, lost=1)),
-        lambda: report(outside=Outside(tickets=2, duplicates=1)),
-        lambda: report(outside=Outside(tickets=2, wrong=["the seat map"])),
+        lambda: report(outside=ApiView(tickets=1)),
+        lambda: report(outside=ApiView(tickets=2, oversold=1)),
+        lambda: report(outside=ApiView(tickets=2, lost=1)),
+        lambda: report(outside=ApiView(tickets=2, duplicates=1)),
+        lambda: report(outside=ApiView(tickets=2, wrong=["the seat map"])),
         lambda: report(tally=Tally(wrong=["two answers"])),
         lambda: report(findings=["not settled"]),
         lambda: report(audit=audit_of("redis")),
@@ -80,15 +80,15 @@ def told(*listed: tuple[str, OwnTicket]) -> Tally:
     return tally
 
 
-def seen(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int = 2) -> Outside:
-    outside = Outside()
+def seen(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int = 2) -> ApiView:
+    outside = ApiView()
     compare(listed, tally, seats, outside)
     return outside
 
 
 def test_tickets_as_told_are_right() -> None:
     listed = tickets(t1="A-1", t2="A-2")
-    assert seen(listed, told(*listed)) == Outside(tickets=2)
+    assert seen(listed, told(*listed)) == ApiView(tickets=2)
 
 
 def test_a_seat_on_two_tickets_is_oversold() -> None:
