@@ -16,12 +16,12 @@ from prometheus_client import (
 )
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-# Around the figures to reach: p99 of 75 ms to the outcome, 2 s and 30 s as the waits that are asked for.
+# Dense around the goals: a p99 of 75 ms to the outcome, and 2 s and 30 s, the waits that clients ask for.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """What the API counts."""
+    """The API's metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,19 +33,19 @@ class Metrics:
         )
         self._seconds = Histogram(
             "circle_http_request_seconds",
-            "From the whole request to its answer, waiting for the outcome included.",
+            "From the complete request to its answer, including the wait for the outcome.",
             ["method", "route"],
             buckets=BUCKETS_S,
             registry=self.registry,
         )
         self.forged = Counter(
             "circle_api_messages_forged",
-            "Messages from Redis whose seal was wrong: they were dropped.",
+            "Messages from Redis that were dropped: their seal was wrong.",
             registry=self.registry,
         )
         self.unacknowledged = Gauge(
             "circle_api_commands_unacknowledged",
-            "Commands given to the log and not acknowledged yet.",
+            "Commands sent to the log and not acknowledged yet.",
             registry=self.registry,
             multiprocess_mode="livesum",
         )
@@ -63,7 +63,7 @@ class Metrics:
         )
         self._refused = Counter(
             "circle_api_share_refused",
-            "Requests refused because a share (user, network) or the whole (all) of something bounded is in use.",
+            "Requests refused because a share (user, network) or all places (all) of a pool are in use.",
             ["share", "why"],
             registry=self.registry,
         )
@@ -73,7 +73,7 @@ class Metrics:
         self._refused.labels(share, why).inc()
 
     def observer(self, method: str, route: str) -> Callable[[int, float], None]:
-        """Counts one answer of a route: status, seconds. Its series are looked up once, not on every request."""
+        """A function that counts one answer of a route: status, seconds. It finds each series once, not per request."""
         statuses: dict[int, Counter] = {}
         seconds = self._seconds.labels(method, route)
 
@@ -87,7 +87,7 @@ class Metrics:
         return observe
 
     def exposition(self) -> bytes:
-        """The text that a scrape gets."""
+        """The text for a scrape."""
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

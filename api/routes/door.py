@@ -221,7 +221,7 @@ def first_of(row: asyncpg.Record) -> Seen | None:
 def checked_in_text(first: Seen | None) -> str:
     """A sentence for who stands at the door."""
     if first is None:
-        return "the ticket is checked in already"
+        return "the ticket is already checked in"
     at: datetime = first.at
     place = f" at {first.gate}" if first.gate else ""
     device = f" by {first.scanner}" if first.scanner else ""

@@ -129,7 +129,7 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
     body = call.body(_block)
     seats, quantity = _either(body.seats, body.quantity)
     if not seats and not quantity:
-        raise invalid("quantity", "is required, unless seats are named")
+        raise invalid("quantity", "is required unless seats are given")
     until_at = validation.micros(body.until, field="until") if body.until else 0
     await owned(call, event_id)
     command = BlockSeats(
@@ -168,7 +168,7 @@ async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
 def _either(seats: list[str] | UnsetType, quantity: int | UnsetType) -> tuple[list[str], int]:
     """Named seats, or a number, or neither. Raises Problem for both."""
     if seats is not UNSET and quantity is not UNSET:
-        raise invalid("quantity", "is not allowed beside seats")
+        raise invalid("quantity", "is not allowed together with seats")
     return ([] if seats is UNSET else seats), (0 if quantity is UNSET else quantity)
 
 

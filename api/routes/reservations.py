@@ -1,7 +1,7 @@
-"""Reservations: the hot path. A request becomes one command on the log; no service is asked on the way there.
+"""Reservations: the hot path. A request becomes one command on the log, without a call to any other service before.
 
-Guarantee: an answer other than a 503 means that the command is durable. The id comes from user and Idempotency-Key, so
-a retry means the same reservation and gets the same answer.
+Guarantee: an outcome or a 202 means that the command is durable. The id comes from user and Idempotency-Key, so a retry
+means the same reservation and gets the same answer.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ _cancel = msgspec.json.Decoder(CancelTicketsIn)
 _refund = msgspec.json.Decoder(RefundIn)
 _Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
 _PAYING = "requested"
-MONEY_ROWS_MAX = 100  # refunds and disputes that one answer tells; sums are of those
+MONEY_ROWS_MAX = 100  # refunds and disputes in one answer; its sums count those
 _CONFIRMED, _PAID = "confirmed", "captured"
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the hold; 409 when it is refused; 202 when the outcome takes longer than the caller waits."""
+    """201 with the hold; 409 if it is refused; 202 if the outcome takes longer than the caller waits."""
     deps, user_id = call.deps, call.user_id
     key = call.idempotency_key()
     body = call.body(_reserve)
@@ -99,7 +99,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     try:
         reply = accepted(outcome, receipt=receipt, reservation_id=identity)
     except Problem as refused:
-        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that others may not see: told as one that is not there
+        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that the caller may not see looks like no event
             raise no_event(event_id, reservation_id=identity) from None
         raise
     if reply is None or reply.reservation is None:
@@ -111,7 +111,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def own(call: Call) -> HTTPResponse:
-    """200 with a page of one's own, the latest first."""
+    """200 with a page of the caller's reservations, the latest first."""
     query = call.query(ReservationsQuery)
     value, identity = cursors.decode(query.cursor, "reservations")
     await own_writes(call)
@@ -124,7 +124,7 @@ async def own(call: Call) -> HTTPResponse:
 
 
 async def one(call: Call, reservation_id: str) -> HTTPResponse:
-    """200 with the reservation. With Prefer: wait, when its outcome is there or the time is over."""
+    """200 with the reservation. With Prefer: wait, as soon as it has an outcome or the time is over."""
     deps, deadline = call.deps, monotonic() + call.wait_s(PROJECTION_WAIT_MAX_S)
     known = _own_known(call, reservation_id)
     asked_to_wait = call.request.headers.get("prefer") is not None
@@ -149,7 +149,7 @@ async def one(call: Call, reservation_id: str) -> HTTPResponse:
 
 
 async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
-    """200 with tickets; 402 when the payment is declined; 409 when the hold is over; 202 while it is being paid."""
+    """200 with tickets; 402 if the payment is declined; 409 if the hold is over; 202 while the payment runs."""
     deps = call.deps
     key = call.idempotency_key()
     body = call.body(_confirm) if call.request.body else ConfirmIn()
@@ -194,7 +194,7 @@ async def release(call: Call, reservation_id: str) -> HTTPResponse:
 
 
 async def extend(call: Call, reservation_id: str) -> HTTPResponse:
-    """200 with the hold and its new deadline; once, where the event allows it."""
+    """200 with the hold and its new deadline. An event can allow one extension for each hold."""
     call.no_body()
     known = await _find(call, reservation_id)
     command = ExtendHold(known.event_id, call.user_id, call.deps.log_writer.next_id(), reservation_id)
@@ -202,7 +202,7 @@ async def extend(call: Call, reservation_id: str) -> HTTPResponse:
 
 
 async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
-    """200 with what is left of the reservation; the named tickets are void and refunded by the event's terms."""
+    """200 with the remaining reservation; the named tickets are void, and refunded by the event's terms."""
     body = call.body(_cancel)
     known = await _find(call, reservation_id)
     tickets = [one.lower() for one in body.ticket_ids]
@@ -217,8 +217,8 @@ async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
 
 
 async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
-    """200 once the organizer has cancelled a buyer's reservation, or single tickets of it: refunded whole; or has given
-    an amount back, once for each Idempotency-Key, with which nothing is cancelled."""
+    """200 with the buyer's reservation after the organizer has cancelled it, or single tickets, with a full refund.
+    With an amount it is only refunded, once for each Idempotency-Key, and nothing is cancelled."""
     body = call.body(_refund)
     await owned(call, event_id)
     row = await call.deps.database.row("reservation_of_event", event_id, reservation_id)
@@ -236,7 +236,7 @@ async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse
         )
     else:
         if body.ticket_ids:
-            raise invalid("amount", "is not allowed beside ticket_ids")
+            raise invalid("amount", "is not allowed together with ticket_ids")
         key = f"refund-{attempt_id(ReservationId(reservation_id), call.idempotency_key())}"
         command = RefundAmount(
             event_id=event_id,
@@ -254,7 +254,7 @@ async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse
 
 
 async def _changed(call: Call, command: ExtendHold | CancelTickets) -> HTTPResponse:
-    """The caller's reservation as a command has changed it."""
+    """The caller's reservation after a command has changed it."""
     outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
     _remember(call.deps, command, outcome)
     reply = accepted(outcome, reservation_id=command.reservation_id)
@@ -264,15 +264,15 @@ async def _changed(call: Call, command: ExtendHold | CancelTickets) -> HTTPRespo
 
 
 def _new_hold(view: ReservationView) -> ReservationOut:
-    """A hold as it was decided. Its `now` is the log's time then: a deadline is one of the log's, and the same key has
-    the same answer, byte for byte."""
-    if not view.asked_at:  # of a worker that does not say so yet
+    """A hold as it was decided. Its `now` is the log time of the decision, because deadlines count in log time. So the
+    same key gets the same answer, byte for byte."""
+    if not view.asked_at:  # from an older worker, which does not send it
         return of_view(view)
     return msgspec.structs.replace(of_view(view), now=validation.moment(view.asked_at))
 
 
 def of_view(view: ReservationView) -> ReservationOut:
-    """What the reservations dataflow says of a reservation, as the API shows it."""
+    """A reservation of the dataflow's reply, as the API shows it."""
     return ReservationOut(
         id=view.id,
         status=view.status,
@@ -291,7 +291,7 @@ def of_view(view: ReservationView) -> ReservationOut:
 
 
 def of_row(row: asyncpg.Record) -> ReservationOut:
-    """The same from a projected row."""
+    """A reservation from a projected row, as the API shows it."""
     return ReservationOut(
         id=row["id"],
         status=row["status"],
@@ -310,7 +310,7 @@ def of_row(row: asyncpg.Record) -> ReservationOut:
 
 
 async def _with_money(deps: ApiDeps, known: asyncpg.Record) -> ReservationOut:
-    """A reservation with what became of its payment, all of one moment."""
+    """A reservation with its refunds and disputes, all read at one moment."""
     if not known["payment_id"]:
         return of_row(known)
     row = await deps.database.row("money_of_reservation", known["event_id"], known["id"], MONEY_ROWS_MAX)
@@ -356,33 +356,33 @@ def _dispute_out(row: Mapping[str, Any]) -> DisputeOut:
 
 
 async def _needs_no_token(call: Call, reservation_id: str) -> None:
-    """Raises Problem for what is to be paid for, as far as the rows know it; the log decides the rest."""
+    """Raises Problem if the rows show an amount to pay. The log decides the rest."""
     await own_writes(call)
     row = await call.deps.database.row("reservation_by_id", reservation_id)
     if row is not None and row["amount_minor"]:
-        raise invalid("payment_token", f"is required: {formatted(row['amount_minor'], row['currency'])} are to be paid")
+        raise invalid("payment_token", f"is required: the price is {formatted(row['amount_minor'], row['currency'])}")
 
 
 def _payment(payment: str, amount_minor: int) -> str | None:
-    """How the payment stands; null where there is none, and where nothing was to be paid."""
+    """The payment's status; None without a payment, and if there was nothing to pay."""
     return payment if payment and (amount_minor or payment != _PAID) else None
 
 
 def _wanted(body: ReservationIn) -> tuple[list[str], int]:
-    """The named seats and how many places. Raises Problem unless exactly one of the two is given."""
+    """The named seats and the number of places. Raises Problem unless the body has exactly one of the two."""
     if body.seats is UNSET:
         if body.quantity is UNSET:
-            raise invalid("quantity", "is required, unless seats are named")
+            raise invalid("quantity", "is required unless seats are given")
         return [], body.quantity
     if body.quantity is not UNSET:
-        raise invalid("quantity", "is not allowed beside seats")
+        raise invalid("quantity", "is not allowed together with seats")
     if len(set(body.seats)) != len(body.seats):
         raise invalid("seats", "names a seat twice")
     return body.seats, len(body.seats)
 
 
 def _own_known(call: Call, reservation_id: str) -> PendingReservation | None:
-    """What this process knows of the caller's reservation. Raises Problem when it is somebody else's."""
+    """This process's memory of the caller's reservation. Raises Problem if it belongs to another user."""
     known = call.deps.memory.asked(reservation_id)
     if known is not None and known.user_id != call.user_id:
         raise _not_found(reservation_id)
@@ -390,7 +390,7 @@ def _own_known(call: Call, reservation_id: str) -> PendingReservation | None:
 
 
 async def _find(call: Call, reservation_id: str) -> PendingReservation:
-    """Which event the caller's reservation belongs to. Raises Problem reservation-not-found."""
+    """The caller's reservation and its event. Raises Problem reservation-not-found."""
     known = _own_known(call, reservation_id)
     if known is None:
         await own_writes(call)
@@ -406,7 +406,7 @@ def _remember(deps: ApiDeps, command: _Changing, outcome: Outcome) -> None:
 
 
 async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: float) -> Outcome:
-    """The outcome of a payment that another request has begun and waits for, from the projection."""
+    """The outcome, from the projection, of a payment that another request has begun and waits for."""
     deps, partition = call.deps, outcome.partition
     assert reply.reservation is not None
     while True:
@@ -454,7 +454,7 @@ def _confirmed(deps: ApiDeps, view: ReservationView) -> ConfirmedOut:
 
 
 def _not_found(reservation_id: str) -> Problem:
-    """Somebody else's reservation looks like none."""
+    """The answer for a missing reservation, and for another user's."""
     return for_reason(
         Reason.RESERVATION_NOT_FOUND,
         "you have no such reservation",

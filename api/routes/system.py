@@ -63,7 +63,7 @@ async def readyz(call: Call) -> HTTPResponse:
     names = ("kafka", "redis", "postgres")
     checks = dict(zip(names, await asyncio.gather(*map(_checked, (kafka(), redis(), postgres()))), strict=True))
     failed = [name for name in names if not checks[name]["ok"]]
-    if not operator:  # what a load balancer needs, and nothing about the inside
+    if not operator:  # a load balancer needs no more, and others shall not see inside
         checks = {name: {"ok": check["ok"]} for name, check in checks.items()}
     if failed:
         detail = f"{', '.join(failed)} cannot be used"
@@ -79,7 +79,7 @@ async def readyz(call: Call) -> HTTPResponse:
 
 
 async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
-    """The dataflows that keep dying, by name. None, as far as anybody knows, while Redis cannot be asked."""
+    """The dataflows that keep dying, by name. Empty while Redis does not answer."""
     try:
         async with deps.redis.pipeline(transaction=False) as asked:
             for flow in FLOWS:
@@ -95,7 +95,7 @@ async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
 
 
 async def _details(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
-    """What monitoring and `circle verify --follow` show; null where nobody does. Readiness does not depend on it."""
+    """The reports of monitoring and `circle verify --follow`; None if one is not running. Not part of readiness."""
     try:
         found = await deps.redis.mget(MONITORED, VERIFIED)
     except (RedisError, OSError, TimeoutError) as error:
@@ -108,7 +108,7 @@ async def _details(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
 
 
 async def metrics(call: Call) -> HTTPResponse:
-    """200 in Prometheus' text format, at most METRICS_KEPT_S old. Written beside the event loop: it takes 20 ms."""
+    """200 in Prometheus' text format, at most METRICS_KEPT_S old. Written in a thread, because it takes 20 ms."""
     METRICS.unacknowledged.set(call.deps.log_writer.unacked)
     METRICS.waiting.set(len(call.deps.log_writer.waiting))
     METRICS.streams.set(call.deps.live.clients)
@@ -117,7 +117,7 @@ async def metrics(call: Call) -> HTTPResponse:
 
 
 async def problem_kind(_call: Call, kind: str) -> HTTPResponse:
-    """200 with what a problem type means: the address in `type` leads here."""
+    """200 with the status and title of a problem type. This is the address in `type`."""
     if kind not in KINDS:
         raise not_found("problem type", repr(kind[:100]))
     status, title = KINDS[kind]
