@@ -1,1 +1,1 @@
-"""From a request to the log and back: commands written, outcomes awaited, reads that include one's own writes."""
+"""From a request to the log and back: write commands, await outcomes, and let users read their own writes."""

@@ -1,11 +1,12 @@
-"""What the API processes tell each other over Redis: which writes stand where on the log.
+"""Announcements between API processes over Redis: each write's position on the log.
 
-So a user reads their own writes through any process, and an Idempotency-Key that was used for one event is known
-everywhere. Nothing waits for it: a write is announced when the log has acknowledged it, together with others if any.
+So users read their own writes through any process, and every process knows an Idempotency-Key that was used for another
+event. No request waits for this: writes are announced, several at once, after the log has acknowledged them.
 
-Guarantee: what was announced while a process listened, it knows; what it may have missed (before its start, while
-Redis was away) it reads from the rows, the latest RECALLED_MAX reservations of the last RECALLED_S. What is lost or
-late costs a read that is a moment old, or a key that is not known as used: never a record on the log.
+Guarantee: a process knows every write that was announced while it listened. After its start and after an outage of
+Redis it reads the writes that it may have missed from the rows: the latest RECALLED_MAX reservations of the last
+RECALLED_S. A lost or late announcement can cause a read that is a moment old, or a used key that this process does not
+know. It never loses a record of the log.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from api.log.watermarks import Memory, PendingReservation
 from connectors import logs
 from schemas.commands import Command
 
-INTERVAL_S = 0.02  # the first write is announced at once, what follows so soon after it together
+INTERVAL_S = 0.02  # the first write is announced at once, those within this time after it together
 ANNOUNCED_MAX = 2_000  # in one message: about 300 KB
 RECALLED_MAX = REMEMBERED_MAX
 RECALLED_S = 24 * 3600.0
-RECALLED_AT_ONCE = 1_000  # then other requests have their turn
+RECALLED_AT_ONCE = 1_000  # then other tasks get their turn
 US_PER_S = 1_000_000
 
 log = logs.get("api.log.announcements")
 
 
 class AnnouncedWrite(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One write: whose, where it stands, and of which reservation it is, if it is of one."""
+    """One write: its user, its position, and its reservation, or "" for none."""
 
     user_id: str
     event_id: str
@@ -45,14 +46,14 @@ class AnnouncedWrite(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Announced(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A message: the process that tells, and its writes."""
+    """A message: the sending process and its writes."""
 
     sender: str
     writes: list[AnnouncedWrite]
 
 
 class Announcements:
-    """Tells what this process has written, and remembers what the others say."""
+    """Announces this process's writes, and remembers those of the others."""
 
     def __init__(
         self,
@@ -63,8 +64,8 @@ class Announcements:
         recent: Callable[[int, int], Awaitable[Iterable[tuple[str, PendingReservation]]]],
         known: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`recent(since_us, count)` gives the latest reservations there are rows of, the oldest first; `known` hears
-        of each event that something was written about."""
+        """`recent(since_us, count)` gives the latest reservations that have rows, the oldest first. `known` is called
+        with the id of each event that a write is about."""
         self._sender, self._memory, self._publish, self._recent = sender, memory, publish, recent
         self._known = known
         self._untold: deque[AnnouncedWrite] = deque(maxlen=REMEMBERED_MAX)
@@ -74,7 +75,7 @@ class Announcements:
         self._decoder = msgspec.msgpack.Decoder(Announced)
 
     def written(self, command: Command, partition: int, offset: int) -> None:
-        """The log has acknowledged a command of ours."""
+        """The log has acknowledged a command of this process."""
         self._known(command.event_id)
         reservation_id: str = getattr(command, "reservation_id", "")
         self._untold.append(
@@ -90,7 +91,7 @@ class Announcements:
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 
     def message(self, data: bytes) -> None:
-        """What a process said; our own comes back too, and is no news."""
+        """Handle a message. This process's own messages come back too, and are skipped."""
         announced = self._decoder.decode(data)
         if announced.sender != self._sender:
             for write in announced.writes:
@@ -101,12 +102,12 @@ class Announcements:
                     self._memory.heard_of(write.reservation_id, asked)
 
     def catch_up(self) -> None:
-        """Recall from the rows what may have been missed. Returns at once."""
+        """Start to read possibly missed writes from the rows. Returns at once."""
         if self._recalling is None or self._recalling.done():
             self._recalling = asyncio.get_running_loop().create_task(self._recall())
 
     async def close(self) -> None:
-        """Tell what is untold yet, and end."""
+        """Announce the remaining writes, and end."""
         if self._recalling is not None:
             self._recalling.cancel()
         for task in (self._telling, self._recalling):
@@ -120,7 +121,7 @@ class Announcements:
                 writes = [self._untold.popleft() for _ in range(min(len(self._untold), ANNOUNCED_MAX))]
                 try:
                     await self._publish(self._encode(Announced(self._sender, writes)))
-                except (RedisError, OSError, TimeoutError) as error:  # who listens will read the rows instead
+                except (RedisError, OSError, TimeoutError) as error:  # the other processes read the rows instead
                     log.warning("writes.not_announced", writes=len(writes), error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(INTERVAL_S)
         finally:

@@ -1,4 +1,4 @@
-"""Where the log ends now, asked of the broker beside the event loop, by one thread. None where it does not say."""
+"""The current end of the log, asked in one thread outside the event loop. None if the broker does not answer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from connectors import kafka
 from connectors.settings import Settings
 from schemas.topics import COMMANDS
 
-ASK_TIMEOUT_S = 1.0  # whoever asks can do without an answer
+ASK_TIMEOUT_S = 1.0  # every caller can do without an answer
 
 
 class LogEnds:
-    """Connects when it is first asked. Not for use outside its event loop."""
+    """Connects on the first call. Not for use outside its event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -23,11 +23,11 @@ class LogEnds:
         self._client: Consumer | None = None
 
     async def of(self, partition: int) -> int | None:
-        """The offset behind the last command of a partition."""
+        """The offset after the last command of a partition."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, partition)
 
     def close(self) -> None:
-        """Let go of the connection; nothing is asked after this."""
+        """Close the connection. No call may follow."""
         if self._client is not None:
             self._thread.submit(self._client.close)
         self._thread.shutdown(wait=False)
@@ -37,7 +37,7 @@ class LogEnds:
             if self._client is None:
                 self._client = kafka.consumer(self._settings, group=None)
             place = TopicPartition(COMMANDS, partition)
-            # None when the time is over, whatever its stubs say
+            # None after the timeout, unlike its stubs say
             bounds: tuple[int, int] | None = self._client.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S)
         except KafkaException:
             return None

@@ -1,7 +1,7 @@
-"""One event's part of the log: its facts streamed in order, and the command behind one. Writes nothing, keeps nothing.
+"""One event's part of the log: streams its facts in order, and reads the command of a fact. Writes nothing.
 
-Guarantee: with `Bounds`, reading ends with BoundExceeded before it takes more records or time than those say. Other
-events' records are not even decoded.
+Guarantee: with `Bounds`, reading raises BoundExceeded when it needs more records or more time. Records of other events
+are not decoded.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from schemas.facts import EventCreated, RecordedFact
 from schemas.topics import COMMANDS, FACTS
 
 TOLD_EVERY = 5_000
-# A fact's timestamp is its writer's clock, its log time the broker's or the API's: they differ by less than this.
+# A fact's timestamp comes from its writer's clock, its log time from the broker's or the API's. They differ by less.
 CLOCKS_APART_MS = 10 * 60 * 1_000
 
 
 class BoundExceeded(CircleError):
-    """More of the log would have to be read than this answer is worth: the message says what the bound is."""
+    """The answer would need more of the log than its bound allows. The message names the bound."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """How much may be read for one answer."""
+    """How much of the log one answer may read."""
 
     records_max: int
     seconds_max: float
 
 
 class _Meter:
-    """Counts what is read against the bounds."""
+    """Counts the records that were read against the bounds."""
 
     def __init__(self, bounds: Bounds | None) -> None:
         self._bounds = bounds
@@ -54,9 +54,9 @@ class _Meter:
             return
         self._read += records
         if self._read > self._bounds.records_max:
-            raise BoundExceeded(f"more than {self._bounds.records_max:,} records would have to be read")
+            raise BoundExceeded(f"the answer needs more than {self._bounds.records_max:,} records of the log")
         if time.monotonic() > self._deadline:
-            raise BoundExceeded(f"reading took more than {self._bounds.seconds_max:g} s")
+            raise BoundExceeded(f"reading the log took more than {self._bounds.seconds_max:g} s")
 
 
 def facts_of(
@@ -71,8 +71,8 @@ def facts_of(
 ) -> Iterator[tuple[int, RecordedFact]]:
     """Every fact of an event with its offset on the facts topic.
 
-    `since_ms`, when the event was made, saves reading what is before it, where the broker finds offsets by time; when
-    the event turns out to have begun earlier, all is read. Raises LogTruncated, BoundExceeded, ServiceUnreachable.
+    `since_ms` is the time at which the event was created: reading skips earlier records if the broker finds offsets by
+    time. If the event began earlier, all is read. Raises LogTruncated, BoundExceeded, ServiceUnreachable.
     """
     meter = _Meter(bounds)
     if since_ms is not None:
@@ -117,7 +117,7 @@ def _metered(reader: LogReader, meter: _Meter) -> Iterator[Message]:
 
 
 def command_at(settings: Settings, partition: int, offset: int, codec: Codec) -> Command | None:
-    """The command at a position; None when it is not there or cannot be read."""
+    """The command at a position; None if it is not there or cannot be decoded."""
     with LogReader(settings, COMMANDS, partition, start=offset) as reader:
         for message in reader.messages(offset + 1):
             if offset_of(message) == offset:

@@ -1,6 +1,6 @@
-"""A command onto the log, and what becomes of it within the time its sender waits.
+"""Writes a command to the log, and waits for its outcome as long as the client wants.
 
-Guarantee: what comes back is acknowledged by the log. Everything else is a Problem, and safe to send again.
+Guarantee: the log has acknowledged every command with an `Outcome`. Anything else is a Problem, and safe to send again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RECEIPT = "circle-receipt"
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """Where the command stands on the log, and its reply; None: no outcome in time."""
+    """The command's position on the log, and its reply; None if there was none in time."""
 
     partition: int
     offset: int
@@ -33,9 +33,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 async def submit(
     deps: ApiDeps, command: Command, wait_s: float, *, traceparent: str | None = None, receipt: bool = False
 ) -> Outcome:
-    """Write `command` and wait up to `wait_s` for its outcome; 0 waits for the acknowledgement only.
+    """Write `command` and wait up to `wait_s` seconds for its outcome; 0 waits for the acknowledgement only.
 
-    With `receipt` the acknowledgement is waited for as well, should the outcome have overtaken it.
+    With `receipt` it also waits for the acknowledgement, if the outcome has overtaken it.
     Raises Problem busy and not-acknowledged (503), and too-many-at-once (429).
     """
     turn = deps.commands.take()
@@ -69,7 +69,7 @@ async def _submit(deps: ApiDeps, command: Command, wait_s: float, traceparent: s
 
 
 def accepted(outcome: Outcome, *, receipt: bool = False, **extensions: str) -> Reply | None:
-    """The reply of an accepted command, None while there is none. Raises the Problem of a refused one.
+    """The reply of an accepted command, None if there is none yet. Raises the Problem of a refused command.
 
     With `receipt` a refusal carries the command's receipt, as every 202 does.
     """
@@ -83,5 +83,5 @@ def accepted(outcome: Outcome, *, receipt: bool = False, **extensions: str) -> R
 
 
 def receipt_header(outcome: Outcome, *, receipt: bool) -> dict[str, str]:
-    """The header of an answer whose caller has asked for the receipt."""
+    """The header with the receipt, if the caller has asked for it."""
     return {RECEIPT: outcome.receipt} if receipt else {}

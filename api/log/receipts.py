@@ -1,7 +1,7 @@
-"""Position receipts for what the log has acknowledged: signed when the first of them is asked for, all at once.
+"""Position receipts for acknowledged records. The first request for one signs all of its batch at once.
 
-The records that one poll of the client acknowledges share a signature, so the dearest part of a receipt grows cheaper
-as the load grows. Whoever asks for none costs nothing but a place in a list.
+The records that one poll of the client acknowledges share a signature. So the signature, a receipt's most expensive
+part, costs less per record under load. A request without a receipt costs only a place in a list.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Acknowledged:
 
     @property
     def full(self) -> bool:
-        """Whether the next record needs another signature."""
+        """Whether the next record needs a new signature."""
         return len(self._records) >= SIGNED_TOGETHER_MAX or bool(self._texts)
 
     def add(self, partition: int, offset: int, key: str, value: bytes) -> int:
-        """Take in a record; returns its number for `receipt`."""
+        """Add a record. Returns its number for `receipt`."""
         self._records.append((partition, offset, key, value))
         return len(self._records) - 1
 
     def receipt(self, number: int) -> str:
-        """That record's receipt."""
+        """The record's receipt."""
         if not self._texts:
             receipts = [
                 Receipt(partition, offset, record_digest(key.encode(), value))

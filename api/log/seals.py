@@ -1,8 +1,8 @@
-"""What the API processes tell each other over Redis, sealed: who can write to Redis cannot speak in their name.
+"""Seals for messages between API processes over Redis: write access to Redis is not enough to forge one.
 
-The keys come from those that sign tokens, which all API processes of an installation share and nothing else has; each
-channel has its own, so a message is worth nothing on another one. A message that was sealed stays so: what it says has
-to be safe to hear twice, and is (a session that has ended has ended; a write stands where it stands).
+The keys derive from those that sign tokens: all API processes of an installation have them, and no other process. Each
+channel has its own key, so a message is invalid on another channel. A sealed message can be replayed, so every message
+has to be safe to receive twice. It is: a session stays ended, and a write keeps its position.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Seals:
         self._keys = [_derived(key, channel) for key in keys.by_kid.values()]
 
     def seal(self, message: bytes) -> bytes:
-        """The message as it may be published."""
+        """The sealed message, ready to publish."""
         return sealed(message, self._current)
 
     def open(self, data: bytes) -> bytes | None:
-        """The message; None for a forged one, which is counted and logged."""
+        """The message; None for a forged one, which is also counted and logged."""
         for key in self._keys:
             message = opened(data, key)
             if message is not None:

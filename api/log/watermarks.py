@@ -1,7 +1,7 @@
-"""How far the projections are, and how far this process's own users have written: read-your-writes.
+"""Read-your-writes: how far the projection has come, and each user's last write through this process.
 
-The reservations worker replies before the rows exist. A read therefore waits, for a bounded time, until the projection
-has reached what its user wrote last. Figures come from `circle:projected`; when that is silent, from Postgres.
+The reservations worker replies before the rows exist. So a read waits, for a bounded time, until the projection has
+reached its user's last write. Positions come from `circle:projected`; without news there, from Postgres.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from api.fairness.limits import REMEMBERED_MAX
 from api.http.problem import Problem
 
-ASK_AFTER_S = 0.5  # without news for this long, look into Postgres: a message may have been lost
+ASK_AFTER_S = 0.5  # without news for this long, ask Postgres: a message may have been lost
 ASK_AGAIN_S = 0.2
 
 
@@ -28,7 +28,7 @@ class ProjectedPosition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Watermarks:
-    """The last applied offset of each partition, and who waits for the next one."""
+    """The last applied offset of each partition, and the reads that wait for later ones."""
 
     def __init__(self, ask: Callable[[], Awaitable[Iterable[tuple[int, int]]]]) -> None:
         self._ask = ask
@@ -44,7 +44,7 @@ class Watermarks:
             self.advance(projected.partition, projected.offset)
 
     async def refresh(self) -> None:
-        """Catch up from Postgres, at most every ASK_AGAIN_S, however many wait. Without it, nothing is learnt."""
+        """Catch up from Postgres, at most every ASK_AGAIN_S for all waiting reads. Ignores an outage of Postgres."""
         if monotonic() - self._asked < ASK_AGAIN_S:
             return
         self._asked = monotonic()
@@ -55,11 +55,11 @@ class Watermarks:
             return
 
     def applied(self, partition: int) -> int:
-        """The last applied offset, -1 when nothing is known."""
+        """The last applied offset, -1 if it is not known."""
         return self._applied.get(partition, -1)
 
     def advance(self, partition: int, offset: int) -> None:
-        """A partition has been projected up to and including `offset`."""
+        """The projection has applied a partition up to and including `offset`."""
         if offset <= self._applied.get(partition, -1):
             return
         self._applied[partition] = offset
@@ -71,7 +71,7 @@ class Watermarks:
                     waiter[1].set_result(None)
 
     async def wait(self, partition: int, offset: int, timeout_s: float, *, ask: bool = True) -> bool:
-        """Whether the projection reached `offset` within `timeout_s`; with `ask`, Postgres is looked at too."""
+        """Whether the projection reaches `offset` within `timeout_s` seconds. With `ask`, Postgres is asked too."""
         deadline = monotonic() + timeout_s
         while self.applied(partition) < offset:
             left = deadline - monotonic()
@@ -92,7 +92,7 @@ class Watermarks:
 
 
 class PendingReservation(msgspec.Struct, frozen=True, gc=False):
-    """A reservation that was put on the log: whose, of which event, where."""
+    """A reservation that was written to the log: its user, its event, its position."""
 
     user_id: str
     event_id: str
@@ -101,7 +101,7 @@ class PendingReservation(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecentIds:
-    """The last ids that were added, so many of them at most."""
+    """The latest ids, up to a maximum."""
 
     __slots__ = ("_ids", "_max")
 
@@ -113,24 +113,24 @@ class RecentIds:
         return identity in self._ids
 
     def add(self, identity: str) -> None:
-        """Remember it; the oldest is forgotten when there are too many."""
+        """Remember an id. Above the maximum the oldest is forgotten."""
         self._ids[identity] = None
         if len(self._ids) > self._max:
             self._ids.popitem(last=False)
 
 
 class Memory:
-    """What this process knows before the projection does. Bounded: the oldest is forgotten first."""
+    """Writes that this process knows before the projection has them. Bounded: the oldest is forgotten first."""
 
     __slots__ = ("_reservations", "_written")
 
     def __init__(self) -> None:
-        # Not plain dictionaries: finding the oldest of those means stepping over all that were deleted before it.
+        # Not plain dictionaries: to find its oldest key, one steps over all keys that were deleted before it.
         self._reservations: OrderedDict[str, PendingReservation] = OrderedDict()
         self._written: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def wrote(self, user_id: str, partition: int, offset: int) -> None:
-        """A user's last write."""
+        """Remember the position of a user's last write."""
         written = self._written
         written[user_id] = (partition, offset)
         written.move_to_end(user_id)
@@ -138,11 +138,11 @@ class Memory:
             written.popitem(last=False)
 
     def last_written(self, user_id: str) -> tuple[int, int] | None:
-        """The partition and offset of it."""
+        """The partition and offset of a user's last write."""
         return self._written.get(user_id)
 
     def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
-        """A reservation was put on the log, or something was done to it, at this position."""
+        """A command that makes or changes a reservation is on the log at this position."""
         known = self._reservations
         known[reservation_id] = PendingReservation(user_id, event_id, partition, offset)
         known.move_to_end(reservation_id)
@@ -150,17 +150,17 @@ class Memory:
             known.popitem(last=False)
 
     def heard_of(self, reservation_id: str, asked: PendingReservation) -> None:
-        """Another process, or a row, says this of a reservation. Which event an id belongs to is never changed."""
+        """Remember a reservation from another process or a row. An id's event never changes."""
         known = self._reservations.get(reservation_id)
         if known is None or (known.event_id == asked.event_id and known.offset < asked.offset):
             self.reserved(reservation_id, asked.user_id, asked.event_id, asked.partition, asked.offset)
 
     def heard_of_write(self, user_id: str, partition: int, offset: int) -> None:
-        """Another process says this of a user's write."""
+        """Remember a user's write from another process."""
         known = self._written.get(user_id)
         if known is None or known[0] != partition or known[1] < offset:
             self.wrote(user_id, partition, offset)
 
     def asked(self, reservation_id: str) -> PendingReservation | None:
-        """What is known of a reservation."""
+        """The known position of a reservation, or None."""
         return self._reservations.get(reservation_id)

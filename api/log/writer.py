@@ -1,10 +1,10 @@
 """The command producer: one command in, one acknowledged position out.
 
-Guarantee: a `Submission` that says `acked` is durable on the log (`acks=all`, idempotent). One that fails may or may
-not be: the caller answers 503, and the same Idempotency-Key is safe to send again.
+Guarantee: a `Submission` with `acked` is durable on the log (`acks=all`, idempotent). A failed one may be on the log
+or not: the caller answers 503, and the client can safely send the same Idempotency-Key again.
 
-The client's queue is polled by the event loop itself, every POLL_S while something is unacknowledged: one poll resolves
-every request that was delivered since, and no thread competes with the loop for the interpreter.
+The event loop itself polls the client's queue, every POLL_S while a command is unacknowledged. One poll resolves every
+request that was delivered since the last, and no thread competes with the loop for the interpreter.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from schemas.commands import Command
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
 from schemas.topics import COMMANDS as TOPIC
 
-POLL_S = 0.001  # as long as linger.ms: what is polled later would not have been sent earlier
+POLL_S = 0.001  # as long as linger.ms: polling more often would not deliver sooner
 FLUSH_S = 5.0
-# The session of an idempotent producer is over: after a record timed out, its client asks for a new epoch, and a
-# broker that answers "fenced" (the embedded one does) leaves it without a way back.
+# An idempotent producer's session is over. After a record times out, its client asks for a new epoch. If the broker
+# answers "fenced" (the embedded one does), the client cannot recover.
 SESSION_LOST = frozenset(
     (
         KafkaError._FENCED,
@@ -77,7 +77,7 @@ class Submission:
         self._arrived: asyncio.Future[None] | None = None
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
-        """The broker's answer. Runs in the event loop, within a poll."""
+        """Handle the broker's answer. Runs in the event loop, within a poll."""
         self.writer.unacked -= 1
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
@@ -95,25 +95,25 @@ class Submission:
             self.future.set_result(None)
 
     def replied(self, reply: Reply) -> None:
-        """The outcome; it stands behind the log's commit, so it is an acknowledgement too."""
+        """Handle the outcome. It comes after the log's commit, so it is an acknowledgement too."""
         if not self.future.done():
             self.acked = True
             self.future.set_result(reply)
 
     async def arrived(self) -> None:
-        """Wait for the broker's answer, which the outcome may have overtaken: a receipt is given for that alone."""
+        """Wait for the broker's answer, which the outcome may have overtaken. Only this answer allows a receipt."""
         if self._batch is None and self._arrived is None:
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
 
     def receipt(self) -> str:
-        """The signed position. Raises Problem not-acknowledged when the broker did not say so itself."""
+        """The signed position. Raises Problem not-acknowledged without the broker's own acknowledgement."""
         if self._batch is None:
             raise not_acknowledged("no acknowledgement came")
         return self._batch.receipt(self._number)
 
     def time_out(self) -> None:
-        """The caller will not wait longer for the outcome; an acknowledgement is still waited for."""
+        """Stop to wait for the outcome. The acknowledgement is still awaited."""
         self.overdue = True
         if self.acked and not self.future.done():
             self.future.set_result(None)
@@ -130,7 +130,7 @@ class LogWriter:
         key: Key,
         written: Callable[[Command, int, int], None],
     ) -> None:
-        """`written` hears of each command that is acknowledged, and where it stands."""
+        """`written` is called with each acknowledged command, its partition and its offset."""
         self.written = written
         self.waiting: dict[str, Submission] = {}
         self._acknowledged = Acknowledged(key)
@@ -138,27 +138,27 @@ class LogWriter:
         self._settings = settings
         self._codec, self._key = codec_of(settings), key
         self._producer = self._connect()
-        self._retired: list[Producer] = []  # with records that have not come to an end
+        self._retired: list[Producer] = []  # they still have unfinished records
         self._loop = asyncio.get_running_loop()
         self._polling = False
         self._prefix = uuid4().hex[:16]
         self._count = 0
         self._time = (0, "")
-        self._reply_key = token_urlsafe(16).encode()  # 128 bits; printable, as every other header
+        self._reply_key = token_urlsafe(16).encode()  # 128 bits; printable, like every other header
         self._answer_to: list[tuple[str, str | bytes | None]] = [
             (REPLY_TO, reply_to.encode()),
             (REPLY_KEY, self._reply_key),
         ]
 
     def next_id(self) -> str:
-        """An id for a command, unlike any other's."""
+        """A unique id for a command."""
         self._count += 1
         return f"{self._prefix}-{self._count:x}"
 
     def send(self, command: Command, *, wants_reply: bool, traceparent: str | None = None) -> Submission:
-        """Hand a command to the client. Raises Problem busy (503) when too much is under way.
+        """Pass a command to the Kafka client. Raises Problem busy (503) if too many are under way.
 
-        Whoever sends with `wants_reply` takes the command out of `waiting` again.
+        With `wants_reply` the caller has to remove the command from `waiting` afterwards.
         """
         if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
             raise busy("too many requests wait for the log")
@@ -182,7 +182,7 @@ class LogWriter:
         except (BufferError, KafkaException) as error:
             if isinstance(error, KafkaException):
                 self.failed(error.args[0], submission.client)
-            raise busy("the log's client takes no more records") from error
+            raise busy("the queue to the log is full") from error
         self.unacked += 1
         if wants_reply:
             self.waiting[command_id] = submission
@@ -192,7 +192,7 @@ class LogWriter:
         return submission
 
     def replies(self, data: bytes) -> None:
-        """A message of this process's channel. One that is not sealed under its key is dropped: it is nobody's word."""
+        """Handle a message of this process's channel. A message without its seal is forged, and is dropped."""
         message = opened(data, self._reply_key)
         if message is None:
             METRICS.forged.inc()
@@ -202,9 +202,9 @@ class LogWriter:
             self.replied(reply)
 
     def replied(self, reply: Reply) -> None:
-        """Resolve the request that waits for this reply, if it is one of ours and the last one.
+        """Resolve the request that waits for this reply, if this process has it and the reply is final.
 
-        A pending reply is not, unless it is a duplicate's: then the last one goes to whoever asked first.
+        A pending reply is not final, except for a duplicate: there the final reply goes to the first request.
         """
         if reply.outcome != "pending" or reply.duplicate:
             submission = self.waiting.pop(reply.command_id, None)
@@ -212,13 +212,13 @@ class LogWriter:
                 submission.replied(reply)
 
     def acknowledged(self) -> Acknowledged:
-        """Those that this poll acknowledges, as far as they are to share a signature."""
+        """The records of this poll that share one signature."""
         if self._acknowledged.full:
             self._acknowledged = Acknowledged(self._key)
         return self._acknowledged
 
     def failed(self, error: KafkaError, client: Producer) -> None:
-        """After some errors a client refuses everything that follows: take a new one, and let the old one end."""
+        """Handle a failed delivery. After some errors a client refuses all later records: then replace it."""
         log.warning("delivery.failed", error=error.str(), code=error.name(), fatal=error.fatal())
         if client is self._producer and (error.fatal() or error.code() in SESSION_LOST):
             self._retired.append(self._producer)
@@ -233,7 +233,7 @@ class LogWriter:
         return len(topic.partitions)
 
     def close(self) -> None:
-        """Wait FLUSH_S for acknowledgements that are due."""
+        """Wait up to FLUSH_S for outstanding acknowledgements."""
         left = self._producer.flush(FLUSH_S)
         if left:
             log.warning("closed.unacknowledged", records=left)
@@ -256,7 +256,7 @@ class LogWriter:
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,
             "socket.timeout.ms": DELIVERY_TIMEOUT_MS,
             "queue.buffering.max.messages": IN_FLIGHT_MAX * 2,
-            "max.in.flight.requests.per.connection": 1,  # what comes meanwhile leaves together: batches grow with load
+            "max.in.flight.requests.per.connection": 1,  # later records leave together: batches grow with load
         }
         return kafka.producer(self._settings, **options)
 
@@ -269,7 +269,7 @@ class LogWriter:
 
 
 def not_acknowledged(why: str) -> Problem:
-    """503: whether the command is on the log is not known; the same key is safe to send again."""
+    """503: the command may be on the log or not. The client can safely send the same key again."""
     return Problem(
         "not-acknowledged",
         f"the log has not acknowledged the request ({why}); send it again with the same Idempotency-Key",
