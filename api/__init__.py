@@ -1,1 +1,1 @@
-"""Thin ingress: HTTP to commands on the log, and what is projected back to HTTP. Decides nothing about tickets."""
+"""Thin ingress: HTTP requests become commands on the log, rows become answers. Decides nothing about tickets."""

@@ -1,4 +1,4 @@
-"""The Sanic application: routes from the table, limits, and one shape for every error, Sanic's own included."""
+"""The Sanic application: routes from the table, limits, and one shape for every error, also for Sanic's own."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
     (
         RequestTimeout,
         "request-timeout",
-        f"the head has {limits.HEAD_TIMEOUT_S:.0f} seconds to arrive, all of it {limits.REQUEST_TIMEOUT_S}",
+        f"the head has to arrive in {limits.HEAD_TIMEOUT_S:.0f} seconds, the whole in {limits.REQUEST_TIMEOUT_S}",
     ),
-    (ExpectationFailed, "expectation-failed", "only 100-continue can be expected"),
+    (ExpectationFailed, "expectation-failed", "Expect can only be 100-continue"),
 )
 
 log = logs.get("api")
 
 
 def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
-    """The application. Its dependencies are made when a process starts to serve."""
+    """The application. Each process makes its dependencies when it starts to serve."""
     app: Sanic[Any, Any] = EdgeApp(
         NAME, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
     )
@@ -96,10 +96,10 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
 
 
 class EdgeApp(Sanic[Any, Any]):
-    """Sanic, but that nobody is told of an error, and no error is logged, when the client has gone away."""
+    """Sanic, with one difference: after the client has disconnected, an error is neither answered nor logged."""
 
     async def handle_exception(self, request: Request, exception: BaseException, run_middleware: bool = True) -> None:
-        """Sanic's, for clients that are there."""
+        """Sanic's handling, for clients that are still connected."""
         stream = request.stream
         if isinstance(stream, EdgeHttp) and stream.protocol.is_gone():
             log.debug("connection.cut", path=request.path, during=type(exception).__name__)
@@ -108,10 +108,10 @@ class EdgeApp(Sanic[Any, Any]):
 
 
 class Problems(ErrorHandler):
-    """Whatever was raised, as a problem document. Nothing of an unexpected error is told but that it happened."""
+    """Turns each exception into a problem document. The document of an unexpected error holds no detail of it."""
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
-        """The answer to an exception that no handler turned into one."""
+        """The answer to an exception that no handler has answered."""
         cors: Cors | None = getattr(request.app.ctx, "cors", None)
         if cors is not None and isinstance(exception, MethodNotAllowed):
             preflight = cors.preflight(request, dict(exception.headers or {}).get("Allow", ""))
@@ -121,7 +121,7 @@ class Problems(ErrorHandler):
 
 
 def problem_of(request: Request | None, exception: BaseException) -> Problem:
-    """The problem that an exception is."""
+    """The problem document for an exception."""
     match exception:
         case Problem():
             return exception
@@ -143,19 +143,19 @@ def problem_of(request: Request | None, exception: BaseException) -> Problem:
         return Problem("malformed-request", str(exception) or "this is not HTTP/1.1")
     where = {"method": getattr(request, "method", ""), "path": _path(request)}
     log.exception("request.failed", exception, **where)  # noqa: LOG004 - our log takes the error
-    return Problem("internal-error", "this is our mistake, and has been logged")
+    return Problem("internal-error", "this is a mistake of the server; it is in its log")
 
 
 async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any]) -> None:
     _report_task_errors()
-    # Unique in the cluster, so that replies find this process and not its predecessor or sibling.
+    # Unique in the cluster: replies reach this process, not an earlier one or another worker.
     instance = f"{settings.instance}-{uuid4().hex[:8]}"
     app.ctx.deps = ApiDeps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:
-    """The operator's own port, of all API processes of this machine: any of them has the figures of all."""
+    """The operators' port. All API processes of this machine share it: each one can give the metrics of all."""
     loop = asyncio.get_running_loop()
     connections: set[EdgeProtocol] = set()
     protocol = partial(EdgeProtocol, loop=loop, app=app, connections=connections, operator=True)
@@ -168,19 +168,19 @@ async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None
 
 
 async def _announce_later(app: Sanic[Any, Any]) -> None:
-    # Requests are answered already, and until this returns Sanic takes a signal to stop for an error.
+    # Announced in a task: requests are answered already, and until this returns Sanic takes a stop signal for an error.
     app.add_task(_announce(app), name="announce")
 
 
 async def _announce(app: Sanic[Any, Any]) -> None:
     deps: ApiDeps = app.ctx.deps
-    # A reply that comes before the subscription would be lost; without Redis the API serves all the same.
+    # A reply that comes before the subscription is lost, so wait for it. Without Redis the API serves all the same.
     try:
         await asyncio.wait_for(deps.subscriptions.connected.wait(), limits.REDIS_TIMEOUT_S * 3)
     except TimeoutError:
         log.warning("serving.without_replies", reason="Redis does not answer yet")
-    # What lives as long as the process is not looked at again, and short-lived objects rarely outlive a request:
-    # collections at the default of every 700 objects cost 4 % of the processor.
+    # The collector skips objects that live as long as the process. Other objects rarely outlive a request, so it runs
+    # less often: at the default, every 700 objects, it took 4 % of the processor.
     gc.freeze()
     gc.set_threshold(GC_OBJECTS)
     readiness.signal_ready("the API serves")

@@ -1,4 +1,4 @@
-"""What the handlers work with: one of each per process, made at start, closed at stop."""
+"""The handlers' dependencies: one of each per process, made at start, closed at stop."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ApiDeps:
     exports: Places
     printer: Printer
     sessions: Sessions
-    stripe: StripeApi | None = None  # asked what a webhook does not say; None where Stripe is not in use
+    stripe: StripeApi | None = None  # for facts that a webhook leaves out; None without Stripe
     figures: ShortCache[bytes]
     representations: Representations
     stream_tickets: StreamTickets
@@ -116,9 +116,9 @@ class ApiDeps:
 
     @classmethod
     def open(cls, settings: Settings, keys: KeyRing, instance: str) -> ApiDeps:
-        """Everything, connected lazily: no service has to be there. Runs inside the event loop."""
+        """All dependencies. They connect lazily, so no service has to be up. Call inside the event loop."""
         database = QueryPool(settings.postgres_url)
-        # Each purpose has connections of its own: a flood of one never makes another wait.
+        # Each purpose has its own connections: a flood of one kind never makes another kind wait.
         redis, limits, telling = (
             _redis(settings, size) for size in (REDIS_READS_MAX, REDIS_LIMITS_MAX, REDIS_TELLING_MAX)
         )
@@ -237,7 +237,7 @@ class ApiDeps:
         self._tasks = (asyncio.create_task(self.subscriptions.run()), asyncio.create_task(self.sessions.keep_up()))
 
     async def close(self) -> None:
-        """Acknowledgements first, then everything else."""
+        """Wait for the log's acknowledgements, then close everything else."""
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -259,7 +259,7 @@ class ApiDeps:
 
 
 def _redis(settings: Settings, connections: int) -> Redis:
-    """A client with so many connections; who needs one more waits for it, REDIS_TIMEOUT_S at most."""
+    """A client with `connections` connections. A caller waits for a free one, REDIS_TIMEOUT_S at most."""
     return redis_clients.connect_sharing(
         settings.redis_url,
         connections,

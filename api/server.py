@@ -1,7 +1,7 @@
-"""Serves the API: `circle api`. One process by default; more processes scale, each is a whole API of its own.
+"""Serves the API: `circle api`. One process by default; several share the load, and each is a complete API.
 
-Guarantee: SIGTERM and SIGINT stop accepting, finish what is under way within SHUTDOWN_GRACE_S, and wait for the log's
-acknowledgements. Returns 0.
+Guarantee: after SIGTERM or SIGINT it accepts no connections, finishes running requests within SHUTDOWN_GRACE_S, and
+waits for the log's acknowledgements. Returns 0.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ log = logs.get("api")
 
 
 def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
-    """Serve until told to stop. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
+    """Serve until a stop signal. Raises SettingsError for a bad key file, ServiceUnreachable for a port in use."""
     _check_port(host, port)
-    codec_of(settings)  # a schema registry that does not answer is told before anything is started
+    codec_of(settings)  # fails before anything is started if the schema registry does not answer
     with tempfile.TemporaryDirectory(prefix="circle-api-") as scratch:
         key_file = settings.jwt_key_file
-        if key_file is None:  # development only: settings refuse it in production
+        if key_file is None:  # development only: in production the settings refuse this
             key_file = Path(scratch) / "jwt.pem"
             key_file.touch(mode=0o600)
             key_file.write_bytes(generate_pem())
@@ -58,7 +58,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> int:
 
 
 def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file: Path, scratch: Path) -> int:
-    """Sanic's worker manager. The workers' metrics meet in a directory."""
+    """Serve with Sanic's worker manager. The workers share their metrics through a directory."""
     metrics = Path(os.environ.get(MULTIPROC) or scratch / "metrics")
     rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
@@ -79,7 +79,7 @@ def _serve_many(settings: Settings, host: str, port: int, workers: int, key_file
 
 
 def _check_port(host: str, port: int) -> None:
-    """Say clearly that a port is taken, before anything is started."""
+    """Raises ServiceUnreachable, before anything is started, if the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

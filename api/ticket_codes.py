@@ -1,4 +1,4 @@
-"""Signed ticket codes. They live a room below, where mails have tickets too."""
+"""Signed ticket codes. The code is in `pipelines`, because mails contain tickets too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys that tokens, receipts and tickets are signed with. They live a room below, where mails have tickets too."""
+"""The keys that sign tokens, receipts and tickets. The code is in `connectors`, because mails contain tickets too."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The edge of HTTP: what reads bytes from strangers before any route does, and what every answer carries."""
+"""The edge of HTTP: it reads the bytes of unknown clients before any route does, and completes every answer."""

@@ -1,10 +1,10 @@
-"""Who a request is from: one reading of the peer's address and of `X-Forwarded-For`, for all limits and logs.
+"""The client's address: the one place that reads the peer's address and `X-Forwarded-For`, for all limits and logs.
 
-Guarantee: whatever the header says, the answer is an address that the outermost trusted proxy saw, or `UNKNOWN`.
-Without trusted proxies the header is not looked at. What cannot be read shares one key, so no spelling escapes a limit.
+Guarantee: no header can forge the result. It is an address that the outermost trusted proxy saw, or `UNKNOWN`. Without
+trusted proxies the header is ignored. All unreadable addresses share one key, so no spelling escapes a limit.
 
-An IPv4 client has one address. An IPv6 client has a /64 to itself, and a network of 65,536 of those, a /48, is one
-order at a provider: so it has two keys, one inside the other.
+An IPv4 client has one address, so one key. An IPv6 client has a whole /64, and providers give a /48, which is 65,536
+of those, to one customer. So an IPv6 client has two keys, one inside the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from sanic import Request
 
 FORWARDED_FOR = "x-forwarded-for"
-TEXT_CHARS_MAX = 64  # "[" + 39 characters of IPv6 + zone + "]:65535"; anything longer is no address
-ADDRESSES_CACHED = 10_000  # parsing takes 3 µs, and a drop's buyers come again and again. About 5 MB
+TEXT_CHARS_MAX = 64  # "[" + 39 characters of IPv6 + zone + "]:65535"; a longer text is not an address
+ADDRESSES_CACHED = 10_000  # parsing takes 3 µs, and the buyers of a drop send many requests. About 5 MB
 _HOST = re.compile(r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[^\[\]]+?))(?::(?P<port>\d{1,5}))?", re.ASCII)
 _PORT_MAX = 65_535
 
@@ -36,7 +36,7 @@ UNKNOWN = ClientAddress("unknown", ("unknown",))
 
 
 def client_address(request: Request, trusted_proxies: int) -> ClientAddress:
-    """The address of whoever sent the request; `trusted_proxies` is how many proxies add to the header."""
+    """The address of the request's client. `trusted_proxies` is the number of proxies that add to the header."""
     if trusted_proxies:
         forwarded = forwarded_for(request.headers.getall(FORWARDED_FOR, []), trusted_proxies)
         if forwarded is not None:
@@ -45,14 +45,14 @@ def client_address(request: Request, trusted_proxies: int) -> ClientAddress:
 
 
 def forwarded_for(lines: Sequence[str], trusted_proxies: int) -> str | None:
-    """What the outermost of the trusted proxies added: the n-th entry from the right. None without one."""
+    """The entry of the outermost trusted proxy: the n-th from the right. None if there is none."""
     entries = [entry for line in lines for entry in map(str.strip, line.split(",")) if entry]
     return entries[-trusted_proxies] if len(entries) >= trusted_proxies else None
 
 
 @lru_cache(ADDRESSES_CACHED)
 def parse(text: str) -> ClientAddress:
-    """IPv4 or IPv6, with or without brackets, port, zone, quotes. IPv4 in IPv6's clothes is IPv4. Else `UNKNOWN`."""
+    """Reads IPv4 or IPv6, with or without brackets, port, zone, quotes. IPv4 mapped to IPv6 is IPv4. Else `UNKNOWN`."""
     address = _address(text)
     if address is None:
         return UNKNOWN
@@ -67,7 +67,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     if not text or len(text) > TEXT_CHARS_MAX:
         return None
     try:
-        found = ip_address(_without_zone(text))  # first: the last group of a bare IPv6 address is no port
+        found = ip_address(_without_zone(text))  # first, because the last group of a bare IPv6 address is not a port
     except ValueError:
         match = _HOST.fullmatch(text)
         if match is None or int(match["port"] or 0) > _PORT_MAX:
@@ -82,6 +82,6 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _without_zone(text: str) -> str:
-    """The address without its zone, which means something on the proxy's machine only."""
+    """The address without its zone, which has a meaning only on the proxy's machine."""
     address, percent, zone = text.partition("%")
     return address if percent and zone and ":" in address else text

@@ -1,6 +1,6 @@
-"""Cross-origin requests (the Fetch standard): who may, by exact origin. Off unless CIRCLE_CORS_ORIGINS names some.
+"""Cross-origin requests (the Fetch standard), allowed by exact origin. Off unless CIRCLE_CORS_ORIGINS names origins.
 
-Credentials are tokens in a header that a page sends on purpose; cookies there are none, so none are ever allowed.
+Credentials are tokens in a header that a page sends on purpose. The API uses no cookies, so it never allows any.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sanic import HTTPResponse, Request
 from sanic.compat import Header
 
-MAX_AGE_S = 600  # browsers ask again after ten minutes at most, whatever is said
+MAX_AGE_S = 600  # browsers ask again after ten minutes at most, even for a higher value
 ALLOWED = "authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, traceparent"
 EXPOSED = (
     "circle-receipt, content-disposition, date, etag, idempotency-replayed, location, preference-applied, retry-after, "
@@ -25,14 +25,14 @@ class Cors:
         self._origins = frozenset(origins)
 
     def answer(self, origin: str | None, headers: Header) -> None:
-        """Lets a page of a named origin read the answer. Says that the answer depends on the origin, in any case."""
+        """Let a page of an allowed origin read the answer. Every answer says in Vary that it depends on the origin."""
         vary(headers, "origin")
         if origin in self._origins:
             headers["access-control-allow-origin"] = origin
             headers["access-control-expose-headers"] = EXPOSED
 
     def preflight(self, request: Request, methods: str) -> HTTPResponse | None:
-        """The answer to a browser that asks before it sends; None when this is no such question."""
+        """The answer to a browser's preflight request; None for any other request."""
         if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
             return None
         headers = {"vary": "origin, access-control-request-method, access-control-request-headers"}

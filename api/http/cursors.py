@@ -1,4 +1,4 @@
-"""Cursors of lists: the sort key of the last item, opaque to the client. Whatever comes back in is checked."""
+"""Cursors of lists: the sort key of the last item, opaque to the client. Every cursor from a client is checked."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from api.shapes.base import Page
 
 T = TypeVar("T")
 Row = TypeVar("Row")
-Key = tuple[str, int, str]  # what it is a cursor of, the sort value, the id
+Key = tuple[str, int, str]  # the kind of list, the sort value, the id
 
 _decoder = msgspec.msgpack.Decoder(Key)
 BIGINT_MAX = 2**63 - 1
 
 
 def encode(kind: str, value: int, identity: str) -> str:
-    """A cursor behind the item with this sort value and id."""
+    """A cursor for the items after the one with this sort value and id."""
     return urlsafe_b64encode(msgspec.msgpack.encode((kind, value, identity))).rstrip(b"=").decode()
 
 
@@ -33,13 +33,13 @@ def decode(cursor: str | None, kind: str) -> tuple[int | None, str | None]:
         found, value, identity = _decoder.decode(raw)
         readable = identity.isascii() and identity.isprintable()
     except (ValueError, msgspec.MsgspecError):
-        raise invalid("cursor", "is no cursor of this list") from None
+        raise invalid("cursor", "is not a cursor of this list") from None
     if found != kind or not -BIGINT_MAX <= value <= BIGINT_MAX or not readable:
         raise invalid("cursor", "is a cursor of another list or order")
     return value, identity
 
 
 def page(rows: Sequence[Row], limit: int, item: Callable[[Row], T], key: Callable[[Row], Key]) -> Page[T]:
-    """A page from one row more than fits on it."""
+    """A page. `rows` are up to `limit` + 1: the extra row shows that there is a next page."""
     shown = rows[:limit]
     return Page([item(row) for row in shown], encode(*key(shown[-1])) if len(rows) > limit else None)

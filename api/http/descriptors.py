@@ -1,5 +1,5 @@
-"""How many connections this process can have: each is a file descriptor, and where they run out, the kernel's answer is
-silence. So the limit is raised as far as it may be, and the connections are bounded by what there is."""
+"""How many connections this process can have. Each one is a file descriptor; without descriptors, clients get no
+answer at all. So the process raises its limit as high as it may, and bounds its connections by that limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logs.get("api.http")
 
 
 def affordable() -> EdgeLimits:
-    """The limits of this process, after raising its limit of descriptors. Says so when that is less than wanted."""
+    """The limits of this process, after it has raised its descriptor limit. Logs when this is lower than needed."""
     wanted = CONNECTIONS_MAX + CONNECTIONS_REFUSED_MAX + ACCEPT_QUEUE_MAX + DESCRIPTORS_RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     have = soft if soft != resource.RLIM_INFINITY else wanted
@@ -34,10 +34,10 @@ def affordable() -> EdgeLimits:
 
 
 def within(descriptors: int) -> EdgeLimits:
-    """The limits that so many descriptors allow.
+    """The limits that `descriptors` allow.
 
-    Some are kept for our own files, and some for a whole accept queue: it is emptied at once, before any connection of
-    it can be refused. The rest is split as the maxima.
+    Some are reserved for our own files, and some for a full accept queue: the loop accepts all of it before it can
+    refuse one connection. The rest is split in proportion to the maxima.
     """
     queue = min(ACCEPT_QUEUE_MAX, max(1, descriptors // 4))
     room = max(2, descriptors - min(DESCRIPTORS_RESERVED, descriptors // 4) - queue)

@@ -1,11 +1,11 @@
-"""Bytes to one request's head, chunk sizes and trailers, by RFC 9112 and nothing wider. No I/O.
+"""Parses bytes into one request's head, chunk sizes and trailers, strictly by RFC 9112. No I/O.
 
-Guarantee: where two readers of HTTP/1.1 could see two different requests, this one sees none and raises
-`UnreadableRequest`. So no request hides in another one's body, whatever a proxy before us makes of a doubtful byte.
+Guarantee: if two HTTP/1.1 parsers could read different requests, this one raises `UnreadableRequest`. So no request
+hides in the body of another one, however a proxy before us reads an ambiguous byte.
 
-Stricter than the RFC, on purpose: absolute-form and authority-form targets are refused (this is no proxy, and they
-would name a host twice), Transfer-Encoding is exactly `chunked` and never beside a Content-Length, an empty Host is
-none, headers that must be single are refused when they come twice.
+On purpose it is stricter than the RFC. It refuses absolute-form and authority-form targets (this is not a proxy, and
+they would name a host twice), any Transfer-Encoding but `chunked`, Transfer-Encoding together with Content-Length, an
+empty Host, and a second line of a header that must be single.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sanic.exceptions import BadRequest, PayloadTooLarge
 from api.fairness.limits import CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, HEADER_LINES_MAX
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-# A value has no control bytes but the tab; bytes above 127 are left to whoever reads the field.
+# A value has no control bytes except the tab. The reader of the field judges bytes above 127.
 _FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n"
 _HEAD = re.compile(
     rb"(?P<method>"
@@ -30,17 +30,17 @@ _HEAD = re.compile(
 _FIELDS = re.compile(rb"(?:" + _FIELD + rb")*")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
-_LENGTH = re.compile(r"\d{1,15}", re.ASCII)  # a petabyte is no length either
+_LENGTH = re.compile(r"\d{1,15}", re.ASCII)  # fewer digits than a petabyte
 _CHUNK = re.compile(
     rb"(?P<size>[0-9A-Fa-f]{1,8})(?P<extensions>(?:[\t ]*;[\t ]*" + _TOKEN
     + rb"(?:[\t ]*=[\t ]*(?:" + _TOKEN + rb'|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"))?)*)'
 )  # fmt: skip
-# Two of one of these are two opinions, and every reader of HTTP takes another of them.
+# If one of these comes twice, different HTTP parsers choose different ones.
 SINGLE = frozenset(
     {"host", "content-length", "transfer-encoding", "content-type", "authorization", "idempotency-key", "expect",
      "last-event-id", "origin"}
 )  # fmt: skip
-# What decides where a message ends, who it is from or where it goes has no place behind it (RFC 9110, section 6.5.1).
+# A trailer must not decide where a message ends, who sent it or where it goes (RFC 9110, section 6.5.1).
 FORBIDDEN_IN_TRAILERS = SINGLE | frozenset(
     {"connection", "content-encoding", "content-range", "cookie", "forwarded", "keep-alive", "prefer", "te", "trailer",
      "upgrade", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
@@ -49,7 +49,7 @@ CHUNKED = -1
 
 
 class UnreadableRequest(BadRequest):
-    """400: these bytes are no request, or more than one. The connection ends after the answer."""
+    """400: the bytes are not a request, or could be read as more than one. The connection ends after the answer."""
 
 
 class TooManyHeaders(PayloadTooLarge):
@@ -58,23 +58,23 @@ class TooManyHeaders(PayloadTooLarge):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head, as it can be read in one way only. `length` is that of the body, or CHUNKED."""
+    """A request's head that can be read in one way only. `length` is the body's, or CHUNKED."""
 
     method: str
     target: str
     version: str
-    fields: list[tuple[str, str]]  # names in small letters
+    fields: list[tuple[str, str]]  # names in lower case
     length: int
     keep_alive: bool
 
 
 def trouble(received: bytes | bytearray, start: int = 0) -> bool:
-    """Whether a head that is still arriving has a byte that no head has: a bare CR or LF, or NUL."""
+    """Whether a partly received head has a byte that no valid head has: a bare CR or LF, or NUL."""
     return _BARE.search(received, max(0, start - 1)) is not None
 
 
 def head(data: bytes) -> Head:
-    """The head in `data`, up to the line end before the empty line. Raises Unreadable, or TooManyHeaders."""
+    """The head in `data`, up to the line end before the empty line. Raises UnreadableRequest or TooManyHeaders."""
     match = _HEAD.fullmatch(data + b"\r\n")
     if match is None:
         raise UnreadableRequest(_why(data))
@@ -99,23 +99,23 @@ def head(data: bytes) -> Head:
 
 
 def chunk_size(line: bytes) -> tuple[int, int]:
-    """The size that a chunk's first line gives, and how many bytes of extensions it has. Raises Unreadable."""
+    """A chunk's size from its first line, and the bytes of its extensions. Raises UnreadableRequest."""
     match = _CHUNK.fullmatch(line) if len(line) <= CHUNK_LINE_BYTES_MAX else None
     if match is None:
-        raise UnreadableRequest("a chunk begins with its size in hexadecimal digits, and little else")
+        raise UnreadableRequest("a chunk has to begin with its size in hexadecimal digits")
     return int(match["size"], 16), len(match["extensions"])
 
 
 def check_extensions(total: int) -> None:
-    """Raises Unreadable when a body's chunk extensions, which nobody reads, are longer than anybody needs."""
+    """Raises UnreadableRequest if a body's chunk extensions are too long. The API ignores their content."""
     if total > CHUNK_EXTENSION_BYTES_MAX:
         raise UnreadableRequest(f"chunk extensions have more than {CHUNK_EXTENSION_BYTES_MAX} bytes")
 
 
 def check_trailers(data: bytes) -> None:
-    """Raises Unreadable for trailers, without their empty line, that are malformed or say what only a head may."""
+    """Raises UnreadableRequest for malformed trailers and for fields of a head. `data` has no empty line at its end."""
     if _FIELDS.fullmatch(data) is None:
-        raise UnreadableRequest("the trailers are not name: value lines that end in CRLF")
+        raise UnreadableRequest("trailers have to be name: value lines that end in CRLF")
     for name, _ in _fields(data):
         if name in FORBIDDEN_IN_TRAILERS:
             raise UnreadableRequest(f"{name} cannot be a trailer")
@@ -129,9 +129,9 @@ def _fields(data: bytes) -> list[tuple[str, str]]:
 def _check_target(method: str, target: str) -> None:
     if target.startswith("/"):
         if "#" in target:
-            raise UnreadableRequest("a request's target has no fragment")
+            raise UnreadableRequest("a request's target cannot have a fragment")
     elif not (target == "*" and method == "OPTIONS"):
-        raise UnreadableRequest("a request's target begins with /: this is no proxy")
+        raise UnreadableRequest("a request's target has to begin with /: this is not a proxy")
 
 
 def _check_host(host: str | None, version: str) -> None:
@@ -139,7 +139,7 @@ def _check_host(host: str | None, version: str) -> None:
         if version == "1.1":
             raise UnreadableRequest("Host is missing")
     elif _HOST.fullmatch(host) is None:
-        raise UnreadableRequest("Host has to be one name or address, and perhaps a port")
+        raise UnreadableRequest("Host has to be one name or address, with or without a port")
 
 
 def _length(length: str | None, encoding: str | None, version: str) -> int:
@@ -147,7 +147,7 @@ def _length(length: str | None, encoding: str | None, version: str) -> int:
         if length is not None:
             raise UnreadableRequest("Content-Length and Transfer-Encoding exclude each other")
         if version != "1.1" or encoding.lower() != "chunked":
-            raise UnreadableRequest("Transfer-Encoding can be chunked, in HTTP/1.1, and nothing else")
+            raise UnreadableRequest("Transfer-Encoding can only be chunked, and only in HTTP/1.1")
         return CHUNKED
     if length is None:
         return 0
@@ -157,12 +157,12 @@ def _length(length: str | None, encoding: str | None, version: str) -> int:
 
 
 def _why(data: bytes) -> str:
-    """What is wrong with a head that does not match, in words that quote nothing of it."""
+    """The error of a head that does not match. The text quotes nothing from the head."""
     if _BARE.search(data):
-        return "lines end in CRLF, and no header has a bare CR or LF or NUL"
+        return "lines have to end in CRLF, and no header can have a bare CR or LF or NUL"
     line, *others = data.split(b"\r\n")
     if re.fullmatch(_TOKEN + rb" [\x21-\x7e]+ HTTP/1\.[01]", line) is None:
-        return "a request begins with: method, target, HTTP/1.1 or HTTP/1.0, each after one space"
+        return "a request has to begin with: method, target, HTTP/1.1 or HTTP/1.0, with one space between them"
     for number, field in enumerate(others, start=1):
         if field[:1] in (b" ", b"\t"):
             return f"header {number} begins with white space: folded lines are obsolete"

@@ -1,4 +1,4 @@
-"""What every answer carries, whoever made it: when it was made, that its type is to be believed, who may keep it."""
+"""The headers of every answer: its time, `nosniff`, and which caches may keep it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _date = (0, "")
 
 
 def http_date() -> str:
-    """Now, as HTTP writes it (RFC 9110, section 5.6.7). Written once a second."""
+    """The current time as HTTP writes it (RFC 9110, section 5.6.7). Formatted once a second."""
     global _date
     now = int(time())
     if now != _date[0]:
@@ -21,7 +21,7 @@ def http_date() -> str:
 
 
 def complete(headers: Header, content_type: str | None) -> None:
-    """Adds what a handler did not say itself: `Date`, `nosniff`, and that JSON is for its receiver only."""
+    """Adds the headers that the handler has not set: `Date`, `nosniff`, and that no cache keeps JSON."""
     headers["date"] = http_date()
     headers["x-content-type-options"] = "nosniff"
     if content_type is not None and "json" in content_type and "cache-control" not in headers:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the structs: what is served is what is described."""
+"""The OpenAPI 3.1 document, made from the table of routes and the structs. So it describes exactly what is served."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _GENERIC = re.compile(r"^(\w+)_(\w+)_$")  # msgspec's name of Page[EventOut] is 
 
 TAGS = {
     "accounts": "Accounts, sessions and tokens.",
-    "categories": "What kinds of events there are.",
-    "events": "Events, their programme and what they sell.",
+    "categories": "The kinds of events.",
+    "events": "Events, their programme and their ticket types.",
     "inventory": "Pools, codes, blocked places.",
-    "waiting lists": "Places that people wait for.",
-    "live": "Streams of news.",
+    "waiting lists": "Waiting for sold-out places.",
+    "live": "Streams of server-sent events.",
     "reservations": "Holds, payments, cancellations.",
-    "orders": "What was sold of one's own event, and to whom.",
-    "payments": "What payment providers tell.",
+    "orders": "The orders of the organizer's own events.",
+    "payments": "Webhooks of payment providers.",
     "tickets": "Tickets and their documents.",
     "door": "Staff, scans and counts at the door.",
     "notifications": "The inbox and its preferences.",
-    "webhooks": "Calls to organizers' servers.",
+    "webhooks": "Calls from the platform to organizers' servers.",
     "platform": "Health, metrics, documents of this API.",
 }
 _WHO = {
-    Access.PUBLIC: "Anybody may call it.",
-    Access.OPTIONAL: "Anybody may call it; a token shows more.",
+    Access.PUBLIC: "Every client may call it.",
+    Access.OPTIONAL: "Every client may call it; a client with a token sees more.",
     Access.USER: "Any account may call it.",
     Access.ORGANIZER: "Organizers and admins may call it.",
     Access.ADMIN: "Admins may call it.",
@@ -44,7 +44,7 @@ _WHO = {
 _MEDIA = {
     "text/plain": "Text.",
     "text/html": "A page.",
-    "text/csv": "A table, a row a line.",
+    "text/csv": "A table: one line for each row.",
     "text/calendar": "A calendar entry (RFC 5545).",
     "text/event-stream": "Server-sent events.",
     "image/svg+xml": "A picture.",
@@ -55,7 +55,7 @@ _MEDIA = {
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
-    "description": "RFC 9457. `field` or `errors` name what is wrong; further members say more.",
+    "description": "RFC 9457. `field` or `errors` name the wrong fields; further members give details.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "enum": []},
@@ -82,9 +82,9 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
-    """The whole document. Every route, every shape, every problem.
+    """The whole document: every route, every shape, every problem.
 
-    Each shape has one name, which generators of clients make a class of; parameters are no classes.
+    Each shape has one name, and client generators make a class of it. Parameters do not become classes.
     """
     shapes: list[Any] = []
     for route in routes:
@@ -107,10 +107,10 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "title": "General Circle",
             "version": version,
             "description": "Events and tickets. Amounts are integers in minor units, times are RFC 3339, lists are "
-            "cursor pages, errors are RFC 9457 problem documents. Every write goes onto a log; 202 means that it is "
-            "durable there and not decided yet.",
+            "cursor pages, errors are RFC 9457 problem documents. Every write goes to a log; 202 means that the log "
+            "has stored it and that it is not decided yet.",
         },
-        "servers": [{"url": "/", "description": "Where this document is."}],
+        "servers": [{"url": "/", "description": "The server of this document."}],
         "tags": [{"name": name, "description": TAGS[name]} for name in sorted({route.tag for route in routes})],
         "paths": paths,
         "components": {
@@ -118,7 +118,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token."},
-                "operatorPassword": {"type": "http", "scheme": "basic", "description": "It, as the password."},
+                "operatorPassword": {"type": "http", "scheme": "basic", "description": "The token as the password."},
             },
         },
     }
@@ -144,7 +144,7 @@ def _renamed(node: Any, names: dict[str, str]) -> Any:
 
 
 def _class_name(name: str) -> str:
-    """What a component is called: EventOutPage for Page[EventOut]."""
+    """The name of a component: EventOutPage for Page[EventOut]."""
     generic = _GENERIC.match(name)
     return f"{generic[2]}{generic[1]}" if generic else name
 
@@ -200,8 +200,8 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "name": "Idempotency-Key",
             "in": "header",
             "required": route.idempotency_key == "required",
-            "description": "The same on every retry of one request. Missing where it is required: 400 "
-            "missing-header. The same key with another body: 422 idempotency-key-reused.",
+            "description": "Send the same key on every retry of one request. If it is required and missing: 400 "
+            "missing-header. If another request used the key: 422 idempotency-key-reused.",
             "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
         }
     if route.signature:
@@ -209,8 +209,8 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "name": route.signature,
             "in": "header",
             "required": True,
-            "description": "Vouches for the body as it was sent, byte for byte, and for when. Missing: 400 "
-            "missing-header. Not right, or too old: 400 invalid-signature.",
+            "description": "Signs the body, byte for byte, and the time of sending. Missing: 400 "
+            "missing-header. Wrong or too old: 400 invalid-signature.",
             "schema": {"type": "string"},
         }
     if route.prefer:
@@ -220,7 +220,7 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "required": False,
             "description": "respond-async: do not wait for the outcome. wait=n: wait up to n seconds, at most "
             f"{PREFER_WAIT_MAX_S:.0f}; {PREFER_WAIT_DEFAULT_S:.0f} without the header. receipt: an outcome about a "
-            "reservation has the header Circle-Receipt too, the signed position that every 202 has.",
+            "reservation also has the header Circle-Receipt, the signed position that every 202 has.",
             "schema": {"type": "string", "examples": ["respond-async", "wait=10, receipt"]},
         }
     if route.media_type == "text/event-stream":
@@ -228,7 +228,7 @@ def _headers(route: Route) -> Iterable[dict[str, Any]]:
             "name": "Last-Event-ID",
             "in": "header",
             "required": False,
-            "description": "The id of the last event that was seen, to go on behind it; `start` for everything.",
+            "description": "The id of the last event that the client has; the stream continues after it. `start`: all.",
             "schema": {"type": "string"},
         }
 
@@ -241,7 +241,7 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
             media = route.media_type if status < 300 else "application/json"
             responses[str(status)]["content"] = {media: {} if shape is bytes else {"schema": by_shape[repr(shape)]}}
     if route.cacheable:
-        responses["304"] = {"description": "It is as it was when it had the ETag that If-None-Match names."}
+        responses["304"] = {"description": "It still has the ETag that If-None-Match names."}
     slugs: dict[int, list[str]] = {}
     for slug in _problems(route):
         slugs.setdefault(KINDS[slug][0], []).append(slug)
@@ -254,7 +254,7 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problems(route: Route) -> list[str]:
-    """A route's own problems and those of its kind."""
+    """A route's own problems, and those that all routes of its kind have."""
     slugs = [*route.problems, *(_OF_OPERATORS if route.access is Access.OPERATOR else ())]
     if route.access is not Access.PUBLIC:
         slugs.append("unauthorized")
@@ -264,7 +264,7 @@ def _problems(route: Route) -> list[str]:
         slugs.append("invalid-request")
     if route.body is not None:
         slugs += ["malformed-json", "body-too-large", "unsupported-media-type"]
-    elif route.writes:  # whoever sends a body where none is expected is told so
+    elif route.writes:  # a client that sends a body although the route takes none gets a 422
         slugs += ["malformed-json", "body-too-large"]
     if route.idempotency_key == "required":
         slugs.append("missing-header")
@@ -282,8 +282,8 @@ def _problems(route: Route) -> list[str]:
 
 
 def _description(route: Route, status: int, shape: Any) -> str:
-    """What an answer is, from its struct's docstring; a page and a document say what they are by themselves."""
-    known = {202: "On the log, not decided yet; Location says where to look.", 204: "Done."}
+    """The description of an answer, from its struct's docstring, or from its media type."""
+    known = {202: "The request is on the log, not decided yet; Location is the address of its outcome.", 204: "Done."}
     if status in known:
         return known[status]
     origin = getattr(shape, "__origin__", shape)  # Page, of Page[EventOut]

@@ -1,7 +1,7 @@
 """The Prefer header (RFC 7240): how long a request waits for its outcome.
 
-`respond-async` alone: not at all; `wait=n`: up to n seconds, 30 at most; both: wait n, then answer 202. `receipt` asks
-for the signed position with an outcome too; a 202 has it anyway. Preferences that are not known or make no sense are
+`respond-async` alone: it does not wait. `wait=n`: up to n seconds, 30 at most. Both: wait n seconds, then answer 202.
+`receipt` asks for the signed position with an outcome; a 202 always has it. Unknown and invalid preferences are
 ignored, as the RFC says.
 """
 
@@ -29,7 +29,7 @@ def wait_s(header: str | None, default: float = PREFER_WAIT_DEFAULT_S) -> float:
 
 
 def receipt(header: str | None) -> bool:
-    """Whether the command's receipt is asked for."""
+    """Whether the client asks for the command's receipt."""
     if not header:
         return False
     return any(part.split(";", 1)[0].strip() == "receipt" for part in header.lower().split(","))

@@ -1,6 +1,6 @@
 """RFC 9457 problem documents: the one shape of every error, with a stable `type` for each kind.
 
-A handler raises `Problem`; nothing else about an error ever reaches a client.
+A handler raises `Problem`. A client never sees anything else of an error.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ TYPE_PREFIX = "/problems/"
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One thing that is wrong with one field of a request; `field` is a path such as `price.amount`."""
+    """One error in one field of a request. `field` is a path such as `price.amount`."""
 
     field: str
     detail: str
 
 
-# What each kind means, by slug: status and title. Reasons of the log are added by api.http.reasons.
+# Status and title of each kind, by slug. api.http.reasons adds the reasons of the log.
 KINDS: dict[str, tuple[int, str]] = {
     "malformed-json": (400, "The body is not JSON"),
     "malformed-request": (400, "The request cannot be read"),
@@ -38,12 +38,12 @@ KINDS: dict[str, tuple[int, str]] = {
     "invalid-second-factor": (401, "The second factor is wrong"),
     "second-factor-enrolment-required": (403, "An administrator needs a second factor"),
     "forbidden": (403, "The caller may not do this"),
-    "not-found": (404, "There is nothing here"),
+    "not-found": (404, "The resource does not exist"),
     "method-not-allowed": (405, "This method is not offered here"),
     "request-timeout": (408, "The request took too long to arrive"),
     "email-taken": (409, "An account with this address exists"),
-    "second-factor-on": (409, "There is a second factor already"),
-    "no-second-factor": (409, "There is no second factor"),
+    "second-factor-on": (409, "The account already has a second factor"),
+    "no-second-factor": (409, "The account has no second factor"),
     "organizer-has-events": (409, "The organizer has events that have not ended"),
     "category-taken": (409, "A category with this name exists"),
     "category-in-use": (409, "The category is in use"),
@@ -55,11 +55,11 @@ KINDS: dict[str, tuple[int, str]] = {
     "expectation-failed": (417, "The expectation cannot be met"),
     "invalid-request": (422, "The request is not valid"),
     "password-too-common": (422, "The password is too easy to guess"),
-    "ticket-code-malformed": (422, "This is no ticket code"),
+    "ticket-code-malformed": (422, "This is not a ticket code"),
     "rate-limited": (429, "Too many requests"),
-    "too-many-at-once": (429, "The client's share is in use"),
+    "too-many-at-once": (429, "The client has too many requests at once"),
     "headers-too-large": (431, "The headers are too large"),
-    "internal-error": (500, "Something went wrong here"),
+    "internal-error": (500, "An unexpected error happened"),
     "unavailable": (503, "A service is not available at the moment"),
     "busy": (503, "Too many requests are waiting"),
     "not-acknowledged": (503, "The log has not acknowledged the request"),
@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[int, str]] = {
 
 
 class Problem(Exception):
-    """An answer that is a problem document. `field` names the offending field, header or parameter."""
+    """An answer that is a problem document. `field` names the wrong field, header or parameter."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class Problem(Exception):
 
 
 def invalid(field: str, detail: str) -> Problem:
-    """422 for one field that is not as it has to be."""
+    """422 for one field with an invalid value."""
     return Problem("invalid-request", f"{field}: {detail}", field=field, errors=(FieldError(field, detail),))
 
 
 def not_found(what: str, identity: str, *, field: str | None = None) -> Problem:
-    """404 that names what was looked for."""
+    """404 that names the missing thing."""
     return Problem("not-found", f"there is no {what} {identity}", field=field)
 
 

@@ -1,20 +1,20 @@
-"""Sanic's HTTP/1.1 protocol, with its reading of requests and its timeouts replaced. Sanic 25.12 is the one it was
-written against; `tests/unit/api/http/test_protocol.py` fails where another one differs.
+"""Sanic's HTTP/1.1 protocol with a request parser and timeouts of our own. It is written for Sanic 25.12;
+`tests/unit/api/http/test_protocol.py` fails if another version differs.
 
-Replaced, and why:
+Replaced parts, with reasons:
 
-- `Http.http1_request_header` and `read`: Sanic takes `Content-Length :`, bare line feeds, NUL and two Hosts. Here
-  `api.http.framing` reads head, chunks and trailers; what it does not read is a 400, and the connection ends.
-- `HttpProtocol.check_timeouts`: Sanic starts its clock anew with each byte. Here the limits are totals (`EdgeLimits`).
-- `HttpProtocol.connection_task`, `Http.error_response`: a client that is gone is a fact for debugging and no error.
-- `Http.head_response_ignored`: Sanic's cannot be awaited, so a stream that was asked for by HEAD failed.
-- `HttpProtocol.connection_made`: connections that a process cannot serve, or that are more than a network's share,
-  are told so with a 503.
-- After an answer to a request that was not read to its end, the connection lingers: the client's last bytes would
-  otherwise have the kernel reset it, and the reset overtakes the answer.
+- `Http.http1_request_header` and `read`: Sanic accepts `Content-Length :`, bare line feeds, NUL and two Hosts. Here
+`api.http.framing` reads head, chunks and trailers. It answers anything else with 400 and ends the connection.
+- `HttpProtocol.check_timeouts`: Sanic restarts its clock with each byte. Here the limits are totals (`EdgeLimits`).
+- `HttpProtocol.connection_task`, `Http.error_response`: a disconnected client is logged for debugging, not as an error.
+- `Http.head_response_ignored`: Sanic's cannot be awaited, so a HEAD request for a stream failed.
+- `HttpProtocol.connection_made`: a connection gets a 503 if the process cannot serve it, or if its network's share is
+used up.
+- The connection lingers after it has answered a request that it has not read to its end. Otherwise the client's last
+bytes make the kernel reset the connection, and the reset can overtake the answer.
 
-Everything else is Sanic's: routing, requests, responses, streams, shutdown. A route that is to bypass Sanic (a hot one)
-belongs into `Edge.http1_request_header`'s place, behind `framing.head`.
+Everything else is Sanic's: routing, requests, responses, streams, shutdown. If a hot route has to bypass Sanic, its
+place is `EdgeHttp.http1_request_header`, after `framing.head`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from connectors import logs
 
 END_OF_HEAD = b"\r\n\r\n"
 EVENT_STREAM = "text/event-stream"
-EVERYBODY = Who("", ())  # in the total, in no network's share
+EVERYBODY = Who("", ())  # counts in the total, in no network's share
 CLOCK_S = 0.001  # the loop's timers have whole milliseconds
 
 log = logs.get("api.http")
@@ -54,7 +54,7 @@ log = logs.get("api.http")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdgeLimits:
-    """The totals that a connection is held to, in seconds and bytes. See api.fairness.limits for each one's reason."""
+    """The limits of a connection, in seconds and bytes, as totals. api.fairness.limits gives the reason for each."""
 
     head_s: float = limits.HEAD_TIMEOUT_S
     request_s: float = limits.REQUEST_TIMEOUT_S
@@ -70,7 +70,7 @@ class EdgeLimits:
 
     @property
     def tick_s(self) -> float:
-        """How late a limit may be noticed."""
+        """How late a limit may take effect, in seconds."""
         return min(self.head_s, self.request_s, self.response_s, self.keep_alive_s, self.send_grace_s) / 4
 
 
@@ -86,7 +86,7 @@ class EdgeHttp(Http):
     response_func: Any
 
     async def http1_request_header(self) -> None:
-        """One request's head out of the buffer into `self.request`. Raises Unreadable, PayloadTooLarge and the like."""
+        """Read a request's head from the buffer into `self.request`. Raises UnreadableRequest, PayloadTooLarge."""
         self.protocol.begins()
         data = await self._head()
         head = framing.head(data)
@@ -112,17 +112,17 @@ class EdgeHttp(Http):
         self.protocol.state["requests_count"] += 1
 
     async def _head(self) -> bytes:
-        """The bytes of a head without its empty line, taken out of the buffer."""
+        """Take the bytes of a head, without its empty line, out of the buffer."""
         buffer: bytearray = self.recv_buffer
         seen = 0
         while (end := buffer.find(END_OF_HEAD, max(0, seen - 3))) < 0:
-            if buffer.startswith(b"\r\n"):  # an empty line before a request: some send one behind a body
+            if buffer.startswith(b"\r\n"):  # an empty line before a request: some clients send one after a body
                 del buffer[:2]
                 seen = 0
                 continue
             if framing.trouble(buffer, seen):
                 framing.head(bytes(buffer))
-                raise UnreadableRequest("a request's head has no such bytes")
+                raise UnreadableRequest("the request's head has invalid bytes")
             seen = len(buffer)
             if seen >= self.HEADER_MAX_SIZE:
                 raise PayloadTooLarge("Request header exceeds the size limit")
@@ -147,11 +147,11 @@ class EdgeHttp(Http):
             self.request_bytes_left = self.request_bytes = length
 
     async def read(self) -> bytes | None:
-        """Some bytes of the request's body; None behind the last. Raises Unreadable, PayloadTooLarge."""
+        """Some bytes of the request's body; None after the last. Raises UnreadableRequest, PayloadTooLarge."""
         try:
             return await self._read()
         except (UnreadableRequest, PayloadTooLarge):
-            self.keep_alive, self.request_body = False, None  # where the next request would begin is not known
+            self.keep_alive, self.request_body = False, None  # the start of the next request is unknown
             raise
 
     async def _read(self) -> bytes | None:
@@ -183,13 +183,13 @@ class EdgeHttp(Http):
         self.protocol.has_arrived()
 
     async def _next_chunk(self) -> bool:
-        """Reads up to a chunk's data. False behind the last chunk and its trailers."""
+        """Reads up to a chunk's data. False after the last chunk and its trailers."""
         await self._continue()
-        if self.chunk_pending:  # the line end behind the data of the chunk before
+        if self.chunk_pending:  # the line end after the previous chunk's data
             while len(self.recv_buffer) < 2:
                 await self._receive_more()
             if self.recv_buffer[:2] != b"\r\n":
-                raise UnreadableRequest("a chunk has to end in CRLF behind as many bytes as its size says")
+                raise UnreadableRequest("a chunk has to have as many bytes as its size says, and then CRLF")
             del self.recv_buffer[:2]
         size, extensions = framing.chunk_size(await self._line(limits.CHUNK_LINE_BYTES_MAX))
         self.extension_bytes += extensions
@@ -222,7 +222,7 @@ class EdgeHttp(Http):
         return line
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
-        """The head of an answer, with what every answer carries, and its first bytes."""
+        """Send an answer's head, with the headers of every answer, and its first bytes."""
         response = self.response
         self.protocol.answers(streams=not end_stream and response.content_type == EVENT_STREAM)
         complete(response.headers, response.content_type)
@@ -231,13 +231,13 @@ class EdgeHttp(Http):
         await super().http1_response_header(data, end_stream)
 
     async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
-        """HEAD: nothing of a body is sent."""
+        """HEAD: send no body."""
         if end_stream:
             self.response_func = None
             self.stage = Stage.IDLE
 
     async def error_response(self, exception: Exception) -> None:
-        """The answer to what went wrong, if anybody is there to read it and nothing was answered yet."""
+        """Answer an error, if the client is still connected and no answer has begun."""
         protocol = self.protocol
         if protocol.is_gone() or self.stage in (Stage.RESPONSE, Stage.FAILED):
             if not isinstance(exception, RequestCancelled | CancelledError | ServiceUnavailable):
@@ -252,7 +252,7 @@ class EdgeHttp(Http):
 
 
 class EdgeProtocol(HttpProtocol):
-    """One connection, held to `EdgeLimits` (`app.ctx.edge`, or the defaults)."""
+    """One connection, within `EdgeLimits` (`app.ctx.edge`, or the defaults)."""
 
     HTTP_CLASS = EdgeHttp
 
@@ -287,15 +287,15 @@ class EdgeProtocol(HttpProtocol):
         self._turn: Turn | None = None
         self._idle_at = self.loop.time()
 
-    # --- what EdgeHttp tells
+    # --- EdgeHttp reports here
 
     def begins(self) -> None:
-        """The first byte of a request is there."""
+        """The first byte of a request has arrived."""
         self._begun_at, self._received_at = self.loop.time(), 0.0
         self._streams = False
 
     def has_arrived(self) -> None:
-        """A request is there to its last byte."""
+        """The last byte of a request has arrived."""
         self._received_at = self.loop.time()
 
     def answers(self, *, streams: bool) -> None:
@@ -303,13 +303,13 @@ class EdgeProtocol(HttpProtocol):
         self._answered_at, self._answered_bytes, self._streams = self.loop.time(), 0, streams
 
     def is_gone(self) -> bool:
-        """Whether nobody is there to read."""
+        """Whether the client has disconnected."""
         return self.transport is None or self.transport.is_closing() or bool(self.conn_info and self.conn_info.lost)
 
     # --- the connection's life
 
     async def connection_task(self) -> None:
-        """Requests and answers, one after another, until either side has enough."""
+        """Requests and answers, one after another, until either side ends the connection."""
         try:
             self._setup_connection()  # type: ignore[no-untyped-call]
             await self._http.http1()
@@ -325,7 +325,7 @@ class EdgeProtocol(HttpProtocol):
             self.close()
 
     async def _linger(self) -> None:
-        """Reads on and forgets, until the client has seen the answer and leaves, for LINGER_S at most."""
+        """Read and discard until the client has read the answer and disconnects, for LINGER_S at most."""
         assert self.transport is not None
         self._discards = True
         self.recv_buffer.clear()
@@ -336,7 +336,7 @@ class EdgeProtocol(HttpProtocol):
             await asyncio.wait_for(self._gone.wait(), self._limits.linger_s)
 
     def connection_made(self, transport: Any) -> None:
-        """Serves the connection, or tells it with a 503 that there are too many."""
+        """Serve the connection, or refuse it with a 503 because there are too many."""
         line = self._line()
         try:
             self._turn = line.ask(self._who(transport))
@@ -351,7 +351,7 @@ class EdgeProtocol(HttpProtocol):
         self._callback_check_timeouts = self.loop.call_later(0.0 if at_once else self._limits.linger_s, self._refuse)
 
     def _line(self) -> Line:
-        """Who has connections open in this process; operators have theirs apart."""
+        """The open connections of this process. Those of operators are counted separately."""
         name, bounds = "operator_connections" if self.operator else "connections", self._limits
         line: Line | None = getattr(self.app.ctx, name, None)
         if line is None:
@@ -360,7 +360,7 @@ class EdgeProtocol(HttpProtocol):
         return line
 
     def _who(self, transport: Any) -> Who:
-        """Whose the connection is. Behind proxies that are trusted it is theirs, so everybody's."""
+        """The connection's owner. A trusted proxy's connection carries all clients: no network's share counts it."""
         if self.operator or bool(getattr(self.app.ctx, "trusted_proxies", 0)):
             return EVERYBODY
         peer = transport.get_extra_info("peername")
@@ -374,14 +374,14 @@ class EdgeProtocol(HttpProtocol):
             self.close()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes for the task to read. Those of a connection that is ending are forgotten."""
+        """Pass bytes to the task. A connection that is ending discards them."""
         if self._refused:
-            self._refuse()  # now that its request is read, the answer is not overtaken by a reset
+            self._refuse()  # its request is read, so no reset can overtake the answer
         elif not self._discards and self._task is not None:
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the task, if there is one."""
+        """End the task, if there is one."""
         self._gone.set()
         if self._turn is not None:
             self._line().leave(self._turn)
@@ -389,7 +389,7 @@ class EdgeProtocol(HttpProtocol):
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     async def send(self, data: bytes) -> None:
-        """Writes, after what was written before has been read down to a few kilobytes."""
+        """Write, once the client has read the bytes before down to a few kilobytes."""
         await self._can_write.wait()
         if self.is_gone():
             raise RequestCancelled
@@ -399,27 +399,27 @@ class EdgeProtocol(HttpProtocol):
         self._answered_bytes += len(data)
 
     def pause_writing(self) -> None:
-        """More is written than is read: from now on the reader has a limit."""
+        """The client reads more slowly than we write: from now on it has a time limit."""
         super().pause_writing()  # type: ignore[no-untyped-call]
         now, bound = self.loop.time(), self._limits
-        # A stream has no size and is open for hours: what counts is when it began to lag.
+        # A stream has no size and is open for hours, so its limit counts from the moment when it began to lag.
         since = now if self._streams else max(self._answered_at, self._begun_at)
         waiting = max(self._answered_bytes, self._unread())
         self._drains_by = max(since + waiting / bound.read_bytes_per_s, now) + bound.send_grace_s
 
     def resume_writing(self) -> None:
-        """It is read."""
+        """The client has read enough."""
         super().resume_writing()  # type: ignore[no-untyped-call]
         self._drains_by = None
 
     def close(self, timeout: float | None = None) -> None:
-        """Closes when what was written is read, within the limit for that."""
+        """Close when the client has read everything, within its time limit."""
         if timeout is None and (unread := self._unread()):
             timeout = self._limits.send_grace_s + unread / self._limits.read_bytes_per_s
         super().close(timeout)
 
     def check_timeouts(self) -> None:
-        """Ends what lasts too long, and looks again at the next limit or the next tick, whichever is sooner."""
+        """End a connection that is past a limit. Otherwise check again at the next limit or tick, if that is sooner."""
         if self._task is None:
             return
         left, error = self._left(self.loop.time())
@@ -429,7 +429,7 @@ class EdgeProtocol(HttpProtocol):
             return
         log.debug("connection.timeout", stage=self._http.stage.name, error=type(error).__name__)
         if self._drains_by is not None:
-            self._give_up()  # nobody reads: nothing more can be said
+            self._give_up()  # the client does not read, so no answer can reach it
             return
         self._http.exception = error
         self._task.cancel()
@@ -440,7 +440,7 @@ class EdgeProtocol(HttpProtocol):
             self.transport.abort()
 
     def _left(self, now: float) -> tuple[float, Exception | None]:
-        """Seconds that the connection may go on as it is, and what is answered when there are none."""
+        """Seconds until the connection's next limit, and the error that is answered at 0."""
         bound, stage = self._limits, self._http.stage
         if self._drains_by is not None:
             return self._drains_by - now, None
@@ -458,7 +458,7 @@ class EdgeProtocol(HttpProtocol):
 
 
 def _refusal() -> bytes:
-    """A 503 for a connection that is one too many, as bytes: nothing of Sanic's is made for it."""
+    """A 503 for a refused connection, as bytes: it needs no object of Sanic's."""
     problem = busy("too many connections are open")
     body = msgspec.json.encode(problem.document())
     headers = {

@@ -1,6 +1,6 @@
-"""What each reason of the log means in HTTP: the one place where a refusal becomes a status.
+"""Each reason of the log as an HTTP problem: the one place that turns a refusal into a status.
 
-Every `Reason` is a problem type under its own word; a new reason has a status from the first moment (409) and a title.
+Every `Reason` is a problem type under its own name. A new reason has a status (409) and a title at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATUSES: dict[Reason, int] = {
     Reason.PAYMENT_TOKEN_REQUIRED: 422,
     Reason.COMMAND_FAILED: 500,
 }
-# What these say begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
+# The detail of these begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
 ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE, Reason.PAYMENT_TOKEN_REQUIRED))
 _FIELD = re.compile(r"(?P<field>[a-z_.]+) (?:must|has|is) ")
 _MICROS = re.compile(r"\b\d{15,16}\b")
@@ -40,9 +40,9 @@ DETAILS: dict[str, str] = {
     Reason.SOLD_OUT: "not enough places are left for this quantity",
     Reason.SEAT_TAKEN: "at least one of the seats is not free",
     Reason.SEAT_UNKNOWN: "the layout has no such seat",
-    Reason.LIMIT_EXCEEDED: "this would be more than one buyer may have of this event",
-    Reason.HOLDS_EXHAUSTED: "too many holds of yours ran out unpaid; wait a while",
-    Reason.PAYMENTS_EXHAUSTED: "too many cards of yours were declined; wait a while",
+    Reason.LIMIT_EXCEEDED: "this is more than one buyer may have for this event",
+    Reason.HOLDS_EXHAUSTED: "too many of your holds expired without payment; try again later",
+    Reason.PAYMENTS_EXHAUSTED: "too many of your cards were declined; try again later",
     Reason.SALES_NOT_OPEN: "sales have not begun",
     Reason.SALES_CLOSED: "sales are over",
     Reason.EVENT_CANCELLED: "the event is cancelled",
@@ -56,29 +56,29 @@ DETAILS: dict[str, str] = {
     Reason.NOT_HELD: "the reservation is not held",
     Reason.PAYMENT_IN_PROGRESS: "a payment for this reservation is under way",
     Reason.PAYMENT_DECLINED: "the payment was declined",
-    Reason.BUYER_CANCELLED: "the buyer has cancelled it",
-    Reason.STAFF_ONLY: "only the event's organizer and staff work at its door",
+    Reason.BUYER_CANCELLED: "the buyer has cancelled",
+    Reason.STAFF_ONLY: "only the event's organizer and staff may do this",
     Reason.TICKET_NOT_FOUND: "there is no such ticket",
     Reason.TICKET_VOID: "the ticket was cancelled",
-    Reason.TICKET_SUPERSEDED: "the ticket was handed on: only its new holder's code counts",
-    Reason.ALREADY_CHECKED_IN: "the ticket is checked in already",
+    Reason.TICKET_SUPERSEDED: "the ticket was transferred: only the new holder's code is valid",
+    Reason.ALREADY_CHECKED_IN: "the ticket is already checked in",
     Reason.NOT_CHECKED_IN: "the ticket is not checked in",
-    Reason.CHECK_IN_UNDONE: "this scan let in once and was taken back; scan the ticket again",
-    Reason.COMMAND_FAILED: "the platform could not decide this; nothing was changed, and its operators are told",
-    Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be handed on",
-    Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided its tickets open no door",
-    Reason.REFUNDED_AT_PROVIDER: "what was paid was refunded at the payment provider",
-    Reason.CHARGED_BACK: "the bank gave the payment back",
+    Reason.CHECK_IN_UNDONE: "this scan checked the ticket in and was undone; scan the ticket again",
+    Reason.COMMAND_FAILED: "the platform could not decide this; nothing has changed, and its operators are informed",
+    Reason.TRANSFER_NOT_ALLOWED: "the ticket cannot be transferred",
+    Reason.PAYMENT_DISPUTED: "the payment is disputed: its tickets are not valid until the bank has decided",
+    Reason.REFUNDED_AT_PROVIDER: "the payment was refunded at the payment provider",
+    Reason.CHARGED_BACK: "the bank returned the payment",
 }
 
 REFUNDS = {
-    "refund-requested": "what was charged is being refunded",
-    "refunded": "what was charged has been refunded",
+    "refund-requested": "the payment is being refunded",
+    "refunded": "the payment has been refunded",
 }
 
 
 def refusal(reply: Reply, **extensions: Any) -> Problem:
-    """The problem document for a refused command, with the reservation and the position it was asked at."""
+    """The problem document for a refused command, with the reservation and the command's position on the log."""
     reason, detail, view = reply.reason, reply.detail, reply.reservation
     position = {"partition": reply.partition, "offset": reply.offset}
     if view is not None:
@@ -94,7 +94,7 @@ def refusal(reply: Reply, **extensions: Any) -> Problem:
 
 
 def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
-    """The problem document for a reason, with the words that go with it."""
+    """The problem document for a reason. An empty `detail` becomes the reason's own text."""
     if reason not in KINDS:
         KINDS[reason] = (STATUS_DEFAULT, _title(reason))
     named = _FIELD.match(detail) if reason in ABOUT_A_FIELD else None
@@ -106,7 +106,7 @@ def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
 
 
 def no_event(event_id: str, **extensions: str) -> Problem:
-    """That there is no such event, or none that the caller may know of: the same words for both."""
+    """404 for an event that does not exist or that the caller may not see. The text is the same for both."""
     return for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", **extensions)
 
 
@@ -115,7 +115,7 @@ def _title(reason: str) -> str:
 
 
 def _readable(found: re.Match[str]) -> str:
-    """The log counts microseconds; people read dates."""
+    """The log's microseconds as a date."""
     return moment(int(found[0])).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -1,10 +1,10 @@
-"""What an answer that many may read looks like on the way: its ETag, 304 when it is known, gzip when worthwhile.
+"""Cacheable answers: their ETag, 304 for a client that has the answer already, gzip where it pays.
 
-Only for routes that say `cacheable`: their answers hold no secrets, and nothing of a stranger's choosing beside one, so
-that compressing tells nobody anything by its length (BREACH). Nothing else is ever compressed, and no stream is.
+Only for `cacheable` routes. Their answers hold no secrets, so the length of a compressed answer can reveal none
+(BREACH). Other answers and streams are never compressed.
 
-ETags are weak: they name what an answer says, not its bytes, which differ by encoding and by `now`. An answer's own
-`etag` header, where a handler has set one, stands.
+ETags are weak: they name an answer's content, not its bytes, which differ by encoding and by `now`. An `etag` header
+that the handler has set stays.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from api.http.problem import Problem
 
 T = TypeVar("T")
 
-NO_CACHE = "no-cache"  # keep it, and ask each time whether it still holds
+NO_CACHE = "no-cache"  # caches keep the answer, and ask each time whether it is still valid
 _TAG = re.compile(r'(?:W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
 _CODING = re.compile(r"\s*(?P<name>[\w*-]+)\s*(?:;\s*q\s*=\s*(?P<quality>[01](?:\.\d{0,3})?))?\s*", re.ASCII)
 
 
 class Representations:
-    """Makes answers smaller, beside the event loop where they are large. One for each process."""
+    """Compresses answers, large ones in a thread. One for each process."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "gzip")
@@ -48,7 +48,7 @@ class Representations:
         self._kept: ShortCache[bytes] = ShortCache(GZIP_KEPT_S, GZIP_KEPT_MAX)
 
     async def of(self, request: Request, response: HTTPResponse, *, private: bool) -> HTTPResponse:
-        """The answer as it is sent. `private`: it may be another one for another caller, so no proxy keeps it."""
+        """The answer to send. `private`: it can differ by caller, so no proxy keeps it."""
         body, headers = response.body or b"", response.headers
         large = len(body) > INLINE_BYTES_MAX
         own_tag = headers.get("etag")
@@ -64,7 +64,7 @@ class Representations:
         return response
 
     async def _small(self, body: bytes, tag: str | None) -> bytes | None:
-        """The body compressed; None when too many wait for that, and the body is sent as it is."""
+        """The compressed body. None if too many answers wait for the thread: then the plain body is sent."""
         if len(body) <= INLINE_BYTES_MAX:
             return gzip.compress(body, GZIP_LEVEL, mtime=0)
         if tag is None:
@@ -86,17 +86,17 @@ class Representations:
             self._places.give_back(turn)
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Drop the waiting work."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def tag_of(body: bytes) -> str:
-    """The weak ETag of an answer that says this."""
+    """The weak ETag of an answer with this body."""
     return f'W/"{blake2b(body, digest_size=16).hexdigest()}"'
 
 
 def labelled(response: HTTPResponse, tag: str, *, private: bool) -> HTTPResponse:
-    """The answer with its ETag, and with what caches may do with it."""
+    """The answer with its ETag and its rules for caches."""
     headers = response.headers
     headers["etag"] = tag
     if private:
@@ -110,7 +110,7 @@ def labelled(response: HTTPResponse, tag: str, *, private: bool) -> HTTPResponse
 
 
 def known_already(request: Request, response: HTTPResponse) -> HTTPResponse | None:
-    """304, if the client has what the answer's ETag names."""
+    """304, if the client already has the answer; else None."""
     headers = response.headers
     if not matches(request.headers.get("if-none-match"), headers["etag"]):
         return None
@@ -118,7 +118,7 @@ def known_already(request: Request, response: HTTPResponse) -> HTTPResponse | No
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:
-    """Whether the client has what the tag names (RFC 9110, section 13.1.2: weak comparison)."""
+    """Whether If-None-Match names the tag (RFC 9110, section 13.1.2: weak comparison)."""
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":
@@ -128,7 +128,7 @@ def matches(if_none_match: str | None, tag: str) -> bool:
 
 
 def takes_gzip(accept_encoding: str | None) -> bool:
-    """Whether the client named gzip, or anything, and did not refuse it."""
+    """Whether Accept-Encoding allows gzip, by name or by `*`."""
     found: dict[str, float] = {}
     for part in (accept_encoding or "").split(","):
         match = _CODING.fullmatch(part)

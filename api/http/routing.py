@@ -1,7 +1,7 @@
-"""The route table's row, and what stands between Sanic and a handler: who may call, the limits, one shape of error.
+"""The route table's row, and the checks between Sanic and a handler: access, limits, one shape of error.
 
-Guarantee: a handler runs only for a caller its route names, with path ids that are UUIDs; whatever it raises becomes a
-problem document. This costs no middleware and no signal: one function around each handler.
+Guarantee: a handler runs only for a caller that its route allows, and with path ids that are UUIDs. Every exception
+becomes a problem document. There is no middleware and no signal: one function wraps each handler.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ S = TypeVar("S", bound=msgspec.Struct)
 log = logs.get("api")
 
 
-_ACCESS_CODE = "access_code="  # what somebody sees by a code is not for everybody's caches
+_ACCESS_CODE = "access_code="  # shared caches must not keep an answer that a code has opened
 
 
 class Access(StrEnum):
-    """Who may call a route. Owner checks come on top, in the handler or in the core."""
+    """Who may call a route. The handler or the core also checks owners."""
 
     PUBLIC = "public"
-    OPTIONAL = "optional"  # anybody; a token, if there is one, has to be valid
+    OPTIONAL = "optional"  # every client; a token, if sent, has to be valid
     USER = "user"
     ORGANIZER = "organizer"
     ADMIN = "admin"
@@ -72,28 +72,28 @@ class Call:
 
     @property
     def mailbox(self) -> int | None:
-        """What the accounts of the caller's mailbox share; None where the token does not say it."""
+        """The number that all accounts of the caller's mailbox share. None if the token does not have it."""
         return self.caller.mailbox if self.caller is not None else None
 
     @property
     def is_head(self) -> bool:
-        """Whether only the answer's head is wanted. Handlers of answers that do not end ask this."""
+        """Whether the request is a HEAD. Handlers of endless answers check this."""
         return self.request.method == "HEAD"
 
     @property
     def sees_drafts_of(self) -> str | None:
-        """Whose drafts the caller sees; None: everybody's. Only for routes that need a token."""
+        """The user whose drafts the caller sees; None: all drafts. Only for routes that need a token."""
         assert self.caller is not None
         return None if self.caller.role is Role.ADMIN else self.caller.user_id
 
     @property
     def address(self) -> ClientAddress:
-        """Where the request is from, for limits and logs."""
+        """The client's address, for limits and logs."""
         return client_address(self.request, self.deps.settings.trusted_proxies)
 
     @property
     def origin(self) -> Origin:
-        """The same, with what the client calls itself."""
+        """The client's address and its User-Agent."""
         return Origin.of(self.address, self.request.headers.get("user-agent"))
 
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
@@ -113,7 +113,7 @@ class Call:
         return query(self.request.query_string, shape)
 
     def wait_s(self, default: float = PREFER_WAIT_DEFAULT_S) -> float:
-        """How long the caller wants to wait for the outcome."""
+        """Seconds that the caller wants to wait for the outcome."""
         return prefer.wait_s(self.request.headers.get("prefer"), default)
 
     @property
@@ -128,14 +128,14 @@ class Call:
             name = "Idempotency-Key"
             raise Problem(
                 "missing-header",
-                f"{name}: this needs the header {name}, the same on every retry of one request",
+                f"{name}: this request needs the header {name}, with the same value on every retry",
                 field=name,
                 errors=(FieldError(name, "is required"),),
             )
         return key
 
     def optional_idempotency_key(self) -> str | None:
-        """The same, or None. Raises Problem invalid-header (400)."""
+        """The Idempotency-Key, or None. Raises Problem invalid-header (400)."""
         key: str | None = self.request.headers.get("idempotency-key")
         if key is None:
             return None
@@ -147,13 +147,13 @@ class Call:
 
     @property
     def traceparent(self) -> str | None:
-        """The caller's trace, if it looks like one (W3C Trace Context)."""
+        """The caller's `traceparent`, if it is valid (W3C Trace Context)."""
         value: str | None = self.request.headers.get("traceparent")
         return value if value is not None and len(value) == 55 and value.isascii() else None
 
 
 def is_private(call: Call) -> bool:
-    """Whether the answer may be another one for another caller, so that no proxy keeps it."""
+    """Whether the answer can differ by caller, so that no proxy keeps it."""
     return call.caller is not None or _ACCESS_CODE in call.request.query_string
 
 
@@ -168,7 +168,7 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """One row of the table: everything about a route that is not its handler's business."""
+    """One row of the table: everything about a route except its handler's work."""
 
     method: str
     path: str  # Sanic's form: /v1/events/<event_id>
@@ -177,21 +177,21 @@ class Route:
     summary: str
     tag: str
     body: type[Any] | None = None
-    body_optional: bool = False  # none is as good as an empty object
+    body_optional: bool = False  # a missing body counts as an empty object
     query: type[Any] | None = None
     answers: dict[int, Any] = field(default_factory=dict)  # status → struct, or None for no body
-    problems: tuple[str, ...] = ()  # slugs beyond those that every route of its kind has
+    problems: tuple[str, ...] = ()  # slugs in addition to those of every route of its kind
     idempotency_key: str = ""  # "", "optional" or "required"
     prefer: bool = False
-    signature: str = ""  # the header that vouches for the body, where a token does not
+    signature: str = ""  # the header that signs the body, for a route without a token
     media_type: str = "application/json"
-    cacheable: bool = False  # holds no secrets: has an ETag, is compressed, is kept by clients
-    free: bool = False  # not counted against the caller's writes
+    cacheable: bool = False  # holds no secrets: has an ETag, is compressed, and clients may keep it
+    free: bool = False  # does not count as one of the caller's writes
     lane: Lane = Lane.READ
 
     @property
     def writes(self) -> bool:
-        """Whether it is no read."""
+        """Whether the method can change something."""
         return self.method != "GET"
 
     @property
@@ -239,7 +239,7 @@ def bind(route: Route) -> Handler:
 
 
 async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: bool) -> Caller | None:
-    """Who asks, as far as the route wants to know. Raises Problem unauthorized (401)."""
+    """The caller, if the route needs or accepts one. Raises Problem unauthorized (401)."""
     if access is Access.PUBLIC:
         return None
     if access is Access.OPERATOR:
@@ -254,7 +254,7 @@ async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: b
 
 
 async def _operator(request: Request, deps: ApiDeps) -> Caller | None:
-    """An operator, or a caller whose role is still to be looked at. Whoever guesses is slowed down."""
+    """An operator, or a caller whose role is checked next. Wrong tokens count against the address's rate limit."""
     try:
         return operators.require(request, deps)
     except Problem:
@@ -265,7 +265,7 @@ async def _operator(request: Request, deps: ApiDeps) -> Caller | None:
 
 
 async def _promoted(deps: ApiDeps, caller: Caller, access: Access) -> Caller:
-    """A token from before its account was promoted is honoured; any other one is refused with 403."""
+    """The caller with the role that its account has now: its token can be older than a promotion. Else 403."""
     row = await deps.database.row("user", caller.user_id)
     if row is not None:
         role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
@@ -274,19 +274,19 @@ async def _promoted(deps: ApiDeps, caller: Caller, access: Access) -> Caller:
     if caller.waiting or (row is not None and effective(Role(row["role"]), factor=row["second_factor"])[1]):
         raise factor_required()
     needs = Access.ADMIN if access is Access.OPERATOR else access
-    raise Problem("forbidden", f"this needs the role {needs.value}; the caller is {caller.role.value}")
+    raise Problem("forbidden", f"this needs the role {needs.value}; the caller has the role {caller.role.value}")
 
 
 def factor_required() -> Problem:
     """403 for an administrator without a second factor."""
-    detail = "an administrator may do this with a second factor only: POST /v1/users/me/second-factor"
+    detail = "an administrator needs a second factor for this; set it up with POST /v1/users/me/second-factor"
     return Problem("second-factor-enrolment-required", detail)
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None, *, tagged: bool = False) -> HTTPResponse:
-    """A JSON answer. Where its shape has a `now`, a countdown starts there: it is the server's time.
+    """A JSON answer. If its shape has a `now`, it gets the server's time, from which clients count down.
 
-    `tagged`: of a cacheable route. What it says is the same a second later: its ETag does not know the time.
+    `tagged`: the answer of a cacheable route. Its ETag leaves `now` out, so it is the same a second later.
     """
     if getattr(value, "now", None) is msgspec.UNSET:
         headers = {"etag": tag_of(msgspec.json.encode(value))} | (headers or {}) if tagged else headers
@@ -295,6 +295,6 @@ def json(value: Any, status: int = 200, headers: dict[str, str] | None = None, *
 
 
 def stamped(value: S) -> S:
-    """The same with the server's time in its `now`, to the millisecond."""
+    """The value with the server's time, to the millisecond, in `now`."""
     now = datetime.now(UTC)
     return msgspec.structs.replace(value, now=now.replace(microsecond=now.microsecond // 1000 * 1000))

@@ -1,4 +1,4 @@
-"""What Sanic says itself, as facts of our own log: one line, one action, no query strings (they may hold tickets)."""
+"""Writes Sanic's own log messages to our log: one line, one action, no query strings (they may hold tickets)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logs.get("api.server")
 
 
 class SanicLog(logging.Handler):
-    """Passes each record on. That somebody went away is for debugging."""
+    """Passes each record on. A disconnected client is logged at debug level."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises: what cannot be written as text is written as its template."""
+        """Never raises: a record that cannot be formatted is written as its template."""
         try:
             text = record.getMessage()
         except (TypeError, ValueError):
@@ -38,7 +38,7 @@ class SanicLog(logging.Handler):
 
 
 def adopt() -> None:
-    """From now on Sanic's loggers write through ours. Call once for a process; again changes nothing."""
+    """Let Sanic's loggers write through ours. A second call changes nothing."""
     parent = logging.getLogger(SANIC)
     if not any(isinstance(handler, SanicLog) for handler in parent.handlers):
         parent.addHandler(SanicLog())

@@ -1,4 +1,4 @@
-"""An answer that is written piece by piece."""
+"""Answers that are written piece by piece."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ log = logs.get("api.http.streaming")
 
 
 async def stream(call: Call, pieces: AsyncGenerator[str, None], content_type: str, filename: str) -> None:
-    """Answer 200 with what `pieces` gives, piece by piece.
+    """Answer 200 with the pieces, one by one.
 
-    What fails before the first piece is a problem document. What fails later ends the connection in the middle of the
-    body, so that nobody takes a part for the whole.
+    An error before the first piece becomes a problem document. A later error ends the connection in the middle of the
+    body, so that no client takes a part for the whole.
     """
     headers = {"content-disposition": f'attachment; filename="{filename}"', "cache-control": "no-store"}
     async with aclosing(pieces) as parts:

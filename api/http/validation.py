@@ -1,4 +1,4 @@
-"""Bytes and query strings to typed, bounded values. Guarantee: whatever comes in, a value or a `Problem` comes out."""
+"""Bytes and query strings to typed, bounded values. Guarantee: every input gives a value or a `Problem`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from api.reads.texts import LINE, LINE_OR_NONE, TEXT
 T = TypeVar("T")
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
-# 36 characters exactly, since `$` would let a line feed follow.
+# The length is fixed because `$` also matches before a final line feed.
 Id = Annotated[str, Meta(min_length=36, max_length=36, pattern=UUID_PATTERN, description="a UUID")]
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=LINE)]
 Line100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)]
@@ -35,11 +35,11 @@ US = timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
-# A media type of JSON, whatever its parameters are (RFC 9110, section 8.3.1; RFC 6839 for the suffix).
+# A media type of JSON with any parameters (RFC 9110, section 8.3.1; RFC 6839 for the suffix).
 _JSON = re.compile(
     r"\s*application/(?:json|[!#$&^\w.+-]{1,100}\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
-_SAID = re.compile(r"`(?P<name>\w+)` (?P<text>.*)", re.DOTALL)  # of a shape's own check: `api.shapes.base`
+_SAID = re.compile(r"`(?P<name>\w+)` (?P<text>.*)", re.DOTALL)  # from a shape's own check: `api.shapes.base`
 _NAME_CHARS_MAX = 100
 
 
@@ -47,7 +47,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """The body as the decoder's struct. Raises Problem malformed-json (400) or invalid-request (422)."""
     try:
         decoded = decoder.decode(body)
-        if body.count(b":") != _names_in(msgspec.json.decode(body)):  # or a text has a colon in it
+        if body.count(b":") != _names_in(msgspec.json.decode(body)):  # a repeated name, or a text with a colon in it
             _refuse_repeated_names(body)
     except msgspec.ValidationError as error:
         raise problem_of(error) from None
@@ -58,7 +58,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type names JSON. What its parameters say is not looked at: `text/plain; x=json` is no JSON."""
+    """Whether a Content-Type names JSON. Its parameters do not count: `text/plain; x=json` is not JSON."""
     return _JSON.fullmatch(content_type) is not None
 
 
@@ -85,7 +85,7 @@ def convert(values: Mapping[str, Any], shape: type[T]) -> T:
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:
-    """The problem document for what msgspec found, with the field's path as `a.b[3]`."""
+    """The problem document for msgspec's error, with the field's path as `a.b[3]`."""
     match = _AT.match(str(error))
     text, path = (match["text"], match["path"] or "$") if match else (str(error), "$")
     field = path.removeprefix("$").removeprefix(".")
@@ -102,7 +102,7 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
 
 
 def uuid_of(text: str, *, field: str) -> str:
-    """A UUID in its canonical form. Raises Problem not-found: a path with anything else leads nowhere."""
+    """A UUID in its canonical form. Raises Problem not-found: no other path exists."""
     if not _UUID.fullmatch(text):
         raise Problem("not-found", f"{field}: not an id (a UUID): {_shortened(text)!r}", field=field)
     return text.lower()
@@ -116,28 +116,28 @@ def micros(moment: datetime, *, field: str) -> int:
 
 
 def moment(us: int) -> datetime:
-    """A time from microseconds since the epoch; it is written as RFC 3339."""
+    """A time from microseconds since the epoch. JSON has it as RFC 3339."""
     return EPOCH + timedelta(microseconds=us)
 
 
 def moment_or_none(us: int | None) -> datetime | None:
-    """The same, where 0 and null mean "not set"."""
+    """A time as `moment` gives it; None for 0 and None, which mean "not set"."""
     return moment(us) if us else None
 
 
 class _Object(list[tuple[str, Any]]):
-    """An object of JSON with every name it was given, in order."""
+    """A JSON object as its pairs, in order, with repeated names."""
 
 
 def _names_in(value: Any) -> int:
-    """How many names the objects in `value` have, each once."""
+    """How many names the objects in `value` have. A repeated name counts once."""
     if value.__class__ is dict:
         return len(value) + sum(map(_names_in, value.values()))
     return sum(map(_names_in, value)) if value.__class__ is list else 0
 
 
 def _refuse_repeated_names(body: bytes) -> None:
-    """Which of two values somebody meant cannot be known, and readers of JSON differ in it (RFC 8259, section 4)."""
+    """Refuse an object with a repeated name: JSON parsers choose different values (RFC 8259, section 4)."""
 
     def look(value: Any, path: str) -> None:
         if isinstance(value, _Object):
@@ -161,7 +161,7 @@ def _expected(text: str) -> str:
     if "[A-Z]{3}" in text:
         return "has to be a currency of ISO 4217 in upper case, such as EUR"
     if r"\u0000" in text or r"\x00" in text:
-        return "has to be readable text, not blank, without control characters or such as turn the direction of writing"
+        return "has to be readable text: not blank, no control characters, none that change the direction of writing"
     return text.replace("Expected `str` matching regex", "has to match")
 
 
