@@ -1,10 +1,10 @@
-"""What a fact tells which user, and over which channels. Pure.
+"""Makes messages from facts: for which user, with which content, over which channels. Pure.
 
-Guarantee: the same fact gives the same messages, byte for byte: one for each fact, user, channel and template. A
-message's identity is the fact's position with the user, the channel and the template, so one that is made or delivered
-twice is recognised everywhere. Preferences are no business of this: they apply where a message is delivered.
+Guarantee: the same fact gives the same messages, byte for byte: one for each user, channel and template. A message's
+identity is the fact's position with the user, the channel and the template. So every deliverer recognises a message
+that comes twice. Preferences are applied later, at delivery.
 
-`data` is a JSON object with everything a template needs and no personal data: ids, seats, `amount` in minor units,
+`data` is a JSON object with everything that a template needs and no personal data: ids, seats, `amount` in minor units,
 times in RFC 3339.
 """
 
@@ -22,12 +22,12 @@ from schemas.facts import Reason, RecordedFact
 from schemas.ids import US_PER_S
 from schemas.notifications import Notification
 
-DIRECT_PARTITION = -1  # of a message that no fact has caused; its offset is then the number of a direct message
+DIRECT_PARTITION = -1  # for a message without a fact; its offset is the number of the direct message
 DELIVERED = (k.INBOX, k.MAIL)  # the live stream shows what is in the inbox, so it has no messages of its own
 
 
 class ComposedMessage(NamedTuple):
-    """What one user is told."""
+    """The message for one user, before it is split by channel."""
 
     user_id: str
     kind: str
@@ -38,7 +38,7 @@ _json = msgspec.json.Encoder(order="deterministic")
 
 
 def compose(recorded: RecordedFact) -> list[Notification]:
-    """The messages of a fact, none for most kinds of facts."""
+    """The messages of a fact; none for most types of facts."""
     at, fact = recorded.envelope, recorded.fact
     tell = _MESSAGES.get(type(fact))
     if tell is None:
@@ -69,9 +69,9 @@ def compose(recorded: RecordedFact) -> list[Notification]:
 
 
 def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: int) -> list[Notification]:
-    """The mail of a direct message: about an account, so no fact tells it. `data` is a JSON object.
+    """The mail of a direct message. It is about an account, so it has no fact. `data` is a JSON object.
 
-    The inbox has its own from whoever wrote the account, in the same statement.
+    The inbox entry is not made here: the statement that changed the account writes it.
     """
     return [
         Notification(
@@ -91,7 +91,7 @@ def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: 
 
 
 def rfc3339(time_us: int) -> str:
-    """Microseconds since the epoch as text, in UTC to the microsecond. A time no calendar has becomes the text "0"."""
+    """Microseconds since the epoch as text, in UTC to the microsecond. A time outside the calendar becomes "0"."""
     try:
         moment = datetime.fromtimestamp(time_us // US_PER_S, UTC).replace(microsecond=time_us % US_PER_S)
     except (OverflowError, ValueError, OSError):
@@ -144,7 +144,7 @@ def _rejected(fact: f.ReservationRejected) -> list[ComposedMessage]:
 
 
 def _cancelled(fact: f.ReservationCancelled) -> list[ComposedMessage]:
-    """That the event is off is the news, where that is why."""
+    """A cancelled reservation. If the event was cancelled, the message says that instead."""
     kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
     money = {"kept": fact.kept_minor or 0, "refund": fact.refund_minor or 0}
     return [ComposedMessage(fact.user_id, kind, {**_places(fact), **money, "reason": fact.reason})]
@@ -171,13 +171,13 @@ def _refunded(fact: f.PaymentRefunded) -> list[ComposedMessage]:
     if fact.currency:
         data["currency"] = fact.currency
     told = [ComposedMessage(fact.user_id, k.PAYMENT_REFUNDED, data)]
-    if fact.organizer_id:  # they did not ask for it here
+    if fact.organizer_id:  # set if the refund began at the provider, without the organizer
         told.append(ComposedMessage(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))
     return told
 
 
 def _refund_failed(fact: f.RefundFailed) -> list[ComposedMessage]:
-    """The organizer has to see to it; the buyer hears only of what is owed to them."""
+    """The organizer has to act. The buyer gets a message only if money is owed to them."""
     data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
     told = [
         ComposedMessage(
@@ -195,7 +195,7 @@ def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
 
 
 def _dispute_opened(fact: f.DisputeOpened) -> list[ComposedMessage]:
-    """A bank's question is none of the buyer's business yet."""
+    """An inquiry by the bank gives the buyer no message yet."""
     told = [ComposedMessage(fact.organizer_id, k.ORDER_DISPUTED, _dispute(fact))]
     if fact.status == "open":
         told.append(ComposedMessage(fact.user_id, k.PAYMENT_DISPUTED, _dispute(fact)))
@@ -210,7 +210,7 @@ def _dispute_closed(fact: f.DisputeClosed) -> list[ComposedMessage]:
 
 
 def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:
-    """Both sides, neither of whom learns who the other is."""
+    """A message to both users. Neither learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     return [
         ComposedMessage(fact.user_id, k.TICKET_TRANSFERRED, data),
@@ -219,14 +219,14 @@ def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:
 
 
 def _transfer_offered(fact: f.TransferOffered) -> list[ComposedMessage]:
-    """Who may take it; neither of the two learns who the other is."""
+    """A message to the user who may accept. Neither user learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339(fact.expires_at)}
     return [ComposedMessage(fact.to_user_id, k.TRANSFER_OFFERED, data)]
 
 
 def _transfer_ended(fact: f.TransferEnded) -> list[ComposedMessage]:
-    """Who did not end it: the holder of what was declined or not answered, the other of what was taken back."""
+    """A message to the user who did not end the offer: the holder if it was declined or expired, else the receiver."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "outcome": fact.outcome}
     told = {"declined": [fact.user_id], "withdrawn": [fact.to_user_id], "cancelled": [fact.to_user_id]}
@@ -255,7 +255,7 @@ _CHORES = {"reminder": k.EVENT_REMINDER, "event-changed": k.EVENT_CHANGED, "even
 
 
 def _notified(fact: f.HolderNotified) -> list[ComposedMessage]:
-    """What the event is like comes with the fact: the rows may say something newer by the time this is read."""
+    """The event's data comes from the fact: the rows may be newer when the message is read."""
     kind = _CHORES.get(fact.kind)
     if kind is None:
         return []

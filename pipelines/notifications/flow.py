@@ -1,12 +1,15 @@
 """Three branches in one process: tickets.facts → notifications.outbound → inbox, and notifications.outbound → mail.
 
-Once per fact: the first branch writes messages and its offsets in one Kafka transaction (on a broker that shows
-aborted records, what shows twice is recognised by the others); the second stores messages by their identity and its
-position in one Postgres transaction. After that, one message on CHANNEL says who has something new. The third stores
-the mails that are due by their identity, then its offsets; the postman sends them at the pace of the mail server.
+Each fact is delivered once:
+- The first branch writes messages and its offsets in one Kafka transaction. A broker without transactions may show a
+  message twice; the other branches recognise it by its identity.
+- The second branch stores messages by their identity, with its position, in one Postgres transaction. After that, one
+  message on CHANNEL names the users who have new messages.
+- The third branch stores due mails by their identity, then commits its offsets. The postman sends the mails at the pace
+  of the mail server.
 
-Webhook calls are of facts, not of messages: whose event it is stands in no fact but the first. So the first branch
-stores the calls that are due by their identity, before its transaction; the postman makes them.
+Webhook calls are made from facts, not from messages. The first branch stores the due calls by their identity, before
+its transaction; the postman makes them. PostgreSQL knows the organizer of an event; most facts do not name them.
 """
 
 from __future__ import annotations
@@ -64,15 +67,15 @@ from sinks.postman import Desk, Postman
 
 COMPOSE_GROUP, INBOX_GROUP, MAIL_GROUP = "circle.notifications", "circle.inbox", "circle.mail"
 CHANNEL = "circle:notified"
-FLOW = "notifications"  # on letters of facts: who is to have them again
-POLL_S = 0.005  # sources take turns in one thread: each waits no longer than this for another
-MAIL_POLL_S = 0.0  # … and mail keeps nobody waiting
+FLOW = "notifications"  # on dead letters of facts: the flow that gets them again
+POLL_S = 0.005  # sources take turns in one thread, so each poll is short
+MAIL_POLL_S = 0.0  # … and the mail branch never makes the others wait
 
 log = Log("notifications")
 
 
 class Composed(NamedTuple):
-    """A batch of facts as messages, and how far it read."""
+    """A batch of facts as messages, and the offsets behind it."""
 
     outgoing: list[Outgoing]
     for_organizers: dict[int, tuple[RecordedFact, Record]]  # by the fact's identity here, each with its record
@@ -80,7 +83,7 @@ class Composed(NamedTuple):
 
 
 class FactPositions:
-    """The first branch's partitions: where to go on is the group's committed offset."""
+    """The first branch's partitions. They go on from the group's committed offsets."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -89,7 +92,7 @@ class FactPositions:
         self._bound = Bound("notifications")
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Go on from what is committed."""
+        """Go on from the committed offsets."""
         starts = committed_offsets(client, FACTS, partitions)
         check_on_log(self._settings, client, FACTS, starts)
         for partition, start in starts.items():
@@ -101,7 +104,7 @@ class FactPositions:
             self.intakes.pop(partition, None)
 
     def compose(self, batch: list[Record], codec: Codec) -> Composed:
-        """The messages of a batch, each fact once; what cannot be read goes to the dead letters."""
+        """The messages of a batch, each fact once. Unreadable records go to the dead letters."""
         records: list[Outgoing] = []
         for_organizers: dict[int, tuple[RecordedFact, Record]] = {}
         for record in batch:
@@ -113,7 +116,7 @@ class FactPositions:
                 error = found.error if isinstance(found, Undecodable) else f"a {type(found).__name__}, which is no fact"
                 records.append(dead_letter(record, f"notifications: {error}"))
                 continue
-            if record.headers() and is_redriven_for(record, FLOW):  # once more: whoever delivers knows what it has had
+            if record.headers() and is_redriven_for(record, FLOW):  # once more: deliverers drop known messages
                 intake.skip(offset)
                 facts = [found]
             else:
@@ -129,7 +132,7 @@ class FactPositions:
         )
 
     def _messages(self, fact: RecordedFact, record: Record, codec: Codec) -> list[Outgoing]:
-        """A fact's messages, or a dead letter where it cannot be told."""
+        """A fact's messages, or a dead letter if they cannot be made."""
         try:
             messages = [outgoing(message, codec) for message in compose(fact)]
             longest = max((len(message.value) for message in messages), default=0)
@@ -175,7 +178,7 @@ def build(deps: NotificationsDeps) -> Dataflow:
 
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     database, publisher = Database(settings.postgres_url), Publisher(settings)
     server = transport(settings)
@@ -244,7 +247,7 @@ def wire(
 def committer(
     transactions: KafkaTransactions, webhooks: WebhookStore, postman: Postman, gate: Gate
 ) -> Callable[[Composed], None]:
-    """The first branch's sink: the calls that are due, then messages, dead letters and offsets in one transaction."""
+    """The first branch's sink: first the due calls, then messages, dead letters and offsets in one transaction."""
 
     def commit(batch: Composed) -> None:
         letters: list[Outgoing] = []
@@ -264,7 +267,7 @@ def committer(
 def deliverer(
     store: InboxStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
 ) -> Callable[[Delivered], None]:
-    """The second branch's sink: dead letters first (they must not be lost), then the inbox, then the word of it."""
+    """The second branch's sink: first dead letters (they must not be lost), then the inbox, then the message."""
 
     def deliver(batch: Delivered) -> None:
         for record, error in batch.unreadable:
@@ -281,7 +284,7 @@ def deliverer(
 
 
 def dead_letter_writer(dead_letters: DeadLetters, codec: Codec) -> PutAside:
-    """Puts deliveries into the dead letters of their topic, made again from what was read."""
+    """Puts deliveries into the dead letters of their topic. Each record is encoded again from its message."""
 
     def put_aside(failed: list[tuple[Delivery, str]]) -> None:
         for (partition, offset, message), error in failed:
@@ -294,7 +297,7 @@ def dead_letter_writer(dead_letters: DeadLetters, codec: Codec) -> PutAside:
 def mailer(
     store: MailStore, dead_letters: DeadLetters, client: Consumer, postman: Postman, gate: Gate, codec: Codec
 ) -> Callable[[MailBatch], None]:
-    """The third branch's sink: dead letters, then the rows, then how far it read, then the word to the postman."""
+    """The third branch's sink: dead letters, then the rows, then the offsets, then a signal to the postman."""
 
     def put(batch: MailBatch) -> None:
         for record, error in batch.unreadable:

@@ -1,6 +1,7 @@
-"""Reads notifications.outbound for those who deliver from it: which records are on a channel, and what they say.
+"""Reads notifications.outbound for the deliverers: the messages of one channel.
 
-Guarantee: a record of another channel costs a look at its headers. What cannot be read or stored is `Undecodable`.
+Guarantee: a record of another channel costs only a look at its headers. A record that cannot be read or stored is
+`Undecodable`.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def outgoing(message: Notification, codec: Codec) -> Outgoing:
 def on_channel(
     record: Record, codec: Codec, channel: str, *, strays: bool = False
 ) -> Notification | Undecodable | None:
-    """The record's message, None where it is for another channel. A record that names none is read to find out.
+    """The record's message; None if it is for another channel. A record without a channel header is decoded first.
 
-    With `strays`, an unreadable record that names no channel is one of this channel.
+    With `strays`, an unreadable record without a channel header belongs to this channel.
     """
     named = _channel_of(record)
     if named is not None and named != channel.encode():
@@ -64,7 +65,7 @@ def _channel_of(record: Record) -> bytes | None:
 
 
 class StoredRecord:
-    """A record made again from what was stored of it, for the dead letters."""
+    """A record made again from its stored data, for the dead letters."""
 
     def __init__(self, record: Outgoing, partition: int, offset: int, created_at: int) -> None:
         self._record, self._partition, self._offset, self._created_at = record, partition, offset, created_at
@@ -88,13 +89,15 @@ class StoredRecord:
         return self._record.headers
 
     def timestamp(self) -> tuple[int, int]:
-        """As the client tells it: kind of clock (a producer's), milliseconds."""
+        """As the Kafka client gives it: kind of clock (a producer's), milliseconds."""
         return 1, self._created_at // 1_000
 
 
 def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:
-    """A fact as a record of its topic, for the dead letters. Where it stood among the facts is not known any more: its
-    origin's offset is that of its command, as its `ce_id` says."""
+    """A fact as a record of its topic, for the dead letters.
+
+    The fact's offset on its topic is not known any more. The offset is that of its command, as in its `ce_id`.
+    """
     at = recorded.envelope
     headers: list[Header] = [
         ("ce_id", f"{at.partition}-{at.offset}-{at.index}"),
@@ -111,7 +114,7 @@ def recorded_again(recorded: RecordedFact, codec: Codec) -> StoredRecord:
 
 
 def readable(found: object) -> Notification | Undecodable:
-    """A message whose data is JSON that the database can hold, or why it is none."""
+    """A message whose data is JSON that the database can store, or why it is not."""
     if isinstance(found, Undecodable):
         return found
     if not isinstance(found, Notification):

@@ -1,9 +1,9 @@
-"""Carries payment requests to a provider, many at once, and what it says to tickets.commands.
+"""Sends payment requests to a provider, many at once, and writes the answers to tickets.commands.
 
-Guarantee: a record counts as finished when its command is acknowledged by the broker (or it is in the dead letters);
-offsets are committed up to the first record that is not. A provider that does not answer is asked again with the
-same key: as long as it answers nobody, and else TRIES_MAX times over about half a minute, then the record goes to the
-dead letters with an alarm. So does a job that fails in a way that nobody foresaw (`connectors.failure_policy`).
+Guarantee: a record is finished when the broker has acknowledged its command, or its dead letter. Offsets are committed
+up to the first unfinished record. A request without an answer is sent again with the same key. While the provider
+answers no request at all, this goes on. Otherwise the record becomes a dead letter with an alarm after TRIES_MAX tries,
+about half a minute. A job with an unexpected error becomes a dead letter too (`connectors.failure_policy`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import Header, dead_letter
 from sinks.kafka_transaction import Outgoing
 
-IN_FLIGHT_MAX = 128  # a provider's patience, and what a restart asks again
-BACKLOG_MAX = 4_000  # jobs waiting for a place; beyond it no further batch is taken until some are done
-TRIES_MAX = 12  # with the backoff about 30 s: of one request, while the provider answers others
+IN_FLIGHT_MAX = 128  # a provider accepts so many at once; a restart sends these again
+BACKLOG_MAX = 4_000  # waiting jobs; beyond it no batch is taken until some are done
+TRIES_MAX = 12  # with the backoff about 30 s; for one request, while the provider answers others
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
-CALL_TIMEOUT_S = 10.0  # a provider that is silent this long is asked again
+CALL_TIMEOUT_S = 10.0  # a request without an answer in this time is sent again
 COMMIT_EVERY_S = 0.5
-STOP_TIMEOUT_S = 3.0  # jobs that are not done by then are done after the restart
+STOP_TIMEOUT_S = 3.0  # unfinished jobs run again after the restart
 
 PASSED_ON = frozenset({"reply_to", "reply_key", "traceparent"})
 
@@ -48,14 +48,14 @@ log = Log("payments")
 
 
 class Job(NamedTuple):
-    """A request and the record it stands in."""
+    """A request and the record that asks for it."""
 
     record: Message
     request: Request
 
 
 class _Refused(Exception):
-    """The provider will not refund: `command` tells the log."""
+    """The provider refuses a refund. `command` records this on the log."""
 
     def __init__(self, why: str, command: RecordRefundFailure) -> None:
         super().__init__(why)
@@ -63,7 +63,7 @@ class _Refused(Exception):
 
 
 class Cashier:
-    """Owns the source's partitions, and an event loop in a thread of its own. Everything public is for the flow's."""
+    """Owns the source's partitions, and an event loop in its own thread. Public methods belong to the flow's thread."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Cashier:
         self._codec, self._producer = codec_of(settings), producer(settings)
         self._progress: dict[int, PartitionProgress] = {}
         self._committed: dict[int, int] = {}
-        self._finished: list[tuple[PartitionProgress, int]] = []  # appended to by any thread, taken by the flow's
+        self._finished: list[tuple[PartitionProgress, int]] = []  # any thread appends, the flow's thread takes
         self._looked = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cashier", daemon=True)
@@ -86,7 +86,7 @@ class Cashier:
         self._provider: PaymentProvider | None = None
         self._failed: BaseException | None = None
         self._bound = Bound("payments")
-        self._answered_at = 0.0  # when the provider last answered anybody
+        self._answered_at = 0.0  # when the provider last answered any request
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -103,20 +103,20 @@ class Cashier:
         self._loop.close()
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Go on from what is committed: what was not finished is asked again."""
+        """Go on from the committed offsets. Unfinished requests are sent again."""
         for partition in partitions:
             self._progress[partition] = PartitionProgress()
         return committed_offsets(consumer, FACTS, partitions)
 
     def revoked(self, partitions: list[int]) -> None:
-        """Commit what is finished. Jobs under way go on: telling the log twice does no harm."""
+        """Commit the finished records. Running jobs go on: a second command with the same answer does no harm."""
         self._commit(wait=True)
         for partition in partitions:
             self._progress.pop(partition, None)
             self._committed.pop(partition, None)
 
     def take(self, records: list[Message], jobs: list[Job]) -> None:
-        """Begin the jobs of a batch. Waits while too many are waiting already."""
+        """Begin the jobs of a batch. Waits while the backlog is full."""
         for job in jobs:
             progress = self._progress[_partition(job.record)]
             progress.begin(_offset(job.record))
@@ -129,8 +129,7 @@ class Cashier:
             self._producer.poll(0.05)
 
     def look_after(self) -> None:
-        """Between polls: serve the producer, commit now and then, and end the flow when a job failed for a reason
-        that nobody foresaw."""
+        """Between polls: serve the producer, and commit every COMMIT_EVERY_S. An error that stopped a job is raised."""
         self._producer.poll(0)
         if self._failed is not None:
             raise self._failed
@@ -155,7 +154,7 @@ class Cashier:
                 self._client.commit(offsets=places, asynchronous=False)
             else:
                 self._client.commit(offsets=places)
-        except KafkaException as error:  # the next commit says the same and more; a successor asks again
+        except KafkaException as error:  # the next commit covers these offsets too
             log.warning("commit.failed", error=str(error.args[0]))
             return
         self._committed |= ahead
@@ -164,7 +163,7 @@ class Cashier:
         return self._make_provider()
 
     async def _shut(self) -> None:
-        """Let go of jobs under way: a successor asks again for what was not finished."""
+        """Cancel the running jobs. A successor sends unfinished requests again."""
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
@@ -182,11 +181,11 @@ class Cashier:
             )
 
     async def _outgoing(self, job: Job) -> list[Outgoing]:
-        """What is written when the job is done: a command, a dead letter, or both for a refund that is refused."""
+        """The records to write for a job: a command, a dead letter, or both for a refused refund."""
         try:
             command = await self._ask(job)
             told = [dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)]
-        except _Refused as refusal:  # the log goes on from it; the letter is how a person has it asked again
+        except _Refused as refusal:  # the command is for the log; with the letter a person can ask again
             told = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
         except Exception as error:
             if not is_of_record(error):
@@ -213,10 +212,10 @@ class Cashier:
         )
 
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
-        """The command that tells what the provider said, or why there is none. Raises _Refused for a refund."""
+        """The command with the provider's answer, or the reason why there is none. Raises _Refused for a refund."""
         request, problem, attempt, began_at = job.request, "", 0, time.monotonic()
         refusal = False
-        while attempt < TRIES_MAX or self._answered_at < began_at:  # where it answers nobody, it is away
+        while attempt < TRIES_MAX or self._answered_at < began_at:  # a provider that answers no request is away
             attempt += 1
             try:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
@@ -247,10 +246,10 @@ class Cashier:
     def _when_acknowledged(
         self, job: Job, progress: PartitionProgress, records: int
     ) -> Callable[[KafkaError | None, Message], None]:
-        left = [records]  # each is told by the producer's one thread
+        left = [records]  # only the producer's thread changes it
 
         def acknowledged(error: KafkaError | None, _record: Message) -> None:
-            if error is not None:  # not on the log: the offset stays, and a restart asks and tells again
+            if error is not None:  # not on the log: the offset stays, and a restart repeats the job
                 self._failed = KafkaException(error)
                 return
             left[0] -= 1

@@ -1,8 +1,8 @@
 """tickets.facts → payment provider → tickets.commands: source → decode → charge (→ RecordPayment, RecordRefund).
 
-At least once: a request is asked of the provider again after a crash, under the same idempotency key, and what the
-provider said may be told to the log twice, which `decide` absorbs. Offsets are committed up to the first request
-that is not finished. Slow charges hold up nobody: IN_FLIGHT_MAX are under way at once.
+At least once. After a crash a request goes to the provider again, under the same idempotency key. The log may get the
+same answer twice; `decide` then changes nothing. Offsets are committed up to the first unfinished request. A slow
+charge delays no other: IN_FLIGHT_MAX run at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = Log("payments")
 
 
 class JobBatch(NamedTuple):
-    """A batch: its records, and the jobs that some of them are."""
+    """A batch: its records, and the jobs that some of them ask for."""
 
     records: list[Message]
     jobs: list[Job]
@@ -60,7 +60,7 @@ def build(deps: PaymentsDeps) -> Dataflow:
 
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
     with Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier:
@@ -82,7 +82,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 
 def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
-    """The decode step. Unreadable facts ask for nothing; the projections dataflow puts them aside."""
+    """The decode step. Unreadable facts are skipped here; the projections dataflow sets them aside."""
 
     def decode(batch: list[Message]) -> JobBatch:
         jobs = []

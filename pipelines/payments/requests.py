@@ -1,7 +1,7 @@
-"""What a fact asks of the payment provider, and the command that tells the log what the provider said. Pure.
+"""Turns facts into requests for the payment provider, and the provider's answers into commands for the log. Pure.
 
-Guarantee: the same fact asks with the same idempotency key, and the same answer makes the same command, so that
-asking twice charges once and telling twice changes nothing.
+Guarantee: the same fact makes a request with the same idempotency key, and the same answer makes the same command. So
+two requests charge once, and two commands change the state once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 
 @dataclass(frozen=True, slots=True)
 class ChargeJob:
-    """Charge `amount_minor` to what `token` stands for; `attempt_id` is the idempotency key."""
+    """Charge `amount_minor` to the card or account behind `token`. `attempt_id` is the idempotency key."""
 
     event_id: str
     reservation_id: str
@@ -27,7 +27,7 @@ class ChargeJob:
     token: str
     amount_minor: int
     currency: str
-    asked_at: int  # log time: a provider may forget a key some day
+    asked_at: int  # log time; a provider forgets a key after some time
 
     @property
     def key(self) -> str:
@@ -36,7 +36,7 @@ class ChargeJob:
 
 @dataclass(frozen=True, slots=True)
 class RefundJob:
-    """Give `amount_minor` of a payment back. `refund_key` tells several refunds of one payment apart."""
+    """Give `amount_minor` of a payment back. `refund_key` distinguishes several refunds of one payment."""
 
     event_id: str
     reservation_id: str
@@ -53,7 +53,7 @@ class RefundJob:
 
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """What the provider said of a charge: `payment_id` when captured, `reason` when declined."""
+    """The provider's answer to a charge: `payment_id` if captured, `reason` if declined."""
 
     outcome: str
     payment_id: str
@@ -74,7 +74,7 @@ Request = ChargeJob | RefundJob
 
 
 def request_in(recorded: RecordedFact) -> Request | None:
-    """What the fact asks for; None for most facts."""
+    """The request that the fact asks for; None for most facts."""
     fact, event_id = recorded.fact, recorded.envelope.event_id
     if isinstance(fact, f.PaymentRequested):
         return ChargeJob(
@@ -132,7 +132,7 @@ def refunded(refund: RefundJob, result: RefundResult) -> c.RecordRefund:
 
 
 def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
-    """The command for the log: the provider will not do this, now or later."""
+    """The command for the log: the provider refuses this refund for good."""
     return c.RecordRefundFailure(
         event_id=refund.event_id,
         user_id="",
@@ -148,5 +148,5 @@ def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
 
 
 def key_of_refund(payment_id: str, refund_key: str | None) -> str:
-    """The idempotency key of a refund; a payment's only refund may have none on record."""
+    """The idempotency key of a refund. A payment's only refund may have no recorded key."""
     return refund_key or f"refund-{payment_id}"

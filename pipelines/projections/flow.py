@@ -1,7 +1,7 @@
 """tickets.facts → rows in Postgres: source → decode → admit → project → write.
 
-Exactly once per position: a batch's rows and its positions are one transaction, and what has been applied is not
-admitted again. After the commit, one message on CHANNEL tells readers how far each partition is projected.
+Exactly once per position: one transaction writes a batch's rows and its positions, and an applied fact is not admitted
+again. After the commit, one message on CHANNEL says how far each partition is projected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ log = Log("projections")
 
 
 class DecodedFact(NamedTuple):
-    """A record of tickets.facts and what it says."""
+    """A record of tickets.facts and its decoded fact."""
 
     record: Message
     fact: RecordedFact | Undecodable
@@ -53,7 +53,7 @@ class DecodedFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The facts of a batch that are to be applied, and where each partition stood before and stands after them."""
+    """The facts of a batch to apply, and each partition's position before and after them."""
 
     facts: list[RecordedFact]
     unreadable: list[DecodedFact]
@@ -64,24 +64,24 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedBatch:
-    """An admitted batch with its row changes; None where they cannot be made for the whole of it."""
+    """An admitted batch with its row changes. They are None if the batch cannot be projected as a whole."""
 
     admitted: Admitted
     changes: Changes | None
 
 
 class StoredPositions(Protocol):
-    """Where a consumer's positions are kept."""
+    """The store of a consumer's positions."""
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
         """How far each partition has come."""
 
 
 class Positions:
-    """Where each assigned partition stands; keeps the facts that wait for the rest of their command.
+    """The positions of the assigned partitions, and the facts that wait for the rest of their command.
 
-    What `flow` had set aside and comes again from the dead letters is let through once more, although its position was
-    applied: with the first facts whose effects are stored together with its own place on the topic.
+    A fact that `flow` had set aside may come again from the dead letters. It is admitted once more, although its
+    position counts as applied. It joins the next facts whose effects are stored with a position behind its record.
     """
 
     def __init__(self, settings: Settings, store: StoredPositions, *, dedupe: bool, flow: str = "") -> None:
@@ -106,7 +106,7 @@ class Positions:
             self._again.pop(partition, None)
 
     def admit(self, batch: list[DecodedFact]) -> Admitted:
-        """What of the batch is to be applied."""
+        """The facts of the batch to apply."""
         touched = {partition_of(read.record) for read in batch}
         before = {partition: self._at(partition) for partition in touched}
         facts: list[RecordedFact] = []
@@ -159,7 +159,7 @@ def build(deps: ProjectionsDeps) -> Dataflow:
 
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     dedupe = "no-dedupe" not in settings.test_switches
     database, publisher = Database(settings.postgres_url), Publisher(settings)
@@ -182,7 +182,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 
 def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[DecodedFact]]:
-    """The decode step: a fact, or why the record is none, or none that can stand there."""
+    """The decode step: a fact, or why the record is no fact or cannot have this position."""
 
     def decode(record: Message) -> RecordedFact | Undecodable:
         found = places.in_place(record.partition(), codec.decode(record.value()))
@@ -194,7 +194,7 @@ def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], lis
 
 
 def projected_whole(batch: Admitted) -> ProjectedBatch:
-    """The project step. Facts that cannot be projected together are taken one by one when they are written."""
+    """The project step. If the facts cannot be projected together, the write step takes them one by one."""
     try:
         return ProjectedBatch(batch, project(batch.facts))
     except Exception as error:
@@ -207,7 +207,7 @@ def projected_whole(batch: Admitted) -> ProjectedBatch:
 def writer(
     store: ProjectionStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
 ) -> Callable[[ProjectedBatch], None]:
-    """The sink's step: dead letters first (they must not be lost), then the transaction, then the word of it."""
+    """The sink's step: first the dead letters (they must not be lost), then the transaction, then the message."""
 
     def write(batch: ProjectedBatch) -> None:
         admitted = batch.admitted
@@ -242,10 +242,10 @@ def writer(
 def _put_aside(
     failed: list[tuple[RecordedFact, str]], admitted: Admitted, dead_letters: DeadLetters, codec: Codec
 ) -> None:
-    """The records of these facts, to the dead letters."""
+    """Put the records of these facts into the dead letters."""
     records = {id(read.fact): read.record for read in admitted.batch}
     for fact, error in failed:
-        record = records.get(id(fact)) or recorded_again(fact, codec)  # one that waited for the rest of its command
+        record = records.get(id(fact)) or recorded_again(fact, codec)  # a fact that had waited for its command's rest
         dead_letters.put(record, error, by="projections")
     dead_letters.flush()
 

@@ -1,8 +1,8 @@
-"""Facts to row changes. Pure: no clock, no I/O, and no look at the rows that are there.
+"""Facts to row changes. Pure: no clock, no I/O, and no read of existing rows.
 
-Guarantee: applying the changes of two batches one after the other gives the rows that applying the changes of both
-as one batch gives. What a fact does to an event here is what `pipelines.reservations.core.evolve` does with it, so that
-state can be rebuilt from rows. Facts that change no row (ticks, duplicates, refused commands) change none.
+Guarantee: two batches applied one after the other give the same rows as one batch with the facts of both. A fact
+changes the rows as `pipelines.reservations.core.evolve` changes the state, so a worker can rebuild the state from rows.
+Ticks, duplicates and refused commands change no row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.facts import Envelope, RecordedFact
 
 
 def project(facts: Iterable[RecordedFact]) -> Changes:
-    """The changes of these facts, which come in the order of their partitions."""
+    """The row changes of these facts. The facts of each partition come in order."""
     changes = Changes()
     for recorded in facts:
         change = _CHANGES.get(type(recorded.fact))

@@ -1,4 +1,4 @@
-"""What becomes of a reservation, as changes of rows: its places, its payments and refunds, its tickets. Pure."""
+"""Facts about a reservation as row changes: its places, its payments and refunds, its tickets. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALID = "valid"
 REFUSED, REQUESTED, REFUND_REQUESTED, REFUNDED = "refused", "requested", "refund-requested", "refunded"
 FAILED, REFUND_FAILED = "failed", "refund-failed"
 OURS, PROVIDER, STRAY = "ours", "provider", "stray"
-ORDINAL_MAX = 1_000  # tickets that a user may have of an event: no reservation has more
+ORDINAL_MAX = 1_000  # a user may have so many tickets of an event; no reservation has more
 
 
 def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
@@ -172,7 +172,7 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
 
 
 def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
-    # Only an attempt that waits for the provider is refused by this; one that was charged is refunded instead.
+    # This refuses only an attempt that waits for the provider. A charged attempt is refunded instead.
     known = changes.payments.get((at.event_id, fact.attempt_id))
     if known is None or known.status == REQUESTED:
         payment = _payment(changes, at, fact.attempt_id)
@@ -224,7 +224,7 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             _pay(reservation, fact.payment)
         else:
             _refund_made(reservation)
-    if fact.refund_key == fact.refund_id:  # nobody asked for it, so there is no row yet
+    if fact.refund_key == fact.refund_id:  # it began at the provider, so there is no row yet
         changes.refunds[at.event_id, key] = RefundChange(
             event_id=at.event_id,
             refund_key=key,
@@ -354,14 +354,14 @@ def _amended(reservation: ReservationChange) -> Amendment:
 
 
 def _pay(reservation: ReservationChange, payment: str) -> None:
-    """The payment's state from here on, whatever the row says."""
+    """Set the payment's state; it replaces the state in the row."""
     reservation.payment = payment
     if reservation.amended is not None:
         reservation.amended.refund_asked = reservation.amended.refund_made = False
 
 
 def _take(reservation: ReservationChange, tickets_minor: int, kept_minor: int, owed_minor: int) -> None:
-    """What an amount came out of; negative is what came back."""
+    """Take an amount from its sources; a negative part goes back to its source."""
     if not (tickets_minor or kept_minor or owed_minor):
         return
     amended = _amended(reservation)
@@ -375,7 +375,7 @@ def _take(reservation: ReservationChange, tickets_minor: int, kept_minor: int, o
 
 
 def _close(amended: Amendment, key: str) -> None:
-    """A refund is not under way any more."""
+    """Mark a refund as no longer under way."""
     if key in amended.refunds_open:
         amended.refunds_open = [one for one in amended.refunds_open if one != key]
     else:
@@ -383,7 +383,7 @@ def _close(amended: Amendment, key: str) -> None:
 
 
 def _refund_made(reservation: ReservationChange) -> None:
-    """The last refund that was under way settles the payment."""
+    """A refund is made. The last open refund settles the payment."""
     amended = _amended(reservation)
     if not _is_whole(reservation):
         amended.refund_made = True
@@ -463,7 +463,7 @@ def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
 
 
 def _ordinals(reservation_id: str, ticket_ids: list[str]) -> list[str]:
-    """The places of tickets of a general admission, in their order: a ticket's id is made from its place."""
+    """The places of general admission tickets, in their order. A ticket's id is made from its place."""
     wanted = set(ticket_ids)
     found: list[str] = []
     for ordinal in range(1, ORDINAL_MAX + 1):

@@ -1,8 +1,8 @@
-"""Writes projections: the rows of a batch and how far it read, in one transaction.
+"""Writes projections: the rows of a batch and its positions, in one transaction.
 
-Guarantee: a fact is applied once. The transaction begins by locking the partitions' positions; when they are not
-where the batch began, either this very batch is in already (its commit's answer was lost) and nothing is written
-again, or somebody else owns the partition now and `Fenced` ends the process.
+Guarantee: a fact is applied once. The transaction first locks the partitions' positions. They must be where the batch
+began. If they are behind this batch, its commit had succeeded and only the answer was lost: nothing is written again.
+If another process has moved them, it owns the partition now, and `Fenced` ends this process.
 """
 
 from __future__ import annotations
@@ -105,18 +105,18 @@ _CHORE_PATCH = ("event_id", "kind", "told_id", "finished", *_POSITION)
 
 
 class TripwireBroken(CircleError):
-    """The facts sell a seat twice. Nothing of the batch is written; the projection stays where it is for a person."""
+    """The facts sell a seat twice. Nothing of the batch is written; the projection stops until a person looks at it."""
 
 
 class PositionsLost(CircleError):
-    """The database is behind what it had committed (a restored backup, a crash without durable commits).
+    """The database has lost commits (a restored backup, a crash without durable commits).
 
-    The process ends; its successor reads the log again from where the database is now.
+    The process ends. Its successor reads the log again from the database's position.
     """
 
 
 class ProjectionStore:
-    """One consumer's rows and positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+    """One consumer's rows and positions. Waits while Postgres is away; a stop during the wait raises Stopped."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class ProjectionStore:
         self._bound = Bound(consumer)
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-        """How far each partition has come; makes the rows that later batches lock."""
+        """The position of each partition. Creates the rows that later batches lock."""
 
         async def load(connection: Connection) -> dict[int, AppliedPosition]:
             return await adopt(connection, self._consumer, partitions)
@@ -142,7 +142,7 @@ class ProjectionStore:
         """The rows and the positions of one batch. Raises Fenced, TripwireBroken, Stopped."""
 
         async def write(connection: Connection) -> None:
-            # Without the dedupe (a test's negative control) positions go back in time and compare with nothing.
+            # Without the dedupe (a test's negative control) positions go back and cannot be compared.
             if self._dedupe and not await may_write(connection, self._consumer, before, after):
                 return
             await _write_rows(connection, changes, unchecked=not self._dedupe)
@@ -156,8 +156,11 @@ class ProjectionStore:
     def apply(
         self, facts: Sequence[RecordedFact], *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]
     ) -> None:
-        """Project and write a batch, fact by fact where it cannot be done whole. Those that cannot be written are in
-        facts_set_aside alone: for whoever makes rows anew from facts that stay where they are."""
+        """Project and write a batch; fact by fact if it cannot be written as a whole.
+
+        A fact that cannot be written gets a row in facts_set_aside and no dead letter. For rebuilds: the facts stay on
+        the log.
+        """
         try:
             self.write(project(facts), before=before, after=after)
         except Exception as error:
@@ -173,8 +176,8 @@ class ProjectionStore:
         before: dict[int, AppliedPosition],
         after: dict[int, AppliedPosition],
     ) -> None:
-        """A batch that cannot be written whole: fact by fact, in one transaction all the same. Those that cannot be
-        written are `put_aside` before it is committed. Raises as `write`, and EverythingFails.
+        """Write a batch fact by fact, still in one transaction. Facts that cannot be written are `put_aside` before the
+        commit. Raises the errors of `write`, and EverythingFails.
         """
 
         async def write(connection: Connection) -> None:
@@ -198,7 +201,7 @@ class ProjectionStore:
 
 @dataclass(frozen=True, slots=True)
 class FactSetAside:
-    """A row of facts_set_aside: the rows of this event are not complete."""
+    """A row of facts_set_aside: this event's rows are incomplete."""
 
     event_id: str
     partition: int
@@ -225,7 +228,7 @@ def _set_aside(failed: tuple[RecordedFact, str]) -> FactSetAside:
 
 
 def _tripwire(error: asyncpg.UniqueViolationError, after: dict[int, AppliedPosition]) -> TripwireBroken | None:
-    """The alarm, where the index on live seat claims was violated."""
+    """The alarm, if the index on live seat claims was violated."""
     if error.constraint_name != TRIPWIRE:
         return None
     log.error("tripwire", index=TRIPWIRE, found=error.detail, partitions=sorted(after))
@@ -247,9 +250,9 @@ async def may_write(
     before: dict[int, AppliedPosition],
     after: dict[int, AppliedPosition],
 ) -> bool:
-    """Lock the positions until the transaction ends. False when this very batch is in already, its answer lost.
+    """Lock the positions until the transaction ends. False if this batch is already written (its answer was lost).
 
-    Raises Fenced when they are ahead of where the batch began, PositionsLost when they are behind.
+    Raises Fenced when they are ahead of the batch's start, PositionsLost when they are behind it.
     """
     found = await _locked(connection, consumer, list(after))
     if found == after:
@@ -288,19 +291,19 @@ async def _locked(connection: Connection, consumer: str, partitions: Sequence[in
 
 
 class _Rows:
-    """Writes changes, a statement for each kind of them that there is. `unchecked` is the test switch no-dedupe."""
+    """Writes changes, one statement for each kind of change. `unchecked` is the test switch no-dedupe."""
 
     def __init__(self, connection: Connection, *, unchecked: bool) -> None:
         self._connection, self._unchecked = connection, unchecked
 
     async def put(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
-        """A statement that compares positions, unless it is told not to."""
+        """Run a statement that compares positions; with `unchecked` it does not."""
         table = columns(rows, fields)
         if table:
             await self._connection.execute(SQL[query], self._unchecked, *table)
 
     async def always(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
-        """A statement that is idempotent by itself."""
+        """Run a statement that is idempotent by itself."""
         table = columns(rows, fields)
         if table:
             await self._connection.execute(SQL[query], *table)
@@ -369,7 +372,7 @@ async def _write_organizing(rows: _Rows, changes: Changes) -> None:
 
 
 def _apart(changes: Iterable[C], is_whole: Callable[[C], bool]) -> tuple[list[C], list[C]]:
-    """Whole rows, and patches of rows that are there."""
+    """Whole rows, and patches of existing rows."""
     whole: list[C] = []
     patches: list[C] = []
     for change in changes:

@@ -1,1 +1,1 @@
-"""Mail: what is due, as a row in PostgreSQL; the text; the server; and the desk that puts them together."""
+"""Mail: rows of due mails in PostgreSQL, the text, the mail server, and the desk that combines them."""

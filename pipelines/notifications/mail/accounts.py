@@ -1,9 +1,9 @@
-"""Sends mails about accounts: the link that proves an address, the link to a new password, word of what was changed.
+"""Sends mails about accounts: the link that proves an address, the link to a new password, news of changes.
 
-They go straight from their rows: a link is no business of a topic. Guarantee: a link's token is made when its mail is
-written and stands nowhere but in it; PostgreSQL has its SHA-256. The texts hold nothing that a stranger chose, neither
-a name nor a title: whoever types somebody else's address makes us send them nothing of theirs. An address that nobody
-has proven gets links only. A mail that fails in a way that nobody foresaw is set aside in its row, and the others go.
+They are sent from their rows, so no topic contains a link. Guarantee: a link's token is made when its mail is written,
+and only the mail contains it; PostgreSQL has its SHA-256. The texts contain nothing that a user chose, no name and no
+title. So a stranger who enters another person's address cannot send them a text. An unproven address gets only links. A
+mail with an unexpected error is set aside in its row, and the others go on.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from pipelines.notifications.metrics import DELIVERIES
 ACCOUNT_MAIL = "account-mail"
 VERIFY_EMAIL, PASSWORD_RESET = "verify-email", "password-reset"
 TOKEN_BYTES = 32
-# Long enough for a mail that comes the next day, and short for what sets a password.
+# Long enough for a mail that arrives the next day; shorter for a link that sets a password.
 LINK_TTL_S = {VERIFY_EMAIL: 3 * 86_400, PASSWORD_RESET: 3_600}
 LINKS_MAX = 5  # of one user and kind at a time
 BATCH = 20
 FAILED_KEPT_DAYS = 30
 PRUNED_MAX = 5_000
 WHEREABOUTS_KEPT_DAYS = 90  # client addresses and networks; longer than any session lasts
-EVENTS_KEPT_DAYS = 400  # a year and the time to ask about it
-SET_ASIDE = "set aside: "  # how the error of a row begins that `circle dlq rows` shows and redrives
+EVENTS_KEPT_DAYS = 400  # a year, and some time for questions about it
+SET_ASIDE = "set aside: "  # begins the error of a row that `circle dlq rows` shows and redrives
 
 SQL = queries(Path(__file__).parent / "sql" / "account_mails.sql")
 log = Log("mail")
 
 
 class AccountDesk:
-    """One of the postman's desks. Without a transport nobody sends anything, and nothing is kept for later."""
+    """One of the postman's desks. Without a transport it sends nothing and keeps nothing for later."""
 
     name = ACCOUNT_MAIL
 
@@ -72,7 +72,7 @@ class AccountDesk:
                 while left:
                     await self._send(pool, session, left[0])
                     left.pop(0)
-        except MailFailed as error:  # nobody answers
+        except MailFailed as error:  # no server answers
             for row in left:
                 await self._later(pool, row, str(error))
         except TimeoutError:
@@ -81,7 +81,7 @@ class AccountDesk:
         return len(claimed) == BATCH
 
     async def _rows(self, pool: asyncpg.Pool[asyncpg.Record], claimed: Sequence[int]) -> list[asyncpg.Record]:
-        """What is known of claimed mails; one that cannot even be read is set aside."""
+        """The rows of claimed mails. A row that cannot be read is set aside."""
         try:
             return await pool.fetch(SQL["account_mails"], claimed)
         except Exception as error:
@@ -99,7 +99,7 @@ class AccountDesk:
 
     async def _send(self, pool: asyncpg.Pool[asyncpg.Record], session: MailSession, row: asyncpg.Record) -> None:
         kind = row["kind"]
-        # Only links go to an address that nobody has proven, and none that proves it to one that somebody has.
+        # An unproven address gets only links; a proven address gets no second link to prove it.
         if row["verified"] == (kind == VERIFY_EMAIL) and kind != PASSWORD_RESET:
             log.info("account_mail.dropped", kind=kind, user=str(row["user_id"]), verified=row["verified"])
             await pool.execute(SQL["account_mail_done"], row["id"])
@@ -124,14 +124,14 @@ class AccountDesk:
             DELIVERIES.labels(ACCOUNT_MAIL, "sent").inc()
 
     async def _link(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> Link | None:
-        """A new link for each try: one that was taken although nobody said so stays good."""
+        """A new link for each try. The link of an earlier try stays valid: the server may have taken that mail."""
         purpose = row["kind"]
         if purpose not in LINK_TTL_S:
             return None
         token, ttl_s = secrets.token_urlsafe(TOKEN_BYTES), LINK_TTL_S[purpose]
         digest = hashlib.sha256(token.encode()).digest()
         await pool.execute(SQL["add_link"], digest, row["user_id"], purpose, ttl_s, LINKS_MAX)
-        # Behind the #: what a browser keeps to itself, so no log and no Referer header has it.
+        # Behind the #: a browser does not send this part, so no log and no Referer header contains it.
         return Link(f"{self._settings.public_url.rstrip('/')}/account#{purpose}={token}", token, ttl_s)
 
     async def _later(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, error: str) -> None:
@@ -144,13 +144,13 @@ class AccountDesk:
         DELIVERIES.labels(ACCOUNT_MAIL, "retry").inc()
 
     async def _failed(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, error: str) -> None:
-        """Given up: whoever waits for it asks for another."""
+        """Give the mail up. Its user can ask for another one."""
         log.error("account_mail.failed", kind=row["kind"], id=row["id"], user=str(row["user_id"]), error=error)
         await pool.execute(SQL["account_mail_failed"], row["id"], error)
         DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
 
     async def _set_aside(self, pool: asyncpg.Pool[asyncpg.Record], id_: int, error: Exception) -> None:
-        """For a reason that nobody foresaw. Only its class is written: its text may have the address in it."""
+        """Set a mail aside after an unexpected error. Only its class is written: its text may have the address."""
         told = SET_ASIDE + self._bound.failed(error, whole=False)
         log.error("account_mail.set_aside", id=id_, error=type(error).__name__)
         await pool.execute(SQL["account_mail_failed"], id_, told)

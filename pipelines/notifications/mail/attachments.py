@@ -1,8 +1,8 @@
-"""What goes with the mail of a purchase: each ticket as a page to print, and the event for the calendar.
+"""Attachments of a purchase's mail: each ticket as a page to print, and the event as a calendar file.
 
-Guarantee: at most TICKETS_MAX pages of together ATTACHED_BYTES_MAX bytes; what would be more is left out, and the
-mail's link leads to it. Only tickets that are valid and still their buyer's are attached. Drawn beside the event loop,
-one after the other. Without a key file nothing is attached: what a key of this process alone signs opens no door.
+Guarantee: at most TICKETS_MAX pages, together at most ATTACHED_BYTES_MAX bytes. More tickets are left out; the mail's
+link leads to them. Only valid tickets that their buyer still has are attached. A thread draws them one after the other,
+outside the event loop. Without a key file nothing is attached: no door accepts a code from a temporary key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SQL = queries(Path(__file__).parent / "sql" / "mail.sql")
 
 
 class Attachment(NamedTuple):
-    """A file of a mail."""
+    """A file attached to a mail."""
 
     name: str
     media_type: str
@@ -37,14 +37,14 @@ class Attachment(NamedTuple):
 
 
 class Attachments:
-    """Draws them. One per process."""
+    """Draws attachments. One for each process."""
 
     def __init__(self, key_file: Path | None) -> None:
         self._codes = None if key_file is None else TicketCodes(KeyRing.load(key_file))
         self._printer = Printer()
 
     async def of(self, pool: asyncpg.Pool[asyncpg.Record], mail: asyncpg.Record) -> list[Attachment] | None:
-        """Those of a mail about a paid reservation; None while the rows do not have its tickets yet."""
+        """The attachments for a paid reservation; None while the rows do not have its tickets yet."""
         if self._codes is None:
             return []
         rows = await pool.fetch(SQL["mail_tickets"], mail["event_id"], mail["reservation_id"], TICKETS_MAX)

@@ -1,11 +1,11 @@
-"""Sends the mails that are due, and writes down what became of each.
+"""Sends the due mails, and writes the outcome of each into its row.
 
-Guarantee: a mail is sent until the server has taken it, TRIES_MAX times over about a day at most; then it goes to the
-dead letters of notifications.outbound, and so does one that fails in a way that nobody foresaw. While no server answers
-at all, mails wait, and no try counts. A crash between the server's word and the row sends it once more, with the same
-Message-ID. The address is looked up now: somebody whose account is gone gets nothing, and that is written down. An
-address that nobody has proven gets nothing either: its mails are held until somebody does, KEPT_DAYS at most.
-Organizers take turns, so the mails of a large event keep nobody else's waiting.
+Guarantee: a mail is sent until the server has taken it, at most TRIES_MAX times in about a day. After that it goes to
+the dead letters of notifications.outbound. So does a mail with an unexpected error. While no server answers at all,
+mails wait and no try counts. A crash between the server's answer and the row sends the mail once more, with the same
+Message-ID. The desk looks the address up when it sends. A user whose account is gone gets nothing, and the row says so.
+Mails to an unproven address wait until the user proves it, at most KEPT_DAYS. Organizers take turns, so the mails of a
+large event do not delay the mails of other events.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from schemas.notifications import Notification
 from sinks.dead_letters import DeadLetters
 
 ROWS_AGAIN_S = 1.0  # a mail may be due before the rows have its tickets
-ROWS_TRIES_MAX = 10  # then it goes without
-BATCH = 40  # what one claim takes: a quarter of a minute's work for a slow server
-EVENTS_AT_ONCE = 50  # whose mails are looked at for one batch: a dozen milliseconds
-SESSIONS = 4  # conversations with the server at once: what servers grant one sender
+ROWS_TRIES_MAX = 10  # then the mail goes without its tickets
+BATCH = 40  # mails of one claim: 15 seconds of work for a slow server
+EVENTS_AT_ONCE = 50  # events that one claim looks at: about 12 ms
+SESSIONS = 4  # connections to the server at once: servers allow one sender so many
 LEASE_S = 90.0  # a mail whose process died is due again after this
-BATCH_S = 60.0  # … so a batch is given up, and what is left of it handed back, well before
-TRIES_MAX = 32  # with the backoff about a day: a mail server that is away over night
+BATCH_S = 60.0  # … so a batch ends well before that, and its remaining mails are handed back
+TRIES_MAX = 32  # with the backoff about a day: a mail server may be away for a night
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 5.0, 3_600.0
 AWAY_MAX_S = 300.0  # a server that is back is found within five minutes
 KEPT_DAYS = 30  # longer than notifications.outbound keeps a message that could come again
@@ -54,7 +54,7 @@ PRUNED_MAX = 5_000
 PRUNE_EVERY_S = 3_600.0
 WAITING_COUNTED_MAX = 100_000
 
-# A template that does not fit its data, an address that is none, a time beyond the calendar: no mail comes of it.
+# Data that does not fit the template, an invalid address, a time beyond the calendar: such a mail cannot be written.
 UNWRITABLE = (TemplateError, MessageError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 SQL = queries(Path(__file__).parent / "sql" / "mail.sql")
@@ -62,7 +62,7 @@ log = Log("mail")
 
 
 class Verdict(NamedTuple):
-    """What became of an attempt; `due_s` is when to try again, of a mail that is still pending."""
+    """The outcome of an attempt. `due_s`: seconds until the next try of a pending mail."""
 
     status: str
     error: str = ""
@@ -71,7 +71,7 @@ class Verdict(NamedTuple):
 
 
 class MailDesk:
-    """One of the postman's desks: `work` sends what is due."""
+    """One of the postman's desks: `work` sends due mails."""
 
     name = MAIL
 
@@ -80,7 +80,7 @@ class MailDesk:
         self._dead_letters = DeadLetters(settings)
         self._attachments = Attachments(settings.jwt_key_file)
         self._bound = Bound("mail")
-        self._behind = ""  # the last event of the mails that were claimed
+        self._behind = ""  # the last event whose mails were claimed
         self._away = 0  # how often in a row no server answered
         self._pruned = 0.0
 
@@ -105,7 +105,7 @@ class MailDesk:
         return True
 
     async def claim(self, pool: asyncpg.Pool[asyncpg.Record]) -> list[int]:
-        """The ids of the mails whose turn it is, of EVENTS_AT_ONCE events; the next call looks at those behind them."""
+        """The ids of the next due mails, from EVENTS_AT_ONCE events. The next call goes on with later events."""
         rows = await pool.fetch(SQL["claim_mails"], LEASE_S, BATCH, self._behind, EVENTS_AT_ONCE)
         if not rows and self._behind:
             self._behind = ""
@@ -114,7 +114,7 @@ class MailDesk:
         return [row["id"] for row in rows]
 
     async def _rows(self, pool: asyncpg.Pool[asyncpg.Record], claimed: Sequence[int]) -> list[asyncpg.Record]:
-        """What is known of claimed mails; one that cannot even be read is set aside in its row."""
+        """The rows of claimed mails. A row that cannot be read is set aside."""
         try:
             return await pool.fetch(SQL["mails"], claimed)
         except Exception as error:
@@ -138,7 +138,7 @@ class MailDesk:
             return Verdict("erased", "the account is gone")
         if not row["verified"]:
             return Verdict("held")
-        if row["attempts"] > TRIES_MAX:  # whatever ended the process each time
+        if row["attempts"] > TRIES_MAX:  # something ended the process at each try
             return Verdict("failed", f"given up after {TRIES_MAX} tries that were never finished")
         try:
             data = msgspec.json.decode(row["data"])
@@ -157,7 +157,7 @@ class MailDesk:
     async def _send(
         self, pool: asyncpg.Pool[asyncpg.Record], letters: Sequence[tuple[asyncpg.Record, EmailMessage]]
     ) -> None:
-        """One conversation: each mail is settled as soon as the server has it."""
+        """Send mails over one connection. Each mail's row is settled as soon as the server has the mail."""
         left = list(letters)
         try:
             async with asyncio.timeout(BATCH_S), AsyncExitStack() as stack:
@@ -181,7 +181,7 @@ class MailDesk:
                         self._bound.went_well()
                     await self._settle(pool, row, verdict)
                     left.pop(0)
-        except MailFailed as error:  # nobody answers: that is no fault of these mails
+        except MailFailed as error:  # no server answers: these mails are not at fault
             self._away += 1
             due_s = min(AWAY_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._away - 1, 10))
             for row, _ in left:
@@ -227,7 +227,7 @@ class MailDesk:
         )
 
     def _put_aside(self, row: asyncpg.Record, error: str) -> None:
-        """To the dead letters, before the row says so: it must not be lost."""
+        """Write the dead letter before the row: the mail must not be lost."""
         fields = {name: row[name] for name in Notification.__struct_fields__ if name != "channel"}
         record = outgoing(Notification(channel=MAIL, **fields), self._codec)
         stored = StoredRecord(record, row["outbound_partition"], row["outbound_offset"], row["created_at"])
@@ -241,7 +241,7 @@ class MailDesk:
 
 
 def retry(attempts: int, error: str) -> Verdict:
-    """Another try after the `attempts`-th one, later and later, or none any more."""
+    """The next try after `attempts` tries, each time later; or the end of the tries."""
     if attempts >= TRIES_MAX:
         return Verdict("failed", f"given up after {attempts} tries: {error}")
     return Verdict("pending", error, min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempts - 1)))

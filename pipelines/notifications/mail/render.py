@@ -1,7 +1,7 @@
 """A mail's text from its templates: `templates/KIND.txt` (its first line is the subject) and `templates/KIND.html`.
 
-Guarantee: the same mail is the same bytes, Message-ID, date and boundary included. HTML is escaped, headers hold no
-line breaks, whatever a title contains. Pure but for reading the templates once.
+Guarantee: the same mail has the same bytes, with its Message-ID, date and boundary. HTML is escaped and headers have no
+line breaks, for any title. Pure, except that the templates are read once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUBJECT_CHARS_MAX = 150
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Occasion:
-    """What the rows say of the event and the reservation that a mail is about; "" where they say nothing."""
+    """The rows' data about the event and the reservation of a mail; "" if they have none."""
 
     title: str = ""
     venue: str = ""
@@ -36,27 +36,27 @@ class Occasion:
     timezone: str = "UTC"
     ticket_type: str = ""
     currency: str = ""
-    price_minor: int = 0  # of the reservation, or of what was not had; where it is 0 nobody speaks of money
+    price_minor: int = 0  # of the reservation, or of the refused order; at 0 the mail names no money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mail:
-    """One mail: whose, about what."""
+    """One mail: its user and its subject."""
 
-    identity: str  # of the message: the same text each time it is made
+    identity: str  # of the message: the same text each time
     kind: str
     email: str
     name: str
     created_at: datetime
     data: dict[str, Any]
-    link: str = ""  # where its reader finds what it is about
+    link: str = ""  # leads its reader to the page about it
     attachments: tuple[Attachment, ...] = ()
     occasion: Occasion = field(default_factory=Occasion)
 
 
 @dataclass(frozen=True, kw_only=False, slots=True)
 class Link:
-    """A link that its reader alone knows, and for how long it works."""
+    """A link that only its reader knows, and how long it works."""
 
     url: str
     token: str
@@ -66,9 +66,9 @@ class Link:
 def render_account(
     kind: str, email: str, sender: str, identity: str, created_at: datetime, link: Link | None = None
 ) -> EmailMessage:
-    """A mail about an account, from `templates/account/KIND.txt`; the HTML says the same. It names nobody.
+    """A mail about an account, from `templates/account/KIND.txt`; the HTML says the same. It contains no names.
 
-    Raises ValueError or email.errors.MessageError where the address is none.
+    Raises ValueError or email.errors.MessageError if the address is invalid.
     """
     lasts = "" if link is None else _lasts(link.ttl_s)
     context = {"link": link, "lasts": lasts, "at": f"{created_at.astimezone(UTC):%d %b %Y, %H:%M} UTC"}
@@ -79,8 +79,11 @@ def render_account(
 
 
 def render(mail: Mail, sender: str) -> EmailMessage:
-    """The mail, plain and HTML. Raises jinja2.TemplateError where the data is not as its template expects, ValueError
-    or email.errors.MessageError where the address is none."""
+    """The mail, plain and HTML.
+
+    Raises jinja2.TemplateError if the data does not fit the template, ValueError or email.errors.MessageError if the
+    address is invalid.
+    """
     context = {"name": mail.name, "data": mail.data, "event": _event(mail), "occasion": mail.occasion}
     context |= {"link": mail.link, "attached": len(mail.attachments)}
     text = TEMPLATES.get_template(f"{mail.kind}.txt").render(context)
@@ -94,7 +97,7 @@ def render(mail: Mail, sender: str) -> EmailMessage:
 
 
 def _attach(message: EmailMessage, mail: Mail) -> None:
-    """The text stays first, as one part with two forms."""
+    """Attach files. The text stays first, as one part with two forms."""
     for one in mail.attachments:
         main, _, sub = one.media_type.partition("/")
         message.add_attachment(one.content, maintype=main, subtype=sub, filename=one.name)
@@ -104,7 +107,7 @@ def _attach(message: EmailMessage, mail: Mail) -> None:
 def when(moment: datetime | str | None, timezone: str) -> str:
     """A time on the clock of the place, with its zone: "Thu 1 May 2031, 21:00 (Europe/Vienna)".
 
-    A time that the clocks show twice says which one it is: "Sun 31 Oct 2027, 02:30 CET (Europe/Vienna)".
+    If clocks show a time twice, the text says which one it is: "Sun 31 Oct 2027, 02:30 CET (Europe/Vienna)".
     """
     if isinstance(moment, str):
         try:
@@ -123,7 +126,7 @@ def when(moment: datetime | str | None, timezone: str) -> str:
 
 
 def places(data: dict[str, Any]) -> str:
-    """What a reservation is of: "seats A-3, A-4", or "2 tickets"."""
+    """The places of a reservation: "seats A-3, A-4", or "2 tickets"."""
     seats = data.get("seats") or ([data["seat"]] if data.get("seat") else [])
     if seats:
         return f"seat{'s' if len(seats) > 1 else ''} {', '.join(seats)}"
@@ -132,7 +135,7 @@ def places(data: dict[str, Any]) -> str:
 
 
 def _event(mail: Mail) -> dict[str, Any]:
-    """The event as the message has it, else as the rows have it."""
+    """The event's data from the message, or else from the rows."""
     data, occasion = mail.data, mail.occasion
     timezone = data.get("timezone") or occasion.timezone or "UTC"
     return {
@@ -162,7 +165,7 @@ def _message(
 
 
 def _recipient(name: str, email: str) -> Address:
-    """Whom a mail goes to, as api.auth.mail has it: any letters (RFC 6532), an ASCII domain. Raises ValueError."""
+    """A mail's recipient, as in api.auth.mail: any letters (RFC 6532), an ASCII domain. Raises ValueError."""
     local, _, domain = email.rpartition("@")
     host = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     if (

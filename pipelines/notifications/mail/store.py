@@ -1,7 +1,7 @@
-"""Puts the mails of notifications.outbound among those that are due, once each, as their users want it.
+"""Stores the mails of notifications.outbound as due rows, once each, by their users' preferences.
 
-Guarantee: a message is one row whatever the number of its deliveries; the offsets are committed after the rows, so none
-is missed. Kinds that are not mailed unless asked for, and were not asked for, leave no row.
+Guarantee: a message is one row, however often it is delivered. Offsets are committed after the rows, so no message is
+missed. If a kind is not mailed by default and its user did not ask for it, there is no row.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _MESSAGE = ("user_id", "partition", "offset", "index", "template", "kind", "even
 
 
 class MailStore:
-    """Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+    """Stores mails. Waits while Postgres is away; a stop during the wait raises Stopped."""
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
         self._bound = Bound("mail")
 
     def put(self, deliveries: Sequence[Delivery], put_aside: PutAside) -> int:
-        """Store a batch. Returns how many are to be sent. Those that cannot be stored are `put_aside` first.
+        """Store a batch. Returns the number of mails to send. Messages that cannot be stored are `put_aside` first.
 
         Raises EverythingFails.
         """
@@ -75,7 +75,7 @@ class MailStore:
 
 
 class MailBatch(NamedTuple):
-    """A batch of messages: those that are mails, what cannot be read, and how far it read."""
+    """A batch of messages: its mails, its unreadable records, and the offsets behind it."""
 
     deliveries: list[Delivery]
     unreadable: list[tuple[Record, str]]
@@ -83,25 +83,25 @@ class MailBatch(NamedTuple):
 
 
 class MailPositions:
-    """The partitions of notifications.outbound: where to go on is the group's committed offset.
+    """The partitions of notifications.outbound. They go on from the group's committed offsets.
 
-    Not `wanted`: there is no mail server, so what is read is passed over, and is not made up for when there is one.
+    Not `wanted`: there is no mail server. Mails are then skipped, and are not sent later either.
     """
 
     def __init__(self, settings: Settings, *, wanted: bool) -> None:
         self._settings, self._wanted = settings, wanted
 
     def assigned(self, client: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Go on from what is committed."""
+        """Go on from the committed offsets."""
         starts = committed_offsets(client, NOTIFICATIONS, partitions)
         check_on_log(self._settings, client, NOTIFICATIONS, starts)
         return starts
 
     def revoked(self, partitions: list[int]) -> None:
-        """Nothing is kept for a partition: whoever has it next meets only rows that it may put again."""
+        """A partition keeps nothing here. Its next owner may store the same rows again."""
 
     def read(self, batch: Sequence[Record], codec: Codec) -> MailBatch:
-        """The mails of a batch; of those that are there twice, the last."""
+        """The mails of a batch; of a mail that comes twice, the last."""
         found: dict[tuple[object, ...], Delivery] = {}
         unreadable: list[tuple[Record, str]] = []
         next_offsets: dict[int, int] = {}
@@ -117,7 +117,7 @@ class MailPositions:
 
 
 def commit_offsets(client: Consumer, next_offsets: Mapping[int, int]) -> None:
-    """Say how far the topic is read. A commit that fails is made up for by the next one, or by reading again."""
+    """Commit the offsets. A failed commit does no harm: the next one covers it, or the records are read again."""
     places = [TopicPartition(NOTIFICATIONS, partition, offset) for partition, offset in next_offsets.items()]
     try:
         client.commit(offsets=places)
@@ -126,5 +126,5 @@ def commit_offsets(client: Consumer, next_offsets: Mapping[int, int]) -> None:
 
 
 def identity(message: Notification) -> tuple[object, ...]:
-    """What makes a mail the same mail."""
+    """The identity of a mail: equal for the same mail."""
     return (message.user_id, message.partition, message.offset, message.index, message.template)

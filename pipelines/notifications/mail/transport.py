@@ -1,7 +1,8 @@
 """Hands mails over: to a server (SMTP), or into a directory for development.
 
-Guarantee: when `send` returns, the other side has taken the mail. `MailRefused`: it will never take this one. Any other
-`MailFailed`: it may take it later, or has taken it and its answer was lost; sent again it has the same Message-ID.
+Guarantee: when `send` returns, the server or the directory has the mail. `MailRefused`: it will never take this mail.
+Any other `MailFailed`: it may take the mail later, or has it and the answer was lost. A second try has the same
+Message-ID.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import aiosmtplib
 from connectors.errors import CircleError
 from connectors.settings import Settings
 
-AS_IT_IS = SMTP.clone(utf8=True)  # a file has room for any letters
+AS_IT_IS = SMTP.clone(utf8=True)  # a file can hold any letters
 TIMEOUT_S = 15.0  # for each answer of the server
 PERMANENT = 500  # a reply of 5xx: the same mail will be refused again (RFC 5321, 4.2.1)
 
@@ -31,11 +32,11 @@ class MailFailed(CircleError):
 
 
 class MailRefused(MailFailed):
-    """A mail is not taken, and never will be: its address does not exist, or the server will not have its text."""
+    """A mail will never be taken: its address does not exist, or the server refuses its text."""
 
 
 class MailSession(Protocol):
-    """A conversation in which any number of mails is handed over, one after the other."""
+    """A connection that takes any number of mails, one after the other."""
 
     async def send(self, mail: EmailMessage) -> None:
         """Hand one over. Raises MailFailed, MailRefused."""
@@ -45,11 +46,11 @@ class Transport(Protocol):
     """Where mails are handed over."""
 
     def session(self) -> AbstractAsyncContextManager[MailSession]:
-        """A session of its own. Entering it raises MailFailed when nobody answers."""
+        """A new session. Entering it raises MailFailed when the server does not answer."""
 
 
 def transport(settings: Settings) -> Transport | None:
-    """The transport that CIRCLE_SMTP_URL names, None without one."""
+    """The transport that CIRCLE_SMTP_URL names; None if it is not set."""
     if settings.smtp_url is None:
         return None
     if settings.smtp_url.startswith("file:"):
@@ -81,7 +82,7 @@ class SmtpServer:
 
 
 class SmtpSession:
-    """One connection, made again where the server has ended it."""
+    """One connection. It is made again if the server has ended it."""
 
     def __init__(self, client: aiosmtplib.SMTP) -> None:
         self._client = client
@@ -121,9 +122,9 @@ class SmtpSession:
 
 
 class FileMailbox:
-    """A directory of .eml files, one a mail, named by Message-ID: what is sent again is the same file.
+    """A directory of .eml files, one for each mail, named by Message-ID: a second try writes the same file.
 
-    They are their user's alone.
+    Only the user of this process can read the files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -156,5 +157,5 @@ class FileMailbox:
 
 
 def _failure(code: int, text: str) -> MailFailed:
-    """The server's own words may repeat the address, so they are left out."""
+    """The error for a server's reply. Its text may repeat the address, so it is left out."""
     return MailRefused(f"{text} for good ({code})") if code >= PERMANENT else MailFailed(f"{text} for now ({code})")
