@@ -1,1 +1,1 @@
-"""Clients of what is outside: Kafka, PostgreSQL, Redis, HTTP; settings, logs and errors. They know no ticket."""
+"""Clients of outside services (Kafka, PostgreSQL, Redis, HTTP), and settings, logs and errors. They know no ticket."""

@@ -1,5 +1,4 @@
-"""The error tree: what the platform raises when an outside thing is wrong. A refusal is a fact, never one of
-these.
+"""The error tree: the platform raises these when something outside is wrong. A refusal is a fact, never one of these.
 
 ```
 CircleError                  exit 1   anything we understand well enough to name
@@ -10,15 +9,15 @@ CircleError                  exit 1   anything we understand well enough to name
 ├── MigrationError           exit 1   a migration was changed after it was applied, or failed
 └── Fenced                   exit 1   a newer owner has taken over: stop without committing
 ```
-The message says what happened, to which key, and what to do. `exit_code` is what the command line ends with;
-the HTTP mapping lives in the API.
+The message says what happened, to which key, and what to do. The command line ends with `exit_code`. The API maps
+these errors to HTTP.
 """
 
 from typing import ClassVar
 
 
 class CircleError(Exception):
-    """An error whose text is meant for a person; it needs no traceback."""
+    """An error with a text for a person. It needs no traceback."""
 
     exit_code: ClassVar[int] = 1
 
@@ -49,7 +48,7 @@ class ServiceUnreachable(CircleError):
 
 
 class AccessRefused(CircleError):
-    """A service does not take our credentials or certificate, or our principal has no right: waiting does not help."""
+    """A service refuses our credentials or certificate, or our principal lacks a right. Waiting does not help."""
 
     exit_code = 3
 
@@ -59,8 +58,7 @@ class AccessRefused(CircleError):
 
 
 class TopicMismatch(CircleError):
-    """A topic's partition count or configuration cannot be brought in line without breaking the order of its
-    keys."""
+    """A topic has another partition count than its specification. A new count would break the order of its keys."""
 
 
 class MigrationError(CircleError):
@@ -68,4 +66,4 @@ class MigrationError(CircleError):
 
 
 class Fenced(CircleError):
-    """Another process owns this partition now. The right thing is to stop at once and write nothing."""
+    """Another process owns this partition now. This process must stop at once and write nothing."""

@@ -1,9 +1,9 @@
-"""What may be set aside, and what has to wait or end instead: the one criterion of every flow and desk.
+"""Decides whether a failed record is set aside, or the flow waits or ends. Every flow and desk uses this one criterion.
 
-Guarantee: an error is of a record only when nothing but that record explains it (`is_of_record`). A service that is
-away, a lost partition, a missing table, a full disk are of everything: whoever meets them waits, or ends and begins
-anew, and sets nothing aside. And where IN_A_ROW_MAX records in a row fail, the fault is not in the records: `Bound`
-ends the process then, with the last error in its message, instead of moving a topic into its dead letters.
+Guarantee: a record is set aside only if the record alone explains the error (`is_of_record`). An unreachable service, a
+lost partition, a missing table or a full disk affect every record. Then the flow waits, or ends and starts again, and
+sets nothing aside. If more than IN_A_ROW_MAX records in a row fail, the fault is not in the records. `Bound` then ends
+the process with the last error in its message, so a whole topic never moves into its dead letters.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from redis.exceptions import RedisError
 
 from connectors.errors import CircleError
 
-# A person can look through so many letters; and a fault of ours that meets every record is seen within seconds.
+# A person can read so many dead letters, and a fault that affects every record is seen within seconds.
 IN_A_ROW_MAX = 50
 ERROR_CHARS_MAX = 300
 
-# PostgreSQL's word on a value or a row (classes 21, 22, 23, 54): another row would have gone in.
+# PostgreSQL's errors about a value or a row (classes 21, 22, 23, 54): another row would have been accepted.
 _OF_A_ROW = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.CardinalityViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-# Everything that our own clients raise of a service, and whatever we understand well enough to name.
+# Errors that our clients raise about a service, and all errors of our own tree.
 _OF_EVERYTHING = (
     CircleError,
     KafkaException,
@@ -39,18 +39,18 @@ _OF_EVERYTHING = (
 
 
 class EverythingFails(CircleError):
-    """So many records failed in a row that the fault is not in them. The process ends; they can be redriven."""
+    """Too many records failed in a row, so the fault is not in them. The process ends; the records can be redriven."""
 
 
 def is_of_record(error: BaseException) -> bool:
-    """Whether this error says something of the record in hand alone."""
+    """Whether this error is about the current record alone."""
     if isinstance(error, _OF_A_ROW):
         return True
     return isinstance(error, Exception) and not isinstance(error, _OF_EVERYTHING)
 
 
 def described(error: BaseException, *, whole: bool = True) -> str:
-    """An error as it stands on a dead letter or in a row: its class and its text, cut. Not `whole`: its class alone."""
+    """An error as text for a dead letter or a row: its class and its text, cut. Not `whole`: only its class."""
     if not whole:
         return type(error).__name__
     text = f"{type(error).__name__}: {error}".replace("\x00", "\ufffd")
@@ -58,7 +58,7 @@ def described(error: BaseException, *, whole: bool = True) -> str:
 
 
 class Bound:
-    """How many in a row may be set aside. One that goes well begins the count anew."""
+    """Bounds how many records in a row may be set aside. A success resets the count."""
 
     def __init__(self, flow: str, *, most: int = IN_A_ROW_MAX) -> None:
         self._flow, self._most, self._in_a_row = flow, most, 0
@@ -67,9 +67,9 @@ class Bound:
         self._in_a_row = 0
 
     def failed(self, error: BaseException, *, whole: bool = True) -> str:
-        """One more. Returns what to write beside it; raises EverythingFails when there were too many.
+        """Count a failure. Returns the text to store with the record; raises EverythingFails after too many.
 
-        Not `whole`: where an error's text may have personal data in it, only its class is written.
+        Not `whole`: the text has only the error's class, because its message may contain personal data.
         """
         told = described(error, whole=whole)
         self._in_a_row += 1

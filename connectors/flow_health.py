@@ -1,8 +1,8 @@
-"""How dataflows live and die, told in Redis for `/readyz`: a flow that keeps dying is named there.
+"""Records in Redis how dataflow processes start and end. `/readyz` names a flow that keeps dying.
 
-Guarantee: a flow counts as dying when its processes have died DEATHS_MIN times within WINDOW_S, until one of them has
-then been ready for STEADY_S. Nothing else depends on it: when Redis is away or empty, nobody is dying as far as anybody
-knows. A process that was killed tells nothing; its successor of the same instance name does.
+Guarantee: a flow counts as dying when its processes have died DEATHS_MIN times within WINDOW_S. This ends when one of
+them has been ready for STEADY_S. Nothing else depends on these records: when Redis is away or empty, no flow counts as
+dying. A killed process writes nothing; its successor with the same instance name records the death.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from connectors.settings import Settings
 FLOWS = ("reservations", "projections", "notifications", "payments", "monitoring", "read-side")
 DEATHS_MIN = 3  # one or two are a deployment, a rebalance, a broker that went away
 WINDOW_S = 600.0  # longer than the longest pause between two starts, three times over
-STEADY_S = 10.0  # whoever dies of a record dies of it sooner
+STEADY_S = 10.0  # a process that dies of a record dies sooner
 DEATHS_KEPT = 10
 KEPT_S = 86_400
 TIMEOUT_S = 1.0
@@ -30,7 +30,7 @@ log = Log("lives")
 
 
 class Death(msgspec.Struct, frozen=True):
-    """One end that nobody had asked for; `kind` is the error's class."""
+    """One end without a requested stop. `kind` is the error's class."""
 
     at: float
     instance: str
@@ -46,7 +46,7 @@ class Dying(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlowHealth:
-    """Of this process. Never raises for Redis, never waits longer than TIMEOUT_S a call."""
+    """Records the life of this process. Never raises for Redis, never waits longer than TIMEOUT_S a call."""
 
     def __init__(self, settings: Settings, flow: str, clock: Callable[[], float] = time.time) -> None:
         self._flow, self._instance, self._clock = flow, settings.instance, clock
@@ -55,11 +55,11 @@ class FlowHealth:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def begin(self) -> None:
-        """This process begins. A predecessor of its name that did not say how it ended was killed."""
+        """Record the start. A predecessor of the same name that recorded no end was killed."""
 
         def begin() -> None:
             if self._client.hexists(ALIVE, self._name):
@@ -70,11 +70,11 @@ class FlowHealth:
         self._tell(begin)
 
     def ready(self) -> None:
-        """It works now."""
+        """Record that the process is ready."""
         self._tell(lambda: self._client.set(ready_key(self._flow), repr(self._clock()), ex=KEPT_S))
 
     def ended(self, kind: str = "") -> None:
-        """It ends: as it was told to, or by an error of this kind."""
+        """Record the end: by a requested stop, or by an error of this kind."""
 
         def end() -> None:
             self._client.hdel(ALIVE, self._name)
@@ -101,17 +101,17 @@ class FlowHealth:
 
 
 def deaths_key(flow: str) -> str:
-    """Where a flow's last deaths are listed, the latest last."""
+    """The Redis key of a flow's last deaths, the latest last."""
     return f"circle:deaths:{flow}"
 
 
 def ready_key(flow: str) -> str:
-    """Where it stands when a process of the flow last became ready."""
+    """The Redis key of the time when a process of the flow last became ready."""
     return f"circle:ready:{flow}"
 
 
 def dying(deaths: Sequence[bytes], ready_at: bytes | None, now: float) -> Dying | None:
-    """What Redis has of a flow, as a verdict; None where it lives."""
+    """A flow's verdict from its records in Redis; None if it is not dying."""
     found = [msgspec.json.decode(one, type=Death) for one in deaths]
     recent = [one for one in found if now - one.at < WINDOW_S]
     if len(recent) < DEATHS_MIN:

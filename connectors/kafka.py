@@ -1,7 +1,7 @@
 """Kafka clients with our settings, and the source that turns a consumer group into batches for a dataflow.
 
-Guarantee of `BatchSource`: one poll is one batch is one item, and at most one is in flight: the next poll happens
-after the sink has said `gate.done()`. So a rebalance, whose callbacks run inside the poll, never finds work half done.
+Guarantee of `BatchSource`: one poll is one batch is one item, and at most one is in flight. The next poll happens after
+the sink has called `gate.done()`. So a rebalance, whose callbacks run inside the poll, never finds work half done.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can
 LINGER_MS = 1
 UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
 FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
-QUEUE_BACKOFF_MS = 20  # a client whose queue was full looks again; its own default is a second, in which it runs dry
+QUEUE_BACKOFF_MS = 20  # after a full queue the client looks again; its default of a second would let the queue run dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
-READERS = "circle.reader."  # and the instance: a group in name only, of who reads partitions by themselves
+READERS = "circle.reader."  # and the instance: a group id for consumers that read partitions without a group
 METADATA_TIMEOUT_S = 10.0
-# A dead predecessor's open transaction hides committed offsets until the broker has aborted it, and looks for such
-# only every so often: whoever takes over must outwait that, or dies of it.
+# A dead predecessor's open transaction hides committed offsets until the broker aborts it. The broker looks for such
+# transactions only now and then. A new owner must wait longer than that, or it dies.
 COMMITTED_TIMEOUT_S = 2.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("kafka")
 
 
 class OffsetOutOfRange(CircleError):
-    """The log no longer holds the position we must go on from: an alarm, never a silent jump."""
+    """The log no longer has the position to go on from: an alarm, never a silent jump."""
 
 
 class StopFlag:
@@ -68,7 +68,7 @@ class StopFlag:
 
 
 class Gate:
-    """Whether a batch is in flight. The source closes it, the sink opens it again after its commit."""
+    """Whether a batch is in flight. The source closes the gate, the sink opens it again after its commit."""
 
     def __init__(self) -> None:
         self.in_flight = False
@@ -79,13 +79,13 @@ class Gate:
 
 
 class PartitionOwner(Protocol):
-    """Who keeps state for the partitions of a source. Both calls happen inside a poll, with nothing in flight."""
+    """Keeps state for the partitions of a source. Both calls happen inside a poll, with nothing in flight."""
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Load these partitions. Returns the offset to start each from; None is the beginning of the log."""
+        """Load these partitions. Returns the start offset of each; None is the beginning of the log."""
 
     def revoked(self, partitions: list[int]) -> None:
-        """Let go of these partitions: somebody else may own them from now on."""
+        """Release these partitions: another process may own them from now on."""
 
 
 class CommittedOffsets:
@@ -102,7 +102,7 @@ class CommittedOffsets:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What every client of ours shares, beside its addresses and credentials."""
+    """The configuration that all our clients share, without addresses and credentials."""
     return {
         "client.id": settings.instance,
         "allow.auto.create.topics": False,
@@ -150,7 +150,7 @@ def producer(settings: Settings, **overrides: object) -> Producer:
 
 
 def transactional_producer(settings: Settings, transactional_id: str, **overrides: object) -> Producer:
-    """A producer whose transactions a successor with the same id fences. Call `init_transactions` before use."""
+    """A transactional producer. A successor with the same id fences it. Call `init_transactions` before use."""
     return producer(
         settings,
         **{
@@ -163,12 +163,12 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
 
 
 def check_reachable(settings: Settings, timeout_s: float) -> None:
-    """Raises ServiceUnreachable when no broker answers in time, AccessRefused when they do not let us in."""
+    """Raises ServiceUnreachable when no broker answers in time, AccessRefused when the brokers refuse us."""
     ask_for_brokers(settings, timeout_s)
 
 
 def end_transactions(settings: Settings, transactional_id: str) -> None:
-    """Abort what a dead process left open under this id, which hides what others commit after it; fence a live one.
+    """Abort the open transaction of a dead process with this id: it hides later commits of others. Fence a live one.
 
     Raises ServiceUnreachable when the broker does not answer.
     """
@@ -263,7 +263,7 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
         return [batch]
 
     def close(self) -> None:
-        self._closing = True  # an assignment that nobody has polled for yet comes now, from a client that asks no more
+        self._closing = True  # closing the client may still bring an assignment that no poll has seen
         self._source.client.close()
 
     def _assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
@@ -296,7 +296,7 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
 
 
 def _is_error(record: Message) -> bool:
-    """Whether `record` is the client's report of trouble. Passing trouble is logged, lasting trouble raised."""
+    """Whether `record` is an error report of the client. A passing error is logged, a lasting one is raised."""
     error = record.error()
     if error is None:
         return False

@@ -1,6 +1,6 @@
-"""The one place where Kafka clients are made: addresses, TLS, credentials, and what to tell when they are refused.
+"""The one place that makes Kafka clients: addresses, TLS, credentials, and clear errors when brokers refuse them.
 
-Guarantee: no secret is in the text of an error that comes from here. Brokers' certificates are always verified.
+Guarantee: no error from here contains a secret. Brokers' certificates are always verified.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from connectors.errors import AccessRefused, CircleError, ServiceUnreachable, Se
 from connectors.logs import SeldomAgain
 from connectors.settings import SaslMechanism, Settings
 
-ASKED_AGAIN_S = 1.0  # a call that waits for brokers does not hear that one of them refuses us
-REFUSED_S = 2.0  # so long another broker, or the same one after its start, may still let us in
+ASKED_AGAIN_S = 1.0  # a call that waits for brokers does not report that one of them refuses us
+REFUSED_S = 2.0  # within this time another broker, or the same one after its start, may still accept us
 CLIENT_LOG_S = 10.0  # a client that cannot connect says so several times a second
 
 C = TypeVar("C")
@@ -26,19 +26,19 @@ C = TypeVar("C")
 _rdkafka = logging.getLogger("circle.rdkafka")
 _rdkafka.addFilter(SeldomAgain(CLIENT_LOG_S))
 
-# What a broker says when a principal has no right, and what it is that the right is for.
+# A broker's error for a missing right, and the resource that the right is for.
 RIGHTS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
-TLS_ALERT = "SSL alert number"  # a broker that does not take our certificate says so after the handshake
+TLS_ALERT = "SSL alert number"  # a broker that refuses our certificate says so after the handshake
 REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Where the brokers are, and how they are spoken to: the part of a client's configuration that has secrets."""
+    """The brokers' addresses, protocol and credentials: the secret part of a client's configuration."""
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol.value,
@@ -65,7 +65,7 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def new_admin(settings: Settings, config: dict[str, Any] | None = None, *, quiet: bool = False) -> AdminClient:
-    """An admin client. `quiet`: without a log of its own, where every failure comes back as an error."""
+    """An admin client. `quiet`: it writes no log of its own, because every failure comes back as an error."""
     own = connection(settings) | (config or {})
     if quiet:
         return _made(settings, lambda: AdminClient(own | {"log_level": 0}))
@@ -83,7 +83,7 @@ def new_producer(settings: Settings, config: dict[str, Any]) -> Producer:
 
 
 class Trouble:
-    """What a client says about its connections, given to it as `error_cb`: a call that fails says less."""
+    """Collects a client's errors about its connections, as its `error_cb`. They say more than a failed call."""
 
     def __init__(self) -> None:
         self.refused: str | None = None
@@ -94,9 +94,9 @@ class Trouble:
 
 
 def ask_for_brokers(settings: Settings, timeout_s: float) -> int:
-    """How many brokers the cluster says it has.
+    """The number of brokers in the cluster, as the cluster reports it.
 
-    Raises AccessRefused when they do not let us in, ServiceUnreachable when nobody answers in time.
+    Raises AccessRefused when the brokers refuse us, ServiceUnreachable when no broker answers in time.
     """
     trouble, began = Trouble(), time.monotonic()
     client = new_admin(settings, {"error_cb": trouble})
@@ -105,7 +105,7 @@ def ask_for_brokers(settings: Settings, timeout_s: float) -> int:
         try:
             return len(client.list_topics(timeout=max(0.1, min(ASKED_AGAIN_S, left_s))).brokers)
         except KafkaException as error:
-            client.poll(0.1)  # which hears what the connections had to say
+            client.poll(0.1)  # delivers the errors of the connections
             waited_s = time.monotonic() - began
             if trouble.refused is not None and waited_s >= min(REFUSED_S, timeout_s):
                 raise access_refused(settings, trouble.refused) from None
@@ -115,7 +115,7 @@ def ask_for_brokers(settings: Settings, timeout_s: float) -> int:
 
 
 def access_refused(settings: Settings, why: str) -> AccessRefused:
-    """The error for brokers that do not let us in."""
+    """The error for brokers that refuse us."""
     who = f" as {settings.kafka_sasl_username}" if settings.kafka_sasl_username else ""
     hint = (
         f"{settings.redact(why)}; look at CIRCLE_KAFKA_SECURITY_PROTOCOL ({settings.kafka_security_protocol.value}), "
@@ -125,7 +125,7 @@ def access_refused(settings: Settings, why: str) -> AccessRefused:
 
 
 def right_missing(error: KafkaError, name: str) -> CircleError | None:
-    """The error for a right that our principal does not have; None when `error` is about something else."""
+    """The error for a right that our principal lacks; None when `error` is about something else."""
     kind = RIGHTS.get(error.code())
     if kind is None:
         return None
@@ -137,7 +137,7 @@ def right_missing(error: KafkaError, name: str) -> CircleError | None:
 
 
 def refused_right(error: BaseException) -> CircleError | None:
-    """The same for whatever was raised: None when it is not Kafka that misses a right of ours."""
+    """The same for any error: None when it is not about a missing right in Kafka."""
     if not isinstance(error, KafkaException) or not error.args or not isinstance(error.args[0], KafkaError):
         return None
     return right_missing(error.args[0], "")

@@ -15,12 +15,12 @@ PROBE_TIMEOUT_S = 3.0  # to read one record that is there takes milliseconds
 
 
 def check_on_log(settings: Settings, client: Consumer, topic: str, starts: Mapping[int, int | None]) -> None:
-    """Raises OffsetOutOfRange when a log begins behind the offset to go on from, or ends before it: an alarm, never
+    """Raises OffsetOutOfRange when a log begins after the offset to go on from, or ends before it: an alarm, never
     a jump.
 
-    `starts` is by partition; None (nothing read yet) is always on the log. The embedded broker gives the end of a log
-    too low by up to a batch: where the end is in doubt, the record before the start is looked for, which was read
-    once. Raises ServiceUnreachable when the broker is silent.
+    `starts` is by partition; None (nothing read yet) is always on the log. The embedded broker may report an end that
+    is too low by up to a batch. If the end is in doubt, we look for the record before the start: it was read once.
+    Raises ServiceUnreachable when the broker is silent.
     """
     doubtful: dict[int, int] = {}
     for partition, start in starts.items():

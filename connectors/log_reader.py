@@ -1,7 +1,7 @@
 """Streams partitions from their first record, bounded in memory, without a consumer group: reading leaves no trace.
 
-Guarantee: records come in offset order, committed ones only (where the broker has transactions); the end of a
-partition is told apart from a broker that has gone silent, which is an error.
+Guarantee: records come in offset order, and only committed ones if the broker has transactions. A silent broker is an
+error, never the end of a partition.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def partitions_of(settings: Settings, topic: str) -> int:
 
 
 def chosen(settings: Settings, topic: str, partition: int | None) -> list[int]:
-    """That partition, or all of the topic's. Raises NoSuchPartition."""
+    """The given partition, or all partitions of the topic. Raises NoSuchPartition."""
     count = partitions_of(settings, topic)
     if partition is None:
         return list(range(count))
@@ -63,10 +63,10 @@ def chosen(settings: Settings, topic: str, partition: int | None) -> list[int]:
 
 
 class LogReader:
-    """One partition of one topic. `start` saves reading what is before it; earlier records may come all the same.
+    """One partition of one topic. `start` skips earlier records; a few of them may come all the same.
 
-    `since_ms` does the same by the records' timestamps, where the broker looks them up (the embedded one does not).
-    To `follow` costs little at the end of the log: records come up to half a second late there.
+    `since_ms` does the same by timestamp, if the broker can look it up (the embedded one cannot). With `follow`,
+    waiting at the end of the log is cheap: records come up to half a second late there.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class LogReader:
     def bounds(self) -> tuple[int, int]:
         """The first offset, and the one after the last, as of now.
 
-        For progress bars: the embedded broker gives too low an end when its last batch holds several records. Where a
-        partition ends is told by the fetch itself.
+        For progress bars only: the embedded broker reports too low an end if its last batch has several records. The
+        fetch itself finds the true end.
         """
         try:
             bounds = self._client.get_watermark_offsets(self._tp, timeout=METADATA_TIMEOUT_S)
@@ -171,7 +171,7 @@ class LogReader:
                 yield message
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -201,7 +201,7 @@ class FactQueue:
         return self._buffer[self._at]
 
     def advance(self) -> None:
-        """Go on behind it."""
+        """Go on to the record after it."""
         self._at += 1
 
     def _wanted(self, message: Message) -> bool:
@@ -210,7 +210,8 @@ class FactQueue:
 
 @contextmanager
 def few_collections() -> Iterator[None]:
-    """A fold makes many objects and drops few: collect a hundred times more rarely meanwhile, a third of its time."""
+    """Collect garbage a hundred times less often. A fold makes many objects and drops few; this saves a third of its
+    time."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 50, 100)
     try:
@@ -220,7 +221,7 @@ def few_collections() -> Iterator[None]:
 
 
 def record_of(message: Message) -> LogRecord:
-    """A record without its client."""
+    """A record without its Kafka client."""
     return LogRecord(offset_of(message), message.timestamp()[1], key_of(message), message.value())
 
 

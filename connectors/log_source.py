@@ -1,7 +1,7 @@
-"""A source that reads one partition from an offset to another and ends: a dataflow over what is on the log already.
+"""A source that reads one partition from one offset to another and ends: for a dataflow over existing records.
 
-Guarantee: one batch is in flight, in offset order, none twice; a batch begins at each of `cuts`, since what was
-observed at a command was observed before the batch it stands in.
+Guarantee: one batch is in flight, in offset order, none twice. A batch begins at each of `cuts`: a lock that was
+observed at a command was observed before the command's batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from connectors.log_reader import LogReader, offset_of
 
 
 class LogSource(DynamicSource[list[Message]]):
-    """The records of `reader` from `start` to below `end`; fewer when `stop` says so meanwhile."""
+    """The records of `reader` from `start` to below `end`; fewer if `stop` becomes true."""
 
     def __init__(
         self,

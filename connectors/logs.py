@@ -16,7 +16,7 @@ from typing import TextIO
 from connectors.settings import LogFormat, Settings
 
 VALUE_CHARS_MAX = 500  # an error's text fits; a payload does not
-TEXTS_MAX = 1_000  # of which it is known when they were written last
+TEXTS_MAX = 1_000  # texts whose last time is remembered
 _COUNTED = re.compile(r"\s*\([^()]*\)$")
 _SECRET = re.compile(r"password|secret|token|authorization|email|payload|body", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.:/@+\-\[\]]+")
@@ -57,8 +57,7 @@ def get(component: str) -> Log:
 
 
 def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
-    """Sends every record to `stream` (default stderr) in the settings' format and level. Call once per
-    process."""
+    """Send every record to `stream` (default stderr) in the settings' format and level. Call once per process."""
     handler = logging.StreamHandler(stream or sys.stderr)
     written = _Json() if settings.log_format is LogFormat.JSON else _KeyValue()
     handler.setFormatter(_WithoutSecrets(written, settings))
@@ -69,14 +68,14 @@ def configure(settings: Settings, *, stream: TextIO | None = None) -> None:
 
 
 def hush(name: str) -> None:
-    """A library's log is not for whoever types a command: what it leads to is raised as an error, and told once."""
+    """Hide a library's log from the user of a command: its failures are raised as errors and shown once."""
     logger = logging.getLogger(f"circle.{name}")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
 
 
 class SeldomAgain(logging.Filter):
-    """Lets the same text pass once in `every_s`; what a library counts in brackets at its end is not looked at."""
+    """Lets the same text pass once in `every_s`. A count in brackets at the text's end is ignored."""
 
     def __init__(self, every_s: float) -> None:
         super().__init__()
@@ -138,7 +137,7 @@ class _Json(logging.Formatter):
 
 
 class _WithoutSecrets(logging.Formatter):
-    """Whatever a library puts into its errors: no secret of the settings is written."""
+    """Removes every secret of the settings from a record, also from a library's errors."""
 
     def __init__(self, written: logging.Formatter, settings: Settings) -> None:
         super().__init__()

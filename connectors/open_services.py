@@ -1,7 +1,7 @@
-"""What production refuses: services beyond loopback in clear or without credentials, keys that others can read.
+"""Refuses open services in production: remote ones in clear or without credentials, and key files that others can read.
 
-Guarantee: what passes is encrypted and asks who we are, is on this machine, or is named in CIRCLE_ALLOW_INSECURE. An
-error names the variable, what it got without its secrets, and an example.
+Guarantee: a service passes if it is encrypted and asks for credentials, if it is on this machine, or if
+CIRCLE_ALLOW_INSECURE names it. An error names the variable, its value without secrets, and an example.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from connectors.urls import host_of, hosts_of, is_here, parameter, password_of, 
 if TYPE_CHECKING:
     from connectors.settings import Settings
 
-# libpq's other modes send everything in clear, or do so when the server, or whoever is in between, asks for it.
+# libpq's other modes send everything in clear, always or when the server or an attacker in between asks for it.
 ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class OpenService(NamedTuple):
-    """Something that is open: what CIRCLE_ALLOW_INSECURE calls it, and what is wrong with it."""
+    """An open service or file: its name in CIRCLE_ALLOW_INSECURE, and its problem."""
 
     name: str
     variable: str
@@ -34,7 +34,7 @@ class OpenService(NamedTuple):
 
 
 def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> None:
-    """Raises SettingsError for the first thing that is open and not named."""
+    """Raises SettingsError for the first open service or file that CIRCLE_ALLOW_INSECURE does not name."""
     allowed = {one.value for one in settings.allow_insecure}
     for found in (*_services(settings), *_files(settings, secret_files)):
         if found.name not in allowed:
@@ -97,7 +97,7 @@ def _postgres(url: str) -> Iterator[OpenService]:
     mode = parameter(url, "sslmode")
     hosts = hosts_of(url)
     if hosts and all(host.startswith("/") for host in hosts):
-        return  # a socket's server knows who asks
+        return  # over a socket, the server knows the user
     if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
         told = f"sslmode={mode}" if mode else "no sslmode"
         yield OpenService(

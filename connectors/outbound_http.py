@@ -1,8 +1,8 @@
-"""Connections to addresses that a stranger has named: to the outside world only, never to what is ours.
+"""Connections to addresses that users have entered: only to public addresses, never into our own network.
 
-Guarantee: the address that is connected to is the address that was looked at. A name is resolved once, every address of
-it has to be public, and the connection goes to one of those, so neither a name that changes its mind in between nor a
-number in disguise leads inside. TLS is checked against the name. Loopback is allowed in development.
+Guarantee: we connect to the same address that we checked. A name is resolved once, all its addresses must be public,
+and the connection goes to one of them. So a name whose address changes cannot lead inside, nor can an unusual spelling
+of an address. TLS is checked against the name. Loopback is allowed in development.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import httpcore
 from connectors.errors import CircleError
 
 URL_CHARS_MAX = 500
-ADDRESSES_MAX = 4  # of one name that are tried
-RESOLVERS_MAX = 16  # names that are being looked up: as many as calls may be without an answer
+ADDRESSES_MAX = 4  # addresses of one name that are tried
+RESOLVERS_MAX = 16  # names looked up at once: as many as calls that may be without an answer
 RESOLVE_TIMEOUT_S = 5.0
-# Threads of its own: names that strangers let hang do not keep mail servers from being found.
+# Own threads: a user's name that resolves slowly must not delay the lookup of mail servers.
 _RESOLVERS = ThreadPoolExecutor(RESOLVERS_MAX, "resolve")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
@@ -32,11 +32,11 @@ PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IANA's own, which this Pytho
 
 
 class NotOutside(CircleError):
-    """An address that strangers may not send us to. The text names it and says why."""
+    """An address to which a user may not send us. The text names it and says why."""
 
 
 def checked_url(url: str, *, development: bool) -> SplitResult:
-    """The parts of a URL that may be called, as far as its text says. Raises NotOutside."""
+    """The parts of a URL whose text allows a call; its addresses are not looked up. Raises NotOutside."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -60,7 +60,7 @@ def checked_url(url: str, *, development: bool) -> SplitResult:
 
 
 def is_outside(address: str, *, loopback: bool) -> bool:
-    """Whether an address is public. What is wrapped in an IPv6 address counts as itself."""
+    """Whether an address is public. An IPv4 address inside an IPv6 address counts as itself."""
     ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -96,7 +96,7 @@ async def outside_addresses(host: str, port: int, *, loopback: bool) -> list[str
 
 
 async def resolved_outside(url: str, *, loopback: bool, within_s: float) -> None:
-    """Refuse a URL whose name leads inside now. One that does not resolve in time passes. Raises NotOutside."""
+    """Refuse a URL whose name leads inside now. A name that does not resolve in time passes. Raises NotOutside."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(within_s):
@@ -119,7 +119,7 @@ class OutsideBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """To the first address of the name that answers."""
+        """Connect to the first address of the name that answers."""
         try:
             addresses = await outside_addresses(host, port, loopback=self._loopback)
         except (OSError, TimeoutError) as error:
@@ -138,7 +138,7 @@ class OutsideBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Never: a socket in the file system is ours."""
+        """Always refused: a socket in the file system is our own."""
         raise NotOutside(f"{path} is no address")
 
     async def sleep(self, seconds: float) -> None:

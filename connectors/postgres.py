@@ -1,8 +1,8 @@
 """PostgreSQL: connections with clear errors, and a synchronous facade for the steps of a dataflow.
 
-Guarantee: whatever goes wrong between us and the server is a `ServiceUnreachable` (or, for a rule of the database that
-was broken, asyncpg's own error); `Database.run` and `patiently` run an operation in one transaction, so it happens
-whole or not at all. An operation that is tried again must be idempotent: a commit's answer may be lost.
+Guarantee: a failure between us and the server is a `ServiceUnreachable`. A broken rule of the database is asyncpg's own
+error. `Database.run` and `patiently` run an operation in one transaction, so it happens whole or not at all. An
+operation that is tried again must be idempotent: a commit's answer may be lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
 BACKOFF_FIRST_S = 0.05  # a restart of the server takes half a second: the first tries are quick
 BACKOFF_MAX_S = 2.0  # … and never rarer than this, so that catching up begins at once
-# Whatever the server's default: what is committed, and told, survives the server's end. Epochs must not go back.
+# Set against the server's default: a commit that we have reported survives a crash. Epochs must not go back.
 SESSION = {"synchronous_commit": "on", "application_name": "general-circle"}
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -51,7 +51,7 @@ SERVER_GONE = (
 )
 
 
-# The server answers, and does not let us in: it will not tomorrow either.
+# The server answers and refuses us; it will refuse us tomorrow too.
 REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password is one of these
     asyncpg.InvalidCatalogNameError,
@@ -60,14 +60,14 @@ REFUSED = (
 
 
 def refused(url: str, error: BaseException) -> AccessRefused:
-    """The error for a server that does not let us in, or is not the one whose certificate we want."""
+    """The error for a server that refuses us, or whose certificate is not the expected one."""
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
     return AccessRefused("PostgreSQL", address, f"{error}; look at CIRCLE_POSTGRES_URL")
 
 
 def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
-    """The error for a server at `url` that does not answer; the URL's password stays out of it."""
+    """The error for a server at `url` that does not answer. It does not contain the URL's password."""
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
     text = str(error) or type(error).__name__
@@ -106,7 +106,7 @@ class Database:
         self._connection: Connection | None = None
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             with suppress(*SERVER_GONE):
                 self._loop.run_until_complete(self._connection.close(timeout=1))
@@ -119,7 +119,7 @@ class Database:
         isolation: Isolation = "read_committed",
         readonly: bool = False,
     ) -> T:
-        """`operation` in one transaction. Raises ServiceUnreachable when the server is gone, before or during it."""
+        """Run `operation` in one transaction. Raises ServiceUnreachable when the server is gone or goes away."""
         return self._loop.run_until_complete(self._run(operation, isolation, readonly))
 
     def patiently(
@@ -130,9 +130,9 @@ class Database:
         isolation: Isolation = "read_committed",
         readonly: bool = False,
     ) -> T:
-        """`run`, again and again while the server is gone, from BACKOFF_FIRST_S to BACKOFF_MAX_S apart.
+        """`run`, repeated while the server is gone, from BACKOFF_FIRST_S to BACKOFF_MAX_S apart.
 
-        Raises Stopped when `stop_requested` says so meanwhile.
+        Raises Stopped when a stop is requested in between.
         """
         started, tries = time.monotonic(), 0
         while True:
@@ -159,7 +159,7 @@ class Database:
             async with connection.transaction(isolation=isolation, readonly=readonly):
                 return await operation(connection)
         except SERVER_GONE as error:
-            # Whatever state it is in, the next try takes a new one.
+            # The connection may be in any state, so the next try makes a new one.
             connection.terminate()
             self._connection = None
             raise unreachable(self._url, error) from error

@@ -1,6 +1,6 @@
-"""Tells readers over Redis pub/sub that something was written. A word that is lost loses nothing: readers look again.
+"""Tells readers over Redis pub/sub that something was written. A lost message does no harm: readers look again.
 
-Guarantee: never raises, never waits longer than TIMEOUT_S. What it says is said after the commit.
+Guarantee: never raises, never waits longer than TIMEOUT_S. Messages are sent after the commit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Publisher:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def publish_json(self, channel: str, message: object) -> None:

@@ -13,7 +13,7 @@ _waiting: list[Callable[[], None]] = []
 
 
 def when_ready(tell: Callable[[], None]) -> None:
-    """Call `tell` when this process says that it serves."""
+    """Call `tell` when this process signals that it serves."""
     _waiting.append(tell)
 
 
@@ -24,7 +24,7 @@ def signal_ready(note: str = "ready") -> None:
     raw = os.environ.pop(READY_FD_VARIABLE, "")
     if not raw.isdigit():
         return
-    # The supervisor may be gone; that is noticed by other means, and is no reason to fail here.
+    # The supervisor may be gone. That is noticed elsewhere and is no reason to fail here.
     with contextlib.suppress(OSError):
         os.write(int(raw), f"{note.splitlines()[0] if note else 'ready'}\n".encode())
     with contextlib.suppress(OSError):

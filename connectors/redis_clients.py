@@ -1,5 +1,5 @@
-"""The one place where Redis clients are made. The URL says everything: `rediss://` is TLS, whose certificate is always
-verified, with `ssl_ca_certs` (CIRCLE_REDIS_CA_FILE) against an authority of one's own.
+"""The one place that makes Redis clients. The URL has all options. `rediss://` is TLS, and the certificate is always
+verified. With `ssl_ca_certs` (CIRCLE_REDIS_CA_FILE) it is verified against that authority.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import redis.asyncio
 
 
 def connect(url: str, **options: Any) -> redis.Redis:
-    """A client for synchronous code; it connects when it is first used."""
+    """A client for synchronous code. It connects at its first use."""
     client: redis.Redis = redis.Redis.from_url(url, **options)
     return client
 
@@ -22,7 +22,7 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:
 
 
 def connect_sharing(url: str, connections: int, patience_s: float, **options: Any) -> redis.asyncio.Redis:
-    """For many callers of one event loop: so many connections, and who needs one more waits for it, so long at most."""
+    """A client for many callers of one event loop, with at most `connections`. A caller waits `patience_s` for one."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=connections, timeout=patience_s, **options
     )

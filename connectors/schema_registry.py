@@ -1,10 +1,10 @@
-"""Schema ids from a registry that speaks Confluent's REST API, where CIRCLE_SCHEMA_REGISTRY_URL names one.
+"""Schema ids from a registry with Confluent's REST API, if CIRCLE_SCHEMA_REGISTRY_URL names one.
 
-Each record type is a subject of its own, named like the record ("circle.facts.TicketsHeld"), since a topic holds many
-types. Asked once for each process, when the first codec is made; nothing is asked while records flow.
+A topic has many record types, so each type is its own subject, named like the record ("circle.facts.TicketsHeld"). Each
+process asks the registry once, for its first codec, and never while records flow.
 
-Guarantee: a codec that is returned has an id for every schema of ours, registered under FULL_TRANSITIVE compatibility,
-and reads every version that the registry had of our records at that moment, from older programs and from newer ones.
+Guarantee: a returned codec has an id for each of our schemas, registered under FULL_TRANSITIVE compatibility. It reads
+every version of our records that the registry had at that moment, from older and from newer programs.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ log = Log("schema_registry")
 
 
 class SchemaRefused(CircleError):
-    """The registry does not take a schema of ours, or gives an answer that makes no sense."""
+    """The registry refuses one of our schemas, or gives an answer that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registry knows of our records."""
+    """The registry's entries for our records."""
 
     ids: dict[str, int] = field(default_factory=dict)
-    """Of the newest schema of each record, by the record's full name."""
+    """The id of the newest schema of each record, by the record's full name."""
     writers: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Every version of every record, by its id."""
 
 
 def codec_of(settings: Settings) -> Codec:
-    """A codec with the registry's ids, or with the manifest's where no registry is named.
+    """A codec with the registry's ids, or with the manifest's ids if no registry is set.
 
     Raises ServiceUnreachable when the registry does not answer, SchemaRefused when it refuses.
     """
@@ -57,9 +57,9 @@ def codec_of(settings: Settings) -> Codec:
 
 @lru_cache(maxsize=4)
 def ask(url: str, ca_file: Path | None = None) -> Registered:
-    """Looks every schema of ours up, registers what is not there, and reads the versions that are not ours.
+    """Look up each of our schemas, register the missing ones, and read all other versions.
 
-    A user and a password in the URL are basic authentication. With `ca_file` the server is verified against that.
+    A user and a password in the URL are basic authentication. With `ca_file` the server is verified against that file.
     """
     found = Registered()
     with _Registry(url, ca_file) as registry:

@@ -1,4 +1,4 @@
-"""A file that lasts as long as its process needs it, for what does not fit into memory: bytes by name."""
+"""A temporary file for data that does not fit into memory: bytes by name. It lasts as long as its process."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class ScratchFile:
         self._run("CREATE TABLE scratch (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
 
     def put(self, name: str, kept: bytes) -> None:
-        """Keep these bytes, instead of former ones."""
+        """Keep these bytes under the name. They replace earlier ones."""
         self._run("INSERT OR REPLACE INTO scratch VALUES (?, ?)", name, kept)
 
     def look(self, name: str) -> bytes | None:
-        """What is kept under that name."""
+        """The bytes under that name; None if there are none."""
         row = self._run("SELECT kept FROM scratch WHERE name = ?", name).fetchone()
         return None if row is None else row[0]
 
     def drop(self, name: str) -> None:
-        """Keep nothing under that name."""
+        """Drop the bytes under that name."""
         self._run("DELETE FROM scratch WHERE name = ?", name)
 
     def __contains__(self, name: object) -> bool:
@@ -54,5 +54,5 @@ class ScratchFile:
             raise ScratchFileFull(f"the temporary file: {error}; set TMPDIR to a directory that has room") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; its content is gone."""
         self._database.close()

@@ -1,8 +1,7 @@
-"""The one typed configuration, read once from `CIRCLE_*`. Whoever holds a `Settings` may trust every field
-of it.
+"""The one typed configuration, read once from `CIRCLE_*`. Every field of a `Settings` is checked.
 
-Every error names the variable, what it got, and an example. In production a missing or default secret stops
-the start, and so does an unknown `CIRCLE_` variable: a misspelt name must not pass for a default.
+Every error names the variable, its value, and an example. In production a missing or default secret stops the start. An
+unknown `CIRCLE_` variable does so too: a misspelt name must not silently leave the default.
 """
 
 import os
@@ -26,7 +25,7 @@ SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embed
 RATE_LIMIT_SCALE_PRODUCTION_MAX = 10.0  # two guesses of a password a second; more is no limit any more
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
-TOKEN_CHARS_MIN = 16  # random ones of this length are not guessed
+TOKEN_CHARS_MIN = 16  # a random token of this length cannot be guessed
 TOKEN_CHARS_MAX = 256
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 
@@ -49,12 +48,12 @@ class LogFormat(StrEnum):
 
 
 PROXIES_MAX = 10
-SECRET_CHARS_MIN = 8  # a shorter one is a word, or part of one, and taking it out of texts would tell what it is
+SECRET_CHARS_MIN = 8  # a shorter secret may be a common word; its removal from texts would reveal it
 SECRET_FILE_BYTES_MAX = 65_536
 
 
 class KafkaProtocol(StrEnum):
-    """How brokers are spoken to."""
+    """The protocol between us and the brokers."""
 
     PLAINTEXT = "PLAINTEXT"
     SSL = "SSL"
@@ -71,7 +70,7 @@ class KafkaProtocol(StrEnum):
 
 
 class SaslMechanism(StrEnum):
-    """How we say who we are to brokers."""
+    """How we authenticate to brokers."""
 
     PLAIN = "PLAIN"
     SCRAM_SHA_256 = "SCRAM-SHA-256"
@@ -80,7 +79,7 @@ class SaslMechanism(StrEnum):
 
 
 class Insecure(StrEnum):
-    """What production refuses where it is in clear or open, unless CIRCLE_ALLOW_INSECURE names it."""
+    """The services and files that production refuses when open, unless CIRCLE_ALLOW_INSECURE names them."""
 
     KAFKA = "kafka"
     POSTGRES = "postgres"
@@ -99,7 +98,7 @@ class PaymentsBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything a process is told from outside. Secrets are kept out of `repr`."""
+    """All configuration of a process. Secrets are kept out of `repr`."""
 
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     postgres_url: str = field(default="postgresql://postgres@127.0.0.1:5432/circle", repr=False)
@@ -151,8 +150,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Reads and checks every `CIRCLE_*` variable of `env` (default: the process's). Raises
-        `SettingsError`."""
+        """Read and check every `CIRCLE_*` variable of `env` (default: the process's). Raises `SettingsError`."""
         source = _Source(os.environ if env is None else env)
         defaults = cls()
         settings = cls(
@@ -246,7 +244,7 @@ class Settings:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret there is in these settings, as it is written and as it is meant."""
+        """Every secret in these settings, as it is written and as it is decoded."""
         urls = (self.postgres_url, self.redis_url, self.schema_registry_url, self.smtp_url)
         found = {password_of(url) for url in urls if url is not None}
         found |= {self.kafka_sasl_password, self.kafka_oauth_client_secret, self.kafka_key_password}
@@ -266,7 +264,7 @@ def default_instance() -> str:
     return f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
 
 
-# Variables that belong to one command or to the supervisor, and so are no fields of Settings.
+# Variables of one command or of the supervisor; they are no fields of Settings.
 FOREIGN_VARIABLES = frozenset({"CIRCLE_READY_FD", "CIRCLE_CACHE_DIR", "CIRCLE_GRAFANA_PASSWORD", "CIRCLE_URL"})
 
 
@@ -389,7 +387,7 @@ def _check_production(settings: Settings, source: _Source) -> None:
 
 
 def _check_kafka(settings: Settings) -> None:
-    """SASL has what its mechanism needs; what belongs to another way is told, and not passed over."""
+    """Check that SASL has all that its mechanism needs. A setting of another mechanism is an error, never ignored."""
     protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
     if protocol.sasl and mechanism is None:
         what = f"is required with CIRCLE_KAFKA_SECURITY_PROTOCOL={protocol.value} and not set"
@@ -429,7 +427,7 @@ def _check_kafka(settings: Settings) -> None:
 
 
 def _check_payments(settings: Settings) -> None:
-    """Stripe needs its secrets, and an address that keeps them; production needs a provider that moves money."""
+    """Stripe needs its secrets and an encrypted address. Production needs a provider that moves money."""
     if settings.payments is PaymentsBy.SANDBOX:
         if settings.production:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Ed25519 keys: the first in the file signs, all of them verify. So a key is rotated by putting a new one before it.
+"""Ed25519 keys: the first key in the file signs, all of them verify. To rotate, put a new key before the others.
 
 A key's id (`kid`) is its RFC 7638 thumbprint: the same key has the same id in every process, for ever.
 """
@@ -47,7 +47,7 @@ class KeyRing:
 
     def __init__(self, keys: list[Key]) -> None:
         self.current = keys[0]
-        self.oldest = keys[-1]  # for what has to stay the same as long as can be
+        self.oldest = keys[-1]  # for values that must stay the same as long as possible
         self.by_kid = {key.kid: key for key in keys}
 
     @classmethod
@@ -80,7 +80,7 @@ class KeyRing:
 
 
 def read_jwks(text: str) -> dict[str, Ed25519PublicKey]:
-    """The Ed25519 keys of a JSON Web Key Set, by id. Raises ValueError when it is none, or has no such key."""
+    """The Ed25519 keys of a JSON Web Key Set, by id. Raises ValueError if the text is none, or has no such key."""
     try:
         found = jwt.PyJWKSet.from_json(text).keys
     except (ValueError, jwt.PyJWTError) as error:

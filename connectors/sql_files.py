@@ -1,6 +1,6 @@
 """Named SQL from `.sql` files: `-- name: load_event` begins a query, which ends where the next one begins.
 
-Guarantee: what runs is the text in the file. Nothing is ever put into it but parameters.
+Guarantee: the server runs the text of the file. Only parameters are added.
 """
 
 from pathlib import Path

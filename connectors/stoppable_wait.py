@@ -1,4 +1,4 @@
-"""Waiting for a service to come back, and hearing a stop meanwhile."""
+"""Waits for a service to come back; a requested stop ends the wait."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ LOOK_S = 0.05
 
 
 class Stopped(CircleError):
-    """The process was told to stop while it waited for a service. What was not committed is read again."""
+    """A stop was requested while the process waited for a service. Uncommitted records are read again."""
 
     exit_code = 0
 
 
 def pause(seconds: float, stop_requested: Callable[[], bool]) -> bool:
-    """Whether the whole pause went by; False as soon as a stop is requested.
+    """Whether the whole pause has passed; False as soon as a stop is requested.
 
-    Looked at, not waited for: a signal handler sets it, and may not take the lock that an event has.
+    This polls `stop_requested`. A signal handler sets the flag, and it must not take the lock of a threading event.
     """
     end = time.monotonic() + seconds
     while not stop_requested():

@@ -1,7 +1,7 @@
 """Brings the broker's topics in line with their specification, and reports on them.
 
-Idempotent: applying twice changes nothing. A partition count is never changed, since that would move keys to
-other partitions and break their order; a topic with another count is an error.
+Idempotent: a second run changes nothing. A partition count is never changed: that would move keys to other partitions
+and break their order. A topic with another count is an error.
 """
 
 import time
@@ -30,11 +30,11 @@ from schemas.topics import COMMANDS, TopicSpec, all_topics
 TIMEOUT_S = 10.0
 REPLICATION_MAX = 3  # survives the loss of any one broker with two in sync
 DELETE_TIMEOUT_S = 20.0
-LOOK_S = 0.02  # a broker tells nobody when its metadata has changed; each wait for that is bounded by a limit above
+LOOK_S = 0.02  # a broker sends no signal when its metadata has changed; a limit above bounds each wait
 
 T = TypeVar("T")
 Cluster = Settings | str
-"""How to reach the brokers; a text is the address of brokers that let everybody in, in clear."""
+"""How to reach the brokers. A text is the address of brokers without TLS and credentials."""
 Change = Literal["created", "configured", "unchanged"]
 
 
@@ -61,11 +61,9 @@ class Applied:
 def apply_topics(
     cluster: Cluster, *, partitions: int | None = None, dry_run: bool = False, recreate: bool = False
 ) -> list[Applied]:
-    """Creates what is missing and mends configuration that differs. `recreate` deletes every topic of ours
-    first.
+    """Create missing topics and correct configuration that differs. `recreate` deletes all our topics first.
 
-    Raises `TopicMismatch` when a topic has another partition count, `ServiceUnreachable` when no broker
-    answers.
+    Raises `TopicMismatch` when a topic has another partition count, `ServiceUnreachable` when no broker answers.
     """
     client = admin(cluster)
     specs = all_topics(partitions or PARTITIONS_DEFAULT)
@@ -83,7 +81,7 @@ def apply_topics(
 
 
 def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) -> Applied:
-    """The same for one topic beside the platform's own. Raises as `apply_topics` does."""
+    """The same for one topic that is not one of the platform's. Raises as `apply_topics` does."""
     client = admin(cluster)
     if recreate:
         _delete(client, _address_of(cluster), [spec])
@@ -95,9 +93,9 @@ def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) ->
 
 
 def stamp_as_told(cluster: Cluster) -> None:
-    """Commands keep the time that their writer gives them, while a log is written that has been decided already.
+    """Let commands keep their writer's time, while an already decided log is copied.
 
-    `apply_topics` takes it back. Raises ServiceUnreachable.
+    `apply_topics` reverses this. Raises ServiceUnreachable.
     """
     config = {"message.timestamp.type": "CreateTime"}
     _configure(
@@ -108,19 +106,19 @@ def stamp_as_told(cluster: Cluster) -> None:
 
 
 def delete_topic(cluster: Cluster, spec: TopicSpec) -> None:
-    """Take a topic away, if it is there. Raises ServiceUnreachable."""
+    """Delete a topic if it exists. Raises ServiceUnreachable."""
     _delete(admin(cluster), _address_of(cluster), [spec])
 
 
 def describe_topics(cluster: Cluster, *, partitions: int | None = None) -> list[TopicState]:
-    """Every topic of ours as the broker has it."""
+    """All our topics as the broker has them."""
     specs = all_topics(partitions or PARTITIONS_DEFAULT)
     states = _describe(admin(cluster), _address_of(cluster), specs)
     return [states[spec.name] for spec in specs]
 
 
 def admin(cluster: Cluster) -> AdminClient:
-    """An admin client; its own log is off, since every failure comes back as an error."""
+    """An admin client. Its own log is off, because every failure comes back as an error."""
     return new_admin(_settings_of(cluster), quiet=True)
 
 
@@ -157,13 +155,13 @@ def _create(client: AdminClient, address: str, applied: Sequence[Applied], repli
     ]
     if new:
         for future in client.create_topics(new, operation_timeout=TIMEOUT_S).values():
-            # Another process may have been faster; the next line waits for its topic as for ours.
+            # Another process may have created it first; the next line waits for that topic too.
             _result(future, address, ignore=KafkaError.TOPIC_ALREADY_EXISTS)
         _wait_until_served(client, address, [one for one in applied if one.change == "created"])
 
 
 def _wait_until_served(client: AdminClient, address: str, applied: Sequence[Applied]) -> None:
-    """A new topic's metadata may name a leader that does not know of it yet; only an answer from it counts."""
+    """Wait until each leader answers. A new topic's metadata may name a leader that does not know the topic yet."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(one.topic, partition): latest for one in applied for partition in range(one.partitions)}
     deadline = time.monotonic() + TIMEOUT_S

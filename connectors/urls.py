@@ -1,4 +1,4 @@
-"""URLs with passwords in them: what they say, and how they may be shown."""
+"""URLs that may contain passwords: reads their parts, and makes a text without the password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"\A((?:[A-Za-z][A-Za-z0-9+.-]*:/+)?[^:/@\s]*)")
 
 
 def without_password(raw: str) -> str:
-    """A URL as it may be shown, also one that is badly written: nothing between the user's name and the last "@"."""
+    """A URL without its password, for display. For any text: nothing is left between the user name and the last "@"."""
     before, at, after = raw.rpartition("@")
     if at:
         named = _NAME.match(before)
@@ -22,7 +22,7 @@ def without_password(raw: str) -> str:
 
 
 def password_of(url: str) -> str | None:
-    """The password of a URL as it is written there, "" where it is empty; None without one."""
+    """The password of a URL as written; "" if it is empty, None without one."""
     user, at, _ = urlsplit(url).netloc.rpartition("@")
     if at and ":" in user:
         return user.partition(":")[2]
@@ -36,9 +36,9 @@ def parameter(url: str, name: str) -> str | None:
 
 
 def hosts_of(url: str) -> list[str]:
-    """The hosts that a URL names, without ports; one that begins with "/" is the directory of a socket.
+    """The hosts of a URL, without ports. A host that begins with "/" is the directory of a socket.
 
-    PostgreSQL's may have several with commas between, or name them in the query.
+    A PostgreSQL URL may have several hosts with commas between, or name them in the query.
     """
     named = parameter(url, "host")
     if named is not None:
@@ -56,7 +56,7 @@ def host_of(address: str) -> str:
 
 
 def is_here(host: str) -> bool:
-    """Whether a host is this machine's loopback, or a socket on it: nobody listens in between."""
+    """Whether a host is this machine's loopback, or a socket on it. No one can listen in between."""
     if not host or host.startswith("/") or host.lower().rstrip(".") == "localhost":
         return True
     try:

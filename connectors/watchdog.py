@@ -1,7 +1,7 @@
-"""Ends the process when a call into a library does not come back.
+"""Ends the process when a call into a library does not return.
 
-Guarantee: a block under `watching` that takes longer than its limit ends this process, from another thread, with a line
-in the log. A dead worker is restarted and its partitions are taken over; one that hangs holds on to them for ever.
+Guarantee: if a block under `watching` takes longer than its limit, another thread ends this process, with a line in the
+log. A dead worker is restarted and its partitions are taken over. A worker that hangs would keep them for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = Log("watchdog")
 
 
 class Watchdog:
-    """Watches one block at a time. One thread for all of them, so that a block costs two assignments."""
+    """Watches one block at a time. One thread serves all blocks, so a block costs two assignments."""
 
     def __init__(self, what: str, limit_s: float, *, end: Callable[[int], object] = os._exit) -> None:
         self._what, self._limit_s, self._end = what, limit_s, end
@@ -41,7 +41,7 @@ class Watchdog:
             self._since = None
 
     def _watch(self) -> None:
-        # Time is counted in looks: a process that was stopped (SIGSTOP, a frozen machine) has not been working.
+        # Time is counted in looks, so the time of a stopped process (SIGSTOP, a frozen machine) does not count.
         look_s = min(LOOK_S, self._limit_s)
         seen: float | None = None
         looks = 0

@@ -1,1 +1,1 @@
-"""Ends of dataflows: Kafka transactions, batches of rows, dead letters, the postman. They know no ticket."""
+"""Sinks of dataflows: Kafka transactions, batches of rows, dead letters, the postman. They know no ticket."""

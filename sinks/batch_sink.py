@@ -1,4 +1,4 @@
-"""The end of a flow whose items are whole batches: calls one function with each. An error there ends the flow."""
+"""The sink of a flow whose items are whole batches: it calls one function with each. An error there ends the flow."""
 
 from __future__ import annotations
 

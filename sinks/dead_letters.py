@@ -1,8 +1,8 @@
 """Dead letters: records that could not be read or processed, with their origin, so that the flow can go on.
 
-A dead letter has the original's key, value and headers, and headers of its own that say where it stood and what was
-wrong. At least once: a crash may write one twice; its origin tells which. It fits on its topic, whatever the original
-was: what would be too much is cut or left out, and `cut_bytes` says how much.
+A dead letter has the original's key, value and headers. Its own headers have the original's place and the error. At
+least once: after a crash a letter may come twice, with the same origin. A letter always fits on its topic: parts that
+are too long are cut or left out, and `cut_bytes` says how much.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sinks.kafka_transaction import Outgoing
 
 FLUSH_TIMEOUT_S = 30.0
 ERROR_CHARS_MAX = 500
-# A record of the largest size and our headers would be refused, over and over; a record of ours has 256 KB at most.
+# A record of the largest size plus our headers would be refused again and again. Our own records have at most 256 KB.
 VALUE_BYTES_MAX = 768 * 1024
 KEY_BYTES_MAX = HEADERS_BYTES_MAX = 64 * 1024
 
 SET_ASIDE_BY = "set_aside_by"  # on a letter, and on the record that is made of it again
-REDRIVEN_FROM = "redriven_from"  # on a redriven record: which letter it was
+REDRIVEN_FROM = "redriven_from"  # on a redriven record: its dead letter
 
 Header: TypeAlias = tuple[str, str | bytes | None]
 
@@ -34,7 +34,7 @@ log = Log("dead-letters")
 
 
 class LetterSource(Protocol):
-    """What a dead letter is made of: a consumed record, or one made again from what was stored of it."""
+    """A record for a dead letter: a consumed record, or one made again from its stored data."""
 
     def topic(self) -> str | None: ...
     def partition(self) -> int | None: ...
@@ -46,8 +46,10 @@ class LetterSource(Protocol):
 
 
 def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
-    """`record` as a dead letter of its topic. `by`: the flow that could not process it, and is to have it again when it
-    is redriven, although it has read past its position."""
+    """`record` as a dead letter of its topic.
+
+    `by`: the flow that could not process it. After a redrive this flow gets it again, although it has read past it.
+    """
     topic = record.topic()
     assert topic is not None
     origin = {
@@ -82,14 +84,14 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
 
 
 def is_redriven_for(record: LetterSource, flow: str) -> bool:
-    """Whether this record comes again from the dead letters, where this flow had put it."""
+    """Whether this record was redriven, and this flow had put it into the dead letters."""
     headers = dict(cast("list[Header]", record.headers() or []))
     by = headers.get(SET_ASIDE_BY)
     return REDRIVEN_FROM in headers and (by.decode(errors="replace") if isinstance(by, bytes) else by) == flow
 
 
 class DeadLetters:
-    """Writes dead letters through a producer of its own. For flows whose effects are not a Kafka transaction."""
+    """Writes dead letters through its own producer. For flows without Kafka transactions."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -98,7 +100,7 @@ class DeadLetters:
         self._waiting = 0
 
     def put(self, record: LetterSource, error: str, *, by: str = "") -> None:
-        """Put one record aside. It is durable after `flush`. `by`: as in `dead_letter`."""
+        """Set one record aside. It is durable after `flush`. `by`: as in `dead_letter`."""
         if self._producer is None:
             self._producer = producer(self._settings)
         letter = dead_letter(record, error, by=by)
@@ -120,7 +122,7 @@ class DeadLetters:
         )
 
     def flush(self) -> None:
-        """Wait until everything put is durable. Raises ServiceUnreachable when it is not; then do not commit."""
+        """Wait until all letters are durable. Raises ServiceUnreachable if they are not; then do not commit."""
         if self._producer is None or not self._waiting:
             return
         left = self._producer.flush(FLUSH_TIMEOUT_S)

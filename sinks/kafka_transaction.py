@@ -1,8 +1,8 @@
-"""One Kafka transaction for each batch: what the batch produced and how far it read, together or not at all.
+"""One Kafka transaction for each batch: its records and its offsets, together or not at all.
 
-Guarantee: after `commit` returns, the records are visible to committed readers and the group's offsets stand behind
-the batch. When it raises, neither is (on a broker with transactions), and the process must end: its successor loads
-the state anew. A member of an old group generation, or a producer that has a successor, is refused by the broker.
+Guarantee: after `commit` returns, committed readers see the records, and the group's offsets are behind the batch. When
+`commit` raises, neither is true (on a broker with transactions), and the process must end. Its successor loads the
+state again. The broker refuses a member of an old group generation, and a producer that has a successor.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from connectors.logs import Log
 from connectors.watchdog import Watchdog
 
 COMMIT_TIMEOUT_S = 10.0
-COMMIT_TRIES = 4  # passing trouble (a coordinator that moves) is retried this often, then the process ends
+COMMIT_TRIES = 4  # for passing errors (a coordinator that moves); then the process ends
 INIT_TRIES = 6
 # The client's send_offsets_to_transaction can wait for ever when the coordinator was away (librdkafka issue 5456).
-# By then the broker has aborted the transaction, so the process ends and its successor takes the batch anew.
+# By then the broker has aborted the transaction, so the process ends and its successor takes the batch again.
 COMMIT_LIMIT_S = 1.5 * TRANSACTION_TIMEOUT_MS / 1000
 
 log = Log("transaction")
 
 
 class Produced(Protocol):
-    """A record to produce, whoever made it."""
+    """A record to produce, of any type."""
 
     @property
     def topic(self) -> str: ...
@@ -55,7 +55,7 @@ class Outgoing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """How far a batch has read: the next offset of each (topic, partition)."""
+    """The position behind a batch: the next offset of each (topic, partition)."""
 
     next_offsets: Mapping[tuple[str, int], int]
 
@@ -63,8 +63,8 @@ class Consumed:
 class KafkaTransactions:
     """Commits batches through one transactional producer, fenced by the consumer group's generation.
 
-    `fenced=False` is a test's negative control: it leaves the group's metadata out of reach of the broker by
-    committing records and offsets outside any transaction. Settings refuse it in production.
+    `fenced=False` is a test's negative control: it commits records and offsets outside any transaction, so the broker
+    cannot check the group's generation. Settings refuse it in production.
     """
 
     def __init__(self, producer: Producer, client: Consumer, *, fenced: bool = True) -> None:
@@ -76,7 +76,7 @@ class KafkaTransactions:
     def commit(self, records: Iterable[Produced], consumed: Consumed) -> None:
         """Produce the records and commit the offsets in one transaction.
 
-        Raises Fenced when a newer owner has taken over, KafkaException for everything else that is not passing.
+        Raises Fenced when a newer owner has taken over, KafkaException for every other lasting error.
         """
         offsets = [TopicPartition(topic, part, at) for (topic, part), at in consumed.next_offsets.items()]
         if not self._fenced:
@@ -110,7 +110,7 @@ class KafkaTransactions:
             try:
                 self._producer.produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
                 return
-            except BufferError:  # the client's own queue is full: let it send
+            except BufferError:  # the client's queue is full: let it send
                 self._producer.poll(0.1)
 
     def _abort(self, error: KafkaException) -> None:

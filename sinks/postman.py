@@ -1,8 +1,8 @@
-"""Works off what is due outside the flow's own steps: mails, webhook calls, messages about accounts.
+"""Does due work outside the flow's own steps: mails, webhook calls, messages about accounts.
 
-Each desk has its rows in PostgreSQL and its own pace; one that waits for a slow server holds up nobody. Everything runs
-in an event loop in a thread of its own. While PostgreSQL or the broker is away the desks wait; an error that nobody
-foresaw ends the flow, as an error in one of its steps would.
+Each desk has its rows in PostgreSQL and its own pace, so a slow server delays only its own desk. All desks run in an
+event loop in a separate thread. While PostgreSQL or the broker is away, the desks wait. An unexpected error ends the
+flow, like an error in one of its steps.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from connectors.postgres import (
 )
 from connectors.settings import Settings
 
-LOOK_S = 1.0  # how often a desk looks for what has fallen due, or was written by another process
+LOOK_S = 1.0  # how often a desk looks for due rows; another process may have written them
 CONNECTIONS_MAX = 6
-STOP_TIMEOUT_S = 3.0  # what is under way then is due again after its lease
+STOP_TIMEOUT_S = 3.0  # unfinished work is due again after its lease
 
 log = Log("postman")
 
@@ -44,11 +44,11 @@ class Desk(Protocol):
     name: str
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
-        """Do some of it. Returns whether there may be more at once."""
+        """Do some work. Returns whether there may be more at once."""
 
 
 class Postman:
-    """Runs the desks. Everything public is for the flow's thread."""
+    """Runs the desks. Public methods belong to the flow's thread."""
 
     def __init__(self, settings: Settings, desks: Sequence[Desk]) -> None:
         self._settings, self._desks = settings, desks
@@ -75,12 +75,12 @@ class Postman:
         self._loop.close()
 
     def wake(self, name: str) -> None:
-        """There is something new for a desk."""
+        """Signal new work to a desk."""
         if name in self._news:
             self._loop.call_soon_threadsafe(self._news[name].set)
 
     def look_after(self) -> None:
-        """Between polls: end the flow when a desk failed for a reason that nobody foresaw."""
+        """Between polls: raise the unexpected error of a desk, which ends the flow."""
         if self._failed is not None:
             raise self._failed
 

@@ -1,7 +1,7 @@
-"""Rows one by one, for a batch that PostgreSQL does not take whole: each in a savepoint of its own.
+"""Writes rows one by one, each in its own savepoint, when PostgreSQL refuses a whole batch.
 
-Guarantee: an item that fails for a reason of its own leaves nothing behind and takes nothing with it. What is not of an
-item (a server that is away, a lost partition) is raised, and nothing of the batch is written.
+Guarantee: if one item alone is at fault, it leaves no rows and does not affect the others. Any other error (a server
+that is away, a lost partition) is raised, and nothing of the batch is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = Log("sinks")
 async def each(
     connection: Connection, items: Iterable[T], write: Callable[[T], Awaitable[None]], bound: Bound
 ) -> list[tuple[T, str]]:
-    """`write` each item. Returns those that failed, each with what to write beside it. Raises EverythingFails."""
+    """`write` each item. Returns the failed items, each with its error text. Raises EverythingFails."""
     failed: list[tuple[T, str]] = []
     for item in items:
         try:
@@ -45,7 +45,7 @@ class Write(Protocol[R_co]):
 
 
 def whole_or_singly(database: Database, write: Write[R], stop_requested: Callable[[], bool]) -> R:
-    """A batch whole, and where PostgreSQL does not take it so, item by item. Waits while PostgreSQL is away."""
+    """Write a batch whole, or item by item if PostgreSQL refuses it. Waits while PostgreSQL is away."""
     try:
         return database.patiently(lambda connection: write(connection, singly=False), stop_requested=stop_requested)
     except Exception as error:
