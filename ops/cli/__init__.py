@@ -1,2 +1,1 @@
-"""The `circle` command. Each module here with a `register(app)` adds its commands; `main` finds them by
-itself."""
+"""The `circle` command. A module with a `register(app)` adds its commands; `main` finds these modules by itself."""

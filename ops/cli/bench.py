@@ -1,4 +1,4 @@
-"""`circle bench …`: figures."""
+"""`circle bench …`: measures throughput, latency and CPU."""
 
 from typing import Annotated
 
@@ -24,9 +24,9 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
 
-bench = typer.Typer(help="Throughput, latency and CPU, on a stack of its own.")
+bench = typer.Typer(help="Measure throughput, latency and CPU, on a stack of its own.")
 
-EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctrl-C ends it and leaves nothing behind):
+EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctrl-C ends it and removes the stack):
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 @bench.callback(invoke_without_command=True)
 def explain(context: typer.Context) -> None:
-    """Throughput, latency and CPU, on a stack of its own."""
+    """Measure throughput, latency and CPU, on a stack of its own."""
     if context.invoked_subcommand is None:
         print(EXPLAINED)
 
@@ -52,15 +52,15 @@ def explain(context: typer.Context) -> None:
 @bench.command()
 def kernel(
     commands: Annotated[int, typer.Option(help="Reservations to decide.", min=1, max=10_000_000)] = 200_000,
-    events: Annotated[int, typer.Option(help="Events they are for.", min=1, max=kernel_bench.EVENTS_MAX)] = 8,
+    events: Annotated[int, typer.Option(help="The number of events.", min=1, max=kernel_bench.EVENTS_MAX)] = 8,
     partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=1_024)] = 8,
     seats: Annotated[int, typer.Option(help="Seats of one section.", min=1, max=50_000)] = 1_000,
-    pending_holds: Annotated[int, typer.Option(help="Open holds made before.", min=0, max=1_000_000)] = 0,
+    pending_holds: Annotated[int, typer.Option(help="Open holds that exist before.", min=0, max=1_000_000)] = 0,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed makes the same commands.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """The reservations dataflow alone: commands are preloaded, then one process decides them all."""
+    """Measure the reservations dataflow: commands are preloaded, then one process decides all of them."""
     options = KernelOptions(
         commands=commands, events=events, partitions=partitions, seats=seats, pending_holds=pending_holds,
         broker=broker, seed=seed,
@@ -76,15 +76,15 @@ def kernel(
 
 @bench.command()
 def replay(
-    sizes: Annotated[str, typer.Option(help="Facts of each log, with commas.")] = ",".join(
+    sizes: Annotated[str, typer.Option(help="The numbers of facts of the logs, separated by commas.")] = ",".join(
         map(str, replay_bench.SIZES)
     ),
-    rounds: Annotated[int, typer.Option(help="Processes for each figure; the least disturbed counts.", min=1)] = 1,
+    rounds: Annotated[int, typer.Option(help="Runs for each figure; the least disturbed run counts.", min=1)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed makes the same log.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """Logs of several sizes, each read, folded and verified by one process: facts a second a core, peak memory."""
+    """Measure logs of several sizes: one process reads, folds and verifies each. Facts a second a core, peak memory."""
     options = ReplayOptions(sizes=_numbers("--sizes", sizes), rounds=rounds, broker=broker, seed=seed)
     with ProgressBars(quiet=json) as progress:
         report = replay_bench.run(options, progress)
@@ -99,12 +99,12 @@ def replay(
 def resume(
     facts: Annotated[int, typer.Option(help="Facts of the partition.", min=1)] = resume_bench.FACTS,
     orders_per_event: Annotated[int, typer.Option(help="Orders of one event.", min=1, max=1_000_000)] = 10_000,
-    asked: Annotated[int, typer.Option(help="Events that are asked for first.", min=1)] = 10,
+    asked: Annotated[int, typer.Option(help="The number of events that get the first commands.", min=1)] = 10,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed makes the same log.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """A reservations worker takes over a partition with a long past: seconds until it is loaded, and replies."""
+    """Measure how a reservations worker takes over a partition with a long history: seconds to load, and to reply."""
     options = ResumeOptions(
         facts=facts, orders_per_event=orders_per_event, asked=asked, broker=broker, seed=seed
     )  # fmt: skip
@@ -133,22 +133,24 @@ def resume(
 
 @bench.command()
 def drop(
-    rate: Annotated[float, typer.Option(help="Requests a second; where a ramp begins.", min=1, max=100_000)] = 1_000,
-    seconds: Annotated[float, typer.Option(help="How long each rate is held.", min=0.5, max=600)] = 10,
-    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until a step is not sustained.")] = False,
+    rate: Annotated[
+        float, typer.Option(help="Requests a second; the first rate of a ramp.", min=1, max=100_000)
+    ] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each rate lasts.", min=0.5, max=600)] = 10,
+    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until the platform does not keep up.")] = False,
     events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     beside: Annotated[
-        str | None, typer.Option(help="verify or projections: in turns with and without that replay beside it.")
+        str | None, typer.Option(help="verify or projections: measure in turns with and without this replay.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="With --beside: how often each.", min=1, max=20)] = 3,
-    url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
+    rounds: Annotated[int, typer.Option(help="With --beside: how many rounds of each.", min=1, max=20)] = 3,
+    url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """The whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
+    """Measure the whole path over HTTP, open loop: latency to the outcome, CPU a request by process."""
     if beside is not None and beside not in REPLAYS:
         raise SettingsError("--beside", f"one of {', '.join(REPLAYS)}", got=beside, example="verify")
     options = DropOptions(
@@ -177,16 +179,18 @@ def drop(
 
 @bench.command()
 def greedy(
-    rate: Annotated[float, typer.Option(help="Requests a second of the others.", min=1, max=10_000)] = 40,
+    rate: Annotated[float, typer.Option(help="Requests a second of the other clients.", min=1, max=10_000)] = 40,
     seconds: Annotated[float, typer.Option(help="How long each round lasts.", min=1, max=600)] = 5,
-    rounds: Annotated[int, typer.Option(help="How often each, with and without.", min=1, max=20)] = 3,
-    kinds: Annotated[str, typer.Option(help="Which kinds, with commas between.")] = ",".join(KINDS),
+    rounds: Annotated[
+        int, typer.Option(help="How many rounds of each, with and without the greedy client.", min=1, max=20)
+    ] = 3,
+    kinds: Annotated[str, typer.Option(help="The kinds, separated by commas.")] = ",".join(KINDS),
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
-    url: Annotated[str | None, typer.Option(help="A platform that runs; CIRCLE_* names its services.")] = None,
+    url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """One greedy client of each kind beside a modest sale, in turns: p99 of the others, and the door."""
+    """Measure a modest sale with and without one greedy client of each kind: p99 of the other clients, and the door."""
     chosen = tuple(kinds.split(","))
     if not set(chosen) <= KINDS.keys():
         raise SettingsError("--kinds", f"some of {', '.join(KINDS)}", got=kinds, example="streams,drawing")
@@ -216,16 +220,18 @@ def greedy(
 
 @bench.command("row-locks")
 def row_locks(
-    rate: Annotated[float, typer.Option(help="Requests a second; where a ramp begins.", min=1, max=100_000)] = 1_000,
-    seconds: Annotated[float, typer.Option(help="How long each rate is held.", min=0.5, max=600)] = 10,
-    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until a step is not sustained.")] = False,
+    rate: Annotated[
+        float, typer.Option(help="Requests a second; the first rate of a ramp.", min=1, max=100_000)
+    ] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each rate lasts.", min=0.5, max=600)] = 10,
+    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until the platform does not keep up.")] = False,
     events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
     broker: Annotated[str, typer.Option(help="The platform's: embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
 ) -> int:
-    """The same drop on the platform and on `SELECT … FOR UPDATE` in PostgreSQL, one after the other: their ratios."""
+    """Measure the same drop on the platform, then on `SELECT … FOR UPDATE` in PostgreSQL, and give the ratios."""
     options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
     with ProgressBars(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say

@@ -1,4 +1,4 @@
-"""`circle topics …`, `circle migrate`, `circle kafka resolve`: bring what processes need into being."""
+"""`circle topics …`, `circle migrate`, `circle kafka resolve`: create what the processes need."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @topics.command("apply")
 def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
-    """Create what is missing and mend configuration that differs. Never changes a partition count."""
+    """Create missing topics, and correct a configuration that differs. Never changes a partition count."""
     settings = operator_settings()
     applied = apply_topics(settings, partitions=settings.partitions, dry_run=dry_run)
     if json:
@@ -39,7 +39,7 @@ def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
 
 @topics.command("list")
 def topics_list(json: AsJson = False) -> int:
-    """The topics as they are specified; asks no broker."""
+    """Show the topics as they are specified. Asks no broker."""
     specs = all_topics(operator_settings(needed=False).partitions)
     if json:
         fields = ("name", "key", "partitions", "retention_ms", "holds")
@@ -52,7 +52,7 @@ def topics_list(json: AsJson = False) -> int:
 
 @topics.command("describe")
 def topics_describe(json: AsJson = False) -> int:
-    """The topics as the broker has them. Exit 1 when one is missing."""
+    """Show the topics as the broker has them. Exit 1 when one is missing."""
     settings = operator_settings()
     states = describe_topics(settings, partitions=settings.partitions)
     if json:
@@ -68,13 +68,13 @@ def topics_describe(json: AsJson = False) -> int:
 
 @topics.command("acls")
 def topics_acls(
-    process: Annotated[acls.Process | None, typer.Option(help="Only those of this process.")] = None,
-    principal: Annotated[str, typer.Option(help="What a process's principal is called.")] = acls.PRINCIPAL,
-    apply: Annotated[bool, typer.Option("--apply", help="Allow them on the cluster; takes nothing away.")] = False,
+    process: Annotated[acls.Process | None, typer.Option(help="Only the rights of this process.")] = None,
+    principal: Annotated[str, typer.Option(help="The principal's name; {process} is replaced.")] = acls.PRINCIPAL,
+    apply: Annotated[bool, typer.Option("--apply", help="Give the rights on the cluster; takes none away.")] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """The rights that each process needs on Kafka, as commands of `kafka-acls`. Asks no broker without --apply."""
+    """Show the rights that each process needs on Kafka, as `kafka-acls` commands. Asks no broker without --apply."""
     rights = acls.chosen(process)
     if apply:
         settings = operator_settings()
@@ -94,7 +94,7 @@ def topics_acls(
 
 @kafka.command("resolve")
 def kafka_resolve(json: AsJson = False) -> int:
-    """Have Maven bring Apache Kafka's pinned jars into the cache directory."""
+    """Download Apache Kafka's pinned jars into the cache directory, with Maven."""
     java = kafka_jars.java()
     jars = kafka_jars.resolve()
     found = sorted(path.name for path in Path(jars).glob("*.jar"))

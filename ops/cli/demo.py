@@ -26,7 +26,7 @@ def demo(
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     json: AsJson = False,
 ) -> int:
-    """Sell a house out against a fresh stack, check every invariant from the outside, and report. Exit 1 on a fault."""
+    """Sell all seats of a new platform, check every invariant from outside, and report. Exit 1 on a fault."""
     options = DemoOptions(
         buyers=buyers, seats=seats, seed=seed, hold_ttl_s=hold_ttl, reservations=reservations, broker=broker
     )

@@ -1,4 +1,4 @@
-"""`circle dlq …`: records that were put aside."""
+"""`circle dlq …`: records and rows that were set aside."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -39,12 +39,12 @@ class LetterTopic(StrEnum):
     NOTIFICATIONS = NOTIFICATIONS
 
 
-Topic = Annotated[LetterTopic, typer.Argument(help="The topic they come from.")]
+Topic = Annotated[LetterTopic, typer.Argument(help="The topic where the record stood.")]
 
-Offset = Annotated[int, typer.Argument(help="The letter, as in the list.", min=0)]
-Offsets = Annotated[list[int] | None, typer.Argument(help="Letters, as in the list; or --all.")]
-Everything = Annotated[bool, typer.Option("--all", help="Everything that was not redriven yet.")]
-Limit = Annotated[int, typer.Option(help="At most so many, the oldest first.", min=1, max=REDRIVEN_AT_ONCE_MAX)]
+Offset = Annotated[int, typer.Argument(help="The letter's offset, as the list shows it.", min=0)]
+Offsets = Annotated[list[int] | None, typer.Argument(help="Offsets of letters, as the list shows them; or --all.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every letter that was not redriven yet.")]
+Limit = Annotated[int, typer.Option(help="The largest number, oldest first.", min=1, max=REDRIVEN_AT_ONCE_MAX)]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,11 +53,11 @@ def register(app: typer.Typer) -> None:
 
 @dlq.command("list")
 def list_letters(
-    topic: Annotated[LetterTopic | None, typer.Option(help="Only those of this topic.")] = None,
-    limit: Annotated[int, typer.Option(help="The latest so many.", min=1, max=10_000)] = LIST_DEFAULT,
+    topic: Annotated[LetterTopic | None, typer.Option(help="Only letters of this topic.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, latest first.", min=1, max=10_000)] = LIST_DEFAULT,
     json: AsJson = False,
 ) -> int:
-    """The latest dead letters, oldest first."""
+    """List the latest dead letters, oldest first."""
     found = letters(operator_settings(), ORIGINS if topic is None else (topic.value,))
     shown = sorted((read.letter for read in found), key=lambda one: one.put_aside_at)[-limit:]
     if json:
@@ -82,7 +82,7 @@ def list_letters(
 
 @dlq.command()
 def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
-    """One dead letter: where it stood, why it was put aside, and what is in it."""
+    """Show a dead letter: where it stood, why it was set aside, and its content."""
     settings = operator_settings()
     found = [read for read in letters(settings, (topic.value,)) if read.letter.offset == offset]
     if not found:
@@ -117,19 +117,19 @@ def redrive_letters(
     limit: Limit = REDRIVEN_DEFAULT,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="field=value, again and again: mends the one that is named."),
+        typer.Option("--set", help="field=value: corrects a field of the one named letter. May be repeated."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help='JSON with "type" and all fields: goes back in the letter\'s place.')
+        Path | None, typer.Option("--file", help='JSON with "type" and all fields: replaces the named letter.')
     ] = None,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Send dead letters to where they stood, mended where asked. A letter goes once: what went is left alone."""
+    """Send dead letters back to their topic, corrected where you ask. A letter goes back once only."""
     if bool(offsets) == everything:
         raise typer.BadParameter("name letters, or --all")
     if (set_ or file) and (offsets is None or len(offsets) != 1):
-        raise typer.BadParameter("--set and --file mend one letter: name it")
+        raise typer.BadParameter("--set and --file correct one letter: name it")
     settings = operator_settings()
     chosen: list[ReadLetter] = choose(letters(settings, (topic.value,)), offsets or (), limit=limit)
     fixes = {}
@@ -151,16 +151,16 @@ def redrive_letters(
 
 @dlq.command("rows")
 def rows(
-    ids: Annotated[list[str] | None, typer.Argument(help="Rows to redrive, as in the list.")] = None,
-    redrive_: Annotated[bool, typer.Option("--redrive", help="Have them tried again: those named, or all.")] = False,
-    limit: Annotated[int, typer.Option(help="The latest so many.", min=1, max=10_000)] = LIST_DEFAULT,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of rows to redrive, as the list shows them.")] = None,
+    redrive_: Annotated[bool, typer.Option("--redrive", help="Try the rows again: the named rows, or all.")] = False,
+    limit: Annotated[int, typer.Option(help="How many, latest first.", min=1, max=10_000)] = LIST_DEFAULT,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Webhook calls, and messages and mails about accounts, that were set aside; with --redrive they are due again."""
+    """List the webhook calls, messages and account mails that were set aside. With --redrive they are tried again."""
     settings = operator_settings()
     if ids and not redrive_:
-        raise typer.BadParameter("rows are named to be redriven: add --redrive")
+        raise typer.BadParameter("ids are for --redrive: add it")
     if redrive_:
         done = run_coroutine(redrive_rows(settings, ids or (), dry_run=dry_run))
         if json:
@@ -202,5 +202,5 @@ def _edited(path: Path | None) -> dict[str, Any] | None:
     except (OSError, msgspec.DecodeError) as error:
         raise typer.BadParameter(f"--file {path}: {error}") from None
     if not isinstance(found, dict):
-        raise typer.BadParameter(f"--file {path}: a JSON object is wanted")
+        raise typer.BadParameter(f"--file {path}: the file must hold one JSON object")
     return found

@@ -1,4 +1,4 @@
-"""`circle doctor`: what this machine has of what the platform needs."""
+"""`circle doctor`: checks whether this machine has what the platform needs."""
 
 import importlib
 import os
@@ -28,7 +28,7 @@ NATIVE_MODULES = ("bytewax", "confluent_kafka", "fastavro", "asyncpg", "hiredis"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One thing looked at. `optional` is missing, and only some commands need it."""
+    """The result of one check. `optional`: it is missing, and only some commands need it."""
 
     name: str
     result: Result
@@ -41,11 +41,13 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     json: AsJson = False,
-    port: Annotated[int, typer.Option(help="The port `circle up` would use.")] = PORT_DEFAULT,
-    start: Annotated[bool, typer.Option(help="Start the embedded services once, to see that they do.")] = True,
+    port: Annotated[int, typer.Option(help="The port that `circle up` would use.")] = PORT_DEFAULT,
+    start: Annotated[bool, typer.Option(help="Start the embedded services once, as a test.")] = True,
 ) -> int:
-    """Check Python, wheels, settings, ports, services, and what Apache Kafka and Docker would need. Exit 1
-    on a fault."""
+    """Check Python, wheels, settings, ports and services, and the tools for Apache Kafka and Docker.
+
+    Exit 1 on a fault.
+    """
     checks = [
         _python(),
         _wheels(),
@@ -89,7 +91,7 @@ def _settings() -> str:
 
 
 def _platform() -> str:
-    """Which platform the other commands would use."""
+    """The platform that the other commands would use."""
     named = [name for name in found.ADDRESSES if os.environ.get(name)]
     if named:
         return f"the one that {', '.join(named)} name"
@@ -111,7 +113,7 @@ def _services() -> str:
 
 
 def _configured() -> list[Check]:
-    """The services that the environment names, or those of the platform that runs here, if there are any."""
+    """The services that the environment names, else the services of the platform that runs here, if one does."""
     checks: list[Check] = []
     try:
         env = found.environment(needed=False)

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def env(json: AsJson = False) -> int:
-    """Print how to reach the platform that runs here, for a shell: eval "$(circle env)". Secrets are in it."""
+    """Print how a shell reaches the platform that runs here: eval "$(circle env)". The output has secrets."""
     stack = found.stack_of(found.chosen.get())
     variables = {**stack.env, found.URL: stack.url}
     if json:

@@ -1,4 +1,4 @@
-"""`circle keys create`: the key the API signs tokens with."""
+"""`circle keys create`: the key that the API signs tokens with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +24,11 @@ def group() -> None:
 
 @keys.command()
 def create(
-    file: Annotated[Path, typer.Argument(help="Where to write it; a file that exists is left alone.")] = KEY_FILE,
+    file: Annotated[Path, typer.Argument(help="The file to write. A file that exists is never replaced.")] = KEY_FILE,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Make an Ed25519 key in PEM, readable by its owner alone, for CIRCLE_JWT_KEY_FILE."""
+    """Make an Ed25519 key in PEM for CIRCLE_JWT_KEY_FILE. Only its owner can read the file."""
     existed = file.exists()
     if not existed and not dry_run:
         development_key(file)

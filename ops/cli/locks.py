@@ -1,4 +1,4 @@
-"""`circle locks …`: seats that somebody else sells, a box office or a partner."""
+"""`circle locks …`: seats that a box office or a partner sells."""
 
 import asyncio
 from contextlib import closing
@@ -12,12 +12,12 @@ from ops.run.discovery import operator_settings
 from pipelines.reservations.seat_locks import ForeignLocks
 
 SECONDS_DEFAULT = 3_600
-locks = typer.Typer(no_args_is_help=True, help="Seats that a box office or a partner has for itself.")
+locks = typer.Typer(no_args_is_help=True, help="Seats that a box office or a partner keeps for itself.")
 
 Event = Annotated[str, typer.Argument(help="The event's id.")]
-Seats = Annotated[list[str], typer.Argument(help="Seats: A-1, or A-1..12 for a stretch of a row.")]
-Owner = Annotated[str, typer.Option(help="Who takes them; only this owner frees them.")]
-TicketType = Annotated[str | None, typer.Option(help="The ticket type's id; needed when there are several.")]
+Seats = Annotated[list[str], typer.Argument(help="Seats: A-1, or A-1..12 for a part of a row.")]
+Owner = Annotated[str, typer.Option(help="The owner's name. Only this owner can free the seats.")]
+TicketType = Annotated[str | None, typer.Option(help="The ticket type's id; required when the event has several.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +31,12 @@ def take(
     owner: Owner,
     ticket_type: TicketType = None,
     seconds: Annotated[
-        int, typer.Option(help="How long, if nobody frees them before.", min=1, max=SECONDS_MAX)
+        int, typer.Option(help="When the lock ends, unless its owner frees it before.", min=1, max=SECONDS_MAX)
     ] = SECONDS_DEFAULT,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has one."""
+    """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has a seat."""
     settings, owner, event = operator_settings(), check_owner(owner), event.lower()
     places = asyncio.run(places_of(settings, event, ticket_type, seats))
     taken = 0
@@ -57,13 +57,13 @@ def take(
 def free(
     event: Event,
     owner: Owner,
-    seats: Annotated[list[str] | None, typer.Argument(help="Seats; none means with --all every one.")] = None,
+    seats: Annotated[list[str] | None, typer.Argument(help="Seats. With --all, name none.")] = None,
     ticket_type: TicketType = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that the owner has of this event.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every seat that the owner has of this event.")] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Free an owner's seats. Others' locks are left alone. Exit 1 when the owner had none of them."""
+    """Free an owner's seats. Other owners keep theirs. Exit 1 when the owner had none of the seats."""
     settings, owner, event = operator_settings(), check_owner(owner), event.lower()
     if bool(seats) == everything:
         raise typer.BadParameter("name seats, or --all")
@@ -82,7 +82,7 @@ def free(
 
 @locks.command("list")
 def list_locks(event: Event, json: AsJson = False) -> int:
-    """An event's foreign locks."""
+    """List an event's foreign locks."""
     found: list[Lock] = listed(operator_settings(), event.lower())
     if json:
         emit_json(found)

@@ -1,4 +1,4 @@
-"""Runs `circle`: finds the commands, and turns what goes wrong into one line and an exit code.
+"""Runs `circle`: finds the commands, and turns an error into one line and an exit code.
 
 Exit codes: 0 done, 1 a check failed, 2 usage, 3 a service cannot be reached, 130 interrupted.
 """
@@ -23,18 +23,18 @@ from connectors.errors import CircleError
 from ops.run import discovery as found
 
 EXIT_INTERRUPTED = 130
-# The processes of the platform load their own module alone: a restart should cost as little as it can.
-LOGGING = frozenset({"api", "pipeline"})  # what they log is for an operator; the others answer a person
+# A process of the platform loads its own module only, so a restart costs little.
+LOGGING = frozenset({"api", "pipeline"})  # these write logs for an operator; the others answer a person
 MODULE_OF = {"api": "processes", "pipeline": "processes", "up": "processes"}
 
 
-# What looks into the past waits while the live platform needs the processors: a weight of 36 against 1,024.
+# A command that reads the history leaves the processors to the live platform: its weight is 36 against 1,024.
 YIELDING = frozenset({"verify", "replay", "explain", "seats"})
 NICENESS = 15
 
 
 def build(only: str | None = None) -> typer.Typer:
-    """The command with every group that the modules of `ops.cli` register, or with those of one module."""
+    """The command, with the groups that all modules of `ops.cli` register, or that one module registers."""
     app = typer.Typer(
         name="circle",
         cls=TyperGroup,
@@ -55,18 +55,18 @@ def build(only: str | None = None) -> typer.Typer:
 
 def anywhere(
     data_dir: Annotated[
-        str | None, typer.Option("--data-dir", help="The platform that runs with this data directory.")
+        str | None, typer.Option("--data-dir", help="Use the platform that runs with this data directory.")
     ] = None,
     stack: Annotated[
-        str | None, typer.Option("--stack", help="The platform that runs here under this name: its API's port.")
+        str | None, typer.Option("--stack", help="Use the platform of this name: the name is the port of its API.")
     ] = None,
 ) -> None:
     """General Circle: ticket drops on a streaming pipeline.
 
-    Where CIRCLE_* names no services, an operator's command uses the platform that runs here; of several, the one that
-    --stack or --data-dir names, before the command or after it.
+    When CIRCLE_* names no services, an operator's command uses the platform that runs on this machine. When several
+    run, name one with --stack or --data-dir, before or after the command.
     """
-    # `run` has taken both out of the arguments by now, wherever they stood; here they are for --help.
+    # `run` has taken both out of the arguments already. They are here for --help.
     assert data_dir is None
     assert stack is None
 
@@ -100,7 +100,7 @@ def run(given: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output is gone, as in `circle … | head`; what is still buffered has nowhere to go.
+        # The reader of our output has gone, as in `circle … | head`. The buffered rest has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -109,8 +109,7 @@ def run(given: list[str]) -> int:
         if (refused := refused_right(error)) is not None:
             print(f"error: {refused}", file=sys.stderr)
             return refused.exit_code
-        # Wrong usage, whichever command line library typer carries: it knows how to show itself and its exit
-        # code.
+        # Wrong usage. The error of typer's command line library can show itself and has its exit code.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or not isinstance(code, int):
             raise

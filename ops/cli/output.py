@@ -1,4 +1,4 @@
-"""How commands report: a table for people, JSON for programs."""
+"""The output of commands: a table for people, JSON for programs."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 
 PIPE_WIDTH = 240
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the command would do, and do nothing.")]
 
 
 def emit_json(data: object) -> None:
@@ -27,6 +27,6 @@ def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width to fit into
+    if not console.is_terminal:  # a file or a pipe has no width
         console.width = PIPE_WIDTH
     console.print(table)

@@ -1,4 +1,4 @@
-"""`circle payments …`: the payment provider's books beside the log, and what the sandbox does by itself."""
+"""`circle payments …`: compares the payment provider's books with the rows, and makes the sandbox act by itself."""
 
 import asyncio
 import time
@@ -21,18 +21,18 @@ from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas.commands import Command
 
-SETTLING_S = 60  # what is younger may be under way between the provider and the rows
+SETTLING_S = 60  # a younger payment may still be on its way from the provider to the rows
 SINCE_DEFAULT_S = 7 * 86_400
 
-payments = typer.Typer(no_args_is_help=True, help="The payment provider's books, beside the log.")
+payments = typer.Typer(no_args_is_help=True, help="The payment provider's books, compared with the log.")
 
 Payment = Annotated[str, typer.Argument(help="The payment's id.")]
-Amount = Annotated[int | None, typer.Option(help="Minor units; without it, the whole.", min=1)]
-Untold = Annotated[bool, typer.Option("--untold", help="As if the news were lost: the log is not told.")]
+Amount = Annotated[int | None, typer.Option(help="The amount in minor units; without it, the whole amount.", min=1)]
+Untold = Annotated[bool, typer.Option("--untold", help="Do not write to the log, as if the webhook were lost.")]
 
 
 class Standing(StrEnum):
-    """How a dispute stands."""
+    """A dispute's status."""
 
     INQUIRY = "inquiry"
     OPEN = "open"
@@ -49,17 +49,17 @@ def register(app: typer.Typer) -> None:
 def reconcile_books(
     since: Annotated[
         datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; else a week ago."),
+        typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Begin, UTC. Default: a week ago."),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; else a minute ago."),
+        typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="End, UTC. Default: a minute ago."),
     ] = None,
-    record: Annotated[bool, typer.Option("--record", help="Tell the log what it lacks.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write to the log what it lacks.")] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Compare the provider's payments, refunds and disputes with the rows. Exit 1 when something differs."""
+    """Compare the provider's payments, refunds and disputes with the rows. Exit 1 when they differ."""
     settings = operator_settings()
     now = int(time.time())
     end = _seconds(until, now - SETTLING_S)
@@ -113,7 +113,7 @@ def _show(report: Reconciled, would: int | None) -> None:
 
 @payments.command("sandbox-refund")
 def sandbox_refund(payment: Payment, amount: Amount = None, untold: Untold = False, json: AsJson = False) -> int:
-    """Refund a payment at the bank, nobody having asked for it here. Exit 1 where so much is not left."""
+    """Refund a payment at the sandbox bank, without a request of ours. Exit 1 when less than the amount is left."""
     return _moved(lambda books: books.give_back(payment, amount), untold=untold, json=json)
 
 
@@ -121,26 +121,26 @@ def sandbox_refund(payment: Payment, amount: Amount = None, untold: Untold = Fal
 def sandbox_fail_refund(
     refund: Annotated[str, typer.Argument(help="The refund's id.")], untold: Untold = False, json: AsJson = False
 ) -> int:
-    """A refund that was made comes to nothing: the bank sends it back."""
+    """Make a refund fail after all: the sandbox bank sends the money back."""
     return _moved(lambda books: books.fail(refund), untold=untold, json=json)
 
 
 @payments.command("sandbox-dispute")
 def sandbox_dispute(
     payment: Payment,
-    status: Annotated[Standing, typer.Option(help="How it stands from now on.")] = Standing.OPEN,
+    status: Annotated[Standing, typer.Option(help="The dispute's new status.")] = Standing.OPEN,
     amount: Amount = None,
     untold: Untold = False,
     json: AsJson = False,
 ) -> int:
-    """A buyer disputes a payment, or the dispute goes on."""
+    """Open a buyer's dispute of a payment, or move it to another status."""
     return _moved(lambda books: books.dispute_of(payment, status.value, amount), untold=untold, json=json)
 
 
 def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]], *, untold: bool, json: bool) -> int:
     settings = operator_settings()
     if settings.payments is not PaymentsBy.SANDBOX:
-        raise NoSuchPayment("these are moves of the sandbox, and another payment provider is in use here")
+        raise NoSuchPayment("only the sandbox can do this, and another payment provider is in use")
     done, commands = asyncio.run(_move(settings, move))
     if not untold:
         with CommandWriter(settings) as writer:

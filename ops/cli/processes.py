@@ -1,4 +1,4 @@
-"""`circle up`, and the processes it is made of: `circle api`, `circle pipeline NAME`."""
+"""`circle up`, and its processes: `circle api` and `circle pipeline NAME`."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PORT_DEFAULT = 8000
 WATCH_S = 0.2
-START_TIMEOUT_S = 30.0  # a broker that restarts is back by then
+START_TIMEOUT_S = 30.0  # long enough for a broker to restart
 
 NEXT = """
   the API's documentation   {url}/docs
@@ -61,15 +61,15 @@ def register(app: typer.Typer) -> None:
 def up(
     port: Annotated[int, typer.Option(help="The API's port.", min=1, max=65_535)] = PORT_DEFAULT,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Keep data here; without it everything is gone at the end.")
+        Path | None, typer.Option(help="The directory that keeps the data. Without it, all data is lost at the end.")
     ] = None,
     broker: Annotated[str, typer.Option(help="embedded, apache, apache-3, or host:port of a broker.")] = "embedded",
     reservations: Annotated[int, typer.Option(help="Reservations processes.", min=1, max=64)] = 1,
 ) -> int:
-    """Run everything in one terminal: services, API, dataflows. Ctrl-C stops it cleanly."""
+    """Run the services, the API and the dataflows in one terminal. Ctrl-C stops them cleanly."""
     from ops.run.platform import Platform
 
-    os.umask(0o077)  # keys, mails, logs and data are their user's alone
+    os.umask(0o077)  # only this user can read keys, mails, logs and data
     console = Console(highlight=False, soft_wrap=True)
     asked_to_stop = threading.Event()
 
@@ -119,7 +119,7 @@ def api(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65_535)] = PORT_DEFAULT,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
 ) -> int:
-    """Run the HTTP API alone, configured by CIRCLE_*."""
+    """Run only the HTTP API, configured by CIRCLE_*."""
     settings = Settings.from_env()
     logs.configure(settings)
     module = importlib.import_module("api.server")
@@ -127,8 +127,8 @@ def api(
     return 0
 
 
-def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) -> int:
-    """Run one dataflow alone, configured by CIRCLE_*. More processes of one name share its partitions."""
+def pipeline(name: Annotated[Pipeline, typer.Argument(help="The dataflow's name.")]) -> int:
+    """Run only one dataflow, configured by CIRCLE_*. Several processes of one name share its partitions."""
     settings = Settings.from_env()
     logs.configure(settings)
     log = logs.get(name.value)
@@ -153,7 +153,7 @@ def pipeline(name: Annotated[Pipeline, typer.Argument(help="Which dataflow.")]) 
     except CircleError as error:
         kind = type(error).__name__
         raise
-    except Exception as error:  # the process ends either way; its cause has to be in the log
+    except Exception as error:  # the process ends in any case; the log must have the cause
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if isinstance(cause, CircleError):
@@ -183,7 +183,7 @@ def _where_mails_go(platform: "Platform") -> str:
 
 def _say_what_lasts(console: Console, platform: "Platform") -> None:
     if platform.data_dir is None:
-        console.print("no --data-dir: everything is gone when this stops")
+        console.print("no --data-dir: all data is lost when this stops")
     elif platform.stack.memory_only:
         console.print(
             f"[bold]the embedded broker keeps the log in memory[/]: accounts and keys stay in {platform.data_dir}, "

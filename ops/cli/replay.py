@@ -1,4 +1,4 @@
-"""`circle verify`, `circle explain`, `circle seats`, `circle replay …`: what the log is good for afterwards."""
+"""`circle verify`, `circle explain`, `circle seats`, `circle replay …`: questions that the log can answer later."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ EventOption = Annotated[str | None, typer.Option("--event", help="This event alo
 PartitionOption = Annotated[int | None, typer.Option("--partition", help="This partition alone.", min=0)]
 
 
-replay = typer.Typer(no_args_is_help=True, help="Reprocess the log in a shadow: projections, what-if, export, import.")
+replay = typer.Typer(
+    no_args_is_help=True, help="Process the log again, away from the live flow: projections, what-if, export, import."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,20 +53,20 @@ def register(app: typer.Typer) -> None:
 def verify(
     event: EventOption = None,
     partition: PartitionOption = None,
-    postgres: Annotated[bool, typer.Option(help="Compare the rows in PostgreSQL, too.")] = True,
-    redis: Annotated[bool, typer.Option(help="Compare claims and counters in Redis, too.")] = True,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with new facts until Ctrl-C.")] = False,
+    postgres: Annotated[bool, typer.Option(help="Also compare the rows in PostgreSQL.")] = True,
+    redis: Annotated[bool, typer.Option(help="Also compare claims and counters in Redis.")] = True,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue with new facts until Ctrl-C.")] = False,
     receipt: Annotated[
-        str | None, typer.Option("--receipt", help="Only hold this receipt (or @FILE) against the log.")
+        str | None, typer.Option("--receipt", help="Only compare this receipt (or @FILE) with the log.")
     ] = None,
     keys: Annotated[
-        Path | None, typer.Option("--keys", help="Public keys for --receipt: what /.well-known/jwks.json says.")
+        Path | None, typer.Option("--keys", help="Public keys for --receipt: the body of /.well-known/jwks.json.")
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Decide every command on the log again and compare with the facts, byte for byte; then with Postgres and Redis.
+    """Decide every command of the log again. Compare the facts byte for byte, then PostgreSQL and Redis.
 
-    Exit 1 when anything differs. Writes nothing.
+    Exit 1 when something differs. Writes nothing.
     """
     settings = operator_settings()
     if receipt is not None:
@@ -83,10 +85,12 @@ def verify(
 
 def explain(
     reservation_id: Annotated[str, typer.Argument(help="The reservation.")],
-    event: Annotated[str | None, typer.Option("--event", help="Its event, when known: saves a search.")] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", help="The reservation's event. With it, no search is needed.")
+    ] = None,
     json: AsJson = False,
 ) -> int:
-    """Why a reservation got what it got: position, rule, what was free then, and who was before it (positions only)."""
+    """Explain a reservation's result: its position, the rule, what was free, and the positions that came before it."""
     with ProgressBars(quiet=json) as progress:
         explanation = past.explain(operator_settings(), reservation_id, event, progress)
     if json:
@@ -98,10 +102,12 @@ def explain(
 
 def seats(
     event: Annotated[str, typer.Argument(help="The event's id.")],
-    at: Annotated[str | None, typer.Option("--at", help="A time (RFC 3339) or a position (3-1200); else now.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="A time (RFC 3339) or a position (3-1200). Default: now.")
+    ] = None,
     json: AsJson = False,
 ) -> int:
-    """The seat map as it was at a time or a position of the log."""
+    """Show the seat map as it was at a time or a position of the log."""
     with ProgressBars(quiet=json) as progress:
         then = past.past_of(operator_settings(), event, at, progress)
     found = seat_map(then.state, then.last)
@@ -120,7 +126,7 @@ def seats(
 
 @replay.callback()
 def group() -> None:
-    """Reprocess the log in a shadow: projections, what-if, export, import."""
+    """Process the log again, away from the live flow: projections, what-if, export, import."""
 
 
 @replay.command("what-if")
@@ -128,20 +134,20 @@ def what_if(
     event: Annotated[str, typer.Argument(help="The event's id.")],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help=f"name=value, again and again: {', '.join(RULES_THAT_CAN_CHANGE)}."),
+        typer.Option("--set", help=f"name=value, may be repeated: {', '.join(RULES_THAT_CAN_CHANGE)}."),
     ] = None,
     exclude_users: Annotated[
-        Path | None, typer.Option(help="A file of user ids, one a line, who do not take part.")
+        Path | None, typer.Option(help="A file of user ids, one a line. These users do not take part.")
     ] = None,
     newcomers_pay: Annotated[
         float | None,
-        typer.Option(help="The share of those granted only here who pay; else as on the log.", min=0, max=1),
+        typer.Option(help="The share of the new winners who pay. Default: as on the log.", min=0, max=1),
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture of both seat maps here.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="The file for a picture of both seat maps.")] = None,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Decide a drop again under other rules, in memory: who would have won and lost, what would have been sold."""
+    """Decide a drop again under other rules, in memory: who would have won or lost, and what would have been sold."""
     rules = shadows.other_rules(set_ or [], exclude_users)
     with ProgressBars(quiet=json) as progress:
         found, as_it_was, other = shadows.what_if(
@@ -154,7 +160,7 @@ def what_if(
         return 0
     emit_table((found.title, "as it was", "what if", "difference"), shadows.figures(found))
     lost, won = found.difference.would_have_lost, found.difference.would_have_won
-    print(f"\n{won:,} buyers would have places who have none, {lost:,} would have none who have some")
+    print(f"\n{won:,} buyers without places would have some, {lost:,} buyers with places would have none")
     for word, names in (("winners", found.difference.winners), ("losers", found.difference.losers)):
         if names:
             print(f"{word}: {', '.join(names[:NAMES_SHOWN_MAX])}{' …' if len(names) > NAMES_SHOWN_MAX else ''}")
@@ -166,17 +172,18 @@ def what_if(
 
 @replay.command("export")
 def export(
-    directory: Annotated[Path, typer.Argument(help="An empty directory; it is made where it does not exist.")],
-    topic: Annotated[list[str] | None, typer.Option("--topic", help="Only these topics, again and again.")] = None,
+    directory: Annotated[Path, typer.Argument(help="An empty directory. It is made when it does not exist.")],
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="Only this topic. May be repeated.")] = None,
     start: Annotated[str | None, typer.Option("--from", help="The first offset, or a time.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="The last offset, or a time.")] = None,
     pseudonymise: Annotated[
-        bool, typer.Option("--pseudonymise", help="Other user ids and payment tokens; there is no way back.")
+        bool,
+        typer.Option("--pseudonymise", help="Replace user ids and payment tokens. The export has no way back to them."),
     ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Write topics to Avro container files, one a partition, with a manifest."""
+    """Write topics to Avro container files, one for each partition, with a manifest."""
     with ProgressBars(quiet=json) as progress:
         manifest = archives.export(
             operator_settings(),
@@ -193,11 +200,11 @@ def export(
 
 @replay.command("import")
 def import_(
-    directory: Annotated[Path, typer.Argument(help="A directory that `circle replay export` has written.")],
+    directory: Annotated[Path, typer.Argument(help="A directory that `circle replay export` wrote.")],
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Load an export into a fresh cluster whose dataflows are stopped. Nothing is charged or notified again."""
+    """Load an export into a new cluster with stopped dataflows. No payment and no notification is made again."""
     with ProgressBars(quiet=json) as progress:
         manifest = importing.load(operator_settings(), directory, progress, dry_run=dry_run)
     _show_manifest(manifest, directory, "could be loaded from" if dry_run else "loaded from", json=json)
@@ -215,7 +222,7 @@ def _show_manifest(manifest: archives.Manifest, directory: Path, done: str, *, j
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a report's file. Raises CircleError where that cannot be."""
+    """Write a report's file. Raises CircleError when the file cannot be written."""
     try:
         path.write_text(text)
     except OSError as error:

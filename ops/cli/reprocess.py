@@ -1,4 +1,4 @@
-"""`circle replay projections`, `shadow`, `redis`, `load`: what runs the dataflows' own code over the log again."""
+"""`circle replay projections`, `shadow`, `redis`, `load`: run the dataflows' own code over the log again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN_MAX = 20
 
 
 def add_to(replay: typer.Typer) -> None:
-    """Make these commands of the group."""
+    """Add these commands to the group."""
     replay.command("projections")(projections)
     replay.command("shadow")(shadow)
     replay.command("redis")(redis)
@@ -33,23 +33,23 @@ def add_to(replay: typer.Typer) -> None:
 
 def projections(
     promote: Annotated[
-        bool, typer.Option("--promote", help="Swap the tables; the old ones stay in generation_previous.")
+        bool, typer.Option("--promote", help="Swap the tables. The old tables stay in generation_previous.")
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Only the events with facts at or after this offset of tickets.facts, or time."),
+        typer.Option("--from", help="Only events with facts from this offset of tickets.facts, or this time, on."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Start from the beginning, not where it stopped.")] = False,
     back: Annotated[
         bool,
-        typer.Option("--back", help="Bring the rows of before the last swap up to date instead of making new ones."),
+        typer.Option("--back", help="Update the rows from before the last swap; make no new rows."),
     ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Make the rows anew from tickets.facts beside the live ones, compare, and swap with --promote.
+    """Rebuild the rows from tickets.facts next to the live rows. Compare both, and swap them with --promote.
 
-    Exit 1 when they differ, swapped or not.
+    Exit 1 when they differ, with or without a swap.
     """
     since = None if start is None else span(start, None)
     if back and (restart or dry_run or since is not None):
@@ -76,26 +76,26 @@ def projections(
     if report.from_empty:
         print("there were no live rows: nothing to compare with")
     if report.made_anew is not None:
-        print(f"{report.made_anew:,} events made anew; the rows of the others are those that are live")
+        print(f"{report.made_anew:,} events rebuilt; all other events keep their live rows")
     print(f"{report.facts:,} facts to {', '.join(report.positions.values()) or 'nowhere yet'}")
     print("promoted: the tables of before are in generation_previous" if report.promoted else "not promoted")
     return 0 if report.ok else 1
 
 
 def shadow(
-    group_: Annotated[str, typer.Option("--group", help="The shadow's name; its facts go to a topic of that name.")],
+    group_: Annotated[str, typer.Option("--group", help="The shadow's name. Its facts go to a topic of that name.")],
     partition: Annotated[int | None, typer.Option("--partition", help="This partition alone.", min=0)] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Start from the beginning, not where it stopped.")] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", help="At most so many commands of each partition, this time.", min=1)
+        int | None, typer.Option("--limit", help="The largest number of commands of each partition in this run.", min=1)
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Throw the shadow's topic away afterwards.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the shadow's topic at the end.")] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Run this version's reservations dataflow over the commands of the log, in a shadow, and compare the facts.
+    """Run this version's reservations dataflow over the log's commands into a topic of its own, and compare the facts.
 
-    Nothing live is touched. Exit 1 when anything is decided otherwise.
+    Nothing live changes. Exit 1 when a decision differs.
     """
     settings, stop = operator_settings(), StopFlag().install()
     with ProgressBars(quiet=json) as progress:
@@ -130,7 +130,7 @@ def _show_shadow(report: ShadowReport) -> None:
         print(f"{one.position}, event {one.event_id}: {one.change}")
         print(f"  on the log     {one.recorded}\n  in the shadow  {one.shadow}")
     if report.stopped:
-        print("stopped before the end; the same command goes on")
+        print("stopped before the end; run the same command to continue")
 
 
 def redis(
@@ -139,10 +139,10 @@ def redis(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Compare Redis with the log, and have the partitions' owners make anew what differs or is missing.
+    """Compare Redis with the log. The owners of the partitions rebuild what differs or is missing.
 
-    Exit 1 when something still differs afterwards or no owner shows it; with --dry-run, when something differs.
-    Foreign locks are left alone.
+    Exit 1 when something still differs, or when an event has no owner. With --dry-run: exit 1 when something differs.
+    Foreign locks stay as they are.
     """
     with ProgressBars(quiet=json) as progress:
         report = showings.rebuild(operator_settings(), progress, event_id=event, partition=partition, dry_run=dry_run)
@@ -165,15 +165,17 @@ def redis(
 
 def load(
     to: Annotated[str, typer.Option("--to", help="The bootstrap servers of the other cluster.")],
-    directory: Annotated[Path | None, typer.Argument(help="An export; without it, this cluster's own log.")] = None,
-    speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0.01, max=10_000)] = 1.0,
+    directory: Annotated[Path | None, typer.Argument(help="An export. Default: this cluster's own log.")] = None,
+    speed: Annotated[
+        float, typer.Option(help="1 is the speed of the recorded drop, 10 is ten times as fast.", min=0.01, max=10_000)
+    ] = 1.0,
     new_ids: Annotated[
-        bool, typer.Option("--new-ids", help="Other event and reservation ids, so that it can be played again.")
+        bool, typer.Option("--new-ids", help="Use new event and reservation ids, so that you can play it again.")
     ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Play a recorded drop against another cluster, as a load test. Ctrl-C ends it with a report.
+    """Play a recorded drop against another cluster, as a load test. Ctrl-C ends the test with a report.
 
     Exit 1 when commands were not acknowledged.
     """

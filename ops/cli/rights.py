@@ -12,7 +12,7 @@ from ops.run.discovery import operator_settings
 
 rights = typer.Typer(no_args_is_help=True, help="What each process may do on PostgreSQL and Redis.")
 
-Only = Annotated[Process | None, typer.Option("--process", help="Only those of this process.")]
+Only = Annotated[Process | None, typer.Option("--process", help="Only the rights of this process.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,14 +22,17 @@ def register(app: typer.Typer) -> None:
 @rights.command("postgres")
 def postgres(
     process: Only = None,
-    role: Annotated[str, typer.Option(help="What a process's role is called.")] = database_rights.ROLE,
+    role: Annotated[str, typer.Option(help="The role's name; {process} is replaced.")] = database_rights.ROLE,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Give them, make the roles that are missing, take other rights away.")
+        bool, typer.Option("--apply", help="Give the rights, make missing roles, and take other rights away.")
     ] = False,
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """The rights of each process's role, as SQL. Asks no server without --apply; apply again after `circle migrate`."""
+    """Show the rights of each process's role, as SQL. Asks no server without --apply.
+
+    Apply them again after each `circle migrate`.
+    """
     grants = database_rights.chosen(process)
     made: list[str] = []
     if apply and not dry_run:
@@ -38,7 +41,7 @@ def postgres(
         emit_json([database_rights.as_row(one, role) for one in grants])
     elif apply:
         for name in made:
-            print(f"role {name} is made; it has no password yet: ALTER ROLE {name} PASSWORD '…'")
+            print(f"role {name} was made; it has no password yet: ALTER ROLE {name} PASSWORD '…'")
         print(f"{len(grants)} rights {'would be' if dry_run else 'are'} given")
     else:
         print("\n".join(["BEGIN;", *database_rights.script(grants, role), "COMMIT;"]))
@@ -48,10 +51,10 @@ def postgres(
 @rights.command("redis")
 def redis(
     process: Only = None,
-    user: Annotated[str, typer.Option(help="What a process's user is called.")] = redis_rights.USER,
+    user: Annotated[str, typer.Option(help="The user's name; {process} is replaced.")] = redis_rights.USER,
     json: AsJson = False,
 ) -> int:
-    """The rights of each process's user, as commands of `redis-cli`. Asks no server. Passwords stay as they are."""
+    """Show the rights of each process's user, as `redis-cli` commands. Asks no server, and changes no password."""
     chosen = [one for one in redis_rights.PROCESSES if process in (None, one)]
     if json:
         emit_json([redis_rights.as_row(one, user) for one in chosen])

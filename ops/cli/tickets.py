@@ -1,4 +1,4 @@
-"""`circle tickets verify`: what a ticket's code says, and whether it is signed. Needs the public keys alone."""
+"""`circle tickets verify`: shows what a ticket's code says, and whether we signed it. Needs only the public keys."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def group() -> None:
 
 @tickets.command()
 def verify(
-    code: Annotated[str, typer.Argument(help="The code, as it was scanned.")],
-    jwks: Annotated[str, typer.Option(help="The public keys: a file or an address with /.well-known/jwks.json.")],
+    code: Annotated[str, typer.Argument(help="The scanned code.")],
+    jwks: Annotated[str, typer.Option(help="The public keys: a file, or the URL of /.well-known/jwks.json.")],
     json: AsJson = False,
 ) -> int:
-    """Check a code's signature with the public keys alone. Exit 1 when it is not one of ours.
+    """Check a code's signature, with the public keys only. Exit 1 when we did not sign it.
 
-    Whether the ticket is still valid, or in use already, is not in the code: the platform knows.
+    The code does not say whether the ticket is still valid or already used. Only the platform knows that.
     """
     reader = CodeReader(_keys(jwks))
     try:

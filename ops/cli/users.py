@@ -1,4 +1,4 @@
-"""`circle users …`: what the API gives to nobody."""
+"""`circle users …`: changes of accounts that the API offers to no caller."""
 
 import asyncio
 from typing import Annotated
@@ -32,7 +32,7 @@ def promote(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Make an account an organizer or an administrator. Exit 1 when there is none, or it is more than that already."""
+    """Give an account a higher role. Exit 1 when there is no such account, or when its role is higher already."""
     done = asyncio.run(promote_user(operator_settings(), email, role, dry_run=dry_run))
     if json:
         emit_json({"user_id": done.user_id, "before": done.before, "role": done.role, "dry_run": dry_run})
@@ -47,7 +47,7 @@ def verify(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Count an account's mail address as proven, as the link that was mailed to it would. Exit 1 when there is none."""
+    """Mark an account's mail address as proven, as the mailed link does. Exit 1 when there is no such account."""
     done = asyncio.run(verify_user(operator_settings(), email, dry_run=dry_run))
     if json:
         emit_json({"user_id": done.user_id, "before": done.before, "verified": True, "dry_run": dry_run})
@@ -63,7 +63,7 @@ def enrol_factor(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Set up a second factor for an account, in place of one that there is; its sessions end. Told this once."""
+    """Set up a second factor for an account, or replace the old one. Its sessions end. Shows the secret only once."""
     done = asyncio.run(enrol(operator_settings(), email, dry_run=dry_run))
     if json:
         emit_json(msgspec.to_builtins(done) | {"dry_run": dry_run})
@@ -81,7 +81,7 @@ def take_factor(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Take an account's second factor away, when phone and recovery codes are lost; its sessions end."""
+    """Remove an account's second factor, when its phone and recovery codes are lost. Its sessions end."""
     done = asyncio.run(reset_factor(operator_settings(), email, dry_run=dry_run))
     if json:
         emit_json({"user_id": done.user_id, "before": done.before, "dry_run": dry_run})

@@ -46,7 +46,7 @@ def test_a_drop_without_some_users_as_a_table(circle: Circle, log: BothLogs, tmp
     code, text = circle("replay", "what-if", EVENT, "--exclude-users", str(users), "--svg", str(picture), "--dry-run")
     assert code == 0
     assert "buyers asking" in text
-    assert "1 buyers would have places who have none, 1 would have none who have some" in text
+    assert "1 buyers without places would have some, 1 buyers with places would have none" in text
     assert not picture.exists()
 
 
