@@ -300,8 +300,8 @@ def test_a_dispute_shuts_the_door_until_it_is_decided_and_nothing_is_refunded_tw
     scan = seller.post(f"/v1/events/{world.event.id}/check-ins", json={"code": ticket["code"]})
     problem(scan, 409, "payment-disputed")
     problem(buyer.delete(f"/v1/reservations/{reservation}", prefer="wait=10"), 409, "payment-disputed")
-    kinds = {one["kind"] for one in done(seller.get("/v1/notifications?limit=100"), 200)["items"]}
-    assert "order.disputed" in kinds
+    kinds = lambda: {one["kind"] for one in done(seller.get("/v1/notifications?limit=100"), 200)["items"]}  # noqa: E731
+    eventually(lambda: "order.disputed" in kinds(), "the organizer hears of it")
     assert done(world.hook("charge.dispute.closed", world.stripe.disputed(intent["id"], "won")), 200)
     eventually(lambda: valid()["valid"], "won: it opens the door again")
     assert not [one for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
