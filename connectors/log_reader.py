@@ -236,3 +236,10 @@ def offset_of(message: Message) -> int:
     offset = message.offset()
     assert offset is not None
     return offset
+
+
+def log_place(message: Message) -> tuple[int, int]:
+    """Partition and offset of a consumed record."""
+    partition = message.partition()
+    assert partition is not None
+    return partition, offset_of(message)

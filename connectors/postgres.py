@@ -8,7 +8,6 @@ operation that is tried again must be idempotent: a commit's answer may be lost.
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -18,14 +17,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from connectors.backoff import Backoff
 from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.logs import Log
 from connectors.stoppable_wait import Stopped, pause
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
-BACKOFF_FIRST_S = 0.05  # a restart of the server takes half a second: the first tries are quick
-BACKOFF_MAX_S = 2.0  # … and never rarer than this, so that catching up begins at once
+BACKOFF = Backoff(first_s=0.05, max_s=2.0)  # a restart takes half a second, and catching up begins soon after it
 # Set against the server's default: a commit that we have reported survives a crash. Epochs must not go back.
 SESSION = {"synchronous_commit": "on", "application_name": "general-circle"}
 
@@ -130,7 +129,7 @@ class Database:
         isolation: Isolation = "read_committed",
         readonly: bool = False,
     ) -> T:
-        """`run`, repeated while the server is gone, from BACKOFF_FIRST_S to BACKOFF_MAX_S apart.
+        """`run`, repeated while the server is gone, as far apart as BACKOFF says.
 
         Raises Stopped when a stop is requested in between.
         """
@@ -140,7 +139,7 @@ class Database:
                 result = self.run(operation, isolation=isolation, readonly=readonly)
             except ServiceUnreachable as error:
                 tries += 1
-                wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
+                wait = BACKOFF.spread_s(tries)
                 log.warning("postgres.unreachable", tries=tries, retry_s=round(wait, 2), error=str(error))
                 if not pause(wait, stop_requested):
                     raise Stopped(

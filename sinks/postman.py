@@ -8,7 +8,6 @@ flow, like an error in one of its steps.
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -21,8 +20,7 @@ import asyncpg
 from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
 from connectors.postgres import (
-    BACKOFF_FIRST_S,
-    BACKOFF_MAX_S,
+    BACKOFF,
     COMMAND_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     SERVER_GONE,
@@ -100,9 +98,8 @@ class Postman:
                     more = await desk.work(pool)
                 except (ServiceUnreachable, *SERVER_GONE) as error:
                     log.warning("desk.waits", desk=desk.name, error=f"{type(error).__name__}: {error}")
-                    wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(tries, 10))
+                    await asyncio.sleep(BACKOFF.spread_s(tries))
                     tries += 1
-                    await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
                     continue
                 tries = 0
                 if not more:

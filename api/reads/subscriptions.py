@@ -7,7 +7,6 @@ messages meanwhile catches up there. A message nobody can read is logged and dro
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from redis.asyncio.retry import Retry
@@ -16,9 +15,9 @@ from redis.exceptions import RedisError
 
 from api.fairness.limits import REDIS_TIMEOUT_S
 from connectors import logs, redis_clients
+from connectors.backoff import Backoff
 
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MAX_S = 2.0
+BACKOFF = Backoff(first_s=0.05, max_s=2.0)
 QUIET_S = 5.0  # after this long without a message the connection is asked whether it lives
 
 log = logs.get("api.reads.subscriptions")
@@ -50,8 +49,7 @@ class Subscriptions:
                 tries = 0 if self.connected.is_set() else tries + 1
             finally:
                 self.connected.clear()
-            wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(tries, 10))
-            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads reconnections
+            await asyncio.sleep(BACKOFF.spread_s(tries))
 
     async def _listen(self) -> None:
         retry = Retry(NoBackoff(), 0)  # reconnecting is this class's own business

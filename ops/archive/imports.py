@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import consumer, producer
-from connectors.log_reader import LogReader, offset_of, partitions_of
+from connectors.log_reader import LogReader, log_place, partitions_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.topics import apply_topics, stamp_as_told
@@ -131,7 +131,7 @@ class _Ends:
         if error is not None:
             self.failed = error
             return
-        partition, offset = message.partition() or 0, offset_of(message)
+        partition, offset = log_place(message)
         self.written[topic, partition] = max(self.written.get((topic, partition), 0), offset + 1)
         if offset != wanted:
             self.moved = f"{topic}[{partition}]: the record of offset {wanted} got offset {offset}"

@@ -20,14 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connectors.backoff import Backoff
 from connectors.errors import CircleError, SettingsError
 from connectors.readiness import READY_FD_VARIABLE
 from ops.run.services.process import LOG_TAIL_LINES, log_tail, private_directory, rotate_log, spawn
 from ops.run.services.stack import Running
 
-BACKOFF_FIRST_S = 0.2  # one killed process costs its partitions no more than a fifth of a second
-BACKOFF_MAX_S = 5.0
+BACKOFF = Backoff(first_s=0.2, max_s=5.0)  # one killed process costs its partitions no more than a fifth of a second
 LASTING_MAX_S = 30.0  # of a child that had worked: the others sell on, and a mended one is back within half a minute
+LASTING = Backoff(first_s=BACKOFF.first_s, max_s=LASTING_MAX_S)
 EARLY_DEATH_S = 2.0  # a process that dies this soon after it was ready has not recovered from its last death
 EARLY_DEATHS_MAX = 5  # so many in a row, and the next one would be no different
 DEATHS_MAX = 30  # the same for a process that dies late, over and over …
@@ -136,11 +137,11 @@ class Child:
         self.ready.clear()
         self._close_pipe()
         if self.was_ready:
-            return min(LASTING_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self.early_deaths - 1, 10))
+            return LASTING.wait_s(self.early_deaths - 1)
         often = len(self.deaths) == DEATHS_MAX and now - self.deaths[0] < DEATHS_WINDOW_S
         if self.early_deaths >= EARLY_DEATHS_MAX or often:
             return None
-        return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (self.early_deaths - 1))
+        return BACKOFF.wait_s(self.early_deaths - 1)
 
     def signal(self, number: signal.Signals) -> None:
         """To it and everything it started; it leads its own process group."""

@@ -37,6 +37,7 @@ from connectors.kafka import (
     transactional_producer,
 )
 from connectors.log_bounds import check_on_log
+from connectors.log_reader import log_place
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.publisher import Publisher
@@ -54,7 +55,7 @@ from pipelines.notifications.mail.accounts import AccountDesk
 from pipelines.notifications.mail.desk import MailDesk
 from pipelines.notifications.mail.store import MailBatch, MailPositions, MailStore, commit_offsets
 from pipelines.notifications.mail.transport import transport
-from pipelines.notifications.outbound import StoredRecord, outgoing, place_of
+from pipelines.notifications.outbound import StoredRecord, outgoing
 from pipelines.notifications.webhooks.desk import WEBHOOKS, WebhookDesk
 from pipelines.notifications.webhooks.store import WebhookStore
 from schemas.codec import RECORD_BYTES_MAX, Codec, Undecodable
@@ -108,7 +109,7 @@ class FactPositions:
         records: list[Outgoing] = []
         for_organizers: dict[int, tuple[RecordedFact, Record]] = {}
         for record in batch:
-            partition, offset = place_of(record)
+            partition, offset = log_place(record)
             intake = self.intakes[partition]
             found = self._places.in_place(partition, codec.decode(record.value()))
             if not isinstance(found, RecordedFact):
@@ -125,7 +126,7 @@ class FactPositions:
                 if type(fact.fact) in TYPES:
                     for_organizers[id(fact)] = (fact, record)
                 records += self._messages(fact, record, codec)
-        touched = {place_of(record)[0] for record in batch}
+        touched = {log_place(record)[0] for record in batch}
         nexts = {(FACTS, partition): self.intakes[partition].next_offset for partition in touched}
         return Composed(
             records, for_organizers, {place: offset for place, offset in nexts.items() if offset is not None}

@@ -16,11 +16,12 @@ from confluent_kafka import Message as Record
 
 from connectors.failure_policy import Bound
 from connectors.log_bounds import check_on_log
+from connectors.log_reader import log_place
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import INBOX
-from pipelines.notifications.outbound import on_channel, place_of
+from pipelines.notifications.outbound import on_channel
 from pipelines.projections.snapshot import AppliedPosition
 from pipelines.projections.store import adopt, advance, columns, may_write
 from schemas.codec import Codec, Undecodable
@@ -129,11 +130,11 @@ class InboxPositions:
 
     def read(self, batch: list[Record], codec: Codec) -> Delivered:
         """The messages of a batch that are for the inbox and not stored yet."""
-        before = {partition: self._at[partition] for partition in {place_of(record)[0] for record in batch}}
+        before = {partition: self._at[partition] for partition in {log_place(record)[0] for record in batch}}
         deliveries: list[Delivery] = []
         unreadable: list[tuple[Record, str]] = []
         for record in batch:
-            partition, offset = place_of(record)
+            partition, offset = log_place(record)
             at = self._at[partition]
             if offset <= at.offset:
                 continue

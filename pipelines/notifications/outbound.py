@@ -126,11 +126,3 @@ def readable(found: object) -> Notification | Undecodable:
         return Undecodable(f"data is no JSON object: {error}")
     # U+0000 cannot be stored as text or JSON.
     return msgspec.structs.replace(found, data=text.replace("\\u0000", "\\ufffd"))
-
-
-def place_of(record: Record) -> tuple[int, int]:
-    """Partition and offset of a consumed record."""
-    partition, offset = record.partition(), record.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset

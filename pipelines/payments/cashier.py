@@ -9,7 +9,6 @@ about half a minute. A job with an unexpected error becomes a dead letter too (`
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +19,10 @@ from typing import NamedTuple, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.backoff import Backoff
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
+from connectors.log_reader import log_place, offset_of
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -37,7 +38,7 @@ from sinks.kafka_transaction import Outgoing
 IN_FLIGHT_MAX = 128  # a provider accepts so many at once; a restart sends these again
 BACKLOG_MAX = 4_000  # waiting jobs; beyond it no batch is taken until some are done
 TRIES_MAX = 12  # with the backoff about 30 s; for one request, while the provider answers others
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
+BACKOFF = Backoff(first_s=0.1, max_s=5.0)
 CALL_TIMEOUT_S = 10.0  # a request without an answer in this time is sent again
 COMMIT_EVERY_S = 0.5
 STOP_TIMEOUT_S = 3.0  # unfinished jobs run again after the restart
@@ -118,13 +119,15 @@ class Cashier:
     def take(self, records: list[Message], jobs: list[Job]) -> None:
         """Begin the jobs of a batch. Waits while the backlog is full."""
         for job in jobs:
-            progress = self._progress[_partition(job.record)]
-            progress.begin(_offset(job.record))
+            partition, offset = log_place(job.record)
+            progress = self._progress[partition]
+            progress.begin(offset)
             running = asyncio.run_coroutine_threadsafe(self._work(job, progress), self._loop)
             self._jobs.add(running)
             running.add_done_callback(self._done)
         for record in records:
-            self._progress[_partition(record)].passed(_offset(record))
+            partition, offset = log_place(record)
+            self._progress[partition].passed(offset)
         while len(self._jobs) > BACKLOG_MAX and self._failed is None and not self._stop_requested():
             self._producer.poll(0.05)
 
@@ -190,13 +193,8 @@ class Cashier:
         except Exception as error:
             if not is_of_record(error):
                 raise
-            log.exception(
-                "job.set_aside",
-                error,
-                partition=_partition(job.record),
-                offset=_offset(job.record),
-                key=job.request.key,
-            )
+            partition, offset = log_place(job.record)
+            log.exception("job.set_aside", error, partition=partition, offset=offset, key=job.request.key)
             return [dead_letter(job.record, self._bound.failed(error))]
         self._bound.went_well()
         return told
@@ -207,8 +205,9 @@ class Cashier:
         original = cast("list[Header]", record.headers() or [])
         headers += [header for header in original if header[0] in PASSED_ON]
         value = self._codec.encode(command)
+        partition, _ = log_place(record)
         return Outgoing(
-            topic=COMMANDS, partition=_partition(record), key=command.event_id.encode(), value=value, headers=headers
+            topic=COMMANDS, partition=partition, key=command.event_id.encode(), value=value, headers=headers
         )
 
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
@@ -228,8 +227,7 @@ class Cashier:
             except RequestRefused as error:
                 self._answered_at, problem, refusal = time.monotonic(), str(error), True
                 break
-            wait = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
-            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(BACKOFF.spread_s(attempt - 1))
         log.error("provider.given_up", key=request.key, reservation=request.reservation_id, error=problem)
         problem = f"payment provider: {problem}"
         if refusal and isinstance(request, RefundJob):
@@ -254,7 +252,7 @@ class Cashier:
                 return
             left[0] -= 1
             if not left[0]:
-                self._finished.append((progress, _offset(job.record)))
+                self._finished.append((progress, offset_of(job.record)))
 
         return acknowledged
 
@@ -262,15 +260,3 @@ class Cashier:
         self._jobs.discard(job)
         if not job.cancelled() and job.exception() is not None:
             self._failed = job.exception()
-
-
-def _partition(record: Message) -> int:
-    partition = record.partition()
-    assert partition is not None
-    return partition
-
-
-def _offset(record: Message) -> int:
-    offset = record.offset()
-    assert offset is not None
-    return offset

@@ -19,6 +19,7 @@ from connectors.execution import execute
 from connectors.failure_policy import is_of_record
 from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
 from connectors.log_bounds import check_on_log
+from connectors.log_reader import log_place
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.publisher import Publisher
@@ -107,21 +108,21 @@ class Positions:
 
     def admit(self, batch: list[DecodedFact]) -> Admitted:
         """The facts of the batch to apply."""
-        touched = {partition_of(read.record) for read in batch}
+        touched = {log_place(read.record)[0] for read in batch}
         before = {partition: self._at(partition) for partition in touched}
         facts: list[RecordedFact] = []
         unreadable: list[DecodedFact] = []
         for read in batch:
-            partition = partition_of(read.record)
+            partition, offset = log_place(read.record)
             intake = self._intakes[partition]
             if isinstance(read.fact, Undecodable):
-                intake.skip(offset_of(read.record))
+                intake.skip(offset)
                 unreadable.append(read)
             elif self._flow and is_redriven_for(read.record, self._flow):
-                intake.skip(offset_of(read.record))
+                intake.skip(offset)
                 self._again.setdefault(partition, []).append(read.fact)
             else:
-                facts += intake.take(offset_of(read.record), read.fact)
+                facts += intake.take(offset, read.fact)
             if partition in self._again and not intake.held_back:
                 facts += self._again.pop(partition)
         return Admitted(
@@ -248,17 +249,3 @@ def _put_aside(
         record = records.get(id(fact)) or recorded_again(fact, codec)  # a fact that had waited for its command's rest
         dead_letters.put(record, error, by="projections")
     dead_letters.flush()
-
-
-def partition_of(record: Message) -> int:
-    """The partition a consumed record stands on."""
-    partition = record.partition()
-    assert partition is not None
-    return partition
-
-
-def offset_of(record: Message) -> int:
-    """The offset a consumed record stands at."""
-    offset = record.offset()
-    assert offset is not None
-    return offset

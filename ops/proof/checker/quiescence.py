@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.errors import CircleError
 from connectors.kafka import admin, committed_offsets, consumer
+from connectors.log_reader import offset_of
 from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -177,9 +178,7 @@ def _last_records(reader: Consumer, topic: str, partitions: int) -> dict[int, in
     for partition in range(partitions):
         last = last_record(reader, topic, partition)
         if last is not None:
-            offset = last.offset()
-            assert offset is not None
-            found[partition] = offset
+            found[partition] = offset_of(last)
     return found
 
 

@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import consumer
+from connectors.log_reader import offset_of
 from connectors.settings import Settings
 from ops.proof.checker.audit import ReadFact
 from ops.proof.checker.report import Report
@@ -98,9 +99,7 @@ class FactsByPosition:
     def _advance(self) -> None:
         self._next = None
         for message in self._messages:
-            offset = message.offset()
-            assert offset is not None
-            self.last_record = offset
+            offset = self.last_record = offset_of(message)
             value = message.value()
             recorded = self._codec.decode(value)
             where = f"{FACTS} {self._partition}@{offset}"
@@ -141,9 +140,7 @@ class HistoryReader:
         told = records(self._facts, FACTS, number)
         facts = FactsByPosition(told, number, self._codec, self._report, strict=self._strict)
         for message in records(self._commands, COMMANDS, number):
-            offset = message.offset()
-            assert offset is not None
-            yield message, facts.at(offset)
+            yield message, facts.at(offset_of(message))
         facts.finish()
 
     def dead_letters(self) -> Iterator[Message]:

@@ -24,6 +24,7 @@ import asyncpg
 import msgspec
 from jinja2 import TemplateError
 
+from connectors.backoff import Backoff
 from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
@@ -47,8 +48,8 @@ SESSIONS = 4  # connections to the server at once: servers allow one sender so m
 LEASE_S = 90.0  # a mail whose process died is due again after this
 BATCH_S = 60.0  # … so a batch ends well before that, and its remaining mails are handed back
 TRIES_MAX = 32  # with the backoff about a day: a mail server may be away for a night
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 5.0, 3_600.0
-AWAY_MAX_S = 300.0  # a server that is back is found within five minutes
+BACKOFF = Backoff(first_s=5.0, max_s=3_600.0)
+AWAY_BACKOFF = Backoff(first_s=5.0, max_s=300.0)  # a server that is back is found within five minutes
 KEPT_DAYS = 30  # longer than notifications.outbound keeps a message that could come again
 PRUNED_MAX = 5_000
 PRUNE_EVERY_S = 3_600.0
@@ -183,7 +184,7 @@ class MailDesk:
                     left.pop(0)
         except MailFailed as error:  # no server answers: these mails are not at fault
             self._away += 1
-            due_s = min(AWAY_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._away - 1, 10))
+            due_s = AWAY_BACKOFF.wait_s(self._away - 1)
             for row, _ in left:
                 await self._settle(pool, row, Verdict("pending", str(error), due_s, counts=False))
         except TimeoutError:
@@ -244,4 +245,4 @@ def retry(attempts: int, error: str) -> Verdict:
     """The next try after `attempts` tries, each time later; or the end of the tries."""
     if attempts >= TRIES_MAX:
         return Verdict("failed", f"given up after {attempts} tries: {error}")
-    return Verdict("pending", error, min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempts - 1)))
+    return Verdict("pending", error, BACKOFF.wait_s(attempts - 1))

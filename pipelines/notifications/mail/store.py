@@ -16,13 +16,14 @@ from confluent_kafka import Message as Record
 from connectors.failure_policy import Bound
 from connectors.kafka import committed_offsets
 from connectors.log_bounds import check_on_log
+from connectors.log_reader import log_place
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.inbox import Delivery, PutAside
 from pipelines.notifications.kinds import KINDS, MAIL
-from pipelines.notifications.outbound import on_channel, place_of
+from pipelines.notifications.outbound import on_channel
 from pipelines.projections.store import columns
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
@@ -106,7 +107,7 @@ class MailPositions:
         unreadable: list[tuple[Record, str]] = []
         next_offsets: dict[int, int] = {}
         for record in batch:
-            partition, offset = place_of(record)
+            partition, offset = log_place(record)
             next_offsets[partition] = offset + 1
             message = on_channel(record, codec, MAIL) if self._wanted else None
             if isinstance(message, Undecodable):

@@ -13,6 +13,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from connectors.backoff import Backoff
+
 IN_FLIGHT_MAX = 64
 ORGANIZER_MAX = 16  # a quarter: an organizer with many endpoints and much to tell
 ENDPOINT_MAX = 4
@@ -20,7 +22,7 @@ TRIALS_MAX = 16  # of all organizers: what does not answer keeps three quarters 
 TRIALS_PER_ORGANIZER_MAX = 4
 QUICK_S = 2.0  # an answer that takes longer is as good as none for those who wait behind it
 SILENT_MAX = 3
-REST_FIRST_S, REST_MAX_S = 30.0, 600.0
+REST = Backoff(first_s=30.0, max_s=600.0)
 ENDPOINTS_MAX = 10_000  # about 2 MB
 
 
@@ -108,7 +110,7 @@ class Turns:
         health.silent += 1
         if health.silent < SILENT_MAX:
             return 0.0
-        rest = min(REST_MAX_S, REST_FIRST_S * 2.0 ** min(health.silent - SILENT_MAX, 10))
+        rest = REST.wait_s(health.silent - SILENT_MAX)
         health.rests_until = now + rest
         return rest
 

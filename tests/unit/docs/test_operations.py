@@ -153,10 +153,10 @@ def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
     assert f"within {words[int(turns.QUICK_S)]} seconds" in text
     assert f"together have {turns.TRIALS_MAX}, those of one organizer {words[turns.TRIALS_PER_ORGANIZER_MAX]}" in text
     assert (
-        f"After {words[turns.SILENT_MAX]} calls without an answer it rests, for {turns.REST_FIRST_S:.0f} seconds"
+        f"After {words[turns.SILENT_MAX]} calls without an answer it rests, for {turns.REST.first_s:.0f} seconds"
         in text
     )
-    assert f"up to {words[int(turns.REST_MAX_S // 60)]} minutes" in text
+    assert f"up to {words[int(turns.REST.max_s // 60)]} minutes" in text
     assert f"in {RESOLVERS_MAX} threads" in text
 
 

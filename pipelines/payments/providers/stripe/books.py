@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
-from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from pipelines.payments.providers.protocol import OutcomeUnknown
 from pipelines.payments.providers.stripe.api import (
     Declined,
     DisputeObject,
@@ -16,7 +16,7 @@ from pipelines.payments.providers.stripe.api import (
     RefundObject,
     StripeApi,
 )
-from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
+from pipelines.payments.providers.stripe.money import booked_amount
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, PAYMENTS, REFUND
 from pipelines.payments.providers.stripe.webhook import DISPUTED, FAILED, place_of
 
@@ -108,7 +108,7 @@ def _between(since: int, until: int) -> dict[str, str]:
 
 def _payment(intent: Intent) -> BookedPayment:
     place = place_of(intent.metadata) or ("", "")
-    amount = _ours(intent.amount_received, intent.currency, intent.id)
+    amount = booked_amount(intent.amount_received, intent.currency, intent.id)
     attempt = intent.metadata.get(ATTEMPT, "")
     return BookedPayment(
         intent.id,
@@ -122,7 +122,7 @@ def _payment(intent: Intent) -> BookedPayment:
 
 def _refund(refund: RefundObject) -> BookedRefund:
     status = "failed" if refund.status in FAILED else "refunded" if refund.status in BACK else "requested"
-    amount = _ours(refund.amount, refund.currency, refund.id)
+    amount = booked_amount(refund.amount, refund.currency, refund.id)
     key = (refund.metadata or {}).get(REFUND, "")
     reason = refund.failure_reason or refund.reason or ""
     return BookedRefund(
@@ -138,7 +138,7 @@ def _refund(refund: RefundObject) -> BookedRefund:
 
 
 def _dispute(dispute: DisputeObject) -> BookedDispute:
-    amount = _ours(dispute.amount, dispute.currency, dispute.id)
+    amount = booked_amount(dispute.amount, dispute.currency, dispute.id)
     status = DISPUTED.get(dispute.status, dispute.status)
     currency, reason = dispute.currency.upper(), dispute.reason or ""
     return BookedDispute(
@@ -150,10 +150,3 @@ def _dispute(dispute: DisputeObject) -> BookedDispute:
         reason=reason,
         created_at=dispute.created,
     )
-
-
-def _ours(amount: int, currency: str, of: str) -> int:
-    try:
-        return from_stripe(amount, currency)
-    except NotPayable as error:
-        raise RequestRefused(f"{of}: {error}") from None

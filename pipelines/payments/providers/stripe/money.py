@@ -7,6 +7,8 @@ and Stripe agree, which is everywhere else, an amount is sent as it stands: 500 
 
 from __future__ import annotations
 
+from pipelines.payments.providers.protocol import RequestRefused
+
 # No minor unit in ISO, and still sent with two decimals that are 00.
 HUNDREDFOLD = frozenset({"ISK", "UGX"})
 # Two decimals in ISO (a fifth in truth), none at Stripe.
@@ -45,6 +47,14 @@ def from_stripe(amount: int, currency: str) -> int:
     if code in HUNDREDFOLD:
         return _divided(amount, 100, code)
     return amount * 100 if code in HUNDREDTH else amount
+
+
+def booked_amount(amount: int, currency: str, of: str) -> int:
+    """An amount that Stripe has booked, in our minor units. Raises RequestRefused, which names `of`, for a fraction."""
+    try:
+        return from_stripe(amount, currency)
+    except NotPayable as error:
+        raise RequestRefused(f"{of}: {error}") from None
 
 
 def _divided(amount: int, by: int, currency: str) -> int:

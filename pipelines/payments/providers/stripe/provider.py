@@ -23,7 +23,7 @@ from pipelines.payments.providers.stripe.api import (
     Refunds,
     StripeApi,
 )
-from pipelines.payments.providers.stripe.money import NotPayable, from_stripe, to_stripe
+from pipelines.payments.providers.stripe.money import NotPayable, booked_amount, to_stripe
 from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
 from schemas.ids import US_PER_S
 
@@ -190,7 +190,7 @@ def told_of(intent: Intent, attempt_id: str) -> str:
 
 def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
     """What Stripe has captured. Where that is not what was asked for, the log says no and gives it back."""
-    amount, currency = _ours(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
+    amount, currency = booked_amount(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
     if (amount, currency) == (charge.amount_minor, charge.currency):
         return ChargeResult(CAPTURED, intent.id, "", amount)
     log.error("charge.differs", key=charge.key, amount_minor=amount, currency=currency)
@@ -223,11 +223,4 @@ def _exactly(refund: RefundJob) -> int:
 def _refunded(made: RefundObject) -> RefundResult:
     if made.status not in BACK:
         raise RequestRefused(f"refund {made.id} is {made.status} ({made.failure_reason or 'no reason is given'})")
-    return RefundResult(made.id, _ours(made.amount, made.currency, made.id))
-
-
-def _ours(amount: int, currency: str, of: str) -> int:
-    try:
-        return from_stripe(amount, currency)
-    except NotPayable as error:
-        raise RequestRefused(f"{of}: {error}") from None
+    return RefundResult(made.id, booked_amount(made.amount, made.currency, made.id))

@@ -23,7 +23,7 @@ from pipelines.notifications.mail import attachments
 from pipelines.notifications.mail import render as rendering
 from pipelines.notifications.mail.accounts import LINK_TTL_S
 from pipelines.notifications.mail.attachments import Attachment, Attachments
-from pipelines.notifications.mail.desk import BACKOFF_MAX_S, TRIES_MAX, UNWRITABLE, retry
+from pipelines.notifications.mail.desk import BACKOFF, TRIES_MAX, UNWRITABLE, retry
 from pipelines.notifications.mail.render import Link, Mail, Occasion, places, render, render_account, when
 from schemas import facts as f
 from schemas.facts import Reason
@@ -282,7 +282,7 @@ def test_a_mail_is_tried_for_about_a_day_and_then_given_up() -> None:
     waits = [retry(attempt, "away") for attempt in range(1, TRIES_MAX)]
     assert {one.status for one in waits} == {"pending"}
     assert waits[0].due_s < 10
-    assert max(one.due_s for one in waits) == BACKOFF_MAX_S
+    assert max(one.due_s for one in waits) == BACKOFF.max_s
     assert 18 < sum(one.due_s for one in waits) / 3600 < 30
     assert retry(TRIES_MAX, "away").status == "failed"
 

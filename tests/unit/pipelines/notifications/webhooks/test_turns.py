@@ -10,8 +10,7 @@ from pipelines.notifications.webhooks.turns import (
     IN_FLIGHT_MAX,
     ORGANIZER_MAX,
     QUICK_S,
-    REST_FIRST_S,
-    REST_MAX_S,
+    REST,
     SILENT_MAX,
     TRIALS_MAX,
     TRIALS_PER_ORGANIZER_MAX,
@@ -47,10 +46,10 @@ def test_a_silent_endpoint_rests_longer_each_time_and_one_answer_ends_it() -> No
     turns = Turns()
     rests = [answer(turns, "e", answered=False, now=100.0) for _ in range(SILENT_MAX + 6)]
     assert rests[: SILENT_MAX - 1] == [0.0] * (SILENT_MAX - 1)
-    assert rests[SILENT_MAX - 1 : SILENT_MAX + 1] == [REST_FIRST_S, 2 * REST_FIRST_S]
-    assert rests[-1] == REST_MAX_S
-    assert places_of(turns, "e", now=100.0 + REST_MAX_S - 1) == (0, True)
-    assert places_of(turns, "e", now=100.0 + REST_MAX_S) == (1, True)
+    assert rests[SILENT_MAX - 1 : SILENT_MAX + 1] == [REST.first_s, 2 * REST.first_s]
+    assert rests[-1] == REST.max_s
+    assert places_of(turns, "e", now=100.0 + REST.max_s - 1) == (0, True)
+    assert places_of(turns, "e", now=100.0 + REST.max_s) == (1, True)
     assert answer(turns, "e", now=800.0) == 0.0
     assert places_of(turns, "e", now=800.0) == (ENDPOINT_MAX, False)
 
