@@ -1,8 +1,8 @@
-"""Whether a fact can be where it says: its command's place has to be on the log.
+"""Checks a fact's position: its command must exist on the log.
 
-Guarantee: a position that the commands topic contradicts (another partition, an offset behind the last command) is
-found before a reader takes it for how far its partition has come, so it hides none of the facts behind it. Commands
-have facts one after the other, so the broker is only asked where a fact leaps ahead of all that is known.
+Guarantee: a fact whose position contradicts the commands topic (another partition, an offset behind the last command)
+is found before a reader takes it as its own position. Otherwise it would hide all facts behind it. Facts come in the
+order of their commands, so the broker is asked only if a fact jumps ahead of all known commands.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from schemas.codec import Undecodable
 from schemas.facts import Envelope, RecordedFact
 from schemas.topics import COMMANDS
 
-END_LATE_MAX = 10_000  # the embedded broker gives an end too low by a batch at most: so far behind it we look ourselves
-LEAP_MAX = 1_000_000  # where the log has no commands at all (facts were copied without them)
+END_LATE_MAX = 10_000  # the embedded broker reports an end too low by a batch at most: we look so far behind it
+LEAP_MAX = 1_000_000  # if the log has no commands at all (facts were copied without them)
 
 
 class CommandPlaces:
-    """One reader's partitions. Asks the broker through a client of its own, made when it is needed."""
+    """Checks the facts of one reader's partitions. Asks the broker through its own client, made at first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: Consumer | None = None
-        self._seen: dict[int, int] = {}  # by partition: the furthest command of a fact that was in place
-        self._ends: dict[int, int] = {}  # by partition: where its commands ended when that was asked
-        self._beyond: dict[int, tuple[int, int]] = {}  # by partition: an offset that is not there while it ends so
+        self._seen: dict[int, int] = {}  # by partition: the furthest command that is known to exist
+        self._ends: dict[int, int] = {}  # by partition: the end of its commands at the last question
+        self._beyond: dict[int, tuple[int, int]] = {}  # by partition: an offset that is missing at this end
 
     def in_place(self, partition: int | None, found: object) -> object:
-        """`found` as it is, or `Undecodable` for a fact that cannot stand in `partition`. Raises ServiceUnreachable."""
+        """`found` as it is, or `Undecodable` for a fact that cannot be in `partition`. Raises ServiceUnreachable."""
         if type(found) is not RecordedFact:
             return found
         why = self.contradiction(partition, found.envelope)
         return Undecodable(why) if why else found
 
     def contradiction(self, partition: int | None, at: Envelope) -> str:
-        """Why a fact of `partition` cannot be of this command; "" where nothing speaks against it."""
+        """Why a fact of `partition` cannot belong to this command; "" if it can."""
         if partition is None or at.partition != partition:
             return f"a fact of partition {at.partition}"
         seen = self._seen.get(partition, -1)

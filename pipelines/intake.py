@@ -1,8 +1,8 @@
-"""Which facts of a partition are to be applied, by position. Pure; shared by everything that reads tickets.facts.
+"""Chooses the facts of a partition to apply, by position. Pure; every reader of tickets.facts uses it.
 
-Guarantee: each position is let through once, in order, and a command's facts are let through together. What comes
-twice (a redelivery, a batch that an aborted transaction left visible on a weak broker) is dropped; the facts of a
-command whose last ones are not there yet are held back until they are.
+Guarantee: each position passes once, in order, and a command's facts pass together. A fact that comes twice is dropped:
+a redelivery, or an aborted batch that a broker without transactions shows. Facts of an incomplete command are held back
+until its last fact is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NONE_APPLIED = (-1, -1)
 
 
 class Intake:
-    """One partition. `next_offset` is where a successor has to read on: the first record not let through."""
+    """One partition. `next_offset` is the start for a successor: the first record that did not pass."""
 
     __slots__ = ("_dedupe", "_held", "_held_from", "applied", "log_time", "next_offset", "skipped")
 
@@ -39,7 +39,7 @@ class Intake:
         return len(self._held)
 
     def take(self, record_offset: int, recorded: RecordedFact) -> list[RecordedFact]:
-        """The facts that may be applied now that the record at `record_offset` of tickets.facts is read."""
+        """The facts to apply after the record at `record_offset` of tickets.facts is read."""
         return self.take_all(((record_offset, recorded),))
 
     def take_all(self, records: Iterable[tuple[int, object]]) -> list[RecordedFact]:
@@ -61,7 +61,7 @@ class Intake:
         return ready
 
     def skip(self, record_offset: int) -> None:
-        """A record that is no fact: count it, and read on behind it."""
+        """Skip a record that is no fact."""
         self.skipped += 1
         if not self._held:
             self.next_offset = record_offset + 1
@@ -69,7 +69,7 @@ class Intake:
     def _take_singles(
         self, records: Iterator[tuple[int, object]], ready: list[RecordedFact]
     ) -> tuple[int, object] | None:
-        """Take facts that are all their command yielded, as most are. Returns the first record that is not one."""
+        """Take facts that are their command's only fact, as most are. Returns the first record that is not one."""
         if self._held:
             return next(records, None)
         offset, log_time, end = self.applied[0], self.log_time, -1
@@ -98,10 +98,10 @@ class Intake:
         if held:
             waiting = held[-1].envelope
             if at.offset > waiting.offset:
-                # The rest never came (its record could not be read): what there is counts.
+                # The rest never came (its record could not be read): the facts that came count.
                 abandoned, held = held, []
             elif at.offset < waiting.offset or at.index == 0:
-                held = []  # the command is told anew: what was held is the remains of an aborted batch
+                held = []  # the command starts again: the held facts are the rest of an aborted batch
             elif at.index <= waiting.index:
                 return []
         if not held:

@@ -1,8 +1,8 @@
 """A ticket as an iCalendar file (RFC 5545). A later file of the same ticket replaces an earlier one in the calendar.
 
-Times carry the event's zone, whose rules are in the file for a year around the event. A local time that the clocks show
-twice names no instant, so such an event is in UTC. Calendars are shared, so nothing in the file is secret: the ticket's
-code stays out.
+Times are in the event's zone; the file has the zone's rules for a year around the event. A local time that clocks show
+twice is ambiguous, so such an event is in UTC. People share calendars, so the file has no secret: the ticket's code
+stays out.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pipelines.documents.ticket import PrintableTicket, is_ambiguous
 PRODUCT = "-//General Circle//Tickets//EN"
 SEQUENCE_MAX = 2**31 - 1  # an iCalendar integer
 AROUND = timedelta(days=366)  # one change each way, at least, where clocks change
-YEAR_MAX = 9_998  # the API takes no such event; behind it no calendar has the year around it
+YEAR_MAX = 9_998  # the API accepts no later event; after it no calendar has the year around it
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
 
 def calendar_entry(ticket: PrintableTicket, now: datetime) -> bytes:
-    """The file. A void ticket's says CANCELLED, so that the entry goes away."""
+    """The file. For a void ticket it says CANCELLED, so that calendars remove the entry."""
     calendar = Calendar()
     calendar.add("version", "2.0")
     calendar.add("prodid", PRODUCT)
@@ -59,7 +59,7 @@ def _is_told_in(zone: ZoneInfo, ticket: PrintableTicket) -> bool:
 def vtimezone(zone: ZoneInfo, start: datetime, end: datetime) -> Timezone:
     """The zone's rules from `start` to `end` (UTC), one observance for each change of the clocks.
 
-    An onset is told in the local time before it (RFC 5545, section 3.6.5).
+    An onset is written in the local time before it (RFC 5545, section 3.6.5).
     """
     component = Timezone()
     component.add("tzid", zone.key)

@@ -1,7 +1,7 @@
-"""Which letters the fonts of a printed ticket have, and what is printed where they have none.
+"""Finds the letters that the fonts of a printed ticket lack, and replaces them if possible.
 
-Guarantee: a character without a glyph is replaced by its plain form (NFKC) where the fonts have that: "𝗧𝗲𝗰𝗵𝗻𝗼" prints
-as "Techno". Where they have neither, the page says which script is missing.
+Guarantee: a character without a glyph is replaced by its plain form (NFKC) if the fonts have that: "𝗧𝗲𝗰𝗵𝗻𝗼" prints as
+"Techno". If they have neither, the page names the missing script.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class GlyphSet:
         return known
 
     def printable(self, text: str) -> str:
-        """The text with every character that has no glyph in its plain form, where that one has glyphs."""
+        """The text, with characters without a glyph replaced by their plain forms, if those have glyphs."""
         return text if self._has(text) else "".join(map(self._plain, text))
 
     def missing(self, text: str) -> list[str]:

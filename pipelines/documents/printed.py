@@ -1,9 +1,9 @@
 """A ticket as a PDF page to print. Typst sets it: scripts are shaped and broken into lines, and the GIL is free.
 
-The fonts of the packages have most living scripts. A character that they lack is printed in its plain form, else as a
-box, and then the page names its script (`letters`).
+The packaged fonts have most living scripts. A character that they lack is printed in its plain form, or else as a box;
+then the page names its script (`letters`).
 
-What comes from people is handed over as data, never as markup: no title can do more than be printed.
+Texts from users are passed as data, never as markup: a title can only be printed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
 
 
 class Printer:
-    """Prints tickets, one after the other. Fonts are opened at the first one, and read where a title needs them."""
+    """Prints tickets, one after the other. Fonts are opened at the first ticket, and read when a title needs them."""
 
     def __init__(self) -> None:
         self._compiler: typst.Compiler | None = None
@@ -62,5 +62,5 @@ def _font_folders() -> list[Path]:
 
 
 def _fonts(folders: list[Path]) -> typst.Fonts:
-    """The fonts of the packages and no others, so that a ticket looks the same on every machine."""
+    """Only the packaged fonts, so that a ticket looks the same on every machine."""
     return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)

@@ -1,4 +1,4 @@
-"""A ticket's code as a QR code (ISO/IEC 18004), as SVG and as PNG. A scanner reads the code's text out of it."""
+"""A ticket's code as a QR code (ISO/IEC 18004), as SVG and as PNG. A scanner reads the code's text from it."""
 
 from __future__ import annotations
 

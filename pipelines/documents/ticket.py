@@ -1,4 +1,4 @@
-"""What the documents of a ticket say: one row of the projections, in words and times of the event's own zone."""
+"""The content of a ticket's documents: one row of the projections, in words and in times of the event's zone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PrintableTicket:
     timezone: str
     issued_at: datetime
     revision: int  # grows whenever the ticket or its event changes
-    disputed: bool  # whether its payment is, so that it opens no door just now
+    disputed: bool  # whether its payment is disputed, so that it opens no door now
 
     @classmethod
     def of(cls, row: asyncpg.Record, *, holder: str) -> PrintableTicket:
@@ -57,17 +57,17 @@ class PrintableTicket:
 
     @property
     def valid(self) -> bool:
-        """Whether it lets anybody in. Only then there is a code."""
+        """Whether it opens the door. Only a valid ticket has a code."""
         return self.status == VALID
 
     @property
     def place(self) -> str:
-        """Where its holder sits or stands."""
+        """The holder's seat or standing place."""
         return f"Seat {self.seat}" if self.seat else f"General admission, no. {self.ordinal}"
 
     @property
     def zone(self) -> ZoneInfo | None:
-        """The event's zone; None when this system knows no zone of that name, and UTC is told instead."""
+        """The event's zone; None if this system has no zone of that name. The documents then use UTC."""
         try:
             return ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a directory of the zone files
@@ -75,7 +75,7 @@ class PrintableTicket:
 
     @property
     def when(self) -> str:
-        """From when to when, on the clocks of the event's zone, with its name."""
+        """The event's begin and end on the clocks of its zone, with the zone's name."""
         zone = self.zone or UTC
         start, end = self.starts_at.astimezone(zone), self.ends_at.astimezone(zone)
         changes = start.tzname() != end.tzname()  # the clocks change in between: each time says which it is

@@ -1,4 +1,4 @@
-"""Signed ticket codes: what a door can check without a network, given the public keys.
+"""Signed ticket codes: a door can check them without a network, with the public keys.
 
 A code is base64url of: version byte 1, 8 bytes of the key's id, ticket and event (16 bytes each), the ticket's version
 (2 bytes), the seat in UTF-8, then the Ed25519 signature (64 bytes) over all of that. Ed25519 is deterministic, so
@@ -22,14 +22,14 @@ from connectors.signing_keys import KeyRing
 FORMAT = 1
 _HEAD = struct.Struct(">B8s16s16sH")
 _SIGNATURE_BYTES = 64
-CODE_CHARS_MAX = 500  # three times the longest: whoever scans a poster gets an answer, and nobody decodes it
-# What scanners put around a code: line ends and blanks of all kinds, control characters, a byte order mark.
+CODE_CHARS_MAX = 500  # three times the longest code; a longer text is refused without decoding
+# Scanners add these around a code: line ends and blanks of all kinds, control characters, a byte order mark.
 _ADDED = "".join(map(chr, range(0x21))) + "\x7f\ufeff\u200b"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedTicket:
-    """What a code says. That it says so is signed; whether the ticket is still valid is not in it."""
+    """The signed content of a code. It does not say whether the ticket is still valid."""
 
     ticket_id: str
     event_id: str
@@ -42,14 +42,16 @@ class ForgedCode(ValueError):
 
 
 class CodeReader:
-    """Reads codes with the public keys alone, by key id: no service, no secret."""
+    """Reads codes with the public keys only, by key id: no service, no secret."""
 
     def __init__(self, public: Mapping[str, Ed25519PublicKey]) -> None:
         self._public = {_short(kid): key for kid, key in public.items()}
 
     def read(self, code: str) -> SignedTicket:
-        """What a code says; what a scanner adds around it does not matter. Raises ForgedCode, and ValueError for what
-        is no code at all."""
+        """The content of a code, without anything that a scanner adds around it.
+
+        Raises ForgedCode, and ValueError if the text is no code at all.
+        """
         code = code.strip().strip(_ADDED)
         if len(code) > CODE_CHARS_MAX:
             raise ValueError(f"more than {CODE_CHARS_MAX} characters")

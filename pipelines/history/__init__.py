@@ -1,1 +1,1 @@
-"""What a log can be asked: fold, states, verification, explanation, seats at a moment, receipts. Pure."""
+"""Reads the log's history: fold, states, verification, explanation, seats at a moment, receipts. Pure."""

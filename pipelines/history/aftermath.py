@@ -1,7 +1,7 @@
-"""What became of a reservation, in words: for each kind of fact the rule that made it.
+"""Explains in words what happened to a reservation: for each type of fact, the rule that made it.
 
-Pure. It is told from the state before the fact.
-Other users are not in it: not whom a ticket went to, not who scanned it.
+Pure. The words are made from the state before the fact. They name no other user: neither a ticket's new holder nor the
+person who scanned it.
 """
 
 from __future__ import annotations
@@ -95,18 +95,18 @@ CHORE_WORDS = {
 
 
 def in_words(state: EventState, recorded: RecordedFact) -> str:
-    """Why this fact about a reservation is there. For every kind of fact that can be about one."""
+    """Why this fact about a reservation exists. Covers every type of fact that can be about one."""
     fact = recorded.fact
     return _WORDS[type(fact)](state, fact, recorded.envelope)
 
 
 def counts_what_is_free(fact: f.Fact) -> bool:
-    """Whether what was free had a part in it."""
+    """Whether the number of free places influenced this fact."""
     return isinstance(fact, f.WaitlistOffered | f.HoldReacquired | f.ConfirmationRefused)
 
 
 def offered(state: EventState, fact: f.WaitlistOffered) -> str:
-    """Why somebody in the line was offered places: since which position they wait, and how many wait longer."""
+    """Why a waiting entry was offered places: the position since which it waits, and how many wait longer."""
     entry = state.waitlist[fact.entry_id]
     before = [
         other for other in state.waitlist.values()
@@ -141,7 +141,7 @@ def _confirmation_refused(state: EventState, fact: f.ConfirmationRefused, at: f.
     hold = state.reservations.get(fact.reservation_id)
     if hold is None or fact.reason != Reason.HOLD_EXPIRED:
         return words
-    if hold.payment != s.REQUESTED:  # nothing was charged: asking to pay does not bring places back
+    if hold.payment != s.REQUESTED:  # nothing was charged: a request to pay does not bring places back
         return f"{words} ({rfc3339(hold.expires_at)}); nothing was charged"
     return f"{words} ({rfc3339(hold.expires_at)}), and {_not_again(state, hold)}"
 
@@ -161,7 +161,7 @@ def _not_again(state: EventState, hold: Reservation) -> str:
 
 
 def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
-    """What has become of a seat; "" where it is free."""
+    """What happened to a seat; "" if it is free."""
     seating = state.sections[ticket_type_id].seating
     if seating is None or seat not in seating:
         return "was not in the layout any more"

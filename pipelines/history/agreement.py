@@ -1,7 +1,8 @@
-"""Whether what was derived from the log says what the log says: a folded state against rows and against Redis. Pure.
+"""Compares derived data with the log: a folded state with the rows and with Redis. Pure.
 
-Rows become a state by the worker's own way (`pipelines.reservations.snapshot`), Redis' texts by the guard's: there is
-no second idea here of what they should be. PostgreSQL's text cannot hold U+0000, so it stands there as U+FFFD.
+The worker's own code makes a state from rows (`pipelines.reservations.snapshot`), and the guard's code makes the texts
+in Redis. So nothing here defines these formats a second time. PostgreSQL's text cannot hold U+0000, so rows have U+FFFD
+instead.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from pipelines.reservations.core.entities import BLOCKED, CONFIRMED, HELD
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
 
-SHOWN_MAX = 20  # differences of one event that are named; the rest is counted
+SHOWN_MAX = 20  # differences of one event that are named; further ones are counted
 
 
 def rows_differ(folded: EventState, rows: EventState) -> list[str]:
-    """What the rows say otherwise than the folded facts; empty when every decision on both would be the same."""
+    """The differences between the rows and the folded facts; empty if every decision on both would be the same."""
     if canonical(folded) == canonical(rows):
         return []
     return _bounded(_differences(folded, rows))
 
 
 def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> list[str]:
-    """Valid tickets in Postgres, with who has them and their codes' versions, against the confirmed reservations'."""
+    """Compare the valid tickets in Postgres (holder and code version) with those of the confirmed reservations."""
     wanted = {}
     for one in folded.reservations.values():
         if one.status == CONFIRMED:
@@ -47,7 +48,7 @@ def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> 
 
 
 def claims_differ(folded: EventState, claims: Mapping[str, str], availability: Mapping[str, str]) -> list[str]:
-    """Redis' claims and counters against the folded facts. A claim's epoch is its owner's and not compared."""
+    """Compare Redis' claims and counters with the folded facts. A claim's epoch is not compared."""
     wanted = {}
     for place, claim in live_claims(folded).items():
         assert claim is not None
@@ -114,7 +115,7 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
 
 
 def _entries(what: str, folded: Mapping[str, Any], rows: Mapping[str, Any]) -> Iterator[str]:
-    """The entries of one of the state's tables, by what they are."""
+    """The differences in the entries of one of the state's tables."""
     here = {_stored(key): _stored(value) for key, value in folded.items()}
     there = {key: _stored(value) for key, value in rows.items()}
     for key in sorted(here.keys() | there.keys()):
@@ -162,7 +163,7 @@ def _fields(here: Any, there: Any) -> str:
 
 
 def _stored(value: Any) -> Any:
-    """As PostgreSQL can store it."""
+    """The value as PostgreSQL stores it."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")
     if isinstance(value, list):

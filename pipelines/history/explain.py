@@ -1,7 +1,7 @@
-"""Why a reservation got what it got: position, rule, what was free then, and at which positions the places had gone.
+"""Explains the answer to a reservation: position, rule, free places at that time, and the positions of earlier buyers.
 
-Pure. No other buyer's identity is in an explanation: others appear as positions on the log, which say who was first
-and nothing else. It is made from the state before the fact, so it tells what the decision knew, not what is known now.
+Pure. An explanation never identifies other buyers: they appear as positions on the log, which only say who was first.
+It is made from the state before the fact, so it shows what the decision knew, not what is known now.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
 from schemas.facts import Reason, RecordedFact
 
-POSITIONS_MAX = 20  # of the others: the latest before this one; the rest is counted
+POSITIONS_MAX = 20  # of other buyers: the latest before this one; further ones are counted
 
 RULES_IN_WORDS: dict[str, str] = {
     Reason.SOLD_OUT: "fewer places are free than were asked for, at this position of the log",
@@ -47,7 +47,7 @@ SPLIT = "best available: nothing together was left, so the largest blocks there 
 
 
 class Other(msgspec.Struct, frozen=True):
-    """A place that somebody had already: where on the log they asked ("" for a seller outside), and its status."""
+    """A place that was taken: the position of its buyer's request ("" for an outside seller), and its status."""
 
     place: str
     position: str
@@ -88,7 +88,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Later(msgspec.Struct, frozen=True):
-    """What became of the reservation: the fact, why it is there, and what was free where that had a part in it."""
+    """A later fact about the reservation, its reason, and the free places if they influenced it."""
 
     position: str
     time: str
@@ -99,8 +99,10 @@ class Later(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, kw_only=True):
-    """Everything the log says of a reservation; `decisions` has a second when its key was used anew after a day,
-    `offer` says why a waiting list's line led to it."""
+    """All that the log has about a reservation.
+
+    `decisions` has a second entry if its key was used again after a day. `offer` says why the waiting list offered it.
+    """
 
     reservation_id: str
     event_id: str
@@ -109,7 +111,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     offer: str = ""
 
     def hear(self, state: EventState, recorded: RecordedFact, command: Command | None) -> None:
-        """Take in a fact, with the state before it; `command` is the record at its position, None when it is gone."""
+        """Add a fact, with the state before it. `command` is the record at its position, None when it is gone."""
         fact, at = recorded.fact, recorded.envelope
         if not about(fact, self.reservation_id):
             return
@@ -117,7 +119,7 @@ class Explanation(msgspec.Struct, kw_only=True):
             asked = command if isinstance(command, ReserveTickets) else None
             self.decisions.append(_decision(state, recorded, fact, asked, self.offer))
             return
-        if isinstance(fact, f.WaitlistOffered):  # the hold that is offered stands right behind it
+        if isinstance(fact, f.WaitlistOffered):  # the next fact is the offered hold
             self.offer = aftermath.offered(state, fact)
         section = _section(state, fact) if aftermath.counts_what_is_free(fact) else None
         self.later.append(
@@ -146,7 +148,7 @@ def _decision(
 ) -> Decision:
     at, section = recorded.envelope, state.sections.get(fact.ticket_type_id)
     if isinstance(fact, f.ReservationRejected) and fact.reason in UNSEEN:
-        section = None  # whatever there is, it is not there for this buyer
+        section = None  # for this buyer the section does not exist
     seats_asked = command.seats if command is not None else []
     granted = fact.seats if isinstance(fact, f.TicketsHeld) else []
     reason, detail = ("", "") if isinstance(fact, f.TicketsHeld) else (fact.reason, fact.detail)
@@ -181,7 +183,7 @@ def _decision(
 
 
 def _others(state: EventState, section: Section, seats: list[str]) -> list[Other]:
-    """Who had the seats, or (without seats) everything of the section, the latest first; positions alone."""
+    """The earlier buyers of these seats, or (without seats) of the section, as positions; the latest first."""
     found = []
     wanted = set(seats)
     for one in sorted(_live(state), key=lambda one: -one.offset):
@@ -235,7 +237,7 @@ def _free_then(state: EventState, section: Section) -> FreeThen:
 
 
 def _rule_of(section: Section | None, granted: list[str], named: bool) -> str:
-    """Which rule chose these seats: read off what they look like among the seats that were free."""
+    """The rule that chose these seats, derived from their places among the seats that were free."""
     if section is None or section.seating is None:
         return GENERAL
     if named:

@@ -1,8 +1,7 @@
 """A partition's facts folded to the states of its events, a chunk at a time. Pure.
 
-Guarantee: each position is folded once and in order, whatever the chunks are and however often records are told; so a
-fold that was stopped anywhere and goes on at `next_offset` comes to the same `digest`. The states are all it keeps, and
-of those no more in memory than `States` does.
+Guarantee: each position is folded once and in order, for any chunks and any repeated records. So a fold that was
+stopped and goes on at `next_offset` gives the same `digest`. It keeps only the states; `States` bounds their memory.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pipelines.reservations.core.evolve import fold
 from schemas.codec import Codec
 
 DIGEST_BYTES = 16
-AT_ONCE = 256  # each step is done for so many records: together they stay in the processor's nearer caches
+AT_ONCE = 256  # records for each step: so many stay in the processor's nearer caches
 
 
 class Fold:
@@ -36,12 +35,12 @@ class Fold:
 
     @property
     def next_offset(self) -> int:
-        """The offset on tickets.facts to go on from: the first record that is not folded."""
+        """The offset on tickets.facts to go on from: the first unfolded record."""
         return self._intake.next_offset or 0
 
     @property
     def through(self) -> tuple[int, int]:
-        """The last fact that is folded: its command's offset, and its place among that command's facts."""
+        """The last folded fact: its command's offset, and its place among that command's facts."""
         return self._intake.applied
 
     @property
@@ -50,14 +49,14 @@ class Fold:
         return self._intake.log_time
 
     def digest(self) -> str:
-        """Of what all states mean: the same for the same facts."""
+        """Digest of the meaning of all states: the same for the same facts."""
         sum_ = blake2b(digest_size=DIGEST_BYTES)
         for event_id in sorted(self.states):
             sum_.update(canonical(self.states[event_id]))
         return sum_.hexdigest()
 
     def take(self, records: Iterable[tuple[int, bytes | None]]) -> None:
-        """Fold records (offset on the topic, value). One that is no fact is counted and gone past."""
+        """Fold records (offset on the topic, value). A record that is no fact is counted and skipped."""
         records = iter(records)
         while some := list(islice(records, AT_ONCE)):
             self._take(some)

@@ -1,6 +1,6 @@
-"""An event as it was: its facts folded to a moment or a position. Pure.
+"""Rebuilds an event as it was: its facts folded up to a moment or a position. Pure.
 
-Guarantee: the state after `until` is what a worker had then: the same `evolve`, the same order, each position once.
+Guarantee: the state after `until` is the state that a worker had then: same `evolve`, same order, each position once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _POSITION = re.compile(r"\d+-\d+(-\d+)?")
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """Until when: a log time (inclusive), a position (inclusive; without an index the whole command), or the end."""
+    """The end of a fold: a log time (inclusive), a position (inclusive; without index the whole command), or none."""
 
     log_time: int | None = None
     position: Position | None = None
     whole_command: bool = False
 
     def past(self, recorded: RecordedFact) -> bool:
-        """Whether the fact came later."""
+        """Whether the fact comes after this moment."""
         at = recorded.envelope
         if self.log_time is not None:
             return at.log_time > self.log_time
@@ -67,9 +67,8 @@ class EventFold:
         records: Iterable[tuple[int, RecordedFact]],
         before: Callable[[EventState, RecordedFact], None] = lambda _state, _recorded: None,
     ) -> None:
-        """Fold records (offset on the facts topic, fact) to the moment; `before` sees each with the state before it.
-
-        Ends at a fact that cannot be folded: `state.unfolded` names it.
+        """Fold records (offset on the facts topic, fact) up to the moment. `before` gets each fact and the state then.
+        The fold ends at a fact that cannot be folded: `state.unfolded` names it.
         """
         for offset, recorded in records:
             for fact in self._intake.take(offset, recorded):

@@ -1,13 +1,12 @@
-"""Position receipts: what proves to a buyer when they asked. Pure.
+"""Position receipts: they prove to a buyer when they asked. Pure.
 
-A receipt says (partition, offset, digest of the record), and that it was signed. Whoever has it and the public keys can
-hold it against the log: the record at that position must have that digest. It carries no identity and no way to act for
-anybody.
+A receipt is signed and has (partition, offset, digest of the record). With the public keys, a reader can check it
+against the log: the record at that position must have that digest. A receipt contains no identity and gives no rights.
 
-One signature is for all records that were acknowledged together: it is over the root of a hash tree, and each receipt
-has its leaf and the way from there to the root. So a signature's 45 µs are shared by as many as ask at once. As text:
-a JSON Web Token with the root, "~", and the leaf with its way as JSON in base64url. Leaves and nodes are hashed apart,
-so that no node passes for a leaf.
+One signature covers all records that were acknowledged together. It signs the root of a hash tree, and each receipt has
+its leaf and the path to the root. So many receipts share the 45 µs of one signature. As text: a JSON Web Token with the
+root, "~", and the leaf with its path as JSON in base64url. Leaves and nodes are hashed differently, so that no node
+passes for a leaf.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-AUDIENCE = "circle:position-receipt"  # no access token has it, so neither passes for the other
+AUDIENCE = "circle:position-receipt"  # access tokens have another one, so neither passes for the other
 ALGORITHM = "EdDSA"
 DIGEST_BYTES = 16
 SIGNED_TOGETHER_MAX = 256  # eight steps to the root: a receipt stays below 1 KB
@@ -33,11 +32,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class BadReceipt(ValueError):
-    """The text is no receipt that these keys have signed."""
+    """These keys have not signed this text as a receipt."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """Where a command stands, and its record's digest."""
+    """A command's position, and its record's digest."""
 
     partition: int
     offset: int
@@ -45,7 +44,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class _Leaf(msgspec.Struct, frozen=True):
-    """A receipt's own part. A step is the side on which the other hash stands, and that hash."""
+    """A receipt's own part. A step is the other hash and its side."""
 
     p: int
     o: int
@@ -54,7 +53,7 @@ class _Leaf(msgspec.Struct, frozen=True):
 
 
 def record_digest(key: bytes, value: bytes) -> str:
-    """Of a record's key and value, each with its length, so that no two records share one."""
+    """The digest of a record's key and value, each with its length, so that no two records share one."""
     digest = blake2b(len(key).to_bytes(4, "big") + key, digest_size=DIGEST_BYTES)
     digest.update(value)
     return digest.hexdigest()
@@ -89,13 +88,13 @@ def read(text: str, keys: Mapping[str, Ed25519PublicKey]) -> Receipt:
         raise BadReceipt(f"not a receipt of ours: {error}") from None
     except BadReceipt:
         raise
-    except ValueError as error:  # base64, JSON, or hexadecimal digits that are none
+    except ValueError as error:  # invalid base64, JSON or hexadecimal digits
         raise BadReceipt(f"not a whole receipt: {error}") from None
     return Receipt(leaf.p, leaf.o, leaf.d)
 
 
 def _signed(root: str, private: Ed25519PrivateKey, kid: str) -> str:
-    """A JSON Web Token, put together here: PyJWT takes 73 µs for one, of which the signature is 45."""
+    """A JSON Web Token, made by hand: PyJWT takes 73 µs for one, and the signature is 45 of these."""
     token = f"{_text({'alg': ALGORITHM, 'kid': kid, 'typ': 'JWT'})}.{_text({'aud': AUDIENCE, 'root': root})}"
     return f"{token}.{urlsafe_b64encode(private.sign(token.encode())).rstrip(b'=').decode()}"
 
@@ -105,7 +104,7 @@ def _text(value: object) -> str:
 
 
 def _tree(level: list[bytes]) -> tuple[bytes, list[list[str]]]:
-    """The root, and each leaf's way to it. A hash without a neighbour goes up as it is."""
+    """The root, and each leaf's path to it. A hash without a neighbour goes up unchanged."""
     ways: list[list[str]] = [[] for _ in level]
     below = [[number] for number in range(len(level))]
     while len(level) > 1:

@@ -18,7 +18,7 @@ from schemas.codec import Codec, Undecodable
 Step = Callable[[EventState, c.Command, At], list[f.Fact]]
 
 RULES: dict[int, Step] = {1: step_1, 2: step_2, f.RULES_VERSION: step}
-"""Every version of the rules that is on a log somewhere, by `Envelope.rules_version`."""
+"""Every version of the rules that a log may have, by `Envelope.rules_version`."""
 
 
 class UnknownRules(LookupError):

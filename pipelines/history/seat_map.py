@@ -1,4 +1,4 @@
-"""A seat map from a state: rows of one letter a seat, with no word about who has it. Pure."""
+"""A seat map from a state: one letter for each seat. It does not show who has a seat. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SeatMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seat_map(state: EventState, last: RecordedFact | None) -> SeatMap:
-    """The map of `state`, of which `last` is the last fact folded."""
+    """The map of `state`; `last` is the last folded fact."""
     at = last.envelope if last is not None else None
     letters: dict[str, dict[tuple[str, int], str]] = {key: {} for key in state.sections}
     for one in state.reservations.values():

@@ -1,7 +1,7 @@
 """The states of many events while a log is replayed, with a bounded number of reservations in memory. Pure.
 
-Guarantee: what is shelved comes back as it was: every decision on it is the same. What comes back makes room for
-itself; only what is new since the last `turn` comes on top of the bound, and one event alone is always whole.
+Guarantee: a state that was stored comes back with the same meaning, so every decision on it is the same. A returning
+state makes room for itself. Only states that are new since the last `turn` exceed the bound. One event is always whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.state import EventState
 
 KEPT_MAX = 300_000  # reservations in memory, of 600 bytes or so
-EVENT_WEIGHT = 20  # what an event without any takes, and each of its ticket types, in reservations
+EVENT_WEIGHT = 20  # the memory of an empty event, and of each ticket type, counted in reservations
 
 _encode = msgspec.msgpack.Encoder().encode
 _Row: Any = tuple[tuple(get_type_hints(Reservation).values())]  # type: ignore[misc]
@@ -27,29 +27,29 @@ class ScratchSpace(Protocol):
     """Bytes by event, outside of memory."""
 
     def put(self, event_id: str, packed: bytes) -> None:
-        """Keep them, instead of former ones."""
+        """Keep these bytes. They replace earlier ones."""
 
     def look(self, event_id: str) -> bytes | None:
-        """What is kept."""
+        """The event's bytes; None if there are none."""
 
     def drop(self, event_id: str) -> None:
-        """Keep nothing of it."""
+        """Drop the event's bytes."""
 
     def __contains__(self, event_id: object) -> bool:
-        """Whether anything is kept of it."""
+        """Whether there are bytes of the event."""
 
     def __iter__(self) -> Iterator[str]:
         """The events."""
 
     def __len__(self) -> int:
-        """How many."""
+        """The number of events."""
 
 
 class States(Mapping[str, EventState]):
-    """States by event. To look one up as in a mapping changes nothing: where it is shelved, that is a copy.
+    """States by event. A lookup as in a mapping changes nothing; for a state out of memory it gives a copy.
 
-    `recent` are those that were asked for `of` since the last turn, always in one dict: a loop may look there first.
-    Nobody may keep a state while others are asked for: to shelve one takes it apart.
+    `recent` has the states that `of` returned since the last turn, always in the same dict: a loop may look there
+    first. A caller must not keep a state while it asks for others: a state that leaves memory is taken apart.
     """
 
     def __init__(self, shelf: ScratchSpace | None = None, kept_max: int = KEPT_MAX) -> None:
@@ -58,7 +58,7 @@ class States(Mapping[str, EventState]):
         self._shelf, self._kept_max, self._brought = shelf, kept_max, 0
 
     def of(self, event_id: str) -> EventState:
-        """The event's state, to be changed; made where there is none."""
+        """The event's state, to be changed. It is made if there is none."""
         state = self.recent.get(event_id)
         if state is None:
             state = self._former.pop(event_id, None)
@@ -68,24 +68,24 @@ class States(Mapping[str, EventState]):
         return state
 
     def take(self, event_id: str) -> EventState:
-        """As `of`, and from here on the taker's alone: nothing shelves it until it is given back."""
+        """As `of`, but the state now belongs to the caller: it is not moved out of memory until it is given back."""
         state = self.of(event_id)
         del self.recent[event_id]
         return state
 
     def give(self, state: EventState) -> None:
-        """Have back what was taken."""
+        """Take back a state that was taken."""
         state.keep()
         self.recent[state.event_id] = state
 
     def forget(self, event_id: str) -> None:
-        """Let go of the event's state, which is in one place only: mostly where it was just asked for."""
+        """Drop the event's state. It is in one place only."""
         there = self.recent.pop(event_id, None) or self._former.pop(event_id, None)
         if there is None and self._shelf is not None:
             self._shelf.drop(event_id)
 
     def turn(self) -> None:
-        """Where the recent ones have come to half of what may be kept, shelve what was not asked for among them."""
+        """If the recent states use half of the bound, move all others out of memory."""
         if self._shelf is None or sum(map(_weight, self.recent.values())) <= self._kept_max // 2:
             return
         for event_id, state in list(self._former.items()):

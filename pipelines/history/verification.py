@@ -1,12 +1,13 @@
 """Decides a partition's commands again and compares with the facts on the log, byte for byte. Pure.
 
-Guarantee: when `PartitionVerifier` finds nothing, every fact up to `through` is what `step` gives for the commands
-before it, in order and complete. Foreign seat locks are on the log: a SeatLocksObserved fact is folded before its
-command is decided. A fact that is told again with the same bytes (an aborted batch that a weak broker shows)
-collapses; one that is told differently is a divergence.
+Guarantee: if `PartitionVerifier` finds nothing, then `step` gives exactly the facts up to `through` for their commands,
+in order and complete. Foreign seat locks are on the log: a SeatLocksObserved fact is folded before its command is
+decided. A repeated fact with the same bytes is ignored (a broker without transactions shows aborted batches). A
+repeated fact with other bytes is a divergence.
 
-A fact is only decoded when its bytes are not the expected ones: agreement costs a comparison. An event with a decision
-that cannot be folded is one divergence, `not-folded`; from there on it is `apart`, and its facts are taken as they are.
+A fact is decoded only if its bytes differ from the expected ones, so agreement costs one comparison. If a decision
+cannot be folded, its event has one divergence, `not-folded`. After that the event is `apart`, and its facts are not
+verified.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from schemas.facts import Envelope, RecordedFact
 from schemas.ids import LogTime, stamped
 from schemas.record import LogRecord
 
-DIVERGENCES_KEPT_MAX = 1_000  # all are counted
-REMEMBERED_MAX = 20_000  # commands whose facts are kept to compare a repetition with; ten of the largest batches
+DIVERGENCES_KEPT_MAX = 1_000  # further ones are only counted
+REMEMBERED_MAX = 20_000  # commands whose facts are kept, to compare repetitions; ten of the largest batches
 DIGEST_BYTES = 16
 TURN_EVERY = 4_000  # commands, as many as a chunk of records
 _VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
@@ -46,11 +47,11 @@ class FactFeed(Protocol):
         """The next record; None when there is none (for now)."""
 
     def advance(self) -> None:
-        """Go on behind it."""
+        """Go on to the record after it."""
 
 
 class Divergence(msgspec.Struct, frozen=True, kw_only=True):
-    """One place where the log, or what was made of it, is not what the rules give."""
+    """One place where the log, or data derived from it, differs from what the rules give."""
 
     kind: str
     position: str
@@ -67,7 +68,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnfinishedCommand(NamedTuple):
-    """A command that is decided here, and whose facts on the log are not all there yet."""
+    """A command that is decided here, but some of its facts are not on the log yet."""
 
     offset: int
     event_id: str
@@ -114,11 +115,11 @@ class PartitionVerifier:
             f.CommandRefused(command_type="", subject_id="", user_id="", reason="", detail=""),
         )
         self._refused_prefix = refused[:HEADER_BYTES]
-        self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: tells the type without decoding
+        self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: gives the type without decoding
 
     @property
     def digest(self) -> str:
-        """Of the bytes of all facts up to `through`, each once: the same on every broker and every copy."""
+        """Digest of the bytes of all facts up to `through`, each once: the same on every broker and every copy."""
         return self._digest.hexdigest()
 
     @property
@@ -127,11 +128,11 @@ class PartitionVerifier:
         return None if self._open is None else self._open.event_id
 
     def skip(self, timestamp_ms: int) -> None:
-        """A record of another event: only its time counts."""
+        """Skip a record of another event: only its time counts."""
         self.log_time = max(self.log_time, stamped(timestamp_ms))
 
     def read(self, record: LogRecord) -> None:
-        """Decide the command again and compare. Raises Undecided while its facts are not all there: read it again."""
+        """Decide the command again and compare. Raises Undecided while some of its facts are missing: read it again."""
         offset, timestamp_ms, key, value = record
         if self._open is None:
             if self._only is not None and key != self._only and (value is None or self._only not in value):
@@ -179,7 +180,7 @@ class PartitionVerifier:
         return self._agreed(offset, expected)
 
     def finish(self) -> None:
-        """The commands are read to their end: facts up to there that nobody asked for are divergences."""
+        """All commands are read. Facts up to there without a command are divergences."""
         while (record := self._feed.peek()) is not None:
             recorded = self._codec.decode(record.value)
             if isinstance(recorded, RecordedFact) and recorded.envelope.offset > self.through:
@@ -194,7 +195,7 @@ class PartitionVerifier:
             self.divergences.append(divergence)
 
     def _pass(self, offset: int) -> None:
-        """Take the facts of a command as they are: its event is apart. Raises Undecided while some are not there."""
+        """Pass a command's facts without a check: its event is apart. Raises Undecided while some are missing."""
         while (record := self._feed.peek()) is not None:
             recorded = self._codec.decode(record.value)
             at = recorded.envelope if isinstance(recorded, RecordedFact) else None
@@ -213,7 +214,7 @@ class PartitionVerifier:
         self._agreed(offset, passed)
 
     def _agreed(self, offset: int, values: list[bytes]) -> None:
-        """The command at `offset` is done with, and these are its facts."""
+        """The command at `offset` is finished, with these facts."""
         for value in values:
             self._digest.update(value)
         self.commands += 1
@@ -226,7 +227,7 @@ class PartitionVerifier:
     # --- deciding -------------------------------------------------------------------------------------------------
 
     def _decide_safely(self, at: At, command: Command | Undecodable, first: LogRecord, version: int) -> list[f.Fact]:
-        """`_decide`; an event on which it fails is apart from here on."""
+        """`_decide`; if it fails, the event is apart from here on."""
         try:
             return self._decide(at, command, first, version)
         except (NotFolded, *DEFECTS) as error:
@@ -250,12 +251,14 @@ class PartitionVerifier:
         self.failed += failure is not None
         facts = rules(version)(state, command, at) if failure is None else failed_before(state, command, at, failure)
         if state.details is None:
-            self.states.forget(command.event_id)  # as the dataflow: ids that somebody made up fill no memory
+            self.states.forget(command.event_id)  # as the dataflow does: made-up ids must not fill the memory
         return [locks, *facts] if locks is not None else facts
 
     def _failure(self, first: LogRecord, at: At) -> f.CommandRefused | None:
-        """The answer on the log to a command on which the rules of its build raised an error: that stands, whether or
-        not these rules do. They are counted, for a person to look at."""
+        """The recorded refusal of a command, if the rules of its build raised an error.
+
+        It stands, even if these rules raise no error. Such refusals are counted, so that a person can look at them.
+        """
         if first.value is None or first.value[:HEADER_BYTES] != self._refused_prefix:
             return None
         recorded = self._codec.decode(first.value)
@@ -265,7 +268,7 @@ class PartitionVerifier:
         return fact if isinstance(fact, f.CommandRefused) and fact.reason == f.Reason.COMMAND_FAILED else None
 
     def _locks(self, first: LogRecord, at: At) -> f.SeatLocksObserved | None:
-        """What was seen of foreign owners' locks before the command was decided, where anything was."""
+        """The foreign locks that were observed before the command was decided; None if there were none."""
         if first.value is None or first.value[:HEADER_BYTES] != self._locks_prefix:
             return None
         recorded = self._codec.decode(first.value)
@@ -276,10 +279,10 @@ class PartitionVerifier:
     # --- comparing ------------------------------------------------------------------------------------------------
 
     def _first(self, offset: int) -> tuple[LogRecord, int]:
-        """The next record that is not a repetition of something before `offset`. Raises Undecided at the end.
+        """The next record that does not repeat one before `offset`, and a rules version. Raises Undecided at the end.
 
-        With it the version of the rules that the command at `offset` is to be decided by: the record's, where it is
-        one of that command and the version is known.
+        The command at `offset` is decided under that version. It is the record's version, if the record belongs to that
+        command and the version is known.
         """
         while (record := self._feed.peek()) is not None:
             at, version = (-1, 0) if record.value is None else _place_of(record.value)
@@ -290,7 +293,7 @@ class PartitionVerifier:
         raise Undecided
 
     def _compare(self, offset: int, index: int, wanted: bytes, fact: f.Fact, event_id: str) -> None:
-        """The next record is not what is expected: say why. Raises Undecided when there is no next one."""
+        """Say why the next record is not the expected one. Raises Undecided if there is no next record."""
         while (record := self._feed.peek()) is not None:
             if record.value == wanted:
                 return self._feed.advance()
@@ -320,7 +323,7 @@ class PartitionVerifier:
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact, fact)
 
     def _out_of_order(self, record: LogRecord, recorded: object) -> None:
-        """A record that is not of the command at hand: a repetition, or something that has no business there."""
+        """A record of another command: a repetition, or a stray record."""
         if not isinstance(recorded, RecordedFact):
             error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
             self._found("unreadable-fact", None, "", error, record)
@@ -379,7 +382,7 @@ def _plain(fact: f.Fact | None) -> dict[str, Any] | None:
 def _place_of(value: bytes) -> tuple[int, int]:
     """The command's offset and the rules' version in an encoded fact's envelope; -1 and 0 when there is none.
 
-    A second reading of the wire format, for speed: what it gets wrong is found when the bytes are compared.
+    It reads the wire format a second way, for speed. The comparison of the bytes finds its errors.
     """
     if len(value) < HEADER_BYTES + 2:
         return -1, 0
