@@ -1,1 +1,1 @@
-"""The monitoring dataflow: counts facts, and looks at how far everybody is."""
+"""The monitoring dataflow: counts facts, and measures the lag of every flow."""

@@ -1,6 +1,6 @@
-"""What watches the platform says in Redis, for `/readyz` and the dashboard: a key of JSON that ends by itself.
+"""Shows the results of monitoring and of verification in Redis, for `/readyz` and the dashboard: JSON keys that expire.
 
-Nothing depends on it: when Redis is away, or whoever watches is, there is nothing to show.
+Nothing depends on them: while Redis or the writer is away, there is nothing to show.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from connectors.logs import Log
 from connectors.settings import Settings
 
 MONITORED, VERIFIED = "circle:monitored", "circle:verified"
-SHOWN_S = 30  # what is older is not shown: whoever said it is gone
+SHOWN_S = 30  # older values are not shown: their writer is gone
 TIMEOUT_S = 1.0
 
 log = Log("shown")
@@ -39,7 +39,7 @@ class VerifierProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Board:
-    """Where it is shown."""
+    """Writes and reads the keys."""
 
     def __init__(self, settings: Settings) -> None:
         self._client: redis.Redis = redis_clients.connect(
@@ -47,18 +47,18 @@ class Board:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def show(self, key: str, value: object) -> None:
-        """Show it for SHOWN_S. Never raises, never waits longer than TIMEOUT_S."""
+        """Show a value for SHOWN_S. Never raises, never waits longer than TIMEOUT_S."""
         try:
             self._client.set(key, msgspec.json.encode(value), ex=SHOWN_S)
         except (redis.RedisError, OSError) as error:
             log.warning("board.not_written", key=key, error=f"{type(error).__name__}: {error}")
 
     def verified(self) -> VerifierProgress | None:
-        """What is shown of `circle verify --follow`; None when nobody follows, or Redis is away."""
+        """The progress of `circle verify --follow`; None if it does not run, or Redis is away."""
         try:
             found = self._client.get(VERIFIED)
         except (redis.RedisError, OSError) as error:

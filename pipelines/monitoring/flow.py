@@ -1,8 +1,8 @@
-"""tickets.facts → totals, and a look at how far everybody is: source → decode → admit → tally → write.
+"""tickets.facts → totals, and a look at the lag of every flow: source → decode → admit → tally → write.
 
-Each fact is counted once: a batch's counts and its positions are one transaction. One that could not be counted is a
-dead letter, and is counted when that is redriven. Between batches, every LOOK_S, it
-asks for lags and dead letters, sets the metrics, and shows all of it in Redis for `/readyz` and the dashboard.
+Each fact is counted once: one transaction writes a batch's counts and its positions. A fact that cannot be counted
+becomes a dead letter, and is counted after a redrive. Every LOOK_S, between batches, the flow reads lags and dead
+letters, sets the metrics, and shows all in Redis for `/readyz` and the dashboard.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters
 
 GROUP = "circle.monitoring"
-FLOW = "monitoring"  # on letters of facts: who is to have them again
+FLOW = "monitoring"  # on dead letters of facts: the flow that gets them again
 LOOK_S = 5.0
 
 log = Log("monitoring")
@@ -80,7 +80,7 @@ def build(deps: MonitoringDeps) -> Dataflow:
 
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     database = Database(settings.postgres_url)
     store, gate = TotalsStore(database, stop_requested=lambda: stop.requested), Gate()
@@ -115,7 +115,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 
 def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Counted]:
-    """The tally step: what cannot be counted is a dead letter, and the rest is."""
+    """The tally step: facts that cannot be counted become dead letters; the others are counted."""
     bound = Bound(FLOW)
 
     def count(batch: Admitted) -> Counted:
@@ -141,7 +141,7 @@ def tallier(dead_letters: DeadLetters, codec: Codec) -> Callable[[Admitted], Cou
 
 
 class Watch:
-    """Looks around every LOOK_S. What is away just now is said in the log and looked for again."""
+    """Surveys the platform every LOOK_S. If a service is away, the log says so and the next look tries again."""
 
     def __init__(self, store: TotalsStore, survey: Survey, board: Board) -> None:
         self._store, self._survey, self._board = store, survey, board
@@ -149,7 +149,7 @@ class Watch:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Once in LOOK_S."""
+        """Survey, at most once in LOOK_S."""
         if time.monotonic() - self._looked < LOOK_S:
             return
         try:

@@ -1,4 +1,4 @@
-"""What the monitoring dataflow exports to Prometheus. The totals are those of the log: they go on after a restart."""
+"""The Prometheus metrics of the monitoring dataflow. The totals are those of the log and go on after a restart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Exported:
         self._told: Totals = {}
 
     def totals(self, totals: Totals) -> None:
-        """Counters only go up: by what the totals have grown."""
+        """Raise each counter by the growth of its total. Counters never go down."""
         for (measure, label), total in totals.items():
             more = total - self._told.get((measure, label), 0)
             if more > 0 and measure in COUNTED:
@@ -37,7 +37,7 @@ class Exported:
         self._told = totals
 
     def surveyed(self, found: Surveyed, verified: VerifierProgress | None, last_fact_us: int) -> None:
-        """One look."""
+        """Set the gauges from one look."""
         for lag in found.lags:
             LAG_RECORDS.labels(lag.flow, lag.topic).set(lag.records)
             LAG_SECONDS.labels(lag.flow, lag.topic).set(lag.seconds)

@@ -1,7 +1,8 @@
-"""How far everybody is behind the log, and how many dead letters there are: what monitoring looks at every few seconds.
+"""Measures the lag of every flow and counts dead letters; monitoring does this every few seconds.
 
-Reads offsets, and of a partition that somebody is behind on the one record they would read next: its timestamp says for
-how long it has waited. Commits nothing, joins no group. What cannot be asked just now is left out and said in the log.
+It reads offsets. If a flow is behind on a partition, it also reads the flow's next record: the record's timestamp says
+how long it has waited. It commits nothing and joins no group. A value that cannot be read now is left out, and the log
+says so.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ COMMITTING = {
     "circle.payments": FACTS,
     "circle.mail": NOTIFICATIONS,
 }
-"""The groups whose position is the group's own, and what they read."""
+"""The flows whose position is their group's committed offset, and the topic that they read."""
 STORING = {"projections": FACTS, "monitoring": FACTS, "inbox": NOTIFICATIONS}
-"""The flows whose position is with their rows, by their name there, and what they read."""
-PEEK_S = 2.0  # to read one record of each partition that somebody is behind on
+"""The flows whose position is stored with their rows, by their name there, and the topic that they read."""
+PEEK_S = 2.0  # to read one record of each partition with a lag
 LETTERS_AT_ONCE = 1_000
-MARKER = "redriven_offset"  # on what `circle dlq redrive` leaves beside the letters
+MARKER = "redriven_offset"  # on the marker record that `circle dlq redrive` writes
 
 SQL = queries(Path(__file__).parent / "sql" / "survey.sql")
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a flow is behind: records over all partitions, and how long the oldest of them has waited."""
+    """A flow's lag: records over all partitions, and how long the oldest of them has waited."""
 
     flow: str
     topic: str
@@ -46,21 +47,21 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterCounts(msgspec.Struct, kw_only=True):
-    """A topic's dead letters: put aside, and of these sent back."""
+    """A topic's dead letters: how many were set aside, and how many of these were sent back."""
 
     put_aside: int = 0
     redriven: int = 0
 
 
 class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
-    """One look."""
+    """The result of one look."""
 
     lags: list[Lag]
     dead_letters: dict[str, DeadLetterCounts]
 
 
 class Survey:
-    """Keeps its clients from look to look."""
+    """Surveys the platform. Keeps its clients between looks."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
@@ -72,7 +73,7 @@ class Survey:
         self._letters.assign([TopicPartition(dead_letters(topic), 0, OFFSET_BEGINNING) for topic in self._found])
 
     def look(self) -> Surveyed:
-        """Ask everybody. Raises ServiceUnreachable and KafkaException when the broker or Postgres is away."""
+        """Survey all flows. Raises ServiceUnreachable and KafkaException when the broker or Postgres is away."""
         ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
         next_offsets: dict[str, tuple[str, dict[int, int]]] = {}
         for group, topic in COMMITTING.items():
@@ -88,7 +89,7 @@ class Survey:
         return Surveyed(lags=lags, dead_letters=self._found)
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connections to the broker."""
         for client in (*self._groups.values(), self._reader, self._letters):
             client.close()
 
@@ -106,7 +107,7 @@ class Survey:
         return ends
 
     def _lag(self, flow: str, topic: str, ends: Mapping[int, int], at: Mapping[int, int]) -> Lag:
-        """What stands between `at` and the ends. Where there is no record but a transaction's mark, nothing does."""
+        """The lag between `at` and the ends. If only a transaction's mark is left, there is no lag."""
         behind = {partition: end - at[partition] for partition, end in ends.items() if end > at[partition]}
         oldest = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
         waited = [time.time() - stamp_ms / 1_000 for stamp_ms in oldest.values()]
@@ -139,7 +140,7 @@ class Survey:
         return found
 
     def _count_letters(self) -> None:
-        """What came to the dead letters since the last look."""
+        """Count the new dead letters since the last look."""
         for message in _at_once(self._letters):
             topic = (message.topic() or "").removesuffix(".dead-letters")
             of = self._found[topic]

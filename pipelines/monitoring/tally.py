@@ -1,4 +1,4 @@
-"""Facts to counts. Pure; any type of fact is counted, those about places and refusals also by what they mean."""
+"""Facts to counts. Pure. Every fact is counted by its type; facts about places and refusals also by their meaning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.facts import RecordedFact
 
 FACT, PLACES, REFUSED = "fact", "places", "refused"
 HELD, SOLD, FREED = "held", "sold", "freed"
-LABEL_CHARS_MAX = 100  # a reason is a word; whatever else somebody may have written has to fit an index
+LABEL_CHARS_MAX = 100  # a reason is a word; any other text must still fit into an index
 PLACES_OF: dict[type[f.Fact], str] = {
     f.TicketsHeld: HELD,
     f.ReservationConfirmed: SOLD,
@@ -24,7 +24,7 @@ REFUSALS = (f.ReservationRejected, f.CommandRefused, f.ConfirmationRefused)
 
 
 class Series(NamedTuple):
-    """What is counted: facts by type, places by what became of them, refusals by reason."""
+    """A counted series: facts by type, places by outcome, or refusals by reason."""
 
     partition: int
     measure: str

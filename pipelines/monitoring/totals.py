@@ -1,7 +1,7 @@
-"""Writes the totals of facts: a batch's counts and how far it read, in one transaction.
+"""Writes the totals of facts: a batch's counts and its positions, in one transaction.
 
-Guarantee: a fact is counted once, whatever is delivered twice and whenever the process dies; so the totals are those of
-the log up to the stored positions.
+Guarantee: a fact is counted once, also after a second delivery or a crash. So the totals are those of the log up to the
+stored positions.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Totals = dict[tuple[str, str], int]
 
 
 class TotalsStore:
-    """The totals and their positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+    """The totals and their positions. Waits while Postgres is away; a stop during the wait raises Stopped."""
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-        """How far each partition is counted; makes the rows that later batches lock."""
+        """The position of each partition. Creates the rows that later batches lock."""
 
         async def load(connection: Connection) -> dict[int, AppliedPosition]:
             return await adopt(connection, CONSUMER, partitions)
@@ -52,7 +52,7 @@ class TotalsStore:
         self._database.patiently(write, stop_requested=self._stop_requested)
 
     def totals(self) -> tuple[Totals, int]:
-        """What has been counted by everybody, and the last fact's log time. Raises ServiceUnreachable at once."""
+        """The totals of all processes, and the last fact's log time. Raises ServiceUnreachable at once."""
 
         async def load(connection: Connection) -> tuple[Totals, int]:
             totals = {(row[0], row[1]): row[2] for row in await connection.fetch(SQL["totals"])}

@@ -1,7 +1,8 @@
 """Puts messages about accounts on notifications.outbound, where every deliverer finds them.
 
-Guarantee: a row is gone only once the broker has acknowledged its records. A crash in between writes them again under
-the same identity, which every deliverer recognises. A row that no message can be made of stays, set aside with why.
+Guarantee: a row is deleted only after the broker has acknowledged its records. After a crash in between, they are
+written again with the same identity, which every deliverer recognises. A row that makes no message stays, set aside
+with the error.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class DirectDesk:
         self._bound = Bound("direct")
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
-        """Put what is there on the topic."""
+        """Put the waiting messages on the topic."""
         async with pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(SQL["direct_messages"], BATCH)
             if not rows:

@@ -1,7 +1,7 @@
-"""What a fact tells the event's organizer, as the body of a webhook call. Pure.
+"""Makes the body of a webhook call to the event's organizer from a fact. Pure.
 
-Guarantee: the same fact gives the same body, byte for byte. Nothing in it says who a buyer is: only the fields in TOLD
-are told, whatever a later fact has. Refused reservations are not told: a drop has thousands in a second.
+Guarantee: the same fact gives the same body, byte for byte. The body does not identify a buyer: it has only the fields
+in TOLD, even if facts get new fields. Refused reservations make no calls: a drop has thousands in a second.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TYPES: Mapping[type[f.Fact], str] = {
 }
 TYPE_NAMES = frozenset(TYPES.values())
 
-# Fields by name. A field that is in neither is not told, and fails a test.
+# Fields by name. A field that is in neither set is not sent, and fails a test.
 TOLD = frozenset({
     "access_code", "activities", "amount_minor", "block_id", "capacity", "category_id", "code", "code_id", "currency",
     "description", "discount_minor", "dispute_id", "ends_at", "entry_id", "expires_at", "first_gate",
@@ -80,7 +80,7 @@ _json = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One fact as its organizer is told of it. Position fields are the fact's."""
+    """One fact as its organizer receives it. Position fields are the fact's."""
 
     event_id: str
     partition: int
@@ -91,7 +91,7 @@ class WebhookCall:
 
 
 def call_of(recorded: RecordedFact) -> WebhookCall | None:
-    """The call that a fact is worth, None for what organizers are not told."""
+    """The call for a fact; None if organizers do not receive this type of fact."""
     at, fact = recorded.envelope, recorded.fact
     name = TYPES.get(type(fact))
     if name is None:
@@ -109,7 +109,7 @@ def call_of(recorded: RecordedFact) -> WebhookCall | None:
 
 
 def body(name: str, time_us: int, data: dict[str, Any]) -> str:
-    """The body of a call, as Standard Webhooks lays it out."""
+    """The body of a call, in the format of Standard Webhooks."""
     return _json.encode({"type": name, "timestamp": rfc3339(time_us), "data": data}).decode()
 
 

@@ -1,7 +1,7 @@
-"""Writes the inbox: the messages of a batch and how far notifications.outbound is read, in one transaction.
+"""Writes the inbox: the messages of a batch and the positions on notifications.outbound, in one transaction.
 
-Guarantee: a message is stored once, whatever the number of its deliveries; a delivery that was stored is not read
-again. Raises Fenced like `pipelines.projections.store` when another process has written the partitions meanwhile.
+Guarantee: a message is stored once, however often it is delivered, and a stored delivery is not read again. Raises
+Fenced like `pipelines.projections.store` when another process has written the partitions.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Delivery(NamedTuple):
 
 
 PutAside: TypeAlias = Callable[[list[tuple[Delivery, str]]], None]
-"""What is done with deliveries that cannot be stored, and why each cannot."""
+"""Sets aside deliveries that cannot be stored; each comes with its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A batch of messages, and where each partition stood before and stands after it."""
+    """A batch of messages, and each partition's position before and after it."""
 
     deliveries: list[Delivery]
     unreadable: list[tuple[Record, str]]
@@ -60,14 +60,14 @@ class Delivered:
 
 
 class InboxStore:
-    """The inbox and its positions. Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+    """The inbox and its positions. Waits while Postgres is away; a stop during the wait raises Stopped."""
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
         self._bound = Bound(CONSUMER)
 
     def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-        """How far each partition of notifications.outbound is delivered."""
+        """The position of each partition of notifications.outbound."""
 
         async def load(connection: Connection) -> dict[int, AppliedPosition]:
             return await adopt(connection, CONSUMER, partitions)
@@ -82,9 +82,9 @@ class InboxStore:
         before: dict[int, AppliedPosition],
         after: dict[int, AppliedPosition],
     ) -> list[str]:
-        """Store a batch. Returns the users who have something new.
+        """Store a batch. Returns the users with new messages.
 
-        Messages that cannot be stored are `put_aside` before it is committed. Raises EverythingFails.
+        Messages that cannot be stored are `put_aside` before the commit. Raises EverythingFails.
         """
 
         async def write(connection: Connection, *, singly: bool) -> list[str]:
@@ -110,7 +110,7 @@ class InboxStore:
 
 
 class InboxPositions:
-    """The partitions of notifications.outbound: where to go on is stored with the inbox."""
+    """The partitions of notifications.outbound. Their positions are stored with the inbox."""
 
     def __init__(self, settings: Settings, store: InboxStore) -> None:
         self._settings, self._store = settings, store
@@ -129,7 +129,7 @@ class InboxPositions:
             self._at.pop(partition, None)
 
     def read(self, batch: list[Record], codec: Codec) -> Delivered:
-        """The messages of a batch that are for the inbox and not stored yet."""
+        """The messages of a batch that are for the inbox and are not stored yet."""
         before = {partition: self._at[partition] for partition in {log_place(record)[0] for record in batch}}
         deliveries: list[Delivery] = []
         unreadable: list[tuple[Record, str]] = []

@@ -1,7 +1,7 @@
-"""The kinds of messages, the channels they go over, and what somebody gets who has chosen nothing. Pure.
+"""The kinds of messages, their channels, and the defaults for users without preferences. Pure.
 
-Guarantee: every message of every kind is offered in the inbox, on the live stream and by mail; whether it goes there is
-the user's to choose, kind by kind. A mail that would come too late to be of use is `outdated`.
+Guarantee: every kind can go to the inbox, to the live stream and by mail. For each kind and channel, the user chooses.
+A mail that would come too late to be useful is `outdated`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ ORDER_REFUNDED = "order.refunded"  # the four to the event's organizer
 ORDER_DISPUTED = "order.disputed"
 ORDER_DISPUTE_CLOSED = "order.dispute-closed"
 ORDER_REFUND_FAILED = "order.refund-failed"
-TICKET_TRANSFERRED = "ticket.transferred"  # to who had it
-TICKET_RECEIVED = "ticket.received"  # to who has it now
-TRANSFER_OFFERED = "transfer.offered"  # to who may accept it
-TRANSFER_ENDED = "transfer.ended"  # to who offered, and to whom it was taken from
+TICKET_TRANSFERRED = "ticket.transferred"  # to the former holder
+TICKET_RECEIVED = "ticket.received"  # to the new holder
+TRANSFER_OFFERED = "transfer.offered"  # to the user who may accept it
+TRANSFER_ENDED = "transfer.ended"  # to the user who offered, or the one who lost the offer
 WAITLIST_OFFERED = "waitlist.offered"
 EVENT_CHANGED = "event.changed"
 EVENT_CANCELLED = "event.cancelled"
@@ -49,14 +49,14 @@ STAFF_ADDED = "staff.added"
 
 
 class MessageKind(msgspec.Struct, frozen=True):
-    """What a kind is about, and whether it is mailed to who has chosen nothing."""
+    """The title of a kind, and whether it is mailed by default."""
 
     about: str
     mail: bool
 
 
-# Mailed without being asked for: what matters to somebody who does not look. What a buyer has just done, and is told in
-# the same moment, is not: a sold-out drop refuses thousands.
+# By default, important news that a user may miss is mailed. An answer to the buyer's own action is not: the buyer sees
+# it at once, and a sold-out drop refuses thousands.
 KINDS: Mapping[str, MessageKind] = {
     REGISTERED: MessageKind("Your account was made", mail=True),
     TICKET_HELD: MessageKind("Tickets are held for you", mail=False),
@@ -91,7 +91,7 @@ KINDS: Mapping[str, MessageKind] = {
     STAFF_ADDED: MessageKind("You work at an event's door from now on", mail=True),
 }
 
-# The moment in a message's data behind which its mail is of no use.
+# The time in a message's data after which its mail is useless.
 _USEFUL_UNTIL = {
     TICKET_HELD: "expires_at",
     HOLD_EXPIRING: "expires_at",
@@ -110,5 +110,5 @@ def outdated(kind: str, data: Mapping[str, Any], now: datetime) -> bool:
         return False
     try:
         return datetime.fromisoformat(until) < now
-    except (ValueError, TypeError):  # a time no calendar has, or one without an offset
+    except (ValueError, TypeError):  # a time outside the calendar, or one without an offset
         return False

@@ -1,4 +1,4 @@
-"""What the deliverers count: on the process's own metrics port, as Prometheus scrapes it."""
+"""The metrics of the deliverers, on the process's own metrics port."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,6 +1,6 @@
-"""How far a partition is finished when its records finish in any order. Pure.
+"""Tracks the finished part of a partition when its records finish in any order. Pure.
 
-Guarantee: `next_offset` never passes a record that is not finished, so whoever goes on from it misses none.
+Guarantee: `next_offset` never passes an unfinished record, so a reader that goes on from it misses none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class PartitionProgress:
         self._open: set[int] = set()
 
     def begin(self, offset: int) -> None:
-        """The record at `offset` is being worked on, and so is finished later."""
+        """Work on the record at `offset` begins; it finishes later."""
         self._open.add(offset)
         self.passed(offset)
 
@@ -25,12 +25,12 @@ class PartitionProgress:
         self._begun = max(self._begun, offset)
 
     def finish(self, offset: int) -> None:
-        """The record at `offset` is done with."""
+        """The record at `offset` is finished."""
         self._open.discard(offset)
 
     @property
     def next_offset(self) -> int | None:
-        """Where to go on: at the first record not finished, else behind the last one; None before the first."""
+        """The offset to go on from: the first unfinished record, else behind the last one; None before the first."""
         if self._begun < 0:
             return None
         return min(self._open, default=self._begun + 1)

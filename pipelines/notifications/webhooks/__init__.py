@@ -1,1 +1,1 @@
-"""Webhooks: which endpoints a fact is for, as rows that are due; the signature; and the desk that makes the calls."""
+"""Webhooks: rows of due calls for a fact's endpoints, the signature, and the desk that makes the calls."""

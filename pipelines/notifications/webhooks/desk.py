@@ -1,9 +1,9 @@
-"""Makes the webhook calls that are due, and keeps the delivery log.
+"""Makes the due webhook calls, and keeps the delivery log.
 
-Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed; nobody
-is called at an address of ours (`connectors.outbound_http`). What fails is tried again, later and later, and given up
-after the last of DELAYS_S; its organizer may have it sent again. An endpoint that answers 410 is called no more.
-Organizers and endpoints share the calls out (`pipelines.notifications.webhooks.turns`).
+Guarantee: at least once, with the same webhook-id and the same body on each attempt. Redirects are not followed, and no
+call goes to one of our own addresses (`connectors.outbound_http`). A failed call is tried again after each of DELAYS_S
+and then given up; its organizer can send it again. An endpoint that answers 410 gets no more calls. Organizers and
+endpoints share the running calls (`pipelines.notifications.webhooks.turns`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ KEPT_DAYS = 30
 PRUNED_MAX = 5_000
 PRUNE_EVERY_S = 3_600.0
 WAITING_COUNTED_MAX = 100_000
-WAIT_S = 0.25  # how long calls under way are waited for before the desk looks for more
+WAIT_S = 0.25  # how long the desk waits for running calls before it looks for more
 
-SET_ASIDE = "set aside: "  # begins the error of a call that failed in a way that nobody foresaw (`circle dlq rows`)
+SET_ASIDE = "set aside: "  # begins the error of a call that failed unexpectedly (`circle dlq rows`)
 STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
 
 SQL = queries(Path(__file__).with_name("webhooks.sql"))
@@ -45,7 +45,7 @@ log = Log("webhooks")
 
 
 class AttemptResult(NamedTuple):
-    """What came of one attempt: an HTTP status, or an error instead."""
+    """The result of one attempt: an HTTP status, or an error instead."""
 
     status: int | None
     error: str
@@ -69,7 +69,7 @@ class WebhookDesk:
         self._pruned = 0.0
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
-        """Begin what is due and there is place for. Returns whether something is under way."""
+        """Begin due calls while there is room. Returns whether calls are running."""
         await self._prune(pool)
         places = self._turns.places(time.monotonic())
         limits = ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX
@@ -135,7 +135,7 @@ class WebhookDesk:
                     headers=list(sent.items()),
                     content=body,
                 ) as response:
-                    status = response.status  # the answer's body is nobody's business, and may be endless
+                    status = response.status  # the body is not read: nothing needs it, and it may be endless
         except NotOutside as error:
             return AttemptResult(None, str(error))
         except TimeoutError:
@@ -147,7 +147,7 @@ class WebhookDesk:
         return AttemptResult(status, "" if 200 <= status < 300 else f"answered {status}")
 
     def _http(self) -> httpcore.AsyncConnectionPool:
-        """One connection a call: an address is looked at each time."""
+        """A connection for each call, so the address is checked each time."""
         if self._client is None:
             self._client = httpcore.AsyncConnectionPool(
                 max_connections=IN_FLIGHT_MAX,

@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks (1.0) has them, so that its libraries verify our calls.
+"""Signatures in the format of Standard Webhooks (1.0), so that its libraries verify our calls.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -13,8 +13,10 @@ PREFIX = "whsec_"
 
 
 def headers(secret: str, identity: str, timestamp_s: int, body: bytes, *, former: str = "") -> dict[str, str]:
-    """The three headers that say who sent a body, when, and which it is. Where there is a `former` secret that is good
-    still, it signs as well: whoever verifies takes any signature of the list."""
+    """The three headers of a call: id, time and signature.
+
+    A `former` secret that is still valid signs too: a receiver accepts any signature of the list.
+    """
     signed = [signature(one, identity, timestamp_s, body) for one in (secret, former) if one]
     return {
         "webhook-id": identity,

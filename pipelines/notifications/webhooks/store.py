@@ -1,7 +1,7 @@
-"""Puts webhook calls among those that are due: each fact once for each endpoint that wants it.
+"""Stores due webhook calls: each fact once for each endpoint that wants it.
 
-Guarantee: a fact and an endpoint are one row, whatever the number of their deliveries. Where no organizer of a batch's
-events wants to be called, this costs one question.
+Guarantee: a fact and an endpoint are one row, however often the fact is delivered. If no organizer of a batch's events
+has an endpoint, this costs one query.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _CALL = ("event_id", "partition", "offset", "index", "type", "payload")
 
 
 class WebhookStore:
-    """Waits while Postgres is away; raises Stopped when told to end meanwhile."""
+    """Stores calls. Waits while Postgres is away; a stop during the wait raises Stopped."""
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool]) -> None:
         self._database, self._stop_requested = database, stop_requested
         self._bound = Bound("webhooks")
 
     def put(self, facts: Sequence[RecordedFact], put_aside: Callable[[list[tuple[RecordedFact, str]]], None]) -> int:
-        """Store the calls of facts that organizers are told of. Returns how many there are to make.
+        """Store the calls of facts that organizers receive. Returns the number of calls to make.
 
-        Facts of which no calls can be stored are `put_aside`. Raises EverythingFails.
+        Facts whose calls cannot be stored are `put_aside`. Raises EverythingFails.
         """
         if not facts:
             return 0

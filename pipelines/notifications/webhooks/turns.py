@@ -1,10 +1,13 @@
-"""Which endpoint may be called now: a share of the calls for each organizer and endpoint, and rest for silent ones.
+"""Decides which endpoint may be called now: each organizer and endpoint has a share, and silent endpoints rest.
 
-Guarantee: calls that nobody answers in time have TRIALS_MAX places together, TRIALS_PER_ORGANIZER_MAX of one organizer;
-the others always find the rest, ORGANIZER_MAX of them for one organizer. An endpoint is on trial, one call at a time,
-until it answers within QUICK_S, and again when it does not. One that is silent SILENT_MAX times in a row rests, longer
-each time, and then has one call to show that it is back. Nothing is lost: a call that has no place is still due.
-Bounded: ENDPOINTS_MAX endpoints are remembered; one that is forgotten is on trial.
+Guarantee:
+- A new endpoint is on trial: one call at a time, until it answers within QUICK_S. A slow answer puts it on trial again.
+- Calls on trial have TRIALS_MAX places together, and TRIALS_PER_ORGANIZER_MAX of these for one organizer. All other
+  places are for the other calls, ORGANIZER_MAX of them for one organizer.
+- An endpoint that is silent SILENT_MAX times in a row rests, longer each time. Then it gets one call to show that it is
+  back.
+- No call is lost: a call without a place stays due.
+- Memory is bounded: ENDPOINTS_MAX endpoints are remembered, and a forgotten one is on trial.
 """
 
 from __future__ import annotations
@@ -16,18 +19,18 @@ from typing import NamedTuple
 from connectors.backoff import Backoff
 
 IN_FLIGHT_MAX = 64
-ORGANIZER_MAX = 16  # a quarter: an organizer with many endpoints and much to tell
+ORGANIZER_MAX = 16  # a quarter of the places, for an organizer with many endpoints and calls
 ENDPOINT_MAX = 4
-TRIALS_MAX = 16  # of all organizers: what does not answer keeps three quarters of the places free
+TRIALS_MAX = 16  # of all organizers: silent endpoints leave three quarters of the places free
 TRIALS_PER_ORGANIZER_MAX = 4
-QUICK_S = 2.0  # an answer that takes longer is as good as none for those who wait behind it
+QUICK_S = 2.0  # for the calls that wait, a slower answer is as bad as none
 SILENT_MAX = 3
 REST = Backoff(first_s=30.0, max_s=600.0)
 ENDPOINTS_MAX = 10_000  # about 2 MB
 
 
 class CallUnderWay(NamedTuple):
-    """One call that is under way."""
+    """One running call."""
 
     endpoint_id: str
     organizer_id: str
@@ -35,7 +38,7 @@ class CallUnderWay(NamedTuple):
 
 
 class FreeTurns(NamedTuple):
-    """What there is room for, as the query wants it: lists side by side."""
+    """The free places, as the query needs them: parallel lists."""
 
     free: int
     trials: int
@@ -55,7 +58,7 @@ class _Health:
 
 
 class Turns:
-    """Who has calls under way, and how each endpoint answered last. No clock of its own."""
+    """The running calls, and how each endpoint answered last. It has no clock of its own."""
 
     def __init__(self) -> None:
         self._health: OrderedDict[str, _Health] = OrderedDict()
@@ -65,7 +68,7 @@ class Turns:
 
     @property
     def in_flight(self) -> int:
-        """How many calls are under way."""
+        """The number of running calls."""
         return self._of_organizer.total()
 
     def places(self, now: float) -> FreeTurns:
@@ -85,7 +88,7 @@ class Turns:
         )
 
     def begin(self, endpoint_id: str, organizer_id: str) -> CallUnderWay:
-        """A call is made."""
+        """A call begins."""
         call = CallUnderWay(endpoint_id, organizer_id, not self._is_proven(endpoint_id))
         self._of_endpoint[endpoint_id] += 1
         self._of_organizer[organizer_id] += 1
@@ -94,7 +97,7 @@ class Turns:
         return call
 
     def end(self, call: CallUnderWay, *, answered: bool, seconds: float, now: float) -> float:
-        """It is over. How long its endpoint rests now; 0.0: not at all."""
+        """A call ends. Returns how long its endpoint rests now, in seconds; 0.0: not at all."""
         _less(self._of_endpoint, call.endpoint_id)
         _less(self._of_organizer, call.organizer_id)
         if call.on_trial:

@@ -1,1 +1,1 @@
-"""Payment providers: the protocol, the sandbox that development and the demo pay with, and a fake for tests."""
+"""Payment providers: the protocol, Stripe, the sandbox for development and the demo, and a fake for tests."""

@@ -1,7 +1,7 @@
-"""The books of a payment provider, as they are compared with the log: payments, refunds, disputes, page by page.
+"""The books of a payment provider, for a comparison with the log: payments, refunds, disputes, page by page.
 
-Guarantee: an entry is in the log's own words (minor units, upper-case currencies, our keys), the latest first or the
-oldest first as the provider has it. Memory is a page's.
+Guarantee: an entry uses the log's terms (minor units, upper-case currencies, our keys). Entries come in the provider's
+order. One page is in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAGE = 100  # entries: what Stripe gives at once, and one statement of ours asks
 
 @dataclass(frozen=True, slots=True)
 class BookedPayment:
-    """A payment that was captured. `event_id` is "" for what is not ours."""
+    """A captured payment. `event_id` is "" for a payment that is not ours."""
 
     payment_id: str
     event_id: str
@@ -28,7 +28,7 @@ class BookedPayment:
 
 @dataclass(frozen=True, slots=True)
 class BookedRefund:
-    """A refund: `status` is refunded, failed, or requested while nothing is decided. `key` is ours, "" for its own."""
+    """A refund. `status` is refunded, failed, or requested (undecided). `key` is ours, "" if the provider began it."""
 
     refund_id: str
     payment_id: str
@@ -54,16 +54,16 @@ class BookedDispute:
 
 
 class Books(Protocol):
-    """What a provider has on record from one second on, before another. Every call may raise OutcomeUnknown."""
+    """A provider's records from second `since` until before second `until`. Every call may raise OutcomeUnknown."""
 
     def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
-        """What was captured."""
+        """The captured payments."""
 
     def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
-        """What was refunded, and what failed."""
+        """The refunds, also failed ones."""
 
     def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
-        """What was disputed."""
+        """The disputes."""
 
     async def payment(self, payment_id: str) -> BookedPayment | None:
         """One payment; None when it was never captured."""
@@ -75,4 +75,4 @@ class Books(Protocol):
         """One dispute."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

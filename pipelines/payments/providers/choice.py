@@ -13,7 +13,7 @@ log = Log("payments")
 
 
 def provider_of(settings: Settings) -> PaymentProvider:
-    """A provider, which connects when it is first needed. It says which one it is: with the sandbox no money moves."""
+    """The provider of the settings; it connects at its first use. The log names it: the sandbox moves no money."""
     if settings.payments is PaymentsBy.SANDBOX:
         log.info("provider.chosen", provider=settings.payments.value, money="none moves")
         return SandboxProvider(settings.postgres_url)

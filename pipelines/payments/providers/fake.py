@@ -13,7 +13,7 @@ from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeRes
 
 @dataclass
 class FakeProvider:
-    """Keeps its ledger where a test can look at it."""
+    """Keeps a ledger that tests can read."""
 
     slow_s: float = SLOW_S
     charges: dict[str, ChargeResult] = field(default_factory=dict)
@@ -51,4 +51,4 @@ class FakeProvider:
         return result
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""

@@ -1,4 +1,4 @@
-"""What we ask of a payment provider. One idempotency key is one charge (or one refund), however often it is sent."""
+"""The protocol of a payment provider. One idempotency key is one charge (or one refund), however often it is sent."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ class OutcomeUnknown(CircleError):
 
 
 class RequestRefused(CircleError):
-    """The provider will not do this, now or later. A person has to look."""
+    """The provider refuses this request for good. A person has to look at it."""
 
 
 class PaymentProvider(Protocol):
     """A provider. Every call may raise OutcomeUnknown (ask again) or RequestRefused (do not)."""
 
     async def capture(self, charge: ChargeJob) -> ChargeResult:
-        """Charge what `charge.token` stands for. A charge that is declined is a result, not an error."""
+        """Charge the card or account behind `charge.token`. A declined charge is a result, not an error."""
 
     async def refund(self, refund: RefundJob) -> RefundResult:
-        """Give money of a captured payment back: a payment may have several refunds, each with a key of its own, and
-        no more comes back than was captured. Raises RequestRefused when there is no such payment, or too little left
-        of it.
+        """Refund money of a captured payment. A payment may have several refunds, each with its own key, but never more
+        than was captured. Raises RequestRefused if there is no such payment, or too little is left of it.
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

@@ -1,7 +1,7 @@
-"""The sandbox payment provider: a bank of its own in the schema `sandbox`, which survives our processes.
+"""The sandbox payment provider: a pretend bank in the schema `sandbox`, which survives our processes.
 
-Guarantee: one idempotency key is one row, so one charge; its answer never changes. What each token does is in
-`tokens`. No money moves.
+Guarantee: one idempotency key is one row, so it is one charge, and its answer never changes. `sandbox_tokens` has the
+effect of each token. No money moves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SQL = queries(Path(__file__).with_name("sandbox.sql"))
 
 
 class SandboxProvider:
-    """The provider, through a small connection pool that is opened when it is first needed."""
+    """The provider, with a small connection pool that is opened at its first use."""
 
     def __init__(self, postgres_url: str, *, slow_s: float = SLOW_S) -> None:
         self._url, self._slow_s = postgres_url, slow_s

@@ -1,7 +1,7 @@
-"""The sandbox bank's books, and what it does by itself: refunds, refunds that fail, disputes. No money moves.
+"""The sandbox bank's books, and actions of the bank itself: refunds, failed refunds, disputes. No money moves.
 
-Guarantee: what is done here is in the bank's books alone, as in a real provider's dashboard; whoever wants the log to
-know tells it.
+Guarantee: an action here changes only the bank's books, as in a real provider's dashboard. The log learns of it only if
+the caller sends a command.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ BEFORE_ALL = "-infinity"
 
 
 class SandboxBooks:
-    """What the pretend bank has on record. One connection, made when it is first needed."""
+    """The pretend bank's records. One connection, made at its first use."""
 
     def __init__(self, postgres_url: str) -> None:
         self._url = postgres_url
         self._connection: Connection | None = None
 
     async def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
-        """What was captured."""
+        """The captured payments."""
         async for row in self._pages("payments", "payment_id", since, until):
             yield _payment(row)
 
     async def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
-        """What was refunded, and what failed."""
+        """The refunds, also failed ones."""
         async for row in self._pages("refunds", "refund_id", since, until):
             yield _refund(row)
 
     async def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
-        """What was disputed."""
+        """The disputes."""
         async for row in self._pages("disputes", "dispute_id", since, until):
             yield _dispute(row)
 
@@ -59,7 +59,7 @@ class SandboxBooks:
         return None if row is None else _dispute(row)
 
     async def give_back(self, payment_id: str, amount_minor: int | None = None) -> BookedRefund:
-        """Refund a payment (None: what is left of it). Raises RequestRefused where so much is not left."""
+        """Refund a payment (None: all that is left of it). Raises RequestRefused if less is left."""
         connection, refund_id = await self._open(), f"re-{uuid.uuid4()}"
         async with connection.transaction():
             left = await connection.fetchval(SQL["left_of"], payment_id)
@@ -71,7 +71,7 @@ class SandboxBooks:
         return found
 
     async def fail(self, refund_id: str) -> BookedRefund:
-        """A refund comes to nothing. Raises RequestRefused for one that is not there, or has failed already."""
+        """Let a refund fail. Raises RequestRefused if there is no such refund, or it has failed already."""
         if await (await self._open()).fetchval(SQL["fail_refund"], refund_id) is None:
             raise RequestRefused(f"the sandbox has no refund {refund_id} that could fail")
         found = await self.refund(refund_id)
@@ -79,7 +79,7 @@ class SandboxBooks:
         return found
 
     async def dispute_of(self, payment_id: str, status: str, amount_minor: int | None = None) -> BookedDispute:
-        """A payment is disputed, or its dispute goes on (None: the whole of it). Raises RequestRefused for none."""
+        """Dispute a payment (None: all of it), or change its dispute. Raises RequestRefused if it was not captured."""
         dispute_id = f"dp-{payment_id.removeprefix('pay-')}"
         connection = await self._open()
         if await connection.fetchval(SQL["put_dispute"], payment_id, dispute_id, status, amount_minor) is None:
@@ -89,7 +89,7 @@ class SandboxBooks:
         return found
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
 

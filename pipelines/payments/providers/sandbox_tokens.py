@@ -1,11 +1,11 @@
-"""The sandbox's payment tokens and what comes of each."""
+"""The sandbox's payment tokens and the effect of each."""
 
 from __future__ import annotations
 
 TOK_OK = "tok_ok"  # captured
 TOK_DECLINED = "tok_declined"  # declined: card_declined
 TOK_SLOW = "tok_slow"  # captured after SLOW_S
-TOK_LOST_REPLY = "tok_lost_reply"  # captured, and the first answer is lost; asked again with the same key, it comes
+TOK_LOST_REPLY = "tok_lost_reply"  # captured, and the first answer is lost; a second request with the same key gets it
 SLOW_S = 2.0
 
 CAPTURED_TOKENS = frozenset({TOK_OK, TOK_SLOW, TOK_LOST_REPLY})

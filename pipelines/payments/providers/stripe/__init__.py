@@ -1,1 +1,1 @@
-"""Stripe: amounts, the API's client, the provider, webhooks. Why without Stripe's own library is in decision 0020."""
+"""Stripe: amounts, the API's client, the provider, webhooks. Decision 0020 says why we do not use Stripe's library."""

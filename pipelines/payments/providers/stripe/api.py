@@ -1,8 +1,8 @@
-"""Stripe's HTTP API as far as we use it: form in, typed JSON out, each error as what it means for the caller.
+"""The part of Stripe's HTTP API that we use: form in, typed JSON out, and errors by their meaning for the caller.
 
 Guarantee: a call ends with a value, `Declined` (nothing was charged), `OutcomeUnknown` (ask again, same key) or
-`RequestRefused` (a person has to look). No message of ours has a key, a token or a text of Stripe's in it: codes and
-Stripe's request id say where to look.
+`RequestRefused` (a person has to look). Our messages contain no key, no token and no text of Stripe's. They have
+Stripe's error codes and request id.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from msgspec import Meta
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 
 API_URL = "https://api.stripe.com"
-API_VERSION = "2025-03-31.basil"  # the shapes below; an account's own default must not change them under us
+API_VERSION = "2025-03-31.basil"  # the version of the shapes below; an account's default must not change them
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 8.0  # together no longer than the cashier's CALL_TIMEOUT_S
-CONNECTIONS_MAX = 128  # as many as the cashier's IN_FLIGHT_MAX: none waits for a place here
-BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})  # not done, and will be another time
-NOTHING_DONE = frozenset({"card_error", "invalid_request_error"})  # when Stripe says so, and nobody on the way to it
-TRY_LATER = frozenset({401, 403, 409, 429})  # a key that is not valid is one that somebody is about to change
+CONNECTIONS_MAX = 128  # as many as the cashier's IN_FLIGHT_MAX, so no call waits here
+BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})  # not done; a later try succeeds
+NOTHING_DONE = frozenset({"card_error", "invalid_request_error"})  # only in Stripe's own answer, not in a proxy's
+TRY_LATER = frozenset({401, 403, 409, 429})  # an operator will soon replace an invalid key
 
 T = TypeVar("T")
 
-# What goes onto the log fits there: an id of more than 128 characters, or with control characters, is a dead letter.
+# Ids must fit on the log: an id of more than 128 characters, or with control characters, becomes a dead letter.
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
 Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
 Moment = Annotated[int, Meta(ge=0, le=10**11)]  # seconds since the epoch
@@ -34,7 +34,7 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
 
 
 class PaymentError(msgspec.Struct, frozen=True):
-    """Why a payment or a request came to nothing. `message` is left out: it may quote what was sent."""
+    """Why a payment or a request failed. Stripe's `message` is left out: it may quote the request."""
 
     type: str = ""
     code: str | None = None
@@ -96,7 +96,7 @@ class Refunds(msgspec.Struct, frozen=True):
 
 
 class StripeCharge(msgspec.Struct, frozen=True):
-    """A charge, as far as it leads to its payment. `refunds` comes along in old versions of the API only."""
+    """A charge, only to find its payment. Only old versions of the API send `refunds` with it."""
 
     id: Id
     payment_intent: Id | None = None
@@ -108,7 +108,7 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 class Declined(Exception):
-    """Nothing was charged: the card, or what was sent for it, will not do."""
+    """Nothing was charged: Stripe or the bank declined the card or its token."""
 
     def __init__(self, error: PaymentError) -> None:
         super().__init__(error.decline_code or error.code or error.type)
@@ -116,7 +116,7 @@ class Declined(Exception):
 
 
 class KeyReused(RequestRefused):
-    """The idempotency key was sent before with another request, and what became of that is not said."""
+    """The idempotency key was used before with another request. Stripe does not say the outcome of that request."""
 
 
 class StripeApi:
@@ -140,7 +140,7 @@ class StripeApi:
         return await self._call("GET", path, shape, params=dict(query))
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def _call(
@@ -172,7 +172,7 @@ def _read(body: bytes, shape: type[T], what: str) -> T:
 
 
 def _meaning(answer: httpx.Response, what: str) -> Exception:
-    """What an answer other than 200 says about the request."""
+    """The meaning of an answer other than 200, as an error."""
     try:
         error = msgspec.json.decode(answer.content, type=_Failure).error
     except msgspec.DecodeError:
@@ -180,7 +180,7 @@ def _meaning(answer: httpx.Response, what: str) -> Exception:
     said = f"{what}: {error.type} {error.code or ''} {error.param or ''}".rstrip()
     if answer.status_code >= 500 or error.code in BUSY_CODES:
         return OutcomeUnknown(said)
-    if error.type == "idempotency_error":  # our own mistake; what the key stood for first may have been done
+    if error.type == "idempotency_error":  # our own mistake; the first request with this key may have succeeded
         return KeyReused(said)
     if answer.status_code in TRY_LATER:
         return OutcomeUnknown(said)

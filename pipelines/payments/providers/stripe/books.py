@@ -33,25 +33,25 @@ class _Page(msgspec.Struct, Generic[O], frozen=True):
 
 
 class StripeBooks:
-    """What Stripe has on record."""
+    """Stripe's records."""
 
     def __init__(self, api: StripeApi) -> None:
         self._api = api
 
     async def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
-        """What was captured, other programs' too."""
+        """The captured payments, also those of other programs."""
         async for intent in _listed(self._api, PAYMENTS, _Page[Intent], _between(since, until)):
             if intent.status == "succeeded":
                 yield _payment(intent)
 
     async def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
-        """What was refunded, and what failed."""
+        """The refunds, also failed ones."""
         async for refund in _listed(self._api, REFUNDS, _Page[RefundObject], _between(since, until)):
             if refund.payment_intent is not None:
                 yield _refund(refund)
 
     async def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
-        """What was disputed."""
+        """The disputes."""
         async for dispute in _listed(self._api, DISPUTES, _Page[DisputeObject], _between(since, until)):
             if dispute.payment_intent is not None:
                 yield _dispute(dispute)
@@ -72,7 +72,7 @@ class StripeBooks:
         return None if found is None else _dispute(found)
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._api.close()
 
     async def _one(self, path: str, shape: type[O]) -> O | None:

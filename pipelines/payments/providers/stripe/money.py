@@ -1,19 +1,19 @@
-"""Amounts as Stripe counts them. Ours are in ISO 4217's minor units; Stripe's differ for a few currencies. Pure.
+"""Converts amounts to Stripe's units. Ours are ISO 4217's minor units; Stripe's differ for a few currencies. Pure.
 
 Source: Stripe's page on currencies (docs.stripe.com/currencies: zero-decimal and three-decimal currencies, special
-cases; what it says there of HUF and TWD is about payouts, they are charged and refunded with two decimals). Where ISO
-and Stripe agree, which is everywhere else, an amount is sent as it stands: 500 JPY is 500, 5.00 EUR is 500.
+cases). Its exceptions for HUF and TWD are about payouts; charges and refunds of these have two decimals. For all other
+currencies ISO and Stripe agree, and an amount is sent unchanged: 500 JPY is 500, 5.00 EUR is 500.
 """
 
 from __future__ import annotations
 
 from pipelines.payments.providers.protocol import RequestRefused
 
-# No minor unit in ISO, and still sent with two decimals that are 00.
+# ISO has no minor unit; Stripe expects two decimals, which are 00.
 HUNDREDFOLD = frozenset({"ISK", "UGX"})
-# Two decimals in ISO (a fifth in truth), none at Stripe.
+# Two decimals in ISO (in truth a fifth), none at Stripe.
 HUNDREDTH = frozenset({"MGA"})
-# Three decimals, of which the last has to be 0.
+# Three decimals; the last must be 0.
 TENS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
@@ -22,7 +22,7 @@ class NotPayable(ValueError):
 
 
 def to_stripe(amount_minor: int, currency: str) -> int:
-    """Our minor units as Stripe's. Raises NotPayable when nothing that Stripe takes is as much."""
+    """Our minor units as Stripe's. Raises NotPayable if Stripe cannot express the amount."""
     if currency in HUNDREDFOLD:
         return amount_minor * 100
     if currency in HUNDREDTH:
@@ -33,7 +33,7 @@ def to_stripe(amount_minor: int, currency: str) -> int:
 
 
 def problem_of_price(amount_minor: int, currency: str) -> str:
-    """Why Stripe would charge nobody a price; "" when it would."""
+    """Why Stripe cannot charge a price; "" if it can."""
     try:
         to_stripe(amount_minor, currency)
     except NotPayable as error:

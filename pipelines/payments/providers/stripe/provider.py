@@ -1,8 +1,8 @@
-"""Stripe as our payment provider: a PaymentIntent that is confirmed at once for each attempt, a refund for each key.
+"""Stripe as our payment provider: for each attempt a PaymentIntent that is confirmed at once, for each key a refund.
 
-Guarantee: an attempt is charged once. Stripe answers a key it knows with its first answer for at least a day; an
-attempt older than that is looked up and never charged anew. A payment that would need the buyer again (3-D Secure in
-a browser) is cancelled before it is called declined, so that nobody can complete it later.
+Guarantee: an attempt is charged once. For at least a day, Stripe repeats its first answer to the same key. An older
+attempt is looked up and never charged again. A payment that would need the buyer again (3-D Secure in a browser) is
+cancelled before it counts as declined, so it cannot be completed later.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from schemas.ids import US_PER_S
 
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
 REFUNDS_MAX = 100  # one page; an order has at most ten tickets to refund one by one
-TOKEN = re.compile(r"(?:pm|ctoken)_[A-Za-z0-9_]{1,200}")  # what Stripe's own scripts hand to a buyer's browser
+TOKEN = re.compile(r"(?:pm|ctoken)_[A-Za-z0-9_]{1,200}")  # Stripe's own scripts give these to a buyer's browser
 CODE = re.compile(r"[a-z0-9_]{1,64}")
 UNKNOWN_TOKEN, ACTION_NEEDED, TOO_LATE = "unknown_token", "authentication_required", "too_late"
 PAYMENTS = "/v1/payment_intents"
 
-# Which attempt an intent or a refund belongs to: webhooks are told apart by it.
+# The attempt of an intent or a refund: webhooks are matched by it.
 EVENT, RESERVATION, ATTEMPT, REFUND = (
     "circle_event_id", "circle_reservation_id", "circle_attempt_id", "circle_refund_key",
 )  # fmt: skip
 
 ACTION_CODES = frozenset({"authentication_required", "payment_intent_action_required"})
-# Stripe asks not to tell a buyer these: they help whoever tries stolen cards.
+# Stripe asks us not to show these to buyers: they help a thief who tries stolen cards.
 NOT_TOLD = frozenset(
     {"fraudulent", "lost_card", "stolen_card", "pickup_card", "restricted_card", "merchant_blacklist",
      "security_violation"}
@@ -111,14 +111,14 @@ class StripeProvider:
         return _refunded(made)
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._api.close()
 
     def _forgotten(self, asked_at: int) -> bool:
         return self._now() - asked_at / US_PER_S > KEY_LIFE_S
 
     async def _looked_up(self, charge: ChargeJob) -> ChargeResult:
-        """What became of an attempt whose key Stripe may have forgotten. Never charges."""
+        """Look up an attempt whose key Stripe may have forgotten. Never charges."""
         found = await self._found(charge)
         log.warning("charge.looked_up", key=charge.key, found=found is not None)
         return await self._result(charge, found) if found is not None else _declined(TOO_LATE)
@@ -132,8 +132,9 @@ class StripeProvider:
         return found[0] if found else None
 
     async def _tried_before(self, charge: ChargeJob) -> ChargeResult:
-        """The key was sent with something else: a buyer gave a former attempt's key to another token, after an attempt
-        in between. What became of the key stands. Stripe finds an intent about a minute after it was made.
+        """The key was used before with another token: a buyer repeated an earlier attempt's key after another attempt.
+
+        The outcome of the first request stands. Stripe's search finds an intent about a minute after it was made.
         """
         found = await self._found(charge)
         if found is None:
@@ -141,7 +142,7 @@ class StripeProvider:
         return await self._result(charge, found)
 
     async def _result(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
-        """What an intent's status says of the attempt. An answer to a key that was used before may be an old one."""
+        """The attempt's result from an intent's status. For a repeated key the answer may be an old one."""
         if intent.status == UNDER_WAY:
             intent = await self._now_at(intent)
         if intent.status == "succeeded":
@@ -153,11 +154,11 @@ class StripeProvider:
         return _declined(told_of(intent, charge.attempt_id))
 
     async def _cancelled(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
-        """Nobody may complete it any more; only then it is declined."""
+        """Cancel an intent, so that it cannot be completed. Only then it is declined."""
         reason = ACTION_NEEDED if intent.status == "requires_action" else intent.status
         try:
             ended = await self._api.post(f"{PAYMENTS}/{intent.id}/cancel", ABANDONED, Intent)
-        except Declined:  # it has come to an end already, in whichever way
+        except Declined:  # it has ended already, one way or the other
             ended = await self._now_at(intent)
         if ended.status == "succeeded":
             return _captured(charge, ended)
@@ -183,13 +184,13 @@ class StripeProvider:
 
 
 def told_of(intent: Intent, attempt_id: str) -> str:
-    """Why an intent came to nothing, as a buyer may read it."""
+    """Why an intent failed, as a text for the buyer."""
     error = intent.last_payment_error
     return _told(error, attempt_id) if error is not None else intent.status
 
 
 def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
-    """What Stripe has captured. Where that is not what was asked for, the log says no and gives it back."""
+    """The result for a captured payment. If it differs from the request, the log refuses it and refunds it."""
     amount, currency = booked_amount(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
     if (amount, currency) == (charge.amount_minor, charge.currency):
         return ChargeResult(CAPTURED, intent.id, "", amount)
@@ -202,12 +203,12 @@ def _declined(reason: str) -> ChargeResult:
 
 
 def _told(error: PaymentError, attempt_id: str) -> str:
-    """The reason as a buyer may read it. Nothing was charged, whatever it is."""
+    """The reason as a text for the buyer. In every case nothing was charged."""
     if error.code in ACTION_CODES or error.decline_code == ACTION_NEEDED:
         return ACTION_NEEDED
     if error.code == "resource_missing" and error.param in ("payment_method", "confirmation_token"):
         return UNKNOWN_TOKEN
-    if error.type != "card_error":  # most likely ours, and then every charge is like this one
+    if error.type != "card_error":  # most likely our mistake, and then every charge fails like this one
         log.warning("charge.not_accepted", key=attempt_id, code=error.code, type=error.type, parameter=error.param)
     reason = error.decline_code or error.code or error.type
     return reason if CODE.fullmatch(reason) and reason not in NOT_TOLD else "card_declined"

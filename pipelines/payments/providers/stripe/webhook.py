@@ -1,8 +1,8 @@
-"""Stripe's webhooks: whether one is Stripe's and fresh, and the command that tells the log what it says. Pure.
+"""Stripe's webhooks: checks that one is Stripe's and fresh, and makes the command for the log. Pure.
 
-Guarantee: nothing is read before its signature was found right. The same webhook makes the same command, and the
-command of a webhook says what the answer to our own request says, so whichever comes first decides and the other is a
-duplicate. Source of the scheme: Stripe's page on webhook signatures, scheme v1.
+Guarantee: the signature is checked before the body is read. The same webhook makes the same command. A webhook and the
+answer to our own request make the same command too: the first one decides, the other is a duplicate. Source of the
+scheme: Stripe's page on webhook signatures, scheme v1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, R
 from pipelines.payments.requests import CAPTURED, DECLINED, key_of_refund
 from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
 
-TOLERANCE_S = 300  # Stripe's own default: clocks that differ, not deliveries that are late (those are signed anew)
+TOLERANCE_S = 300  # Stripe's own default; for clocks that differ: Stripe signs late deliveries again
 SIGNATURES_MAX = 8  # two while a secret is rolled
 HEADER_CHARS_MAX = 2_000
 REFUND_KEY = re.compile(r"[!-~]{1,128}")
@@ -40,15 +40,15 @@ Told = RecordPayment | RecordRefund | RecordProviderRefund | RecordRefundFailure
 
 
 class BadSignature(Exception):
-    """It is not Stripe's, or too old. The text may be told to the caller."""
+    """The webhook is not Stripe's, or it is too old. The caller may read the text."""
 
 
 class UnreadableWebhook(Exception):
-    """Stripe signed it, and it is not what an event looks like."""
+    """Stripe signed the body, but it is not an event."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What every event has. `data.object` is read by its type."""
+    """The fields of every event. `data.object` is decoded by its type."""
 
     class Data(msgspec.Struct, frozen=True):
         """The envelope of the object."""
@@ -61,13 +61,13 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def verified(body: bytes, signature: str, secret: str, now: float) -> Event:
-    """The event in `body`, which `signature` (the header Stripe-Signature) vouches for at wall-clock second `now`.
+    """The event in `body`, after a check of `signature` (the header Stripe-Signature) at wall-clock second `now`.
 
-    Raises BadSignature, and Unreadable for signed bytes that are no event.
+    Raises BadSignature, and UnreadableWebhook for signed bytes that are no event.
     """
     stamp, signatures = _parts(signature)
     expected = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
-    # Every signature is compared, each in constant time: how long it takes says nothing about how much was right.
+    # Every signature is compared in constant time, so the duration does not reveal how much of it was right.
     if sum(hmac.compare_digest(expected, one.encode()) for one in signatures) == 0:
         raise BadSignature("no v1 signature is right for this body; is it the secret of this endpoint?")
     if abs(now - int(stamp)) > TOLERANCE_S:
@@ -92,16 +92,16 @@ def _parts(signature: str) -> tuple[str, list[str]]:
 
 
 def commands_of(event: Event) -> list[Told]:
-    """What the log is to be told, in this order; nothing when it is no business of ours. Raises Unreadable.
+    """The commands for the log, in this order; none if the event is not about us. Raises UnreadableWebhook.
 
-    What began at Stripe does not say which reservation it is about: such a command has no `event_id` yet (`placed`).
+    News that began at Stripe does not name its reservation: such a command has no `event_id` yet (`placed`).
     """
     reading = _READINGS.get(event.type)
     return [] if reading is None else reading(event)
 
 
 def charge_refunded(event: Event) -> str | None:
-    """The payment that a charge.refunded is about, where its refunds do not come along: they are to be looked up."""
+    """The payment of a charge.refunded event without its refunds: the caller has to look these up."""
     if event.type != "charge.refunded":
         return None
     charge = _object(event, StripeCharge)
@@ -109,18 +109,18 @@ def charge_refunded(event: Event) -> str | None:
 
 
 def placed(told: Told, event_id: str, reservation_id: str) -> Told:
-    """The command, once it is known what it is about."""
+    """The command with its event and reservation."""
     return msgspec.structs.replace(told, event_id=event_id, reservation_id=reservation_id)
 
 
 def place_of(metadata: dict[str, str]) -> tuple[str, str] | None:
-    """The event and the reservation that a payment of ours is for; None for another program's."""
+    """The event and the reservation of our payment; None for another program's payment."""
     place = metadata.get(EVENT, ""), metadata.get(RESERVATION, "")
     return place if all(UUID.fullmatch(one) for one in place) else None
 
 
 def captured(intent: Intent, command_id: str) -> RecordPayment | None:
-    """What an intent that Stripe shows us says of our attempt: for news of a payment that we have not recorded yet."""
+    """The command for an intent that we looked up: for news about a payment that is not recorded yet."""
     place, attempt = place_of(intent.metadata), intent.metadata.get(ATTEMPT, "")
     if place is None or not UUID.fullmatch(attempt) or intent.status != "succeeded":
         return None
@@ -141,7 +141,7 @@ def captured(intent: Intent, command_id: str) -> RecordPayment | None:
 
 
 def refund_told(refund: RefundObject, command_id: str) -> Told | None:
-    """What a refund says: of ours by its key, else of one that began at Stripe. None while nothing is decided."""
+    """The command for a refund: ours by its key, or one that began at Stripe. None while it is undecided."""
     if refund.payment_intent is None:
         return None
     metadata = refund.metadata or {}
@@ -192,7 +192,7 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
 
 
 def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | None:
-    """What a dispute says of the payment that it is about."""
+    """The command for a dispute of a payment."""
     status = DISPUTED.get(dispute.status)
     if status is None or dispute.payment_intent is None:
         log.warning("dispute.not_read", dispute=dispute.id, status=dispute.status)
@@ -276,7 +276,7 @@ def _object(event: Event, shape: type[T]) -> T:
 
 
 def _place(event: Event, metadata: dict[str, str]) -> tuple[str, str] | None:
-    """The event and the reservation it is about. None for what another program did with the same account."""
+    """The event and the reservation of an event's object; None if another program uses the same account."""
     place = place_of(metadata)
     if place is None:
         log.info("webhook.not_ours", webhook=event.id, type=event.type)
