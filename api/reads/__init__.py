@@ -1,1 +1,1 @@
-"""What handlers read: rows, the log's past, seat maps; and who may see it."""
+"""The handlers' reads: rows, the past of the log, seat maps, and what each caller may see of them."""

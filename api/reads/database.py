@@ -1,8 +1,8 @@
-"""Postgres for the API: a small pool, named queries, and a 503 problem whenever the server is gone.
+"""Postgres for the API: a small pool, named queries, and a 503 problem while the server is down.
 
-Connecting is lazy, so the API starts and takes reservations without Postgres. A read is tried once more on a new
-connection when the first one turns out to be dead; a write is not. Connections are shared out by who asks and
-what for (`api.fairness.pools.POSTGRES`).
+The pool connects lazily, so the API starts and takes reservations without Postgres. A read on a dead connection is
+repeated once on a new one; a write is not. Users, networks and lanes have shares of the connections
+(`api.fairness.pools.POSTGRES`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.UndefinedTableError,  # not migrated yet
+    asyncpg.UndefinedTableError,  # the migrations have not run yet
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
@@ -52,7 +52,7 @@ class QueryPool:
         self._places = Places(POSTGRES, "queries")
 
     async def close(self) -> None:
-        """Ends the pool without waiting for what hangs."""
+        """Close the pool without waiting for queries that hang."""
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -73,8 +73,8 @@ class QueryPool:
         return found[0] if found else None
 
     async def write(self, name: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row a writing statement returns, or None. Raises Problem unavailable (503), and asyncpg's own
-        errors for broken rules."""
+        """The first row that a writing statement returns, or None. Raises Problem unavailable (503), and asyncpg's
+        errors for violated constraints."""
         try:
             found = await self._fetch(name, arguments)
         except _GONE as error:
@@ -82,7 +82,7 @@ class QueryPool:
         return found[0] if found else None
 
     async def transact(self, *statements: tuple[str, *tuple[Any, ...]]) -> list[asyncpg.Record | None]:
-        """The first row of each statement (its name, then its arguments), all in one transaction: whole or not at all.
+        """Run statements (name, then arguments) in one transaction, all or none. Returns the first row of each.
 
         Raises as `write` does.
         """
@@ -98,7 +98,7 @@ class QueryPool:
             raise _unavailable(error) from error
 
     async def within(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """What `work` returns, done in one transaction: whole, or with any error not at all. Raises as `write` does."""
+        """What `work` returns, in one transaction: an error rolls all of it back. Raises as `write` does."""
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=POSTGRES_TIMEOUT_S) as connection, connection.transaction():

@@ -1,4 +1,4 @@
-"""What the reservations worker and other sellers keep of an event in Redis, read as hashes of one moment."""
+"""An event's hashes in Redis, which the reservations worker and other sellers write, read at one moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logs.get("api.availability")
 
 
 async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[bytes, bytes]]:
-    """The event's hashes of these names, in one round trip; empty when Redis is away."""
+    """The event's hashes of these names, in one round trip; empty while Redis does not answer."""
     try:
         pipeline = deps.redis.pipeline(transaction=True)
         for part in parts:
@@ -28,10 +28,10 @@ async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[b
 
 
 async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
-    """Meta, claims and foreign locks of an event that has so many seats; empty when Redis is away, or lost the event.
+    """Meta, claims and foreign locks of an event with `seats` seats; empty if Redis does not answer or lost the event.
 
-    Of a large event the claims are read step by step, so that neither Redis nor the event loop is kept from the holds:
-    what changes in between is in the answer or is not.
+    The claims of a large event are read in steps, so that neither Redis nor the event loop delays the holds. A change
+    between two steps may be in the answer or not.
     """
     if seats <= CLAIMS_AT_ONCE:
         return await event_hashes(deps, event_id, "meta", "claims", "foreign")
@@ -44,7 +44,7 @@ async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[byt
 
 
 async def _step_by_step(deps: ApiDeps, key: str) -> dict[bytes, bytes] | None:
-    """A hash, CLAIMS_AT_ONCE fields at a time; None when Redis is away."""
+    """A hash, CLAIMS_AT_ONCE fields at a time; None if Redis does not answer."""
     found: dict[bytes, bytes] = {}
     cursor = 0
     try:

@@ -1,9 +1,9 @@
-"""Whether there is an event for a caller: what is asked of one that there is not need not go on the log.
+"""Whether an event exists for a caller: a request for an event that does not exist stays off the log.
 
-Guarantee: "there is none" is said only when the projection has applied everything that was on the event's partition
-when the question came, and has no such row, or the row of somebody else's draft. An event that this or another process
-has just created is known before its row is. Where a service is away, or the projection is behind or has not begun,
-nothing is known, and the log decides.
+Guarantee: the answer is "absent" only if the projection has applied everything that was on the event's partition at
+the time of the question, and has no such row, or the row of another organizer's draft. A process knows an event that it
+or another process has just created before its row exists. If a service is down, or the projection lags or has not
+begun, the answer is unknown, and the log decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PUBLIC = ""
 
 
 class Existence:
-    """The events that this process knows of, the latest EVENTS_KNOWN_MAX, and for a moment those that there are not."""
+    """The latest EVENTS_KNOWN_MAX events that this process knows, and for a moment the absent ones."""
 
     def __init__(
         self,
@@ -33,21 +33,21 @@ class Existence:
         partitions: int,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`draft_of` an event is its organizer while it is a draft, PUBLIC afterwards, None without a row; it raises
-        Problem while PostgreSQL is away. `end_of` a partition is the offset behind its last command, None while the
-        broker does not say."""
+        """`draft_of` gives a draft's organizer, PUBLIC for a published event, None without a row; it raises Problem
+        while PostgreSQL does not answer. `end_of` gives the offset after a partition's last command, None while the
+        broker does not answer."""
         self._draft_of, self._end_of, self._watermarks = draft_of, end_of, watermarks
         self._partitions, self._clock = partitions, clock
-        self._known: OrderedDict[str, bool] = OrderedDict()  # whether it is public for certain
+        self._known: OrderedDict[str, bool] = OrderedDict()  # True: certainly public
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._ends: SharedFetch[int | None] = SharedFetch()
 
     def made(self, event_id: str) -> None:
-        """Something about the event was written by somebody who knew it."""
+        """Remember an event: a command about it is on the log."""
         self._learn(event_id, public=False)
 
     async def is_absent(self, event_id: str, user_id: str | None = None) -> bool:
-        """Whether there is certainly no such event for this caller. None, an administrator, sees all drafts."""
+        """Whether the event is certainly absent for this caller. `user_id` None: an administrator, who sees all drafts."""
         if self._known.get(event_id):
             return False
         until = self._absent.get(event_id)
@@ -61,9 +61,9 @@ class Existence:
             found = await self._draft_of(event_id)
         except Problem:
             return False
-        if self._is_there(event_id, user_id, found):  # or made while we looked
+        if self._is_there(event_id, user_id, found):  # or created during the look-up
             return False
-        if found is None:  # a draft may be published in the next moment: it is looked up each time
+        if found is None:  # a draft may be published at any moment, so it is looked up each time
             self._absent[event_id] = self._clock() + EVENTS_ABSENT_S
             self._absent.move_to_end(event_id)
             if len(self._absent) > EVENTS_ABSENT_MAX:
@@ -72,7 +72,7 @@ class Existence:
 
     def _is_there(self, event_id: str, user_id: str | None, draft_of: str | None) -> bool:
         if draft_of is None:
-            return event_id in self._known  # its row is on its way
+            return event_id in self._known  # its row follows
         self._learn(event_id, public=draft_of == PUBLIC)
         return draft_of == PUBLIC or user_id is None or user_id == draft_of
 
@@ -84,7 +84,7 @@ class Existence:
                 self._known.popitem(last=False)
 
     async def _is_projected(self, partition: int) -> bool:
-        """Whether the rows have everything that is on the partition now. Waits for it."""
+        """Wait until the rows have everything that is on the partition now. False if that takes too long."""
         if self._watermarks.applied(partition) < 0:
             await self._watermarks.refresh()
             if self._watermarks.applied(partition) < 0:

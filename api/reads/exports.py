@@ -1,7 +1,7 @@
-"""Long answers that are written while they are read: lists as CSV, a person's data. Bounded in number and in memory.
+"""Exports, written while the client reads them: lists as CSV, a person's data. Bounded in number and in memory.
 
-Guarantee: an export holds one page of rows, whatever its length; a client that reads slowly slows its own export alone.
-How many are under way is shared out (api.fairness.pools.EXPORTS).
+Guarantee: an export of any length has one page of rows in memory. A slow client slows only its own export. Users and
+networks have shares of the running exports (api.fairness.pools.EXPORTS).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CSV = "text/csv; charset=utf-8; header=present"
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """A line of RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """A line of RFC 4180. A text that a spreadsheet reads as a formula gets an apostrophe in front."""
     out = io.StringIO()
     csv.writer(out).writerow([_harmless(cell) for cell in cells])
     return out.getvalue()

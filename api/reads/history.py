@@ -1,9 +1,8 @@
-"""Answers from the log: how the seats were, and why a reservation got what it got. Read in threads, never in the loop.
+"""Answers from the log: earlier seat maps, and explanations of reservations. Read in threads, never in the event loop.
 
-Guarantee: at most HISTORY_AT_ONCE_MAX are read for at a time, one of them for one user, each within
-HISTORY_RECORDS_MAX and HISTORY_SECONDS_MAX; some wait in line, HISTORY_PATIENCE_S at most. Past one of these the answer
-is 503, or 429 where it is one's own share, with Retry-After. A seat map of a moment that is over is kept: it never
-changes again.
+Guarantee: at most HISTORY_AT_ONCE_MAX answers are read at a time, one for each user, each within HISTORY_RECORDS_MAX
+and HISTORY_SECONDS_MAX. Some more wait in line, HISTORY_PATIENCE_S at most. Past a bound the answer is 503, or 429 if
+the user's own share is used up, with Retry-After. Seat maps of past moments never change, so they are cached.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ log = Log("history")
 
 
 class Place:
-    """Where an event's facts are: its partition, and when it was made."""
+    """The place of an event's facts: its partition and the time of its creation."""
 
     __slots__ = ("event_id", "partition", "since_ms")
 
@@ -65,7 +64,7 @@ class History:
         sys.setswitchinterval(SWITCH_S)
 
     def close(self) -> None:
-        """Not to wait for what is being read: it ends by its bounds."""
+        """Close without waiting: running reads end by their bounds."""
         self._background.close()
 
     async def seats(self, place: Place, until: Moment) -> SeatMap:
@@ -88,7 +87,7 @@ class History:
         return found
 
     async def explanation(self, place: Place, reservation_id: str, through: tuple[int, int]) -> Explanation:
-        """What the log says of a reservation up to the fact at `through` (offset, index). Raises as `seats` does."""
+        """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""
 
         def read() -> Explanation:
             explanation = Explanation(reservation_id=reservation_id, event_id=place.event_id)

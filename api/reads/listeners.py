@@ -1,8 +1,8 @@
-"""Who is connected to a live stream, and waking them when there is something to read.
+"""The open live streams, and how they wake up when there is something to read.
 
-A stream holds a flag, not a queue: a slow client costs nothing but its connection, and reads what it missed from
-Postgres in bounded batches. A user and a network have a share of the streams, and those who watch events leave some to
-the notifications of buyers.
+A stream holds a flag, not a queue. So a slow client costs only its connection, and reads missed messages from Postgres
+in bounded batches. Users and networks have shares of the streams, and streams of events leave some to the notifications
+of buyers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from api.fairness.shares import Lane, Places, Share, asking
 
 
 class Notified(msgspec.Struct, frozen=True, gc=False):
-    """A message on `circle:notified`; without users it may concern anybody."""
+    """A message on `circle:notified`; without users it may concern every user."""
 
     user_id: str | None = None
     user_ids: list[str] | None = None
@@ -46,7 +46,7 @@ class Live:
                     event.set()
 
     def wake_all(self) -> None:
-        """Every stream looks for news."""
+        """Wake every stream."""
         for events in self._streams.values():
             for event in events:
                 event.set()
@@ -58,7 +58,7 @@ class Live:
 
     @contextmanager
     def stream(self, user_id: str, lane: Lane = Lane.SALE) -> Iterator[asyncio.Event]:
-        """An event that is set when there may be something for the user. Raises Problem too-many-at-once (429) and
+        """An event that is set when the user may have something to read. Raises Problem too-many-at-once (429) and
         busy (503)."""
         turn = self._places.take(asking.get()._replace(lane=lane))
         event = asyncio.Event()

@@ -1,8 +1,8 @@
-"""To whom something is offered, by a mail address or an id, without telling who has an account.
+"""Finds the receiver of an offer by mail address or id, without revealing who has an account.
 
-Guarantee: whoever offers a ticket or invites somebody learns nothing of the receiver. An address that is nobody's, or
-that is not verified, stands for an id that is nobody's: always the same one, and no address can be had from it. What is
-offered to it is on the log like any other offer, is answered by nobody, and expires.
+Guarantee: a user who offers a ticket or sends an invitation learns nothing about the receiver. An address that is
+unknown or not verified gets a made-up id, always the same one, from which the address cannot be found. An offer to this
+id goes to the log like any other, gets no answer, and expires.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from api.http.validation import UUID_PATTERN
 
 
 async def receiver_named(call: Call, text: str, *, field: str) -> str:
-    """The id of the account with this mail address or id, or nobody's. Raises Problem invalid-request, rate-limited."""
+    """The id of the account with this address or id, or a made-up id. Raises Problem invalid-request, rate-limited."""
     call.deps.limiter.take(LOOKUPS, call.user_id)
     database = call.deps.database
     if "@" in text:
@@ -36,7 +36,7 @@ async def receiver_named(call: Call, text: str, *, field: str) -> str:
 
 
 def _nobody(call: Call, name: str) -> str:
-    """An id that looks like any other (RFC 9562, version 4). Keyed: nobody can try addresses on what is on the log."""
+    """A made-up id that looks like any other (RFC 9562, version 4). Keyed, so the log's ids do not reveal addresses."""
     key = call.deps.keys.oldest.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     raw = blake2b(name.encode(), key=key, person=b"circle nobody", digest_size=16).digest()
     return str(UUID(bytes=raw, version=4))

@@ -1,8 +1,8 @@
-"""A seat map as it is sent: sections that are bytes already, in an answer that is written piece by piece.
+"""Sends a seat map: puts sections that are bytes already into an answer, and writes it piece by piece.
 
-Guarantee: the same JSON, ETag and headers whatever the size. A small map is one answer. Of a large one no more than
-SENT_AT_ONCE_BYTES are written before the client has read what was written before; the sections are those that are kept
-for everybody. Large maps on their way have a share for each user and network, so slow readers keep nobody waiting.
+Guarantee: JSON, ETag and headers have the same form for any size. A small map is written at once. Of a large map at
+most SENT_AT_ONCE_BYTES are written before the client has read the bytes before; all answers share the cached sections.
+Users and networks have shares of the large maps that are being sent, so slow clients do not make others wait.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def answer(
     time: object = None,
     headers: dict[str, str] | None = None,
 ) -> HTTPResponse | None:
-    """200 with the map, or 304; None where it is sent already. Raises Problem too-many-at-once (429), busy (503)."""
+    """200 with the map, or 304; None if it was sent already. Raises Problem too-many-at-once (429), busy (503)."""
     bodies = list(sections)
     first = msgspec.json.encode({"event_id": event_id})[:-1] + b',"items":['
     last = b"]," + msgspec.json.encode(_Frame(source, None, position, time))[1:]
@@ -84,7 +84,7 @@ def _packed_size(frame: list[bytes], bodies: list[SectionBody]) -> int:
 
 
 def _packed(frame: list[bytes], bodies: list[SectionBody], first: bytes, last: bytes) -> Iterator[bytes]:
-    """The same as one gzip member (RFC 1952), put together of the sections' deflate blocks."""
+    """The answer as one gzip member (RFC 1952), joined from the sections' deflate blocks."""
     comma = frame[1]
     yield GZIP_HEAD + frame[0]
     crc, size = zlib.crc32(first), len(first)
@@ -101,7 +101,7 @@ def _packed(frame: list[bytes], bodies: list[SectionBody], first: bytes, last: b
 
 
 async def _send(call: Call, response: HTTPResponse, parts: Iterable[bytes], size: int) -> None:
-    """Writes the answer; each write waits until the one before it is read down to a few kilobytes."""
+    """Write the answer. Each write waits until the client has read the one before down to a few kilobytes."""
     headers = dict(response.headers.items()) | {"content-length": str(size)}
     sent = await call.request.respond(headers=headers, content_type=TYPE)
     if call.is_head:

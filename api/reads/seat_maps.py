@@ -1,7 +1,7 @@
-"""Seat maps: made in a thread, one for all who ask for the same event at the same time.
+"""Makes seat maps in a thread, one for all requests for the same event at the same time.
 
-Guarantee: a map is of after its caller came. Of a map of 100,000 seats the event loop does nothing but ask Redis and
-send it. Who asks for maps of many events has a share of the one thread; who joins those who wait for one costs nothing.
+Guarantee: a map is read after its request arrived. For a map of 100,000 seats the event loop only asks Redis and sends
+the answer. Users and networks have shares of the one thread; a request that joins a running one costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine
 
 @dataclass(frozen=True, slots=True)
 class EventSeats:
-    """An event's seat map before it is told to somebody: each section by its ticket type, in their order."""
+    """An event's seat map before it is filtered for a caller: each section by its ticket type, in their order."""
 
     sections: dict[str, SectionBody]
     hidden: dict[str, bool]
@@ -32,7 +32,7 @@ class EventSeats:
 
 
 class SeatMaps:
-    """One per process. Not for use outside its event loop, but for `sections`, which is the thread's."""
+    """One per process. Not for use outside its event loop, except `sections`, which belongs to the thread."""
 
     def __init__(self) -> None:
         self._places = Places(SEAT_MAPS, "seat maps")
@@ -42,20 +42,20 @@ class SeatMaps:
         self.sections = Sections()
 
     async def get(self, event_id: str, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:
-        """The map that `fetch` gives. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""
+        """The map from `fetch`. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""
         if self._fetches.is_under_way(event_id):
             return await self._fetches.get(event_id, fetch)
         async with self._places.of():
             return await self._fetches.get(event_id, fetch)
 
     async def of_the_past(self, work: Callable[[], T]) -> T:
-        """The same for a map that nobody else asks for: what `work` returns, in the thread. Raises as `get` does."""
+        """What `work` returns, in the thread, for a map that no other request shares. Raises as `get` does."""
         async with self._places.of():
             return await self.make(work)
 
     async def make(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in the thread, which then rests for as long: the event loop has half of the interpreter
-        at least, whoever asks for maps without end."""
+        """What `work` returns, in the thread. The thread then rests for as long, so the event loop always has at least
+        half of the interpreter."""
         began = perf_counter()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -63,9 +63,9 @@ class SeatMaps:
             self._thread.submit(sleep, min(perf_counter() - began, REST_S_MAX))
 
     def sending(self, *, patience_s: float) -> Held:
-        """A place among the large maps on their way."""
+        """A place among the large maps that are being sent."""
         return self._sent.of(patience_s=patience_s)
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Drop the waiting work."""
         self._thread.shutdown(wait=False, cancel_futures=True)

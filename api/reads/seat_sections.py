@@ -1,8 +1,8 @@
-"""Sections of seat maps as JSON: made piece by piece in a thread, and kept by what they show.
+"""Sections of seat maps as JSON: made piece by piece in a thread, and cached by their content.
 
-Guarantee: no piece has more than SEATS_AT_ONCE_MAX seats, so no step of the work keeps the interpreter from the event
-loop for more than a millisecond or two. A section that has not changed is not made again, whichever map it is of. What
-is kept has SECTION_BYTES_MAX bytes at most; what was used longest ago goes first.
+Guarantee: a piece has at most SEATS_AT_ONCE_MAX seats, so a step keeps the interpreter from the event loop for at most
+a millisecond or two. A section that has not changed is not made again, for any map. The cache has SECTION_BYTES_MAX
+bytes at most, and drops the least recently used sections.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RAW_DEFLATE = -zlib.MAX_WBITS
 
 
 class SeatSection(msgspec.Struct, frozen=True, gc=False):
-    """What a seated ticket type shows: a letter of STATUSES for each seat, front row first."""
+    """The content of a seated ticket type's section: a letter of STATUSES for each seat, front row first."""
 
     ticket_type_id: str
     name: str
@@ -52,7 +52,7 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SectionBody:
-    """A section's JSON in pieces, and the same as a part of a deflate stream that stands for itself."""
+    """A section's JSON in pieces, and the same as an independent part of a deflate stream."""
 
     version: bytes
     pieces: tuple[bytes, ...]
@@ -61,7 +61,7 @@ class SectionBody:
 
 
 class Sections:
-    """The bodies that are kept. Used in one thread at a time."""
+    """The cached bodies. Used in one thread at a time."""
 
     def __init__(self, bytes_max: int = SECTION_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
@@ -69,7 +69,7 @@ class Sections:
         self.bytes_kept = 0
 
     def of(self, section: SeatSection) -> SectionBody:
-        """The body of a section: the same one as long as the section shows the same."""
+        """The body of a section: the cached one while the content is the same."""
         version = version_of(section)
         found = self._kept.get(version)
         if found is not None:
@@ -86,13 +86,13 @@ class Sections:
 
 
 def version_of(section: SeatSection) -> bytes:
-    """What two sections have in common that show the same."""
+    """A digest of a section's content: equal for equal sections."""
     head = msgspec.json.encode([section.ticket_type_id, section.name, section.rows, section.seats_per_row])
     return blake2b(head + b"\n" + section.letters, digest_size=16).digest()
 
 
 def pieces(section: SeatSection, seats_max: int = SEATS_AT_ONCE_MAX) -> Iterator[bytes]:
-    """SectionOut as JSON, so many seats at a time at most."""
+    """SectionOut as JSON, in pieces of at most `seats_max` seats."""
     head = _Head(section.ticket_type_id, section.name, section.rows, section.seats_per_row)
     yield msgspec.json.encode(head)[:-1] + b',"seats":['
     width, letters = section.seats_per_row, section.letters
@@ -110,7 +110,7 @@ def pieces(section: SeatSection, seats_max: int = SEATS_AT_ONCE_MAX) -> Iterator
 
 
 def pack(plain: tuple[bytes, ...]) -> bytes:
-    """The bytes as deflate blocks that refer to nothing before them, and end at a byte: they may follow any others."""
+    """The bytes as deflate blocks that refer to nothing before them and end at a byte: they can follow any others."""
     deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, RAW_DEFLATE)
     return b"".join([deflate.compress(piece) for piece in plain]) + deflate.flush(zlib.Z_FULL_FLUSH)
 

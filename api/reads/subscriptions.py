@@ -1,7 +1,7 @@
-"""One Redis pub/sub connection for everything that this process listens to. Reconnects with backoff, for ever.
+"""One Redis pub/sub connection for all channels of this process. Reconnects with backoff, for ever.
 
-Guarantee: after every (re)connection, once the subscription stands, `on_connected` runs: whoever may have missed
-messages meanwhile catches up there. A message nobody can read is logged and dropped.
+Guarantee: after every (re)connection, `on_connected` runs once the subscription is active. There each listener catches
+up on messages that it may have missed. A message that cannot be decoded is logged and dropped.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from connectors import logs, redis_clients
 from connectors.backoff import Backoff
 
 BACKOFF = Backoff(first_s=0.05, max_s=2.0)
-QUIET_S = 5.0  # after this long without a message the connection is asked whether it lives
+QUIET_S = 5.0  # after this long without a message the connection is checked
 
 log = logs.get("api.reads.subscriptions")
 
 
 class Subscriptions:
-    """Hands messages to the handler of their channel."""
+    """Passes messages to the handler of their channel."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Subscriptions:
             await asyncio.sleep(BACKOFF.spread_s(tries))
 
     async def _listen(self) -> None:
-        retry = Retry(NoBackoff(), 0)  # reconnecting is this class's own business
+        retry = Retry(NoBackoff(), 0)  # this class reconnects by itself
         client = redis_clients.connect_async(self._url, socket_connect_timeout=REDIS_TIMEOUT_S, retry=retry)
         try:
             async with client.pubsub() as pubsub:

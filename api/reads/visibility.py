@@ -1,8 +1,8 @@
-"""Which ticket types a caller may see: the one filter of all reads of what an event sells.
+"""Which ticket types a caller may see: the one filter for all reads of an event's ticket types.
 
-Guarantee: a hidden ticket type is shown to the event's organizer, to admins, and to whoever names an access code that
-unlocks it; to everybody else no read says that it exists, nor what it is called, nor how much of it there is. What is
-not known to be shown is not shown: a ticket type that Redis knows and the rows do not yet is left out.
+Guarantee: only the event's organizer, admins and callers with an access code that unlocks it see a hidden ticket type.
+For every other caller no read reveals its existence, its name or its numbers. In doubt a ticket type is hidden: one
+that Redis has and the rows do not have yet is left out.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from api.routes.events import is_owner
 
 
 class Sight(NamedTuple):
-    """Whose eyes: the organizer's, or those of somebody to whom a code shows some hidden ticket types, or none."""
+    """What a caller sees of an event: everything as its organizer, or the hidden ticket types that a code unlocks."""
 
     everything: bool
     unlocked: Callable[[str], bool]
 
     def sees(self, ticket_type_id: str, hidden: bool) -> bool:
-        """Whether a ticket type is shown."""
+        """Whether the caller sees a ticket type."""
         return self.everything or not hidden or self.unlocked(ticket_type_id)
 
     async def among(self, deps: ApiDeps, event_id: str, ids: Iterable[str]) -> set[str]:
-        """Those of the ticket types that are shown now. Raises Problem unavailable."""
+        """The ticket types that the caller sees now. Raises Problem unavailable."""
         if self.everything:
             return set(ids)
 
@@ -47,7 +47,7 @@ async def sight(call: Call, event: asyncpg.Record, code: str | None) -> Sight:
 
 
 async def spend_guess(call: Call, event_id: str, promo: str, access: str) -> None:
-    """Before something is asked for with codes: one that no row knows is a guess. The log decides all the same.
+    """Count a code that no row has as a guess, before a request with codes goes on. The log still decides.
 
     Raises Problem rate-limited (429).
     """
@@ -59,7 +59,7 @@ async def spend_guess(call: Call, event_id: str, promo: str, access: str) -> Non
 
 
 async def _unlocked(call: Call, event_id: str, code: str) -> Callable[[str], bool]:
-    """What a code unlocks. Whether it still works is decided when something is asked for."""
+    """The ticket types that a code unlocks. The log decides later whether it is still valid."""
     user_id = call.caller.user_id if call.caller is not None else None
     address, guesses = call.address, call.deps.guesses
     guesses.check(event_id, user_id, address)
