@@ -1,1 +1,1 @@
-"""Bounds and fair shares: limits, pools, rates, answers that many share."""
+"""Bounds and fair shares: limits, pools, rates, and answers that requests share."""

@@ -1,4 +1,4 @@
-"""Work that would hold the event loop up, in threads that are shared out: who does not fit is told to come again."""
+"""Runs slow work in threads, outside the event loop, with fair shares. A request without a place gets 429 or 503."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Background:
     """As many threads as the share has places, and the calls that wait for one."""
 
     def __init__(self, share: Share, what: str) -> None:
-        """`what` it does, in the plural, for those who are refused."""
+        """`what` names the work in the plural, for the text of a refusal."""
         self._threads = ThreadPoolExecutor(share.places, share.name)
         self._places = Places(share, what)
 
     @property
     def busy(self) -> int:
-        """How many threads are at work."""
+        """How many threads are working."""
         return self._places.line.running
 
     async def run(self, work: Callable[[], T], who: Who | None = None, *, patience_s: float | None = None) -> T:
-        """What `work` returns or raises. Raises Problem too-many-at-once (429) when the share of `who` (whoever is
-        asking) is in use, busy (503) when there is no room or no thread was free within `patience_s`."""
+        """What `work` returns or raises. `who` is by default the running request's owner. Raises Problem too-many-at-once
+        (429) if their share is used up, busy (503) without a place or a free thread within `patience_s` seconds."""
         turn = await self._places.enter(who, patience_s=patience_s)
         submitted = self._threads.submit(work)
         running = asyncio.wrap_future(submitted)
@@ -35,9 +35,9 @@ class Background:
         def ended(future: asyncio.Future[T]) -> None:
             self._places.give_back(turn)
             if not future.cancelled():
-                future.exception()  # an error that nobody waits for any more is nobody's
+                future.exception()  # retrieve the error: no caller waits for it any more
 
-        # A caller that goes away does not give back a thread that still works.
+        # If the caller disconnects, the thread keeps its place until its work ends.
         running.add_done_callback(ended)
         try:
             return await asyncio.shield(running)
@@ -46,5 +46,5 @@ class Background:
             raise
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Drop the waiting work."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""Guesses at promo and access codes, limited.
+"""Limits guesses of promo and access codes.
 
-Wrong codes are counted for their user, for the network they come from and for the event they are tried on. Past a limit
-the answer is 429, for right codes as well, and before anything is looked up: it says nothing about the code.
+Wrong codes count for their user, their network and their event. Past a limit the answer is 429 before any look-up, also
+for right codes, so it reveals nothing about the code.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from api.fairness.shared_rate_limits import SharedLimiter
 from api.http.client_address import ClientAddress
 from api.http.problem import Problem, retry_after
 
-SHUT_MAX = 50_000  # keys that are over their limit; about 10 MB
+SHUT_MAX = 50_000  # keys over their limit; about 10 MB
 
 
 class Guesses:
-    """Wrong codes, counted for all processes together; each process remembers who is over a limit."""
+    """Wrong codes, counted for all processes together. Each process remembers the keys over a limit."""
 
     def __init__(self, limiter: SharedLimiter, clock: Callable[[], float] = monotonic) -> None:
         self._limiter, self._clock = limiter, clock
         self._shut: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def check(self, event_id: str, user_id: str | None, address: ClientAddress) -> None:
-        """Raises Problem rate-limited (429) while one of the three is over its limit."""
+        """Raises Problem rate-limited (429) while the user, the network or the event is over its limit."""
         if not self._shut:
             return
         now = self._clock()
@@ -36,7 +36,7 @@ class Guesses:
                 raise _too_many(rate, until - now)
 
     async def wrong(self, event_id: str, user_id: str | None, address: ClientAddress) -> None:
-        """Count one. Raises Problem rate-limited (429) when it is one too many."""
+        """Count a wrong code. Raises Problem rate-limited (429) if it goes over a limit."""
         for rate, key in _keys(event_id, user_id, address):
             try:
                 await self._limiter.take(rate, key)

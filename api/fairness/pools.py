@@ -1,7 +1,7 @@
-"""Every bounded pool and queue of an API process, and how it is shared out. The table in operations says the same.
+"""Every bounded pool and queue of an API process, and its shares. The table in operations lists the same.
 
-A user's share is what one person with a few devices needs. A network's is that of an office or of many phones behind
-one address, and never the whole. The figures hold for one process.
+A user's share suffices for one person with a few devices. A network's share suffices for an office, or for many phones
+behind one address, and is never the whole. The numbers apply to one process.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ STREAMS = Share(
     places=SSE_CLIENTS_MAX,
     user=20,  # tabs and devices of one person
     network=500,  # an office that watches a drop
-    kept={Lane.READ: 500},  # watchers of events leave these to the notifications of those who buy
+    kept={Lane.READ: 500},  # streams of events leave these to the notifications of buyers
 )
 LOG = Share(
     name="commands under way",
     places=IN_FLIGHT_MAX,
-    user=5_000,  # two dozen batches of a door at once; a buyer gets to 700 within the rate of writes
-    network=15_000,  # a whole drop may come through one proxy that hides addresses
+    user=5_000,  # two dozen batches of a door at once; the rate of writes allows a buyer 700
+    network=15_000,  # all buyers of a drop may come through one proxy that hides addresses
     kept={Lane.SALE: 1_000, Lane.READ: 2_000, Lane.HEAVY: 2_000},
 )
 POSTGRES = Share(
@@ -55,7 +55,7 @@ REDIS_READS = Share(
     places=REDIS_READS_MAX,
     user=4,
     network=12,
-    line=1_000,  # a read takes a millisecond; who watches the same event shares it
+    line=1_000,  # a read takes a millisecond; watchers of the same event share it
     user_line=100,
     network_line=500,
     kept={Lane.HEAVY: 12},
@@ -101,7 +101,7 @@ HISTORY = Share(
 
 SEAT_MAPS = Share(
     name="seat maps",
-    places=8,  # of as many events; they are made one after the other
+    places=8,  # maps of different events, made one after the other
     user=2,
     network=4,
     line=64,
@@ -113,7 +113,7 @@ SEAT_MAPS_SENT = Share(
     places=SEAT_MAPS_SENT_MAX,
     user=4,
     network=SEAT_MAPS_SENT_MAX // 2,
-    line=2_000,  # compressed it is on its way for some milliseconds
+    line=2_000,  # a compressed map takes some milliseconds to send
     user_line=8,
     network_line=1_000,
 )
@@ -128,7 +128,7 @@ COMPRESSION = Share(
     places=1,
     user=1,
     network=1,
-    line=GZIP_WAITING_MAX,  # who finds no place is sent the answer as it is
+    line=GZIP_WAITING_MAX,  # without a place the answer is sent uncompressed
     user_line=2,
     network_line=GZIP_WAITING_MAX // 2,
 )
@@ -137,7 +137,7 @@ REDIS_LIMITS = Share(
     places=REDIS_LIMITS_MAX,
     user=2,
     network=REDIS_LIMITS_MAX // 2,
-    line=1_000,  # a millisecond each; who finds no place is counted by its process alone
+    line=1_000,  # a millisecond each; without a place this process counts alone
     user_line=50,
     network_line=500,
 )

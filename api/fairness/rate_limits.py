@@ -1,7 +1,7 @@
-"""Token buckets in this process, as GCRA: one number per key. Bounded: the oldest keys are forgotten, in their favour.
+"""Token buckets in this process, as GCRA: one number per key. Bounded: the oldest keys are forgotten, to their benefit.
 
-The figures of WRITES are per process; the others hold for all processes together (api.fairness.shared_rate_limits).
-`CIRCLE_RATE_LIMIT_SCALE` multiplies all of them, 0 switches them off.
+WRITES counts per process; the other rates count for all processes together (api.fairness.shared_rate_limits).
+`CIRCLE_RATE_LIMIT_SCALE` multiplies all rates; 0 switches them off.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from time import monotonic
 from api.http.client_address import ClientAddress
 from api.http.problem import Problem, retry_after
 
-NETWORK_SHARE = 10  # of one address' rate: what a whole /48 of IPv6, 65,536 networks, has together
+NETWORK_SHARE = 10  # times one address' rate: for a whole /48 of IPv6, 65,536 networks together
 KEYS_MAX = 100_000  # about 15 MB of keys and numbers
 
 
@@ -28,28 +28,28 @@ class Rate:
 
 
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
-ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most, by strangers
-# Of a network from which somebody has logged in to that account: strangers' guesses do not keep its owner out.
+ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
+# For a network with an earlier login to the account: guesses from other networks do not lock its owner out.
 KNOWN_LOGINS = Rate(name="logins to one account from one network", per_s=0.2, burst=20)
 PASSWORD_CHECKS = Rate(name="passwords checked in one session", per_s=0.1, burst=10)
-# Behind the right password. A code has one chance in 300,000: after a year of these, one in 200 is through.
+# After the right password. A guess is right in one of 300,000 cases: in a year, one of 200 attackers gets in.
 FACTOR_TRIES = Rate(name="second factors tried for one account", per_s=1 / 600, burst=10)
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
-LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # nobody finds out who has an account
+LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # slows a search for who has an account
 USER_GUESSES = Rate(name="wrong codes of one user", per_s=0.02, burst=10)  # people mistype; 1,700 a day at most
 ADDRESS_GUESSES = Rate(name="wrong codes from one address", per_s=0.2, burst=100)  # an office behind one address
 EVENT_GUESSES = Rate(name="wrong codes for one event", per_s=2, burst=1_000)  # of a million codes: 6 days for one
 PERSONAL_EXPORTS = Rate(name="exports of one's data", per_s=1 / 60, burst=5)  # each reads everything of a person
 REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
-ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each says whether it exists
-# A mail each, into a mailbox that need not be theirs: three at once, then one in ten minutes.
+ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each reveals whether it exists
+# Each sends a mail, perhaps to another person's mailbox: three at once, then one in ten minutes.
 ACCOUNT_LINKS = Rate(name="mailed links to one account", per_s=1 / 600, burst=3)
 ADDRESS_LINKS = Rate(name="mailed links asked for from one address", per_s=0.1, burst=20)
 
 
 @cache
 def rates_of_address(rate: Rate) -> tuple[Rate, Rate]:
-    """The rate of an address, and that of the network around it, for the keys of a `ClientAddress`."""
+    """The rates of an address and of the wider network around it, for the keys of a `ClientAddress`."""
     wider = Rate(name=f"{rate.name}'s network", per_s=rate.per_s * NETWORK_SHARE, burst=rate.burst * NETWORK_SHARE)
     return rate, wider
 
@@ -64,12 +64,12 @@ class RateLimiter:
         self._times: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def take_of_address(self, rate: Rate, address: ClientAddress) -> None:
-        """One token of the address' bucket, and of its network's. Raises as `take` does."""
+        """Take a token of the address' bucket and of its network's. Raises as `take` does."""
         for of_key, key in zip(rates_of_address(rate), address.keys, strict=False):
             self.take(of_key, key)
 
     def take(self, rate: Rate, key: str) -> None:
-        """Takes one token or raises Problem rate-limited (429) with Retry-After."""
+        """Take one token, or raise Problem rate-limited (429) with Retry-After."""
         wait = self.try_take(rate, key, monotonic())
         if wait > 0:
             raise Problem(
@@ -77,7 +77,7 @@ class RateLimiter:
             )
 
     def try_take(self, rate: Rate, key: str, now: float) -> float:
-        """0.0 when a token was there, else the seconds until there is one."""
+        """0.0 if a token was there, else the seconds until the next one."""
         if not self._scale:
             return 0.0
         interval = 1.0 / (rate.per_s * self._scale)

@@ -1,7 +1,7 @@
-"""One fetch for all who want the same: what many watch costs as much as what one watches.
+"""One fetch for all callers that want the same: many watchers of an event cost as much as one.
 
-Guarantee: an answer was asked for after its caller came, so nobody gets one that is older than their question. Of one
-key one fetch is under way and one more waits behind it, however many ask; nothing is kept once it is told.
+Guarantee: a fetch begins after its callers asked, so no answer is older than its question. For each key at most one
+fetch runs and one more waits, for any number of callers. Answers are not cached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SharedFetch(Generic[T]):
         self._next: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, key: str, fetch: Callable[[], Awaitable[T]]) -> T:
-        """What `fetch` gives, begun after now. Raises what it raises."""
+        """The result of a `fetch` that begins after this call. Raises what it raises."""
         running = self._running.get(key)
         if running is None:
             task = self._running[key] = asyncio.create_task(self._run(key, fetch, None))
@@ -32,11 +32,11 @@ class SharedFetch(Generic[T]):
             waiting = self._next.get(key)
             task = waiting or asyncio.create_task(self._run(key, fetch, running))
             self._next[key] = task
-        # Shielded: one client that goes away does not take the answer from the others.
+        # Shielded: a client that disconnects does not cancel the fetch for the others.
         return await asyncio.shield(task)
 
     def is_under_way(self, key: str) -> bool:
-        """Whether somebody asks already, so that one more costs nothing."""
+        """Whether a fetch is already running, so that one more caller costs nothing."""
         return key in self._running
 
     async def _run(self, key: str, fetch: Callable[[], Awaitable[T]], after: asyncio.Task[T] | None) -> T:

@@ -1,8 +1,8 @@
-"""Rate limits that hold across all API processes: token buckets in Redis, one Lua call each.
+"""Rate limits for all API processes together: token buckets in Redis, one Lua call each.
 
-For what strangers may do (login, registration), which is rare and costs 18 ms anyway. Bounded: KEYS_MAX keys of each
-rate, and a rate that is not used is gone when its buckets are full. Redis sees digests, no addresses. Without Redis
-each process counts for itself, and so it does for who finds no place among those that ask.
+For requests without an account, such as login and registration: they are rare and cost 18 ms anyway. Bounded: KEYS_MAX
+keys for each rate, and Redis drops an unused rate when its buckets are full. Redis sees digests, no addresses. Without
+Redis each process counts by itself. It also does so for a request that finds no place in the pool.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from api.http.client_address import ClientAddress
 from api.http.problem import Problem, retry_after
 from connectors import logs
 
-KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which must have room for the seats' claims
+KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which needs its memory for the seats' claims
 KEY_PREFIX = "circle:limits:"
 SCRIPT = Path(__file__).with_name("take.lua").read_text()
 US_PER_S = 1_000_000
@@ -30,7 +30,7 @@ log = logs.get("api.fairness.shared_rate_limits")
 
 
 class SharedLimiter:
-    """All buckets of all processes."""
+    """The buckets of all processes."""
 
     def __init__(self, redis: Redis, scale: float, *, keys_max: int = KEYS_MAX) -> None:
         self._take = redis.register_script(SCRIPT)
@@ -39,12 +39,12 @@ class SharedLimiter:
         self.places = Places(REDIS_LIMITS, "requests that are counted")
 
     async def take_of_address(self, rate: Rate, address: ClientAddress) -> None:
-        """One token of the address' bucket, and of its network's. Raises as `take` does."""
+        """Take a token of the address' bucket and of its network's. Raises as `take` does."""
         for of_key, key in zip(rates_of_address(rate), address.keys, strict=False):
             await self.take(of_key, key)
 
     async def take(self, rate: Rate, key: str) -> None:
-        """Takes one token or raises Problem rate-limited (429) with Retry-After."""
+        """Take one token, or raise Problem rate-limited (429) with Retry-After."""
         if not self._scale:
             return
         interval = max(1, round(US_PER_S / (rate.per_s * self._scale)))

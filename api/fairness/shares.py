@@ -1,12 +1,12 @@
-"""Fair shares of what is bounded: so many places in all, so many for one user and for one client network.
+"""Fair shares of a bounded pool: a number of places in all, for one user, and for one client network.
 
-Guarantee, for every `Share`: no user and no network has more places than its share, whatever it does, so strangers
-always find the rest; no lane uses the places that are kept for those above it; a place that somebody who waits may
-have is never empty. Who waits is let in by lane, the door and the sale first, and within a lane by turns among those
-who wait, not by who asked most. A lower lane has every PASSED_OVER_MAX-th turn at least, except beside the door.
-What does not fit is refused at once, with Retry-After: 429 when a user's own share is used up; 503 when their network's
-is, which strangers share, or when there is no room at all. Memory is bounded by the places and the line: who is neither
-in nor waiting is not remembered.
+Guarantee, for every `Share`: no user and no network ever has more places than its share, so the rest stays for others.
+No lane uses places that are reserved for the lanes above it. No place stays empty while a waiting request may have it.
+Waiting requests enter by lane, the door and the sale first. Within a lane the users and networks take turns, however
+many requests each has. A lower lane gets at least every PASSED_OVER_MAX-th turn, except when the door waits.
+A request without a place is refused at once, with Retry-After: 429 if the user's own share is used up; 503 if the share
+of their network, which others use too, or the whole pool is used up. Memory is bounded by the places and the line:
+only keys that are in or waiting are remembered.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ from typing import NamedTuple
 from api.http.problem import Problem, busy, retry_after
 from api.metrics import METRICS
 
-PASSED_OVER_MAX = 4  # turns that a lane may lose to lanes above it, one after the other
+PASSED_OVER_MAX = 4  # turns in a row that a lane may lose to lanes above it
 
 
 class Lane(IntEnum):
-    """What a request is for, the most important first."""
+    """The purpose of a request, the most important first."""
 
-    DOOR = 0  # somebody stands there and waits
-    SALE = 1  # holds, payments, logins: what a drop is for
+    DOOR = 0  # people stand there and wait
+    SALE = 1  # holds, payments, logins: the purpose of a drop
     READ = 2
     HEAVY = 3  # large or slow answers: seat maps, the past, documents
 
 
 class Who(NamedTuple):
-    """Whose a request is: the user if it is signed in, and the networks it comes from, the narrowest first."""
+    """The owner of a request: its user, "" if not signed in, and its networks, the narrowest first."""
 
     user: str
     networks: tuple[str, ...]
     lane: Lane = Lane.READ
 
 
-PLATFORM = Who("", (), Lane.DOOR)  # our own work: in the total, in nobody's share
+PLATFORM = Who("", (), Lane.DOOR)  # our own work: it counts in the total, in no share
 
 asking: ContextVar[Who] = ContextVar("asking", default=PLATFORM)
-"""Who the running request is from."""
+"""The owner of the running request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """The bounds of one pool. A network's signed-in users have its share together, those who are not have it again; a
-    wider network (a /48) has twice the share of the one inside."""
+    """The bounds of one pool. A network's signed-in users share one network share, all its other clients a second one.
+    A wider network (a /48) has twice the share of the one inside."""
 
-    name: str  # as the table in operations has it
+    name: str  # as in the table in operations
     places: int
     user: int
     network: int
-    line: int = 0  # who may wait for a place, in all
+    line: int = 0  # how many requests may wait for a place, in all
     user_line: int = 0
     network_line: int = 0
-    kept: Mapping[Lane, int] = field(default_factory=dict)  # places that a lane leaves to those above it
-    line_kept: Mapping[Lane, int] = field(default_factory=dict)  # and of the line
+    kept: Mapping[Lane, int] = field(default_factory=dict)  # places that a lane leaves to the lanes above it
+    line_kept: Mapping[Lane, int] = field(default_factory=dict)  # the same for the line
 
 
 class Why(StrEnum):
-    """Whose share is used up."""
+    """Which share is used up."""
 
     USER = "user"
     NETWORK = "network"
@@ -74,7 +74,7 @@ class Why(StrEnum):
 
 
 class Full(Exception):
-    """There is no room: none of the user's own, none of the network's, or none at all."""
+    """There is no place: the user's share, the network's share or the whole pool is used up."""
 
     def __init__(self, why: Why) -> None:
         super().__init__(why)
@@ -82,7 +82,7 @@ class Full(Exception):
 
 
 class Turn:
-    """One request's place, or its place in line. Each of its keys has its cap of places."""
+    """One request's place, or its place in line. Each of its keys has a cap of places."""
 
     __slots__ = ("caps", "future", "keys", "lane", "state")
 
@@ -102,7 +102,7 @@ class _Counts:
 
 
 class Line:
-    """Who is in and who waits. No clock, no I/O: what happens depends on the order of the calls alone."""
+    """The requests that are in and that wait. No clock, no I/O: the result depends only on the order of the calls."""
 
     def __init__(self, share: Share) -> None:
         self.share = share
@@ -125,7 +125,7 @@ class Line:
             raise Full(Why.ALL if used_up is None else _why(used_up))
         ceiling = self._line_ceiling[turn.lane]
         for key, cap in zip(keys, _caps(who, share.user_line, share.network_line), strict=True):
-            # What a lane leaves of the whole line to those above it, it leaves of each network's part, too.
+            # A lane leaves the same part of each network's line to the lanes above it as of the whole line.
             if key in self._counts and self._counts[key].waiting >= max(1, cap * ceiling // share.line):
                 raise Full(_why(key))
         if self.waiting >= ceiling:
@@ -138,7 +138,7 @@ class Line:
         return turn
 
     def leave(self, turn: Turn) -> list[Turn]:
-        """Give the place, or the place in line, back. Whoever is in now because of it."""
+        """Give back a place, or a place in line. Returns the turns that are in because of it."""
         if turn.state == WAITING:
             self._out_of_line(turn)
         elif turn.state == IN:
@@ -162,7 +162,7 @@ class Line:
         return len(self._counts)
 
     def _next(self) -> Turn | None:
-        """Whose turn it is: the first lane with somebody who fits, unless one below it was passed over too often."""
+        """The next turn: from the first lane with a turn that fits, unless a lower lane was passed over too often."""
         fitting = [(lane, turn) for lane in Lane if self._lines[lane] and (turn := self._first(lane)) is not None]
         if not fitting:
             return None
@@ -177,7 +177,7 @@ class Line:
         return turn
 
     def _first(self, lane: Lane) -> Turn | None:
-        """The first in a lane who fits. One key's turns stand behind each other, and only the first is looked at."""
+        """The first turn in a lane that fits. The turns of one key form a queue, and only its first can enter."""
         if self.running >= self._ceiling[lane]:
             return None
         for turns in self._lines[lane].values():
@@ -190,7 +190,7 @@ class Line:
         return self.running < self._ceiling[turn.lane] and self._used_up(turn) is None
 
     def _used_up(self, turn: Turn) -> str | None:
-        """The first of a turn's keys that has all its places; None while each has one left."""
+        """The first of a turn's keys without a free place; None if each has one."""
         for key, cap in zip(turn.keys, turn.caps, strict=True):
             counts = self._counts.get(key)
             if counts is not None and counts.running >= cap:
@@ -236,33 +236,33 @@ def _why(key: str) -> Why:
 
 
 def _keys(who: Who) -> tuple[str, ...]:
-    """The user, then the networks. Those who are signed in are counted apart from those who are not."""
+    """The user, then the networks. Signed-in users and other clients are counted separately."""
     if who.user:
         return (_USER + who.user, *["s" + network for network in who.networks])
     return tuple(["n" + network for network in who.networks])
 
 
 def _caps(who: Who, user: int, network: int) -> tuple[int, ...]:
-    """What each of the keys may have; a wider network twice as much as the one inside."""
+    """The caps of the keys. A wider network has twice as many places as the one inside."""
     networks = [network << place for place in range(len(who.networks))]
     return (user, *networks) if who.user else tuple(networks)
 
 
 class Places:
-    """A pool that is shared out: `async with places.of(who)` holds a place. Not for use outside its event loop."""
+    """A pool with fair shares: `async with places.of(who)` holds a place. Not for use outside its event loop."""
 
     def __init__(self, share: Share, what: str) -> None:
-        """`what` is being used up, in the plural, for those who are refused: "drawings"."""
+        """`what` names the work in the plural, for the text of a refusal: "drawings"."""
         self.line = Line(share)
         self._what = what
 
     def of(self, who: Who | None = None, *, patience_s: float | None = None) -> Held:
-        """A place for `who` (whoever is asking, if nobody is named), within `patience_s` if it is given. Entering it
+        """A place for `who`, by default the running request's owner, within `patience_s` seconds if given. Entering it
         raises Problem too-many-at-once (429) or busy (503)."""
         return Held(self, who, patience_s)
 
     async def enter(self, who: Who | None = None, *, patience_s: float | None = None) -> Turn:
-        """The same for what ends elsewhere: whoever enters gives back."""
+        """Enter a place that the caller gives back elsewhere, with `give_back`."""
         try:
             turn = self.line.ask(who if who is not None else asking.get())
         except Full as full:
@@ -280,7 +280,7 @@ class Places:
         return turn
 
     def take(self, who: Who | None = None) -> Turn:
-        """A place at once, or none: for what has no line. Raises as `of` does."""
+        """A place at once or none, for a pool without a line. Raises as `of` does."""
         try:
             turn = self.line.ask(who if who is not None else asking.get())
         except Full as full:
@@ -289,14 +289,14 @@ class Places:
         return turn
 
     def give_back(self, turn: Turn) -> None:
-        """The place is free."""
+        """Free the place, and let waiting turns in."""
         for other in self.line.leave(turn):
             assert other.future is not None
             if not other.future.done():
                 other.future.set_result(None)
 
     def refused(self, why: Why) -> Problem:
-        """The answer to who does not fit."""
+        """The problem for a request without a place."""
         METRICS.share_refused(self.line.share.name, why)
         if why is Why.USER:
             detail = f"you have too many {self._what} under way; let some end first"

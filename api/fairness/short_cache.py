@@ -1,4 +1,4 @@
-"""Answers that are kept for a moment, so that many who ask the same cost one query. Bounded: the oldest go first."""
+"""Caches answers for a moment, so that many equal requests cost one query. Bounded: the oldest are dropped first."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ T = TypeVar("T")
 
 
 class ShortCache(Generic[T]):
-    """The latest answer by key. Who asks while an answer is on its way waits for that one."""
+    """The latest answer by key. A caller joins a running query."""
 
     def __init__(self, seconds: float, keys_max: int, clock: Callable[[], float] = monotonic) -> None:
         self._seconds, self._keys_max, self._clock = seconds, keys_max, clock
         self._answers: OrderedDict[str, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
     async def get(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """An answer that was asked for at most so many seconds ago. Raises what `ask` raises, and forgets it."""
+        """An answer whose query began within the last `seconds`. Raises what `ask` raises; errors are not cached."""
         known = self._answers.get(key)
         if known is None or self._clock() - known[0] >= self._seconds or _failed(known[1]):
             known = (self._clock(), asyncio.ensure_future(_asked(ask)))
-            known[1].add_done_callback(_failed)  # an error that nobody waits for any more is nobody's
+            known[1].add_done_callback(_failed)  # retrieve the error: no caller may wait for it any more
             self._answers[key] = known
             self._answers.move_to_end(key)
             if len(self._answers) > self._keys_max:
                 self._answers.popitem(last=False)
-        # Shielded: one client that goes away does not take the answer from the others.
+        # Shielded: a client that disconnects does not cancel the query for the others.
         return await asyncio.shield(known[1])
 
 

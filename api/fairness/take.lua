@@ -1,5 +1,5 @@
--- Takes one token of a bucket (GCRA). KEYS[1]: a sorted set of one rate's keys by the time at which their bucket is full.
--- ARGV: the key, microseconds for one token, microseconds for the whole bucket, how many keys are kept.
+-- Takes one token of a bucket (GCRA). KEYS[1]: one rate's keys, a sorted set by the time at which their bucket is full.
+-- ARGV: the key, microseconds for one token, microseconds for the whole bucket, the maximum of keys.
 -- Returns 0, or the microseconds until there is a token. The clock is Redis' own, so all processes have one.
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
@@ -11,9 +11,9 @@ if wait > 0 then
     return math.ceil(wait)
 end
 if not known and redis.call('ZCARD', KEYS[1]) >= keys_max then
-    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)  -- full buckets say nothing
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)  -- a full bucket has no information
     if redis.call('ZCARD', KEYS[1]) >= keys_max then
-        redis.call('ZPOPMIN', KEYS[1])  -- in its favour: the one that has taken least
+        redis.call('ZPOPMIN', KEYS[1])  -- to its benefit: the key that has taken least
     end
 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', full_at + interval), ARGV[1])
