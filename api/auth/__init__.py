@@ -1,1 +1,1 @@
-"""Who calls: keys, access tokens, passwords, refresh tokens. Identity comes from the token only."""
+"""Identifies the caller: keys, access tokens, passwords, refresh tokens. Identity comes from the token only."""

@@ -1,9 +1,9 @@
-"""Accounts and sessions in Postgres. A refresh token works once; one that comes again ends its whole session.
+"""Accounts and sessions in Postgres. A refresh token works once; its second use ends the whole session.
 
-Guarantee: rotation is one statement, so of two uses of a token at once exactly one succeeds. Whatever ends a session
-locks the user's row first, so no refresh that is under way can save it. A session begins in one statement that locks
-the user's row and finds the password that was checked; whatever else changes an account does so behind that lock, and
-for a session that is still open. So whoever has stolen an access token gets nothing for it that outlives it.
+Guarantee: rotation is one statement, so if a token is used twice at once, exactly one use succeeds. Every end of a
+session locks the user's row first, so no running refresh can save the session. A session begins in one statement, which
+locks the user's row and checks that the password is still the verified one. Every other change of an account holds this
+lock too, and needs an open session. So a thief of an access token gains nothing that lasts longer than the token.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no rec
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What the auth and users routes do."""
+    """The work of the auth and users routes."""
 
     database: QueryPool
     passwords: Passwords
@@ -50,7 +50,7 @@ class Accounts:
     attempts: Attempts
 
     async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
-        """A new buyer, who is mailed a link. Raises Problem email-taken (409), password-too-common (422)."""
+        """Add a buyer, and mail them a link. Raises Problem email-taken (409), password-too-common (422)."""
         address, user_id = normalised(email), str(uuid4())
         await self.passwords.refuse_common(password, about=(address, name))
         hashed = await self.passwords.hash_new(password)
@@ -68,7 +68,7 @@ class Accounts:
             raise Problem("email-taken", "an account with this address exists; log in", field="email") from None
 
     async def named(self, email: str, network: str) -> asyncpg.Record | None:
-        """What a login needs to know of the account with this address; `known`: somebody has logged in from there."""
+        """The account's row for a login by address. `known`: the account has had a login from this network."""
         return await self.database.row("user_credentials", spellings(email), network)
 
     async def login(
@@ -79,8 +79,8 @@ class Accounts:
         origin: Origin,
         limit: Callable[[], Awaitable[None]],
     ) -> TokensOut:
-        """Tokens of a new session. Raises Problem invalid-credentials (401), after the same work for an unknown
-        account as for a known one; second-factor-required and invalid-second-factor (401), behind `limit`."""
+        """Tokens of a new session. Raises Problem invalid-credentials (401), with the same work for an unknown account
+        as for a known one; second-factor-required (401); after `limit` invalid-second-factor (401)."""
         hashed = account["password_hash"] if account else None
         if not await self.passwords.verify(hashed, password) or account is None:
             if account is None:
@@ -93,7 +93,7 @@ class Accounts:
         user_id, used = str(account["id"]), ""
         if account["second_factor"]:
             if second.missing:
-                raise Problem("second-factor-required", "send the code of your authenticator, or a recovery code")
+                raise Problem("second-factor-required", "send a code of your authenticator, or a recovery code")
             await limit()
             used = await self.factors.check(user_id, second, origin)
         token, session_id = secrets.token_urlsafe(TOKEN_BYTES), str(uuid4())
@@ -109,28 +109,28 @@ class Accounts:
                 )
             return opened is not None
 
-        if not await self.database.within(work):  # the password was changed meanwhile
+        if not await self.database.within(work):  # the password has changed since it was verified
             raise _wrong()
         return self._tokens(account, user_id, session_id, token)
 
     async def refresh(self, token: str, origin: Origin) -> TokensOut:
-        """The next tokens of a session. Raises Problem invalid-refresh-token (401); a reuse ends the session."""
+        """The next tokens of a session. Raises Problem invalid-refresh-token (401). A second use ends the session."""
         old, new = _hash(token), secrets.token_urlsafe(TOKEN_BYTES)
         row = await self.database.write(
             "refresh_token_rotate", old, _hash(new), _expiry(), origin.address, origin.client
         )
         if row is None:
             if await self._end_by_token(old, origin, only_reused=True):
-                raise _refused("the refresh token was used before; its whole session is ended now, log in again")
+                raise _refused("the refresh token was used before, so its session has ended; log in again")
             raise _refused("the refresh token is unknown, expired or revoked; log in again")
         return self._tokens(row, row["user_id"], row["session_id"], new)
 
     async def logout(self, token: str, origin: Origin) -> None:
-        """Ends the session of a refresh token. That of an unknown one is ended already."""
+        """End the session of a refresh token. An unknown token is no error."""
         await self._end_by_token(_hash(token), origin, only_reused=False)
 
     async def end_session(self, caller: Caller, session_id: str, origin: Origin) -> bool:
-        """Ends one of the caller's sessions, their own included. False: there is none such that is open."""
+        """End one of the caller's sessions, also the current one. False: the caller has no such open session."""
 
         async def work(connection: Connection) -> bool:
             await require_open(connection, caller)
@@ -153,7 +153,7 @@ class Accounts:
         return True
 
     async def end_other_sessions(self, caller: Caller, origin: Origin) -> None:
-        """Ends all of the caller's sessions but the one that asks."""
+        """End all of the caller's sessions except the current one."""
 
         async def work(connection: Connection) -> list[str]:
             await require_open(connection, caller)
@@ -172,7 +172,7 @@ class Accounts:
         await self.sessions.end(await self.database.within(work))
 
     async def check_password(self, caller: Caller, password: str, *, field: str) -> None:
-        """That it is the caller's own. Raises Problem invalid-credentials (401), or not-found without an account."""
+        """Check the caller's password. Raises Problem invalid-credentials (401), or not-found without an account."""
         row = await self.database.row("user_password", caller.user_id)
         if row is None:
             raise not_found("account", caller.user_id)
@@ -182,15 +182,15 @@ class Accounts:
     async def update(
         self, caller: Caller, name: str | None, description: str | None, links: list[str] | None
     ) -> UserOut:
-        """The account as it is then; None leaves a member as it is. Raises Problem not-found."""
+        """Change the account and return it. None leaves a field unchanged. Raises Problem not-found."""
         if await self.database.write("user_update", caller.user_id, name, None, description, links) is None:
             raise not_found("account", caller.user_id)
         return await self.own(caller.user_id)
 
     async def change_password(self, caller: Caller, password: str, origin: Origin) -> None:
-        """Sets a new password, ends all other sessions and the links to a new one, and tells the owner by mail.
+        """Set a new password, end all other sessions and reset links, and mail the owner.
 
-        Raises Problem password-too-common (422), unauthorized (401) when the session was ended meanwhile.
+        Raises Problem password-too-common (422), unauthorized (401) if the session has ended.
         """
         user_id = caller.user_id
         account = await self.own(user_id)
@@ -216,7 +216,7 @@ class Accounts:
         await self.sessions.end(await self.database.within(work))
 
     async def become_organizer(self, caller: Caller, origin: Origin) -> tuple[UserOut, str]:
-        """The account, and an access token that carries its role: it lasts as long as the caller's, and belongs to the
+        """The account, and an access token with its new role. It lasts as long as the caller's token and belongs to the
         same session, which has to be open. Raises Problem unauthorized (401), not-found."""
 
         async def work(connection: Connection) -> asyncpg.Record:
@@ -242,7 +242,7 @@ class Accounts:
         return user_out(row), self.access_token(row, caller)
 
     def access_token(self, row: asyncpg.Record, caller: Caller) -> str:
-        """An access token of the caller's session, for as long as the caller's own is good."""
+        """An access token of the caller's session. It expires with the caller's current one."""
         role, waiting = effective(Role(row["role"]), factor=row["second_factor"])
         ttl_s = max(1, caller.expires_at - int(time()))
         return self.tokens.issue(
@@ -262,8 +262,8 @@ class Accounts:
         return user_out(row)
 
     async def erase(self, caller: Caller) -> None:
-        """Everything about a person is gone from Postgres, and their sessions have ended. Raises Problem not-found,
-        unauthorized (401) when the session was ended meanwhile."""
+        """Delete all personal data of the caller from Postgres, and end their sessions. Raises Problem not-found,
+        unauthorized (401) if the session has ended."""
         user_id = caller.user_id
 
         async def work(connection: Connection) -> list[str]:
@@ -277,7 +277,7 @@ class Accounts:
         await self.sessions.end(await self.database.within(work))
 
     async def _end_by_token(self, token_hash: bytes, origin: Origin, *, only_reused: bool) -> bool:
-        """Whether there was such a token; its session is ended."""
+        """End the session of a token. Whether there was such a token."""
 
         async def work(connection: Connection) -> asyncpg.Record | None:
             await connection.execute(SQL["user_lock_by_token"], token_hash)
@@ -321,12 +321,12 @@ class Accounts:
 
 
 async def require_open(connection: Connection, caller: Caller) -> None:
-    """Locks the caller's row, and lets on whose session is open. Raises Problem not-found, unauthorized (401)."""
+    """Lock the caller's row, and check that their session is open. Raises Problem not-found, unauthorized (401)."""
     if await connection.fetchrow(SQL["user_lock"], caller.user_id) is None:
         raise not_found("account", caller.user_id)
     session_id = caller.session_id or None
     if await connection.fetchrow(SQL["session_is_open"], caller.user_id, session_id) is None:
-        raise unauthorized("this needs a session that is open; log in again")
+        raise unauthorized("this needs an open session; log in again")
 
 
 def user_out(row: asyncpg.Record) -> UserOut:

@@ -1,8 +1,8 @@
-"""Logins that came to nothing and have no account to be counted by: to unknown accounts, and those a limit refused.
+"""Writes failed logins into the audit log: those to unknown accounts, and those that a limit refused.
 
-Guarantee: the audit log has one row for each reason, network and account an hour, however many attempts there are and
-however many processes see them, and at most ATTEMPTS_NOTED_MAX an hour of each process. So nobody fills the table, and
-an attempt that a limit refuses costs no statement after the first. A row has no mail address.
+Guarantee: the audit log has one row an hour for each reason, network and account, for any number of attempts and
+processes, and at most ATTEMPTS_NOTED_MAX rows an hour from each process. So no attacker can fill the table, and only
+the first refused attempt costs a statement. A row has no mail address.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from api.auth.origin import Origin
 from api.http.problem import Problem
 from api.reads.database import QueryPool
 
-WINDOW_S = 3_600  # one row in it: enough to see from where and for how long
-ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: two million rows at most in the 400 days that rows are kept
+WINDOW_S = 3_600  # one row in this time shows from where and for how long
+ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: at most two million rows in the 400 days for which rows are kept
 
 
 class AttemptKind(StrEnum):
-    """Why a login came to nothing."""
+    """Why a login failed."""
 
     UNKNOWN_ACCOUNT = "unknown-account"
     RATE_LIMITED = "rate-limited"
 
 
 class Attempts:
-    """What this process has written down in this hour."""
+    """The attempts that this process has recorded in this hour."""
 
     __slots__ = ("_clock", "_database", "_hour", "_noted")
 
@@ -38,8 +38,8 @@ class Attempts:
         self._hour, self._noted = 0, set[str]()
 
     async def note(self, why: AttemptKind, origin: Origin, user_id: str | None = None) -> None:
-        """Write an attempt down, unless one like it is there. `user_id` is the account, where there is one. Without
-        PostgreSQL the next attempt is written down instead."""
+        """Record an attempt, unless an equal one is recorded. `user_id` is the account, if there is one. Without
+        PostgreSQL the next attempt is recorded instead."""
         hour = int(self._clock() // WINDOW_S)
         if hour != self._hour:
             self._hour, self._noted = hour, set()

@@ -1,7 +1,7 @@
-"""The audit log: what happened to an account, who did it, from where, when, and how it went.
+"""The audit log: each change of an account and each refused attempt, with actor, origin, time and result.
 
-Guarantee: what changes an account and the row that says so are one transaction. Its owner and administrators read it.
-The log line of each has ids and no addresses.
+Guarantee: a change of an account and its audit row are one transaction. The owner and administrators can read it. The
+log line of each has ids and no addresses.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from api.auth.origin import Origin
 from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
 
-_NOT_ADDED = "INSERT 0 0"  # PostgreSQL's word for no row; RETURNING would need the right to read
+_NOT_ADDED = "INSERT 0 0"  # PostgreSQL's answer for no row; RETURNING would need the right to read
 
 log = logs.get("security")
 
 
 class AuditKind(StrEnum):
-    """What can happen."""
+    """The kinds of entries."""
 
     REGISTERED = "account-registered"
     LOGIN = "login"
-    SECOND_FACTOR = "second-factor"  # a code that was wrong, used before, or no recovery code
+    SECOND_FACTOR = "second-factor"  # a wrong or used code, or an unknown recovery code
     REFRESH_REUSED = "refresh-reused"
     SESSION_ENDED = "session-ended"
     SESSIONS_ENDED = "sessions-ended"
@@ -45,7 +45,7 @@ class AuditKind(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who did it: somebody with the account's session, somebody without, whoever runs the platform."""
+    """Who did it: a client with a session of the account, one without, or the operator of the platform."""
 
     OWNER = "owner"
     SOMEBODY = "somebody"
@@ -64,7 +64,7 @@ async def record(
     detail: Mapping[str, Any] | None = None,
     once: str | None = None,
 ) -> None:
-    """Write one down within the transaction of what it is about; with `once`, unless there is one of that name."""
+    """Add an entry in the transaction of the change. With `once`, only if no entry has this name."""
     outcome = "refused" if refused else "done"
     text = msgspec.json.encode(detail or {}).decode()
     where = (session_id or None, origin.address, origin.client)
@@ -84,7 +84,7 @@ async def record_refusal(
     detail: Mapping[str, Any] | None = None,
     once: str | None = None,
 ) -> None:
-    """Write down what came to nothing. An account that is erased at this moment has no audit log any more."""
+    """Add an entry for a refused attempt. Nothing is added for an account that is being erased."""
 
     async def work(connection: Connection) -> None:
         await record(connection, kind, user_id, origin, actor=Actor.SOMEBODY, refused=True, detail=detail, once=once)

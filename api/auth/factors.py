@@ -1,7 +1,7 @@
 """Second factors: time-based codes (RFC 6238) and recovery codes.
 
-Guarantee: a code is taken once, and none before one that was taken; a recovery code works once. The secret is sealed
-(api.auth.secret_box), of recovery codes there are digests only: 80 random bits each, so nobody counts through them.
+Guarantee: a code works once, and no earlier code works after it. A recovery code works once. The secret is sealed
+(api.auth.secret_box). Recovery codes are stored as digests; 80 random bits each make guessing hopeless.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
 
 STEP_S = 30
-STEPS_AROUND = 1  # clocks of phones differ by half a minute
+STEPS_AROUND = 1  # a phone's clock may be half a minute off
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10
 ISSUER = "General Circle"
@@ -35,7 +35,7 @@ log = logs.get("security")
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What was sent for a second factor."""
+    """The second factor that a client has sent."""
 
     otp: str = ""
     recovery_code: str = ""
@@ -47,14 +47,15 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """Sets them up, checks them, takes them away."""
+    """Sets up, checks and removes second factors."""
 
     database: QueryPool
     sealer: Sealer
     clock: Callable[[], float] = time
 
     async def check(self, user_id: str, second: Second, origin: Origin) -> str:
-        """Which of both it was. Raises Problem invalid-second-factor (401); what is wrong is written down."""
+        """Check a code or recovery code, and return which one it was. A wrong one goes to the audit log and raises
+        Problem invalid-second-factor (401)."""
         if second.otp:
             if await self._take_code(user_id, second.otp):
                 return "code"
@@ -62,16 +63,16 @@ class Factors:
             return "recovery-code"
         await audit.record_refusal(self.database, AuditKind.SECOND_FACTOR, user_id, origin)
         what = "otp" if second.otp else "recovery_code"
-        raise Problem("invalid-second-factor", f"{what}: it is wrong, too old, or was used before", field=what)
+        raise Problem("invalid-second-factor", f"{what}: the code is wrong, too old or already used", field=what)
 
     async def begin(self, user_id: str) -> str | None:
-        """The secret (base32) of a factor that waits for its first code. None: there is one already."""
+        """The secret (base32) of a new factor, which waits for its first code. None: the account already has one."""
         secret = pyotp.random_base32()
         row = await self.database.write("factor_begin", user_id, self.sealer.seal(secret.encode(), user_id))
         return secret if row is not None else None
 
     def matches(self, secret: str, code: str) -> int | None:
-        """The time step whose code it is, one around now; None for a wrong one."""
+        """The time step of a code, near the current time; None for a wrong code."""
         totp, now = pyotp.TOTP(secret, interval=STEP_S), int(self.clock()) // STEP_S
         found = None
         for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
@@ -80,7 +81,7 @@ class Factors:
         return found
 
     async def sealed(self, user_id: str) -> tuple[bytes, str, bool] | None:
-        """A factor as it is stored, its secret, and whether it is confirmed. None: there is none that can be read."""
+        """A factor's sealed secret, its secret, whether it is confirmed. None without one that can be opened."""
         row = await self.database.row("factor_of", user_id)
         if row is None:
             return None
@@ -95,7 +96,7 @@ class Factors:
         step = self.matches(found[1], code) if found is not None and found[2] else None
         if found is None or step is None:
             return False
-        again = self.sealer.seal(found[1].encode(), user_id)  # with the key of today
+        again = self.sealer.seal(found[1].encode(), user_id)  # with the current key
         return await self.database.write("factor_step", user_id, step, again) is not None
 
     async def _take_recovery_code(self, user_id: str, code: str, origin: Origin) -> bool:
@@ -111,7 +112,7 @@ class Factors:
 
 
 def otpauth_uri(secret: str, email: str) -> str:
-    """What an authenticator reads as a QR code."""
+    """The URI that an authenticator reads from a QR code."""
     return pyotp.TOTP(secret, interval=STEP_S).provisioning_uri(name=email, issuer_name=ISSUER)
 
 
@@ -122,12 +123,12 @@ def new_recovery_codes() -> list[str]:
 
 
 def recovery_hash(code: str) -> bytes:
-    """The digest of a recovery code, however it is typed."""
+    """The digest of a recovery code, independent of how it is typed."""
     return sha256("".join(c for c in code.lower() if c.isalnum()).encode()).digest()
 
 
 async def put_recovery_codes(connection: Connection, user_id: str) -> list[str]:
-    """New codes instead of those that there are."""
+    """Replace the recovery codes with new ones."""
     codes = new_recovery_codes()
     await connection.execute(SQL["recovery_codes_forget"], user_id)
     await connection.execute(SQL["recovery_codes_put"], user_id, [recovery_hash(code) for code in codes])

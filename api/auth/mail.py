@@ -1,9 +1,9 @@
-"""A mail address has one form here, so that one mailbox has one account however its address is typed. Pure.
+"""Brings a mail address into one form, so that one mailbox has one account for every spelling. Pure.
 
-Guarantee: `normalised` of what it returned is the same text, and the mail sender can write it. Two addresses that
-differ in case, in the composition of their letters (NFC, RFC 6532 section 3.1) or in how their domain is written
-(IDNA 2008, UTS 46) are one. email-validator says what an address is; nobody is asked whether its domain exists.
-Quoted local parts, comments and domain literals are none.
+Guarantee: `normalised` of its own result is the same text, and the mail sender can write to it. Addresses that differ
+only in case, in the composition of letters (NFC, RFC 6532 section 3.1) or in the spelling of the domain (IDNA 2008,
+UTS 46) have one form. email-validator checks the syntax; the domain need not exist. Quoted local parts, comments and
+domain literals are refused.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from api.http.problem import Problem, invalid
 
 ADDRESS_BYTES_MAX = 254  # RFC 5321, erratum 1690
 LOCAL_BYTES_MAX = 64
-# Such as .test and .local: a mail server in the same house has whatever name, and a mailed link has the last word.
+# Such as .test and .local: a mail server inside an organization can have any name, and a mailed link is the real test.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalised(address: str, *, field: str = "email") -> str:
-    """Trimmed, in lower case, composed, with an ASCII domain. Raises Problem invalid-request for what is no address."""
+    """The address trimmed, in lower case, composed, with an ASCII domain. Raises Problem invalid-request."""
     try:
         local, domain = _read(address.strip())
-        local, domain = _read(f"{_lower(local)}@{domain}")  # in lower case it has to be one, too
+        local, domain = _read(f"{_lower(local)}@{domain}")  # has to be valid in lower case, too
         one = f"{local}@{domain}"
         if local != _lower(local) or str(Address(username=local, domain=domain)) != one:
-            raise EmailNotValidError("It is written in more than one way.")
+            raise EmailNotValidError("It has more than one spelling.")
     except EmailNotValidError as error:
-        raise invalid(field, f"is no mail address: {error}") from None
+        raise invalid(field, f"is not a mail address: {error}") from None
     except (ValueError, MessageError):
-        raise invalid(field, "is no mail address that a mail can be written to") from None
+        raise invalid(field, "is not an address to which mail can be sent") from None
     if len(local.encode()) > LOCAL_BYTES_MAX:
         raise invalid(field, f"has more than {LOCAL_BYTES_MAX} bytes before the @")
     if len(one.encode()) > ADDRESS_BYTES_MAX:
@@ -42,8 +42,8 @@ def normalised(address: str, *, field: str = "email") -> str:
 
 
 def spellings(address: str) -> list[str]:
-    """How an account's address may be stored, for looking it up: in today's form, and in lower case and trimmed, which
-    was all that older accounts were asked for. Refuses nothing: what is no address today is nobody's, or an older one.
+    """The forms in which an account's address may be stored: today's form, and only trimmed and in lower case, as for
+    older accounts. Refuses nothing: an invalid address belongs to no account, or to an older one.
     """
     older = address.strip().lower()
     try:
@@ -54,13 +54,13 @@ def spellings(address: str) -> list[str]:
 
 
 def mailbox_of(address: str) -> str:
-    """The mailbox that an address as `normalised` returns it is delivered to, as far as an address tells: its local
-    part ends before the first "+" (RFC 5233's subaddresses, as most hosts have them).
+    """The mailbox of a normalised address, as far as the address shows it: its local part ends before the first "+"
+    (subaddresses of RFC 5233, as on most hosts).
 
-    It serves to count what several accounts do together, and for nothing else: mails go to the address itself. Dots
-    stay, because ad.a@ and ada@ are two people at most hosts. What other hosts put between a mailbox and its detail
-    ("-", "=") stays, too, and nobody sees that all addresses of a domain may be one person's. At the few hosts where
-    "+" is a letter like others, the people of a+1@ and a+2@ are counted together.
+    It is used only to count several accounts together; mails go to the address itself. Dots stay, because ad.a@ and
+    ada@ are two people on most hosts. Other separators of some hosts ("-", "=") stay too, and a domain of one person
+    with many addresses is not detected. On the few hosts where "+" is an ordinary letter, a+1@ and a+2@ are counted
+    together.
     """
     local, _, domain = address.rpartition("@")
     mailbox, _, _ = local.partition("+")

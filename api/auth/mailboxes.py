@@ -1,7 +1,7 @@
-"""Numbers for mailboxes: accounts whose addresses are one mailbox's have one number, by which the core counts together.
+"""Numbers for mailboxes: all accounts of one mailbox have one number, and the core counts them together by it.
 
-Guarantee: nobody can try addresses on a number that is on the log, because it is keyed. Addresses that are verified
-are counted apart from those that are not: whoever registers somebody's address with a "+" spends nothing of theirs.
+Guarantee: the numbers are keyed, so a reader of the log cannot test addresses against them. Verified and unverified
+addresses are counted apart: a stranger who registers another person's address with a "+" uses up none of their budget.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from api.auth.keys import KeyRing
 from api.auth.mail import mailbox_of
 
-MAILBOX_BITS = 63  # an Avro long above 0; two of a million mailboxes share one with a chance of 1 to 18 million
+MAILBOX_BITS = 63  # an Avro long above 0; among a million mailboxes two share a number with a chance of 1 in 18 million
 
 
 class Mailboxes:
-    """The numbers. The key is the oldest of CIRCLE_JWT_KEY_FILE: once that one leaves the file, all numbers are new."""
+    """The numbers. Their key is the oldest of CIRCLE_JWT_KEY_FILE: when it leaves the file, all numbers change."""
 
     __slots__ = ("_key",)
 

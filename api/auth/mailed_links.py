@@ -1,8 +1,7 @@
-"""What a mailed link does: it proves an address, or sets a new password. `pipelines.notifications.mail.accounts`
-sends it.
+"""Mailed links: they verify an address or set a new password. `pipelines.notifications.mail.accounts` sends them.
 
-Guarantee: a link works once, and until it expires. Asking for one says nothing about whether the account exists: the
-same answer, the same statement, one row in any case.
+Guarantee: a link works once, and only until it expires. A request for a link does not reveal whether the account
+exists: in both cases it has the same answer, the same statement and one row.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from api.reads.database import SQL, Connection, QueryPool
 
 @dataclass(frozen=True, slots=True)
 class MailedLinks:
-    """What the routes behind the links do."""
+    """The work of the routes for mailed links."""
 
     database: QueryPool
     passwords: Passwords
     sessions: Sessions
 
     async def verify_email(self, token: str, origin: Origin) -> None:
-        """Whoever has the mailed token reads the account's mails. Raises Problem link-not-valid (410)."""
+        """Mark the address as verified: the token proves access to its mails. Raises Problem link-not-valid (410)."""
         link = _hash(token)
 
         async def work(connection: Connection) -> bool:
@@ -42,17 +41,17 @@ class MailedLinks:
             raise link_not_valid()
 
     async def ask_verification(self, user_id: str) -> None:
-        """Another link to the account's address, unless it is proven already."""
+        """Send another link to the account's address, unless it is verified."""
         await self.database.write("verification_ask", user_id)
 
     async def ask_reset(self, email: str, origin: Origin) -> None:
-        """A link to a new password, if there is such an account."""
+        """Send a reset link, if the account exists."""
         await self.database.write("password_reset_ask", email, origin.address, origin.client)
 
     async def reset(self, token: str, password: str, origin: Origin) -> None:
-        """Sets a new password, ends all sessions and links, and tells the owner by mail. A second factor stays.
+        """Set a new password, end all sessions and links, and mail the owner. A second factor stays.
 
-        Raises Problem link-not-valid (410), password-too-common (422): then the link can be used again.
+        Raises Problem link-not-valid (410), or password-too-common (422), after which the link still works.
         """
         link = _hash(token)
         account = await self.database.row("reset_link", link)
@@ -83,8 +82,8 @@ class MailedLinks:
 
 
 def link_not_valid() -> Problem:
-    """410: a mailed link that works no more, or never did."""
-    return Problem("link-not-valid", "the link is used up, too old or none of ours; ask for another", field="token")
+    """410 for a mailed link that is not valid."""
+    return Problem("link-not-valid", "the link was used, has expired or is unknown; ask for another one", field="token")
 
 
 def _hash(token: str) -> bytes:

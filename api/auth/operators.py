@@ -1,8 +1,8 @@
-"""Who may see what operators see: figures, the dashboard, the details of readiness.
+"""Access for operators: metrics, the dashboard, the details of readiness.
 
-An operator is whoever shows the operator's token (`Authorization: Bearer`, or as the password of `Basic`, for which
-browsers ask), whoever has the role admin, and whoever comes by the operator's own port, where it is set: that one is
-for a network that only operators are on.
+A request is an operator's in three cases: it has the operator's token (`Authorization: Bearer`, or the password of
+`Basic`, for which browsers ask); its caller has the role admin; or it comes through the operators' port, if one is set.
+That port is for a network with operators only.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ CHALLENGE = 'Basic realm="operators", charset="UTF-8", Bearer'
 
 
 def by_operators_port(request: Request) -> bool:
-    """Whether the connection came in by the operator's own port."""
+    """Whether the connection came through the operators' port."""
     stream = request.stream
     return isinstance(stream, EdgeHttp) and stream.protocol.operator
 
 
 def shows_token(request: Request, token: str | None) -> bool:
-    """Whether the request has the operator's token, compared in a time that says nothing about it."""
+    """Whether the request has the operator's token, compared in constant time."""
     shown = _shown(request.headers.get("authorization"))
     if token is None or shown is None:
         return False
@@ -42,9 +42,9 @@ def shows_token(request: Request, token: str | None) -> bool:
 
 
 def require(request: Request, deps: ApiDeps) -> Caller | None:
-    """The administrator who asks, or None for an operator by token or port. Raises Problem unauthorized (401).
+    """The caller with an access token, or None for an operator by token or port. Raises Problem unauthorized (401).
 
-    The caller's role is still to be looked at: a valid token of somebody else is 403.
+    The route still has to check the caller's role: a valid token of another user is 403.
     """
     authorization = request.headers.get("authorization")
     if by_operators_port(request) or shows_token(request, deps.settings.operator_token):
@@ -58,7 +58,7 @@ def require(request: Request, deps: ApiDeps) -> Caller | None:
 
 
 def is_one(request: Request, deps: ApiDeps) -> bool:
-    """Whether an operator asks, where others get an answer too."""
+    """Whether the request is an operator's, for a route that also answers others."""
     if by_operators_port(request) or shows_token(request, deps.settings.operator_token):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Where a request is from, as sessions and the audit log remember it. Pure."""
+"""The origin of a request, as sessions and the audit log store it. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from api.http.client_address import UNKNOWN, ClientAddress
 
 NAME_CHARS_MAX = 60
-# In this order: each says that it is the ones behind it, too.
+# The order matters: each also names the ones after it.
 _BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
 _SYSTEMS = (
     ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"),
@@ -19,8 +19,8 @@ _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*(?:/[0-9][0-9.]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`address` is for people, `network` is what one client cannot change at will ("" where it is not known),
-    `client` is what the client calls itself, in a few words."""
+    """`address` is for people. `network` is the part that a client cannot easily change, "" if unknown. `client` is
+    the client's name for itself, shortened."""
 
     address: str = ""
     network: str = ""
@@ -34,7 +34,7 @@ class Origin:
 
 
 def client_name(user_agent: str) -> str:
-    """ "Firefox on Linux", "curl/8.5.0", or "" for what says nothing. At most NAME_CHARS_MAX characters."""
+    """ "Firefox on Linux", "curl/8.5.0", or "" if unknown. At most NAME_CHARS_MAX characters."""
     if user_agent.startswith("Mozilla/"):
         browser = next((name for mark, name in _BROWSERS if mark in user_agent), "a browser")
         system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")

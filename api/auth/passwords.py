@@ -1,8 +1,8 @@
-"""Passwords: Argon2id at 19 MiB, t=2, p=1 (OWASP's figures), 18 ms each, in threads that are shared out.
+"""Passwords: Argon2id at 19 MiB, t=2, p=1 (OWASP's numbers), 18 ms each, in threads with fair shares.
 
-A flood waits here, and beyond its share is told to come again; sales go on beside it. Logins go before registrations,
-which have a line of their own, and networks by turns, so neither new accounts nor one client's guesses keep anybody
-from logging in.
+A flood of logins waits here, and beyond its share gets 429 or 503; sales continue. Logins go before registrations,
+which have their own line, and networks take turns. So neither new accounts nor one client's guesses block the logins
+of other users.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from api.http.problem import Problem
 MEMORY_KIB = 19 * 1024
 ITERATIONS = 2
 PARALLELISM = 1
-# Two months at what a stranger may try (rate_limits.ACCOUNT_LOGINS); zxcvbn's own line between weak and fair.
+# Two months at the rate of rate_limits.ACCOUNT_LOGINS; also zxcvbn's limit between weak and fair.
 GUESSES_MIN = 1_000_000
-MEASURED_CHARS_MAX = 40  # measuring takes 5 ms for these and grows with the square; more characters are more guesses
-WORD_CHARS_MIN = 4  # "ada" in a password gives nothing away
+MEASURED_CHARS_MAX = 40  # measuring takes 5 ms for these and grows with the square; a longer text only adds guesses
+WORD_CHARS_MIN = 4  # "ada" in a password does not make it weak
 
 
 class Passwords:
@@ -37,14 +37,14 @@ class Passwords:
         self._nobodys: str | None = None
 
     async def hash_new(self, password: str) -> str:
-        """The hash to store of a new account. Raises Problem too-many-at-once (429) and busy (503)."""
+        """The hash to store for a new account. Raises Problem too-many-at-once (429) and busy (503)."""
         who = asking.get()
-        # Counted apart: who registers many accounts does not use up the logins of the network that they share.
+        # Counted apart: a client that registers many accounts does not use up its network's logins.
         newcomer = Who("", tuple([f"new/{network}" for network in who.networks]), Lane.READ)
         return await self._background.run(lambda: self._hasher.hash(password), newcomer)
 
     async def hash(self, password: str) -> str:
-        """The hash to store of an account that there is. Raises as `hash_new` does."""
+        """The hash to store for an existing account. Raises as `hash_new` does."""
         return await self._background.run(lambda: self._hasher.hash(password), _known())
 
     async def verify(self, stored: str | None, password: str) -> bool:
@@ -52,14 +52,14 @@ class Passwords:
         return await self._background.run(lambda: self._verify(stored, password), _known())
 
     async def refuse_common(self, password: str, *, about: Sequence[str]) -> None:
-        """Raises Problem password-too-common (422) for what GUESSES_MIN guesses would find; `about`: what a guesser
-        knows of the account, its address and name."""
+        """Raises Problem password-too-common (422) for a password that GUESSES_MIN guesses would find. `about`: what an
+        attacker knows of the account, its address and name."""
         if await self._background.run(lambda: guessable(password, about), _known()):
-            detail = "password: many people have this one, or it is made of your name or address; take another"
+            detail = "password: it is common, or made of your name or address; choose another one"
             raise Problem("password-too-common", detail, field="password")
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Drop the waiting work."""
         self._background.close()
 
     def _verify(self, stored: str | None, password: str) -> bool:
@@ -73,7 +73,7 @@ class Passwords:
 
 
 def guessable(password: str, about: Sequence[str]) -> bool:
-    """Whether somebody who tries the likely ones first gets there soon. A few milliseconds."""
+    """Whether an attacker who tries likely passwords first finds it soon. Takes a few milliseconds."""
     known = [word for text in about for word in [text, *re.split(r"[\W_]+", text)] if len(word) >= WORD_CHARS_MIN]
     folded = password.casefold()
     if any(folded == word.casefold() for word in known):

@@ -1,7 +1,7 @@
-"""Secrets that have to be read again, sealed with a key that is not in the database (AES-256-GCM).
+"""Seals secrets that have to be read later, with a key that is not in the database (AES-256-GCM).
 
-The key is derived (HKDF-SHA256) from a signing key of CIRCLE_JWT_KEY_FILE, whose id stands with what it sealed. A new
-signing key seals what is new; what an older one has sealed opens as long as that one stays in the file.
+The key is derived (HKDF-SHA256) from a signing key of CIRCLE_JWT_KEY_FILE; the sealed text has that key's id. The
+newest signing key seals. An older key still opens its own sealed texts while it stays in the file.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ PURPOSE = b"general-circle second factor v1"
 
 
 class CannotOpen(Exception):
-    """Sealed with a key that is not in the key file any more, or for somebody else."""
+    """The text was sealed with a key that has left the key file, or for another account."""
 
 
 class Sealer:
-    """Seals and opens, each for the one that it is about."""
+    """Seals and opens secrets, each for one account."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
         self._derived: dict[str, AESGCM] = {}
 
     def seal(self, secret: bytes, about: str) -> bytes:
-        """The secret, sealed: it opens for `about` only."""
+        """The sealed secret. It opens only with the same `about`."""
         key, nonce = self._keys.current, os.urandom(NONCE_BYTES)
         return key.kid.encode() + b"." + nonce + self._cipher(key).encrypt(nonce, secret, about.encode())
 
@@ -41,11 +41,11 @@ class Sealer:
         kid, _, rest = sealed.partition(b".")
         key = self._keys.by_kid.get(kid.decode(errors="replace"))
         if key is None:
-            raise CannotOpen("it was sealed with a key that is not in CIRCLE_JWT_KEY_FILE")
+            raise CannotOpen("the text was sealed with a key that is not in CIRCLE_JWT_KEY_FILE")
         try:
             return self._cipher(key).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], about.encode())
         except (InvalidTag, ValueError):
-            raise CannotOpen("it was changed, or sealed for somebody else") from None
+            raise CannotOpen("the text was changed, or sealed for another account") from None
 
     def _cipher(self, key: Key) -> AESGCM:
         if key.kid not in self._derived:

@@ -1,8 +1,8 @@
-"""Sessions that were ended before their time: a logout, a new password, a stolen refresh token, an account erased.
+"""Sessions that ended early: by a logout, a new password, a stolen refresh token, or an erased account.
 
-A session is a family of refresh tokens; its id is the `sid` of its access tokens. Guarantee: the process that ended a
-session refuses its access tokens at once, every other one as soon as Redis hands the message on, and without Redis
-within RELOAD_S. Postgres remembers them for as long as an access token lives.
+A session is a family of refresh tokens; its id is the `sid` of its access tokens. Guarantee: the process that ends a
+session refuses its access tokens at once. Every other process does as soon as Redis delivers the message, and without
+Redis within RELOAD_S. Postgres keeps ended sessions for as long as an access token is valid.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from api.log.seals import Seals
 from connectors import logs
 
 CHANNEL = "circle:sessions"
-RELOAD_S = 30.0  # a message may be lost: what Postgres has is looked up this often
+RELOAD_S = 30.0  # a message may be lost, so Postgres is asked this often
 
 log = logs.get("api.sessions")
 
 
 class EndedSessions:
-    """The ids of ended sessions, each for as long as one of its access tokens may live."""
+    """The ids of ended sessions, each for as long as its access tokens may be valid."""
 
     __slots__ = ("_clock", "_until")
 
@@ -42,7 +42,7 @@ class EndedSessions:
         return len(self._until)
 
     def add(self, session_ids: Iterable[str]) -> None:
-        """These have ended now. The oldest are forgotten: their tokens have ended too, or there are too many."""
+        """Add sessions that end now. The oldest are forgotten when their tokens have expired, or above the maximum."""
         now = self._clock()
         for one in session_ids:
             self._until.setdefault(one, now + ACCESS_TOKEN_TTL_S)
@@ -53,7 +53,7 @@ class EndedSessions:
 
 
 class Sessions:
-    """Ends sessions here and tells the other processes."""
+    """Ends sessions in this process, and informs the other processes."""
 
     def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[str]]], seals: Seals) -> None:
         self.ended = EndedSessions()
@@ -61,7 +61,7 @@ class Sessions:
         self._reload = asyncio.Event()
 
     async def end(self, session_ids: Iterable[str]) -> None:
-        """What Postgres says has ended has ended in this process, and soon in all."""
+        """End sessions, which have ended in Postgres, in this process and soon in all."""
         ids = list(session_ids)
         if not ids:
             return
@@ -78,11 +78,11 @@ class Sessions:
             self.ended.add(msgspec.json.decode(message, type=list[str]))
 
     def reload(self) -> None:
-        """Look into Postgres soon: messages may have been missed."""
+        """Ask Postgres soon, because messages may have been missed."""
         self._reload.set()
 
     async def keep_up(self) -> None:
-        """Look into Postgres at start, after `reload`, and every RELOAD_S. Until cancelled."""
+        """Ask Postgres at start, after `reload`, and every RELOAD_S, until cancelled."""
         while True:
             self._reload.clear()
             try:

@@ -1,8 +1,9 @@
-"""Tickets for live streams: what a browser's EventSource shows, which can send no Authorization header.
+"""Tickets for live streams, because a browser's EventSource cannot send an Authorization header.
 
-A ticket is signed as access tokens are, by the same keys and as another type, so nobody who can write to Redis makes
-one. It is for one user, one session and one stream, ends after STREAM_TICKET_TTL_S, and opens its stream once: Redis
-keeps the digest of a used one for as long. It stands in an address, so it is worth nothing to who finds that in a log.
+A ticket is signed with the keys of access tokens, as another type, so write access to Redis is not enough to make one.
+It is valid for one user, one session and one stream, expires after STREAM_TICKET_TTL_S, and opens its stream once:
+Redis keeps the digest of a used ticket for as long. A ticket is part of an address; one that is found in a log is
+worthless.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _CLAIMS = ["sub", "role", "iss", "iat", "exp", "typ", "jti", "path", "until"]
 
 
 class StreamTickets:
-    """Issues them, and takes each once."""
+    """Issues tickets, and accepts each once."""
 
     def __init__(self, redis: Redis, keys: KeyRing, tokens: AccessTokens) -> None:
         self._redis, self._keys, self._tokens = redis, keys, tokens
 
     def issue(self, caller: Caller, path: str) -> str:
-        """A ticket for the stream at `path`, with what the caller's token allows and for no longer."""
+        """A ticket for the stream at `path`. It allows no more, and lasts no longer, than the caller's token."""
         now = int(time.time())
         claims = {
             "sub": caller.user_id,
@@ -51,17 +52,17 @@ class StreamTickets:
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})
 
     async def take(self, ticket: str, path: str) -> Caller:
-        """Who the ticket is for. Raises Problem unauthorized (401), or unavailable (503) when Redis is away."""
+        """The caller of a ticket. Raises Problem unauthorized (401), or unavailable (503) if Redis does not answer."""
         caller = self._read(ticket, path.lower())
         digest = sha256(ticket.encode("utf-8", "surrogateescape")).hexdigest()
         try:
             first = await self._redis.set(KEY_PREFIX + digest, b"", nx=True, ex=STREAM_TICKET_TTL_S * 2)
         except (RedisError, OSError, TimeoutError) as error:
-            raise unavailable("redis", "whether the ticket was used cannot be known at the moment") from error
+            raise unavailable("redis", "the API cannot check at the moment whether the ticket was used") from error
         if not first:
-            raise unauthorized("the ticket was used; get another one")
+            raise unauthorized("the ticket was already used; get another one")
         if not self._tokens.is_open(caller):
-            raise unauthorized("the session was ended; log in again")
+            raise unauthorized("the session has ended; log in again")
         return caller
 
     def _read(self, ticket: str, path: str) -> Caller:
@@ -77,4 +78,4 @@ class StreamTickets:
                 raise unauthorized("the ticket is for another stream")
             return Caller(claims["sub"], Role(claims["role"]), int(claims["until"]), claims.get("sid", ""))
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-            raise unauthorized("the ticket is not one of ours, or has run out") from None
+            raise unauthorized("the ticket is not valid, or has expired") from None

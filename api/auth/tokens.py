@@ -1,7 +1,7 @@
-"""Access tokens: Ed25519 JWTs. Verifying one costs 105 µs, so a verified token is remembered by its bytes.
+"""Access tokens: Ed25519 JWTs. A verification costs 105 µs, so a verified token is remembered by its bytes.
 
-Guarantee: a remembered token is the same bytes that were verified; its `exp`, and whether its session was ended, is
-checked on every hit.
+Guarantee: a remembered token has exactly the bytes that were verified. Its `exp`, and whether its session has ended,
+are checked every time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHALLENGE = 'Bearer realm="general-circle"'
 
 
 class Role(StrEnum):
-    """What an account may do; each includes the ones before it."""
+    """What an account may do. Each role includes the ones before it."""
 
     BUYER = "buyer"
     ORGANIZER = "organizer"
@@ -39,7 +39,7 @@ RANK = {Role.BUYER: 1, Role.ORGANIZER: 2, Role.ADMIN: 3}
 
 
 class FactorNeed(StrEnum):
-    """How much an account needs a second factor."""
+    """Whether an account needs a second factor."""
 
     OPTIONAL = "optional"
     RECOMMENDED = "recommended"
@@ -47,31 +47,31 @@ class FactorNeed(StrEnum):
 
 
 def factor_need(role: Role, *, staff: bool) -> FactorNeed:
-    """Administrators have no powers without one; organizers and door staff are asked for one."""
+    """Administrators have no rights without a second factor; organizers and door staff are asked to set one up."""
     if role is Role.ADMIN:
         return FactorNeed.REQUIRED
     return FactorNeed.RECOMMENDED if staff or role is Role.ORGANIZER else FactorNeed.OPTIONAL
 
 
 def effective(role: Role, *, factor: bool) -> tuple[Role, bool]:
-    """What an account may do now; and whether it waits for a second factor to do more."""
+    """The role that an account has now, and whether a second factor would give it more rights."""
     waiting = role is Role.ADMIN and not factor
     return (Role.ORGANIZER if waiting else role), waiting
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who sent the request, as its token says."""
+    """The sender of a request, from its token."""
 
     user_id: str
     role: Role
     expires_at: int
     session_id: str = ""
-    waiting: bool = False  # an administrator without a second factor, who is an organizer until there is one
-    mailbox: int | None = None  # the number that the accounts of one mailbox share; None: the token says none
+    waiting: bool = False  # an administrator without a second factor, who has an organizer's rights until then
+    mailbox: int | None = None  # the number that the accounts of one mailbox share; None: the token has none
 
 
 class AccessTokens:
-    """Issues and verifies. One per process."""
+    """Issues and verifies access tokens. One per process."""
 
     __slots__ = ("_clock", "_ended", "_keys", "_verified")
 
@@ -91,8 +91,8 @@ class AccessTokens:
         waiting: bool = False,
         mailbox: int | None = None,
     ) -> str:
-        """A token for an account, valid from now for `ttl_s` seconds, or until its session is ended. `mailbox` is the
-        number of its mailbox; without one, the account is counted for itself."""
+        """A token for an account, valid for `ttl_s` seconds, or until its session ends. `mailbox` is the number of its
+        mailbox; without it the account is counted by itself."""
         now = int(self._clock())
         claims: dict[str, Any] = {
             "sub": user_id,
@@ -107,12 +107,12 @@ class AccessTokens:
         if waiting:
             claims["second_factor_required"] = True
         if mailbox is not None:
-            claims["box"] = f"{mailbox:016x}"  # text: to many readers of JSON a number has 53 bits
+            claims["box"] = f"{mailbox:016x}"  # text, because many JSON parsers read numbers with 53 bits
         key = self._keys.current
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})
 
     def caller(self, authorization: str | None) -> Caller:
-        """The caller that an Authorization header names. Raises Problem unauthorized (401)."""
+        """The caller of an Authorization header. Raises Problem unauthorized (401)."""
         if authorization is None:
             raise unauthorized("this needs an access token: Authorization: Bearer …", error=None)
         caller = self._verified.get(authorization)
@@ -125,11 +125,11 @@ class AccessTokens:
             self._verified.pop(authorization, None)
             raise unauthorized("the access token has expired")
         if caller.session_id in self._ended:
-            raise unauthorized("the session was ended; log in again")
+            raise unauthorized("the session has ended; log in again")
         return caller
 
     def is_open(self, caller: Caller) -> bool:
-        """Whether the caller's token still holds: what lasts longer than a request asks again."""
+        """Whether the caller's token is still valid. Live streams check this again while they run."""
         return caller.expires_at > self._clock() and caller.session_id not in self._ended
 
     def _verify(self, authorization: str) -> Caller:
@@ -140,7 +140,7 @@ class AccessTokens:
             kid = jwt.get_unverified_header(token).get("kid")
             key = self._keys.by_kid.get(kid) if isinstance(kid, str) else None
             if key is None:
-                raise unauthorized("the access token is signed with a key that is not known here")
+                raise unauthorized("the access token is signed with an unknown key")
             claims = jwt.decode(
                 token,
                 key.public,
@@ -167,13 +167,13 @@ class AccessTokens:
         except (jwt.PyJWTError, ValueError, TypeError, Problem) as error:
             if isinstance(error, Problem) and error.slug == "unauthorized":
                 raise
-            raise unauthorized("the access token is not one of ours, or was changed") from None
+            raise unauthorized("the access token is not valid") from None
 
 
 def _mailbox(box: str) -> int:
     number = int(box, 16)
     if not 0 < number < 2**63:
-        raise ValueError(f"{box} is no number of a mailbox")
+        raise ValueError(f"{box} is not the number of a mailbox")
     return number
 
 

@@ -26,8 +26,8 @@ class Background:
         return self._places.line.running
 
     async def run(self, work: Callable[[], T], who: Who | None = None, *, patience_s: float | None = None) -> T:
-        """What `work` returns or raises. `who` is by default the running request's owner. Raises Problem too-many-at-once
-        (429) if their share is used up, busy (503) without a place or a free thread within `patience_s` seconds."""
+        """What `work` returns or raises. `who` is by default the running request's owner. Raises Problem
+        too-many-at-once (429) if their share is used up, busy (503) without a place or a thread in `patience_s`."""
         turn = await self._places.enter(who, patience_s=patience_s)
         submitted = self._threads.submit(work)
         running = asyncio.wrap_future(submitted)

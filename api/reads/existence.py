@@ -47,7 +47,7 @@ class Existence:
         self._learn(event_id, public=False)
 
     async def is_absent(self, event_id: str, user_id: str | None = None) -> bool:
-        """Whether the event is certainly absent for this caller. `user_id` None: an administrator, who sees all drafts."""
+        """Whether the event is certainly absent for this user. `user_id` None: an administrator, who sees drafts."""
         if self._known.get(event_id):
             return False
         until = self._absent.get(event_id)
