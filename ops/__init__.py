@@ -1,1 +1,1 @@
-"""The `circle` command, and what it runs: the platform, operators' tools, questions to the log, proofs."""
+"""The `circle` command and everything that it runs: the platform, operators' tools, questions to the log, proofs."""

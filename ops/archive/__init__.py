@@ -1,1 +1,1 @@
-"""A log in files: export, import, and a recorded drop played again."""
+"""A log as files: export, import, and playback of a recorded drop."""

@@ -1,7 +1,7 @@
-"""`circle replay export`: topics to Avro container files, and what such a directory holds.
+"""`circle replay export`: writes topics to Avro container files, and reads such a directory.
 
-DIR/manifest.json names the files, DIR/<topic>/<partition>.avro holds one partition each. The manifest is written last:
-a directory without it is not a whole export, and may be written to again.
+DIR/<topic>/<partition>.avro holds one partition, and DIR/manifest.json names all files. The manifest is written last: a
+directory without it is not a whole export, and an export may write to it again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from schemas.codec import Codec
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 MANIFEST = "manifest.json"
-TOPICS = (FACTS, COMMANDS, NOTIFICATIONS)  # facts first: every fact of an export has its command there
+TOPICS = (FACTS, COMMANDS, NOTIFICATIONS)  # facts first, so each fact of an export has its command there
 FORMAT = 1
 BAR_EVERY = 2_000
 FLUSH_S = 60.0
@@ -38,11 +38,11 @@ US_PER_MS = 1_000
 
 
 class BadArchive(CircleError):
-    """The directory is not a whole export, or not one that can be loaded here."""
+    """The directory is not a whole export, or this cluster cannot load it."""
 
 
 class NotEmpty(CircleError):
-    """The cluster, or the directory, holds something already."""
+    """The cluster or the directory is not empty."""
 
 
 class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an export holds."""
+    """The content of an export."""
 
     format: int
     partitions: dict[str, int]
@@ -70,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Which records: by offset or by their timestamps, both ends inclusive; None is open."""
+    """A range of records, by offset or by timestamp. Both ends are inclusive; None is open."""
 
     first_offset: int | None = None
     last_offset: int | None = None
@@ -88,7 +88,7 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def span(start: str | None, end: str | None) -> Span:
-    """What `--from` and `--to` say: an offset (of every partition) or a time. Raises BadMoment."""
+    """The range of `--from` and `--to`: an offset (of each partition) or a time. Raises BadMoment."""
     values: dict[str, int] = {}
     for word, text in (("first", start), ("last", end)):
         if text is None:
@@ -162,7 +162,7 @@ def _write(
     topic: str,
     progress: ProgressBars,
 ) -> tuple[int, int, int] | None:
-    """One partition to `path`, block by block; to nowhere for None. Returns count, first and last offset."""
+    """Write one partition to `path`, block by block; None writes nothing. Returns count, first and last offset."""
     bar = progress.bar(reader.place, reader.high)
     part = None if path is None else path.with_suffix(".part")
     out = None if part is None else part.open("wb")
@@ -197,7 +197,7 @@ def _write(
 
 
 def archived(message: Message) -> Archived:
-    """A consumed record as it is stored."""
+    """A consumed record in the form of the files."""
     headers: list[Any] = list(message.headers() or [])
     return Archived(
         offset=offset_of(message),
@@ -225,7 +225,7 @@ def _writable(path: Path, content: bytes) -> None:
 
 
 def manifest_of(directory: Path) -> Manifest:
-    """What an export holds. Raises BadArchive."""
+    """The manifest of an export. Raises BadArchive."""
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)

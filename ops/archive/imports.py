@@ -1,11 +1,11 @@
-"""`circle replay import`: an export's records into a fresh cluster.
+"""`circle replay import`: loads an export's records into a new cluster.
 
-Guarantee: every record gets its own partition, key, headers and timestamp, every command its old offset, because a
-position is an identity. Stopped at any place it goes on where it was: what is there already has to be the beginning of
-what the files hold, byte for byte; a cluster with anything else in it is left alone.
+Guarantee: each record keeps its partition, key, headers and timestamp. Each command keeps its offset, because a
+position is an identity. A stopped import continues where it was: the records in the cluster must be the first records
+of the files, byte for byte. An import never writes to a cluster with any other record.
 
-Effects are fenced: afterwards the groups that charge and notify stand behind the last fact, so nothing that the log has
-done already is done again.
+Effects are fenced: at the end, the groups that charge and notify stand after the last fact. So no payment and no
+message of the log is made again.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ FLUSH_S = 60.0
 STOP_S = 5.0
 
 There = dict[tuple[str, int], int]
-"""How many records of each file are written already."""
+"""The number of records of each file that are written already."""
 
 
 def load(settings: Settings, directory: Path, progress: ProgressBars, *, dry_run: bool = False) -> Manifest:
-    """Write an export's records into this cluster's empty topics, or the rest of them where that has begun.
+    """Write an export's records into this cluster's empty topics, or the rest of them after a stop.
 
     Raises BadArchive, NotEmpty, ServiceUnreachable.
     """
@@ -63,7 +63,7 @@ def load(settings: Settings, directory: Path, progress: ProgressBars, *, dry_run
     if dry_run:
         return manifest
     _fence_effects(settings, _Ends.nothing(manifest))
-    if COMMANDS in manifest.partitions:  # log time is decided by the commands' timestamps
+    if COMMANDS in manifest.partitions:  # the timestamps of commands decide the log time
         stamp_as_told(settings)
     try:
         ends = _produce_all(settings, directory, manifest, there, progress)
@@ -74,7 +74,7 @@ def load(settings: Settings, directory: Path, progress: ProgressBars, *, dry_run
 
 
 def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
-    """What an import that was stopped has written. Raises NotEmpty when anything else is there, or all of it."""
+    """What a stopped import has written. Raises NotEmpty when the cluster has other records, or all of these."""
     codec, there = codec_of(settings), There()
     files = {(one.topic, one.partition): one for one in manifest.files}
     for topic, partitions in manifest.partitions.items():
@@ -91,7 +91,7 @@ def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
 
 
 def _same(reader: LogReader, directory: Path, one: ArchivedFile | None, codec: Codec) -> int:
-    """How many records the partition has, which are the file's first ones. Raises NotEmpty when they are not."""
+    """The number of records of the partition. Raises NotEmpty when they are not the first records of the file."""
     found = reader.messages()
     first = next(found, None)
     if first is None:
@@ -111,7 +111,7 @@ def _bytes(record: Archived) -> tuple[bytes | None, bytes | None, int]:
 
 
 class _Ends:
-    """How far each topic's partitions are written, and decided."""
+    """The written and the decided end of each partition."""
 
     def __init__(self) -> None:
         self.written: dict[tuple[str, int], int] = {}
@@ -148,7 +148,7 @@ def _produce_all(
             if left:
                 ends.failed = ends.failed or KafkaError(KafkaError._TIMED_OUT)
             _check(settings, ends)
-    finally:  # told to stop: nothing may be under way still when somebody goes on
+    finally:  # after a stop nothing may be under way, or the next import would find other records
         if client.flush(STOP_S):
             client.purge()
     return ends
@@ -157,7 +157,7 @@ def _produce_all(
 def _produce_file(
     client: Producer, directory: Path, one: ArchivedFile, there: int, codec: Codec, ends: _Ends, progress: ProgressBars
 ) -> None:
-    """A file's records behind the `there` first ones."""
+    """Write a file's records after the first `there` ones."""
     bar = progress.bar(f"{one.topic}[{one.partition}]", one.records)
     made = 0
     ends.written[one.topic, one.partition] = there
@@ -182,7 +182,7 @@ def _produce_file(
 
 
 def _produce(client: Producer, one: ArchivedFile, record: Archived, offset: int, ends: _Ends) -> None:
-    """Write a record, which is to get that offset."""
+    """Write a record. It must get this offset."""
     topic = one.topic
 
     def delivered(error: KafkaError | None, message: Message) -> None:
@@ -207,9 +207,9 @@ def _check(settings: Settings, ends: _Ends) -> None:
 
 
 def _fence_effects(settings: Settings, ends: _Ends) -> None:
-    """What the log has told, charged and decided already is behind the groups that would do it.
+    """Move the groups of the dataflows after everything that the log has sent, charged and decided already.
 
-    Raises NotEmpty when a dataflow is running: a broker lets nobody else set the offsets of a group with members.
+    Raises NotEmpty when a dataflow runs: a broker refuses to set the offsets of a group that has members.
     """
     facts = {partition: end for (topic, partition), end in ends.written.items() if topic == FACTS}
     messages = {partition: end for (topic, partition), end in ends.written.items() if topic == NOTIFICATIONS}

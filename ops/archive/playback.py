@@ -1,9 +1,9 @@
-"""`circle replay load`: a recorded drop played against another cluster, at its own pace or several times as fast.
+"""`circle replay load`: plays a recorded drop against another cluster, at its own speed or faster.
 
-What buyers and organizers asked for is written to the other cluster's commands in the recorded order; what the platform
-asks of itself (ticks, payment results, chores) is left to that cluster. Times in the records move with the drop, and
-lengths of holds shrink with the speed, so that sales open and holds end in the order they did. Memory is that of the
-readers; what is under way is bounded.
+It writes the commands of buyers and organizers to the other cluster, in the recorded order. The other cluster makes the
+platform's own commands (ticks, payment results, chores) itself. Times in the records move with the drop, and holds get
+shorter with the speed. So sales open and holds end in the recorded order. Memory is that of the readers; the number of
+commands under way is bounded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from schemas.commands import Command
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS
 
-UNDER_WAY_MAX = 50_000  # commands without facts yet: beyond it the next ones wait, and the run falls behind
+UNDER_WAY_MAX = 50_000  # commands without facts; above it the next commands wait, and the run falls behind
 DRAIN_S = 30.0
 WAIT_S = 0.02
 FACTS_AT_ONCE = 5_000
@@ -43,13 +43,13 @@ LENGTHS = ("hold_ttl_s", "hold_extension_s", "offer_ttl_s")
 
 
 class BadTarget(CircleError):
-    """--to is the cluster that is read, or nothing can be read: wrong usage."""
+    """Wrong usage: --to is the cluster that is read, or there is nothing to read."""
 
     exit_code = 2
 
 
 class NothingDecided(CircleError):
-    """The other cluster takes commands and decides none."""
+    """The other cluster takes commands but decides none."""
 
 
 class RecordedCommand(NamedTuple):
@@ -62,7 +62,7 @@ class RecordedCommand(NamedTuple):
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. Latency is from a command's hand-over to the client to its last fact's arrival here, in ms."""
+    """One run. Latency in ms, from the hand-over of a command to the client until its last fact arrives here."""
 
     to: str
     speed: float
@@ -158,7 +158,7 @@ def _of_file(path: Path, partition: int) -> Iterator[RecordedCommand]:
 
 @dataclass
 class _Player:
-    """Sends what is due, and looks for the facts meanwhile."""
+    """Sends the commands that are due, and reads the facts."""
 
     target: Settings
     speed: float
@@ -171,7 +171,7 @@ class _Player:
     _left_out: Counter[str] = field(default_factory=Counter)
     _facts: Counter[str] = field(default_factory=Counter)
     _sent: dict[tuple[int, int], float] = field(default_factory=dict)
-    _early: set[tuple[int, int]] = field(default_factory=set)  # facts that came before their command's acknowledgement
+    _early: set[tuple[int, int]] = field(default_factory=set)  # facts that came before the acknowledgement
     _seconds: list[float] = field(default_factory=list)
     _unacknowledged: int = 0
     _failed: KafkaError | None = None
@@ -223,7 +223,7 @@ class _Player:
         self._send(self._moved(command))
 
     def _make_room(self) -> None:
-        """Wait while too much is under way. Raises NothingDecided when that does not end."""
+        """Wait while too many commands are under way. Raises NothingDecided when that does not end."""
         deadline = time.monotonic() + DRAIN_S
         while len(self._sent) + self._unacknowledged > UNDER_WAY_MAX:
             self._look(WAIT_S)
@@ -234,7 +234,7 @@ class _Player:
                 )
 
     def drain(self, stop: StopFlag) -> None:
-        """Wait for acknowledgements and facts that are still to come."""
+        """Wait for the remaining acknowledgements and facts."""
         deadline = time.monotonic() + DRAIN_S
         while (self._unacknowledged or self._sent) and time.monotonic() < deadline and not stop.requested:
             self._look(WAIT_S)
@@ -288,7 +288,7 @@ class _Player:
         return delivered
 
     def _look(self, wait_s: float) -> None:
-        """Acknowledgements, and facts. Raises ServiceUnreachable when a command was not written."""
+        """Read acknowledgements and facts. Raises ServiceUnreachable when a command was not written."""
         assert self._producer is not None
         assert self._reader is not None
         self._producer.poll(0)
@@ -309,7 +309,7 @@ class _Player:
                     self._early.add((at.partition, at.offset))
 
     def _moved(self, command: Command) -> Command:
-        """The command as it reads in the run: its times and lengths, and where asked its ids."""
+        """The command of this run: with other times and lengths, and with new ids when asked."""
         changes: dict[str, Any] = {}
         for name in command.__struct_fields__:
             value = getattr(command, name)

@@ -1,11 +1,11 @@
-"""Records as they stand in Avro container files, and users under other names. Pure.
+"""The form of records in Avro container files, and pseudonyms for users. Pure.
 
-Guarantee: what is read back from an archive has the bytes of what was put in. A record that would not come out of its
-fields with the same bytes (it cannot be decoded, or another writer's schema wrote it) is kept as bytes.
+Guarantee: a record that is read from an archive has the bytes of the record that was written. A record whose fields
+would not give the same bytes is stored as bytes: it cannot be decoded, or a foreign schema wrote it.
 
-Under other names, every user id and payment token is replaced by one that a secret key gives: equal ones stay equal,
-so the log still verifies; the key is thrown away, so nobody can go back. Bytes that nobody could read become a record
-without a value, and the fact about them says what it would say of that.
+With pseudonyms, a secret key replaces each user id and payment token. Equal ones stay equal, so the log still verifies.
+The key is thrown away, so there is no way back. An unreadable record becomes a record without a value, and the fact
+about it says what it would say about such a record.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def schema_of(topic: str) -> dict[str, Any]:
 
 
 def stored(record: Archived, codec: Codec) -> Stored:
-    """The record as it is written."""
+    """The record in the form of the files."""
     return {
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
@@ -91,7 +91,7 @@ def stored(record: Archived, codec: Codec) -> Stored:
 
 
 def former_schemas(of_file: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By full name, the record types of a file (its schema) that have another schema today."""
+    """The record types of a file that have another schema today, by full name."""
     branches = next(field["type"] for field in of_file["fields"] if field["name"] == "value")
     there = {branch["name"]: branch for branch in branches if isinstance(branch, dict)}
     entries = json.loads(MANIFEST.read_text())["schemas"]
@@ -106,7 +106,7 @@ def former_schemas(of_file: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def restored(found: Stored, codec: Codec, former: Mapping[str, dict[str, Any]] | None = None) -> Archived:
-    """The record that was written, with its bytes: by its schema of that day, where there was another (`former`)."""
+    """The written record with its bytes. `former` has the schema of that time, for types that have another today."""
     value = found["value"]
     if isinstance(value, tuple):
         name, fields = value
@@ -148,14 +148,14 @@ def encoded(decoded: Command | RecordedFact | Notification, codec: Codec) -> byt
 
 
 class OtherNames:
-    """Puts users under other names, by a key that is to be thrown away."""
+    """Gives users pseudonyms from a key that is thrown away."""
 
     def __init__(self, key: bytes, codec: Codec) -> None:
         self._key, self._codec = key, codec
         self._known: dict[str, str] = {}
 
     def renamed(self, record: Archived, topic: str) -> Archived:
-        """The record with other names in value and key; headers that are not about the record itself are left out."""
+        """The record with pseudonyms in value and key. Keeps only the headers about the record itself."""
         key = record.key
         if topic == NOTIFICATIONS and key is not None:
             key = self.name(key.decode("utf-8", "replace")).encode()
@@ -169,7 +169,7 @@ class OtherNames:
         )
 
     def name(self, text: str) -> str:
-        """Another name for a user or a token; "" stays "", which is the platform itself."""
+        """The pseudonym of a user or a token. "" is the platform itself, and stays ""."""
         if not text:
             return text
         known = self._known.get(text)

@@ -1,1 +1,1 @@
-"""Why a reservation got what it got, and how the seats were: one event's past, read from the log."""
+"""Explains a reservation's result, and shows an earlier seat map: one event's history, read from the log."""

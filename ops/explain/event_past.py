@@ -1,4 +1,4 @@
-"""Reads one event's past from the log: the fold to a moment, the explanation of a reservation. Writes nothing."""
+"""Reads one event's history from the log: its state at a moment, and a reservation's explanation. Writes nothing."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class NotOnTheLog(CircleError):
 
 
 class CannotFold(CircleError):
-    """A fact of the event cannot be folded by this build: nothing certain can be said of it from there on."""
+    """This build cannot fold a fact of the event. After this fact, nothing about the event is certain."""
 
 
 class BadMoment(CircleError):
-    """--at is neither a time nor a position, or a position of another partition: wrong usage."""
+    """Wrong usage: --at is neither a time nor a position, or a position of another partition."""
 
     exit_code = 2
 
 
 def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
-    """What --at says. Raises BadMoment."""
+    """The moment that --at names. Raises BadMoment."""
     try:
         until = moment(text)
     except ValueError as error:
@@ -61,7 +61,7 @@ def past_of(settings: Settings, event_id: str, at: str | None, progress: Progres
 
 
 def explain(settings: Settings, reservation_id: str, event_id: str | None, progress: ProgressBars) -> Explanation:
-    """What the log says of a reservation. Raises NotOnTheLog, CannotFold, ServiceUnreachable."""
+    """What the log says about a reservation. Raises NotOnTheLog, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     event_id = event_id or _event_of(settings, reservation_id, partitions, progress)
     home = partition_of(event_id, partitions)
@@ -96,7 +96,7 @@ def facts_of(
 
 
 def _event_of(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:
-    """The event of a reservation: from its row when Postgres has it, else from the facts."""
+    """A reservation's event: from its row in PostgreSQL, else from the facts."""
     sql = queries(SQL_FILE)
     database = Database(settings.postgres_url)
 
@@ -107,7 +107,7 @@ def _event_of(settings: Settings, reservation_id: str, partitions: int, progress
     try:
         found = database.run(look, readonly=True)
     except CircleError:
-        found = None  # the log has it, too; it only takes longer
+        found = None  # the log has it, too, but the search takes longer
     finally:
         database.close()
     return found or _scan(settings, reservation_id, partitions, progress)

@@ -1,8 +1,8 @@
-"""Brings the database's schema up to date from `sql/NNNN_name.sql`, and empties what is derived from the log.
+"""Brings the database's schema up to date from `sql/NNNN_name.sql`, and empties the tables that come from the log.
 
-Each file is applied once, in number order, in a transaction of its own, under one advisory lock, so any
-number of processes may migrate at once. A file's checksum is kept: one that was changed after it was applied
-is an error.
+Each file is applied once, in the order of the numbers, in its own transaction. One advisory lock guards all of it, so
+any number of processes may migrate at the same time. The database keeps each file's checksum: a file that changed after
+it was applied is an error.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ SQL_DIR = Path(__file__).parent / "sql"
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 LOCK_KEY = 0x636972636C65  # "circle"; any number no one else uses
 CONNECT_TIMEOUT_S = 10.0
-# No fact tells of the messages about accounts, so no log makes them again.
+# Messages about accounts come from no fact, so a replay cannot make them again.
 SET_ASIDE = "CREATE TEMP TABLE beside_the_log ON COMMIT DROP AS SELECT * FROM notifications WHERE partition < 0"
 PUT_BACK = "INSERT INTO notifications SELECT * FROM beside_the_log"
 HISTORY = """
@@ -61,7 +61,7 @@ def migrations(directory: Path = SQL_DIR) -> list[Migration]:
 
 
 async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False) -> list[Migration]:
-    """Applies what is missing and returns it. With `dry_run` nothing is written.
+    """Applies the missing migrations and returns them. With `dry_run` it writes nothing.
 
     Raises `MigrationError` when a file was changed, is missing, or fails; `ServiceUnreachable` without a
     database.
@@ -83,9 +83,11 @@ async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False)
 
 
 async def reset_derived(settings: Settings) -> list[str]:
-    """Empties every table that is derived from the log, or says what was told because of it; users, keys and the
-    like stay. Returns their names. Messages about accounts stay, too: no fact tells them. Other generations of the
-    rows stand at positions of the log that was, and are dropped."""
+    """Empties each table that is derived from the log, or that says what was sent because of it. Returns their names.
+
+    Users, keys and the like stay. Messages about accounts stay, too: no fact makes them. Other generations of the rows
+    are dropped, because they hold positions of the former log.
+    """
     connection = await connect(settings.postgres_url)
     try:
         present = sorted(set(await tables(connection)) & {*DERIVED_TABLES, *TOLD_TABLES})
@@ -113,7 +115,7 @@ async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection whose statements may take their time. Raises ServiceUnreachable, AccessRefused."""
+    """A connection without a time limit for statements. Raises ServiceUnreachable, AccessRefused."""
     return await postgres.connect(url, timeout_s=CONNECT_TIMEOUT_S, command_timeout_s=None)
 
 

@@ -1,10 +1,10 @@
-"""Which tables are derived from the log, and which are not. Every table is in exactly one list; a test says
-so.
+"""The tables that are derived from the log, and all others. A test holds that each table is in exactly one list.
 
-Derived tables may be emptied at any time and are filled again from `tickets.facts`; of `notifications`, what no fact
-has told (its partition is negative) stays. Told tables say what has left the
-house because of this log: they begin anew with a new log, and are never made again from one. The others hold what
-never enters the log (users, their sessions, keys) or must never go back (the partitions' epochs).
+* A derived table may be emptied at any time: `tickets.facts` fills it again. Only the `notifications` that come from no
+  fact (their partition is negative) stay.
+* A told table says what was sent to the outside because of this log. A new log begins with an empty one. No replay
+  fills it again.
+* The others hold data that never enters the log (users, sessions, keys), or that must never go back (the epochs).
 """
 
 DERIVED_TABLES: tuple[str, ...] = (

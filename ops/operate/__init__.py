@@ -1,1 +1,1 @@
-"""What an operator does to a running platform: foreign seat locks, dead letters."""
+"""An operator's work on a running platform: seat locks, dead letters, accounts, rights, the provider's books."""

@@ -1,7 +1,7 @@
-"""The rights that each process needs on Kafka, as data: what an authorizer that denies everything else has to allow.
+"""The rights that each process needs on Kafka, as data. An authorizer can deny everything else.
 
-Guarantee: with the rights of its process and no other, a principal does that process's work. The tests on Apache Kafka
-run every process under a principal of its own with what is here.
+Guarantee: with only the rights of its process, a principal does the work of that process. The tests on Apache Kafka run
+each process under its own principal with the rights of this table.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from connectors.kafka_clients import right_missing
 from connectors.settings import Settings
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
-TIMEOUT_S = 60.0  # a hundred rights are a hundred records for the controller, which a busy machine takes its time for
+TIMEOUT_S = 60.0  # a hundred rights are a hundred records for the controller; a busy machine needs time for them
 PRINCIPAL = "User:{process}"
-ANYWHERE = "*"  # which hosts a principal may come from is for a firewall
+ANYWHERE = "*"  # a firewall limits the hosts of a principal
 
 
 class Process(StrEnum):
-    """Who has a principal of its own."""
+    """The processes; each has its own principal."""
 
     API = "api"
     RESERVATIONS = "reservations"
@@ -44,7 +44,7 @@ class Process(StrEnum):
 
 
 class ResourceKind(StrEnum):
-    """What a right is about, in the words of `kafka-acls`."""
+    """The kind of resource, in the words of `kafka-acls`."""
 
     TOPIC = "topic"
     GROUP = "group"
@@ -54,7 +54,7 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One row: operations on one resource, or on all whose name begins so."""
+    """One row: operations on one resource, or on all resources with this prefix."""
 
     process: Process
     kind: ResourceKind
@@ -311,9 +311,9 @@ def bindings(rights: Sequence[Right], principal: str = PRINCIPAL) -> list[AclBin
 
 
 def apply(settings: Settings, rights: Sequence[Right], principal: str = PRINCIPAL) -> int:
-    """Allow these rows; what is allowed already stays. Returns how many bindings. Takes nothing away.
+    """Give these rights, and take none away. Returns the number of bindings.
 
-    Raises AccessRefused when our own principal may not, ServiceUnreachable.
+    Raises AccessRefused when our own principal lacks the right, ServiceUnreachable.
     """
     wanted, client = bindings(rights, principal), admin(settings)  # its answers come while it is there
     for future in client.create_acls(wanted, request_timeout=TIMEOUT_S).values():

@@ -1,10 +1,10 @@
-"""The rights that each process needs on PostgreSQL, as data: one role a process, with these grants and no other.
+"""The rights that each process needs on PostgreSQL, as data: one role for each process, with only these grants.
 
-The tables belong to the role that migrates. It is the only one that makes tables, so what makes the rows anew
-(`circle replay projections`, `replay import`) connects as it, too.
+The tables belong to the role that migrates. Only this role makes tables. So `circle replay projections` and
+`circle replay import` connect as this role, too.
 
-Guarantee: a process's queries run with the rights of its role, and each right is needed by one of them. The tests ask
-PostgreSQL, query by query. `apply` takes away what is not in the table.
+Guarantee: the queries of a process run with the rights of its role, and at least one query needs each right. The tests
+check each query on PostgreSQL. `apply` takes away every right that is not in the table.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SCHEMAS = ("public", "sandbox")
 
 
 class NotMigrated(CircleError):
-    """A table of the rights is not there: the database's schema is older than this program."""
+    """A table of the rights is missing: the database's schema is older than this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One row: privileges on tables; where `columns` names some, on these alone."""
+    """One row: privileges on tables, or only on `columns` when it names some."""
 
     process: Process
     tables: tuple[str, ...]
@@ -42,7 +42,7 @@ _OF_THE_LOG = (
     "reservations", "schedules", "seat_blocks", "staff_invitations", "ticket_types", "tickets", "transfers",
     "waitlist_entries",
 )  # fmt: skip
-"""Rows made of facts, as a reservations worker reads them."""
+"""The rows that a reservations worker reads."""
 
 
 def _rows() -> Iterable[Grant]:
@@ -162,7 +162,7 @@ def chosen(process: Process | None = None) -> list[Grant]:
 
 
 def role_of(process: Process, role: str = ROLE) -> str:
-    """What a process's role is called, as SQL writes it."""
+    """The name of a process's role, as SQL writes it."""
     name = role.format(process=process.value)
     return '"' + name.replace('"', '""') + '"'
 
@@ -175,7 +175,7 @@ def statement(grant: Grant, role: str = ROLE) -> str:
 
 
 def script(grants: Sequence[Grant], role: str = ROLE) -> list[str]:
-    """All of it as SQL for roles that are there: what they had is taken away first. To be run in one transaction."""
+    """The SQL for existing roles. It takes away their old rights first, so run it in one transaction."""
     lines = []
     for process in dict.fromkeys(one.process for one in grants):
         name = role_of(process, role)
@@ -198,10 +198,10 @@ def as_row(grant: Grant, role: str = ROLE) -> dict[str, object]:
 
 
 async def apply(url: str, grants: Sequence[Grant], role: str = ROLE) -> list[str]:
-    """Give the roles these rights and take others away, at once. Returns the roles that were made for it.
+    """Give the roles these rights and take all others away, in one transaction. Returns the roles that it made.
 
-    A role that is made has no password: nobody logs in as it with one before ALTER ROLE … PASSWORD. Raises
-    ServiceUnreachable, AccessRefused when ours may not, NotMigrated.
+    A new role has no password, so no one can log in with one before ALTER ROLE … PASSWORD. Raises ServiceUnreachable,
+    AccessRefused when our own role lacks the right, NotMigrated.
     """
     connection = await connect(url)
     try:

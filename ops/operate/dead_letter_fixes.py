@@ -1,7 +1,7 @@
-"""Dead letters with a fix applied, and as much of one as can be read. Pure.
+"""Applies a fix to a dead letter, and reads as much of a broken record as possible. Pure.
 
-Guarantee: what comes out of a fix is a whole record of a type of the same topic, within its limits. Facts are not
-mended: their position is their identity, and what was decided is not edited.
+Guarantee: a fixed letter is a whole record of a type of the same topic, within its limits. No fact can be fixed: its
+position is its identity, and a decision is never edited.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ TYPES: dict[str, dict[str, type[Any]]] = {
     COMMANDS: {record.__name__: record for record in COMMAND_TYPES},
     NOTIFICATIONS: {record.__name__: record for record in NOTIFICATION_TYPES},
 }
-TYPE = "type"  # in an edited file: the record's type, beside its fields
+TYPE = "type"  # the key of the record's type in an edited file; the other keys are its fields
 NULL = "null"
 
 
 class CannotMend(ValueError):
-    """The fix does not make a record of ours: the message says which field, and why."""
+    """The result of the fix is no record of ours. The message names the field and the cause."""
 
 
 class Partly(NamedTuple):
-    """What could be read before it broke off: the record's type ("": not even that), its fields, where it stopped."""
+    """The readable part: the record's type ("" when unreadable), its fields, and the field where reading stopped."""
 
     record: str
     fields: dict[str, Any]
@@ -42,7 +42,7 @@ class Partly(NamedTuple):
 
 
 class FixedLetter(NamedTuple):
-    """A record that can go back."""
+    """A corrected record that can go back to its topic."""
 
     key: str
     value: bytes
@@ -51,7 +51,7 @@ class FixedLetter(NamedTuple):
 
 
 def partly(value: bytes | None) -> Partly:
-    """Field after field, until one cannot be read."""
+    """Read one field after the other, and stop at the first unreadable one."""
     if value is None or len(value) < HEADER_BYTES or value[0] != MAGIC:
         return Partly("", {}, "")
     schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
@@ -76,7 +76,7 @@ def _fields(schema: dict[str, Any], value: bytes) -> Partly:
 def fixed_letter(
     codec: Codec, topic: str, value: bytes | None, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None
 ) -> FixedLetter:
-    """The record in `value` with fields changed (as text), or the record that `edited` has. Raises CannotMend."""
+    """The record in `value` with changed fields (given as text), or the record in `edited`. Raises CannotMend."""
     types = TYPES.get(topic)
     if types is None:
         raise CannotMend(f"a record of {topic} is not mended: its position is its identity")
@@ -110,7 +110,7 @@ def _edited(types: Mapping[str, type[Any]], edited: Mapping[str, Any]) -> tuple[
 
 
 def _read(text: str, old: Any, record: type[Any], name: str) -> Any:
-    """A value from the command line, as the field's type wants it: a list is separated by commas."""
+    """A value from the command line in the field's type. Commas separate the items of a list."""
     if text == NULL and any(field.name == name and not field.required for field in msgspec.structs.fields(record)):
         return None
     return [part for part in text.split(",") if part] if isinstance(old, list) else text

@@ -1,8 +1,8 @@
-"""Dead letters (`circle dlq`): what could not be read or processed, where it stood, and sending it there again.
+"""Dead letters (`circle dlq`): records that could not be read or processed, with their origin. Sends them back.
 
-Guarantee: redriving a letter writes it to its origin topic and partition and its marker beside the letters, in one
-transaction, so a letter is redriven once however often the command runs. On a broker that shows aborted records a
-failed attempt may be seen; everything behind the log drops by position or key what it has had.
+Guarantee: a letter is redriven once, however often the command runs. One transaction writes the record to its origin
+topic and partition, and a marker to the topic of letters. A broker that shows aborted records may show a failed
+attempt. Every reader of the log drops such a duplicate by its position or key.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATION
 from sinks.dead_letters import REDRIVEN_FROM, SET_ASIDE_BY
 
 ORIGINS = (COMMANDS, FACTS, NOTIFICATIONS)
-LETTERS_MAX = 10_000  # read at most, the latest of each topic: a person looks at them
+LETTERS_MAX = 10_000  # the latest of each topic; a person reads them
 REDRIVEN_AT_ONCE_MAX = 1_000  # one transaction
 TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first one
 TIMEOUT_S = 15.0
-MARKER = "redriven_offset"  # on a marker: the offset of the letter it is about
-MENDED = "mended_fields"  # on a redriven record: what a person has changed in it
+MARKER = "redriven_offset"  # on a marker: the offset of its letter
+MENDED = "mended_fields"  # on a redriven record: the fields that a person changed
 SECRET_FIELDS = frozenset({"payment_token"})
 BYTES_SHOWN_MAX = 256
-ROWS = "projections"  # what they have set aside is mended by making rows anew, never by telling a fact once more
+ROWS = "projections"  # a fact that they set aside needs a rebuild of the rows; it is never written twice
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
 
 Header = tuple[str, str | bytes | None]
 
 
 class NoSuchLetter(CircleError):
-    """There is no letter at that offset, or it cannot be redriven: the message says which and why."""
+    """There is no letter at this offset, or it cannot be redriven. The message names the letter and the cause."""
 
     exit_code = 2
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """One dead letter. `record` is the original's type, or "" when its bytes are no record of ours."""
+    """One dead letter. `record` is the type of the original record, or "" when its bytes are no record of ours."""
 
     topic: str
     offset: int
@@ -67,8 +67,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter with what is in it. Where it cannot be decoded, `undecodable` says why, and `fields` has what could be
-    read up to the field at which it broke off, `stopped_at`; `partly` is the type it claims to be."""
+    """A letter with its content. When it cannot be decoded, `undecodable` says why. Then `fields` holds the fields
+    before the unreadable one, `stopped_at`, and `partly` is the type that the record claims."""
 
     letter: Letter
     headers: dict[str, str]
@@ -108,7 +108,7 @@ def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLe
 
 
 def opened(settings: Settings, read: ReadLetter) -> Opened:
-    """A letter with its content, as far as it can be decoded. Payment tokens are not shown."""
+    """A letter with the content that can be decoded. Hides payment tokens."""
     value = read.message.value() or b""
     decoded = codec_of(settings).decode(read.message.value())
     fields: dict[str, Any] = {}
@@ -133,9 +133,9 @@ def opened(settings: Settings, read: ReadLetter) -> Opened:
 
 
 def choose(found: Sequence[ReadLetter], offsets: Sequence[int], *, limit: int) -> list[ReadLetter]:
-    """The letters to redrive: those at `offsets`, or without any all that were not yet; `limit` at most.
+    """The letters to redrive: those at `offsets`; without offsets, all that were not redriven yet. At most `limit`.
 
-    Raises NoSuchLetter for an offset without a letter, or whose letter does not say where it stood.
+    Raises NoSuchLetter for an offset without a letter, and for a letter without its origin.
     """
     by_offset = {read.letter.offset: read for read in found}
     missing = [offset for offset in offsets if offset not in by_offset]
@@ -156,7 +156,7 @@ def choose(found: Sequence[ReadLetter], offsets: Sequence[int], *, limit: int) -
 def mend(
     settings: Settings, read: ReadLetter, *, changes: Mapping[str, str], edited: Mapping[str, Any] | None
 ) -> FixedLetter:
-    """The letter's record with a fix applied. Raises NoSuchLetter when that is no record that may go back there."""
+    """The letter's record with the fix. Raises NoSuchLetter when the result may not go back to this place."""
     letter = read.letter
     try:
         fixed = fixed_letter(
@@ -174,7 +174,7 @@ def mend(
 
 
 def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, FixedLetter] | None = None) -> int:
-    """Sends letters to where they stood, mended where `fixes` has one by the letter's offset. Returns how many."""
+    """Send letters back to their origin, with the fix that `fixes` has for the letter's offset. Returns the number."""
     if not chosen:
         return 0
     if len(chosen) > REDRIVEN_AT_ONCE_MAX:

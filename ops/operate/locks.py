@@ -1,7 +1,7 @@
-"""Foreign seat locks (`circle locks`): a box office or a partner has seats for itself for a while.
+"""Foreign seat locks (`circle locks`): a box office or a partner keeps seats for itself for a time.
 
-Guarantee: a lock is only asked for on seats that the event has, by Postgres; whether they are free is decided in Redis,
-all or nothing. Freeing never touches another owner's locks.
+Guarantee: PostgreSQL says which seats the event has; only these can be locked. Redis decides whether they are free, all
+or nothing. To free seats never touches another owner's locks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from connectors.sql_files import queries
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
 
-PLACES_MAX = 1_000  # one Lua call for all of them stays below ten milliseconds
+PLACES_MAX = 1_000  # one Lua call for this many takes less than ten milliseconds
 SECONDS_MAX = 90 * 86_400
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}")
 RANGE = re.compile(r"([A-Z]{1,3})-([1-9][0-9]{0,4})\.\.([1-9][0-9]{0,4})")
@@ -31,7 +31,7 @@ SQL = queries(Path(__file__).with_name("locks.sql"))
 
 
 class WrongRequest(CircleError):
-    """What was asked for makes no sense: the message names the event, the ticket type, the seat or the owner."""
+    """The request cannot be met. The message names the event, the ticket type, the seat or the owner."""
 
     exit_code = 2
 
@@ -46,7 +46,7 @@ class SeatedType(NamedTuple):
 
 
 class Lock(msgspec.Struct, frozen=True):
-    """One foreign lock as Redis has it. `ended` ones go with the next sale."""
+    """One foreign lock as Redis has it. The next sale removes an `ended` lock."""
 
     ticket_type_id: str
     seat: str
@@ -56,7 +56,7 @@ class Lock(msgspec.Struct, frozen=True):
 
 
 async def places_of(settings: Settings, event_id: str, ticket_type_id: str | None, seats: Sequence[str]) -> list[str]:
-    """The seats as places "ticket_type_id/seat". Raises WrongRequest for what the event does not have."""
+    """The seats as places "ticket_type_id/seat". Raises WrongRequest for a seat that the event does not have."""
     connection = await connect(settings.postgres_url)
     try:
         sections = await _sections(connection, event_id)
@@ -81,7 +81,7 @@ def choose(sections: Iterable[SeatedType], event_id: str, ticket_type_id: str | 
 
 
 def expand(seats: Iterable[str]) -> list[str]:
-    """ "A-1..4" becomes four seats; everything else stays. Raises WrongRequest for a range that runs backwards."""
+    """ "A-1..4" becomes four seats; any other text stays. Raises WrongRequest for a range that goes down."""
     found: list[str] = []
     for seat in seats:
         matched = RANGE.fullmatch(seat)

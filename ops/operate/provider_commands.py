@@ -1,6 +1,7 @@
-"""Commands that an operator writes to the log on a provider's behalf.
+"""Writes commands to the log for a payment provider, when an operator asks for it.
 
-Guarantee: what `written` counts is acknowledged by the broker; a command that comes twice is a duplicate to `decide`.
+Guarantee: the broker has acknowledged every command that `written` counts. `decide` takes a repeated command as a
+duplicate.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from schemas.commands import Command
 from schemas.topics import COMMANDS
 
 TIMEOUT_S = 10.0
-WAITING_MAX = 1_000  # commands that are not acknowledged yet; then the next waits
+WAITING_MAX = 1_000  # commands without an acknowledgement; the next command waits
 
 
 class CommandWriter:

@@ -1,4 +1,4 @@
-"""What the log is told of something that the sandbox bank has done by itself, as a webhook of a provider would."""
+"""The commands for an act of the sandbox bank, the same that a provider's webhook would become."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SQL = queries(Path(__file__).with_name("reconcile.sql"))
 
 
 class NoSuchPayment(CircleError):
-    """The payment is not the sandbox's, or no attempt to pay is on record for it."""
+    """The payment is not the sandbox's, or no payment attempt is on record for it."""
 
 
 async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | BookedDispute) -> list[c.Command]:
-    """The commands, in this order: that it was captured first, since that may not be on the log yet.
+    """The commands in their order. The first says that the payment was captured, because the log may lack that.
 
-    Raises NoSuchPayment where no attempt is on record for it.
+    Raises NoSuchPayment when no payment attempt is on record.
     """
     booked = await books.payment(done.payment_id)
     connection = await connect(settings.postgres_url)

@@ -1,7 +1,7 @@
-"""A payment provider's books against the rows: what is missing here, missing there, of another amount or state.
+"""Compares a payment provider's books with the rows: entries that one side lacks, other amounts, other states.
 
-Guarantee: memory is a page of the books and DIFFERENCES_MAX differences, however much there is. Nothing is written but
-what is asked for: `tell` writes to the log the commands of news that were lost, which `decide` takes once.
+Guarantee: memory holds one page of the books and DIFFERENCES_MAX differences, whatever the size. The comparison itself
+writes nothing. `lost` gets the commands of lost news; on the log, `decide` takes each of them once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.payments.requests import CAPTURED, key_of_refund
 from schemas import commands as c
 from schemas.ids import US_PER_S
 
-DIFFERENCES_MAX = 1_000  # kept and told; more are counted: whoever has more has another problem
+DIFFERENCES_MAX = 1_000  # listed; the others are only counted
 SQL = queries(Path(__file__).with_name("reconcile.sql"))
 
 MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, STATE = "missing-here", "missing-there", "amount", "currency", "state"
@@ -44,7 +44,7 @@ Found = Callable[["BookDifference", c.Command | None], None]
 
 
 class BookDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the books and the rows do not agree on. `command` is what --record tells the log, "" for none."""
+    """One difference between books and rows. --record writes `command` to the log; "" is none."""
 
     kind: str
     what: str
@@ -59,7 +59,7 @@ class BookDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconciled(msgspec.Struct, kw_only=True):
-    """What was compared, and what differs. `others` are payments of other programs with the same account."""
+    """The compared entries and the differences. `others` counts payments of other programs with the same account."""
 
     provider: str
     since: int
@@ -88,7 +88,7 @@ def books_of(settings: Settings) -> Books:
 async def reconcile(
     settings: Settings, books: Books, since: int, until: int, lost: Callable[[c.Command], None]
 ) -> Reconciled:
-    """Compare what the books have from second `since` until `until`. `lost` gets the command for what the log lacks.
+    """Compare the books from second `since` to second `until`. `lost` gets each command that the log lacks.
 
     Raises OutcomeUnknown when the provider does not answer, ServiceUnreachable without PostgreSQL.
     """
@@ -130,13 +130,13 @@ async def _paged(entries: AsyncIterator[B]) -> AsyncIterator[list[B]]:
 
 
 class _Comparing:
-    """One comparison: the books' pages, then what they did not have."""
+    """One comparison: the pages of the books, then the rows that no page had."""
 
     def __init__(self, connection: Connection, books: Books, report: Reconciled, found: Found) -> None:
         self._connection, self._books, self._report, self._found = connection, books, report, found
 
     async def payments(self, page: Sequence[BookedPayment]) -> None:
-        """Each that was captured is on record as that, with its amount."""
+        """Each captured payment is on record as captured, with its amount."""
         ids = [one.payment_id for one in page]
         found = await self._connection.fetch(SQL["payments"], ids)
         rows: dict[str, asyncpg.Record | None] = {row["payment_id"]: row for row in found}
@@ -173,7 +173,7 @@ class _Comparing:
                 self._tell("payment", AMOUNT, one.payment_id, one.payment_id, place, *told, None)
 
     async def refunds(self, page: Sequence[BookedRefund]) -> None:
-        """Each is on record under its key or its id, as what became of it."""
+        """Each refund is on record under its key or its id, with its result."""
         places = await self._places([one.payment_id for one in page])
         known: dict[tuple[str, str], asyncpg.Record] = {}
         for row in await self._connection.fetch(SQL["refunds"], [one.payment_id for one in page]):
@@ -192,7 +192,7 @@ class _Comparing:
     def _refund(self, one: BookedRefund, row: asyncpg.Record | None, place: tuple[str, str]) -> None:
         status = "" if row is None else row["status"]
         if one.status == "requested" or (one.status == "failed" and status in ("failed", "")):
-            return  # nothing has come of it, here or there
+            return  # it has no result on either side
         ours = row["refund_key"] if row is not None and row["origin"] != "provider" else one.key
         of, identity = one.payment_id, f"reconcile-{one.refund_id}"
         command: c.Command
@@ -243,7 +243,7 @@ class _Comparing:
             self._tell("refund", AMOUNT, one.refund_id, of, place, *told, None)
 
     async def disputes(self, page: Sequence[BookedDispute]) -> None:
-        """Each is on record as it stands."""
+        """Each dispute is on record with its status."""
         places = await self._places([one.payment_id for one in page])
         rows = await self._connection.fetch(SQL["disputes"], [one.payment_id for one in page])
         known = {row["dispute_id"]: row for row in rows}
@@ -279,7 +279,7 @@ class _Comparing:
                 self._tell(told[0], AMOUNT, *told[1:], place, *amounts, None)
 
     async def unseen(self, since_us: int, until_us: int) -> None:
-        """What the rows have and no page of the books had: asked for one by one, since a clock may differ."""
+        """Asks for each row that no page of the books had, because the two clocks may differ."""
         payments = self._unseen("payment", "unseen_payments", "payment_id", self._books.payment, since_us, until_us)
         refunds = self._unseen("refund", "unseen_refunds", "refund_id", self._books.refund, since_us, until_us)
         disputes = self._unseen("dispute", "unseen_disputes", "dispute_id", self._books.dispute, since_us, until_us)
@@ -296,7 +296,7 @@ class _Comparing:
                     self._tell(kind, MISSING_THERE, row[name], row["payment_id"], place, row["status"], "", None)
 
     async def _places(self, payment_ids: list[str]) -> dict[str, tuple[str, str]]:
-        """Which reservation each payment is of: by the rows, else by what the provider says."""
+        """The reservation of each payment: from the rows, else from the provider."""
         rows = await self._connection.fetch(SQL["payments"], payment_ids)
         places = {row["payment_id"]: (row["event_id"], row["reservation_id"]) for row in rows}
         for payment_id in sorted(set(payment_ids) - places.keys()):

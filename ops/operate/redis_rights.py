@@ -1,6 +1,6 @@
-"""The rights that each process needs on Redis, as data: one user a process, with these commands, keys and channels.
+"""The rights that each process needs on Redis, as data: one user for each process, with commands, keys and channels.
 
-Guarantee: with the rights of its user a process does its work; the tests on Apache Kafka run every process so.
+Guarantee: with only the rights of its user, a process does its work. The tests on Apache Kafka run each process so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.replies import REPLY_CHANNEL_PREFIX
 
 USER = "circle_{process}"
 CONNECTING = ("ping", "client|setinfo", "select")
-"""What a client asks for by itself."""
+"""Commands that the client library sends by itself."""
 
 _EVENTS, _INSTALLED = "circle:{*}:*", "circle:installed:*"
 _LIVES = ("expire", "hdel", "hexists", "hset", "ltrim", "rpush", "set")
@@ -25,7 +25,7 @@ _CLAIMS = ("del", "get", "hdel", "hexists", "hget", "hincrby", "hkeys", "hlen", 
 
 @dataclass(frozen=True, slots=True)
 class RedisAccess:
-    """One row. `reads` are patterns of keys that are read alone, `writes` of keys that are read and written."""
+    """One row. `reads` are patterns of keys that are only read, `writes` of keys that are read and written."""
 
     process: Process
     commands: tuple[str, ...]
@@ -80,12 +80,12 @@ PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in ACCE
 
 
 def user_of(process: Process, user: str = USER) -> str:
-    """What a process's user is called."""
+    """The name of a process's user."""
     return user.format(process=process.value)
 
 
 def rules(process: Process, user: str = USER) -> list[str]:
-    """The arguments of `ACL SETUSER`: what the user had is taken away, but for its passwords."""
+    """The arguments of `ACL SETUSER`. They take away all former rights of the user, and keep its passwords."""
     own = [one for one in ACCESS if one.process is process]
     commands = sorted({*CONNECTING, *(name for one in own for name in one.commands)})
     writes = sorted({key for one in own for key in one.writes})

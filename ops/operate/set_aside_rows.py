@@ -1,7 +1,7 @@
-"""Rows that the postman has set aside (`circle dlq rows`): calls of webhooks, messages and mails about accounts.
+"""Rows that the postman has set aside (`circle dlq rows`): webhook calls, messages and mails about accounts.
 
-They were never records, so they are no dead letters: each is a row that says why, and that is due again when it is
-redriven. Mails about tickets that are set aside are dead letters of notifications.outbound, where they came from.
+They were never records, so they are no dead letters. Each row holds the cause; when it is redriven, it is due again. A
+mail about tickets comes from notifications.outbound, so it becomes a dead letter of that topic instead.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TABLES = {
 
 
 class NoSuchRow(CircleError):
-    """No row of that id is set aside. The message says which."""
+    """No set-aside row has this id. The message names it."""
 
     exit_code = 2
 
 
 class SetAsideRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row: what it is of, and why it is set aside."""
+    """One row: its kind, and the cause."""
 
     table: str
     id: str
@@ -58,7 +58,7 @@ async def set_aside_rows(settings: Settings, limit: int) -> list[SetAsideRow]:
 
 
 async def redrive_rows(settings: Settings, ids: Sequence[str], *, dry_run: bool = False) -> list[str]:
-    """Rows are due again: those of `ids`, or without any, all. Returns which. Raises NoSuchRow, ServiceUnreachable."""
+    """Make rows due again: those of `ids`, or all. Returns their ids. Raises NoSuchRow, ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
         transaction = connection.transaction()

@@ -1,6 +1,6 @@
 """Accounts by hand (`circle users`): roles (nobody can ask over HTTP to be the first admin), addresses, second factors.
 
-Guarantee: a role only rises. A token that carries the old one is honoured for what the new one may do.
+Guarantee: a role never goes down. A token with the old role may do what the new role may do.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 
-# What the API does with an account, in its own words.
+# The API's own queries on accounts.
 API = {name: text for name, text in API_SQL.items() if name in ("sessions_end", "account_mail_add", "factor_remove")}
 SQL = queries(Path(__file__).with_name("users.sql"))
 
 
 class NoSuchUser(CircleError):
-    """No account has this address, or its role is above the one that was named. The message says which."""
+    """No account has this address, or its role is higher than the named one. The message says which."""
 
 
 class Promoted(msgspec.Struct, frozen=True):
@@ -44,14 +44,14 @@ class Promoted(msgspec.Struct, frozen=True):
 
 
 class VerifiedAccount(msgspec.Struct, frozen=True):
-    """An account whose address counts as proven; `before`: it did already."""
+    """An account with a proven address. `before`: it was proven already."""
 
     user_id: str
     before: bool
 
 
 async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> VerifiedAccount:
-    """Count an account's address as proven, as its mailed link would. Raises NoSuchUser, ServiceUnreachable."""
+    """Mark an account's address as proven, as the mailed link does. Raises NoSuchUser, ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
         async with connection.transaction():
@@ -65,7 +65,7 @@ async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> Ve
 
 
 class Enrolled(msgspec.Struct, frozen=True):
-    """A second factor that an operator has set up; told this once. All empty after a dry run."""
+    """A new second factor, shown only once. After a dry run every field is empty."""
 
     user_id: str
     secret: str
@@ -74,9 +74,9 @@ class Enrolled(msgspec.Struct, frozen=True):
 
 
 async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enrolled:
-    """Set a second factor up for an account, in place of one that there may be; all its sessions end.
+    """Set up a second factor for an account, or replace the old one. All its sessions end.
 
-    Raises NoSuchUser, ServiceUnreachable, SettingsError without a key file, whose key seals the secret.
+    Raises NoSuchUser, ServiceUnreachable, and SettingsError without a key file: its key seals the secret.
     """
     if settings.jwt_key_file is None:
         raise SettingsError("CIRCLE_JWT_KEY_FILE", "is needed to seal the secret", example="./.data/jwt.pem")
@@ -99,14 +99,14 @@ async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enr
 
 
 class FactorReset(msgspec.Struct, frozen=True):
-    """An account without a second factor; `before`: it had one."""
+    """An account without a second factor. `before`: it had one."""
 
     user_id: str
     before: bool
 
 
 async def reset_factor(settings: Settings, email: str, *, dry_run: bool = False) -> FactorReset:
-    """Take an account's second factor away, whose phone and recovery codes are lost; all its sessions end."""
+    """Remove an account's second factor, when its phone and recovery codes are lost. All its sessions end."""
     connection = await connect(settings.postgres_url)
     try:
         async with connection.transaction():

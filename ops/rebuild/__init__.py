@@ -1,1 +1,1 @@
-"""Rows and Redis made again from the log, compared, and taken over."""
+"""Rebuilds rows and Redis from the log, compares them with the live ones, and replaces these."""

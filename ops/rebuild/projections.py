@@ -1,16 +1,16 @@
-"""`circle replay projections`: the rows made anew from tickets.facts beside the live ones, compared, and swapped.
+"""`circle replay projections`: rebuilds the rows from tickets.facts next to the live rows, compares, and swaps.
 
-The live dataflow's own path with another schema: `Intake`, `project`, `ProjectionStore`. The new generation is built up
-to the positions of the live one while that goes on; then the live one is held by its own position locks, the rest is
-caught up, both are compared, and `promote` swaps the tables in the same transaction. Nothing else is touched: no
-notification is sent again, no payment asked for. Stopped at any place, it goes on where it was.
+It uses the live dataflow's code with another schema: `Intake`, `project`, `ProjectionStore`. First it builds the new
+generation up to the positions of the live one, while the live one goes on. Then one transaction does the rest: it holds
+the live generation by its position locks, catches up, compares both, and with `promote` swaps the tables. Nothing else
+changes: no notification is sent again, and no payment is requested. A stopped rebuild continues where it was.
 
-Where there are no live rows at all, it is built to the end of the log, and `promote` hands over its positions. With a
-point of the log to begin `since`, the events that have facts there or later are made anew, from their first facts; the
-rows of the others are taken over from the live generation at the swap.
+Without live rows it builds to the end of the log, and `promote` hands over its positions. With `since`, a point of the
+log, it rebuilds only the events with facts from there on, each from its first fact. At the swap it copies the rows of
+all other events from the live generation.
 
-The tables of before keep the position that they were swapped at. So the way back is the same way: `go_back` brings them
-up to date from there, compares, and swaps, and what was live is the generation of before then.
+The former tables keep the position of the swap. So the way back is the same: `go_back` updates them from that position,
+compares, and swaps. Then the tables that were live are the former generation.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Positions = dict[int, AppliedPosition]
 
 
 class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The comparison, at the live generation's positions."""
+    """The comparison at the positions of the live generation."""
 
     facts: int
     positions: dict[int, str]
@@ -65,7 +65,7 @@ class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
     beside: str  # the schema of the generation that was compared with the live one
     promoted: bool
     from_empty: bool = False  # there were no live rows to compare with
-    made_anew: int | None = None  # events, where not all of them were
+    made_anew: int | None = None  # the number of rebuilt events; None: all
 
     @property
     def ok(self) -> bool:
@@ -81,7 +81,7 @@ def rebuild(
     dry_run: bool = False,
     since: Span | None = None,
 ) -> GenerationReport:
-    """Build, compare, and swap where asked. `dry_run` does everything but the swap, and drops what it built.
+    """Build, compare, and swap when asked. `dry_run` does not swap, and drops what it built.
 
     Raises ServiceUnreachable, LogTruncated, CannotSwap.
     """
@@ -98,9 +98,9 @@ def rebuild(
 
 
 def go_back(settings: Settings, progress: ProgressBars, *, promote: bool = False) -> GenerationReport:
-    """Bring the generation of before up to date, compare, and swap where asked.
+    """Update the former generation, compare, and swap when asked.
 
-    Raises ServiceUnreachable, LogTruncated, CannotSwap (also where there is none to go back to).
+    Raises ServiceUnreachable, LogTruncated, CannotSwap (also when there is no former generation).
     """
     with _both(settings, PREVIOUS) as (live, former):
         return _up_to_the_live_one(settings, live, former, PREVIOUS, progress, promote)
@@ -108,7 +108,7 @@ def go_back(settings: Settings, progress: ProgressBars, *, promote: bool = False
 
 @contextmanager
 def _both(settings: Settings, beside: str) -> Iterator[tuple[Database, Database]]:
-    """The live generation and the one beside it."""
+    """The live generation and the other one."""
     live, other = Database(settings.postgres_url), Database(in_schema(settings.postgres_url, beside))
     try:
         yield live, other
@@ -147,12 +147,12 @@ def in_schema(url: str, schema: str) -> str:
 
 @dataclass
 class _Builder:
-    """Reads facts and writes rows, never beyond the positions it is told."""
+    """Reads facts and writes rows, never beyond the given positions."""
 
     settings: Settings
     store: ProjectionStore
     partitions: int
-    only: frozenset[str] | None = None  # the events that are made anew; None is all
+    only: frozenset[str] | None = None  # the events to rebuild; None is all
     facts: int = 0
     _codec: Codec = field(default_factory=Codec)
     _places: CommandPlaces = field(init=False)
@@ -164,9 +164,9 @@ class _Builder:
         self._places = CommandPlaces(self.settings)
 
     def build(self, until: Positions, progress: ProgressBars) -> int:
-        """Every partition up to `until`, or to its end where nothing is projected at all.
+        """Build each partition up to `until`, or to its end when there are no rows at all.
 
-        Returns how many facts that took.
+        Returns the number of facts.
         """
         before = self.facts
         to_the_end = is_empty(until)
@@ -182,7 +182,7 @@ class _Builder:
         return self.facts - before
 
     def positions(self) -> Positions:
-        """Where the new generation stands."""
+        """The positions of the new generation."""
         return {
             partition: AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
             for partition, intake in self._intakes.items()
@@ -242,7 +242,7 @@ def is_empty(positions: Positions) -> bool:
 def _scope(
     settings: Settings, live: Database, since: Span | None, partitions: int, progress: ProgressBars
 ) -> frozenset[str] | None:
-    """The events that have facts at or behind `since`, as they were found at the beginning; None for all of them.
+    """The events with facts from `since` on, as the build found them at its beginning. None is all events.
 
     Raises CannotSwap when a build of another scope has begun.
     """
@@ -287,7 +287,7 @@ async def _live_positions(connection: Connection) -> Positions:
 async def _settle(
     connection: Connection, builder: _Builder, beside: str, progress: ProgressBars, promote: bool
 ) -> GenerationReport:
-    """Hold the live projection, catch up, compare, swap. Nothing of it lasts when it fails."""
+    """Hold the live projection, catch up, compare, swap. A failure leaves no change."""
     live = _positions(await connection.fetch(SQL["hold_live"]))
     await _in_a_thread(builder, live, progress)
     from_empty = is_empty(live)
@@ -323,7 +323,7 @@ async def _settle(
 
 
 async def _in_a_thread(builder: _Builder, until: Positions, progress: ProgressBars) -> None:
-    """The builder's own connection has an event loop of its own, so it may not run inside this one."""
+    """Runs the builder in a thread: its connection has its own event loop, which cannot run inside this one."""
 
     await asyncio.to_thread(builder.build, until, progress)
 

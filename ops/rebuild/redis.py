@@ -1,9 +1,9 @@
-"""`circle replay redis`: what Redis shows compared with the log, and made anew where it differs.
+"""`circle replay redis`: compares Redis with the log, and has wrong or missing claims and counters installed again.
 
-The log's commands are decided again, as `circle verify` does, and each event's claims and counters compared. Those that
-differ or are missing are forgotten in Redis, together with the mark that says the partition is shown; the partition's
-owner, and nobody else, then installs them from its state under its own epoch, as after Redis has lost everything. So a
-claim that a live worker is just making is never overwritten. Foreign locks stay: the log does not make them.
+It decides the commands of the log again, as `circle verify` does, and compares the claims and counters of each event.
+It deletes wrong ones from Redis, together with the mark that the partition is installed. Then the partition's owner,
+and no one else, installs them from its state under its own epoch, as after a loss of Redis. So a claim that a live
+worker is just making is never overwritten. Foreign locks stay, because the log does not make them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ops.verify.verify import (
     numbers_of,
 )
 
-OWNED = ("meta", "claims", "availability")  # of an event; its foreign locks are not ours
-INSTALLED_S = 15.0  # an owner looks every second and installs a few events at a time between its batches
+OWNED = ("meta", "claims", "availability")  # an event's keys that its owner installs; foreign locks are not among them
+INSTALLED_S = 15.0  # an owner looks each second, and installs a few events between its batches
 LOOK_S = 0.1
 
 
 class RedisPartition(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition: what differed before, and what still does."""
+    """One partition: the differences before, and those that remain."""
 
     partition: int
     events: int
@@ -40,12 +40,12 @@ class RedisPartition(msgspec.Struct, frozen=True, kw_only=True):
     differed: list[str]
     missing: int
     shown_again: int
-    not_shown: int  # forgotten, and shown by no owner within INSTALLED_S
+    not_shown: int  # events that no owner has installed within INSTALLED_S
     differs_still: list[str]
 
 
 class RedisReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All partitions that were looked at. Without an owner nothing is shown again until there is one: not ok."""
+    """All compared partitions. A partition without an owner is not ok: its events stay away until there is an owner."""
 
     partitions: list[RedisPartition]
     dry_run: bool
@@ -63,7 +63,7 @@ def rebuild(
     partition: int | None = None,
     dry_run: bool = False,
 ) -> RedisReport:
-    """Compare, and have made anew what differs. Raises ServiceUnreachable, LogTruncated, NoSuchPartition."""
+    """Compare, and have differences installed again. Raises ServiceUnreachable, LogTruncated, NoSuchPartition."""
     client, codec = connect_redis(settings), codec_of(settings)
     found = []
     try:
@@ -103,7 +103,7 @@ def _partition(run: PartitionRun, client: redis.Redis, *, dry_run: bool) -> Redi
 
 
 def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
-    """The events that Redis shows otherwise than the log, once both are at rest."""
+    """The events whose claims or counters differ from the log, when both are at rest."""
     before = len(run.verifier.divergences)
     result = PartitionResult(
         partition=run.partition, through=0, digest="", commands=0, facts=0, repeated=0, failed=0, undecided=0, events=0
@@ -124,7 +124,7 @@ def _forget(client: redis.Redis, partition: int, event_ids: list[str]) -> None:
 
 
 def _wait(client: redis.Redis, event_ids: list[str]) -> int:
-    """Until the owner has shown them again, or time is over. Returns how many it has."""
+    """Wait until the owner has installed the events, or time is over. Returns the number of installed events."""
     deadline = time.monotonic() + INSTALLED_S
     while True:
         shown = sum(_shown(client, event_id) for event_id in event_ids)

@@ -1,6 +1,6 @@
-"""The tables of two generations: compared, taken over, swapped. All of it in the caller's transaction.
+"""Compares, copies and swaps the tables of two generations, in the caller's transaction.
 
-`beside` is the schema of the generation beside the live one: the one that is built, or the one before the last swap.
+`beside` is the schema of the generation that is not live: the new one, or the former one.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENE
 from pipelines.projections.snapshot import AppliedPosition
 
 NEXT, PREVIOUS = NEXT_GENERATION, PREVIOUS_GENERATION
-LEFT = "generation_left"  # where the live tables are put in the middle of a swap
+LEFT = "generation_left"  # the live tables' schema in the middle of a swap
 CALLED = {NEXT: "new", PREVIOUS: "former"}
-# What the projections write: every derived table but those of other consumers and of the pretend provider.
+# The tables that the projections write: all derived tables without those of other consumers and of the sandbox.
 OTHERS = frozenset({"fact_totals", "notifications", "projection_positions"})
 TABLES = tuple(table for table in DERIVED_TABLES if table not in OTHERS and "." not in table)
-UNTOLD = frozenset({"payment_token"})  # compared, not shown
-SHOWN_MAX = 20  # differing rows of a table that are named
-SWAP_TIMEOUT_S = 10  # readers are let finish this long; then nothing is swapped
+UNTOLD = frozenset({"payment_token"})  # compared, but never shown
+SHOWN_MAX = 20  # the rows of a table that a report names
+SWAP_TIMEOUT_S = 10  # readers have this long to finish; then nothing is swapped
 SQL = queries(Path(__file__).with_name("projections.sql"))
 
 
 class CannotSwap(CircleError):
-    """The tables are in use, or the rows are not at one position: nothing was changed."""
+    """The tables are in use, or the rows are not at one position. Nothing was changed."""
 
 
 class RowDifference(msgspec.Struct, frozen=True):
-    """A row that differs, how, and the position of the fact that last changed it."""
+    """A row that differs, the difference, and the position of the fact that changed the row last."""
 
     key: str
     position: str
@@ -42,7 +42,7 @@ class RowDifference(msgspec.Struct, frozen=True):
 
 
 class TableResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One table in both generations; the new one is that beside the live one."""
+    """One table in both generations. `new_…` is about the generation that is not live."""
 
     table: str
     live_rows: int
@@ -57,10 +57,10 @@ class TableResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare(connection: Connection, table: str, beside: str) -> TableResult:
-    """Both generations of a table, by digest, and what differs."""
+    """Compare both generations of a table by digest, and list the differences."""
     digests: dict[str, tuple[int, str]] = {}
     for schema in ("public", beside):
-        # The sum of the rows' digests: the same in whatever order the rows lie.
+        # The sum of the rows' digests does not depend on their order.
         (found,) = await connection.fetch(
             f"SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {schema}.{table} AS t"  # noqa: S608
         )
@@ -85,7 +85,7 @@ async def compare(connection: Connection, table: str, beside: str) -> TableResul
 async def _only_in(
     connection: Connection, table: str, keys: list[str], one: str, other: str
 ) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The rows of one generation that the other has not so, by key; the first SHOWN_MAX of them by key."""
+    """The rows of one generation that the other lacks or has otherwise, by key; the first SHOWN_MAX."""
     order = ", ".join(f'"{name}"::text COLLATE "C"' for name in keys)
     rows = await connection.fetch(
         f"SELECT to_jsonb(d)::text FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table}) AS d "  # noqa: S608
@@ -111,7 +111,7 @@ def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | Non
 
 
 async def take_over(connection: Connection) -> None:
-    """The rows of the events that are not made anew, as they are live."""
+    """Copy the live rows of all events that are not rebuilt."""
     for table in TABLES:
         event = "id" if table == "events" else "event_id"
         others = f"{event} NOT IN (SELECT event_id FROM {NEXT}.made_anew)"  # noqa: S608
@@ -122,9 +122,9 @@ async def take_over(connection: Connection) -> None:
 
 
 async def hand_over(connection: Connection, positions: Mapping[int, AppliedPosition]) -> None:
-    """The live projection goes on from here; the tables of before, empty as they were, stand nowhere.
+    """Let the live projection continue from these positions. The former tables were empty, so they get no position.
 
-    Raises CannotSwap when it has begun by itself meanwhile."""
+    Raises CannotSwap when the live projection has begun by itself."""
     await connection.execute(f"DELETE FROM {PREVIOUS}.projection_positions")  # noqa: S608
     for partition, at in positions.items():
         place = (partition, at.offset, at.index, -1 if at.next_offset is None else at.next_offset, at.log_time)
@@ -133,7 +133,7 @@ async def hand_over(connection: Connection, positions: Mapping[int, AppliedPosit
 
 
 async def swap(connection: Connection, beside: str) -> None:
-    """The tables beside become the live ones. Those become the generation of before, with the position of both."""
+    """Make the other tables live. The live tables become the former generation, at the position of both."""
     await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_TIMEOUT_S}s'")
     await connection.execute(f"CREATE SCHEMA {LEFT}")
     for table in TABLES:

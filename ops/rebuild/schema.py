@@ -1,4 +1,4 @@
-"""The schema of a generation beside the live one: made like the live tables, or found not to be like them any more."""
+"""The schema of a generation: makes tables like the live ones, or checks that the tables are still like them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ INSTEAD = {NEXT: "begin anew with --restart", PREVIOUS: "make the rows anew inst
 
 
 async def drop_next(connection: Connection) -> None:
-    """Throw away what was built."""
+    """Drop the new generation."""
     await connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
 
 
 async def make_next(connection: Connection) -> None:
-    """Empty tables like the live ones, with indexes of the same names and for the same roles; nothing where they are
-    there already."""
+    """Make empty tables like the live ones, with the same names of indexes and the same roles.
+
+    Keeps existing tables.
+    """
     if await connection.fetchval(SQL["begun"], f"{NEXT}.projection_positions"):
         return
     await drop_next(connection)
@@ -36,7 +38,7 @@ async def make_next(connection: Connection) -> None:
 
 
 async def require(connection: Connection, schema: str) -> None:
-    """Raises CannotSwap where there is no such generation, or its tables are of another version of this program."""
+    """Raises CannotSwap when there is no such generation, or another version of this program made its tables."""
     if not await connection.fetchval(SQL["begun"], f"{schema}.projection_positions"):
         raise CannotSwap(f"there is no generation in {schema}: a swap leaves one (circle replay projections --promote)")
     names = [*TABLES, "projection_positions"]

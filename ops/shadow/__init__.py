@@ -1,1 +1,1 @@
-"""This program over a log that another one decided: what would differ. Touches nothing live."""
+"""Runs this program over a log that another program decided, and shows the differences. Changes nothing live."""

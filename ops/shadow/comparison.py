@@ -1,7 +1,7 @@
-"""The facts of two programs about the same commands, compared. Pure.
+"""Compares the facts of two programs about the same commands. Pure.
 
-Guarantee: a command counts as decided alike only when every fact and the whole envelope but the rules' version are the
-same. What differs is counted by what it was and is, and the first ones are told with their fields.
+Guarantee: a command counts as decided alike only when all facts and envelopes are equal; only the version of the rules
+may differ. Differences are counted by the facts before and after, and the first ones are listed with their fields.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipelines.intake import Intake
 from schemas import facts as f
 from schemas.facts import RecordedFact
 
-DIFFERENCES_KEPT_MAX = 100  # all are counted
+DIFFERENCES_KEPT_MAX = 100  # listed ones; all are counted
 
 
 class Decided(NamedTuple):
@@ -27,7 +27,7 @@ class Decided(NamedTuple):
 
 
 class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that is decided otherwise, with the fields in which its facts differ."""
+    """A command with another decision, and the fields in which its facts differ."""
 
     position: str
     event_id: str
@@ -37,14 +37,14 @@ class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowReport(msgspec.Struct, kw_only=True):
-    """All commands that both have decided."""
+    """The commands that both have decided."""
 
     group: str
     topic: str
     rules_version: int = int(f.RULES_VERSION)
     commands: int = 0
     same: int = 0
-    under_other_rules: int = 0  # of those that are the same: recorded under another version of the rules
+    under_other_rules: int = 0  # of the equal ones: recorded under another version of the rules
     different: int = 0
     changes: dict[str, int] = msgspec.field(default_factory=dict)
     granted_only_recorded: int = 0
@@ -58,7 +58,7 @@ class ShadowReport(msgspec.Struct, kw_only=True):
 
 
 def by_command(facts: Iterable[tuple[int, RecordedFact]]) -> Iterator[Decided]:
-    """Whole commands in their order, each once, from facts with their offsets on the topic."""
+    """The whole commands in their order, each once. Takes facts with their offsets on the topic."""
     intake, current = Intake(), Decided(-1, [])
     for offset, recorded in facts:
         for fact in intake.take(offset, recorded):
@@ -115,7 +115,7 @@ def _granted(facts: list[RecordedFact]) -> bool:
 
 
 def _names(facts: list[RecordedFact]) -> str:
-    """Each kind once: a tick that ends eight holds is the same change as one that ends nine."""
+    """Each kind of fact once: a tick that ends eight holds is the same change as a tick that ends nine."""
     return " + ".join(dict.fromkeys(_name(one.fact) for one in facts)) or "nothing"
 
 
@@ -125,7 +125,7 @@ def _name(fact: f.Fact) -> str:
 
 
 def _only_in(facts: list[RecordedFact], others: list[RecordedFact]) -> list[dict[str, Any]]:
-    """What these facts say and the others at the same places do not; facts that are the same are left out."""
+    """The fields that differ from the other facts at the same places. Leaves equal facts out."""
     told = []
     for number, one in enumerate(facts):
         mine = _plain(one.fact)

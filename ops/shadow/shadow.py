@@ -1,11 +1,10 @@
-"""`circle replay shadow`: the checked-out program's reservations dataflow over the commands of the log, into a topic of
-its own, and its facts compared with those on the log.
+"""`circle replay shadow`: runs this program's reservations dataflow over the log's commands into a topic of its own.
+Then it compares the facts with those of the log.
 
-The live dataflow's own `build`, with another source (what is on the log, to the last decided command), another owner
-(states from the shadow's own facts), another guard (foreign locks as the log has them) and another sink. Nothing live
-is written: no fact, no offset, no lock, no row, no reply. Of one partition at a time there are in memory the events of
-a batch, and of the others what `States` keeps. Stopped at any place, the same command goes on where the shadow's topic
-ends.
+It is the live dataflow's own `build` with other parts. The source reads the log to the last decided command. The owner
+takes its states from the shadow's own facts. The guard takes the foreign locks from the log. The sink writes to the
+shadow's topic. Nothing live changes: no fact, no offset, no lock, no row, no reply. Memory holds one partition at a
+time: the events of a batch, and the others that `States` keeps. A stopped shadow continues where its topic ends.
 """
 
 from __future__ import annotations
@@ -42,26 +41,26 @@ from schemas.ids import LogTime
 from schemas.topics import COMMANDS, DAY_MS, FACTS, TopicSpec
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-KEPT_MS = 7 * DAY_MS  # a shadow is looked at and thrown away
-LAST_RECORDS = 100  # of the recorded facts, among which the last readable one is looked for
+KEPT_MS = 7 * DAY_MS  # a shadow is read once, then deleted
+LAST_RECORDS = 100  # the last recorded facts; one of them should be readable
 BAR_EVERY = 20_000
 
 log = Log("shadow")
 
 
 class BadShadow(CircleError):
-    """--group is no name for a topic: wrong usage."""
+    """Wrong usage: --group is no name for a topic."""
 
     exit_code = 2
 
 
 class ShadowFailed(CircleError):
-    """The dataflow ended with an error: the log line before this says which."""
+    """The dataflow ended with an error. The log line before names it."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the log says of a partition: how far it is decided, and the foreign locks by the command they stand at."""
+    """A partition on the log: the end of the decided part, and the foreign locks by the command of their fact."""
 
     end: int
     locks: Mapping[int, f.SeatLocksObserved]
@@ -86,7 +85,7 @@ def shadow(
     limit: int | None = None,
     dry_run: bool = False,
 ) -> ShadowReport:
-    """Decide and compare. `limit` commands of each partition at most, in this run. `dry_run` only counts the commands.
+    """Decide and compare. `limit`: the largest number of commands of each partition. `dry_run` only counts commands.
 
     Raises BadShadow, LogTruncated, NoSuchPartition, ServiceUnreachable, ShadowFailed.
     """
@@ -110,7 +109,7 @@ def shadow(
 
 
 def remove(settings: Settings, group: str) -> None:
-    """Throw the shadow away. Raises BadShadow, ServiceUnreachable."""
+    """Delete the shadow's topic. Raises BadShadow, ServiceUnreachable."""
     delete_topic(settings, topic_of(group, partitions_of(settings, FACTS)))
 
 
@@ -162,7 +161,7 @@ def _decide(
 
 @dataclass
 class ShadowOwner:
-    """One partition, as a worker keeps it, from the shadow's own facts; its events as far as `states` keeps them."""
+    """One partition as a worker keeps it, from the shadow's own facts. `states` bounds the events in memory."""
 
     number: int
     of: int
@@ -174,7 +173,7 @@ class ShadowOwner:
         self.partitions[self.number] = Partition(self.number, 0, LogTime(0), set(), of=self.of)
 
     def restore(self, codec: Codec, facts: Iterable[list[tuple[int, bytes | None]]]) -> None:
-        """Fold what the shadow has decided already, whole commands only."""
+        """Fold the facts that the shadow has decided already; whole commands only."""
         fold = Fold(codec, self.states)
         for chunk in facts:
             fold.take(chunk)
@@ -182,8 +181,8 @@ class ShadowOwner:
         self.decided = fold.through[0]
 
     def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
-        """The states of a batch's events; a new one where no event was created. The batch before is written: its
-        events need not all be in memory any more."""
+        """The states of a batch's events, new ones for unknown events. The batch before is written, so its events may
+        leave memory."""
         lent = self.partitions[self.number].states
         for state in lent.values():
             self.states.give(state)
@@ -196,13 +195,13 @@ class ShadowOwner:
 
 
 class ShadowGuard:
-    """Takes no lock. Foreign locks are those of the log: an event is decided again with what was observed there."""
+    """Takes no lock. Foreign locks come from the log: an event is decided again with the locks observed there."""
 
     def __init__(self, locks: Mapping[int, f.SeatLocksObserved]) -> None:
         self._locks = locks
 
     def claim(self, batch: Batch) -> Batch:
-        """The batch, with the foreign locks that were observed at its commands. The source begins a batch at each."""
+        """The batch with the foreign locks that were observed at its commands. The source begins a batch at each."""
         for group in batch.groups:
             observed = self._locks.get(group.placed[0].at.offset)
             if observed is not None:
@@ -214,7 +213,7 @@ class ShadowGuard:
 
 
 def _can_be_locked(state: EventState, place: str) -> bool:
-    """Not where a buyer has the seat in the shadow."""
+    """False when a buyer has the seat in the shadow."""
     ticket_type_id, _, seat = place.partition("/")
     section = state.sections.get(ticket_type_id)
     seating = None if section is None else section.seating
@@ -222,7 +221,7 @@ def _can_be_locked(state: EventState, place: str) -> bool:
 
 
 def _recorded(settings: Settings, number: int, progress: ProgressBars) -> Recorded:
-    """Go over the recorded facts without decoding them, but for the foreign locks and the last one."""
+    """Read the recorded facts. Decodes only the foreign locks and the last fact."""
     codec = codec_of(settings)
     of_locks = _headers_of(f.SeatLocksObserved)
     locks: dict[int, f.SeatLocksObserved] = {}
@@ -249,7 +248,7 @@ def _recorded(settings: Settings, number: int, progress: ProgressBars) -> Record
 
 
 def _headers_of(record: type[f.Fact]) -> tuple[bytes, ...]:
-    """What the bytes of this type of fact begin with, under any of its schemas."""
+    """The first bytes of this type of fact, for each of its schemas."""
     entries = json.loads(MANIFEST.read_text())["schemas"]
     ids = [entry["id"] for entry in entries if entry["schema"]["name"] == record.__name__]
     return tuple(bytes([MAGIC]) + number.to_bytes(4, "big") for number in ids)

@@ -1,7 +1,8 @@
-"""Where a shadow's decisions go: facts to a topic of their own, and nothing else anywhere.
+"""Writes a shadow's facts to a topic of its own, and nothing else.
 
-Guarantee: no Redis, no Postgres, no offsets, no replies, no dead letters. The topic itself says how far it has come:
-the facts of a batch are acknowledged before the next is read, and those of a command that is not whole are told anew.
+Guarantee: no Redis, no PostgreSQL, no offsets, no replies, no dead letters. The topic itself is the shadow's position:
+the facts of a batch are acknowledged before the next batch is read, and facts of an incomplete command are written
+again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FLUSH_S = 30.0
 
 
 class ShadowSink:
-    """Writes batches to `topic`. `sink` is what a dataflow ends with."""
+    """Writes batches to `topic`. `sink` is the end of a dataflow."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Is what we have what happened? Decides the log again and compares it with facts, rows and Redis."""
+"""Verifies that facts, rows and Redis are what the log's commands give: decides the log again, and compares."""

@@ -1,4 +1,4 @@
-"""What `circle verify --follow` says while it goes on: metrics where CIRCLE_METRICS_PORT is set, and on `/readyz`."""
+"""Reports the progress of `circle verify --follow`: on `/readyz`, and as metrics when CIRCLE_METRICS_PORT is set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reporter = Callable[[list[PartitionRun]], None]
 
 
 def board_report(board: Board) -> Reporter:
-    """Shows in Redis how far it has come, the digests, and what it has found: the API has it on `/readyz`."""
+    """Writes progress, digests and divergences to Redis. The API shows them on `/readyz`."""
 
     def show(runs: list[PartitionRun]) -> None:
         partitions = [
@@ -40,7 +40,7 @@ def board_report(board: Board) -> Reporter:
 
 
 def metrics(settings: Settings) -> Reporter:
-    """Exports how far it has come, and what it has found, where CIRCLE_METRICS_PORT is set."""
+    """Exports progress and divergences as metrics, when CIRCLE_METRICS_PORT is set."""
     if settings.metrics_port is None:
         return lambda _runs: None
     start_http_server(settings.metrics_port, addr=settings.metrics_host)

@@ -1,4 +1,4 @@
-"""`circle verify --receipt`: holds a buyer's receipt against the log. Reads one record."""
+"""`circle verify --receipt`: compares a buyer's receipt with the log. Reads one record."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from schemas.topics import COMMANDS
 
 
 class BadKeys(CircleError):
-    """--keys is no JSON Web Key Set, or there are no keys at all: wrong usage."""
+    """Wrong usage: --keys is no JSON Web Key Set, or there are no keys."""
 
     exit_code = 2
 
 
 class ReceiptResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the receipt holds, and what stands at its position."""
+    """Whether the receipt is true, and the record at its position."""
 
     holds: bool
     why: str
@@ -40,7 +40,7 @@ class ReceiptResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(settings: Settings, text: str, keys_file: Path | None) -> ReceiptResult:
-    """Hold `text` (a receipt, or @FILE) against the log. Raises BadKeys, NoSuchPartition, ServiceUnreachable."""
+    """Compare `text` (a receipt, or @FILE) with the log. Raises BadKeys, NoSuchPartition, ServiceUnreachable."""
     keys = _keys(settings, keys_file)
     try:
         token = Path(text[1:]).read_text().strip() if text.startswith("@") else text.strip()

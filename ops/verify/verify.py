@@ -1,8 +1,8 @@
-"""`circle verify`: both topics side by side through the rules again, then Postgres and Redis against what that gives.
+"""`circle verify`: decides the commands again, compares the facts, then compares PostgreSQL and Redis with the result.
 
-Guarantee: nothing is written but a temporary file, which has what does not fit into memory. One partition is gone
-through at a time, with a bounded number of its reservations in memory. A platform that runs may go on: what is derived
-is compared at the position it says it has, and Redis only when it has come to rest.
+Guarantee: it writes only a temporary file, for states that do not fit into memory. It verifies one partition at a time,
+with a bounded number of reservations in memory. The platform may run: rows are compared at the position that they name,
+and Redis only at a moment when it is at rest.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
-CATCH_UP_S = 10.0  # a projection that stands still behind the log this long is not catching up
-LOOK_S = 0.1  # neither rows nor Redis announce that they have caught up; each wait is bounded
-REDIS_LOOKS = 20  # a busy event's claims are a moment ahead of the log; at rest they are not
+CATCH_UP_S = 10.0  # a projection that does not move for this long is not catching up
+LOOK_S = 0.1  # rows and Redis do not announce that they have caught up; each wait is bounded
+REDIS_LOOKS = 20  # the claims of a busy event are a moment ahead of the log; at rest they are equal
 REDIS_BATCH = 500
 BAR_EVERY = 5_000
 
@@ -61,7 +61,7 @@ SQL = queries(SQL_FILE)
 
 
 class PartitionResult(msgspec.Struct, kw_only=True):
-    """What was found out about one partition."""
+    """The result for one partition."""
 
     partition: int
     through: int
@@ -98,7 +98,7 @@ class VerifyReport(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyOptions:
-    """What to look at."""
+    """What to compare."""
 
     event_id: str | None = None
     partition: int | None = None
@@ -108,7 +108,7 @@ class VerifyOptions:
 
 @dataclass
 class PartitionRun:
-    """One partition that is being verified; goes on where it stopped."""
+    """The verification of one partition. It continues where it stopped."""
 
     settings: Settings
     partition: int
@@ -130,7 +130,7 @@ class PartitionRun:
         self.verifier = PartitionVerifier(
             self.partition, self.codec, queue, only=self.only, partitions=count, states=states
         )
-        self.read_to = -1  # the last command that was gone past, of whichever event
+        self.read_to = -1  # the last command that was read, of any event
 
     def advance(self, end: int | None = None) -> bool:
         """Verify to the end of the log, or below offset `end`. True when it stopped at a command without facts."""
@@ -159,11 +159,11 @@ class PartitionRun:
 
     @property
     def waiting(self) -> int:
-        """How many commands are known to stand behind the last verified one."""
+        """The number of known commands after the last verified one."""
         return max(len(self._buffer) - self._at, self.commands.bounds()[1] - self.read_to - 1)
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connections to the broker."""
         self.commands.close()
         self.facts.close()
         self._shelf.close()
@@ -213,7 +213,7 @@ def verify(settings: Settings, options: VerifyOptions, progress: ProgressBars) -
 def _finish(
     run: PartitionRun, stopped: bool, decided: int | None, database: Database | None, client: redis.Redis | None
 ) -> PartitionResult:
-    """The partition's log is gone through: what is left over, and what was derived from it."""
+    """After the partition's last record: commands without facts, then rows and Redis."""
     verifier, number = run.verifier, run.partition
     if stopped and decided is not None and decided > run.read_to + 1:
         what = f"the group {GROUP} has committed offset {decided}, and this command has no (complete) facts"
@@ -267,9 +267,9 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
 def _rows_at_our_position(
     run: PartitionRun, store: SnapshotStore, event_id: str
 ) -> tuple[EventSnapshot, dict[str, tuple[str, int]]]:
-    """The event's rows and its valid tickets, with who has them and their codes' versions, of one position.
+    """The event's rows and valid tickets, with their holders and code versions, at one position.
 
-    Of the verified log's, or as they are when time runs out.
+    It is the position of the verified log, or the present one when time runs out.
     """
     deadline = time.monotonic() + CATCH_UP_S
     valid: dict[str, tuple[str, int]] = {}
@@ -300,9 +300,9 @@ def _derived(run: PartitionRun, kind: str, event_id: str, told: list[str]) -> No
 
 
 def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResult) -> None:
-    """Redis is right before each commit, and the log right after: what differs is looked at until both are at rest.
+    """Compare Redis with the log, again and again until both are at rest: Redis changes just before each commit.
 
-    A worker that died with a batch in its hands leaves Redis ahead of the log until its successor has decided it.
+    A worker that died in the middle of a batch leaves Redis ahead of the log, until its successor decides the batch.
     """
     left = list(run.verifier.states)
     result.redis_events = len(left)
@@ -352,7 +352,7 @@ def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[s
 
 
 def numbers_of(settings: Settings, options: VerifyOptions) -> list[int]:
-    """The partitions that are to be looked at. Raises NoSuchPartition."""
+    """The partitions to verify. Raises NoSuchPartition."""
     numbers = chosen(settings, COMMANDS, options.partition)
     if options.event_id is not None and options.partition is None:
         return [partition_of(options.event_id, len(numbers))]
@@ -360,7 +360,7 @@ def numbers_of(settings: Settings, options: VerifyOptions) -> list[int]:
 
 
 def _database(settings: Settings) -> Database:
-    """A connection that was tried once: a worker waits for Postgres, a person wants to know."""
+    """A connection after one try. A worker waits for PostgreSQL; a person wants the error at once."""
 
     async def ask(connection: Connection) -> None:
         await connection.execute("SELECT 1")
@@ -371,7 +371,7 @@ def _database(settings: Settings) -> Database:
 
 
 def connect_redis(settings: Settings) -> redis.Redis:
-    """A client that was tried once. Raises ServiceUnreachable."""
+    """A client after one try. Raises ServiceUnreachable."""
     client: redis.Redis = redis_clients.connect(settings.redis_url, decode_responses=True, socket_timeout=5)
     try:
         client.ping()
@@ -400,7 +400,7 @@ def follow(
     stop: Callable[[], bool],
     interval_s: float = 1.0,
 ) -> bool:
-    """Keep verifying facts as they come, until `stop`; calls `told` after each round. True when nothing diverged."""
+    """Verify new facts until `stop`, and call `told` after each round. True when nothing diverged."""
     codec, numbers = codec_of(settings), numbers_of(settings, options)
     kept_max = KEPT_MAX // len(numbers)
     runs = [

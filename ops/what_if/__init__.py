@@ -1,1 +1,1 @@
-"""A drop decided again under other rules, compared with what happened. Writes nothing."""
+"""Decides a drop again under other rules, and compares it with the recorded drop. Writes nothing."""

@@ -1,4 +1,4 @@
-"""`circle replay what-if`: reads one event's commands twice, once for each world. Writes nothing but the picture."""
+"""`circle replay what-if`: reads one event's commands twice, once for each world. Writes only the picture."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ USERS_FILE_BYTES_MAX = 64 * 1024 * 1024
 
 
 class BadOption(CircleError):
-    """--set or --exclude-users says something that cannot be: wrong usage."""
+    """Wrong usage: --set or --exclude-users has an impossible value."""
 
     exit_code = 2
 
 
 def other_rules(settings: list[str], exclude: Path | None) -> OtherRules:
-    """What `--set name=value …` and `--exclude-users FILE` (an id a line, # begins a comment) say. Raises BadOption."""
+    """The rules of `--set name=value …` and `--exclude-users FILE` (one id a line, # is a comment).
+
+    Raises BadOption.
+    """
     values = {}
     for text in settings:
         name, found, value = text.partition("=")
@@ -106,7 +109,7 @@ def picture(found: WhatIfReport, as_it_was: World, other: World) -> str:
 
 
 def figures(found: WhatIfReport) -> list[tuple[str, str, str, str]]:
-    """Name, as it was, what if, difference."""
+    """Rows of name, recorded value, what-if value, difference."""
     rows = []
     for name, words in WORDS.items():
         before, after = int(getattr(found.as_it_was, name)), int(getattr(found.what_if, name))
@@ -121,7 +124,7 @@ def figures(found: WhatIfReport) -> list[tuple[str, str, str, str]]:
 
 
 def _both(found: WhatIfReport, field: str) -> list[tuple[str, int, int]]:
-    """What either world counts by name: the name, as it was, what if."""
+    """The counts of both worlds: name, recorded count, what-if count."""
     old, new = _by_name(found.as_it_was, field), _by_name(found.what_if, field)
     return [(key, old.get(key, 0), new.get(key, 0)) for key in sorted(old.keys() | new.keys())]
 
@@ -155,7 +158,7 @@ def _run(
     name: str,
     end: int | None,
 ) -> tuple[int, int]:
-    """The event's commands through a world. Returns the offset behind the last record, and the last log time."""
+    """Run the event's commands through a world. Returns the offset after the last record, and the last log time."""
     codec, event_id = codec_of(settings), world.state.event_id
     key, log_time, offset = event_id.encode(), 0, -1
     with LogReader(settings, COMMANDS, partition) as reader:

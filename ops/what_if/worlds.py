@@ -1,11 +1,11 @@
-"""A drop decided again under other rules: who would have won, what would have been sold. Pure; touches nothing.
+"""Decides a drop again under other rules: who would have won, and what would have been sold. Pure.
 
-The same `step` decides both worlds, from the same commands at the same log times. What people would have done
-otherwise is not on the log, so it is assumed, and the report says how:
-* nobody asks again, asks for less, or stays away because of the other rules;
-* whoever is granted places only in the other world pays at once in as many cases as buyers did on the log
-  (`newcomers_pay`), chosen by a digest of the reservation's id; the others let their hold run out;
-* a payment that only the other world asks for is captured.
+The same `step` decides both worlds, from the same commands at the same log times. The log does not say how people would
+act under other rules. So the program makes assumptions, and the report names them:
+* no buyer asks again, asks for less, or stays away because of the other rules;
+* of the buyers who get places only in the other world, the share `newcomers_pay` pays at once (default: the share on
+  the log). A digest of the reservation's id chooses them. The others let their hold run out;
+* a payment that exists only in the other world is captured.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ ASSUMPTIONS = [
 
 
 class BadRule(ValueError):
-    """A rule that cannot be changed so."""
+    """This rule cannot have this value, or cannot be changed."""
 
 
 class ReplayedCommand(msgspec.Struct, frozen=True, gc=False):
-    """A command of the event at its place, with the foreign locks that were observed there."""
+    """One of the event's commands at its position, with the foreign locks observed there."""
 
     offset: int
     log_time: int
@@ -51,7 +51,7 @@ class ReplayedCommand(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherRules:
-    """What is different in the other world."""
+    """The differences of the other world."""
 
     values: Mapping[str, int] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
@@ -62,7 +62,7 @@ class OtherRules:
                 raise BadRule(f"{name} is no rule that can be changed; these can: {', '.join(RULES_THAT_CAN_CHANGE)}")
 
     def applied(self, command: c.Command) -> c.Command | None:
-        """The command as it reads in the other world; None when nobody sends it there."""
+        """The command in the other world; None when its user does not take part there."""
         if command.user_id in self.excluded and isinstance(
             command, c.ReserveTickets | c.ConfirmReservation | c.ReleaseReservation
         ):
@@ -100,7 +100,7 @@ class WorldOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorldDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """Buyers, by pseudonym, who have places in one world only; the first NAMED_MAX of them."""
+    """The first NAMED_MAX buyers, by pseudonym, who have places in only one world."""
 
     would_have_won: int
     would_have_lost: int
@@ -109,7 +109,7 @@ class WorldDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Both worlds side by side."""
+    """Both worlds and their differences."""
 
     event_id: str
     title: str
@@ -135,7 +135,7 @@ class World:
     ) -> None:
         self.state = EventState(event_id)
         self.granted: set[str] = set()
-        self.charged: set[int] = set()  # offsets of commands whose payment was asked for
+        self.charged: set[int] = set()  # offsets of commands whose payment was requested
         self._rules, self._as_it_was, self._newcomers_pay = rules or OtherRules(), as_it_was, newcomers_pay
         self._tally: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
@@ -166,19 +166,19 @@ class World:
                 self._newcomer(fact, at)
 
     def end(self, log_time: int) -> None:
-        """The log ends here: what is due by then runs out."""
+        """End the world at this log time: what is due by then runs out."""
         at = At(0, -1, LogTime(log_time))
         while self.state.due(at.log_time, 1):
             self._step(c.Tick(self.state.event_id, "", ""), at)
 
     @property
     def served(self) -> set[str]:
-        """Who has places at the end."""
+        """The users with places at the end."""
         return {one.user_id for one in self.state.reservations.values() if one.status in s.LIVE}
 
     @property
     def share_paid(self) -> float:
-        """Of the reservations that were granted, how many were paid."""
+        """The paid share of the granted reservations."""
         return self._tally["ReservationConfirmed"] / max(1, len(self.granted))
 
     def outcome(self) -> WorldOutcome:
@@ -227,7 +227,7 @@ class World:
         return facts
 
     def _as_charged_here(self, command: c.Command) -> c.Command:
-        """A payment that was what was asked for there is what is asked for here, whatever the price."""
+        """A payment with the right amount on the log has the right amount here, whatever the price is here."""
         if self._as_it_was is None or not isinstance(command, c.RecordPayment):
             return command
         here = self.state.reservations.get(command.reservation_id)
@@ -267,7 +267,7 @@ class World:
         self._step(paid, at)
 
     def _possible(self, locks: f.SeatLocksObserved) -> f.SeatLocksObserved:
-        """Foreign locks that this world can have: not on seats that a buyer has here."""
+        """The foreign locks that are possible in this world: none on a seat that a buyer has here."""
         locked = []
         for place in locks.locked:
             ticket_type_id, _, seat = place.partition("/")
@@ -309,7 +309,7 @@ def report(as_it_was: World, what_if: World, *, rules: OtherRules, newcomers_pay
 
 
 def pseudonym(user_id: str, event_id: str) -> str:
-    """A name for a buyer that is the same in every report on this event, and on no other."""
+    """A buyer's pseudonym: the same in all reports on this event, another one for other events."""
     key = blake2b(event_id.encode(), digest_size=32).digest()
     return "buyer-" + blake2b(user_id.encode(), digest_size=5, key=key).hexdigest()
 
@@ -320,5 +320,5 @@ def share_of(reservation_id: str) -> float:
 
 
 def singles(row: int) -> int:
-    """Free seats of a row with no free seat beside them."""
+    """The number of free seats of a row without a free neighbour."""
     return (row & ~(row << 1) & ~(row >> 1)).bit_count()
