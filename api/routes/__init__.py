@@ -1,1 +1,1 @@
-"""The handlers, and the one table of routes. Who may call what is said in the table and nowhere else."""
+"""The handlers, and the table of routes. Only the table defines who may call a route."""

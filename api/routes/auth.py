@@ -32,7 +32,7 @@ NO_STORE = {"cache-control": "no-store"}  # RFC 6749 section 5.1
 
 
 async def register(call: Call) -> HTTPResponse:
-    """201 with the account, a buyer."""
+    """201 with the account. Its role is buyer."""
     await from_address(call, REGISTRATIONS)
     body = call.body(_register)
     await call.deps.shared_limiter.take(ACCOUNT_REGISTRATIONS, normalised(body.email))
@@ -41,8 +41,8 @@ async def register(call: Call) -> HTTPResponse:
 
 
 async def login(call: Call) -> HTTPResponse:
-    """200 with tokens. A network from which this account was logged in to is counted for itself: strangers who try
-    passwords slow strangers down, and not the owner."""
+    """200 with tokens. A network with an earlier login to this account counts by itself: guesses from other networks
+    do not slow the owner down."""
     origin, deps = call.origin, call.deps
     async with _limits_noted(call):
         await from_address(call, ADDRESS_LOGINS)
@@ -69,27 +69,27 @@ async def refresh(call: Call) -> HTTPResponse:
 
 
 async def logout(call: Call) -> HTTPResponse:
-    """204; the token's session is ended, its access tokens too. The refresh token itself says whose it is."""
+    """204; the refresh token's session has ended, with its access tokens. The token itself identifies the user."""
     await from_address(call, ADDRESS_LOGINS)
     await call.deps.accounts.logout(call.body(_refresh).refresh_token, call.origin)
     return HTTPResponse(status=204)
 
 
 async def jwks(call: Call) -> HTTPResponse:
-    """200 with the public keys; short enough a cache for a rotation."""
+    """200 with the public keys. Caches keep them for a short time only, so that keys can rotate."""
     return json(call.deps.keys.jwks(), headers={"cache-control": "public, max-age=300"})
 
 
 def second_of(otp: str | msgspec.UnsetType, recovery_code: str | msgspec.UnsetType) -> Second:
-    """What was sent for a second factor. Raises Problem invalid-request (422) for both at once."""
+    """The second factor of a request. Raises Problem invalid-request (422) for a code and a recovery code together."""
     if otp is not msgspec.UNSET and recovery_code is not msgspec.UNSET:
-        raise invalid("recovery_code", "instead of otp, not beside it")
+        raise invalid("recovery_code", "is not allowed together with otp")
     return Second(*("" if isinstance(one, msgspec.UnsetType) else one for one in (otp, recovery_code)))
 
 
 @asynccontextmanager
 async def _limits_noted(call: Call, user_id: str | None = None) -> AsyncIterator[None]:
-    """A login that a limit refuses is in the audit log: of the account, where one is known."""
+    """Record in the audit log that a limit refused a login, with the account if it is known."""
     try:
         yield
     except Problem as problem:
@@ -99,5 +99,5 @@ async def _limits_noted(call: Call, user_id: str | None = None) -> AsyncIterator
 
 
 async def from_address(call: Call, rate: Rate) -> None:
-    """Takes a token of the client's address. Raises Problem rate-limited (429)."""
+    """Take a token of the client address' rate. Raises Problem rate-limited (429)."""
     await call.deps.shared_limiter.take_of_address(rate, call.address)

@@ -1,4 +1,4 @@
-"""Categories: a small table of the API's own."""
+"""Categories: a small table that belongs to the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _body = msgspec.json.Decoder(CategoryIn)
 
 
 async def categories(call: Call) -> HTTPResponse:
-    """200 with a page, in the order in which they were made."""
+    """200 with a page, the oldest first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "categories")
     rows = await call.deps.database.rows("categories", value, identity, query.limit + 1)
@@ -33,7 +33,7 @@ async def create(call: Call) -> HTTPResponse:
     try:
         row = await call.deps.database.write("category_add", str(uuid4()), body.name.strip(), call.user_id)
     except asyncpg.UniqueViolationError:
-        raise Problem("category-taken", f"there is a category {body.name!r}", field="name") from None
+        raise Problem("category-taken", f"the category {body.name!r} exists", field="name") from None
     except asyncpg.ForeignKeyViolationError:
         raise not_found("account", call.user_id) from None
     assert row is not None
@@ -49,15 +49,15 @@ async def category(call: Call, category_id: str) -> HTTPResponse:
 
 
 async def delete(call: Call, category_id: str) -> HTTPResponse:
-    """204. Whoever made it may delete it, and administrators, while no event is in it."""
+    """204. Its creator and administrators may delete a category that no event uses."""
     row = await call.deps.database.row("category", category_id)
     if row is None:
         raise not_found("category", category_id, field="category_id")
     assert call.caller is not None
     if call.caller.role is not Role.ADMIN and row["created_by"] != call.user_id:
-        raise Problem("forbidden", "only who made a category may delete it")
+        raise Problem("forbidden", "only the creator of a category may delete it")
     if await call.deps.database.write("category_delete", category_id) is None:
-        raise Problem("category-in-use", "there are events in this category")
+        raise Problem("category-in-use", "events use this category")
     return HTTPResponse(status=204)
 
 

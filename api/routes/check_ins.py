@@ -1,4 +1,4 @@
-"""The door over HTTP: check-ins, one by one or what an offline device brings; taking one back; the record; counts."""
+"""The door over HTTP: check-ins, single or from an offline device; undoing one; the list of scans; counts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NS_PER_US = 1_000
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the scan that lets somebody in; a problem that says why not; 202 while it is not decided."""
+    """201 with an accepted scan; a problem with the reason of a refused one; 202 while it is not decided."""
     body = call.body(_check_in)
     event = await event_at_door(call, event_id)
     at, clock = (time_ns() // NS_PER_US, None) if body.scanned_at is None else scanned(body.scanned_at)
@@ -65,7 +65,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def merge(call: Call, event_id: str) -> HTTPResponse:
-    """200 with what became of each scan of a device that had no network."""
+    """200 with the outcome of each scan that a device made offline."""
     body = call.body(_batch)
     event = await event_at_door(call, event_id)
     results = await check_in(call, event, [_offline(body.scanner, scan) for scan in body.scans])
@@ -75,7 +75,7 @@ async def merge(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
-    """200 with the ticket, whose holder is outside again; 409 when they were not inside."""
+    """200 with the ticket, whose holder is outside again; 409 if they were not inside."""
     call.no_body()
     await event_at_door(call, event_id)
     row = await _ticket(call, event_id, ticket_id)
@@ -93,7 +93,7 @@ async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
 
 
 async def check_ins(call: Call, event_id: str) -> HTTPResponse:
-    """200 with a page of the door's record, the latest on the log first."""
+    """200 with a page of the scans at the door, the latest on the log first."""
     query = call.query(CheckInsQuery)
     offset, _ = cursors.decode(query.cursor, "check-ins")
     await event_at_door(call, event_id, to_read=True)
@@ -104,14 +104,14 @@ async def check_ins(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def ticket(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
-    """200 with a ticket as the door sees it."""
+    """200 with a ticket and its check-in."""
     await event_at_door(call, event_id, to_read=True)
     row = await _ticket(call, event_id, ticket_id)
     return json(_door_ticket(row, checked_in=bool(row["checked_in_at"])))
 
 
 async def counts(call: Call, event_id: str) -> HTTPResponse:
-    """200 with how many are inside."""
+    """200 with the number of people inside."""
     await event_at_door(call, event_id, to_read=True)
     return json(await counts_of(call.deps, event_id))
 
@@ -139,7 +139,7 @@ async def _counted(deps: ApiDeps, event_id: str) -> CountsOut:
 
 
 def _offline(scanner: str, scan: OfflineScan) -> Scan:
-    """One scan of a batch. Nothing of it refuses the batch: a device cannot mend what it scanned days ago."""
+    """One scan of a batch. A bad value does not refuse the batch: a device cannot correct a scan of days ago."""
     try:
         claimed = msgspec.convert(scan.scanned_at, Time)
     except msgspec.ValidationError:

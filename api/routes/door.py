@@ -1,7 +1,7 @@
-"""What happens at a door: who may work there, what a scanned code says, and scans as commands onto the log.
+"""The work at a door: who may do it, reading scanned codes, and scans as commands to the log.
 
-Guarantee: the first scan on the log wins, whatever door, device or process it came from. The same scan sent again (same
-ticket, time, gate, device and person) is the same scan.
+Guarantee: the first scan on the log wins, from any door, device or process. A repeated scan (same ticket, time, gate,
+device and person) is the same scan.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ SCANNED_MIN_US = 1  # 0 is a scan without a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """A code that was scanned, when and where. `scanner` is "" unless a device was offline."""
+    """A scanned code, with time and place. `scanner` is "" unless a device was offline."""
 
     code: str
     scanned_at: int
     gate: str
     scanner: str = ""
-    clock: str | None = None  # IMPLAUSIBLE, where the scanner's clock cannot be right
+    clock: str | None = None  # IMPLAUSIBLE if the scanner's clock cannot be right
 
     @property
     def seen(self) -> Seen:
-        """The same as it is told."""
+        """Its time and place, as the API shows them."""
         return seen(self.scanned_at, self.gate, self.scanner)
 
 
 def scanned(claimed: datetime | None) -> tuple[int, str | None]:
-    """A scanner's time as it stands on the log, and IMPLAUSIBLE where its clock cannot be right.
+    """A scanner's time for the log, in microseconds, and IMPLAUSIBLE if its clock cannot be right.
 
-    Such a scan is kept: which scan was first is the order of the log, and the scanner's time only tells scans apart. A
-    time before 1970, or none at all, is the first moment of 1970.
+    Such a scan counts too: the order of the log decides which scan was first, and the scanner's time only distinguishes
+    scans. A missing time and a time before 1970 become the first moment of 1970.
     """
     us = SCANNED_MIN_US if claimed is None else (claimed - EPOCH) // US
     return min(
@@ -66,16 +66,16 @@ def scanned(claimed: datetime | None) -> tuple[int, str | None]:
 
 
 def seen(scanned_at: int, gate: str, scanner: str) -> Seen:
-    """When and where, as it is told."""
+    """Time and place of a scan, as the API shows them."""
     return Seen(at=moment(scanned_at), gate=gate or None, scanner=scanner or None)
 
 
 async def event_at_door(call: Call, event_id: str, *, to_read: bool = False) -> asyncpg.Record:
-    """The event whose door the caller works at: its organizer, its staff; to read, an administrator too.
+    """The event, if the caller works at its door: organizer or staff; `to_read` also allows administrators.
 
     Raises Problem event-not-found and staff-only.
     """
-    if to_read:  # a scan does not wait until the one before it can be read
+    if to_read:  # a scan does not wait until the one before it is readable
         await own_writes(call)
     row = await call.deps.database.row("door_of_event", event_id, call.user_id)
     owner = row is not None and row["organizer_id"] == call.user_id
@@ -88,7 +88,7 @@ async def event_at_door(call: Call, event_id: str, *, to_read: bool = False) -> 
 
 
 async def works_at_door(call: Call, event_id: str) -> bool:
-    """Whether the caller, if there is one, may see what happens at the event's door."""
+    """Whether the caller, if there is one, may see the scans at the event's door."""
     if call.caller is None:
         return False
     row = await call.deps.database.row("door_of_event", event_id, call.user_id)
@@ -96,12 +96,12 @@ async def works_at_door(call: Call, event_id: str) -> bool:
 
 
 def is_admin(call: Call) -> bool:
-    """Whether the caller's token says administrator."""
+    """Whether the caller's token has the role of an administrator."""
     return call.caller is not None and call.caller.role is Role.ADMIN
 
 
 async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> list[ScanOut]:
-    """What becomes of scans, each in its place. They go onto the log in the order of their times."""
+    """The outcomes of scans, in the order of `scans`. The scans go to the log in the order of their times."""
     signed = await _read(call, scans)
     tickets = await _tickets(call, event, [one.ticket_id for one in signed if isinstance(one, SignedTicket)])
     work = {
@@ -109,13 +109,13 @@ async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> 
         for place, said in enumerate(signed)
         if isinstance(said, SignedTicket) and said.event_id == event["id"]
     }
-    # A task begins in the order it was made, and a command is handed to the log where it begins.
+    # Tasks begin in the order of their creation, and each sends its command to the log when it begins.
     order = sorted(work, key=lambda place: scans[place].scanned_at)
     outcomes = await asyncio.gather(*(work[place] for place in order), return_exceptions=True)
     decided: dict[int, ScanOut] = {}
     for place, outcome in zip(order, outcomes, strict=True):
         if isinstance(outcome, BaseException):
-            raise outcome  # not acknowledged: the same scans may be sent again
+            raise outcome  # not acknowledged: the client may send the same scans again
         decided[place] = outcome
     results = [
         decided.get(place)
@@ -126,7 +126,7 @@ async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> 
 
 
 async def _read(call: Call, scans: Sequence[Scan]) -> list[SignedTicket | str]:
-    """What the codes say, or why they say nothing. Many are read off the event loop: a signature costs 0.1 ms."""
+    """The signed tickets in the codes, or why a code has none. Many codes are read in a thread: each costs 0.1 ms."""
     codes = call.deps.codes
 
     def read(code: str) -> SignedTicket | str:
@@ -147,7 +147,7 @@ def _unfit(said: SignedTicket | str) -> str:
 
 
 async def _tickets(call: Call, event: asyncpg.Record, ids: Sequence[str]) -> dict[str, asyncpg.Record]:
-    """The tickets' rows. One that was issued a moment ago is waited for."""
+    """The tickets' rows. Waits for the row of a ticket that was issued a moment ago."""
     database, watermarks = call.deps.database, call.deps.watermarks
     seen_to = watermarks.applied(event["partition"])
     rows = {row["id"]: row for row in await database.rows("tickets_by_ids", ids)} if ids else {}
@@ -160,7 +160,7 @@ async def _tickets(call: Call, event: asyncpg.Record, ids: Sequence[str]) -> dic
 async def _decided(
     call: Call, event: asyncpg.Record, scan: Scan, said: SignedTicket, row: asyncpg.Record | None
 ) -> ScanOut:
-    """The outcome of one scan, as the log decided it."""
+    """The log's decision on one scan."""
     if row is None or row["event_id"] != event["id"]:
         return ScanOut(
             outcome=REFUSED,
@@ -196,7 +196,7 @@ async def _decided(
 
 
 async def _with_firsts(call: Call, event: asyncpg.Record, results: list[ScanOut]) -> list[ScanOut]:
-    """The same results; second scans with when and where the first was, as their facts say."""
+    """The results. Each second scan also gets the time and place of the first, from its fact."""
     offsets = [
         one.position.offset for one in results if one.reason == Reason.ALREADY_CHECKED_IN and one.position is not None
     ]
@@ -212,14 +212,14 @@ async def _with_firsts(call: Call, event: asyncpg.Record, results: list[ScanOut]
 
 
 def first_of(row: asyncpg.Record) -> Seen | None:
-    """When and where the first scan was, in the row of a second one."""
+    """Time and place of the first scan, from the row of a second one."""
     if not row["first_scanned_at"]:
         return None
     return seen(row["first_scanned_at"], row["first_gate"], row["first_scanner"])
 
 
 def checked_in_text(first: Seen | None) -> str:
-    """A sentence for who stands at the door."""
+    """A sentence for the staff at the door."""
     if first is None:
         return "the ticket is already checked in"
     at: datetime = first.at

@@ -1,4 +1,4 @@
-"""How an event ends, and its programme: deleting a draft, cancelling, the schedule."""
+"""Deleting a draft, cancelling an event, and its programme."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _schedule = msgspec.json.Decoder(ScheduleIn)
 
 
 class _Activity(msgspec.Struct):
-    """An activity as it stands on the log; times in microseconds."""
+    """An activity as on the log; times in microseconds."""
 
     title: str
     speaker: str
@@ -31,7 +31,7 @@ _activity = msgspec.json.Decoder(_Activity)
 
 
 async def delete(call: Call, event_id: str) -> HTTPResponse:
-    """204 once the draft is gone. Its owner only; a published event is cancelled instead."""
+    """204 after the draft is deleted. Its owner only; a published event has to be cancelled instead."""
     call.no_body()
     await owned(call, event_id)
     outcome = await write(call, DeleteEvent(event_id, call.user_id, call.deps.log_writer.next_id()))
@@ -41,7 +41,7 @@ async def delete(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def cancel(call: Call, event_id: str) -> HTTPResponse:
-    """200 with the cancelled event. Soon holds end, tickets are void, payments are refunded, everybody is told."""
+    """200 with the cancelled event. Soon its holds end, tickets are void, payments are refunded, users are notified."""
     body = call.body(_cancel)
     await owned(call, event_id)
     command = CancelEvent(event_id, call.user_id, call.deps.log_writer.next_id(), body.reason.strip())
@@ -56,7 +56,7 @@ async def schedule(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
-    """200 with the programme as it is now. The event's owner only."""
+    """200 with the new programme. The event's owner only."""
     body = call.body(_schedule)
     activities = []
     for number, one in enumerate(body.items):
@@ -69,7 +69,7 @@ async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
         activities.append(text.decode())
     size = sum(len(text.encode()) for text in activities)
     if size > PROGRAMME_BYTES_MAX:
-        raise invalid("items", f"have {size} bytes of text together, more than {PROGRAMME_BYTES_MAX}; shorten some")
+        raise invalid("items", f"have {size} bytes together, more than {PROGRAMME_BYTES_MAX}; shorten some texts")
     await owned(call, event_id)
     command = SetSchedule(event_id, call.user_id, call.deps.log_writer.next_id(), activities)
     outcome = await write(call, command)

@@ -1,4 +1,4 @@
-"""Events: reads from the projection, writes onto the log. Organizer writes answer when their rows are there."""
+"""Events: reads from the projection, writes to the log. A write is answered when its rows are there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from schemas.facts import Reason
 
 _create = msgspec.json.Decoder(EventIn)
 _patch = msgspec.json.Decoder(EventPatch)
-# A system's zone files have names that mean something else on every other system, or nothing there.
+# A system's zone files also have names that differ on other systems, or do not exist there.
 _OF_THIS_SYSTEM = frozenset({"localtime", "posixrules", "Factory"})
 _zones = frozenset(name for name in available_timezones() - _OF_THIS_SYSTEM if not name.startswith("SystemV/"))
 _spellings = {name.casefold(): name for name in _zones}
@@ -38,11 +38,11 @@ QUERIES = {
 }
 
 
-DELETED = "deleted"  # a draft that is gone, whose row only rebuilds state
+DELETED = "deleted"  # a deleted draft; its row only serves to rebuild state
 
 
 async def events(call: Call) -> HTTPResponse:
-    """200 with a page. Drafts are shown to their organizer only."""
+    """200 with a page. Only their organizer sees drafts."""
     query = call.query(EventsQuery)
     await own_writes(call)
     organizer = None
@@ -69,14 +69,14 @@ async def events(call: Call) -> HTTPResponse:
 
 
 def reminder_at(starts_at: datetime, timezone: str) -> int:
-    """The same time of day the day before, in the event's own time zone: across a change of the clocks, too."""
+    """The day before, at the same time of day in the event's time zone, also across a clock change; in microseconds."""
     zone = ZoneInfo(timezone) if timezone in _zones else UTC
     day_before = starts_at.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
     return max(0, validation.micros(day_before.replace(tzinfo=zone), field="starts_at"))
 
 
 async def create(call: Call) -> HTTPResponse:
-    """201 with the draft. The same Idempotency-Key names the same event."""
+    """201 with the draft. The same Idempotency-Key gives the same event."""
     body = call.body(_create)
     _check_zone(body.timezone)
     starts_at = validation.micros(body.starts_at, field="starts_at")
@@ -121,11 +121,11 @@ async def event(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def update(call: Call, event_id: str) -> HTTPResponse:
-    """200 with the event as it is now. Its owner only."""
+    """200 with the changed event. Its owner only."""
     body = call.body(_patch)
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     if not given:
-        raise invalid("body", "says nothing to change")
+        raise invalid("body", "has no field to change")
     for name in ("starts_at", "ends_at", "sales_open_at", "sales_close_at", "refund_until"):
         if name in given:
             given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
@@ -153,13 +153,13 @@ async def publish(call: Call, event_id: str) -> HTTPResponse:
 
 
 def new_id(call: Call, kind: str) -> str:
-    """A new id; with an Idempotency-Key always the same one for this user and key."""
+    """A new id. With an Idempotency-Key it is always the same for this user and key."""
     key = call.optional_idempotency_key()
     return str(uuid4() if key is None else uuid5(UUID(call.user_id), f"{kind}/{key}"))
 
 
 async def write(call: Call, command: Command) -> Outcome:
-    """A command's outcome with its rows in place, or without a reply when one of the two takes too long.
+    """A command's outcome, after its rows are there. It has no reply if the outcome or the rows take too long.
 
     Raises the Problem of a refusal.
     """
@@ -171,18 +171,18 @@ async def write(call: Call, command: Command) -> Outcome:
 
 
 def pending(identity: str, location: str, outcome: Outcome) -> HTTPResponse:
-    """202: durable, and not to be seen yet."""
+    """202: the command is durable, and its result is not visible yet."""
     body = Accepted(identity, PositionOut(outcome.partition, outcome.offset), outcome.receipt)
     return json(body, 202, {"location": location})
 
 
 def replayed(outcome: Outcome) -> dict[str, str]:
-    """The header that says so when the same request was decided before."""
+    """The header that marks an answer to a repeated request."""
     return {"idempotency-replayed": "true"} if outcome.reply is not None and outcome.reply.duplicate else {}
 
 
 async def answer(call: Call, event_id: str, outcome: Outcome, status: int = 200) -> HTTPResponse:
-    """The event as it is after a write."""
+    """The event after a write."""
     location = f"/v1/events/{event_id}"
     row = await call.deps.database.row("event_by_id", event_id) if outcome.reply is not None else None
     if row is None:
@@ -192,7 +192,7 @@ async def answer(call: Call, event_id: str, outcome: Outcome, status: int = 200)
 
 
 async def own_writes(call: Call) -> None:
-    """Wait, for a bounded time, until what this user wrote last can be read."""
+    """Wait, for a bounded time, until the user's last write is readable."""
     if call.caller is not None:
         last = call.deps.memory.last_written(call.caller.user_id)
         if last is not None:
@@ -200,7 +200,7 @@ async def own_writes(call: Call) -> None:
 
 
 async def visible(call: Call, event_id: str) -> asyncpg.Record:
-    """The event's row. Raises Problem event-not-found, also for somebody else's draft."""
+    """The event's row. Raises Problem event-not-found, also for another organizer's draft."""
     row = await call.deps.database.row("event_by_id", event_id)
     gone = row is None or row["status"] == DELETED
     if row is None or gone or (row["status"] == EventStatus.DRAFT and not is_owner(call, row)):
@@ -248,7 +248,7 @@ def event_out(row: asyncpg.Record) -> EventOut:
 
 
 def is_owner(call: Call, row: asyncpg.Record) -> bool:
-    """Whether the caller may see what only an event's organizer sees."""
+    """Whether the caller may see what only the event's organizer sees."""
     return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
 
 
@@ -263,4 +263,4 @@ async def _category(call: Call, category_id: str | None) -> str:
 def _check_zone(name: str) -> None:
     if name not in _zones:
         example = _spellings.get(name.casefold(), "Europe/Vienna")
-        raise invalid("timezone", f"is no name of an IANA time zone, such as {example}")
+        raise invalid("timezone", f"is not the name of an IANA time zone, such as {example}")

@@ -1,4 +1,4 @@
-"""Why a reservation got what it got, as the log says."""
+"""Explains the outcome of a reservation from the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_OVER = {"cache-control": "no-store"}
 
 
 async def explanation(call: Call, reservation_id: str) -> HTTPResponse:
-    """200 with what the log says of one's own reservation; others appear as positions on the log alone."""
+    """200 with an explanation of the caller's reservation. Other users appear only as positions on the log."""
     await own_writes(call)
     row = await call.deps.database.row("reservation_by_id", reservation_id)
     if row is None or row["user_id"] != call.user_id:

@@ -1,4 +1,4 @@
-"""Who somebody is: mailed links, sessions one by one, the second factor, the audit log."""
+"""A user's identity: mailed links, sessions, the second factor, the audit log."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ _second = msgspec.json.Decoder(SecondFactorIn)
 
 
 async def verify_email(call: Call) -> HTTPResponse:
-    """204; mails go to the address from now on, those that were held for this first."""
+    """204; from now on mails go to the address, the ones that waited for this first."""
     await from_address(call, ADDRESS_LOGINS)
     await call.deps.mailed.verify_email(call.body(_token).token, call.origin)
     return HTTPResponse(status=204)
 
 
 async def resend_verification(call: Call) -> HTTPResponse:
-    """202: another link is on its way, unless the address is proven already."""
+    """202: another link is sent, unless the address is verified already."""
     call.no_body()
     await from_address(call, ADDRESS_LINKS)
     await call.deps.shared_limiter.take(ACCOUNT_LINKS, f"verification {call.user_id}")
@@ -65,7 +65,7 @@ async def resend_verification(call: Call) -> HTTPResponse:
 
 
 async def ask_reset(call: Call) -> HTTPResponse:
-    """202 whether or not there is such an account: if there is, a link to a new password is on its way."""
+    """202 for every address. If it has an account, a reset link is sent."""
     await from_address(call, ADDRESS_LINKS)
     address = normalised(call.body(_ask_reset).email)
     await call.deps.shared_limiter.take(ACCOUNT_LINKS, f"reset {address}")
@@ -74,7 +74,7 @@ async def ask_reset(call: Call) -> HTTPResponse:
 
 
 async def reset(call: Call) -> HTTPResponse:
-    """204: the password is set, every session of the account has ended, its owner is told by mail."""
+    """204: the password is set, every session of the account has ended, and its owner gets a mail."""
     await from_address(call, ADDRESS_LOGINS)
     body = call.body(_reset)
     await call.deps.mailed.reset(body.token, body.password, call.origin)
@@ -85,7 +85,7 @@ async def reset(call: Call) -> HTTPResponse:
 
 
 async def sessions(call: Call) -> HTTPResponse:
-    """200 with a page of the caller's sessions that can go on, the one used last first."""
+    """200 with a page of the caller's open sessions, the last used first."""
     caller, query = _caller(call), call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "sessions")
     rows = await call.deps.database.rows(
@@ -100,15 +100,15 @@ async def sessions(call: Call) -> HTTPResponse:
 
 
 async def end_session(call: Call, session_id: str) -> HTTPResponse:
-    """204: it has ended, its access tokens too."""
+    """204: the session has ended, with its access tokens."""
     call.no_body()
     if not await call.deps.accounts.end_session(_caller(call), session_id, call.origin):
-        raise not_found("session", f"{session_id} of yours that is open", field="session_id")
+        raise not_found("session", f"{session_id} of yours, or it has ended", field="session_id")
     return HTTPResponse(status=204)
 
 
 async def end_other_sessions(call: Call) -> HTTPResponse:
-    """204: all have ended but the one that asks."""
+    """204: all other sessions have ended."""
     call.no_body()
     await call.deps.accounts.end_other_sessions(_caller(call), call.origin)
     return HTTPResponse(status=204)
@@ -118,7 +118,7 @@ async def end_other_sessions(call: Call) -> HTTPResponse:
 
 
 async def enrol(call: Call) -> HTTPResponse:
-    """201 with a secret for an authenticator. It counts when a code of it was confirmed."""
+    """201 with a secret for an authenticator. The factor counts after its first code is confirmed."""
     caller, body = _caller(call), call.body(_password)
     await check_password(call, body.password, field="password")
     account = await call.deps.accounts.own(caller.user_id)
@@ -129,29 +129,29 @@ async def enrol(call: Call) -> HTTPResponse:
     await call.deps.database.within(opened)
     secret = await call.deps.factors.begin(caller.user_id)
     if secret is None:
-        raise Problem("second-factor-on", "take the one that there is away first")
+        raise Problem("second-factor-on", "remove the present second factor first")
     return json(EnrolmentOut(secret, otpauth_uri(secret, account.email)), 201, NO_STORE)
 
 
 async def confirm(call: Call) -> HTTPResponse:
-    """200 with recovery codes, told this once. From now on a login needs the second factor; all other sessions end."""
+    """200 with recovery codes, shown only here. From now on a login needs the factor; all other sessions end."""
     caller, body, deps = _caller(call), call.body(_confirm), call.deps
     await deps.shared_limiter.take(FACTOR_TRIES, f"confirm {caller.user_id}")
     found = await deps.factors.sealed(caller.user_id)
     if found is None:
-        raise Problem("no-second-factor", "nothing waits to be confirmed: POST /v1/users/me/second-factor")
+        raise Problem("no-second-factor", "there is none to confirm; begin with POST /v1/users/me/second-factor")
     sealed, secret, confirmed = found
     if confirmed:
-        raise Problem("second-factor-on", "it was confirmed before")
+        raise Problem("second-factor-on", "the second factor is already confirmed")
     step = deps.factors.matches(secret, body.otp)
     if step is None:
         await audit.record_refusal(deps.database, AuditKind.SECOND_FACTOR, caller.user_id, call.origin)
-        raise Problem("invalid-second-factor", "otp: it is not the code of this moment", field="otp")
+        raise Problem("invalid-second-factor", "otp: this is not the current code", field="otp")
 
     async def work(connection: Connection) -> tuple[list[str], list[str], asyncpg.Record]:
         await require_open(connection, caller)
         if await connection.fetchrow(SQL["factor_confirm"], caller.user_id, sealed) is None:
-            raise Problem("second-factor-on", "it was confirmed or begun anew meanwhile")
+            raise Problem("second-factor-on", "another request has confirmed or replaced the second factor")
         await connection.execute(SQL["factor_step"], caller.user_id, step, sealed)
         codes = await put_recovery_codes(connection, caller.user_id)
         ended = await connection.fetchval(SQL["sessions_end"], caller.user_id, caller.session_id)
@@ -168,7 +168,7 @@ async def confirm(call: Call) -> HTTPResponse:
 
 
 async def remove(call: Call) -> HTTPResponse:
-    """204: a login needs the password only."""
+    """204: a login needs only the password again."""
     caller = await _both_factors(call)
 
     async def work(connection: Connection) -> None:
@@ -182,7 +182,7 @@ async def remove(call: Call) -> HTTPResponse:
 
 
 async def recovery_codes(call: Call) -> HTTPResponse:
-    """200 with new recovery codes, told this once; those before them work no more."""
+    """200 with new recovery codes, shown only here. The former ones become invalid."""
     caller = await _both_factors(call)
 
     async def work(connection: Connection) -> list[str]:
@@ -195,14 +195,14 @@ async def recovery_codes(call: Call) -> HTTPResponse:
 
 
 async def _both_factors(call: Call) -> Caller:
-    """The caller, after their password and their second factor. Raises Problem 401, no-second-factor (409)."""
+    """The caller, with password and second factor checked. Raises Problem 401, no-second-factor (409)."""
     caller, body, deps = _caller(call), call.body(_second), call.deps
     await check_password(call, body.password, field="password")
     if not (await deps.accounts.own(caller.user_id)).second_factor:
-        raise Problem("no-second-factor", "the account has none")
+        raise Problem("no-second-factor", "the account has no second factor")
     second = second_of(body.otp, body.recovery_code)
     if second.missing:
-        raise Problem("second-factor-required", "send the code of your authenticator, or a recovery code")
+        raise Problem("second-factor-required", "send a code of your authenticator, or a recovery code")
     await deps.shared_limiter.take(FACTOR_TRIES, f"change {caller.user_id}")
     await deps.factors.check(caller.user_id, second, call.origin)
     return caller
@@ -212,13 +212,13 @@ async def _both_factors(call: Call) -> Caller:
 
 
 async def own_events(call: Call) -> HTTPResponse:
-    """200 with a page of what happened to the caller's account, the latest first."""
+    """200 with a page of the audit log of the caller's account, the latest first."""
     query = call.query(PageQuery)
     return await _events(call, call.user_id, None, query.cursor, query.limit)
 
 
 async def events(call: Call) -> HTTPResponse:
-    """200 with a page of what happened to everybody's accounts, the latest first."""
+    """200 with a page of the audit log of all accounts, the latest first."""
     query = call.query(SecurityEventsQuery)
     return await _events(call, query.user_id, query.kind, query.cursor, query.limit)
 

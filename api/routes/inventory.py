@@ -1,4 +1,4 @@
-"""Pools, codes and blocks: what organizers say about inventory beside ticket types. Owner only, all of it."""
+"""Pools, codes and blocks: the inventory besides ticket types. For the event's owner only."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def pools(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def add_pool(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the pool. The same Idempotency-Key names the same one."""
+    """201 with the pool. The same Idempotency-Key gives the same pool."""
     body = call.body(_pool)
     await owned(call, event_id)
     return await _set_pool(call, event_id, new_id(call, f"pool/{event_id}"), body, 201)
 
 
 async def change_pool(call: Call, event_id: str, pool_id: str) -> HTTPResponse:
-    """200 with the pool as it is now; 409 when its capacity would be less than what is in use."""
+    """200 with the changed pool; 409 if its capacity would be less than the places in use."""
     body = call.body(_pool)
     await owned(call, event_id)
     if pool_id not in {row["id"] for row in await call.deps.database.rows("pools_of_event", event_id)}:
@@ -72,7 +72,7 @@ async def codes(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def add_code(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the code. The same Idempotency-Key names the same one."""
+    """201 with the code. The same Idempotency-Key gives the same code."""
     body = call.body(_code)
     if (body.kind is CodeKind.ACCESS) is (body.value > 0):
         what = "has no value" if body.kind is CodeKind.ACCESS else "needs a value of 1 or more"
@@ -83,7 +83,7 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
     code_id = new_id(call, f"code/{event_id}")
     if closes and closes <= max(opens, time_ns() // NS_PER_US):
         known = await call.deps.database.rows("codes_of_event", event_id)
-        if code_id not in {row["id"] for row in known}:  # the same request again is answered, however late
+        if code_id not in {row["id"] for row in known}:  # a repeated request is answered at any time
             raise invalid("valid_until", "has to be in the future, and after valid_from")
     command = AddCode(
         event_id=event_id,
@@ -103,14 +103,14 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
 
 
 def _places_max(body: CodeIn) -> int:
-    """As it is given; else a code that makes everything free is good for as many places as orders."""
+    """The given maximum; without one, a code that makes everything free gets as many places as orders."""
     if body.places_max is not UNSET:
         return body.places_max
     return body.uses_max if body.kind is CodeKind.PERCENT and body.value == _ALL else 0
 
 
 async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
-    """200 with the code, which works no more; orders that have used it keep their price."""
+    """200 with the disabled code; orders that have used it keep their price."""
     call.no_body()
     await owned(call, event_id)
     command = DisableCode(event_id, call.user_id, call.deps.log_writer.next_id(), code_id)
@@ -118,14 +118,14 @@ async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
 
 
 async def blocks(call: Call, event_id: str) -> HTTPResponse:
-    """200 with those that still hold something back."""
+    """200 with all blocks that still hold places."""
     await owned(call, event_id)
     rows = await call.deps.database.rows("blocks_of_event", event_id)
     return json(Page([_block_out(row) for row in rows if row["quantity"]]))
 
 
 async def add_block(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the block: all of the named places, or none and 409."""
+    """201 with the block of all named places; 409 and no block if one of them is not free."""
     body = call.body(_block)
     seats, quantity = _either(body.seats, body.quantity)
     if not seats and not quantity:
@@ -147,7 +147,7 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
-    """200 with what is left of the block. The same Idempotency-Key frees nothing more."""
+    """200 with the remaining block. The same Idempotency-Key frees nothing more."""
     body = call.body(_unblock)
     seats, quantity = _either(body.seats, body.quantity)
     await owned(call, event_id)
@@ -166,14 +166,14 @@ async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
 
 
 def _either(seats: list[str] | UnsetType, quantity: int | UnsetType) -> tuple[list[str], int]:
-    """Named seats, or a number, or neither. Raises Problem for both."""
+    """Named seats, or a quantity, or neither. Raises Problem for both."""
     if seats is not UNSET and quantity is not UNSET:
         raise invalid("quantity", "is not allowed together with seats")
     return ([] if seats is UNSET else seats), (0 if quantity is UNSET else quantity)
 
 
 async def _answer(call: Call, command: Command, identity: str, what: str, status: int) -> HTTPResponse:
-    """What a command made, once it is decided and projected."""
+    """The item that a command has made or changed, after its row is there."""
     location = f"/v1/events/{command.event_id}/{what}"
     outcome = await write(call, command)
     if outcome.reply is not None:

@@ -32,14 +32,14 @@ async def notifications(call: Call) -> HTTPResponse:
 
 
 async def unread_count(call: Call) -> HTTPResponse:
-    """200 with how many are unread."""
+    """200 with the number of unread notifications."""
     row = await call.deps.database.row("notifications_unread", call.user_id)
     assert row is not None
     return json(UnreadOut(row["unread"]))
 
 
 async def read(call: Call, notification: str) -> HTTPResponse:
-    """200 with the notification, read."""
+    """200 with the notification, marked as read."""
     call.no_body()
     partition, offset = _position(notification)
     row = await call.deps.database.write("notification_read", call.user_id, partition, offset, _now())
@@ -49,7 +49,7 @@ async def read(call: Call, notification: str) -> HTTPResponse:
 
 
 async def read_all(call: Call) -> HTTPResponse:
-    """200 with how many were marked."""
+    """200 with the number of marked notifications."""
     call.no_body()
     row = await call.deps.database.write("notifications_read_all", call.user_id, _now())
     assert row is not None

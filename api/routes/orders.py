@@ -1,7 +1,7 @@
-"""An event's orders: list, filter, CSV, and one with its history. The event's organizer, and admins.
+"""An event's orders: list, filter, CSV, and one with its history. For the event's organizer and admins.
 
-What an organizer sees of a buyer is name and mail address, as of a customer; nothing of the account beyond that, and
-nothing once it is deleted.
+An organizer sees a buyer's name and mail address, as of a customer. They see nothing else of the account, and nothing
+after it is deleted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def orders(call: Call, event_id: str) -> HTTPResponse | None:
 
 
 async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
-    """200 with all orders that the filter lets through, as a file that is written while it is read."""
+    """200 with all orders that match the filter, as a file that is written while the client reads it."""
     query = call.query(OrdersQuery)
     await _organized(call, event_id)
     async with call.deps.exports.of():
@@ -63,7 +63,7 @@ async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
 
 
 async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
-    """200 with the order, its tickets, its refunds, and what happened to it."""
+    """200 with the order, its tickets, its refunds and its history."""
     event = await _organized(call, event_id)
     database = call.deps.database
     row = await database.row("order_of_event", event_id, reservation_id)
@@ -76,7 +76,7 @@ async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
     try:
         place = Place(event_id, event["partition"], event["created_at"])
         history = _happened(await call.deps.history.explanation(place, reservation_id, through))
-    except Problem:  # the log is away or too busy: what the rows say is there all the same
+    except Problem:  # the log cannot be read now: answer from the rows alone
         history = None
     return json(
         OrderHistoryOut(
@@ -89,7 +89,7 @@ async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
 
 
 async def _organized(call: Call, event_id: str) -> asyncpg.Record:
-    """The caller's own event, or any one to an admin. Raises Problem event-not-found or not-owner."""
+    """The caller's event, or any event for an admin. Raises Problem event-not-found or not-owner."""
     if not is_admin(call):
         return await owned(call, event_id)
     await own_writes(call)
@@ -179,7 +179,7 @@ def _refund(row: asyncpg.Record) -> OrderRefundOut:
 
 
 def _happened(explanation: Explanation) -> list[HappenedOut]:
-    """Decisions and what came later, in the order of the log."""
+    """The decisions and later facts, in the order of the log."""
     decided = [
         HappenedOut(position=one.position, time=one.time, what=one.outcome, reason=one.reason or None, why=one.rule)
         for one in explanation.decisions
@@ -192,6 +192,6 @@ def _happened(explanation: Explanation) -> list[HappenedOut]:
 
 
 def _wants_csv(accept: str) -> bool:
-    """Whether a file is asked for and JSON is not."""
+    """Whether Accept asks for CSV and not for JSON."""
     kinds = [part.split(";")[0].strip().lower() for part in accept.split(",")]
     return "text/csv" in kinds and "application/json" not in kinds

@@ -1,7 +1,7 @@
-"""Webhooks of payment providers: what they say becomes a command, like every other write.
+"""Webhooks of payment providers: each becomes a command, like every other write.
 
-Guarantee: 200 means that what it says is durable on the log, or is nothing to us. Anything else makes the provider
-send it again, which is safe: the command is the same, and `decide` takes the second one for a duplicate.
+Guarantee: 200 means that the webhook's content is durable on the log, or that it does not concern us. After any other
+answer the provider sends it again. This is safe: the command is the same, and `decide` sees a duplicate.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ RECORDED, REPEATED, IGNORED = PaymentWebhookOut("recorded"), PaymentWebhookOut("
 
 
 async def stripe(call: Call) -> HTTPResponse:
-    """200 once the log has it; 400 for what Stripe has not signed just now; 404 where Stripe is not in use."""
+    """200 after the log has it; 400 without a valid and recent signature of Stripe; 404 if Stripe is not in use."""
     settings, deps = call.deps.settings, call.deps
     if settings.payments is not PaymentsBy.STRIPE:
-        raise Problem("not-found", "no payment provider with webhooks is in use here")
+        raise Problem("not-found", "this platform uses no payment provider with webhooks")
     assert settings.stripe_webhook_secret is not None, "from_env refuses Stripe without a secret"
     signature = call.request.headers.get(SIGNATURE)
     if signature is None:
@@ -49,7 +49,7 @@ async def stripe(call: Call) -> HTTPResponse:
         raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
     if not commands:
         return json(IGNORED)
-    for command in commands:  # one after the other: what is told first is decided first
+    for command in commands:  # one after the other, so that the log decides them in this order
         await deps.log_writer.send(command, wants_reply=False).future
     deps.webhooks.add(event.id)
     return json(RECORDED)

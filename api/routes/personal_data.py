@@ -1,4 +1,4 @@
-"""Everything there is about a person, as one file (GDPR, articles 15 and 20). Their own only."""
+"""All data about the caller, as one file (GDPR, articles 15 and 20)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SECTIONS = (
     "refunds", "disputes", "tickets", "waiting", "transfers_out", "transfers_in", "invitations", "staff", "check_ins",
     "inbox", "mails", "events", "webhooks",
 )  # fmt: skip
-"""The members of the document, each a list, and each a query of api/sql/exports.sql."""
+"""The members of the document. Each is a list, from a query of api/sql/exports.sql."""
 
 
 async def export(call: Call) -> HTTPResponse | None:
-    """200 with one JSON document, written while it is read."""
+    """200 with one JSON document, which is written while the client reads it."""
     call.deps.limiter.take(PERSONAL_EXPORTS, call.user_id)
     await own_writes(call)
     async with call.deps.exports.of():
@@ -32,9 +32,9 @@ async def export(call: Call) -> HTTPResponse | None:
 
 
 async def _document(call: Call) -> AsyncGenerator[str, None]:
-    """The document, a page of rows at a time."""
+    """The document in pieces, a page of rows at a time."""
     now = msgspec.json.encode(datetime.now(UTC)).decode()
-    await call.deps.database.rows(f"export_{SECTIONS[0]}", call.user_id, None, None, 1)  # what is away is said at once
+    await call.deps.database.rows(f"export_{SECTIONS[0]}", call.user_id, None, None, 1)  # fails early
     yield f'{{"user_id":"{call.user_id}","exported_at":{now}'
     for section in SECTIONS:
         value: int | None = None

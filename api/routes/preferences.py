@@ -1,4 +1,4 @@
-"""Which messages somebody wants over which channel. They apply when a message is delivered, and stay with it."""
+"""A user's channels for each kind of message. They apply at a message's delivery, and stay with the message."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _body = msgspec.json.Decoder(PreferencesIn)
 
 
 async def preferences(call: Call) -> HTTPResponse:
-    """200 with every kind, as it is for the caller."""
+    """200 with the caller's channels for every kind."""
     return json(await _of_caller(call))
 
 
 async def update(call: Call) -> HTTPResponse:
-    """200 with every kind, after the change."""
+    """200 with the channels for every kind, after the change."""
     items = call.body(_body).items
     for place, item in enumerate(items):
         if item.kind not in KINDS:

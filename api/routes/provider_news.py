@@ -1,7 +1,8 @@
-"""What a payment provider tells of by itself, made into commands that say which reservation they are about.
+"""Turns a payment provider's own events into commands, with the reservations that they concern.
 
-Guarantee: nothing is told of a payment that is not on the log. Where its rows are not there, the provider is asked
-whose it is, and that it was captured is told first: the partition keeps that order, and told twice it is a duplicate.
+Guarantee: the log never learns of a refund or dispute before its payment. If the payment has no rows yet, the provider
+is asked for its reservation, and a command for the capture goes first. The partition keeps this order, and a second
+command for the same capture is a duplicate.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ log = Log("payments")
 
 
 async def commands_of(deps: ApiDeps, event: Event) -> list[Told]:
-    """What the log is to be told, in this order. Raises Unreadable, and Problem unavailable while Stripe is needed and
-    does not answer: it sends the webhook again."""
+    """The commands of an event, in order. Raises Unreadable, and Problem unavailable if Stripe is needed and does not
+    answer; Stripe then sends the webhook again."""
     told = webhook.commands_of(event)
     payment = webhook.charge_refunded(event)
     if payment is not None:
@@ -33,7 +34,7 @@ async def commands_of(deps: ApiDeps, event: Event) -> list[Told]:
 
 
 async def _placed(deps: ApiDeps, told: Told) -> list[Told]:
-    """The command with its place. Nothing for what another program did with the same account."""
+    """The command with its event and reservation. Empty for an action of another program on the same account."""
     row = await deps.database.row("payment_of_provider", told.payment_id)
     if row is not None:
         return [webhook.placed(told, row["event_id"], row["reservation_id"])]
@@ -52,7 +53,7 @@ async def _intent(deps: ApiDeps, payment_id: str) -> Intent | None:
     except Declined:  # there is no such payment
         return None
     except (OutcomeUnknown, RequestRefused) as error:
-        raise unavailable("payment provider", f"whose payment this is could not be asked: {error}") from error
+        raise unavailable("payment provider", f"the provider does not say whose payment this is: {error}") from error
 
 
 async def _refunds(deps: ApiDeps, payment_id: str) -> list[RefundObject]:
@@ -62,4 +63,4 @@ async def _refunds(deps: ApiDeps, payment_id: str) -> list[RefundObject]:
     except Declined:
         return []
     except (OutcomeUnknown, RequestRefused) as error:
-        raise unavailable("payment provider", f"what was refunded could not be asked: {error}") from error
+        raise unavailable("payment provider", f"the provider does not list the refunds: {error}") from error

@@ -1,4 +1,4 @@
-"""The seat map of an event, now or as it was: what the caller may see of it, section by section."""
+"""The seat map of an event, now or at an earlier time: the sections that the caller may see."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ US_PER_NS = 1_000
 _CLAIMED = {b"s|": SOLD, b"b|": BLOCKED}
 _IN_ROWS = {SeatStatus.HELD: HELD, SeatStatus.SOLD: SOLD, SeatStatus.LOCKED: LOCKED, SeatStatus.BLOCKED: BLOCKED}
 
-Taken = Iterable[tuple[str, str]]  # each place that is not free, "<ticket type>/<seat>", and its letter
+Taken = Iterable[tuple[str, str]]  # each place that is not free, as "<ticket type>/<seat>", with its letter
 
 
 async def seats(call: Call, event_id: str) -> HTTPResponse | None:
-    """200 with the state of every numbered seat, now or as it was."""
+    """200 with the state of every numbered seat, now or at an earlier time."""
     query = call.query(SeatsQuery)
     event = await visible(call, event_id)
     eyes = await sight(call, event, query.access_code)
@@ -45,7 +45,7 @@ async def seats(call: Call, event_id: str) -> HTTPResponse | None:
 
 
 async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> HTTPResponse | None:
-    """200 with the seat map as it was, of what the caller may see now; 503 when that would take too much reading."""
+    """200 with an earlier seat map, of the sections that the caller may see now; 503 if it needs too much reading."""
     deps, until = call.deps, _moment(at, event["partition"])
     found = await deps.history.seats(Place(event["id"], event["partition"], event["created_at"]), until)
     seen = await eyes.among(deps, event["id"], [one.ticket_type_id for one in found.sections])
@@ -73,16 +73,16 @@ async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> 
 
 def _moment(at: str, partition: int) -> Moment:
     try:
-        until = moment(at.replace(" ", "+"))  # what a client forgot to escape
+        until = moment(at.replace(" ", "+"))  # a plus sign that a client did not escape
     except ValueError as error:
         raise invalid("at", str(error)) from None
     if until.position is not None and until.position.partition != partition:
-        raise invalid("at", f"this event is on partition {partition}")
+        raise invalid("at", f"has to be a position on partition {partition}, the event's")
     return until
 
 
 async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
-    """The seat map, made in a thread: of 100,000 seats that takes a tenth of a second."""
+    """The current seat map, made in a thread: 100,000 seats take a tenth of a second."""
     rows = await deps.database.rows("ticket_types_of_event", event_id)
     seated = [row for row in rows if row["kind"] == "seated"]
     found, source = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
@@ -94,7 +94,7 @@ async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
 
 
 async def _taken(deps: ApiDeps, event_id: str, seats: int) -> tuple[Callable[[], Taken], str]:
-    """What says of the places that are not free, to be called in a thread, and where that comes from."""
+    """A function that gives the places that are not free, to call in a thread; and its source."""
     meta, claims, foreign = await seat_hashes(deps, event_id, seats)
     if b"epoch" in meta:
         return lambda: taken(claims, foreign, time_ns() // US_PER_NS), "redis"
@@ -104,16 +104,16 @@ async def _taken(deps: ApiDeps, event_id: str, seats: int) -> tuple[Callable[[],
 
 
 def taken(claims: dict[bytes, bytes], foreign: dict[bytes, bytes], now_us: int) -> Taken:
-    """The places that are claimed, or locked by other sellers. A claim counts more than a lock."""
+    """The places that are claimed, or locked by other sellers. A claim takes precedence over a lock."""
     for place, lock in foreign.items():
-        if _until(lock) > now_us:  # an ended lock is removed by the next claim
+        if _until(lock) > now_us:  # the next claim removes an expired lock
             yield place.decode(), LOCKED
     for place, claim in claims.items():
         yield place.decode(), _CLAIMED.get(claim[:2], HELD)
 
 
 def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSection]:
-    """The sections of these ticket types. A place that no layout has is passed over."""
+    """The sections of these ticket types. Skips places that are in no layout."""
     found = list(rows)
     letters = {row["id"]: bytearray(FREE.encode() * (row["rows"] * row["seats_per_row"])) for row in found}
     width = {row["id"]: row["seats_per_row"] for row in found}
@@ -139,6 +139,6 @@ def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSecti
 
 
 def _until(lock: bytes) -> int:
-    """When a foreign lock ends, in microseconds; 0 for one that does not say."""
+    """The end of a foreign lock, in microseconds; 0 for a lock without one."""
     text = lock.rpartition(b"|")[2]
     return int(text) if text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""An event's staff: who works at its door. Invited by the organizer; no mail address enters the log."""
+"""An event's staff, who work at its door. The organizer invites them; no mail address enters the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _add = msgspec.json.Decoder(StaffIn)
 
 
 async def add(call: Call, event_id: str) -> HTTPResponse:
-    """201 with who is invited, and works at the door once they accept; whether they have an account is not told."""
+    """201 with the invitation. The invited person works at the door after they accept. The answer does not reveal
+    whether they have an account."""
     body = call.body(_add)
     await owned(call, event_id)
     member_id = await receiver_named(call, body.user, field="user")
@@ -40,7 +41,7 @@ async def add(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
-    """204: they work there no longer, and are invited no longer; also when they never were."""
+    """204: the person is no longer staff, and no longer invited; also if they never were."""
     call.no_body()
     await owned(call, event_id)
     outcome = await write(call, RemoveStaff(event_id, call.user_id, call.deps.log_writer.next_id(), user_id))
@@ -50,7 +51,7 @@ async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
 
 
 async def staff(call: Call, event_id: str) -> HTTPResponse:
-    """200 with a page of those who work at the door or are invited to, the latest first."""
+    """200 with a page of the staff and the invited people, the latest first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "staff")
     if is_admin(call):
@@ -68,7 +69,7 @@ async def staff(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def doors(call: Call) -> HTTPResponse:
-    """200 with a page of the events at whose door the caller works, the next one first."""
+    """200 with a page of the events at whose doors the caller works, the next one first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "doors")
     await own_writes(call)
@@ -77,7 +78,7 @@ async def doors(call: Call) -> HTTPResponse:
 
 
 async def invitations(call: Call) -> HTTPResponse:
-    """200 with a page of one's own invitations, the latest first."""
+    """200 with a page of the caller's invitations, the latest first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "invitations")
     await own_writes(call)
@@ -87,12 +88,12 @@ async def invitations(call: Call) -> HTTPResponse:
 
 
 async def accept(call: Call, event_id: str) -> HTTPResponse:
-    """200 once the caller works at the event's door; 409 when the invitation is over."""
+    """200 after the caller has become staff; 409 if the invitation has expired."""
     return await _answer(call, event_id, ACCEPT, "accepted")
 
 
 async def decline(call: Call, event_id: str) -> HTTPResponse:
-    """200 once the invitation is declined."""
+    """200 after the invitation is declined."""
     return await _answer(call, event_id, DECLINE, "declined")
 
 

@@ -1,7 +1,7 @@
-"""Live streams: server-sent events, from Postgres after the client's last id, then as they come.
+"""Live streams: server-sent events, first from Postgres after the client's last id, then as they arrive.
 
-Guarantee: `id:` is a position, so a client that comes back with Last-Event-ID misses nothing and sees nothing twice.
-A stream holds no queue: a slow client falls behind in Postgres, not in this process.
+Guarantee: `id:` is a position, so a client that reconnects with Last-Event-ID misses nothing and sees nothing twice. A
+stream has no queue: the missed events of a slow client wait in Postgres, not in this process.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from api.shapes.events import EventStreamQuery
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
 HEARTBEAT = ": heartbeat\n\n"
-PAUSE_S = 0.25  # an event's stream says something four times a second at most
+PAUSE_S = 0.25  # an event's stream sends at most four times a second
 PARTITION_MAX = 2**31 - 1
-START, FIRST = "start", (-1, 0)  # no id is before that of the first message, so it has a word
+START, FIRST = "start", (-1, 0)  # no id comes before the first message's, so the client sends a word
 _ticket = msgspec.json.Decoder(StreamTicketIn)
 _ID = re.compile(r"(\d{1,10})-(\d{1,18})(?:-\d{1,9})?", re.ASCII)
 
 
 async def notifications(call: Call) -> HTTPResponse | None:
-    """The caller's notifications. Ends when the access token does: reconnect with a new one and Last-Event-ID."""
+    """The caller's notifications. Ends with the access token: reconnect with a new one and Last-Event-ID."""
     database, user_id = call.deps.database, call.user_id
     after = _last_event_id(call)
     if after is None:
@@ -50,7 +50,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
             news.clear()
             try:
                 rows = await database.rows("notifications_after", user_id, *after, SSE_BATCH_MAX)
-            except Problem:  # Postgres is away: the stream stays, and goes on where it was
+            except Problem:  # Postgres does not answer: the stream stays open, and continues later
                 rows = []
             for row in rows:
                 after = row["outbound_offset"], row["outbound_partition"]
@@ -63,9 +63,9 @@ async def notifications(call: Call) -> HTTPResponse | None:
 
 
 async def event(call: Call, event_id: str) -> HTTPResponse | None:
-    """An event's availability, whenever it changes; who works at its door has the door's counts too.
+    """An event's availability, at each change. Its organizer and staff get the door's counts too.
 
-    `id` is the position it was read at.
+    `id` is the position at which it was read.
     """
     code = call.query(EventStreamQuery).access_code
     shown_event = await visible(call, event_id)
@@ -94,7 +94,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
                     shown[name] = state
                     await response.send(_event(f"{partition}-{max(applied, 0)}", name, data))
             await asyncio.sleep(PAUSE_S)
-            # Counts may be as old as DOOR_COUNTS_S: after a change they are looked at once more.
+            # Counts may be DOOR_COUNTS_S old, so they are read once more after a change.
             patience = DOOR_COUNTS_S if at_door and changed else HEARTBEAT_S
             changed = await watermarks.wait(partition, applied + 1, patience, ask=False)
             if not changed:
@@ -104,7 +104,7 @@ async def event(call: Call, event_id: str) -> HTTPResponse | None:
 
 
 async def ticket(call: Call) -> HTTPResponse:
-    """201 with a ticket for one stream, for whoever can send no header with what opens it."""
+    """201 with a ticket for one stream, for clients that cannot send an Authorization header."""
     path = call.body(_ticket).path.lower()
     assert call.caller is not None
     issued = call.deps.stream_tickets.issue(call.caller, path)
@@ -112,7 +112,7 @@ async def ticket(call: Call) -> HTTPResponse:
 
 
 def _open(call: Call) -> bool:
-    """Whether the stream may go on: the process runs, and neither the token nor its session has ended."""
+    """Whether the stream may continue: the process is not stopping, and neither the token nor its session has ended."""
     return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
 
 

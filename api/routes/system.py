@@ -29,7 +29,7 @@ from pipelines.monitoring.board import MONITORED, VERIFIED
 log = logs.get("api.system")
 PAGES = Path(__file__).parent.parent / "pages"
 CHECK_TIMEOUT_S = 2.0
-# Everything a page needs is in it. The browser holds it to that: only the page's own script and style run.
+# A page contains everything that it needs. The browser enforces this: only the page's own script and style run.
 POLICY = (
     "default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -43,7 +43,7 @@ async def healthz(_call: Call) -> HTTPResponse:
 
 
 async def readyz(call: Call) -> HTTPResponse:
-    """200 when Kafka, Redis and Postgres answer and no dataflow keeps dying; 503 says which. Operators see why."""
+    """200 if Kafka, Redis and Postgres answer and no dataflow keeps dying; 503 names the others. Operators see why."""
     deps, operator = call.deps, operators.is_one(call.request, call.deps)
 
     async def kafka() -> str:
@@ -125,7 +125,7 @@ async def problem_kind(_call: Call, kind: str) -> HTTPResponse:
 
 
 async def openapi(call: Call) -> HTTPResponse:
-    """200 with this API's description, made from the table of routes."""
+    """200 with the OpenAPI document, made from the table of routes."""
     body: bytes = call.request.app.ctx.openapi
     return HTTPResponse(body, content_type="application/json", headers={"cache-control": "no-cache"})
 
@@ -136,23 +136,23 @@ async def docs(_call: Call) -> HTTPResponse:
 
 
 async def account(_call: Call) -> HTTPResponse:
-    """200 with a page that a mailed link opens. What the link says stays in the browser until its reader agrees."""
+    """200 with the page of mailed links. The link's token stays in the browser until the user agrees to send it."""
     return _page("account.html")
 
 
 async def tickets(_call: Call) -> HTTPResponse:
-    """200 with a page that the mail of a purchase leads to: who signs in there sees their tickets."""
+    """200 with the page of the mail about a purchase. Users who sign in there see their tickets."""
     return _page("tickets.html")
 
 
 async def dashboard(_call: Call) -> HTTPResponse:
-    """200 with a page that shows events and how they sell."""
+    """200 with the dashboard: events and their sales."""
     return _page("dashboard.html")
 
 
 @cache
 def _read(name: str) -> tuple[bytes, str]:
-    """A page and the policy that fits it."""
+    """A page and its content security policy."""
     text = (PAGES / name).read_bytes()
     return text, POLICY.format(style=_hash(text, b"style"), script=_hash(text, b"script"))
 

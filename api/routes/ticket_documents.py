@@ -1,4 +1,4 @@
-"""A ticket's documents: QR code, calendar entry, page to print. One's own only; a void ticket has the entry alone."""
+"""A ticket's documents for its holder: QR code, calendar entry, page to print. A void ticket has only the entry."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ CALENDAR = "text/calendar; charset=utf-8"
 
 
 async def qr_svg(call: Call, ticket_id: str) -> HTTPResponse:
-    """200 with the code as an SVG file; 409 when the ticket is void."""
+    """200 with the code as an SVG file; 409 if the ticket is void."""
     return await _coded(call, ticket_id, lambda _, code: qr.svg(code), SVG, "svg")
 
 
 async def qr_png(call: Call, ticket_id: str) -> HTTPResponse:
-    """200 with the code as a PNG file; 409 when the ticket is void."""
+    """200 with the code as a PNG file; 409 if the ticket is void."""
     return await _coded(call, ticket_id, lambda _, code: qr.png(code), PNG, "png")
 
 
 async def printed(call: Call, ticket_id: str) -> HTTPResponse:
-    """200 with a page to print; 409 when the ticket is void."""
+    """200 with a page to print; 409 if the ticket is void."""
     return await _coded(call, ticket_id, call.deps.printer.page, PDF, "pdf")
 
 
 async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
-    """200 with the calendar entry; a void ticket's says that it is cancelled."""
+    """200 with the calendar entry; that of a void ticket is marked as cancelled."""
     ticket = await _own(call, ticket_id)
     entry = await call.deps.drawing.run(lambda: calendar_entry(ticket, datetime.now(UTC)))
     return _file(entry, CALENDAR, f"{ticket.id}.ics", "attachment")
@@ -45,7 +45,7 @@ async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
 async def _coded(
     call: Call, ticket_id: str, draw: Callable[[PrintableTicket, str], bytes], media_type: str, suffix: str
 ) -> HTTPResponse:
-    """What is drawn of a ticket and its code. Raises Problem not-found, ticket-void or busy."""
+    """A document that is drawn from a ticket and its code. Raises Problem not-found, ticket-void or busy."""
     ticket = await _own(call, ticket_id)
     if not ticket.valid:
         raise for_reason(Reason.TICKET_VOID, f"the ticket {ticket_id} is void: it has no code", field="ticket_id")
@@ -66,7 +66,7 @@ async def _own(call: Call, ticket_id: str) -> PrintableTicket:
 def _file(body: bytes, media_type: str, name: str, disposition: str) -> HTTPResponse:
     headers = {
         "content-disposition": f'{disposition}; filename="{name}"',
-        "cache-control": "private, no-store",  # whoever has the code has the ticket
+        "cache-control": "private, no-store",  # the code is the ticket
         "x-content-type-options": "nosniff",
     }
     return HTTPResponse(body, headers=headers, content_type=media_type)

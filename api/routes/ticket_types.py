@@ -1,4 +1,4 @@
-"""What an event sells, and how much of it is left."""
+"""An event's ticket types, and their availability."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Counts(msgspec.Struct):
     available: int
     held: int
     sold: int
-    blocked: int = 0  # what an older version wrote has no such figure
+    blocked: int = 0  # missing in data of an older version
     waiting: int = 0
 
 
@@ -58,7 +58,7 @@ log = logs.get("api.availability")
 
 
 async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
-    """200 with all of them that the caller may see, in the order in which they were added."""
+    """200 with all ticket types that the caller may see, the oldest first."""
     code = call.query(AccessCodeQuery).access_code
     await own_writes(call)
     event = await visible(call, event_id)
@@ -68,11 +68,11 @@ async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse:
-    """200 with the ticket type as it is now. The event's owner only."""
+    """200 with the changed ticket type. The event's owner only."""
     body = call.body(_patch)
     given: dict[str, Any] = {name: value for name, value in asdict(body).items() if value is not UNSET}
     if not given:
-        raise invalid("body", "says nothing to change")
+        raise invalid("body", "has no field to change")
     for name in ("sales_open_at", "sales_close_at"):
         if name in given:
             given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
@@ -108,7 +108,7 @@ async def _row(call: Call, event_id: str, ticket_type_id: str) -> asyncpg.Record
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the ticket type. The event's owner only; the same Idempotency-Key names the same one."""
+    """201 with the ticket type. The event's owner only; the same Idempotency-Key gives the same ticket type."""
     body = call.body(_create)
     opens = validation.micros(body.sales_open_at, field="sales_open_at") if body.sales_open_at else 0
     closes = validation.micros(body.sales_close_at, field="sales_close_at") if body.sales_close_at else 0
@@ -116,7 +116,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         raise invalid("sales_close_at", "has to be after sales_open_at")
     layout = body.layout
     if isinstance(layout, Seated) and layout.rows * layout.seats_per_row > SEATS_PER_SECTION_MAX:
-        raise invalid("layout", f"has more than {SEATS_PER_SECTION_MAX} seats; make it several ticket types")
+        raise invalid("layout", f"has more than {SEATS_PER_SECTION_MAX} seats; split it into several ticket types")
     _check(call, body.price)
     await owned(call, event_id)
     seated = isinstance(layout, Seated)
@@ -148,7 +148,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
 
 
 def _check(call: Call, price: Price) -> None:
-    """Raises Problem for a currency that is none, and for a price that the payment provider would charge nobody."""
+    """Raises Problem for an unknown currency, and for a price that the payment provider cannot charge."""
     problem = problem_of(price.currency)
     if problem:
         raise invalid("price.currency", problem)
@@ -170,20 +170,20 @@ async def availability(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def availability_seen(deps: ApiDeps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
-    """The availability of what somebody sees of an event."""
+    """The availability of the ticket types that a caller sees."""
     whole = await availability_of(deps, event_id)
     seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
     return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
 
 
 async def availability_of(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
-    """The availability now: one question for all who ask for the same event meanwhile."""
+    """The current availability. Concurrent requests for the same event share one read."""
     return await deps.availability.get(event_id, lambda: _availability(deps, event_id))
 
 
 async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
-    """Of all ticket types, hidden ones too: from Redis, where the reservations worker keeps it; from Postgres when
-    Redis has nothing, is away, or has what cannot be read."""
+    """The availability of all ticket types, also hidden ones: from Redis, where the reservations worker writes it, or
+    from Postgres if Redis does not answer or has no readable data."""
     (found,) = await event_hashes(deps, event_id, "availability")
     try:
         items = [AvailabilityOut(key.decode(), **asdict(_counts.decode(text))) for key, text in found.items()]

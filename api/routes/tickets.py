@@ -1,4 +1,4 @@
-"""Tickets with signed codes, and checking a code."""
+"""Tickets with signed codes, and the check of a code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VALID = "valid"
 
 
 async def tickets(call: Call) -> HTTPResponse:
-    """200 with a page of one's own, the latest first."""
+    """200 with a page of the caller's tickets, the latest first."""
     query = call.query(TicketsQuery)
     value, identity = cursors.decode(query.cursor, "tickets")
     await own_writes(call)
@@ -39,7 +39,7 @@ async def tickets(call: Call) -> HTTPResponse:
 
 
 async def ticket(call: Call, ticket_id: str) -> HTTPResponse:
-    """200 with one's own ticket."""
+    """200 with the caller's ticket."""
     await own_writes(call)
     row = await call.deps.database.row("ticket_by_id", ticket_id)
     if row is None or row["user_id"] != call.user_id:
@@ -48,7 +48,7 @@ async def ticket(call: Call, ticket_id: str) -> HTTPResponse:
 
 
 async def validate(call: Call) -> HTTPResponse:
-    """200 with whether the code lets somebody in now, without checking in; for the event's organizer and staff."""
+    """200 with whether the code is valid at the door now, without a check-in. For the event's organizer and staff."""
     body = call.body(_validate)
     try:
         signed = call.deps.codes.read(body.code)
@@ -79,7 +79,7 @@ async def validate(call: Call) -> HTTPResponse:
 
 
 def _reason(signed: SignedTicket, row: asyncpg.Record | None, event: asyncpg.Record | None) -> str | None:
-    """Why the code lets nobody in; None when it does."""
+    """Why the code is not valid at the door; None if it is."""
     if row is None or event is None or row["event_id"] != signed.event_id or row["seat"] != signed.seat:
         return "unknown"
     if event["status"] == EventStatus.CANCELLED:

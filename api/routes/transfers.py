@@ -1,5 +1,5 @@
-"""Handing a ticket on: it is offered, and its receiver accepts. Who that is is looked up here: no mail address enters
-the log, and whoever offers learns nothing of the receiver.
+"""Transfers of tickets: a ticket is offered, and its receiver accepts. The receiver is looked up here: no mail address
+enters the log, and the sender learns nothing about the receiver.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _transfer = msgspec.json.Decoder(TransferIn)
 
 
 async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
-    """200: the ticket is offered, and theirs once they accept. 202 while it is not decided."""
+    """200: the ticket is offered, and the receiver's after they accept. 202 while it is not decided."""
     body = call.body(_transfer)
     row = await _handed_on(call, ticket_id)
     to_user_id = await receiver_named(call, body.to, field="to")
@@ -57,7 +57,7 @@ async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
 
 
 async def transfers(call: Call) -> HTTPResponse:
-    """200 with a page of what one was offered and has offered, the latest first."""
+    """200 with a page of the offers to and from the caller, the latest first."""
     query = call.query(TransfersQuery)
     value, identity = cursors.decode(query.cursor, "transfers")
     await own_writes(call)
@@ -79,22 +79,22 @@ async def one(call: Call, transfer_id: str) -> HTTPResponse:
 
 
 async def accept(call: Call, transfer_id: str) -> HTTPResponse:
-    """200 once the ticket is the caller's; 409 when the offer is over, or its ticket is not to be handed on."""
+    """200 after the ticket is the caller's; 409 if the offer has expired, or its ticket cannot be transferred."""
     return await _answer(call, transfer_id, ACCEPT, "accepted")
 
 
 async def decline(call: Call, transfer_id: str) -> HTTPResponse:
-    """200 once the offer is declined."""
+    """200 after the offer is declined."""
     return await _answer(call, transfer_id, DECLINE, "declined")
 
 
 async def withdraw(call: Call, transfer_id: str) -> HTTPResponse:
-    """200 once the caller's own offer is withdrawn."""
+    """200 after the caller's offer is withdrawn."""
     return await _answer(call, transfer_id, WITHDRAW, "withdrawn")
 
 
 def about_event(row: asyncpg.Record) -> OccasionOut | None:
-    """What an offer is for; nothing of a draft, whose words nobody has read but its organizer."""
+    """The event of an offer. None for a draft, whose texts only its organizer may read."""
     if row["event_status"] not in SHOWN:
         return None
     moment = validation.moment
@@ -132,7 +132,7 @@ async def _own(call: Call, transfer_id: str) -> asyncpg.Record:
 
 
 def _status(row: asyncpg.Record) -> str:
-    """What an offer is by now: one that nobody has answered in time is expired, whether the log says so yet or not."""
+    """The offer's current status. An offer past its time is expired, even before the log says so."""
     if row["status"] == "offered" and row["expires_at"] <= time_ns() // NS_PER_US:
         return "expired"
     return str(row["status"])
@@ -155,7 +155,7 @@ def _view(row: asyncpg.Record, user_id: str) -> TransferView:
 
 
 async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
-    """The ticket: the caller's own, or one they have bought and handed on (a retry). Raises Problem not-found."""
+    """The caller's ticket, or one that they bought and transferred (a retry). Raises Problem not-found."""
     await own_writes(call)
     row = await call.deps.database.row("ticket_by_id", ticket_id)
     if row is not None and row["user_id"] != call.user_id:

@@ -1,4 +1,4 @@
-"""One's own account, and what others may see of it."""
+"""The caller's account, and its public profile."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ async def me(call: Call) -> HTTPResponse:
 
 
 async def update_me(call: Call) -> HTTPResponse:
-    """200 with the account as it is now. A new password needs the current one, and ends all other sessions."""
+    """200 with the changed account. A new password needs the current one, and ends all other sessions."""
     assert call.caller is not None
     body = call.body(_patch)
     name, password = _given(body.name), _given(body.password)
     description, links = _given(body.description), _given(body.links)
     if name is None and password is None and description is None and links is None:
-        raise invalid("body", "says nothing to change; name, password, description and links can be")
+        raise invalid("body", "has no field to change; name, password, description and links are possible")
     if password is not None:
         if isinstance(body.current_password, msgspec.UnsetType):
             raise invalid("current_password", "is required to set a new password")
@@ -45,14 +45,14 @@ async def update_me(call: Call) -> HTTPResponse:
 
 
 async def erase_me(call: Call) -> HTTPResponse:
-    """204; nothing about the person is left. Not while an event of theirs is on sale or has not ended."""
+    """204; all personal data is deleted. 409 while the caller has a published event that has not ended."""
     body = call.body(_erase)
     await check_password(call, body.password, field="password")
     await own_writes(call)
     now_us = time_ns() // 1000
     rows = await call.deps.database.rows("events_open_of_organizer", call.user_id, now_us)
     if rows:
-        detail = "there are published events of yours that have not ended: cancel them, or wait for their end"
+        detail = "you have published events that have not ended: cancel them, or wait for their end"
         raise Problem("organizer-has-events", detail, event_ids=[row["id"] for row in rows])
     assert call.caller is not None
     await call.deps.accounts.erase(call.caller)
@@ -60,7 +60,7 @@ async def erase_me(call: Call) -> HTTPResponse:
 
 
 async def become_organizer(call: Call) -> HTTPResponse:
-    """200 with the account and an access token that carries the new role, so that the caller can go on at once."""
+    """200 with the account, and an access token with the new role, so that the caller can use the role at once."""
     call.no_body()
     assert call.caller is not None
     user, token = await call.deps.accounts.become_organizer(call.caller, call.origin)
@@ -70,7 +70,7 @@ async def become_organizer(call: Call) -> HTTPResponse:
 
 
 async def user(call: Call, user_id: str) -> HTTPResponse:
-    """200 with what everybody may see of an organizer. A buyer is shown to nobody but themselves and administrators."""
+    """200 with an organizer's public profile. A buyer's is visible only to themselves and to administrators."""
     row = await call.deps.database.row("user", user_id)
     if row is None or (RANK[Role(row["role"])] < RANK[Role.ORGANIZER] and not _may_see_buyer(call, user_id)):
         raise not_found("organizer", user_id, field="user_id")
@@ -82,7 +82,7 @@ async def user(call: Call, user_id: str) -> HTTPResponse:
 
 
 async def check_password(call: Call, password: str, *, field: str = "current_password") -> None:
-    """That it is the caller's own; guesses are counted for their session. Raises Problem invalid-credentials (401)."""
+    """Check the caller's password; guesses count for their session. Raises Problem invalid-credentials (401)."""
     assert call.caller is not None
     await call.deps.shared_limiter.take(PASSWORD_CHECKS, f"{call.user_id} {call.caller.session_id}")
     await call.deps.accounts.check_password(call.caller, password, field=field)

@@ -1,4 +1,4 @@
-"""Waiting lists: a place in the line for what is sold out, and what is offered to whom."""
+"""Waiting lists: places in line for sold-out ticket types, and the offers to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.commands import JoinWaitlist, LeaveWaitlist
 from schemas.facts import Reason
 
 OFFERED = "offered"
-# By the status of the reservation that was offered. A refused card changes nothing: the hold stands until its deadline.
+# By the status of the offered reservation. A refused card changes nothing: the hold stays until its deadline.
 BECAME = {
     "held": OFFERED,
     "confirmed": "bought",
@@ -32,7 +32,7 @@ _wait = msgspec.json.Decoder(WaitIn)
 
 
 async def join(call: Call, event_id: str) -> HTTPResponse:
-    """201 with the place in the line; 409 not-sold-out when there is enough to reserve."""
+    """201 with the place in line; 409 not-sold-out if enough places are free to reserve."""
     key = call.idempotency_key()
     body = call.body(_wait)
     identity = str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}"))
@@ -50,7 +50,7 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
     try:
         outcome = await write(call, command)
     except Problem as refused:
-        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that others may not see: told as one that is not there
+        if refused.slug == Reason.EVENT_NOT_FOUND:  # a draft that the caller may not see looks like no event
             raise no_event(event_id) from None
         raise
     location = f"/v1/waitlist/{identity}"
@@ -61,7 +61,7 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def own(call: Call) -> HTTPResponse:
-    """200 with a page of one's own places in line, the latest first."""
+    """200 with a page of the caller's places in line, the latest first."""
     query = call.query(WaitlistQuery)
     value, identity = cursors.decode(query.cursor, "waitlist")
     await own_writes(call)
@@ -71,7 +71,7 @@ async def own(call: Call) -> HTTPResponse:
 
 
 async def of_event(call: Call, event_id: str) -> HTTPResponse:
-    """200 with a page of who waits for one's own event, first come first; users by their ids."""
+    """200 with a page of the event's waiting list, the oldest first, with the ids of its users."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "waiting")
     await owned(call, event_id)
@@ -80,13 +80,13 @@ async def of_event(call: Call, event_id: str) -> HTTPResponse:
 
 
 async def one(call: Call, entry_id: str) -> HTTPResponse:
-    """200 with one's own place in line."""
+    """200 with the caller's place in line."""
     await own_writes(call)
     return json(_out(await _own(call, entry_id)))
 
 
 async def leave(call: Call, entry_id: str) -> HTTPResponse:
-    """200 with the entry, which waits no longer. What it was offered is released as a reservation."""
+    """200 with the entry, which no longer waits. An offered hold is released as a reservation."""
     call.no_body()
     await own_writes(call)
     entry = await _own(call, entry_id)
@@ -100,12 +100,12 @@ async def leave(call: Call, entry_id: str) -> HTTPResponse:
 async def _own(call: Call, entry_id: str) -> asyncpg.Record:
     row = await call.deps.database.row("entry_by_id", entry_id)
     if row is None or row["user_id"] != call.user_id:
-        raise for_reason(Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", field="entry_id")
+        raise for_reason(Reason.ENTRY_NOT_FOUND, "you have no such place on a waiting list", field="entry_id")
     return row
 
 
 def status_of(entry: str, offer: str | None) -> str:
-    """What became of an entry: once it was offered places, what became of the reservation that it was offered."""
+    """The status of an entry. After an offer it is the status of the offered reservation."""
     return entry if entry != OFFERED or offer is None else BECAME.get(offer, OFFERED)
 
 

@@ -1,4 +1,4 @@
-"""Webhooks of organizers: where to be called, the delivery log, sending again, a test."""
+"""Webhooks of organizers: endpoints, their delivery log, repeated calls, test calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def webhooks(call: Call) -> HTTPResponse:
 
 
 async def create(call: Call) -> HTTPResponse:
-    """201 with the endpoint and its secret, which is told this once."""
+    """201 with the endpoint and its secret, which is shown only here."""
     wanted = call.body(_create)
     await _check(call, wanted.url)
     if wanted.event_id is not None:
@@ -62,7 +62,7 @@ async def webhook(call: Call, webhook_id: str) -> HTTPResponse:
 
 
 async def update(call: Call, webhook_id: str) -> HTTPResponse:
-    """200 with the endpoint as it is now. Calls that wait go to the new address."""
+    """200 with the changed endpoint. Waiting calls go to the new address."""
     changes = call.body(_patch)
     await _own(call, webhook_id)
     if changes.url is not UNSET:
@@ -79,8 +79,8 @@ async def update(call: Call, webhook_id: str) -> HTTPResponse:
 
 
 async def rotate(call: Call, webhook_id: str) -> HTTPResponse:
-    """200 with the endpoint and its new secret, told this once. Calls carry a signature of the former one, too, for
-    WEBHOOK_OVERLAP_S."""
+    """200 with the endpoint and its new secret, which is shown only here. For WEBHOOK_OVERLAP_S calls also have a
+    signature by the former secret."""
     call.no_body()
     await _own(call, webhook_id)
     secret = _new_secret()
@@ -91,14 +91,14 @@ async def rotate(call: Call, webhook_id: str) -> HTTPResponse:
 
 
 async def delete(call: Call, webhook_id: str) -> HTTPResponse:
-    """204. Its delivery log goes with it."""
+    """204. The endpoint's delivery log is deleted too."""
     if await call.deps.database.write("webhook_delete", webhook_id, call.user_id) is None:
         raise not_found("webhook", webhook_id, field="webhook_id")
     return HTTPResponse(status=204)
 
 
 async def test(call: Call, webhook_id: str) -> HTTPResponse:
-    """202 with a call of type webhook.test, which is made at once, whatever types the endpoint wants."""
+    """202 with a call of type webhook.test. It is sent at once, to endpoints of any types."""
     call.no_body()
     await _own(call, webhook_id)
     now_us = time_ns() // 1000
@@ -118,7 +118,7 @@ async def deliveries(call: Call, webhook_id: str) -> HTTPResponse:
 
 
 async def redeliver(call: Call, webhook_id: str, delivery: str) -> HTTPResponse:
-    """202 with the call, which is made again under the same webhook-id, however it went before."""
+    """202 with the call, which is sent again with the same webhook-id, whatever its earlier result."""
     call.no_body()
     await _own(call, webhook_id)
     row = None
@@ -141,7 +141,7 @@ async def _own(call: Call, webhook_id: str) -> asyncpg.Record:
 
 
 async def _check(call: Call, url: str) -> None:
-    """Refuse what would never be called. A name that has no address yet may get one: each call looks again."""
+    """Refuse an address that would never be called. A name without an address may get one: each call resolves it."""
     development = not call.deps.settings.production
     try:
         checked_url(url, development=development)
