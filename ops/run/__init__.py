@@ -1,1 +1,1 @@
-"""Runs the platform on this machine: supervisor, embedded services, and how tools find them."""
+"""Runs the platform on this machine: the supervisor, the embedded services, and the file by which tools find them."""

@@ -1,13 +1,13 @@
-"""How a tool finds the platform that runs here: the stack file that `circle up` writes.
+"""Finds the platform that runs on this machine, by the stack file that `circle up` writes.
 
-The file says how to reach the services, passwords and keys included, so only its user can read it: it is in the data
-directory, else in the user's runtime directory (`XDG_RUNTIME_DIR`, else a directory of the user alone among the
-temporary ones); a platform with a data directory leaves a note of that there. Its process keeps it locked. The kernel
-frees the lock however that process ends, so a file that can be locked belongs to nobody any more, whoever has its
-process id by now: it is passed over and removed.
+The file has the addresses of the services, with passwords and keys, so only its user can read it. It is in the data
+directory, else in the user's runtime directory: `XDG_RUNTIME_DIR`, or a private temporary directory. A platform with a
+data directory leaves a note in the runtime directory. The platform's process keeps the file locked, and the kernel
+frees the lock however the process ends. So a file that can be locked has no owner, even if another process has its
+process id now: tools ignore it and remove it.
 
-Guarantee: addresses that the environment names always win, all of them or none: a tool never takes the log of one
-platform and the rows of another.
+Guarantee: addresses in the environment always win, all of them or none. A tool never takes the log of one platform and
+the rows of another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STACK_FILE = "stack.json"
 DIRECTORY = "general-circle"
 ADDRESSES = ("CIRCLE_KAFKA_BOOTSTRAP_SERVERS", "CIRCLE_POSTGRES_URL", "CIRCLE_REDIS_URL")
 URL = "CIRCLE_URL"
-# What belongs to one process of the platform, and not to whoever looks at it from outside.
+# Variables of one process of the platform. Tools outside do not get them.
 OF_ONE_PROCESS = frozenset(
     {"CIRCLE_INSTANCE", "CIRCLE_READY_FD", "CIRCLE_METRICS_PORT", "CIRCLE_METRICS_HOST", "CIRCLE_LOG_LEVEL",
      "CIRCLE_LOG_FORMAT", "CIRCLE_TEST_SWITCHES", URL}
@@ -43,19 +43,19 @@ FILE_BYTES_MAX = 1_048_576  # an environment is far smaller
 
 
 class NothingRuns(CircleError):
-    """No platform runs here, or not the one that was named."""
+    """No platform runs here, or not the named one."""
 
     exit_code: ClassVar[int] = 3
 
 
 class SeveralRun(CircleError):
-    """Several platforms run here, and nothing says which is meant."""
+    """Several platforms run here, and none was named."""
 
     exit_code: ClassVar[int] = 2
 
 
 class RunningStack(msgspec.Struct, frozen=True, kw_only=True):
-    """A platform that runs here. `name` is the port of its API, which no other on this machine can have."""
+    """A platform that runs here. `name` is the port of its API, so it is unique on this machine."""
 
     name: str
     pid: int
@@ -69,14 +69,14 @@ class RunningStack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """In the runtime directory: where the stack file of a platform with a data directory is."""
+    """A file in the runtime directory: the path of the stack file in a data directory."""
 
     stack: str
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What `--data-dir` and `--stack` said."""
+    """The values of `--data-dir` and `--stack`."""
 
     data_dir: str | None = None
     stack: str | None = None
@@ -89,13 +89,13 @@ chosen: ContextVar[Choice] = ContextVar("chosen", default=Choice())  # noqa: B03
 
 
 class Published:
-    """The file of a platform that runs, until `remove`."""
+    """The stack file of a running platform, until `remove`."""
 
     def __init__(self, paths: Sequence[Path], lock: int) -> None:
         self._paths, self._lock = paths, lock
 
     def remove(self) -> None:
-        """Take it away. Idempotent."""
+        """Remove the file. Idempotent."""
         for path in self._paths:
             path.unlink(missing_ok=True)
         if self._lock >= 0:
@@ -104,7 +104,7 @@ class Published:
 
 
 def publish(stack: RunningStack) -> Published:
-    """Write the stack file, readable by its user alone. Raises SettingsError where there is no safe place for it."""
+    """Write the stack file; only its user can read it. Raises SettingsError when there is no safe place for it."""
     runtime = runtime_dir(make=True)
     noted = runtime / f"{stack.name}.json"
     if stack.data_dir is None:
@@ -116,16 +116,16 @@ def publish(stack: RunningStack) -> Published:
 
 
 def running() -> list[RunningStack]:
-    """Every platform of this user that runs here. Removes the files of those that do not any more."""
+    """All platforms of this user that run here. Removes the files of platforms that have ended."""
     try:
         runtime = runtime_dir()
     except SettingsError:
-        return []  # what is in a directory that others can write to is nothing of ours
+        return []  # others can write to this directory, so its files are not trusted
     return [one for path in sorted(runtime.glob("*.json")) if (one := _read(path)) is not None]
 
 
 def stack_of(choice: Choice) -> RunningStack:
-    """The platform that is meant. Raises NothingRuns, SeveralRun."""
+    """The chosen platform. Raises NothingRuns, SeveralRun."""
     if choice.data_dir is not None:
         found = _read(Path(choice.data_dir).expanduser() / STACK_FILE)
         if found is None:
@@ -153,9 +153,9 @@ def stack_of(choice: Choice) -> RunningStack:
 
 
 def environment(given: Mapping[str, str] | None = None, *, needed: bool = True) -> dict[str, str]:
-    """The variables a tool works with: `given` (default: the process's), and the platform's that it finds.
+    """The variables for a tool: `given` (default: the process's own), and those of the platform that it finds.
 
-    Not `needed`: without a platform they are those of `given`. Raises NothingRuns, SeveralRun.
+    When it is not `needed` and no platform runs, these are `given` alone. Raises NothingRuns, SeveralRun.
     """
     env = dict(os.environ if given is None else given)
     explicit = [name for name in ADDRESSES if env.get(name, "").strip()]
@@ -179,13 +179,16 @@ def operator_settings(*, needed: bool = True) -> Settings:
 
 
 def exported(env: Mapping[str, str]) -> dict[str, str]:
-    """What of a platform's environment is for whoever looks at it from outside."""
+    """The part of a platform's environment that tools outside get."""
     names = sorted(name for name in env if name.startswith("CIRCLE_") and name not in OF_ONE_PROCESS)
     return {name: env[name] for name in names if env[name]}
 
 
 def take_options(arguments: Sequence[str]) -> tuple[Choice, list[str]]:
-    """`--data-dir` and `--stack` wherever they stand, and what is left. What runs a platform looks for none."""
+    """Take `--data-dir` and `--stack` from any place, and return the rest.
+
+    A command that runs a platform has neither.
+    """
     taken: dict[str, str] = {}
     left: list[str] = []
     rest = iter(arguments)
@@ -207,7 +210,10 @@ def take_options(arguments: Sequence[str]) -> tuple[Choice, list[str]]:
 
 
 def runtime_dir(*, make: bool = False) -> Path:
-    """Where this user's processes tell each other where they are. Raises SettingsError when others can write there."""
+    """The directory by which this user's processes find each other.
+
+    Raises SettingsError when others can write there.
+    """
     own = os.environ.get("XDG_RUNTIME_DIR", "")
     base = Path(own) if own.startswith("/") and Path(own).is_dir() else None
     path = base / DIRECTORY if base is not None else Path(tempfile.gettempdir()) / f"{DIRECTORY}-{os.geteuid()}"
@@ -226,7 +232,7 @@ def runtime_dir(*, make: bool = False) -> Path:
 
 
 def _write_locked(path: Path, content: object) -> int:
-    """Write beside and rename, locked before it has its name: nobody sees it half written, or unlocked."""
+    """Write to a temporary name, lock, and rename. So no reader sees the file half written or unlocked."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -242,7 +248,7 @@ def _write_locked(path: Path, content: object) -> int:
 
 
 def _read(path: Path) -> RunningStack | None:
-    """The platform that a file tells of; None, and the file is gone, when it does not run any more."""
+    """The platform of a file. When it does not run any more, removes the file and returns None."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -267,7 +273,7 @@ def _read(path: Path) -> RunningStack | None:
 
 
 def _can_be_locked(opened: int) -> bool:
-    """Nobody has it locked for themselves. Others who look at the same moment share the lock with us."""
+    """True when no process has the file locked for itself. Tools that look at the same time share the lock."""
     try:
         fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

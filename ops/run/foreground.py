@@ -1,12 +1,12 @@
-"""Runs a recipe's command so that Ctrl-C ends the command and not make: `make run` then ends with its status.
+"""Runs the command of a make recipe, so that Ctrl-C ends the command and not make. `make run` ends with its status.
 
-`python -I -S foreground.py PROGRAM ARGUMENTS…`, a script of the standard library only. GNU make ends by any
-signal it gets, whatever its recipe answered. So the command gets a process group of its own, and the
-terminal: Ctrl-C reaches it alone, make waits, and ends with 0 when the command did.
+`python -I -S foreground.py PROGRAM ARGUMENTS…`, a script that needs only the standard library. GNU make ends by each
+signal that it gets, whatever the recipe does. So the command gets its own process group and the terminal. Ctrl-C
+reaches only the command; make waits, and ends with 0 when the command does.
 
-Guarantee: a signal to make, to its process group or to this process (Ctrl-C where there is no terminal, `kill`,
-a closed terminal) is passed on, and make does not end before the command has; when one of them is killed the
-command is told to stop. make itself then ends by the signal it got: it has no other way.
+Guarantee: a signal to make, to its process group or to this process is passed on to the command (Ctrl-C without a
+terminal, `kill`, a closed terminal). make does not end before the command. When make or this process is killed, the
+command gets a signal to stop. make itself then ends by the signal that it got: it has no other way.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-# After `nohup` a closed terminal is nobody's business.
+# After `nohup` a closed terminal changes nothing.
 HANGUP = set() if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else {signal.SIGHUP}
 PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, *HANGUP}
-LOOK_S = 0.25  # how often to look whether make got a signal that it keeps to itself
+LOOK_S = 0.25  # how often to check whether make got a signal that it does not pass on
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command to its end. Returns its exit code, 128 and the signal when one ended it."""
+    """Runs the command to its end. Returns its exit code, or 128 plus the signal that ended it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED_ON, signal.SIGCHLD})
     make = os.getppid()
     die_with(make)
@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
 
 
 def watch(child: int, make: int, tty: int | None) -> int:
-    """Waits for the command; passes on what is sent to us, and what make was sent alone."""
-    alone = caught(make)  # a signal that make has caught before and does not catch now is one that it got
+    """Waits for the command. Passes on each signal to this process, and each signal to make only."""
+    alone = caught(make)  # make got a signal when it had a handler for it before, and has none now
     while True:
         number = wait_for_signal()
         if number in PASSED_ON:
@@ -58,7 +58,7 @@ def watch(child: int, make: int, tty: int | None) -> int:
 
 @contextlib.contextmanager
 def terminal() -> Iterator[int | None]:
-    """The terminal, when we are in its foreground; it is ours again afterwards."""
+    """The terminal, when this process is in its foreground. Takes it back at the end."""
     try:
         tty = os.open("/dev/tty", os.O_RDWR)
     except OSError:  # no terminal at all
@@ -75,7 +75,7 @@ def terminal() -> Iterator[int | None]:
 
 
 def give(tty: int, group: int) -> None:
-    """Makes `group` the foreground of the terminal. Who is in the background has to ignore SIGTTOU for that."""
+    """Makes `group` the foreground of the terminal. A process in the background must ignore SIGTTOU for this."""
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # the terminal was closed
         os.tcsetpgrp(tty, group)
@@ -83,12 +83,12 @@ def give(tty: int, group: int) -> None:
 
 
 def become(arguments: list[str], parent: int, tty: int | None) -> None:
-    """The child: a group of its own in the foreground, and then the command."""
+    """The child process: makes its own group the foreground, and becomes the command."""
     os.setpgid(0, 0)
     if tty is not None:
         give(tty, os.getpid())
     die_with(parent)
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # a Ctrl-C by now ends it, without a trace
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # a Ctrl-C at this moment ends it silently
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
@@ -107,7 +107,7 @@ def die_with(parent: int) -> None:
 
 
 def wait_for_signal() -> int:
-    """The next signal to this process; 0 when there was none for a moment."""
+    """The next signal to this process, or 0 after a moment without one."""
     watched = {*PASSED_ON, signal.SIGCHLD}
     if sys.platform == "darwin":
         return signal.sigwait(watched)
@@ -117,8 +117,10 @@ def wait_for_signal() -> int:
 
 
 def caught(process: int) -> set[int]:
-    """Which of the signals that we pass on a process has handlers for. make takes a handler out when it runs it, and
-    does not pass SIGINT on, since a terminal would have sent it to everybody."""
+    """The signals with a handler in a process, of those that we pass on.
+
+    make removes a handler when it runs it. It does not pass SIGINT on, because a terminal sends it to the whole group.
+    """
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:  # another system, or make is gone
@@ -128,14 +130,14 @@ def caught(process: int) -> set[int]:
 
 
 def pass_on(child: int, number: int) -> None:
-    """The command alone is told; it knows the order in which to stop what it started."""
+    """Sends the signal only to the command, which knows the order in which to stop its own processes."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, number)
-        os.kill(child, signal.SIGCONT)  # one that is stopped could not hear it
+        os.kill(child, signal.SIGCONT)  # a stopped process does not react to the signal
 
 
 def stop_with(child: int, tty: int | None) -> None:
-    """Ctrl-Z stopped the command: stop make with it, so that the shell notices, and go on together."""
+    """Ctrl-Z stopped the command. Stops make, too, so that the shell notices; both continue together."""
     if tty is None:
         return
     give(tty, os.getpgrp())

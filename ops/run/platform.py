@@ -1,8 +1,6 @@
-"""The whole platform on this machine: services, schema, topics, the API and the dataflows under one
-supervisor.
+"""The whole platform on this machine: services, schema, topics, the API and the dataflows under one supervisor.
 
-`circle up`, the demo, the benches and the end-to-end tests run on this one class, so what they show is what
-runs.
+`circle up`, the demo, the benches and the end-to-end tests all use this class.
 
 ```python
 with Platform(reservations=2) as platform:
@@ -38,13 +36,13 @@ from ops.run.supervisor import ChildSpec, Say, Supervisor
 
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
-READY_TIMEOUT_APACHE_S = 120.0  # a cold JVM's first group join and transaction take their time
+READY_TIMEOUT_APACHE_S = 120.0  # the first group join and transaction of a cold JVM are slow
 OTHER_PIPELINES = ("projections", "notifications", "payments", "monitoring")
 STOP_API_FIRST, STOP_PIPELINES_SECOND = 0, 1
 
 
 class Platform:
-    """Starts everything or nothing, and stops it in order: API, pipelines, services."""
+    """Starts all or nothing, and stops in this order: API, pipelines, services."""
 
     def __init__(
         self,
@@ -72,7 +70,7 @@ class Platform:
         self._say = say
         self._reservations = reservations
         self._extra_env = dict(env or {})
-        self._operator_token = secrets.token_urlsafe(24)  # where nobody has chosen one, for this start
+        self._operator_token = secrets.token_urlsafe(24)  # for this start, when the settings have none
         self._keep_mails = keep_mails
         self._findable = findable
         self._published: found.Published | None = None
@@ -92,7 +90,7 @@ class Platform:
 
     @property
     def run_dir(self) -> Path:
-        """Where logs and the development key are: the data directory, else one that `stop` removes."""
+        """The directory of logs and the development key: the data directory, else one that `stop` removes."""
         if self.data_dir is not None:
             return self.data_dir
         if self._run_dir is None:
@@ -105,7 +103,7 @@ class Platform:
 
     @property
     def mails(self) -> Path | None:
-        """Where mails are kept as files: with `keep_mails`, outside production, where CIRCLE_SMTP_URL is not set."""
+        """The directory of mails as files: with `keep_mails`, outside production, and without CIRCLE_SMTP_URL."""
         given = {**os.environ, **self._extra_env}
         if not self._keep_mails or given.get("CIRCLE_SMTP_URL") or given.get("CIRCLE_ENV") == "production":
             return None
@@ -113,8 +111,7 @@ class Platform:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment the processes get: ours, what was asked for, then what this platform decides
-        itself."""
+        """The environment of the processes: ours, then the requested variables, then those that the platform sets."""
         given = {**os.environ, **self._extra_env}
         key = given.get("CIRCLE_JWT_KEY_FILE")
         return {
@@ -133,13 +130,13 @@ class Platform:
 
     @property
     def dashboard_url(self) -> str:
-        """Where a browser opens the dashboard, with the token of this start; without one that somebody chose."""
+        """The dashboard's URL. It holds the token of this start, but never a token from the settings."""
         token = "" if self._has_operator_token() else f"operator:{self._operator_token}@"
         return f"http://{token}{LOOPBACK}:{self.port}/dashboard"
 
     @property
     def settings(self) -> Settings:
-        """The settings the processes have."""
+        """The settings of the processes."""
         return Settings.from_env(self.env)
 
     def start(self, *, cancelled: threading.Event | None = None) -> Self:
@@ -150,7 +147,7 @@ class Platform:
         cancelled = cancelled or threading.Event()
         try:
             self._lock_data_dir()
-            settings = self.settings  # a wrong variable is told before anything is started
+            settings = self.settings  # a wrong variable fails here, before any start
             if self.mails is not None:
                 private_directory(self.mails)
             self._say(f"starting PostgreSQL, Valkey and the broker ({self.stack.broker_kind})")
@@ -225,7 +222,7 @@ class Platform:
         return [api, *pipelines]
 
     def _prepare(self, settings: Settings) -> None:
-        """The schema, the topics and, where the log starts empty, nothing left of an earlier log."""
+        """Make schema and topics. When the log starts empty, remove everything of an earlier log."""
         run_coroutine(migrate(settings.postgres_url))
         if self.stack.memory_only:
             run_coroutine(reset_derived(settings))
@@ -234,7 +231,7 @@ class Platform:
         apply_topics(settings, partitions=settings.partitions)
 
     def _publish(self) -> None:
-        """Where it is asked for, tools find this platform from now on. It runs without that, too."""
+        """Let tools find this platform, when asked. The platform also runs without it."""
         if not self._findable:
             return
         stack = found.RunningStack(
@@ -263,10 +260,10 @@ class Platform:
         if self.data_dir is None:
             return
         try:
-            if not self.data_dir.exists():  # as root PostgreSQL runs as another user, who has to get to its own part
+            if not self.data_dir.exists():  # as root, PostgreSQL runs as another user, who must reach its own part
                 private_directory(self.data_dir, entered=os.geteuid() == 0)
             lock = os.open(self.data_dir / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-            os.fchmod(lock, 0o600)  # whoever could open it could keep it
+            os.fchmod(lock, 0o600)  # a process that can open the file could hold the lock
             self._lock_file = os.fdopen(lock, "w")
         except OSError as error:
             raise SettingsError("--data-dir", str(error), got=str(self.data_dir), example="./.data") from None
@@ -282,7 +279,7 @@ class Platform:
 
 
 def development_key(path: Path) -> Path:
-    """An Ed25519 key in PKCS #8 PEM at `path`, made there when none is; readable by its owner alone."""
+    """An Ed25519 key in PKCS #8 PEM at `path`. Makes it when it is missing. Only its owner can read it."""
     if not path.exists():
         key = Ed25519PrivateKey.generate()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,12 @@
 """Keeps a set of child processes running: starts, watches, restarts with backoff, gives up, stops in order.
 
-Guarantees: a child that dies is restarted and said so; one that keeps dying before it was ever ready ends the run with
-its last error, and one that had worked is started again for ever, at most LASTING_MAX_S later (`/readyz` names it);
-after `stop`, or after this process is killed in whatever way, none of them is left running. Each child has its own
-session, so a Ctrl-C in the terminal reaches the supervisor alone, which then decides the order.
+Guarantees:
+* A child that dies is restarted, with a message.
+* A child that keeps dying before it was ever ready ends the run with its last error.
+* A child that was ready once is restarted for ever, at most LASTING_MAX_S later; `/readyz` names it.
+* After `stop`, or after any end of this process, no child is left running.
+
+Each child has its own session. So Ctrl-C in the terminal reaches only the supervisor, which decides the order.
 """
 
 import contextlib
@@ -27,22 +30,22 @@ from ops.run.services.process import LOG_TAIL_LINES, log_tail, private_directory
 from ops.run.services.stack import Running
 
 BACKOFF = Backoff(first_s=0.2, max_s=5.0)  # one killed process costs its partitions no more than a fifth of a second
-LASTING_MAX_S = 30.0  # of a child that had worked: the others sell on, and a mended one is back within half a minute
+LASTING_MAX_S = 30.0  # for a child that was ready once: the others still sell, and a repaired one is back soon
 LASTING = Backoff(first_s=BACKOFF.first_s, max_s=LASTING_MAX_S)
-EARLY_DEATH_S = 2.0  # a process that dies this soon after it was ready has not recovered from its last death
-EARLY_DEATHS_MAX = 5  # so many in a row, and the next one would be no different
-DEATHS_MAX = 30  # the same for a process that dies late, over and over …
+EARLY_DEATH_S = 2.0  # a process that dies this soon after it was ready has not recovered
+EARLY_DEATHS_MAX = 5  # after so many in a row, the next start would not help
+DEATHS_MAX = 30  # the same for a process that dies late, again and again …
 DEATHS_WINDOW_S = 300.0  # … within this time
 STOP_TIMEOUT_S = 10.0  # a dataflow drains in well under a second
 WATCH_INTERVAL_S = 0.05
 URL_TIMEOUT_S = 0.5
-USAGE_EXIT_CODE = SettingsError.exit_code  # a wrong setting stays wrong: no restart helps
+USAGE_EXIT_CODE = SettingsError.exit_code  # a restart does not correct a wrong setting
 
 Say = Callable[[str], None]
 
 
 class ChildFailed(CircleError):
-    """A child process keeps dying; the message carries the end of its log."""
+    """A child process keeps dying. The message has the end of its log."""
 
 
 class WrongSettings(CircleError):
@@ -53,10 +56,9 @@ class WrongSettings(CircleError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildSpec:
-    """What to run. Children stop in the order of `stop_rank`, those of one rank at once.
+    """The process to run. Children stop in the order of `stop_rank`; those of one rank stop at once.
 
-    A child is ready when it says so (`connectors.readiness`) or, with `ready_url`, when a GET there answers
-    200.
+    A child is ready when it says so (`connectors.readiness`), or with `ready_url`, when a GET of it answers 200.
     """
 
     name: str
@@ -67,7 +69,7 @@ class ChildSpec:
 
 
 class Child:
-    """One child process over its restarts."""
+    """One child process, over all its restarts."""
 
     def __init__(self, spec: ChildSpec, log: Path) -> None:
         self.spec = spec
@@ -76,7 +78,7 @@ class Child:
         self.ready = threading.Event()
         self.ready_fd: int | None = None
         self.ready_at: float | None = None
-        self.log_start = 0  # where this life's lines begin
+        self.log_start = 0  # the first byte of the log since the last start
         self.restarts = 0
         self.early_deaths = 0
         self.was_ready = False
@@ -88,7 +90,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self, env: Mapping[str, str]) -> None:
-        """Starts it, with a pipe it says `ready` into."""
+        """Starts the process, with a pipe for its `ready` line."""
         self.log_start = rotate_log(self.log)
         read, write = os.pipe()
         try:
@@ -106,15 +108,14 @@ class Child:
         self.ready_at = self.start_at = None
 
     def ask_url(self) -> bool:
-        """Whether it has just become ready by what its URL answers."""
+        """True when its URL shows that it has just become ready."""
         if self.spec.ready_url is None or self.ready.is_set() or not self.alive or not answers_200(self.spec.ready_url):
             return False
         self.mark_ready()
         return True
 
     def read_pipe(self) -> bool:
-        """Whether it has just become ready. The pipe's end without a line means that it died; that is seen
-        elsewhere."""
+        """True when it has just become ready. A pipe that ends without a line means a death, which `died` counts."""
         assert self.ready_fd is not None
         line = os.read(self.ready_fd, 1024)
         self._close_pipe()
@@ -144,22 +145,22 @@ class Child:
         return BACKOFF.wait_s(self.early_deaths - 1)
 
     def signal(self, number: signal.Signals) -> None:
-        """To it and everything it started; it leads its own process group."""
+        """Sends a signal to the process and everything that it started: to its process group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
 
     def end(self, timeout_s: float) -> None:
-        """Waits for it after SIGTERM; SIGKILL when it takes too long."""
+        """Waits for its end after SIGTERM. Sends SIGKILL after `timeout_s`."""
         if self.process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=timeout_s)
-            self.signal(signal.SIGKILL)  # also what it may have left behind in its group
+            self.signal(signal.SIGKILL)  # also to processes that it left in its group
             self.process.wait()
         self._close_pipe()
 
     def last_lines(self, lines: int = LOG_TAIL_LINES) -> str:
-        """The end of what it has logged since its last start."""
+        """The last lines of its log since its last start."""
         return log_tail(self.log, lines, since=self.log_start)
 
     def _close_pipe(self) -> None:
@@ -169,7 +170,7 @@ class Child:
 
 
 class Supervisor:
-    """Watches children, and the services they need, from a thread of its own."""
+    """Watches children, and the services that they need, in its own thread."""
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class Supervisor:
     ) -> None:
         self.children = {spec.name: Child(spec, logs / f"{spec.name}.log") for spec in specs}
         self.failure: CircleError | None = None
-        self.ended = threading.Event()  # set when nothing is watched any more
+        self.ended = threading.Event()  # set when the watching has ended
         self._env = dict(env)
         self._logs = logs
         self._say = say
@@ -195,7 +196,7 @@ class Supervisor:
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Starts every child and the watching; does not wait for readiness."""
+        """Starts each child and the watching. Does not wait for readiness."""
         private_directory(self._logs)
         with self._lock:
             for child in self.children.values():
@@ -203,8 +204,7 @@ class Supervisor:
         self._watcher.start()
 
     def wait_ready(self, timeout_s: float, *, cancelled: threading.Event | None = None) -> None:
-        """Returns when every child has signalled readiness. Raises `CircleError` when one gives up or time
-        is out."""
+        """Returns when each child is ready. Raises `CircleError` when one gives up, or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         for child in self.children.values():
             while not child.ready.wait(timeout=WATCH_INTERVAL_S):
@@ -218,7 +218,7 @@ class Supervisor:
                     )
 
     def raise_failure(self) -> None:
-        """Raises what ended the run, if something did."""
+        """Raises the error that ended the run, if there was one."""
         if self.failure is not None:
             raise self.failure
 
@@ -237,11 +237,11 @@ class Supervisor:
             return child.process.pid if child.alive and child.process is not None else None
 
     def pids(self) -> dict[str, int]:
-        """The process ids of all that are alive, by name."""
+        """The process ids of the children that are alive, by name."""
         return {name: pid for name in self.children if (pid := self.pid(name)) is not None}
 
     def restart_all(self) -> None:
-        """Stops every child and starts it again, without counting that as a death."""
+        """Stops each child and starts it again. Does not count this as a death."""
         with self._lock:
             self._stop_children()
             for child in self.children.values():
@@ -285,7 +285,7 @@ class Supervisor:
         if child.process is None or child.process.poll() is None:
             return
         code = child.process.returncode
-        child.signal(signal.SIGKILL)  # what it left behind in its group
+        child.signal(signal.SIGKILL)  # for processes that it left in its group
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == USAGE_EXIT_CODE:
             self.failure = WrongSettings(f"{child.spec.name}: {last_error(child.last_lines(50))}")
@@ -323,7 +323,7 @@ class Supervisor:
                 for child in group:
                     child.start_at = None
                     child.signal(signal.SIGTERM)
-                    child.signal(signal.SIGCONT)  # one that is stopped could not hear it
+                    child.signal(signal.SIGCONT)  # a stopped process does not react to SIGTERM
                 deadline = time.monotonic() + STOP_TIMEOUT_S
                 for child in group:
                     child.end(max(0.0, deadline - time.monotonic()))
@@ -331,7 +331,7 @@ class Supervisor:
 
 
 def answers_200(url: str) -> bool:
-    """Whether a GET answers 200 at once."""
+    """True when a GET answers 200 at once."""
     try:
         with urllib.request.urlopen(url, timeout=URL_TIMEOUT_S) as response:  # noqa: S310  # our own loopback URL
             return int(response.status) == 200
@@ -340,7 +340,7 @@ def answers_200(url: str) -> bool:
 
 
 def last_error(text: str) -> str:
-    """The last line of a log's end that says `error:`, else its last line."""
+    """The last line with `error:` at the end of a log, else the last line."""
     lines = text.splitlines()
     told = [line.strip() for line in lines if line.strip().startswith("error:")]
     return told[-1].removeprefix("error:").strip() if told else lines[-1].strip()

@@ -1,2 +1,1 @@
-"""The services the platform needs, started from wheels (or, for Apache Kafka, from Maven's jars) and owned
-by us."""
+"""The platform's services as child processes, from wheels; Apache Kafka comes from Maven's jars."""

@@ -1,8 +1,7 @@
 """Apache Kafka 4 on the JVM, in KRaft mode, one or three nodes, from jars that Maven resolved.
 
-What is claimed about durability, fencing and transactions is proven on this one. Logs live in the data
-directory and survive `kill -9`; a node restarts on the same port. Timers are set for quick tests, sizes for
-a small machine.
+Tests prove durability, fencing and transactions on this broker. Logs are in the data directory and survive `kill -9`. A
+node restarts on the same port. Timers are set for quick tests, and sizes for a small machine.
 """
 
 import base64
@@ -19,10 +18,10 @@ from ops.run.services.process import LOOPBACK, Service, free_port, log_tail, por
 
 HEAP_MB = 512
 FORMAT_TIMEOUT_S = 60.0
-INTERNAL_TOPIC_PARTITIONS = 4  # offsets and transactions; fifty each would only slow the start
+INTERNAL_TOPIC_PARTITIONS = 4  # of offsets and of transactions; the default of fifty makes the start slow
 GROUP_SESSION_TIMEOUT_MS_MIN = 1_000
 LOG4J = kafka_jars.POM.with_name("log4j2.xml")
-# As root the JVM writes its performance data into a shared directory; no need for it here.
+# As root the JVM writes performance data into a shared directory, which we do not need.
 JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Xshare:auto", "-XX:-UsePerfData")
 
 
@@ -61,7 +60,7 @@ class KafkaNode(Service):
         return self._java("kafka.Kafka", str(self.directory / "server.properties"))
 
     def probe(self) -> bool:
-        """This node answers and knows itself as part of a cluster with a leader."""
+        """True when this node answers, and its cluster has a leader."""
         return port_answers(self.port) and brokers_known(self.address) > 0
 
     def _java(self, main: str, *arguments: str) -> list[str]:
@@ -125,8 +124,7 @@ class KafkaNode(Service):
 
 
 class ApacheKafka:
-    """One or three nodes as one service, with the same calls as the others. `node` picks one, None means
-    all."""
+    """One or three nodes as one service, with the calls of the other services. `node` picks one; None is all."""
 
     name: ClassVar[str] = "kafka"
 
@@ -187,7 +185,7 @@ class ApacheKafka:
             node.revive()
 
     def start(self) -> "ApacheKafka":
-        """Starts every node that is not running; returns when each knows all of them."""
+        """Starts each node that does not run. Returns when each node knows all nodes."""
         kafka_jars.java()
         kafka_jars.resolve()
         with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
@@ -204,7 +202,7 @@ class ApacheKafka:
             list(pool.map(lambda node: node.stop(), self.nodes))
 
     def close(self) -> None:
-        """Ends it, quickly where its data is temporary, and removes that."""
+        """Ends the nodes. Temporary data is removed, so then the end is quick."""
         if self._temporary is None:
             self.stop()
         self.kill()

@@ -1,7 +1,7 @@
 """Apache Kafka from a container, for tests on machines that have a Docker engine.
 
-Everything else of the embedded stack needs no container. Where no engine answers, `docker_answers` is False
-and the tests that want this say so when they skip.
+The rest of the embedded stack needs no container. Without an engine `docker_answers` is False, and the tests that need
+one skip with this reason.
 """
 
 import os
@@ -18,11 +18,11 @@ DOCKER_TIMEOUT_S = 2
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine answers here."""
+    """True when a Docker engine answers here."""
     import docker
 
     path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-    if path.startswith("/"):  # asked first by hand: the client leaves a socket open when nobody listens
+    if path.startswith("/"):  # a first test without the client, which leaves a socket open when no engine listens
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(path)
@@ -60,7 +60,7 @@ class ContainerKafka:
         return False
 
     def revive(self) -> None:
-        """It is never seen as crashed."""
+        """Does nothing: it never counts as crashed."""
 
     def start(self) -> Self:
         if self._container is None:

@@ -1,8 +1,6 @@
-"""Finds Java, and has Maven bring Apache Kafka's jars, as pinned in `ops/kafka/pom.xml`, into the cache
-directory.
+"""Finds Java, and downloads Apache Kafka's jars with Maven into the cache directory, as `ops/kafka/pom.xml` pins them.
 
-The directory is named after the pom's content, so a changed pin is a new directory and an old one is never
-mixed in.
+The directory's name is a digest of the pom. So a changed pin gives a new directory, and versions never mix.
 """
 
 import fcntl
@@ -17,7 +15,7 @@ from pathlib import Path
 from connectors.errors import ServiceUnreachable
 
 POM = Path(__file__).parents[2] / "kafka" / "pom.xml"
-JAVA_MAJOR_MIN = 17  # what Apache Kafka 4's broker runs on
+JAVA_MAJOR_MIN = 17  # Apache Kafka 4's broker needs it
 MAVEN_TIMEOUT_S = 900  # a first download of some 60 MB on a slow line
 SERVICE = "Apache Kafka"
 
@@ -36,7 +34,7 @@ def kafka_version() -> str:
 
 
 def java() -> str:
-    """The path of a Java that runs the broker. Raises `ServiceUnreachable` with what to install."""
+    """The path of a Java that can run the broker. Raises `ServiceUnreachable`, which says what to install."""
     home = os.environ.get("JAVA_HOME", "")
     candidate = Path(home, "bin", "java") if home else None
     path = str(candidate) if candidate is not None and candidate.is_file() else shutil.which("java")
@@ -60,13 +58,13 @@ def java_major(path: str) -> int:
 
 
 def resolve() -> Path:
-    """The directory that holds the broker's jars; fetches them when it is not there yet."""
+    """The directory of the broker's jars. Downloads them when it is missing."""
     return fetched(POM, f"kafka/{kafka_version()}", "copy-dependencies")
 
 
 def fetched(pom: Path, name: str, goal: str) -> Path:
-    """The directory with what a goal of Maven's dependency plugin has made of a pom; it is made once for each content
-    of the pom, under `name` in the cache."""
+    """The directory with the result of a goal of Maven's dependency plugin, under `name` in the cache. It is made once
+    for each content of the pom."""
     jars = cache_dir() / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     root = jars.parent
     if jars.is_dir():
@@ -78,14 +76,14 @@ def fetched(pom: Path, name: str, goal: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not jars.is_dir():  # another process may have been faster
+        if not jars.is_dir():  # another process may have made it
             _fetch(maven, pom, goal, jars)
     return jars
 
 
 def _fetch(maven: str, pinned: Path, goal: str, jars: Path) -> None:
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix=".fetch-") as made:
-        # Maven writes its build directory beside the pom, so the pom is copied to where that may be.
+        # Maven writes its build directory next to the pom, so the pom is copied to a temporary directory.
         pom = Path(made, "pom.xml")
         shutil.copyfile(pinned, pom)
         target = Path(made, "jars")

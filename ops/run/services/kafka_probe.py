@@ -1,4 +1,4 @@
-"""Asks a broker for its metadata, quietly: a broker that is still starting is no news."""
+"""Asks a broker for its metadata, and logs nothing while the broker is still starting."""
 
 from confluent_kafka import KafkaException
 
@@ -9,7 +9,7 @@ PROBE_TIMEOUT_S = 1.0
 
 
 def brokers_known(cluster: Settings | str, *, timeout_s: float = PROBE_TIMEOUT_S) -> int:
-    """How many brokers the cluster says it has; 0 when nobody answers in time."""
+    """The number of brokers in the cluster, by its own answer; 0 without an answer in time."""
     settings = Settings(kafka_bootstrap_servers=cluster) if isinstance(cluster, str) else cluster
     client = new_admin(
         settings,

