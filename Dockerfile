@@ -13,7 +13,8 @@ COPY requirements-build.lock /tmp/requirements.lock
 RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /build
 COPY schemas /build/schemas
-RUN cythonize -i schemas/native_decoder.pyx && python -c "import schemas.native_decoder"
+RUN cythonize -i schemas/native_reader.pyx schemas/native_writer.pyx \
+ && python -c "import schemas.native_reader, schemas.native_writer"
 
 FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="General Circle" \

@@ -1,8 +1,8 @@
 """Records to bytes and back: Confluent's wire format (0x00, 4-byte schema id, Avro body).
 
 Guarantee: decoding never raises for bad bytes. It returns the record or an `Undecodable` that says why, after a size
-check, with the writer's schema pinned by its id; nothing in the bytes chooses how much memory is used beyond that.
-A command that is returned can be stored: no U+0000 in its texts, ids no index is too small for, times of a calendar.
+check, with the writer's schema pinned by its id. `avro_reader` and `avro_writer` do it, or their compiled twins: this
+module alone selects.
 """
 
 from __future__ import annotations
@@ -10,47 +10,40 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import fastavro
 
+from schemas.avro_reader import COMMAND_BYTES_MAX as COMMAND_BYTES_MAX
+from schemas.avro_reader import ENVELOPE_FIELDS as ENVELOPE_FIELDS
+from schemas.avro_reader import HEADER_BYTES as HEADER_BYTES
+from schemas.avro_reader import ID_CHARS_MAX as ID_CHARS_MAX
+from schemas.avro_reader import RECORD_BYTES_MAX as RECORD_BYTES_MAX
+from schemas.avro_reader import TIME_US_MAX as TIME_US_MAX
+from schemas.avro_reader import Decoded
+from schemas.avro_reader import Undecodable as Undecodable
 from schemas.commands import COMMANDS, Command
-from schemas.facts import FACTS, Envelope, Fact, RecordedFact
-from schemas.flat_decoder import Part
-from schemas.flat_encoder import compile_encoder
+from schemas.facts import FACTS, Envelope, Fact
 from schemas.notifications import NOTIFICATIONS, Notification
 
 try:
-    from schemas.native_decoder import compile_decoder, decode_all
+    from schemas.native_reader import NativeReader as Reader
+    from schemas.native_reader import read_all
+    from schemas.native_writer import NativeWriter as Writer
 
     DECODER = "compiled"
 except ImportError:  # there was no C compiler when this was installed
-    from schemas.flat_decoder import compile_decoder, decode_all
+    from schemas.avro_reader import Reader, read_all
+    from schemas.avro_writer import Writer
 
-    DECODER = "expressions"
+    DECODER = "plain"
 
-RECORD_BYTES_MAX = 256 * 1024  # four times a command: a fact repeats its command's fields
-COMMAND_BYTES_MAX = 64 * 1024  # the API's body limit
-ID_CHARS_MAX = 128  # ours are UUIDs of 36; four of them fit an entry of an index, of which PostgreSQL takes 2,704 bytes
-USUAL_BYTES_MAX = 2_048  # a record that is larger is not of the usual shape
-TIME_US_MAX = 253_402_300_799_999_999  # the last microsecond of the year 9999, where calendars end
-INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 MAGIC = 0
-HEADER_BYTES = 5
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
-ENVELOPE_FIELDS = len(Envelope.__struct_fields__)
 LAST_SCHEMA_OF_RULES = {1: 31, 2: 90}
 """By former version of the rules, the manifest's last id of its day: what its facts were written with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undecodable:
-    """Bytes that are no record of ours, and why."""
-
-    error: str
 
 
 class UnknownSchema(KeyError):
@@ -74,37 +67,26 @@ class Codec:
             ids = {_full_name(entry["schema"]): entry["id"] for entry in entries}
             writers = {entry["id"]: entry["schema"] for entry in entries}
         others: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-        for schema_id, schema in (writers or {}).items():
-            if _is_flat(schema):
-                others.setdefault(_full_name(schema), []).append((schema_id, schema))
+        for schema_id, written in (writers or {}).items():
+            if _is_flat(written):
+                others.setdefault(_full_name(written), []).append((schema_id, written))
         self._writers = others
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
-        self._readers: dict[int, tuple[Any, Any, type[Any], bool, list[str]]] = {}
-        self._usual: dict[bytes, Callable[[bytes], Any]] = {}  # by the bytes of the wire format's header
-        self._limits: dict[type[Any], _Limits] = {}
+        self._readers: dict[bytes, Reader] = {}  # by the header of what they read
         self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
         for name, record, _ in known:
-            reader = fastavro.parse_schema(newest[name])
-            schema_id = ids[name]
-            is_fact = issubclass(record, Fact)
-            sources = [Envelope.__struct_fields__] if is_fact else []
-            self._encoders[record] = compile_encoder(
-                newest[name],
-                bytes([MAGIC]) + schema_id.to_bytes(4, "big"),
-                [*sources, record.__struct_fields__],
-            )
-            # Facts are ours; a command's writer may be anyone, and fastavro reads 64 bits for an int.
-            ints = [] if is_fact else [field["name"] for field in newest[name]["fields"] if _is_int(field)]
-            if issubclass(record, Command):
-                self._limits[record] = _limits_of(newest[name])
-            self._readers[schema_id] = (reader, None, record, is_fact, ints)
+            schema: Any = fastavro.parse_schema(newest[name])
+            sources = [Envelope.__struct_fields__] if issubclass(record, Fact) else []
+            header = _header(ids[name])
+            self._encoders[record] = Writer(newest[name], header, *sources, record.__struct_fields__).write
+            self._readers[header] = Reader(record, schema)
             for rules, of_its_day in former.get(name, {}).items():
-                written = [schema_id for schema_id, schema in others.get(name, ()) if schema == of_its_day]
-                if written:
-                    self._former[rules][record] = _encoder_of(min(written), of_its_day)
-            for other_id, schema in others.get(name, ()):
-                if other_id not in self._readers:
-                    self._readers[other_id] = (fastavro.parse_schema(schema), reader, record, is_fact, ints)
+                same = [schema_id for schema_id, other in others.get(name, ()) if other == of_its_day]
+                if same:
+                    self._former[rules][record] = _encoder_of(min(same), of_its_day)
+            for other_id, other in others.get(name, ()):
+                if _header(other_id) not in self._readers:
+                    self._readers[_header(other_id)] = Reader(record, fastavro.parse_schema(other), schema)
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
@@ -133,66 +115,32 @@ class Codec:
             raise UnknownSchema(f"{name}: no schema with the fields {[field['name'] for field in schema['fields']]}")
         schema_id, written = known[-1]
         body = io.BytesIO()
-        body.write(bytes([MAGIC]) + schema_id.to_bytes(4, "big"))
+        body.write(_header(schema_id))
         fastavro.schemaless_writer(body, fastavro.parse_schema(written), dict(fields))
         return body.getvalue()
 
-    def decode(self, value: bytes | None) -> Command | RecordedFact | Notification | Undecodable:
+    def decode(self, value: bytes | None) -> Decoded:
         """The record in `value`, or why there is none. Never raises for bad bytes."""
+        reader = None if value is None else self._readers.get(value[:HEADER_BYTES])
+        return self._unread(value) if reader is None or value is None else reader.read(value)
+
+    def decode_all(self, records: list[tuple[int, bytes | None]]) -> list[tuple[int, Decoded]]:
+        """`decode` of each record's value, with the offset that stood beside it."""
+        return read_all(records, self._readers, self._unread)
+
+    def _unread(self, value: bytes | None) -> Undecodable:
+        """Why no reader has it."""
         if value is None:
             return Undecodable("no value (a tombstone)")
-        usual = self._usual.get(value[:HEADER_BYTES])
-        if usual is not None and len(value) <= USUAL_BYTES_MAX:
-            found = usual(value)
-            if found is not None:
-                return found  # type: ignore[no-any-return]
-        return self.decode_generally(value)
-
-    def decode_all(
-        self, records: list[tuple[int, bytes | None]]
-    ) -> list[tuple[int, Command | RecordedFact | Notification | Undecodable]]:
-        """`decode` of each record's value, with the offset that stood beside it."""
-        return decode_all(records, self._usual, HEADER_BYTES, USUAL_BYTES_MAX, self.decode)
-
-    def decode_generally(self, value: bytes) -> Command | RecordedFact | Notification | Undecodable:
-        """`decode` for every shape of record, in three times the time."""
         if len(value) > RECORD_BYTES_MAX:
             return Undecodable(f"{len(value)} bytes, more than {RECORD_BYTES_MAX}")
         if len(value) < HEADER_BYTES or value[0] != MAGIC:
             return Undecodable("does not begin with 0x00 and a 4-byte schema id")
-        schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-        known = self._readers.get(schema_id)
-        if known is None:
-            return Undecodable(f"schema id {schema_id} is not known here")
-        writer, reader, record, is_fact, ints = known
-        if value[:HEADER_BYTES] not in self._usual:
-            self._usual[value[:HEADER_BYTES]] = _usual_decoder(writer, reader, record, is_fact)
-        if len(value) > COMMAND_BYTES_MAX and issubclass(record, Command):
-            return Undecodable(f"{len(value)} bytes, more than {COMMAND_BYTES_MAX}")
-        body = io.BytesIO(value)
-        body.seek(HEADER_BYTES)
-        try:
-            fields: dict[str, Any] = fastavro.schemaless_reader(body, writer, reader)  # type: ignore[assignment]
-        except Exception as error:  # noqa: BLE001 — fastavro raises what its readers meet: EOFError, ValueError …
-            return Undecodable(f"not an Avro {record.__name__}: {type(error).__name__}: {error}")
-        if body.tell() != len(value):
-            return Undecodable(f"{len(value) - body.tell()} bytes after the Avro {record.__name__}")
-        if is_fact:
-            values = list(fields.values())
-            return RecordedFact(Envelope(*values[:ENVELOPE_FIELDS]), record(*values[ENVELOPE_FIELDS:]))
-        wrong = self._beyond_limits(record, fields, ints)
-        if wrong:
-            return Undecodable(f"{record.__name__}.{wrong}")
-        decoded: Command | Notification = record(*fields.values())
-        return decoded
+        return Undecodable(f"schema id {int.from_bytes(value[1:HEADER_BYTES], 'big')} is not known here")
 
-    def _beyond_limits(self, record: type[Any], fields: dict[str, Any], ints: list[str]) -> str:
-        for name in ints:
-            number = fields[name]
-            if number is not None and not INT_MIN <= number <= INT_MAX:
-                return f"{name} is {number}, beyond 32 bits"
-        limits = self._limits.get(record)
-        return limits.broken_by(fields) if limits is not None else ""
+
+def _header(schema_id: int) -> bytes:
+    return bytes([MAGIC]) + schema_id.to_bytes(HEADER_BYTES - 1, "big")
 
 
 def _plain(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -205,65 +153,7 @@ def _plain(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def _encoder_of(schema_id: int, schema: dict[str, Any]) -> Callable[..., bytes]:
     """The encoder of a fact by one of its schemas."""
     names = tuple(field["name"] for field in schema["fields"])
-    header = bytes([MAGIC]) + schema_id.to_bytes(4, "big")
-    return compile_encoder(schema, header, [names[:ENVELOPE_FIELDS], names[ENVELOPE_FIELDS:]])
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What the fields of a command may hold, whoever wrote it, so that whatever is made of them can be stored."""
-
-    texts: tuple[str, ...]
-    lists: tuple[str, ...]
-    ids: tuple[str, ...]
-    times: tuple[str, ...]
-    joined: Callable[[dict[str, Any]], tuple[str, ...]]
-
-    def broken_by(self, fields: dict[str, Any]) -> str:
-        """The field that is beyond its limit, and how; "" when none is. One look, when nothing is wrong."""
-        if "\0" in "".join(self.joined(fields)):
-            return f"{next(name for name in self.texts if chr(0) in (fields[name] or ''))} has U+0000 in it"
-        for name in self.lists:
-            if "\0" in "".join(fields[name]):
-                return f"{name} has U+0000 in it"
-        for name in self.ids:
-            text = fields[name]
-            if text is not None and len(text) > ID_CHARS_MAX:
-                return f"{name} has {len(text)} characters, more than {ID_CHARS_MAX}"
-        for name in self.times:
-            time = fields[name]
-            if time is not None and not 0 <= time <= TIME_US_MAX:
-                return f"{name} is {time}, beyond the calendar"
-        return ""
-
-
-def _limits_of(schema: dict[str, Any]) -> _Limits:
-    """The limits of a command's fields, by their types and the endings of their names."""
-    kinds = {field["name"]: field["type"] for field in schema["fields"]}
-    texts = tuple(name for name, kind in kinds.items() if kind in ("string", ["null", "string"]))
-    optional = any(kinds[name] != "string" for name in texts)
-    pick = itemgetter(*texts)  # two at least: event_id and user_id
-    return _Limits(
-        texts=texts,
-        lists=tuple(name for name, kind in kinds.items() if kind == {"type": "array", "items": "string"}),
-        ids=tuple(name for name in texts if name.endswith("_id") and name != "command_id"),
-        times=tuple(
-            name for name, kind in kinds.items() if name.endswith("_at") and kind in ("long", ["null", "long"])
-        ),
-        joined=(lambda fields: tuple(text or "" for text in pick(fields))) if optional else pick,
-    )
-
-
-def _usual_decoder(writer: Any, reader: Any, record: type[Any], is_fact: bool) -> Callable[[bytes], Any]:
-    """The decoder of a writer's schema. Where a former schema says something else of a field, it is never usual."""
-    newest = {field["name"]: field["type"] for field in (reader or writer)["fields"]}
-    for field in writer["fields"]:
-        if newest.get(field["name"], field["type"]) not in (field["type"], ["null", field["type"]]):
-            return lambda _value: None
-    own: Part = (record, record.__struct_fields__)
-    if is_fact:
-        return compile_decoder(writer, HEADER_BYTES, [(Envelope, Envelope.__struct_fields__), own], RecordedFact)
-    return compile_decoder(writer, HEADER_BYTES, [own])
+    return Writer(schema, _header(schema_id), names[:ENVELOPE_FIELDS], names[ENVELOPE_FIELDS:]).write
 
 
 def own_schemas() -> dict[str, list[dict[str, Any]]]:
@@ -324,7 +214,3 @@ def _is_optional(kind: Any, plain: list[Any]) -> bool:
 
 def _full_name(schema: dict[str, Any]) -> str:
     return f"{schema['namespace']}.{schema['name']}"
-
-
-def _is_int(field: dict[str, Any]) -> bool:
-    return field["type"] in ("int", ["null", "int"])

@@ -14,7 +14,7 @@ def test_replay_bench_reads_folds_and_verifies_all_that_was_written(capsys: pyte
     report = json.loads(capsys.readouterr().out)
     assert report["reference_ms"] > 0
     assert report["python"].startswith(("3.11.", "3.12."))
-    assert report["decoder"] in ("compiled", "expressions")
+    assert report["decoder"] in ("compiled", "plain")
     (size,) = report["sizes"]
     assert size["facts"] >= 300
     assert [one["what"] for one in size["best"]] == ["read", "fold", "verify"]

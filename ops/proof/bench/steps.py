@@ -1,8 +1,8 @@
 """CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. To find out, not to promise.
 
-`encoding` writes the same facts with the compiled encoders and with fastavro's general writer. `steps` carries batches
-through place, decide and encode as the reservations dataflow does. `seating` sells sections of several sizes to the
-last seat. Times are CPU of this process; rounds take turns, and the lowest and the median of them are told, so that
+`encoding` writes the same facts with the codec and with fastavro's general writer, and decodes them. `steps` carries
+batches through place, decide and encode as the reservations dataflow does. `seating` sells sections of several sizes to
+the last seat. Times are CPU of this process; rounds take turns, and the lowest and the median of them are told, so that
 what else the machine does shows as their distance.
 """
 
@@ -24,7 +24,7 @@ from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Partition
-from schemas.codec import HEADER_BYTES, Codec
+from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
 from schemas.ids import LogTime
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def encoding() -> int:
-    """The compiled encoders beside fastavro's writer, on the facts of one run. Returns how many facts."""
+    """The codec's writer and fastavro's, and the codec's reader, on the facts of one run. Returns how many facts."""
     codec = Codec()
     recorded = [one for one in (codec.decode(value) for value in _facts(codec)) if isinstance(one, RecordedFact)]
     kinds = {type(one.fact) for one in recorded}
     schemas = {kind: fastavro.parse_schema(avro_schema("facts", kind)) for kind in kinds}
 
-    def compiled() -> None:
+    def ours() -> None:
         for one in recorded:
             codec.encode_fact(one.envelope, one.fact)
 
@@ -69,7 +69,7 @@ def encoding() -> int:
             codec.decode(value)
 
     values = [codec.encode_fact(one.envelope, one.fact) for one in recorded]
-    named = {"encode, compiled": compiled, "encode, fastavro": general, "decode, fastavro": decoding}
+    named = {f"encode, {DECODER}": ours, "encode, fastavro": general, f"decode, {DECODER}": decoding}
     _show("encoding", _measure(named, len(recorded)), "µs a fact")
     return len(recorded)
 
