@@ -1,8 +1,9 @@
-"""Commands: what somebody asks for. Imperative, keyed by event_id, one Avro record type each.
+"""Commands: the requests of users and of the platform. Imperative, keyed by event_id, one Avro record type each.
 
-Every command carries who asks (`user_id`, from the token, empty for the platform itself) and `command_id`, unique
-per request, by which its reply finds the waiting request. Times are microseconds since the epoch, money is in minor
-units, 0 and "" mean "not set" except in UpdateEvent, where None does.
+Every command has the user who asks (`user_id`, from the token; empty for the platform itself) and `command_id`, which
+is unique for each request: the reply finds the waiting request by it. Times are microseconds since the epoch, money is
+in minor units. 0 and "" mean "not set"; in UpdateEvent None does. The docstrings of the record types are part of the
+Avro schemas: another text makes another schema id.
 """
 
 from __future__ import annotations

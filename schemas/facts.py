@@ -1,7 +1,8 @@
-"""Facts: what was decided. Past tense, one Avro record type each, on the partition of their command.
+"""Facts: the decisions. Past tense, one Avro record type each, on the partition of their command.
 
-A fact on the log is its envelope (where and when it was decided) followed by its own fields. A refusal is a fact.
-Every command yields at least one. Times are microseconds since the epoch, money is in minor units.
+A fact on the log has an envelope (the position and time of its decision), then its own fields. A refusal is a fact.
+Every command yields at least one fact. Times are microseconds since the epoch, money is in minor units. The docstrings
+of the record types are part of the Avro schemas: another text makes another schema id.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ RULES_VERSION = 3
 
 
 class Reason(StrEnum):
-    """Why something was refused: stable words, used as problem types in the HTTP API."""
+    """The reason for a refusal: stable words, used as problem types in the HTTP API."""
 
     SOLD_OUT = "sold-out"
     SEAT_TAKEN = "seat-taken"

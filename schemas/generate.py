@@ -1,8 +1,8 @@
 """Write the `.avsc` files and the manifest of schema ids from the record types: `python -m schemas.generate [--check]`.
 
-The files are the contract that other languages read; the record types are the same contract in Python. An id, once
-given, is never given again: a changed record gets a new id, and its former schemas stay in the manifest so that old
-records keep their writer's schema.
+The files are the contract for other languages; the record types are the same contract in Python. An id is given only
+once: a changed record gets a new id. Its former schemas stay in the manifest, so that old records keep their writer's
+schema.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ INT_FIELDS = frozenset(
 
 
 def main(argv: list[str]) -> int:
-    """Write every file, or with --check say which differ. Returns 1 when one differs."""
+    """Write every file, or with --check name the files that differ. Returns 1 if one differs."""
     wanted = render()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in argv:
@@ -106,7 +106,7 @@ def avro_schema(family: str, record: type[msgspec.Struct]) -> dict[str, typing.A
 
 
 def avro_field(name: str, hint: typing.Any, struct: type[msgspec.Struct]) -> dict[str, typing.Any]:
-    """One field; optional ones default to null so that they may be added and dropped."""
+    """One field. Optional fields default to null, so that they may be added and dropped."""
     if isinstance(hint, types.UnionType):
         inner = next(arm for arm in typing.get_args(hint) if arm is not type(None))
         return {"name": name, "type": ["null", avro_type(name, inner)], "default": None}
@@ -114,7 +114,7 @@ def avro_field(name: str, hint: typing.Any, struct: type[msgspec.Struct]) -> dic
 
 
 def avro_type(name: str, hint: typing.Any) -> typing.Any:
-    """string, int, long or an array of strings: all that the contract uses."""
+    """string, int, long or an array of strings: the contract uses only these."""
     if hint is str:
         return "string"
     if hint is int:

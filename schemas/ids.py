@@ -1,7 +1,7 @@
 """Identities and units that must not mix, and the position of a record.
 
-Guarantee: every id that is derived (a reservation from a user and a key, a ticket from a reservation) is derived
-here, by one function, from UUID version 5 (RFC 9562 section 5.5), so retries and replays name the same things.
+Guarantee: one function here makes each derived id (a reservation from a user and a key, a ticket from a reservation),
+by UUID version 5 (RFC 9562 section 5.5). So retries and replays give the same ids.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ TICKETS = uuid.UUID("6f1c3c5e-0d0b-5a37-9c52-6e5f3f0a7b11")  # the namespace of 
 
 
 def stamped(timestamp_ms: int) -> int:
-    """A record's timestamp in microseconds. One that is in no calendar is 0, which moves no log time: where the broker
-    does not stamp records itself, a writer may have sent anything."""
+    """A record's timestamp in microseconds. A time outside the calendar gives 0, which does not move log time.
+
+    If the broker does not stamp records itself, a writer may send any time.
+    """
     return timestamp_ms * US_PER_MS if 0 <= timestamp_ms <= TIME_MS_MAX else 0
 
 
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):
-    """Where a fact stands: its command's partition and offset, and its place among that command's facts."""
+    """A fact's position: its command's partition and offset, and its index among that command's facts."""
 
     partition: int
     offset: int
@@ -45,7 +47,7 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read what ``str`` wrote; a missing index is 0. Raises ValueError that names the text."""
+        """Read the text that ``str`` wrote; a missing index is 0. Raises ValueError that names the text."""
         parts = text.split("-")
         if len(parts) not in (2, 3) or not all(part.isdecimal() for part in parts):
             raise ValueError(f"not a position (partition-offset[-index]): {text!r}")
@@ -53,12 +55,12 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 def reservation_id(user: UserId, key: str) -> ReservationId:
-    """The reservation that `user` means by Idempotency-Key `key`: the same on every retry."""
+    """The id of the reservation for `user` and Idempotency-Key `key`: the same on every retry."""
     return ReservationId(_uuid5(_bytes_of(user), key))
 
 
 def attempt_id(reservation: ReservationId, key: str) -> str:
-    """The payment attempt that Idempotency-Key `key` means; also the provider's own idempotency key."""
+    """The id of the payment attempt for Idempotency-Key `key`; also the idempotency key at the provider."""
     return _uuid5(_bytes_of(reservation), key)
 
 
@@ -78,20 +80,20 @@ def transfer_id(ticket: str, command: str) -> str:
 
 
 def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...], *codes: str) -> int:
-    """64-bit digest of what a reservation asks for, codes included, so that one key with two bodies is told apart."""
+    """64-bit digest of a reservation's request, with its codes. It detects one key with two bodies."""
     text = f"{ticket_type}|{quantity}|{','.join(seats)}"
     if any(codes):
         text += "|" + "|".join(codes)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-@lru_cache(maxsize=10_000)  # a buyer's retries, and the buyers of a drop
+@lru_cache(maxsize=10_000)  # for a buyer's retries, and the buyers of a drop
 def _bytes_of(name: str) -> bytes:
     return uuid.UUID(name).bytes
 
 
 def _uuid5(namespace: bytes, name: str) -> str:
-    """The text of `uuid.uuid5(namespace, name)` in a quarter of its time: it is made for every request."""
+    """The text of `uuid.uuid5(namespace, name)`, in a quarter of its time: every request needs one."""
     raw = sha1(namespace + name.encode(), usedforsecurity=False).digest()
     text = (raw[:6] + bytes((raw[6] & 0x0F | 0x50, raw[7], raw[8] & 0x3F | 0x80)) + raw[9:16]).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,17 +1,16 @@
-"""The one table of currencies, and how an amount is written for people. Pure.
+"""The one table of currencies, and the format of an amount for people. Pure.
 
-Everything that reads or shows money asks here: ISO 4217, from the standard's own table as the `iso4217` package carries
-it. Amounts are whole numbers of a currency's minor unit: 4250 EUR is 42.50 euro, 500 JPY is 500 yen, 12340 KWD is
-12.340 dinar. Guarantee: no decision reads this table, so a new edition of the standard changes what may be priced from
-then on and how it is written, never a fact.
-A log may hold any text as a currency: it is shown with EXPONENT_UNKNOWN places, as it always was.
+All code that reads or shows money uses it: ISO 4217, from the standard's own table in the `iso4217` package. Amounts
+are whole numbers of a currency's minor unit: 4250 EUR is 42.50 euro, 500 JPY is 500 yen, 12340 KWD is 12.340 dinar.
+Guarantee: no decision reads this table. So a new edition of the standard changes the currencies for new prices and the
+format of amounts, never a fact. A log may have any text as a currency: it is shown with EXPONENT_UNKNOWN places.
 """
 
 from __future__ import annotations
 
 from iso4217 import Currency
 
-EXPONENT_UNKNOWN = 2  # by far the most common, and what was assumed of every currency that was not listed
+EXPONENT_UNKNOWN = 2  # by far the most common, and the earlier assumption for every unlisted currency
 
 CURRENCIES: dict[str, int] = {one.code: one.exponent for one in Currency if one.exponent is not None}
 """The exponents of all currencies that have minor units or are counted whole (0). What has none in the standard is no
@@ -26,9 +25,9 @@ def exponent(currency: str) -> int:
 
 
 def problem_of(currency: str) -> str:
-    """Why nothing can be priced in it, to be read after a field's name; "" when something can.
+    """Why a price cannot be in this currency, as text to follow a field's name; "" if it can.
 
-    Codes are written in upper case, as the standard does; another spelling is named, not guessed.
+    Codes are in upper case, as in the standard. Another spelling is an error, never a guess.
     """
     if currency in CURRENCIES:
         return ""

@@ -1,4 +1,4 @@
-"""Where a key's records are: the partition that Kafka's default partitioner (murmur2, as Java's) gives it. Pure."""
+"""The partition of a key, by the default partitioner of Kafka's Java client (murmur2). Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def partition_of(key: str | bytes, partitions: int) -> int:
     return (murmur2(raw) & 0x7FFFFFFF) % partitions
 
 
-@lru_cache(maxsize=20_000)  # the events that are on sale, as each of their commands is read
+@lru_cache(maxsize=20_000)  # for the events on sale: each of their commands asks
 def misplaced(event_id: str, partition: int, partitions: int) -> str:
-    """Why a command about the event has no business on this partition; "" when it has: one event, one order."""
+    """Why a command about the event must not be on this partition; "" if it may: one event, one order."""
     home = partition_of(event_id, partitions)
     return "" if home == partition else f"event {event_id} is on partition {home}, not on {partition}"
 

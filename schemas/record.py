@@ -1,4 +1,4 @@
-"""A record of the log as everybody reads it, whatever client brought it."""
+"""A record of the log, independent of the client that read it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class LogRecord(NamedTuple):
-    """A record of either topic, as far as it matters here."""
+    """A record of tickets.commands or tickets.facts, with the fields that readers need."""
 
     offset: int
     timestamp_ms: int

@@ -1,10 +1,10 @@
-"""Replies: what the reservations dataflow tells a waiting request, after the commit. Not on any topic.
+"""Replies: the reservations dataflow sends them to waiting requests, after the commit. They are on no topic.
 
-Sent as MessagePack arrays over Redis pub/sub, one message for each API instance and batch, on the channel that the
-command's `reply_to` header names. A reply that is lost loses nothing: the outcome is on the log.
+Replies are MessagePack arrays over Redis pub/sub, one message for each API instance and batch, on the channel in the
+command's `reply_to` header. A lost reply does no harm: the outcome is on the log.
 
-Redis is not trusted with what it carries. The command's `reply_key` header is a secret of the process that asks; it
-goes over Kafka alone, and a message is sealed under it. Who can write to Redis and cannot read the log cannot make one.
+Redis is not trusted. The command's `reply_key` header is a secret of the asking process. It goes only over Kafka, and
+each message is sealed with it. A writer to Redis who cannot read the log cannot make a valid message.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 
 REPLY_CHANNEL_PREFIX = "circle:replies:"
 REPLY_TO, REPLY_KEY = "reply_to", "reply_key"
-SEAL_BYTES = 16  # 128 bits: nobody guesses one, and a batch has one for each process
+SEAL_BYTES = 16  # 128 bits cannot be guessed, and a batch has one seal for each process
 
 
 class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A reservation as it stands after the command; partition and offset are where it was asked for.
+    """A reservation after the command; partition and offset are the position of its request.
 
     `status`: held, confirmed, rejected, expired, released or cancelled. `payment`: "" (none asked for), requested,
     declined, captured, refund-requested or refunded. `reason` and `detail` say why it is rejected or declined.
@@ -48,7 +48,7 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The outcome of one command. `outcome`: accepted, refused, or pending (a payment is under way).
 
-    `duplicate` says that this very request had been decided before and nothing changed. `offset` is this command's.
+    `duplicate`: this request was decided before, and nothing changed. `offset` is this command's.
     """
 
     command_id: str
@@ -82,7 +82,7 @@ def sealed(message: bytes, key: bytes) -> bytes:
 
 
 def opened(data: bytes, key: bytes) -> bytes | None:
-    """The message of `data`; None when it was not sealed under `key`, or was changed since."""
+    """The message of `data`; None if it was not sealed with `key`, or was changed after that."""
     message = data[SEAL_BYTES:]
     return message if compare_digest(data[:SEAL_BYTES], _seal(message, key)) else None
 

@@ -20,7 +20,7 @@ RECORD_BYTES_MAX = 1_048_576  # a request is at most 64 KB; a fact of ten seats 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TopicSpec:
-    """One topic as it has to exist on the broker."""
+    """One topic as it must exist on the broker."""
 
     name: str
     key: str
@@ -49,7 +49,7 @@ def dead_letters(topic: str) -> str:
 
 
 def all_topics(partitions: int) -> tuple[TopicSpec, ...]:
-    """Every topic of the platform; `partitions` (CIRCLE_PARTITIONS) is that of commands and facts alike."""
+    """Every topic of the platform. Commands and facts both have `partitions` (CIRCLE_PARTITIONS)."""
     topics = (
         TopicSpec(
             name=COMMANDS,

@@ -1,8 +1,8 @@
-"""What a batch of facts changes in the tables: one change a row, whatever number of facts it takes. Pure.
+"""The changes that a batch of facts makes in the tables: one change for each row, for any number of facts. Pure.
 
-A change is either whole (the fact that makes the row is in the batch) or a patch of a row that exists; in a patch,
-None is "as it is". (updated_offset, updated_index) is the position of the last fact folded into the change.
-Texts that end in `_json` are JSON lists of strings: what is in them may have commas.
+A change is whole if the batch has the fact that makes the row; otherwise it is a patch of an existing row. In a patch,
+None means "unchanged". (updated_offset, updated_index) is the position of the last fact in the change. Fields that end
+in `_json` are JSON lists of strings, because their texts may have commas.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class TicketTypeChange(msgspec.Struct, gc=False):
 
 
 class Amendment(msgspec.Struct, gc=False):
-    """What happened to one of the few reservations with codes, warnings, cancelled tickets or refunds.
+    """Changes of one of the few reservations with codes, warnings, cancelled tickets or refunds.
 
-    Beside a whole row, `void_places`, `refunds_open`, `kept_minor` and `owed_minor` are the row's; beside a patch they
-    are added to it, and the fields that end in `_less` and `_gone` are taken away from it. In a patch the payment may
-    depend on the row: `refund_asked` makes it refund-requested unless the row is confirmed, and then `refund_made`
-    makes it refunded if it was refund-requested and no refund is open any more, or refund-failed if something is owed.
+    With a whole row, `void_places`, `refunds_open`, `kept_minor` and `owed_minor` are the row's values. With a patch
+    they are added to the row, and the fields that end in `_less` and `_gone` are taken from it. In a patch the payment
+    may depend on the row. `refund_asked` makes it refund-requested, unless the row is confirmed. Then `refund_made`
+    changes a refund-requested payment without open refunds: to refunded, or to refund-failed if something is owed.
     """
 
     promo_code: str | None = None
@@ -185,7 +185,7 @@ class RefundChange(msgspec.Struct, gc=False):
 
 
 class DisputeChange(msgspec.Struct, gc=False):
-    """A row of disputes, whole but for what is added to it: `charged_minor`, and `opened_at` where that is not set."""
+    """A row of disputes. It is whole, but `charged_minor` is added, and `opened_at` is set only once."""
 
     event_id: str
     dispute_id: str
@@ -227,7 +227,7 @@ class SeatClaimChange(msgspec.Struct, gc=False):
 
 
 class TicketChange(msgspec.Struct, gc=False):
-    """A row of tickets as it was issued, always whole; what happens to it later is a TicketPatch, in this batch too."""
+    """A row of tickets as issued, always whole. Later changes are a TicketPatch, also in the same batch."""
 
     id: str
     event_id: str
@@ -245,7 +245,7 @@ class TicketChange(msgspec.Struct, gc=False):
 
 
 class TicketPatch(msgspec.Struct, gc=False):
-    """What happened to a ticket. `has_history` false is "unless it was handed on"; a void one's version is raised."""
+    """A change of a ticket. `has_history` false means "unless it was handed on". A void ticket's version is raised."""
 
     id: str
     user_id: str | None = None
@@ -451,7 +451,7 @@ class ChoreChange(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Changes:
-    """Every change of a batch, keyed by what the rows are keyed by."""
+    """Every change of a batch, with the same keys as the rows."""
 
     events: dict[str, EventChange] = field(default_factory=dict)
     ticket_types: dict[tuple[str, str], TicketTypeChange] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What an organizer makes of an event, and what the platform does for it, as changes of rows. Pure."""
+"""Facts about events, ticket types, codes, blocks, staff and chores as row changes. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from schemas import facts as f
 from schemas.facts import Envelope
 
 REMINDER = "reminder"
-WHOLE_PERCENT = 100  # what a record without the term gives back
+WHOLE_PERCENT = 100  # for a record without the refund term
 
 
 def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
@@ -220,7 +220,7 @@ def staff_invitation_ended(changes: Changes, at: Envelope, fact: f.StaffInvitati
 
 
 def _invitation_ended(changes: Changes, at: Envelope, member_id: str, status: str) -> None:
-    """Where there is no invitation (by the rules before version 3) nothing is changed."""
+    """End an invitation. Without one (under the rules before version 3) nothing changes."""
     key = (at.event_id, member_id)
     change = changes.invitations.get(key)
     if change is None:
@@ -274,9 +274,7 @@ def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
 
 
 def holder_notified(changes: Changes, at: Envelope, fact: f.HolderNotified) -> None:
-    _chore(
-        changes, at, fact.kind
-    ).told_id = fact.reservation_id  # where there is such a chore: not of a cancelled event
+    _chore(changes, at, fact.kind).told_id = fact.reservation_id  # a cancelled event has no such chore
 
 
 def chore_finished(changes: Changes, at: Envelope, fact: f.ChoreFinished) -> None:

@@ -1,8 +1,8 @@
-"""What the projection knows of a partition and of an event, as plain rows. Pure; read by whoever rebuilds state.
+"""The projection's rows about a partition and about an event. Pure; workers rebuild their state from them.
 
-Guarantee: a snapshot is of one moment, the position in it. The rows are all there is to an event at that position,
-refused reservations and ended holds too, so that state built from them equals the fold of the facts up to there.
-Times are microseconds since the epoch, money is in minor units, "" and 0 mean "not set".
+Guarantee: a snapshot shows one moment, the position in it. It has all rows of an event at that position, also refused
+reservations and ended holds. So a state built from them equals the fold of the facts up to there. Times are
+microseconds since the epoch, money is in minor units, "" and 0 mean "not set".
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import msgspec
 
 from pipelines.reservations.core.entities import Reservation
 
-PROJECTIONS = "projections"  # the name that its positions have in projection_positions
+PROJECTIONS = "projections"  # the name of its positions in projection_positions
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
-    """How far a partition is projected: the last fact applied, (-1, -1) for none, and where to read on.
+    """A partition's position: the last applied fact, (-1, -1) for none, and the record to go on from.
 
     `next_offset` is the offset in tickets.facts of the first record that is not applied; None before the first.
     """
@@ -30,7 +30,7 @@ class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
 
 
 def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
-    """A row ("offset", "index", next_offset, log_time) of projection_positions; None is one that is not there yet."""
+    """A row ("offset", "index", next_offset, log_time) of projection_positions; None if there is no row yet."""
     if row is None:
         return AppliedPosition()
     offset, index, next_offset, log_time = row
@@ -205,14 +205,14 @@ class DisputeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deadline(msgspec.Struct, frozen=True, gc=False):
-    """When something of an event is due first, in log time; 0: there is work to go on with."""
+    """An event's earliest deadline, in log time; 0: started work is waiting."""
 
     event_id: str
     time: int
 
 
 class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A partition: its position, every event id that has rows, and what is due when (earliest first)."""
+    """A partition: its position, every event id that has rows, and the deadlines (earliest first)."""
 
     partition: int
     position: AppliedPosition
@@ -223,9 +223,9 @@ class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
 class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     """An event: every row of it, and the position of its partition in the same moment.
 
-    `event` is None when nobody has created it (refused reservations may exist all the same). Reservations come in
-    the order in which they were asked for, and as the state has them, since there are many; ticket types by ordinal.
-    `tickets` are those that are not as issued. `incomplete`: facts of it could not be written as rows.
+    `event` is None if it was never created; refused reservations may exist even so. Reservations come in the order of
+    their requests and have the state's own type, since there are many. Ticket types come by ordinal. `tickets` are
+    those that changed after they were issued. `incomplete`: facts of the event could not be written as rows.
     """
 
     event_id: str

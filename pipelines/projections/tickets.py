@@ -1,4 +1,4 @@
-"""Tickets after they were issued, scans at the door, and places in waiting lists, as changes of rows. Pure."""
+"""Facts about issued tickets, scans at the door and waiting lists as row changes. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from schemas.facts import Envelope
 
 
 def patch_of(changes: Changes, at: Envelope, ticket_id: str) -> TicketPatch:
-    """What happens to a ticket in this batch."""
+    """The ticket's change in this batch."""
     patch = changes.ticket_patches.get(ticket_id)
     if patch is None:
         patch = changes.ticket_patches[ticket_id] = TicketPatch(ticket_id)
@@ -86,7 +86,7 @@ def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -
 
 
 def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> None:
-    # Its user is the one who scanned: whoever holds such a ticket may be nobody.
+    # The user of this row is the scanner: such a ticket may have no holder.
     changes.check_ins.append(
         CheckInChange(
             event_id=at.event_id,

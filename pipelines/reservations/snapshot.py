@@ -1,4 +1,4 @@
-"""An event's rows to its state: the same state that folding its facts up to the rows' position gives. Pure."""
+"""Makes an event's state from its rows. It equals the fold of the event's facts up to the rows' position. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
 
 
 def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
-    """What is about types and reservations that are there."""
+    """Add the rows that refer to ticket types and reservations."""
     for code in snapshot.codes:
         state.codes[code.code] = e.Code(
             id=code.id,

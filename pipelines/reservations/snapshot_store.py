@@ -1,6 +1,6 @@
-"""The rows that a reservations worker begins with, and its ownership of a partition.
+"""Reads the rows that a reservations worker starts with, and writes its ownership of a partition.
 
-Guarantee: each call is one transaction of its own. A snapshot is of one moment: rows and position belong together.
+Guarantee: each call is one transaction. A snapshot shows one moment: rows and position belong together.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
 
 
 class SnapshotStore:
-    """What a reservations worker needs of Postgres. Synchronous; each call is one transaction of its own."""
+    """A reservations worker's access to Postgres. Synchronous; each call is one transaction."""
 
     def __init__(self, database: Database, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
         self._database, self._stop_requested = database, stop_requested
@@ -76,7 +76,7 @@ class SnapshotStore:
     ) -> EventSnapshot:
         """Every row of the event and its partition's position. Waits while Postgres is away; raises Stopped.
 
-        Not `patient`: raises ServiceUnreachable at once. `also` reads something else of the same position.
+        Not `patient`: raises ServiceUnreachable at once. `also` reads other data at the same position.
         """
 
         async def load(connection: Connection) -> EventSnapshot:
@@ -120,9 +120,10 @@ class SnapshotStore:
         return self._read(load, patient=patient)
 
     def raise_epoch(self, partition: int, owner: str) -> tuple[int, str]:
-        """The partition's new ownership epoch, above every one before it, and who had it and did not give it back.
+        """Raise the partition's ownership epoch above every earlier one.
 
-        `owner` is the new owner's transactional id, the answer's second part the former one's or "". Raises Stopped.
+        Returns the epoch, and the transactional id of a former owner that did not give the partition back, or "".
+        `owner` is the new owner's transactional id. Raises Stopped.
         """
 
         async def raise_it(connection: Connection) -> tuple[int, str]:
@@ -133,7 +134,7 @@ class SnapshotStore:
         return self._database.patiently(raise_it, stop_requested=self._stop_requested)
 
     def give_back(self, partition: int, epoch: int) -> None:
-        """The owner of `epoch` lets go with nothing open. Raises ServiceUnreachable at once."""
+        """The owner of `epoch` gives the partition back without an open transaction. Raises ServiceUnreachable."""
 
         async def give(connection: Connection) -> None:
             await connection.execute(SQL["give_back"], partition, epoch)
@@ -149,8 +150,8 @@ class SnapshotStore:
 
 
 def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:
-    """The reservations, with what few of them have: places whose tickets are void, refunds under way, money kept or
-    owed, cards declined."""
+    """The reservations, with the data that only few of them have: void places, open refunds, kept or owed money,
+    declined cards."""
     more = {
         key: (tuple(void), tuple(refunds), kept, owed, tuple(declined))
         for key, void, refunds, kept, owed, declined in amended

@@ -1,4 +1,4 @@
-"""Writes ticks: time is a record too. A hold that is due is ended when its tick is read, by log time."""
+"""Writes ticks: time is a record too. A due hold ends when its tick is read, by log time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from schemas.codec import Codec
 from schemas.commands import Tick
 from schemas.topics import COMMANDS
 
-TICKS_PER_POLL_MAX = 500  # a house full of holds that end together is swept in several polls
+TICKS_PER_POLL_MAX = 500  # many holds that end together take several polls
 
 log = Log("ticks")
 
 
 class Ticker:
-    """Writes a tick to the partition of each event whose hold is due while its partition says nothing.
+    """Writes a tick for each event that has something due while its partition gets no other command.
 
-    A tick that is not delivered is written again by `Partition.due_events`, through a new producer: an idempotent
-    one whose session the broker has ended does not recover.
+    If a tick is not delivered, `Partition.due_events` asks for it again. The next one goes through a new producer: an
+    idempotent producer does not recover after the broker has ended its session.
     """
 
     def __init__(self, new_producer: Callable[[], Producer], codec: Codec, partitions: dict[int, Partition]) -> None:
@@ -32,7 +32,7 @@ class Ticker:
         self._ticks: Producer | None = None
 
     def tick(self) -> None:
-        """Write what is due by this machine's clock; whether it is due is decided by log time, when it is read."""
+        """Write the ticks that are due by this machine's clock. The rules decide by log time when a tick is read."""
         now_us = time.time_ns() // 1000
         for number, partition in self._partitions.items():
             for event_id in partition.due_events(now_us, TICKS_PER_POLL_MAX):

@@ -1,8 +1,8 @@
-"""Deadlines in order, looked at without being taken: deciding must change nothing. Pure.
+"""Deadlines in order. A look at them removes nothing, because a decision must change nothing. Pure.
 
-Holds of one length end in the order in which they were granted: those wait in a queue, which costs the same however
-many there are; only what comes out of order is in a heap. Until somebody asks, nothing is kept at all: a log that is
-folded for its end never needs the deadlines on the way.
+Holds of the same length end in the order in which they were granted. They wait in a queue, whose cost does not grow
+with their number. Only deadlines out of order are in a heap. Nothing is kept before the first question: a fold of a
+whole log never needs the deadlines on the way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 Current = Callable[[int, str], bool]
-"""Whether a deadline still stands for this id; one that was moved or met otherwise does not."""
+"""Whether a deadline still stands for this id. A deadline that was moved or is no longer needed does not."""
 Standing = Callable[[], Iterable[tuple[int, str]]]
 """Every deadline that stands, in any order."""
 
@@ -20,8 +20,8 @@ Standing = Callable[[], Iterable[tuple[int, str]]]
 class Deadlines:
     """(time, id) pairs. Those that no longer stand are dropped when they come to the top.
 
-    `standing` is asked once, when somebody asks for the first time. From then on whoever owns them tells of changes;
-    before, nothing comes of telling.
+    `standing` is called once, at the first question. After that the owner reports changes with `add` and `ended`;
+    before it, reports have no effect.
     """
 
     __slots__ = ("_current", "_heap", "_queue", "_standing", "asked")
@@ -66,7 +66,7 @@ class Deadlines:
         return list(found)
 
     def ended(self, key: str) -> None:
-        """What was due for `key` may no longer stand. While this is told of each, the deadlines at the top stand."""
+        """A deadline of `key` may no longer stand. If the owner reports each, the deadlines at the top always stand."""
         if not self.asked:
             return
         queue, heap = self._queue, self._heap
@@ -74,7 +74,7 @@ class Deadlines:
             self.drop_stale()
 
     def drop_stale(self) -> None:
-        """Let go of deadlines at the top that no longer stand."""
+        """Drop deadlines at the top that no longer stand."""
         queue, heap, current = self._queue, self._heap, self._current
         while queue and not current(*queue[0]):
             queue.popleft()
@@ -82,7 +82,7 @@ class Deadlines:
             heapq.heappop(heap)
 
     def _in_order(self, now: int) -> Iterator[tuple[int, str]]:
-        """What of the heap is due by `now`, without taking it."""
+        """The heap's deadlines that are due by `now`, without removing them."""
         heap = self._heap
         frontier = [(heap[0], 0)] if heap and heap[0][0] <= now else []
         while frontier:

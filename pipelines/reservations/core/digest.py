@@ -1,8 +1,8 @@
 """The meaning of an event's state as stable bytes. Pure; for comparing a live state with folded or rebuilt ones.
 
-Guarantee: two states have equal bytes when every decision on them would be the same and every view of them reads the
-same, however they came about: order of arrival, heaps and caches do not matter. Derived values (free seats, counters,
-tickets per user) are in it, so a derivation that went astray shows. Log time is the partition's, not the event's.
+Guarantee: two states have equal bytes if every decision on them and every view of them would be the same. Order of
+arrival, heaps and caches do not matter. Derived values (free seats, counters, tickets per user) are included, so wrong
+ones show. Log time belongs to the partition and is not included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an event's state is made of: frozen records, replaced as a whole, and the sections with their counters. Pure."""
+"""The parts of an event's state: frozen records, replaced as a whole, and the sections with their counters. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OURS, PROVIDER, STRAY = (
     "ours",
     "provider",
     "stray",
-)  # where a refund began; stray: of a payment beside the reservation's
+)  # where a refund began; stray: for a payment that is not the reservation's own
 FAILED = "failed"
 INQUIRY, OPEN, WON, LOST, CLOSED = "inquiry", "open", "won", "lost", "closed"
 
@@ -43,7 +43,7 @@ REMINDER, EVENT_CHANGED, EVENT_CANCELLED = "reminder", "event-changed", "event-c
 
 
 class At(NamedTuple):
-    """Where and when something was decided."""
+    """The position and the log time of a decision."""
 
     partition: int
     offset: int
@@ -51,7 +51,7 @@ class At(NamedTuple):
 
 
 Placed: TypeAlias = At | Envelope
-"""Where and when a fact was decided: what its envelope will say, or, of one that is on the log, its envelope."""
+"""The position and the log time of a fact. For a fact on the log, this is its envelope."""
 
 
 class Details(msgspec.Struct, frozen=True, gc=False):
@@ -78,12 +78,13 @@ class Details(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """A buyer's claim and what became of it. partition, offset and asked_at are where and when it was asked for.
+    """A buyer's claim and its current state. `partition`, `offset` and `asked_at` are the position and time of its
+    request.
 
-    `quantity`, `seats` and `amount_minor` are what is left of it; `void_places` are the seats (general admission: the
+    `quantity`, `seats` and `amount_minor` are what is left of it. `void_places` are the seats (general admission: the
     ordinals) whose tickets were cancelled singly. `refunds_open` are the keys of refunds that the provider still owes.
-    `owed_minor` is due to the buyer and no refund of it is under way: one has failed, or the payment is disputed; it is
-    negative while a refund of ours is under way for what was refunded at the provider already.
+    `owed_minor` is due to the buyer without a refund under way: a refund failed, or the payment is disputed. It is
+    negative while our own refund is under way for money that the provider has already refunded.
     """
 
     id: str
@@ -109,16 +110,16 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     access_code: str = ""
     extended: int = 0
     warned: int = 0
-    mailbox: int = 0  # what the accounts of its buyer's mailbox share; 0: not known
+    mailbox: int = 0  # the number that all accounts of the buyer's mailbox share; 0: not known
     void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
     owed_minor: int = 0
-    declined: tuple[str, ...] = ()  # the attempts to pay that were, and that were not made again; sorted
+    declined: tuple[str, ...] = ()  # declined attempts that were not made again; sorted
 
     @property
     def places(self) -> list[str]:
-        """What its tickets are for: seats, or the ordinals of a general admission, those that are left."""
+        """The places of its remaining tickets: seats, or the ordinals of a general admission."""
         if self.seats:
             return self.seats
         every = range(1, self.quantity + len(self.void_places) + 1)
@@ -131,7 +132,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     def issued(self, ticket: str) -> str | None:
         """The place of one of its tickets, void or not; None when it never issued such a ticket."""
         if self.status == REJECTED:
-            return None  # what was turned down has no tickets, and may have asked for any number of them
+            return None  # a rejected one has no tickets, and may have asked for any number
         for place in (*self.places, *self.void_places):
             if ticket_id(ReservationId(self.id), place) == ticket:
                 return place
@@ -151,7 +152,7 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 
 
 class Dispute(msgspec.Struct, frozen=True, gc=False):
-    """A dispute of a reservation's payment. `charged_minor` is what it has taken."""
+    """A dispute of a reservation's payment. `charged_minor` is the amount that it has taken."""
 
     id: str
     payment_id: str
@@ -172,7 +173,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Section:
-    """One ticket type: what it costs, when and to whom it is sold, and what of it is held, sold and blocked."""
+    """One ticket type: its price and sales rules, and how many places are held, sold and blocked."""
 
     ticket_type_id: str
     ordinal: int
@@ -202,18 +203,18 @@ class Section:
 
     @property
     def own_available(self) -> int:
-        """What is free of the section itself; a pool may leave less."""
+        """The free places of the section itself; a pool may leave fewer."""
         return self.capacity - self.held - self.sold - self.blocked if self.seating is None else self.seating.free
 
     @property
     def available(self) -> int:
-        """What may be claimed now."""
+        """The places that may be claimed now."""
         own, pool = self.own_available, self.pool
         return own if pool is None else min(own, pool.capacity - pool.used)
 
 
 class Code(msgspec.Struct, frozen=True, gc=False):
-    """A promo or access code; no `ticket_type_ids` are all, a `uses_max` or `places_max` of 0 is no bound."""
+    """A promo or access code. Empty `ticket_type_ids` means all; a `uses_max` or `places_max` of 0 is no bound."""
 
     id: str
     code: str
@@ -228,7 +229,7 @@ class Code(msgspec.Struct, frozen=True, gc=False):
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
-    """Places held back from sale: `seats`, or `quantity` of general admission; `offset` is where it was asked for."""
+    """Places held back from sale: `seats`, or `quantity` of general admission. `offset` is that of its command."""
 
     id: str
     ticket_type_id: str
@@ -240,7 +241,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticket(msgspec.Struct, frozen=True, gc=False):
-    """A ticket that is not as it was issued: handed on, or scanned at a door. `checked_in_at` 0 is "not inside".
+    """A ticket that has changed since it was issued: handed on, or scanned. `checked_in_at` 0 means "not inside".
 
     `undone` are the scans that let in and were taken back, as `scan_name` calls them, in the order of the log.
     """
@@ -258,12 +259,12 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
 
 
 def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
-    """What makes a scan of a ticket that scan, and a scan sent again the same one."""
+    """The identity of a scan of a ticket: a scan that is sent again has the same one."""
     return "\x1f".join((str(scanned_at), gate, scanner, by_user_id))  # a unit separator: no gate has one
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
-    """An offer of a ticket that is open: `user_id` has it, `to_user_id` may take it until `expires_at`."""
+    """An open offer of a ticket: `user_id` has the ticket, `to_user_id` may accept it until `expires_at`."""
 
     id: str
     reservation_id: str
@@ -276,7 +277,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
-    """A place in a waiting list; `offset` is where it was asked for, and so its order."""
+    """A place in a waiting list. `offset` is that of its command, and gives its order."""
 
     id: str
     user_id: str
@@ -288,7 +289,7 @@ class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Chore(msgspec.Struct, frozen=True, gc=False):
-    """Everybody with a ticket is being told; (told_offset, told_id) is the last reservation whose holders were."""
+    """Messages to all ticket holders are under way. (told_offset, told_id) is the last reservation that is done."""
 
     kind: str
     cause: int

@@ -1,11 +1,11 @@
-"""The rules of former versions, as far as they answered otherwise: what verifies old logs. Pure; decides nothing new.
+"""The rules of former versions, where their answers differ. They verify old logs and decide nothing new. Pure.
 
-Version 1 (until 2026-11): money that came after a hold's deadline always went back, a buyer could cancel at any time,
-events did not end by themselves, and nobody was warned, reminded or offered anything.
+Version 1 (until 2026-11): a payment after a hold's deadline always went back. A buyer could cancel at any time. Events
+did not end by themselves. There were no warnings, no reminders and no offers.
 
-Version 2 (until 2026-11-29): shares of a price were rounded down to the minor unit, each by itself; a payment token
-counted even where nothing was to be paid; nobody had to wait after holds that ran out or cards that were declined;
-an event had any number of seats; an offer of a ticket ended when somebody asked for it after its time, and else never.
+Version 2 (until 2026-11-29): each share of a price was rounded down to the minor unit by itself. A payment token
+counted even for a price of 0. Users did not have to wait after expired holds or declined cards. An event could have any
+number of seats. An expired offer of a ticket ended only at a later command about it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
 
 
 def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
-    """What version 1 did with a command: holds that are due end, then it is decided."""
+    """The step of version 1: due holds end, then the command is decided."""
     facts: list[f.Fact] = [expired(hold) for hold in state.due(at.log_time, limits.EXPIRIES_PER_COMMAND_MAX)]
     for fact in facts:
         evolve(state, fact, at)
@@ -43,7 +43,7 @@ def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 
 def step_2(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
-    """What version 2 did with a command."""
+    """The step of version 2."""
     return step_by(_RULES_2, state, command, at, lapses=False)
 
 
@@ -94,7 +94,7 @@ def _release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> 
 
 
 def _confirm_2(state: EventState, command: c.ConfirmReservation, now: LogTime) -> list[f.Fact]:
-    """A token counted where nothing was to be paid, and none at all was asked for payment with."""
+    """A payment token counted even for a price of 0, and a missing token was passed on to the provider."""
     hold = state.reservations.get(command.reservation_id)
     if hold is None or hold.user_id != command.user_id:
         return paying.confirm(state, command, now)
@@ -111,7 +111,7 @@ def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
 
 
 def _add_staff(state: EventState, command: c.AddStaff, _now: LogTime) -> list[f.Fact]:
-    """Somebody may work at the door."""
+    """A user may work at the door at once, without an invitation."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -125,7 +125,7 @@ def _add_staff(state: EventState, command: c.AddStaff, _now: LogTime) -> list[f.
 
 
 def _remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> list[f.Fact]:
-    """They may no longer; who never could changes nothing."""
+    """A user may no longer work at the door. For a user who never could, nothing changes."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -135,13 +135,13 @@ def _remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> l
 
 
 def _transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> list[f.Fact]:
-    """A ticket was its receiver's at once."""
+    """A ticket was its receiver's at once, without an offer."""
     found = door.to_hand_on(state, command)
     return found if isinstance(found, list) else [door.handed_on(found, command, None)]
 
 
 def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
-    """Drafts and hidden ticket types were told to whoever named them."""
+    """A caller who named a draft or a hidden ticket type learned that it exists."""
     return reserving.reserve_by(_why_not, state, command, now, shares=FORMER)
 
 
@@ -176,7 +176,7 @@ _RULES_2: dict[type[c.Command], Rule] = RULES | {
     c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
     c.LeaveWaitlist: _leave,
 }
-"""By type of command, where version 2 decided otherwise than the newest rules."""
+"""By type of command, the rules of version 2 that differ from the newest ones."""
 
 _RULES_1: dict[type[c.Command], Rule] = _RULES_2 | {
     c.CreateEvent: _create_event,

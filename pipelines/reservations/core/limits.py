@@ -1,4 +1,4 @@
-"""Every limit of the core, with its why. The API refuses the same numbers earlier, with the field's name."""
+"""Every limit of the core, with its reason. The API checks the same limits earlier and names the field."""
 
 SEATS_PER_ORDER_MAX = 10  # one Lua call stays short, and one buyer cannot empty a row
 ROWS_MAX = 1_000  # with SEATS_PER_ROW_MAX: a stadium's largest block is one section
@@ -10,9 +10,9 @@ TICKET_TYPES_PER_EVENT_MAX = 200  # an availability answer stays one page
 HOLD_TTL_S_MIN = 1
 HOLD_TTL_S_MAX = 3_600  # longer holds are allotments, which are seat locks
 TICKETS_PER_USER_MAX = 1_000
-HOLDS_UNPAID_MAX = 20  # of one user that ran out within UNPAID_WINDOW_S: more is keeping places from others
+HOLDS_UNPAID_MAX = 20  # of one user that ran out within UNPAID_WINDOW_S; more would keep places from others
 CARDS_DECLINED_MAX = 10  # of one user within UNPAID_WINDOW_S: a person has a few cards, a thief a list of them
-UNPAID_WINDOW_S = 6 * 3_600  # with holds of ten minutes a place can be kept unpaid for half of the time at most
+UNPAID_WINDOW_S = 6 * 3_600  # with ten-minute holds, a place can be kept unpaid for at most half of the time
 PRICE_MINOR_MAX = 10**12
 DETAIL_CHARS_MAX = 300  # a detail names seats; it does not carry a request back
 EXPIRIES_PER_COMMAND_MAX = 500  # one command's facts stay one transaction's batch; the next tick takes the rest
@@ -27,14 +27,14 @@ POOLS_PER_EVENT_MAX = 50
 CODES_PER_EVENT_MAX = 1_000
 CODE_CHARS_MAX = 40
 CODE_USES_MAX = 1_000_000
-CODE_PLACES_MAX = CODE_USES_MAX * SEATS_PER_ORDER_MAX  # more than that many orders have not
+CODE_PLACES_MAX = CODE_USES_MAX * SEATS_PER_ORDER_MAX  # no code can sell more places than this
 BLOCKS_PER_EVENT_MAX = 1_000
-BLOCKS_EVER_PER_EVENT_MAX = 20_000  # the ids of freed blocks are kept, and a memory has an end
+BLOCKS_EVER_PER_EVENT_MAX = 20_000  # the ids of freed blocks stay in memory
 BLOCK_SEATS_MAX = 5_000  # a block is one command, and one Lua call
 STAFF_PER_EVENT_MAX = 500
 ACTIVITIES_PER_EVENT_MAX = 200  # a programme is one command
-RELEASES_PER_EVENT_MAX = 20_000  # requests to free places that are remembered
-UNDONE_SCANS_PER_TICKET_MAX = 50  # each is remembered, so that its scan is not merged again
+RELEASES_PER_EVENT_MAX = 20_000  # remembered requests to free places
+UNDONE_SCANS_PER_TICKET_MAX = 50  # each undone scan is remembered, so that it is not merged again
 WAITING_PER_EVENT_MAX = 100_000
-TRANSFER_TTL_S = 7 * 86_400  # an offer that nobody answers in a week ends, or the event does
+TRANSFER_TTL_S = 7 * 86_400  # an unanswered offer ends after a week, or with the event
 INVITATION_TTL_S = 14 * 86_400

@@ -1,8 +1,8 @@
-"""Parts of a price: what single tickets of an order cost, what goes back of it, what a promo code takes off. Pure.
+"""Parts of a price: the price of single tickets, refunds, and the discount of a promo code. Pure.
 
-Guarantee: every share is a sum that can be moved, it is decided once and written into the fact, and shares add up: the
-parts of an order are the whole, and what goes back for its tickets one by one, at one percentage, is to the minor unit
-what would go back for all of them together.
+Guarantee: providers can move every share. A share is decided once and written into the fact. Shares add up: the parts
+of an order are the whole. Refunds of single tickets, at one percentage, add up to the refund of all tickets together,
+to the minor unit.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ _WHOLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The arithmetic. `movable` is the smallest sum by currency; shares are rounded down to it, a whole never is."""
+    """The arithmetic. `movable` is the smallest sum by currency. A share is rounded down to it; a whole is never
+    rounded."""
 
     movable: dict[str, int]
     telescoping: bool
 
     def part(self, of_minor: int, count: int, of_count: int, currency: str) -> int:
-        """What `count` of `of_count` tickets cost, that cost `of_minor` together. The last ones cost what is left."""
+        """The price of `count` of `of_count` tickets, which cost `of_minor` together. The last tickets get the rest."""
         if count == of_count:
             return of_minor
         return self._down(of_minor * count // of_count, currency)
 
     def back(self, of_minor: int, part_minor: int, percent: int, currency: str) -> int:
-        """What goes back for a part of `of_minor` that is cancelled, where `percent` of a price does.
+        """The refund for a cancelled part of `of_minor`, at `percent` of the price.
 
-        Telescoping: what would go back for all of it, less what still would for the rest. So roundings never add up.
+        It is the refund for all, less the refund for the rest. So rounding errors never add up.
         """
         if not self.telescoping:
             return self.of_percent(part_minor, percent, currency)
@@ -41,11 +42,11 @@ class Shares:
         return self.of_percent(of_minor, percent, currency) - self.of_percent(rest, percent, currency)
 
     def of_percent(self, of_minor: int, percent: int, currency: str) -> int:
-        """`percent` of a sum; all of it is all of it."""
+        """`percent` of a sum. 100 percent is the whole sum, without rounding."""
         return of_minor if percent == _WHOLE else self._down(of_minor * percent // _WHOLE, currency)
 
     def at_most(self, minor: int, of_minor: int, currency: str) -> int:
-        """A sum of its own that is taken off another one, and takes no more than there is."""
+        """A fixed discount: at most the sum that it is taken off."""
         return of_minor if minor >= of_minor else self._down(minor, currency)
 
     def _down(self, minor: int, currency: str) -> int:
@@ -54,4 +55,4 @@ class Shares:
 
 EXACT = Shares(MOVABLE_MINOR, telescoping=True)
 FORMER = Shares({}, telescoping=False)
-"""Of versions 1 and 2: rounded down to the minor unit, each share by itself."""
+"""The arithmetic of versions 1 and 2: each share is rounded down to the minor unit by itself."""

@@ -1,8 +1,8 @@
 """An event's state: reservations, seats, limits, deadlines, queues. Pure; only folded facts change it.
 
-Guarantee: whatever is derived (free seats, counters, tickets per user, uses of codes, deadlines) is changed by `put`
-and its like alone, so it cannot disagree with what it is derived from. `begin` and `take_back` bracket a batch: the
-journal by which a batch that a foreign lock turned down is taken back.
+Guarantee: only `put` and similar methods change derived values (free seats, counters, tickets per user, uses of codes,
+deadlines), so these always agree with their sources. `begin` and `take_back` bracket a batch: a journal undoes a batch
+that a foreign lock has stopped.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
 ]  # fmt: skip
 
 NOW = 0
-"""The deadline of what is waiting to be gone on with."""
+"""The deadline of started work that must go on."""
 _WARNING_US, _WARNED_MIN_US = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
 
 V = TypeVar("V")
@@ -69,15 +69,16 @@ Undo = Callable[[], None]
 
 @dataclass(slots=True)
 class EventState:
-    """One event. `details` is None while nobody has created it.
+    """One event. `details` is None until it is created.
 
-    `tickets` has those that were handed on or scanned; all others are as their reservation says. `transfers` has the
-    open offers by ticket, `invitations` until when an invited member may say yes. `freed_blocks` are the
-    ids of blocks that hold nothing back any more, `releases` those of requests that freed places, so that a repeated
-    request is known. `unpaid_of` are the holds that ran out, or had a card declined: by their user, and by the mailbox
-    that several users may share. `more_work` decides nothing: it asks for a tick, because the last step may not have
-    offered all that is free. `unfolded` names a fact that could not be folded, and why: the state is not the log's from
-    there on, so nothing is decided on it.
+    - `tickets`: tickets that were handed on or scanned. All others are as their reservation says.
+    - `transfers`: the open offers by ticket. `invitations`: by member, until when they may accept.
+    - `freed_blocks`: the ids of blocks that hold no places any more. `releases`: the ids of requests that freed places,
+      so that a repeated request is recognised.
+    - `unpaid_of`: holds that ran out or had a card declined, by user, and by the mailbox that several users may share.
+    - `more_work`: asks for a tick, because the last step may not have offered all free places. It decides nothing.
+    - `unfolded`: names a fact that could not be folded, and the reason. The state is wrong after that, so nothing is
+      decided on it.
     """
 
     event_id: str
@@ -90,7 +91,7 @@ class EventState:
     locked_places: set[str] = field(default_factory=set)
     pools: dict[str, Pool] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
-    uses: dict[str, int] = field(default_factory=dict)  # by code: orders that live
+    uses: dict[str, int] = field(default_factory=dict)  # by code: its live orders
     places_used: dict[str, int] = field(default_factory=dict)  # by code: places of those orders
     blocks: dict[str, Block] = field(default_factory=dict)
     freed_blocks: dict[str, bool] = field(default_factory=dict)
@@ -126,14 +127,14 @@ class EventState:
     # --- reservations ---------------------------------------------------------------------------------------------
 
     def known(self, reservation_id: str, now: LogTime) -> Reservation | None:
-        """The reservation, unless it was rejected so long ago that its key may be used anew."""
+        """The reservation; None if it was rejected so long ago that its key may be used again."""
         found = self.reservations.get(reservation_id)
         if found is None or found.status != REJECTED or now - found.asked_at <= IDEMPOTENCY_WINDOW_S * US_PER_S:
             return found
         return None
 
     def put(self, new: Reservation) -> None:
-        """Make this the reservation's state, and everything derived with it."""
+        """Set the reservation's state, and all values derived from it."""
         reservations, key = self.reservations, new.id
         old = reservations.get(key)
         if self._journal is not None:
@@ -146,7 +147,7 @@ class EventState:
             or old.quantity != new.quantity
             or old.expires_at != new.expires_at
             or old.warned != new.warned
-        ):  # nothing is derived from the rest, or the rest never changes
+        ):  # no value is derived from the other fields, or they never change
             self._shift(old, new)
         reservations[key] = new
         if new.declined or new.status == EXPIRED or (old is not None and (old.declined or old.status == EXPIRED)):
@@ -164,12 +165,12 @@ class EventState:
         return counts.get(user_id, 0)
 
     def holder_of(self, reservation: Reservation, ticket_id: str) -> str:
-        """Whose ticket it is now."""
+        """The ticket's current holder."""
         ticket = self.tickets.get(ticket_id)
         return reservation.user_id if ticket is None else ticket.user_id
 
     def used_up(self, code: Code, quantity: int) -> str:
-        """Why a code has not enough left for an order of so many places, to be read after its name; "" when it has."""
+        """Why a code has too little left for `quantity` places, as text to follow its name; "" if it has enough."""
         if code.uses_max and self.uses.get(code.code, 0) >= code.uses_max:
             return "has been used by others"
         left = code.places_max - self.places_used.get(code.code, 0)
@@ -178,14 +179,14 @@ class EventState:
         return ""
 
     def disputed(self, reservation_id: str) -> bool:
-        """Whether its payment is in dispute: the money is withdrawn, and nobody knows yet whose it is."""
+        """Whether its payment is disputed: the bank has withdrawn the money, and the dispute is not decided."""
         disputes = self.disputes.get(reservation_id)
         return disputes is not None and any(one.status == OPEN for one in disputes)
 
     # --- a batch, and back ----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A batch starts here: `take_back` returns to this point. The former point is forgotten."""
+        """Begin a batch: `take_back` returns to this point. An earlier point is forgotten."""
         self._journal = []
         places = frozenset(self.locked_places)
         self._before = (self.details, self.status, frozenset(self.sections), places, self.schedule, self.reminded_for)
@@ -218,18 +219,18 @@ class EventState:
         self._journal = []
 
     def keep(self) -> None:
-        """What there is stays: it can not be taken back any more, and until `begin` nothing is noted for that."""
+        """Keep all changes: they cannot be taken back any more. Until `begin`, no undo is recorded."""
         self._journal = self._before = None
 
     def change(self, table: dict[str, V], key: str, new: V | None) -> V | None:
-        """Set an entry of one of the state's tables, or with None take it out; returns the former one."""
+        """Set an entry of one of the state's tables, or remove it with None. Returns the former entry."""
         old = table.get(key)
         self.remember(lambda: _set(table, key, old))
         _set(table, key, new)
         return old
 
     def remember(self, undo: Undo) -> None:
-        """How to take back what is changed now."""
+        """Record how to undo the current change."""
         if self._journal is not None:
             self._journal.append(undo)
 
@@ -250,7 +251,7 @@ class EventState:
             section.unlock(seat)
 
     def put_block(self, new: Block | None, block_id: str) -> None:
-        """Make this the block's state; None where it ends."""
+        """Set the block's state; None ends it."""
         old = self.blocks.get(block_id)
         self.remember(lambda: self._swap_block(block_id, old))
         self._swap_block(block_id, new)
@@ -276,7 +277,7 @@ class EventState:
     # --- offers of tickets ----------------------------------------------------------------------------------------
 
     def put_offer(self, ticket_id: str, new: Transfer | None) -> None:
-        """The ticket is offered so, or not any more."""
+        """Set the ticket's open offer; None ends it."""
         old = self.transfers.get(ticket_id)
         self.remember(lambda: self.put_offer(ticket_id, old))
         _set(self.transfers, ticket_id, new)
@@ -287,7 +288,7 @@ class EventState:
     # --- the waiting list -----------------------------------------------------------------------------------------
 
     def put_entry(self, new: WaitlistEntry) -> None:
-        """Make this the waiting entry's state."""
+        """Set the waiting entry's state."""
         old = self.waitlist.get(new.id)
         self.remember(lambda: self._swap_entry(new.id, old))
         self._swap_entry(new.id, new)
@@ -310,13 +311,13 @@ class EventState:
         return entry is not None and entry.status == WAITING
 
     def dismantle(self) -> None:
-        """Nobody needs it any more: without its deadlines, which look at it, it is freed with its last reference."""
+        """Prepare for disposal: the deadlines refer to the state, so without them its last reference frees it."""
         del self.holds, self.warnings, self.timed_blocks, self.offer_ends
 
     # --- what is due ----------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
-        """When something is due next, in log time (0: at once); None when nothing is."""
+        """The next deadline, in log time (0: at once); None if nothing is due."""
         if self.unfolded:
             return None
         if self.more_work or self.pressing:
@@ -334,7 +335,7 @@ class EventState:
         return [self.reservations[key] for key in self.holds.due(now, limit)]
 
     def drop_deadlines(self, reservation_id: str) -> None:
-        """The hold has ended, was extended or warned: its former deadlines need not be looked at."""
+        """The hold has ended, or was extended or warned: drop its former deadlines."""
         if self.holds.asked:
             self.holds.ended(reservation_id)
         if self.warnings.asked:
@@ -342,7 +343,7 @@ class EventState:
 
     @property
     def pressing(self) -> bool:
-        """Whether work that was begun is to be gone on with: holders to tell, what a cancelled event undoes."""
+        """Whether started work must go on: messages to ticket holders, or the undoing of a cancelled event."""
         if self.chores:
             return True
         over = self.status in (CANCELLED_EVENT, ENDED_EVENT)
@@ -381,8 +382,11 @@ class EventState:
         return found is not None and found.until_at == time
 
     def unpaid(self, user_id: str, mailbox: int, since: LogTime) -> tuple[list[int], int]:
-        """When holds of a user, and of the other users of the mailbox (0: not known), ran out after `since`, the
-        earliest first, and how many cards were declined for those that were asked for after it."""
+        """The times at which holds ran out after `since` (earliest first), and the number of cards declined since then.
+
+        Counts the user's holds, and those of the other users of the mailbox (0: not known). A declined card counts if
+        its hold was asked for after `since`.
+        """
         keys = self.unpaid_of.get(user_id, {}) | self.unpaid_of.get(mailbox, {})
         found = [self.reservations[key] for key in keys]
         ends = sorted(one.expires_at for one in found if one.status == EXPIRED and one.expires_at > since)
@@ -391,7 +395,7 @@ class EventState:
     # --- derivations ----------------------------------------------------------------------------------------------
 
     def _note_unpaid(self, of: Reservation, now: Reservation | None) -> None:
-        """Remember a reservation among the unpaid ones of its user and mailbox, or forget it."""
+        """Add a reservation to the unpaid ones of its user and mailbox, or remove it."""
         for owner in (of.user_id, of.mailbox) if of.mailbox else (of.user_id,):
             keys = self.unpaid_of.get(owner)
             if now is not None and (now.declined or now.status == EXPIRED):
@@ -410,10 +414,10 @@ class EventState:
         return (seating, seat) if seating is not None and seat in seating else (None, seat)
 
     def _shift(self, old: Reservation | None, new: Reservation | None) -> None:
-        """Carry a reservation's change over to seats, counters, tickets per user, uses of codes and deadlines."""
+        """Apply a reservation's change to seats, counters, tickets per user, uses of codes and deadlines."""
         was = old if old is not None and old.status in LIVE else None
         now = new if new is not None and new.status in LIVE else None
-        if was is None:  # what was rejected long ago may have been for a type that never was
+        if was is None:  # one rejected long ago may name a type that never existed
             if now is not None:
                 self._enter(now)
         elif now is None:
@@ -462,7 +466,7 @@ class EventState:
             self._watch(was, now)
         else:
             section.sold += now.quantity
-        if was.quantity != now.quantity:  # tickets were cancelled singly, or that is taken back
+        if was.quantity != now.quantity:  # tickets were cancelled singly, or this is undone
             if section.seating is not None:
                 section.seating.release([seat for seat in was.seats if seat not in now.seats])
                 section.seating.claim([seat for seat in now.seats if seat not in was.seats])
@@ -478,7 +482,7 @@ class EventState:
             _count(counts, of.user_id, change)
 
     def _watch(self, was: Reservation, now: Reservation) -> None:
-        """A hold that is altered, or one again."""
+        """Set the deadlines of a changed or restored hold."""
         moved = was.status != HELD or was.expires_at != now.expires_at
         if moved:
             self.holds.add(now.expires_at, now.id)
@@ -493,7 +497,7 @@ class EventState:
 
 
 def _is_to_be_warned(hold: Reservation) -> bool:
-    """Whether its holder is told before it ends: those of very short holds are not."""
+    """Whether its buyer is warned before it ends. Very short holds get no warning."""
     return not hold.warned and hold.expires_at - hold.asked_at >= _WARNED_MIN_US
 
 

@@ -1,7 +1,7 @@
-"""A waiting list: who is next for what is free. Pure.
+"""The order of a waiting list: the next entry for the free places. Pure.
 
-Guarantee: `first_that_fits` is the entry that was asked for first among those whose quantity fits, whatever order the
-entries came in here. One heap for each quantity, so a look costs the same with ten and with fifty thousand waiting.
+Guarantee: `first_that_fits` is the entry with the earliest request among those whose quantity fits, in whatever order
+entries were added. There is one heap for each quantity, so a look costs the same with ten and with 50,000 entries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class WaitingLine:
         self._by_quantity: dict[int, list[Place]] = {}
 
     def add(self, place: Place, quantity: int) -> None:
-        """An entry waits from here on. Adding it twice does no harm."""
+        """Add a waiting entry. Adding it twice does no harm."""
         heapq.heappush(self._by_quantity.setdefault(quantity, []), place)
 
     def first_that_fits(self, available: int, waits: Callable[[str], bool]) -> str | None:

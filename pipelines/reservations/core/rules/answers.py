@@ -1,4 +1,4 @@
-"""The facts that many rules answer with. Pure."""
+"""Facts that many rules use as answers. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from schemas.facts import Reason
 
 
 def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
-    """The same request came again; what stands, stands."""
+    """The same request came again. The first answer stands."""
     return [f.CommandDuplicated(type(command).__name__, subject, command.user_id)]
 
 
 def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") -> list[f.Fact]:
-    """A command other than a reservation is turned down."""
+    """A command other than a reservation is refused."""
     about = subject or command.event_id
     return [
         f.CommandRefused(
@@ -39,7 +39,7 @@ def not_owner(state: EventState, command: c.Command) -> list[f.Fact] | None:
 
 
 def not_open(state: EventState, command: c.Command) -> list[f.Fact] | None:
-    """Why the caller may not change this event, or nobody may any more; None when they may."""
+    """Why the caller, or any user, may not change this event; None when the caller may."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal

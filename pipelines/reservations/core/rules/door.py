@@ -1,4 +1,4 @@
-"""Tickets after they were issued: handed on, and scanned at the door. A refused scan is a fact like any other. Pure."""
+"""Rules for issued tickets: transfer, and scan at the door. A refused scan is a fact like any other. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Handing(NamedTuple):
 
 
 def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f.Fact]:
-    """What is to be handed on, or why it cannot be. Limits count what was bought, so they are not touched."""
+    """The ticket to hand on, or a refusal. Limits count bought tickets, so a transfer does not change them."""
     found = state.reservations.get(command.reservation_id)
     place = found.tickets().get(command.ticket_id) if found is not None and found.status == e.CONFIRMED else None
     ticket = state.tickets.get(command.ticket_id)
@@ -51,7 +51,7 @@ def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f
 
 
 def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None) -> f.TicketTransferred:
-    """A ticket is another user's; its former code is dead."""
+    """The ticket becomes another user's. Its former code is dead."""
     of = found.reservation
     return f.TicketTransferred(
         reservation_id=of.id,
@@ -66,7 +66,7 @@ def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None
 
 
 def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact]:
-    """The first scan lets in; whatever comes after it is told when and where that was. A scan lets in once, ever."""
+    """The first scan opens the door. A later scan is refused, with the time and gate of the first one."""
     if not _at_the_door(state, command):
         return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
     found = state.reservations.get(command.reservation_id)
@@ -97,13 +97,13 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
             by_user_id=command.user_id,
             gate=command.gate,
             scanner=command.scanner,
-            scanned_at=command.scanned_at or now,  # 0 would say that nobody is inside
+            scanned_at=command.scanned_at or now,  # 0 would mean "not inside"
         )
     ]
 
 
 def undo_check_in(state: EventState, command: c.UndoCheckIn, _now: LogTime) -> list[f.Fact]:
-    """A mistake of the door is taken back."""
+    """Staff take a check-in back that was a mistake."""
     if not _at_the_door(state, command):
         return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff undo a check-in")
     ticket = state.tickets.get(command.ticket_id)

@@ -1,7 +1,7 @@
-"""What is due by log time without anybody asking: ends, warnings, reminders, and the rest of work begun earlier. Pure.
+"""Work that is due by log time, without a request: ends, warnings, reminders, and the rest of started work. Pure.
 
-Guarantee: each fact is decided on what the ones before it left, in an order that only the state determines; a bounded
-number with one command, and whoever owns the partition writes a tick when something is left to go on with.
+Guarantee: each fact is decided on the state after the facts before it. Only the state determines their order. Each
+command does a bounded amount of this work. If work is left, the partition's owner writes a tick.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WHOLE = 100
 
 
 def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
-    """What happens now, a step at a time: each answer has to be folded before the next is asked for."""
+    """The due work, step by step. The caller folds each step before it asks for the next."""
     for hold in state.due(now, limit):
         yield [expired(hold)]
     for key in state.warnings.due(now, limit):
@@ -49,7 +49,7 @@ def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
 
 
 def _reminder(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
-    """The day before: everybody is reminded, once for each date. Too late is said and left."""
+    """The day before: remind all ticket holders, once for each date. A late reminder is recorded but not sent."""
     details = state.details
     if details is None or state.status != e.PUBLISHED:
         return
@@ -62,12 +62,12 @@ def _reminder(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
 
 
 def _tell_everybody(state: EventState, chore: Chore, limit: int) -> Iterator[list[f.Fact]]:
-    """The next holders of tickets, in the order in which they asked; the end, when there are no more."""
+    """Messages to the next ticket holders, in the order of their requests; at the end, the chore is finished."""
     told = (chore.told_offset, chore.told_id)
     rest = (one for one in state.reservations.values() if one.status == e.CONFIRMED and (one.offset, one.id) > told)
     audience = heapq.nsmallest(limit, rest, key=lambda one: (one.offset, one.id))
     if state.status in (e.CANCELLED_EVENT, e.DELETED_EVENT):
-        audience = []  # there are other news
+        audience = []  # its holders get another message
     for reservation in audience:
         yield [_notified(state, reservation, user, chore) for user in _holders(state, reservation)]
     if len(audience) < limit:
@@ -75,7 +75,7 @@ def _tell_everybody(state: EventState, chore: Chore, limit: int) -> Iterator[lis
 
 
 def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
-    """What a cancelled event undoes: holds end, tickets are void, payments go back, whoever has a ticket is told."""
+    """Undo a cancelled event: holds end, tickets become void, payments go back, ticket holders get a message."""
     live = (one for one in state.reservations.values() if one.status in e.LIVE)
     for one in heapq.nsmallest(limit, live, key=lambda one: (one.offset, one.id)):
         if one.status == e.HELD:
@@ -88,7 +88,7 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
 
 
 def _holders(state: EventState, reservation: Reservation) -> list[str]:
-    """Who has tickets of a reservation now."""
+    """The current holders of a reservation's tickets."""
     if not state.tickets:
         return [reservation.user_id]
     return sorted({state.holder_of(reservation, ticket) for ticket in reservation.tickets()})

@@ -1,4 +1,4 @@
-"""The organizer's commands about what is sold: ticket types, pools, codes, blocks. Pure."""
+"""Rules for the organizer's commands about ticket types, pools, codes and blocks. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PERCENT_MAX = 100
 def add_ticket_type(
     state: EventState, command: c.AddTicketType, _now: LogTime, *, bounded: bool = True
 ) -> list[f.Fact]:
-    """Something more to sell. `bounded`: an event has only so many seats."""
+    """Add a ticket type. With `bounded`, the event's number of seats is limited."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -63,7 +63,7 @@ def add_ticket_type(
 def update_ticket_type(
     state: EventState, command: c.UpdateTicketType, _now: LogTime, *, bounded: bool = True
 ) -> list[f.Fact]:
-    """A ticket type as it is from here on. Holds and tickets keep what they were asked for at."""
+    """Change a ticket type. Existing holds and tickets keep their price."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -90,7 +90,7 @@ def update_ticket_type(
 
 
 def _too_many_seats(state: EventState, seats: int, instead_of: Section | None) -> str:
-    """Why an event cannot have so many seats more, or in place of a section; "" when it can."""
+    """Why an event cannot have so many more seats, or have them instead of a section's; "" if it can."""
     others = sum(one.total for one in state.sections.values() if one.kind == e.SEATED and one is not instead_of)
     if others + seats <= limits.SEATS_PER_EVENT_MAX:
         return ""
@@ -98,7 +98,7 @@ def _too_many_seats(state: EventState, seats: int, instead_of: Section | None) -
 
 
 def _lost(section: Section, wanted: f.TicketTypeUpdated) -> str:
-    """Which places in use a smaller layout would lose; "" when none."""
+    """The used places that a smaller layout would lose, as text; "" if none."""
     if section.seating is None:
         used = section.held + section.sold + section.blocked
         return "" if wanted.capacity >= used else f"capacity {wanted.capacity} is less than the {used} in use"
@@ -130,7 +130,7 @@ def _problem_of_type(wanted: c.AddTicketType | f.TicketTypeUpdated, kind: str) -
 
 
 def set_pool(state: EventState, command: c.SetPool, _now: LogTime) -> list[f.Fact]:
-    """A capacity that ticket types share; never less than what is claimed of it."""
+    """Set a capacity that ticket types share. It is never less than the places claimed of it."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -150,7 +150,7 @@ def set_pool(state: EventState, command: c.SetPool, _now: LogTime) -> list[f.Fac
 
 
 def add_code(state: EventState, command: c.AddCode, now: LogTime) -> list[f.Fact]:
-    """A promo or access code, unique in its event."""
+    """Add a promo or access code, unique in its event."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -208,7 +208,7 @@ def _problem_of_code(state: EventState, command: c.AddCode, now: LogTime) -> str
 
 
 def disable_code(state: EventState, command: c.DisableCode, _now: LogTime) -> list[f.Fact]:
-    """A code works no more."""
+    """Disable a code."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -221,7 +221,7 @@ def disable_code(state: EventState, command: c.DisableCode, _now: LogTime) -> li
 
 
 def block_seats(state: EventState, command: c.BlockSeats, now: LogTime) -> list[f.Fact]:
-    """Free places are held back from sale, all of those that were named or none."""
+    """Hold free places back from sale: all of the named ones, or none."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -272,7 +272,7 @@ def _problem_of_block(section: Section, command: c.BlockSeats) -> tuple[Reason, 
 
 
 def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> list[f.Fact]:
-    """Places of a block are on sale again: those named, so many, or all."""
+    """Put places of a block on sale again: the named ones, a number, or all."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -299,7 +299,7 @@ def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> 
 def unblocked(
     block: e.Block, seats: list[str], quantity: int, by: str, release_id: str | None = None
 ) -> f.SeatsUnblocked:
-    """Places of a block that go back on sale; `by` is "" when its time is over."""
+    """The fact that places of a block go back on sale. `by` is "" when the block's time is over."""
     return f.SeatsUnblocked(
         user_id=by,
         block_id=block.id,

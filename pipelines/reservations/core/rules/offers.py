@@ -1,8 +1,9 @@
-"""Tickets offered to somebody, invitations to the door: nothing changes hands before its receiver says yes. Pure.
+"""Rules for offers of tickets to other users, and for invitations to the door. Both take effect only on acceptance.
+Pure.
 
-Guarantee: a ticket has at most one open offer, and stays its holder's until it is accepted; whatever ends the ticket
-ends the offer first. Offers expire by log time; those that nobody answered in time end by themselves, so that their
-givers hear of it.
+Guarantee: a ticket has at most one open offer, and it stays its holder's until the offer is accepted. If the ticket
+ends, its offer ends first. Offers expire by log time. An unanswered offer ends by itself, so that its holder gets a
+message.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NO_OFFER = "there is no such offer of a ticket to you or from you"
 
 
 def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.Fact]:
-    """A ticket is offered, once at a time."""
+    """Offer a ticket. It has only one open offer at a time."""
     found = door.to_hand_on(state, command)
     if isinstance(found, list):
         return found
@@ -54,7 +55,7 @@ def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.
 
 
 def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f.Fact]:
-    """Accepted the ticket is handed on, declined or withdrawn it is not."""
+    """Accept, decline or withdraw an offer. Only acceptance hands the ticket on."""
     known = state.transfers.get(command.ticket_id)
     if known is None or known.id != command.transfer_id:
         held = state.tickets.get(command.ticket_id)
@@ -84,7 +85,7 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
 
 
 def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
-    """An offer comes to nothing."""
+    """An offer ends without acceptance."""
     return f.TransferEnded(
         transfer_id=offered.id,
         reservation_id=offered.reservation_id,
@@ -104,7 +105,7 @@ def lapsed(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]
 
 
 def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
-    """The offers of tickets that are void with this fact, which end before it."""
+    """The ends of the offers of all tickets that this fact voids. They come before the fact."""
     tickets: list[str] = []
     if isinstance(fact, f.TicketsCancelled):
         tickets = fact.ticket_ids
@@ -114,7 +115,7 @@ def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
 
 
 def invite(state: EventState, command: c.AddStaff, now: LogTime) -> list[f.Fact]:
-    """Somebody is asked to work at the door."""
+    """Invite a user to work at the door."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -133,7 +134,7 @@ def invite(state: EventState, command: c.AddStaff, now: LogTime) -> list[f.Fact]
 
 
 def answer_invitation(state: EventState, command: c.AnswerInvitation, now: LogTime) -> list[f.Fact]:
-    """They work there from now on, or they never will by this invitation."""
+    """Accept or decline an invitation. After acceptance the user works at the door."""
     until = state.invitations.get(command.user_id)
     if until is None or command.answer not in (e.ACCEPT, e.DECLINE):
         if command.answer == e.ACCEPT and command.user_id in state.staff:
@@ -154,7 +155,7 @@ def answer_invitation(state: EventState, command: c.AnswerInvitation, now: LogTi
 
 
 def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> list[f.Fact]:
-    """They may no longer, or are not asked any more; who never could or was changes nothing."""
+    """Remove a user from the door's staff, or end their invitation. For any other user nothing changes."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -167,7 +168,7 @@ def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> li
 
 
 def _for_receiver(fact: f.Fact, command: c.AnswerTransfer) -> f.Fact:
-    """Why the holder could not hand the ticket on, told to whoever wanted to accept it."""
+    """The refusal of a transfer, as an answer to the receiver who wanted to accept it."""
     assert isinstance(fact, f.CommandRefused)
     return f.CommandRefused(
         command_type=type(command).__name__,

@@ -1,4 +1,4 @@
-"""The organizer's commands about the event itself and who works at its door. Pure."""
+"""Rules for the organizer's commands about the event itself. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.facts import Reason
 from schemas.ids import LogTime
 
 TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
-"""What ticket holders are told of when it changes."""
+"""Ticket holders get a message when one of these fields changes."""
 TERMS = (
     "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order", "reminder_at",
 )  # fmt: skip
@@ -25,7 +25,7 @@ _REFUND_WHOLE = 100
 
 
 def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> list[f.Fact]:
-    """A draft, unless the id is taken or the description contradicts itself."""
+    """Create a draft, unless the id is taken or the description contradicts itself."""
     if state.details is not None:
         if state.details.organizer_id == command.user_id and state.status != e.DELETED_EVENT:
             return duplicate(command, command.event_id)
@@ -53,7 +53,7 @@ def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> li
 
 
 def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> list[f.Fact]:
-    """The description as it is from here on; who has a ticket is told when it matters to them."""
+    """Change the description. Ticket holders get a message if the change matters to them."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -75,7 +75,7 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
 
 
 def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> list[f.Fact]:
-    """From draft to published, once, and not when it is over already."""
+    """Publish a draft, once, and only before its end."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -90,7 +90,7 @@ def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> l
 
 
 def delete_event(state: EventState, command: c.DeleteEvent, _now: LogTime) -> list[f.Fact]:
-    """A draft may go; what the public has seen is cancelled instead."""
+    """Delete a draft. A published event can only be cancelled."""
     if state.details is not None and state.status == e.DELETED_EVENT and _owns(state, command):
         return duplicate(command, command.event_id)
     refusal = not_owner(state, command)
@@ -102,7 +102,7 @@ def delete_event(state: EventState, command: c.DeleteEvent, _now: LogTime) -> li
 
 
 def cancel_event(state: EventState, command: c.CancelEvent, _now: LogTime) -> list[f.Fact]:
-    """Called off. What follows from it is done bit by bit, by `due.cancelled`."""
+    """Cancel the event. The rules in `due` then undo it, a bounded part with each command."""
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
@@ -116,7 +116,7 @@ def cancel_event(state: EventState, command: c.CancelEvent, _now: LogTime) -> li
 
 
 def set_schedule(state: EventState, command: c.SetSchedule, _now: LogTime) -> list[f.Fact]:
-    """The programme, whole."""
+    """Replace the whole programme."""
     refusal = not_open(state, command)
     if refusal is not None:
         return refusal
@@ -135,7 +135,7 @@ def fields_of(details: Details) -> tuple[Any, ...]:
 
 
 def problem_of(details: Details) -> str:
-    """What contradicts itself in an event's description, by field; "" when nothing does."""
+    """The first contradiction in an event's description, with its field; "" if there is none."""
     if details.ends_at <= details.starts_at:
         return "ends_at must be after starts_at"
     if details.sales_close_at and details.sales_close_at <= details.sales_open_at:

@@ -1,7 +1,7 @@
-"""The waiting list: who waits, and what freed places are offered to whom before they go back on sale. Pure.
+"""Rules for the waiting list: join, leave, and offers of freed places before they go back on sale. Pure.
 
-Guarantee: whoever asked first is offered first, among those for whom enough is free; what fits nobody who waits is on
-sale to everybody.
+Guarantee: the earliest request gets the first offer, among the entries for which enough places are free. If the free
+places fit no entry, they are on sale to all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemas.ids import US_PER_S, LogTime, offer_id
 
 
 def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fact]:
-    """A place in the line for what is not to be had now."""
+    """Join the waiting list of a ticket type that has too few free places."""
     return join_by(not_selling, state, command, now)
 
 
@@ -31,7 +31,7 @@ def join_by(
     command: c.JoinWaitlist,
     now: LogTime,
 ) -> list[f.Fact]:
-    """The same, by what `not_selling` says of the event."""
+    """The same, with the given `not_selling` rule for the event."""
     known = state.waitlist.get(command.entry_id)
     if known is not None:
         same = (known.user_id, known.ticket_type_id, known.quantity)
@@ -65,8 +65,8 @@ def join_by(
 
 
 def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.Fact]:
-    """Out of the line. Who was offered something already releases that reservation instead; what became of an offer
-    that is over stands."""
+    """Leave the waiting list. A user with an open offer must release that reservation instead. A finished offer stays
+    as it is."""
     entry = state.waitlist.get(command.entry_id)
     offer = state.reservations.get(offer_id(entry.id)) if entry is not None and entry.status == e.OFFERED else None
     if entry is not None and entry.user_id == command.user_id and offer is not None and offer.status != e.HELD:
@@ -75,7 +75,7 @@ def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.
 
 
 def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
-    """The same, whatever became of an offer."""
+    """The same, without a look at finished offers."""
     entry = state.waitlist.get(command.entry_id)
     if entry is None or entry.user_id != command.user_id:
         return refused(command, Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", command.entry_id)
@@ -88,12 +88,12 @@ def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
 
 
 def ended(entry: WaitlistEntry, reason: Reason) -> f.WaitlistEnded:
-    """Somebody waits no longer."""
+    """A waiting entry ends."""
     return f.WaitlistEnded(entry.id, entry.user_id, entry.ticket_type_id, reason)
 
 
 def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
-    """What is offered now. Each answer has to be folded before the next is asked for."""
+    """The offers that are possible now. The caller folds each one before it asks for the next."""
     details = state.details
     if details is None or state.status != e.PUBLISHED:
         return
@@ -110,11 +110,11 @@ def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
 def _offer(state: EventState, section: Section, entry: WaitlistEntry, now: LogTime) -> list[f.Fact]:
     details = state.details
     assert details is not None
-    too_many = entry.quantity > per_order(details, section)  # the limit may be a lower one by now
+    too_many = entry.quantity > per_order(details, section)  # the limit may be lower now
     if too_many or over_limit(state, section, entry.user_id, entry.quantity) is not None:
         return [ended(entry, Reason.LIMIT_EXCEEDED)]
     reservation = offer_id(entry.id)
-    if state.known(reservation, now) is not None:  # somebody wrote a reservation with the offer's id
+    if state.known(reservation, now) is not None:  # a command used the offer's id for a reservation
         return [ended(entry, Reason.IDEMPOTENCY_KEY_REUSED)]
     seats: list[str] = []
     if section.seating is not None:
