@@ -36,6 +36,8 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(
         redis.Redis.from_url(settings.redis_url, decode_responses=True) as client,
         closing(ForeignLocks(settings.redis_url)) as locks,
     ):
+        # The worker's first look at Redis installs what it finds unmarked. Damage before it would be mended by it.
+        eventually(lambda: client.get(f"circle:installed:{home}") == "done", "the worker has looked at Redis")
         whole = client.hgetall(CLAIMS)
         locks.take(EVENT, ["stalls/C-1"], owner="box office", seconds=600)
         (first, *_) = whole
