@@ -20,11 +20,11 @@ from api.fairness.shares import Places
 from api.http.client_address import ClientAddress
 from api.http.problem import Problem, retry_after
 from connectors import logs
+from schemas.ids import US_PER_S
 
 KEYS_MAX = 50_000  # of one rate: about 6 MB in Redis, which needs its memory for the seats' claims
 KEY_PREFIX = "circle:limits:"
 SCRIPT = Path(__file__).with_name("take.lua").read_text()
-US_PER_S = 1_000_000
 
 log = logs.get("api.fairness.shared_rate_limits")
 

@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from api.http.problem import KINDS, FieldError, Problem
-from api.http.validation import moment
 from schemas.facts import Reason
 from schemas.replies import Reply
+from schemas.times import rfc3339_of, utc
 
 STATUS_DEFAULT = 409
 STATUSES: dict[Reason, int] = {
@@ -116,7 +116,7 @@ def _title(reason: str) -> str:
 
 def _readable(found: re.Match[str]) -> str:
     """The log's microseconds as a date."""
-    return moment(int(found[0])).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339_of(utc(int(found[0])), "seconds")
 
 
 for _reason in Reason:

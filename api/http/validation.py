@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from msgspec import Meta
 from api.fairness.limits import QUERY_PARAMETERS_MAX
 from api.http.problem import FieldError, Problem, invalid
 from api.reads.texts import LINE, LINE_OR_NONE, TEXT
+from schemas.times import micros_of, utc
 
 T = TypeVar("T")
 
@@ -30,8 +31,6 @@ Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")
 
 TIME_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 TIME_MAX = datetime(2200, 1, 1, tzinfo=UTC)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-US = timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
@@ -112,17 +111,12 @@ def micros(moment: datetime, *, field: str) -> int:
     """Microseconds since the epoch. Raises Problem outside 2000 to 2200."""
     if not TIME_MIN <= moment < TIME_MAX:
         raise invalid(field, f"has to lie between {TIME_MIN:%Y-%m-%d} and {TIME_MAX:%Y-%m-%d}")
-    return (moment - EPOCH) // US
-
-
-def moment(us: int) -> datetime:
-    """A time from microseconds since the epoch. JSON has it as RFC 3339."""
-    return EPOCH + timedelta(microseconds=us)
+    return micros_of(moment)
 
 
 def moment_or_none(us: int | None) -> datetime | None:
-    """A time as `moment` gives it; None for 0 and None, which mean "not set"."""
-    return moment(us) if us else None
+    """A time as `utc` gives it; None for 0 and None, which mean "not set"."""
+    return utc(us) if us else None
 
 
 class _Object(list[tuple[str, Any]]):

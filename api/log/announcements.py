@@ -24,13 +24,13 @@ from api.http.problem import Problem
 from api.log.watermarks import Memory, PendingReservation
 from connectors import logs
 from schemas.commands import Command
+from schemas.ids import US_PER_S
 
 INTERVAL_S = 0.02  # the first write is announced at once, those within this time after it together
 ANNOUNCED_MAX = 2_000  # in one message: about 300 KB
 RECALLED_MAX = REMEMBERED_MAX
 RECALLED_S = 24 * 3600.0
 RECALLED_AT_ONCE = 1_000  # then other tasks get their turn
-US_PER_S = 1_000_000
 
 log = logs.get("api.log.announcements")
 

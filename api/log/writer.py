@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from secrets import token_urlsafe
 from time import time
 from typing import Any
@@ -29,7 +28,9 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from schemas import cloudevents
 from schemas.commands import Command
+from schemas.ids import US_PER_MS
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS as TOPIC
 
 POLL_S = 0.001  # as long as linger.ms: polling more often would not deliver sooner
@@ -263,8 +264,7 @@ class LogWriter:
     def _now(self) -> str:
         milliseconds = int(time() * 1000)
         if self._time[0] != milliseconds:
-            text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-            self._time = (milliseconds, text.replace("+00:00", "Z"))
+            self._time = (milliseconds, rfc3339(milliseconds * US_PER_MS))
         return self._time[1]
 
 

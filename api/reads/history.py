@@ -35,12 +35,11 @@ from pipelines.history.seat_map import SeatMap, seat_map
 from pipelines.reservations.core.decide import UNFOLDED
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import Position
+from schemas.ids import US_PER_MS, Position
 
 T = TypeVar("T")
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
-US_PER_MS = 1_000
 
 log = Log("history")
 

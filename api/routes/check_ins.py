@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from time import time_ns
-
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.http import cursors, validation
+from api.http import cursors
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
@@ -44,20 +42,23 @@ from api.shapes.door import (
     ScanOut,
     TypeCount,
 )
+from connectors import clock
 from schemas.commands import UndoCheckIn
 from schemas.facts import Reason
+from schemas.times import utc
 
 _check_in = msgspec.json.Decoder(CheckInIn)
 _batch = msgspec.json.Decoder(BatchIn)
-NS_PER_US = 1_000
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
     """201 with an accepted scan; a problem with the reason of a refused one; 202 while it is not decided."""
     body = call.body(_check_in)
     event = await event_at_door(call, event_id)
-    at, clock = (time_ns() // NS_PER_US, None) if body.scanned_at is None else scanned(body.scanned_at)
-    (result,) = await check_in(call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "", clock=clock)])
+    at, implausible = (clock.now_us(), None) if body.scanned_at is None else scanned(body.scanned_at)
+    (result,) = await check_in(
+        call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "", clock=implausible)]
+    )
     if result.outcome == REFUSED:
         raise _refusal(result)
     location = f"/v1/events/{event_id}/check-ins/{result.ticket_id}"
@@ -192,6 +193,6 @@ def _check_in_out(row: asyncpg.Record) -> CheckInOut:
         scanned=seen(row["scanned_at"], row["gate"], row["scanner"]) if row["scanned_at"] else None,
         first=first_of(row),
         inside=bool(row["inside"]),
-        decided_at=validation.moment(row["decided_at"]),
+        decided_at=utc(row["decided_at"]),
         position=PositionOut(row["partition"], row["offset"]),
     )

@@ -18,7 +18,7 @@ from api.auth.tokens import Role
 from api.fairness.limits import PROJECTION_WAIT_MAX_S
 from api.http.reasons import for_reason
 from api.http.routing import Call
-from api.http.validation import EPOCH, TIME_MAX, TIME_MIN, US, moment
+from api.http.validation import TIME_MAX, TIME_MIN
 from api.log.outcomes import submit
 from api.routes.events import own_writes
 from api.shapes.base import PositionOut
@@ -28,6 +28,7 @@ from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason
+from schemas.times import micros_of, rfc3339_of, utc
 
 IMPLAUSIBLE = "implausible"
 ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
@@ -59,7 +60,7 @@ def scanned(claimed: datetime | None) -> tuple[int, str | None]:
     Such a scan counts too: the order of the log decides which scan was first, and the scanner's time only distinguishes
     scans. A missing time and a time before 1970 become the first moment of 1970.
     """
-    us = SCANNED_MIN_US if claimed is None else (claimed - EPOCH) // US
+    us = SCANNED_MIN_US if claimed is None else micros_of(claimed)
     return min(
         max(us, SCANNED_MIN_US), TIME_US_MAX
     ), None if claimed is not None and TIME_MIN <= claimed < TIME_MAX else IMPLAUSIBLE
@@ -67,7 +68,7 @@ def scanned(claimed: datetime | None) -> tuple[int, str | None]:
 
 def seen(scanned_at: int, gate: str, scanner: str) -> Seen:
     """Time and place of a scan, as the API shows them."""
-    return Seen(at=moment(scanned_at), gate=gate or None, scanner=scanner or None)
+    return Seen(at=utc(scanned_at), gate=gate or None, scanner=scanner or None)
 
 
 async def event_at_door(call: Call, event_id: str, *, to_read: bool = False) -> asyncpg.Record:
@@ -225,4 +226,4 @@ def checked_in_text(first: Seen | None) -> str:
     at: datetime = first.at
     place = f" at {first.gate}" if first.gate else ""
     device = f" by {first.scanner}" if first.scanner else ""
-    return f"the ticket was checked in at {at.isoformat(timespec='seconds').replace('+00:00', 'Z')}{place}{device}"
+    return f"the ticket was checked in at {rfc3339_of(at, 'seconds')}{place}{device}"

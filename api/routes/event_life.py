@@ -13,6 +13,7 @@ from api.routes.events import answer, own_writes, owned, pending, replayed, visi
 from api.shapes.base import Page
 from api.shapes.events import ActivityOut, CancelIn, ScheduleIn
 from schemas.commands import CancelEvent, DeleteEvent, SetSchedule
+from schemas.times import utc
 
 _cancel = msgspec.json.Decoder(CancelIn)
 _schedule = msgspec.json.Decoder(ScheduleIn)
@@ -85,7 +86,4 @@ async def _page(call: Call, event_id: str) -> Page[ActivityOut]:
 
 
 def _out(one: _Activity) -> ActivityOut:
-    moment = validation.moment
-    return ActivityOut(
-        title=one.title, speaker=one.speaker, starts_at=moment(one.starts_at), ends_at=moment(one.ends_at)
-    )
+    return ActivityOut(title=one.title, speaker=one.speaker, starts_at=utc(one.starts_at), ends_at=utc(one.ends_at))

@@ -22,6 +22,7 @@ from api.shapes.base import Accepted, PositionOut
 from api.shapes.events import EventIn, EventOut, EventPatch, EventSort, EventsQuery, EventStatus
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
 from schemas.facts import Reason
+from schemas.times import utc
 
 _create = msgspec.json.Decoder(EventIn)
 _patch = msgspec.json.Decoder(EventPatch)
@@ -137,7 +138,7 @@ async def update(call: Call, event_id: str) -> HTTPResponse:
     if "refund_until" in given:
         given["refund_until_at"] = given.pop("refund_until")
     if body.starts_at is not UNSET or body.timezone is not UNSET:
-        starts_at = validation.moment(event["starts_at"]) if body.starts_at is UNSET else body.starts_at
+        starts_at = utc(event["starts_at"]) if body.starts_at is UNSET else body.starts_at
         zone = event["timezone"] if body.timezone is UNSET else body.timezone
         given["reminder_at"] = reminder_at(starts_at, zone)
     command = UpdateEvent(event_id, call.user_id, call.deps.log_writer.next_id(), **given)
@@ -219,7 +220,7 @@ async def owned(call: Call, event_id: str) -> asyncpg.Record:
 
 def event_out(row: asyncpg.Record) -> EventOut:
     """A row as the API shows it."""
-    moment, or_none = validation.moment, validation.moment_or_none
+    or_none = validation.moment_or_none
     return EventOut(
         id=row["id"],
         organizer_id=row["organizer_id"],
@@ -228,8 +229,8 @@ def event_out(row: asyncpg.Record) -> EventOut:
         description=row["description"],
         category_id=row["category_id"] or None,
         venue=row["venue"],
-        starts_at=moment(row["starts_at"]),
-        ends_at=moment(row["ends_at"]),
+        starts_at=utc(row["starts_at"]),
+        ends_at=utc(row["ends_at"]),
         timezone=row["timezone"],
         sales_open_at=or_none(row["sales_open_at"]),
         sales_close_at=or_none(row["sales_close_at"]),
@@ -240,7 +241,7 @@ def event_out(row: asyncpg.Record) -> EventOut:
         refund_percent=row["refund_percent"],
         hold_extension_s=row["hold_extension_s"],
         offer_ttl_s=row["offer_ttl_s"],
-        created_at=moment(row["created_at"]),
+        created_at=utc(row["created_at"]),
         published_at=or_none(row["published_at"]),
         cancelled_at=or_none(row["cancelled_at"]),
         cancel_reason=row["cancel_reason"] or None,

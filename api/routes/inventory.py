@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import time_ns
 from typing import TypeVar
 
 import asyncpg
@@ -17,6 +16,7 @@ from api.http.routing import Call, json
 from api.routes.events import new_id, owned, pending, replayed, write
 from api.shapes.base import Page
 from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeKind, CodeOut, PoolIn, PoolOut, UnblockIn
+from connectors import clock
 from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats
 from schemas.facts import Reason
 
@@ -26,7 +26,6 @@ _code = msgspec.json.Decoder(CodeIn)
 _block = msgspec.json.Decoder(BlockIn)
 _unblock = msgspec.json.Decoder(UnblockIn)
 
-NS_PER_US = 1_000
 
 T = TypeVar("T")
 
@@ -81,7 +80,7 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
     closes = validation.micros(body.valid_until, field="valid_until") if body.valid_until else 0
     await owned(call, event_id)
     code_id = new_id(call, f"code/{event_id}")
-    if closes and closes <= max(opens, time_ns() // NS_PER_US):
+    if closes and closes <= max(opens, clock.now_us()):
         known = await call.deps.database.rows("codes_of_event", event_id)
         if code_id not in {row["id"] for row in known}:  # a repeated request is answered at any time
             raise invalid("valid_until", "has to be in the future, and after valid_from")

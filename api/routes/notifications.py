@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import time_ns
-
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
@@ -12,7 +10,9 @@ from api.http import cursors, validation
 from api.http.problem import Problem, not_found
 from api.http.routing import Call, json
 from api.shapes.reservations import NotificationOut, NotificationsQuery, ReadAllOut, UnreadOut
+from connectors import clock
 from schemas.ids import Position
+from schemas.times import utc
 
 
 async def notifications(call: Call) -> HTTPResponse:
@@ -72,7 +72,7 @@ def out(row: asyncpg.Record) -> NotificationOut:
         event_id=row["event_id"],
         reservation_id=row["reservation_id"],
         data=msgspec.Raw(row["data"].encode()),
-        created_at=validation.moment(row["created_at"]),
+        created_at=utc(row["created_at"]),
         read_at=validation.moment_or_none(row["read_at"]),
     )
 
@@ -91,4 +91,4 @@ def _position(text: str) -> tuple[int, int]:
 
 
 def _now() -> int:
-    return time_ns() // 1000
+    return clock.now_us()

@@ -34,6 +34,7 @@ from api.shapes.orders import (
 from pipelines.history.explain import Explanation
 from schemas.facts import Reason
 from schemas.money import plain
+from schemas.times import rfc3339_of, utc
 
 COLUMNS = (
     "reservation_id", "created_at", "status", "payment", "ticket_type", "ticket_type_id", "quantity", "seats", "amount",
@@ -123,7 +124,7 @@ async def _lines(call: Call, event_id: str, query: OrdersQuery) -> AsyncGenerato
 def _cells(row: asyncpg.Record) -> tuple[object, ...]:
     currency = row["currency"]
     return (
-        row["id"], validation.moment(row["created_at"]).isoformat().replace("+00:00", "Z"), row["status"],
+        row["id"], rfc3339_of(utc(row["created_at"]), "auto"), row["status"],
         row["payment"], row["ticket_type"], row["ticket_type_id"], row["quantity"], " ".join(row["seats"]),
         plain(row["amount_minor"], currency), plain(row["refunded"], currency), currency, row["amount_minor"],
         row["refunded"], row["promo_code"], row["buyer_name"], row["buyer_email"], row["user_id"],
@@ -148,8 +149,8 @@ def order_out(row: asyncpg.Record) -> OrderOut:
         payment=row["payment"] or None,
         promo_code=row["promo_code"] or None,
         reason=row["reason"] or None,
-        created_at=validation.moment(row["created_at"]),
-        updated_at=validation.moment(row["updated_at"]),
+        created_at=utc(row["created_at"]),
+        updated_at=utc(row["updated_at"]),
         expires_at=validation.moment_or_none(row["expires_at"]),
         position=PositionOut(row["partition"], row["offset"]),
     )
@@ -173,7 +174,7 @@ def _refund(row: asyncpg.Record) -> OrderRefundOut:
         amount=row["amount_minor"],
         currency=row["currency"],
         reason=row["reason"],
-        requested_at=validation.moment(row["requested_at"]),
+        requested_at=utc(row["requested_at"]),
         refunded_at=validation.moment_or_none(row["refunded_at"]),
     )
 

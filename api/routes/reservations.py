@@ -50,6 +50,7 @@ from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
 from schemas.money import formatted
 from schemas.replies import Reply, ReservationView
+from schemas.times import utc
 
 _reserve = msgspec.json.Decoder(ReservationIn)
 _confirm = msgspec.json.Decoder(ConfirmIn)
@@ -268,7 +269,7 @@ def _new_hold(view: ReservationView) -> ReservationOut:
     same key gets the same answer, byte for byte."""
     if not view.asked_at:  # from an older worker, which does not send it
         return of_view(view)
-    return msgspec.structs.replace(of_view(view), now=validation.moment(view.asked_at))
+    return msgspec.structs.replace(of_view(view), now=utc(view.asked_at))
 
 
 def of_view(view: ReservationView) -> ReservationOut:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from time import time_ns
 
 import asyncpg
 from sanic import HTTPResponse
@@ -20,12 +19,12 @@ from api.reads.seat_sections import BLOCKED, SeatSection, SectionBody
 from api.reads.visibility import Sight, sight
 from api.routes.events import visible
 from api.shapes.events import SeatsQuery, SeatStatus
+from connectors import clock
 from pipelines.history.moment import Moment, moment
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
 from pipelines.reservations.core.seating import row_label
 
 NOT_OVER = {"cache-control": "no-store"}
-US_PER_NS = 1_000
 _CLAIMED = {b"s|": SOLD, b"b|": BLOCKED}
 _IN_ROWS = {SeatStatus.HELD: HELD, SeatStatus.SOLD: SOLD, SeatStatus.LOCKED: LOCKED, SeatStatus.BLOCKED: BLOCKED}
 
@@ -97,7 +96,7 @@ async def _taken(deps: ApiDeps, event_id: str, seats: int) -> tuple[Callable[[],
     """A function that gives the places that are not free, to call in a thread; and its source."""
     meta, claims, foreign = await seat_hashes(deps, event_id, seats)
     if b"epoch" in meta:
-        return lambda: taken(claims, foreign, time_ns() // US_PER_NS), "redis"
+        return lambda: taken(claims, foreign, clock.now_us()), "redis"
     # never installed, or Redis was flushed
     rows = await deps.database.rows("seats_from_rows", event_id)
     return lambda: [(row["place"], _IN_ROWS[SeatStatus(row["status"])]) for row in rows], "postgres"

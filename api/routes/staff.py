@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import time_ns
-
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
@@ -17,11 +15,11 @@ from api.routes.events import event_out, own_writes, owned, pending, replayed, v
 from api.routes.transfers import about_event
 from api.shapes.base import PageQuery
 from api.shapes.door import InvitationOut, StaffIn, StaffOut
+from connectors import clock
 from pipelines.reservations.core.entities import ACCEPT, DECLINE
 from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
 from schemas.facts import Reason
-
-NS_PER_US = 1_000
+from schemas.times import utc
 
 _add = msgspec.json.Decoder(StaffIn)
 
@@ -115,18 +113,18 @@ async def _answer(call: Call, event_id: str, answer: str, status: str) -> HTTPRe
 
 def _out(row: asyncpg.Record) -> StaffOut:
     invited = row["status"] == "invited"
-    status = "expired" if invited and row["expires_at"] <= time_ns() // NS_PER_US else row["status"]
-    until = validation.moment(row["expires_at"]) if invited else None
-    return StaffOut(row["member_id"], validation.moment(row["added_at"]), status, until)
+    status = "expired" if invited and row["expires_at"] <= clock.now_us() else row["status"]
+    until = utc(row["expires_at"]) if invited else None
+    return StaffOut(row["member_id"], utc(row["added_at"]), status, until)
 
 
 def _invitation(row: asyncpg.Record) -> InvitationOut:
-    open_still = row["status"] == "invited" and row["expires_at"] > time_ns() // NS_PER_US
+    open_still = row["status"] == "invited" and row["expires_at"] > clock.now_us()
     return InvitationOut(
         event_id=row["event_id"],
         status="expired" if row["status"] == "invited" and not open_still else row["status"],
         event=about_event(row),
-        invited_at=validation.moment(row["invited_at"]),
-        expires_at=validation.moment(row["expires_at"]),
+        invited_at=utc(row["invited_at"]),
+        expires_at=utc(row["expires_at"]),
         ended_at=validation.moment_or_none(row["ended_at"]),
     )

@@ -17,6 +17,7 @@ from api.shapes.events import EventStatus
 from api.shapes.reservations import TicketOut, TicketsQuery, ValidateIn, ValidationOut
 from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.facts import Reason
+from schemas.times import utc
 
 _validate = msgspec.json.Decoder(ValidateIn)
 VALID = "valid"
@@ -103,7 +104,7 @@ def _out(deps: ApiDeps, row: asyncpg.Record) -> TicketOut:
         seat=row["seat"] or None,
         ordinal=row["ordinal"],
         status=row["status"],
-        issued_at=validation.moment(row["issued_at"]),
+        issued_at=utc(row["issued_at"]),
         code=code,
         checked_in_at=validation.moment_or_none(row["checked_in_at"]),
         disputed=row["disputed"],

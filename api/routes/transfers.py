@@ -4,8 +4,6 @@ enters the log, and the sender learns nothing about the receiver.
 
 from __future__ import annotations
 
-from time import time_ns
-
 import asyncpg
 import msgspec
 from sanic import HTTPResponse
@@ -17,11 +15,12 @@ from api.http.routing import Call, json
 from api.reads.receivers import receiver_named
 from api.routes.events import own_writes, pending, replayed, write
 from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery, TransferView
+from connectors import clock
 from pipelines.reservations.core.entities import ACCEPT, DECLINE, WITHDRAW
 from schemas.commands import AnswerTransfer, TransferTicket
 from schemas.facts import Reason
+from schemas.times import utc
 
-NS_PER_US = 1_000
 SHOWN = frozenset({"published", "cancelled", "ended"})
 
 _transfer = msgspec.json.Decoder(TransferIn)
@@ -51,7 +50,7 @@ async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
         event_id=row["event_id"],
         status=_status(offer),
         transfer_id=offer["id"],
-        expires_at=validation.moment(offer["expires_at"]),
+        expires_at=utc(offer["expires_at"]),
     )
     return json(answer, headers=replayed(outcome))
 
@@ -97,8 +96,7 @@ def about_event(row: asyncpg.Record) -> OccasionOut | None:
     """The event of an offer. None for a draft, whose texts only its organizer may read."""
     if row["event_status"] not in SHOWN:
         return None
-    moment = validation.moment
-    return OccasionOut(row["title"], row["venue"], moment(row["starts_at"]), moment(row["ends_at"]))
+    return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))
 
 
 async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTTPResponse:
@@ -133,7 +131,7 @@ async def _own(call: Call, transfer_id: str) -> asyncpg.Record:
 
 def _status(row: asyncpg.Record) -> str:
     """The offer's current status. An offer past its time is expired, even before the log says so."""
-    if row["status"] == "offered" and row["expires_at"] <= time_ns() // NS_PER_US:
+    if row["status"] == "offered" and row["expires_at"] <= clock.now_us():
         return "expired"
     return str(row["status"])
 
@@ -148,8 +146,8 @@ def _view(row: asyncpg.Record, user_id: str) -> TransferView:
         event=about_event(row),
         ticket_type_id=row["ticket_type_id"],
         seat=row["seat"] or None,
-        offered_at=validation.moment(row["offered_at"]),
-        expires_at=validation.moment(row["expires_at"]),
+        offered_at=utc(row["offered_at"]),
+        expires_at=utc(row["expires_at"]),
         ended_at=validation.moment_or_none(row["ended_at"]),
     )
 

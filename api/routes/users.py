@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import time, time_ns
+from time import time
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from api.http.routing import Call, json
 from api.routes.auth import NO_STORE
 from api.routes.events import own_writes
 from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserPatch
+from connectors import clock
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ async def erase_me(call: Call) -> HTTPResponse:
     body = call.body(_erase)
     await check_password(call, body.password, field="password")
     await own_writes(call)
-    now_us = time_ns() // 1000
+    now_us = clock.now_us()
     rows = await call.deps.database.rows("events_open_of_organizer", call.user_id, now_us)
     if rows:
         detail = "you have published events that have not ended: cancel them, or wait for their end"

@@ -17,6 +17,7 @@ from api.shapes.base import PageQuery
 from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist
 from schemas.facts import Reason
+from schemas.times import utc
 
 OFFERED = "offered"
 # By the status of the offered reservation. A refused card changes nothing: the hold stays until its deadline.
@@ -120,5 +121,5 @@ def _out(row: asyncpg.Record) -> EntryOut:
         reservation_id=row["reservation_id"] or None,
         expires_at=validation.moment_or_none(row["offer_until"] or row["expires_at"]),
         reason=row["reason"] or None,
-        created_at=validation.moment(row["created_at"]),
+        created_at=utc(row["created_at"]),
     )

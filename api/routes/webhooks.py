@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-from time import time_ns
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from api.http.routing import Call, json
 from api.routes.events import owned
 from api.shapes.base import PageQuery
 from api.shapes.channels import DeliveriesQuery, DeliveryOut, WebhookIn, WebhookOut, WebhookPatch
+from connectors import clock
 from connectors.outbound_http import NotOutside, checked_url, resolved_outside
 from pipelines.notifications.calls import TEST, TYPE_NAMES, TYPES, body
 
@@ -101,7 +101,7 @@ async def test(call: Call, webhook_id: str) -> HTTPResponse:
     """202 with a call of type webhook.test. It is sent at once, to endpoints of any types."""
     call.no_body()
     await _own(call, webhook_id)
-    now_us = time_ns() // 1000
+    now_us = clock.now_us()
     text = body(TEST, now_us, {"webhook_id": webhook_id})
     row = await call.deps.database.write("webhook_test", f"msg_test_{uuid4().hex}", webhook_id, now_us, TEST, text)
     assert row is not None

@@ -26,6 +26,7 @@ from ops.explain.event_past import BadMoment
 from ops.proof.load.progress import ProgressBars
 from pipelines.history.moment import moment
 from schemas.codec import Codec
+from schemas.ids import US_PER_MS
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 MANIFEST = "manifest.json"
@@ -34,7 +35,6 @@ FORMAT = 1
 BAR_EVERY = 2_000
 FLUSH_S = 60.0
 BLOCK_BYTES = 256 * 1024
-US_PER_MS = 1_000
 
 
 class BadArchive(CircleError):

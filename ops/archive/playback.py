@@ -20,6 +20,7 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from connectors import clock
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, StopFlag, consumer, producer
 from connectors.log_reader import LogReader, partitions_of
@@ -31,14 +32,13 @@ from ops.proof.load.statistics import Latencies, latencies
 from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.facts import RecordedFact
+from schemas.ids import US_PER_MS
 from schemas.topics import COMMANDS, FACTS
 
 UNDER_WAY_MAX = 50_000  # commands without facts; above it the next commands wait, and the run falls behind
 DRAIN_S = 30.0
 WAIT_S = 0.02
 FACTS_AT_ONCE = 5_000
-US_PER_MS = 1_000
-US_PER_S = 1_000_000
 LENGTHS = ("hold_ttl_s", "hold_extension_s", "offer_ttl_s")
 
 
@@ -203,7 +203,7 @@ class _Player:
         """Play one command when it is due."""
         self.commands += 1
         if self._first_ms < 0:
-            self._first_ms, self._begun, self._begun_us = asked.timestamp_ms, time.monotonic(), time.time_ns() // 1_000
+            self._first_ms, self._begun, self._begun_us = asked.timestamp_ms, time.monotonic(), clock.now_us()
         self._last_ms = max(self._last_ms, asked.timestamp_ms)
         command = self.source_codec.decode(asked.value)
         if not isinstance(command, Command):

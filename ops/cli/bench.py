@@ -23,6 +23,7 @@ from ops.proof.bench.row_locks import RowLocksReport, cpu_us
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
+from schemas.ids import US_PER_S
 
 bench = typer.Typer(help="Measure throughput, latency and CPU, on a stack of its own.")
 
@@ -291,7 +292,8 @@ def _show_step(step: Step, whose: str = "") -> None:
     ]
     emit_table((f"{whose}step {step.rate:,.0f}/s", "sustained" if step.sustained else "not sustained"), rows)
     processes = [(one.name, f"{one.us_per_request:,.1f}", "" if one.ours else "service") for one in step.cpu]
-    processes.append(("(load generator)", f"{step.client_cpu_s / max(1, step.requests) * 1e6:,.1f}", "not counted"))
+    client_us = step.client_cpu_s / max(1, step.requests) * US_PER_S
+    processes.append(("(load generator)", f"{client_us:,.1f}", "not counted"))
     emit_table(("process", "CPU µs a request", ""), processes)
     print()
 

@@ -28,7 +28,7 @@ from pipelines.history.explain import Explanation, FreeThen, Later
 from pipelines.history.seat_map import LEGEND, picture, seat_map
 from pipelines.history.verification import Divergence
 from pipelines.monitoring.board import Board
-from pipelines.reservations.batch import rfc3339
+from schemas.times import rfc3339
 
 SHOWN_MAX = 20
 NAMES_SHOWN_MAX = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
@@ -24,8 +24,9 @@ from ops.operate.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed
 from ops.proof.checker.reading import reader, records
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_S, stamped
+from schemas.ids import stamped
 from schemas.placement import partition_of
+from schemas.times import utc
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
 from sinks.dead_letters import REDRIVEN_FROM, SET_ASIDE_BY
 
@@ -231,7 +232,7 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         origin_topic=headers.get("origin_topic", ""),
         origin_partition=_number(headers.get("origin_partition", "")),
         origin_offset=_number(headers.get("origin_offset", "")),
-        put_aside_at=datetime.fromtimestamp(stamped(message.timestamp()[1]) / US_PER_S, UTC),
+        put_aside_at=utc(stamped(message.timestamp()[1])),
         error=headers.get("error", ""),
         set_aside_by=headers.get(SET_ASIDE_BY, ""),
         key=_text(key),

@@ -21,12 +21,12 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
+from schemas.times import utc
 
 PLACES_MAX = 1_000  # one Lua call for this many takes less than ten milliseconds
 SECONDS_MAX = 90 * 86_400
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}")
 RANGE = re.compile(r"([A-Z]{1,3})-([1-9][0-9]{0,4})\.\.([1-9][0-9]{0,4})")
-US_PER_S = 1_000_000
 SQL = queries(Path(__file__).with_name("locks.sql"))
 
 
@@ -125,7 +125,7 @@ def listed(settings: Settings, event_id: str, now: datetime | None = None) -> li
         held = foreign.held(event_id)
     for place, (owner, expires_us) in sorted(held.items()):
         ticket_type_id, _, seat = place.partition("/")
-        expires_at = datetime.fromtimestamp(expires_us / US_PER_S, UTC)
+        expires_at = utc(expires_us)
         found.append(
             Lock(ticket_type_id=ticket_type_id, seat=seat, owner=owner, expires_at=expires_at, ended=expires_at <= now)
         )

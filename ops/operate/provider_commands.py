@@ -6,12 +6,12 @@ duplicate.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaError, Message
 
+from connectors import clock
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import check_reachable, producer
 from connectors.schema_registry import codec_of
@@ -45,7 +45,7 @@ class CommandWriter:
 
     def write(self, command: Command) -> None:
         """Write a command, keyed by its event."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = clock.now_rfc3339()
         headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
         value, key = self._codec.encode(command), command.event_id.encode()
         self._producer.produce(COMMANDS, value, key, headers=headers, on_delivery=self._acknowledged)

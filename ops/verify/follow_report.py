@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from prometheus_client import Gauge, start_http_server
 
+from connectors import clock
 from connectors.settings import Settings
 from ops.verify.verify import PartitionRun
 from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
@@ -29,7 +29,7 @@ def board_report(board: Board) -> Reporter:
             for run in runs
         ]
         found = VerifierProgress(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            at=clock.now_rfc3339(),
             facts=sum(run.verifier.facts for run in runs),
             divergences=sum(run.verifier.diverged for run in runs),
             partitions=partitions,

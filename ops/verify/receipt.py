@@ -14,9 +14,9 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.history.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.history.rules_by_version import command_of
-from pipelines.reservations.batch import rfc3339
 from schemas.codec import Undecodable
 from schemas.ids import stamped
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS
 
 

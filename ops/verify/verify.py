@@ -47,6 +47,7 @@ from pipelines.reservations.flow import GROUP
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
+from schemas.ids import US_PER_S
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
@@ -206,7 +207,7 @@ def verify(settings: Settings, options: VerifyOptions, progress: ProgressBars) -
         event_id=options.event_id,
         partitions=results,
         seconds=round(time.monotonic() - started, 3),
-        cpu_us_per_fact=round(fold_cpu * 1e6 / max(1, facts), 2),
+        cpu_us_per_fact=round(fold_cpu * US_PER_S / max(1, facts), 2),
     )
 
 

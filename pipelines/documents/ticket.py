@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 
+from schemas.times import utc
+
 VALID = "valid"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,10 @@ class PrintableTicket:
             event_id=row["event_id"],
             title=row["title"],
             venue=row["venue"],
-            starts_at=_moment(row["starts_at"]),
-            ends_at=_moment(row["ends_at"]),
+            starts_at=utc(row["starts_at"]),
+            ends_at=utc(row["ends_at"]),
             timezone=row["timezone"],
-            issued_at=_moment(row["issued_at"]),
+            issued_at=utc(row["issued_at"]),
             revision=row["revision"],
             disputed=row["disputed"],
         )
@@ -83,10 +84,6 @@ class PrintableTicket:
         until = until if end.date() == start.date() else f"{_day(end)}, {until}"
         offset = "" if changes or start.tzname() == self.timezone else f" ({start.tzname()})"
         return f"{_day(start)}, {since} – {until}\n{self.timezone if self.zone else 'UTC'}{offset}"
-
-
-def _moment(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def is_ambiguous(local: datetime) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.reservations.batch import rfc3339
 from pipelines.reservations.core import state as s
 from pipelines.reservations.core.rules.paying import why_not_again
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
 from schemas.money import formatted
+from schemas.times import rfc3339
 
 REFUND_WORDS: dict[str, str] = {
     Reason.BUYER_CANCELLED: "the buyer cancelled within the terms",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from pipelines.history import aftermath
-from pipelines.reservations.batch import rfc3339
 from pipelines.reservations.core import state as s
 from pipelines.reservations.core.entities import WAITING
 from pipelines.reservations.core.state import EventState, Reservation, Section
 from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
 from schemas.facts import Reason, RecordedFact
+from schemas.times import rfc3339
 
 POSITIONS_MAX = 20  # of other buyers: the latest before this one; further ones are counted
 

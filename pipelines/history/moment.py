@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -15,7 +15,8 @@ from pipelines.intake import Intake
 from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_S, Position
+from schemas.ids import Position
+from schemas.times import micros_of
 
 _POSITION = re.compile(r"\d+-\d+(-\d+)?")
 
@@ -50,7 +51,7 @@ def moment(text: str | None) -> Moment:
         when = None
     if when is None or when.tzinfo is None:
         raise ValueError(f"{text!r} is neither a time with its offset (2026-05-01T20:00:00Z) nor a position (3-1200)")
-    return Moment(log_time=round((when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * US_PER_S))
+    return Moment(log_time=micros_of(when))
 
 
 class EventFold:

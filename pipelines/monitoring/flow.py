@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from confluent_kafka import KafkaException, Message
 
+from connectors import clock
 from connectors.errors import ServiceUnreachable
 from connectors.execution import execute
 from connectors.failure_policy import Bound, is_of_record
@@ -36,8 +36,8 @@ from pipelines.monitoring.tally import FACT, PLACES, REFUSED, Series, tally
 from pipelines.monitoring.totals import Totals, TotalsStore
 from pipelines.notifications.outbound import recorded_again
 from pipelines.projections.flow import Admitted, DecodedFact, Positions, reader
-from pipelines.reservations.batch import rfc3339
 from schemas.codec import Codec
+from schemas.times import rfc3339
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters
@@ -162,7 +162,7 @@ class Watch:
         verified = self._board.verified()
         self._exported.totals(totals)
         self._exported.surveyed(found, verified, last_fact_us)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = clock.now_rfc3339()
         self._board.show(
             MONITORED,
             {

@@ -8,6 +8,7 @@ from pipelines.monitoring.board import VerifierProgress
 from pipelines.monitoring.survey import Surveyed
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED
 from pipelines.monitoring.totals import Totals
+from schemas.ids import US_PER_S
 
 FACTS_COUNTED = Counter("circle_facts", "Facts on the log, by type.", ["type"])
 PLACES_COUNTED = Counter("circle_places", "Places that were held, sold, or became free again.", ["what"])
@@ -44,7 +45,7 @@ class Exported:
         for topic, letters in found.dead_letters.items():
             LETTERS.labels(topic).set(letters.put_aside - letters.redriven)
         if last_fact_us:
-            LAST_FACT.set(last_fact_us / 1_000_000)
+            LAST_FACT.set(last_fact_us / US_PER_S)
         if verified is not None:
             VERIFIED_DIVERGENCES.set(verified.divergences)
             for one in verified.partitions:

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from pipelines.notifications.compose import rfc3339
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.times import rfc3339_micros
 
 TEST = "webhook.test"
 MINOR = "_minor"
@@ -110,7 +110,7 @@ def call_of(recorded: RecordedFact) -> WebhookCall | None:
 
 def body(name: str, time_us: int, data: dict[str, Any]) -> str:
     """The body of a call, in the format of Standard Webhooks."""
-    return _json.encode({"type": name, "timestamp": rfc3339(time_us), "data": data}).decode()
+    return _json.encode({"type": name, "timestamp": rfc3339_micros(time_us), "data": data}).decode()
 
 
 def _told(fact: f.Fact) -> dict[str, Any]:
@@ -121,5 +121,5 @@ def _told(fact: f.Fact) -> dict[str, Any]:
 def _value(name: str, value: Any) -> Any:
     """Times in RFC 3339, null where none is set."""
     if name.endswith("_at") and isinstance(value, int):
-        return rfc3339(value) if value else None
+        return rfc3339_micros(value) if value else None
     return value

@@ -11,7 +11,6 @@ times in RFC 3339.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,8 +18,8 @@ import msgspec
 from pipelines.notifications import kinds as k
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
-from schemas.ids import US_PER_S
 from schemas.notifications import Notification
+from schemas.times import rfc3339_micros
 
 DIRECT_PARTITION = -1  # for a message without a fact; its offset is the number of the direct message
 DELIVERED = (k.INBOX, k.MAIL)  # the live stream shows what is in the inbox, so it has no messages of its own
@@ -90,15 +89,6 @@ def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: 
     ]
 
 
-def rfc3339(time_us: int) -> str:
-    """Microseconds since the epoch as text, in UTC to the microsecond. A time outside the calendar becomes "0"."""
-    try:
-        moment = datetime.fromtimestamp(time_us // US_PER_S, UTC).replace(microsecond=time_us % US_PER_S)
-    except (OverflowError, ValueError, OSError):
-        return "0"
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _places(
     fact: f.TicketsHeld
     | f.ReservationConfirmed
@@ -115,13 +105,13 @@ def _price(fact: f.TicketsHeld | f.ReservationConfirmed) -> dict[str, Any]:
 
 
 def _held(fact: f.TicketsHeld) -> list[ComposedMessage]:
-    data = {**_places(fact), **_price(fact), "expires_at": rfc3339(fact.expires_at)}
+    data = {**_places(fact), **_price(fact), "expires_at": rfc3339_micros(fact.expires_at)}
     return [ComposedMessage(fact.user_id, k.TICKET_HELD, data)]
 
 
 def _deadline(kind: str) -> Callable[[Any], list[ComposedMessage]]:
     def tell(fact: f.HoldWarned | f.HoldExtended) -> list[ComposedMessage]:
-        data = {"ticket_type_id": fact.ticket_type_id, "expires_at": rfc3339(fact.expires_at)}
+        data = {"ticket_type_id": fact.ticket_type_id, "expires_at": rfc3339_micros(fact.expires_at)}
         return [ComposedMessage(fact.user_id, kind, data)]
 
     return tell
@@ -221,7 +211,7 @@ def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:
 def _transfer_offered(fact: f.TransferOffered) -> list[ComposedMessage]:
     """A message to the user who may accept. Neither user learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
-    data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339(fact.expires_at)}
+    data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339_micros(fact.expires_at)}
     return [ComposedMessage(fact.to_user_id, k.TRANSFER_OFFERED, data)]
 
 
@@ -234,17 +224,17 @@ def _transfer_ended(fact: f.TransferEnded) -> list[ComposedMessage]:
 
 
 def _invited(fact: f.StaffInvited) -> list[ComposedMessage]:
-    return [ComposedMessage(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339(fact.expires_at)})]
+    return [ComposedMessage(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339_micros(fact.expires_at)})]
 
 
 def _offered(fact: f.WaitlistOffered) -> list[ComposedMessage]:
     asked = {"entry_id": fact.entry_id, "ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
-    return [ComposedMessage(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339(fact.expires_at)})]
+    return [ComposedMessage(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339_micros(fact.expires_at)})]
 
 
 def _checked_in(fact: f.CheckInAccepted) -> list[ComposedMessage]:
     data = {"ticket_id": fact.ticket_id, "seat": fact.seat, "gate": fact.gate}
-    return [ComposedMessage(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339(fact.scanned_at)})]
+    return [ComposedMessage(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339_micros(fact.scanned_at)})]
 
 
 def _staff(fact: f.StaffAdded) -> list[ComposedMessage]:
@@ -259,7 +249,11 @@ def _notified(fact: f.HolderNotified) -> list[ComposedMessage]:
     kind = _CHORES.get(fact.kind)
     if kind is None:
         return []
-    times = {"starts_at": rfc3339(fact.starts_at), "ends_at": rfc3339(fact.ends_at), "timezone": fact.timezone}
+    times = {
+        "starts_at": rfc3339_micros(fact.starts_at),
+        "ends_at": rfc3339_micros(fact.ends_at),
+        "timezone": fact.timezone,
+    }
     data = {"title": fact.title, "venue": fact.venue, **times, "changed": fact.changed}
     return [ComposedMessage(fact.user_id, kind, data)]
 

@@ -11,11 +11,11 @@ from typing import cast
 import msgspec
 from confluent_kafka import Message as Record
 
-from pipelines.notifications.compose import rfc3339
 from schemas import cloudevents
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.notifications import Notification
+from schemas.times import rfc3339_micros
 from schemas.topics import FACTS, NOTIFICATIONS
 from sinks.dead_letters import Header
 from sinks.kafka_transaction import Outgoing
@@ -34,7 +34,7 @@ def outgoing(message: Notification, codec: Codec) -> Outgoing:
         value=codec.encode(message),
         headers=[
             *cloudevents.headers(
-                cloudevents.NOTIFICATIONS, identity, type(message).__name__, rfc3339(message.created_at)
+                cloudevents.NOTIFICATIONS, identity, type(message).__name__, rfc3339_micros(message.created_at)
             ),
             (CHANNEL_HEADER, message.channel),
         ],

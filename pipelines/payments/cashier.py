@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import NamedTuple, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors import clock
 from connectors.backoff import Backoff
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
@@ -200,7 +200,7 @@ class Cashier:
         return told
 
     def _told(self, record: Message, command: RecordPayment | RecordRefund | RecordRefundFailure) -> Outgoing:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = clock.now_rfc3339()
         headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
         original = cast("list[Header]", record.headers() or [])
         headers += [header for header in original if header[0] in PASSED_ON]

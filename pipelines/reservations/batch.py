@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,8 +15,9 @@ from schemas import cloudevents
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.ids import US_PER_MS, stamped
+from schemas.ids import stamped
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply
+from schemas.times import rfc3339
 from schemas.topics import FACTS
 
 PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
@@ -228,8 +228,3 @@ def availability_of(state: EventState) -> dict[str, str]:
 
 def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
-
-
-def rfc3339(time_us: int) -> str:
-    """A log time as text, to the millisecond."""
-    return datetime.fromtimestamp(time_us // US_PER_MS / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

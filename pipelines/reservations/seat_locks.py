@@ -30,6 +30,7 @@ from connectors import redis_clients
 from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
 from connectors.stoppable_wait import Stopped, pause
+from schemas.ids import US_PER_S
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
@@ -185,7 +186,7 @@ class ForeignLocks:
     def take(self, event: str, places: list[str], *, owner: str, seconds: int) -> int:
         """Lock places ("ticket_type_id/seat") for `owner`. Raises LockRefused, naming the place another has."""
         seconds_now, micros = self._ask(lambda: self._client.time())
-        expires_us = (seconds_now + seconds) * 1_000_000 + micros
+        expires_us = (seconds_now + seconds) * US_PER_S + micros
         answer = self._eval("foreign_take", _keys(event, "meta", "claims", "foreign"), [owner, expires_us, *places])
         if answer[0] == "CLAIMED":
             raise LockRefused(f"{answer[1]}: a buyer has claimed it; choose another seat")
@@ -203,7 +204,7 @@ class ForeignLocks:
             if claim is not None:
                 raise LockRefused(f"{place}: a buyer has claimed it; choose another seat")
             other, _, expires = (lock or "").rpartition("|")
-            ended = expires.isdecimal() and int(expires) <= now_s * 1_000_000 + now_us
+            ended = expires.isdecimal() and int(expires) <= now_s * US_PER_S + now_us
             if lock is not None and other != owner and not ended:
                 raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from connectors import clock
 from connectors.logs import Log
-from pipelines.reservations.batch import Headers, rfc3339
+from pipelines.reservations.batch import Headers
 from pipelines.reservations.partition import Partition
 from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Tick
+from schemas.times import rfc3339
 from schemas.topics import COMMANDS
 
 TICKS_PER_POLL_MAX = 500  # many holds that end together take several polls
@@ -33,7 +34,7 @@ class Ticker:
 
     def tick(self) -> None:
         """Write the ticks that are due by this machine's clock. The rules decide by log time when a tick is read."""
-        now_us = time.time_ns() // 1000
+        now_us = clock.now_us()
         for number, partition in self._partitions.items():
             for event_id in partition.due_events(now_us, TICKS_PER_POLL_MAX):
                 self._write(number, event_id, now_us)

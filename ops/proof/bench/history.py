@@ -7,14 +7,13 @@ events are sold at a time, and their states are let go of when they are over, so
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from uuid import UUID
 
 import msgspec
 from confluent_kafka import Producer
 
-from connectors import kafka
+from connectors import clock, kafka
 from connectors.errors import CircleError
 from connectors.settings import Settings
 from connectors.topics import apply_topics, stamp_as_told
@@ -53,7 +52,7 @@ class HistoryWriter:
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
         self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-        self._now_us = (time.time_ns() // 1_000 - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
+        self._now_us = (clock.now_us() - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
         self.commands = self.facts = self.fact_bytes = 0
         self.events: list[str] = []
 

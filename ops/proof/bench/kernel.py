@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,18 +23,19 @@ import msgspec
 import redis
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from connectors import kafka, redis_clients
+from connectors import clock, kafka, redis_clients
 from connectors.errors import CircleError, SettingsError
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.proof.bench.mix import PHASES, SETUP, Layout, Mix, layout, phase_of
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import US_PER_S, peak_mb, percentile, tree_cpu_s
+from ops.proof.load.statistics import peak_mb, percentile, tree_cpu_s
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
 from schemas import cloudevents
 from schemas.commands import Command
 from schemas.facts import RecordedFact
+from schemas.ids import US_PER_S
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
 from schemas.topics import COMMANDS, FACTS
 
@@ -122,7 +122,7 @@ def run(options: KernelOptions, progress: ProgressBars) -> KernelReport:
     with Stack(options.broker, partitions=options.partitions) as stack:
         env = stack.fresh()
         settings = Settings.from_env(env)
-        mix = Mix(shape, now_us=time.time_ns() // 1000, seed=options.seed)
+        mix = Mix(shape, now_us=clock.now_us(), seed=options.seed)
         preloaded = _preload(settings, mix, options, progress)
         with _worker(env) as worker, redis_clients.connect(settings.redis_url) as client:
             observed = _watch(client, worker, preloaded, progress)
@@ -186,7 +186,7 @@ def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: Pro
     """Writes every command. Returns how many, once all are acknowledged."""
     codec = codec_of(settings)
     client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-    made_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    made_at = clock.now_rfc3339()
     common = [("reply_to", CHANNEL.encode()), ("traceparent", TRACEPARENT)]
     bar = progress.bar("preloading", options.commands + options.pending_holds)
     made = 0

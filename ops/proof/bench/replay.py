@@ -22,12 +22,13 @@ from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from ops.proof.bench.history import PARTITION, HistoryWriter
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import US_PER_S, peak_mb, reference_ms
+from ops.proof.load.statistics import peak_mb, reference_ms
 from ops.run.services.stack import Stack
 from ops.verify.verify import PartitionRun
 from pipelines.history.fold import Fold
 from pipelines.history.states import States
 from schemas.codec import DECODER, Codec
+from schemas.ids import US_PER_S
 from schemas.topics import FACTS
 
 SIZES = (100_000, 300_000, 1_000_000)

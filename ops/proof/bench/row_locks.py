@@ -37,10 +37,11 @@ from ops.proof.bench.ledger import SQL, RowLockLedger
 from ops.proof.load.accounts import TOKEN_TTL_S
 from ops.proof.load.open_loop import Plan, Target
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import US_PER_S, CpuMeter
+from ops.proof.load.statistics import CpuMeter
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn, wait_for
+from schemas.ids import US_PER_S
 
 COUNTS = SQL["persisted"], SQL["notified"]
 START_S = 20.0

@@ -27,14 +27,13 @@ from pipelines.reservations.partition import Partition
 from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
-from schemas.ids import LogTime
+from schemas.ids import US_PER_S, LogTime
 
 ROUNDS = 9
 BATCH = 1_000
 COMMANDS = 20_000
 SECTIONS = ((10, 10), (32, 32), (100, 100))
 LOG_TIME_US = 1_800_000_000_000_000  # any: nothing here looks at a clock but to measure
-US_PER_S = 1_000_000
 
 
 def main() -> None:

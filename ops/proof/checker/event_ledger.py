@@ -9,8 +9,8 @@ from typing import Any
 from ops.proof.checker.ledger import LIVE, Found, Ledger, ReservationEntry, TicketKind, layout
 from schemas import facts as f
 from schemas.facts import Envelope
+from schemas.ids import US_PER_S
 
-US_PER_S = 1_000_000
 WARNED_BEFORE_US = 60 * US_PER_S
 # What of a currency is not moved in single minor units, and since which version of the rules no share is promised so.
 LEAST_MOVED = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 from schemas import facts as f
 from schemas.facts import Envelope
+from schemas.ids import US_PER_S
 
 LIVE = frozenset({"held", "confirmed"})
-KEY_WINDOW_US = 86_400 * 1_000_000  # a rejected request's key may be used anew after this, by the design
+KEY_WINDOW_US = 86_400 * US_PER_S  # a rejected request's key may be used anew after this, by the design
 
 Found = Callable[[str, str], None]
 """Called with a rule's name and what is wrong."""
@@ -175,7 +176,7 @@ class Ledger:
 
     def _about(self, _at: Envelope, fact: f.EventCreated | f.EventUpdated, _found: Found) -> None:
         self.exists = True
-        self.limit, self.hold_us = fact.max_tickets_per_user, fact.hold_ttl_s * 1_000_000
+        self.limit, self.hold_us = fact.max_tickets_per_user, fact.hold_ttl_s * US_PER_S
 
     def _published(self, _at: Envelope, _fact: f.EventPublished, _found: Found) -> None:
         self.published = True

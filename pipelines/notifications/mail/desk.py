@@ -36,8 +36,8 @@ from pipelines.notifications.mail.render import Mail, Occasion, render
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, Transport
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.outbound import StoredRecord, outgoing
-from schemas.ids import US_PER_S
 from schemas.notifications import Notification
+from schemas.times import utc
 from sinks.dead_letters import DeadLetters
 
 ROWS_AGAIN_S = 1.0  # a mail may be due before the rows have its tickets
@@ -212,14 +212,14 @@ class MailDesk:
             kind=row["kind"],
             email=row["email"],
             name=row["name"],
-            created_at=datetime.fromtimestamp(row["created_at"] / US_PER_S, UTC),
+            created_at=utc(row["created_at"]),
             data=data,
             link=f"{self._settings.public_url.rstrip('/')}/your-tickets#{row['reservation_id']}",
             attachments=tuple(files),
             occasion=Occasion(
                 title=row["title"] or "",
                 venue=row["venue"] or "",
-                starts_at=datetime.fromtimestamp(row["starts_at"] / US_PER_S, UTC) if row["starts_at"] else None,
+                starts_at=utc(row["starts_at"]) if row["starts_at"] else None,
                 timezone=row["timezone"] or "UTC",
                 ticket_type=row["ticket_type"] or "",
                 currency=row["currency"] or "",

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.http.validation import moment
 from api.routes.events import reminder_at
+from schemas.times import utc
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ from api.routes.events import reminder_at
     ],
 )
 def test_it_is_the_same_time_of_day_whatever_the_clocks_do(starts_at: str, timezone: str, reminded_at: str) -> None:
-    found = moment(reminder_at(datetime.fromisoformat(starts_at), timezone))
+    found = utc(reminder_at(datetime.fromisoformat(starts_at), timezone))
     assert found == datetime.fromisoformat(reminded_at).astimezone(UTC)

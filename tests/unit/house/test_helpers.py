@@ -15,6 +15,12 @@ ONE_HOME = {
     "key_of": "connectors/log_reader.py",
     "log_place": "connectors/log_reader.py",
     "Backoff": "connectors/backoff.py",
+    "US_PER_S": "schemas/ids.py",
+    "US_PER_MS": "schemas/ids.py",
+    "NS_PER_US": "connectors/clock.py",
+    "EPOCH": "schemas/times.py",
+    "utc": "schemas/times.py",
+    "rfc3339": "schemas/times.py",
 }
 
 
@@ -86,3 +92,15 @@ def test_nothing_but_the_backoff_doubles_a_wait() -> None:
         and not isinstance(node.right, ast.Constant)
     ]
     assert doubling == ["connectors/backoff.py"]
+
+
+def test_times_become_datetimes_and_text_in_one_module() -> None:
+    """The clock alone reads the time; a log line has its logger's."""
+    found = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if {getattr(node, name, None) for name in ("attr", "id")} & {"fromtimestamp", "time_ns"}
+        or (isinstance(node, ast.Constant) and node.value == "+00:00")
+    }
+    assert found == {"schemas/times.py", "connectors/clock.py", "connectors/logs.py"}

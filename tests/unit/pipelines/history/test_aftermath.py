@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from pipelines.history import aftermath
 from pipelines.history.explain import OFFERED_FIRST, Explanation, FreeThen, Later
 from pipelines.history.moment import EventFold
-from pipelines.reservations.batch import rfc3339
 from pipelines.reservations.core.limits import TRANSFER_TTL_S
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, offer_id, ticket_id, transfer_id
+from schemas.times import rfc3339
 from tests.harness.command_logs import BothLogs
 from tests.harness.words import (
     ALICE,

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from pipelines.notifications.calls import TEST, TOLD, TYPE_NAMES, TYPES, UNTOLD, call_of
-from pipelines.notifications.compose import rfc3339
 from schemas import facts as f
 from schemas.facts import Reason
+from schemas.times import rfc3339_micros
 from tests.harness.fact_logs import FactLog, recorded
 from tests.harness.words import ALICE, BOB, DEADLINE, EVENT, R1, STALLS, T, created, held, payment_requested, rejected
 
@@ -19,7 +19,7 @@ def test_a_hold_is_told_with_its_place_on_the_log_and_without_its_buyer() -> Non
     assert (call.event_id, call.partition, call.offset, call.index, call.type) == (EVENT, 3, 7, 1, "tickets.held")
     assert msgspec.json.decode(call.payload) == {
         "type": "tickets.held",
-        "timestamp": rfc3339(T + 7),
+        "timestamp": rfc3339_micros(T + 7),
         "data": {
             "event_id": EVENT,
             "position": {"partition": 3, "offset": 7, "index": 1},
@@ -29,7 +29,7 @@ def test_a_hold_is_told_with_its_place_on_the_log_and_without_its_buyer() -> Non
             "seats": ["A-1", "A-2"],
             "amount": 5_000,
             "currency": "EUR",
-            "expires_at": rfc3339(DEADLINE),
+            "expires_at": rfc3339_micros(DEADLINE),
             "promo_code": None,
             "access_code": None,
             "discount": None,

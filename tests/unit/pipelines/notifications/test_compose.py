@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from pipelines.notifications.compose import compose, compose_direct, rfc3339
+from pipelines.notifications.compose import compose, compose_direct
 from pipelines.notifications.kinds import CHECKED_IN, INBOX, KINDS, MAIL, REGISTERED, outdated
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
 from schemas.notifications import Notification
+from schemas.times import rfc3339_micros
 from tests.harness.fact_logs import FactLog, recorded
 from tests.harness.words import (
     ALICE,
@@ -87,7 +88,7 @@ def test_a_hold_tells_what_is_held_and_until_when() -> None:
         "seats": ["A-1", "A-2"],
         "amount": 5_000,
         "currency": "EUR",
-        "expires_at": rfc3339(DEADLINE),
+        "expires_at": rfc3339_micros(DEADLINE),
     }
 
 
@@ -209,7 +210,7 @@ def test_an_offer_tells_its_receiver_and_its_end_whoever_did_not_end_it() -> Non
 def test_whoever_is_invited_to_a_door_is_told_until_when_and_not_by_whom() -> None:
     (message,) = told(f.StaffInvited(ORGANIZER, BOB, T))
     assert (message.user_id, message.kind) == (BOB, "staff.invited")
-    assert msgspec.json.decode(message.data) == {"event_id": EVENT, "expires_at": rfc3339(T)}
+    assert msgspec.json.decode(message.data) == {"event_id": EVENT, "expires_at": rfc3339_micros(T)}
 
 
 def test_whoever_works_at_a_door_is_told_of_the_event_and_not_by_whom() -> None:
@@ -226,7 +227,7 @@ def test_a_reminder_says_what_the_event_was_when_it_was_decided() -> None:
     (message,) = told(notified("reminder"))
     data = msgspec.json.decode(message.data)
     assert (data["title"], data["venue"], data["timezone"]) == ("Night", "Hall", "Europe/Vienna")
-    assert data["starts_at"] == rfc3339(T + DAY_US)
+    assert data["starts_at"] == rfc3339_micros(T + DAY_US)
 
 
 SEVERAL = frozenset(
@@ -292,5 +293,5 @@ def test_no_two_messages_of_a_log_have_one_identity() -> None:
 
 
 def test_times_are_rfc_3339_and_a_time_beyond_the_calendar_is_no_error() -> None:
-    assert rfc3339(1_800_000_000_000_001) == "2027-01-15T08:00:00.000001Z"
-    assert rfc3339(1 << 62) == "0"
+    assert rfc3339_micros(1_800_000_000_000_001) == "2027-01-15T08:00:00.000001Z"
+    assert rfc3339_micros(1 << 62) == "0"

@@ -1,0 +1,20 @@
+"""The wall clock in the forms that records and rows have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import time_ns
+
+from schemas.times import rfc3339_of
+
+NS_PER_US = 1_000
+
+
+def now_us() -> int:
+    """Microseconds since the Unix epoch."""
+    return time_ns() // NS_PER_US
+
+
+def now_rfc3339() -> str:
+    """The time as text in UTC, to the millisecond."""
+    return rfc3339_of(datetime.now(UTC))
