@@ -1,1 +1,1 @@
-"""Bodies, queries and answers of the HTTP API, as msgspec structs. The OpenAPI document is made from these."""
+"""Bodies, queries and answers of the HTTP API, as msgspec structs. The OpenAPI document is made from them."""

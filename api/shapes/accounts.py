@@ -15,18 +15,18 @@ from api.http.validation import Id, Line100
 from api.reads.texts import TEXT
 from api.shapes.base import PageQuery, Request
 
-# One @, something on both sides, no spaces or control characters: the only proof of an address is a mail to it.
+# One @, text on both sides, no spaces or control characters. Only a mail proves that an address exists.
 Email = Annotated[
     str,
     Meta(
         min_length=3,
         max_length=254,
         pattern=r"^ *[^@\s\u0000-\u001f\u007f]+@[^@\s\u0000-\u001f\u007f]+ *(?!\s)$",
-        description="a mail address; one mailbox has one account, however it is written",
+        description="a mail address; a mailbox has one account, for all spellings of its address",
     ),
 ]
 Password = Annotated[str, Meta(min_length=PASSWORD_CHARS_MIN, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
-# Whatever it is compared with: a rule for new passwords says nothing about one that exists.
+# An existing password has no minimum: it may be older than the rule for new ones.
 CurrentPassword = Annotated[str, Meta(min_length=1, max_length=PASSWORD_CHARS_MAX, pattern=r"^[^\u0000]*$")]
 Description = Annotated[str, Meta(max_length=2_000, pattern=TEXT, description="shown on an organizer's public profile")]
 Link = Annotated[str, Meta(max_length=200, pattern=r"^https:\/\/[!-~]+(?!\n)$")]
@@ -38,7 +38,7 @@ RecoveryCode = Annotated[str, Meta(min_length=16, max_length=40, pattern=r"^[A-Z
 
 
 class RegisterIn(Request, frozen=True):
-    """A new account."""
+    """The data of a new account."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org", "password": "correct-horse-7", "name": "Ada"}
 
@@ -67,7 +67,7 @@ class LoginIn(Request, frozen=True):
 
 
 class ResetAskIn(Request, frozen=True):
-    """The address of an account whose password is forgotten."""
+    """The address of an account with a forgotten password."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"email": "ada@example.org"}
 
@@ -75,7 +75,7 @@ class ResetAskIn(Request, frozen=True):
 
 
 class ResetIn(Request, frozen=True):
-    """The token of a mailed link, and the password to set."""
+    """The token of a mailed link, and the new password."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "token": "nZ4Qm1xkq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuI",
@@ -95,7 +95,7 @@ class PasswordIn(Request, frozen=True):
 
 
 class CodeConfirmIn(Request, frozen=True):
-    """A code of the authenticator that has just been set up."""
+    """A code of the new authenticator."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"otp": "492039"}
 
@@ -121,7 +121,7 @@ class RefreshIn(Request, frozen=True):
 
 
 class UserPatch(Request, frozen=True):
-    """What to change about oneself. A new password needs the current one, and ends all other sessions."""
+    """Changes of the account. A new password needs the current one, and ends all other sessions."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "name": "Ada Lovelace",
@@ -136,7 +136,7 @@ class UserPatch(Request, frozen=True):
 
 
 class EraseIn(Request, frozen=True):
-    """The account's password: what is erased does not come back."""
+    """The account's password. An erased account cannot be restored."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"password": "correct-horse-7"}
 
@@ -159,7 +159,7 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublicUserOut(msgspec.Struct, frozen=True):
-    """An organizer as everybody sees them."""
+    """An organizer's public profile."""
 
     id: str
     name: str
@@ -169,7 +169,7 @@ class PublicUserOut(msgspec.Struct, frozen=True):
 
 
 class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token for `expires_in` seconds, and what to get the next one with."""
+    """An access token for `expires_in` seconds, and the refresh token that gets the next one."""
 
     access_token: str
     refresh_token: str
@@ -180,7 +180,7 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccessOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Recovery codes, which are told this once, and an access token of the same session, which knows of the factor."""
+    """Recovery codes, shown only here, and an access token of the same session with the rights of the second factor."""
 
     recovery_codes: list[str]
     access_token: str
@@ -189,20 +189,20 @@ class AccessOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecoveryCodesOut(msgspec.Struct, frozen=True):
-    """Recovery codes, each for one login without the authenticator. They are told this once."""
+    """Recovery codes, each for one login without the authenticator. They are shown only here."""
 
     recovery_codes: list[str]
 
 
 class EnrolmentOut(msgspec.Struct, frozen=True):
-    """What to tell an authenticator. It counts when a code of it was confirmed."""
+    """The secret for an authenticator. The factor counts after its first code is confirmed."""
 
     secret: str
     otpauth_uri: str
 
 
 class SessionOut(msgspec.Struct, frozen=True):
-    """A login that can go on. `address` and `client` are of its latest login or refresh."""
+    """An open session. `address` and `client` are those of its latest login or refresh."""
 
     id: str
     created_at: datetime
@@ -213,8 +213,11 @@ class SessionOut(msgspec.Struct, frozen=True):
 
 
 class SecurityEventOut(msgspec.Struct, frozen=True):
-    """Something that happened to an account. `actor` is owner, somebody (without a session of the account), or
-    operator; `address` and `client` are blank after 90 days."""
+    """An entry of an account's audit log.
+
+    `actor` is owner, operator, or somebody (a client without a session of the account). `address` and `client` are
+    blank after 90 days.
+    """
 
     id: int
     at: datetime
@@ -229,15 +232,17 @@ class SecurityEventOut(msgspec.Struct, frozen=True):
 
 
 class SecurityEventsQuery(PageQuery, frozen=True):
-    """Whose, and which."""
+    """The user and the kind of entries."""
 
     user_id: Id | None = None
     kind: AuditKind | None = None
 
 
 class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The account with its new role, and an access token that carries it, for as long as the caller's was good. The
-    session goes on: its own refresh token gets the next ones, so there is no other (null)."""
+    """The account with its new role, and an access token with this role, which expires with the caller's former one.
+
+    The session and its refresh token stay, so there is no new refresh token (null).
+    """
 
     id: str
     email: str
@@ -262,7 +267,7 @@ class JwksOut(msgspec.Struct, frozen=True):
 
 
 class ExportOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything there is about a person: a list of rows for each kind of thing, as they are kept.
+    """All data about a person: a list of rows for each kind of data, as they are stored.
 
     Times that are whole numbers are microseconds since 1970, amounts are in minor units.
     """

@@ -1,4 +1,4 @@
-"""What the shapes have in common: strict requests, pages, positions."""
+"""The common parts of the shapes: strict requests, pages, positions."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from api.reads.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
 
 T = TypeVar("T")
 
-# Where a countdown starts. It is not there in lists, and set when the answer is written (api.http.routing.json).
+# The start of a client's countdown. Missing in lists, and set when the answer is written (api.http.routing.json).
 Now = Annotated[datetime, Meta(description="the server's time when it answered")] | msgspec.UnsetType
 Limit = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all bodies and queries: a field that is not known is an error. A body has an example, which is valid.
+    """Base of all bodies and queries: an unknown field is an error. Each body has a valid example.
 
-    Texts that others are shown (fields by one of `api.reads.texts`' patterns) are cleaned.
+    Texts that other users see (fields with a pattern of `api.reads.texts`) are cleaned.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        """Raises ValueError, which becomes the problem of that field."""
+        """Clean the texts. Raises ValueError, which becomes the problem of that field."""
         for name, pattern in texts_of(type(self)):
             given = getattr(self, name)
             if given.__class__ is str:
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 @cache
 def texts_of(shape: type[Request]) -> tuple[tuple[str, str], ...]:
-    """The fields of a shape that are texts for others to read, and the pattern of each."""
+    """The fields of a shape that other users read, and the pattern of each."""
     found = []
     for name, hint in get_type_hints(shape, include_extras=True).items():
         for one in (hint, *get_args(hint)):
@@ -55,7 +55,7 @@ def texts_of(shape: type[Request]) -> tuple[tuple[str, str], ...]:
 
 
 class PageQuery(Request, frozen=True):
-    """Which page of a list."""
+    """The page of a list."""
 
     limit: Limit = PAGE_ITEMS_DEFAULT
     cursor: Cursor | None = None
@@ -69,14 +69,14 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
 
 class PositionOut(msgspec.Struct, frozen=True, gc=False):
-    """Where a command stands on the log."""
+    """A command's position on the log."""
 
     partition: int
     offset: int
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """202: durable on the log, not decided yet. Location says where to look; `receipt` proves the position."""
+    """202: on the log, not decided yet. Location is the address of the outcome; `receipt` proves the position."""
 
     id: str
     position: PositionOut
@@ -88,14 +88,14 @@ STREAM_PATH = r"^/v1/(?:notifications|events/[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){
 
 
 class StreamQuery(Request, frozen=True):
-    """For an EventSource, which sends no headers of a page's own: instead of Authorization and Last-Event-ID."""
+    """Replaces Authorization and Last-Event-ID for an EventSource, which cannot send its own headers."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=1024, description="a one-use ticket")] | None = None
     last_event_id: Annotated[str, Meta(max_length=40)] | None = None
 
 
 class StreamTicketIn(Request, frozen=True):
-    """The path of the stream that is to be opened."""
+    """The path of the stream to open."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"path": "/v1/notifications/stream"}
 
@@ -103,7 +103,7 @@ class StreamTicketIn(Request, frozen=True):
 
 
 class StreamTicketOut(msgspec.Struct, frozen=True):
-    """A ticket that opens one stream once, within so many seconds: `GET path?ticket=…`."""
+    """A ticket that opens one stream once, within `expires_in` seconds: `GET path?ticket=…`."""
 
     ticket: str
     expires_in: int

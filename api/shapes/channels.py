@@ -1,4 +1,4 @@
-"""What somebody wants to be told over which channel, and where organizers want to be called."""
+"""A user's channels for each kind of message, and the webhooks of organizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KindName = Annotated[
 
 
 class PreferenceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Where messages of a kind go: the inbox, the live stream, mail."""
+    """The channels of a kind of message: the inbox, the live stream, mail."""
 
     kind: str
     about: str
@@ -29,13 +29,13 @@ class PreferenceOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreferencesOut(msgspec.Struct, frozen=True):
-    """Every kind there is."""
+    """The channels of every kind of message."""
 
     items: list[PreferenceOut]
 
 
 class PreferenceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to change about one kind; what is not named stays."""
+    """Changes for one kind of message; a missing channel stays."""
 
     kind: KindName
     inbox: bool | UnsetType = UNSET
@@ -44,7 +44,7 @@ class PreferenceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class PreferencesIn(Request, frozen=True):
-    """What to change, kind by kind. Messages that are delivered from now on go by it."""
+    """Changes for several kinds. They apply to messages that are delivered from now on."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"items": [{"kind": "ticket.held", "mail": True, "stream": False}]}
 
@@ -53,13 +53,13 @@ class PreferencesIn(Request, frozen=True):
 
 _URL = r"^https?://[!-~]+(?!\n)$"
 _TYPE = f"one of {', '.join(TYPES.values())}"
-WebhookUrl = Annotated[str, Meta(max_length=500, pattern=_URL, description="https, and no address of ours")]
+WebhookUrl = Annotated[str, Meta(max_length=500, pattern=_URL, description="https, and no internal address")]
 WebhookType = Annotated[str, Meta(max_length=40, pattern=r"^[a-z.-]+(?!\n)$", description=_TYPE)]
 WebhookTypes = Annotated[list[WebhookType], Meta(max_length=len(TYPES), description="empty: every type")]
 
 
 class WebhookIn(Request, frozen=True):
-    """Where to call: for one event or, without `event_id`, for all events of the organizer."""
+    """An endpoint to call: for one event or, without `event_id`, for all events of the organizer."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "url": "https://hooks.example.org/circle",
@@ -72,7 +72,7 @@ class WebhookIn(Request, frozen=True):
 
 
 class WebhookPatch(Request, frozen=True):
-    """What to change; what is not named stays. `enabled` true calls an endpoint again that was switched off."""
+    """Changes; a missing field stays. `enabled` true switches a disabled endpoint on again."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False}
 
@@ -82,7 +82,7 @@ class WebhookPatch(Request, frozen=True):
 
 
 class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint. `secret` is in the answer that made it or replaced it, and never again."""
+    """An endpoint. Only the answer that creates or replaces the secret has `secret`."""
 
     id: str
     url: str
@@ -101,7 +101,7 @@ class DeliveriesQuery(PageQuery, frozen=True):
 
 
 class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One call. `id` is its webhook-id on every attempt; `answer` the HTTP status of the last one."""
+    """One call. `id` is its webhook-id on every attempt; `answer` is the HTTP status of the last attempt."""
 
     id: str
     type: str

@@ -1,4 +1,4 @@
-"""The door: scans, check-ins, counts, and tickets handed on."""
+"""The door: scans, check-ins, counts, staff, and transfers of tickets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 Code = Annotated[str, Meta(description="as it was scanned; white space around it does not matter")]
 GATE_CHARS_MAX = 60
 Gate = Annotated[
-    str, Meta(min_length=1, max_length=GATE_CHARS_MAX, pattern=LINE, description="where: an entrance, a row of them")
+    str, Meta(min_length=1, max_length=GATE_CHARS_MAX, pattern=LINE, description="the place, such as an entrance")
 ]
 Account = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s\u0000-\u001f\u007f]+(?!\n)$")]
 Scanner = Annotated[str, Meta(min_length=1, max_length=60, pattern=LINE, description="which device")]
 
 
 class CheckInIn(Request, frozen=True, kw_only=True):
-    """Somebody is at the door. With `scanned_at` the same scan can be sent again; else it is a scan of this moment."""
+    """A scan at the door. With `scanned_at` a client can send the same scan again; else each request is a new scan."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"code": CODE_EXAMPLE, "gate": "North"}
 
@@ -36,9 +36,9 @@ class CheckInIn(Request, frozen=True, kw_only=True):
 
 
 class OfflineScan(Request, frozen=True, kw_only=True):
-    """A scan that a device made while it had no network, by the device's clock.
+    """A scan that a device made offline, by the device's clock.
 
-    Each scan has a verdict of its own, whatever was scanned and whatever the clock says.
+    Each scan gets its own outcome, also one with an unreadable code or a wrong clock.
     """
 
     code: Code
@@ -47,12 +47,12 @@ class OfflineScan(Request, frozen=True, kw_only=True):
         Meta(extra_json_schema={"format": "date-time"}, description="by the device's clock, RFC 3339 with an offset"),
     ]
     gate: (
-        Annotated[str, Meta(description="where; control characters are left out, and what is too long is cut")] | None
+        Annotated[str, Meta(description="the place; control characters are removed, and a long text is cut")] | None
     ) = None
 
 
 class BatchIn(Request, frozen=True, kw_only=True):
-    """What a device scanned while it had no network. The same batch may be sent again."""
+    """The scans that a device made offline. The same batch may be sent again."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "scanner": "tablet-2",
@@ -64,7 +64,7 @@ class BatchIn(Request, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """When and where a ticket was scanned. `scanner` is null for a scan of that moment, else the device."""
+    """Time and place of a scan. `scanner` is the device of an offline scan, else null."""
 
     at: datetime
     gate: str | None
@@ -72,10 +72,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScanOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a scan: `outcome` is accepted (let them in), refused, or pending (on the log, not decided yet).
+    """The outcome of a scan: `outcome` is accepted (the holder may enter), refused, or pending (not decided yet).
 
-    `reason` says why it was refused. For a second scan, `first` says when and where the first was. `clock` is null, or
-    `implausible` where the scanner's clock cannot be right: its time is kept as told, and the log's order counts.
+    `reason` is the reason of a refusal. For a second scan, `first` has time and place of the first. `clock` is null, or
+    `implausible` if the scanner's clock cannot be right: its time is stored unchanged, and the log's order counts.
     """
 
     outcome: str
@@ -91,7 +91,7 @@ class ScanOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch, scan by scan, in the order they were sent."""
+    """The outcomes of a batch, in the order of its scans."""
 
     accepted: int
     refused: int
@@ -100,7 +100,7 @@ class BatchOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScanKind(StrEnum):
-    """What a scan came to; `inside` are the accepted ones that stand."""
+    """The outcome of a scan; `inside` are accepted scans that were not undone."""
 
     INSIDE = "inside"
     ACCEPTED = "accepted"
@@ -116,9 +116,9 @@ class CheckInsQuery(PageQuery, frozen=True):
 
 
 class CheckInOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the door's record. `inside`: it is the check-in that stands for this ticket.
+    """One scan, or an undone check-in. `inside`: it is the ticket's valid check-in.
 
-    `by_user_id` let them in, or took the check-in back.
+    `by_user_id` made the scan, or undid the check-in.
     """
 
     kind: str
@@ -136,7 +136,7 @@ class CheckInOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DoorTicketOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket as the door sees it; `checked_in` is null while its holder is outside."""
+    """A ticket with its check-in; `checked_in` is null while its holder is outside."""
 
     ticket_id: str
     event_id: str
@@ -148,7 +148,7 @@ class DoorTicketOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TypeCount(msgspec.Struct, frozen=True):
-    """A ticket type at the door."""
+    """The counts of a ticket type at the door."""
 
     id: str
     tickets: int
@@ -156,14 +156,14 @@ class TypeCount(msgspec.Struct, frozen=True):
 
 
 class GateCount(msgspec.Struct, frozen=True):
-    """A gate. `gate` is null for check-ins that named none."""
+    """The count of a gate. `gate` is null for check-ins without one."""
 
     gate: str | None
     checked_in: int
 
 
 class CountsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How many tickets are out, how many people are inside, and how many scans were refused. At most a second old."""
+    """The numbers of sold tickets, people inside and refused scans. At most a second old."""
 
     tickets: int
     checked_in: int
@@ -173,7 +173,7 @@ class CountsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StaffIn(Request, frozen=True):
-    """Who is to work at the door: a mail address or a user id. They are invited, and accept or decline."""
+    """The mail address or user id of a person who shall work at the door. They are invited, and accept or decline."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"user": "hedy@example.org"}
 
@@ -181,7 +181,7 @@ class StaffIn(Request, frozen=True):
 
 
 class StaffOut(msgspec.Struct, frozen=True):
-    """Somebody who works at the door, since `added_at`, or who is invited to (`status` is invited, or expired)."""
+    """A person who works at the door since `added_at`, or who is invited to (`status` is invited or expired)."""
 
     user_id: str
     added_at: datetime
@@ -190,7 +190,7 @@ class StaffOut(msgspec.Struct, frozen=True):
 
 
 class OccasionOut(msgspec.Struct, frozen=True):
-    """The event that something is offered for, once it was published."""
+    """The event of an offer or invitation, if it was published."""
 
     title: str
     venue: str
@@ -210,7 +210,7 @@ class InvitationOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferIn(Request, frozen=True):
-    """To whom: a mail address or a user id. They are told if they have an account, and accept or decline."""
+    """The receiver's mail address or user id. If they have an account, they are notified, and accept or decline."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"to": "grace@example.org"}
 
@@ -218,7 +218,7 @@ class TransferIn(Request, frozen=True):
 
 
 class TransferOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket that is offered to somebody. Until they accept it is the caller's, and its code opens the door."""
+    """An offered ticket. Until the receiver accepts, it is the caller's and its code is valid."""
 
     ticket_id: str
     event_id: str
@@ -228,7 +228,7 @@ class TransferOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Direction(StrEnum):
-    """What one was offered (in), or has offered (out)."""
+    """Offers to the caller (in) or from the caller (out)."""
 
     IN = "in"
     OUT = "out"
@@ -243,7 +243,7 @@ class TransfersQuery(PageQuery, frozen=True):
 class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     """An offer of a ticket: offered, accepted, declined, withdrawn, expired, or cancelled with its ticket.
 
-    Neither side learns who the other is.
+    Neither side learns the identity of the other.
     """
 
     id: str

@@ -25,7 +25,7 @@ TicketsPerUser = Annotated[int, Meta(ge=1, le=limits.TICKETS_PER_USER_MAX)]
 
 
 class EventStatus(StrEnum):
-    """Drafts are their organizer's only."""
+    """An event's status. Only its organizer sees a draft."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -34,7 +34,7 @@ class EventStatus(StrEnum):
 
 
 class EventSort(StrEnum):
-    """A minus sign turns the order round."""
+    """A minus sign reverses the order."""
 
     STARTS_AT = "starts_at"
     STARTS_AT_DOWN = "-starts_at"
@@ -43,7 +43,7 @@ class EventSort(StrEnum):
 
 
 class CategoryIn(Request, frozen=True):
-    """A new category."""
+    """The data of a new category."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Chamber music"}
 
@@ -59,7 +59,7 @@ class CategoryOut(msgspec.Struct, frozen=True):
 
 
 class EventIn(Request, frozen=True, kw_only=True):
-    """A draft event. Without `sales_open_at` sales begin with publication, without `sales_close_at` they stay open."""
+    """A draft event. Without `sales_open_at` sales begin at publication; without `sales_close_at` they stay open."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "title": "Opening night",
@@ -92,7 +92,7 @@ class EventIn(Request, frozen=True, kw_only=True):
 
 
 class EventPatch(Request, frozen=True):
-    """What to change about an event; null takes a category or a limit of the sales window away."""
+    """Changes of an event; null removes a category or a limit of the sales window."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"venue": "Great hall", "sales_close_at": None}
 
@@ -115,7 +115,7 @@ class EventPatch(Request, frozen=True):
 
 
 class CancelIn(Request, frozen=True):
-    """Why an event is called off; whoever has a ticket is told."""
+    """Why an event is cancelled. Ticket holders see this reason."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "The singer is ill."}
 
@@ -132,7 +132,7 @@ class Activity(Request, frozen=True, kw_only=True):
 
 
 class ScheduleIn(Request, frozen=True):
-    """The programme, whole: what is not in it is not in the programme any more. At most 60,000 bytes altogether."""
+    """The whole programme: it replaces the former one. At most 60,000 bytes."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "items": [
@@ -157,7 +157,7 @@ class ActivityOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventsQuery(PageQuery, frozen=True):
-    """Which events. `status` is published unless said otherwise; drafts are listed to their organizer only."""
+    """The filter for events. `status` is published by default; only their organizer can list drafts."""
 
     q: LineOrNone100 | None = None
     category: Id | None = None
@@ -196,7 +196,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     now: Now = UNSET
 
 
-CURRENCY = "a currency of ISO 4217 in upper case, one that has a minor unit or is counted whole"
+CURRENCY = "an ISO 4217 currency in upper case, with a minor unit or counted in whole units"
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -220,7 +220,7 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class TicketTypeIn(Request, frozen=True):
-    """Something to sell. Without a sales window of its own the event's holds."""
+    """A new ticket type. Without its own sales window it has the event's."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "name": "Stalls",
@@ -240,7 +240,7 @@ class TicketTypeIn(Request, frozen=True):
 
 
 class TicketTypePatch(Request, frozen=True):
-    """What to change about a ticket type. Holds and tickets keep their price; a layout never loses a place in use."""
+    """Changes of a ticket type. Holds and tickets keep their price; a layout never loses a place in use."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"price": {"amount": 4900, "currency": "EUR"}}
 
@@ -255,25 +255,25 @@ class TicketTypePatch(Request, frozen=True):
 
 
 class AccessCodeQuery(Request, frozen=True):
-    """Hidden ticket types are shown to the event's owner, and to who names an access code that unlocks them."""
+    """An access code, which unlocks hidden ticket types. The event's owner sees them without a code."""
 
     access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
 
 
 class EventStreamQuery(StreamQuery, frozen=True):
-    """The same for a stream, and what an EventSource sends instead of headers."""
+    """The access code for a stream, and the values that an EventSource sends instead of headers."""
 
     access_code: Annotated[str, Meta(min_length=1, max_length=limits.CODE_CHARS_MAX)] | None = None
 
 
 class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Something an event sells."""
+    """A ticket type of an event."""
 
     id: str
     event_id: str
     name: str
     price: Price
-    price_text: Annotated[str, Meta(description="as people write it, in the currency's own decimal places")]
+    price_text: Annotated[str, Meta(description="for people to read, with the currency's decimal places")]
     layout: Seated | General
     sales_open_at: datetime | None
     sales_close_at: datetime | None
@@ -284,9 +284,9 @@ class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AvailabilityOut(msgspec.Struct, frozen=True):
-    """How many places of a ticket type are free, held, sold and blocked; what another seller has locked is none.
+    """The places of a ticket type: free, held, sold, blocked. A place that another seller has locked is none of these.
 
-    `waiting` is how many people wait for a place.
+    `waiting` is the number of people who wait for a place.
     """
 
     id: str
@@ -299,7 +299,7 @@ class AvailabilityOut(msgspec.Struct, frozen=True):
 
 
 class EventAvailabilityOut(msgspec.Struct, frozen=True):
-    """Per ticket type. `source` is redis, or postgres when Redis has nothing."""
+    """The availability of each ticket type. `source` is redis, or postgres if Redis has no data."""
 
     event_id: str
     items: list[AvailabilityOut]
@@ -336,9 +336,9 @@ class SectionOut(msgspec.Struct, frozen=True):
 
 
 class SeatsOut(msgspec.Struct, frozen=True):
-    """The seat map of an event. `source` is redis, or postgres when Redis has nothing.
+    """The seat map of an event. `source` is redis, or postgres if Redis has no data.
 
-    Of the past (`at`) it is log; `position` is the last fact that counts, `time` its log time; null before the first.
+    For an earlier map (`at`) it is log. `position` is the last fact in the map, `time` its log time; null without one.
     """
 
     event_id: str

@@ -1,4 +1,4 @@
-"""What organizers say about inventory: pools, codes, blocks; and the waiting list."""
+"""Inventory: pools, codes, blocks, and the waiting list."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PoolIn(Request, frozen=True):
 
 
 class PoolOut(msgspec.Struct, frozen=True):
-    """A capacity that ticket types share, and how much of it is held and sold."""
+    """A capacity that ticket types share, and how many of its places are held and sold."""
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class PoolOut(msgspec.Struct, frozen=True):
 
 
 class CodeKind(StrEnum):
-    """Off the price in percent or in minor units; or none of it: an access code unlocks hidden ticket types."""
+    """A discount in percent or in minor units, or an access code, which unlocks hidden ticket types."""
 
     PERCENT = "percent"
     AMOUNT = "amount"
@@ -48,10 +48,11 @@ class CodeKind(StrEnum):
 
 
 class CodeIn(Request, frozen=True):
-    """A promo or access code. Without ticket types it works for all; without `uses_max` for any number of orders.
+    """A promo or access code. Without ticket types it is valid for all; without `uses_max` for any number of orders.
 
-    `places_max` bounds the places of those orders together. Without it a code that makes everything free and is good
-    for so many orders (`value` 100, `uses_max`) is good for as many places: an order has up to ten. 0 is no bound.
+    `places_max` limits the places of those orders together; 0 is no limit. If it is missing, a code that makes
+    everything free for a number of orders (`value` 100, `uses_max`) allows as many places as orders: an order has up to
+    ten.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -69,7 +70,7 @@ class CodeIn(Request, frozen=True):
 
 
 class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A code, and how many orders and places of them use it now. What ends or is cancelled gives its use back."""
+    """A code, and how many orders and places use it now. An expired or cancelled order no longer counts."""
 
     id: str
     code: str
@@ -86,7 +87,7 @@ class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockIn(Request, frozen=True):
-    """Free places to hold back: these seats, or so many of general admission; until a time, or until they are freed."""
+    """Free places to block: named seats, or a quantity of general admission; until a time, or until they are freed."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "ticket_type_id": "00000000-0000-4000-8000-000000000000",
@@ -102,7 +103,7 @@ class BlockIn(Request, frozen=True):
 
 
 class UnblockIn(Request, frozen=True):
-    """What of a block to put on sale: these seats, or so many; all of it, when neither is named."""
+    """The places of a block to put on sale: named seats or a quantity; all places if both are missing."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"seats": ["A-2"]}
 
@@ -111,7 +112,7 @@ class UnblockIn(Request, frozen=True):
 
 
 class BlockOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A block, and what of it is still held back."""
+    """A block, and its places that are still blocked."""
 
     id: str
     ticket_type_id: str
@@ -122,7 +123,7 @@ class BlockOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaitIn(Request, frozen=True):
-    """How many places of which ticket type somebody waits for."""
+    """The ticket type and the number of places to wait for."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "00000000-0000-4000-8000-000000000000", "quantity": 2}
 
@@ -131,17 +132,17 @@ class WaitIn(Request, frozen=True):
 
 
 class WaitlistQuery(PageQuery, frozen=True):
-    """One's own places in waiting lists, the latest first."""
+    """The caller's places on waiting lists, the latest first."""
 
     event_id: Id | None = None
 
 
 class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in a waiting list. Once offered, `reservation_id` is a hold until `expires_at`: pay for it, or let it go.
+    """A place on a waiting list. After an offer, `reservation_id` is a hold until `expires_at`: pay or release it.
 
-    `status`: waiting, offered, then what became of the offer: bought, released (let go), expired (not paid), cancelled
-    (bought, and cancelled since); or ended without an offer, and `reason` says why (buyer-left, event-ended …).
-    `ahead` is how many wait before it for the same ticket type; null when it does not wait any more.
+    `status`: waiting, offered, then the result of the offer: bought, released, expired (not paid) or cancelled (bought
+    and cancelled later). Or ended without an offer: then `reason` has the cause (buyer-left, event-ended …). `ahead`
+    is the number of earlier entries that wait for the same ticket type; null if it no longer waits.
     """
 
     id: str

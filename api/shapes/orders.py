@@ -1,4 +1,4 @@
-"""Orders: an event's reservations as its organizer sees them, with who bought and what became of it."""
+"""Orders: an event's reservations as its organizer sees them, with buyers and history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OrderStatus(StrEnum):
 
 
 class OrdersQuery(PageQuery, frozen=True):
-    """Which orders; all but the rejected ones unless told. `q` is a part of the buyer's name or address, or an id."""
+    """The filter for orders; by default all but rejected ones. `q` is part of the buyer's name or address, or an id."""
 
     status: OrderStatus | None = None
     ticket_type_id: Id | None = None
@@ -34,7 +34,7 @@ class OrdersQuery(PageQuery, frozen=True):
 
 
 class BuyerOut(msgspec.Struct, frozen=True):
-    """Who bought. Name and address are null once the account is deleted."""
+    """The buyer. Name and address are null after the account is deleted."""
 
     id: str
     name: str | None
@@ -42,8 +42,11 @@ class BuyerOut(msgspec.Struct, frozen=True):
 
 
 class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An order. `amount` is what its tickets that are left cost, `refunded` what has been paid back, `refunding` what
-    is on its way back: minor units of `currency`."""
+    """An order.
+
+    `amount` is the price of its remaining tickets, `refunded` the amount that was refunded, `refunding` the amount of
+    running refunds, all in minor units of `currency`.
+    """
 
     id: str
     status: str
@@ -66,7 +69,7 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderTicketOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket of an order; whether it was handed on, and when it was scanned."""
+    """A ticket of an order, with its transfer and its scan."""
 
     id: str
     seat: str | None
@@ -89,7 +92,7 @@ class OrderRefundOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HappenedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact about an order: where it stands on the log, when it was decided, what it is, and why, in words."""
+    """A fact about an order: its position, its time, its type, and its reason in words."""
 
     position: str
     time: str
@@ -99,8 +102,7 @@ class HappenedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderHistoryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An order with its tickets, its refunds, and everything the log says of it; `history` is null while the log cannot
-    be read."""
+    """An order with its tickets, its refunds and its history. `history` is null while the log cannot be read."""
 
     order: OrderOut
     tickets: list[OrderTicketOut]

@@ -1,4 +1,4 @@
-"""What payment providers send, and the answer. A provider's body is read by its connector, not by this shape."""
+"""Webhooks of payment providers, and the answer. The provider's connector reads the body, not this shape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class StripeEventIn(msgspec.Struct, frozen=True):
-    """An event of Stripe's. It has more fields than these, which are not looked at."""
+    """An event of Stripe. Its other fields are ignored."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": "evt_1A",
@@ -22,6 +22,6 @@ class StripeEventIn(msgspec.Struct, frozen=True):
 
 
 class PaymentWebhookOut(msgspec.Struct, frozen=True):
-    """The webhook has been read. `outcome`: recorded (it is on the log), repeated, or ignored (it asks for nothing)."""
+    """The webhook was read. `outcome`: recorded (it is on the log), repeated, or ignored (it needs no action)."""
 
     outcome: str

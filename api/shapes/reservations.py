@@ -13,17 +13,17 @@ from api.shapes.base import Now, PageQuery, PositionOut, Request
 from api.shapes.door import Seen
 from pipelines.reservations.core.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
 
-# A seat label is at most "AAA-99999"; `(?!\n)` since `$` alone lets a line feed follow.
+# A seat label is at most "AAA-99999". `(?!\n)` because `$` alone also matches before a final line feed.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
 CodeText = Annotated[
-    str, Meta(min_length=1, max_length=CODE_CHARS_MAX, pattern=r"^[!-~]+(?!\n)$", description="in any case")
+    str, Meta(min_length=1, max_length=CODE_CHARS_MAX, pattern=r"^[!-~]+(?!\n)$", description="upper or lower case")
 ]
 Quantity = Annotated[int, Meta(ge=1, le=SEATS_PER_ORDER_MAX)]
 Seats = Annotated[list[Seat], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
 
 
 class ReservationIn(Request, frozen=True, gc=False):
-    """`quantity` places as good as they come, or exactly the named `seats`: one of the two."""
+    """Either `quantity`, for the best free places, or `seats`, for exactly these seats."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "36258337-d555-413d-abb3-d7d9e2f23fca", "quantity": 2}
 
@@ -35,8 +35,8 @@ class ReservationIn(Request, frozen=True, gc=False):
 
 
 class RefundOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A refund of a reservation's payment: `status` requested, refunded or failed; `origin` ours, provider (it began in
-    the payment provider's dashboard, or at a bank) or stray (of a second payment)."""
+    """A refund of a reservation's payment. `status`: requested, refunded or failed. `origin`: ours, provider (begun in
+    the payment provider's dashboard or at a bank) or stray (for a second payment)."""
 
     refund_id: str | None
     payment_id: str
@@ -50,8 +50,8 @@ class RefundOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DisputeOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A dispute of a reservation's payment: `status` inquiry, open, won, lost or closed. While one is open the tickets
-    open no door."""
+    """A dispute of a reservation's payment. `status`: inquiry, open, won, lost or closed. While it is open, the tickets
+    are not valid at the door."""
 
     dispute_id: str
     payment_id: str
@@ -64,10 +64,10 @@ class DisputeOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A reservation. While `status` is pending, only what was asked for is known.
+    """A reservation. While `status` is pending, only its id, event and position are known.
 
-    One reservation of its own tells what became of its money: `amount` is what its tickets are worth, `refunded` what
-    went back, `kept` what the organizer keeps, `owed` what is due and not under way; each refund and dispute beside it.
+    A single reservation also has the state of its money: `amount` is the price of its tickets, `refunded` the refunded
+    amount, `kept` the amount that the organizer keeps, `owed` the refund that is due and not requested yet.
     """
 
     id: str
@@ -92,7 +92,7 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CancelTicketsIn(Request, frozen=True):
-    """Which tickets of a reservation to cancel."""
+    """The tickets of a reservation to cancel."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": ["00000000-0000-4000-8000-000000000000"]}
 
@@ -100,8 +100,8 @@ class CancelTicketsIn(Request, frozen=True):
 
 
 class RefundIn(Request, frozen=True):
-    """Which tickets the organizer cancels and refunds, none named: the whole reservation; or an `amount` in minor units
-    that is given back without cancelling anything."""
+    """The tickets that the organizer cancels and refunds; without ids the whole reservation. Or an `amount` in minor
+    units to refund without a cancellation."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": []}
 
@@ -110,9 +110,9 @@ class RefundIn(Request, frozen=True):
 
 
 class ConfirmIn(Request, frozen=True):
-    """The provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox.
+    """The payment provider's token: tok_ok, tok_declined, tok_slow and tok_lost_reply in the sandbox.
 
-    What costs nothing needs none, and one that is sent is ignored: the reservation is confirmed at once.
+    A free reservation needs no token and ignores one: it is confirmed at once.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"payment_token": "tok_ok"}
@@ -121,7 +121,7 @@ class ConfirmIn(Request, frozen=True):
 
 
 class TicketCodeOut(msgspec.Struct, frozen=True):
-    """A ticket just issued. `seat` is null for general admission."""
+    """A new ticket. `seat` is null for general admission."""
 
     id: str
     seat: str | None
@@ -129,7 +129,7 @@ class TicketCodeOut(msgspec.Struct, frozen=True):
 
 
 class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A reservation that is paid for, with its tickets. `payment` is null where nothing was to be paid."""
+    """A confirmed reservation with its tickets. `payment` is null if there was nothing to pay."""
 
     id: str
     status: str
@@ -145,19 +145,19 @@ class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReservationsQuery(PageQuery, frozen=True):
-    """Own reservations, the latest first."""
+    """The caller's reservations, the latest first."""
 
     event_id: Id | None = None
 
 
 class TicketsQuery(PageQuery, frozen=True):
-    """Own tickets, the latest first."""
+    """The caller's tickets, the latest first."""
 
     event_id: Id | None = None
 
 
 class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket with its signed code. A void one has no code; while its payment is `disputed` it opens no door."""
+    """A ticket with its signed code. A void ticket has no code; while its payment is `disputed` it is not valid."""
 
     id: str
     event_id: str
@@ -173,7 +173,7 @@ class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidateIn(Request, frozen=True):
-    """A code as it was scanned."""
+    """A scanned code."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"code": "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"}
 
@@ -181,8 +181,10 @@ class ValidateIn(Request, frozen=True):
 
 
 class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a code lets somebody in now. `reason` says why not: malformed, forged, unknown, superseded, void,
-    event-cancelled, already-checked-in; then `checked_in` says when and where.
+    """Whether a code is valid at the door now.
+
+    If not, `reason` is malformed, forged, unknown, superseded, void, event-cancelled or already-checked-in; the last
+    also has `checked_in` with time and place.
     """
 
     valid: bool
@@ -195,13 +197,13 @@ class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotificationsQuery(PageQuery, frozen=True):
-    """Own notifications, the latest first."""
+    """The caller's notifications, the latest first."""
 
     unread: bool = False
 
 
 class NotificationOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A message in the inbox. `id` is its position, and its id on the live stream."""
+    """A message in the inbox. `id` is its position, and also its id on the live stream."""
 
     id: str
     kind: str
