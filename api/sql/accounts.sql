@@ -1,8 +1,8 @@
--- Accounts, sessions, refresh tokens. Everything here is personal data and stays here.
+-- Accounts, sessions, refresh tokens. All of it is personal data and stays in these tables.
 
 -- name: user_add
--- The account, and its first message in the inbox. Registering is not on the log, so the message has a place that no
--- record of it has: partition -1, and for its id $5, beyond all partitions of notifications.outbound.
+-- The account, and its first message in the inbox. A registration is not on the log, so the message has a position that
+-- no record has: partition -1, and in its id $5, beyond all partitions of notifications.outbound.
 WITH added AS (
     INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
     RETURNING id::text, created_at
@@ -21,8 +21,8 @@ WITH added AS (
 SELECT id FROM added;
 
 -- name: user_credentials
--- $1: how the address may be stored, the first that is; $2: the client's network, whether somebody has logged in to
--- this account from it.
+-- $1: the forms in which the address may be stored, of which the first match counts; $2: the client's network. `known`:
+-- the account has had a login from this network.
 SELECT u.id::text, u.email, u.email_verified_at, u.role, u.password_hash,
        EXISTS (SELECT FROM known_networks WHERE user_id = u.id AND network = $2::text) AS known,
        EXISTS (SELECT FROM second_factors WHERE user_id = u.id AND confirmed_at IS NOT NULL) AS second_factor,
@@ -44,7 +44,7 @@ WHERE id = $1
 RETURNING id::text;
 
 -- name: user_become_organizer
--- An administrator stays one.
+-- An administrator stays an administrator.
 UPDATE users SET role = CASE role WHEN 'buyer' THEN 'organizer' ELSE role END WHERE id = $1
 RETURNING id::text;
 
@@ -52,20 +52,21 @@ RETURNING id::text;
 SELECT password_hash FROM users WHERE id = $1;
 
 -- name: user_lock
--- First in each transaction that ends sessions: a refresh that is under way is waited for (its new token's row is seen
--- by the next statement), and one that comes later finds its token revoked.
+-- First in each transaction that ends sessions. It waits for a running refresh, whose new token the next statement
+-- sees; a later refresh finds its token revoked.
 SELECT id::text FROM users WHERE id = $1 FOR UPDATE;
 
 -- name: user_lock_by_token
 SELECT id::text FROM users WHERE id = (SELECT user_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE;
 
 -- name: session_is_open
--- Asked behind user_lock: what changes an account needs a session that has not been ended meanwhile.
+-- After user_lock: a change of an account needs a session that is still open.
 SELECT id::text FROM sessions WHERE id = $2::uuid AND user_id = $1::uuid AND ended_at IS NULL;
 
 -- name: session_open
--- The one statement that begins a session. The user's row is locked, and its password is the one that was checked: of a
--- login beside a change of the password either the change finds the session, or the login finds the change.
+-- The one statement that begins a session. It locks the user's row and checks that the password is still the verified
+-- one. So if a login and a change of the password run together, either the change sees the session, or the login sees
+-- the change.
 WITH account AS (
     SELECT id FROM users WHERE id = $2::uuid AND password_hash = $3::text FOR UPDATE
 ), expired AS (
@@ -85,7 +86,7 @@ WITH account AS (
 SELECT id::text FROM opened;
 
 -- name: sessions_of_user
--- Those that can go on; $2 and $3: the cursor; $5: how long a session lasts that is not used, in seconds.
+-- The open ones; $2 and $3: the cursor; $5: how long an unused session lasts, in seconds.
 SELECT id::text, created_at, last_used_at, address, user_agent,
        (extract(epoch FROM last_used_at) * 1000000)::bigint AS used_us
 FROM sessions
@@ -95,7 +96,7 @@ ORDER BY used_us DESC, id::text DESC
 LIMIT $4::bigint;
 
 -- name: sessions_end
--- Ends a user's sessions but one (null: every one), and says which.
+-- Ends a user's sessions except one (null: all), and returns the ended ones.
 WITH over AS (
     UPDATE sessions SET ended_at = now()
     WHERE user_id = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id <> $2)
@@ -113,7 +114,7 @@ WITH over AS (
 SELECT coalesce(array_agg(id::text), '{}') AS sessions FROM gone;
 
 -- name: session_end
--- Ends one session of a user. No row: they have none such that is open.
+-- Ends one session of a user. No row: the user has no such open session.
 WITH over AS (
     UPDATE sessions SET ended_at = now() WHERE user_id = $1::uuid AND id = $2::uuid AND ended_at IS NULL RETURNING id
 ), revoked AS (
@@ -125,7 +126,7 @@ WITH over AS (
 SELECT id::text AS session_id FROM over;
 
 -- name: session_end_by_token
--- Ends the session of a refresh token, if $2 only when the token was used before. Says which, and whose.
+-- Ends the session of a refresh token; with $2 only if the token was used before. Returns the session and its user.
 WITH found AS (
     SELECT family_id, user_id FROM refresh_tokens
     WHERE token_hash = $1 AND (NOT $2 OR used_at IS NOT NULL)
@@ -142,12 +143,12 @@ WITH found AS (
 SELECT family_id::text AS session_id, user_id::text, EXISTS (SELECT FROM over) AS was_open FROM found;
 
 -- name: sessions_ended
--- Those whose access tokens may live still; $1 is how long one does, in seconds.
+-- Ended sessions whose access tokens may still be valid; $1: how long an access token is valid, in seconds.
 SELECT session_id::text FROM ended_sessions WHERE ended_at > now() - make_interval(secs => $1);
 
 -- name: refresh_token_rotate
--- One statement: the row lock lets one of two concurrent uses through, the other finds used_at set. The user's row is
--- locked before the token's, as everywhere; only an open session goes on.
+-- One statement: the row lock lets one of two concurrent uses through, and the other sees used_at set. As everywhere,
+-- the user's row is locked before the token's. Only an open session continues.
 WITH holder AS (
     SELECT users.id, users.email, users.email_verified_at, users.role FROM users
     JOIN refresh_tokens ON refresh_tokens.user_id = users.id AND token_hash = $1
@@ -171,16 +172,16 @@ SELECT user_id::text, family_id::text AS session_id, role, email, email_verified
 FROM used;
 
 -- name: events_open_of_organizer
--- Published and not over at $2: somebody may hold or buy a ticket at any moment.
+-- Published, and not over at $2: a user may hold or buy a ticket at any moment.
 SELECT id FROM events WHERE organizer_id = $1 AND status = 'published' AND ends_at > $2 ORDER BY starts_at LIMIT 10;
 
 -- name: inbox_lock
--- Whoever stores messages at this moment is waited for, and whoever comes later finds the user erased.
+-- Waits for transactions that are storing messages; a later one finds the user erased.
 LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: user_erase
--- Everything that is about a person. What refers to the row (tokens, preferences, webhooks, direct messages) goes with
--- it; what the log says of the opaque id stays. Says which sessions end.
+-- Deletes all personal data. Rows that refer to the user (tokens, preferences, webhooks, direct messages) are deleted
+-- too; facts about the opaque id stay on the log. Returns the sessions that end.
 WITH marked AS (
     INSERT INTO erased_users (user_id) VALUES ($1::uuid::text) ON CONFLICT (user_id) DO NOTHING
 ), over AS (

@@ -1,4 +1,4 @@
--- What the API writes about channels: preferences, and webhooks of organizers.
+-- Channels: users' preferences, and webhooks of organizers.
 
 -- name: preferences_of_user
 SELECT kind, inbox, stream, mail FROM notification_preferences WHERE user_id = $1;
@@ -28,7 +28,7 @@ SELECT id::text, url, event_id, types, enabled, disabled_why, created_at
 FROM webhook_endpoints WHERE id = $1 AND owner = $2;
 
 -- name: webhook_add
--- $7: how many an organizer may have. The account's row is locked, so that two at once are counted one after the other.
+-- $7: how many an organizer may have. The account's row is locked, so that two concurrent requests count one by one.
 WITH account AS (
     SELECT id FROM users WHERE id = $2 FOR UPDATE
 )
@@ -46,7 +46,7 @@ WHERE id = $1 AND owner = $2
 RETURNING id::text, url, event_id, types, enabled, disabled_why, created_at;
 
 -- name: webhook_rotate
--- The secret that was there stays good for $4 seconds; one that was former already is not.
+-- The current secret stays valid for $4 seconds; an older one does not.
 UPDATE webhook_endpoints
 SET former_secret = secret, former_until = now() + make_interval(secs => $4), secret = $3
 WHERE id = $1 AND owner = $2
@@ -61,14 +61,14 @@ VALUES ($1, $2, -1, $3, 0, '', $4, $5)
 RETURNING *;
 
 -- name: webhook_deliveries
--- $2: only these; $3: the cursor.
+-- $2: only this status; $3: the cursor.
 SELECT * FROM webhook_deliveries
 WHERE endpoint_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::bigint IS NULL OR number < $3)
 ORDER BY number DESC
 LIMIT $4;
 
 -- name: webhook_redeliver
--- From its first attempt on, as if it had just come.
+-- Starts again with the first attempt, like a new call.
 UPDATE webhook_deliveries SET status = 'pending', attempts = 0, due_at = now()
 WHERE id = $1 AND endpoint_id = $2
 RETURNING *;

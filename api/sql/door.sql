@@ -1,7 +1,7 @@
--- The door: who works there, what was scanned, who is inside. Reads of the projections.
+-- The door: its staff, its scans, the people inside. Reads of the projections.
 
 -- name: door_of_event
--- $1 event, $2 who asks.
+-- $1 event, $2 the asking user.
 SELECT events.*, EXISTS (
     SELECT FROM event_staff WHERE event_staff.event_id = events.id AND member_id = $2 AND active
 ) AS staff
@@ -11,11 +11,11 @@ FROM events WHERE id = $1;
 SELECT * FROM tickets WHERE id = ANY ($1::text[]);
 
 -- name: scans_at
--- What commands at these offsets ($2) came to.
+-- The outcomes of the commands at these offsets ($2).
 SELECT * FROM check_ins WHERE event_id = $1 AND "offset" = ANY ($2::bigint[]);
 
 -- name: scans_of_event
--- $1 event, $2 kind (null: any; inside: accepted and not taken back), $3 ticket (null: any), $4 cursor, $5 limit.
+-- $1 event, $2 kind (null: any; inside: accepted and not undone), $3 ticket (null: any), $4 cursor, $5 limit.
 SELECT * FROM (
     SELECT check_ins.*, tickets.ticket_type_id, tickets.ordinal,
            check_ins.kind = 'accepted' AND tickets.checked_in_at = check_ins.scanned_at

@@ -49,8 +49,8 @@ SELECT * FROM events WHERE id = $1;
 SELECT * FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: availability_from_rows
--- What Redis would say. A place that another seller has locked or the organizer has blocked is neither available, held nor
--- sold; what is free of a pool that ticket types share bounds what is available of each.
+-- The same numbers as in Redis. A place that another seller has locked or the organizer has blocked is neither
+-- available, held nor sold. The free capacity of a shared pool limits what is available of each of its ticket types.
 WITH counted AS (
     SELECT t.id, t.ordinal, t.pool_id,
            CASE t.kind WHEN 'seated' THEN t.rows::bigint * t.seats_per_row ELSE t.capacity END AS total,
@@ -89,7 +89,7 @@ SELECT place, 'locked' FROM observed_seat_locks WHERE event_id = $1 AND locked;
 SELECT activities FROM schedules WHERE event_id = $1;
 
 -- name: ticket_types_shown
--- Who may see what: see api/reads/visibility.py.
+-- api/reads/visibility.py decides who may see which.
 SELECT id, hidden FROM ticket_types WHERE event_id = $1;
 
 -- name: code_known

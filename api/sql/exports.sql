@@ -1,6 +1,6 @@
--- Everything there is about a person, a section each, by pages: $1 user, $2 and $3 where the last page ended, $4 limit.
--- Rows whole, without what is no data of theirs (places on the log, secrets, who the other side of a transfer is): a column
--- that is added is in the export from then on. Times that are whole numbers are microseconds since 1970.
+-- All data about a person, in sections, by pages: $1 user, $2 and $3 the end of the last page, $4 limit. Rows are
+-- whole, so a new column is in the export at once. Data that is not the person's is left out: positions on the log,
+-- secrets, the other side of a transfer. Times that are whole numbers are microseconds since 1970.
 
 -- name: export_account
 SELECT (to_jsonb(x) - 'password_hash')::text AS item, (extract(epoch FROM x.created_at) * 1000000)::bigint AS sort, x.id::text AS id FROM users AS x

@@ -1,13 +1,13 @@
--- Proven addresses, mailed links, sessions one by one, second factors, the audit log.
+-- Verified addresses, mailed links, second factors, the audit log.
 
 -- name: user_lock_by_link
--- Whoever holds or sends a mail of this account at this moment is waited for: the next statement sees what they did.
+-- Waits for transactions that hold or send a mail of this account: the next statement sees their changes.
 SELECT id::text FROM users
 WHERE id = (SELECT user_id FROM mailed_links WHERE token_hash = $1::bytea AND purpose = $2::text AND expires_at > now())
 FOR UPDATE;
 
 -- name: email_verify
--- The link and all others like it are used up; the mails that were held for this are due.
+-- The link and all others of its kind become invalid; the mails that waited for this are due.
 WITH link AS (
     SELECT user_id FROM mailed_links
     WHERE token_hash = $1::bytea AND purpose = 'verify-email' AND expires_at > now()
@@ -23,7 +23,7 @@ WITH link AS (
 SELECT id::text FROM verified;
 
 -- name: verification_ask
--- Another link to an address that nobody has proven yet. Says whether there is anything to prove.
+-- Another link to an address that is not verified yet. Returns whether there is one.
 INSERT INTO account_mails (user_id, kind)
 SELECT id, 'verify-email' FROM users WHERE id = $1::uuid AND email_verified_at IS NULL
 RETURNING user_id::text;
@@ -32,7 +32,7 @@ RETURNING user_id::text;
 INSERT INTO account_mails (user_id, kind) VALUES ($1::uuid, $2::text);
 
 -- name: password_reset_ask
--- A row in any case, so that it takes as long for an address that nobody has.
+-- Always one row, so that an unknown address takes as long as a known one.
 WITH account AS (
     SELECT id FROM users WHERE email = $1::text
 ), mail AS (
@@ -42,12 +42,12 @@ INSERT INTO security_events (kind, outcome, actor, user_id, address, user_agent)
 SELECT 'password-reset-asked', 'done', 'somebody', id, $2::text, $3::text FROM account;
 
 -- name: reset_link
--- Whose password a link may set.
+-- The user whose password a link may set.
 SELECT users.id::text, email, name FROM mailed_links JOIN users ON users.id = user_id
 WHERE token_hash = $1::bytea AND purpose = 'password-reset' AND expires_at > now();
 
 -- name: password_reset
--- Whoever had the link reads the account's mails: that proves the address, too. All links of the account are used up.
+-- The link was in a mail to the address, so it also verifies the address. All links of the account become invalid.
 WITH changed AS (
     UPDATE users SET password_hash = $2::text, email_verified_at = coalesce(email_verified_at, now())
     WHERE id = $1::uuid RETURNING id
@@ -60,7 +60,7 @@ WITH changed AS (
 SELECT id::text FROM changed;
 
 -- name: reset_links_end
--- A new password was set by who knew the old one: links that were asked for before set no other.
+-- The user has set a new password with the old one: earlier links cannot set another.
 WITH mails AS (DELETE FROM account_mails WHERE user_id = $1::uuid AND kind = 'password-reset')
 DELETE FROM mailed_links WHERE user_id = $1::uuid AND purpose = 'password-reset';
 
@@ -69,13 +69,13 @@ INSERT INTO known_networks (user_id, network) SELECT $1::uuid, $2::text WHERE $2
 ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = now();
 
 -- name: security_event_add
--- $9: of what has a name there is one (null: it has none).
+-- $9: a name, for which there is only one entry (null: no name).
 INSERT INTO security_events (kind, outcome, actor, user_id, session_id, address, user_agent, detail, once)
 VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text::jsonb, $9::text)
 ON CONFLICT DO NOTHING;
 
 -- name: security_events
--- The latest first; $1 whose, $2 of which kind (null: any), $3 the cursor.
+-- The latest first; $1 user, $2 kind (null: any), $3 cursor.
 SELECT id, at, kind, outcome, actor, user_id::text, session_id::text, address, user_agent, detail::text
 FROM security_events
 WHERE ($1::uuid IS NULL OR user_id = $1::uuid) AND ($2::text IS NULL OR kind = $2::text)
@@ -86,14 +86,14 @@ ORDER BY id DESC LIMIT $4::bigint;
 SELECT secret, confirmed_at IS NOT NULL AS confirmed FROM second_factors WHERE user_id = $1::uuid;
 
 -- name: factor_begin
--- One that is confirmed stays.
+-- A confirmed factor stays.
 INSERT INTO second_factors AS f (user_id, secret) VALUES ($1::uuid, $2::bytea)
 ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret, created_at = now(), last_step = 0
 WHERE f.confirmed_at IS NULL
 RETURNING user_id::text;
 
 -- name: factor_step
--- Takes a code by its time step: none is taken twice, nor an earlier one after it.
+-- Uses a code by its time step: no code is used twice, and no earlier code after it.
 UPDATE second_factors SET last_step = $2::bigint, secret = $3::bytea
 WHERE user_id = $1::uuid AND last_step < $2::bigint
 RETURNING user_id::text;

@@ -21,7 +21,7 @@ WHERE c.event_id = $1 ORDER BY c.created_at, c.id;
 SELECT * FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: entry_by_id
--- What became of an entry that was offered places is what became of the reservation that was offered.
+-- After an offer, the entry's status is that of the offered reservation.
 SELECT e.*, r.status AS offer_status, r.expires_at AS offer_until,
        (SELECT count(*) FROM waitlist_entries o
         WHERE o.event_id = e.event_id AND o.ticket_type_id = e.ticket_type_id AND o.status = 'waiting'

@@ -1,8 +1,8 @@
--- The inbox. One user's messages are all on one partition of notifications.outbound, so the offset orders them.
+-- The inbox. All messages of a user are on one partition of notifications.outbound, so the offset orders them.
 
 -- name: notifications_of_user
 -- $1 user, $2 unread only, $3 and $4 cursor (offset, 0 for the message of the registration and else 1), $5 limit.
--- Two have one offset, 0, only where one of them is the message of the registration, which came first.
+-- Two messages share an offset, 0, only if one of them is the message of the registration, which came first.
 SELECT * FROM notifications
 WHERE user_id = $1 AND inbox AND deleted_at = 0 AND (NOT $2 OR read_at = 0)
   AND ($3::bigint IS NULL OR (outbound_offset, (partition >= 0)::int::text) < ($3, $4::text))
@@ -10,7 +10,7 @@ ORDER BY outbound_offset DESC, partition >= 0 DESC
 LIMIT $5;
 
 -- name: notifications_after
--- The live stream: what came after offset $2 and partition $3, the oldest first. Two have one offset only where one of
+-- The live stream: the messages after offset $2 and partition $3, the oldest first. Two share an offset only if one of
 -- them is the message of the registration, which came first and is on a partition beyond all others.
 SELECT * FROM notifications
 WHERE user_id = $1 AND stream AND deleted_at = 0
@@ -26,7 +26,7 @@ ORDER BY outbound_offset DESC, outbound_partition LIMIT 1;
 SELECT count(*) AS unread FROM notifications WHERE user_id = $1 AND inbox AND read_at = 0 AND deleted_at = 0;
 
 -- name: notification_read
--- The first reading counts.
+-- The time of the first reading stays.
 UPDATE notifications SET read_at = CASE read_at WHEN 0 THEN $4 ELSE read_at END
 WHERE user_id = $1 AND outbound_partition = $2 AND outbound_offset = $3 AND deleted_at = 0
 RETURNING *;

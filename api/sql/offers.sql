@@ -1,7 +1,7 @@
 -- Offers of tickets and invitations to doors: reads of the projections.
 
 -- name: receiver_by_email
--- Who can be offered something: an account whose address is verified.
+-- A possible receiver: an account with a verified address.
 SELECT id::text FROM users WHERE email = $1::text AND email_verified_at IS NOT NULL;
 
 -- name: receiver_by_id
@@ -13,7 +13,7 @@ FROM transfers AS t JOIN events AS e ON e.id = t.event_id
 WHERE t.id = $1;
 
 -- name: transfer_open
--- The latest offer of a ticket by somebody.
+-- A user's latest offer of a ticket.
 SELECT t.*, e.title, e.starts_at, e.ends_at, e.venue, e.status AS event_status
 FROM transfers AS t JOIN events AS e ON e.id = t.event_id
 WHERE t.event_id = $1 AND t.ticket_id = $2 AND t.user_id = $3

@@ -1,8 +1,9 @@
--- An event's orders, as its organizer sees them. No index is kept for their order, which would cost every sale: the primary
--- key finds an event's reservations, and a page sorts them.
+-- An event's orders, as its organizer sees them. They have no index for their order, which would slow every sale: the
+-- primary key finds an event's reservations, and each page sorts them.
 
 -- name: orders_of_event
--- $1 event, $2 status (null: all but the rejected), $3 ticket type, $4 text, $5 and $6 cursor, $7 limit; the latest first.
+-- $1 event, $2 status (null: all but the rejected), $3 ticket type, $4 text, $5 and $6 cursor, $7 limit; the latest
+-- first.
 SELECT r.*, t.name AS ticket_type, u.name AS buyer_name, u.email AS buyer_email,
        coalesce(m.refunded, 0)::bigint AS refunded, coalesce(m.refunding, 0)::bigint AS refunding
 FROM reservations AS r

@@ -1,4 +1,4 @@
--- How far the projections are.
+-- The positions that the projections have reached.
 
 -- name: positions_projected
 SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projections';

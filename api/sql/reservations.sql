@@ -1,11 +1,12 @@
 -- Reservations and tickets: reads of the projections.
 
 -- name: reservation_by_id
--- One id can stand in two events when a buyer used one key for both; the first one is meant.
+-- Two events can have the same id if a buyer used one key for both; the first one counts.
 SELECT * FROM reservations WHERE id = $1 ORDER BY created_at LIMIT 1;
 
 -- name: reservations_since
--- $1 time, $2 limit. The latest of them, the oldest first. A process asks once when it starts: no index is kept for it.
+-- $1 time, $2 limit. The latest ones, the oldest first. A process asks once when it starts, so there is no index for
+-- it.
 SELECT * FROM (
     SELECT id, user_id, event_id, partition, "offset", created_at FROM reservations
     WHERE created_at > $1 ORDER BY created_at DESC LIMIT $2
@@ -40,12 +41,12 @@ SELECT *,
 FROM tickets WHERE id = $1;
 
 -- name: payment_of_provider
--- A payment's id is the provider's, and one of all events.
+-- A payment's id comes from the provider, and is unique over all events.
 SELECT event_id, reservation_id FROM payments WHERE payment_id = $1 AND payment_id <> '' LIMIT 1;
 
 -- name: money_of_reservation
--- $1 event, $2 reservation, $3 limit. The reservation with its refunds and disputes, the latest last, as JSON arrays: one
--- statement sees one state, so that they agree.
+-- $1 event, $2 reservation, $3 limit. The reservation with its refunds and disputes as JSON arrays, the latest last.
+-- One statement reads one state, so they agree.
 SELECT r.*,
        (SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY f.requested_at, f.refund_key), '[]') FROM (
             SELECT * FROM refunds WHERE event_id = $1 AND reservation_id = $2 ORDER BY requested_at, refund_key LIMIT $3

@@ -1,7 +1,7 @@
--- What a ticket's documents say: the ticket, its event, its ticket type.
+-- The content of a ticket's documents: the ticket, its event, its ticket type.
 
 -- name: ticket_document
--- revision: the position of the last change to the ticket or to its event. One event is on one partition, so it grows.
+-- revision: the position of the last change of the ticket or its event. It grows, because an event has one partition.
 SELECT tickets.id, tickets.version, tickets.status, tickets.seat, tickets.ordinal, tickets.user_id, tickets.issued_at,
        tickets.event_id, events.title, events.venue, events.starts_at, events.ends_at, events.timezone,
        ticket_types.name AS ticket_type,
