@@ -20,16 +20,16 @@ from schemas.replies import REPLY_KEY, REPLY_TO, Reply
 from schemas.times import rfc3339
 from schemas.topics import FACTS
 
-PASSED_ON_BYTES_MAX = 1_024  # a header that is longer is not ours, and a fact has to fit where its command did
+PASSED_ON_BYTES_MAX = 1_024  # a longer header is not ours, and a fact must fit where its command did
 _OF_NOTHING = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
 Headers = list[tuple[str, str | bytes | None]]
 TRACE = "traceparent"
 PASSED_ON = frozenset({REPLY_TO, REPLY_KEY, TRACE})
-REPLY_KEY_BYTES = range(16, 65)  # what BLAKE2b takes, and nothing that can be guessed
+REPLY_KEY_BYTES = range(16, 65)  # the key sizes of BLAKE2b that cannot be guessed
 
 
 class RawRecord(NamedTuple):
-    """A record as it stands on the commands topic."""
+    """A record of the commands topic."""
 
     partition: int
     offset: int
@@ -40,7 +40,7 @@ class RawRecord(NamedTuple):
 
 
 class EncodedFact(NamedTuple):
-    """A fact ready for its topic, field by field what a sink sends."""
+    """A fact ready for its topic, with the fields that a sink sends."""
 
     topic: str
     partition: int
@@ -51,10 +51,10 @@ class EncodedFact(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """One poll's records, all partitions together, and what became of them step by step."""
+    """One poll's records, all partitions together, and the result of each step."""
 
     records: list[RawRecord]
-    originals: Sequence[Any] = ()  # as the client handed them out, for the dead letters
+    originals: Sequence[Any] = ()  # the client's own records, for the dead letters
     placed: list[Placed] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Batch:
 
     @property
     def unreadable(self) -> list[tuple[int, str]]:
-        """Records for the dead letters, by their place in the batch, and why."""
+        """Records for the dead letters: their place in the batch, and the error."""
         commands = enumerate(placed.command for placed in self.placed)
         return [(number, command.error) for number, command in commands if isinstance(command, Undecodable)]
 
@@ -82,8 +82,10 @@ class Batch:
 
     @property
     def strays(self) -> list[tuple[int, str]]:
-        """Disputes of payments that no reservation here is paid by, by their place in the batch, and why: nothing comes
-        of them on the log, and money is at stake."""
+        """Disputes of payments that paid for no reservation here: their place in the batch, and the reason.
+
+        They become dead letters: the log only refuses them, and money is at stake.
+        """
         if not any(isinstance(placed.command, c.RecordDispute) for placed in self.placed):
             return []
         found = []
@@ -127,7 +129,7 @@ class Batch:
                 yield record, placed, next(of_event[placed.command.event_id])
 
     def encoded(self, codec: Codec) -> Iterator[EncodedFact]:
-        """Every fact at its place, ready for its topic, in the order of the log."""
+        """Every fact with its envelope, ready for its topic, in the order of the log."""
         encode, rules = codec.encode_fact, f.RULES_VERSION
         stamped, when = -1, ""
         for record, placed, facts in self.facts():
@@ -159,7 +161,7 @@ class Batch:
                 )
 
     def replies(self) -> dict[tuple[str, bytes], list[Reply]]:
-        """The replies that somebody waits for, by channel and the key they are sealed under; without one, b""."""
+        """The replies to waiting requests, by channel and by the key that seals them (b"" for no key)."""
         states = {group.state.event_id: group.state for group in self.groups}
         replies: dict[tuple[str, bytes], list[Reply]] = {}
         for record, placed, facts in self.facts():
@@ -177,7 +179,7 @@ class Batch:
 
 
 def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
-    """The refusal of a dispute that belongs to no payment here, among the facts of its command."""
+    """The refusal of a dispute of a payment that is not ours, among the facts of its command; None if there is none."""
     for fact in facts:
         if (
             isinstance(fact, f.CommandRefused)
@@ -189,7 +191,7 @@ def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
 
 
 class Availability(msgspec.Struct, frozen=True):
-    """What of a ticket type is left, as buyers read it."""
+    """The free places of a ticket type, as buyers see them."""
 
     total: int
     available: int

@@ -1,7 +1,7 @@
 """The reservations dataflow: tickets.commands to tickets.facts, exactly once per position.
 
-One poll is one batch is one transaction. Read, place, decide, guard, commit and tell: an operator a line. Any error
-that is not understood ends the process; it starts again, loads its state, and goes on.
+One poll is one batch is one transaction: poll, place, decide, guard, commit. `build` has one line for each operator. An
+unexpected error ends the process. It starts again, loads its state, and goes on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from schemas.topics import COMMANDS
 from sinks.kafka_transaction import KafkaTransactions
 
 GROUP = "circle.reservations"
-TICK_TIMEOUT_MS = 10_000  # a tick that is not on the log by then is given up, and written anew
+TICK_TIMEOUT_MS = 10_000  # after this time a tick is given up and written again
 
 log = Log("reservations")
 
@@ -64,10 +64,10 @@ class Owner(Protocol):
 
 
 class Claims(Protocol):
-    """Takes what a batch grants, or has it decided again."""
+    """Claims the places that a batch grants, or lets it be decided again."""
 
     def claim(self, batch: Batch) -> Batch:
-        """The batch as it may be committed."""
+        """The batch, ready for the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class ReservationsDeps:
 
 
 def build(deps: ReservationsDeps) -> Dataflow:
-    """The dataflow as the design draws it."""
+    """The dataflow, one operator a line."""
     flow = Dataflow("reservations")
     polled = op.input("poll", flow, deps.source)
     placed = op.map("place", polled, lambda messages: _place(messages, deps))
@@ -93,7 +93,7 @@ def build(deps: ReservationsDeps) -> Dataflow:
 
 
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
-    """Run until told to stop or until an error ends it. Returns the process's exit code."""
+    """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
     database = Database(settings.postgres_url)
     locks = SeatLocks(settings.redis_url, stop_requested=lambda: stop.requested)

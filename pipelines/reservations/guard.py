@@ -1,7 +1,8 @@
 """The Redis side of a batch: seat claims before the commit, counters and replies after it.
 
-Guarantee: a batch that passes has its claims in Redis under the owner's epoch, and granted nothing that a foreign owner
-holds: an event whose foreign locks the decision did not know is decided again with them, as a fact of its own.
+Guarantee: a batch that passes has its claims in Redis under the owner's epoch, and it grants no place that a foreign
+owner holds. If a decision did not know all foreign locks of an event, the event is decided again. The new locks are
+then a fact.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from schemas.replies import encode_replies, sealed
 
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
 LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
-INSTALLS_PER_LOOK_MAX = 5  # events that nobody has asked for are shown again a few at a time, between batches
+INSTALLS_PER_LOOK_MAX = 5  # unused events are installed again a few at a time, between batches
 DONE = "done"
 
 log = Log("guard")
@@ -37,19 +38,21 @@ class Guard:
         partitions: Mapping[int, Partition],
         state_apart: Callable[[int, str], EventState],
     ) -> None:
-        """`partitions` are those that this process owns at the time; `state_apart` reads one of their events that no
-        batch has met yet, or raises ServiceUnreachable."""
+        """`partitions` are those that this process owns now. `state_apart` reads one of their events that no batch has
+        met yet, or raises ServiceUnreachable."""
         self._locks = locks
         self._blind = "no-lock" in settings.test_switches
         self._looked = 0.0
-        self._lost: dict[int, list[str]] = {}  # by partition: events that are not in Redis any more
+        self._lost: dict[int, list[str]] = {}  # by partition: events that Redis has lost
         self._versions: dict[str, str] = {}
         self._foreign: dict[str, set[str]] = {}
         self._partitions, self._state_apart = partitions, state_apart
 
     def install(self, partition: Partition, states: list[EventState]) -> None:
-        """Put the live claims of `states` into Redis under the partition's epoch. Of one that could not be folded,
-        nothing is known well enough: what is there stays."""
+        """Put the live claims of `states` into Redis under the partition's epoch.
+
+        A state that could not be folded is unreliable: its claims in Redis stay as they are.
+        """
         states = [state for state in states if not state.unfolded]
         if not states:
             return
@@ -60,7 +63,7 @@ class Guard:
         self._locks.publish(epochs, {state.event_id: availability_of(state) for state in states if state.sections}, [])
 
     def claim(self, batch: Batch) -> Batch:
-        """Claim what the batch grants; decide an event again when a foreign owner holds what its decision granted."""
+        """Claim the places that the batch grants. Decide an event again if it did not know all foreign locks."""
         groups = [group for group in batch.groups if group.state.details is not None and not group.state.unfolded]
         open_groups = [group for group in groups if group.claims or group.asks_for_seats]
         for group in open_groups:
@@ -91,7 +94,7 @@ class Guard:
         )
 
     def tell(self, batch: Batch) -> None:
-        """After the commit: counters, replies, deadlines. An event that is new becomes known to Redis here."""
+        """After the commit: write counters, replies and deadlines. New events are installed in Redis here."""
         for group in batch.groups:
             if group.state.details is not None and group.state.event_id not in self._versions:
                 self.install(self._owner(group), [group.state])
@@ -116,7 +119,7 @@ class Guard:
                 del self._lost[number]
 
     def _find_lost(self) -> None:
-        """A partition is lost when its mark is gone, or says that a former owner did not finish installing."""
+        """Find lost partitions: their mark is gone, or says that a former owner did not finish the installation."""
         numbers = list(self._partitions)
         for number, mark in zip(numbers, self._locks.marks([_mark(number) for number in numbers]), strict=True):
             partition = self._partitions[number]
@@ -128,19 +131,19 @@ class Guard:
             log.info("claims.install", partition=number, events=len(partition.known_events), mark=mark)
 
     def _show_some(self, partition: Partition, events: list[str]) -> bool:
-        """Whether there is more to show afterwards."""
+        """Install some of a partition's lost events. Returns whether there are more."""
         for event_id in events[-INSTALLS_PER_LOOK_MAX:]:
             if event_id not in partition.states:
                 try:
                     state = self._state_apart(partition.number, event_id)
-                except ServiceUnreachable as error:  # PostgreSQL is away: sales go on, this waits
+                except ServiceUnreachable as error:  # PostgreSQL is away: sales go on, the installation waits
                     log.warning("claims.not_shown", event=event_id, error=str(error))
                     return True
                 if state.details is not None:
                     self.install(partition, [state])
             events.remove(event_id)
         if not events:
-            # A second loss meanwhile has taken the mark away: then all of it is begun again.
+            # If Redis has lost everything again, the mark is gone, and the installation starts again.
             self._locks.mark_done(_mark(partition.number), str(partition.epoch), DONE)
         return bool(events)
 
@@ -154,7 +157,7 @@ class Guard:
         return self._texts(live_claims(state), state, partition.epoch)
 
     def _texts(self, claims: Claims, state: EventState, epoch: int) -> dict[str, str]:
-        """Claims as Redis has them; "" where one ends."""
+        """Claims in Redis' text form; "" ends a claim."""
         texts = {}
         for place, claim in claims.items():
             if claim is None:
@@ -166,7 +169,7 @@ class Guard:
 
 
 def _since(state: EventState, status: str, identity: str) -> tuple[int, int]:
-    """Until when a claim stands, and the offset at which it was asked for."""
+    """The end of a claim, and the offset of its command."""
     if status == BLOCKED:
         block = state.blocks[identity]
         return block.until_at, block.offset

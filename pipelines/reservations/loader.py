@@ -1,9 +1,9 @@
-"""Loads the partitions of the reservations dataflow: the group's offset, Postgres' rows, the facts behind them.
+"""Loads the partitions of the reservations dataflow from the group's offset, Postgres' rows, and the facts after them.
 
-Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, the deadlines of its
-events, and the states of all events that Postgres did not have to the end yet; and the offset to go on from is right
-behind the last decided command. Facts and committed offset that disagree after that end the process. An event with a
-fact that cannot be folded is set aside: its commands are refused until it is loaded by a build that can.
+Guarantee: when `assigned` returns, every partition has a new ownership epoch, its log time, and the deadlines of its
+events. It has the states of all events with facts that Postgres does not have yet. The offset to go on from is right
+behind the last decided command. If facts and committed offset then disagree, the process ends. An event with a fact
+that cannot be folded is set aside: its commands are refused until a build that can fold it loads it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = Log("loader")
 
 
 class LogDisagrees(CircleError):
-    """Facts, rows and committed offset do not fit together: nothing may be decided on that."""
+    """Facts, rows and committed offset contradict each other: no decision may be based on them."""
 
 
 class Installer(Protocol):
@@ -46,7 +46,7 @@ class Installer(Protocol):
 
 
 class PartitionLoader:
-    """Owns the partitions of this process: it alone puts them into `partitions` and takes them out."""
+    """Owns the partitions of this process: only it adds to `partitions` and removes from it."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class PartitionLoader:
         self._count: int | None = None
 
     def assigned(self, consumer: Consumer, partitions: list[int]) -> Mapping[int, int | None]:
-        """Load `partitions`; returns where to go on in each.
+        """Load `partitions`. Returns the offset to go on from in each.
 
-        A former owner that did not give a partition back may have died within a transaction, which would hide from
-        committed readers what is decided after it: it is ended here, before anything is read.
+        A former owner that did not give a partition back may have died inside a transaction. An open transaction hides
+        later decisions from committed readers, so it is ended here, before the first read.
         """
         taken = {number: self._store.raise_epoch(number, self._transactional_id) for number in partitions}
         for former in sorted({owner for _, owner in taken.values()} - {"", self._transactional_id}):
@@ -94,11 +94,11 @@ class PartitionLoader:
             log.warning("partition.not_given_back", partition=partition.number, error=str(error))
 
     def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
-        """The states of a batch's events, by id; each is loaded when a batch has its first command.
+        """The states of a batch's events, by id. An event is loaded at its first command.
 
         `events` has the partition of each event, `firsts` the batch's first offset on each partition. Raises
-        LogDisagrees when rows know of this batch already: a broker that shows aborted records has shown what a
-        predecessor decided, after this partition was loaded. The process starts again and takes that as decided.
+        LogDisagrees if the rows already have facts of this batch. Then a broker that shows aborted records has shown a
+        predecessor's decisions after this partition was loaded. The process starts again and accepts them as decided.
         """
         states = {}
         for event_id, number in events.items():
@@ -111,7 +111,7 @@ class PartitionLoader:
 
     def _first_met(self, partition: Partition, event_id: str, firsts: Mapping[int, int]) -> EventState:
         if event_id not in partition.known_events:
-            return EventState(event_id)  # Redis hears of it when it first claims something
+            return EventState(event_id)  # Redis gets it with its first claim
         number = partition.number
         rows = self._store.load_event(event_id, number)
         if rows.position.offset >= firsts.get(number, rows.position.offset + 1):
@@ -124,7 +124,7 @@ class PartitionLoader:
         return state
 
     def _state(self, number: int, rows: EventSnapshot) -> EventState:
-        """The event's state at the rows' position: from the rows, or where they are not complete, from its facts."""
+        """The event's state at the rows' position: from the rows, or from its facts if the rows are incomplete."""
         if not rows.incomplete:
             return _from_rows(number, rows)
         state, last = EventState(rows.event_id), (-1, -1)
@@ -171,7 +171,7 @@ class PartitionLoader:
                 del partition.states[event_id]
             else:
                 partition.known_events.add(event_id)
-                # The last step may not have offered all that was free: whoever waits is looked at once.
+                # The last step may not have offered all free places, so a waiting list gets a tick at once.
                 partition.watch(event_id, NOW if state.waiting_of else state.next_deadline())
         for deadline in snapshot.deadlines:
             if deadline.event_id not in partition.states:
@@ -191,7 +191,7 @@ class PartitionLoader:
         return max(committed or 0, decided + 1) or None
 
     def _facts(self, number: int, start: int | None, wanted: int, decided: int) -> Iterator[RecordedFact]:
-        """The facts of whole commands from `start` to the end of the log, waiting until command `wanted` is there."""
+        """The facts of complete commands from `start` to the end of the log. Waits until command `wanted` is there."""
         if start is None and wanted < 0 and decided < 0:
             start = 0
         reader = self._facts_reader()
@@ -208,12 +208,12 @@ class PartitionLoader:
                     if (error is not None and decided >= wanted) or time.monotonic() > deadline:
                         return
                     continue
-                deadline = time.monotonic() + FACTS_WAIT_S  # a long tail is read for longer than that
+                deadline = time.monotonic() + FACTS_WAIT_S  # to read many facts may take longer than that
                 record = self._in_place(number, self._codec.decode(message.value()))
                 if not isinstance(record, RecordedFact):
-                    continue  # the projections put it into the dead letters; the position check finds what is missing
+                    continue  # the projections make it a dead letter; the position check finds a gap
                 if pending and pending[-1].envelope.offset != record.envelope.offset:
-                    pending = []  # the beginning of a command that an aborted batch left on a weak broker
+                    pending = []  # the start of a command from an aborted batch, on a weak broker
                 pending.append(record)
                 if record.envelope.index == record.envelope.count - 1:
                     decided = max(decided, record.envelope.offset)
@@ -224,12 +224,12 @@ class PartitionLoader:
 
 
 def state_apart(store: SnapshotStore, number: int, event_id: str) -> EventState:
-    """An event of a loaded partition that was not met yet, only to be shown. Raises ServiceUnreachable at once."""
+    """The state of an event that no batch has met yet, only for Redis. Raises ServiceUnreachable at once."""
     return _from_rows(number, store.load_event(event_id, number, patient=False))
 
 
 def _from_rows(number: int, rows: EventSnapshot) -> EventState:
-    """The event as its rows say; where they cannot be read as a state, it is set aside."""
+    """The event's state from its rows. If the rows make no state, the event is set aside."""
     try:
         return state_from(rows)
     except DEFECTS as error:

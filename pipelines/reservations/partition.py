@@ -1,7 +1,7 @@
-"""A partition as its owner keeps it, and the decision of a batch. Pure: states come from outside, facts go there.
+"""A partition in its owner's memory, and the decision of a batch. Pure: states come from outside, facts go there.
 
-Guarantee: a batch is decided in offset order at log time, the largest record timestamp seen on the partition. How
-the log is cut into batches changes no fact.
+Guarantee: a batch is decided in offset order at log time, the largest record timestamp seen on the partition. The size
+of batches changes no fact.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_S, LogTime
 from schemas.placement import misplaced
 
-TICK_AGAIN_US = US_PER_S // 4  # a tick that came too early by the broker's clock is followed by another
-TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again: a backlog gets no flood
+TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
+TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again, so a backlog gets no flood
 
 
 Claims = dict[str, tuple[str, str] | None]
@@ -32,7 +32,7 @@ or to "blocked" and the block; None where a claim ends."""
 
 
 class Placed(NamedTuple):
-    """A command, or what could not be read, at its place on the log."""
+    """A command or an unreadable record, with its position on the log."""
 
     at: At
     key: bytes | None
@@ -41,28 +41,28 @@ class Placed(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """One event's commands of a batch, what was decided on them, and the seat claims that this changes.
+    """One event's commands of a batch, their facts, and the changed seat claims.
 
     `facts` has one list for each command. `claims` maps "ticket_type_id/seat" (general admission:
-    "ticket_type_id/#reservation_id") to the claim's status and reservation, or to None where a claim ends.
+    "ticket_type_id/#reservation_id") to the claim's status and reservation, or to None if the claim ends.
     """
 
     state: EventState
     placed: list[Placed]
     facts: list[list[f.Fact]] = field(default_factory=list)
     claims: Claims = field(default_factory=dict)
-    failures: dict[int, Exception] = field(default_factory=dict)  # by the command's place: what the rules raised
+    failures: dict[int, Exception] = field(default_factory=dict)  # by the command's place: the error of the rules
 
     @property
     def asks_for_seats(self) -> bool:
-        """Whether the locks of foreign owners bear on this group."""
+        """Whether foreign locks can affect this group."""
         return any(isinstance(placed.command, c.ReserveTickets) for placed in self.placed)
 
     def decide(self, observed: set[str] | None = None) -> None:
-        """Decide every command on the state before the batch; again, with `observed` foreign locks, after a refusal.
+        """Decide every command on the state before the batch. After a refusal by Redis, decide again with `observed`.
 
-        `observed` is what Redis has; where the log knows otherwise, that difference becomes the first fact. Where a
-        fact cannot be folded, all of these commands are refused.
+        `observed` are the foreign locks in Redis. If the log has others, the difference becomes the first fact. If a
+        fact cannot be folded, all these commands are refused.
         """
         try:
             self._decide(observed)
@@ -99,7 +99,7 @@ class Group:
                     self._claim_anew(fact)
 
     def _claim_anew(self, fact: f.HoldExtended | f.SeatsUnblocked) -> None:
-        """A claim that goes on otherwise: with another deadline, or with what is left of a block."""
+        """Write a changed claim again: it has another deadline, or only a part of the block is left."""
         if isinstance(fact, f.HoldExtended):
             hold = self.state.reservations[fact.reservation_id]
             for place in places(hold.ticket_type_id, hold.id, hold.seats):
@@ -112,20 +112,20 @@ class Group:
 
 @dataclass(slots=True)
 class Partition:
-    """What the owner of a partition keeps: log time, the states of its events, and one heap of their deadlines."""
+    """A partition in its owner's memory: log time, the states of its events, and one heap of their deadlines."""
 
     number: int
     epoch: int
     log_time: LogTime
     known_events: set[str]
     states: dict[str, EventState] = field(default_factory=dict)
-    of: int | None = None  # how many partitions the topic has; None where events may be on any
+    of: int | None = None  # the topic's number of partitions; None if events may be on any partition
     _deadlines: list[tuple[int, str]] = field(default_factory=list)
-    _queued: dict[str, int] = field(default_factory=dict)  # the deadline by which an event stands in the heap
+    _queued: dict[str, int] = field(default_factory=dict)  # by event: its deadline in the heap
     _ticked: dict[str, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
 
     def advance(self, timestamp_us: int) -> LogTime:
-        """Log time at a record with this timestamp: it never goes back."""
+        """Move log time to a record with this timestamp. It never goes back."""
         if timestamp_us > self.log_time:
             self.log_time = LogTime(timestamp_us)
         return self.log_time
@@ -135,13 +135,13 @@ class Partition:
         return command_in(codec, value, self.number, self.of)
 
     def watch(self, event_id: str, deadline: int | None) -> None:
-        """The event's next hold ends at `deadline`."""
+        """Note that the event has something due at `deadline`; None changes nothing."""
         if deadline is not None and self._queued.get(event_id, deadline + 1) > deadline:
             self._queued[event_id] = deadline
             heapq.heappush(self._deadlines, (deadline, event_id))
 
     def due_events(self, wall_us: int, limit: int) -> list[str]:
-        """Events that need a tick now, at most `limit`, and not again before the last tick was read."""
+        """Events that need a tick now, at most `limit`. Not again until an event's last tick is read or lost."""
         heap = self._deadlines
         due: list[str] = []
         later: list[tuple[int, str]] = []
@@ -168,7 +168,7 @@ class Partition:
         return due
 
     def settle(self, groups: Iterable[Group]) -> None:
-        """After the commit: watch the deadlines that the batch left, and forget events that do not exist."""
+        """After the commit: watch the events' new deadlines, and forget events that do not exist."""
         for group in groups:
             state = group.state
             if state.details is None and not state.unfolded:
@@ -177,7 +177,7 @@ class Partition:
             self.known_events.add(state.event_id)
             sent = self._ticked.get(state.event_id)
             if sent is not None:
-                # Where the rules raise, what is due may stay so: the next tick comes as late as after a lost one.
+                # If the rules raise, the work may stay due. So the next tick is as late as after a lost one.
                 self._ticked[state.event_id] = (sent[0], not group.failures)
             self.watch(state.event_id, state.next_deadline())
 
@@ -221,7 +221,7 @@ def live_claims(state: EventState) -> Claims:
 
 
 def places(ticket_type_id: str, reservation_id: str, seats: list[str]) -> list[str]:
-    """What a reservation claims: its seats, or one place of its own where nothing is numbered."""
+    """The places that a reservation claims: its seats, or one place of its own for general admission."""
     if seats:
         return [f"{ticket_type_id}/{seat}" for seat in seats]
     return [f"{ticket_type_id}/#{reservation_id}"]
