@@ -148,13 +148,14 @@ def test_exceptions_and_constants_that_pages_name_exist(page: str) -> None:
 def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
     words = {2: "two", 3: "three", 4: "four", 10: "ten"}
     text = " ".join(section(PAGE, "Webhooks").split())
-    assert f"Of {turns.IN_FLIGHT_MAX} calls" in text
-    assert f"{turns.ORGANIZER_MAX} are one organizer's and {words[turns.ENDPOINT_MAX]} one endpoint's" in text
-    assert f"within {words[int(turns.QUICK_S)]} seconds" in text
-    assert f"together have {turns.TRIALS_MAX}, those of one organizer {words[turns.TRIALS_PER_ORGANIZER_MAX]}" in text
+    assert f"At most {turns.IN_FLIGHT_MAX} calls" in text
+    assert f"{turns.ORGANIZER_MAX} of one organizer, and {words[turns.ENDPOINT_MAX]} of one endpoint" in text
+    assert f"took more than {words[int(turns.QUICK_S)]} seconds" in text
+    trials = f"together have {turns.TRIALS_MAX}, and those of one organizer {words[turns.TRIALS_PER_ORGANIZER_MAX]}"
+    assert trials in text
     assert (
-        f"After {words[turns.SILENT_MAX]} calls without an answer it rests, for {turns.REST.first_s:.0f} seconds"
-        in text
+        f"After {words[turns.SILENT_MAX]} calls without an answer the endpoint rests, first for "
+        f"{turns.REST.first_s:.0f} seconds" in text
     )
     assert f"up to {words[int(turns.REST.max_s // 60)]} minutes" in text
     assert f"in {RESOLVERS_MAX} threads" in text
