@@ -1,4 +1,4 @@
--- Where the flows stand that keep their positions with their rows.
+-- The positions of the flows that store them with their rows.
 
 -- name: positions
 SELECT consumer, partition, next_offset FROM projection_positions;

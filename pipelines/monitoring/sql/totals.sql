@@ -1,4 +1,4 @@
--- What the monitoring dataflow counts. The positions' statements are those of projections.sql.
+-- The totals of the monitoring dataflow. The positions' statements are those of projections.sql.
 
 -- name: add_totals
 INSERT INTO fact_totals (partition, measure, label, total)

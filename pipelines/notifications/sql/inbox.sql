@@ -1,8 +1,8 @@
 -- The inbox, filled from notifications.outbound. The positions' statements are those of projections.sql.
 
 -- name: put_notifications
--- The primary key is the message's identity: what comes twice is there already. What the user wants to be shown is
--- looked up now and stays with the row. Nothing is stored for an erased user. Says who has something new.
+-- The primary key is the message's identity, so a message that comes twice is stored once. The user's preference is
+-- read now and stays with the row. Nothing is stored for an erased user. Returns the users with new messages.
 INSERT INTO notifications (
     user_id, partition, "offset", "index", channel, template, kind, event_id, reservation_id, data, created_at,
     outbound_partition, outbound_offset, inbox, stream)

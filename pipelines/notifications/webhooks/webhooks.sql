@@ -1,11 +1,11 @@
--- Webhook calls: for which endpoints, and what became of them.
+-- Webhook calls: their endpoints, and their outcomes.
 
 -- name: put_webhook_events
 INSERT INTO webhook_events (event_id, organizer_id)
 SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (event_id) DO NOTHING;
 
 -- name: webhook_audience
--- Which of these events have an organizer who wants to be called. Events from before this table are found by their rows.
+-- The events whose organizer has an endpoint. Events from before this table are found by their rows.
 SELECT o.event_id, o.organizer_id
 FROM (
     SELECT event_id, organizer_id FROM webhook_events WHERE event_id = ANY ($1::text[])
@@ -15,7 +15,7 @@ FROM (
 WHERE EXISTS (SELECT FROM webhook_endpoints AS w WHERE w.owner = o.organizer_id);
 
 -- name: put_webhook_deliveries
--- One row a fact and endpoint: what comes twice is there already.
+-- One row for each fact and endpoint; a fact that comes twice is stored once.
 INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload)
 SELECT 'msg_' || replace(w.id::text, '-', '') || '_' || f.partition || '-' || f."offset" || '-' || f."index",
        w.id, f.partition, f."offset", f."index", f.event_id, f.type, f.payload
@@ -28,10 +28,11 @@ ON CONFLICT (endpoint_id, partition, "offset", "index") DO NOTHING
 RETURNING id;
 
 -- name: claim_webhooks
--- Whoever claims a call has it for $1 seconds; a process that dies lets it fall due again. At most $2 calls, $3 of them to
--- endpoints on trial. $4, $5, $6: endpoints that are known, how many calls each may have, and whether they are on trial; others
--- are, and may have one. $7, $8, $9: organizers with calls under way, and how many more they may have, and of trials; others
--- may have $10 and $11. Organizers take turns, so that who has much to tell keeps nobody else waiting.
+-- A process that claims a call has it for $1 seconds; if the process dies, the call is due again. At most $2 calls, $3
+-- of them to endpoints on trial. $4, $5, $6: the known endpoints, how many calls each may have, and whether they are on
+-- trial. All other endpoints are on trial and may have one call. $7, $8, $9: organizers with running calls, how many
+-- more calls they may have, and how many more trials. All other organizers may have $10 and $11. Organizers take turns,
+-- so that one with many calls does not delay the others.
 WITH due AS (
     SELECT d.id, d.due_at, e.owner, e.url, e.secret, COALESCE(k.on_trial, true) AS on_trial,
            CASE WHEN e.former_until > now() THEN e.former_secret ELSE '' END AS former_secret

@@ -8,14 +8,14 @@ ON CONFLICT (attempt_id) DO UPDATE SET requests = t.requests + 1
 RETURNING payment_id, outcome, reason, amount_minor, requests;
 
 -- name: lock_payment
--- Refunds of one payment come one after the other: `refund`, in the same transaction, then sees what came before it.
+-- Refunds of one payment run one after the other: `refund`, in the same transaction, then sees the earlier ones.
 SELECT FROM sandbox.payments WHERE payment_id = $1::text FOR UPDATE;
 
 -- name: refund
--- A key that is known gets its row again. Else the payment has to be captured, with so much of it left; if not, no
--- row comes back. $1 key, $2 payment, $3 refund id, $4 amount. Every parameter is cast: one that is compared with a
--- literal would otherwise take the literal's type, and hold 32 bits. What is left is asked for by a difference, which
--- no amount makes too large for 64 bits.
+-- A known key gets its row again. Otherwise the payment must be captured, and enough of it must be left; if not, no row
+-- comes back. $1 key, $2 payment, $3 refund id, $4 amount. Every parameter is cast: a parameter that is compared with a
+-- literal would take the literal's type of 32 bits. The rest is computed as a difference, which fits into 64 bits for
+-- every amount.
 WITH known AS (
     UPDATE sandbox.refunds SET requests = requests + 1 WHERE idempotency_key = $1::text
     RETURNING payment_id, refund_id, amount_minor

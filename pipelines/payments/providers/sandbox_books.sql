@@ -1,5 +1,5 @@
--- The sandbox bank's books, page by page, and what it does by itself. Times are seconds; $1 and $2 are from and until,
--- ($3, $4) is where the last page ended, $5 how many.
+-- The sandbox bank's books, page by page, and the bank's own actions. Times are seconds; $1 and $2 are from and until,
+-- ($3, $4) is the end of the last page, $5 the size of a page.
 
 -- name: payments
 SELECT payment_id, attempt_id, amount_minor, currency, extract(epoch FROM created_at)::bigint AS created,
@@ -40,12 +40,12 @@ SELECT dispute_id, d.payment_id, d.status, d.reason, d.amount_minor, currency,
 FROM sandbox.disputes AS d JOIN sandbox.payments AS p ON p.payment_id = d.payment_id WHERE dispute_id = $1;
 
 -- name: left_of
--- Locks the payment: refunds of it come one after the other.
+-- Locks the payment: its refunds run one after the other.
 SELECT amount_minor - refunded_minor FROM sandbox.payments
 WHERE payment_id = $1 AND outcome = 'captured' FOR UPDATE;
 
 -- name: refund_here
--- $1 payment, $2 refund id and key, $3 amount. No row where so much is not left of it.
+-- $1 payment, $2 refund id and key, $3 amount. No row if less than the amount is left.
 WITH taken AS (
     UPDATE sandbox.payments SET refunded_minor = refunded_minor + $3::bigint
     WHERE payment_id = $1 AND outcome = 'captured' AND $3::bigint > 0 AND refunded_minor + $3::bigint <= amount_minor

@@ -1,5 +1,6 @@
--- What the projections dataflow writes of organizers' doings, and of what the platform does for them. As in
--- projections.sql: arrays, one element a row; $1 switches the comparison of positions off for a negative control.
+-- The projections dataflow's rows about organizers' commands, and about the platform's work for them. As in
+-- projections.sql: arrays, one element for each row; $1 switches the comparison of positions off for a negative
+-- control.
 
 -- name: put_events
 INSERT INTO events AS t (
@@ -77,7 +78,7 @@ ON CONFLICT (event_id, id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_ticket_types
--- Whole, but for what never changes.
+-- The whole row, except columns that never change.
 UPDATE ticket_types AS t SET
     name = c.name, price_minor = c.price_minor, rows = c.rows, seats_per_row = c.seats_per_row,
     capacity = c.capacity, sales_open_at = c.sales_open_at, sales_close_at = c.sales_close_at,
@@ -154,7 +155,7 @@ ON CONFLICT (event_id, id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_seat_blocks
--- Places that are free again are taken away.
+-- Places that are free again are removed from the block.
 UPDATE seat_blocks AS t SET
     seats = ARRAY(SELECT one FROM unnest(t.seats) WITH ORDINALITY AS u (one, place)
                   WHERE one <> ALL (string_to_array(c.seats_gone, ',')) ORDER BY place),
@@ -167,7 +168,7 @@ WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
 -- name: put_event_staff
--- added_at 0: as it is.
+-- added_at 0: unchanged.
 INSERT INTO event_staff AS t (event_id, member_id, partition, active, added_at, updated_offset, updated_index)
 SELECT * FROM unnest(
     $2::text[], $3::text[], $4::integer[], $5::boolean[], $6::bigint[], $7::bigint[], $8::integer[])
@@ -189,7 +190,7 @@ ON CONFLICT (event_id, member_id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_staff_invitations
--- Where there was no invitation (staff of before there were any) nothing is changed.
+-- Without an invitation (staff from before invitations existed) nothing is changed.
 UPDATE staff_invitations AS t SET
     status = c.status, ended_at = c.ended_at, updated_offset = c.updated_offset, updated_index = c.updated_index
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])
@@ -243,7 +244,7 @@ ON CONFLICT (event_id, kind) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_chores
--- Where there is no such chore (a cancelled event's holders are told without one) nothing is changed.
+-- Without such a chore nothing is changed: a cancelled event notifies its holders without one.
 UPDATE chores AS t SET
     told_id = COALESCE(c.told_id, t.told_id), finished = COALESCE(c.finished, t.finished),
     updated_offset = c.updated_offset, updated_index = c.updated_index

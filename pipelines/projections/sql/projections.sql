@@ -1,19 +1,19 @@
--- What the projections dataflow writes; organizers' doings are in organizing.sql. One batch is one transaction:
--- lock_positions, the rows, advance_positions.
--- Every statement takes arrays, one element a row, and is idempotent: a row changes only when the change's position
--- is above the row's, so a fact that comes twice, or late, changes nothing.
--- $1 of the statements that compare positions is true only under the test switch no-dedupe, which takes the
--- comparison out so that the checker can show it finds the damage.
+-- The projections dataflow's statements; those about organizers' commands are in organizing.sql. One batch is one
+-- transaction: lock_positions, the rows, advance_positions.
+-- Every statement takes arrays, one element for each row, and is idempotent: a row changes only if the change's
+-- position is above the row's. So a fact that comes twice, or late, changes nothing. In statements that compare
+-- positions, $1 is true only under the test switch no-dedupe. It takes the comparison out, so that a test can show that
+-- the checker finds the damage.
 
 -- name: adopt_positions
--- A row for each partition, so that there is something to lock.
+-- A row for each partition, which later batches lock.
 INSERT INTO projection_positions (consumer, partition, "offset", "index", next_offset, log_time)
 SELECT $1, p.partition, -1, -1, -1, 0 FROM unnest($2::integer[]) AS p (partition)
 ON CONFLICT (consumer, partition) DO NOTHING;
 
 -- name: lock_positions
--- Whoever writes a partition holds its position row until the commit. So a worker that was paused and has lost the
--- partition finds that the position has moved on, and stops, whatever it still has in hand.
+-- A worker that writes a partition locks its position row until the commit. So a paused worker that has lost the
+-- partition finds a later position, and stops without writing its batch.
 SELECT partition, "offset", "index", next_offset, log_time
 FROM projection_positions
 WHERE consumer = $1 AND partition = ANY ($2::integer[])
@@ -21,7 +21,7 @@ ORDER BY partition
 FOR UPDATE;
 
 -- name: advance_positions
--- Only ever forward.
+-- A position only moves forward.
 UPDATE projection_positions AS t
 SET "offset" = c."offset", "index" = c."index", next_offset = c.next_offset, log_time = c.log_time
 FROM unnest($2::integer[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[])
@@ -30,8 +30,8 @@ WHERE t.consumer = $1 AND t.partition = c.partition
   AND (t."offset", t."index", t.next_offset) < (c."offset", c."index", c.next_offset);
 
 -- name: put_reservations
--- A refused reservation may be asked for anew after a day; then the whole row is that of the new one.
--- seats and ticket_ids come joined by commas: arrays of arrays would have to be of one length.
+-- A rejected reservation may be requested again after a day; then the new one replaces the whole row.
+-- seats and ticket_ids come joined by commas: arrays of arrays would need the same length.
 INSERT INTO reservations AS t (
     id, event_id, partition, "offset", user_id, ticket_type_id, status, quantity, seats, amount_minor, currency,
     expires_at, fingerprint, reason, detail, attempt_id, payment, payment_id, payment_token, refund_id, ticket_ids,
@@ -60,7 +60,7 @@ ON CONFLICT (event_id, id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_reservations
--- What happened to reservations that were there before the batch. NULL: as it is.
+-- Changes of reservations that existed before the batch. NULL: unchanged.
 UPDATE reservations AS t SET
     status = COALESCE(c.status, t.status), reason = COALESCE(c.reason, t.reason),
     attempt_id = COALESCE(c.attempt_id, t.attempt_id), payment = COALESCE(c.payment, t.payment),
@@ -77,7 +77,7 @@ WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
 -- name: complete_reservations
--- What only few reservations have, for whole rows that put_reservations has just written: the rows at its position.
+-- Columns that only few reservations need, for whole rows that put_reservations has just written at the same position.
 UPDATE reservations AS t SET
     promo_code = COALESCE(c.promo_code, ''), access_code = COALESCE(c.access_code, ''),
     discount_minor = COALESCE(c.discount_minor, 0), extended = COALESCE(c.extended, false),
@@ -93,9 +93,9 @@ WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) = (c.updated_offset, c.updated_index));
 
 -- name: amend_reservations
--- patch_reservations for the few with warnings, cancelled tickets or refunds. NULL: as it is; places and keys that are
--- gone are taken away, the others and sums are added. A refund is asked for a confirmed reservation without changing
--- its payment; of another the last refund that is made makes it refunded, unless something is owed still.
+-- patch_reservations for the few with warnings, cancelled tickets or refunds. NULL: unchanged. Ended places and keys
+-- are removed; other places, keys and sums are added. A refund of a confirmed reservation does not change its payment.
+-- For other reservations, the last refund makes the payment refunded, unless money is still owed.
 UPDATE reservations AS t SET
     status = COALESCE(c.status, t.status), reason = COALESCE(c.reason, t.reason),
     attempt_id = COALESCE(c.attempt_id, t.attempt_id), payment_id = COALESCE(c.payment_id, t.payment_id),
@@ -152,7 +152,7 @@ ON CONFLICT (event_id, attempt_id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_payments
--- An attempt is refused only while it waits for the provider; what was charged goes the way of a refund.
+-- An attempt is refused only while it waits for the provider. A charged attempt is refunded instead.
 UPDATE payments AS t SET
     status = COALESCE(c.status, t.status), reason = COALESCE(c.reason, t.reason),
     payment_id = COALESCE(c.payment_id, t.payment_id),
@@ -192,7 +192,7 @@ WHERE t.event_id = c.event_id AND t.refund_key = c.refund_key
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
 -- name: put_disputes
--- What a dispute has taken is added up; when it was opened stays.
+-- The taken amounts are added; the opening time stays.
 INSERT INTO disputes AS t (
     event_id, dispute_id, partition, reservation_id, user_id, payment_id, status, amount_minor, currency, reason,
     charged_minor, opened_at, closed_at, updated_offset, updated_index)
@@ -207,7 +207,7 @@ ON CONFLICT (event_id, dispute_id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: settle_payments
--- A payment's refunds have changed, so what is said of them beside it follows from them: idempotent by itself.
+-- A payment's refunds have changed. Its own columns follow from them, so the statement is idempotent by itself.
 UPDATE payments AS t SET
     status = CASE WHEN r.open THEN 'refund-requested'
                   WHEN r.failed AND r.refunded_minor < t.amount_minor THEN 'refund-failed'
@@ -242,7 +242,7 @@ ON CONFLICT (event_id, ticket_type_id, seat, reservation_id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: put_tickets
--- As they are issued; what happens to them after that is a patch, in the same batch too.
+-- Tickets as issued. Later changes are patches, also in the same batch.
 INSERT INTO tickets AS t (
     id, event_id, partition, reservation_id, user_id, ticket_type_id, seat, ordinal, status, version, issued_at,
     updated_offset, updated_index)
@@ -255,7 +255,7 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_tickets
--- Handed on, scanned, cancelled singly. NULL: as it is. has_history false: only what was handed on has any.
+-- Handed on, scanned, cancelled singly. NULL: unchanged. has_history false: only a ticket that was handed on has any.
 UPDATE tickets AS t SET
     user_id = COALESCE(c.user_id, t.user_id),
     version = COALESCE(c.version, t.version) + CASE WHEN c.void AND t.status <> 'void' THEN 1 ELSE 0 END,
@@ -273,8 +273,8 @@ FROM unnest(
 WHERE t.id = c.id AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
 -- name: void_tickets
--- All tickets of a cancelled reservation; a raised version makes their signed codes worthless. Once void, void: which is
--- why this compares no position, and may come after a patch of the same batch.
+-- All tickets of a cancelled reservation. A raised version makes their signed codes worthless. A void ticket stays
+-- void, so this compares no position, and may come after a patch of the same batch.
 UPDATE tickets AS t SET
     status = 'void', version = t.version + 1,
     updated_offset = CASE WHEN (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index)
@@ -286,7 +286,7 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])
 WHERE t.event_id = c.event_id AND t.reservation_id = c.reservation_id AND t.status <> 'void';
 
 -- name: put_check_ins
--- A scan is what it was.
+-- A scan never changes.
 INSERT INTO check_ins (
     event_id, "offset", "index", partition, kind, reservation_id, ticket_id, user_id, seat, by_user_id, reason, gate,
     scanner, scanned_at, first_scanned_at, first_gate, first_scanner, decided_at)

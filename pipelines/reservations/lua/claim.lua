@@ -13,7 +13,7 @@ if redis.call('HLEN', KEYS[3]) > 0 then
   local all = redis.call('HGETALL', KEYS[3])
   for i = 1, #all, 2 do
     local expires = tonumber(string.match(all[i + 1], '|(%d+)$'))
-    if expires and expires <= now_us then  -- what has no expiry was written by hand, and holds until it is taken away
+    if expires and expires <= now_us then  -- a lock without expiry was written by hand, and holds until it is removed
       redis.call('HDEL', KEYS[3], all[i])
       redis.call('HINCRBY', KEYS[1], 'foreign_version', 1)
     end

@@ -1,4 +1,4 @@
--- A foreign owner lets go of places. KEYS: meta, foreign. ARGV: owner, place…. Answers how many it had.
+-- A foreign owner frees places. KEYS: meta, foreign. ARGV: owner, place…. Returns how many places it had.
 local freed = 0
 for i = 2, #ARGV do
   local lock = redis.call('HGET', KEYS[2], ARGV[i])

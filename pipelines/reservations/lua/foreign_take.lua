@@ -8,7 +8,7 @@ for i = 3, #ARGV do
   local lock = redis.call('HGET', KEYS[3], ARGV[i])
   if lock then
     local owner, expires = string.match(lock, '^(.*)|(%d+)$')
-    -- One that has ended stands there until a batch takes it away: it is nobody's any more.
+    -- An expired lock stays in Redis until a batch removes it, but it has no owner any more.
     if owner ~= ARGV[1] and not (expires and tonumber(expires) <= now_us) then
       return {'LOCKED', ARGV[i], owner or lock}
     end

@@ -1,15 +1,15 @@
--- What a reservations worker loads: a partition when it is assigned, an event when it is met. Each set of queries runs
--- in one REPEATABLE READ transaction, so rows and position are of one moment.
+-- The rows that a reservations worker loads: a partition at its assignment, an event at its first command. Each set of
+-- queries runs in one REPEATABLE READ transaction, so rows and position show one moment.
 
 -- name: position
--- How far the projection of this partition has come; no row before its first fact.
+-- The position of this partition's projection; no row before its first fact.
 SELECT "offset", "index", next_offset, log_time
 FROM projection_positions
 WHERE consumer = $1 AND partition = $2;
 
 -- name: event_ids
--- Every event of the partition that has rows: the created ones, those that only exist in refusals, and those of which
--- a fact could not be written.
+-- Every event of the partition that has rows: created ones, those that exist only in refusals, and those with a fact
+-- that could not be written.
 SELECT id FROM events WHERE partition = $1
 UNION
 SELECT event_id FROM reservations WHERE partition = $1 AND reason = 'event-not-found'
@@ -17,8 +17,8 @@ UNION
 SELECT event_id FROM facts_set_aside WHERE partition = $1;
 
 -- name: deadlines
--- When something of each event is due first: $2 is how long before its deadline a hold's buyer is warned, $3 how long
--- such a hold is at least. 0: there is work that was begun and has to be gone on with.
+-- The earliest deadline of each event. $2: how long before its deadline a hold's buyer is warned. $3: the shortest hold
+-- with a warning. 0: started work is waiting.
 SELECT event_id, min(due_at)
 FROM (
     SELECT event_id,
@@ -55,14 +55,14 @@ SELECT id, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capa
 FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: reservations
--- All of them, in the order in which they were asked for; the columns in the order of Reservation's fields.
+-- All reservations, in the order of their requests; the columns are in the order of Reservation's fields.
 SELECT id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint, partition,
        "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, promo_code, access_code,
        extended::int, warned::int, mailbox
 FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: amended
--- What few of them have: it is read apart, so that the others are not asked for it one by one.
+-- Data of only few reservations. It is read separately, so that the query for all others stays cheap.
 SELECT r.id, r.void_places, r.refunds_open, r.kept_minor, r.owed_minor, COALESCE(d.declined, '{}')
 FROM reservations AS r
 LEFT JOIN (
@@ -77,7 +77,7 @@ WHERE r.event_id = $1
 SELECT place FROM observed_seat_locks WHERE event_id = $1 AND locked ORDER BY place;
 
 -- name: which_tables
--- Most events have rows in none of these; then they are not asked for them one by one.
+-- Most events have no rows in these tables; then the single queries are left out.
 SELECT EXISTS (SELECT FROM pools WHERE event_id = $1) AS pools,
        EXISTS (SELECT FROM codes WHERE event_id = $1) AS codes,
        EXISTS (SELECT FROM seat_blocks WHERE event_id = $1) AS seat_blocks,
@@ -100,12 +100,12 @@ SELECT id, code, kind, value, uses_max, ticket_type_ids, valid_from_at, valid_un
 FROM codes WHERE event_id = $1 ORDER BY id;
 
 -- name: seat_blocks
--- Those that were freed, too: a request for one that is sent again must be known.
+-- Freed blocks too: a repeated request for one must be recognised.
 SELECT id, ticket_type_id, seats, quantity, until_at, label, "offset", releases
 FROM seat_blocks WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: tickets
--- Those that were handed on or scanned, with the scans that were taken back; all others are as their reservation says.
+-- Tickets that were handed on or scanned, with undone scans. All others are as their reservation says.
 WITH undone AS (
     SELECT ticket_id, array_agg(concat_ws(chr(31), scanned_at, gate, scanner, by_user_id)
                                 ORDER BY "offset", "index") AS scans
@@ -141,7 +141,7 @@ FROM transfers WHERE event_id = $1 AND status = 'offered' ORDER BY id;
 SELECT member_id, expires_at FROM staff_invitations WHERE event_id = $1 AND status = 'invited' ORDER BY member_id;
 
 -- name: schedule
--- The activities one by one, in their order.
+-- One row for each activity, in order.
 SELECT one FROM schedules, unnest(activities) WITH ORDINALITY AS u (one, place)
 WHERE event_id = $1 ORDER BY place;
 
@@ -155,15 +155,15 @@ SELECT reservation_id, dispute_id, payment_id, status, amount_minor, charged_min
 FROM disputes WHERE event_id = $1 ORDER BY reservation_id, dispute_id;
 
 -- name: former_owner
--- Which transactional id has the partition and did not give it back ('': none). Locks the row for raise_epoch.
+-- The transactional id that owns the partition and did not give it back ('': none). Locks the row for raise_epoch.
 SELECT owner FROM partition_epochs WHERE partition = $1 FOR UPDATE;
 
 -- name: raise_epoch
--- Ownership: each take-over gets a number above all before it, however many take over at once.
+-- Ownership: each takeover gets a higher number than all before it, also when several happen at once.
 INSERT INTO partition_epochs AS t (partition, epoch, owner) VALUES ($1, 1, $2)
 ON CONFLICT (partition) DO UPDATE SET epoch = t.epoch + 1, owner = excluded.owner
 RETURNING epoch;
 
 -- name: give_back
--- A clean end: the owner of this epoch has nothing open. A later epoch is somebody else's and stays.
+-- A clean end: the owner of this epoch has no open transaction. A later epoch has another owner and stays.
 UPDATE partition_epochs SET owner = '' WHERE partition = $1 AND epoch = $2;

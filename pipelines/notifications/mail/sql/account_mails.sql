@@ -1,13 +1,13 @@
--- Mails about accounts, the links in them, and what of identity is old enough to go.
+-- Mails about accounts, the links in them, and the deletion of old identity data.
 
 -- name: drop_addressless
--- Links that were asked for and nobody has the address.
+-- Requested links whose address belongs to no account.
 DELETE FROM account_mails WHERE user_id IS NULL AND status = 'pending';
 
 -- name: claim_account_mails
--- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again. Only ids come back: a row that
--- cannot be read must not keep the others of its batch. What proves an address, which registrations ask for without end,
--- takes turns with everything else.
+-- A process that claims a mail has it for $1 seconds; if the process dies, the mail is due again. Only ids come back:
+-- an unreadable row must not stop the other rows of its batch. Registrations can ask for many links that prove an
+-- address, so these links take turns with all other mails.
 WITH ranked AS (
     SELECT id, due_at, row_number() OVER (PARTITION BY kind = 'verify-email' ORDER BY due_at, id) AS turn
     FROM account_mails WHERE status = 'pending' AND due_at <= now()
@@ -29,7 +29,7 @@ FROM account_mails AS m JOIN users ON users.id = m.user_id
 WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id;
 
 -- name: add_link
--- A user has LINKS_MAX live links of a kind, the latest; those before them end.
+-- A user has at most LINKS_MAX live links of a kind. Older ones end.
 WITH surplus AS (
     DELETE FROM mailed_links WHERE token_hash IN (
         SELECT token_hash FROM mailed_links WHERE user_id = $2::uuid AND purpose = $3::text
@@ -49,7 +49,7 @@ WHERE id = $1::bigint;
 UPDATE account_mails SET status = 'failed', error = $2::text WHERE id = $1::bigint;
 
 -- name: forget_all_account_mails
--- Nobody sends mails here.
+-- Without a mail server no mail is kept.
 DELETE FROM account_mails WHERE status = 'pending';
 
 -- name: prune_links
@@ -60,7 +60,7 @@ DELETE FROM mailed_links WHERE token_hash IN (
 DELETE FROM account_mails WHERE status = 'failed' AND created_at < now() - make_interval(days => $1::integer);
 
 -- name: prune_identity
--- Where somebody was, $1 days ago, is nobody's business any more; what happened is, for $2.
+-- Addresses and networks are deleted after $1 days, the entries themselves after $2.
 WITH events AS (
     UPDATE security_events SET address = '', user_agent = '', once = NULL
     WHERE id IN (SELECT id FROM security_events WHERE at < now() - make_interval(days => $1::integer)

@@ -1,9 +1,9 @@
--- Mails that are due, and what became of them.
+-- Due mails, and their outcomes.
 
 -- name: put_mails
--- The identity is the message's: what comes twice is there already. What the user wants is looked up now and stays with
--- the row; a kind that is off unless asked for leaves none. A failed mail that is put back on the topic (`circle dlq
--- redrive`) stands there again, further on, and is due again.
+-- The primary key is the message's identity, so a message that comes twice is stored once. The user's preference is
+-- read now and stays with the row; a kind that is off by default leaves no row without one. A failed mail that is put
+-- back on the topic (`circle dlq redrive`) has a later offset there, and is due again.
 INSERT INTO mail_deliveries AS t (
     user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
     outbound_partition, outbound_offset, status)
@@ -23,9 +23,10 @@ WHERE t.status = 'failed' AND t.outbound_offset < excluded.outbound_offset
 RETURNING status;
 
 -- name: claim_mails
--- Whoever claims a mail has it for $1 seconds; a process that dies lets it fall due again. At most $2 mails of $4 events
--- behind the event $3, and of those that are of no event. Organizers take turns, so that who has much to tell keeps
--- nobody else waiting; a mail of no event is its reader's own. Answers with the event to go on behind, if there may be more.
+-- A process that claims a mail has it for $1 seconds; if the process dies, the mail is due again. At most $2 mails, of
+-- $4 events behind the event $3, and of mails without an event. Organizers take turns, so that a large event does not
+-- delay the others. A mail without an event counts for its reader. Returns the event to go on behind, if there may be
+-- more.
 WITH RECURSIVE with_mails AS (
     (SELECT left(event_id, 64) AS key, 1 AS number FROM mail_deliveries
      WHERE status = 'pending' AND left(event_id, 64) > $3::text AND due_at <= now()
@@ -64,8 +65,8 @@ WHERE d.id = due.id
 RETURNING d.id, (SELECT key FROM with_mails WHERE number = $4::integer) AS behind;
 
 -- name: mails
--- The claimed mails with what is looked up for them only now: the address, and what the rows say of the event. Of a
--- draft they say nothing, nor of a hidden ticket type to somebody who was not given a place in it.
+-- The claimed mails with data that is read only now: the address, and the event's rows. Drafts are left out, and so are
+-- hidden ticket types for a user who never got a place of them.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
        m.data::text AS data, m.created_at, to_timestamp(LEAST(GREATEST(m.created_at, 0), 253402300799000000) / 1000000.0) AS sent_at, m.outbound_partition, m.outbound_offset, m.attempts,
        u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency,
@@ -88,8 +89,8 @@ SET status = $2, error = $3, due_at = now() + make_interval(secs => $4), changed
 WHERE id = $1 AND status = 'pending';
 
 -- name: hold_mail
--- To an address that nobody has proven: it waits for that. The lock makes whoever proves it at this moment wait, or is
--- waited for; so no mail is held for an address that is proven.
+-- A mail to an unproven address is held until the user proves it. The lock orders this statement and a proof at the
+-- same moment, so no mail is held for a proven address.
 WITH account AS (SELECT email_verified_at FROM users WHERE id = $2::uuid FOR SHARE)
 UPDATE mail_deliveries
 SET status = CASE WHEN (SELECT email_verified_at FROM account) IS NULL THEN 'held' ELSE 'pending' END,
@@ -97,7 +98,7 @@ SET status = CASE WHEN (SELECT email_verified_at FROM account) IS NULL THEN 'hel
 WHERE id = $1 AND status = 'pending';
 
 -- name: prune_mails
--- What is done, or was held, for longer than notifications.outbound keeps its records cannot come again.
+-- A mail cannot come again if it was finished or held for longer than notifications.outbound keeps records.
 DELETE FROM mail_deliveries WHERE id IN (
     SELECT id FROM mail_deliveries WHERE status <> 'pending' AND changed_at < now() - make_interval(days => $1) LIMIT $2
 );
@@ -106,8 +107,8 @@ DELETE FROM mail_deliveries WHERE id IN (
 SELECT count(*) FROM (SELECT FROM mail_deliveries WHERE status = 'pending' LIMIT $1) AS waiting;
 
 -- name: mail_tickets
--- The tickets of a reservation as they are now, those that are void or were handed on too: who asks sees that they are
--- there. As `ticket_document` of the API has them.
+-- The tickets of a reservation as they are now, also void and transferred ones: so the caller sees that the rows exist.
+-- The columns are those of `ticket_document` in the API.
 SELECT tickets.id, tickets.version, tickets.status, tickets.seat, tickets.ordinal, tickets.user_id, tickets.issued_at,
        tickets.event_id, events.title, events.venue, events.starts_at, events.ends_at, events.timezone,
        ticket_types.name AS ticket_type,
