@@ -52,7 +52,7 @@ SANICS: tuple[tuple[type[SanicException], str, str], ...] = (
     (
         RequestTimeout,
         "request-timeout",
-        f"the head has to arrive in {limits.HEAD_TIMEOUT_S:.0f} seconds, the whole in {limits.REQUEST_TIMEOUT_S}",
+        f"the head has to arrive in {limits.HEAD_TIMEOUT_S:.0f} s, the whole request in {limits.REQUEST_TIMEOUT_S} s",
     ),
     (ExpectationFailed, "expectation-failed", "Expect can only be 100-continue"),
 )
@@ -143,7 +143,7 @@ def problem_of(request: Request | None, exception: BaseException) -> Problem:
         return Problem("malformed-request", str(exception) or "this is not HTTP/1.1")
     where = {"method": getattr(request, "method", ""), "path": _path(request)}
     log.exception("request.failed", exception, **where)  # noqa: LOG004 - our log takes the error
-    return Problem("internal-error", "this is a mistake of the server; it is in its log")
+    return Problem("internal-error", "this is an error of the server; it has been logged")
 
 
 async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any]) -> None:

@@ -2,8 +2,9 @@
 
 Guarantee: rotation is one statement, so if a token is used twice at once, exactly one use succeeds. Every end of a
 session locks the user's row first, so no running refresh can save the session. A session begins in one statement, which
-locks the user's row and checks that the password is still the verified one. Every other change of an account holds this
-lock too, and needs an open session. So a thief of an access token gains nothing that lasts longer than the token.
+locks the user's row and checks that the password is still the verified one. A change of password, role or second
+factor, and an erasure, hold this lock too, and need an open session. So a thief of an access token gains nothing that
+lasts longer than the token.
 """
 
 from __future__ import annotations
@@ -277,7 +278,7 @@ class Accounts:
         await self.sessions.end(await self.database.within(work))
 
     async def _end_by_token(self, token_hash: bytes, origin: Origin, *, only_reused: bool) -> bool:
-        """End the session of a token. Whether there was such a token."""
+        """End the session of a token. False if there is no such token."""
 
         async def work(connection: Connection) -> asyncpg.Record | None:
             await connection.execute(SQL["user_lock_by_token"], token_hash)

@@ -7,7 +7,7 @@ HEADER_BYTES_MAX = 8 * 1024  # a token, a trace, and cookies of other sites
 HEADER_LINES_MAX = 100  # a browser behind three proxies sends forty
 CHUNK_LINE_BYTES_MAX = 128  # eight digits and an extension, which the API ignores
 CHUNK_EXTENSION_BYTES_MAX = 1_024  # of one body
-TRAILER_BYTES_MAX = 1_024  # likewise
+TRAILER_BYTES_MAX = 1_024  # of one body
 
 # All are totals from the first byte: slow but steady bytes do not extend them (api.http.protocol).
 HEAD_TIMEOUT_S = 5.0  # for a request's head, which is one packet or a few

@@ -116,6 +116,6 @@ class History:
         try:
             return await self._background.run(work, patience_s=HISTORY_PATIENCE_S)
         except BoundExceeded as error:
-            raise unavailable("log", f"{error}; `circle explain` and `circle seats` have no such bound") from error
+            raise unavailable("log", f"{error}; `circle explain` and `circle seats` have no such limit") from error
         except (CircleError, KafkaException) as error:
             raise unavailable("log", f"the log cannot be read at the moment ({type(error).__name__})") from error

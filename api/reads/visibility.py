@@ -18,7 +18,7 @@ from api.routes.events import is_owner
 
 
 class Sight(NamedTuple):
-    """What a caller sees of an event: everything as its organizer, or the hidden ticket types that a code unlocks."""
+    """The ticket types that a caller sees: all for the organizer, or the public ones and those that a code unlocks."""
 
     everything: bool
     unlocked: Callable[[str], bool]

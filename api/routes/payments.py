@@ -40,13 +40,13 @@ async def stripe(call: Call) -> HTTPResponse:
     except webhook.BadSignature as error:
         raise Problem("invalid-signature", str(error), field=SIGNATURE) from None
     except webhook.UnreadableWebhook as error:
-        raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
+        raise Problem("invalid-request", f"the body is not a readable event of Stripe: {error}") from None
     if event.id in deps.webhooks:
         return json(REPEATED)
     try:
         commands = await commands_of(deps, event)
     except webhook.UnreadableWebhook as error:
-        raise Problem("invalid-request", f"it is no event of Stripe's that can be read: {error}") from None
+        raise Problem("invalid-request", f"the body is not a readable event of Stripe: {error}") from None
     if not commands:
         return json(IGNORED)
     for command in commands:  # one after the other, so that the log decides them in this order

@@ -173,7 +173,7 @@ class CountsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StaffIn(Request, frozen=True):
-    """The mail address or user id of a person who shall work at the door. They are invited, and accept or decline."""
+    """The mail address or user id of a new staff member. They are invited, and accept or decline."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"user": "hedy@example.org"}
 
