@@ -18,6 +18,7 @@ from pipelines.projections.changes import (
     TicketsVoided,
 )
 from pipelines.projections.tickets import patch_of
+from pipelines.reservations.core.evolve import refund_key
 from schemas import facts as f
 from schemas.facts import Envelope
 from schemas.ids import ReservationId, ticket_id
@@ -180,7 +181,7 @@ def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRef
 
 
 def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
-    key, origin = _refund_key(fact), fact.origin or OURS
+    key, origin = refund_key(fact), fact.origin or OURS
     if origin != STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.payment_id = fact.payment_id
@@ -214,7 +215,7 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
 
 
 def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
-    key, origin = _refund_key(fact), fact.origin or OURS
+    key, origin = refund_key(fact), fact.origin or OURS
     if origin != STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.refund_id = fact.refund_id
@@ -456,10 +457,6 @@ def _claims(
             updated_offset=at.offset,
             updated_index=at.index,
         )
-
-
-def _refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
-    return fact.refund_key or f"refund-{fact.payment_id}"
 
 
 def _ordinals(reservation_id: str, ticket_ids: list[str]) -> list[str]:
