@@ -40,7 +40,7 @@ def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> Non
         if found.name not in allowed:
             raise SettingsError(
                 found.variable,
-                f"{found.problem}, which production refuses; where nobody else is on that network, name it in "
+                f"{found.problem}, which production refuses; if no one else uses that network, name it in "
                 f"CIRCLE_ALLOW_INSECURE={found.name}"
                 if found.name != "files"
                 else f"{found.problem}, which production refuses",
@@ -168,7 +168,7 @@ def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Ope
             mode = stat.S_IMODE(path.stat().st_mode)
             problem = (
                 f"can be read by others (mode {mode:04o}); `chmod 600` it, or name files in CIRCLE_ALLOW_INSECURE "
-                "where nobody else is on this machine"
+                "if no one else uses this machine"
             )
             yield OpenService(name="files", variable=variable, problem=problem, got=str(path), example=str(path))
 

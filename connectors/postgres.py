@@ -142,9 +142,7 @@ class Database:
                 wait = BACKOFF.spread_s(tries)
                 log.warning("postgres.unreachable", tries=tries, retry_s=round(wait, 2), error=str(error))
                 if not pause(wait, stop_requested):
-                    raise Stopped(
-                        "told to stop while PostgreSQL was away; what was not written is read again"
-                    ) from None
+                    raise Stopped("stopped while PostgreSQL was away; unwritten records are read again") from None
             else:
                 if tries:
                     log.info("postgres.back", tries=tries, seconds=round(time.monotonic() - started, 1))

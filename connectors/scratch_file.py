@@ -20,7 +20,7 @@ class ScratchFile:
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
-        self._run("PRAGMA journal_mode = OFF")  # nobody reads it after a crash
+        self._run("PRAGMA journal_mode = OFF")  # a crash ends the file's use
         self._run("CREATE TABLE scratch (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
 
     def put(self, name: str, kept: bytes) -> None:

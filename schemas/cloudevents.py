@@ -13,7 +13,7 @@ RESERVATIONS = "/circle/reservations"
 PAYMENTS = "/circle/payments"
 NOTIFICATIONS = "/circle/notifications"
 
-# A reader that is told no content type takes the value for JSON.
+# Without a content type, a reader assumes that the value is JSON.
 _ALWAYS: tuple[Header, ...] = (("ce_specversion", "1.0"), ("content-type", "application/avro"))
 
 

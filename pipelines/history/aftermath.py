@@ -88,9 +88,9 @@ OFFER_WORDS = {
     "cancelled": "the ticket was cancelled",
 }
 CHORE_WORDS = {
-    "reminder": "everybody with a ticket is reminded once before the event begins",
-    "event-changed": "everybody with a ticket is told what changed",
-    "event-cancelled": "everybody with a ticket of a cancelled event is told",
+    "reminder": "all ticket holders are reminded once before the event begins",
+    "event-changed": "all ticket holders get a message about the change",
+    "event-cancelled": "all ticket holders of a cancelled event get a message",
 }
 
 

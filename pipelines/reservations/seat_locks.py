@@ -169,7 +169,7 @@ class SeatLocks:
                     said_at = now
                     log.warning("redis.unreachable", error=str(error))
                 if not pause(RETRY_S, self._stop_requested):
-                    raise Stopped("told to stop while Redis was away; what was not committed is read again") from None
+                    raise Stopped("stopped while Redis was away; uncommitted commands are read again") from None
 
 
 class ForeignLocks:

@@ -20,7 +20,7 @@ IDEMPOTENCY_WINDOW_S = 86_400  # how long, by log time, a rejected reservation's
 HOLD_WARNING_S = 60  # a buyer who is warned has a minute left to pay
 HOLD_WARNED_MIN_S = 180  # shorter holds than this end before a warning would help
 WORK_PER_COMMAND_MAX = (
-    EXPIRIES_PER_COMMAND_MAX  # reservations that a cancelled event undoes, or holders told, a command
+    EXPIRIES_PER_COMMAND_MAX  # reservations that a cancelled event undoes, or notified holders, for each command
 )
 OFFERS_PER_COMMAND_MAX = 100  # two facts each
 POOLS_PER_EVENT_MAX = 50

@@ -1,6 +1,6 @@
 -- Set an event's claims in Redis to those of the log, under a new owner's epoch. Claims of an unfinished predecessor
--- are void. KEYS: meta, claims, foreign. ARGV: epoch, n, then n × (place, claim). Answers: FENCED <epoch> | OK <foreign
--- version> <foreign place>…
+-- are void. KEYS: meta, claims, foreign. ARGV: epoch, n, then n × (place, claim).
+-- Answers: FENCED <epoch> | OK <foreign version> <foreign place>…
 local epoch = tonumber(ARGV[1])
 local stored = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if stored > epoch then return {'FENCED', tostring(stored)} end

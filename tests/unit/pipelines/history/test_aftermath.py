@@ -223,7 +223,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ),
     (
         (*BOUGHT, *HAND_ON, CALLED_OFF, tick()), SOLD, f.HolderNotified,
-        "everybody with a ticket of a cancelled event is told", None,
+        "all ticket holders of a cancelled event get a message", None,
     ),
     (
         (*BOUGHT, scan()), SOLD, f.CheckInAccepted,
