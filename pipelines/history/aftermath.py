@@ -54,13 +54,13 @@ SCAN_WORDS: dict[str, str] = {
     Reason.TICKET_NOT_FOUND: "the reservation never had such a ticket",
     Reason.TICKET_VOID: "the ticket was void: cancelled before this position",
     Reason.TICKET_SUPERSEDED: "the code was of an earlier holder: only the newest code of a ticket opens the door",
-    Reason.ALREADY_CHECKED_IN: "a ticket lets in once, and an earlier scan on the log had let somebody in",
+    Reason.ALREADY_CHECKED_IN: "a ticket opens the door once, and an earlier scan on the log had opened it",
     Reason.CHECK_IN_UNDONE: "this very scan had been taken back by the door, and does not count again",
-    Reason.EVENT_CANCELLED: "the event was cancelled: its tickets let nobody in",
-    Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided its tickets let nobody in",
+    Reason.EVENT_CANCELLED: "the event was cancelled: its tickets open no door",
+    Reason.PAYMENT_DISPUTED: "the payment is disputed: until the bank has decided, its tickets open no door",
 }
 REQUEST_WORDS: dict[str, str] = {
-    Reason.RESERVATION_NOT_FOUND: "there was no such reservation of whoever asked, at this position of the log",
+    Reason.RESERVATION_NOT_FOUND: "the caller had no such reservation at this position of the log",
     Reason.IDEMPOTENCY_KEY_REUSED: "one key is one request: it came again with something else in it",
     Reason.PAYMENT_TOKEN_REQUIRED: "it costs something, and no payment token came along",
     Reason.PAYMENT_IN_PROGRESS: "one payment at a time: another one was under way",
@@ -75,11 +75,11 @@ REQUEST_WORDS: dict[str, str] = {
     Reason.ALREADY_OFFERED: "a ticket is offered to one at a time, and another offer of it was open",
     Reason.OFFER_EXPIRED: "the offer's deadline had passed at this position",
     Reason.PAYMENT_DISPUTED: "the payment is disputed: what becomes of the money, the bank decides",
-    Reason.PAYMENT_NOT_FOUND: "the provider told of a payment that this reservation was not paid for by",
-    Reason.REFUND_NOT_FOUND: "the provider told of a refund that nobody had asked for",
-    Reason.REFUND_TOO_LARGE: "the provider told of a refund of more than was ever paid",
-    Reason.CURRENCY_MISMATCH: "the provider told of another currency than was paid in",
-    Reason.INVALID_DISPUTE: "the provider told of a dispute that cannot be",
+    Reason.PAYMENT_NOT_FOUND: "the provider reported a payment that did not pay for this reservation",
+    Reason.REFUND_NOT_FOUND: "the provider reported a refund that was never requested",
+    Reason.REFUND_TOO_LARGE: "the provider reported a refund of more than was ever paid",
+    Reason.CURRENCY_MISMATCH: "the provider reported another currency than that of the payment",
+    Reason.INVALID_DISPUTE: "the provider reported an impossible dispute",
 }
 OFFER_WORDS = {
     "declined": "it was declined",
@@ -114,7 +114,7 @@ def offered(state: EventState, fact: f.WaitlistOffered) -> str:
     ]  # fmt: skip
     longer = f"; {len(before)} who wait longer asked for more than was free" if before else "; nobody waited longer"
     since = f"in the line since offset {entry.offset}"
-    return f"what became free is offered to whoever waits longest and fits: {since}{longer}"
+    return f"freed places are offered to the longest waiting entry that fits: {since}{longer}"
 
 
 def _places(seats: list[str], quantity: int) -> str:
@@ -255,7 +255,7 @@ def _transferred(_state: EventState, fact: f.TicketTransferred, _at_: f.Envelope
 
 def _ticket_offered(_state: EventState, fact: f.TransferOffered, _at_: f.Envelope) -> str:
     until = rfc3339(fact.expires_at)
-    return f"the ticket{_for(fact.seat)} was offered to somebody, until {until}; till then it is whose it was"
+    return f"the ticket{_for(fact.seat)} was offered to another user until {until}; its holder keeps it till then"
 
 
 def _offer_ended(_state: EventState, fact: f.TransferEnded, _at_: f.Envelope) -> str:

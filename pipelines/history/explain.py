@@ -21,10 +21,10 @@ POSITIONS_MAX = 20  # of other buyers: the latest before this one; further ones 
 
 RULES_IN_WORDS: dict[str, str] = {
     Reason.SOLD_OUT: "fewer places are free than were asked for, at this position of the log",
-    Reason.SEAT_TAKEN: "named seats are had all or not at all, and one of them was not free",
+    Reason.SEAT_TAKEN: "a buyer gets all named seats or none, and one of them was not free",
     Reason.SEAT_UNKNOWN: "a seat was named that the layout does not have",
-    Reason.LIMIT_EXCEEDED: "what one buyer holds and has bought may not exceed the event's limit",
-    Reason.HOLDS_EXHAUSTED: "who let so many holds of the event run out unpaid waits until the earliest are past",
+    Reason.LIMIT_EXCEEDED: "one buyer's held and bought tickets may not exceed the event's limit",
+    Reason.HOLDS_EXHAUSTED: "a buyer who let so many holds of the event run out unpaid has to wait for a time",
     Reason.SALES_NOT_OPEN: "log time is before the opening of sales, or the event is not published",
     Reason.SALES_CLOSED: "log time is at or after the close of sales",
     Reason.EVENT_CANCELLED: "the event was cancelled",
@@ -38,7 +38,7 @@ RULES_IN_WORDS: dict[str, str] = {
     Reason.ACCESS_CODE_REQUIRED: "this ticket type is sold with an access code only",
 }
 UNSEEN = frozenset({Reason.EVENT_NOT_FOUND, Reason.TICKET_TYPE_NOT_FOUND})
-OFFERED_FIRST = "what is free is offered to those who wait before anybody else may have it"
+OFFERED_FIRST = "free places are offered to the waiting list first"
 NAMED = "seats that were asked for by name, all of them free"
 GENERAL = "general admission: as many places were free as were asked for"
 TIDY = "best available: together, no single seat left alone, in the row nearest the front, nearest its middle"

@@ -211,7 +211,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ),
     (
         (*BOUGHT, HAND), SOLD, f.TransferOffered,
-        f"the ticket for A-3 was offered to somebody, until {OFFERED_UNTIL}; till then it is whose it was", None,
+        f"the ticket for A-3 was offered to another user until {OFFERED_UNTIL}; its holder keeps it till then", None,
     ),
     (
         (*BOUGHT, HAND, replace(ANSWER, answer="decline")), SOLD, f.TransferEnded,
@@ -231,7 +231,7 @@ STORIES: list[tuple[tuple[Step, ...], dict[str, Any], type[f.Fact], str, int | N
     ),
     (
         (*BOUGHT, scan(), scan(gate="south", at=T + 1)), SOLD, f.CheckInRefused,
-        f"a ticket lets in once, and an earlier scan on the log had let somebody in: gate north, {SCANNED}", None,
+        f"a ticket opens the door once, and an earlier scan on the log had opened it: gate north, {SCANNED}", None,
     ),
     (
         (*BOUGHT, *HAND_ON, scan()), SOLD, f.CheckInRefused,
@@ -279,7 +279,7 @@ def test_an_offer_is_explained_by_the_place_in_the_line() -> None:
     )
     log = log_of(*full, *line, release(R3, by=BOB), max_tickets_per_user=10)
     words = (
-        "what became free is offered to whoever waits longest and fits: in the line since offset 6; "
+        "freed places are offered to the longest waiting entry that fits: in the line since offset 6; "
         "1 who wait longer asked for more than was free"
     )
     found = explained(log, OFFER)
