@@ -10,12 +10,15 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 # How many drops `make soak` runs.
 ROUNDS ?= 10
-# Processes the tests share the machine with: two, since most tests have servers of their own.
+# Test processes that compute, and those whose tests mostly wait for servers of their own: one more than two cores.
 TEST_WORKERS ?= 2
+SERVER_TEST_WORKERS ?= 3
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
 PYTHON ?=
 # A file's tests share servers. The files with the longest tests come first, so that no process ends long after the other.
-PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(TEST_WORKERS) $(BY_FILE)
+SERVER_PYTEST = $(BIN)/python -m pytest -n $(SERVER_TEST_WORKERS) $(BY_FILE)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
 
@@ -55,14 +58,14 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@.ci/beside "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
-		$(PYTEST) $(wildcard tests/e2e tests/integration) $(ARGS)
+		$(SERVER_PYTEST) $(wildcard tests/e2e tests/integration) $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
-	@$(PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
+	@$(SERVER_PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .
