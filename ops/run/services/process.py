@@ -6,6 +6,7 @@ Guarantees: a restart keeps the port. `start` returns when the service answers i
 
 import asyncio
 import contextlib
+import fcntl
 import importlib.util
 import os
 import secrets
@@ -14,11 +15,13 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
@@ -26,6 +29,7 @@ from typing import ClassVar, Self, TypeVar
 import psutil
 
 from connectors.errors import ServiceUnreachable
+from connectors.logs import Log
 from ops.run.services import temporary
 
 LOOPBACK = "127.0.0.1"
@@ -40,17 +44,49 @@ PASSWORD_BYTES = 32  # impossible to guess
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 T = TypeVar("T")
+log = Log("services")
 # The death signal belongs to the thread that forks. This thread lives as long as the process.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 def free_port() -> int:
-    """A loopback port that is free at this moment."""
+    """A loopback port that is free at this moment, and that no other process of this user gets while this one lives.
+
+    A server binds its port some time after it was chosen. Until then a lock on one byte of a file keeps it.
+    """
     for _ in range(PORT_TRIES_MAX):
         port = PORTS[secrets.randbelow(len(PORTS))]
-        if port_is_free(port):
-            return port
+        if port not in _chosen and _reserve(port):
+            _chosen.add(port)
+            if port_is_free(port):
+                return port
     raise ServiceUnreachable("a free port", LOOPBACK, f"none found in {PORTS.start}-{PORTS.stop}")
+
+
+_chosen: set[int] = set()  # a process's own locks do not exclude each other
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other process has reserved the port. Without a file to lock, ports are free for all."""
+    file = _reservations()
+    if file < 0:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _reservations() -> int:
+    """The file whose bytes stand for ports; -1 where another user has taken its name."""
+    path = Path(tempfile.gettempdir()) / f"circle-ports-{os.getuid()}"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        log.warning("ports.not_reserved", path=str(path), error=str(error))
+        return -1
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:

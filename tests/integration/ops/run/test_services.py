@@ -22,6 +22,7 @@ from confluent_kafka import TopicPartition
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import consumer, producer
 from connectors.settings import Settings
+from ops.run.services import process
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.postgres import Postgres, reaches, unprivileged_user
 from ops.run.services.process import Service, free_port, port_answers, wait_for
@@ -226,6 +227,28 @@ def test_nothing_survives_a_kill_of_the_owner() -> None:
             return True
 
     assert wait_for(lambda: all(map(gone, pids)), timeout_s=10) is None
+
+
+def test_no_other_process_gets_a_port_before_its_chooser_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from ops.run.services.process import free_port; print(free_port(), flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[4],
+    )
+    with other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        monkeypatch.setattr(process, "PORTS", range(port, port + 1))
+        with pytest.raises(ServiceUnreachable, match="none found"):
+            free_port()
+        other.stdin.close()
+    assert free_port() == port
+    with pytest.raises(ServiceUnreachable):
+        free_port()  # nor does a process choose one twice
 
 
 def test_free_ports_are_below_the_ephemeral_range() -> None:
