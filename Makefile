@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 # How many drops `make soak` runs.
 ROUNDS ?= 10
-# Test processes that compute, and those whose tests mostly wait for servers of their own: one more than two cores.
+# Test processes that compute or have a JVM, and those whose tests mostly wait for small servers of their own: one more than
+# two cores.
 TEST_WORKERS ?= 2
 SERVER_TEST_WORKERS ?= 3
 # PYTHON=… picks another interpreter than ops/run/pick_python.sh does; it has to be 3.11 or 3.12.
@@ -65,7 +66,7 @@ test-unit: setup ## the unit and contract tests, the quickest round
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
-	@$(SERVER_PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
+	@$(PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .
