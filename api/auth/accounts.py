@@ -53,8 +53,7 @@ class Accounts:
     async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
         """Add a buyer, and mail them a link. Raises Problem email-taken (409), password-too-common (422)."""
         address, user_id = normalised(email), str(uuid4())
-        await self.passwords.refuse_common(password, about=(address, name))
-        hashed = await self.passwords.hash_new(password)
+        hashed = await self.passwords.hash_new(password, about=(address, name))
 
         async def work(connection: Connection) -> asyncpg.Record:
             await connection.execute(SQL["user_add"], user_id, address, name.strip(), hashed, BESIDE_THE_LOG)
@@ -195,8 +194,7 @@ class Accounts:
         """
         user_id = caller.user_id
         account = await self.own(user_id)
-        await self.passwords.refuse_common(password, about=(account.email, account.name))
-        hashed = await self.passwords.hash(password)
+        hashed = await self.passwords.hash(password, about=(account.email, account.name))
 
         async def work(connection: Connection) -> list[str]:
             await require_open(connection, caller)

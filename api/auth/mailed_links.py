@@ -57,8 +57,7 @@ class MailedLinks:
         account = await self.database.row("reset_link", link)
         if account is None:
             raise link_not_valid()
-        await self.passwords.refuse_common(password, about=(account["email"], account["name"]))
-        hashed = await self.passwords.hash(password)
+        hashed = await self.passwords.hash(password, about=(account["email"], account["name"]))
 
         async def work(connection: Connection) -> list[str]:
             user_id = await connection.fetchval(SQL["user_lock_by_link"], link, "password-reset")

@@ -36,31 +36,37 @@ class Passwords:
         self._background = Background(share, "passwords")
         self._nobodys: str | None = None
 
-    async def hash_new(self, password: str) -> str:
-        """The hash to store for a new account. Raises Problem too-many-at-once (429) and busy (503)."""
+    async def hash_new(self, password: str, *, about: Sequence[str]) -> str:
+        """The hash to store for a new account. `about`: what an attacker knows of the account, its address and name.
+
+        Raises Problem password-too-common (422) for a password that GUESSES_MIN guesses would find, too-many-at-once
+        (429) and busy (503).
+        """
         who = asking.get()
         # Counted apart: a client that registers many accounts does not use up its network's logins.
         newcomer = Who("", tuple([f"new/{network}" for network in who.networks]), Lane.READ)
-        return await self._background.run(lambda: self._hasher.hash(password), newcomer)
+        return await self._hash_uncommon(password, about, newcomer)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, about: Sequence[str]) -> str:
         """The hash to store for an existing account. Raises as `hash_new` does."""
-        return await self._background.run(lambda: self._hasher.hash(password), _known())
+        return await self._hash_uncommon(password, about, _known())
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether `password` belongs to `stored`. An unknown account (None) takes as long as a known one."""
         return await self._background.run(lambda: self._verify(stored, password), _known())
 
-    async def refuse_common(self, password: str, *, about: Sequence[str]) -> None:
-        """Raises Problem password-too-common (422) for a password that GUESSES_MIN guesses would find. `about`: what an
-        attacker knows of the account, its address and name."""
-        if await self._background.run(lambda: guessable(password, about), _known()):
-            detail = "password: it is common, or made of your name or address; choose another one"
-            raise Problem("password-too-common", detail, field="password")
-
     def close(self) -> None:
         """Drop the waiting work."""
         self._background.close()
+
+    async def _hash_uncommon(self, password: str, about: Sequence[str], who: Who) -> str:
+        hashed = await self._background.run(
+            lambda: None if guessable(password, about) else self._hasher.hash(password), who
+        )
+        if hashed is None:
+            detail = "password: it is common, or made of your name or address; choose another one"
+            raise Problem("password-too-common", detail, field="password")
+        return hashed
 
     def _verify(self, stored: str | None, password: str) -> bool:
         if self._nobodys is None:
