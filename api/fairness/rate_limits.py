@@ -1,7 +1,7 @@
 """Token buckets in this process, as GCRA: one number per key. Bounded: the oldest keys are forgotten, to their benefit.
 
-WRITES counts per process; the other rates count for all processes together (api.fairness.shared_rate_limits).
-`CIRCLE_RATE_LIMIT_SCALE` multiplies all rates; 0 switches them off.
+WRITES, READS, ADDRESS_READS and REFUSALS count per process; the other rates count for all processes together
+(api.fairness.shared_rate_limits). `CIRCLE_RATE_LIMIT_SCALE` multiplies all rates; 0 switches them off.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ from api.http.problem import Problem, retry_after
 NETWORK_SHARE = 10  # times one address' rate: for a whole /48 of IPv6, 65,536 networks together
 KEYS_MAX = 100_000  # about 15 MB of keys and numbers
 
+# How many reads a request counts as, by the time that it costs the process: a plain read takes 0.2 ms.
+READ_COST = 1  # of every read; the others come on top
+SEATS_COST = 5  # a large map is sent in hundreds of parts
+DRAWING_COST = 20  # 30 ms in a thread
+HISTORY_COST = 50  # up to a second in a thread
+PAUSE_MAX_S = 5.0  # before a refusal, while the next one of the same client waits behind it
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
@@ -28,6 +35,10 @@ class Rate:
 
 
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
+READS = Rate(name="reads of one user", per_s=100, burst=1_000)  # a page of twenty reads, five times a second
+ADDRESS_READS = Rate(name="reads from one address without a token", per_s=1_000, burst=10_000)  # a crowd behind a proxy
+# Beyond it a refusal is sent later. Clients that never wait for Retry-After are refused at this rate, not at their own.
+REFUSALS = Rate(name="refusals of one client", per_s=20, burst=100)
 ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
 # For a network with an earlier login to the account: guesses from other networks do not lock its owner out.
 KNOWN_LOGINS = Rate(name="logins to one account from one network", per_s=0.2, burst=20)
@@ -68,24 +79,40 @@ class RateLimiter:
         for of_key, key in zip(rates_of_address(rate), address.keys, strict=False):
             self.take(of_key, key)
 
-    def take(self, rate: Rate, key: str) -> None:
-        """Take one token, or raise Problem rate-limited (429) with Retry-After."""
-        wait = self.try_take(rate, key, monotonic())
+    def take(self, rate: Rate, key: str, cost: int = 1) -> None:
+        """Take `cost` tokens, at most `rate.burst`, or raise Problem rate-limited (429) with Retry-After."""
+        wait = self.try_take(rate, key, monotonic(), cost)
         if wait > 0:
             raise Problem(
                 "rate-limited", f"too many {rate.name}", headers=retry_after(wait), retry_after_s=round(wait, 3)
             )
 
-    def try_take(self, rate: Rate, key: str, now: float) -> float:
-        """0.0 if a token was there, else the seconds until the next one."""
-        if not self._scale:
-            return 0.0
-        interval = 1.0 / (rate.per_s * self._scale)
-        full_at = max(self._times.get((rate.name, key), now), now)
-        wait = full_at + interval - now - interval * max(1.0, rate.burst * self._scale)
+    def try_take(self, rate: Rate, key: str, now: float, cost: int = 1) -> float:
+        """0.0 if `cost` tokens were there, else the seconds until they are."""
+        wait, full_at = self._after(rate, key, now, cost)
         if wait > 1e-9:
             return wait
+        self._keep(rate, key, full_at)
+        return 0.0
+
+    def pause_s(self, key: str, now: float) -> float:
+        """How long the next refusal of a client waits, at most PAUSE_MAX_S: they leave at the rate REFUSALS."""
+        wait, full_at = self._after(REFUSALS, key, now, 1)
+        pause = min(max(0.0, wait), PAUSE_MAX_S)
+        self._keep(REFUSALS, key, full_at - max(0.0, wait - pause))
+        return pause
+
+    def _after(self, rate: Rate, key: str, now: float, cost: int) -> tuple[float, float]:
+        """The seconds until `cost` tokens are there, and when the bucket is full again after they are taken."""
+        if not self._scale:
+            return 0.0, now
+        interval = 1.0 / (rate.per_s * self._scale)
+        full_at = max(self._times.get((rate.name, key), now), now) + interval * cost
+        return full_at - now - interval * max(float(cost), rate.burst * self._scale), full_at
+
+    def _keep(self, rate: Rate, key: str, full_at: float) -> None:
+        if not self._scale:
+            return
         if len(self._times) >= KEYS_MAX and (rate.name, key) not in self._times:
             self._times.popitem(last=False)
-        self._times[(rate.name, key)] = full_at + interval
-        return 0.0
+        self._times[(rate.name, key)] = full_at

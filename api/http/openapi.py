@@ -272,7 +272,7 @@ def _problems(route: Route) -> list[str]:
         slugs.append("invalid-header")
     if "_id>" in route.path and "not-found" not in slugs:
         slugs.append("not-found")
-    if route.writes:
+    if route.writes or route.reads:
         slugs.append("rate-limited")
     if route.prefer and route.writes:
         slugs += ["busy", "not-acknowledged"]

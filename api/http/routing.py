@@ -6,11 +6,13 @@ becomes a problem document. There is no middleware and no signal: one function w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +23,7 @@ from api.auth.origin import Origin
 from api.auth.tokens import RANK, Caller, Role, effective
 from api.deps import ApiDeps
 from api.fairness.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
-from api.fairness.rate_limits import WRITES
+from api.fairness.rate_limits import ADDRESS_READS, READ_COST, READS, WRITES
 from api.fairness.shares import Lane, Who, asking
 from api.http import prefer
 from api.http.client_address import ClientAddress, client_address
@@ -63,6 +65,10 @@ class Call:
 
     def __init__(self, request: Request, deps: ApiDeps, caller: Caller | None) -> None:
         self.request, self.deps, self.caller = request, deps, caller
+
+    def costs(self, reads: int) -> None:
+        """Count the request as so many further reads of its client. Raises Problem rate-limited (429)."""
+        take_read(self.deps, reads)
 
     @property
     def user_id(self) -> str:
@@ -161,6 +167,7 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
+_REFUSALS = frozenset({"rate-limited", "too-many-at-once", "busy"})  # problems that retries make worse
 _NOTHING = msgspec.json.Decoder(_Nothing)
 
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
@@ -186,13 +193,18 @@ class Route:
     signature: str = ""  # the header that signs the body, for a route without a token
     media_type: str = "application/json"
     cacheable: bool = False  # holds no secrets: has an ETag, is compressed, and clients may keep it
-    free: bool = False  # does not count as one of the caller's writes
+    free: bool = False  # counts neither as a write nor as a read of the caller
     lane: Lane = Lane.READ
 
     @property
     def writes(self) -> bool:
         """Whether the method can change something."""
         return self.method != "GET"
+
+    @property
+    def reads(self) -> bool:
+        """Whether a request counts as a read of its client. The door is never refused."""
+        return not self.writes and not self.free and self.lane is not Lane.DOOR
 
     @property
     def name(self) -> str:
@@ -206,6 +218,7 @@ def bind(route: Route) -> Handler:
     needed = NEEDED.get(access, 0)
     limited = route.writes and needed > 0 and not route.free
     lane = route.lane
+    reads = route.reads
     cacheable, streams = route.cacheable, route.media_type == "text/event-stream"
     observe = METRICS.observer(route.method, route.path)
 
@@ -222,6 +235,8 @@ def bind(route: Route) -> Handler:
                     caller = await _promoted(deps, caller, access)
                 if limited:
                     deps.limiter.take(WRITES, caller.user_id)
+            if reads:
+                take_read(deps, READ_COST)
             for name, value in path.items():
                 path[name] = uuid_of(value, field=name) if name.endswith("_id") else value
             call = Call(request, deps, caller)
@@ -232,10 +247,33 @@ def bind(route: Route) -> Handler:
             if caller is not None and caller.waiting and problem.status == FORBIDDEN:
                 problem = factor_required()
             response = problem.response()
+            observe(response.status, perf_counter() - started)
+            if problem.slug in _REFUSALS:
+                await _pause(deps)
+            return response
         observe(response.status if response is not None else 200, perf_counter() - started)
         return response
 
     return handle
+
+
+def take_read(deps: ApiDeps, cost: int) -> None:
+    """Count `cost` reads of the running request's user, or of its address. Raises Problem rate-limited (429)."""
+    who = asking.get()
+    if who.user:
+        deps.limiter.take(READS, who.user, cost)
+    elif who.networks:
+        deps.limiter.take(ADDRESS_READS, who.networks[0], cost)
+
+
+async def _pause(deps: ApiDeps) -> None:
+    """Hold a refusal back if its client was refused too often. Its connection waits, and costs nothing meanwhile."""
+    who = asking.get()
+    pause_s = deps.limiter.pause_s(who.user or who.networks[0], monotonic())
+    if pause_s:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await deps.stopping.wait()
 
 
 async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: bool) -> Caller | None:

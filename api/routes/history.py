@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sanic import HTTPResponse
 
+from api.fairness.rate_limits import HISTORY_COST
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.reads.history import Place
@@ -28,4 +29,5 @@ async def explanation(call: Call, reservation_id: str) -> HTTPResponse:
     created_at = row["created_at"] if event is None else event["created_at"]
     place = Place(row["event_id"], row["partition"], created_at)
     through = row["updated_offset"], row["updated_index"]
+    call.costs(HISTORY_COST)
     return json(await call.deps.history.explanation(place, reservation_id, through), headers=NOT_OVER)

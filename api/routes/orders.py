@@ -12,6 +12,7 @@ import asyncpg
 from sanic import HTTPResponse
 
 from api.fairness.limits import EXPORT_ROWS_AT_ONCE
+from api.fairness.rate_limits import HISTORY_COST
 from api.http import cursors, validation
 from api.http.problem import Problem
 from api.http.reasons import for_reason
@@ -76,6 +77,7 @@ async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
     history: list[HappenedOut] | None
     try:
         place = Place(event_id, event["partition"], event["created_at"])
+        call.costs(HISTORY_COST)
         history = _happened(await call.deps.history.explanation(place, reservation_id, through))
     except Problem:  # the log cannot be read now: answer from the rows alone
         history = None

@@ -8,6 +8,7 @@ import asyncpg
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
+from api.fairness.rate_limits import HISTORY_COST, SEATS_COST
 from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call
@@ -34,6 +35,7 @@ Taken = Iterable[tuple[str, str]]  # each place that is not free, as "<ticket ty
 async def seats(call: Call, event_id: str) -> HTTPResponse | None:
     """200 with the state of every numbered seat, now or at an earlier time."""
     query = call.query(SeatsQuery)
+    call.costs(SEATS_COST if query.at is None else HISTORY_COST)
     event = await visible(call, event_id)
     eyes = await sight(call, event, query.access_code)
     if query.at is not None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sanic import HTTPResponse
 
+from api.fairness.rate_limits import DRAWING_COST
 from api.http.problem import not_found
 from api.http.reasons import for_reason
 from api.http.routing import Call
@@ -49,6 +50,7 @@ async def _coded(
     ticket = await _own(call, ticket_id)
     if not ticket.valid:
         raise for_reason(Reason.TICKET_VOID, f"the ticket {ticket_id} is void: it has no code", field="ticket_id")
+    call.costs(DRAWING_COST)
     code = call.deps.codes.sign(ticket.id, ticket.event_id, ticket.seat, ticket.version)
     drawn = await call.deps.drawing.run(lambda: draw(ticket, code))
     return _file(drawn, media_type, f"{ticket.id}.{suffix}", "inline")

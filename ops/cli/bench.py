@@ -198,7 +198,9 @@ def greedy(
     options = GreedyOptions(rate=rate, seconds=seconds, rounds=rounds, kinds=chosen, seed=seed)
     with ProgressBars(quiet=json) as progress:
         say = (lambda _: None) if json else progress.say
-        platform = running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say)
+        platform = (
+            running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say, rate_limits=True)
+        )
         with platform as target:
             report = run_coroutine(greedy_bench.run(options, target, progress))
     if json:

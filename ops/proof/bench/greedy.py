@@ -1,8 +1,10 @@
 """One greedy client of each kind beside a modest sale: how much later the others have their outcomes, and whether the
 door is refused.
 
-For each kind, rounds in turns without and with the greedy client, which is a process of its own. The others hold seats
-at a steady rate and look at the availability; a device of the door brings a batch of scans a few times a second.
+For each kind, rounds in turns without and with the greedy client. It is a process with an address and the lowest
+priority, since elsewhere it would not use the platform's processors. The rate limits are those of production. The
+others hold seats at a steady rate and read the availability; a device of the door sends a batch of scans a few times a
+second.
 """
 
 from __future__ import annotations

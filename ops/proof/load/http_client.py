@@ -114,11 +114,13 @@ class _Connection(asyncio.Protocol):
 class HttpClient:
     """Requests to one address. At most `connections_max` at a time; the others wait their turn, in order."""
 
-    def __init__(self, url: str, *, connections_max: int = CONNECTIONS_MAX) -> None:
+    def __init__(self, url: str, *, connections_max: int = CONNECTIONS_MAX, source: str = "") -> None:
+        """`source` is the client's own address, if the server is on this machine; by default the system chooses."""
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname is None:
             raise CircleError(f"{url!r} is no http:// address")
         self.host, self.port = parts.hostname, parts.port or 80
+        self.local_addr = (source, 0) if source and self.host == "127.0.0.1" else None
         self._host = f"{self.host}:{self.port}"
         self._free = connections_max
         self._idle: list[_Connection] = []
@@ -220,7 +222,7 @@ class HttpClient:
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
-            connecting = loop.create_connection(_Connection, self.host, self.port)
+            connecting = loop.create_connection(_Connection, self.host, self.port, local_addr=self.local_addr)
             _, connection = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
         except OSError as error:
             raise NoAnswer(f"{self._host} cannot be connected to: {str(error) or type(error).__name__}") from error

@@ -27,9 +27,10 @@ class LoadTarget:
 
 
 @contextmanager
-def own_platform(*, broker: str, reservations: int, say: Say) -> Iterator[LoadTarget]:
-    """A fresh platform without rate limits, which ends with the block."""
-    platform = Platform(broker=broker, reservations=reservations, env={"CIRCLE_RATE_LIMIT_SCALE": "0"}, say=say)
+def own_platform(*, broker: str, reservations: int, say: Say, rate_limits: bool = False) -> Iterator[LoadTarget]:
+    """A fresh platform, by default without rate limits, which ends with the block."""
+    env = {} if rate_limits else {"CIRCLE_RATE_LIMIT_SCALE": "0"}
+    platform = Platform(broker=broker, reservations=reservations, env=env, say=say)
     with platform:
         yield LoadTarget(platform.url, platform.settings, meter_of(platform))
 

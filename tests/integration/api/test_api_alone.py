@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from api.fairness.rate_limits import READS, REFUSALS
 from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.run.services.process import free_port, wait_for
@@ -210,6 +211,26 @@ def test_past_the_rate_the_answer_is_429_with_retry_after(settings: Settings, tm
         assert 429 in {answer.status_code for answer in writes}
         done(bob.reserve(EVENT_ID, prefer="respond-async", ticket_type_id=TYPE_ID, quantity=1), 202)
     assert len(command_records(settings)) == sum(answer.status_code == 202 for answer in writes) + 1
+
+
+def test_who_reads_without_end_is_refused_and_then_waits_for_each_refusal(settings: Settings, tmp_path: Path) -> None:
+    path = "/v1/notifications/unread-count"
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05") as api:
+        greedy, modest = api.person(str(uuid4())), api.person(str(uuid4()))
+        started = time.monotonic()
+        answers = [greedy.get(path) for _ in range(75)]
+        elapsed = time.monotonic() - started
+        done(modest.get(path), 200)
+        assert api.http.get("/healthz").status_code == 200
+    statuses = [answer.status_code for answer in answers]
+    served = statuses.count(200)
+    burst, a_second = int(READS.burst * 0.05), READS.per_s * 0.05
+    assert statuses[:burst] == [200] * burst
+    assert served <= burst + a_second * elapsed + 1
+    refused = len(answers) - served
+    assert elapsed >= (refused - REFUSALS.burst * 0.05) / (REFUSALS.per_s * 0.05) - 1
+    assert refused > REFUSALS.burst * 0.05, "some of the refusals had to wait"
+    assert "reads of one user" in problem(answers[statuses.index(429)], 429, "rate-limited")["detail"]
 
 
 def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.fairness.limits import REMEMBERED_MAX
 from api.fairness.pools import STREAMS
-from api.fairness.rate_limits import KEYS_MAX, Rate, RateLimiter
+from api.fairness.rate_limits import KEYS_MAX, PAUSE_MAX_S, REFUSALS, Rate, RateLimiter
 from api.fairness.shares import Lane, Who, asking
 from api.http import cursors, prefer
 from api.http.problem import Problem
@@ -64,6 +64,29 @@ def test_a_burst_passes_and_then_the_rate_holds() -> None:
     assert limiter.try_take(RATE, "ada", 100.5) == 0.0
     assert limiter.try_take(RATE, "ada", 100.5) > 0
     assert [limiter.try_take(RATE, "ada", 200.0) for _ in range(4)][:3] == [0.0, 0.0, 0.0]
+
+
+def test_a_dear_request_takes_as_many_tokens_as_it_costs() -> None:
+    limiter, rate = RateLimiter(1), Rate(name="reads", per_s=10, burst=20)
+    assert limiter.try_take(rate, "ada", 0.0, 15) == 0.0
+    assert limiter.try_take(rate, "ada", 0.0, 15) == pytest.approx(1.0)
+    assert limiter.try_take(rate, "ada", 0.0, 5) == 0.0
+    assert limiter.try_take(rate, "ada", 1.0, 50) == pytest.approx(1.0), "a larger cost waits for a full bucket"
+    assert limiter.try_take(rate, "bob", 0.0, 50) == 0.0
+
+
+def test_refusals_of_one_client_leave_at_their_rate_and_wait_a_bounded_time() -> None:
+    limiter, refusals = RateLimiter(1), 1_000
+    pauses = [limiter.pause_s("greedy", 0.0) for _ in range(refusals)]
+    assert pauses[: REFUSALS.burst] == [0.0] * REFUSALS.burst
+    steps = int(PAUSE_MAX_S * REFUSALS.per_s)
+    growing = pauses[REFUSALS.burst : REFUSALS.burst + steps]
+    assert growing == pytest.approx([(number + 1) / REFUSALS.per_s for number in range(steps)])
+    assert pauses[REFUSALS.burst + steps :] == pytest.approx([PAUSE_MAX_S] * (refusals - REFUSALS.burst - steps))
+    assert limiter.pause_s("modest", 0.0) == 0.0
+    over = PAUSE_MAX_S + REFUSALS.burst / REFUSALS.per_s
+    assert limiter.pause_s("greedy", over) == 0.0, "what waited the longest leaves no debt"
+    assert [RateLimiter(0).pause_s("greedy", 0.0) for _ in range(refusals)] == [0.0] * refusals
 
 
 def test_the_scale_multiplies_and_zero_switches_off() -> None:

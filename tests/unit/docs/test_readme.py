@@ -160,7 +160,7 @@ def test_stated_limits_are_the_codes_limits() -> None:
     from pipelines.reservations.core import limits as core
 
     def each(rate: rate_limits.Rate) -> str:
-        return f"{rate.per_s:g} a second, {rate.burst} at once"
+        return f"{rate.per_s:,g} a second, {rate.burst:,} at once"
 
     within = f"within {core.UNPAID_WINDOW_S // 3600} hours, then"
     told = {cells[0]: cells[1] for cells in rows(text_of("ops/docs/reference/limits.md"))}
@@ -197,6 +197,12 @@ def test_stated_limits_are_the_codes_limits() -> None:
         f"{api.HISTORY_RECORDS_MAX:,} records and {api.HISTORY_SECONDS_MAX:g} s for one, then 503",
         "scans of one device in one batch": f"{api.SCANS_PER_BATCH_MAX}",
         "writes of one user": each(rate_limits.WRITES),
+        "reads of one user; without a token, from one address": f"{each(rate_limits.READS)}; "
+        f"{each(rate_limits.ADDRESS_READS)}",
+        "a read counts as": f"{rate_limits.READ_COST}; a seat map {rate_limits.SEATS_COST} more, a drawn ticket "
+        f"{rate_limits.DRAWING_COST} more, an answer from the log {rate_limits.HISTORY_COST} more",
+        "refusals sent to one client at once, and the longest pause before one": f"{each(rate_limits.REFUSALS)}; "
+        f"{rate_limits.PAUSE_MAX_S:g} s",
         "logins to one account, from one address": f"{each(rate_limits.ACCOUNT_LOGINS)}; "
         f"{each(rate_limits.ADDRESS_LOGINS)}",
         "registrations of one account, from one address": f"{each(rate_limits.ACCOUNT_REGISTRATIONS)}; "
