@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from api.fairness.limits import SWITCH_S
 from api.fairness.shares import Places, Share, Who
 
 T = TypeVar("T")
@@ -17,6 +19,7 @@ class Background:
 
     def __init__(self, share: Share, what: str) -> None:
         """`what` names the work in the plural, for the text of a refusal."""
+        sys.setswitchinterval(SWITCH_S)
         self._threads = ThreadPoolExecutor(share.places, share.name)
         self._places = Places(share, what)
 

@@ -62,12 +62,13 @@ SSE_BATCH_MAX = 100  # notifications to one client at once
 EXPORTS_MAX = 8  # running exports; each takes one of POSTGRES_CONNECTIONS_MAX for each page
 EXPORT_ROWS_AT_ONCE = 500  # about 300 KB of rows: an export's memory
 
-HISTORY_AT_ONCE_MAX = 3  # answers that are being read from the log; they share the processor with the sales
+HISTORY_AT_ONCE_MAX = 3  # answers that are being read from the log, each by a process of low priority
 HISTORY_RECORDS_MAX = 1_000_000  # of one partition, for one answer: about five seconds
 HISTORY_SECONDS_MAX = 10.0
+HISTORY_STALLED_S = 30.0  # a worker that takes longer is killed: it waits for a broker, with bounds that add up
 HISTORY_PATIENCE_S = 5.0  # in line; after that the answer is 503
 HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
-SWITCH_S = 0.001  # how long a thread that reads the log may keep the interpreter from the requests
+SWITCH_S = 0.001  # how long a thread with slow work may keep the interpreter from the requests
 
 PROGRAMME_BYTES_MAX = 60_000  # of its activities on the log: with the ids the command fits a record
 

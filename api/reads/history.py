@@ -1,4 +1,4 @@
-"""Answers from the log: earlier seat maps, and explanations of reservations. Read in threads, never in the event loop.
+"""Answers from the log: earlier seat maps, and explanations of reservations. Read by worker processes of low priority.
 
 Guarantee: at most HISTORY_AT_ONCE_MAX answers are read at a time, one for each user, each within HISTORY_RECORDS_MAX
 and HISTORY_SECONDS_MAX. Some more wait in line, HISTORY_PATIENCE_S at most. Past a bound the answer is 503, or 429 if
@@ -7,12 +7,11 @@ the user's own share is used up, with Retry-After. Seat maps of past moments nev
 
 from __future__ import annotations
 
+import select
+import subprocess
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TypeVar
-
-from confluent_kafka import KafkaException
+from typing import cast
 
 from api.fairness.background import Background
 from api.fairness.limits import (
@@ -20,51 +19,89 @@ from api.fairness.limits import (
     HISTORY_PATIENCE_S,
     HISTORY_RECORDS_MAX,
     HISTORY_SECONDS_MAX,
-    SWITCH_S,
+    HISTORY_STALLED_S,
 )
 from api.fairness.pools import HISTORY
 from api.http.problem import unavailable
-from api.log.event_log import BoundExceeded, Bounds, command_at, facts_of
-from connectors.errors import CircleError
-from connectors.logs import Log
-from connectors.schema_registry import codec_of
+from api.log.event_log import Bounds
+from api.reads.history_worker import Answer, Ending, Place, Question, SeatsThen, WhyDecided, read_from, write_to
+from connectors import logs
 from connectors.settings import Settings
-from pipelines.history.explain import Explanation, about
-from pipelines.history.moment import EventFold, Moment
-from pipelines.history.seat_map import SeatMap, seat_map
+from pipelines.history.explain import Explanation
+from pipelines.history.moment import Moment
+from pipelines.history.seat_map import SeatMap
 from pipelines.reservations.core.decide import UNFOLDED
-from pipelines.reservations.core.state import EventState
-from schemas.facts import RecordedFact
-from schemas.ids import US_PER_MS, Position
-
-T = TypeVar("T")
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
+COMMAND = (sys.executable, "-m", "api.reads.history_worker")
 
-log = Log("history")
+log = logs.get("history")
 
 
-class Place:
-    """The place of an event's facts: its partition and the time of its creation."""
+class HistoryFailed(Exception):
+    """A worker met an error that nobody foresaw; its log has it."""
 
-    __slots__ = ("event_id", "partition", "since_ms")
 
-    def __init__(self, event_id: str, partition: int, created_at_us: int) -> None:
-        self.event_id, self.partition, self.since_ms = event_id, partition, created_at_us // US_PER_MS
+class _Worker:
+    """One worker process. Not for use by two threads at once."""
+
+    def __init__(self, settings: Settings, bounds: Bounds) -> None:
+        self._process = subprocess.Popen(COMMAND, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.asked = False
+        self._tell((settings, bounds))
+
+    def ask(self, question: Question) -> Answer | None:
+        """The answer; None if the process has ended. Raises TimeoutError after HISTORY_STALLED_S."""
+        self.asked = True
+        if not self._tell(question):
+            return None
+        out = self._process.stdout
+        assert out is not None
+        if not select.select([out], [], [], HISTORY_STALLED_S)[0]:
+            raise TimeoutError
+        return cast("Answer | None", read_from(out))  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """Kill the process, which has nothing to lose. Who waits for its answer gets None."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill the process and free all that it had."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._process.wait()
+
+    def _tell(self, value: object) -> bool:
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            write_to(pipe, value)  # type: ignore[arg-type]
+        except BrokenPipeError:
+            return False
+        return True
 
 
 class History:
     """One per process. Not for use outside its event loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, bounds: Bounds = BOUNDS) -> None:
+        self._settings, self._bounds = settings, bounds
         self._background = Background(HISTORY, "answers from the log")
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._closed = False
         self._kept: OrderedDict[tuple[str, Moment], SeatMap] = OrderedDict()
-        sys.setswitchinterval(SWITCH_S)
 
     def close(self) -> None:
-        """Close without waiting: running reads end by their bounds."""
+        """End the workers, the busy ones too."""
+        self._closed = True
         self._background.close()
+        for worker in tuple(self._busy):
+            worker.kill()
+        while self._idle:
+            self._idle.pop().end()
 
     async def seats(self, place: Place, until: Moment) -> SeatMap:
         """The seat map after the last fact within `until`. Raises Problem busy and unavailable (503)."""
@@ -73,12 +110,7 @@ class History:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-
-        def read() -> tuple[SeatMap, bool]:
-            past = self._fold(place, until, lambda _state, _fact: None)
-            return seat_map(past.state, past.last), past.over
-
-        found, over = await self._read(read)
+        found, over = cast("tuple[SeatMap, bool]", await self._read(SeatsThen(place, until)))
         if over:
             self._kept[key] = found
             if len(self._kept) > HISTORY_KEPT_MAX:
@@ -87,35 +119,40 @@ class History:
 
     async def explanation(self, place: Place, reservation_id: str, through: tuple[int, int]) -> Explanation:
         """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""
+        return cast("Explanation", await self._read(WhyDecided(place, reservation_id, through)))
 
-        def read() -> Explanation:
-            explanation = Explanation(reservation_id=reservation_id, event_id=place.event_id)
-            codec = codec_of(self._settings)
+    async def _read(self, question: Question) -> object:
+        answer = await self._background.run(lambda: self._ask(question), patience_s=HISTORY_PATIENCE_S)
+        if answer.ending is Ending.ANSWERED:
+            return answer.value
+        if answer.ending is Ending.BOUND_EXCEEDED:
+            raise unavailable("log", f"{answer.value}; `circle explain` and `circle seats` have no such limit")
+        if answer.ending is Ending.UNFOLDED:
+            raise unavailable("log", f"{UNFOLDED}{answer.value}")
+        if answer.ending is Ending.UNREADABLE:
+            raise unavailable("log", f"the log cannot be read at the moment ({answer.value})")
+        raise HistoryFailed(str(answer.value))
 
-            def hear(state: EventState, recorded: RecordedFact) -> None:
-                if about(recorded.fact, reservation_id):
-                    at = recorded.envelope
-                    explanation.hear(state, recorded, command_at(self._settings, at.partition, at.offset, codec))
-
-            self._fold(place, Moment(position=Position(place.partition, *through)), hear)
-            return explanation
-
-        return await self._read(read)
-
-    def _fold(self, place: Place, until: Moment, hear: Callable[[EventState, RecordedFact], None]) -> EventFold:
-        past = EventFold(place.event_id, until)
-        past.take(
-            facts_of(self._settings, place.event_id, place.partition, since_ms=place.since_ms, bounds=BOUNDS), hear
-        )
-        if past.state.unfolded:
-            log.error("history.not_folded", event=place.event_id, partition=place.partition, why=past.state.unfolded)
-            raise unavailable("log", UNFOLDED + past.state.unfolded)
-        return past
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        try:
-            return await self._background.run(work, patience_s=HISTORY_PATIENCE_S)
-        except BoundExceeded as error:
-            raise unavailable("log", f"{error}; `circle explain` and `circle seats` have no such limit") from error
-        except (CircleError, KafkaException) as error:
-            raise unavailable("log", f"the log cannot be read at the moment ({type(error).__name__})") from error
+    def _ask(self, question: Question) -> Answer:
+        """Ask an idle worker, or a new one. Runs in a thread, and a thread has one worker at a time."""
+        while True:
+            worker = self._idle.pop() if self._idle else _Worker(self._settings, self._bounds)
+            had_been_asked, answer = worker.asked, None
+            self._busy.add(worker)
+            if self._closed:
+                worker.kill()
+            try:
+                answer = worker.ask(question)
+            except TimeoutError:
+                log.error("history.stalled", after_s=HISTORY_STALLED_S)
+                return Answer(Ending.BOUND_EXCEEDED, f"reading the log took more than {HISTORY_STALLED_S:g} s")
+            finally:
+                self._busy.discard(worker)
+                if answer is not None and not self._closed:
+                    self._idle.append(worker)
+                else:
+                    worker.end()
+            if answer is not None:
+                return answer
+            if self._closed or not had_been_asked:  # an idle worker may end just when it is asked; a new one may not
+                return Answer(Ending.FAILED, "the process that reads the log ended before it answered")

@@ -19,7 +19,7 @@ from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.http.streaming import stream
 from api.reads.exports import CSV, csv_line
-from api.reads.history import Place
+from api.reads.history_worker import Place
 from api.routes.door import is_admin
 from api.routes.events import own_writes, owned, visible
 from api.shapes.base import PositionOut

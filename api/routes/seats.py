@@ -13,7 +13,7 @@ from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call
 from api.reads.event_hashes import seat_hashes
-from api.reads.history import Place
+from api.reads.history_worker import Place
 from api.reads.seat_documents import answer
 from api.reads.seat_maps import EventSeats
 from api.reads.seat_sections import BLOCKED, SeatSection, SectionBody

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import psutil
 import pytest
 
 from api.fairness.pools import HISTORY
 from api.fairness.shares import Who, asking
 from api.http.problem import Problem
 from api.log.event_log import BoundExceeded, Bounds, facts_of
-from api.reads.history import History, Place
+from api.reads.history import COMMAND, History, HistoryFailed
+from api.reads.history_worker import NICE, Place
 from connectors.settings import Settings
 from pipelines.history.moment import Moment
 from schemas.facts import EventCreated
@@ -70,11 +72,8 @@ async def test_so_many_are_read_for_at_a_time_and_what_is_over_is_kept(module_se
         history.close()
 
 
-async def test_a_log_that_is_longer_than_the_bound_is_503(
-    module_settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.reads.history.BOUNDS", Bounds(records_max=10, seconds_max=60))
-    history = History(module_settings)
+async def test_a_log_that_is_longer_than_the_bound_is_503(module_settings: Settings, home: int) -> None:
+    history = History(module_settings, Bounds(records_max=10, seconds_max=60))
     try:
         with pytest.raises(Problem) as refused:
             await history.explanation(Place(EVENT, home, 0), "nobody", (10, 0))
@@ -82,3 +81,38 @@ async def test_a_log_that_is_longer_than_the_bound_is_503(
         assert refused.value.headers == {"retry-after": "1"}
     finally:
         history.close()
+
+
+async def test_a_worker_that_was_killed_is_replaced_and_an_answer_is_the_same(
+    module_settings: Settings, home: int
+) -> None:
+    history, place = History(module_settings), Place(EVENT, home, 0)
+    try:
+        first = await history.seats(place, Moment())
+        worker = worker_processes()
+        assert [one.nice() for one in worker] == [NICE]
+        for one in worker:
+            one.kill()
+            one.wait(10)
+        assert await history.seats(place, Moment()) == first
+        assert {one.pid for one in worker_processes()}.isdisjoint({one.pid for one in worker})
+    finally:
+        history.close()
+    assert worker_processes() == []
+
+
+async def test_closing_ends_a_read_that_is_under_way(module_settings: Settings, home: int) -> None:
+    history = History(module_settings)
+    asked = asyncio.create_task(history.seats(Place(EVENT, home, 0), Moment()))
+    while not worker_processes():
+        await asyncio.sleep(0.01)
+    history.close()
+    with pytest.raises(HistoryFailed):
+        await asked
+    assert worker_processes() == []
+
+
+def worker_processes() -> list[psutil.Process]:
+    """The workers of this process that live."""
+    children = psutil.Process().children()
+    return [one for one in children if COMMAND[-1] in one.cmdline() and one.status() != psutil.STATUS_ZOMBIE]
