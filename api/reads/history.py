@@ -33,7 +33,8 @@ from pipelines.history.seat_map import SeatMap
 from pipelines.reservations.core.decide import UNFOLDED
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
-COMMAND = (sys.executable, "-m", "api.reads.history_worker")
+# Imported, not run with -m: as __main__ the module's classes would not be those of the pickled questions.
+COMMAND = (sys.executable, "-c", "from api.reads.history_worker import main; main()")
 
 log = logs.get("history")
 

@@ -1,4 +1,4 @@
-"""A process that reads the log for the API and nothing else: `python -m api.reads.history_worker`.
+"""A process that reads the log for the API and does nothing else.
 
 The API starts it, asks through its input and gets the answers through its output, one at a time. It has a low priority,
 so answers from the log take only the processor time that the sale leaves. It ends when its input ends, or after IDLE_S
@@ -177,7 +177,3 @@ def main() -> None:
         if not isinstance(question, Question):
             return
         write_to(answers, _work_on(question, settings, bounds))
-
-
-if __name__ == "__main__":
-    main()
