@@ -33,6 +33,7 @@ HEARTBEAT_MS = 1_000
 MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens inside one poll
 TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
 LINGER_MS = 1
+RETRY_MS, RETRY_MAX_MS = 2, 20  # of a transactional producer; a broker that is down is retried fifty times a second
 UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
 FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
 QUEUE_BACKOFF_MS = 20  # after a full queue the client looks again; its default of a second would let the queue run dry
@@ -157,6 +158,10 @@ def transactional_producer(settings: Settings, transactional_id: str, **override
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "queue.buffering.max.messages": 1_000_000,
+            # A broker that still writes the end of the last transaction refuses the next one. librdkafka's default
+            # of 100 ms is then most of a transaction's time.
+            "retry.backoff.ms": RETRY_MS,
+            "retry.backoff.max.ms": RETRY_MAX_MS,
             **overrides,
         },
     )

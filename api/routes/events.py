@@ -13,6 +13,7 @@ from sanic import HTTPResponse
 
 from api.auth.tokens import Role
 from api.fairness.limits import PROJECTION_WAIT_MAX_S
+from api.fairness.rate_limits import SEARCH_COST
 from api.http import cursors, validation
 from api.http.problem import invalid
 from api.http.reasons import for_reason
@@ -45,6 +46,8 @@ DELETED = "deleted"  # a deleted draft; its row only serves to rebuild state
 async def events(call: Call) -> HTTPResponse:
     """200 with a page. Only their organizer sees drafts."""
     query = call.query(EventsQuery)
+    if query.q:
+        call.costs(SEARCH_COST)
     await own_writes(call)
     organizer = None
     if query.status is EventStatus.DRAFT:

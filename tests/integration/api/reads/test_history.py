@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from api.fairness.shares import Who, asking
 from api.http.problem import Problem
 from api.log.event_log import BoundExceeded, Bounds, facts_of
 from api.reads.history import COMMAND, History, HistoryFailed
-from api.reads.history_worker import NICE, Place
+from api.reads.history_worker import Place
 from connectors.settings import Settings
 from pipelines.history.moment import Moment
 from schemas.facts import EventCreated
@@ -90,7 +91,7 @@ async def test_a_worker_that_was_killed_is_replaced_and_an_answer_is_the_same(
     try:
         first = await history.seats(place, Moment())
         worker = worker_processes()
-        assert [one.nice() for one in worker] == [NICE]
+        assert [os.sched_getscheduler(one.pid) for one in worker] == [os.SCHED_IDLE]
         for one in worker:
             one.kill()
             one.wait(10)
