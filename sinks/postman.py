@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import asyncpg
 
@@ -36,13 +37,17 @@ STOP_TIMEOUT_S = 3.0  # unfinished work is due again after its lease
 log = Log("postman")
 
 
-class Desk(Protocol):
+class Desk(ABC):
     """One kind of work."""
 
     name: str
 
+    @abstractmethod
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Do some work. Returns whether there may be more at once."""
+
+    async def close(self) -> None:  # noqa: B027 - most desks keep no connections
+        """Close the connections that the desk keeps, after its work has ended."""
 
 
 class Postman:
@@ -111,6 +116,8 @@ class Postman:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S) if tasks else None
+        for desk in self._desks:
+            await desk.close()
 
     def _done(self, task: Future[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

@@ -24,6 +24,7 @@ from connectors.sql_files import queries
 from pipelines.notifications.compose import compose_direct
 from pipelines.notifications.outbound import outgoing
 from sinks.kafka_transaction import Outgoing
+from sinks.postman import Desk
 
 BATCH = 100
 FLUSH_TIMEOUT_S = 10.0
@@ -32,7 +33,7 @@ SQL = queries(Path(__file__).parent / "sql" / "account_messages.sql")
 log = Log("direct")
 
 
-class DirectDesk:
+class DirectDesk(Desk):
     """One of the postman's desks."""
 
     name = "direct"

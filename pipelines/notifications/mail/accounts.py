@@ -27,6 +27,7 @@ from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, r
 from pipelines.notifications.mail.render import Link, render_account
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES
+from sinks.postman import Desk
 
 ACCOUNT_MAIL = "account-mail"
 VERIFY_EMAIL, PASSWORD_RESET = "verify-email", "password-reset"
@@ -45,7 +46,7 @@ SQL = queries(Path(__file__).parent / "sql" / "account_mails.sql")
 log = Log("mail")
 
 
-class AccountDesk:
+class AccountDesk(Desk):
     """One of the postman's desks. Without a transport it sends nothing and keeps nothing for later."""
 
     name = ACCOUNT_MAIL

@@ -39,6 +39,7 @@ from pipelines.notifications.outbound import StoredRecord, outgoing
 from schemas.notifications import Notification
 from schemas.times import utc
 from sinks.dead_letters import DeadLetters
+from sinks.postman import Desk
 
 ROWS_AGAIN_S = 1.0  # a mail may be due before the rows have its tickets
 ROWS_TRIES_MAX = 10  # then the mail goes without its tickets
@@ -71,7 +72,7 @@ class Verdict(NamedTuple):
     counts: bool = True
 
 
-class MailDesk:
+class MailDesk(Desk):
     """One of the postman's desks: `work` sends due mails."""
 
     name = MAIL

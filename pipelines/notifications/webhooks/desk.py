@@ -25,6 +25,7 @@ from connectors.sql_files import queries
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.webhooks.signature import headers
 from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
+from sinks.postman import Desk
 
 WEBHOOKS = "webhook"
 CALL_TIMEOUT_S = 10.0
@@ -55,7 +56,7 @@ class AttemptResult(NamedTuple):
         return self.status is not None and 200 <= self.status < 300
 
 
-class WebhookDesk:
+class WebhookDesk(Desk):
     """One of the postman's desks."""
 
     name = WEBHOOKS
@@ -145,6 +146,11 @@ class WebhookDesk:
         if 300 <= status < 400:
             return AttemptResult(status, "redirects are not followed")
         return AttemptResult(status, "" if 200 <= status < 300 else f"answered {status}")
+
+    async def close(self) -> None:
+        """Close the connections of calls that the end of the process has interrupted."""
+        if self._client is not None:
+            await self._client.aclose()
 
     def _http(self) -> httpcore.AsyncConnectionPool:
         """A connection for each call, so the address is checked each time."""
