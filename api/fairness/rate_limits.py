@@ -20,9 +20,9 @@ KEYS_MAX = 100_000  # about 15 MB of keys and numbers
 # How many reads a request counts as, by the time that it costs the process: a plain read takes 0.2 ms.
 READ_COST = 1  # of every read; the others come on top
 SEARCH_COST = 4  # PostgreSQL compares words
-SEATS_COST = 5  # a large map is sent in hundreds of parts
-DRAWING_COST = 20  # 30 ms in a thread
-HISTORY_COST = 50  # up to a second in a thread
+SEAT_BYTES_PER_READ = 400_000  # of a seat map before compression: 4,000 seats, which are sent in fifty parts
+DRAWING_COST = 40  # 30 ms in a thread
+HISTORY_COST = 100  # up to some seconds in a process of low priority
 PAUSE_MAX_S = 5.0  # before a refusal, while the next one of the same client waits behind it
 
 
@@ -36,7 +36,7 @@ class Rate:
 
 
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
-READS = Rate(name="reads of one user", per_s=50, burst=500)  # a page of twenty reads, twice a second
+READS = Rate(name="reads of one user", per_s=100, burst=1_000)  # a page of twenty reads, five times a second
 ADDRESS_READS = Rate(name="reads from one address without a token", per_s=1_000, burst=10_000)  # a crowd behind a proxy
 # Beyond it a refusal is sent later. Clients that never wait for Retry-After are refused at this rate, not at their own.
 REFUSALS = Rate(name="refusals of one client", per_s=20, burst=100)

@@ -68,7 +68,8 @@ class Call:
 
     def costs(self, reads: int) -> None:
         """Count the request as so many further reads of its client. Raises Problem rate-limited (429)."""
-        take_read(self.deps, reads)
+        if reads:
+            take_read(self.deps, reads)
 
     @property
     def user_id(self) -> str:

@@ -8,7 +8,7 @@ import asyncpg
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.fairness.rate_limits import HISTORY_COST, SEATS_COST
+from api.fairness.rate_limits import HISTORY_COST, SEAT_BYTES_PER_READ
 from api.http import validation
 from api.http.problem import invalid
 from api.http.routing import Call
@@ -35,13 +35,14 @@ Taken = Iterable[tuple[str, str]]  # each place that is not free, as "<ticket ty
 async def seats(call: Call, event_id: str) -> HTTPResponse | None:
     """200 with the state of every numbered seat, now or at an earlier time."""
     query = call.query(SeatsQuery)
-    call.costs(SEATS_COST if query.at is None else HISTORY_COST)
     event = await visible(call, event_id)
     eyes = await sight(call, event, query.access_code)
     if query.at is not None:
+        call.costs(HISTORY_COST)
         return await _seats_at(call, event, query.at, eyes)
     found = await call.deps.seat_maps.get(event_id, lambda: _now(call.deps, event_id))
     shown = [body for key, body in found.sections.items() if eyes.sees(key, found.hidden[key])]
+    call.costs(sum(body.size for body in shown) // SEAT_BYTES_PER_READ)
     return await answer(call, event_id, shown, found.source)
 
 

@@ -199,9 +199,9 @@ def test_stated_limits_are_the_codes_limits() -> None:
         "writes of one user": each(rate_limits.WRITES),
         "reads of one user; without a token, from one address": f"{each(rate_limits.READS)}; "
         f"{each(rate_limits.ADDRESS_READS)}",
-        "a read counts as": f"{rate_limits.READ_COST}; a search {rate_limits.SEARCH_COST} more, a seat map "
-        f"{rate_limits.SEATS_COST} more, a drawn ticket {rate_limits.DRAWING_COST} more, an answer from the log "
-        f"{rate_limits.HISTORY_COST} more",
+        "a read counts as": f"{rate_limits.READ_COST}; a search {rate_limits.SEARCH_COST} more, a seat map 1 more for "
+        f"each {rate_limits.SEAT_BYTES_PER_READ:,} bytes, a drawn ticket {rate_limits.DRAWING_COST} more, "
+        f"an answer from the log {rate_limits.HISTORY_COST} more",
         "refusals sent to one client at once, and the longest pause before one": f"{each(rate_limits.REFUSALS)}; "
         f"{rate_limits.PAUSE_MAX_S:g} s",
         "logins to one account, from one address": f"{each(rate_limits.ACCOUNT_LOGINS)}; "
