@@ -92,8 +92,8 @@ async def connect(
 
 
 def create_pool(url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
-    """A pool of connections, to be awaited or entered: asyncpg's own, and its own errors."""
-    return asyncpg.create_pool(url, **options)
+    """A pool of connections with SESSION, to be awaited or entered: asyncpg's own, and its own errors."""
+    return asyncpg.create_pool(url, server_settings=SESSION, **options)
 
 
 class Database:

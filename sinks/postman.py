@@ -25,7 +25,6 @@ from connectors.postgres import (
     COMMAND_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     SERVER_GONE,
-    SESSION,
     create_pool,
 )
 from connectors.settings import Settings
@@ -95,7 +94,6 @@ class Postman:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=SESSION,
         ) as pool:
             while True:
                 news.clear()

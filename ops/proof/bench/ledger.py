@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 import asyncpg
 
-from connectors.postgres import SERVER_GONE, SESSION, create_pool, unreachable
+from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
 from pipelines.reservations.core.seating import Seating
 from schemas.facts import Reason
@@ -60,7 +60,7 @@ class RowLockLedger:
     async def open(cls, url: str, *, connections: int = CONNECTIONS) -> Self:
         """Raises ServiceUnreachable."""
         try:
-            pool = await create_pool(url, min_size=connections, max_size=connections, server_settings=SESSION)
+            pool = await create_pool(url, min_size=connections, max_size=connections)
         except SERVER_GONE as error:
             raise unreachable(url, error) from error
         return cls(pool)
