@@ -31,6 +31,7 @@ from connectors.settings import Settings
 
 LOOK_S = 1.0  # how often a desk looks for due rows; another process may have written them
 CONNECTIONS_MAX = 6
+CLOSE_TIMEOUT_S = 1.0  # for the connections of one desk; after that they are cut
 STOP_TIMEOUT_S = 3.0  # unfinished work is due again after its lease
 
 log = Log("postman")
@@ -87,27 +88,37 @@ class Postman:
             raise self._failed
 
     async def _serve(self, desk: Desk) -> None:
-        news, tries = self._news[desk.name], 0
-        async with create_pool(
+        pool = await create_pool(
             self._settings.postgres_url,
             min_size=0,
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-        ) as pool:
-            while True:
-                news.clear()
-                try:
-                    more = await desk.work(pool)
-                except (ServiceUnreachable, *SERVER_GONE) as error:
-                    log.warning("desk.waits", desk=desk.name, error=f"{type(error).__name__}: {error}")
-                    await asyncio.sleep(BACKOFF.spread_s(tries))
-                    tries += 1
-                    continue
-                tries = 0
-                if not more:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(news.wait(), LOOK_S)
+        )
+        try:
+            await self._work(desk, pool)
+        finally:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await pool.close()
+            except (TimeoutError, *SERVER_GONE):
+                pool.terminate()
+
+    async def _work(self, desk: Desk, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        news, tries = self._news[desk.name], 0
+        while True:
+            news.clear()
+            try:
+                more = await desk.work(pool)
+            except (ServiceUnreachable, *SERVER_GONE) as error:
+                log.warning("desk.waits", desk=desk.name, error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(BACKOFF.spread_s(tries))
+                tries += 1
+                continue
+            tries = 0
+            if not more:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), LOOK_S)
 
     async def _shut(self) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
