@@ -68,7 +68,7 @@ class SmtpServer:
         parts = urlsplit(self._url)
         tls = parts.scheme == "smtps"
         password = unquote(parts.password) if parts.password else None
-        client = aiosmtplib.SMTP(
+        client = _SmtpClient(
             hostname=parts.hostname,
             port=parts.port or (465 if tls else 587 if password else 25),
             username=unquote(parts.username) if parts.username else None,
@@ -79,6 +79,16 @@ class SmtpServer:
             timeout=TIMEOUT_S,
         )
         return SmtpSession(client)
+
+
+class _SmtpClient(aiosmtplib.SMTP):
+    """Closes at once. The library says farewell in TLS, which may take seconds and outlive the event loop."""
+
+    def close(self) -> None:
+        transport = self.transport
+        super().close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
 
 class SmtpSession:
@@ -119,6 +129,9 @@ class SmtpSession:
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             hint = "; look at CIRCLE_SMTP_CA_FILE" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
             raise MailFailed(f"the mail server does not let us in: {type(error).__name__}: {error}{hint}") from error
+        except asyncio.CancelledError:
+            self._client.close()  # the library does so for errors only
+            raise
 
 
 class FileMailbox:

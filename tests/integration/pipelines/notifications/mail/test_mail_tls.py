@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
+import psutil
 import pytest
 
 from connectors.settings import Settings
@@ -68,6 +71,16 @@ async def test_a_wrong_password_is_told_without_it(server: MailServer, authority
     assert "wrong-0815" not in str(caught.value)
     assert set(server.logins) == {USER}, "once for each mechanism"
     assert server.offered == []
+
+
+@pytest.mark.parametrize("password", ["p%40ss-0815", "wrong-0815"], ids=["let in", "refused"])
+async def test_a_session_that_is_over_has_no_socket(server: MailServer, authority: Authority, password: str) -> None:
+    with suppress(MailFailed):
+        await sent(settings(server, authority.ca_file, f"{USER}:{password}@"))
+    assert server.logins, "the server was asked"
+    await asyncio.sleep(0)  # the loop's next turn closes what was cut
+    connections = psutil.Process().net_connections()
+    assert [one for one in connections if one.raddr and one.raddr.port == server.port] == []
 
 
 async def test_a_server_without_a_password_of_ours_takes_no_mail(server: MailServer, authority: Authority) -> None:
