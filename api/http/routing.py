@@ -268,7 +268,7 @@ def take_read(deps: ApiDeps, cost: int) -> None:
 
 
 async def _pause(deps: ApiDeps) -> None:
-    """Hold a refusal back if its client was refused too often. Its connection waits, and costs nothing meanwhile."""
+    """Hold a refusal back if its client was refused too often. Its connection waits without work."""
     who = asking.get()
     pause_s = deps.limiter.pause_s(who.user or who.networks[0], monotonic())
     if pause_s:

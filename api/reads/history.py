@@ -40,7 +40,7 @@ log = logs.get("history")
 
 
 class HistoryFailed(Exception):
-    """A worker met an error that nobody foresaw; its log has it."""
+    """A worker met an unexpected error. Its log names it."""
 
 
 class _Worker:
