@@ -20,7 +20,7 @@ MADE_HERE = {
     r"\b(AdminClient|(?<!\.)Producer|Consumer)\(": {"connectors/kafka_clients.py"},
     r"\bRedis\.from_url\(|\bredis\.Redis\(|\bConnectionPool\b.*\(": {"connectors/redis_clients.py"},
     r"\basyncpg\.(connect|create_pool)\(|\bpsycopg": {"connectors/postgres.py"},
-    r"\bSMTP\(|\b(aio)?smtplib\.SMTP\b|\bSMTP_SSL\(|\baiosmtplib\.send\(": {"pipelines/notifications/mail/transport.py"},
+    r"\bSMTP(_SSL)?\(|\b(aio)?smtplib\.(SMTP|send)\b": {"pipelines/notifications/mail/transport.py"},
     r"\bhttpx\.Client\(": {"connectors/schema_registry.py"},
 }
 SASL = {
