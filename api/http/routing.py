@@ -228,10 +228,11 @@ def bind(route: Route) -> Handler:
         deps: ApiDeps = request.app.ctx.deps
         caller = None
         try:
-            caller = await _caller(request, deps, access, streams=streams)
             networks = client_address(request, deps.settings.trusted_proxies).keys
-            asking.set(Who(caller.user_id if caller is not None else "", networks, lane))
+            asking.set(Who("", networks, lane))  # looking for the caller may already be refused
+            caller = await _caller(request, deps, access, streams=streams)
             if caller is not None:
+                asking.set(Who(caller.user_id, networks, lane))
                 if needed > RANK[caller.role]:
                     caller = await _promoted(deps, caller, access)
                 if limited:

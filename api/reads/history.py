@@ -58,7 +58,9 @@ class _Worker:
             return None
         out = self._process.stdout
         assert out is not None
-        if not select.select([out], [], [], HISTORY_STALLED_S)[0]:
+        ready = select.poll()  # select() takes no descriptor above 1,023, and clients have thousands
+        ready.register(out, select.POLLIN)
+        if not ready.poll(HISTORY_STALLED_S * 1_000):
             raise TimeoutError
         return cast("Answer | None", read_from(out))  # type: ignore[arg-type]
 

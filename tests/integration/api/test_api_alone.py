@@ -233,6 +233,15 @@ def test_who_reads_without_end_is_refused_and_then_waits_for_each_refusal(settin
     assert "reads of one user" in problem(answers[statuses.index(429)], 429, "rate-limited")["detail"]
 
 
+def test_who_guesses_the_operators_token_is_refused_with_429(settings: Settings, tmp_path: Path) -> None:
+    with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05") as api:
+        wrong = {"authorization": "Bearer not-the-operators"}
+        # On a new connection, nobody has asked before.
+        answers = [httpx.get(f"{api.http.base_url}/metrics", headers=wrong) for _ in range(4)]
+    assert answers[0].status_code == 401
+    problem(answers[-1], 429, "rate-limited")
+
+
 def test_a_login_flood_is_bounded_and_sales_go_on_beside_it(api: ApiProcess) -> None:
     buyer = api.person(str(uuid4()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -111,6 +112,18 @@ async def test_closing_ends_a_read_that_is_under_way(module_settings: Settings, 
     with pytest.raises(HistoryFailed):
         await asked
     assert worker_processes() == []
+
+
+async def test_an_answer_comes_to_a_process_with_thousands_of_open_descriptors(
+    module_settings: Settings, home: int
+) -> None:
+    with ExitStack() as opened:
+        while (descriptor := os.dup(0)) < 1_200:
+            opened.callback(os.close, descriptor)
+        opened.callback(os.close, descriptor)
+        history = History(module_settings)
+        opened.callback(history.close)
+        assert (await history.seats(Place(EVENT, home, 0), Moment())).exists
 
 
 def worker_processes() -> list[psutil.Process]:
