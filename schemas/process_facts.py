@@ -1,0 +1,63 @@
+"""Facts about the work itself: chores, ticks, and commands that repeat, are refused or cannot be read."""
+
+from __future__ import annotations
+
+from schemas.recorded_facts import Fact
+
+
+class ChoreStarted(Fact, frozen=True, gc=False):
+    """Everybody with a ticket is to be told: `kind` "reminder" or "event-changed" (of the fields `changed`)."""
+
+    kind: str
+    cause: int
+    changed: list[str]
+
+
+class HolderNotified(Fact, frozen=True, gc=False):
+    """One of them: `user_id` has tickets of this reservation. The event is described as it was decided on."""
+
+    kind: str
+    cause: int
+    reservation_id: str
+    user_id: str
+    changed: list[str]
+    title: str
+    venue: str
+    starts_at: int
+    ends_at: int
+    timezone: str
+
+
+class ChoreFinished(Fact, frozen=True, gc=False):
+    """All of them were told, or nobody has to be any more."""
+
+    kind: str
+    cause: int
+
+
+class TickObserved(Fact, frozen=True, gc=False):
+    """A tick was read; what fell due stands before it as facts of its own."""
+
+
+class CommandDuplicated(Fact, frozen=True, gc=False):
+    """The same request came again and changes nothing; `subject_id` is what it was about."""
+
+    command_type: str
+    subject_id: str
+    user_id: str
+
+
+class CommandRefused(Fact, frozen=True, gc=False):
+    """A command other than a reservation was turned down; `detail` names the field or the state in the way."""
+
+    command_type: str
+    subject_id: str
+    user_id: str
+    reason: str
+    detail: str
+
+
+class CommandUnreadable(Fact, frozen=True, gc=False):
+    """The record at this position could not be decoded; its bytes are in the dead letters."""
+
+    error: str

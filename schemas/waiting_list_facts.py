@@ -1,0 +1,35 @@
+"""Facts about the waiting list. `schemas.facts` lists all facts."""
+
+from __future__ import annotations
+
+from schemas.recorded_facts import Fact
+
+
+class WaitlistJoined(Fact, frozen=True, gc=False):
+    """Somebody waits for places; first come, first offered. `mailbox` is TicketsHeld's, for what is offered."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    mailbox: int | None = None
+
+
+class WaitlistOffered(Fact, frozen=True, gc=False):
+    """Places are free for who waited longest: a hold (the TicketsHeld after this) until `expires_at`."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    quantity: int
+    reservation_id: str
+    expires_at: int
+
+
+class WaitlistEnded(Fact, frozen=True, gc=False):
+    """Somebody waits no longer; `reason` says why."""
+
+    entry_id: str
+    user_id: str
+    ticket_type_id: str
+    reason: str
