@@ -4,68 +4,19 @@ Every command has the user who asks (`user_id`, from the token; empty for the pl
 is unique for each request: the reply finds the waiting request by it. Times are microseconds since the epoch, money is
 in minor units. 0 and "" mean "not set"; in UpdateEvent None does. The docstrings of the record types are part of the
 Avro schemas: another text makes another schema id.
+
+The commands that have the terms of an event or a ticket type stand beside those terms. All names can be imported from
+here.
 """
 
 from __future__ import annotations
 
-import msgspec
-
-
-class Command(msgspec.Struct, frozen=True, gc=False):
-    """The fields that every command has."""
-
-    event_id: str
-    user_id: str
-    command_id: str
-
-
-class CreateEvent(Command, frozen=True, gc=False):
-    """Make a draft event. Refused when the id exists or the dates contradict each other.
-
-    The buyers' terms: cancelling is possible until `refund_until_at` (0: until it begins) and gives `refund_percent`
-    back; a hold may be extended once by `hold_extension_s`; an offer from the waiting list stands `offer_ttl_s`.
-    `reminder_at` is the day before in the event's own time zone, which the API works out: the core knows no zones.
-    """
-
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-    refund_until_at: int | None = None
-    refund_percent: int | None = None
-    hold_extension_s: int | None = None
-    offer_ttl_s: int | None = None
-    max_tickets_per_order: int | None = None
-    reminder_at: int | None = None
-
-
-class UpdateEvent(Command, frozen=True, gc=False):
-    """Change what is not None. Only the owner may; a published event keeps its currency of promises (see decide)."""
-
-    title: str | None = None
-    description: str | None = None
-    category_id: str | None = None
-    venue: str | None = None
-    starts_at: int | None = None
-    ends_at: int | None = None
-    timezone: str | None = None
-    sales_open_at: int | None = None
-    sales_close_at: int | None = None
-    hold_ttl_s: int | None = None
-    max_tickets_per_user: int | None = None
-    refund_until_at: int | None = None
-    refund_percent: int | None = None
-    hold_extension_s: int | None = None
-    offer_ttl_s: int | None = None
-    max_tickets_per_order: int | None = None
-    reminder_at: int | None = None
+from schemas.command_base import Command as Command
+from schemas.event_terms import CreateEvent as CreateEvent
+from schemas.event_terms import UpdateEvent as UpdateEvent
+from schemas.field_types import Int32
+from schemas.ticket_type_terms import AddTicketType as AddTicketType
+from schemas.ticket_type_terms import UpdateTicketType as UpdateTicketType
 
 
 class PublishEvent(Command, frozen=True, gc=False):
@@ -88,47 +39,12 @@ class SetSchedule(Command, frozen=True, gc=False):
     activities: list[str]
 
 
-class AddTicketType(Command, frozen=True, gc=False):
-    """Add something to sell: `kind` "seated" uses rows × seats_per_row, "general" uses capacity."""
-
-    ticket_type_id: str
-    name: str
-    price_minor: int
-    currency: str
-    kind: str
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    max_per_order: int | None = None
-    max_per_user: int | None = None
-    hidden: int | None = None
-    pool_id: str | None = None
-
-
-class UpdateTicketType(Command, frozen=True, gc=False):
-    """Change what is not None. A layout may grow; it never loses a claimed or blocked seat. Holds keep their price."""
-
-    ticket_type_id: str
-    name: str | None = None
-    price_minor: int | None = None
-    rows: int | None = None
-    seats_per_row: int | None = None
-    capacity: int | None = None
-    sales_open_at: int | None = None
-    sales_close_at: int | None = None
-    max_per_order: int | None = None
-    max_per_user: int | None = None
-    hidden: int | None = None
-
-
 class SetPool(Command, frozen=True, gc=False):
     """Make a capacity pool that ticket types share, or change its name and capacity."""
 
     pool_id: str
     name: str
-    capacity: int
+    capacity: Int32
 
 
 class AddCode(Command, frozen=True, gc=False):
@@ -142,7 +58,7 @@ class AddCode(Command, frozen=True, gc=False):
     code: str
     kind: str
     value: int
-    uses_max: int
+    uses_max: Int32
     ticket_type_ids: list[str]
     valid_from_at: int
     valid_until_at: int
@@ -161,7 +77,7 @@ class BlockSeats(Command, frozen=True, gc=False):
     block_id: str
     ticket_type_id: str
     seats: list[str]
-    quantity: int
+    quantity: Int32
     until_at: int
     label: str
 
@@ -174,7 +90,7 @@ class UnblockSeats(Command, frozen=True, gc=False):
 
     block_id: str
     seats: list[str]
-    quantity: int
+    quantity: Int32
     release_id: str | None = None
 
 
@@ -198,7 +114,7 @@ class ReserveTickets(Command, frozen=True, gc=False):
 
     reservation_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
     fingerprint: int
     promo_code: str | None = None
@@ -271,7 +187,7 @@ class JoinWaitlist(Command, frozen=True, gc=False):
 
     entry_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     mailbox: int | None = None
 
 
@@ -289,7 +205,7 @@ class CheckIn(Command, frozen=True, gc=False):
 
     reservation_id: str
     ticket_id: str
-    version: int
+    version: Int32
     gate: str
     scanner: str
     scanned_at: int

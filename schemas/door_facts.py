@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.field_types import Int32
 from schemas.recorded_facts import Fact
 
 
@@ -44,7 +45,7 @@ class TicketTransferred(Fact, frozen=True, gc=False):
     ticket_id: str
     seat: str
     to_user_id: str
-    version: int
+    version: Int32
     transfer_id: str | None = None
 
 

@@ -22,6 +22,8 @@ from schemas.door_facts import (
     TransferEnded,
     TransferOffered,
 )
+from schemas.event_terms import EventCreated, EventUpdated
+from schemas.field_types import Int32
 from schemas.payment_facts import (
     ConfirmationRefused,
     DisputeClosed,
@@ -56,56 +58,11 @@ from schemas.reservation_facts import (
     TicketsCancelled,
     TicketsHeld,
 )
+from schemas.ticket_type_terms import TicketTypeAdded, TicketTypeUpdated
 from schemas.waiting_list_facts import WaitlistEnded, WaitlistJoined, WaitlistOffered
 
 RULES_VERSION = 3
 """The version of the rules in `pipelines.reservations.core.decide` that new facts are decided under."""
-
-
-class EventCreated(Fact, frozen=True, gc=False):
-    """A draft event exists; `user_id` organizes it."""
-
-    user_id: str
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-    refund_until_at: int | None = None
-    refund_percent: int | None = None
-    hold_extension_s: int | None = None
-    offer_ttl_s: int | None = None
-    max_tickets_per_order: int | None = None
-    reminder_at: int | None = None
-
-
-class EventUpdated(Fact, frozen=True, gc=False):
-    """The event's description as it is from here on, whole."""
-
-    user_id: str
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-    refund_until_at: int | None = None
-    refund_percent: int | None = None
-    hold_extension_s: int | None = None
-    offer_ttl_s: int | None = None
-    max_tickets_per_order: int | None = None
-    reminder_at: int | None = None
 
 
 class EventPublished(Fact, frozen=True, gc=False):
@@ -138,51 +95,13 @@ class ScheduleChanged(Fact, frozen=True, gc=False):
     activities: list[str]
 
 
-class TicketTypeAdded(Fact, frozen=True, gc=False):
-    """Something to sell; `ordinal` is its place among the event's ticket types, from 0."""
-
-    user_id: str
-    ticket_type_id: str
-    ordinal: int
-    name: str
-    price_minor: int
-    currency: str
-    kind: str
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    max_per_order: int | None = None
-    max_per_user: int | None = None
-    hidden: int | None = None
-    pool_id: str | None = None
-
-
-class TicketTypeUpdated(Fact, frozen=True, gc=False):
-    """A ticket type as it is from here on, whole."""
-
-    user_id: str
-    ticket_type_id: str
-    name: str
-    price_minor: int
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    max_per_order: int
-    max_per_user: int
-    hidden: int
-
-
 class PoolChanged(Fact, frozen=True, gc=False):
     """A capacity pool that ticket types share, as it is from here on."""
 
     user_id: str
     pool_id: str
     name: str
-    capacity: int
+    capacity: Int32
 
 
 class CodeAdded(Fact, frozen=True, gc=False):
@@ -193,7 +112,7 @@ class CodeAdded(Fact, frozen=True, gc=False):
     code: str
     kind: str
     value: int
-    uses_max: int
+    uses_max: Int32
     ticket_type_ids: list[str]
     valid_from_at: int
     valid_until_at: int
@@ -214,7 +133,7 @@ class SeatsBlocked(Fact, frozen=True, gc=False):
     block_id: str
     ticket_type_id: str
     seats: list[str]
-    quantity: int
+    quantity: Int32
     until_at: int
     label: str
 
@@ -226,7 +145,7 @@ class SeatsUnblocked(Fact, frozen=True, gc=False):
     block_id: str
     ticket_type_id: str
     seats: list[str]
-    quantity: int
+    quantity: Int32
     release_id: str | None = None
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope
+from schemas.field_types import is_int32
 from schemas.notifications import NOTIFICATIONS
 
 AVRO_DIR = Path(__file__).parent / "avro"
@@ -26,30 +27,6 @@ FAMILIES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "facts": FACTS,
     "notifications": NOTIFICATIONS,
 }
-INT_FIELDS = frozenset(
-    {
-        "partition",
-        "index",
-        "count",
-        "rules_version",
-        "quantity",
-        "rows",
-        "seats_per_row",
-        "capacity",
-        "hold_ttl_s",
-        "max_tickets_per_user",
-        "ordinal",
-        "max_tickets_per_order",
-        "max_per_order",
-        "max_per_user",
-        "hidden",
-        "uses_max",
-        "refund_percent",
-        "hold_extension_s",
-        "offer_ttl_s",
-        "version",
-    }
-)
 
 
 def main(argv: list[str]) -> int:
@@ -93,7 +70,7 @@ def avro_schema(family: str, record: type[msgspec.Struct]) -> dict[str, typing.A
     fields = [
         avro_field(name, hint, struct)
         for struct in structs
-        for name, hint in typing.get_type_hints(struct).items()
+        for name, hint in typing.get_type_hints(struct, include_extras=True).items()
         if name in struct.__struct_fields__
     ]
     return {
@@ -107,7 +84,7 @@ def avro_schema(family: str, record: type[msgspec.Struct]) -> dict[str, typing.A
 
 def avro_field(name: str, hint: typing.Any, struct: type[msgspec.Struct]) -> dict[str, typing.Any]:
     """One field. Optional fields default to null, so that they may be added and dropped."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         inner = next(arm for arm in typing.get_args(hint) if arm is not type(None))
         return {"name": name, "type": ["null", avro_type(name, inner)], "default": None}
     return {"name": name, "type": avro_type(name, hint)}
@@ -115,10 +92,12 @@ def avro_field(name: str, hint: typing.Any, struct: type[msgspec.Struct]) -> dic
 
 def avro_type(name: str, hint: typing.Any) -> typing.Any:
     """string, int, long or an array of strings: the contract uses only these."""
+    if is_int32(hint):
+        return "int"
     if hint is str:
         return "string"
     if hint is int:
-        return "int" if name in INT_FIELDS else "long"
+        return "long"
     if hint == list[str]:
         return {"type": "array", "items": "string"}
     raise TypeError(f"field {name!r} has type {hint!r}, which the contract does not use")

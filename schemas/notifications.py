@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.field_types import Int32
+
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
     """One message for one user on one channel. `data` is a JSON object with what the template needs."""
@@ -14,9 +16,9 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     user_id: str
     event_id: str
     reservation_id: str
-    partition: int
+    partition: Int32
     offset: int
-    index: int
+    index: Int32
     kind: str
     channel: str
     template: str

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.field_types import Int32
+
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Where a fact was decided: its position, how many facts its command yielded, log time, rules version."""
 
     event_id: str
-    partition: int
+    partition: Int32
     offset: int
-    index: int
-    count: int
+    index: Int32
+    count: Int32
     log_time: int
-    rules_version: int
+    rules_version: Int32
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):

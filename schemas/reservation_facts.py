@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.field_types import Int32
 from schemas.recorded_facts import Fact
 
 
@@ -14,7 +15,7 @@ class TicketsHeld(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
     amount_minor: int
     currency: str
@@ -32,7 +33,7 @@ class ReservationRejected(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     fingerprint: int
     reason: str
     detail: str
@@ -62,7 +63,7 @@ class HoldReacquired(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
 
 
@@ -79,7 +80,7 @@ class ReservationConfirmed(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
     ticket_ids: list[str]
     attempt_id: str
@@ -94,7 +95,7 @@ class HoldExpired(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
 
 
@@ -104,7 +105,7 @@ class HoldReleased(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
 
 
@@ -118,7 +119,7 @@ class ReservationCancelled(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
     reason: str
     kept_minor: int | None = None
@@ -135,7 +136,7 @@ class TicketsCancelled(Fact, frozen=True, gc=False):
     reservation_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     seats: list[str]
     ticket_ids: list[str]
     amount_minor: int

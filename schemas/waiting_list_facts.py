@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.field_types import Int32
 from schemas.recorded_facts import Fact
 
 
@@ -11,7 +12,7 @@ class WaitlistJoined(Fact, frozen=True, gc=False):
     entry_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     mailbox: int | None = None
 
 
@@ -21,7 +22,7 @@ class WaitlistOffered(Fact, frozen=True, gc=False):
     entry_id: str
     user_id: str
     ticket_type_id: str
-    quantity: int
+    quantity: Int32
     reservation_id: str
     expires_at: int
 

@@ -31,7 +31,7 @@ from schemas.codec import (
 )
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
-from schemas.generate import INT_FIELDS
+from schemas.field_types import is_int32
 from schemas.ids import LogTime
 from schemas.notifications import NOTIFICATIONS
 from tests.harness.words import T, create, folded, on_sale, reserve
@@ -56,8 +56,8 @@ def _value_of(name: str, hint: Any, limited: bool) -> st.SearchStrategy[Any]:
         return st.text(characters, max_size=20)
     if hint is int and limited and name.endswith("_at"):
         return st.integers(0, TIME_US_MAX)
-    if hint is int:
-        bits = 31 if name in INT_FIELDS else 63
+    if hint is int or is_int32(hint):
+        bits = 31 if is_int32(hint) else 63
         return st.integers(-(2**bits), 2**bits - 1)
     if hint == list[str]:
         return st.lists(st.text(characters, max_size=8), max_size=5)

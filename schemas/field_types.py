@@ -1,0 +1,22 @@
+"""The types of records' fields that Python's own types do not tell apart. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+INT32, FLAG = "an int of Avro", "0 or 1"
+
+Int32: TypeAlias = Annotated[int, INT32]
+"""A whole number of 32 bits: Avro's int. A plain `int` is Avro's long."""
+Flag: TypeAlias = Annotated[int, INT32, FLAG]
+"""0 or 1, as Avro's int; a boolean in tables and answers."""
+
+
+def is_int32(kind: Any) -> bool:
+    """Whether a field's type, as `typing.get_type_hints(…, include_extras=True)` gives it, is Avro's int."""
+    return INT32 in getattr(kind, "__metadata__", ())
+
+
+def is_flag(kind: Any) -> bool:
+    """Whether a field's type is `Flag`."""
+    return FLAG in getattr(kind, "__metadata__", ())

@@ -1,0 +1,46 @@
+"""Reads a definition of terms: a struct with one field for each term, in the order of the wire. Pure.
+
+`schemas.event_terms` and `schemas.ticket_type_terms` have one definition each. Records, entities, columns and shapes
+follow it. A term with a default was added later: records without it mean the default.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import msgspec
+
+from schemas.field_types import is_flag
+
+
+def names(definition: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The terms, in the order of the wire."""
+    return definition.__struct_fields__
+
+
+def defaults(definition: type[msgspec.Struct]) -> dict[str, Any]:
+    """By term, its value in records that were written before it existed. A term without a default is not there."""
+    fields = msgspec.structs.fields(definition)
+    return {field.name: field.default for field in fields if field.default is not msgspec.NODEFAULT}
+
+
+def kinds(definition: type[msgspec.Struct]) -> dict[str, Any]:
+    """By term, its type with annotations: `str`, `int`, `Int32` or `Flag`."""
+    hints = typing.get_type_hints(definition, include_extras=True)
+    return {name: hints[name] for name in names(definition)}
+
+
+def terms_of(definition: type[msgspec.Struct], record: Any) -> dict[str, Any]:
+    """The terms that a record or a row has, by name. None becomes the default, a flag 0 or 1.
+
+    Raises AttributeError for a record that lacks a term.
+    """
+    without = defaults(definition)
+    found: dict[str, Any] = {}
+    for name, kind in kinds(definition).items():
+        value = getattr(record, name)
+        if value is None:
+            value = without[name]
+        found[name] = int(value) if is_flag(kind) else value
+    return found
