@@ -50,7 +50,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     if not settings.kafka_security_protocol.sasl:
         return config
     mechanism = settings.kafka_sasl_mechanism
-    assert mechanism is not None, "from_env refuses SASL without a mechanism"
+    assert mechanism is not None, "settings_from_env refuses SASL without a mechanism"
     config["sasl.mechanisms"] = mechanism.value
     if mechanism is not SaslMechanism.OAUTHBEARER:
         return config | {"sasl.username": settings.kafka_sasl_username, "sasl.password": settings.kafka_sasl_password}

@@ -9,14 +9,12 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from connectors.errors import SettingsError
+from connectors.settings import Insecure, Settings
 from connectors.urls import host_of, hosts_of, is_here, parameter, password_of, without_password
-
-if TYPE_CHECKING:
-    from connectors.settings import Settings
 
 # libpq's other modes send everything in clear, always or when the server or an attacker in between asks for it.
 ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
@@ -26,7 +24,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 class OpenService(NamedTuple):
     """An open service or file: its name in CIRCLE_ALLOW_INSECURE, and its problem."""
 
-    name: str
+    name: Insecure
     variable: str
     problem: str
     got: str
@@ -35,14 +33,13 @@ class OpenService(NamedTuple):
 
 def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> None:
     """Raises SettingsError for the first open service or file that CIRCLE_ALLOW_INSECURE does not name."""
-    allowed = {one.value for one in settings.allow_insecure}
     for found in (*_services(settings), *_files(settings, secret_files)):
-        if found.name not in allowed:
+        if found.name not in settings.allow_insecure:
             raise SettingsError(
                 found.variable,
                 f"{found.problem}, which production refuses; if no one else uses that network, name it in "
                 f"CIRCLE_ALLOW_INSECURE={found.name}"
-                if found.name != "files"
+                if found.name is not Insecure.FILES
                 else f"{found.problem}, which production refuses",
                 got=without_password(found.got),
                 example=found.example,
@@ -65,7 +62,7 @@ def _kafka(settings: Settings) -> Iterator[OpenService]:
         if not protocol.tls:
             problem = f"reaches {settings.kafka_bootstrap_servers} in clear"
             yield OpenService(
-                name="kafka",
+                name=Insecure.KAFKA,
                 variable="CIRCLE_KAFKA_SECURITY_PROTOCOL",
                 problem=problem,
                 got=protocol.value,
@@ -74,7 +71,7 @@ def _kafka(settings: Settings) -> Iterator[OpenService]:
         if not protocol.sasl and settings.kafka_cert_file is None:
             problem = f"reaches {settings.kafka_bootstrap_servers} without credentials"
             yield OpenService(
-                name="kafka",
+                name=Insecure.KAFKA,
                 variable="CIRCLE_KAFKA_SECURITY_PROTOCOL",
                 problem=problem,
                 got=protocol.value,
@@ -84,7 +81,7 @@ def _kafka(settings: Settings) -> Iterator[OpenService]:
     if token_url is not None and _in_clear(token_url, "http"):
         problem = "would send the client's secret in clear"
         yield OpenService(
-            name="kafka",
+            name=Insecure.KAFKA,
             variable="CIRCLE_KAFKA_OAUTH_TOKEN_URL",
             problem=problem,
             got=token_url,
@@ -101,14 +98,16 @@ def _postgres(url: str) -> Iterator[OpenService]:
     if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
         told = f"sslmode={mode}" if mode else "no sslmode"
         yield OpenService(
-            name="postgres",
+            name=Insecure.POSTGRES,
             variable=variable,
             problem=f"goes over the network with {told}, in clear",
             got=url,
             example=example,
         )
     if not password_of(url) and parameter(url, "sslcert") is None and parameter(url, "passfile") is None:
-        yield OpenService(name="postgres", variable=variable, problem="has no password", got=url, example=example)
+        yield OpenService(
+            name=Insecure.POSTGRES, variable=variable, problem="has no password", got=url, example=example
+        )
 
 
 def _redis(url: str) -> Iterator[OpenService]:
@@ -118,18 +117,18 @@ def _redis(url: str) -> Iterator[OpenService]:
         return
     if parts.scheme != "rediss":
         yield OpenService(
-            name="redis", variable=variable, problem="goes over the network in clear", got=url, example=example
+            name=Insecure.REDIS, variable=variable, problem="goes over the network in clear", got=url, example=example
         )
     if (parameter(url, "ssl_cert_reqs") or "required").lower() != "required":
         yield OpenService(
-            name="redis",
+            name=Insecure.REDIS,
             variable=variable,
             problem="does not verify the server's certificate",
             got=url,
             example=example,
         )
     if not password_of(url):
-        yield OpenService(name="redis", variable=variable, problem="has no password", got=url, example=example)
+        yield OpenService(name=Insecure.REDIS, variable=variable, problem="has no password", got=url, example=example)
 
 
 def _registry(url: str) -> Iterator[OpenService]:
@@ -138,10 +137,16 @@ def _registry(url: str) -> Iterator[OpenService]:
         return
     if urlsplit(url).scheme != "https":
         yield OpenService(
-            name="registry", variable=variable, problem="goes over the network in clear", got=url, example=example
+            name=Insecure.REGISTRY,
+            variable=variable,
+            problem="goes over the network in clear",
+            got=url,
+            example=example,
         )
     if not password_of(url):
-        yield OpenService(name="registry", variable=variable, problem="has no password", got=url, example=example)
+        yield OpenService(
+            name=Insecure.REGISTRY, variable=variable, problem="has no password", got=url, example=example
+        )
 
 
 def _smtp(url: str) -> Iterator[OpenService]:
@@ -151,7 +156,7 @@ def _smtp(url: str) -> Iterator[OpenService]:
     if not password_of(url):  # with one, STARTTLS is always asked for
         clear = urlsplit(url).scheme == "smtp"
         problem = "has no password, and is in clear where the server does not offer TLS" if clear else "has no password"
-        yield OpenService(name="smtp", variable=variable, problem=problem, got=url, example=example)
+        yield OpenService(name=Insecure.SMTP, variable=variable, problem=problem, got=url, example=example)
 
 
 def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[OpenService]:
@@ -170,7 +175,7 @@ def _files(settings: Settings, secret_files: Mapping[str, Path]) -> Iterator[Ope
                 f"can be read by others (mode {mode:04o}); `chmod 600` it, or name files in CIRCLE_ALLOW_INSECURE "
                 "if no one else uses this machine"
             )
-            yield OpenService(name="files", variable=variable, problem=problem, got=str(path), example=str(path))
+            yield OpenService(name=Insecure.FILES, variable=variable, problem=problem, got=str(path), example=str(path))
 
 
 def _in_clear(url: str, scheme: str) -> bool:

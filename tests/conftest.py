@@ -15,6 +15,7 @@ import pytest
 
 from connectors.settings import Settings
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from tests.harness import leftovers
 
 # Two test processes share the machine with servers: slowness says nothing here. In CI the same examples each time;
@@ -55,9 +56,9 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def settings(stack: Stack) -> Settings:
-    return Settings.from_env(stack.fresh())
+    return settings_from_env(stack.fresh())
 
 
 @pytest.fixture(scope="module")
 def module_settings(stack: Stack) -> Settings:
-    return Settings.from_env(stack.fresh())
+    return settings_from_env(stack.fresh())

@@ -26,7 +26,7 @@ async def stripe(call: Call) -> HTTPResponse:
     settings, deps = call.deps.settings, call.deps
     if settings.payments is not PaymentsBy.STRIPE:
         raise Problem("not-found", "this platform uses no payment provider with webhooks")
-    assert settings.stripe_webhook_secret is not None, "from_env refuses Stripe without a secret"
+    assert settings.stripe_webhook_secret is not None, "settings_from_env refuses Stripe without a secret"
     signature = call.request.headers.get(SIGNATURE)
     if signature is None:
         raise Problem(

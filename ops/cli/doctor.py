@@ -21,6 +21,7 @@ from ops.run.services import kafka_jars
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.process import port_is_free, run_coroutine
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 
 Result = Literal["ok", "optional", "failed"]
 NATIVE_MODULES = ("bytewax", "confluent_kafka", "fastavro", "asyncpg", "hiredis", "msgspec", "uvloop", "argon2")
@@ -86,7 +87,7 @@ def _wheels() -> Check:
 
 
 def _settings() -> str:
-    settings = Settings.from_env()
+    settings = settings_from_env()
     return f"{settings.env.value}, {settings.partitions} partitions"
 
 
@@ -117,7 +118,7 @@ def _configured() -> list[Check]:
     checks: list[Check] = []
     try:
         env = found.environment(needed=False)
-        settings = Settings.from_env(env)
+        settings = settings_from_env(env)
     except CircleError:
         return checks
     if env.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):

@@ -19,7 +19,7 @@ from connectors.flow_health import FlowHealth
 from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
 from connectors.readiness import when_ready
-from connectors.settings import Settings
+from pipelines.configuration import settings_from_env
 
 if TYPE_CHECKING:
     from ops.run.platform import Platform
@@ -120,7 +120,7 @@ def api(
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
 ) -> int:
     """Run only the HTTP API, configured by CIRCLE_*."""
-    settings = Settings.from_env()
+    settings = settings_from_env()
     logs.configure(settings)
     module = importlib.import_module("api.server")
     module.serve(settings, host, port, workers)
@@ -129,7 +129,7 @@ def api(
 
 def pipeline(name: Annotated[Pipeline, typer.Argument(help="The dataflow's name.")]) -> int:
     """Run only one dataflow, configured by CIRCLE_*. Several processes of one name share its partitions."""
-    settings = Settings.from_env()
+    settings = settings_from_env()
     logs.configure(settings)
     log = logs.get(name.value)
     if settings.metrics_port is not None:

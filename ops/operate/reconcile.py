@@ -81,7 +81,7 @@ def books_of(settings: Settings) -> Books:
     """The books of the provider that the settings name."""
     if settings.payments is PaymentsBy.SANDBOX:
         return SandboxBooks(settings.postgres_url)
-    assert settings.stripe_api_key is not None, "from_env refuses Stripe without a key"
+    assert settings.stripe_api_key is not None, "settings_from_env refuses Stripe without a key"
     return StripeBooks(StripeApi(settings.stripe_api_key, settings.stripe_api_url))
 
 

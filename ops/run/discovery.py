@@ -28,6 +28,7 @@ import msgspec
 
 from connectors.errors import CircleError, SettingsError
 from connectors.settings import Settings
+from pipelines.configuration import settings_from_env
 
 STACK_FILE = "stack.json"
 DIRECTORY = "general-circle"
@@ -175,7 +176,7 @@ def environment(given: Mapping[str, str] | None = None, *, needed: bool = True) 
 
 def operator_settings(*, needed: bool = True) -> Settings:
     """The settings of an operator's command: those of CIRCLE_*, else of the one platform that runs here."""
-    return Settings.from_env(environment(needed=needed))
+    return settings_from_env(environment(needed=needed))
 
 
 def exported(env: Mapping[str, str]) -> dict[str, str]:

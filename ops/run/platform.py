@@ -33,6 +33,7 @@ from ops.run.services import temporary
 from ops.run.services.process import LOOPBACK, free_port, port_is_free, private_directory, run_coroutine
 from ops.run.services.stack import Running, Stack
 from ops.run.supervisor import ChildSpec, Say, Supervisor
+from pipelines.configuration import settings_from_env
 
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
@@ -137,7 +138,7 @@ class Platform:
     @property
     def settings(self) -> Settings:
         """The settings of the processes."""
-        return Settings.from_env(self.env)
+        return settings_from_env(self.env)
 
     def start(self, *, cancelled: threading.Event | None = None) -> Self:
         """Returns when requests can be served, or early when `cancelled` is set.

@@ -13,13 +13,14 @@ from typing import Any
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import committed_offsets, consumer
-from connectors.settings import PARTITIONS_DEFAULT, Settings
+from connectors.settings import PARTITIONS_DEFAULT
 from ops.proof.checker import NotSettled, Report, wait_until_settled
 from ops.proof.checker.quiescence import RESERVATIONS_GROUP
 from ops.proof.full_check import check
 from ops.proof.load.progress import ProgressBars
 from ops.rebuild.projections import rebuild
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from schemas.topics import COMMANDS
 from tests.harness.drop import Drop
 from tests.harness.workers import Crew, Worker
@@ -36,7 +37,7 @@ class Stage:
 
     def __init__(self, stack: Stack, logs: Path, *, strict: bool) -> None:
         self.stack, self.strict = stack, strict
-        self.settings = replace(Settings.from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)
+        self.settings = replace(settings_from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)
         assert self.settings.partitions == PARTITIONS
         self.crew = Crew(self.settings, logs, strict=strict)
         self.drops: list[Drop] = []

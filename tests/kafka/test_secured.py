@@ -39,6 +39,7 @@ from ops.run.services.postgres import Postgres
 from ops.run.services.process import free_port, run_coroutine, wait_for
 from ops.run.services.valkey import Valkey
 from ops.run.supervisor import ChildSpec, Supervisor
+from pipelines.configuration import settings_from_env
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.authority import Authority
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
@@ -104,7 +105,7 @@ class Secured:
         return own
 
     def settings(self, who: str, **changes: str) -> Settings:
-        return Settings.from_env(self.env(who, **changes))
+        return settings_from_env(self.env(who, **changes))
 
     def run(self, who: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
@@ -322,7 +323,7 @@ def with_a_certificate(secured: Secured, who: str, *, other: bool = False, **cha
         "CIRCLE_KAFKA_KEY_FILE": str(key),
     }
     env = {name: value for name, value in secured.env(who).items() if not name.startswith("CIRCLE_KAFKA_SASL")}
-    return Settings.from_env({**env, **mutual, **changes})
+    return settings_from_env({**env, **mutual, **changes})
 
 
 def with_tokens(secured: Secured, who: str, **changes: str) -> Settings:

@@ -32,6 +32,7 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import peak_mb, percentile, tree_cpu_s
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from schemas import cloudevents
 from schemas.commands import Command
 from schemas.facts import RecordedFact
@@ -121,7 +122,7 @@ def run(options: KernelOptions, progress: ProgressBars) -> KernelReport:
     shape = layout(options.commands, options.events, options.seats, options.pending_holds)
     with Stack(options.broker, partitions=options.partitions) as stack:
         env = stack.fresh()
-        settings = Settings.from_env(env)
+        settings = settings_from_env(env)
         mix = Mix(shape, now_us=clock.now_us(), seed=options.seed)
         preloaded = _preload(settings, mix, options, progress)
         with _worker(env) as worker, redis_clients.connect(settings.redis_url) as client:

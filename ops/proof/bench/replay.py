@@ -25,6 +25,7 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import peak_mb, reference_ms
 from ops.run.services.stack import Stack
 from ops.verify.verify import PartitionRun
+from pipelines.configuration import settings_from_env
 from pipelines.history.fold import Fold
 from pipelines.history.states import States
 from schemas.codec import DECODER, Codec
@@ -98,7 +99,7 @@ def run(options: ReplayOptions, progress: ProgressBars) -> ReplayReport:
     figures, reference = [], reference_ms()
     with Stack(options.broker, partitions=1) as stack:
         env = stack.fresh()
-        history = HistoryWriter(Settings.from_env(env), seed=options.seed)
+        history = HistoryWriter(settings_from_env(env), seed=options.seed)
         for size in sorted(options.sizes):
             written = history.write(size, progress.bar(f"writing {size:,} facts", size))
             rounds = [
@@ -213,4 +214,4 @@ MEASUREMENTS: dict[str, Callable[[Settings], Measured]] = {"read": _read, "fold"
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(MEASUREMENTS[sys.argv[1]](Settings.from_env())).decode())
+    print(msgspec.json.encode(MEASUREMENTS[sys.argv[1]](settings_from_env())).decode())

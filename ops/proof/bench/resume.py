@@ -28,6 +28,7 @@ from ops.proof.bench.kernel import Worker
 from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from pipelines.projections.snapshot import PROJECTIONS
 from pipelines.reservations.flow import GROUP
 from pipelines.reservations.guard import DONE
@@ -89,7 +90,7 @@ def run(options: ResumeOptions, progress: ProgressBars) -> ResumeReport:
         )  # fmt: skip
     with Stack(options.broker, partitions=1) as stack, tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
         env = stack.fresh()
-        settings = Settings.from_env(env)
+        settings = settings_from_env(env)
         history = HistoryWriter(settings, seed=options.seed, orders_per_event=options.orders_per_event)
         written = history.write(options.facts, progress.bar("writing facts", options.facts))
         _project(env, settings, written, Path(directory) / "projections.log", progress)

@@ -26,6 +26,7 @@ from api.shapes.reservations import ReservationIn, ReservationOut
 from connectors.settings import Settings
 from ops.proof.bench.ledger import Given, RowLockLedger, SeatRequest
 from ops.run.services.process import LOOPBACK
+from pipelines.configuration import settings_from_env
 from schemas.facts import Reason
 from schemas.ids import UserId, fingerprint, reservation_id
 
@@ -89,7 +90,7 @@ async def _close(app: Sanic[Any, Any]) -> None:
 
 def main(port: int) -> None:
     """Serve until told to stop."""
-    create_app(Settings.from_env()).run(
+    create_app(settings_from_env()).run(
         LOOPBACK, port, backlog=ACCEPT_QUEUE_MAX, single_process=True, access_log=False, motd=False
     )
 

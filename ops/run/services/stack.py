@@ -2,7 +2,7 @@
 
 ```python
 with Stack(broker="embedded") as stack:
-    settings = Settings.from_env(stack.env)
+    settings = settings_from_env(stack.env)
     stack.postgres.restart(kill=True)
     stack.valkey.pause()
 ```
@@ -17,7 +17,6 @@ from typing import ClassVar, Protocol, Self
 
 from connectors import redis_clients
 from connectors.errors import ServiceUnreachable, SettingsError
-from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.migrations import migrate
 from ops.run.services.apache_kafka import ApacheKafka
@@ -27,6 +26,7 @@ from ops.run.services.postgres import Postgres
 from ops.run.services.process import run_coroutine, wait_for
 from ops.run.services.tansu import Tansu
 from ops.run.services.valkey import Valkey
+from pipelines.configuration import settings_from_env
 
 EXTERNAL_BROKER_TIMEOUT_S = 10.0
 TEMPLATE_DATABASE = "circle_template"  # migrated once; a new database is a copy of it
@@ -176,7 +176,7 @@ class Stack:
             client.flushall()
         if self.memory_only:
             self.kafka.restart(kill=True)
-        apply_topics(Settings.from_env(self.env), partitions=self.partitions, recreate=not self.memory_only)
+        apply_topics(settings_from_env(self.env), partitions=self.partitions, recreate=not self.memory_only)
         return {**self.env, "CIRCLE_POSTGRES_URL": url}
 
     def __enter__(self) -> Self:

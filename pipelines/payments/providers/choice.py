@@ -17,7 +17,7 @@ def provider_of(settings: Settings) -> PaymentProvider:
     if settings.payments is PaymentsBy.SANDBOX:
         log.info("provider.chosen", provider=settings.payments.value, money="none moves")
         return SandboxProvider(settings.postgres_url)
-    assert settings.stripe_api_key is not None, "from_env refuses Stripe without a key"
+    assert settings.stripe_api_key is not None, "settings_from_env refuses Stripe without a key"
     live = "_live_" in settings.stripe_api_key
     log.info("provider.chosen", provider=settings.payments.value, api=settings.stripe_api_url, live=live)
     return StripeProvider(StripeApi(settings.stripe_api_key, settings.stripe_api_url))

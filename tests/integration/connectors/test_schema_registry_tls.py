@@ -10,6 +10,7 @@ import pytest
 from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.configuration import settings_from_env
 from schemas.codec import Codec, own_schemas
 from schemas.commands import Tick
 from tests.harness.authority import Authority
@@ -36,7 +37,7 @@ def registry(authority: Authority) -> Iterator[tuple[str, Books]]:
 
 def settings(url: str, ca_file: Path | None) -> Settings:
     given = {"CIRCLE_SCHEMA_REGISTRY_URL": url}
-    return Settings.from_env(given | ({"CIRCLE_SCHEMA_REGISTRY_CA_FILE": str(ca_file)} if ca_file else {}))
+    return settings_from_env(given | ({"CIRCLE_SCHEMA_REGISTRY_CA_FILE": str(ca_file)} if ca_file else {}))
 
 
 def test_with_its_authority_and_a_login_every_schema_is_registered(

@@ -8,10 +8,11 @@ import pytest
 
 from connectors.settings import Settings
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 
 SESSION_TIMEOUT_MS = 2_000
 
 
 @pytest.fixture
 def settings(stack: Stack) -> Settings:
-    return replace(Settings.from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)
+    return replace(settings_from_env(stack.fresh()), session_timeout_ms=SESSION_TIMEOUT_MS)

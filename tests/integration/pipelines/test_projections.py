@@ -14,6 +14,7 @@ from connectors.settings import Settings
 from ops.operate.dead_letters import NoSuchLetter, choose, letters
 from ops.rebuild.rows import TABLES
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from pipelines.projections.flow import CHANNEL, run
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.loader import PartitionLoader
@@ -83,7 +84,7 @@ def test_one_batch_or_many_give_the_same_rows(stack: Stack, settings: Settings) 
     parts = [log.take(75) for _ in range(4)]
     projected(settings, [fact for part in parts for fact in part])
     at_once = all_rows(settings)
-    again = replace(Settings.from_env(stack.fresh()), session_timeout_ms=settings.session_timeout_ms)
+    again = replace(settings_from_env(stack.fresh()), session_timeout_ms=settings.session_timeout_ms)
     for part in parts:
         projected(again, part)
     assert all_rows(again) == at_once

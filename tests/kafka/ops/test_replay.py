@@ -25,6 +25,7 @@ from ops.rebuild.projections import go_back, rebuild
 from ops.run.services.stack import Stack
 from ops.shadow.shadow import shadow
 from ops.verify.verify import VerifyOptions, VerifyReport, verify
+from pipelines.configuration import settings_from_env
 from pipelines.history.receipts import Receipt, issue, record_digest
 from pipelines.monitoring.survey import Survey
 from schemas.codec import Codec
@@ -130,7 +131,7 @@ def asked_about(circle: Circle, settings: Settings, tmp_path: Path) -> None:
 def played_elsewhere(circle: Circle, directory: Path) -> None:
     """The drop that was recorded here is played against another cluster, faster."""
     with Stack("embedded") as stack:
-        other = Settings.from_env(stack.fresh())
+        other = settings_from_env(stack.fresh())
         worker = Process.start("reservations", other)
         to = ("--to", other.kafka_bootstrap_servers, "--speed", "600")
         code, found = circle("replay", "load", str(directory), *to, "--json")
@@ -141,7 +142,7 @@ def played_elsewhere(circle: Circle, directory: Path) -> None:
 def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings.from_env(stack.fresh())
+    settings = settings_from_env(stack.fresh())
     circle = command_line(settings, monkeypatch, capsys)
     decided(settings)
     asked_about(circle, settings, tmp_path)
@@ -155,7 +156,7 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
     with ProgressBars(quiet=True) as progress:
         archive.export(settings, log, progress, topics=[COMMANDS, FACTS], within=archive.Span(), pseudonymise=False)
         played_elsewhere(circle, log)
-    fresh = Settings.from_env(stack.fresh())
+    fresh = settings_from_env(stack.fresh())
     monkeypatch.setattr(importing, "BAR_EVERY", 10)
     _, stops = stopped_at_random(lambda progress: importing.load(fresh, log, progress), batches=(3, 7))
     assert stops > 1
@@ -168,7 +169,7 @@ def test_a_log_verifies_moves_to_fresh_topics_and_verifies_again(
 
 
 def test_a_forged_fact_at_the_end_is_found(stack: Stack) -> None:
-    settings = Settings.from_env(stack.fresh())
+    settings = settings_from_env(stack.fresh())
     decided(settings)
     home = partition_of(EVENT, settings.partitions)
     codec = Codec()
@@ -185,7 +186,7 @@ def test_a_forged_fact_at_the_end_is_found(stack: Stack) -> None:
 
 
 def test_the_past_that_the_benches_make_up_keeps_its_own_time(stack: Stack) -> None:
-    settings, decode = Settings.from_env(stack.fresh()), Codec().decode
+    settings, decode = settings_from_env(stack.fresh()), Codec().decode
     with ProgressBars(quiet=True) as progress:
         written = HistoryWriter(settings, seed=1).write(300, progress.bar("facts", 300))
     asked = {one.offset(): 1_000 * one.timestamp()[1] for one in everything(settings, COMMANDS)}

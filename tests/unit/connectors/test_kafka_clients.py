@@ -14,6 +14,7 @@ from connectors.errors import SettingsError
 from connectors.kafka_clients import connection, new_admin, right_missing
 from connectors.settings import KafkaProtocol, SaslMechanism, Settings
 from connectors.urls import with_authority, without_password
+from pipelines.configuration import settings_from_env
 
 ROOT = Path(__file__).parents[3]
 MADE_HERE = {
@@ -61,7 +62,7 @@ def test_a_token_is_asked_for_where_the_settings_say() -> None:
         "CIRCLE_KAFKA_OAUTH_CLIENT_SECRET": "s3cret-0815",
         "CIRCLE_KAFKA_OAUTH_SCOPE": "kafka",
     }
-    settings = Settings.from_env(env)
+    settings = settings_from_env(env)
     config = connection(settings)
     assert config["sasl.oauthbearer.method"] == "oidc"
     assert config["sasl.oauthbearer.token.endpoint.url"] == "https://id.example.org/token"
@@ -88,7 +89,7 @@ def test_half_of_a_way_in_is_told(given: dict[str, str], variable: str, tmp_path
     (tmp_path / "ca.pem").write_text("-")
     env = {f"CIRCLE_KAFKA_{name}": str(tmp_path / "ca.pem") if v == "here" else v for name, v in given.items()}
     with pytest.raises(SettingsError, match=f"^CIRCLE_KAFKA_{variable}: "):
-        Settings.from_env(env)
+        settings_from_env(env)
 
 
 def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
@@ -100,14 +101,14 @@ def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
         "CIRCLE_KAFKA_SASL_USERNAME": "u",
         "CIRCLE_KAFKA_SASL_PASSWORD_FILE": str(file),
     }
-    assert Settings.from_env(base).kafka_sasl_password == "from-a-file"
+    assert settings_from_env(base).kafka_sasl_password == "from-a-file"
     with pytest.raises(SettingsError, match="CIRCLE_KAFKA_SASL_PASSWORD is set as well"):
-        Settings.from_env(base | {"CIRCLE_KAFKA_SASL_PASSWORD": "x"})
+        settings_from_env(base | {"CIRCLE_KAFKA_SASL_PASSWORD": "x"})
     file.write_text("")
     with pytest.raises(SettingsError, match="CIRCLE_KAFKA_SASL_PASSWORD_FILE: is an empty file"):
-        Settings.from_env(base)
+        settings_from_env(base)
     with pytest.raises(SettingsError, match="CIRCLE_KAFKA_SASL_PASSWORD_FILE: cannot be read"):
-        Settings.from_env(base | {"CIRCLE_KAFKA_SASL_PASSWORD_FILE": str(tmp_path)})
+        settings_from_env(base | {"CIRCLE_KAFKA_SASL_PASSWORD_FILE": str(tmp_path)})
 
 
 @pytest.mark.parametrize("name", ["POSTGRES_URL", "REDIS_URL", "SCHEMA_REGISTRY_URL", "SMTP_URL", "STRIPE_API_KEY"])
@@ -121,7 +122,7 @@ def test_a_url_with_a_password_may_stand_in_a_file(name: str, tmp_path: Path) ->
     }
     file = tmp_path / "secret"
     file.write_text(values[name])
-    settings = Settings.from_env({f"CIRCLE_{name}_FILE": str(file)})
+    settings = settings_from_env({f"CIRCLE_{name}_FILE": str(file)})
     assert getattr(settings, name.lower()) == values[name]
     assert "0815" not in repr(settings)
 
@@ -169,7 +170,7 @@ def test_a_url_is_shown_without_its_password(raw: str, shown: str) -> None:
 def test_redis_is_verified_against_the_authority_that_is_named(tmp_path: Path) -> None:
     file = tmp_path / "an authority.pem"
     file.write_text("-")
-    settings = Settings.from_env({"CIRCLE_REDIS_URL": "rediss://h:1/0", "CIRCLE_REDIS_CA_FILE": str(file)})
+    settings = settings_from_env({"CIRCLE_REDIS_URL": "rediss://h:1/0", "CIRCLE_REDIS_CA_FILE": str(file)})
     assert settings.redis_url.startswith("rediss://h:1/0?ssl_ca_certs=")
     assert with_authority("redis://h:1/0", file) == "redis://h:1/0"
     again = with_authority(settings.redis_url, Path("/other"))
@@ -184,7 +185,7 @@ def test_no_secret_of_the_settings_is_in_a_log(form: str) -> None:
         "CIRCLE_LOG_FORMAT": form,
     }
     written = io.StringIO()
-    logs.configure(Settings.from_env(env), stream=written)
+    logs.configure(settings_from_env(env), stream=written)
     logs.get("test").warning("x", error="postgresql://u:pass%2D0815@h/d said pass-0815, sk_live_51Hx0815")
     assert "0815" not in written.getvalue()
     assert "said" in written.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import SettingsError
-from connectors.settings import Settings
+from pipelines.configuration import settings_from_env
 
 PASSWORD = "hf83-kd02"
 
@@ -43,7 +43,7 @@ def without_sasl(given: dict[str, str]) -> dict[str, str]:
 
 
 def test_what_is_closed_starts(closed: dict[str, str]) -> None:
-    assert Settings.from_env(closed).production
+    assert settings_from_env(closed).production
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_a_service_beyond_loopback_in_clear_or_open_is_refused_unless_it_is_name
 ) -> None:
     opened = closed | {f"CIRCLE_{variable}": value.format(PASSWORD)}
     with pytest.raises(SettingsError) as caught:
-        Settings.from_env(opened)
+        settings_from_env(opened)
     told = str(caught.value)
     assert told.startswith(f"CIRCLE_{variable}: ")
     assert f"CIRCLE_ALLOW_INSECURE={name}" in told
     assert "; got '" in told
     assert f"example: CIRCLE_{variable}=" in told
     assert PASSWORD not in told
-    assert Settings.from_env(opened | {"CIRCLE_ALLOW_INSECURE": f"{name}"}).production
+    assert settings_from_env(opened | {"CIRCLE_ALLOW_INSECURE": f"{name}"}).production
     others = ",".join({"kafka", "postgres", "redis", "registry", "smtp", "files"} - {name})
     with pytest.raises(SettingsError, match=f"CIRCLE_{variable}: "):
-        Settings.from_env(opened | {"CIRCLE_ALLOW_INSECURE": others})
+        settings_from_env(opened | {"CIRCLE_ALLOW_INSECURE": others})
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_service_beyond_loopback_in_clear_or_open_is_refused_unless_it_is_name
     ],
 )
 def test_loopback_sockets_and_what_is_closed_are_let_through(closed: dict[str, str], variable: str, value: str) -> None:
-    assert Settings.from_env(closed | {f"CIRCLE_{variable}": value.format(PASSWORD)}).production
+    assert settings_from_env(closed | {f"CIRCLE_{variable}": value.format(PASSWORD)}).production
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT", "SSL"])
@@ -116,10 +116,10 @@ def test_kafka_wants_tls_and_credentials(closed: dict[str, str], protocol: str, 
     base = closed if protocol.startswith("SASL") else without_sasl(closed)
     opened = base | {"CIRCLE_KAFKA_SECURITY_PROTOCOL": protocol, "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": servers}
     with pytest.raises(SettingsError, match=r"CIRCLE_KAFKA_SECURITY_PROTOCOL: .*CIRCLE_ALLOW_INSECURE=kafka"):
-        Settings.from_env(opened)
-    assert Settings.from_env(opened | {"CIRCLE_ALLOW_INSECURE": "redis, KAFKA"}).production
+        settings_from_env(opened)
+    assert settings_from_env(opened | {"CIRCLE_ALLOW_INSECURE": "redis, KAFKA"}).production
     here = opened | {"CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092,[::1]:9093,localhost:9094"}
-    assert Settings.from_env(here).production
+    assert settings_from_env(here).production
 
 
 def test_a_clients_certificate_is_a_credential(closed: dict[str, str], tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_a_clients_certificate_is_a_credential(closed: dict[str, str], tmp_path:
         "CIRCLE_KAFKA_CERT_FILE": str(tmp_path / "cert"),
         "CIRCLE_KAFKA_KEY_FILE": str(tmp_path / "key"),
     }
-    assert Settings.from_env(mutual).production
+    assert settings_from_env(mutual).production
     with pytest.raises(SettingsError, match="CIRCLE_KAFKA_KEY_FILE: is required"):
-        Settings.from_env({name: value for name, value in mutual.items() if not name.endswith("KAFKA_KEY_FILE")})
+        settings_from_env({name: value for name, value in mutual.items() if not name.endswith("KAFKA_KEY_FILE")})
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
@@ -150,36 +150,36 @@ def test_a_secret_that_others_can_read_is_refused(
         del given["CIRCLE_KAFKA_SASL_PASSWORD"]
     file.chmod(mode)
     with pytest.raises(SettingsError, match=f"CIRCLE_{which}: can be read by others .mode {mode:04o}.*chmod 600"):
-        Settings.from_env(given)
-    assert Settings.from_env(given | {"CIRCLE_ALLOW_INSECURE": "files"}).production
-    assert Settings.from_env(given | {"CIRCLE_ENV": "development"})
+        settings_from_env(given)
+    assert settings_from_env(given | {"CIRCLE_ALLOW_INSECURE": "files"}).production
+    assert settings_from_env(given | {"CIRCLE_ENV": "development"})
     file.chmod(0o400)
-    assert Settings.from_env(given).production
+    assert settings_from_env(given).production
 
 
 @pytest.mark.parametrize("key", ["sk_test_4eC39", "rk_test_4eC39"])
 def test_stripes_keys_for_tests_are_refused(closed: dict[str, str], key: str) -> None:
     with pytest.raises(SettingsError, match="CIRCLE_STRIPE_API_KEY: is a key for tests") as caught:
-        Settings.from_env(closed | {"CIRCLE_STRIPE_API_KEY": key})
+        settings_from_env(closed | {"CIRCLE_STRIPE_API_KEY": key})
     assert "4eC39" not in str(caught.value)
-    assert Settings.from_env(closed | {"CIRCLE_STRIPE_API_KEY": key.replace("test", "live")}).production
-    assert Settings.from_env(closed | {"CIRCLE_STRIPE_API_KEY": key, "CIRCLE_ENV": "development"})
+    assert settings_from_env(closed | {"CIRCLE_STRIPE_API_KEY": key.replace("test", "live")}).production
+    assert settings_from_env(closed | {"CIRCLE_STRIPE_API_KEY": key, "CIRCLE_ENV": "development"})
 
 
 @pytest.mark.parametrize(("scale", "taken"), [("0.5", True), ("10", True), ("10.1", False), ("1000", False)])
 def test_rate_limits_cannot_be_scaled_away(closed: dict[str, str], scale: str, taken: bool) -> None:
     given = closed | {"CIRCLE_RATE_LIMIT_SCALE": scale}
     if taken:
-        assert Settings.from_env(given).rate_limit_scale == float(scale)
+        assert settings_from_env(given).rate_limit_scale == float(scale)
         return
     with pytest.raises(SettingsError, match="CIRCLE_RATE_LIMIT_SCALE: takes the rate limits away"):
-        Settings.from_env(given)
-    assert Settings.from_env(given | {"CIRCLE_ENV": "development"}).rate_limit_scale == float(scale)
+        settings_from_env(given)
+    assert settings_from_env(given | {"CIRCLE_ENV": "development"}).rate_limit_scale == float(scale)
 
 
 def test_an_unknown_name_is_not_passed_over(closed: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="CIRCLE_ALLOW_INSECURE: must be a list of kafka, postgres, redis"):
-        Settings.from_env(closed | {"CIRCLE_ALLOW_INSECURE": "kafka,everything"})
+        settings_from_env(closed | {"CIRCLE_ALLOW_INSECURE": "kafka,everything"})
 
 
 def test_a_token_for_kafka_is_not_asked_for_in_clear(closed: dict[str, str]) -> None:
@@ -190,5 +190,5 @@ def test_a_token_for_kafka_is_not_asked_for_in_clear(closed: dict[str, str]) -> 
         "CIRCLE_KAFKA_OAUTH_CLIENT_SECRET": PASSWORD,
     }
     with pytest.raises(SettingsError, match="CIRCLE_KAFKA_OAUTH_TOKEN_URL: would send the client's secret in clear"):
-        Settings.from_env(oauth)
-    assert Settings.from_env(oauth | {"CIRCLE_KAFKA_OAUTH_TOKEN_URL": "https://id/token"}).production
+        settings_from_env(oauth)
+    assert settings_from_env(oauth | {"CIRCLE_KAFKA_OAUTH_TOKEN_URL": "https://id/token"}).production

@@ -6,6 +6,7 @@ import pytest
 
 from connectors.errors import SettingsError
 from connectors.settings import Environment, Settings
+from pipelines.configuration import settings_from_env
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def production(tmp_path: Path) -> dict[str, str]:
 
 
 def test_an_empty_environment_gives_development_defaults() -> None:
-    settings = Settings.from_env({})
+    settings = settings_from_env({})
     assert settings.env is Environment.DEVELOPMENT
     assert settings.partitions == 8
     assert settings.rate_limit_scale == 1
@@ -42,7 +43,7 @@ def test_an_empty_environment_gives_development_defaults() -> None:
 def test_every_variable_is_read(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_text("key")
-    settings = Settings.from_env(
+    settings = settings_from_env(
         {
             "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2",
             "CIRCLE_POSTGRES_URL": "postgresql://u@h:5/d",
@@ -120,7 +121,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
 )
 def test_an_error_names_the_variable_what_it_got_and_an_example(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_env({f"CIRCLE_{name}": value})
+        settings_from_env({f"CIRCLE_{name}": value})
     message = str(caught.value)
     assert message.startswith(f"CIRCLE_{name}: ")
     assert f"got {value!r}" in message
@@ -130,20 +131,20 @@ def test_an_error_names_the_variable_what_it_got_and_an_example(name: str, value
 
 def test_a_password_is_neither_in_an_error_nor_in_the_repr() -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_env({"CIRCLE_POSTGRES_URL": "mysql://ada:hunter22@h/d"})
+        settings_from_env({"CIRCLE_POSTGRES_URL": "mysql://ada:hunter22@h/d"})
     assert "hunter22" not in str(caught.value)
     assert "hunter22" not in repr(Settings(postgres_url="postgresql://ada:hunter22@h/d"))
 
 
 def test_production_starts_with_everything_set(production: dict[str, str]) -> None:
-    assert Settings.from_env(production).production
+    assert settings_from_env(production).production
 
 
 @pytest.mark.parametrize("name", ["KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL", "JWT_KEY_FILE"])
 def test_production_refuses_a_missing_secret(production: dict[str, str], name: str) -> None:
     del production[f"CIRCLE_{name}"]
     with pytest.raises(SettingsError, match=f"CIRCLE_{name}: is required in production"):
-        Settings.from_env(production)
+        settings_from_env(production)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_production_refuses_defaults_switches_and_misspelt_names(
     production: dict[str, str], name: str, value: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"CIRCLE_{name}: "):
-        Settings.from_env({**production, f"CIRCLE_{name}": value})
+        settings_from_env({**production, f"CIRCLE_{name}": value})
 
 
 @pytest.mark.parametrize("name", ["STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"])
@@ -174,7 +175,7 @@ def test_stripe_needs_its_secrets_wherever_it_runs(production: dict[str, str], n
     for environment in (production, production | {"CIRCLE_ENV": "development"}):
         without = {key: value for key, value in environment.items() if key != f"CIRCLE_{name}"}
         with pytest.raises(SettingsError, match=f"CIRCLE_{name}: is required with CIRCLE_PAYMENTS=stripe"):
-            Settings.from_env(without)
+            settings_from_env(without)
 
 
 @pytest.mark.parametrize(
@@ -187,41 +188,41 @@ def test_stripe_needs_its_secrets_wherever_it_runs(production: dict[str, str], n
 )
 def test_a_secret_is_neither_in_an_error_nor_in_the_repr(production: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_env({**production, f"CIRCLE_{name}": value})
+        settings_from_env({**production, f"CIRCLE_{name}": value})
     assert value not in str(caught.value)
     assert f"example: CIRCLE_{name}=" in str(caught.value)
-    assert "sk_live_51Hx" not in repr(Settings.from_env(production))
-    assert "whsec_9d2k" not in repr(Settings.from_env(production))
+    assert "sk_live_51Hx" not in repr(settings_from_env(production))
+    assert "whsec_9d2k" not in repr(settings_from_env(production))
 
 
 def test_production_wants_a_sender_for_its_mails(production: dict[str, str]) -> None:
     mailing = production | {"CIRCLE_SMTP_URL": "smtps://me:pw22@mail"}
     with pytest.raises(SettingsError, match="CIRCLE_MAIL_FROM: is required in production"):
-        Settings.from_env(mailing)
+        settings_from_env(mailing)
     mailing |= {"CIRCLE_MAIL_FROM": "Tickets <t@example.org>"}
     for public in ({}, {"CIRCLE_PUBLIC_URL": "http://tickets.example.org"}):
         with pytest.raises(SettingsError, match="CIRCLE_PUBLIC_URL: is where the links in mails lead"):
-            Settings.from_env(mailing | public)
-    read = Settings.from_env(mailing | {"CIRCLE_PUBLIC_URL": "https://tickets.example.org/"})
+            settings_from_env(mailing | public)
+    read = settings_from_env(mailing | {"CIRCLE_PUBLIC_URL": "https://tickets.example.org/"})
     assert (read.smtp_url, read.public_url) == ("smtps://me:pw22@mail", "https://tickets.example.org")
 
 
 def test_origins_are_named_one_by_one() -> None:
     given = "https://a.example, http://127.0.0.1:3000,https://[::1]:8443"
     named = {"https://a.example", "http://127.0.0.1:3000", "https://[::1]:8443"}
-    assert Settings.from_env({"CIRCLE_CORS_ORIGINS": given}).cors_origins == named
-    assert Settings.from_env({}).cors_origins == frozenset()
+    assert settings_from_env({"CIRCLE_CORS_ORIGINS": given}).cors_origins == named
+    assert settings_from_env({}).cors_origins == frozenset()
 
 
 def test_the_operators_token_is_given_or_in_a_file_and_never_shown(tmp_path: Path) -> None:
     token, file = "a-token-of-an-operator", tmp_path / "token"
     file.write_text(token + "\n")
-    given = Settings.from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_PORT": "8001"})
+    given = settings_from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_PORT": "8001"})
     assert (given.operator_token, given.operator_port, given.operator_host) == (token, 8001, "127.0.0.1")
     assert token not in repr(given)
-    assert Settings.from_env({"CIRCLE_OPERATOR_TOKEN_FILE": str(file)}).operator_token == token
+    assert settings_from_env({"CIRCLE_OPERATOR_TOKEN_FILE": str(file)}).operator_token == token
     with pytest.raises(SettingsError, match="CIRCLE_OPERATOR_TOKEN_FILE"):
-        Settings.from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_TOKEN_FILE": str(file)})
+        settings_from_env({"CIRCLE_OPERATOR_TOKEN": token, "CIRCLE_OPERATOR_TOKEN_FILE": str(file)})
 
 
 @pytest.mark.parametrize("token", ["short", "fifteen-letters", "sixteen letters!", "ümlaut-in-a-token", "x" * 257])
@@ -230,5 +231,5 @@ def test_a_poor_operators_token_is_refused_without_being_shown(token: str, tmp_p
     file.write_text(token)
     for variable, value in (("CIRCLE_OPERATOR_TOKEN", token), ("CIRCLE_OPERATOR_TOKEN_FILE", str(file))):
         with pytest.raises(SettingsError, match="CIRCLE_OPERATOR_TOKEN") as raised:
-            Settings.from_env({variable: value})
+            settings_from_env({variable: value})
         assert token not in str(raised.value)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors.settings import Settings
 from ops.cli.main import run
+from pipelines.configuration import settings_from_env
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -64,8 +64,8 @@ def test_our_settings_are_settings(name: str, tmp_path: Path) -> None:
     production = {**text, "CIRCLE_ENV": "production", "CIRCLE_PAYMENTS": "stripe"}
     production |= {"CIRCLE_STRIPE_API_KEY": "sk_live_x", "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_x"}
     production["CIRCLE_POSTGRES_URL"] = "postgresql://circle:d93kd9@postgres:5432/circle"
-    assert Settings.from_env(text).kafka_bootstrap_servers == "kafka:9092"
-    assert Settings.from_env(production).production, "which also refuses a name that is no setting"
+    assert settings_from_env(text).kafka_bootstrap_servers == "kafka:9092"
+    assert settings_from_env(production).production, "which also refuses a name that is no setting"
 
 
 def test_our_commands_are_commands_of_circle(capsys: pytest.CaptureFixture[str]) -> None:

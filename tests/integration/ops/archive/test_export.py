@@ -18,6 +18,7 @@ from ops.archive.export import NotEmpty
 from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
 from ops.verify.verify import VerifyOptions, verify
+from pipelines.configuration import settings_from_env
 from pipelines.projections import flow as projections
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
@@ -46,7 +47,7 @@ def log(settings: Settings) -> list[BothLogs]:
 def second(circle: Circle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Another cluster, to which `circle` points from here on."""
     with Stack("embedded") as stack:
-        settings = Settings.from_env(stack.fresh())
+        settings = settings_from_env(stack.fresh())
         yield settings
 
 

@@ -12,6 +12,7 @@ from connectors.settings import Settings
 from ops.archive.playback import BadTarget, play
 from ops.proof.load.progress import ProgressBars
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 from schemas.codec import Codec
 from schemas.commands import CreateEvent, ReserveTickets
 from schemas.facts import RecordedFact
@@ -41,7 +42,7 @@ def test_a_drop_is_played_sixty_times_as_fast_and_decided_there(
 ) -> None:
     assert circle("replay", "export", str(tmp_path / "x"))[0] == 0
     with Stack("embedded") as stack:
-        other = Settings.from_env(stack.fresh())
+        other = settings_from_env(stack.fresh())
         worker = Process.start("reservations", other)
         to = ("--to", other.kafka_bootstrap_servers, "--speed", "60")
         code, found = circle("replay", "load", str(tmp_path / "x"), *to, "--json")
@@ -76,7 +77,7 @@ def test_stopped_anywhere_and_played_again_every_request_has_the_outcome_it_had(
     settings: Settings, recorded: BothLogs
 ) -> None:
     with Stack("embedded") as stack, ProgressBars(quiet=True) as progress:
-        other = Settings.from_env(stack.fresh())
+        other = settings_from_env(stack.fresh())
         worker = Process.start("reservations", other)
         played = 0
         for after in (2, 5, 1_000_000):

@@ -21,7 +21,6 @@ from confluent_kafka import TopicPartition
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import consumer, producer
-from connectors.settings import Settings
 from ops.run.services import process
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.postgres import Postgres, reaches, unprivileged_user
@@ -29,6 +28,7 @@ from ops.run.services.process import Service, free_port, port_answers, wait_for
 from ops.run.services.stack import Stack
 from ops.run.services.tansu import Tansu
 from ops.run.services.valkey import Valkey
+from pipelines.configuration import settings_from_env
 from schemas.topics import COMMANDS
 from tests.harness.leftovers import tracked
 
@@ -145,7 +145,7 @@ def test_whoever_reads_along_misses_nothing_of_what_many_write_at_once(stack: St
     """With more threads a reader misses one now and then, so what the broker was started with is looked at too."""
     assert stack.kafka.pid is not None
     assert b"TOKIO_WORKER_THREADS=1" in Path(f"/proc/{stack.kafka.pid}/environ").read_bytes().split(b"\0")
-    settings = Settings.from_env(stack.fresh())
+    settings = settings_from_env(stack.fresh())
     writers, each, together = 8, 250, Barrier(8)
 
     def write(number: int) -> None:

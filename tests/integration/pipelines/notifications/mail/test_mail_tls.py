@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from connectors.settings import Settings
+from pipelines.configuration import settings_from_env
 from pipelines.notifications.mail.transport import MailFailed, transport
 from tests.harness.authority import Authority
 from tests.harness.mail_server import MailServer
@@ -35,7 +36,7 @@ def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Mai
 
 def settings(server: MailServer, ca_file: Path | None, login: str = f"{USER}:p%40ss-0815@") -> Settings:
     given = {"CIRCLE_SMTP_URL": server.url.replace("://", f"://{login}")}
-    return Settings.from_env(given | ({"CIRCLE_SMTP_CA_FILE": str(ca_file)} if ca_file else {}))
+    return settings_from_env(given | ({"CIRCLE_SMTP_CA_FILE": str(ca_file)} if ca_file else {}))
 
 
 async def sent(settings: Settings) -> None:

@@ -1,0 +1,81 @@
+"""The table of variables has each field of the settings once, with a parser of its type, and hides each secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import pytest
+
+from connectors.environment import read_settings
+from connectors.errors import SettingsError
+from connectors.settings import Settings
+from connectors.variables import FOREIGN_VARIABLES, VARIABLES, Variable
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+TYPES = typing.get_type_hints(Settings)
+SECRET = "kd83hf02-secret-of-a-test"
+
+
+def text_for(variable: Variable, directory: Path) -> str:
+    """A good text for the variable: its example, or where that is only a description, one like it."""
+    if variable.field.endswith("_file"):
+        file = directory / variable.field
+        file.write_text("content")
+        return str(file)
+    if variable.secret:
+        return variable.example.removesuffix("…") + SECRET if variable.example.endswith("…") else SECRET
+    return variable.example
+
+
+def test_the_table_has_each_field_once_and_in_the_order_of_the_settings() -> None:
+    assert [variable.field for variable in VARIABLES] == list(FIELDS)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_a_variable_sets_its_field_and_no_other_to_a_value_of_the_fields_type(
+    variable: Variable, tmp_path: Path
+) -> None:
+    text = text_for(variable, tmp_path)
+    value = variable.parse(text)
+    kind = TYPES[variable.field]
+    for inner in typing.get_args(kind) or (kind,):
+        if typing.get_origin(inner) is None and inner is not type(None) and typing.get_origin(kind) is not frozenset:
+            assert type(value) is inner or (inner is Path and isinstance(value, Path)), (type(value), kind)
+    if typing.get_origin(kind) is frozenset:
+        assert isinstance(value, frozenset)
+        assert {type(one) for one in value} == set(typing.get_args(kind))
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_a_field_that_a_file_may_give_is_kept_out_of_the_repr_and_no_other_field_is(variable: Variable) -> None:
+    assert FIELDS[variable.field].repr is not variable.file
+    assert not variable.secret or variable.file
+
+
+@pytest.mark.parametrize("variable", [one for one in VARIABLES if one.secret], ids=lambda variable: variable.name)
+def test_every_secret_is_redacted_from_texts(variable: Variable, tmp_path: Path) -> None:
+    text = text_for(variable, tmp_path)
+    settings = read_settings({variable.name: text}, checks=())
+    assert settings.secrets == {text}
+    assert settings.redact(f"before {text} after") == "before … after"
+
+
+@pytest.mark.parametrize("field", ["postgres_url", "redis_url", "schema_registry_url", "smtp_url"])
+def test_the_password_of_every_url_is_redacted_from_texts(field: str) -> None:
+    scheme = {"postgres_url": "postgresql", "redis_url": "redis", "smtp_url": "smtp"}.get(field, "http")
+    settings = read_settings({f"CIRCLE_{field.upper()}": f"{scheme}://ada:p%40ss-word@h/1"}, checks=())
+    assert settings.secrets == {"p%40ss-word", "p@ss-word"}
+
+
+def test_a_check_of_a_room_is_made_in_every_environment() -> None:
+    def refuse(settings: Settings) -> None:
+        raise SettingsError("CIRCLE_PARTITIONS", "is odd", got=str(settings.partitions))
+
+    with pytest.raises(SettingsError, match="CIRCLE_PARTITIONS: is odd; got '3'"):
+        read_settings({"CIRCLE_PARTITIONS": "3"}, checks=(refuse,))
+
+
+def test_a_variable_of_the_supervisor_is_no_setting() -> None:
+    assert FOREIGN_VARIABLES.keys() & {variable.name for variable in VARIABLES} == set()
