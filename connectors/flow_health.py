@@ -17,7 +17,6 @@ from connectors import redis_clients
 from connectors.logs import Log
 from connectors.settings import Settings
 
-FLOWS = ("reservations", "projections", "notifications", "payments", "monitoring", "read-side")
 DEATHS_MIN = 3  # one or two are a deployment, a rebalance, a broker that went away
 WINDOW_S = 600.0  # longer than the longest pause between two starts, three times over
 STEADY_S = 10.0  # a process that dies of a record dies sooner

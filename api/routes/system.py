@@ -23,7 +23,8 @@ from api.http.routing import Call, json
 from api.metrics import CONTENT_TYPE, METRICS
 from connectors import logs
 from connectors.errors import CircleError
-from connectors.flow_health import FLOWS, deaths_key, dying, ready_key
+from connectors.flow_health import deaths_key, dying, ready_key
+from pipelines.flows import Flow
 from pipelines.monitoring.board import MONITORED, VERIFIED
 
 log = logs.get("api.system")
@@ -82,7 +83,7 @@ async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
     """The dataflows that keep dying, by name. Empty while Redis does not answer."""
     try:
         async with deps.redis.pipeline(transaction=False) as asked:
-            for flow in FLOWS:
+            for flow in Flow:
                 asked.lrange(deaths_key(flow), 0, -1)
                 asked.get(ready_key(flow))
             found = await asked.execute()
@@ -90,7 +91,7 @@ async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
         log.warning("board.not_read", key=deaths_key("*"), error=f"{type(error).__name__}: {error}")
         return {}
     now = time()
-    verdicts = {flow: dying(found[2 * n], found[2 * n + 1], now) for n, flow in enumerate(FLOWS)}
+    verdicts = {flow.value: dying(found[2 * n], found[2 * n + 1], now) for n, flow in enumerate(Flow)}
     return {flow: msgspec.to_builtins(one) for flow, one in verdicts.items() if one is not None}
 
 

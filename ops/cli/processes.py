@@ -4,7 +4,6 @@ import importlib
 import os
 import signal
 import threading
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
 from connectors.readiness import when_ready
 from pipelines.configuration import settings_from_env
+from pipelines.flows import Flow
 
 if TYPE_CHECKING:
     from ops.run.platform import Platform
@@ -40,16 +40,6 @@ NEXT = """
   a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
   Ctrl-C stops everything; so does `kill {pid}` from elsewhere.
 """
-
-
-class Pipeline(StrEnum):
-    """The dataflows."""
-
-    RESERVATIONS = "reservations"
-    PROJECTIONS = "projections"
-    NOTIFICATIONS = "notifications"
-    MONITORING = "monitoring"
-    PAYMENTS = "payments"
 
 
 def register(app: typer.Typer) -> None:
@@ -127,7 +117,7 @@ def api(
     return 0
 
 
-def pipeline(name: Annotated[Pipeline, typer.Argument(help="The dataflow's name.")]) -> int:
+def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")]) -> int:
     """Run only one dataflow, configured by CIRCLE_*. Several processes of one name share its partitions."""
     settings = settings_from_env()
     logs.configure(settings)

@@ -34,11 +34,12 @@ from ops.run.services.process import LOOPBACK, free_port, port_is_free, private_
 from ops.run.services.stack import Running, Stack
 from ops.run.supervisor import ChildSpec, Say, Supervisor
 from pipelines.configuration import settings_from_env
+from pipelines.flows import Flow
 
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # the first group join and transaction of a cold JVM are slow
-OTHER_PIPELINES = ("projections", "notifications", "payments", "monitoring")
+OTHER_PIPELINES = tuple(flow for flow in Flow if flow is not Flow.RESERVATIONS)
 STOP_API_FIRST, STOP_PIPELINES_SECOND = 0, 1
 
 
@@ -203,7 +204,7 @@ class Platform:
     def _specs(self) -> list[ChildSpec]:
         circle = [sys.executable, "-m", "ops.cli.main"]
         names = [(f"reservations-{n}", "reservations") for n in range(1, self._reservations + 1)]
-        names += [(name, name) for name in OTHER_PIPELINES]
+        names += [(flow.value, flow.value) for flow in OTHER_PIPELINES]
         api = ChildSpec(
             name="api",
             command=[*circle, "api", "--host", LOOPBACK, "--port", str(self.port)],
