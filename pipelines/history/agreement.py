@@ -18,6 +18,7 @@ from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.entities import BLOCKED, CONFIRMED, HELD
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
+from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 
 SHOWN_MAX = 20  # differences of one event that are named; further ones are counted
 
@@ -132,9 +133,8 @@ def _sections(folded: EventState, rows: EventState) -> Iterator[str]:
         if one is None or other is None:
             yield f"ticket type {key}: only {'in Postgres' if one is None else 'on the log'}"
             continue
-        for name in ("ordinal", "name", "price_minor", "currency", "kind", "rows", "seats_per_row", "capacity",
-                     "sales_open_at", "sales_close_at", "max_per_order", "max_per_user", "hidden", "held", "sold",
-                     "blocked", "waiters", "available"):  # fmt: skip
+        terms = (name for name in TICKET_TYPE_TERMS if name != "pool_id")  # the pool itself is compared
+        for name in ("ordinal", *terms, "held", "sold", "blocked", "waiters", "available"):
             a, b = _stored(getattr(one, name)), _stored(getattr(other, name))
             if a != b:
                 yield f"ticket type {key}: {name} is {a!r} by the log, {b!r} in Postgres"

@@ -7,7 +7,10 @@ from pipelines.reservations.core import entities as e
 from pipelines.reservations.core.entities import Details, Pool, Section
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
+from schemas.event_terms import EventTerms
 from schemas.ids import TicketId
+from schemas.terms import terms_of
+from schemas.ticket_type_terms import TicketTypeTerms
 
 
 def state_from(snapshot: EventSnapshot) -> EventState:
@@ -132,44 +135,14 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
 
 
 def _details(event: EventRow) -> Details:
-    return Details(
-        organizer_id=event.organizer_id,
-        title=event.title,
-        description=event.description,
-        category_id=event.category_id,
-        venue=event.venue,
-        starts_at=event.starts_at,
-        ends_at=event.ends_at,
-        timezone=event.timezone,
-        sales_open_at=event.sales_open_at,
-        sales_close_at=event.sales_close_at,
-        hold_ttl_s=event.hold_ttl_s,
-        max_tickets_per_user=event.max_tickets_per_user,
-        refund_until_at=event.refund_until_at,
-        refund_percent=event.refund_percent,
-        hold_extension_s=event.hold_extension_s,
-        offer_ttl_s=event.offer_ttl_s,
-        max_tickets_per_order=event.max_tickets_per_order,
-        reminder_at=event.reminder_at,
-    )
+    return Details(organizer_id=event.organizer_id, **terms_of(EventTerms, event))
 
 
 def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
     return Section(
         ticket_type_id=row.id,
         ordinal=row.ordinal,
-        name=row.name,
-        price_minor=row.price_minor,
-        currency=row.currency,
-        kind=row.kind,
-        rows=row.rows,
-        seats_per_row=row.seats_per_row,
-        capacity=row.capacity,
-        sales_open_at=row.sales_open_at,
-        sales_close_at=row.sales_close_at,
         seating=Seating(row.rows, row.seats_per_row) if row.kind == e.SEATED else None,
-        max_per_order=row.max_per_order,
-        max_per_user=row.max_per_user,
-        hidden=int(row.hidden),
         pool=pools[row.pool_id] if row.pool_id else None,
+        **terms_of(TicketTypeTerms, row),
     )

@@ -14,7 +14,10 @@ from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas.event_terms import EventTerms
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
+from schemas.terms import defaults
+from schemas.ticket_type_terms import TicketTypeTerms
 
 T = 1_800_000_000 * US_PER_S
 TTL_S = 60
@@ -39,14 +42,7 @@ DETAILS: dict[str, Any] = {
     "hold_ttl_s": TTL_S,
     "max_tickets_per_user": 8,
 }
-TERMS: dict[str, Any] = {
-    "refund_until_at": 0,
-    "refund_percent": 100,
-    "hold_extension_s": 0,
-    "offer_ttl_s": 0,
-    "max_tickets_per_order": 0,
-    "reminder_at": 0,
-}
+TERMS = defaults(EventTerms)
 LAYOUT: dict[str, Any] = {
     "name": "Stalls",
     "price_minor": 2_500,
@@ -58,7 +54,7 @@ LAYOUT: dict[str, Any] = {
     "sales_open_at": 0,
     "sales_close_at": 0,
 }
-TYPE_TERMS: dict[str, Any] = {"max_per_order": 0, "max_per_user": 0, "hidden": 0, "pool_id": ""}
+TYPE_TERMS = defaults(TicketTypeTerms)
 
 
 # --- commands -----------------------------------------------------------------------------------------------------

@@ -8,12 +8,15 @@ ones show. Log time belongs to the partition and is not included.
 from __future__ import annotations
 
 from hashlib import blake2b
+from operator import attrgetter
 
 import msgspec
 
 from pipelines.reservations.core.state import EventState
+from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 
 _encoder = msgspec.msgpack.Encoder()
+_terms = attrgetter(*TICKET_TYPE_TERMS)
 
 
 def canonical(state: EventState) -> bytes:
@@ -22,21 +25,12 @@ def canonical(state: EventState) -> bytes:
         (
             section.ticket_type_id,
             section.ordinal,
-            section.name,
-            section.price_minor,
-            section.currency,
-            section.kind,
-            section.rows,
-            section.seats_per_row,
-            section.capacity,
-            section.sales_open_at,
-            section.sales_close_at,
+            _terms(section),
             section.held,
             section.sold,
             section.available,
             section.blocked,
             section.waiters,
-            (section.max_per_order, section.max_per_user, section.hidden),
             section.pool.pool_id if section.pool is not None else "",
             # a row's bitmap may be wider than 64 bits
             [row.to_bytes(63, "big") for row in section.seating.free_rows()] if section.seating is not None else None,

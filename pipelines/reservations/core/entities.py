@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.waitlist_order import WaitingLine
+from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
 from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
+from schemas.ticket_type_terms import TicketTypeTerms
 
 SEATED, GENERAL = "seated", "general"
 DRAFT, PUBLISHED, CANCELLED_EVENT, ENDED_EVENT, DELETED_EVENT = "draft", "published", "cancelled", "ended", "deleted"
@@ -54,27 +56,10 @@ Placed: TypeAlias = At | Envelope
 """The position and the log time of a fact. For a fact on the log, this is its envelope."""
 
 
-class Details(msgspec.Struct, frozen=True, gc=False):
-    """An event as its organizer describes it. Times in microseconds; 0 is "no bound", and the default of a term."""
+class Details(EventTerms, frozen=True, gc=False, kw_only=True):
+    """An event as its organizer describes it."""
 
     organizer_id: str
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-    refund_until_at: int = 0
-    refund_percent: int = 100
-    hold_extension_s: int = 0
-    offer_ttl_s: int = 0
-    max_tickets_per_order: int = 0
-    reminder_at: int = 0
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
@@ -171,31 +156,18 @@ class Pool:
     used: int = 0
 
 
-@dataclass(slots=True)
-class Section:
-    """One ticket type: its price and sales rules, and how many places are held, sold and blocked."""
+class Section(TicketTypeTerms, kw_only=True):
+    """One ticket type: its terms, and how many places are held, sold and blocked."""
 
     ticket_type_id: str
     ordinal: int
-    name: str
-    price_minor: int
-    currency: str
-    kind: str
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
     seating: Seating | None = None
     held: int = 0
     sold: int = 0
-    max_per_order: int = 0
-    max_per_user: int = 0
-    hidden: int = 0
     pool: Pool | None = None
     blocked: int = 0
     waiters: int = 0
-    waiting: WaitingLine = field(default_factory=WaitingLine)
+    waiting: WaitingLine = msgspec.field(default_factory=WaitingLine)
 
     @property
     def total(self) -> int:

@@ -16,7 +16,10 @@ from pipelines.reservations.core.entities import Details, Placed, Pool, Reservat
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
+from schemas.event_terms import EventTerms
 from schemas.ids import TicketId
+from schemas.terms import terms_of
+from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TicketTypeTerms
 
 # Errors that the same state gives on every machine. Errors of memory, of the stack and of signals are not among them.
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -59,26 +62,7 @@ def refund_key(fact: f.RefundRequested | f.PaymentRefunded) -> str:
 
 def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: Placed) -> None:
     organizer = fact.user_id if state.details is None else state.details.organizer_id
-    state.details = Details(
-        organizer_id=organizer,
-        title=fact.title,
-        description=fact.description,
-        category_id=fact.category_id,
-        venue=fact.venue,
-        starts_at=fact.starts_at,
-        ends_at=fact.ends_at,
-        timezone=fact.timezone,
-        sales_open_at=fact.sales_open_at,
-        sales_close_at=fact.sales_close_at,
-        hold_ttl_s=fact.hold_ttl_s,
-        max_tickets_per_user=fact.max_tickets_per_user,
-        refund_until_at=fact.refund_until_at or 0,
-        refund_percent=100 if fact.refund_percent is None else fact.refund_percent,
-        hold_extension_s=fact.hold_extension_s or 0,
-        offer_ttl_s=fact.offer_ttl_s or 0,
-        max_tickets_per_order=fact.max_tickets_per_order or 0,
-        reminder_at=fact.reminder_at or 0,
-    )
+    state.details = Details(organizer_id=organizer, **terms_of(EventTerms, fact))
 
 
 def _status(status: str) -> Callable[[EventState, Any, Placed], None]:
@@ -117,29 +101,17 @@ def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: Placed) -> Non
     section = Section(
         ticket_type_id=fact.ticket_type_id,
         ordinal=fact.ordinal,
-        name=fact.name,
-        price_minor=fact.price_minor,
-        currency=fact.currency,
-        kind=fact.kind,
-        rows=fact.rows,
-        seats_per_row=fact.seats_per_row,
-        capacity=fact.capacity,
-        sales_open_at=fact.sales_open_at,
-        sales_close_at=fact.sales_close_at,
-        max_per_order=fact.max_per_order or 0,
-        max_per_user=fact.max_per_user or 0,
-        hidden=fact.hidden or 0,
+        seating=Seating(fact.rows, fact.seats_per_row) if fact.kind == e.SEATED else None,
         pool=state.pools[fact.pool_id] if fact.pool_id else None,
+        **terms_of(TicketTypeTerms, fact),
     )
-    if fact.kind == e.SEATED:
-        section.seating = Seating(fact.rows, fact.seats_per_row)
     state.sections[fact.ticket_type_id] = section
     _lock_places(state, section)
 
 
 def _type_updated(state: EventState, fact: f.TicketTypeUpdated, _at: Placed) -> None:
     section = state.sections[fact.ticket_type_id]
-    changed = {name: getattr(fact, name) for name in f.TicketTypeUpdated.__struct_fields__[2:]}
+    changed = terms_of(TicketTypeTerms, fact, TICKET_TYPE_CHANGES)
     if section.seating is not None and (fact.rows, fact.seats_per_row) != (section.rows, section.seats_per_row):
         changed["seating"] = section.seating.resized(fact.rows, fact.seats_per_row)
     former = {name: getattr(section, name) for name in changed}

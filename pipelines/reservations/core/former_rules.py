@@ -10,6 +10,7 @@ number of seats. An expired offer of a ticket ended only at a later command abou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -25,10 +26,11 @@ from pipelines.reservations.core.shares import FORMER
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas.event_terms import EventTerms
 from schemas.facts import Reason
 from schemas.ids import LogTime
-
-_TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
+from schemas.terms import defaults, terms_of
+from schemas.ticket_type_terms import TicketTypeTerms
 
 
 def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
@@ -48,7 +50,7 @@ def step_2(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
 
 
 def _create_event(state: EventState, command: c.CreateEvent, now: LogTime) -> list[f.Fact]:
-    return [_without(fact, organizer.TERMS) for fact in organizer.create_event(state, command, now)]
+    return [_without(fact, defaults(EventTerms)) for fact in organizer.create_event(state, command, now)]
 
 
 def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> list[f.Fact]:
@@ -56,14 +58,14 @@ def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> l
     if refusal is not None:
         return refusal
     assert state.details is not None
-    names = [name for name in c.UpdateEvent.__struct_fields__[3:] if getattr(command, name) is not None]
-    details = msgspec.structs.replace(state.details, **{name: getattr(command, name) for name in names})
+    details = organizer.changed(state.details, command)
     if details == state.details:
         return duplicate(command, command.event_id)
     problem = organizer.problem_of(details)
     if problem:
         return refused(command, Reason.INVALID_SCHEDULE, problem)
-    return [_without(f.EventUpdated(*organizer.fields_of(details)), organizer.TERMS)]
+    fact = f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))
+    return [_without(fact, defaults(EventTerms))]
 
 
 def _publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) -> list[f.Fact]:
@@ -71,7 +73,10 @@ def _publish_event(state: EventState, command: c.PublishEvent, _now: LogTime) ->
 
 
 def _add_ticket_type(state: EventState, command: c.AddTicketType, now: LogTime) -> list[f.Fact]:
-    return [_without(fact, _TYPE_TERMS) for fact in inventory.add_ticket_type(state, command, now, bounded=False)]
+    return [
+        _without(fact, defaults(TicketTypeTerms))
+        for fact in inventory.add_ticket_type(state, command, now, bounded=False)
+    ]
 
 
 def _record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -> list[f.Fact]:
@@ -104,7 +109,7 @@ def _confirm_2(state: EventState, command: c.ConfirmReservation, now: LogTime) -
     return paying.confirm(state, command, now, token_required=False, budget=False)
 
 
-def _without(fact: f.Fact, names: tuple[str, ...]) -> f.Fact:
+def _without(fact: f.Fact, names: Iterable[str]) -> f.Fact:
     """A fact as it was before these fields were added."""
     present = [name for name in names if name in fact.__struct_fields__]
     return msgspec.structs.replace(fact, **dict.fromkeys(present)) if present else fact

@@ -13,6 +13,8 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.terms import terms_of
+from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TicketTypeTerms
 
 _PERCENT_MAX = 100
 
@@ -38,26 +40,9 @@ def add_ticket_type(
         problem = _too_many_seats(state, command.rows * command.seats_per_row, None)
     if problem:
         return refused(command, Reason.INVALID_TICKET_TYPE, problem)
-    return [
-        f.TicketTypeAdded(
-            user_id=command.user_id,
-            ticket_type_id=command.ticket_type_id,
-            ordinal=len(state.sections),
-            name=command.name,
-            price_minor=command.price_minor,
-            currency=command.currency,
-            kind=command.kind,
-            rows=command.rows,
-            seats_per_row=command.seats_per_row,
-            capacity=command.capacity,
-            sales_open_at=command.sales_open_at,
-            sales_close_at=command.sales_close_at,
-            max_per_order=command.max_per_order or 0,
-            max_per_user=command.max_per_user or 0,
-            hidden=1 if command.hidden else 0,
-            pool_id=command.pool_id or "",
-        )
-    ]
+    terms = terms_of(TicketTypeTerms, command) | {"hidden": 1 if command.hidden else 0}
+    ordinal = len(state.sections)
+    return [f.TicketTypeAdded(user_id=command.user_id, ticket_type_id=command.ticket_type_id, ordinal=ordinal, **terms)]
 
 
 def update_ticket_type(
@@ -71,12 +56,11 @@ def update_ticket_type(
     if section is None:
         detail = f"the event has no ticket type {command.ticket_type_id}"
         return refused(command, Reason.TICKET_TYPE_NOT_FOUND, detail, command.ticket_type_id)
-    names = f.TicketTypeUpdated.__struct_fields__[2:]
-    given = {name: getattr(command, name) for name in names}
-    wanted = {name: getattr(section, name) if given[name] is None else given[name] for name in names}
+    given = {name: value for name in TICKET_TYPE_CHANGES if (value := getattr(command, name)) is not None}
+    wanted = terms_of(TicketTypeTerms, section, TICKET_TYPE_CHANGES) | given
     wanted["hidden"] = 1 if wanted["hidden"] else 0
     fact = f.TicketTypeUpdated(command.user_id, command.ticket_type_id, **wanted)
-    if all(wanted[name] == getattr(section, name) for name in names):
+    if all(wanted[name] == getattr(section, name) for name in TICKET_TYPE_CHANGES):
         return duplicate(command, command.ticket_type_id)
     problem = _problem_of_type(fact, section.kind)
     if not problem and bounded and section.kind == e.SEATED and fact.rows * fact.seats_per_row > section.total:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from pipelines.reservations.core import entities as e
@@ -13,14 +11,13 @@ from pipelines.reservations.core.rules.answers import duplicate, not_open, not_o
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas.event_terms import EVENT_TERMS, EventTerms
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.terms import terms_of
 
 TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
 """Ticket holders get a message when one of these fields changes."""
-TERMS = (
-    "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order", "reminder_at",
-)  # fmt: skip
 _REFUND_WHOLE = 100
 
 
@@ -30,26 +27,11 @@ def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> li
         if state.details.organizer_id == command.user_id and state.status != e.DELETED_EVENT:
             return duplicate(command, command.event_id)
         return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
-    terms = {name: getattr(command, name) for name in TERMS if getattr(command, name) is not None}
-    details = Details(
-        organizer_id=command.user_id,
-        title=command.title,
-        description=command.description,
-        category_id=command.category_id,
-        venue=command.venue,
-        starts_at=command.starts_at,
-        ends_at=command.ends_at,
-        timezone=command.timezone,
-        sales_open_at=command.sales_open_at,
-        sales_close_at=command.sales_close_at,
-        hold_ttl_s=command.hold_ttl_s,
-        max_tickets_per_user=command.max_tickets_per_user,
-        **terms,
-    )
+    details = Details(organizer_id=command.user_id, **terms_of(EventTerms, command))
     problem = problem_of(details)
     if problem:
         return refused(command, Reason.INVALID_SCHEDULE, problem)
-    return [f.EventCreated(*fields_of(details))]
+    return [f.EventCreated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
 
 
 def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> list[f.Fact]:
@@ -58,8 +40,7 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
     if refusal is not None:
         return refusal
     assert state.details is not None
-    names = [name for name in c.UpdateEvent.__struct_fields__[3:] if getattr(command, name) is not None]
-    details = msgspec.structs.replace(state.details, **{name: getattr(command, name) for name in names})
+    details = changed(state.details, command)
     if details == state.details:
         return duplicate(command, command.event_id)
     problem = problem_of(details)
@@ -67,10 +48,10 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
         problem = "ends_at must not be in the past: the event is published"
     if problem:
         return refused(command, Reason.INVALID_SCHEDULE, problem)
-    facts: list[f.Fact] = [f.EventUpdated(*fields_of(details))]
-    changed = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
-    if changed and any(section.sold for section in state.sections.values()):
-        facts.append(f.ChoreStarted(e.EVENT_CHANGED, now, changed))
+    facts: list[f.Fact] = [f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
+    names = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
+    if names and any(section.sold for section in state.sections.values()):
+        facts.append(f.ChoreStarted(e.EVENT_CHANGED, now, names))
     return facts
 
 
@@ -129,9 +110,10 @@ def set_schedule(state: EventState, command: c.SetSchedule, _now: LogTime) -> li
     return [f.ScheduleChanged(command.user_id, command.activities)]
 
 
-def fields_of(details: Details) -> tuple[Any, ...]:
-    """The fields of EventCreated and EventUpdated."""
-    return msgspec.structs.astuple(details)
+def changed(details: Details, command: c.UpdateEvent) -> Details:
+    """The description after a command: what is None there stays."""
+    given = {name: value for name in EVENT_TERMS if (value := getattr(command, name)) is not None}
+    return msgspec.structs.replace(details, **given)
 
 
 def problem_of(details: Details) -> str:
