@@ -22,25 +22,25 @@ CONNECTIONS_REFUSED_MAX = 2_000  # connections that get a 503 after their reques
 DESCRIPTORS_RESERVED = 512  # our own files and connections; a process may have fewer connections than the maximum
 ACCEPT_QUEUE_MAX = 4_096  # a drop's buyers connect in one second; without a place TCP tries again after 1, 3, 7 … s
 RESPONSE_TIMEOUT_S = 40.0  # above PREFER_WAIT_MAX_S and above HEARTBEAT_S, which each reset it
-SHUTDOWN_GRACE_S = 5.0
+SHUTDOWN_GRACE_S = 5.0  # for open requests after a request to stop; then their connections are closed
 
-PREFER_WAIT_DEFAULT_S = 2.0
-PREFER_WAIT_MAX_S = 30.0
+PREFER_WAIT_DEFAULT_S = 2.0  # an outcome takes some milliseconds; a busy platform answers within this time, too
+PREFER_WAIT_MAX_S = 30.0  # below the minute after which many proxies close a silent connection
 PROJECTION_WAIT_MAX_S = 2.0  # how long a read waits for its user's last write
 DELIVERY_TIMEOUT_MS = 4_500  # an acknowledgement that takes longer is unknown: 503, within the request timeout
 IN_FLIGHT_MAX = 20_000  # requests that wait for the log or an outcome: about 40 MB of memory
-RETRY_AFTER_S = 1
+RETRY_AFTER_S = 1  # a queue of the API empties within a second
 
-IDEMPOTENCY_KEY_CHARS_MAX = 255
-PAGE_ITEMS_DEFAULT = 20
-PAGE_ITEMS_MAX = 100
-QUERY_PARAMETERS_MAX = 20
+IDEMPOTENCY_KEY_CHARS_MAX = 255  # a UUID has 36; the log keeps an id that is made of the key
+PAGE_ITEMS_DEFAULT = 20  # a screen of a list
+PAGE_ITEMS_MAX = 100  # a page stays one short query and one short answer
+QUERY_PARAMETERS_MAX = 20  # no route has half as many
 LINKS_MAX = 5  # of a profile
-PASSWORD_CHARS_MIN = 8
+PASSWORD_CHARS_MIN = 8  # as in NIST SP 800-63B
 PASSWORD_CHARS_MAX = 128  # hashing time does not grow with it noticeably
 
-ACCESS_TOKEN_TTL_S = 15 * 60
-REFRESH_TOKEN_TTL_S = 30 * 24 * 3600
+ACCESS_TOKEN_TTL_S = 15 * 60  # how long a stolen token works at most
+REFRESH_TOKEN_TTL_S = 30 * 24 * 3600  # a person who comes back within a month needs no new login
 SESSIONS_ENDED_MAX = 100_000  # within 15 minutes; each cost a login of 18 ms. About 15 MB
 TOKENS_CACHED_MAX = 50_000  # verified tokens; about 1 KB each
 REMEMBERED_MAX = 50_000  # reservations and users whose last position this process knows
@@ -55,8 +55,8 @@ DOOR_COUNTS_S = 1.0  # how old a door's counts may be: counting 50,000 check-ins
 DOORS_COUNTED_MAX = 1_000  # events whose counts are cached that long
 HIDDEN_TYPES_S = 0.25  # how old the list of hidden ticket types may be: every stream asks for it with each change
 HIDDEN_TYPES_MAX = 1_000  # events whose list is cached
-SSE_CLIENTS_MAX = 2_000
-HEARTBEAT_S = 15.0
+SSE_CLIENTS_MAX = 2_000  # each change of an event is written to each of its streams; further clients get 503
+HEARTBEAT_S = 15.0  # many proxies close a stream that is silent for a minute
 SSE_BATCH_MAX = 100  # notifications to one client at once
 
 EXPORTS_MAX = 8  # running exports; each takes one of POSTGRES_CONNECTIONS_MAX for each page
@@ -64,7 +64,7 @@ EXPORT_ROWS_AT_ONCE = 500  # about 300 KB of rows: an export's memory
 
 HISTORY_AT_ONCE_MAX = 3  # answers that are being read from the log, each by a process of low priority
 HISTORY_RECORDS_MAX = 1_000_000  # of one partition, for one answer: about five seconds
-HISTORY_SECONDS_MAX = 10.0
+HISTORY_SECONDS_MAX = 10.0  # twice what HISTORY_RECORDS_MAX takes on a quiet machine
 HISTORY_STALLED_S = 30.0  # a worker that takes longer is killed: it waits for a broker, with bounds that add up
 HISTORY_PATIENCE_S = 5.0  # in line; after that the answer is 503
 HISTORY_KEPT_MAX = 64  # seat maps of the past, which never change again: a large one is 1 MB
@@ -93,9 +93,9 @@ INLINE_BYTES_MAX = 16 * 1024  # half a millisecond on the event loop; larger one
 
 METRICS_KEPT_S = 1.0  # several scrapes at the same moment cost one text
 
-POSTGRES_CONNECTIONS_MAX = 10
-POSTGRES_TIMEOUT_S = 5.0
-REDIS_TIMEOUT_S = 1.0
+POSTGRES_CONNECTIONS_MAX = 10  # of one process: ten queries of some milliseconds at once
+POSTGRES_TIMEOUT_S = 5.0  # for one query, within the request timeout
+REDIS_TIMEOUT_S = 1.0  # an answer takes a millisecond; without one in a second Redis counts as away
 REDIS_READS_MAX = 16  # connections for availability and seat maps …
 REDIS_LIMITS_MAX = 8  # … for shared rate limits …
 REDIS_TELLING_MAX = 4  # … for messages between processes: no kind waits for another

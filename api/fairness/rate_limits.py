@@ -38,25 +38,25 @@ class Rate:
 WRITES = Rate(name="writes of one user", per_s=20, burst=100)  # a person clicks once a second; 50 retries pass
 READS = Rate(name="reads of one user", per_s=100, burst=1_000)  # a page of twenty reads, five times a second
 ADDRESS_READS = Rate(name="reads from one address without a token", per_s=1_000, burst=10_000)  # a crowd behind a proxy
-# Beyond it a refusal is sent later. Clients that never wait for Retry-After are refused at this rate, not at their own.
 REFUSALS = Rate(name="refusals of one client", per_s=20, burst=100)
+"""Beyond it a refusal is sent later: clients that never wait for Retry-After are refused at this rate."""
 ACCOUNT_LOGINS = Rate(name="logins to one account", per_s=0.2, burst=20)  # 17,000 guesses a day at most
-# For a network with an earlier login to the account: guesses from other networks do not lock its owner out.
 KNOWN_LOGINS = Rate(name="logins to one account from one network", per_s=0.2, burst=20)
-PASSWORD_CHECKS = Rate(name="passwords checked in one session", per_s=0.1, burst=10)
-# After the right password. A guess is right in one of 300,000 cases: in a year, one of 200 attackers gets in.
+"""For a network with an earlier login to the account: guesses from other networks do not lock its owner out."""
+PASSWORD_CHECKS = Rate(name="passwords checked in one session", per_s=0.1, burst=10)  # a stolen session guesses slowly
 FACTOR_TRIES = Rate(name="second factors tried for one account", per_s=1 / 600, burst=10)
+"""After the right password. A guess is right in one of 300,000 cases: in a year, one of 200 attackers gets in."""
 ADDRESS_LOGINS = Rate(name="logins from one address", per_s=5, burst=100)  # an office behind one address
 LOOKUPS = Rate(name="accounts named by one user", per_s=0.2, burst=20)  # slows a search for who has an account
 USER_GUESSES = Rate(name="wrong codes of one user", per_s=0.02, burst=10)  # people mistype; 1,700 a day at most
 ADDRESS_GUESSES = Rate(name="wrong codes from one address", per_s=0.2, burst=100)  # an office behind one address
 EVENT_GUESSES = Rate(name="wrong codes for one event", per_s=2, burst=1_000)  # of a million codes: 6 days for one
 PERSONAL_EXPORTS = Rate(name="exports of one's data", per_s=1 / 60, burst=5)  # each reads everything of a person
-REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)
+REGISTRATIONS = Rate(name="registrations from one address", per_s=2, burst=100)  # each hashes a password
 ACCOUNT_REGISTRATIONS = Rate(name="registrations of one account", per_s=0.1, burst=10)  # each reveals whether it exists
-# Each sends a mail, perhaps to another person's mailbox: three at once, then one in ten minutes.
 ACCOUNT_LINKS = Rate(name="mailed links to one account", per_s=1 / 600, burst=3)
-ADDRESS_LINKS = Rate(name="mailed links asked for from one address", per_s=0.1, burst=20)
+"""Each sends a mail, perhaps to another person's mailbox: three at once, then one in ten minutes."""
+ADDRESS_LINKS = Rate(name="mailed links asked for from one address", per_s=0.1, burst=20)  # people behind one address
 
 
 @cache

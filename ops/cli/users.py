@@ -32,7 +32,10 @@ def promote(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Give an account a higher role. Exit 1 when there is no such account, or when its role is higher already."""
+    """Give an account a higher role. Exit 1 when there is no such account, or when its role is higher already.
+
+    The first admin is made this way. A role never goes down.
+    """
     done = asyncio.run(promote_user(operator_settings(), email, role, dry_run=dry_run))
     if json:
         emit_json({"user_id": done.user_id, "before": done.before, "role": done.role, "dry_run": dry_run})
@@ -63,7 +66,10 @@ def enrol_factor(
     json: AsJson = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Set up a second factor for an account, or replace the old one. Its sessions end. Shows the secret only once."""
+    """Set up a second factor for an account, or replace the old one. Its sessions end. Shows the secret only once.
+
+    An admin has no powers without a second factor.
+    """
     done = asyncio.run(enrol(operator_settings(), email, dry_run=dry_run))
     if json:
         emit_json(msgspec.to_builtins(done) | {"dry_run": dry_run})

@@ -7,11 +7,10 @@ import shlex
 from typing import Any
 
 import pytest
-import typer
 
 from connectors.settings import Settings
 from connectors.variables import FOREIGN_VARIABLES
-from ops.cli.main import build
+from ops.reference.commands import leaves
 from tests.unit.docs.pages import PAGES, ROOT, blocks, code, rows, section, text_of
 
 README = text_of("README.md")
@@ -22,22 +21,6 @@ EVERYTHING = "\n".join(page.read_text() for page in PAGES)
 
 def options_of(command: Any) -> set[str]:
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-
-
-def leaves() -> dict[str, Any]:
-    """Every command that does something, by its words."""
-    found: dict[str, Any] = {}
-
-    def walk(words: tuple[str, ...], command: Any) -> None:
-        inner = getattr(command, "commands", None)
-        if inner is None:
-            found[" ".join(words)] = command
-        else:
-            for name, one in inner.items():
-                walk((*words, name), one)
-
-    walk((), typer.main.get_command(build()))
-    return found
 
 
 LEAVES = leaves()
@@ -91,38 +74,6 @@ def test_what_is_said_to_be_missing_is_missing() -> None:
     assert there == set(), "say so on the page"
 
 
-@pytest.mark.parametrize("name", sorted(LEAVES))
-def test_every_command_and_option_is_on_the_page(name: str) -> None:
-    told = [cells[0] for cells in rows(text_of("ops/docs/reference/commands.md"))]
-    line = next((cell for cell in told if re.match(rf"`circle {re.escape(name)}\b", cell)), None)
-    assert line is not None, f"`circle {name}` is not in the table"
-    # The options of benches and demo are told by their --help, as the table's text says.
-    if not name.startswith(("bench", "demo")):
-        told_options = set(re.findall(r"--[a-z-]+", line))
-        for parameter in LEAVES[name].params:
-            names = {one for one in (*parameter.opts, *parameter.secondary_opts) if one.startswith("--")} - {"--help"}
-            assert not names or names & told_options, names
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    told = {cells[0].strip("`"): cells[1] for cells in rows(text_of("ops/docs/reference/settings.md"))}
-    defaults = Settings()
-    assert set(told) == {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__}
-    for name, said in told.items():
-        value = getattr(defaults, name.removeprefix("CIRCLE_").lower())
-        if name == "CIRCLE_INSTANCE":
-            assert "process id" in said
-        elif value in (None, frozenset()):
-            assert said == "none", name
-        else:
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
-            assert said == f"`{shown}`", name
-
-
-def test_variables_that_are_no_settings_are_documented_too() -> None:
-    assert {name for name in FOREIGN_VARIABLES if f"`{name}`" not in text_of("ops/docs/reference/settings.md")} == set()
-
-
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
     known = {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__} | FOREIGN_VARIABLES.keys()
     known |= {"CIRCLE_URL"}  # the walk-through's own
@@ -152,67 +103,6 @@ def test_a_guide_names_only_routes_that_exist(page: str) -> None:
     paths |= set(re.findall(r"(?:GET|POST|PUT|PATCH|DELETE) (/[\w/{}.-]+)", "\n".join(code(text))))
     paths = {re.sub(r"\$\w+|\{\w+\}", "*", path) for path in paths}
     assert paths <= known, paths - known
-
-
-def test_stated_limits_are_the_codes_limits() -> None:
-    from api.fairness import limits as api
-    from api.fairness import rate_limits
-    from connectors.kafka import BATCH_RECORDS_MAX
-    from pipelines.reservations.core import limits as core
-
-    def each(rate: rate_limits.Rate) -> str:
-        return f"{rate.per_s:,g} a second, {rate.burst:,} at once"
-
-    within = f"within {core.UNPAID_WINDOW_S // 3600} hours, then"
-    told = {cells[0]: cells[1] for cells in rows(text_of("ops/docs/reference/limits.md"))}
-    said = {
-        "programme of one event": (
-            f"{core.ACTIVITIES_PER_EVENT_MAX} activities, {api.PROGRAMME_BYTES_MAX:,} bytes together"
-        ),
-        "body, headers": f"{api.BODY_BYTES_MAX // 1024} KB, {api.HEADER_BYTES_MAX // 1024} KB",
-        "time to receive a request": f"{api.HEAD_TIMEOUT_S:g} s for its head, {api.REQUEST_TIMEOUT_S} s in all, "
-        "from its first byte",
-        "time to read an answer": f"{api.SEND_GRACE_S:g} s, and a second more for each "
-        f"{api.READ_BYTES_PER_S // 1024} KB",
-        "open connections of one API process": f"{api.CONNECTIONS_MAX:,}, half of them of one network, then 503",
-        "`Prefer: wait`": f"{api.PREFER_WAIT_DEFAULT_S:g} s by default, {api.PREFER_WAIT_MAX_S:g} s at most",
-        "acknowledgement by the log": f"{api.DELIVERY_TIMEOUT_MS / 1000:g} s, then 503: the same key is safe to "
-        "send again",
-        "requests that wait for the log, in one API process": f"{api.IN_FLIGHT_MAX:,}, then 503",
-        "tickets in one order": f"{core.SEATS_PER_ORDER_MAX}",
-        "tickets of one event for one user": f"set by the organizer, at most {core.TICKETS_PER_USER_MAX:,}",
-        "hold": f"{core.HOLD_TTL_S_MIN} s to {core.HOLD_TTL_S_MAX // 3600} hour, set by the organizer",
-        "holds of one mailbox and event that ran out": f"{core.HOLDS_UNPAID_MAX} {within} `holds-exhausted`",
-        "declined cards of one mailbox and event": f"{core.CARDS_DECLINED_MAX} {within} `payments-exhausted`",
-        "seats of one event": f"{core.SEATS_PER_EVENT_MAX:,}; older events that have more stay as they are",
-        "seats of one ticket type": f"{core.SEATS_PER_SECTION_MAX:,}; {core.ROWS_MAX:,} rows of at most "
-        f"{core.SEATS_PER_ROW_MAX}",
-        "places of one general admission": f"{core.CAPACITY_MAX:,}",
-        "ticket types of one event": f"{core.TICKET_TYPES_PER_EVENT_MAX}",
-        "how long a rejected reservation's key gives the same answer": "one day of log time",
-        "access token, refresh token": f"{api.ACCESS_TOKEN_TTL_S // 60} minutes, "
-        f"{api.REFRESH_TOKEN_TTL_S // 86_400} days",
-        "page of a list": f"{api.PAGE_ITEMS_DEFAULT} by default, {api.PAGE_ITEMS_MAX} at most",
-        "live streams of one API process": f"{api.SSE_CLIENTS_MAX:,}",
-        "answers read from the log, in one API process": f"{api.HISTORY_AT_ONCE_MAX} at a time, "
-        f"{api.HISTORY_RECORDS_MAX:,} records and {api.HISTORY_SECONDS_MAX:g} s for one, then 503",
-        "scans of one device in one batch": f"{api.SCANS_PER_BATCH_MAX}",
-        "writes of one user": each(rate_limits.WRITES),
-        "reads of one user; without a token, from one address": f"{each(rate_limits.READS)}; "
-        f"{each(rate_limits.ADDRESS_READS)}",
-        "a read counts as": f"{rate_limits.READ_COST}; a search {rate_limits.SEARCH_COST} more, a seat map 1 more for "
-        f"each {rate_limits.SEAT_BYTES_PER_READ:,} bytes, a drawn ticket {rate_limits.DRAWING_COST} more, "
-        f"an answer from the log {rate_limits.HISTORY_COST} more",
-        "refusals sent to one client at once, and the longest pause before one": f"{each(rate_limits.REFUSALS)}; "
-        f"{rate_limits.PAUSE_MAX_S:g} s",
-        "logins to one account, from one address": f"{each(rate_limits.ACCOUNT_LOGINS)}; "
-        f"{each(rate_limits.ADDRESS_LOGINS)}",
-        "registrations of one account, from one address": f"{each(rate_limits.ACCOUNT_REGISTRATIONS)}; "
-        f"{each(rate_limits.REGISTRATIONS)}",
-        "records in one batch": f"{BATCH_RECORDS_MAX:,}",
-    }
-    assert core.IDEMPOTENCY_WINDOW_S == 86_400
-    assert told == said
 
 
 def test_every_promise_names_tests_that_exist() -> None:

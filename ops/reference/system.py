@@ -1,13 +1,7 @@
-"""The reference pages that are written from the code: `python -m ops.reference`, and `--check` says if they are old.
-
-Each page is a table of what the code defines. A test holds page and code equal, so a page is never corrected by hand.
-"""
+"""The pages of routes, metrics and topics."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -15,18 +9,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from api.metrics import METRICS
 from api.routes.table import ROUTES
 from connectors.settings import Settings
+from ops.reference.markdown import WRITTEN, table
 from pipelines.monitoring import metrics as monitoring_metrics
 from pipelines.notifications import metrics as notification_metrics
 from schemas.topics import DAY_MS, RETENTION_FOREVER_MS, all_topics
-
-DIRECTORY = Path(__file__).parent / "docs" / "reference"
-WRITTEN = "This page is written from the code (`python -m ops.reference`)."
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def routes() -> str:
@@ -83,33 +69,3 @@ def topics() -> str:
     ]
     head = ("topic", "key", "partitions", "kept", "timestamp", "what it holds")
     return "\n".join(["# Topics\n", f"{WRITTEN} Partitions are those of the default settings.\n", table(head, rows)])
-
-
-PAGES: dict[str, Callable[[], str]] = {"routes.md": routes, "metrics.md": metrics, "topics.md": topics}
-
-
-def old_pages() -> list[str]:
-    """The pages that are not what the code says now."""
-    return [name for name, write in PAGES.items() if _text(name) != write()]
-
-
-def _text(name: str) -> str:
-    path = DIRECTORY / name
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Write the pages, or say with --check which are old (exit 1)."""
-    old = old_pages()
-    if "--check" in arguments:
-        for name in old:
-            print(f"{DIRECTORY.name}/{name} is old: run python -m ops.reference", file=sys.stderr)
-        return 1 if old else 0
-    DIRECTORY.mkdir(exist_ok=True)
-    for name in old:
-        (DIRECTORY / name).write_text(PAGES[name](), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
