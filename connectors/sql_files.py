@@ -1,6 +1,6 @@
 """Named SQL from `.sql` files: `-- name: load_event` begins a query, which ends where the next one begins.
 
-Guarantee: the server runs the text of the file. Only parameters are added.
+Guarantee: the server runs the text of the file. Only parameters are added, and columns where the text says so.
 """
 
 from pathlib import Path

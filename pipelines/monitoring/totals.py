@@ -13,8 +13,9 @@ from pathlib import Path
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
 from pipelines.monitoring.tally import Series
+from pipelines.projections.columns import storable
 from pipelines.projections.snapshot import AppliedPosition
-from pipelines.projections.store import adopt, advance, may_write, storable
+from pipelines.projections.store import adopt, advance, may_write
 
 CONSUMER = "monitoring"
 SQL = queries(Path(__file__).parent / "sql" / "totals.sql")

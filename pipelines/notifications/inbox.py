@@ -22,8 +22,9 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.kinds import INBOX
 from pipelines.notifications.outbound import on_channel
+from pipelines.projections.columns import columns
 from pipelines.projections.snapshot import AppliedPosition
-from pipelines.projections.store import adopt, advance, columns, may_write
+from pipelines.projections.store import adopt, advance, may_write
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS

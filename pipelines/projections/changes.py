@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.event_terms import EventTerms
+from schemas.ticket_type_terms import TicketTypeTerms
+
 
 def as_json(texts: Iterable[str]) -> str:
     """A JSON list that PostgreSQL can take apart: U+0000, which its text cannot hold, becomes U+FFFD."""
@@ -19,29 +22,13 @@ def as_json(texts: Iterable[str]) -> str:
 
 
 class EventChange(msgspec.Struct, gc=False):
-    """A row of events; whole when `created_at` is set."""
+    """A row of events; whole when `created_at` is set. `terms` are its columns that the organizer describes."""
 
     id: str
     partition: int
     organizer_id: str | None = None
     status: str | None = None
-    title: str | None = None
-    description: str | None = None
-    category_id: str | None = None
-    venue: str | None = None
-    starts_at: int | None = None
-    ends_at: int | None = None
-    timezone: str | None = None
-    sales_open_at: int | None = None
-    sales_close_at: int | None = None
-    hold_ttl_s: int | None = None
-    max_tickets_per_user: int | None = None
-    refund_until_at: int | None = None
-    refund_percent: int | None = None
-    hold_extension_s: int | None = None
-    offer_ttl_s: int | None = None
-    max_tickets_per_order: int | None = None
-    reminder_at: int | None = None
+    terms: EventTerms | None = None
     reminded_for: int | None = None
     created_at: int | None = None
     published_at: int | None = None
@@ -52,25 +39,13 @@ class EventChange(msgspec.Struct, gc=False):
 
 
 class TicketTypeChange(msgspec.Struct, gc=False):
-    """A row of ticket_types; whole when `kind` is set."""
+    """A row of ticket_types; whole when `ordinal` is set. In a patch the fixed terms mean nothing."""
 
     id: str
     event_id: str
     partition: int
-    name: str
-    price_minor: int
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    max_per_order: int
-    max_per_user: int
-    hidden: bool
+    terms: TicketTypeTerms
     ordinal: int | None = None
-    currency: str | None = None
-    kind: str | None = None
-    pool_id: str | None = None
     updated_offset: int = -1
     updated_index: int = -1
 

@@ -19,10 +19,12 @@ from pipelines.projections.changes import (
     as_json,
 )
 from schemas import facts as f
+from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
+from schemas.terms import terms_of
+from schemas.ticket_type_terms import FIXED, TICKET_TYPE_CHANGES, TicketTypeTerms
 
 REMINDER = "reminder"
-WHOLE_PERCENT = 100  # for a record without the refund term
 
 
 def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
@@ -70,20 +72,8 @@ def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -
         id=fact.ticket_type_id,
         event_id=at.event_id,
         partition=at.partition,
-        name=fact.name,
-        price_minor=fact.price_minor,
-        rows=fact.rows,
-        seats_per_row=fact.seats_per_row,
-        capacity=fact.capacity,
-        sales_open_at=fact.sales_open_at,
-        sales_close_at=fact.sales_close_at,
-        max_per_order=fact.max_per_order or 0,
-        max_per_user=fact.max_per_user or 0,
-        hidden=bool(fact.hidden),
+        terms=TicketTypeTerms(**terms_of(TicketTypeTerms, fact)),
         ordinal=fact.ordinal,
-        currency=fact.currency,
-        kind=fact.kind,
-        pool_id=fact.pool_id or "",
         updated_offset=at.offset,
         updated_index=at.index,
     )
@@ -92,26 +82,16 @@ def ticket_type_added(changes: Changes, at: Envelope, fact: f.TicketTypeAdded) -
 def ticket_type_updated(changes: Changes, at: Envelope, fact: f.TicketTypeUpdated) -> None:
     key = (at.event_id, fact.ticket_type_id)
     former = changes.ticket_types.get(key)
-    change = changes.ticket_types[key] = TicketTypeChange(
+    fixed = dict.fromkeys(FIXED, "") if former is None else terms_of(TicketTypeTerms, former.terms, FIXED)
+    changes.ticket_types[key] = TicketTypeChange(
         id=fact.ticket_type_id,
         event_id=at.event_id,
         partition=at.partition,
-        name=fact.name,
-        price_minor=fact.price_minor,
-        rows=fact.rows,
-        seats_per_row=fact.seats_per_row,
-        capacity=fact.capacity,
-        sales_open_at=fact.sales_open_at,
-        sales_close_at=fact.sales_close_at,
-        max_per_order=fact.max_per_order,
-        max_per_user=fact.max_per_user,
-        hidden=bool(fact.hidden),
+        terms=TicketTypeTerms(**terms_of(TicketTypeTerms, fact, TICKET_TYPE_CHANGES), **fixed),
+        ordinal=None if former is None else former.ordinal,
         updated_offset=at.offset,
         updated_index=at.index,
     )
-    if former is not None:
-        change.ordinal, change.currency, change.kind = former.ordinal, former.currency, former.kind
-        change.pool_id = former.pool_id
 
 
 def pool_changed(changes: Changes, at: Envelope, fact: f.PoolChanged) -> None:
@@ -305,12 +285,4 @@ def _event(changes: Changes, at: Envelope) -> EventChange:
 
 
 def _described(change: EventChange, fact: f.EventCreated | f.EventUpdated) -> None:
-    change.title, change.description, change.category_id = fact.title, fact.description, fact.category_id
-    change.venue, change.starts_at, change.ends_at = fact.venue, fact.starts_at, fact.ends_at
-    change.timezone, change.hold_ttl_s = fact.timezone, fact.hold_ttl_s
-    change.sales_open_at, change.sales_close_at = fact.sales_open_at, fact.sales_close_at
-    change.max_tickets_per_user = fact.max_tickets_per_user
-    change.refund_until_at, change.hold_extension_s = fact.refund_until_at or 0, fact.hold_extension_s or 0
-    change.refund_percent = WHOLE_PERCENT if fact.refund_percent is None else fact.refund_percent
-    change.offer_ttl_s, change.max_tickets_per_order = fact.offer_ttl_s or 0, fact.max_tickets_per_order or 0
-    change.reminder_at = fact.reminder_at or 0
+    change.terms = EventTerms(**terms_of(EventTerms, fact))

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from pipelines.reservations.core.entities import Reservation
+from schemas.event_terms import EventTerms
+from schemas.ticket_type_terms import TicketTypeTerms
 
 PROJECTIONS = "projections"  # the name of its positions in projection_positions
 
@@ -37,52 +39,22 @@ def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
     return AppliedPosition(offset, index, next_offset if next_offset >= 0 else None, log_time)
 
 
-class EventRow(msgspec.Struct, frozen=True, gc=False):
+class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):
     """A row of events."""
 
     id: str
     organizer_id: str
     status: str
-    title: str
-    description: str
-    category_id: str
-    venue: str
-    starts_at: int
-    ends_at: int
-    timezone: str
-    sales_open_at: int
-    sales_close_at: int
-    hold_ttl_s: int
-    max_tickets_per_user: int
-    refund_until_at: int
-    refund_percent: int
-    hold_extension_s: int
-    offer_ttl_s: int
-    max_tickets_per_order: int
-    reminder_at: int
     reminded_for: int
     created_at: int
     published_at: int
 
 
-class TicketTypeRow(msgspec.Struct, frozen=True, gc=False):
+class TicketTypeRow(TicketTypeTerms, kw_only=True):
     """A row of ticket_types."""
 
     id: str
     ordinal: int
-    name: str
-    price_minor: int
-    currency: str
-    kind: str
-    rows: int
-    seats_per_row: int
-    capacity: int
-    sales_open_at: int
-    sales_close_at: int
-    max_per_order: int
-    max_per_user: int
-    hidden: bool
-    pool_id: str
 
 
 class PoolRow(msgspec.Struct, frozen=True, gc=False):

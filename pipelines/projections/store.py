@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from pipelines.projections.changes import (
     ChoreChange,
     CodeChange,
     DisputeChange,
+    EventChange,
     InvitationChange,
     PaymentChange,
     PaymentSettled,
@@ -42,31 +42,30 @@ from pipelines.projections.changes import (
     TransferChange,
     WaitlistEntryChange,
 )
+from pipelines.projections.columns import columns, filled, term_columns
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition, applied_position
+from schemas.event_terms import EVENT_TERMS, EventTerms
 from schemas.facts import RecordedFact
+from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TICKET_TYPE_TERMS, TicketTypeTerms
 from sinks.row_by_row import each
 
 C = TypeVar("C")
 
 TRIPWIRE = "seat_claims_live"  # the partial unique index on live seat claims
 
-SQL = queries(Path(__file__).parent / "sql" / "projections.sql") | queries(
-    Path(__file__).parent / "sql" / "organizing.sql"
+SQL = filled(
+    queries(Path(__file__).parent / "sql" / "projections.sql")
+    | queries(Path(__file__).parent / "sql" / "organizing.sql")
 )
 log = Log("projections")
 
 _POSITION = ("updated_offset", "updated_index")
-_EVENT = ("id", "partition", "organizer_id", "status", "title", "description", "category_id", "venue", "starts_at",
-          "ends_at", "timezone", "sales_open_at", "sales_close_at", "hold_ttl_s", "max_tickets_per_user",
-          "refund_until_at", "refund_percent", "hold_extension_s", "offer_ttl_s", "max_tickets_per_order",
-          "reminder_at", "reminded_for", "created_at", "published_at", "cancelled_at", "cancel_reason",
-          *_POSITION)  # fmt: skip
+_EVENT = ("id", "partition", "organizer_id", "status", "reminded_for", "created_at", "published_at", "cancelled_at",
+          "cancel_reason", *_POSITION)  # fmt: skip
 _EVENT_PATCH = tuple(name for name in _EVENT if name not in ("partition", "organizer_id", "created_at"))
-_TICKET_TYPE = TicketTypeChange.__struct_fields__
-_TICKET_TYPE_PATCH = tuple(
-    name for name in _TICKET_TYPE if name not in ("partition", "ordinal", "currency", "kind", "pool_id")
-)
+_TICKET_TYPE = ("id", "event_id", "partition", "ordinal", *_POSITION)
+_TICKET_TYPE_PATCH = ("id", "event_id", *_POSITION)
 _RESERVATION = ("id", "event_id", "partition", "offset", "user_id", "ticket_type_id", "status", "quantity", "seats",
                 "amount_minor", "currency", "expires_at", "fingerprint", "reason", "detail", "attempt_id", "payment",
                 "payment_id", "payment_token", "refund_id", "ticket_ids", "created_at", "updated_at",
@@ -298,9 +297,23 @@ class _Rows:
 
     async def put(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
         """Run a statement that compares positions; with `unchecked` it does not."""
-        table = columns(rows, fields)
+        await self._put(query, columns(rows, fields))
+
+    async def put_event(self, query: str, rows: list[EventChange], fields: tuple[str, ...]) -> None:
+        """`put` with the event's terms after the fields."""
+        terms = term_columns(EventTerms, [row.terms for row in rows], EVENT_TERMS)
+        await self._put(query, columns(rows, fields), terms)
+
+    async def put_ticket_type(
+        self, query: str, rows: list[TicketTypeChange], fields: tuple[str, ...], names: tuple[str, ...]
+    ) -> None:
+        """`put` with these terms of the ticket type after the fields."""
+        terms = term_columns(TicketTypeTerms, [row.terms for row in rows], names)
+        await self._put(query, columns(rows, fields), terms)
+
+    async def _put(self, query: str, table: list[list[Any]], terms: Sequence[list[Any]] = ()) -> None:
         if table:
-            await self._connection.execute(SQL[query], self._unchecked, *table)
+            await self._connection.execute(SQL[query], self._unchecked, *table, *terms)
 
     async def always(self, query: str, rows: Iterable[Any], fields: tuple[str, ...]) -> None:
         """Run a statement that is idempotent by itself."""
@@ -348,11 +361,11 @@ async def _write_reservations(rows: _Rows, changes: Changes) -> None:
 
 async def _write_organizing(rows: _Rows, changes: Changes) -> None:
     events, event_patches = _apart(changes.events.values(), lambda row: row.created_at is not None)
-    await rows.put("put_events", events, _EVENT)
-    await rows.put("patch_events", event_patches, _EVENT_PATCH)
-    types, type_patches = _apart(changes.ticket_types.values(), lambda row: row.kind is not None)
-    await rows.put("put_ticket_types", types, _TICKET_TYPE)
-    await rows.put("patch_ticket_types", type_patches, _TICKET_TYPE_PATCH)
+    await rows.put_event("put_events", events, _EVENT)
+    await rows.put_event("patch_events", event_patches, _EVENT_PATCH)
+    types, type_patches = _apart(changes.ticket_types.values(), lambda row: row.ordinal is not None)
+    await rows.put_ticket_type("put_ticket_types", types, _TICKET_TYPE, TICKET_TYPE_TERMS)
+    await rows.put_ticket_type("patch_ticket_types", type_patches, _TICKET_TYPE_PATCH, TICKET_TYPE_CHANGES)
     await rows.put("put_seat_locks", changes.seat_locks.values(), SeatLockChange.__struct_fields__)
     await rows.put("put_pools", changes.pools.values(), PoolChange.__struct_fields__)
     codes, code_patches = _apart(changes.codes.values(), lambda row: row.kind is not None)
@@ -378,21 +391,3 @@ def _apart(changes: Iterable[C], is_whole: Callable[[C], bool]) -> tuple[list[C]
     for change in changes:
         (whole if is_whole(change) else patches).append(change)
     return whole, patches
-
-
-def columns(rows: Iterable[Any], fields: tuple[str, ...]) -> list[list[Any]]:
-    """Rows to one list a field, as `unnest` takes them; no lists at all for no rows.
-
-    Lists of text are joined by commas. U+0000, which PostgreSQL's text cannot hold, becomes U+FFFD: a strange title
-    must not stop a projection.
-    """
-    return [[storable(value) for value in column] for column in zip(*map(attrgetter(*fields), rows), strict=True)]
-
-
-def storable(value: Any) -> Any:
-    """A value as PostgreSQL can hold it."""
-    if value.__class__ is list:
-        value = ",".join(value)
-    if value.__class__ is str and "\x00" in value:
-        return value.replace("\x00", "\ufffd")
-    return value

@@ -14,6 +14,7 @@ import msgspec
 
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
+from pipelines.projections.columns import filled
 from pipelines.projections.snapshot import (
     PROJECTIONS,
     ChoreRow,
@@ -40,7 +41,7 @@ from schemas.ids import US_PER_S
 T = TypeVar("T")
 R = TypeVar("R")
 
-SQL = queries(Path(__file__).parent / "sql" / "snapshots.sql")
+SQL = filled(queries(Path(__file__).parent / "sql" / "snapshots.sql"))
 
 
 class SnapshotStore:
@@ -96,8 +97,8 @@ class SnapshotStore:
             return EventSnapshot(
                 event_id=event_id,
                 position=applied_position(position),
-                event=EventRow(*event) if event is not None else None,
-                ticket_types=await rows("ticket_types", TicketTypeRow),
+                event=EventRow(**event) if event is not None else None,
+                ticket_types=[TicketTypeRow(**row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
                 reservations=_amended(
                     await rows("reservations", Reservation), await connection.fetch(SQL["amended"], event_id)
                 ),

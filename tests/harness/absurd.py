@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from schemas import facts as f
 from schemas.codec import TIME_US_MAX
 from schemas.facts import FACTS, RULES_VERSION, Envelope, RecordedFact
-from schemas.generate import avro_type
+from schemas.field_types import is_int32
 from schemas.ids import ticket_id
 
 LONG_MAX, INT_MAX = 2**63 - 1, 2**31 - 1
@@ -90,7 +90,7 @@ class Absurd:
             # No seat of one fact is another's: a seat sold twice stops the projection, as it should.
             return [f"{one}{self.offset}" for one in chosen] if name == "seats" else list(chosen)
         if isinstance(inner, msgspec.inspect.IntType):
-            narrow = avro_type(name, int) == "int"
+            narrow = any(map(is_int32, (hint, *get_args(hint))))
             return self._random.choice((INTS if narrow else LONGS) if odd else (0, 1, 2))
         if name == "currency" and not odd:
             return self._random.choice(self._currencies)

@@ -73,7 +73,7 @@ class HostileTown(Town):
             return None
         if annotation.startswith("list"):
             return list(self.rng.choice(LISTS if odd else LISTS[:4]))
-        if annotation.startswith("int"):
+        if annotation.startswith(("int", "Int32", "Flag")):
             if field.endswith("_at"):
                 return self.rng.choice(TIMES if odd else (0, START_US, self._now, self._now + 60_000_000))
             return self.rng.choice(NUMBERS + BEYOND if odd else NUMBERS[:5])

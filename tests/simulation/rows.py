@@ -12,6 +12,7 @@ from pipelines.projections import snapshot as r
 from pipelines.projections.project import project
 from pipelines.reservations.core.entities import Reservation
 from schemas.facts import RecordedFact
+from schemas.ticket_type_terms import FIXED
 
 Row = dict[str, Any]
 UNTOLD = (
@@ -33,8 +34,13 @@ class Rows:
         """Fold a batch of facts into the rows."""
         changes = project(facts)
         for event in changes.events.values():
-            _merge(self._row("events", event.id, ""), event)
-        self._put("ticket_types", changes.ticket_types.values(), lambda type_: type_.kind is not None)
+            _merge(self._row("events", event.id, ""), event, but=("terms",))
+            if event.terms is not None:
+                _merge(self._row("events", event.id, ""), event.terms)
+        self._put("ticket_types", changes.ticket_types.values(), lambda type_: type_.ordinal is not None)
+        for type_ in changes.ticket_types.values():
+            but = () if type_.ordinal is not None else FIXED
+            _merge(self._row("ticket_types", type_.event_id, type_.id), type_.terms, but=but)
         for change in changes.reservations.values():
             self._reservation(change)
         self._payments(changes)

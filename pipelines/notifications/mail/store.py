@@ -24,7 +24,7 @@ from connectors.sql_files import queries
 from pipelines.notifications.inbox import Delivery, PutAside
 from pipelines.notifications.kinds import KINDS, MAIL
 from pipelines.notifications.outbound import on_channel
-from pipelines.projections.store import columns
+from pipelines.projections.columns import columns
 from schemas.codec import Codec, Undecodable
 from schemas.notifications import Notification
 from schemas.topics import NOTIFICATIONS

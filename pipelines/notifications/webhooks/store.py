@@ -13,7 +13,7 @@ from connectors.failure_policy import Bound
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
 from pipelines.notifications.calls import call_of
-from pipelines.projections.store import columns, storable
+from pipelines.projections.columns import columns, storable
 from schemas.facts import EventCreated, RecordedFact
 from sinks.row_by_row import each, whole_or_singly
 

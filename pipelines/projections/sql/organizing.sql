@@ -1,94 +1,58 @@
 -- The projections dataflow's rows about organizers' commands, and about the platform's work for them. As in
 -- projections.sql: arrays, one element for each row; $1 switches the comparison of positions off for a negative
--- control.
+-- control. Texts in double angle brackets stand for columns: see columns.py.
 
 -- name: put_events
 INSERT INTO events AS t (
-    id, partition, organizer_id, status, title, description, category_id, venue, starts_at, ends_at, timezone,
-    sales_open_at, sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent,
-    hold_extension_s, offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, created_at, published_at,
-    cancelled_at, cancel_reason, updated_offset, updated_index)
+    id, partition, organizer_id, status, reminded_for, created_at, published_at, cancelled_at, cancel_reason,
+    updated_offset, updated_index, <<EventTerms: {name}>>)
 SELECT * FROM unnest(
-    $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-    $11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[],
-    $18::integer[], $19::integer[], $20::integer[], $21::integer[], $22::bigint[], $23::bigint[], $24::bigint[],
-    $25::bigint[], $26::bigint[], $27::text[], $28::bigint[], $29::integer[])
+    $2::text[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::text[], $11::bigint[], $12::integer[], <<EventTerms from 13: ${number}::{type}[]>>)
 ON CONFLICT (id) DO UPDATE SET
-    organizer_id = excluded.organizer_id, status = excluded.status, title = excluded.title,
-    description = excluded.description, category_id = excluded.category_id, venue = excluded.venue,
-    starts_at = excluded.starts_at, ends_at = excluded.ends_at, timezone = excluded.timezone,
-    sales_open_at = excluded.sales_open_at, sales_close_at = excluded.sales_close_at,
-    hold_ttl_s = excluded.hold_ttl_s, max_tickets_per_user = excluded.max_tickets_per_user,
-    refund_until_at = excluded.refund_until_at, refund_percent = excluded.refund_percent,
-    hold_extension_s = excluded.hold_extension_s, offer_ttl_s = excluded.offer_ttl_s,
-    max_tickets_per_order = excluded.max_tickets_per_order, reminder_at = excluded.reminder_at,
-    reminded_for = excluded.reminded_for, created_at = excluded.created_at, published_at = excluded.published_at,
-    cancelled_at = excluded.cancelled_at, cancel_reason = excluded.cancel_reason,
-    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+    organizer_id = excluded.organizer_id, status = excluded.status, reminded_for = excluded.reminded_for,
+    created_at = excluded.created_at, published_at = excluded.published_at, cancelled_at = excluded.cancelled_at,
+    cancel_reason = excluded.cancel_reason, updated_offset = excluded.updated_offset,
+    updated_index = excluded.updated_index, <<EventTerms: {name} = excluded.{name}>>
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_events
 -- NULL: as it is.
 UPDATE events AS t SET
-    status = COALESCE(c.status, t.status), title = COALESCE(c.title, t.title),
-    description = COALESCE(c.description, t.description), category_id = COALESCE(c.category_id, t.category_id),
-    venue = COALESCE(c.venue, t.venue), starts_at = COALESCE(c.starts_at, t.starts_at),
-    ends_at = COALESCE(c.ends_at, t.ends_at), timezone = COALESCE(c.timezone, t.timezone),
-    sales_open_at = COALESCE(c.sales_open_at, t.sales_open_at),
-    sales_close_at = COALESCE(c.sales_close_at, t.sales_close_at),
-    hold_ttl_s = COALESCE(c.hold_ttl_s, t.hold_ttl_s),
-    max_tickets_per_user = COALESCE(c.max_tickets_per_user, t.max_tickets_per_user),
-    refund_until_at = COALESCE(c.refund_until_at, t.refund_until_at),
-    refund_percent = COALESCE(c.refund_percent, t.refund_percent),
-    hold_extension_s = COALESCE(c.hold_extension_s, t.hold_extension_s),
-    offer_ttl_s = COALESCE(c.offer_ttl_s, t.offer_ttl_s),
-    max_tickets_per_order = COALESCE(c.max_tickets_per_order, t.max_tickets_per_order),
-    reminder_at = COALESCE(c.reminder_at, t.reminder_at), reminded_for = COALESCE(c.reminded_for, t.reminded_for),
+    status = COALESCE(c.status, t.status), reminded_for = COALESCE(c.reminded_for, t.reminded_for),
     published_at = COALESCE(c.published_at, t.published_at),
     cancelled_at = COALESCE(c.cancelled_at, t.cancelled_at),
     cancel_reason = COALESCE(c.cancel_reason, t.cancel_reason),
-    updated_offset = c.updated_offset, updated_index = c.updated_index
+    updated_offset = c.updated_offset, updated_index = c.updated_index,
+    <<EventTerms: {name} = COALESCE(c.{name}, t.{name})>>
 FROM unnest(
-    $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[],
-    $11::bigint[], $12::bigint[], $13::integer[], $14::integer[], $15::bigint[], $16::integer[], $17::integer[],
-    $18::integer[], $19::integer[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],
-    $25::bigint[], $26::integer[])
-    AS c (id, status, title, description, category_id, venue, starts_at, ends_at, timezone, sales_open_at,
-          sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent, hold_extension_s,
-          offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, published_at, cancelled_at, cancel_reason,
-          updated_offset, updated_index)
+    $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::integer[],
+    <<EventTerms from 10: ${number}::{type}[]>>)
+    AS c (id, status, reminded_for, published_at, cancelled_at, cancel_reason, updated_offset, updated_index,
+          <<EventTerms: {name}>>)
 WHERE t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 
 -- name: put_ticket_types
 INSERT INTO ticket_types AS t (
-    id, event_id, partition, name, price_minor, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
-    max_per_order, max_per_user, hidden, ordinal, currency, kind, pool_id, updated_offset, updated_index)
+    id, event_id, partition, ordinal, updated_offset, updated_index, <<TicketTypeTerms: {name}>>)
 SELECT * FROM unnest(
-    $2::text[], $3::text[], $4::integer[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
-    $10::bigint[], $11::bigint[], $12::integer[], $13::integer[], $14::boolean[], $15::integer[], $16::text[],
-    $17::text[], $18::text[], $19::bigint[], $20::integer[])
+    $2::text[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::integer[],
+    <<TicketTypeTerms from 8: ${number}::{type}[]>>)
 ON CONFLICT (event_id, id) DO UPDATE SET
-    ordinal = excluded.ordinal, name = excluded.name, price_minor = excluded.price_minor,
-    currency = excluded.currency, kind = excluded.kind, rows = excluded.rows,
-    seats_per_row = excluded.seats_per_row, capacity = excluded.capacity, sales_open_at = excluded.sales_open_at,
-    sales_close_at = excluded.sales_close_at, max_per_order = excluded.max_per_order,
-    max_per_user = excluded.max_per_user, hidden = excluded.hidden, pool_id = excluded.pool_id,
-    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+    ordinal = excluded.ordinal, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index,
+    <<TicketTypeTerms: {name} = excluded.{name}>>
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_ticket_types
 -- The whole row, except columns that never change.
 UPDATE ticket_types AS t SET
-    name = c.name, price_minor = c.price_minor, rows = c.rows, seats_per_row = c.seats_per_row,
-    capacity = c.capacity, sales_open_at = c.sales_open_at, sales_close_at = c.sales_close_at,
-    max_per_order = c.max_per_order, max_per_user = c.max_per_user, hidden = c.hidden,
-    updated_offset = c.updated_offset, updated_index = c.updated_index
+    updated_offset = c.updated_offset, updated_index = c.updated_index,
+    <<TicketTypeTerms that change: {name} = c.{name}>>
 FROM unnest(
-    $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[], $7::integer[], $8::integer[], $9::bigint[],
-    $10::bigint[], $11::integer[], $12::integer[], $13::boolean[], $14::bigint[], $15::integer[])
-    AS c (id, event_id, name, price_minor, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
-          max_per_order, max_per_user, hidden, updated_offset, updated_index)
+    $2::text[], $3::text[], $4::bigint[], $5::integer[],
+    <<TicketTypeTerms that change from 6: ${number}::{type}[]>>)
+    AS c (id, event_id, updated_offset, updated_index, <<TicketTypeTerms that change: {name}>>)
 WHERE t.event_id = c.event_id AND t.id = c.id
   AND ($1::boolean OR (t.updated_offset, t.updated_index) < (c.updated_offset, c.updated_index));
 

@@ -1,5 +1,6 @@
 -- The rows that a reservations worker loads: a partition at its assignment, an event at its first command. Each set of
--- queries runs in one REPEATABLE READ transaction, so rows and position show one moment.
+-- queries runs in one REPEATABLE READ transaction, so rows and position show one moment. Texts in double angle brackets
+-- stand for columns: see pipelines/projections/columns.py.
 
 -- name: position
 -- The position of this partition's projection; no row before its first fact.
@@ -44,15 +45,11 @@ GROUP BY event_id
 ORDER BY min(due_at);
 
 -- name: event
-SELECT id, organizer_id, status, title, description, category_id, venue, starts_at, ends_at, timezone, sales_open_at,
-       sales_close_at, hold_ttl_s, max_tickets_per_user, refund_until_at, refund_percent, hold_extension_s,
-       offer_ttl_s, max_tickets_per_order, reminder_at, reminded_for, created_at, published_at
+SELECT id, organizer_id, status, reminded_for, created_at, published_at, <<EventTerms: {name}>>
 FROM events WHERE id = $1;
 
 -- name: ticket_types
-SELECT id, ordinal, name, price_minor, currency, kind, rows, seats_per_row, capacity, sales_open_at, sales_close_at,
-       max_per_order, max_per_user, hidden, pool_id
-FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
+SELECT id, ordinal, <<TicketTypeTerms: {name}>> FROM ticket_types WHERE event_id = $1 ORDER BY ordinal, id;
 
 -- name: reservations
 -- All reservations, in the order of their requests; the columns are in the order of Reservation's fields.

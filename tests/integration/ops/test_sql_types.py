@@ -14,6 +14,7 @@ from connectors.sql_files import queries
 from ops.run.services.process import run_coroutine
 from pipelines.payments.providers.sandbox import SandboxProvider
 from pipelines.payments.requests import ChargeJob, RefundJob
+from pipelines.projections.columns import filled
 from schemas.codec import MANIFEST
 
 REPOSITORY = Path(__file__).parents[3]
@@ -45,7 +46,7 @@ def sql_files() -> Iterator[tuple[str, dict[str, str]]]:
         for path in sorted((REPOSITORY / folder).rglob("*.sql")):
             name = str(path.relative_to(REPOSITORY))
             if not name.startswith(OF_OTHER_DATABASES):
-                yield name, queries(path)
+                yield name, filled(queries(path))
 
 
 def fields_of(*types: str) -> set[str]:

@@ -22,6 +22,7 @@ from ops.operate.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, a
 from ops.operate.users import API as API_QUERIES_OF_OPERATORS
 from ops.run.services.process import run_coroutine
 from ops.run.services.stack import Stack
+from pipelines.projections.columns import filled
 from tests.unit.docs.pages import rows, section, text_of
 
 REPOSITORY = Path(__file__).parents[4]
@@ -37,7 +38,7 @@ ELSEWHERE = {
 
 
 def texts(*files: str, names: Iterable[str] | None = None, without: Iterable[str] = ()) -> dict[str, str]:
-    found = {f"{file}: {name}": text for file in files for name, text in queries(REPOSITORY / file).items()}
+    found = {f"{file}: {name}": text for file in files for name, text in filled(queries(REPOSITORY / file)).items()}
     return {
         key: text
         for key, text in found.items()

@@ -7,17 +7,23 @@ import msgspec
 from pipelines.projections.changes import Changes
 from pipelines.projections.project import project
 from schemas import facts as f
+from schemas.event_terms import EventTerms
 from schemas.facts import Reason
+from schemas.ticket_type_terms import TicketTypeTerms
 from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.words import (
     ALICE,
     BOB,
+    DETAILS,
     EVENT,
+    LAYOUT,
     ORGANIZER,
     R1,
     R2,
     STALLS,
+    TERMS,
     TRY1,
+    TYPE_TERMS,
     T,
     cancelled,
     confirmation_refused,
@@ -76,13 +82,14 @@ def test_a_rejected_reservation_is_a_whole_row_without_seats() -> None:
 
 def test_an_event_is_created_described_anew_and_published_in_one_row() -> None:
     row = project(log_of(created(), updated(title="Second night"), published())).events[EVENT]
-    assert (row.title, row.status, row.created_at, row.published_at) == ("Second night", "published", T, T + 2)
+    assert row.terms == EventTerms(**DETAILS | TERMS | {"title": "Second night"})
+    assert (row.status, row.created_at, row.published_at) == ("published", T, T + 2)
     assert row.updated_offset == 2
 
 
 def test_publishing_an_earlier_event_leaves_its_description_alone() -> None:
     row = project(log_of(published())).events[EVENT]
-    assert row.created_at is row.title is row.organizer_id is None
+    assert row.created_at is row.terms is row.organizer_id is None
 
 
 def test_a_cancellation_voids_tickets_of_this_batch_and_of_earlier_ones() -> None:
@@ -204,10 +211,12 @@ def test_a_deleted_event_keeps_its_row() -> None:
 
 
 def test_a_term_that_a_record_does_not_have_is_its_default() -> None:
-    row = project(log_of(created())).events[EVENT]
-    assert (row.refund_percent, row.refund_until_at, row.reminder_at) == (100, 0, 0)
-    row = project(log_of(created(refund_percent=0))).events[EVENT]
-    assert row.refund_percent == 0
+    terms = project(log_of(created(**dict.fromkeys(TERMS)))).events[EVENT].terms
+    assert terms is not None
+    assert (terms.refund_percent, terms.refund_until_at, terms.reminder_at) == (100, 0, 0)
+    terms = project(log_of(created(refund_percent=0))).events[EVENT].terms
+    assert terms is not None
+    assert terms.refund_percent == 0
 
 
 def test_lists_keep_their_commas_and_lose_what_postgresql_cannot_hold() -> None:
@@ -233,7 +242,7 @@ def test_many_facts_become_few_rows() -> None:
 
 def test_a_type_of_tickets_is_a_row() -> None:
     row = project(log_of(type_added(ordinal=3))).ticket_types[EVENT, STALLS]
-    assert (row.ordinal, row.kind, row.rows, row.seats_per_row) == (3, "seated", 3, 6)
+    assert (row.ordinal, row.terms) == (3, TicketTypeTerms(**LAYOUT | TYPE_TERMS))
 
 
 def test_the_user_of_a_hold_is_kept() -> None:
