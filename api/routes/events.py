@@ -21,7 +21,9 @@ from api.http.routing import Call, json
 from api.log.outcomes import Outcome, accepted, submit
 from api.shapes.base import Accepted, PositionOut
 from api.shapes.events import EventIn, EventOut, EventPatch, EventSort, EventsQuery, EventStatus
+from api.shapes.terms import answer_of, terms_in
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
+from schemas.event_terms import EventTerms
 from schemas.facts import Reason
 from schemas.times import utc
 
@@ -83,36 +85,19 @@ async def create(call: Call) -> HTTPResponse:
     """201 with the draft. The same Idempotency-Key gives the same event."""
     body = call.body(_create)
     _check_zone(body.timezone)
-    starts_at = validation.micros(body.starts_at, field="starts_at")
-    ends_at = validation.micros(body.ends_at, field="ends_at")
-    opens = validation.micros(body.sales_open_at, field="sales_open_at") if body.sales_open_at else 0
-    closes = validation.micros(body.sales_close_at, field="sales_close_at") if body.sales_close_at else 0
-    if ends_at <= starts_at:
+    terms = terms_in(EventTerms, body)
+    if terms["ends_at"] <= terms["starts_at"]:
         raise invalid("ends_at", "has to be after starts_at")
-    if closes and closes <= opens:
+    if terms["sales_close_at"] and terms["sales_close_at"] <= terms["sales_open_at"]:
         raise invalid("sales_close_at", "has to be after sales_open_at")
-    category_id = await _category(call, body.category_id)
+    terms |= {
+        "title": body.title.strip(),
+        "venue": body.venue.strip(),
+        "category_id": await _category(call, body.category_id),
+        "reminder_at": reminder_at(body.starts_at, body.timezone),
+    }
     command = CreateEvent(
-        event_id=new_id(call, "event"),
-        user_id=call.user_id,
-        command_id=call.deps.log_writer.next_id(),
-        title=body.title.strip(),
-        description=body.description,
-        category_id=category_id,
-        venue=body.venue.strip(),
-        starts_at=starts_at,
-        ends_at=ends_at,
-        timezone=body.timezone,
-        sales_open_at=opens,
-        sales_close_at=closes,
-        hold_ttl_s=body.hold_ttl_s,
-        max_tickets_per_user=body.max_tickets_per_user,
-        refund_until_at=validation.micros(body.refund_until, field="refund_until") if body.refund_until else 0,
-        refund_percent=body.refund_percent,
-        hold_extension_s=body.hold_extension_s,
-        offer_ttl_s=body.offer_ttl_s,
-        max_tickets_per_order=body.max_tickets_per_order,
-        reminder_at=reminder_at(body.starts_at, body.timezone),
+        event_id=new_id(call, "event"), user_id=call.user_id, command_id=call.deps.log_writer.next_id(), **terms
     )
     outcome = await write(call, command)
     return await answer(call, command.event_id, outcome, status=201)
@@ -127,24 +112,19 @@ async def event(call: Call, event_id: str) -> HTTPResponse:
 async def update(call: Call, event_id: str) -> HTTPResponse:
     """200 with the changed event. Its owner only."""
     body = call.body(_patch)
-    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-    if not given:
+    terms = terms_in(EventTerms, body)
+    if not terms:
         raise invalid("body", "has no field to change")
-    for name in ("starts_at", "ends_at", "sales_open_at", "sales_close_at", "refund_until"):
-        if name in given:
-            given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
     if body.timezone is not UNSET:
         _check_zone(body.timezone)
-    if "category_id" in given:
-        given["category_id"] = await _category(call, given["category_id"])
+    if body.category_id is not UNSET:
+        terms["category_id"] = await _category(call, body.category_id)
     event = await owned(call, event_id)
-    if "refund_until" in given:
-        given["refund_until_at"] = given.pop("refund_until")
     if body.starts_at is not UNSET or body.timezone is not UNSET:
         starts_at = utc(event["starts_at"]) if body.starts_at is UNSET else body.starts_at
         zone = event["timezone"] if body.timezone is UNSET else body.timezone
-        given["reminder_at"] = reminder_at(starts_at, zone)
-    command = UpdateEvent(event_id, call.user_id, call.deps.log_writer.next_id(), **given)
+        terms["reminder_at"] = reminder_at(starts_at, zone)
+    command = UpdateEvent(event_id, call.user_id, call.deps.log_writer.next_id(), **terms)
     return await answer(call, event_id, await write(call, command))
 
 
@@ -223,32 +203,7 @@ async def owned(call: Call, event_id: str) -> asyncpg.Record:
 
 def event_out(row: asyncpg.Record) -> EventOut:
     """A row as the API shows it."""
-    or_none = validation.moment_or_none
-    return EventOut(
-        id=row["id"],
-        organizer_id=row["organizer_id"],
-        status=EventStatus(row["status"]),
-        title=row["title"],
-        description=row["description"],
-        category_id=row["category_id"] or None,
-        venue=row["venue"],
-        starts_at=utc(row["starts_at"]),
-        ends_at=utc(row["ends_at"]),
-        timezone=row["timezone"],
-        sales_open_at=or_none(row["sales_open_at"]),
-        sales_close_at=or_none(row["sales_close_at"]),
-        hold_ttl_s=row["hold_ttl_s"],
-        max_tickets_per_user=row["max_tickets_per_user"],
-        max_tickets_per_order=row["max_tickets_per_order"],
-        refund_until=or_none(row["refund_until_at"]),
-        refund_percent=row["refund_percent"],
-        hold_extension_s=row["hold_extension_s"],
-        offer_ttl_s=row["offer_ttl_s"],
-        created_at=utc(row["created_at"]),
-        published_at=or_none(row["published_at"]),
-        cancelled_at=or_none(row["cancelled_at"]),
-        cancel_reason=row["cancel_reason"] or None,
-    )
+    return answer_of(EventOut, EventTerms, row)
 
 
 def is_owner(call: Call, row: asyncpg.Record) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncpg
 import msgspec
 from msgspec import UNSET
@@ -11,7 +9,6 @@ from msgspec.structs import asdict
 from sanic import HTTPResponse
 
 from api.deps import ApiDeps
-from api.http import validation
 from api.http.problem import invalid
 from api.http.reasons import for_reason
 from api.http.routing import Call, json
@@ -30,6 +27,7 @@ from api.shapes.events import (
     TicketTypeOut,
     TicketTypePatch,
 )
+from api.shapes.terms import answer_of, terms_in
 from connectors import logs
 from connectors.settings import PaymentsBy
 from pipelines.payments.providers.stripe.money import problem_of_price
@@ -37,6 +35,7 @@ from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
 from schemas.money import formatted, problem_of
+from schemas.ticket_type_terms import TicketTypeTerms
 
 _create = msgspec.json.Decoder(TicketTypeIn)
 _patch = msgspec.json.Decoder(TicketTypePatch)
@@ -70,14 +69,9 @@ async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
 async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse:
     """200 with the changed ticket type. The event's owner only."""
     body = call.body(_patch)
-    given: dict[str, Any] = {name: value for name, value in asdict(body).items() if value is not UNSET}
-    if not given:
+    terms = terms_in(TicketTypeTerms, body)
+    if not terms and body.price is UNSET and body.layout is UNSET:
         raise invalid("body", "has no field to change")
-    for name in ("sales_open_at", "sales_close_at"):
-        if name in given:
-            given[name] = 0 if given[name] is None else validation.micros(given[name], field=name)
-    if "hidden" in given:
-        given["hidden"] = int(given["hidden"])
     await owned(call, event_id)
     row = await _row(call, event_id, ticket_type_id)
     if row is None:
@@ -88,13 +82,12 @@ async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse
         if body.price.currency != row["currency"]:
             raise invalid("price.currency", f"stays {row['currency']}")
         _check_amount(call, body.price)
-        given["price_minor"] = body.price.amount
-        del given["price"]
+        terms["price_minor"] = body.price.amount
     if body.layout is not UNSET:
         if isinstance(body.layout, Seated) is not (row["kind"] == "seated"):
             raise invalid("layout.kind", f"stays {row['kind']}")
-        given |= asdict(given.pop("layout"))
-    command = UpdateTicketType(event_id, call.user_id, call.deps.log_writer.next_id(), ticket_type_id, **given)
+        terms |= asdict(body.layout)
+    command = UpdateTicketType(event_id, call.user_id, call.deps.log_writer.next_id(), ticket_type_id, **terms)
     outcome = await write(call, command)
     row = await _row(call, event_id, ticket_type_id) if outcome.reply is not None else None
     if row is None:
@@ -110,34 +103,27 @@ async def _row(call: Call, event_id: str, ticket_type_id: str) -> asyncpg.Record
 async def create(call: Call, event_id: str) -> HTTPResponse:
     """201 with the ticket type. The event's owner only; the same Idempotency-Key gives the same ticket type."""
     body = call.body(_create)
-    opens = validation.micros(body.sales_open_at, field="sales_open_at") if body.sales_open_at else 0
-    closes = validation.micros(body.sales_close_at, field="sales_close_at") if body.sales_close_at else 0
-    if closes and closes <= opens:
+    terms = terms_in(TicketTypeTerms, body)
+    if terms["sales_close_at"] and terms["sales_close_at"] <= terms["sales_open_at"]:
         raise invalid("sales_close_at", "has to be after sales_open_at")
     layout = body.layout
     if isinstance(layout, Seated) and layout.rows * layout.seats_per_row > SEATS_PER_SECTION_MAX:
         raise invalid("layout", f"has more than {SEATS_PER_SECTION_MAX} seats; split it into several ticket types")
     _check(call, body.price)
     await owned(call, event_id)
-    seated = isinstance(layout, Seated)
+    terms |= {
+        "name": body.name.strip(),
+        "price_minor": body.price.amount,
+        "currency": body.price.currency,
+        "kind": "seated" if isinstance(layout, Seated) else "general",
+        "pool_id": body.pool_id.lower() if body.pool_id else "",
+    }
     command = AddTicketType(
         event_id=event_id,
         user_id=call.user_id,
         command_id=call.deps.log_writer.next_id(),
         ticket_type_id=new_id(call, f"ticket-type/{event_id}"),
-        name=body.name.strip(),
-        price_minor=body.price.amount,
-        currency=body.price.currency,
-        kind="seated" if seated else "general",
-        rows=layout.rows if isinstance(layout, Seated) else 0,
-        seats_per_row=layout.seats_per_row if isinstance(layout, Seated) else 0,
-        capacity=layout.capacity if isinstance(layout, General) else 0,
-        sales_open_at=opens,
-        sales_close_at=closes,
-        max_per_order=body.max_per_order,
-        max_per_user=body.max_per_user,
-        hidden=int(body.hidden),
-        pool_id=body.pool_id.lower() if body.pool_id else "",
+        **{"rows": 0, "seats_per_row": 0, "capacity": 0} | asdict(layout) | terms,
     )
     outcome = await write(call, command)
     location = f"/v1/events/{event_id}/ticket-types"
@@ -208,17 +194,11 @@ async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
 
 
 def _out(row: asyncpg.Record) -> TicketTypeOut:
-    return TicketTypeOut(
-        id=row["id"],
-        event_id=row["event_id"],
-        name=row["name"],
+    return answer_of(
+        TicketTypeOut,
+        TicketTypeTerms,
+        row,
         price=Price(row["price_minor"], row["currency"]),
         price_text=formatted(row["price_minor"], row["currency"]),
         layout=Seated(row["rows"], row["seats_per_row"]) if row["kind"] == "seated" else General(row["capacity"]),
-        sales_open_at=validation.moment_or_none(row["sales_open_at"]),
-        sales_close_at=validation.moment_or_none(row["sales_close_at"]),
-        max_per_order=row["max_per_order"],
-        max_per_user=row["max_per_user"],
-        hidden=row["hidden"],
-        pool_id=row["pool_id"] or None,
     )

@@ -31,6 +31,7 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies, latencies
 from schemas.codec import Codec
 from schemas.commands import Command
+from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_MS
 from schemas.topics import COMMANDS, FACTS
@@ -39,7 +40,7 @@ UNDER_WAY_MAX = 50_000  # commands without facts; above it the next commands wai
 DRAIN_S = 30.0
 WAIT_S = 0.02
 FACTS_AT_ONCE = 5_000
-LENGTHS = ("hold_ttl_s", "hold_extension_s", "offer_ttl_s")
+LENGTHS = tuple(name for name in EVENT_TERMS if name.endswith("_s"))  # they shrink with the speed
 
 
 class BadTarget(CircleError):

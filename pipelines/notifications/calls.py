@@ -1,7 +1,8 @@
 """Makes the body of a webhook call to the event's organizer from a fact. Pure.
 
 Guarantee: the same fact gives the same body, byte for byte. The body does not identify a buyer: it has only the fields
-in TOLD, even if facts get new fields. Refused reservations make no calls: a drop has thousands in a second.
+in TOLD, even if facts get new fields. New terms of an event or a ticket type are in TOLD: their organizer gave them.
+Refused reservations make no calls: a drop has thousands in a second.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import msgspec
 
 from schemas import facts as f
+from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
+from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 from schemas.times import rfc3339_micros
 
 TEST = "webhook.test"
@@ -56,20 +59,16 @@ TYPES: Mapping[type[f.Fact], str] = {
 }
 TYPE_NAMES = frozenset(TYPES.values())
 
-# Fields by name. A field that is in neither set is not sent, and fails a test.
-TOLD = frozenset({
-    "access_code", "activities", "amount_minor", "block_id", "capacity", "category_id", "code", "code_id", "currency",
-    "description", "discount_minor", "dispute_id", "ends_at", "entry_id", "expires_at", "first_gate",
-    "first_scanned_at", "first_scanner", "from_kept_minor", "from_owed_minor", "from_tickets_minor", "gate", "hidden",
-    "hold_extension_s", "hold_ttl_s", "kept_minor", "kind", "label", "max_per_order", "max_per_user",
-    "max_tickets_per_order", "max_tickets_per_user", "name", "offer_ttl_s", "ordinal", "origin", "payment",
-    "payment_id", "places_max", "pool_id", "price_minor", "promo_code", "quantity", "reason", "refund_id",
-    "refund_minor", "refund_percent", "refund_until_at", "reminder_at", "reservation_id", "rows", "sales_close_at",
-    "sales_open_at", "scanned_at", "scanner", "seat", "seats", "seats_per_row", "starts_at", "status", "ticket_id",
-    "ticket_ids", "ticket_type_id", "ticket_type_ids", "timezone", "title", "to_owed_minor", "to_tickets_minor",
-    "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "venue", "version",
+# Fields by name; organizers know the terms that they gave. A field in neither set is not sent, and fails a test.
+TOLD = frozenset((*EVENT_TERMS, *TICKET_TYPE_TERMS)) | {
+    "access_code", "activities", "amount_minor", "block_id", "code", "code_id", "discount_minor", "dispute_id",
+    "entry_id", "expires_at", "first_gate", "first_scanned_at", "first_scanner", "from_kept_minor", "from_owed_minor",
+    "from_tickets_minor", "gate", "kept_minor", "label", "ordinal", "origin", "payment", "payment_id", "places_max",
+    "promo_code", "quantity", "reason", "refund_id", "refund_minor", "reservation_id", "scanned_at", "scanner",
+    "seat", "seats", "status", "ticket_id", "ticket_ids", "ticket_type_id", "ticket_type_ids", "to_owed_minor",
+    "to_tickets_minor", "transfer_id", "until_at", "uses_max", "valid_from_at", "valid_until_at", "value", "version",
     "withheld_minor",
-})  # fmt: skip
+}  # fmt: skip
 UNTOLD = frozenset({
     "attempt_id", "by_user_id", "fingerprint", "mailbox", "organizer_id", "refund_key", "release_id", "to_user_id",
     "user_id",
