@@ -1,4 +1,4 @@
-"""The whole proof of a history: the checker's own books, and every command decided again to the same bytes."""
+"""The whole proof of a history: the checker's own books, and a second decision of every command to the same bytes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decides a partition's log again, without Redis, and compares the facts byte for byte. Pure.
 
-This is what the checker does not do itself: it shares no decision with what it checks.
+The checker does not do this itself, because it shares no decision with the checked code.
 
 Foreign locks are on the log: a SeatLocksObserved fact at a position is folded before its command is decided.
 """
@@ -33,7 +33,7 @@ class SecondDecision:
         values: Sequence[bytes],
         facts: Sequence[f.Fact],
     ) -> str | None:
-        """What is different when `command` is decided again; None when nothing is.
+        """The difference between `command`'s facts and its second decision, in words; None without one.
 
         `position` is (partition, offset, log time in µs); `values` are the facts' bytes.
         """

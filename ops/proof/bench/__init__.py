@@ -1,1 +1,1 @@
-"""Benches: what the platform does a second and what it costs, by process. Figures, not promises."""
+"""Benches: the platform's throughput and its CPU cost by process. Figures, not promises."""

@@ -1,8 +1,8 @@
 """`circle bench drop`: reservations over HTTP at a stated rate, open loop, the whole path.
 
-A step is one rate for some seconds on events of its own. Its figures: latency from when a request was due to when its
-outcome was there; outcomes; and the CPU of each process from the first request until every reservation is in Postgres
-and every notification in the inbox, divided by the requests. A ramp raises the rate until a step fails.
+A step is one rate for some seconds on events of its own. It measures the latency from the moment when a request was due
+to the moment of its outcome; the outcomes; and the CPU of each process for each request, from the first request until
+every reservation is in Postgres and every notification in the inbox. A ramp raises the rate until a step fails.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
 
-GRANTED_SHARE = 0.7  # of the places asked for, there are so many: the end of each step is sold out
+GRANTED_SHARE = 0.7  # places for each requested place: the end of each step is sold out
 PLACES_MEAN = 2.5
 SECTION_ROWS, SECTION_SEATS_PER_ROW = 40, 50
 TICKETS_PER_USER_MAX = 1_000
@@ -50,7 +50,7 @@ COUNTS = (
 
 
 class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send."""
+    """The requests to send."""
 
     rate: float = 1_000.0
     seconds: float = 10.0
@@ -63,7 +63,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One rate. `expected` requests may be on the log; so many have to be persisted and notified."""
+    """One rate. `expected` requests may be on the log; as many must be persisted and notified."""
 
     rate: float
     requests: int
@@ -80,13 +80,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing that was acknowledged is missing. What was not answered may be there or not."""
+        """Whether every acknowledged request is there. A request without an answer may be there or not."""
         unknown = self.outcomes.get(NO_ANSWER, 0) + self.outcomes.get("not-acknowledged", 0)
         return all(self.expected <= seen <= self.expected + unknown for seen in (self.persisted, self.notified))
 
     @property
     def sustained(self) -> bool:
-        """Whether the platform kept up with the rate: when it does not, latency grows as long as the step lasts."""
+        """Whether the platform kept up with the rate. If it does not, latency grows until the step ends."""
         return self.latency.count >= ANSWERED_SHARE_MIN * self.requests and self.latency.p99_ms <= P99_MS_MAX
 
 
@@ -134,7 +134,8 @@ async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) 
 async def _beside(
     options: DropOptions, replay: str, target: LoadTarget, step: Callable[[float, int], Awaitable[Step]]
 ) -> tuple[list[Step], BesideReport]:
-    """The rate alone and beside a replay, in turns, now the one first and now the other: what disturbs hits both."""
+    """The rate with and without a replay. The two take turns and change their order, so that a disturbance hits
+    both."""
     steps: list[Step] = []
     p99: dict[bool, list[float]] = {False: [], True: []}
     runs = diverged = niceness = 0
@@ -153,7 +154,7 @@ async def _beside(
 async def warmed_up(
     options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: ProgressBars
 ) -> None:
-    """WARM_UP_S at a quarter of the rate, which nobody measures."""
+    """WARM_UP_S at a quarter of the rate, not measured."""
     warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
     await asyncio.to_thread(_send, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
 
@@ -175,7 +176,8 @@ def limit_of(options: DropOptions, steps: list[Step]) -> float | None:
 
 
 def sections_of(options: DropOptions, rate: float) -> tuple[int, int]:
-    """Sections of an event and rows of each, so that GRANTED_SHARE of what is asked for is there."""
+    """The number of an event's sections, and of rows in each, so that there are places for GRANTED_SHARE of the
+    requests."""
     wanted = rate * options.seconds * PLACES_MEAN * GRANTED_SHARE / options.events
     sections = max(1, round(wanted / (SECTION_ROWS * SECTION_SEATS_PER_ROW)))
     return sections, max(1, min(SECTION_ROWS, round(wanted / sections / SECTION_SEATS_PER_ROW)))
@@ -184,7 +186,7 @@ def sections_of(options: DropOptions, rate: float) -> tuple[int, int]:
 async def _plan(
     options: DropOptions, organizer: Organizer, url: str, tokens: list[str], rate: float, number: int
 ) -> Plan:
-    """Events with as many places as the step should sell, and what to send them."""
+    """Events with as many places as the step should sell, and the requests for them."""
     sections, rows = sections_of(options, rate)
     targets = []
     for event in range(options.events):
@@ -201,7 +203,7 @@ async def _plan(
 async def measured(
     plan: Plan, meter: CpuMeter, connection: Connection, progress: ProgressBars, counts: tuple[str, str] = COUNTS
 ) -> Step:
-    """One rate, until everything is persisted and notified. `counts`: the queries that say how much is."""
+    """One rate, until everything is persisted and notified. `counts`: the queries that count both."""
     meter.start()
     result = await asyncio.to_thread(_send, plan, progress)
     ended = time.perf_counter()
@@ -229,7 +231,7 @@ async def measured(
 
 
 def _send(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
-    """Runs the client process and follows what it says."""
+    """Runs the client process and follows its output."""
     total = int(plan.rate * plan.seconds)
     bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", total)
     with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
@@ -256,7 +258,7 @@ def _send(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
 
 
 async def _wait_for(connection: Connection, query: str, events: list[str], expected: int) -> int:
-    """The count, as soon as it is what is expected, or after CAUGHT_UP_S_MAX."""
+    """The count, as soon as it has the expected value, or after CAUGHT_UP_S_MAX."""
     deadline = time.monotonic() + CAUGHT_UP_S_MAX
     while True:
         count: int = await connection.fetchval(query, events)

@@ -1,5 +1,5 @@
-"""One greedy client of each kind beside a modest sale: how much later the others have their outcomes, and whether the
-door is refused.
+"""One greedy client of each kind during a modest sale: how much later do the others get their outcomes, and is the door
+refused?
 
 For each kind, rounds in turns without and with the greedy client. It is a process with an address and the lowest
 priority, since elsewhere it would not use the platform's processors. The rate limits are those of production. The
@@ -29,8 +29,8 @@ from ops.proof.load.target import LoadTarget
 BUYERS = 400
 ROWS, SEATS_PER_ROW = 100, 200
 DOOR_EVERY_S = 0.25
-WARM_S = 15.0  # a JVM broker takes so long until its figures stand still
-SETTLE_S = 1.0  # a greedy client has opened everything by then, and is gone again
+WARM_S = 15.0  # a JVM broker needs so long until its figures are stable
+SETTLE_S = 1.0  # by then a greedy client has opened everything, or is gone again
 
 
 class GreedyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,8 @@ class GreedyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GreedyKind(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind: p99 of the others in each round, in ms, and what came of the door's batches and the greedy requests.
+    """One kind: the p99 of the others in each round, in ms, and the results of the door's batches and the greedy
+    requests.
 
     `ratio` is that of the medians with and without the greedy client."""
 
@@ -115,7 +116,7 @@ def _of(kind: str, alone: list[_Round], beside: list[_Round], statuses: dict[str
 
 
 class _Stage:
-    """An event on sale, a door, a greedy account that has a ticket, and the others."""
+    """An event on sale, a door, a greedy account with a ticket, and the others."""
 
     def __init__(
         self, client: HttpClient, organizer: Organizer, greedy: Account, others: list[Account], chance: random.Random
@@ -154,7 +155,7 @@ class _Stage:
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
 
     async def round(self, rate: float, seconds: float) -> _Round:
-        """The others and the door, for so long, open loop: a slow answer keeps nobody from asking."""
+        """The others and the door, for so many seconds, open loop: a slow answer delays no later request."""
         found, loop = _Round(), asyncio.get_running_loop()
         began = loop.time()
         tasks = [asyncio.create_task(self._door(found, seconds))]

@@ -1,7 +1,7 @@
-"""One greedy client, as a process of its own: asks for one thing as often and as much at once as it can.
+"""One greedy client, as a process of its own. It asks for one thing as often as it can, with as many requests at once.
 
-`python -m ops.proof.bench.greedy_client KIND URL TOKEN EVENT TICKET RESERVATION` until it reads a line;
-then it prints, as JSON, how often it got each status ("none" where no answer came).
+`python -m ops.proof.bench.greedy_client KIND URL TOKEN EVENT TICKET RESERVATION` until it reads a line; then it prints,
+as JSON, how often it got each status ("none" without an answer).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ops.proof.load.organizer import PASSWORD
 STREAMS = 300
 ADDRESS = "127.0.0.2"  # of its own, if the platform is on this machine
 LOWEST_PRIORITY = 19
-PAUSE_S = 0.05  # after a refusal: a client that does not even wait for its answers would measure itself
+PAUSE_S = 0.05  # after a refusal: without it the client would measure itself
 
 
 class Greedy(NamedTuple):
-    """Who it is, and what it has."""
+    """Its account and its ticket."""
 
     client: HttpClient
     token: str
@@ -54,7 +54,7 @@ async def watch(greedy: Greedy) -> int:
 
 
 async def read(greedy: Greedy) -> int:
-    """What PostgreSQL has to look for."""
+    """A search in PostgreSQL."""
     return (await greedy.client.request("GET", f"/v1/events?q={uuid4().hex[:4]}", token=greedy.token)).status
 
 
@@ -81,7 +81,7 @@ async def register(greedy: Greedy) -> int:
 
 
 async def hold(greedy: Greedy) -> int:
-    """A hold on an event that there is not."""
+    """A hold on an event that does not exist."""
     path, body = f"/v1/events/{uuid4()}/reservations", {"ticket_type_id": str(uuid4()), "quantity": 1}
     return (await greedy.client.request("POST", path, token=greedy.token, key=uuid4().hex, body=body)).status
 
@@ -95,7 +95,7 @@ KINDS: dict[str, tuple[int, Callable[[Greedy], Awaitable[int]]]] = {
     "registrations": (64, register),
     "unknown-events": (32, hold),
 }
-"""By kind, how much at once, and what of."""
+"""By kind: how many requests at once, and the request."""
 
 
 async def _run(kind: str, greedy: Greedy, over: asyncio.Event) -> Counter[str]:

@@ -31,14 +31,14 @@ PARTITION = 0
 EVENTS_AT_ONCE = 4
 ORDERS_PER_EVENT = 10_000
 SEATS = 1_000  # of a section
-PAID_SHARE = 0.6  # of the orders that come while there are places
+PAID_SHARE = 0.6  # of the orders while there are places
 STEP_US = 5_000  # between two commands: 200 a second
 FLUSH_S = 60.0
 BAR_EVERY = 10_000
 
 
 class WrittenHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on the log."""
+    """The written log."""
 
     commands: int
     facts: int
@@ -47,7 +47,7 @@ class WrittenHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryWriter:
-    """Writes one partition of both topics; goes on where it stopped."""
+    """Writes one partition of both topics. It goes on where it stopped."""
 
     def __init__(self, settings: Settings, *, seed: int, orders_per_event: int = ORDERS_PER_EVENT) -> None:
         self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
@@ -57,7 +57,7 @@ class HistoryWriter:
         self.events: list[str] = []
 
     def write(self, facts: int, bar: Bar) -> WrittenHistory:
-        """Write until there are so many facts at least. Raises CircleError when they are not acknowledged."""
+        """Write until there are at least so many facts. Raises CircleError when they are not acknowledged."""
         partitions = self._settings.partitions
         stamp_as_told(self._settings)
         while self.facts < facts:

@@ -1,8 +1,8 @@
 """`circle bench kernel`: commands are preloaded, then one reservations process alone decides them all.
 
-What is measured: from the first batch's replies to the last one's, the CPU of the worker process (its threads
-included) and the clock. Replies name every command once and come one message a batch, so they also tell the batch
-sizes. Afterwards the facts are read back: every command has to be decided exactly once.
+It measures the CPU of the worker process (with its threads) and the clock, from the first batch's replies to the last
+one's. Replies name every command once and come in one message for each batch, so they also give the batch sizes.
+Afterwards the bench reads the facts back: every command must be decided exactly once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHANNEL = REPLY_CHANNEL_PREFIX + "bench"
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # every request of ours carries one
 SILENCE_S_MAX = 60.0  # no batch for so long: the worker is stuck
 FLUSH_S = 60.0
-PURE = 0.95  # a batch counts for a phase when so much of it belongs there
+PURE = 0.95  # the share of a batch's commands that makes it count for a phase
 EVENTS_MAX = 100_000
 STOP_S = 15.0
 
@@ -62,7 +62,7 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseFigures(msgspec.Struct, frozen=True):
-    """One phase, from the batches that are (almost) all of it."""
+    """One phase, from the batches that belong to it (almost) completely."""
 
     phase: str
     commands: int
@@ -72,7 +72,7 @@ class PhaseFigures(msgspec.Struct, frozen=True):
 
 
 class BatchSizes(msgspec.Struct, frozen=True):
-    """How many commands one transaction carried."""
+    """The number of commands in one transaction."""
 
     batches: int
     p50: int
@@ -81,7 +81,7 @@ class BatchSizes(msgspec.Struct, frozen=True):
 
 
 class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured. `measured` leaves out what comes before the clock starts: events, holds, the first batch."""
+    """The figures. `measured` does not count commands before the clock starts: events, holds, the first batch."""
 
     options: KernelOptions
     layout: Layout
@@ -105,7 +105,7 @@ class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One batch as its replies tell: when, the worker's CPU seconds until then, commands by phase."""
+    """One batch by its replies: when, the worker's CPU seconds until then, commands by phase."""
 
     at: float
     cpu_s: float
@@ -140,7 +140,7 @@ def report(
     decided: int,
     repeated: int,
 ) -> KernelReport:
-    """The figures of what was observed. Pure."""
+    """The figures of the observed batches. Pure."""
     loads = [(before, batch) for before, batch in pairwise(observed) if not batch.phases[SETUP]]
     measured = sum(batch.phases.total() for _, batch in loads)
     seconds = sum(batch.at - before.at for before, batch in loads)
@@ -220,7 +220,7 @@ def _commands(mix: Mix, options: KernelOptions) -> Iterator[Command]:
 
 @contextmanager
 def _worker(env: dict[str, str]) -> Iterator[Worker]:
-    """One reservations process; not yet started, so that nobody misses its first reply."""
+    """One reservations process, not started yet, so that its first reply is not missed."""
     with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
         worker = Worker({**os.environ, **env, "CIRCLE_INSTANCE": "bench"}, Path(directory) / "reservations.log")
         try:
@@ -230,7 +230,7 @@ def _worker(env: dict[str, str]) -> Iterator[Worker]:
 
 
 class Worker:
-    """The process that is measured."""
+    """The measured process."""
 
     def __init__(self, env: dict[str, str], log: Path) -> None:
         self._env, self._log = env, log
@@ -242,12 +242,12 @@ class Worker:
         self._process = spawn(command, log=self._log, env=self._env)
 
     def cpu_s(self) -> float:
-        """What it has used so far."""
+        """The CPU that it has used so far."""
         assert self._process is not None
         return tree_cpu_s(self._process.pid)
 
     def peak_mb(self) -> float:
-        """The most memory it had so far."""
+        """Its peak memory so far."""
         assert self._process is not None
         return peak_mb(self._process.pid)
 
@@ -260,7 +260,7 @@ class Worker:
             )
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL when it does not listen."""
+        """SIGTERM, and SIGKILL when it does not end."""
         if self._process is None:
             return
         self._process.terminate()

@@ -1,12 +1,12 @@
 """The row-lock baseline: reservations in PostgreSQL alone, one transaction each, `SELECT … FOR UPDATE` on the section.
 
-It is what a careful person builds without a log, to compare with, and it does less than the platform: no payments, no
-holds that end, no live seat map, no replay. What it does, it does by the platform's rules: the same choice of seats,
-the same refusals in the same order, one answer for one key. Guarantee: no seat is sold twice, and every answer that
-leaves is committed.
+A careful developer without a log would build this. It is for comparison, and it does less than the platform: no
+payments, no holds that end, no live seat map, no replay. It follows the platform's rules: the same choice of seats, the
+same refusals in the same order, one answer for one key. Guarantee: no seat is sold twice, and every answer is committed
+before it leaves.
 
-A section's claims are bitmaps in its one row, so a lock, a read and a write touch little; rows are locked in the order
-section, user, so nothing deadlocks.
+A section's claims are bitmaps in its one row, so a lock, a read and a write touch little. Rows are locked in the order
+section, user, so there are no deadlocks.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pipelines.reservations.core.seating import Seating
 from schemas.facts import Reason
 
 SQL = queries(Path(__file__).parent / "sql" / "ledger.sql")
-CONNECTIONS = 16  # on two cores more only wait for each other's locks
+CONNECTIONS = 16  # on two cores, more connections only wait for each other's locks
 WIDTH_MAX = 62  # a row's bitmap is a bigint
 
 
 class SeatRequest(NamedTuple):
-    """One request: `quantity` places as good as they come, or exactly `seats`."""
+    """One request: the best available `quantity` places, or exactly `seats`."""
 
     event_id: str
     section_id: str
@@ -40,7 +40,7 @@ class SeatRequest(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What became of it: seats until a deadline, or a reason. `duplicate`: it has been asked before."""
+    """Its outcome: seats until a deadline, or a reason. `duplicate`: the request came before."""
 
     reason: str
     seats: list[str]
@@ -66,7 +66,7 @@ class RowLockLedger:
         return cls(pool)
 
     async def close(self) -> None:
-        """Lets go of the connections."""
+        """Close the connections."""
         await self._pool.close()
 
     async def create(self) -> None:
@@ -131,7 +131,7 @@ class RowLockLedger:
 
 
 def _again(wanted: SeatRequest, known: Any, currency: str) -> Given:
-    """The answer to a key that has been used: the same one, if it is the same request."""
+    """The answer to a used key: the first answer, if the request is the same."""
     if known["fingerprint"] != wanted.fingerprint or known["user_id"] != wanted.user_id:
         return Given(Reason.IDEMPOTENCY_KEY_REUSED, [])
     return Given(

@@ -1,7 +1,7 @@
-"""What the kernel bench preloads: events, then reservations in an order that is the same for the same seed. Pure.
+"""The commands that the kernel bench preloads: events, then reservations. The same seed gives the same order. Pure.
 
-Phase 1 asks for as many places as there are, so that its reservations are granted; phase 2 meets sold-out events.
-A share of the buyers of phase 1 releases its hold again, as people do.
+Phase 1 asks for as many places as there are, so that its reservations are granted; phase 2 meets sold-out events. A
+share of the buyers of phase 1 releases its hold, as people do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemas.ids import US_PER_S
 SETUP, GRANTED, SOLD_OUT = 0, 1, 2
 PHASES = {GRANTED: "granted", SOLD_OUT: "sold out"}
 PLACES_MEAN = 2.5  # of 1 to 4, all as likely
-GRANTED_SHARE = 0.7  # of all commands, when there may be as many ticket types as that needs
+GRANTED_SHARE = 0.7  # of all commands, if that does not need too many ticket types
 RELEASE_SHARE = 0.05  # of the holds
 HOLD_TTL_S = 3_600  # no hold runs out while the bench does
 COMMANDS_PER_BUYER = 20
@@ -29,7 +29,7 @@ DAY_US = 86_400 * US_PER_S
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """How many events with how many sections of how many seats."""
+    """The number of events, of sections in an event, of seats in a section."""
 
     events: int
     sections: int
@@ -65,7 +65,7 @@ def rows_of(seats: int) -> tuple[int, int]:
 
 
 class Mix:
-    """Commands from a seed. Its methods are to be read in their order: houses, pending holds, load."""
+    """Commands from a seed. Read its methods in their order: houses, pending holds, load."""
 
     def __init__(self, shape: Layout, *, now_us: int, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a bench repeats itself
@@ -117,13 +117,13 @@ class Mix:
             yield PublishEvent(*who, self._command(SETUP))
 
     def pending_holds(self, holds: int) -> Iterator[Command]:
-        """Holds that stay open while the rest is measured."""
+        """Holds that stay open during the measurement."""
         buyers = self._buyers(holds)
         for _ in range(holds):
             yield self._reserve(SETUP, buyers)
 
     def load(self, commands: int) -> Iterator[Command]:
-        """The measured commands: phase 1 until every place has been asked for, then phase 2."""
+        """The measured commands: phase 1 until every place was requested, then phase 2."""
         buyers = self._buyers(commands)
         made = 0
         while made < commands:

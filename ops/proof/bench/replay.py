@@ -1,7 +1,7 @@
 """`circle bench replay`: logs of several sizes, each read, folded and verified by one process of its own.
 
-What is measured: the CPU of that process, the Kafka client's threads included, from its first record to its last, and
-the most memory it had. Reading alone (records decoded and dropped) shows what the states are not to blame for.
+It measures the CPU of that process, with the Kafka client's threads, from its first record to its last, and its peak
+memory. Reading alone (records are decoded and dropped) shows the cost without the states.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOLD_EVERY = 50_000
 
 
 class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write and read."""
+    """The logs to write and read."""
 
     sizes: tuple[int, ...]
     rounds: int = 1
@@ -75,7 +75,7 @@ class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All sizes. `reference_ms` says how fast the machine and its Python were then: see `ops.proof.load.statistics`."""
+    """All sizes. `reference_ms` says how fast the machine and its Python were: see `ops.proof.load.statistics`."""
 
     options: ReplayOptions
     python: str
@@ -122,7 +122,7 @@ def run(options: ReplayOptions, progress: ProgressBars) -> ReplayReport:
 
 
 def measure(what: str, facts: int, env: dict[str, str], progress: ProgressBars) -> Measured:
-    """One measurement in a process of its own. Raises CircleError with what it said when it fails."""
+    """One measurement in a process of its own. If it fails, raises CircleError with its output."""
     bar = progress.bar(what, facts)
     command = [sys.executable, "-m", "ops.proof.bench.replay", what]
     with subprocess.Popen(

@@ -1,5 +1,5 @@
-"""A replay beside live load, again and again, as somebody would start it: `circle verify` over the whole log, or
-`circle replay projections`, which makes all rows anew."""
+"""One replay after the other under live load, as an operator starts it: `circle verify` over the whole log, or `circle
+replay projections`, which rebuilds all rows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOOK_S = 0.05
 
 @dataclass(slots=True)
 class ReplayRuns:
-    """How often it came to the end, how often it found something, how far it stands back (0: not at all), and what it
-    ended with when it could do neither."""
+    """The complete runs, the runs with differences, the niceness (0: none), and the error of a run that could do
+    neither."""
 
     runs: int = 0
     diverged: int = 0
@@ -34,7 +34,7 @@ class ReplayRuns:
 
 
 class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The same load without and with a replay beside it, in turns: p99 of each round in ms, and what the replay did."""
+    """The same load without and with a replay, in turns: the p99 of each round in ms, and the replay's runs."""
 
     alone_p99_ms: list[float]
     beside_p99_ms: list[float]
@@ -44,7 +44,7 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios: a drift over the rounds is in none. Null where nothing was answered."""
+        """The median of the rounds' ratios, so a drift over the rounds does not show. Null without an answer."""
         if not all(self.alone_p99_ms):
             return None
         rounds = zip(self.beside_p99_ms, self.alone_p99_ms, strict=True)
@@ -53,7 +53,7 @@ class BesideReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def replaying(settings: Settings, replay: str) -> Iterator[ReplayRuns]:
-    """One of REPLAYS while the block lasts; what has begun then is ended. Raises CircleError when it fails."""
+    """One of REPLAYS while the block lasts; a run that is under way then is ended. Raises CircleError when it fails."""
     env = {
         **os.environ,
         "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -92,7 +92,7 @@ def replaying(settings: Settings, replay: str) -> Iterator[ReplayRuns]:
 
 
 def _watch(process: subprocess.Popen[bytes], found: ReplayRuns) -> int:
-    """Its exit code, once it has ended; its niceness is looked at meanwhile."""
+    """Its exit code, once it has ended; meanwhile its niceness is read."""
     while True:
         try:
             return process.wait(LOOK_S)

@@ -47,7 +47,7 @@ LOOK_S = 0.2
 
 
 class ResumeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the partition has behind it."""
+    """The partition's history."""
 
     facts: int = FACTS
     orders_per_event: int = 10_000
@@ -57,7 +57,7 @@ class ResumeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds. `replied_s` is from the worker's start, for the first and the last of the events that were asked for."""
+    """Seconds. `replied_s` is from the worker's start, for the first and the last of the chosen events."""
 
     options: ResumeOptions
     commands: int
@@ -77,7 +77,7 @@ class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether every command that was asked had its reply."""
+        """Whether every command had its reply."""
         return self.replies == self.asked
 
 
@@ -100,7 +100,7 @@ def run(options: ResumeOptions, progress: ProgressBars) -> ResumeReport:
 
 
 class EventLoaded(msgspec.Struct, frozen=True):
-    """One event's rows made a state: how many reservations, seconds by the clock and of this process's CPU."""
+    """The load of one event's rows into a state: reservations, seconds by the clock, seconds of this process's CPU."""
 
     reservations: int
     seconds: float
@@ -108,12 +108,12 @@ class EventLoaded(msgspec.Struct, frozen=True):
 
 
 def load_event(settings: Settings, event_id: str) -> EventLoaded:
-    """Load an event as a worker does when it is first asked for it. Raises ServiceUnreachable."""
+    """Load an event as a worker does at its first command. Raises ServiceUnreachable."""
     database = Database(settings.postgres_url)
     try:
         store = SnapshotStore(database)
         store.load_partition(PARTITION)  # the connection is there, as it is in a worker
-        with few_collections():  # as in a worker; this process has the history's objects to look through besides
+        with few_collections():  # as in a worker; besides, this process has the history's objects
             clock, cpu = time.monotonic(), time.process_time()
             state = state_from(store.load_event(event_id, PARTITION, patient=False))
             seconds, cpu_s = time.monotonic() - clock, time.process_time() - cpu
@@ -157,7 +157,7 @@ def _position(database: Database) -> int:
 
 
 def _commit(settings: Settings, commands: int) -> None:
-    """As if the group had decided them all."""
+    """Commit offsets as if the group had decided all commands."""
     client = kafka.consumer(settings, group=GROUP)
     client.commit(offsets=[TopicPartition(COMMANDS, PARTITION, commands)], asynchronous=False)
     client.close()

@@ -1,7 +1,7 @@
 """The row-lock baseline over HTTP, one Sanic process: `python -m ops.proof.bench.row_lock_server PORT`.
 
-The same request, the same check of the token, of the key and of the body, the same answer as the platform's own route:
-what differs between the two is what stands behind them.
+It has the same request, the same checks of token, key and body, and the same answer as the platform's own route. Only
+the work behind the route differs.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ async def _close(app: Sanic[Any, Any]) -> None:
 
 
 def main(port: int) -> None:
-    """Serve until told to stop."""
+    """Serve until a signal."""
     create_app(settings_from_env()).run(
         LOOPBACK, port, backlog=ACCEPT_QUEUE_MAX, single_process=True, access_log=False, motd=False
     )

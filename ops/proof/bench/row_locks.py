@@ -1,7 +1,7 @@
 """`circle bench row-locks`: the same drop on the platform and on row locks, one after the other, on the same machine.
 
-Both get the same requests from the same client at the same rate, on as many seats. Each has the machine to itself
-while it is measured. The baseline (`ops/proof/bench/ledger.py`) does less: its figures flatter it.
+Both get the same requests from the same client at the same rate, on as many seats. During its measurement each has the
+machine for itself. The baseline (`ops/proof/bench/ledger.py`) does less: its figures flatter it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ SERVER = "row-locks"
 
 
 class Ratios(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times as well the platform does; below 1 the row locks do better. Of the first step of both."""
+    """How many times as good as the row locks the platform is, in the first step of both; below 1 the row locks are
+    better."""
 
     outcomes_per_s: float
     p99: float
@@ -60,7 +61,7 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowLocksReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Both runs. `oversold`: places reserved beyond the claims, of which an index lets each seat have one."""
+    """Both runs. `oversold`: reserved places beyond the claims. An index allows each seat one claim."""
 
     platform: DropReport
     row_locks: list[Step]
@@ -76,7 +77,7 @@ class RowLocksReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(options: DropOptions, platform: DropReport, progress: ProgressBars) -> RowLocksReport:
-    """The baseline's run, and what it is beside the platform's. Raises CircleError when the server does not start."""
+    """The baseline's run, compared with the platform's. Raises CircleError when the server does not start."""
     async with _serving(progress) as (url, tokens_of, ledger, meter, connection):
         tokens, events = tokens_of(options.buyers), list[str]()
 
@@ -113,7 +114,7 @@ def report(options: DropOptions, platform: DropReport, steps: list[Step], overso
 
 
 def cpu_us(step: Step, *, services: bool) -> float:
-    """CPU of our processes, with `services` of theirs too, for each request that was taken."""
+    """CPU of our processes for each accepted request; with `services`, of their services, too."""
     return round(sum(one.cpu_s for one in step.cpu if one.ours or services) / max(1, step.expected) * US_PER_S, 1)
 
 

@@ -1,9 +1,9 @@
-"""CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. To find out, not to promise.
+"""CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. For insight, not for promises.
 
 `encoding` writes the same facts with the codec and with fastavro's general writer, and decodes them. `steps` carries
 batches through place, decide and encode as the reservations dataflow does. `seating` sells sections of several sizes to
-the last seat. Times are CPU of this process; rounds take turns, and the lowest and the median of them are told, so that
-what else the machine does shows as their distance.
+the last seat. Times are CPU of this process. Rounds take turns. The output has their lowest and their median: other
+work on the machine shows as the distance between the two.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 9
 BATCH = 1_000
 COMMANDS = 20_000
 SECTIONS = ((10, 10), (32, 32), (100, 100))
-LOG_TIME_US = 1_800_000_000_000_000  # any: nothing here looks at a clock but to measure
+LOG_TIME_US = 1_800_000_000_000_000  # any time will do: the code here reads no clock except to measure
 
 
 def main() -> None:

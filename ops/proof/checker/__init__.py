@@ -1,6 +1,6 @@
-"""The history checker: goes through both topics, PostgreSQL and Redis from outside and says what is wrong.
+"""The history checker: goes through both topics, PostgreSQL and Redis from outside, and reports errors.
 
-It shares no decision with what it checks: it has its own fold and its own bookkeeping, in dicts and sets.
+It shares no decision with the checked code: it has its own fold and its own bookkeeping, in dicts and sets.
 
 ```python
 settled = wait_until_settled(settings, timeout_s=30)

@@ -21,12 +21,12 @@ from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
 from schemas.placement import misplaced
 
-TICK_BOUND_S = 2.0  # by how much log time a hold may outlive its deadline: a poll, a tick's way through the log, slack
+TICK_BOUND_S = 2.0  # log time that a hold may outlive its deadline by: a poll, a tick's way through the log, slack
 STRAY = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
 
 
 class ReadFact(NamedTuple):
-    """A fact as it was read: its place on the facts topic, its bytes, and what they say."""
+    """A fact from the facts topic: its place, its bytes, and the decoded record."""
 
     record_offset: int
     value: bytes
@@ -34,7 +34,7 @@ class ReadFact(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What is told exactly once: the position of the fact it tells of, and to whom and how."""
+    """A message, delivered exactly once: the position of its fact, its user and its channel."""
 
     offset: int
     number: int
@@ -44,7 +44,7 @@ class Message(NamedTuple):
 
 
 class DecidesAgain(Protocol):
-    """What decides the commands again, one after the other. The checker itself decides nothing."""
+    """Decides the commands a second time, one after the other. The checker itself decides nothing."""
 
     def differs(
         self,
@@ -53,11 +53,11 @@ class DecidesAgain(Protocol):
         values: Sequence[bytes],
         facts: Sequence[f.Fact],
     ) -> str | None:
-        """What is different when it is decided again; None when nothing is."""
+        """The difference of the second decision, in words; None when there is none."""
 
 
 def _is_stray_dispute(fact: f.Fact) -> bool:
-    """Whether it turns a dispute down that belongs to no payment here."""
+    """Whether the facts refuse a dispute that belongs to no payment here."""
     return isinstance(fact, f.CommandRefused) and fact.command_type == c.RecordDispute.__name__ and fact.reason in STRAY
 
 
@@ -111,7 +111,7 @@ class PartitionAudit:
                 self._found("replay", difference, offset)
 
     def finish(self) -> None:
-        """The log is read to its end: what is still open must not be."""
+        """At the end of the log: report everything that must not be open any more."""
         for offset, told in self._told.items():
             for one in told:
                 self._found("told", f"{one.reservation_id} was told {one.status}; no command stands there", offset)
@@ -131,7 +131,7 @@ class PartitionAudit:
             self.report.counts["reservations"] += len(ledger.entries)
 
     def _command(self, value: bytes | None) -> c.Command | Undecodable:
-        """The command of a record; an error where it is none, or stands on another partition than its event's."""
+        """The command of a record; an error text if it is none, or is on another partition than its event's."""
         decoded = self._codec.decode(value)
         if isinstance(decoded, Undecodable):
             return decoded
@@ -214,7 +214,7 @@ class PartitionAudit:
             self._found("told", f"{told.reservation_id} was told held, and is rejected: {outcome.reason}", offset)
 
     def _check_overdue(self) -> None:
-        """A hold must have ended when log time is past the first moment beyond its deadline by more than the bound."""
+        """A hold must end within the bound after log time first passed its deadline."""
         now = self.log_time
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, event_id, reservation_id = heapq.heappop(self._deadlines)

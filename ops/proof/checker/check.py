@@ -1,4 +1,4 @@
-"""The whole check: each partition's log, then what Postgres, Redis, the bank and the dead letters make of it."""
+"""The whole check: each partition's log, then Postgres, Redis, the bank and the dead letters against it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ def check(
 
     `strict` is for a broker that hides aborted records: there no position may be seen twice. `show=False` leaves Redis
     out, `bank=False` the sandbox's books (for tests that play the bank themselves), `inbox=False` the notifications.
-    `again` makes what decides a partition's commands again (`ops.proof.full_check` has it do so).
-    `tick_bound_s` is by how much log time a hold may outlive its deadline: more than the default where a test kept
-    workers from running.
+    `again` makes the second decision of a partition's commands (`ops.proof.full_check` passes it). `tick_bound_s` is
+    the log time by which a hold may outlive its deadline. A test that stops workers needs more than the default.
     """
     return _run(
         _check(
@@ -135,7 +134,7 @@ def _read(log: HistoryReader, audit: PartitionAudit) -> int:
 
 
 def _check_committed(partition: int, committed: int | None, last: int, report: Report) -> None:
-    """The group's offset stands behind the last command: at most a transaction's marker lies between."""
+    """The group's offset is after the last command, with at most a transaction's marker between them."""
     if (committed or 0) <= last:
         what = f"committed is {committed}, the last command is {last}"
         report.add("committed-offset", f"{COMMANDS} {partition}", what)
@@ -177,7 +176,7 @@ def _committed(settings: Settings, partitions: int) -> dict[int, int | None]:
 
 
 def _run(work: Coroutine[Any, Any, Report]) -> Report:
-    """Run to the end, also where an event loop is running already: then in a thread of its own."""
+    """Run to the end; if an event loop is running already, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

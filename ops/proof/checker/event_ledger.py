@@ -12,10 +12,10 @@ from schemas.facts import Envelope
 from schemas.ids import US_PER_S
 
 WARNED_BEFORE_US = 60 * US_PER_S
-# What of a currency is not moved in single minor units, and since which version of the rules no share is promised so.
+# The currencies that are not moved in single minor units, and the version of the rules since which shares obey it.
 LEAST_MOVED = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}
 LEAST_MOVED_SINCE = 3
-ACCEPTED_SINCE = 3  # no ticket and no right is anybody's before they say yes
+ACCEPTED_SINCE = 3  # tickets and rights need their receiver's consent
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class LedgerTicket:
-    """A ticket that was handed on or scanned."""
+    """A ticket that was transferred or scanned."""
 
     user_id: str
     version: int = 1
@@ -44,7 +44,7 @@ class LedgerTicket:
 
 @dataclass(slots=True)
 class Offer:
-    """A ticket that somebody was offered."""
+    """A ticket that is offered to a user."""
 
     ticket_id: str
     user_id: str
@@ -90,7 +90,7 @@ class EventLedger(Ledger):
             fold(self, at, fact, found)
 
     def unfinished(self) -> Iterator[str]:
-        """What must not be left when the log is read to its end."""
+        """Report everything that must not be left at the end of the log."""
         for key, one in self.entries.items():
             if one.owed_minor < 0:
                 yield f"{-one.owed_minor} more were refunded for {key} than were paid"
@@ -157,7 +157,7 @@ class EventLedger(Ledger):
         return discount if discount == price else _movable(discount, fact.currency, at)
 
     def _check_turn(self, fact: f.TicketsHeld, offer: f.WaitlistOffered | None, found: Found) -> None:
-        """Who waits longest, and would have enough, comes first."""
+        """The entry that waited longest, and for which enough is free, comes first."""
         free = self.free(fact.ticket_type_id)
         waiting = [one for one in self.line.values() if one.status == "waiting" and one.quantity <= free]
         waiting = [one for one in waiting if one.ticket_type_id == fact.ticket_type_id]
@@ -167,18 +167,18 @@ class EventLedger(Ledger):
             found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} waited for them before")
 
     def free(self, ticket_type_id: str) -> int:
-        """What may be claimed of a ticket type, its pool considered."""
+        """The places of a ticket type that may be claimed, its pool considered."""
         kind, own = self.kinds[ticket_type_id], self.available(ticket_type_id)
         if not kind.pool_id:
             return own
         return min(own, self.pools[kind.pool_id] - self.used_of(kind.pool_id))
 
     def used_of(self, pool_id: str) -> int:
-        """What is claimed of a pool."""
+        """The claimed places of a pool."""
         return sum(one.held + one.sold for one in self.kinds.values() if one.pool_id == pool_id)
 
     def holder(self, entry: ReservationEntry, ticket_id: str) -> str:
-        """Who has a ticket."""
+        """The holder of a ticket."""
         ticket = self.tickets.get(ticket_id)
         return entry.user_id if ticket is None else ticket.user_id
 
@@ -300,7 +300,7 @@ def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Fo
 
 
 def _movable(minor: int, currency: str, at: Envelope) -> int:
-    """A share as it may be promised."""
+    """A share, rounded down to an amount that can be moved."""
     step = LEAST_MOVED.get(currency, 1) if at.rules_version >= LEAST_MOVED_SINCE else 1
     return minor // step * step
 
@@ -459,7 +459,8 @@ def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found
 
 
 def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _found: Found) -> None:
-    """Two changes at the same log time are two news, each told once. So is a reminder's date that is returned to."""
+    """Two changes at the same log time are two pieces of news, each sent once. So is a reminder that returns to an
+    earlier date."""
     again = fact.cause == ledger.reminded_for
     if fact.kind == "reminder":
         ledger.reminded_for = fact.cause

@@ -1,7 +1,7 @@
 """One event's facts, folded by the checker's own bookkeeping; each rule is checked at each prefix. Pure.
 
-Nothing here is shared with `pipelines.reservations`: seats are a dict, limits are sums. A fact that cannot be (about
-a reservation that never was, a seat that is not there) is a violation, never an exception.
+Nothing here is shared with `pipelines.reservations`: seats are a dict, limits are sums. An impossible fact (about an
+unknown reservation or an unknown seat) is a violation, never an exception.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.facts import Envelope
 from schemas.ids import US_PER_S
 
 LIVE = frozenset({"held", "confirmed"})
-KEY_WINDOW_US = 86_400 * US_PER_S  # a rejected request's key may be used anew after this, by the design
+KEY_WINDOW_US = 86_400 * US_PER_S  # a rejected request's key may be used for another one after this, by the design
 
 Found = Callable[[str, str], None]
 """Called with a rule's name and what is wrong."""
@@ -64,7 +64,7 @@ class ReservationEntry:
     payment_id: str = ""
     refund_id: str = ""
     ticket_ids: list[str] = field(default_factory=list)
-    late: bool = False  # had again after its deadline, by a payment that came late
+    late: bool = False  # reacquired after its deadline, by a late payment
     promo_code: str = ""
     access_code: str = ""
     extended: int = 0
@@ -81,7 +81,8 @@ RefundKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Ledger:
-    """One event. `captured` maps payment ids to amounts in minor units, `refunds` and `refunds_due` a refund's key."""
+    """One event. `captured` maps payment ids to amounts in minor units; `refunds` and `refunds_due` map a refund's key
+    to them."""
 
     event_id: str
     exists: bool = False
@@ -97,7 +98,7 @@ class Ledger:
     refunds_due: dict[RefundKey, int] = field(default_factory=dict)
     back: dict[str, int] = field(default_factory=dict)  # by payment: refunded or to be
     refunds_failed: dict[RefundKey, int] = field(default_factory=dict)
-    stray: set[RefundKey] = field(default_factory=set)  # of payments beside the reservations' own
+    stray: set[RefundKey] = field(default_factory=set)  # of payments other than the reservations' own
     charged_back: dict[str, int] = field(default_factory=dict)  # by dispute
     disputes: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # dispute: reservation, status, amount
 
@@ -109,17 +110,17 @@ class Ledger:
 
     @property
     def confirmed_minor(self) -> int:
-        """What is paid for and not cancelled."""
+        """The paid amounts that are not cancelled."""
         return sum(one.amount_minor for one in self.entries.values() if one.status == "confirmed" and one.payment_id)
 
     @property
     def kept_minor(self) -> int:
-        """What organizers keep of what was cancelled."""
+        """The part of cancelled amounts that organizers keep."""
         return sum(one.kept_minor for one in self.entries.values())
 
     @property
     def owed_minor(self) -> int:
-        """What is due to buyers and not under way: refunds that failed, money withheld by a dispute."""
+        """Amounts due to buyers without a refund under way: failed refunds, money withheld by a dispute."""
         payments = {payment for payment, _ in self.stray}
         stray = sum(self.captured.get(payment, 0) for payment in payments)
         stray -= sum(self.refunds.get(key, 0) + self.refunds_due.get(key, 0) for key in self.stray)
@@ -127,12 +128,12 @@ class Ledger:
 
     @property
     def charged_back_minor(self) -> int:
-        """What disputes have taken."""
+        """The amounts that disputes have taken."""
         return sum(self.charged_back.values())
 
     @property
     def imbalance(self) -> str:
-        """What was captured, and where it is; "" when that is the same."""
+        """The captured amount and its parts, in words; "" when they are equal."""
         captured, refunded, charged = sum(self.captured.values()), sum(self.refunds.values()), self.charged_back_minor
         confirmed, kept, owed, due = (
             self.confirmed_minor,
@@ -163,7 +164,7 @@ class Ledger:
         return claims
 
     def available(self, ticket_type_id: str) -> int:
-        """What may still be sold: neither claimed, nor blocked, nor locked by a foreign owner."""
+        """Places that may still be sold: not claimed, not blocked, not locked by a foreign owner."""
         kind = self.kinds[ticket_type_id]
         blocked = sum(count for _, count in kind.blocked.values())
         if not kind.seats:
@@ -235,7 +236,7 @@ class Ledger:
             found("money", f"{fact.reservation_id} costs {fact.amount_minor}, not {price}")
 
     def _claim(self, reservation_id: str, entry: ReservationEntry, found: Found) -> None:
-        """What a hold claims, and everything that it must not break."""
+        """Claim a hold's places, and check everything that it must not break."""
         kind = self.kinds[entry.ticket_type_id]
         for seat in entry.seats:
             if seat not in kind.seats:
@@ -339,7 +340,7 @@ class Ledger:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is None:
             return
-        if fact.payment_id not in self.captured:  # charged after the hold had ended, or beside its own payment
+        if fact.payment_id not in self.captured:  # charged after the hold had ended, or in addition to its own payment
             self._capture(fact.payment_id, fact.amount_minor, found)
         key = _refund_key(fact)
         if key in self.refunds_due or key in self.refunds or key in self.refunds_failed:
@@ -393,7 +394,7 @@ class Ledger:
             entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
 
     def _refunded_elsewhere(self, entry: ReservationEntry, fact: f.PaymentRefunded, found: Found) -> None:
-        """A refund that began at the provider: it comes out of what is left, and is counted once."""
+        """A refund that began at the provider: it comes out of the rest, and counts once."""
         key = _refund_key(fact)
         tickets, kept, owed = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
         if key in self.refunds or key in self.refunds_failed:

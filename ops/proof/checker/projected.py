@@ -194,7 +194,7 @@ async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, rep
 
 async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message], report: Report) -> None:
     rows = Counter(Message(*row) for row in await connection.fetch(SQL["inbox"], partition))
-    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # nobody is told, so no row is right
+    erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # no user gets it, so no row is right
     wanted = Counter(message for message in inbox if message.user_id not in erased)
     report.counts["inbox_rows"] += rows.total()
     for message in (wanted - rows).elements():
@@ -208,8 +208,8 @@ async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message
 async def check_mails(
     connection: Connection, partition: int, mails: Iterable[Message], report: Report, *, sent: bool
 ) -> None:
-    """Each mail is one row, and no row is of anything else. Which kinds leave a row is their users' to say: where mails
-    are `sent`, every message of a kind that is mailed unless switched off has one."""
+    """Each mail is one row, and each row is a mail. Users decide which kinds leave a row. If mails are `sent`, every
+    message of a kind that is on by default has one."""
     rows = Counter(Message(*row) for row in await connection.fetch(SQL["mails"], partition))
     erased = {row["user_id"] for row in await connection.fetch(SQL["erased"])}  # their rows went with them
     possible = Counter(mails)
@@ -223,7 +223,7 @@ async def check_mails(
 
 
 async def check_bank(connection: Connection, ledgers: Sequence[Ledger], report: Report) -> None:
-    """The sandbox provider's books against what the log says: all ledgers of all partitions, or nothing is known."""
+    """The sandbox provider's books against the log. It needs all ledgers of all partitions."""
     captured: dict[str, int] = {}
     refunded: dict[tuple[str, str], int] = {}
     for ledger in ledgers:

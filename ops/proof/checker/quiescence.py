@@ -1,5 +1,5 @@
-"""Waits until everything that was asked for is decided, projected, paid and delivered: before that, a check of Redis
-and Postgres against the log means nothing.
+"""Waits until every request is decided, projected, paid and delivered. Before that, a comparison of Redis and Postgres
+with the log means nothing.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from schemas.notifications import Notification
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 RESERVATIONS_GROUP = "circle.reservations"
-LOOK_S = 0.1  # three systems that announce nothing together; a limit bounds each wait
-HOLDS_SOON_S = 60.0  # a hold longer than this is no business of a check that waits
-TAILS = (50, 2_000, 100_000)  # how far back a last record is looked for; behind it stand only transactions' remains
+LOOK_S = 0.1  # there is no common event of the three systems to wait for; a limit bounds each wait
+HOLDS_SOON_S = 60.0  # the check does not wait for longer holds
+TAILS = (50, 2_000, 100_000)  # how far back the last record is searched; after it are only the remains of transactions
 SQL = queries(Path(__file__).with_name("projected.sql"))
 
 
 class NotSettled(CircleError):
-    """Time ran out before everything was decided and projected: the message says what is missing."""
+    """Time ran out before everything was decided and projected. The message says what is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Want:
-    """What has to have settled besides the decisions."""
+    """What must have settled besides the decisions."""
 
     postgres: bool = True
     inbox: bool = True
@@ -85,7 +85,7 @@ def wait_until_settled(
 def _missing(
     settings: Settings, reader: Consumer, group: Consumer, counts: dict[str, int], want: Want, codec: Codec
 ) -> str | None:
-    """What is still to come; None when nothing is."""
+    """What is still missing; None when nothing is."""
     last = _last_records(reader, COMMANDS, counts[COMMANDS])
     committed = committed_offsets(group, COMMANDS, list(last))
     for partition, offset in last.items():
@@ -139,7 +139,7 @@ def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, in
 
 
 def _missing_mails(settings: Settings, messages: dict[int, int]) -> str | None:
-    """Where mails are sent, every message was looked at for one."""
+    """If mails are sent: the mail branch has handled every message."""
     if settings.smtp_url is None or not messages:
         return None
     client = consumer(settings, group=MAIL_GROUP)
@@ -185,7 +185,7 @@ def _last_records(reader: Consumer, topic: str, partitions: int) -> dict[int, in
 def last_record(
     reader: Consumer, topic: str, partition: int, wanted: Callable[[Message], bool] = lambda _: True
 ) -> Message | None:
-    """The last record that a committed reader sees and that is `wanted`, None when there is none."""
+    """The last record that a committed reader sees and that is `wanted`; None when there is none."""
     low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
     for tail in (*TAILS, high - low):
         if high == low:

@@ -1,8 +1,8 @@
-"""Reads both topics completely, one partition at a time, and lays each command beside its facts.
+"""Reads both topics completely, one partition at a time, and pairs each command with its facts.
 
-Plain consumers, read_committed, from the first record to the last. A position that is told twice is a violation in
-strict mode; on a broker that shows aborted records (`strict=False`) it collapses, if both tellings are the same bytes.
-Memory: the tail of facts that wait for their command, and a digest of each of the last REMEMBERED_MAX positions.
+Plain consumers, read_committed, from the first record to the last. A position that is there twice is a violation in
+strict mode. On a broker that shows aborted records (`strict=False`) it counts once, if both records have the same
+bytes. Memory: the tail of facts that wait for their command, and a digest of each of the last REMEMBERED_MAX positions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, dead_letters
 
-READ_TIMEOUT_S = 20.0  # a broker that says nothing this long is an outage, not an end
+READ_TIMEOUT_S = 20.0  # a longer silence of the broker is an outage, not an end
 READ_BATCH = 5_000
 REMEMBERED_MAX = 500_000
 
@@ -44,7 +44,7 @@ def _to_the_end(client: Consumer, place: str) -> Iterator[Message]:
     deadline = time.monotonic() + READ_TIMEOUT_S
     while True:
         first = client.poll(0.2)
-        # `consume` waits its whole time for a full batch, so it is only asked for what is there.
+        # `consume` waits its whole time for a full batch, so it is only asked for records that are there.
         messages = [] if first is None else [first, *client.consume(READ_BATCH, 0)]
         for message in messages:
             error = message.error()
@@ -75,7 +75,7 @@ class FactsByPosition:
         self._advance()
 
     def at(self, offset: int) -> list[ReadFact]:
-        """Every fact at the position of the command at `offset`; an older position's are violations."""
+        """Every fact at the position of the command at `offset`; facts of an older position are violations."""
         found: list[ReadFact] = []
         while self._next is not None and self._next.recorded.envelope.offset <= offset:
             if self._next.recorded.envelope.offset == offset:
@@ -86,7 +86,7 @@ class FactsByPosition:
         return found
 
     def finish(self) -> None:
-        """Whatever is left belongs to no command."""
+        """The remaining facts belong to no command."""
         while self._next is not None:
             self._stray(self._next)
             self._advance()
@@ -123,13 +123,13 @@ class FactsByPosition:
         self._report.counts["facts_told_again"] += 1
         where = f"{at.partition}-{at.offset}-{at.index}"
         if not same:
-            self._report.add("position-told-differently", where, f"the second telling is {recorded.fact!r}")
+            self._report.add("position-told-differently", where, f"the second one is {recorded.fact!r}")
         elif self._strict:
             self._report.add("position-twice", where, f"{type(recorded.fact).__name__} is committed twice")
 
 
 class HistoryReader:
-    """Both topics, through two clients that are read side by side."""
+    """Both topics, through two clients at the same time."""
 
     def __init__(self, settings: Settings, codec: Codec, report: Report, *, strict: bool) -> None:
         self._commands, self._facts = reader(settings), reader(settings)
@@ -148,6 +148,6 @@ class HistoryReader:
         return records(self._commands, dead_letters(COMMANDS), 0)
 
     def close(self) -> None:
-        """Let go of the clients."""
+        """Close the clients."""
         self._commands.close()
         self._facts.close()

@@ -13,7 +13,7 @@ from ops.proof.checker.report import Report
 
 
 def check_redis(client: redis.Redis, ledgers: Mapping[str, EventLedger], report: Report) -> None:
-    """Compare what Redis shows of each event that exists. `client` decodes responses."""
+    """Compare Redis with the fold of each existing event. `client` decodes responses."""
     for event_id, ledger in ledgers.items():
         if not ledger.exists:
             continue

@@ -1,4 +1,4 @@
-"""What the checker found, and what clients were told. Typed, so that tests, the demo and `circle verify` share it."""
+"""The checker's violations, and the clients' outcomes. Typed, so that tests, the demo and `circle verify` share it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VIOLATIONS_KEPT_MAX = 1_000  # of each rule; all of them are counted
 
 
 class ToldOutcome(msgspec.Struct, frozen=True, gc=False):
-    """What a client was told about a reservation: a 202 (`status` "pending") or an outcome ("held", "rejected").
+    """A client's answer about a reservation: a 202 (`status` "pending") or an outcome ("held", "rejected").
 
     `seats` are compared when they are not empty.
     """
@@ -33,7 +33,7 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Report:
-    """The result of a check: violations, and how much was looked at."""
+    """The result of a check: violations, and how much was checked."""
 
     violations: list[Violation] = field(default_factory=list)
     by_rule: Counter[str] = field(default_factory=Counter)
@@ -54,7 +54,7 @@ class Report:
             self.violations.append(Violation(rule, where, what))
 
     def text(self, most: int = 20) -> str:
-        """What a person reads."""
+        """The report as text for people."""
         if self.ok:
             seen = ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items()))
             return f"no violation ({seen})"

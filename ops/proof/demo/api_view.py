@@ -1,4 +1,4 @@
-"""What the API says when the drop is over, compared with what the buyers were told. Over HTTP only."""
+"""The API's view after the drop, compared with the answers that the buyers got. Over HTTP only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLES = 5
 
 @dataclass(slots=True)
 class ApiView:
-    """What was seen. `oversold`, `lost` and `duplicates` count places and tickets; `wrong` says what."""
+    """The result. `oversold`, `lost` and `duplicates` count places and tickets; `wrong` describes them."""
 
     tickets: int = 0
     oversold: int = 0
@@ -69,7 +69,7 @@ def compare(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int, seen:
 async def _tickets(
     client: HttpClient, accounts: list[Account], tally: Tally, event_id: str
 ) -> list[tuple[str, OwnTicket]]:
-    """All valid tickets of all buyers who ever held something."""
+    """All valid tickets of all buyers who ever had a hold."""
     buyers = {ticket.user_id for ticket in tally.tickets.values()} | set(tally.confirmed.values())
     turns = asyncio.Semaphore(AT_ONCE)
 

@@ -25,7 +25,7 @@ ARRIVAL_S = 2.0  # the others come within this time
 NAMED_SHARE = 0.15  # ask for certain seats first
 TWICE_SHARE = 0.02  # press the button twice
 GREEDY_SHARE = 0.02  # want more than they may have, when they have paid
-WALK_AWAY_SHARE = 0.25  # of the winners, while nothing is sold; the fewer seats are left, the more serious are buyers
+WALK_AWAY_SHARE = 0.25  # of the winners, while nothing is sold; with fewer seats left, more of them pay
 TOKENS = {"tok_ok": 0.88, "tok_declined": 0.05, "tok_lost_reply": 0.04, "tok_slow": 0.03}
 THINK_S = 0.5
 WATCH_S = 0.1
@@ -38,7 +38,7 @@ NOT_LEFT = frozenset({"sold-out", "seat-taken"})
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What is for sale, and which seats a box office has locked while it does."""
+    """The seats for sale, and those that a box office has locked meanwhile."""
 
     drop: Drop
     rows: int
@@ -54,7 +54,8 @@ class House:
 
 
 class Crowd:
-    """All buyers of one drop. Who pays uses the `cashier`'s connections: nobody queues to pay behind who still asks."""
+    """All buyers of one drop. Payments use the `cashier`'s connections, so they do not wait behind requests for
+    holds."""
 
     def __init__(
         self, client: HttpClient, cashier: HttpClient, accounts: list[Account], house: House, tally: Tally, seed: int
@@ -66,7 +67,7 @@ class Crowd:
         self._waiting: deque[asyncio.Future[int]] = deque()
         self._started = 0.0
         self.gone = asyncio.Event()
-        self.locked: set[str] = set()  # a box office's; whoever is told to hold one of them was told wrong
+        self.locked: set[str] = set()  # a box office's: no buyer may get a hold of one of them
 
     @property
     def size(self) -> int:
@@ -79,7 +80,7 @@ class Crowd:
         return len(self._waiting)
 
     async def run(self, timeout_s: float) -> bool:
-        """Sells the house. Returns whether nothing is left; False when `timeout_s` was not enough."""
+        """Sells the house. Returns whether everything is sold; False when `timeout_s` was not enough."""
         self._started = time.perf_counter()
         watching = asyncio.create_task(self._watch())
         buyers = [asyncio.create_task(self._buyer(n, account)) for n, account in enumerate(self._accounts)]
@@ -125,7 +126,7 @@ class Crowd:
             elif reason not in NOT_LEFT:
                 return
             if seats:
-                seats = []  # somebody was faster: then the best that is left
+                seats = []  # another buyer was faster: then the best seats that are left
                 continue
             left = await self._until_freed()
             if left == 0:
@@ -135,7 +136,7 @@ class Crowd:
     async def _reserve(
         self, account: Account, key: str, quantity: int, seats: list[str], *, twice: bool = False
     ) -> tuple[str, dict[str, Any]]:
-        """What became of one request: "held" or a reason, and the reservation when there is one."""
+        """The outcome of one request: "held" or a reason, and the reservation when there is one."""
         wanted: dict[str, object] = {"seats": seats} if seats else {"quantity": quantity}
         body = {"ticket_type_id": self._house.ticket_type_id, **wanted}
         locked = frozenset(self.locked)
@@ -174,7 +175,7 @@ class Crowd:
         return reason, document
 
     async def _follow(self, account: Account, reservation_id: str) -> tuple[str, dict[str, Any]]:
-        """The outcome of what was answered 202."""
+        """The outcome of a request that was answered 202."""
         for _ in range(TRIES_MAX):
             answer = await self._get(f"/v1/reservations/{reservation_id}", account)
             if answer.status == 200:
@@ -211,7 +212,7 @@ class Crowd:
     # --- requests ---------------------------------------------------------------------------------------------------
 
     async def _post(self, path: str, account: Account, key: str, body: object) -> TimedResponse:
-        """One request; again with the same key while it is not known what became of it."""
+        """One request; repeated with the same key while its outcome is unknown."""
         client = self._cashier if path.endswith("/confirm") else self._client
         for _ in range(TRIES_MAX - 1):
             try:
@@ -262,7 +263,7 @@ class Crowd:
                 buyer.set_result(0)
 
     async def _until_freed(self) -> int:
-        """How many seats are free when this buyer is called; 0 when nothing will be."""
+        """The number of free seats when this buyer is called; 0 when no more will be free."""
         if self.gone.is_set():
             return 0
         called: asyncio.Future[int] = asyncio.get_running_loop().create_future()

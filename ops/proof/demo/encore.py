@@ -32,14 +32,14 @@ class Encore:
     wrong: list[str] = field(default_factory=list)
 
     def note(self, line: str, *, went_well: bool) -> None:
-        """A line of what happened; one that had to be otherwise is a finding as well."""
+        """Note a line; if it is wrong, it is also a finding."""
         self.told.append(line)
         if not went_well:
             self.wrong.append(f"encore: {line}")
 
 
 async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]) -> Encore:
-    """The whole of it. Raises CircleError when a request is answered otherwise than it has to be."""
+    """The whole show. Raises CircleError when a request gets another answer than expected."""
     ada, ben, cleo = accounts[:3]
     seen = Encore()
     box = await organizer.publish(
@@ -94,7 +94,7 @@ async def _ask(client: HttpClient, status: int, path: str, who: Account, body: o
 
 
 async def _shown(client: HttpClient, path: str, who: Account, ready: Callable[[Any], bool]) -> Any:
-    """What somebody is shown of what another has done: decided on the log at once, projected a moment later."""
+    """Wait for rows of another user's act: it is decided on the log at once, and projected a moment later."""
     async with asyncio.timeout(SHOWN_S_MAX):
         while True:
             answer = await client.request("GET", path, token=who.token)

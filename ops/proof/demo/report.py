@@ -1,4 +1,4 @@
-"""The demo's report: figures, and a verdict that only passes when nothing at all was wrong. Pure."""
+"""The demo's report: figures, and a verdict that passes only without any finding. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FINDINGS_MAX = 20
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the drop is like."""
+    """The size and shape of the drop."""
 
     buyers: int = 5_000
     seats: int = 2_000
@@ -27,7 +27,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown. `findings` is empty when every check passed."""
+    """The whole report. `findings` is empty when every check passed."""
 
     options: DemoOptions
     seconds: float
@@ -76,7 +76,7 @@ def make(
     findings: list[str],
     encore: list[str],
 ) -> DemoReport:
-    """Brings together what the buyers, the API and the checker saw."""
+    """The report from the buyers' tally, the API's view and the checker's report."""
     decided = sum(tally.outcomes.values())
     rules = audit.by_rule
     told = [f"{one.rule} at {one.where}: {one.what}" for one in audit.violations]

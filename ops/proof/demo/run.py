@@ -25,19 +25,19 @@ from ops.run.platform import Platform
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
 
-BUYERS_PER_SEAT_MIN = 1.0  # with 2.5 seats each: enough who want what others let go
+BUYERS_PER_SEAT_MIN = 1.0  # with 2.5 seats each: enough buyers for the seats that others give up
 CASHIER_CONNECTIONS_MAX = 200
 DROP_S_MAX = 120.0
 SETTLE_S_MAX = 60.0
 SHOW_S = 0.1
 BOX_OFFICE = "box-office"
 BOX_OFFICE_SEATS = 10
-BOX_OFFICE_S = 3.0  # then it lets them go
+BOX_OFFICE_S = 3.0  # then it frees them
 BOX_OFFICE_LOCK_S = 600
 
 
 def run(options: DemoOptions, progress: ProgressBars) -> DemoReport:
-    """The whole drop on a platform of its own, which is gone afterwards."""
+    """The whole drop on a platform of its own, which ends with it."""
     if options.buyers < options.seats * BUYERS_PER_SEAT_MIN:
         raise SettingsError(
             "--buyers", "must be as many as seats, or the house may not sell out",
@@ -73,7 +73,7 @@ async def _demo(options: DemoOptions, platform: Platform, progress: ProgressBars
         seconds = time.perf_counter() - started
         requests = client.sent - sent + cashier.sent
         findings = [] if sold_out else [f"not sold out within {DROP_S_MAX:.0f} s: {tally.sold} of {house.seats} sold"]
-        progress.say("the encore: a promo code, a waiting list, a ticket handed on, a second scan")
+        progress.say("the encore: a promo code, a waiting list, a transferred ticket, a second scan")
         encore = await play(client, organizer, accounts)
         findings += encore.wrong
         progress.say("checking: the API, the facts topic, Postgres, Redis")

@@ -1,4 +1,4 @@
-"""What the crowd sent, was told, and now believes to own. Filled by buyers, read by progress, checks and report."""
+"""The crowd's requests, answers and tickets. Buyers fill it; progress, checks and report read it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Tally:
     to_payment_s: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # what no buyer should ever see
     first_asked: int = 0  # buyers who had the outcome of their first request
-    first_wave_s: float = 0.0  # from the gun to the last of those
+    first_wave_s: float = 0.0  # from the start to the last of those
     walked_away: int = 0
     retried: int = 0  # the same request sent again, after a 503, a 429 or no answer
     sent_twice: int = 0
@@ -40,7 +40,7 @@ class Tally:
     sold: int = 0
 
     def ticket(self, ticket_id: str, ticket: OwnTicket) -> None:
-        """A buyer was given a ticket. One that somebody else has already is noted as wrong."""
+        """Note a buyer's ticket. A ticket that another buyer has already is noted as wrong."""
         former = self.tickets.setdefault(ticket_id, ticket)
         if former != ticket:
             self.wrong.append(f"ticket {ticket_id} was given to {former.user_id} and to {ticket.user_id}")

@@ -1,1 +1,1 @@
-"""Load from outside: an HTTP client cheap enough not to be what is measured, accounts, an organizer, figures."""
+"""Load from outside: a cheap HTTP client (so that it does not measure itself), accounts, an organizer, figures."""

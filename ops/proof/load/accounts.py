@@ -1,6 +1,6 @@
 """Buyers' accounts, made directly: rows in Postgres and tokens from the platform's own key.
 
-Their password hash is none that any password has, so nobody can log in as one of them; the tokens are real.
+No password fits their password hash, so a login is impossible; the tokens are real.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_PASSWORD = "!"  # noqa: S105 - no Argon2 hash, so it fits no password
 
 
 class Account(NamedTuple):
-    """Who, and what says so."""
+    """A user's id and access token."""
 
     user_id: str
     token: str

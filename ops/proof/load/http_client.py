@@ -1,7 +1,7 @@
 """HTTP/1.1 over a bounded set of kept connections, as cheap as Python allows: the load generator shares the machine.
 
 Understands what our API answers: a status line, headers, a body of `Content-Length`. No chunks, no redirects, no TLS.
-Guarantee: a request is sent at most once; when its answer does not come, `NoAnswer` is raised and the caller decides.
+Guarantee: a request is sent at most once. Without an answer, `NoAnswer` is raised and the caller decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CLOSE = b"connection: close"
 
 
 class NoAnswer(CircleError):
-    """The connection broke, or time ran out: whether the request had an effect is not known."""
+    """The connection broke, or time ran out. The request may have had an effect or not."""
 
 
 class TimedResponse(NamedTuple):
@@ -65,7 +65,7 @@ class _Connection(asyncio.Protocol):
         self.waiter: asyncio.Future[tuple[int, bytes]] | None = None
         self.alive = True
         self._buffer = bytearray()
-        self._total = -1  # head and body of the answer that is arriving; -1: its head is not complete yet
+        self._total = -1  # head and body of the present answer; -1: its head is not complete yet
         self._status = self._body_at = 0
         self._close = False
 

@@ -1,8 +1,8 @@
 """An open loop of reservations: requests are sent when they are due, however slow the answers are.
 
-Runs as a process of its own, so that its CPU is not that of what it measures:
-`python -m ops.proof.load.open_loop PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON.
-Latency counts from when a request was due, so waiting for a connection counts too.
+Runs as a process of its own, so that its CPU is not that of what it measures: `python -m ops.proof.load.open_loop
+PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON. Latency counts from the moment when a
+request was due, so it includes the wait for a connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ops.proof.load.statistics import Latencies, latencies
 
 TICK_S = 0.001
 REPORT_S = 0.25
-UNANSWERED_MAX = 10_000  # beyond it requests are not sent but counted as such: the client's own bound
+UNANSWERED_MAX = 10_000  # requests beyond it are not sent, and counted as not sent: the client's own bound
 DRAIN_S = 35.0  # the API answers within its 30 s of waiting
 WARM_CONNECTIONS = 100
 NO_ANSWER, NOT_SENT = "no-answer", "not-sent"
@@ -37,7 +37,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. `skip` places of the targets have been asked for before."""
+    """The requests to send. `skip` places of the targets were requested before."""
 
     url: str
     tokens: list[str]
@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):
-    """How it goes."""
+    """Progress."""
 
     due: int
     answered: int
@@ -70,12 +70,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
 
     @property
     def decided(self) -> int:
-        """Requests that were told their outcome."""
+        """Requests that got their outcome."""
         return sum(count for name, count in self.outcomes.items() if is_outcome(name))
 
 
 def is_outcome(name: str) -> bool:
-    """Whether a request that ended like this was told what became of it."""
+    """Whether this result of a request is an outcome."""
     undecided = {NO_ANSWER, NOT_SENT, "pending", "busy", "not-acknowledged", "unavailable", "rate-limited"}
     return name not in undecided and not name.startswith(("http-", "internal-"))
 
@@ -93,7 +93,7 @@ class OpenLoop:
         self.due = self.answered = 0
 
     async def run(self) -> Result:
-        """Everything that is due, then the answers still to come."""
+        """Send every request when it is due, then wait for the remaining answers."""
         plan = self._plan
         total = int(plan.rate * plan.seconds)
         started = time.perf_counter()

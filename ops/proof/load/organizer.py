@@ -14,7 +14,7 @@ PASSWORD = "correct-horse-7"  # noqa: S105 - of an account that lives as long as
 
 
 class Drop(NamedTuple):
-    """What is on sale."""
+    """An event on sale."""
 
     event_id: str
     ticket_type_ids: list[str]

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, so that a report on standard output stays clean; silent where nobody looks."""
+"""Progress bars on standard error, so that a report on standard output stays clean; silent without a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Bar:
         self._progress.update(self._task, completed=done, note=note)
 
     def of(self, total: int) -> None:
-        """How much it will be, once that is known."""
+        """The total, once it is known."""
         self._progress.update(self._task, total=max(total, 1))
 
     def stop(self) -> None:
@@ -29,7 +29,7 @@ class Bar:
         self._progress.stop_task(self._task)
 
     def finish(self, done: int, note: str = "") -> None:
-        """That was it: the bar stands still."""
+        """The work is done: the bar stands still."""
         self._progress.update(self._task, completed=done, total=max(done, 1), note=note)
         self._progress.stop_task(self._task)
 

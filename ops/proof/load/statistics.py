@@ -1,4 +1,4 @@
-"""Figures: percentiles, and CPU time by process. Pure but for `CpuMeter`, which asks the operating system."""
+"""Figures: percentiles, and CPU time by process. Pure, except for `CpuMeter`, which asks the operating system."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Latencies(msgspec.Struct, frozen=True):
 
 
 class ProcessCpu(msgspec.Struct, frozen=True):
-    """What one process (with its children) used of a measured stretch."""
+    """The CPU of one process (with its children) during a measurement."""
 
     name: str
     cpu_s: float
@@ -72,7 +72,7 @@ def reference_ms() -> float:
 
 
 class CpuMeter:
-    """CPU seconds of process trees by name, since `start`. A process that is not there counts nothing."""
+    """CPU seconds of process trees by name, since `start`. A missing process counts as 0."""
 
     def __init__(self, ours: Mapping[str, int], services: Mapping[str, int]) -> None:
         self._pids = {**ours, **services}
@@ -84,7 +84,7 @@ class CpuMeter:
         self._begun = {name: tree_cpu_s(pid) for name, pid in self._pids.items()}
 
     def read(self, requests: int) -> list[ProcessCpu]:
-        """What each has used since `start`, and that divided by `requests`."""
+        """The CPU of each since `start`, in all and for each of the `requests`."""
         used = {name: max(0.0, tree_cpu_s(pid) - self._begun[name]) for name, pid in self._pids.items()}
         return [
             ProcessCpu(name, round(cpu, 3), round(cpu / max(1, requests) * US_PER_S, 1), name not in self._services)
@@ -95,7 +95,7 @@ class CpuMeter:
 def tree_cpu_s(pid: int) -> float:
     """User and system time of a process, its living children and those it has waited for. 0.0 when it is gone.
 
-    Of this process only its own: what it starts is measured by name.
+    For this process it is only its own time, since its children are measured by name.
     """
     if pid == os.getpid():
         return time.process_time()
@@ -113,7 +113,7 @@ def tree_cpu_s(pid: int) -> float:
 
 
 def peak_mb(pid: int) -> float:
-    """The most memory a living process had, in MB (Linux): what `getrusage` says begins with its parent's."""
+    """The peak memory of a living process, in MB (Linux). The value of `getrusage` would begin with its parent's."""
     told = Path(f"/proc/{pid}/status").read_text()
     return round(int(next(line for line in told.splitlines() if line.startswith("VmHWM")).split()[1]) / KB_PER_MB, 1)
 

@@ -1,4 +1,4 @@
-"""What load is sent to: a platform of one's own, or one that runs already; and whose CPU is counted."""
+"""The target of load: a new platform, or one that runs already; and the processes whose CPU counts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def running_platform(url: str) -> Iterator[LoadTarget]:
 
 
 def meter_of(platform: Platform, others: Mapping[str, int] | None = None) -> CpuMeter:
-    """A meter of everything a platform runs, and of `others`, which are none of ours."""
+    """A meter of all processes of a platform, and of `others`, which are not ours."""
     services = {
         service.name: pid
         for service in platform.stack.services
@@ -53,7 +53,7 @@ def meter_of(platform: Platform, others: Mapping[str, int] | None = None) -> Cpu
 
 
 def processes_on(bootstrap_servers: str) -> dict[str, int]:
-    """Our processes on this machine that use this broker, by what they run."""
+    """Our processes on this machine that use this broker, by their command."""
     found: dict[str, int] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
