@@ -18,8 +18,8 @@ from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
 from tests.harness import leftovers
 
-# Two test processes share the machine with servers: slowness says nothing here. In CI the same examples each time;
-# whoever works on the code gets new ones.
+# Two test processes share the machine with servers: slowness says nothing here. CI uses the same examples each time, a
+# developer's run new ones.
 hypothesis.settings.register_profile(
     "circle",
     deadline=None,
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_over() -> Iterator[None]:
-    """Ends what a test started and did not end, because it failed on the way."""
+    """Ends the processes that a test started and, because it failed, did not end."""
     yield
     leftovers.end_all()
 

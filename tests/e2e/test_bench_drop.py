@@ -41,7 +41,7 @@ def test_a_replay_beside_it_is_a_command_that_there_is(replay: str) -> None:
 
 def test_a_replay_beside_it_that_fails_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(REPLAYS, "verify", ("verify", "--no-such-option"))
-    with pytest.raises(CircleError, match="--no-such-option` beside the load ended with 2"), \
+    with pytest.raises(CircleError, match="--no-such-option` under load ended with 2"), \
          replaying(settings, "verify") as found:  # fmt: skip
         assert wait_for(lambda: bool(found.failed), timeout_s=60) is None
 

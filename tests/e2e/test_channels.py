@@ -317,7 +317,7 @@ def test_every_message_is_there_once_whatever_was_switched_off_or_erased(street:
         query(f"UPDATE mail_deliveries SET template = 'event.reminder' WHERE id = {one}")
     found = [(one.rule, one.what) for one in check(street.settings, strict=False).violations]
     assert ("mail", "reservation.confirmed is missing") in found
-    assert ("mail", "event.reminder of no fact, or twice") in found
+    assert ("mail", "event.reminder without a fact, or twice") in found
 
 
 def test_who_has_not_paid_yet_is_warned_a_minute_before_the_hold_ends(street: Street) -> None:

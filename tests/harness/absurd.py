@@ -1,4 +1,5 @@
-"""Facts that are valid by schema and absurd by value: of every kind, in every field what its type can hold. Seeded."""
+"""Facts that are valid by schema and absurd by value: of every kind, with any value of its type in every field.
+Seeded."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ LONGS = (
     600_000_000,
 )
 INTS = (0, 1, -1, 7, INT_MAX, -INT_MAX - 1)
-ENDLESS = random.Random(3).randbytes(20_000).hex()  # no index has room for it
+ENDLESS = random.Random(3).randbytes(20_000).hex()  # too large for any index
 TEXTS = (
     "", " ", "\0", "a\0b", "\x1b[31m", "\x9b", "\u202eabc", "\u2028", "\ufeff", "\U0001f468\u200d\U0001f469", "\\",
     "'; --", "{}", "null", ENDLESS, "x" * 5_000, "EUO", "ZZZ", "KWD", "JPY", "localtime", "../../etc/passwd", "a,b",
@@ -47,7 +48,7 @@ class Absurd:
         self.offset = 0
 
     def facts(self, rounds: int) -> list[RecordedFact]:
-        """Facts of events that nobody has made, of users that nobody is."""
+        """Facts of events and users that do not exist."""
         made = []
         for wild in (0.15, 0.4, 1.0) * rounds:
             for kind in FACTS:
@@ -87,7 +88,7 @@ class Absurd:
         odd = self._random.random() < wild
         if isinstance(inner, msgspec.inspect.ListType):
             chosen = self._random.choice(LISTS if odd else LISTS[:3])
-            # No seat of one fact is another's: a seat sold twice stops the projection, as it should.
+            # No two facts have the same seat: a seat that is sold twice stops the projection, as it should.
             return [f"{one}{self.offset}" for one in chosen] if name == "seats" else list(chosen)
         if isinstance(inner, msgspec.inspect.IntType):
             narrow = any(map(is_int32, (hint, *get_args(hint))))

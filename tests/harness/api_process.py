@@ -25,7 +25,7 @@ STOP_S = 15.0
 
 
 class ApiProcess:
-    """A running API and the means to be anybody to it."""
+    """A running API, and callers of any kind for it."""
 
     def __init__(self, process: subprocess.Popen[bytes], http: httpx.Client, key_file: Path, log: Path) -> None:
         self.process, self.http, self.log = process, http, log
@@ -47,7 +47,7 @@ class ApiProcess:
 
 @contextmanager
 def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: str) -> Iterator[ApiProcess]:
-    """`circle api` against the services of `settings`, answering. Those of one `scratch` share their key."""
+    """`circle api` with the services of `settings`, ready. Processes with the same `scratch` share a key."""
     key_file = scratch / "jwt.pem"
     if not key_file.exists():
         key_file.write_bytes(generate_pem())

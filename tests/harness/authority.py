@@ -1,4 +1,5 @@
-"""Two certificate authorities: one that signed what the test's servers show, and another that nobody should trust."""
+"""Two certificate authorities: one that signed the certificates of the test's servers, and another that no client
+should trust."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class Authority:
         self._server = self._ours.issue_cert(LOOPBACK)
 
     def context(self) -> ssl.SSLContext:
-        """What a server on loopback speaks TLS with."""
+        """The TLS context of a server on loopback."""
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server.configure_cert(made)
         return made

@@ -1,4 +1,4 @@
-"""Certificates for loopback: an authority of our own, and what it signs, as PEM files."""
+"""Certificates for loopback: an authority of our own, and its certificates, as PEM files."""
 
 from __future__ import annotations
 

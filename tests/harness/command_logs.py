@@ -29,7 +29,7 @@ CODEC = Codec()
 
 @dataclass
 class BothLogs(FactLog):
-    """Random commands, kept beside their facts; timestamps are whole milliseconds, as on a broker."""
+    """Random commands with their facts; timestamps are whole milliseconds, as on a broker."""
 
     commands: list[tuple[int, c.Command]] = field(default_factory=list)
     facts: list[RecordedFact] = field(default_factory=list)
@@ -47,7 +47,7 @@ class BothLogs(FactLog):
         return self.put(command, locks)
 
     def _locks(self, state: EventState) -> f.SeatLocksObserved | None:  # type: ignore[override]
-        """As the guard observes them: never on a seat that a buyer has."""
+        """Foreign locks as the guard observes them: never on a seat that a buyer has."""
         found = super()._locks(state)
         seating = state.sections["seated"].seating if "seated" in state.sections else None
         if seating is not None and any(not seating.is_free(place.partition("/")[2]) for place in found.locked):
@@ -56,7 +56,7 @@ class BothLogs(FactLog):
 
     def put(self, command: c.Command, locks: f.SeatLocksObserved | None = None) -> list[RecordedFact]:
         """Decide one command at the log's end."""
-        if isinstance(command, c.CreateEvent):  # a reader may refuse U+0000; facts may have it all the same
+        if isinstance(command, c.CreateEvent):  # a reader may refuse U+0000, but facts may have it
             command = msgspec.structs.replace(command, title=command.title.replace("\x00", "-"))
         at = At(self.partition, self.offset, LogTime(self.now))
         state = self.states.setdefault(command.event_id, EventState(command.event_id))
@@ -96,7 +96,7 @@ class BothLogs(FactLog):
 
 
 def _at_home(event_id: str, partition: int) -> str:
-    """The next id from this one on whose events are on the partition."""
+    """The first id from this one on whose event is on the partition."""
     number = uuid.UUID(event_id).int
     while partition_of(event_id, PARTITIONS_DEFAULT) != partition:
         number += 1
@@ -105,7 +105,7 @@ def _at_home(event_id: str, partition: int) -> str:
 
 
 class ListFeed:
-    """Records that are all there, or come later."""
+    """Records that are there at once, or come later."""
 
     def __init__(self, records: Sequence[LogRecord]) -> None:
         self.records, self.at = list(records), 0
@@ -139,7 +139,7 @@ def verified(log: BothLogs, records: Sequence[LogRecord] | None = None) -> Parti
 
 
 def write_both(settings: Settings, logs: Sequence[BothLogs], facts: Sequence[RecordedFact] | None = None) -> None:
-    """Onto a broker, with the log's own timestamps; `facts` in the place of the logs' own."""
+    """Write both topics to a broker, with the log's own timestamps. `facts` replaces the logs' own facts."""
     producer = kafka.producer(settings)
     for log in logs:
         for stamp, command in log.commands:

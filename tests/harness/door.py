@@ -1,4 +1,4 @@
-"""A door over HTTP: tickets that were bought, staff, scans, what is told live."""
+"""A door over HTTP: bought tickets, staff, scans, live messages."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from tests.harness.shop import OnSale, Person, done, unique
 
 
 def bought(buyer: Person, event: OnSale, quantity: int = 1, *, ticket_type: str | None = None) -> list[dict[str, Any]]:
-    """Tickets of the buyer's, paid for, as `GET /v1/tickets/{id}` shows them."""
+    """Paid tickets of the buyer, as `GET /v1/tickets/{id}` shows them."""
     held = done(buyer.reserve(event.id, ticket_type_id=ticket_type or event.seated, quantity=quantity), 201)
     tickets = done(buyer.confirm(held["id"]), 200)["tickets"]
     return [done(buyer.get(f"/v1/tickets/{ticket['id']}"), 200) for ticket in tickets]
 
 
 def employed(event: OnSale, person: Person) -> Person:
-    """The person, who was invited and works at the event's door from now on."""
+    """The person, now invited and accepted as staff of the event."""
     done(event.organizer.post(f"/v1/events/{event.id}/staff", json={"user": person.email}, prefer="wait=20"), 201)
     done(person.post(f"/v1/invitations/{event.id}/accept", prefer="wait=20"), 200)
     return person
 
 
 def handed_on(giver: Person, ticket: dict[str, Any], taker: Person) -> None:
-    """The ticket is the taker's, who was offered it and has accepted."""
+    """The ticket after its transfer: the taker got the offer and has accepted it."""
     path = f"/v1/tickets/{ticket['id']}/transfer"
     offer = done(giver.post(path, json={"to": taker.email}, prefer="wait=20"), 200)
     done(taker.post(f"/v1/transfers/{offer['transfer_id']}/accept", prefer="wait=20"), 200)
 
 
 def projected(event: OnSale) -> None:
-    """Comes back when everything decided so far can be read: what the organizer writes now comes after it."""
+    """Returns when everything decided so far can be read: the organizer's next write comes after it."""
     done(event.organizer.call("PATCH", f"/v1/events/{event.id}", json={"description": unique()}, prefer="wait=20"), 200)
 
 
@@ -45,7 +45,7 @@ def scan(person: Person, event: OnSale, ticket: dict[str, Any], **body: Any) -> 
 
 @contextmanager
 def event_stream(person: Person, event: OnSale, name: str = "check-ins") -> Iterator[Iterator[dict[str, Any]]]:
-    """The data of the events of one name on an event's live stream; nobody but the door sees check-ins."""
+    """The data of the events of one name on an event's live stream; only the door sees check-ins."""
     with person.http.stream("GET", f"/v1/events/{event.id}/stream", headers=person.headers, timeout=20) as response:
 
         def news() -> Iterator[dict[str, Any]]:
@@ -60,10 +60,10 @@ def event_stream(person: Person, event: OnSale, name: str = "check-ins") -> Iter
 
 
 def told(person: Person, kind: str) -> str:
-    """The ticket that somebody was told of with a notification of this kind, as soon as it is there."""
+    """The ticket of a person's notification of this kind, as soon as it is there."""
     with person.http.stream("GET", "/v1/notifications/stream", headers=person.headers, timeout=20) as response:
         lines = response.iter_lines()
-        next(lines)  # from here on the stream brings what the list does not have yet
+        next(lines)  # from here on the stream brings the messages that the list does not have yet
         for one in done(person.get("/v1/notifications"), 200)["items"]:
             if one["kind"] == kind:
                 return str(one["data"]["ticket_id"])

@@ -1,7 +1,7 @@
-"""A ticket drop without HTTP: commands straight to the commands topic, and what the log has answered.
+"""A ticket drop without HTTP: commands straight to the commands topic, and the log's answers.
 
-Seeded. `Drop.open` makes the events and waits until they are on sale; `rush` runs a crowd in a thread until told to
-stop. Every command's position is remembered as what a client would have been told: 202, with its place on the log.
+Seeded. `Drop.open` makes the events and waits until they are on sale; `rush` runs a crowd in a thread until its block
+ends. The drop remembers every command's position as a client's answer: 202, with its place on the log.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Drop:
         self.rows, self.hold_ttl_s, self.limit = rows, hold_ttl_s, limit
         self.users = [UserId(str(uuid.UUID(int=self.rng.getrandbits(128), version=4))) for _ in range(buyers)]
         self.told: list[ToldOutcome] = []
-        self.news = threading.Condition()  # something was told, or a crowd has failed
+        self.news = threading.Condition()  # a command was acknowledged, or a crowd has failed
         self.sent = self.unacknowledged = self.sent_keys = 0
         self._recent: list[tuple[str, ReservationId, UserId]] = []
         self._key = 0
@@ -88,7 +88,7 @@ class Drop:
         self._producer.poll(0)
 
     def blast(self, acts: int) -> None:
-        """What a crowd does in a long time, written as fast as the log takes it: the workers have a backlog then."""
+        """The commands of a long rush, written as fast as the log takes them: so the workers have a backlog."""
         self._prepared = []
         for _ in range(acts):
             self.act()
@@ -109,7 +109,7 @@ class Drop:
         self.flush()
 
     def opening(self, event: str) -> list[c.Command]:
-        """What makes one event: a seated section (half of the events sell it for nothing) and a general admission."""
+        """The commands that make one event: a seated section (free in half of the events) and a general admission."""
         price = 2_500 if self.events.index(event) % 2 == 0 else 0
         details = ("Drop", "", "music", "Hall", 4_000_000_000_000_000, 4_000_000_100_000_000, "UTC", 0, 0)
         return [
@@ -190,7 +190,7 @@ class Drop:
     # --- a crowd --------------------------------------------------------------------------------------------------
 
     def act(self) -> None:
-        """One thing that somebody does."""
+        """One act of one person."""
         rng = self.rng
         if self._recent and rng.random() < 0.45:
             event, key, user = self._recent.pop(rng.randrange(len(self._recent)))
@@ -209,7 +209,7 @@ class Drop:
             key = self.reserve(event, user, quantity=rng.choice((1, 2, 2, 3, 4)))
         if rng.random() < 0.05:
             self._key -= 1
-            self.reserve(event, user)  # the key of the last request again: the same one, or one with another body
+            self.reserve(event, user)  # a second request with the last key: the same one, or one with another body
         self._recent.append((event, key, user))
 
     @contextmanager

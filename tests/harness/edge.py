@@ -1,6 +1,6 @@
 """The edge alone: our protocol and our errors on a free port of this process, with a few routes and limits.
 
-Requests are bytes and answers are bytes: what a library would mend or refuse to send is sent as it is.
+Requests are bytes and answers are bytes: no library corrects a request or refuses to send it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ HEADERS = {"REQUEST_MAX_SIZE": 64 * 1024, "REQUEST_MAX_HEADER_SIZE": 8 * 1024}
 
 
 class Edge:
-    """A running edge, and what was done at it: the target of every request that a handler was called for."""
+    """A running edge, and the target of every request that reached a handler."""
 
     def __init__(self, port: int, app: EdgeApp) -> None:
         self.port, self.app, self.done = port, app, list[str]()
 
     def connect(self, *, source: str = "", **options: int) -> socket.socket:
-        """A connection, from the address `source` if it is given. `rcvbuf` makes a reader that takes little at once."""
+        """A connection, from the address `source` if it is given. A small `rcvbuf` makes a slow reader."""
         connection = socket.socket()
         connection.settimeout(PATIENCE_S)
         if "rcvbuf" in options:
@@ -46,14 +46,14 @@ class Edge:
         return connection
 
     def send(self, data: bytes) -> bytes:
-        """Everything that comes back until the server ends the connection."""
+        """Send bytes; returns everything until the server ends the connection."""
         with self.connect() as connection:
             connection.sendall(data)
             return everything(connection)
 
 
 def everything(connection: socket.socket) -> bytes:
-    """Everything that comes until the other side ends the connection."""
+    """All bytes until the other side ends the connection."""
     found = b""
     while chunk := connection.recv(65_536):
         found += chunk
@@ -61,7 +61,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def statuses(answers: bytes) -> list[int]:
-    """The statuses of the answers in these bytes, as they follow each other. Bodies have a length, or are none."""
+    """The statuses of the answers in these bytes, in order. Each body has a length, or there is none."""
     found = []
     while answers:
         head, _, rest = answers.partition(b"\r\n\r\n")

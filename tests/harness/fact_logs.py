@@ -1,6 +1,6 @@
-"""Logs of facts as the reservations dataflow would write them, made from random commands: for what reads facts.
+"""Logs of facts as the reservations dataflow would write them, made from random commands, for readers of facts.
 
-Seeded: the same seed gives the same facts. `FactLog` keeps the states they add up to, to compare rows with.
+Seeded: the same seed gives the same facts. `FactLog` keeps the states of the facts, to compare rows with them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class FactLog:
         self._reservations: list[tuple[str, str, str]] = []
 
     def take(self, commands: int) -> list[RecordedFact]:
-        """The facts of the next so many commands."""
+        """The facts of the next `count` commands."""
         return [fact for _ in range(commands) for fact in self._decide(self._command())]
 
     def _decide(self, command: c.Command) -> list[RecordedFact]:

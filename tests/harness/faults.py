@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of a drop, and what must be true after it. The bodies of the fault tests, which run
+"""Faults in the middle of a drop, and the conditions that must hold after it. The bodies of the fault tests, which run
 on the embedded broker (tests/e2e) and on Apache Kafka (tests/kafka).
 """
 
@@ -32,12 +32,12 @@ from tests.harness.workers import Worker
 KILLS = 10
 PER_SECOND = 250
 HOLD_TTL_S = 2
-# What a topic takes at most: with our own headers it would be too much for its dead letter, and for its fact.
+# The largest record that a topic takes: with our own headers, its dead letter and its fact would be too large.
 LARGEST, LARGE_HEADERS = 1_000_000, [("traceparent", b"t" * 40_000), ("other", b"o" * 5_000)]
-NO_DATE_MS = 1 << 50  # beyond the year 9999; a broker that stamps records itself does not look at it
-RESUMED_S = 25.0  # above the limit that the watchdog sets a transaction
+NO_DATE_MS = 1 << 50  # beyond the year 9999; a broker that stamps records itself ignores it
+RESUMED_S = 25.0  # above the watchdog's limit for a transaction
 HANGS = "action=process.hangs what=transaction"
-ALL_PARTITIONS = f'partitions="{list(range(PARTITIONS))}"'  # as a worker says which it was assigned
+ALL_PARTITIONS = f'partitions="{list(range(PARTITIONS))}"'  # the log line about a worker's assigned partitions
 
 
 def killed_again_and_again(stage: Stage) -> None:
@@ -51,7 +51,7 @@ def killed_again_and_again(stage: Stage) -> None:
             crowd.wait_sent(rng.randint(20, 150))
             worker.kill()
             worker.start()
-            if rng.random() < 0.8:  # else it is killed again while it loads
+            if rng.random() < 0.8:  # else it would be killed again while it loads
                 worker.wait_ready()
     worker.wait_ready()
     assert worker.deaths - before == KILLS
@@ -60,7 +60,7 @@ def killed_again_and_again(stage: Stage) -> None:
 
 
 def killed_at_work(stage: Stage) -> None:
-    """The same with a backlog, so that every kill meets a batch that is being decided, locked or committed."""
+    """The same with a backlog, so that every kill hits a batch that is being decided, locked or committed."""
     rng = random.Random(11)
     drop = stage.drop(hold_ttl_s=3_600, events=4, rows=26)
     worker = stage.reservations
@@ -77,7 +77,7 @@ def killed_at_work(stage: Stage) -> None:
 
 @contextmanager
 def backlog(drop: Drop, acts: int) -> Iterator[None]:
-    """While the block runs, more is written than the workers can read."""
+    """While the block runs, more commands are written than the workers can read."""
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(drop.blast, acts)
         yield
@@ -85,7 +85,7 @@ def backlog(drop: Drop, acts: int) -> Iterator[None]:
 
 
 def two_share_one_dies_one_is_paused(stage: Stage) -> None:
-    """Two workers share the partitions: one is killed; then it is paused past its session, and its batch is fenced."""
+    """Two workers share the partitions. One is killed; later it is paused past its session, and its batch is fenced."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S, events=16)  # so that each worker has some
     heir = stage.reservations
     with drop.rush(PER_SECOND) as crowd:
@@ -96,16 +96,16 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
         second.start()  # under its own name: the broker ends the transaction that it died in
     second.wait_ready()
     stage.settled()
-    # A producer that was fenced while it was paused says so itself, or that it met a fatal error. The embedded broker
-    # may leave the commit of a fenced one without an answer: then the watchdog ends the process, uncommitted as well.
+    # A producer that was fenced during its pause reports this, or a fatal error. The embedded broker may not answer the
+    # commit of a fenced producer: then the watchdog ends the process, also without a commit.
     ends = ("fenced", "fatal error") if stage.strict else ("fenced", "fatal error", HANGS)
     for where in Where:
-        second.ensure()  # who has taken over may have ended a transaction of its new life as well
+        second.ensure()  # the successor may have ended a transaction of its new life as well
         pause_past_its_session(stage, drop, second, heir, where)
         second.resume()
 
         def ended() -> bool:
-            heir.revive()  # on the embedded broker it may have to load again what the paused worker wrote
+            heir.revive()  # on the embedded broker it may have to load the paused worker's facts again
             return not second.alive
 
         eventually(ended, f"the worker that was paused {where.name.lower()} its batch ends", RESUMED_S)
@@ -118,7 +118,7 @@ def two_share_one_dies_one_is_paused(stage: Stage) -> None:
 
 
 def pause_past_its_session(stage: Stage, drop: Drop, zombie: Worker, heir: Worker, where: Where) -> None:
-    """SIGSTOP while everybody is busy with a backlog, with a batch in its hands, until the other has taken over."""
+    """SIGSTOP in the middle of a batch, while all workers have a backlog, until the other one has taken over."""
     taken_over = heir.log_text().count(ALL_PARTITIONS)
     with backlog(drop, 4_000):
         zombie.pause(where)
@@ -126,10 +126,10 @@ def pause_past_its_session(stage: Stage, drop: Drop, zombie: Worker, heir: Worke
 
 
 def wait_taken_over(stage: Stage, heir: Worker, before: int) -> None:
-    """Until the paused worker's session is over and its partitions are the other's.
+    """Until the paused worker's session is over and the other one has its partitions.
 
-    Where the broker ends transactions that nobody goes on with, also until the other has decided everything: the
-    embedded one hides what stands behind an open transaction until the paused worker itself is back.
+    If the broker ends abandoned transactions, also until the other one has decided everything: the embedded broker
+    hides all records after an open transaction until the paused worker is back.
     """
     eventually(lambda: heir.log_text().count(ALL_PARTITIONS) > before, "the other worker has all partitions", 40)
     if stage.strict:
@@ -153,7 +153,8 @@ def one_joins_and_leaves(stage: Stage) -> None:
 
 
 def redis_flushed(stage: Stage) -> None:
-    """Redis loses everything, twice, in the middle of a drop: nothing is sold twice, and it shows the truth again."""
+    """Redis loses everything, twice, in the middle of a drop: no seat is sold twice, and Redis has the right claims
+    again."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
     with drop.rush(PER_SECOND) as crowd, redis.Redis.from_url(stage.settings.redis_url) as client:
         for _ in range(2):
@@ -182,8 +183,8 @@ def postgres_restarted(stage: Stage) -> None:
 
 
 def broker_restarted(stage: Stage, scratch: Path) -> None:
-    """The broker is killed and started again: what was acknowledged is there, and sales go on. Over HTTP requests get
-    503 meanwhile, and the same keys have one outcome each afterwards."""
+    """The broker is killed and started again: every acknowledged record is there, and sales go on. Meanwhile requests
+    over HTTP get 503; afterwards each of their keys has one outcome."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
     with http_crowd(stage.settings, scratch) as people, drop.rush(PER_SECOND) as crowd:
         crowd.wait_sent(150)
@@ -201,7 +202,8 @@ def broker_restarted(stage: Stage, scratch: Path) -> None:
 
 
 def foreign_lock(stage: Stage) -> None:
-    """A seat that a foreign owner has is not sold; the fact says why; freed, it is sold. Replay needs no Redis."""
+    """A seat with a foreign lock is not sold, and the fact says why. After the lock it is sold. Replay needs no
+    Redis."""
     drop = stage.drop(events=1, rows=1, hold_ttl_s=3_600)
     event, user = drop.events[0], drop.users[0]
     wait_until_settled(stage.settings, timeout_s=30)
@@ -268,7 +270,7 @@ def outcomes(stage: Stage, event: str) -> dict[str, f.Fact]:
 
 
 def unreadable_records(stage: Stage) -> None:
-    """Records that cannot be read go to the dead letters with their origin; everything behind them goes on."""
+    """Unreadable records go to the dead letters with their origin; all later records go on."""
     drop = stage.drop(hold_ttl_s=HOLD_TTL_S)
     garbage = [b"", b"garbage", b"\0\0\0\0\1cut short", b"\0\0\0\xff\xff", b"{}" * 40_000, b"x" * LARGEST, None]
     raw = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap_servers, "message.max.bytes": 1_048_576})

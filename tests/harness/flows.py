@@ -1,4 +1,4 @@
-"""Runs a dataflow beside a test, writes records for it, and waits for what it says it has done."""
+"""Runs a dataflow during a test, writes records for it, and waits for its announced effects."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Flow:
 
 @dataclass
 class Process:
-    """A dataflow as `circle pipeline NAME` runs it, to be killed."""
+    """A dataflow as `circle pipeline NAME` runs it, which a test can kill."""
 
     child: subprocess.Popen[bytes]
 
@@ -110,7 +110,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 class Heard:
-    """What is published on a channel, from when this is entered."""
+    """The messages on a channel, from the moment when this is entered."""
 
     def __init__(self, settings: Settings, channel: str) -> None:
         self._client = redis.Redis.from_url(settings.redis_url)
@@ -129,7 +129,7 @@ class Heard:
         self._client.close()
 
     def messages(self, timeout_s: float = WAIT_S) -> Iterator[Any]:
-        """Each message as it comes; fails the test when none has come for so long."""
+        """Each message as it comes; fails the test when none comes within the time-out."""
         while True:
             message = self._listening.get_message(timeout=timeout_s)
             assert message is not None, f"nothing heard on {self._channel} for {timeout_s} s"
@@ -147,7 +147,7 @@ class Heard:
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
-    """Look again and again until `condition` holds: for what nobody announces."""
+    """Wait until `condition` holds, by polling: only for changes that no event announces."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
@@ -155,7 +155,7 @@ def eventually(condition: Callable[[], bool], what: str, timeout_s: float = WAIT
 
 
 def write_facts(settings: Settings, facts: Iterable[RecordedFact], topic: str = FACTS) -> None:
-    """Facts as the reservations dataflow writes them, except for the transaction."""
+    """Write facts as the reservations dataflow does, but without a transaction."""
     codec = Codec()
     write(
         settings,
@@ -165,7 +165,7 @@ def write_facts(settings: Settings, facts: Iterable[RecordedFact], topic: str = 
 
 
 def write(settings: Settings, topic: str, records: Iterable[tuple[int, bytes, list[tuple[str, bytes]]]]) -> None:
-    """Records (partition, value, headers), in order."""
+    """Write records (partition, value, headers), in order."""
     producer = kafka.producer(settings)
     for number, (partition, value, headers) in enumerate(records):
         producer.produce(topic, value, b"key", partition, headers=headers)
@@ -175,7 +175,7 @@ def write(settings: Settings, topic: str, records: Iterable[tuple[int, bytes, li
 
 
 def read(settings: Settings, topic: str, partitions: int, at_least: int) -> list[Message]:
-    """The records of a topic from its beginning, once there are so many."""
+    """The records of a topic from its beginning, once `count` of them are there."""
     client = kafka.consumer(settings, group=None)
     client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
     found: list[Message] = []

@@ -23,12 +23,12 @@ CODEC = Codec()
 
 @dataclass
 class Step:
-    """A command and the facts that the topic has at its position; `facts` None: whatever the core decides."""
+    """A command and the facts that the topic has at its position; `facts` None: those that the core decides."""
 
     command: c.Command
     facts: list[f.Fact] | None = None
     seconds: int = 0  # after the step before
-    envelope: dict[str, Any] = field(default_factory=dict)  # fields that are to be wrong
+    envelope: dict[str, Any] = field(default_factory=dict)  # fields with wrong values
     drop: int | None = None  # this fact is not there
     value: bytes | None = None  # the record, instead of the command's bytes
 

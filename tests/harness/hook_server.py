@@ -1,4 +1,4 @@
-"""An organizer's server, on loopback: keeps the calls it gets and answers as a test wants."""
+"""An organizer's server on loopback. It keeps its calls and answers as the test says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.flows import WAIT_S
 
 @dataclass(frozen=True)
 class Received:
-    """One call: its path, headers in small letters, and the body as it came."""
+    """One call: its path, its headers in lower case, and its unchanged body."""
 
     path: str
     headers: dict[str, str]
@@ -36,7 +36,7 @@ class Received:
 
 
 class HookServer:
-    """`answer` decides on each call: a status and headers. It runs in a thread of the server's."""
+    """`answer` gives each call a status and headers. It runs in a thread of the server."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         self.answer: Callable[[Received], tuple[int, dict[str, str]]] = lambda _: (204, {})
@@ -88,7 +88,7 @@ class HookServer:
         self._server.server_close()
 
     def until(self, number: int) -> None:
-        """Until so many calls have come."""
+        """Wait until `count` calls have come."""
         with self._changed:
             enough = self._changed.wait_for(lambda: len(self.calls) >= number, WAIT_S)
             assert enough, f"{number} calls, there are {[call.type for call in self.calls]}"

@@ -1,7 +1,7 @@
-"""A town (`tests.simulation.whole`) where somebody else writes to the commands topic, too: whatever its types can hold.
+"""A town (`tests.simulation.whole`) where a stranger writes to the commands topic, too: any values of its types.
 
-Seeded. `records` is what stands on the topic; what the codec refuses of it, a dead letter on the platform, is counted
-and no command of the town's log.
+Seeded. `records` are the records on the topic. Those that the codec refuses (dead letters on the platform) are counted;
+they are no commands of the town's log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LISTS = (
 
 
 class HostileTown(Town):
-    """A town with a writer of its own to the log. `refused` counts the records that the codec takes for no commands."""
+    """A town with a stranger who writes to the log. `refused` counts the records that the codec refuses."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -58,7 +58,7 @@ class HostileTown(Town):
         return command
 
     def _forged(self) -> c.Command:
-        """A command that is mostly what somebody would send, and in one field or more what nobody would."""
+        """A command with mostly usual values, and an unusual one in one field or more."""
         kind = self.rng.choice(c.COMMANDS)
         wild = self.rng.choice((0.1, 0.3, 1.0))
         types = c.Command.__annotations__ | kind.__annotations__

@@ -1,4 +1,4 @@
-"""People who ask over HTTP while the broker is away, and again with the same keys when it is back."""
+"""People who ask over HTTP while the broker is away, and repeat with the same keys when it is back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BACK_S = 90.0
 
 
 class HttpCrowd:
-    """Each has one key and asks for SEATS_EACH seats of one event; the first has got theirs before."""
+    """Each has one key and asks for SEATS_EACH seats of one event; the first one got theirs before."""
 
     def __init__(self, event: OnSale, people: list[Person]) -> None:
         self._event = event
@@ -32,21 +32,21 @@ class HttpCrowd:
         self._first = done(self._ask(self._asking[0]), 201)
 
     def are_turned_away(self) -> None:
-        """Everybody is told 503, when to come again, and soon."""
+        """Everyone gets 503 with Retry-After, and soon."""
         for answer in self._all(self._asking):
             problem(answer, 503, "not-acknowledged")
             assert int(answer.headers["retry-after"]) >= 1
 
     def have_one_outcome_each(self, meanwhile: Callable[[], None]) -> list[ToldOutcome]:
-        """Everybody asks until they have theirs: one hold for one key, whatever became of the first attempts.
+        """Everyone asks until they have their seats: one hold for one key, for every result of the first attempts.
 
-        `meanwhile` starts again what has died, as the supervisor does.
+        `meanwhile` restarts dead processes, as the supervisor does.
         """
         assert wait_for(lambda: self._all_have_theirs(meanwhile), timeout_s=BACK_S) is None, (
             f"{len(self._outcomes)} of {PEOPLE}"
         )
         first, *_ = outcomes = [self._outcomes[key] for _, key in self._asking]
-        assert first == self._first, "what was acknowledged before is what it was"
+        assert first == self._first, "an outcome from before has changed"
         assert [done(answer, 201) for answer in self._all(self._asking)] == outcomes
         seats = [seat for one in outcomes for seat in one["seats"]]
         assert len(seats) == len(set(seats)) == SEATS_EACH * PEOPLE
@@ -73,7 +73,7 @@ class HttpCrowd:
 
 @contextmanager
 def http_crowd(settings: Settings, scratch: Path) -> Iterator[HttpCrowd]:
-    """An API of its own beside dataflows that run, with an event on sale: 40 seats, exactly enough."""
+    """An API for running dataflows, with an event on sale: 40 seats, exactly enough."""
     with api_process(settings, scratch) as api:
         shop = Shop(str(api.http.base_url))
         try:

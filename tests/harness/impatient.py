@@ -1,4 +1,4 @@
-"""A progress display whose reader presses Ctrl-C at some step: for what is safe to stop and start again."""
+"""A progress display whose reader presses Ctrl-C at some step: for tools that can be stopped and started again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 
 
 class Impatient(ProgressBars):
-    """Somebody who presses Ctrl-C at some batch."""
+    """A reader who presses Ctrl-C at some batch."""
 
     def __init__(self, batches: int) -> None:
         super().__init__(quiet=True)
@@ -38,8 +38,8 @@ def stopped_at_random(
     batches: tuple[int, int] = (1, 9),
     then: Callable[[], None] | None = None,
 ) -> tuple[Found, int]:
-    """What it says when it has come to its end at last, and how often it was stopped before, each time after some
-    batches, and begun again."""
+    """The tool's result, and the number of stops: it is stopped after some batches and started again, until it
+    completes."""
     chance, stops = random.Random(seed), 0
     while True:
         try:

@@ -1,7 +1,6 @@
-"""Processes that a test starts by itself. Guarantee: none outlives its test, however that ends.
+"""Processes that a test starts by itself. Guarantee: none outlives its test, even if the test fails.
 
-One that is left over would go on beside the next tests, and be complained about where Python forgets it: in some other
-test, which then fails as well.
+Otherwise it would run during the next tests, and Python's warning about it would make another test fail.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ _started: list[subprocess.Popen[Any]] = []
 
 
 def tracked(process: subprocess.Popen[Any]) -> subprocess.Popen[Any]:
-    """The same process; it is ended after the test that runs, if it is still there then."""
+    """Registers the process and returns it. It is ended after the present test, if it is still there."""
     _started.append(process)
     return process
 
 
 def end_all() -> None:
-    """kill -9 to what is left, and wait until it is gone. For the fixture in tests/conftest.py."""
+    """kill -9 to every process that is left, and wait for its end. For the fixture in tests/conftest.py."""
     while _started:
         process = _started.pop()
         if process.poll() is None:

@@ -1,4 +1,4 @@
-"""A real SMTP server in this process, which keeps what it is given and answers as a test wants."""
+"""A real SMTP server in this process. It keeps its mails and answers as the test says."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TAKEN = "250 OK"
 
 
 class MailServer:
-    """`answer` decides on each mail: a reply such as "451 later". It runs in the server's thread.
+    """`answer` gives each mail a reply such as "451 later".
 
-    With `tls` it offers STARTTLS, or is spoken to in TLS alone where that is `implicit`. `login` is a user and a
-    password without which it takes no mail.
+    It runs in the server's thread. With `tls` the server offers STARTTLS; with `implicit` it speaks only TLS. With
+    `login` it takes mails only after a login with this user and password.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MailServer:
             ssl_context=tls if implicit else None,
             tls_context=None if implicit else tls,
             auth_required=login is not None,
-            auth_require_tls=not implicit,  # which it does not see where all of it is in TLS
+            auth_require_tls=not implicit,  # it does not see this with implicit TLS
             authenticator=self._authenticate,
         )
 
@@ -88,7 +88,7 @@ class MailServer:
         return AuthResult(success=known, handled=False)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Until `condition` holds, looked at whenever a mail was offered."""
+        """Wait until `condition` holds. It is checked after each offered mail."""
         with self._changed:
             assert self._changed.wait_for(condition, WAIT_S), f"not within {WAIT_S} s: {what}"
 

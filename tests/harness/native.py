@@ -1,4 +1,4 @@
-"""The compiled twins of the Avro reader and writer. With a C compiler they have to be there."""
+"""The compiled twins of the Avro reader and writer. With a C compiler they must be there."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The linters and generators of others that the OpenAPI document is held against, each pinned and installed once.
+"""Linters and generators of third parties for the OpenAPI document, each pinned and installed once.
 
-Node.js comes out of a wheel. `generator.lock` is the Python generator's environment: it needs another typer than ours.
+Node.js comes from a wheel. `generator.lock` is the Python generator's environment: it needs another typer than ours.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write_document(path: Path) -> Path:
 
 
 def node_tools() -> Path:
-    """The folder of programs out of `package-lock.json`."""
+    """The folder of the programs of `package-lock.json`."""
 
     def install(folder: Path) -> None:
         for name in ("package.json", "package-lock.json", ".npmrc"):
@@ -45,7 +45,7 @@ def node_tools() -> Path:
 
 
 def python_generator() -> Path:
-    """The folder of programs of the environment that `generator.lock` describes."""
+    """The folder of the programs of `generator.lock`."""
 
     def install(folder: Path) -> None:
         uv, python = _beside_python("uv"), str(folder / "bin" / "python")
@@ -57,12 +57,12 @@ def python_generator() -> Path:
 
 
 def run(program: Path, *arguments: str, folder: Path) -> str:
-    """What it printed. Raises AssertionError with that when it fails."""
+    """The program's output. Raises AssertionError with the output when it fails."""
     return _run([str(program), *arguments], folder)
 
 
 def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
-    """The folder for this lock file, made by whichever test process comes first."""
+    """The folder for this lock file. The first test process makes it."""
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     folder = cache_dir() / f"{name}-{digest}"
     with _alone(cache_dir() / f"{name}.lock"):

@@ -1,7 +1,7 @@
-"""`circle`, with a worker that stops itself (SIGSTOP) in its next transaction once it has been told to.
+"""`circle`, with a worker that stops itself (SIGSTOP) in its next transaction after a signal.
 
-`python -m tests.harness.pausable pipeline reservations`. From outside it would take luck: a worker is between two
-batches most of the time. Everything else is as it is in production.
+`python -m tests.harness.pausable pipeline reservations`. A signal from outside would rarely hit a transaction, since a
+worker is between two batches most of the time. Everything else is as in production.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _commit = KafkaTransactions.commit
 class Where(Enum):
     """The place in a batch's transaction, and the signal that asks for a pause there."""
 
-    BEFORE = signal.SIGUSR1  # decided and claimed, and nothing of it written
-    WITHIN = signal.SIGUSR2  # its records are on the log, its offsets are not committed
+    BEFORE = signal.SIGUSR1  # decided and claimed, but nothing is written
+    WITHIN = signal.SIGUSR2  # its records are on the log, but its offsets are not committed
 
 
 _asked: set[Where] = set()

@@ -22,9 +22,10 @@ Answer = tuple[int, Any]
 
 
 class Books:
-    """What the small registry keeps. Compatibility is written down and not checked; `answers` overrides a path.
+    """The small registry's data.
 
-    With `login` ("user:password") it lets in whoever says so in basic authentication, and no one else.
+    It stores compatibility but does not check it; `answers` overrides a path. With `login` ("user:password") it demands
+    this basic authentication.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Books:
         return number
 
     def answer(self, method: str, path: str, body: dict[str, str]) -> Answer | bytes:
-        """Status and document, or bytes that are none."""
+        """Status and document, or bytes that are no document."""
         self.calls.append(f"{method} {path}")
         if (given := self.answers.get(f"{method} {path}")) is not None:
             return given

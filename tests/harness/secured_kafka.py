@@ -1,4 +1,4 @@
-"""Apache Kafka as production has it: TLS, credentials, and an authorizer that denies whatever is not allowed."""
+"""Apache Kafka as in production: TLS, credentials, and an authorizer that denies by default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SUPERUSER = "root-of-kafka"
 
 
 class SecuredKafka(KafkaNode):
-    """One node. Its address is the listener with TLS and SCRAM; another one in clear is for the broker itself, and the
-    probe. `certified` asks for a certificate of `authority` and takes its common name; `token` takes tokens
+    """One node. Its address is the listener with TLS and SCRAM; another listener in clear is for the broker itself and
+    the probe. `certified` asks for a certificate of `authority` and takes its common name; `token` takes tokens
     (OAUTHBEARER) that a key of the file `jwks` has signed.
     """
 
@@ -43,7 +43,7 @@ class SecuredKafka(KafkaNode):
 
     @property
     def decisions(self) -> Path:
-        """What the authorizer has allowed and refused, a line each."""
+        """The authorizer's decisions, one line each."""
         return self.directory / "decisions.log"
 
     def _format(self) -> None:

@@ -104,7 +104,7 @@ class Shop:
         self.http = httpx.Client(base_url=url, timeout=40)
 
     def person(self, email: str = "", *, verified: bool = True) -> Person:
-        """Somebody new, a buyer; with an address that an operator has vouched for, where this knows the platform."""
+        """A new buyer. If this knows the platform, an operator has verified their address."""
         email = email or f"{uuid.uuid4().hex}@example.org"
         account = {"email": email, "password": PASSWORD, "name": "Ada"}
         user = done(self.http.post("/v1/auth/register", json=account), 201)
@@ -120,7 +120,7 @@ class Shop:
         )
 
     def organizer(self) -> Person:
-        """Somebody new who may make events."""
+        """A new organizer."""
         person = self.person()
         token = done(person.post("/v1/users/me/become-organizer"), 200)["access_token"]
         return Person(
@@ -128,7 +128,7 @@ class Shop:
         )
 
     def admin(self) -> Person:
-        """Somebody new whom the operator has made an administrator, with the second factor that this needs."""
+        """A new administrator, made by the operator, with the second factor that an administrator needs."""
         assert self._settings is not None
         person = self.person()
         asyncio.run(promote(self._settings, person.email, Role.ADMIN))
@@ -144,7 +144,7 @@ class Shop:
         )
 
     def event(self, organizer: Person, *, publish: bool = True, **changes: Any) -> OnSale:
-        """An event of `organizer`, on sale unless told otherwise."""
+        """An event of `organizer`, on sale by default."""
         event_id = done(organizer.post("/v1/events", prefer="wait=20", json=EVENT | changes), 201)["id"]
         types = [
             done(organizer.post(f"/v1/events/{event_id}/ticket-types", prefer="wait=20", json=body), 201)["id"]
@@ -157,7 +157,7 @@ class Shop:
 
 @contextmanager
 def open_shop(**env: str) -> Iterator[tuple[Platform, Shop]]:
-    """The whole platform, embedded, with rate limits off unless `env` says otherwise."""
+    """The whole platform, embedded, with rate limits off by default (see `env`)."""
     with Platform(env={"CIRCLE_RATE_LIMIT_SCALE": "0"} | env) as platform:
         shop = Shop(platform.url, platform.settings)
         try:
@@ -167,13 +167,13 @@ def open_shop(**env: str) -> Iterator[tuple[Platform, Shop]]:
 
 
 def done(response: httpx.Response, status: int) -> Any:
-    """The answer's JSON, after its status was as it should be."""
+    """The answer's JSON, after a check of its status."""
     assert response.status_code == status, f"{response.request.method} {response.request.url}: {response.text}"
     return response.json()
 
 
 def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """The problem document, after its shape was as it should be."""
+    """The problem document, after a check of its shape."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document: dict[str, Any] = response.json()
@@ -185,5 +185,5 @@ def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
 
 
 def unique() -> str:
-    """A key that nobody has used."""
+    """A new key."""
     return uuid.uuid4().hex

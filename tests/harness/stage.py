@@ -1,7 +1,7 @@
 """A platform without the API for fault tests: services, the four dataflows, drops, and the checker at the end.
 
-One stage serves the tests of a module one after the other, since starting processes is what costs time. The checker
-goes through the whole history each time, so damage that a test does shows in it and in those after it.
+One stage serves the tests of a module one after the other, since the start of processes takes time. The checker goes
+through the whole history each time, so damage by a test shows in this test and in all later ones.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from schemas.topics import COMMANDS
 from tests.harness.drop import Drop
 from tests.harness.workers import Crew, Worker
 
-SESSION_TIMEOUT_MS = 1_500  # a dead worker's partitions are given away after this
+SESSION_TIMEOUT_MS = 1_500  # after this, other workers get a dead worker's partitions
 PARTITIONS = PARTITIONS_DEFAULT
 OTHERS = ("projections", "notifications", "payments")
-LOOK_AGAIN_S = 5.0  # how often dead workers are started again while the end is awaited
-TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: a session, a start, and a busy machine
+LOOK_AGAIN_S = 5.0  # how often dead workers are restarted during the wait for the end
+TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: add a session, a start, and a busy machine
 
 
 class Stage:
@@ -55,7 +55,7 @@ class Stage:
         return made
 
     def ensure_running(self) -> None:
-        """Start again what has died, as the supervisor does."""
+        """Restart dead processes, as the supervisor does."""
         for worker in (self.reservations, *self.others):
             worker.ensure()
 
@@ -80,7 +80,8 @@ class Stage:
         return report
 
     def made_anew(self) -> None:
-        """Rows made anew from the facts are the live ones, whatever failed. Goes on with what the last call built."""
+        """Rebuild the rows from the facts, and compare them with the live ones. Goes on with the rows of the last
+        call."""
         with ProgressBars(quiet=True) as progress:
             generation = rebuild(self.settings, progress)
         assert generation.ok, [one for one in generation.tables if not one.same]

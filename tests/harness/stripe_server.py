@@ -1,7 +1,7 @@
-"""Plays Stripe in this process: a small HTTP server with the documented shapes, idempotency keys and a ledger.
+"""Imitates Stripe in this process: a small HTTP server with the documented shapes, idempotency keys and a ledger.
 
-What a payment method does is in its name: `pm_ok`, `pm_declined`, `pm_action`, … (`OUTCOMES`). A test may hold answers
-back, lose them, or have the next ones be errors.
+A payment method's name says its outcome: `pm_ok`, `pm_declined`, `pm_action`, … (`OUTCOMES`). A test may delay answers,
+lose them, or replace the next ones by errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 SHAPES = Path(__file__).with_name("stripe_shapes")
-DINARS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})  # three decimals, and the last of them has to be 0
+DINARS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})  # three decimals, and the last one must be 0
 API_KEY = "sk_test_played"
 OUTCOMES = ("pm_ok", "pm_declined", "pm_stolen", "pm_action", "pm_processing", "pm_lost", "pm_slow", "pm_none")
 
@@ -29,7 +29,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 def shape(name: str) -> dict[str, Any]:
-    """A documented answer, to be changed at will."""
+    """A copy of a documented answer."""
     read: dict[str, Any] = json.loads((SHAPES / f"{name}.json").read_text())
     return read
 
@@ -43,7 +43,7 @@ def signature_of(body: bytes, secret: str, at: float) -> str:
 
 @dataclass
 class Asked:
-    """One request as it came."""
+    """One received request."""
 
     method: str
     path: str
@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass
 class StripeServer:
-    """Enter it to serve. `next_answers` go out instead of real ones, and are kept for no key."""
+    """Enter it to serve. `next_answers` replace real ones, and are stored for no key."""
 
     slow_s: float = 0.3
     asked: list[Asked] = field(default_factory=list)
@@ -94,7 +94,7 @@ class StripeServer:
         return [intent for intent in self.intents.values() if intent["status"] == "succeeded"]
 
     def answer(self, asked: Asked) -> Answer | None:
-        """What goes back; None closes the connection without a word."""
+        """The answer; None closes the connection without one."""
         with self._lock:
             self.asked.append(asked)
             if asked.headers.get("authorization") != f"Bearer {API_KEY}":
@@ -114,7 +114,7 @@ class StripeServer:
         return self._delivered(asked, answer)
 
     def _delivered(self, asked: Asked, answer: Answer) -> Answer | None:
-        """The first answer to a charge, when it arrives at all."""
+        """The first answer to a charge, unless it is lost."""
         token = asked.form.get("payment_method", "")
         if self.holding and asked.path == "/v1/payment_intents":
             self.held.set()
@@ -164,7 +164,7 @@ class StripeServer:
         return 200, {"object": "list", "data": copy.deepcopy(rows[first : first + limit]), "has_more": more}
 
     def dashboard_refund(self, intent_id: str, amount: int) -> dict[str, Any]:
-        """Somebody refunds in the dashboard: nothing of ours is in it."""
+        """A refund in the dashboard: it has no metadata of ours."""
         with self._lock:
             status, refund = self._refund({"payment_intent": intent_id, "amount": str(amount)})
         assert status == 200, refund
@@ -254,7 +254,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that was killed has gone away: that is what some tests are about."""
+        """Ignore callers that are gone: some tests kill them."""
 
 
 def _metadata(form: dict[str, str]) -> dict[str, str]:
@@ -286,6 +286,6 @@ def _handler(stripe: StripeServer) -> Callable[..., BaseHTTPRequestHandler]:
         do_GET = do_POST = _serve  # noqa: N815 - names of the base class
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - its name in the base class
-            """Nothing: `asked` has it."""
+            """Log nothing: `asked` has every request."""
 
     return Handler

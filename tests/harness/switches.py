@@ -1,4 +1,4 @@
-"""The checker's negative controls on the running platform: with a guard taken out, it must find the damage."""
+"""The checker's negative controls on the running platform: without a guard, it must find the damage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REVOKED = "action=partitions.revoked"
 
 
 def without_the_lock(stack: Stack, logs: Path) -> Report:
-    """A foreign owner's seat is sold, because the worker does not look at the locks."""
+    """A foreign owner's seat is sold, because the worker ignores the locks."""
     stage = Stage(stack, logs, strict=False)
     with stage.crew:
         stage.reservations = stage.crew.one("reservations", switches="no-lock")
@@ -39,7 +39,7 @@ def without_the_lock(stack: Stack, logs: Path) -> Report:
 
 
 def facts_told_again(stack: Stack, logs: Path, *, switches: str) -> Report:
-    """Early facts come a second time, as a redelivery brings them: a projection that applies them goes back in time."""
+    """Early facts come a second time, as after a redelivery: a projection that applies them goes back in time."""
     stage = Stage(stack, logs, strict=False)
     with stage.crew:
         stage.reservations = stage.crew.one("reservations")
@@ -56,7 +56,7 @@ def facts_told_again(stack: Stack, logs: Path, *, switches: str) -> Report:
         for partition, value in again:
             producer.produce(FACTS, value, b"key", partition)
         producer.flush(10)
-        # What comes behind them shows that they were read.
+        # Later facts show that they were read.
         for event in drop.events:
             drop.tick(event)
         drop.flush()
@@ -80,7 +80,8 @@ def _held(stage: Stage) -> list[tuple[int, bytes]]:
 
 
 def without_the_fence(stack: Stack, logs: Path) -> Report:
-    """A paused worker comes back and writes what its heir has decided already: its facts are visible."""
+    """A paused worker comes back and writes commands' facts that its successor has decided already: its facts are
+    visible."""
     stage = Stage(stack, logs, strict=True)
     with stage.crew:
         zombie = stage.crew.one("reservations", number=1, switches="no-fence", pausable=True)
@@ -90,9 +91,9 @@ def without_the_fence(stack: Stack, logs: Path) -> Report:
         faults.pause_past_its_session(stage, drop, zombie, heir, Where.BEFORE)
         before, revoked = facts_on_the_log(stage), zombie.log_text().count(REVOKED)
         zombie.resume()
-        eventually(lambda: facts_on_the_log(stage) > before, "what the paused worker writes is visible")
-        # Redis is the second fence: it refuses a worker that shows an event for the first time, or claims, and ends it.
-        # Where it does neither before it hears that its session is over, it joins again.
+        eventually(lambda: facts_on_the_log(stage) > before, "the paused worker's facts are visible")
+        # Redis is the second fence: it refuses a worker that installs an event, or claims seats, and this ends the
+        # worker. If it does neither before it learns that its session is over, it joins again.
         eventually(
             lambda: not zombie.alive or zombie.log_text().count(REVOKED) > revoked, "it is refused or joins again"
         )
@@ -101,7 +102,7 @@ def without_the_fence(stack: Stack, logs: Path) -> Report:
 
 
 def facts_on_the_log(stage: Stage) -> int:
-    """How many facts a committed reader sees."""
+    """The number of facts that a committed reader sees."""
     client = reader(stage.settings)
     try:
         return sum(1 for partition in range(PARTITIONS) for _ in records(client, FACTS, partition))

@@ -1,4 +1,4 @@
-"""A program as a person runs it: the leader of a session of its own, in the foreground of a terminal of its own."""
+"""A program as a person runs it: leader of a session, in the foreground of a terminal."""
 
 import os
 import pty
@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.harness.leftovers import tracked
 
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
-# A session hears hangups again, or goes on not to (whatever starts the tests may have been started by `nohup`), and the
-# keys that a shell has its background jobs ignore; and it has no terminal until its leader asks for one.
+# A session gets hangups again, or still ignores them (the tests themselves may run under `nohup`). It gets the keys
+# that a shell's background jobs ignore. And it has no terminal until its leader asks for one.
 BEGIN = """
 import fcntl, os, signal, sys, termios
 for number in (signal.SIGINT, signal.SIGQUIT):
@@ -47,13 +47,13 @@ class Session:
         os.write(self.output, keys)
 
     def until(self, text: bytes, timeout_s: float) -> None:
-        """Reads on until `text` was printed."""
+        """Reads until `text` was printed."""
         deadline = time.monotonic() + timeout_s
         while text not in self.printed:
             assert self._read_by(deadline), self.printed
 
     def wait(self, timeout_s: float) -> int:
-        """Reads to the end of its output. Returns how it ended, negative for a signal."""
+        """Reads to the end of its output. Returns its exit code, negative for a signal."""
         deadline = time.monotonic() + timeout_s
         while self._read_by(deadline):
             pass
@@ -65,12 +65,12 @@ class Session:
         os.close(self.output)
 
     def _read_by(self, deadline: float) -> bytes:
-        """What comes next, b"" at the end. Fails when nothing has come by the deadline."""
+        """The next output, b"" at the end. Fails when nothing has come by the deadline."""
         ready = select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))[0]
         assert ready, f"nothing more, and no end: {self.printed!r}"
         try:
             some = os.read(self.output, 4_096)
-        except OSError:  # a terminal that everybody has closed
+        except OSError:  # a terminal that all processes have closed
             some = b""
         self.printed += some
         return some

@@ -1,7 +1,7 @@
-"""TLS in front of a service whose build has none: what comes in encrypted goes on in clear, on loopback.
+"""TLS in front of a service whose build has none: it decrypts, and passes bytes on in clear on loopback.
 
-The embedded PostgreSQL and Valkey are built without TLS. What is tested against this is our side of it: that clients
-ask for TLS, verify the certificate, and say what was wrong with it.
+The embedded PostgreSQL and Valkey are built without TLS. With this proxy tests check our clients: they ask for TLS,
+verify the certificate, and say what is wrong with it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import threading
 from types import TracebackType
 from typing import Self
 
-SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # PostgreSQL's clients ask in clear whether TLS is spoken
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # PostgreSQL's clients ask in clear whether the server has TLS
 CHUNK = 65_536
 
 
 class TlsProxy:
-    """Listens on a port of its own. `connections` counts those that came through, encrypted."""
+    """Listens on a port of its own. `connections` counts the encrypted connections."""
 
     def __init__(self, upstream: int, context: ssl.SSLContext, *, postgres: bool = False) -> None:
         self._upstream, self._context, self._postgres = upstream, context, postgres

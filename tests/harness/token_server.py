@@ -1,4 +1,4 @@
-"""Where OAUTHBEARER's tokens come from: a small OIDC server with TLS for client credentials, and the keys it has."""
+"""A small OIDC server with TLS that issues OAUTHBEARER's tokens for client credentials, and its keys."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ISSUER, AUDIENCE = "https://id.example.org", "kafka"
 
 
 class TokenServer:
-    """Gives a client that shows its secret a token whose subject it is.
+    """Gives a client with the right secret a token with the client as subject.
 
-    `signed_by_another`: with a key that no broker knows.
+    `signed_by_another`: signed with a key that no broker knows.
     """
 
     def __init__(self, context: ssl.SSLContext, clients: Mapping[str, str]) -> None:
         self._clients = dict(clients)
         self._key, self._other = (rsa.generate_private_key(65537, 2048) for _ in range(2))
         self.signed_by_another = False
-        self.asked: list[str] = []  # by whom, each time
+        self.asked: list[str] = []  # the client of each request
         owner = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A town's facts (`tests.simulation.whole`) as they stand on the log, cut into batches, and written as rows."""
+"""A town's facts (`tests.simulation.whole`) as on the log, cut into batches, and written as rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.simulation.whole import EVENT, Town
 
 
 def town_of(seed: int, commands: int) -> Town:
-    """A town after so many commands."""
+    """A town after `count` commands."""
     town = Town(seed)
     town.run(commands)
     return town
 
 
 def recorded(town: Town, partition: int = 0) -> list[RecordedFact]:
-    """A town's facts as they stand on the log."""
+    """A town's facts as on the log."""
     found: list[RecordedFact] = []
     for at, facts in groupby(town.facts, key=lambda one: one[0]):
         of_command = [fact for _, fact in facts]

@@ -1,6 +1,8 @@
-"""Commands and facts with defaults, so that a test names only what it is about, and `given(…).when(…).then(…)`.
+"""Commands and facts with defaults, so that a test names only the fields that matter to it, and
+`given(…).when(…).then(…)`.
 
-Times are log time in microseconds; `T` is when every test begins. Sales are open from the start, a hold lasts 60 s.
+Times are log time in microseconds; `T` is the time at which every test begins. Sales are open from the start, a hold
+lasts 60 s.
 """
 
 from __future__ import annotations
@@ -152,7 +154,7 @@ def refunded(
 def given_back(
     amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", currency: str = "EUR"
 ) -> c.RecordProviderRefund:
-    """The provider says that it has refunded something by itself."""
+    """The provider reports a refund of its own."""
     return c.RecordProviderRefund(
         event_id=EVENT,
         user_id="",
@@ -169,7 +171,7 @@ def given_back(
 def came_back(
     amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", refund: str = "re-9", key: str | None = None
 ) -> c.RecordRefundFailure:
-    """The provider says that a refund has failed."""
+    """The provider reports a failed refund."""
     return c.RecordRefundFailure(
         event_id=EVENT,
         user_id="",
@@ -187,7 +189,7 @@ def came_back(
 def dispute(
     status: str = "open", amount: int = 2_500, *, rid: str = R1, payment: str = "pay-1", currency: str = "EUR"
 ) -> c.RecordDispute:
-    """The provider says how a dispute stands."""
+    """The provider reports the state of a dispute."""
     return c.RecordDispute(
         event_id=EVENT,
         user_id="",
@@ -487,7 +489,7 @@ def locks(locked: list[str] | None = None, freed: list[str] | None = None) -> f.
 
 
 def folded(*facts: f.Fact, at: int = T) -> EventState:
-    """The state that these facts add up to."""
+    """The state after these facts."""
     state = EventState(EVENT)
     for offset, fact in enumerate(facts):
         evolve(state, fact, At(0, offset, LogTime(at)))
@@ -512,7 +514,7 @@ class Given:
         return self
 
     def when_decided(self, command: c.Command) -> Given:
-        """Only decide: for what stands even before anything that is due has ended."""
+        """Only decide, without ending anything that is due."""
         self.facts = tuple(decide(self.state, command, LogTime(self.now)))
         return self
 
@@ -521,5 +523,5 @@ class Given:
 
 
 def given(*facts: f.Fact) -> Given:
-    """What has happened before, all of it at log time T."""
+    """The facts so far, all of them at log time T."""
     return Given(folded(*facts))

@@ -1,4 +1,4 @@
-"""Dataflows as processes of their own, as `circle pipeline NAME` runs them: to be killed, paused and counted."""
+"""Dataflows as processes of their own, as `circle pipeline NAME` runs them. Tests kill, pause and count them."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class Worker:
         return self
 
     def wait_ready(self) -> Self:
-        """Wait until it has loaded its partitions. The embedded broker leaves a join without an answer now and then,
-        when several members change at once: there a worker that waits too long is started once more. Apache Kafka
-        (`strict`) has to answer.
+        """Wait until it has loaded its partitions. When several members change at once, the embedded broker sometimes
+        does not answer a join: then a worker that waits too long is started once more. Apache Kafka (`strict`) must
+        answer.
         """
         tries, timeout_s = (1, READY_STRICT_S) if self._strict else (READY_TRIES, READY_TIMEOUT_S)
         for number in range(tries):
@@ -84,7 +84,7 @@ class Worker:
         return None if self._child.process is None else self._child.process.poll()
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9, and wait for its end."""
         self._child.signal(signal.SIGKILL)
         self._child.end(10)
         self.deaths += 1
@@ -102,8 +102,8 @@ class Worker:
             self.wait_ready()
 
     def pause(self, where: Where) -> None:
-        """Have it stop itself in the next transaction that has records, and wait until it has. It has to be pausable,
-        and to have something to do.
+        """Make it stop itself in its next transaction with records, and wait for that. It must be pausable and have
+        work to do.
         """
         assert self._child.process is not None
         itself = psutil.Process(self._child.process.pid)
@@ -145,7 +145,7 @@ class Crew:
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, *names: str, number: int = 1, switches: str = "", pausable: bool = False) -> list[Worker]:
-        """Start one worker of each name, side by side; returns when all are ready."""
+        """Start one worker of each name at the same time; returns when all are ready."""
         options: Any = {"number": number, "switches": switches, "pausable": pausable, "strict": self.strict}
         started = [Worker(name, self.settings, self.logs, **options).start() for name in names]
         self.workers += started
@@ -169,7 +169,7 @@ class Crew:
 
 
 def stop_all(workers: Iterable[Worker]) -> None:
-    """End them all, the hard way where they do not listen."""
+    """End them all, with kill -9 if a signal does not help."""
     running = [worker for worker in workers if worker.alive]
     for worker in running:
         worker.resume()

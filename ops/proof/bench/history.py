@@ -1,7 +1,8 @@
-"""A partition's past for the replay benches: the commands of drops after drops, with the facts that the rules give.
+"""A partition's history for the replay benches: the commands of many drops, with the facts that the rules give.
 
-As a worker would have left both topics: most holds are paid for, some released or run out, the late come in vain. Some
-events are sold at a time, and their states are let go of when they are over, so any length can be written.
+Both topics look as a worker leaves them: most holds are paid for, some are released or run out, late requests are
+refused. Only a few events are on sale at a time, and the state of a finished event is dropped, so the history can have
+any length.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def replaying(settings: Settings, replay: str) -> Iterator[ReplayRuns]:
             process.terminate()
         thread.join(STOP_S)
     if found.failed:
-        raise CircleError(f"`circle {' '.join(REPLAYS[replay])}` beside the load ended with {found.failed}")
+        raise CircleError(f"`circle {' '.join(REPLAYS[replay])}` under load ended with {found.failed}")
 
 
 def _watch(process: subprocess.Popen[bytes], found: ReplayRuns) -> int:

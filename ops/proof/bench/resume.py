@@ -1,8 +1,9 @@
-"""`circle bench resume`: a partition with a long past, projected to its end; then a reservations worker takes it over.
+"""`circle bench resume`: a projected partition with a long history, and a reservations worker that takes it over.
 
-What is measured: from the worker's start to its first line after loading the partition, what the loading itself took,
-and from there to the reply for a command of each event asked for. Events are loaded when they are first asked for, so
-the partition's length and the events' sizes show apart; what one event costs is measured in this process, before.
+It measures the time from the worker's start to its log line about the loaded partition, the time of the loading itself,
+and the time until the reply for a command of each chosen event. A worker loads an event at its first command, so the
+cost of the partition's length and the cost of an event's size show separately. The cost of one event is measured
+before, in this process.
 """
 
 from __future__ import annotations

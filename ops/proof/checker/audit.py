@@ -114,7 +114,7 @@ class PartitionAudit:
         """At the end of the log: report everything that must not be open any more."""
         for offset, told in self._told.items():
             for one in told:
-                self._found("told", f"{one.reservation_id} was told {one.status}; no command stands there", offset)
+                self._found("told", f"{one.reservation_id} was answered {one.status}, but there is no command", offset)
         for ledger in self.ledgers.values():
             if ledger.refunds_due:
                 self._found("money", f"event {ledger.event_id}: not refunded: {sorted(ledger.refunds_due)[:5]}")
@@ -197,7 +197,9 @@ class PartitionAudit:
         for one in told:
             self.report.counts["told"] += 1
             if not isinstance(command, c.ReserveTickets) or command.reservation_id != one.reservation_id:
-                self._found("told", f"{one.reservation_id} was told {one.status}; another command stands there", offset)
+                self._found(
+                    "told", f"{one.reservation_id} was answered {one.status}, but there is another command", offset
+                )
                 continue
             outcomes = [fact for read in facts if _is_outcome(fact := read.recorded.fact, one.reservation_id)]
             if len(outcomes) != 1:
@@ -208,10 +210,10 @@ class PartitionAudit:
     def _check_told_outcome(self, told: ToldOutcome, outcome: f.Fact, offset: int) -> None:
         if isinstance(outcome, f.TicketsHeld):
             if told.status == "rejected" or (told.seats and list(told.seats) != outcome.seats):
-                what = f"{told.reservation_id} was told {told.status} {told.seats}, and holds {outcome.seats}"
+                what = f"{told.reservation_id} was answered {told.status} {told.seats}, but holds {outcome.seats}"
                 self._found("told", what, offset)
         elif isinstance(outcome, f.ReservationRejected) and told.status == "held":
-            self._found("told", f"{told.reservation_id} was told held, and is rejected: {outcome.reason}", offset)
+            self._found("told", f"{told.reservation_id} was answered held, but is rejected: {outcome.reason}", offset)
 
     def _check_overdue(self) -> None:
         """A hold must end within the bound after log time first passed its deadline."""

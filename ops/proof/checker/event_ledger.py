@@ -93,13 +93,13 @@ class EventLedger(Ledger):
         """Report everything that must not be left at the end of the log."""
         for key, one in self.entries.items():
             if one.owed_minor < 0:
-                yield f"{-one.owed_minor} more were refunded for {key} than were paid"
+                yield f"{-one.owed_minor} is refunded for {key} beyond what was paid"
         if self.status == "cancelled":
             live = [key for key, one in self.entries.items() if one.status in LIVE]
             if live:
-                yield f"{len(live)} reservations live on though the event is cancelled, {live[0]} for one"
+                yield f"{len(live)} reservations are live though the event is cancelled, such as {live[0]}"
         if self.status in ("cancelled", "ended") and self.waiting:
-            yield f"{self.waiting} wait for an event that is {self.status}"
+            yield f"{self.waiting} entries wait for an event that is {self.status}"
 
     def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: TicketKind, found: Found) -> None:
         """Deadline, price, codes, limits and the waiting list's turn."""
@@ -138,7 +138,7 @@ class EventLedger(Ledger):
                 continue
             code = self.codes.get(text)
             if code is None or text in self.disabled or (code.kind == "access") is not is_access:
-                found("codes", f"{fact.reservation_id} used {text!r}, which is no code that works")
+                found("codes", f"{fact.reservation_id} used {text!r}, which is not a valid code")
                 continue
             orders = [
                 one.quantity
@@ -164,7 +164,7 @@ class EventLedger(Ledger):
         mine = next((one for key, one in self.line.items() if offer is not None and key == offer.entry_id), None)
         ahead = [one for one in waiting if mine is None or one.place < mine.place]
         if ahead:
-            found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} waited for them before")
+            found("waiting-list", f"{fact.reservation_id} got places while {len(ahead)} entries waited longer")
 
     def free(self, ticket_type_id: str) -> int:
         """The places of a ticket type that may be claimed, its pool considered."""
@@ -246,7 +246,7 @@ def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found
     kind = ledger.kinds[fact.ticket_type_id]
     seats, count = kind.blocked.pop(fact.block_id, (frozenset[str](), 0))
     if not set(fact.seats) <= seats or fact.quantity > count:
-        found("broken-log", f"block {fact.block_id} gives back what it does not have")
+        found("broken-log", f"block {fact.block_id} gives back places that it does not have")
     if count > fact.quantity:
         kind.blocked[fact.block_id] = seats - set(fact.seats), count - fact.quantity
     else:
@@ -257,14 +257,14 @@ def _invited(ledger: EventLedger, at: Envelope, fact: f.StaffInvited, found: Fou
     if ledger.invited.get(fact.member_id, ("", 0))[0] == "invited" or fact.member_id in ledger.staff:
         found("staff", f"{fact.member_id} is invited a second time")
     if fact.user_id != ledger.owner or fact.expires_at <= at.log_time:
-        found("staff", f"{fact.member_id} is invited by {fact.user_id}, or for no time")
+        found("staff", f"{fact.member_id} is not invited by the owner but by {fact.user_id}, or until a past time")
     ledger.invited[fact.member_id] = "invited", fact.expires_at
 
 
 def _not_invited(ledger: EventLedger, _at: Envelope, fact: f.StaffInvitationEnded, found: Found) -> None:
     status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
     if status != "invited":
-        found("staff", f"an invitation of {fact.member_id} ends, and there is none")
+        found("staff", f"an invitation of {fact.member_id} ends, but there is none")
     ledger.invited[fact.member_id] = fact.outcome, expires_at
 
 
@@ -284,7 +284,7 @@ def _staff_removed(ledger: EventLedger, _at: Envelope, fact: f.StaffRemoved, _fo
 def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "held" or entry.warned or at.log_time < entry.expires_at - WARNED_BEFORE_US:
-        found("broken-log", f"{fact.reservation_id} is warned of a deadline that is not near, or again")
+        found("broken-log", f"{fact.reservation_id} is warned too early, or a second time")
         return
     entry.warned = 1
 
@@ -292,7 +292,7 @@ def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found)
 def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "held" or entry.extended or at.log_time >= entry.expires_at:
-        found("broken-log", f"{fact.reservation_id} is extended a second time, or is no hold")
+        found("broken-log", f"{fact.reservation_id} is extended a second time, or is not held")
         return
     if fact.expires_at != entry.expires_at + ledger.extension_us or not ledger.extension_us:
         found("deadline", f"{fact.reservation_id} is extended to {fact.expires_at}")
@@ -335,13 +335,15 @@ def _ordinals(entry: ReservationEntry) -> list[str]:
 def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
-        found("broken-log", f"ticket {fact.ticket_id} is offered, and there is no such ticket")
+        found("broken-log", f"ticket {fact.ticket_id} is offered, but does not exist")
         return
     ticket = ledger.tickets.get(fact.ticket_id)
     if fact.user_id != ledger.holder(entry, fact.ticket_id) or (ticket is not None and ticket.scanned_at):
-        found("tickets", f"ticket {fact.ticket_id} is offered by {fact.user_id}, who has it not, or after its use")
+        found(
+            "tickets", f"ticket {fact.ticket_id} is offered by {fact.user_id}, who does not have it, or after its use"
+        )
     if fact.ticket_id in ledger.offer_of or fact.to_user_id == fact.user_id or fact.expires_at <= at.log_time:
-        found("tickets", f"ticket {fact.ticket_id} is offered a second time, to its holder, or for no time")
+        found("tickets", f"ticket {fact.ticket_id} is offered a second time, to its holder, or until a past time")
     ledger.offers[fact.transfer_id] = Offer(fact.ticket_id, fact.user_id, fact.to_user_id, fact.expires_at)
     ledger.offer_of[fact.ticket_id] = fact.transfer_id
 
@@ -349,7 +351,7 @@ def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, 
 def _offer_ended(ledger: EventLedger, at: Envelope, fact: f.TransferEnded, found: Found) -> None:
     offer = ledger.offers.get(fact.transfer_id)
     if offer is None or ledger.offer_of.pop(fact.ticket_id, "") != fact.transfer_id:
-        found("broken-log", f"offer {fact.transfer_id} ends, and is not open")
+        found("broken-log", f"offer {fact.transfer_id} ends, but is not open")
         return
     if fact.outcome == "expired" and at.log_time < offer.expires_at:
         found("tickets", f"offer {fact.transfer_id} expires before its time")
@@ -371,16 +373,19 @@ def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, f
     if at.rules_version >= ACCEPTED_SINCE and not (
         opened and offer is not None and offer.to_user_id == fact.to_user_id and at.log_time < offer.expires_at
     ):
-        found("tickets", f"ticket {fact.ticket_id} is handed on, and was not offered to {fact.to_user_id}")
+        found("tickets", f"ticket {fact.ticket_id} is transferred, but was not offered to {fact.to_user_id}")
     if offer is not None:
         offer.status = "accepted"
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
-        found("broken-log", f"ticket {fact.ticket_id} is handed on, and there is no such ticket")
+        found("broken-log", f"ticket {fact.ticket_id} is transferred, but does not exist")
         return
     ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.user_id != fact.user_id or fact.version != ticket.version + 1 or ticket.scanned_at:
-        found("tickets", f"ticket {fact.ticket_id} is handed on by {fact.user_id}, who has it not, or after its use")
+        found(
+            "tickets",
+            f"ticket {fact.ticket_id} is transferred by {fact.user_id}, who does not have it, or after its use",
+        )
     ticket.user_id, ticket.version = fact.to_user_id, fact.version
 
 
@@ -388,21 +393,21 @@ def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, fou
     ledger.scans += 1
     entry = ledger.entries.get(fact.reservation_id)
     if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
-        found("door", f"ticket {fact.ticket_id} lets somebody in, and is void or no ticket")
+        found("door", f"ticket {fact.ticket_id} is checked in, but is void or unknown")
         return
     if ledger.disputed(fact.reservation_id):
-        found("door", f"ticket {fact.ticket_id} lets somebody in, and its payment is disputed")
+        found("door", f"ticket {fact.ticket_id} is checked in, but its payment is disputed")
     if ledger.status == "cancelled":
-        found("door", f"ticket {fact.ticket_id} lets somebody in to a cancelled event")
+        found("door", f"ticket {fact.ticket_id} is checked in at a cancelled event")
     if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:
-        found("door", f"{fact.by_user_id} lets somebody in, and does not work at this door")
+        found("door", f"{fact.by_user_id} checks a ticket in, but does not work at this door")
     ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
     if ticket.scanned_at:
-        found("door", f"ticket {fact.ticket_id} lets somebody in a second time")
+        found("door", f"ticket {fact.ticket_id} is checked in a second time")
     ticket.scanned_at, ticket.gate = fact.scanned_at, fact.gate
     ticket.scan = fact.scanned_at, fact.gate, fact.scanner, fact.by_user_id
     if ticket.scan in ticket.undone:
-        found("door", f"ticket {fact.ticket_id}: a scan that was taken back lets in again")
+        found("door", f"ticket {fact.ticket_id}: a scan that was taken back is accepted again")
 
 
 def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused, found: Found) -> None:
@@ -410,14 +415,14 @@ def _check_in_refused(ledger: EventLedger, _at: Envelope, fact: f.CheckInRefused
     ticket = ledger.tickets.get(fact.ticket_id)
     first = (ticket.scanned_at, ticket.gate) if ticket is not None else (0, "")
     if fact.reason == f.Reason.ALREADY_CHECKED_IN and first != (fact.first_scanned_at, fact.first_gate):
-        found("door", f"ticket {fact.ticket_id}: the first scan was {first}, and another one is named")
+        found("door", f"ticket {fact.ticket_id}: the first scan was {first}, but the fact names another one")
 
 
 def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInReversed, found: Found) -> None:
     ledger.scans += 1
     ticket = ledger.tickets.get(fact.ticket_id)
     if ticket is None or not ticket.scanned_at:
-        found("door", f"a check-in of ticket {fact.ticket_id} is taken back, and there was none")
+        found("door", f"a check-in of ticket {fact.ticket_id} is taken back, but there was none")
         return
     ticket.undone.add(ticket.scan)
     ticket.scanned_at, ticket.gate = 0, ""
@@ -425,7 +430,7 @@ def _check_in_reversed(ledger: EventLedger, _at: Envelope, fact: f.CheckInRevers
 
 def _joined(ledger: EventLedger, at: Envelope, fact: f.WaitlistJoined, found: Found) -> None:
     if fact.quantity <= ledger.free(fact.ticket_type_id):
-        found("waiting-list", f"{fact.entry_id} waits for what is to be had")
+        found("waiting-list", f"{fact.entry_id} waits for places that are free")
     ledger.line[fact.entry_id] = Waiting(
         fact.user_id, fact.ticket_type_id, fact.quantity, at.offset, mailbox=fact.mailbox or 0
     )
@@ -440,7 +445,7 @@ def _offered(ledger: EventLedger, _at: Envelope, fact: f.WaitlistOffered, found:
     ledger.offered[fact.reservation_id] = fact
     entry = ledger.line.get(fact.entry_id)
     if entry is None or (entry.user_id, entry.quantity) != (fact.user_id, fact.quantity):
-        found("waiting-list", f"{fact.entry_id} is offered what it did not wait for")
+        found("waiting-list", f"{fact.entry_id} is offered places that it did not wait for")
 
 
 def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: Found) -> None:
@@ -452,7 +457,7 @@ def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: 
 def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found) -> None:
     entry = ledger.line.get(entry_id)
     if entry is None or entry.status != "waiting":
-        found("waiting-list", f"{entry_id} is {status}, and did not wait")
+        found("waiting-list", f"{entry_id} is {status}, but did not wait")
         return
     entry.status = status
     ledger.waiting -= 1
@@ -471,7 +476,7 @@ def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _fo
 def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Found) -> None:
     key = (fact.kind, fact.cause, fact.reservation_id, fact.user_id)
     if key in ledger.told:
-        found("told-twice", f"{fact.user_id} is told of {fact.kind} twice for {fact.reservation_id}")
+        found("told-twice", f"{fact.user_id} gets {fact.kind} twice for {fact.reservation_id}")
     ledger.told.add(key)
 
 

@@ -201,7 +201,9 @@ class Ledger:
         self._only_outcome(at, fact.reservation_id, found)
         kind = self.kinds.get(fact.ticket_type_id)
         if kind is None:
-            found("broken-log", f"{fact.reservation_id} holds of ticket type {fact.ticket_type_id}, which is not there")
+            found(
+                "broken-log", f"{fact.reservation_id} holds of ticket type {fact.ticket_type_id}, which does not exist"
+            )
             return
         if not self.published:
             found("sales-window", f"{fact.reservation_id} holds tickets of an event that is not published")
@@ -240,14 +242,14 @@ class Ledger:
         kind = self.kinds[entry.ticket_type_id]
         for seat in entry.seats:
             if seat not in kind.seats:
-                found("seats", f"{reservation_id} holds {seat}, which is not there")
+                found("seats", f"{reservation_id} holds {seat}, which does not exist")
             owner = kind.taken.get(seat)
             if owner is not None:
                 found("two-claims", f"{seat} is claimed by {owner} and by {reservation_id}")
             if any(seat in seats for seats, _ in kind.blocked.values()):
                 found("blocked-seat-sold", f"{seat} is held by {reservation_id} while the organizer has it blocked")
             if f"{entry.ticket_type_id}/{seat}" in self.locked:
-                found("locked-seat-sold", f"{seat} is held by {reservation_id} while a foreign owner has it")
+                found("locked-seat-sold", f"{seat} is held by {reservation_id} while a foreign owner has locked it")
             kind.taken[seat] = reservation_id
         kind.held += entry.quantity
         used = kind.held + kind.sold + sum(count for _, count in kind.blocked.values())
@@ -288,7 +290,7 @@ class Ledger:
     ) -> ReservationEntry | None:
         entry = self.entries.get(reservation_id)
         if entry is None:
-            found("broken-log", f"{type(fact).__name__} of {reservation_id}, which nothing says is there")
+            found("broken-log", f"{type(fact).__name__} of {reservation_id}, which no earlier fact names")
         elif statuses and entry.status not in statuses:
             found("broken-log", f"{type(fact).__name__} of {reservation_id}, which is {entry.status}")
             return None
@@ -299,7 +301,10 @@ class Ledger:
         if entry is None:
             return
         if fact.amount_minor != entry.amount_minor:
-            found("money", f"{fact.amount_minor} are asked for {fact.reservation_id}, which costs {entry.amount_minor}")
+            found(
+                "money",
+                f"{fact.amount_minor} are requested for {fact.reservation_id}, which costs {entry.amount_minor}",
+            )
         if entry.payment == "requested":
             found("money", f"two payments of {fact.reservation_id} are under way")
         entry.payment, entry.attempt_id, entry.payment_token = "requested", fact.attempt_id, fact.payment_token
@@ -321,7 +326,7 @@ class Ledger:
         if fact.seats != entry.seats or fact.quantity != entry.quantity or len(set(fact.ticket_ids)) != fact.quantity:
             found("seats", f"{fact.reservation_id} is confirmed with other places or tickets than it holds")
         if entry.amount_minor and not fact.payment_id:
-            found("money", f"{fact.reservation_id} costs {entry.amount_minor} and is confirmed without a payment")
+            found("money", f"{fact.reservation_id} costs {entry.amount_minor} but is confirmed without a payment")
         if fact.payment_id:
             self._capture(fact.payment_id, fact.amount_minor, found)
         kind = self.kinds[entry.ticket_type_id]
@@ -357,7 +362,10 @@ class Ledger:
         if entry.owed_minor < 0 < (fact.from_owed_minor or 0):
             found("money", f"more of payment {fact.payment_id} is refunded than was owed")
         if entry.status == "confirmed" and fact.refund_key is None:
-            found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded, which stays confirmed")
+            found(
+                "money",
+                f"payment {fact.payment_id} of {fact.reservation_id} is refunded, but the reservation stays confirmed",
+            )
         if entry.status != "confirmed":
             entry.payment, entry.payment_id = "refund-requested", fact.payment_id
 
@@ -376,10 +384,12 @@ class Ledger:
         key = _refund_key(fact)
         again, elsewhere = key in self.refunds_failed, fact.currency is not None
         if key in self.refunds or not (key in self.refunds_due or again or elsewhere):
-            found("money", f"payment {fact.payment_id} is refunded twice, or nobody asked for it: {key[1]}")
+            found("money", f"payment {fact.payment_id} is refunded twice, or without a request: {key[1]}")
         asked = self.refunds_failed.pop(key) if again else self.refunds_due.pop(key, fact.amount_minor)
         if asked != fact.amount_minor:
-            found("money", f"payment {fact.payment_id}: another amount is refunded than was asked for under {key[1]}")
+            found(
+                "money", f"payment {fact.payment_id}: the refunded amount differs from the requested one under {key[1]}"
+            )
         if elsewhere:
             self.stray.add(key)
         elif again and fact.origin is None:
@@ -398,7 +408,7 @@ class Ledger:
         key = _refund_key(fact)
         tickets, kept, owed = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
         if key in self.refunds or key in self.refunds_failed:
-            found("money", f"refund {fact.refund_id} of the provider is told twice")
+            found("money", f"refund {fact.refund_id} of the provider is recorded twice")
         if tickets + kept + owed != fact.amount_minor or tickets < 0 or kept < 0:
             found("money", f"refund {fact.refund_id} of {fact.amount_minor} comes out of {tickets}, {kept} and {owed}")
         self.refunds[key] = fact.amount_minor
@@ -486,7 +496,7 @@ class Ledger:
             entry.kept_minor += fact.kept_minor or 0
             entry.owed_minor += fact.withheld_minor or 0
             if fact.withheld_minor and not self.disputed(fact.reservation_id):
-                found("money", f"{fact.withheld_minor} of {fact.reservation_id} are withheld, and nobody disputes them")
+                found("money", f"{fact.withheld_minor} of {fact.reservation_id} are withheld, but not disputed")
 
     def _ended(self, reservation_id: str, was: str, status: str, fact: f.Fact, found: Found) -> None:
         entry = self._entry(reservation_id, frozenset({was}), fact, found)

@@ -59,7 +59,7 @@ async def _reservations(connection: Connection, partition: int, ledgers: Ledgers
             entry = ledger.entries.get(reservation_id) if ledger is not None else None
             where = f"reservations {event_id} {reservation_id}"
             if entry is None:
-                report.add("postgres", where, "a row of a reservation that the log does not know")
+                report.add("postgres", where, "a row of a reservation that is not on the log")
                 continue
             for name in ROW_FIELDS:
                 if row[name] != getattr(entry, name):
@@ -201,7 +201,7 @@ async def _inbox(connection: Connection, partition: int, inbox: Iterable[Message
         report.add("inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} is missing")
     for message in (rows - wanted).elements():
         report.add(
-            "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice"
+            "inbox", f"{partition}-{message.offset}-{message.number}", f"{message.template} without a fact, or twice"
         )
 
 
@@ -215,7 +215,9 @@ async def check_mails(
     possible = Counter(mails)
     report.counts["mail_rows"] += rows.total()
     for message in (rows - possible).elements():
-        report.add("mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} of no fact, or twice")
+        report.add(
+            "mail", f"{partition}-{message.offset}-{message.number}", f"{message.template} without a fact, or twice"
+        )
     if sent:
         due = Counter(one for one in possible.elements() if KINDS[one.template].mail and one.user_id not in erased)
         for message in (due - rows).elements():
@@ -255,7 +257,7 @@ def _compare(
 ) -> None:
     report.counts[f"{table.replace('.', '_')}_rows"] += len(rows)
     for key in rows.keys() - wanted.keys():
-        report.add(rule, f"{table} {key}", f"a row {rows[key]!r} that the log does not know")
+        report.add(rule, f"{table} {key}", f"a row {rows[key]!r} that is not on the log")
     for key in wanted.keys() - rows.keys():
         report.add(rule, f"{table} {key}", f"no row, by the log {wanted[key]!r}")
     for key in rows.keys() & wanted.keys():

@@ -125,9 +125,9 @@ def _soon_us() -> int:
 
 
 def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, int], codec: Codec) -> str | None:
-    """Each partition's last fact that tells somebody something is in the inbox, and so is all that was written.
+    """The last fact of each partition that has a message is in the inbox, and so are all written messages.
 
-    Not by the group's offsets: the embedded broker forgets those of a transaction that writes nothing else.
+    The group's offsets cannot show this: the embedded broker forgets those of a transaction that writes nothing else.
     """
     wanted: list[Notification] = []
     for partition in range(counts[FACTS]):

@@ -94,7 +94,9 @@ class FactsByPosition:
     def _stray(self, fact: ReadFact) -> None:
         envelope = fact.recorded.envelope
         where = f"{envelope.partition}-{envelope.offset}-{envelope.index}"
-        self._report.add("positions", where, f"a {type(fact.recorded.fact).__name__} out of order, or of no command")
+        self._report.add(
+            "positions", where, f"a {type(fact.recorded.fact).__name__} out of order, or without a command"
+        )
 
     def _advance(self) -> None:
         self._next = None

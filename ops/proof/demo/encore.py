@@ -1,7 +1,7 @@
-"""After the drop, a small show: a promo code, a waiting list's offer, a ticket handed on, a second scan refused.
+"""After the drop, a small show: a promo code, a waiting list's offer, a transferred ticket, a refused second scan.
 
-A box of two seats, four people, over HTTP. What each of them was told is compared with what had to come; the checker
-reads it afterwards like everything else.
+A box of two seats, four people, over HTTP. The module compares each answer with the expected one; the checker reads the
+history afterwards like everything else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An open loop of reservations: requests are sent when they are due, however slow the answers are.
+"""An open loop of reservations: requests are sent when they are due, even if the answers are slow.
 
-Runs as a process of its own, so that its CPU is not that of what it measures: `python -m ops.proof.load.open_loop
-PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON. Latency counts from the moment when a
-request was due, so it includes the wait for a connection.
+It is a process of its own, so that its CPU does not count for the measured processes: `python -m
+ops.proof.load.open_loop PLAN.json` writes `Sent` lines as it goes, and one `Result` at the end, as JSON. Latency counts
+from the moment when a request was due, so it includes the wait for a connection.
 """
 
 from __future__ import annotations

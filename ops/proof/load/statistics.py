@@ -61,7 +61,7 @@ def latencies(seconds: Sequence[float]) -> Latencies:
 def reference_ms() -> float:
     """CPU milliseconds for the sum of 100,000 squares in Python, the least of some rounds.
 
-    What figures of two machines, or of one machine at two times, may be compared by.
+    It serves to compare figures of two machines, or of one machine at two times.
     """
     least = math.inf
     for _ in range(REFERENCE_ROUNDS):
