@@ -15,7 +15,10 @@ DAY_MS = 24 * 60 * 60 * 1_000
 RETENTION_FOREVER_MS = -1
 NOTIFICATION_PARTITIONS = 4
 DEAD_LETTER_PARTITIONS = 1  # read by a person, in order
-RECORD_BYTES_MAX = 1_048_576  # a request is at most 64 KB; a fact of ten seats is below 2 KB
+BATCH_BYTES_MAX = 1_048_576
+"""Of a batch of records as a client sends it, which is what Apache Kafka bounds with `max.message.bytes`. A batch has
+many records; one of ours has at most `schemas.avro_reader.RECORD_BYTES_MAX`. A single record of another program may be
+as large as a batch: it cannot be read, and goes to the dead letters, whose topics have the same bound."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +41,7 @@ class TopicSpec:
                 "retention.ms": str(self.retention_ms),
                 "retention.bytes": "-1",
                 "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
-                "max.message.bytes": str(RECORD_BYTES_MAX),
+                "max.message.bytes": str(BATCH_BYTES_MAX),
             }
         )
 

@@ -1,6 +1,16 @@
 """The topics are those of the design's table."""
 
-from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, RETENTION_FOREVER_MS, all_topics, dead_letters
+from schemas.avro_reader import COMMAND_BYTES_MAX, RECORD_BYTES_MAX
+from schemas.topics import (
+    BATCH_BYTES_MAX,
+    COMMANDS,
+    FACTS,
+    NOTIFICATIONS,
+    RETENTION_FOREVER_MS,
+    all_topics,
+    dead_letters,
+)
+from sinks.dead_letters import HEADERS_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX
 
 DAY_MS = 86_400_000
 
@@ -26,6 +36,13 @@ def test_facts_have_as_many_partitions_as_commands() -> None:
 def test_the_broker_stamps_commands_and_nothing_else() -> None:
     stamped = {spec.name for spec in all_topics(8) if spec.config["message.timestamp.type"] == "LogAppendTime"}
     assert stamped == {COMMANDS}
+
+
+def test_a_record_that_can_be_read_fits_on_every_topic_and_so_does_the_dead_letter_of_any_other() -> None:
+    assert COMMAND_BYTES_MAX < RECORD_BYTES_MAX < BATCH_BYTES_MAX
+    assert {spec.config["max.message.bytes"] for spec in all_topics(8)} == {str(BATCH_BYTES_MAX)}
+    assert RECORD_BYTES_MAX < VALUE_BYTES_MAX, "a letter keeps a readable record whole"
+    assert VALUE_BYTES_MAX + KEY_BYTES_MAX + HEADERS_BYTES_MAX < BATCH_BYTES_MAX
 
 
 def test_the_log_is_kept_forever() -> None:
