@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from time import time
 from uuid import UUID, uuid4
 
@@ -33,6 +32,7 @@ from api.fairness.limits import ACCESS_TOKEN_TTL_S, REFRESH_TOKEN_TTL_S
 from api.http.problem import Problem, not_found
 from api.reads.database import SQL, Connection, QueryPool
 from api.shapes.accounts import TokensOut, UserOut
+from connectors.token_digest import token_digest
 
 TOKEN_BYTES = 32
 BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no record made
@@ -101,7 +101,7 @@ class Accounts:
         async def work(connection: Connection) -> bool:
             where = (origin.address, origin.client, origin.network)
             opened = await connection.fetchrow(
-                SQL["session_open"], session_id, user_id, hashed, _hash(token), _expiry(), *where
+                SQL["session_open"], session_id, user_id, hashed, token_digest(token), _expiry(), *where
             )
             if opened is not None:
                 await audit.record(
@@ -115,9 +115,9 @@ class Accounts:
 
     async def refresh(self, token: str, origin: Origin) -> TokensOut:
         """The next tokens of a session. Raises Problem invalid-refresh-token (401). A second use ends the session."""
-        old, new = _hash(token), secrets.token_urlsafe(TOKEN_BYTES)
+        old, new = token_digest(token), secrets.token_urlsafe(TOKEN_BYTES)
         row = await self.database.write(
-            "refresh_token_rotate", old, _hash(new), _expiry(), origin.address, origin.client
+            "refresh_token_rotate", old, token_digest(new), _expiry(), origin.address, origin.client
         )
         if row is None:
             if await self._end_by_token(old, origin, only_reused=True):
@@ -127,7 +127,7 @@ class Accounts:
 
     async def logout(self, token: str, origin: Origin) -> None:
         """End the session of a refresh token. An unknown token is no error."""
-        await self._end_by_token(_hash(token), origin, only_reused=False)
+        await self._end_by_token(token_digest(token), origin, only_reused=False)
 
     async def end_session(self, caller: Caller, session_id: str, origin: Origin) -> bool:
         """End one of the caller's sessions, also the current one. False: the caller has no such open session."""
@@ -348,10 +348,6 @@ def user_out(row: asyncpg.Record) -> UserOut:
 
 def _wrong() -> Problem:
     return Problem("invalid-credentials", "the address or the password is wrong")
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()
 
 
 def _expiry() -> datetime:

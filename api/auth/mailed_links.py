@@ -7,7 +7,6 @@ exists: in both cases it has the same answer, the same statement and one row.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from api.auth import audit
 from api.auth.audit import Actor, AuditKind
@@ -16,6 +15,7 @@ from api.auth.passwords import Passwords
 from api.auth.sessions import Sessions
 from api.http.problem import Problem
 from api.reads.database import SQL, Connection, QueryPool
+from connectors.token_digest import token_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class MailedLinks:
 
     async def verify_email(self, token: str, origin: Origin) -> None:
         """Mark the address as verified: the token proves access to its mails. Raises Problem link-not-valid (410)."""
-        link = _hash(token)
+        link = token_digest(token)
 
         async def work(connection: Connection) -> bool:
             await connection.execute(SQL["user_lock_by_link"], link, "verify-email")
@@ -53,7 +53,7 @@ class MailedLinks:
 
         Raises Problem link-not-valid (410), or password-too-common (422), after which the link still works.
         """
-        link = _hash(token)
+        link = token_digest(token)
         account = await self.database.row("reset_link", link)
         if account is None:
             raise link_not_valid()
@@ -83,7 +83,3 @@ class MailedLinks:
 def link_not_valid() -> Problem:
     """410 for a mailed link that is not valid."""
     return Problem("link-not-valid", "the link was used, has expired or is unknown; ask for another one", field="token")
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()
