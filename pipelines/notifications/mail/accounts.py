@@ -9,9 +9,7 @@ mail with an unexpected error is set aside in its row, and the others go on.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,7 +21,9 @@ from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, PRUNE_EVERY_S, retry
+from connectors.token_digest import token_digest
+from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, PruneTimer
+from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, retry
 from pipelines.notifications.mail.render import Link, render_account
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES
@@ -36,11 +36,8 @@ TOKEN_BYTES = 32
 LINK_TTL_S = {VERIFY_EMAIL: 3 * 86_400, PASSWORD_RESET: 3_600}
 LINKS_MAX = 5  # of one user and kind at a time
 BATCH = 20
-FAILED_KEPT_DAYS = 30
-PRUNED_MAX = 5_000
 WHEREABOUTS_KEPT_DAYS = 90  # client addresses and networks; longer than any session lasts
 EVENTS_KEPT_DAYS = 400  # a year, and some time for questions about it
-SET_ASIDE = "set aside: "  # begins the error of a row that `circle dlq rows` shows and redrives
 
 SQL = queries(Path(__file__).parent / "sql" / "account_mails.sql")
 log = Log("mail")
@@ -54,7 +51,7 @@ class AccountDesk(Desk):
     def __init__(self, settings: Settings, transport: Transport | None) -> None:
         self._settings, self._transport = settings, transport
         self._bound = Bound(ACCOUNT_MAIL)
-        self._pruned = 0.0
+        self._prune_timer = PruneTimer()
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Send one batch, one mail after the other. Returns whether there may be more."""
@@ -130,7 +127,7 @@ class AccountDesk(Desk):
         if purpose not in LINK_TTL_S:
             return None
         token, ttl_s = secrets.token_urlsafe(TOKEN_BYTES), LINK_TTL_S[purpose]
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = token_digest(token)
         await pool.execute(SQL["add_link"], digest, row["user_id"], purpose, ttl_s, LINKS_MAX)
         # Behind the #: a browser does not send this part, so no log and no Referer header contains it.
         return Link(f"{self._settings.public_url.rstrip('/')}/account#{purpose}={token}", token, ttl_s)
@@ -158,9 +155,8 @@ class AccountDesk(Desk):
         DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        if time.monotonic() - self._pruned < PRUNE_EVERY_S and self._pruned:
+        if not self._prune_timer.due():
             return
-        self._pruned = time.monotonic()
         await pool.execute(SQL["prune_links"], PRUNED_MAX)
-        await pool.execute(SQL["prune_failed"], FAILED_KEPT_DAYS)
+        await pool.execute(SQL["prune_failed"], KEPT_DAYS)
         await pool.execute(SQL["prune_identity"], WHEREABOUTS_KEPT_DAYS, EVENTS_KEPT_DAYS, PRUNED_MAX)

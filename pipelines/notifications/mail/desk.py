@@ -11,7 +11,6 @@ large event do not delay the mails of other events.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
 from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated
 from pipelines.notifications.mail.attachments import Attachment, Attachments
 from pipelines.notifications.mail.render import Mail, Occasion, render
@@ -51,10 +51,6 @@ BATCH_S = 60.0  # … so a batch ends well before that, and its remaining mails 
 TRIES_MAX = 32  # with the backoff about a day: a mail server may be away for a night
 BACKOFF = Backoff(first_s=5.0, max_s=3_600.0)
 AWAY_BACKOFF = Backoff(first_s=5.0, max_s=300.0)  # a server that is back is found within five minutes
-KEPT_DAYS = 30  # longer than notifications.outbound keeps a message that could come again
-PRUNED_MAX = 5_000
-PRUNE_EVERY_S = 3_600.0
-WAITING_COUNTED_MAX = 100_000
 
 # Data that does not fit the template, an invalid address, a time beyond the calendar: such a mail cannot be written.
 UNWRITABLE = (TemplateError, MessageError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
@@ -84,7 +80,7 @@ class MailDesk(Desk):
         self._bound = Bound("mail")
         self._behind = ""  # the last event whose mails were claimed
         self._away = 0  # how often in a row no server answered
-        self._pruned = 0.0
+        self._prune_timer = PruneTimer()
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Send one batch. Returns whether there may be more."""
@@ -130,7 +126,7 @@ class MailDesk(Desk):
                 if not is_of_record(error):
                     raise
                 log.exception("mail.set_aside", error, id=one)
-                told = f"set aside: {self._bound.failed(error)}"
+                told = SET_ASIDE + self._bound.failed(error)
                 await pool.execute(SQL["settle_mail"], one, "failed", told, 0.0, True)
         return rows
 
@@ -237,8 +233,7 @@ class MailDesk(Desk):
         self._dead_letters.flush()
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        if time.monotonic() - self._pruned >= PRUNE_EVERY_S:
-            self._pruned = time.monotonic()
+        if self._prune_timer.due():
             await pool.execute(SQL["prune_mails"], KEPT_DAYS, PRUNED_MAX)
 
 

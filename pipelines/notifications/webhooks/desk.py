@@ -22,6 +22,7 @@ from connectors.logs import Log
 from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.webhooks.signature import headers
 from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
@@ -32,13 +33,8 @@ CALL_TIMEOUT_S = 10.0
 LEASE_S = 60.0  # a call whose process died is due again after this
 DELAYS_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # after each failed attempt; about 18 hours
 GONE = 410
-KEPT_DAYS = 30
-PRUNED_MAX = 5_000
-PRUNE_EVERY_S = 3_600.0
-WAITING_COUNTED_MAX = 100_000
 WAIT_S = 0.25  # how long the desk waits for running calls before it looks for more
 
-SET_ASIDE = "set aside: "  # begins the error of a call that failed unexpectedly (`circle dlq rows`)
 STANDING = {"content-type": "application/json", "user-agent": "general-circle-webhooks/1"}
 
 SQL = queries(Path(__file__).with_name("webhooks.sql"))
@@ -67,7 +63,7 @@ class WebhookDesk(Desk):
         self._calls: set[asyncio.Task[None]] = set()
         self._bound = Bound(WEBHOOKS)
         self._turns = Turns()
-        self._pruned = 0.0
+        self._prune_timer = PruneTimer()
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
         """Begin due calls while there is room. Returns whether calls are running."""
@@ -163,8 +159,7 @@ class WebhookDesk(Desk):
         return self._client
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        if time.monotonic() - self._pruned >= PRUNE_EVERY_S:
-            self._pruned = time.monotonic()
+        if self._prune_timer.due():
             await pool.execute(SQL["prune_webhooks"], KEPT_DAYS, PRUNED_MAX)
 
 
