@@ -301,7 +301,7 @@ ROUTES: tuple[Route, ...] = (
            body=r.RefundIn,
            answers={200: r.ReservationOut, 202: Accepted}, prefer=True, idempotency_key="optional",
            problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found", "refund-too-large",
-                     "payment-disputed", "idempotency-key-reused", "missing-header", "payment-disputed")),
+                     "payment-disputed", "idempotency-key-reused", "missing-header")),
     _route("GET", "/v1/events/<event_id>/orders", orders.orders, ORGANIZER, "orders",
            "The orders of your event, the latest first; with Accept: text/csv all of them as a file",
            query=o.OrdersQuery, answers={200: Page[o.OrderOut]}, problems=(*_OWNED, "busy")),

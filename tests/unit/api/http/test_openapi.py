@@ -92,6 +92,10 @@ def test_nothing_is_loaded_from_elsewhere(served: dict[str, Any]) -> None:
     assert "https://" not in text
 
 
+def test_a_route_names_each_problem_once() -> None:
+    assert [route.path for route in ROUTES if len(set(route.problems)) != len(route.problems)] == []
+
+
 def test_every_problem_type_that_a_route_can_answer_is_known(served: dict[str, Any]) -> None:
     assert {slug for route in ROUTES for slug in route.problems} <= KINDS.keys()
     types = served["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
