@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 DOUBLINGS_MAX = 10  # 2 ** tries would overflow one day
-SPREAD = 0.5, 1.0  # what of a wait is waited: many clients that lost one server must not come back together
+SPREAD = 0.5, 1.0  # the shortest part of a wait: clients that lost one server must not all come back at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,6 @@ class Bound:
         if self._in_a_row > self._most:
             raise EverythingFails(
                 f"{self._flow}: {self._in_a_row} in a row failed, so nothing more is set aside: {told}; "
-                "mend the cause, then look at `circle dlq list` and `circle dlq rows`"
+                "remove the cause, then look at `circle dlq list` and `circle dlq rows`"
             ) from error
         return f"{self._flow}: {told}"

@@ -1,4 +1,4 @@
-"""Tells readers over Redis pub/sub that something was written. A lost message does no harm: readers look again.
+"""Announces writes to readers over Redis pub/sub. A lost message does no harm: readers also look by themselves.
 
 Guarantee: never raises, never waits longer than TIMEOUT_S. Messages are sent after the commit.
 """

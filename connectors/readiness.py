@@ -1,4 +1,4 @@
-"""How a child process tells its supervisor that it serves: one line into the pipe `CIRCLE_READY_FD`.
+"""How a child process signals to its supervisor that it serves: one line into the pipe `CIRCLE_READY_FD`.
 
 Outside a supervisor the variable is not set and `signal_ready` does nothing, so dataflows may call it
 always. Call it once, when the first assignment is loaded or the port is bound; later calls do nothing.

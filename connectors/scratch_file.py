@@ -15,7 +15,7 @@ class ScratchFileFull(CircleError):
 class ScratchFile:
     """SQLite's own temporary database: it has no name, is in memory while it is small, and is gone when closed.
 
-    Whatever is asked of it raises ScratchFileFull where there is no room.
+    Every call raises ScratchFileFull when there is no room.
     """
 
     def __init__(self) -> None:

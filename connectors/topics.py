@@ -93,7 +93,7 @@ def apply_topic(cluster: Cluster, spec: TopicSpec, *, recreate: bool = False) ->
 
 
 def stamp_as_told(cluster: Cluster) -> None:
-    """Let commands keep their writer's time, while an already decided log is copied.
+    """Let commands keep their writer's time while a decided log is copied.
 
     `apply_topics` reverses this. Raises ServiceUnreachable.
     """

@@ -1,1 +1,1 @@
-"""One room for each dataflow, with all that only this flow does; and `history`, what a log can be asked."""
+"""One room for each dataflow, with everything that only this flow does; and `history`, the questions to a log."""

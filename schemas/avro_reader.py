@@ -1,10 +1,11 @@
-"""Reading Avro: the bytes of a record to the record, or why there is none.
+"""Reads Avro: the bytes of a record become the record, or the reason why there is none.
 
-Guarantee: reading never raises for bad bytes. A command that is returned can be stored: no U+0000 in its texts, ids no
-index is too small for, times of a calendar. Sizes are checked first, so that nothing in the bytes chooses how much
-memory is used beyond them.
+Guarantee: reading never raises for bad bytes. A returned command can be stored: its texts have no U+0000, its ids fit
+every index, its times are in the calendar. Sizes are checked first, so the bytes cannot make the reader use much more
+memory than their own length.
 
-This is the plain way, by fastavro. `native_reader.pyx` is its compiled twin, with the same results; `codec.py` selects.
+This is the plain reader, by fastavro. `native_reader.pyx` is its compiled twin, with the same results; `codec.py`
+selects.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ENVELOPE_FIELDS = len(Envelope.__struct_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """Bytes that are no record of ours, and why."""
+    """Bytes that are no record of ours, and the reason."""
 
     error: str
 
@@ -41,21 +42,21 @@ Decoded = Command | RecordedFact | Notification | Undecodable
 
 
 class Reader:
-    """Reads what was written with one schema, as records of the newest.
+    """Reads records that were written with one schema, as records of the newest schema.
 
-    `written` and `newest` are parsed by fastavro; `newest` is None when it is what was written.
+    `written` and `newest` are parsed by fastavro; `newest` is None if it equals `written`.
     """
 
     def __init__(self, record: type[Any], written: Any, newest: Any = None) -> None:
         self._record, self._written, self._newest = record, written, newest
         schema = newest or written
         self._is_fact = issubclass(record, Fact)
-        # Facts are ours; a command's writer may be anyone, and fastavro reads 64 bits for an int.
+        # Only our processes write facts; anyone may write a command, and fastavro reads 64 bits for an int.
         self._ints = [] if self._is_fact else [field["name"] for field in schema["fields"] if _is_int(field)]
         self._limits = _limits_of(schema) if issubclass(record, Command) else None
 
     def read(self, value: bytes) -> Decoded:
-        """The record in `value`, the header included, or why there is none."""
+        """The record in `value` (with its header), or the reason why there is none."""
         size = len(value)
         if size > RECORD_BYTES_MAX:
             return Undecodable(f"{size} bytes, more than {RECORD_BYTES_MAX}")
@@ -92,9 +93,9 @@ def read_all(
     readers: dict[bytes, Reader],
     otherwise: Callable[[bytes | None], Decoded],
 ) -> list[tuple[int, Decoded]]:
-    """Each value read, with the number that stood beside it.
+    """Each value as a record, with the number that came with it.
 
-    `readers` has them by the header of their schema. A value of no such header is for `otherwise`.
+    `readers` has the readers by the header of their schema. `otherwise` reads a value with another header.
     """
     found = []
     for number, value in records:
@@ -105,7 +106,7 @@ def read_all(
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """What the fields of a command may hold, whoever wrote it, so that whatever is made of them can be stored."""
+    """The limits of a command's fields, for every writer, so that everything that is made of them can be stored."""
 
     texts: tuple[str, ...]
     lists: tuple[str, ...]
@@ -114,7 +115,7 @@ class _Limits:
     joined: Callable[[dict[str, Any]], tuple[str, ...]]
 
     def broken_by(self, fields: dict[str, Any]) -> str:
-        """The field that is beyond its limit, and how; "" when none is. One look, when nothing is wrong."""
+        """The field that is beyond its limit, and how; "" when none is. One test, when nothing is wrong."""
         if "\0" in "".join(self.joined(fields)):
             return f"{next(name for name in self.texts if chr(0) in (fields[name] or ''))} has U+0000 in it"
         for name in self.lists:
@@ -136,7 +137,7 @@ def _limits_of(schema: dict[str, Any]) -> _Limits:
     kinds = {field["name"]: field["type"] for field in schema["fields"]}
     texts = tuple(name for name, kind in kinds.items() if kind in ("string", ["null", "string"]))
     optional = any(kinds[name] != "string" for name in texts)
-    pick = itemgetter(*texts)  # two at least: event_id and user_id
+    pick = itemgetter(*texts)  # at least two: event_id and user_id
     return _Limits(
         texts=texts,
         lists=tuple(name for name, kind in kinds.items() if kind == {"type": "array", "items": "string"}),

@@ -1,9 +1,9 @@
-"""Writing Avro: a record to its bytes.
+"""Writes Avro: a record becomes its bytes.
 
 Guarantee: the bytes are those of the Avro 1.12 specification's binary encoding, for records whose fields are string,
 int, long, an array of strings, or null-or-one-of-these; an array is one block. Equal records have equal bytes.
 
-This is the plain way. `native_writer.pyx` is its compiled twin, with the same bytes and errors; `codec.py` selects.
+This is the plain writer. `native_writer.pyx` is its compiled twin, with the same bytes and errors; `codec.py` selects.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _LAST = [bytes((bits,)) if bits < 0x80 else bytes((bits & 0x7F | 0x80, bits >> 7
 
 
 class Writer:
-    """Writes records with one schema: `header`, and the attributes of as many objects as `sources` has field lists.
+    """Writes records with one schema: first `header`, then the attributes of objects, one object for each field list of
+    `sources`.
 
-    Raises TypeError, naming the field, for a schema that is not flat, or whose fields are not those of `sources`.
+    Raises TypeError, which names the field, for a schema that is not flat or has other fields than `sources`.
     """
 
     def __init__(self, schema: dict[str, Any], header: bytes, *sources: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """Records to bytes and back: Confluent's wire format (0x00, 4-byte schema id, Avro body).
 
-Guarantee: decoding never raises for bad bytes. It returns the record or an `Undecodable` that says why, after a size
-check, with the writer's schema pinned by its id. `avro_reader` and `avro_writer` do it, or their compiled twins: this
-module alone selects.
+Guarantee: decoding never raises for bad bytes. It checks the size, takes the writer's schema by its id, and returns the
+record, or an `Undecodable` with the reason. `avro_reader` and `avro_writer` do the work, or their compiled twins: only
+this module selects.
 """
 
 from __future__ import annotations
@@ -43,18 +43,19 @@ except ImportError:  # there was no C compiler when this was installed
 MAGIC = 0
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
 LAST_SCHEMA_OF_RULES = {1: 31, 2: 90}
-"""By former version of the rules, the manifest's last id of its day: what its facts were written with."""
+"""By former version of the rules: the last id in the manifest of that time. Its facts were written with ids up to
+it."""
 
 
 class UnknownSchema(KeyError):
-    """No schema for a record type under that name: the manifest and the record types disagree."""
+    """There is no schema for a record type of this name: the manifest and the record types disagree."""
 
 
 class Codec:
     """Encodes with the newest schema of each record type, decodes by the id in the bytes.
 
-    `ids` maps "circle.facts.TicketsHeld" to the id a schema registry gave it, and `writers` has every schema of our
-    records that it knows, by id; without them, the manifest's ids hold.
+    `ids` maps "circle.facts.TicketsHeld" to its id in a schema registry. `writers` has every schema of our records in
+    the registry, by id. Without both, the manifest's ids are used.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Codec:
                 others.setdefault(_full_name(written), []).append((schema_id, written))
         self._writers = others
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
-        self._readers: dict[bytes, Reader] = {}  # by the header of what they read
+        self._readers: dict[bytes, Reader] = {}  # by the header of their records
         self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
         for name, record, _ in known:
             schema: Any = fastavro.parse_schema(newest[name])
@@ -97,17 +98,17 @@ class Codec:
         return self._encoders[type(fact)](envelope, fact)
 
     def encode_fact_under(self, rules_version: int, envelope: Envelope, fact: Fact) -> bytes:
-        """The bytes as they were written under that version of the rules: with the schema of its day.
+        """The bytes of a fact as that version of the rules wrote them: with the schema of that time.
 
-        Of fields that were added since, nothing is written: whoever decides by those rules leaves them None.
+        Later fields are not written: decisions by those rules leave them None.
         """
         of_its_day = self._former.get(rules_version, {}).get(type(fact))
         return (of_its_day or self._encoders[type(fact)])(envelope, fact)
 
     def encode_fields(self, name: str, schema: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
-        """The bytes of a record by its full name, as a writer whose schema of it was `schema` wrote them.
+        """The bytes of a record by its full name, as a writer with the schema `schema` wrote them.
 
-        Raises UnknownSchema when nobody here knows that schema.
+        Raises UnknownSchema when no writer here has that schema.
         """
         shape = (schema.get("doc"), schema["fields"])
         known = [found for found in self._writers.get(name, ()) if (found[1].get("doc"), _plain(found[1])) == shape]
@@ -120,16 +121,16 @@ class Codec:
         return body.getvalue()
 
     def decode(self, value: bytes | None) -> Decoded:
-        """The record in `value`, or why there is none. Never raises for bad bytes."""
+        """The record in `value`, or the reason why there is none. Never raises for bad bytes."""
         reader = None if value is None else self._readers.get(value[:HEADER_BYTES])
         return self._unread(value) if reader is None or value is None else reader.read(value)
 
     def decode_all(self, records: list[tuple[int, bytes | None]]) -> list[tuple[int, Decoded]]:
-        """`decode` of each record's value, with the offset that stood beside it."""
+        """`decode` of each value, with the offset that came with it."""
         return read_all(records, self._readers, self._unread)
 
     def _unread(self, value: bytes | None) -> Undecodable:
-        """Why no reader has it."""
+        """Why no reader can read it."""
         if value is None:
             return Undecodable("no value (a tombstone)")
         if len(value) > RECORD_BYTES_MAX:
@@ -157,12 +158,12 @@ def _encoder_of(schema_id: int, schema: dict[str, Any]) -> Callable[..., bytes]:
 
 
 def own_schemas() -> dict[str, list[dict[str, Any]]]:
-    """Every schema there has been of each record type, by its full name, the newest last."""
+    """Every schema that each record type has had, by its full name, the newest last."""
     return {name: schemas for name, _, schemas in _records()}
 
 
 def _records() -> list[tuple[str, type[Any], list[dict[str, Any]]]]:
-    """Each record type with its full name and its schemas. Raises UnknownSchema where the manifest has none."""
+    """Each record type with its full name and its schemas. Raises UnknownSchema if the manifest has none."""
     families = (("commands", COMMANDS), ("facts", FACTS), ("notifications", NOTIFICATIONS))
     records = {f"circle.{family}.{record.__name__}": record for family, types in families for record in types}
     schemas: dict[str, list[dict[str, Any]]] = {}
@@ -175,9 +176,9 @@ def _records() -> list[tuple[str, type[Any], list[dict[str, Any]]]]:
 
 
 def _former_schemas() -> dict[str, dict[int, dict[str, Any]]]:
-    """By the full name of a fact whose schema has grown, and by a former version of the rules: the schema of its day.
+    """By the full name of a fact whose schema has grown, and by a former version of the rules: the schema of that time.
 
-    A fact that is younger than those rules has its first schema there.
+    A fact that is newer than those rules has its first schema there.
     """
     entries: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for entry in _manifest():
@@ -199,8 +200,8 @@ def _manifest() -> list[dict[str, Any]]:
 
 
 def _is_flat(schema: Any) -> bool:
-    """Whether this is a record of texts, whole numbers and lists of texts: what else may come from outside could make
-    a decoder use far more memory than the bytes suggest."""
+    """Whether this is a record of texts, whole numbers and lists of texts. Other schemas from outside could make a
+    decoder use far more memory than the bytes suggest."""
     if not isinstance(schema, dict) or not {"name", "namespace", "fields"} <= schema.keys():
         return False
     plain: list[Any] = ["string", "int", "long", {"type": "array", "items": "string"}]

@@ -1,4 +1,4 @@
-"""The types of records' fields that Python's own types do not tell apart. Imports nothing of ours."""
+"""The types of records' fields that are one type in Python. Imports nothing of ours."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def spellings(address: str) -> list[str]:
 
 
 def mailbox_of(address: str) -> str:
-    """The mailbox of a normalised address, as far as the address shows it: its local part ends before the first "+"
-    (subaddresses of RFC 5233, as on most hosts).
+    """The mailbox of a normalised address, by the address alone: its local part ends before the first "+" (subaddresses
+    of RFC 5233, as on most hosts).
 
     It is used only to count several accounts together; mails go to the address itself. Dots stay, because ad.a@ and
     ada@ are two people on most hosts. Other separators of some hosts ("-", "=") stay too, and a domain of one person

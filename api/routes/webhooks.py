@@ -118,7 +118,7 @@ async def deliveries(call: Call, webhook_id: str) -> HTTPResponse:
 
 
 async def redeliver(call: Call, webhook_id: str, delivery: str) -> HTTPResponse:
-    """202 with the call, which is sent again with the same webhook-id, whatever its earlier result."""
+    """202 with the call, which is sent again with the same webhook-id, for any earlier result."""
     call.no_body()
     await _own(call, webhook_id)
     row = None

@@ -203,7 +203,7 @@ def _check(settings: Settings, ends: _Ends) -> None:
     if ends.failed is not None:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, f"a record was not written: {ends.failed}")
     if ends.moved is not None:
-        raise BadArchive(f"{ends.moved}: somebody else writes here; an import takes a fresh cluster that nobody uses")
+        raise BadArchive(f"{ends.moved}: another program writes here; an import needs a fresh, unused cluster")
 
 
 def _fence_effects(settings: Settings, ends: _Ends) -> None:

@@ -1,4 +1,4 @@
-"""`circle replay load`: plays a recorded drop against another cluster, at its own speed or faster.
+"""`circle replay load`: replays a recorded drop against another cluster, at its own speed or faster.
 
 It writes the commands of buyers and organizers to the other cluster, in the recorded order. The other cluster makes the
 platform's own commands (ticks, payment results, chores) itself. Times in the records move with the drop, and holds get

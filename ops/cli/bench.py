@@ -32,7 +32,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
   circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
-  circle bench greedy   one greedy client of each kind beside a modest sale: p99 of the others, and the door
+  circle bench greedy   one greedy client of each kind during a modest sale: p99 of the others, and the door
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
 
@@ -128,7 +128,7 @@ def resume(
             ("peak memory", f"{report.peak_mb:,.0f} MB"),
         ]
         emit_table(("resume bench", ""), rows)
-        print("every event that was asked for replied" if report.passed else "FAILED: not every event replied")
+        print("every chosen event replied" if report.passed else "FAILED: not every event replied")
     return 0 if report.passed else 1
 
 

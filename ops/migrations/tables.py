@@ -2,8 +2,8 @@
 
 * A derived table may be emptied at any time: `tickets.facts` fills it again. Only the `notifications` that come from no
   fact (their partition is negative) stay.
-* A told table says what was sent to the outside because of this log. A new log begins with an empty one. No replay
-  fills it again.
+* A told table records everything that was sent outside because of this log. It is empty at the start of a new log. No
+  replay fills it again.
 * The others hold data that never enters the log (users, sessions, keys), or that must never go back (the epochs).
 """
 
@@ -24,7 +24,7 @@ DERIVED_TABLES: tuple[str, ...] = (
     "refunds",
     "reservations",
     "sandbox.disputes",
-    "sandbox.payments",  # the pretend provider's books begin anew with the log
+    "sandbox.payments",  # the pretend provider's books are empty at the start of a log
     "sandbox.refunds",
     "schedules",
     "seat_blocks",

@@ -145,11 +145,11 @@ def choose(found: Sequence[ReadLetter], offsets: Sequence[int], *, limit: int) -
     wanted = [by_offset[offset] for offset in dict.fromkeys(offsets)] if offsets else list(found)
     for read in wanted:
         if read.letter.origin_topic not in ORIGINS or read.letter.origin_partition < 0:
-            raise NoSuchLetter(f"{read.letter.topic} at {read.letter.offset} does not say where it stood")
+            raise NoSuchLetter(f"{read.letter.topic} at {read.letter.offset} does not name its origin")
         if offsets and read.letter.set_aside_by == ROWS:
             raise NoSuchLetter(
-                f"{read.letter.topic} at {read.letter.offset} is a fact that lacks its rows and stands where it stood: "
-                "make the rows anew with `circle replay projections --promote`"
+                f"{read.letter.topic} at {read.letter.offset} is a fact that lacks its rows, and cannot be redriven: "
+                "rebuild the rows with `circle replay projections --promote`"
             )
     return [read for read in wanted if not read.letter.redriven and read.letter.set_aside_by != ROWS][:limit]
 

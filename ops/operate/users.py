@@ -1,4 +1,4 @@
-"""Accounts by hand (`circle users`): roles (nobody can ask over HTTP to be the first admin), addresses, second factors.
+"""Accounts by hand (`circle users`): roles (the first admin cannot be made over HTTP), addresses, second factors.
 
 Guarantee: a role never goes down. A token with the old role may do what the new role may do.
 """

@@ -257,7 +257,7 @@ def _scope(
 
         live.run(remember)
     elif begun != word:
-        raise CannotSwap("a build with another --from has begun: go on with that one, or begin anew with --restart")
+        raise CannotSwap("a build with another --from has begun: continue that one, or start again with --restart")
     if since is None:
         return None
     rows = live.run(lambda connection: connection.fetch(SQL["made_anew"]))
@@ -298,7 +298,7 @@ async def _settle(
         if (at.offset, at.index) != (there.offset, there.index):
             raise CannotSwap(
                 f"partition {partition}: the {CALLED[beside]} rows are at {at.offset}-{at.index}, the live ones at "
-                f"{there.offset}-{there.index}: begin anew with --restart"
+                f"{there.offset}-{there.index}: start again with --restart"
             )
     if builder.only is not None:
         await take_over(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.postgres import Connection
 from ops.rebuild.rows import NEXT, PREVIOUS, SQL, TABLES, CannotSwap
 
-INSTEAD = {NEXT: "begin anew with --restart", PREVIOUS: "make the rows anew instead, without --back"}
+INSTEAD = {NEXT: "start again with --restart", PREVIOUS: "rebuild the rows instead, without --back"}
 
 
 async def drop_next(connection: Connection) -> None:

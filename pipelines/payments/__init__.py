@@ -1,1 +1,1 @@
-"""Facts that ask for money to the payment provider, and what it says back to the log as commands."""
+"""Sends payment requests from facts to the payment provider, and its answers to the log as commands."""

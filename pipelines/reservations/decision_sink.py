@@ -1,6 +1,7 @@
 """The sink of the reservations dataflow: facts, dead letters and offsets in one transaction, then the replies.
 
-Guarantee: nobody is told what is not committed. A crash between commit and reply loses the reply, not the outcome.
+Guarantee: no reply leaves before its decision is committed. A crash between commit and reply loses the reply, not the
+outcome.
 """
 
 from __future__ import annotations

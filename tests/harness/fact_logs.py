@@ -67,7 +67,7 @@ class FactLog:
         self._reservations: list[tuple[str, str, str]] = []
 
     def take(self, commands: int) -> list[RecordedFact]:
-        """The facts of the next `count` commands."""
+        """The facts of the next `commands` commands."""
         return [fact for _ in range(commands) for fact in self._decide(self._command())]
 
     def _decide(self, command: c.Command) -> list[RecordedFact]:

@@ -175,7 +175,7 @@ def write(settings: Settings, topic: str, records: Iterable[tuple[int, bytes, li
 
 
 def read(settings: Settings, topic: str, partitions: int, at_least: int) -> list[Message]:
-    """The records of a topic from its beginning, once `count` of them are there."""
+    """The records of a topic from its beginning, once at least `at_least` of them are there."""
     client = kafka.consumer(settings, group=None)
     client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
     found: list[Message] = []

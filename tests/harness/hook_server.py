@@ -88,7 +88,7 @@ class HookServer:
         self._server.server_close()
 
     def until(self, number: int) -> None:
-        """Wait until `count` calls have come."""
+        """Wait until `number` calls have come."""
         with self._changed:
             enough = self._changed.wait_for(lambda: len(self.calls) >= number, WAIT_S)
             assert enough, f"{number} calls, there are {[call.type for call in self.calls]}"

@@ -14,7 +14,7 @@ from tests.simulation.whole import EVENT, Town
 
 
 def town_of(seed: int, commands: int) -> Town:
-    """A town after `count` commands."""
+    """A town after `commands` commands."""
     town = Town(seed)
     town.run(commands)
     return town

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 MOVABLE_MINOR = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "MGA": 100}
 """The smallest sum, in minor units, that every payment provider moves; 1 for all others. Card networks want the last of
-a dinar's three digits to be 0, and nobody moves a fraction of an ariary. Part of the rules: a change of this table is
-a new version of them (`former_rules`), so it is not looked up in a provider or in an edition of ISO 4217.
+a dinar's three digits to be 0, and no provider moves a fraction of an ariary. Part of the rules: a change of this table
+is a new version of them (`former_rules`), so it is not looked up in a provider or in an edition of ISO 4217.
 """
 _WHOLE = 100
 

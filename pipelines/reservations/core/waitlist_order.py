@@ -1,7 +1,7 @@
 """The order of a waiting list: the next entry for the free places. Pure.
 
-Guarantee: `first_that_fits` is the entry with the earliest request among those whose quantity fits, in whatever order
-entries were added. There is one heap for each quantity, so a look costs the same with ten and with 50,000 entries.
+Guarantee: `first_that_fits` is the entry with the earliest request among those whose quantity fits, for any order of
+additions. There is one heap for each quantity, so a look costs the same with ten and with 50,000 entries.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_a_letter_that_does_not_say_where_it_stood_stays(settings: Settings, cir
     assert circle("list")[1][0]["origin_partition"] == -1
     code, _, error = circle("redrive", COMMANDS, "--all")
     assert code == 2
-    assert "does not say where it stood" in error
+    assert "does not name its origin" in error
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The rules, by who asks: organizers, buyers, the door, the waiting list; and what is due without anybody asking."""
+"""The rules, by caller: organizers, buyers, the door, the waiting list; and the work that is due without a request."""

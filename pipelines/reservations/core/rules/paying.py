@@ -273,7 +273,7 @@ def cancelled_whole(
 def refund(
     of: Reservation, attempt: str, payment: str, amount_minor: int, reason: str, key: str | None = None
 ) -> f.RefundRequested:
-    """Money goes back; `key` tells several refunds of one payment apart."""
+    """Money goes back; `key` distinguishes several refunds of one payment."""
     return f.RefundRequested(
         reservation_id=of.id,
         user_id=of.user_id,
