@@ -27,6 +27,7 @@ from schemas.avro_reader import Undecodable as Undecodable
 from schemas.commands import COMMANDS, Command
 from schemas.facts import FACTS, Envelope, Fact
 from schemas.notifications import NOTIFICATIONS, Notification
+from schemas.terms import defaults
 
 try:
     from schemas.native_reader import NativeReader as Reader
@@ -61,7 +62,7 @@ class Codec:
     def __init__(
         self, ids: Mapping[str, int] | None = None, writers: Mapping[int, dict[str, Any]] | None = None
     ) -> None:
-        known, former = _records(), _former_schemas()
+        known, former, earlier = _records(), _former_schemas(), _earlier_schemas()
         newest = {name: schemas[-1] for name, _, schemas in known}
         if ids is None:
             entries = _manifest()
@@ -75,6 +76,7 @@ class Codec:
         self._encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[bytes, Reader] = {}  # by the header of their records
         self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
+        self._earlier: dict[type[Any], dict[bytes, tuple[Callable[..., bytes], dict[str, Any]]]] = {}
         for name, record, _ in known:
             schema: Any = fastavro.parse_schema(newest[name])
             sources = [Envelope.__struct_fields__] if issubclass(record, Fact) else []
@@ -85,6 +87,10 @@ class Codec:
                 same = [schema_id for schema_id, other in others.get(name, ()) if other == of_its_day]
                 if same:
                     self._former[rules][record] = _encoder_of(min(same), of_its_day)
+            for schema_id, other in others.get(name, ()) if issubclass(record, Fact) else ():
+                if other in earlier[name]:
+                    encoder = _encoder_of(schema_id, other)
+                    self._earlier.setdefault(record, {})[_header(schema_id)] = encoder, _absent(record, other)
             for other_id, other in others.get(name, ()):
                 if _header(other_id) not in self._readers:
                     self._readers[_header(other_id)] = Reader(record, fastavro.parse_schema(other), schema)
@@ -104,6 +110,17 @@ class Codec:
         """
         of_its_day = self._former.get(rules_version, {}).get(type(fact))
         return (of_its_day or self._encoders[type(fact)])(envelope, fact)
+
+    def encode_fact_as(self, header: bytes, envelope: Envelope, fact: Fact) -> bytes | None:
+        """The bytes as an earlier build under today's rules wrote them, with the schema whose id is in `header`.
+
+        None if no build had that schema under today's rules, or if the fact says more than it can: a field that the
+        schema lacks has neither None nor the value that a record without it means.
+        """
+        encode, absent = self._earlier.get(type(fact), {}).get(header, (None, {}))
+        if encode is None or any(getattr(fact, name) not in (None, meant) for name, meant in absent.items()):
+            return None
+        return encode(envelope, fact)
 
     def encode_fields(self, name: str, schema: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
         """The bytes of a record by its full name, as a writer with the schema `schema` wrote them.
@@ -192,6 +209,26 @@ def _former_schemas() -> dict[str, dict[int, dict[str, Any]]]:
         for name, of_name in entries.items()
         if len(of_name) > 1
     }
+
+
+def _earlier_schemas() -> dict[str, list[dict[str, Any]]]:
+    """By the full name of a fact, its schemas without the newest that a build under today's rules may have had."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for entry in _manifest():
+        entries.setdefault(_full_name(entry["schema"]), []).append(entry)
+    last = max(LAST_SCHEMA_OF_RULES.values())
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, of_name in entries.items():
+        first = max((entry["id"] for entry in of_name if entry["id"] <= last), default=0)
+        found[name] = [entry["schema"] for entry in of_name[:-1] if entry["id"] >= first]
+    return found
+
+
+def _absent(record: type[Fact], schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a record has and its earlier schema has not, each with what a record without it means."""
+    written = {field["name"] for field in schema["fields"]}
+    meant = {} if record.DEFINITION is None else defaults(record.DEFINITION)
+    return {name: meant.get(name) for name in record.__struct_fields__ if name not in written}
 
 
 def _manifest() -> list[dict[str, Any]]:

@@ -46,6 +46,8 @@ EVENT_TERMS = terms.names(EventTerms)
 class EventTermsFact(Fact, frozen=True, gc=False):
     """A fact that has all terms of an event. None: it was written before the term existed."""
 
+    DEFINITION = EventTerms
+
     user_id: str
     title: str
     description: str

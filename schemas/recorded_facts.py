@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from schemas.field_types import Int32
@@ -20,7 +22,9 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
-    """Base of all facts."""
+    """Base of all facts. `DEFINITION` says what a record means that was written before a field existed."""
+
+    DEFINITION: ClassVar[type[msgspec.Struct] | None] = None
 
 
 class RecordedFact(msgspec.Struct, frozen=True, gc=False):

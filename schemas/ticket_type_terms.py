@@ -83,6 +83,8 @@ class UpdateTicketType(Command, frozen=True, gc=False):
 class TicketTypeAdded(Fact, frozen=True, gc=False):
     """Something to sell; `ordinal` is its place among the event's ticket types, from 0."""
 
+    DEFINITION = TicketTypeTerms
+
     user_id: str
     ticket_type_id: str
     ordinal: Int32
@@ -103,6 +105,8 @@ class TicketTypeAdded(Fact, frozen=True, gc=False):
 
 class TicketTypeUpdated(Fact, frozen=True, gc=False):
     """A ticket type as it is from here on, whole."""
+
+    DEFINITION = TicketTypeTerms
 
     user_id: str
     ticket_type_id: str

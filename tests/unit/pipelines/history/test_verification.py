@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import msgspec
 import pytest
 
 from pipelines.history.rules_by_version import RULES
-from pipelines.history.verification import PartitionVerifier, Undecided
+from pipelines.history.verification import DIGEST_BYTES, PartitionVerifier, Undecided
+from schemas import codec as codec_module
 from schemas import facts as f
+from schemas.codec import HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.record import LogRecord
 from tests.harness.command_logs import CODEC, BothLogs, ListFeed, encoded, fact_records, verified
@@ -194,3 +198,56 @@ def test_one_event_alone_is_verified_at_the_partitions_log_time() -> None:
     verifier.finish()
     assert verifier.divergences == []
     assert verifier.facts == len(feed.records) > 50
+
+
+@pytest.fixture
+def codec(monkeypatch: pytest.MonkeyPatch) -> Codec:
+    """A codec for which the rules of today began before TicketsHeld had `mailbox`."""
+    monkeypatch.setattr(codec_module, "LAST_SCHEMA_OF_RULES", {1: 31, 2: 90})
+    return Codec()
+
+
+def held_before(codec: Codec, log: BothLogs) -> list[LogRecord]:
+    """The log's facts, with holds as a build wrote them before they had `mailbox`."""
+    without_mailbox = (59).to_bytes(HEADER_BYTES, "big")  # that schema's id
+    records = fact_records(log.facts)
+    for number, one in enumerate(log.facts):
+        if isinstance(one.fact, f.TicketsHeld):
+            fact = msgspec.structs.replace(one.fact, mailbox=None)
+            value = codec.encode_fact_as(without_mailbox, one.envelope, fact)
+            assert value not in (None, records[number].value)
+            records[number] = records[number]._replace(value=value)
+    return records
+
+
+def decided_again(codec: Codec, log: BothLogs, records: list[LogRecord]) -> PartitionVerifier:
+    verifier = PartitionVerifier(log.partition, codec, ListFeed(records))
+    for record in log.command_records():
+        verifier.read(record)
+    verifier.finish()
+    return verifier
+
+
+def test_a_fact_agrees_that_an_earlier_build_wrote_before_it_had_a_field(codec: Codec) -> None:
+    log = drop()
+    records = held_before(codec, log)
+    found = decided_again(codec, log, [*records[:4], records[3], *records[4:]])
+    assert (found.divergences, found.facts, found.repeated) == ([], len(log.facts), 1)
+    digest = blake2b(b"".join(record.value or b"" for record in records), digest_size=DIGEST_BYTES)
+    assert found.digest == digest.hexdigest()  # of the bytes on the log
+
+
+def test_a_fact_differs_that_lacks_a_field_which_the_rules_give(codec: Codec) -> None:
+    log = BothLogs(partition=0, seed=1)
+    for command in (create(), add_type(), publish(), reserve(2, mailbox=7)):
+        log.put(command)
+    found = decided_again(codec, log, held_before(codec, log))
+    assert [one.kind for one in found.divergences] == ["fact-differs"]
+
+
+def test_a_fact_differs_that_was_written_as_under_rules_before_its_own() -> None:
+    log = drop()
+    earlier = CODEC.encode_fact_under(1, log.facts[0].envelope, log.facts[0].fact)
+    records = fact_records(log.facts)
+    records[0] = records[0]._replace(value=earlier)
+    assert [one.kind for one in verified(log, records).divergences] == ["fact-differs"]
