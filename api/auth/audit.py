@@ -52,6 +52,13 @@ class Actor(StrEnum):
     OPERATOR = "operator"
 
 
+class AuditOutcome(StrEnum):
+    """Whether the attempt succeeded."""
+
+    DONE = "done"
+    REFUSED = "refused"
+
+
 async def record(
     connection: Connection,
     kind: AuditKind,
@@ -65,14 +72,14 @@ async def record(
     once: str | None = None,
 ) -> None:
     """Add an entry in the transaction of the change. With `once`, only if no entry has this name."""
-    outcome = "refused" if refused else "done"
+    outcome = AuditOutcome.REFUSED if refused else AuditOutcome.DONE
     text = msgspec.json.encode(detail or {}).decode()
     where = (session_id or None, origin.address, origin.client)
-    what = (kind.value, outcome, actor.value, user_id, *where, text, once)
+    what = (kind.value, outcome.value, actor.value, user_id, *where, text, once)
     if await connection.execute(SQL["security_event_add"], *what) == _NOT_ADDED:
         return
     who = {"actor": actor.value, "user": user_id or "", "session": session_id}
-    log.info("security.event", kind=kind.value, outcome=outcome, **who)
+    log.info("security.event", kind=kind.value, outcome=outcome.value, **who)
 
 
 async def record_refusal(

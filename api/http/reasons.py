@@ -11,6 +11,7 @@ from typing import Any
 from api.http.problem import KINDS, FieldError, Problem
 from schemas.facts import Reason
 from schemas.replies import Reply
+from schemas.statuses import PaymentStatus
 from schemas.times import rfc3339_of, utc
 
 STATUS_DEFAULT = 409
@@ -71,9 +72,9 @@ DETAILS: dict[str, str] = {
     Reason.CHARGED_BACK: "the bank returned the payment",
 }
 
-REFUNDS = {
-    "refund-requested": "the payment is being refunded",
-    "refunded": "the payment has been refunded",
+REFUNDS: dict[str, str] = {
+    PaymentStatus.REFUND_REQUESTED: "the payment is being refunded",
+    PaymentStatus.REFUNDED: "the payment has been refunded",
 }
 
 

@@ -12,6 +12,7 @@ from api.http.reasons import refusal
 from api.log.writer import Submission
 from schemas.commands import Command
 from schemas.replies import Reply
+from schemas.statuses import ReplyOutcome
 
 RECEIPT = "circle-receipt"
 
@@ -74,7 +75,7 @@ def accepted(outcome: Outcome, *, receipt: bool = False, **extensions: str) -> R
     With `receipt` a refusal carries the command's receipt, as every 202 does.
     """
     reply = outcome.reply
-    if reply is not None and reply.outcome == "refused":
+    if reply is not None and reply.outcome == ReplyOutcome.REFUSED:
         problem = refusal(reply, **extensions)
         if receipt:
             problem.headers[RECEIPT] = outcome.receipt

@@ -30,6 +30,7 @@ from schemas import cloudevents
 from schemas.commands import Command
 from schemas.ids import US_PER_MS
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
+from schemas.statuses import ReplyOutcome
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS as TOPIC
 
@@ -207,7 +208,7 @@ class LogWriter:
 
         A pending reply is not final, except for a duplicate: there the final reply goes to the first request.
         """
-        if reply.outcome != "pending" or reply.duplicate:
+        if reply.outcome != ReplyOutcome.PENDING or reply.duplicate:
             submission = self.waiting.pop(reply.command_id, None)
             if submission is not None:
                 submission.replied(reply)

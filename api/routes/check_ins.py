@@ -14,9 +14,6 @@ from api.http.routing import Call, json
 from api.http.validation import Time
 from api.log.outcomes import accepted, submit
 from api.routes.door import (
-    ACCEPTED,
-    PENDING,
-    REFUSED,
     Scan,
     check_in,
     checked_in_text,
@@ -45,6 +42,7 @@ from api.shapes.door import (
 from connectors import clock
 from schemas.commands import UndoCheckIn
 from schemas.facts import Reason
+from schemas.statuses import ReplyOutcome
 from schemas.times import utc
 
 _check_in = msgspec.json.Decoder(CheckInIn)
@@ -59,10 +57,10 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     (result,) = await check_in(
         call, event, [Scan(code=body.code, scanned_at=at, gate=body.gate or "", clock=implausible)]
     )
-    if result.outcome == REFUSED:
+    if result.outcome == ReplyOutcome.REFUSED:
         raise _refusal(result)
     location = f"/v1/events/{event_id}/check-ins/{result.ticket_id}"
-    return json(result, 202 if result.outcome == PENDING else 201, {"location": location})
+    return json(result, 202 if result.outcome == ReplyOutcome.PENDING else 201, {"location": location})
 
 
 async def merge(call: Call, event_id: str) -> HTTPResponse:
@@ -71,7 +69,10 @@ async def merge(call: Call, event_id: str) -> HTTPResponse:
     event = await event_at_door(call, event_id)
     results = await check_in(call, event, [_offline(body.scanner, scan) for scan in body.scans])
     outcomes = [result.outcome for result in results]
-    counted = {outcome: outcomes.count(outcome) for outcome in (ACCEPTED, REFUSED, PENDING)}
+    counted = {
+        outcome: outcomes.count(outcome)
+        for outcome in (ReplyOutcome.ACCEPTED, ReplyOutcome.REFUSED, ReplyOutcome.PENDING)
+    }
     return json(BatchOut(**counted, results=results))
 
 
@@ -152,7 +153,7 @@ def _offline(scanner: str, scan: OfflineScan) -> Scan:
 
 def _refusal(result: ScanOut) -> Exception:
     """The problem document of a refused scan: its reason is the problem's type."""
-    reason = result.reason or REFUSED
+    reason = result.reason or ReplyOutcome.REFUSED
     detail = checked_in_text(result.first) if reason == Reason.ALREADY_CHECKED_IN else ""
     extensions = {
         name: value

@@ -28,10 +28,10 @@ from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason
+from schemas.statuses import ReplyOutcome
 from schemas.times import micros_of, rfc3339_of, utc
 
 IMPLAUSIBLE = "implausible"
-ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
 MALFORMED, FORGED, OTHER_EVENT = "ticket-code-malformed", "ticket-code-forged", "ticket-of-other-event"
 
 
@@ -120,7 +120,9 @@ async def check_in(call: Call, event: asyncpg.Record, scans: Sequence[Scan]) -> 
         decided[place] = outcome
     results = [
         decided.get(place)
-        or ScanOut(outcome=REFUSED, reason=_unfit(said), scanned=scans[place].seen, clock=scans[place].clock)
+        or ScanOut(
+            outcome=ReplyOutcome.REFUSED, reason=_unfit(said), scanned=scans[place].seen, clock=scans[place].clock
+        )
         for place, said in enumerate(signed)
     ]
     return await _with_firsts(call, event, results)
@@ -164,7 +166,7 @@ async def _decided(
     """The log's decision on one scan."""
     if row is None or row["event_id"] != event["id"]:
         return ScanOut(
-            outcome=REFUSED,
+            outcome=ReplyOutcome.REFUSED,
             reason=Reason.TICKET_NOT_FOUND,
             ticket_id=said.ticket_id,
             scanned=scan.seen,
@@ -183,8 +185,12 @@ async def _decided(
     )
     outcome = await submit(call.deps, command, call.wait_s(), traceparent=call.traceparent)
     reply = outcome.reply
+    if reply is None:
+        result = ReplyOutcome.PENDING
+    else:
+        result = ReplyOutcome.REFUSED if reply.outcome == ReplyOutcome.REFUSED else ReplyOutcome.ACCEPTED
     return ScanOut(
-        outcome=PENDING if reply is None else REFUSED if reply.outcome == REFUSED else ACCEPTED,
+        outcome=result,
         reason=reply.reason or None if reply is not None else None,
         ticket_id=row["id"],
         ticket_type_id=row["ticket_type_id"],

@@ -25,6 +25,7 @@ from api.shapes.terms import answer_of, terms_in
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
 from schemas.event_terms import EventTerms
 from schemas.facts import Reason
+from schemas.statuses import EventStage
 from schemas.times import utc
 
 _create = msgspec.json.Decoder(EventIn)
@@ -40,9 +41,6 @@ QUERIES = {
     EventSort.CREATED_AT: ("events_by_created_at", "created_at"),
     EventSort.CREATED_AT_DOWN: ("events_by_created_at_down", "created_at"),
 }
-
-
-DELETED = "deleted"  # a deleted draft; its row only serves to rebuild state
 
 
 async def events(call: Call) -> HTTPResponse:
@@ -186,7 +184,7 @@ async def own_writes(call: Call) -> None:
 async def visible(call: Call, event_id: str) -> asyncpg.Record:
     """The event's row. Raises Problem event-not-found, also for another organizer's draft."""
     row = await call.deps.database.row("event_by_id", event_id)
-    gone = row is None or row["status"] == DELETED
+    gone = row is None or row["status"] == EventStage.DELETED
     if row is None or gone or (row["status"] == EventStatus.DRAFT and not is_owner(call, row)):
         raise for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", field="event_id")
     return row

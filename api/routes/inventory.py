@@ -15,10 +15,11 @@ from api.http.reasons import for_reason
 from api.http.routing import Call, json
 from api.routes.events import new_id, owned, pending, replayed, write
 from api.shapes.base import Page
-from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeKind, CodeOut, PoolIn, PoolOut, UnblockIn
+from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeOut, PoolIn, PoolOut, UnblockIn
 from connectors import clock
 from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats
 from schemas.facts import Reason
+from schemas.statuses import CodeKind
 
 _ALL = 100  # percent
 _pool = msgspec.json.Decoder(PoolIn)

@@ -50,6 +50,7 @@ from schemas.facts import Reason
 from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
 from schemas.money import formatted
 from schemas.replies import Reply, ReservationView
+from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 from schemas.times import utc
 
 _reserve = msgspec.json.Decoder(ReservationIn)
@@ -57,9 +58,7 @@ _confirm = msgspec.json.Decoder(ConfirmIn)
 _cancel = msgspec.json.Decoder(CancelTicketsIn)
 _refund = msgspec.json.Decoder(RefundIn)
 _Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
-_PAYING = "requested"
 MONEY_ROWS_MAX = 100  # refunds and disputes in one answer; its sums count those
-_CONFIRMED, _PAID = "confirmed", "captured"
 
 
 async def create(call: Call, event_id: str) -> HTTPResponse:
@@ -135,7 +134,7 @@ async def one(call: Call, reservation_id: str) -> HTTPResponse:
         row = await deps.database.row("reservation_by_id", reservation_id)
         if row is not None and row["user_id"] != call.user_id:
             raise _not_found(reservation_id)
-        open_still = row is None or row["payment"] == _PAYING
+        open_still = row is None or row["payment"] == PaymentStatus.REQUESTED
         left = deadline - monotonic()
         partition = row["partition"] if row is not None else known.partition if known is not None else None
         if not open_still or not asked_to_wait or left <= 0 or partition is None:
@@ -146,7 +145,9 @@ async def one(call: Call, reservation_id: str) -> HTTPResponse:
     if known is None:
         raise _not_found(reservation_id)
     position = PositionOut(known.partition, known.offset)
-    return json(ReservationOut(id=reservation_id, status="pending", event_id=known.event_id, position=position))
+    return json(
+        ReservationOut(id=reservation_id, status=ReplyOutcome.PENDING, event_id=known.event_id, position=position)
+    )
 
 
 async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
@@ -169,7 +170,7 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
     receipt = call.wants_receipt
     outcome = await submit(deps, command, call.wait_s(), traceparent=call.traceparent, receipt=receipt)
     _remember(deps, command, outcome)
-    if outcome.reply is not None and outcome.reply.outcome == "pending":
+    if outcome.reply is not None and outcome.reply.outcome == ReplyOutcome.PENDING:
         outcome = await _paid_elsewhere(call, outcome, outcome.reply, deadline)
     reply = accepted(outcome, receipt=receipt, reservation_id=reservation_id)
     if reply is None or reply.reservation is None:
@@ -366,7 +367,7 @@ async def _needs_no_token(call: Call, reservation_id: str) -> None:
 
 def _payment(payment: str, amount_minor: int) -> str | None:
     """The payment's status; None without a payment, and if there was nothing to pay."""
-    return payment if payment and (amount_minor or payment != _PAID) else None
+    return payment if payment and (amount_minor or payment != PaymentStatus.CAPTURED) else None
 
 
 def _wanted(body: ReservationIn) -> tuple[list[str], int]:
@@ -413,18 +414,20 @@ async def _paid_elsewhere(call: Call, outcome: Outcome, reply: Reply, deadline: 
     while True:
         seen = deps.watermarks.applied(partition)
         row = await deps.database.row("reservation_of_event", reply.event_id, reply.reservation.id)
-        if row is not None and seen >= outcome.offset and row["payment"] != _PAYING:
+        if row is not None and seen >= outcome.offset and row["payment"] != PaymentStatus.REQUESTED:
             break
         left = deadline - monotonic()
         if left <= 0:
             return msgspec.structs.replace(outcome, reply=None)
         await deps.watermarks.wait(partition, seen + 1, left)
     view = _view(row)
-    if view.status == _CONFIRMED:
-        settled = msgspec.structs.replace(reply, outcome="accepted", reservation=view)
+    if view.status == ReservationStatus.CONFIRMED:
+        settled = msgspec.structs.replace(reply, outcome=ReplyOutcome.ACCEPTED, reservation=view)
     else:
-        reason = Reason.PAYMENT_DECLINED if view.payment == "declined" else Reason.HOLD_EXPIRED
-        settled = msgspec.structs.replace(reply, outcome="refused", reason=reason, detail=view.reason, reservation=view)
+        reason = Reason.PAYMENT_DECLINED if view.payment == PaymentStatus.DECLINED else Reason.HOLD_EXPIRED
+        settled = msgspec.structs.replace(
+            reply, outcome=ReplyOutcome.REFUSED, reason=reason, detail=view.reason, reservation=view
+        )
     return msgspec.structs.replace(outcome, reply=settled)
 
 

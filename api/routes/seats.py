@@ -24,6 +24,7 @@ from connectors import clock
 from pipelines.history.moment import Moment, moment
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
 from pipelines.reservations.core.seating import row_label
+from schemas.statuses import LayoutKind
 
 NOT_OVER = {"cache-control": "no-store"}
 _CLAIMED = {b"s|": SOLD, b"b|": BLOCKED}
@@ -86,7 +87,7 @@ def _moment(at: str, partition: int) -> Moment:
 async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
     """The current seat map, made in a thread: 100,000 seats take a tenth of a second."""
     rows = await deps.database.rows("ticket_types_of_event", event_id)
-    seated = [row for row in rows if row["kind"] == "seated"]
+    seated = [row for row in rows if row["kind"] == LayoutKind.SEATED]
     found, source = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
 
     def made() -> dict[str, SectionBody]:

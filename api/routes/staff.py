@@ -14,11 +14,11 @@ from api.routes.door import is_admin
 from api.routes.events import event_out, own_writes, owned, pending, replayed, visible, write
 from api.routes.transfers import about_event
 from api.shapes.base import PageQuery
-from api.shapes.door import InvitationOut, StaffIn, StaffOut
+from api.shapes.door import InvitationOut, StaffIn, StaffOut, StaffStatus
 from connectors import clock
-from pipelines.reservations.core.entities import ACCEPT, DECLINE
 from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
 from schemas.facts import Reason
+from schemas.statuses import InvitationStatus, OfferAnswer
 from schemas.times import utc
 
 _add = msgspec.json.Decoder(StaffIn)
@@ -87,12 +87,12 @@ async def invitations(call: Call) -> HTTPResponse:
 
 async def accept(call: Call, event_id: str) -> HTTPResponse:
     """200 after the caller has become staff; 409 if the invitation has expired."""
-    return await _answer(call, event_id, ACCEPT, "accepted")
+    return await _answer(call, event_id, OfferAnswer.ACCEPT, InvitationStatus.ACCEPTED)
 
 
 async def decline(call: Call, event_id: str) -> HTTPResponse:
     """200 after the invitation is declined."""
-    return await _answer(call, event_id, DECLINE, "declined")
+    return await _answer(call, event_id, OfferAnswer.DECLINE, InvitationStatus.DECLINED)
 
 
 async def _answer(call: Call, event_id: str, answer: str, status: str) -> HTTPResponse:
@@ -112,17 +112,19 @@ async def _answer(call: Call, event_id: str, answer: str, status: str) -> HTTPRe
 
 
 def _out(row: asyncpg.Record) -> StaffOut:
-    invited = row["status"] == "invited"
-    status = "expired" if invited and row["expires_at"] <= clock.now_us() else row["status"]
+    invited = row["status"] == InvitationStatus.INVITED
+    status = StaffStatus.EXPIRED if invited and row["expires_at"] <= clock.now_us() else row["status"]
     until = utc(row["expires_at"]) if invited else None
     return StaffOut(row["member_id"], utc(row["added_at"]), status, until)
 
 
 def _invitation(row: asyncpg.Record) -> InvitationOut:
-    open_still = row["status"] == "invited" and row["expires_at"] > clock.now_us()
+    open_still = row["status"] == InvitationStatus.INVITED and row["expires_at"] > clock.now_us()
     return InvitationOut(
         event_id=row["event_id"],
-        status="expired" if row["status"] == "invited" and not open_still else row["status"],
+        status=InvitationStatus.EXPIRED
+        if row["status"] == InvitationStatus.INVITED and not open_still
+        else row["status"],
         event=about_event(row),
         invited_at=utc(row["invited_at"]),
         expires_at=utc(row["expires_at"]),

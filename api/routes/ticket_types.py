@@ -35,6 +35,7 @@ from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
 from schemas.money import formatted, problem_of
+from schemas.statuses import LayoutKind
 from schemas.ticket_type_terms import TicketTypeTerms
 
 _create = msgspec.json.Decoder(TicketTypeIn)
@@ -84,7 +85,7 @@ async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse
         _check_amount(call, body.price)
         terms["price_minor"] = body.price.amount
     if body.layout is not UNSET:
-        if isinstance(body.layout, Seated) is not (row["kind"] == "seated"):
+        if isinstance(body.layout, Seated) is not (row["kind"] == LayoutKind.SEATED):
             raise invalid("layout.kind", f"stays {row['kind']}")
         terms |= asdict(body.layout)
     command = UpdateTicketType(event_id, call.user_id, call.deps.log_writer.next_id(), ticket_type_id, **terms)
@@ -200,5 +201,7 @@ def _out(row: asyncpg.Record) -> TicketTypeOut:
         row,
         price=Price(row["price_minor"], row["currency"]),
         price_text=formatted(row["price_minor"], row["currency"]),
-        layout=Seated(row["rows"], row["seats_per_row"]) if row["kind"] == "seated" else General(row["capacity"]),
+        layout=Seated(row["rows"], row["seats_per_row"])
+        if row["kind"] == LayoutKind.SEATED
+        else General(row["capacity"]),
     )

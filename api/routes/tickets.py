@@ -14,13 +14,13 @@ from api.http.routing import Call, json
 from api.routes.door import is_admin, seen
 from api.routes.events import own_writes
 from api.shapes.events import EventStatus
-from api.shapes.reservations import TicketOut, TicketsQuery, ValidateIn, ValidationOut
+from api.shapes.reservations import CodeProblem, TicketOut, TicketsQuery, ValidateIn, ValidationOut
 from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.facts import Reason
+from schemas.statuses import TicketStatus
 from schemas.times import utc
 
 _validate = msgspec.json.Decoder(ValidateIn)
-VALID = "valid"
 
 
 async def tickets(call: Call) -> HTTPResponse:
@@ -54,9 +54,9 @@ async def validate(call: Call) -> HTTPResponse:
     try:
         signed = call.deps.codes.read(body.code)
     except ForgedCode:
-        return json(ValidationOut(valid=False, reason="forged"))
+        return json(ValidationOut(valid=False, reason=CodeProblem.FORGED))
     except ValueError:
-        return json(ValidationOut(valid=False, reason="malformed"))
+        return json(ValidationOut(valid=False, reason=CodeProblem.MALFORMED))
     event = await call.deps.database.row("door_of_event", signed.event_id, call.user_id)
     owner = event is not None and event["organizer_id"] == call.user_id
     if not owner and not (event is not None and event["staff"]) and not is_admin(call):
@@ -65,7 +65,7 @@ async def validate(call: Call) -> HTTPResponse:
     reason = _reason(signed, row, event)
     if row is not None and reason in (None, Reason.ALREADY_CHECKED_IN):
         reason = Reason.PAYMENT_DISPUTED if row["disputed"] else reason
-    inside = row is not None and row["checked_in_at"] and reason not in ("unknown", "superseded")
+    inside = row is not None and row["checked_in_at"] and reason not in (CodeProblem.UNKNOWN, CodeProblem.SUPERSEDED)
     return json(
         ValidationOut(
             valid=reason is None,
@@ -82,19 +82,19 @@ async def validate(call: Call) -> HTTPResponse:
 def _reason(signed: SignedTicket, row: asyncpg.Record | None, event: asyncpg.Record | None) -> str | None:
     """Why the code is not valid at the door; None if it is."""
     if row is None or event is None or row["event_id"] != signed.event_id or row["seat"] != signed.seat:
-        return "unknown"
+        return CodeProblem.UNKNOWN
     if event["status"] == EventStatus.CANCELLED:
         return Reason.EVENT_CANCELLED
-    if row["status"] != VALID:
-        return "void"
+    if row["status"] != TicketStatus.VALID:
+        return CodeProblem.VOID
     if row["version"] != signed.version:
-        return "superseded"
+        return CodeProblem.SUPERSEDED
     return Reason.ALREADY_CHECKED_IN if row["checked_in_at"] else None
 
 
 def _out(deps: ApiDeps, row: asyncpg.Record) -> TicketOut:
     code = None
-    if row["status"] == VALID:
+    if row["status"] == TicketStatus.VALID:
         code = deps.codes.sign(row["id"], row["event_id"], row["seat"], row["version"])
     return TicketOut(
         id=row["id"],

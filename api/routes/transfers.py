@@ -16,12 +16,12 @@ from api.reads.receivers import receiver_named
 from api.routes.events import own_writes, pending, replayed, write
 from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery, TransferView
 from connectors import clock
-from pipelines.reservations.core.entities import ACCEPT, DECLINE, WITHDRAW
 from schemas.commands import AnswerTransfer, TransferTicket
 from schemas.facts import Reason
+from schemas.statuses import EventStage, OfferAnswer, TransferStatus
 from schemas.times import utc
 
-SHOWN = frozenset({"published", "cancelled", "ended"})
+SHOWN = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED})
 
 _transfer = msgspec.json.Decoder(TransferIn)
 
@@ -79,17 +79,17 @@ async def one(call: Call, transfer_id: str) -> HTTPResponse:
 
 async def accept(call: Call, transfer_id: str) -> HTTPResponse:
     """200 after the ticket is the caller's; 409 if the offer has expired, or its ticket cannot be transferred."""
-    return await _answer(call, transfer_id, ACCEPT, "accepted")
+    return await _answer(call, transfer_id, OfferAnswer.ACCEPT, TransferStatus.ACCEPTED)
 
 
 async def decline(call: Call, transfer_id: str) -> HTTPResponse:
     """200 after the offer is declined."""
-    return await _answer(call, transfer_id, DECLINE, "declined")
+    return await _answer(call, transfer_id, OfferAnswer.DECLINE, TransferStatus.DECLINED)
 
 
 async def withdraw(call: Call, transfer_id: str) -> HTTPResponse:
     """200 after the caller's offer is withdrawn."""
-    return await _answer(call, transfer_id, WITHDRAW, "withdrawn")
+    return await _answer(call, transfer_id, OfferAnswer.WITHDRAW, TransferStatus.WITHDRAWN)
 
 
 def about_event(row: asyncpg.Record) -> OccasionOut | None:
@@ -103,7 +103,7 @@ async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTT
     call.no_body()
     await own_writes(call)
     row = await _own(call, transfer_id)
-    if row["user_id" if answer == WITHDRAW else "to_user_id"] != call.user_id:
+    if row["user_id" if answer == OfferAnswer.WITHDRAW else "to_user_id"] != call.user_id:
         raise _no_offer(transfer_id)
     if row["status"] == status:
         return json(_view(row, call.user_id), headers={"idempotency-replayed": "true"})
@@ -131,8 +131,8 @@ async def _own(call: Call, transfer_id: str) -> asyncpg.Record:
 
 def _status(row: asyncpg.Record) -> str:
     """The offer's current status. An offer past its time is expired, even before the log says so."""
-    if row["status"] == "offered" and row["expires_at"] <= clock.now_us():
-        return "expired"
+    if row["status"] == TransferStatus.OFFERED and row["expires_at"] <= clock.now_us():
+        return TransferStatus.EXPIRED
     return str(row["status"])
 
 

@@ -17,16 +17,16 @@ from api.shapes.base import PageQuery
 from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist
 from schemas.facts import Reason
+from schemas.statuses import ReservationStatus, WaitlistStatus
 from schemas.times import utc
 
-OFFERED = "offered"
 # By the status of the offered reservation. A refused card changes nothing: the hold stays until its deadline.
-BECAME = {
-    "held": OFFERED,
-    "confirmed": "bought",
-    "released": "released",
-    "expired": "expired",
-    "cancelled": "cancelled",
+BECAME: dict[str, str] = {
+    ReservationStatus.HELD: WaitlistStatus.OFFERED,
+    ReservationStatus.CONFIRMED: "bought",
+    ReservationStatus.RELEASED: ReservationStatus.RELEASED,
+    ReservationStatus.EXPIRED: ReservationStatus.EXPIRED,
+    ReservationStatus.CANCELLED: ReservationStatus.CANCELLED,
 }
 
 _wait = msgspec.json.Decoder(WaitIn)
@@ -107,7 +107,7 @@ async def _own(call: Call, entry_id: str) -> asyncpg.Record:
 
 def status_of(entry: str, offer: str | None) -> str:
     """The status of an entry. After an offer it is the status of the offered reservation."""
-    return entry if entry != OFFERED or offer is None else BECAME.get(offer, OFFERED)
+    return entry if entry != WaitlistStatus.OFFERED or offer is None else BECAME.get(offer, WaitlistStatus.OFFERED)
 
 
 def _out(row: asyncpg.Record) -> EntryOut:
@@ -117,7 +117,7 @@ def _out(row: asyncpg.Record) -> EntryOut:
         ticket_type_id=row["ticket_type_id"],
         quantity=row["quantity"],
         status=status_of(row["status"], row["offer_status"]),
-        ahead=row["ahead"] if row["status"] == "waiting" else None,
+        ahead=row["ahead"] if row["status"] == WaitlistStatus.WAITING else None,
         reservation_id=row["reservation_id"] or None,
         expires_at=validation.moment_or_none(row["offer_until"] or row["expires_at"]),
         reason=row["reason"] or None,

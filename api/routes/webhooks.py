@@ -22,6 +22,7 @@ from api.shapes.channels import DeliveriesQuery, DeliveryOut, WebhookIn, Webhook
 from connectors import clock
 from connectors.outbound_http import NotOutside, checked_url, resolved_outside
 from pipelines.notifications.calls import TEST, TYPE_NAMES, TYPES, body
+from pipelines.notifications.kinds import CallStatus
 
 SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how such secrets begin
@@ -177,6 +178,6 @@ def _delivery(row: asyncpg.Record) -> DeliveryOut:
         **fields,
         event_id=row["event_id"] or None,
         error=row["error"] or None,
-        next_attempt_at=row["due_at"] if row["status"] == "pending" else None,
+        next_attempt_at=row["due_at"] if row["status"] == CallStatus.PENDING else None,
         payload=msgspec.Raw(row["payload"].encode()),
     )

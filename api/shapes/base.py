@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from api.fairness.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 from api.reads.texts import LINE, LINE_OR_NONE, TEXT, cleaned, is_blank
+from schemas.statuses import ReplyOutcome
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class Accepted(msgspec.Struct, frozen=True):
     id: str
     position: PositionOut
     receipt: str
-    status: str = "pending"
+    status: str = ReplyOutcome.PENDING
 
 
 STREAM_PATH = r"^/v1/(?:notifications|events/[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})/stream(?!\n)$"

@@ -13,6 +13,7 @@ from api.fairness.limits import SCANS_PER_BATCH_MAX
 from api.http.validation import Id, Time
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut, Request
+from schemas.statuses import CheckInKind
 
 CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
 
@@ -103,9 +104,9 @@ class ScanKind(StrEnum):
     """The outcome of a scan; `inside` are accepted scans that were not undone."""
 
     INSIDE = "inside"
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    REVERSED = "reversed"
+    ACCEPTED = CheckInKind.ACCEPTED
+    REFUSED = CheckInKind.REFUSED
+    REVERSED = CheckInKind.REVERSED
 
 
 class CheckInsQuery(PageQuery, frozen=True):
@@ -180,12 +181,20 @@ class StaffIn(Request, frozen=True):
     user: Account
 
 
+class StaffStatus(StrEnum):
+    """The status of somebody at the door. An invitation that nobody answered in time has expired."""
+
+    WORKING = "working"
+    INVITED = "invited"
+    EXPIRED = "expired"
+
+
 class StaffOut(msgspec.Struct, frozen=True):
     """A person who works at the door since `added_at`, or who is invited to (`status` is invited or expired)."""
 
     user_id: str
     added_at: datetime
-    status: str = "working"
+    status: str = StaffStatus.WORKING
     expires_at: datetime | None = None
 
 

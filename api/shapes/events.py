@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.http.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
 from api.shapes.base import Now, PageQuery, Request, StreamQuery
 from pipelines.reservations.core import limits
+from schemas.statuses import EventStage
 
 HOLD_TTL_S_DEFAULT = 600  # ten minutes to pay
 MAX_TICKETS_PER_USER_DEFAULT = 10
@@ -27,10 +28,10 @@ TicketsPerUser = Annotated[int, Meta(ge=1, le=limits.TICKETS_PER_USER_MAX)]
 class EventStatus(StrEnum):
     """An event's status. Only its organizer sees a draft."""
 
-    DRAFT = "draft"
-    PUBLISHED = "published"
-    CANCELLED = "cancelled"
-    ENDED = "ended"
+    DRAFT = EventStage.DRAFT
+    PUBLISHED = EventStage.PUBLISHED
+    CANCELLED = EventStage.CANCELLED
+    ENDED = EventStage.ENDED
 
 
 class EventSort(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -13,6 +12,7 @@ from api.http.validation import Id, Line100, LineOrNone100, Time
 from api.shapes.base import Now, PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
 from pipelines.reservations.core import limits
+from schemas.statuses import CodeKind
 
 TypeIds = Annotated[list[Id], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
 BlockedSeats = Annotated[
@@ -37,14 +37,6 @@ class PoolOut(msgspec.Struct, frozen=True):
     name: str
     capacity: int
     used: int
-
-
-class CodeKind(StrEnum):
-    """A discount in percent or in minor units, or an access code, which unlocks hidden ticket types."""
-
-    PERCENT = "percent"
-    AMOUNT = "amount"
-    ACCESS = "access"
 
 
 class CodeIn(Request, frozen=True):

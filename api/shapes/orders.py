@@ -12,17 +12,18 @@ from msgspec import Meta
 from api.http.validation import Id
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut
+from schemas.statuses import ReservationStatus
 
 
 class OrderStatus(StrEnum):
     """A reservation's status."""
 
-    HELD = "held"
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    RELEASED = "released"
-    CANCELLED = "cancelled"
+    HELD = ReservationStatus.HELD
+    CONFIRMED = ReservationStatus.CONFIRMED
+    REJECTED = ReservationStatus.REJECTED
+    EXPIRED = ReservationStatus.EXPIRED
+    RELEASED = ReservationStatus.RELEASED
+    CANCELLED = ReservationStatus.CANCELLED
 
 
 class OrdersQuery(PageQuery, frozen=True):

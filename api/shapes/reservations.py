@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -178,6 +179,16 @@ class ValidateIn(Request, frozen=True):
     EXAMPLE: ClassVar[dict[str, Any]] = {"code": "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"}
 
     code: Annotated[str, Meta(description="as it was scanned; white space around it does not matter")]
+
+
+class CodeProblem(StrEnum):
+    """Why a code is no valid ticket. The other reasons are those of a refused scan."""
+
+    MALFORMED = "malformed"
+    FORGED = "forged"
+    UNKNOWN = "unknown"
+    SUPERSEDED = "superseded"
+    VOID = "void"
 
 
 class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -23,8 +24,15 @@ from ops.run.services.process import port_is_free, run_coroutine
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
 
-Result = Literal["ok", "optional", "failed"]
 NATIVE_MODULES = ("bytewax", "confluent_kafka", "fastavro", "asyncpg", "hiredis", "msgspec", "uvloop", "argon2")
+
+
+class CheckResult(StrEnum):
+    """The result of a check. Optional: it failed, and only some commands need it."""
+
+    OK = "ok"
+    OPTIONAL = "optional"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +40,7 @@ class Check:
     """The result of one check. `optional`: it is missing, and only some commands need it."""
 
     name: str
-    result: Result
+    result: CheckResult
     detail: str
 
 
@@ -66,12 +74,12 @@ def doctor(
         emit_json(checks)
     else:
         emit_table(("check", "result", "detail"), [(c.name, c.result, c.detail) for c in checks])
-    return 1 if any(check.result == "failed" for check in checks) else 0
+    return 1 if any(check.result == CheckResult.FAILED for check in checks) else 0
 
 
 def _python() -> Check:
     good = (3, 11) <= sys.version_info[:2] < (3, 13)
-    return Check(name="Python", result="ok" if good else "failed", detail=sys.version.split()[0])
+    return Check(name="Python", result=CheckResult.OK if good else CheckResult.FAILED, detail=sys.version.split()[0])
 
 
 def _wheels() -> Check:
@@ -82,8 +90,8 @@ def _wheels() -> Check:
         except ImportError as error:
             missing.append(f"{name} ({error})")
     if missing:
-        return Check(name="wheels", result="failed", detail="; ".join(missing) + "; run `make setup`")
-    return Check(name="wheels", result="ok", detail=f"{len(NATIVE_MODULES)} native modules load")
+        return Check(name="wheels", result=CheckResult.FAILED, detail="; ".join(missing) + "; run `make setup`")
+    return Check(name="wheels", result=CheckResult.OK, detail=f"{len(NATIVE_MODULES)} native modules load")
 
 
 def _settings() -> str:
@@ -105,7 +113,7 @@ def _port(port: int) -> Check:
     detail = f"{port} is free" if free else f"{port} is in use; `circle up --port …` takes another"
     if ours is not None:
         detail = f"{port} is the API of the platform that runs here, process {ours.pid}"
-    return Check(name="port", result="ok" if free else "failed", detail=detail)
+    return Check(name="port", result=CheckResult.OK if free else CheckResult.FAILED, detail=detail)
 
 
 def _services() -> str:
@@ -124,7 +132,7 @@ def _configured() -> list[Check]:
     if env.get("CIRCLE_KAFKA_BOOTSTRAP_SERVERS"):
         known = brokers_known(settings, timeout_s=5)
         detail = f"{settings.kafka_bootstrap_servers}: {known} brokers"
-        checks.append(Check(name="Kafka", result="ok" if known else "failed", detail=detail))
+        checks.append(Check(name="Kafka", result=CheckResult.OK if known else CheckResult.FAILED, detail=detail))
     if env.get("CIRCLE_POSTGRES_URL"):
         checks.append(_told("PostgreSQL", lambda: _postgres(settings)))
     if env.get("CIRCLE_REDIS_URL"):
@@ -155,23 +163,29 @@ def _redis(settings: Settings) -> str:
 
 def _told(name: str, ask: Callable[[], str], *, optional: bool = False) -> Check:
     try:
-        return Check(name=name, result="ok", detail=ask())
+        return Check(name=name, result=CheckResult.OK, detail=ask())
     except CircleError as error:
-        return Check(name=name, result="optional" if optional else "failed", detail=str(error).splitlines()[0])
+        return Check(
+            name=name,
+            result=CheckResult.OPTIONAL if optional else CheckResult.FAILED,
+            detail=str(error).splitlines()[0],
+        )
 
 
 def _docker() -> Check:
     path = shutil.which("docker")
     if path is None:
-        return Check(name="Docker", result="optional", detail="no docker on the PATH")
+        return Check(name="Docker", result=CheckResult.OPTIONAL, detail="no docker on the PATH")
     try:
         code = subprocess.run([path, "version"], capture_output=True, timeout=5, check=False).returncode
     except (OSError, subprocess.TimeoutExpired):
         code = -1
     detail = f"{path}, the engine {'answers' if code == 0 else 'does not answer'}"
-    return Check(name="Docker", result="ok" if code == 0 else "optional", detail=detail)
+    return Check(name="Docker", result=CheckResult.OK if code == 0 else CheckResult.OPTIONAL, detail=detail)
 
 
 def _tool(name: str, program: str) -> Check:
     path = shutil.which(program)
-    return Check(name=name, result="ok" if path else "optional", detail=path or f"no {program} on the PATH")
+    return Check(
+        name=name, result=CheckResult.OK if path else CheckResult.OPTIONAL, detail=path or f"no {program} on the PATH"
+    )

@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -20,6 +19,7 @@ from ops.run.discovery import operator_settings
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas.commands import Command
+from schemas.statuses import DisputeStatus
 
 SETTLING_S = 60  # a younger payment may still be on its way from the provider to the rows
 SINCE_DEFAULT_S = 7 * 86_400
@@ -29,16 +29,6 @@ payments = typer.Typer(no_args_is_help=True, help="The payment provider's books,
 Payment = Annotated[str, typer.Argument(help="The payment's id.")]
 Amount = Annotated[int | None, typer.Option(help="The amount in minor units; without it, the whole amount.", min=1)]
 Untold = Annotated[bool, typer.Option("--untold", help="Do not write to the log, as if the webhook were lost.")]
-
-
-class Standing(StrEnum):
-    """A dispute's status."""
-
-    INQUIRY = "inquiry"
-    OPEN = "open"
-    WON = "won"
-    LOST = "lost"
-    CLOSED = "closed"
 
 
 def register(app: typer.Typer) -> None:
@@ -128,7 +118,7 @@ def sandbox_fail_refund(
 @payments.command("sandbox-dispute")
 def sandbox_dispute(
     payment: Payment,
-    status: Annotated[Standing, typer.Option(help="The dispute's new status.")] = Standing.OPEN,
+    status: Annotated[DisputeStatus, typer.Option(help="The dispute's new status.")] = DisputeStatus.OPEN,
     amount: Amount = None,
     untold: Untold = False,
     json: AsJson = False,

@@ -21,6 +21,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
+from schemas.statuses import LayoutKind
 from schemas.times import utc
 
 PLACES_MAX = 1_000  # one Lua call for this many takes less than ten milliseconds
@@ -139,5 +140,7 @@ async def _sections(connection: Connection, event_id: str) -> list[SeatedType]:
         )
     rows = await connection.fetch(SQL["ticket_types"], event_id)
     return [
-        SeatedType(row["id"], row["name"], row["rows"], row["seats_per_row"]) for row in rows if row["kind"] == "seated"
+        SeatedType(row["id"], row["name"], row["rows"], row["seats_per_row"])
+        for row in rows
+        if row["kind"] == LayoutKind.SEATED
     ]

@@ -10,8 +10,8 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
-from pipelines.payments.requests import CAPTURED
 from schemas import commands as c
+from schemas.statuses import ChargeOutcome, RefundStatus
 
 SQL = queries(Path(__file__).with_name("reconcile.sql"))
 
@@ -44,7 +44,7 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
                 reservation_id=reservation,
                 attempt_id=booked.attempt_id,
                 payment_id=of,
-                outcome=CAPTURED,
+                outcome=ChargeOutcome.CAPTURED,
                 reason="",
                 amount_minor=booked.amount_minor,
             )
@@ -65,7 +65,7 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
                 reason=done.reason,
             )
         )
-    elif done.status == "failed":
+    elif done.status == RefundStatus.FAILED:
         told.append(
             c.RecordRefundFailure(
                 event_id=event,

@@ -20,9 +20,10 @@ from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPaymen
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks
-from pipelines.payments.requests import CAPTURED, key_of_refund
+from pipelines.payments.requests import key_of_refund
 from schemas import commands as c
 from schemas.ids import US_PER_S
+from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus
 
 DIFFERENCES_MAX = 1_000  # listed; the others are only counted
 SQL = queries(Path(__file__).with_name("reconcile.sql"))
@@ -36,8 +37,15 @@ ADVICE = {
     STATE: "news of it were lost: record it with --record",
 }
 BY_HAND = "a person has to look: the log has nothing that this could be told of"
-_PROGRESS = {"inquiry": 0, "open": 1, "closed": 2, "lost": 2, "won": 3}
-_UNKNOWN = frozenset({"requested", "declined", "refused"})
+_PROGRESS: dict[str, int] = {
+    DisputeStatus.INQUIRY: 0,
+    DisputeStatus.OPEN: 1,
+    DisputeStatus.CLOSED: 2,
+    DisputeStatus.LOST: 2,
+    DisputeStatus.WON: 3,
+}
+NOT_HERE = ""  # the status of what has no row
+_UNKNOWN = frozenset({PaymentStatus.REQUESTED, PaymentStatus.DECLINED, PaymentStatus.REFUSED})
 
 B = TypeVar("B", BookedPayment, BookedRefund, BookedDispute)
 Found = Callable[["BookDifference", c.Command | None], None]
@@ -150,7 +158,7 @@ class _Comparing:
                 continue
             self._report.payments += 1
             place = (one.event_id, one.reservation_id) if row is None else (row["event_id"], row["reservation_id"])
-            status = "" if row is None else row["status"]
+            status = NOT_HERE if row is None else row["status"]
             if row is None or row["payment_id"] != one.payment_id or status in _UNKNOWN:
                 command = c.RecordPayment(
                     event_id=place[0],
@@ -159,12 +167,14 @@ class _Comparing:
                     reservation_id=place[1],
                     attempt_id=one.attempt_id,
                     payment_id=one.payment_id,
-                    outcome=CAPTURED,
+                    outcome=ChargeOutcome.CAPTURED,
                     reason="",
                     amount_minor=one.amount_minor,
                 )
                 what = MISSING_HERE if row is None else STATE
-                self._tell("payment", what, one.payment_id, one.payment_id, place, status, "captured", command)
+                self._tell(
+                    "payment", what, one.payment_id, one.payment_id, place, status, ChargeOutcome.CAPTURED, command
+                )
             elif row["currency"] != one.currency:
                 told = row["currency"], one.currency
                 self._tell("payment", CURRENCY, one.payment_id, one.payment_id, place, *told, None)
@@ -190,13 +200,15 @@ class _Comparing:
             self._refund(one, by_key or known.get((one.payment_id, one.refund_id)), place)
 
     def _refund(self, one: BookedRefund, row: asyncpg.Record | None, place: tuple[str, str]) -> None:
-        status = "" if row is None else row["status"]
-        if one.status == "requested" or (one.status == "failed" and status in ("failed", "")):
+        status = NOT_HERE if row is None else row["status"]
+        if one.status == RefundStatus.REQUESTED or (
+            one.status == RefundStatus.FAILED and status in (RefundStatus.FAILED, NOT_HERE)
+        ):
             return  # it has no result on either side
-        ours = row["refund_key"] if row is not None and row["origin"] != "provider" else one.key
+        ours = row["refund_key"] if row is not None and row["origin"] != RefundOrigin.PROVIDER else one.key
         of, identity = one.payment_id, f"reconcile-{one.refund_id}"
         command: c.Command
-        if one.status == "failed":
+        if one.status == RefundStatus.FAILED:
             command = c.RecordRefundFailure(
                 event_id=place[0],
                 user_id="",
@@ -236,7 +248,7 @@ class _Comparing:
         if row is None:
             self._tell("refund", MISSING_HERE, one.refund_id, of, place, "", one.status, None if one.key else command)
         elif status != one.status:
-            again = status == "failed" and row["refund_id"] == one.refund_id  # it failed, and is there again
+            again = status == RefundStatus.FAILED and row["refund_id"] == one.refund_id  # it failed, and is there again
             self._tell("refund", STATE, one.refund_id, of, place, status, one.status, None if again else command)
         elif row["refunded_minor"] != one.amount_minor:
             told = str(row["refunded_minor"]), str(one.amount_minor)
@@ -255,7 +267,7 @@ class _Comparing:
                 continue
             self._report.disputes += 1
             row = known.get(one.dispute_id)
-            status = "" if row is None else row["status"]
+            status = NOT_HERE if row is None else row["status"]
             told = "dispute", one.dispute_id, one.payment_id
             command = c.RecordDispute(
                 event_id=place[0],

@@ -25,6 +25,7 @@ from ops.verify.verify import (
     connect_redis,
     numbers_of,
 )
+from pipelines.history.verification import DivergenceKind
 
 OWNED = ("meta", "claims", "availability")  # an event's keys that its owner installs; foreign locks are not among them
 INSTALLED_S = 15.0  # an owner looks each second, and installs a few events between its batches
@@ -110,7 +111,7 @@ def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
     )
     compare_redis(run, client, result)
     told = run.verifier.divergences[before:]
-    return {one.event_id for one in told if one.kind == "redis"}
+    return {one.event_id for one in told if one.kind == DivergenceKind.REDIS}
 
 
 def _shown(client: redis.Redis, event_id: str) -> bool:

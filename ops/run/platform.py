@@ -31,7 +31,7 @@ from ops.migrations import migrate, reset_derived
 from ops.run import discovery as found
 from ops.run.services import temporary
 from ops.run.services.process import LOOPBACK, free_port, port_is_free, private_directory, run_coroutine
-from ops.run.services.stack import Running, Stack
+from ops.run.services.stack import BrokerKind, Running, Stack
 from ops.run.supervisor import ChildSpec, Say, Supervisor
 from pipelines.configuration import settings_from_env
 from pipelines.flows import Flow
@@ -170,7 +170,7 @@ class Platform:
                 on_service_death=self._service_died,
             )
             self._supervisor.start()
-            embedded = self.stack.broker_kind == "embedded"
+            embedded = self.stack.broker_kind == BrokerKind.EMBEDDED
             timeout_s = READY_TIMEOUT_S if embedded else READY_TIMEOUT_APACHE_S
             self._supervisor.wait_ready(timeout_s, cancelled=cancelled)
         except BaseException:

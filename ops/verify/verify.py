@@ -40,7 +40,7 @@ from connectors.stoppable_wait import pause
 from ops.proof.load.progress import Bar, ProgressBars
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.history.states import KEPT_MAX, States
-from pipelines.history.verification import Divergence, PartitionVerifier, Undecided
+from pipelines.history.verification import Divergence, DivergenceKind, PartitionVerifier, Undecided
 from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.flow import GROUP
@@ -218,7 +218,9 @@ def _finish(
     verifier, number = run.verifier, run.partition
     if stopped and decided is not None and decided > run.read_to + 1:
         what = f"the group {GROUP} has committed offset {decided}, and this command has no (complete) facts"
-        verifier.found(Divergence(kind="lost-command", position=f"{number}-{run.read_to + 1}", event_id="", what=what))
+        verifier.found(
+            Divergence(kind=DivergenceKind.LOST_COMMAND, position=f"{number}-{run.read_to + 1}", event_id="", what=what)
+        )
     verifier.finish()
     undecided = run.waiting if stopped else 0
     result = PartitionResult(
@@ -253,7 +255,12 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
             what = f"Postgres is at {run.partition}-{at}, the log is verified through {through}"
             result.not_compared.append(f"event {event_id}: {what}")
             if run.verifier.busy_event != event_id:
-                _derived(run, "postgres-behind" if at < through else "postgres-ahead", event_id, [what])
+                _derived(
+                    run,
+                    DivergenceKind.POSTGRES_BEHIND if at < through else DivergenceKind.POSTGRES_AHEAD,
+                    event_id,
+                    [what],
+                )
             continue
         if rows.incomplete:
             what = "facts of it were set aside, so it lacks rows: circle replay projections --promote"
@@ -261,7 +268,7 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
             continue
         told = rows_differ(folded, state_from(rows))
         told += tickets_differ(folded, valid)
-        _derived(run, "postgres", event_id, told)
+        _derived(run, DivergenceKind.POSTGRES, event_id, told)
         result.postgres_events += 1
 
 
@@ -289,7 +296,7 @@ def _rows_at_our_position(
         time.sleep(LOOK_S)
 
 
-def _derived(run: PartitionRun, kind: str, event_id: str, told: list[str]) -> None:
+def _derived(run: PartitionRun, kind: DivergenceKind, event_id: str, told: list[str]) -> None:
     position = f"{run.partition}-{run.verifier.through}"
     for what in told:
         run.verifier.found(
@@ -330,7 +337,7 @@ def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResul
         result.redis_events -= len(told)
         return
     for event_id, differences in told.items():
-        _derived(run, "redis", event_id, differences)
+        _derived(run, DivergenceKind.REDIS, event_id, differences)
 
 
 def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[str]) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.ids import LogTime
+from schemas.statuses import ChargeOutcome, LayoutKind, ReservationStatus
 
 EVENT_RULES = ("max_tickets_per_user", "hold_ttl_s", "sales_open_at", "sales_close_at")
 SEATED_RULES, GENERAL_RULES = ("rows", "seats_per_row", "price_minor"), ("capacity", "price_minor")
@@ -72,7 +73,7 @@ class OtherRules:
         if isinstance(command, c.UpdateEvent):
             return msgspec.structs.replace(command, **dict.fromkeys(self._those(EVENT_RULES)))
         if isinstance(command, c.AddTicketType):
-            rules = SEATED_RULES if command.kind == s.SEATED else GENERAL_RULES
+            rules = SEATED_RULES if command.kind == LayoutKind.SEATED else GENERAL_RULES
             return msgspec.structs.replace(command, **self._those(rules))
         return command
 
@@ -186,7 +187,7 @@ class World:
         sections = self.state.sections.values()
         money: Counter[str] = Counter()
         for one in self.state.reservations.values():
-            if one.status == s.CONFIRMED:
+            if one.status == ReservationStatus.CONFIRMED:
                 money[one.currency] += one.amount_minor
         return WorldOutcome(
             asked=self._tally["ReserveTickets"],
@@ -260,7 +261,7 @@ class World:
             reservation_id=asked.reservation_id,
             attempt_id=asked.attempt_id,
             payment_id=f"what-if/{asked.attempt_id}",
-            outcome=s.CAPTURED,
+            outcome=ChargeOutcome.CAPTURED,
             reason="",
             amount_minor=asked.amount_minor,
         )

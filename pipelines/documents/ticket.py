@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 
+from schemas.statuses import TicketStatus
 from schemas.times import utc
-
-VALID = "valid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ class PrintableTicket:
     @property
     def valid(self) -> bool:
         """Whether it opens the door. Only a valid ticket has a code."""
-        return self.status == VALID
+        return self.status == TicketStatus.VALID
 
     @property
     def place(self) -> str:

@@ -15,6 +15,15 @@ from pipelines.reservations.core.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
 from schemas.money import formatted
+from schemas.statuses import (
+    ChoreKind,
+    DisputeStatus,
+    EventStage,
+    PaymentStatus,
+    RefundOrigin,
+    TransferStatus,
+    WaitlistStatus,
+)
 from schemas.times import rfc3339
 
 REFUND_WORDS: dict[str, str] = {
@@ -33,17 +42,19 @@ CANCELLED_WORDS: dict[str, str] = {
     Reason.REFUNDED_AT_PROVIDER: "nothing is left of the payment: all of it was refunded at the payment provider",
     Reason.CHARGED_BACK: "nothing is left of the payment: the bank gave it back to the buyer",
 }
-FAILED_WORDS = {
-    "ours": "the refund that was asked for",
-    "provider": "the refund that began at the payment provider",
-    "stray": "the refund of a payment that was not the reservation's",
+FAILED_WORDS: dict[str, str] = {
+    RefundOrigin.OURS: "the refund that was asked for",
+    RefundOrigin.PROVIDER: "the refund that began at the payment provider",
+    RefundOrigin.STRAY: "the refund of a payment that was not the reservation's",
 }
-DISPUTE_WORDS = {
-    "inquiry": "the buyer's bank asks about the payment: no money has moved, the tickets stay good",
-    "open": "the payment is disputed and the money withdrawn: its tickets open no door, and nothing is refunded",
-    "won": "the dispute was won: the payment stands",
-    "lost": "the dispute was lost: the bank gave the money to the buyer",
-    "closed": "the bank's question came to nothing",
+DISPUTE_WORDS: dict[str, str] = {
+    DisputeStatus.INQUIRY: "the buyer's bank asks about the payment: no money has moved, the tickets stay good",
+    DisputeStatus.OPEN: (
+        "the payment is disputed and the money withdrawn: its tickets open no door, and nothing is refunded"
+    ),
+    DisputeStatus.WON: "the dispute was won: the payment stands",
+    DisputeStatus.LOST: "the dispute was lost: the bank gave the money to the buyer",
+    DisputeStatus.CLOSED: "the bank's question came to nothing",
 }
 CONFIRMATION_WORDS: dict[str, str] = {
     Reason.EVENT_CANCELLED: "the event was cancelled: nothing of it is sold any more",
@@ -81,16 +92,16 @@ REQUEST_WORDS: dict[str, str] = {
     Reason.CURRENCY_MISMATCH: "the provider reported another currency than that of the payment",
     Reason.INVALID_DISPUTE: "the provider reported an impossible dispute",
 }
-OFFER_WORDS = {
-    "declined": "it was declined",
-    "withdrawn": "it was withdrawn",
-    "expired": "nobody answered in time",
-    "cancelled": "the ticket was cancelled",
+OFFER_WORDS: dict[str, str] = {
+    TransferStatus.DECLINED: "it was declined",
+    TransferStatus.WITHDRAWN: "it was withdrawn",
+    TransferStatus.EXPIRED: "nobody answered in time",
+    TransferStatus.CANCELLED: "the ticket was cancelled",
 }
-CHORE_WORDS = {
-    "reminder": "all ticket holders are reminded once before the event begins",
-    "event-changed": "all ticket holders get a message about the change",
-    "event-cancelled": "all ticket holders of a cancelled event get a message",
+CHORE_WORDS: dict[str, str] = {
+    ChoreKind.REMINDER: "all ticket holders are reminded once before the event begins",
+    ChoreKind.EVENT_CHANGED: "all ticket holders get a message about the change",
+    ChoreKind.EVENT_CANCELLED: "all ticket holders of a cancelled event get a message",
 }
 
 
@@ -110,7 +121,9 @@ def offered(state: EventState, fact: f.WaitlistOffered) -> str:
     entry = state.waitlist[fact.entry_id]
     before = [
         other for other in state.waitlist.values()
-        if other.ticket_type_id == entry.ticket_type_id and other.status == "waiting" and other.offset < entry.offset
+        if other.ticket_type_id == entry.ticket_type_id
+        and other.status == WaitlistStatus.WAITING
+        and other.offset < entry.offset
     ]  # fmt: skip
     longer = f"; {len(before)} who wait longer asked for more than was free" if before else "; nobody waited longer"
     since = f"in the line since offset {entry.offset}"
@@ -141,7 +154,7 @@ def _confirmation_refused(state: EventState, fact: f.ConfirmationRefused, at: f.
     hold = state.reservations.get(fact.reservation_id)
     if hold is None or fact.reason != Reason.HOLD_EXPIRED:
         return words
-    if hold.payment != s.REQUESTED:  # nothing was charged: a request to pay does not bring places back
+    if hold.payment != PaymentStatus.REQUESTED:  # nothing was charged: a request to pay does not bring places back
         return f"{words} ({rfc3339(hold.expires_at)}); nothing was charged"
     return f"{words} ({rfc3339(hold.expires_at)}), and {_not_again(state, hold)}"
 
@@ -185,7 +198,7 @@ def _declined(fact: f.PaymentDeclined) -> str:
 
 
 def _refunded(_state: EventState, fact: f.PaymentRefunded, _at_: f.Envelope) -> str:
-    if fact.origin == "provider":
+    if fact.origin == RefundOrigin.PROVIDER:
         given = formatted(fact.amount_minor, fact.currency or "")
         return f"refunded at the payment provider, not asked for here: {given}, and so much less is left to refund"
     return "the payment provider has given the money back"
@@ -217,7 +230,7 @@ def _expired(state: EventState, fact: f.HoldExpired, _at_: f.Envelope) -> str:
 
 
 def _released(state: EventState, fact: f.HoldReleased, _at_: f.Envelope) -> str:
-    why = "the event was cancelled" if state.status == s.CANCELLED_EVENT else "the buyer gave the hold back"
+    why = "the event was cancelled" if state.status == EventStage.CANCELLED else "the buyer gave the hold back"
     return f"{why}: {_places(fact.seats, fact.quantity)} free again"
 
 
@@ -228,7 +241,7 @@ def _reacquired(_state: EventState, fact: f.HoldReacquired, _at_: f.Envelope) ->
 
 def _terms(state: EventState, fact: f.ReservationCancelled | f.TicketsCancelled) -> str:
     words = REFUND_WORDS.get(fact.reason, str(fact.reason))
-    if fact.reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != s.CANCELLED_EVENT:
+    if fact.reason == Reason.BUYER_CANCELLED and state.details is not None and state.status != EventStage.CANCELLED:
         known = state.reservations.get(fact.reservation_id)
         kept = formatted(fact.kept_minor or 0, known.currency if known is not None else "")
         return f"{words}: {state.details.refund_percent} % go back, {kept} are kept"

@@ -15,9 +15,9 @@ import msgspec
 
 from pipelines.reservations.batch import availability_of
 from pipelines.reservations.core.digest import canonical
-from pipelines.reservations.core.entities import BLOCKED, CONFIRMED, HELD
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
+from schemas.statuses import ClaimStatus, ReservationStatus
 from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 
 SHOWN_MAX = 20  # differences of one event that are named; further ones are counted
@@ -34,7 +34,7 @@ def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> 
     """Compare the valid tickets in Postgres (holder and code version) with those of the confirmed reservations."""
     wanted = {}
     for one in folded.reservations.values():
-        if one.status == CONFIRMED:
+        if one.status == ReservationStatus.CONFIRMED:
             for ticket in one.tickets():
                 known = folded.tickets.get(ticket)
                 wanted[ticket] = (one.user_id, 1) if known is None else (known.user_id, known.version)
@@ -54,12 +54,12 @@ def claims_differ(folded: EventState, claims: Mapping[str, str], availability: M
     for place, claim in live_claims(folded).items():
         assert claim is not None
         status, owner = claim
-        if status == BLOCKED:
+        if status == ClaimStatus.BLOCKED:
             block = folded.blocks[owner]
             wanted[place] = ("b", owner, str(block.until_at), str(block.offset))
             continue
         one = folded.reservations[owner]
-        wanted[place] = ("h" if status == HELD else "s", one.id, str(one.expires_at), str(one.offset))
+        wanted[place] = ("h" if status == ClaimStatus.HELD else "s", one.id, str(one.expires_at), str(one.offset))
     shown = {}
     for place, text in claims.items():
         parts = text.split("|")

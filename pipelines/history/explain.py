@@ -10,11 +10,11 @@ import msgspec
 
 from pipelines.history import aftermath
 from pipelines.reservations.core import state as s
-from pipelines.reservations.core.entities import WAITING
 from pipelines.reservations.core.state import EventState, Reservation, Section
 from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
 from schemas.facts import Reason, RecordedFact
+from schemas.statuses import ReservationStatus, WaitlistStatus
 from schemas.times import rfc3339
 
 POSITIONS_MAX = 20  # of other buyers: the latest before this one; further ones are counted
@@ -167,7 +167,7 @@ def _decision(
         log_time=at.log_time,
         time=rfc3339(at.log_time),
         rules_version=at.rules_version,
-        outcome="rejected" if reason else "held",
+        outcome=ReservationStatus.REJECTED if reason else ReservationStatus.HELD,
         reason=str(reason),
         detail=detail,
         rule=rule,
@@ -230,7 +230,8 @@ def _free_then(state: EventState, section: Section) -> FreeThen:
         sold=section.sold,
         blocked=sum(one.quantity for one in state.blocks.values() if one.ticket_type_id == section.ticket_type_id),
         waiting=sum(
-            one.status == WAITING and one.ticket_type_id == section.ticket_type_id for one in state.waitlist.values()
+            one.status == WaitlistStatus.WAITING and one.ticket_type_id == section.ticket_type_id
+            for one in state.waitlist.values()
         ),
         longest_together=longest,
     )

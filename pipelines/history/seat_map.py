@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from pipelines.reservations.core.seating import row_label
-from pipelines.reservations.core.state import CONFIRMED, LIVE, EventState, Section
+from pipelines.reservations.core.state import LIVE, EventState, Section
 from schemas.facts import RecordedFact
+from schemas.statuses import ReservationStatus
 
 FREE, HELD, SOLD, LOCKED = ".", "h", "s", "x"
 LEGEND = "  ".join((f"{FREE} free", f"{HELD} held", f"{SOLD} sold", f"{LOCKED} another seller's"))
@@ -51,7 +52,7 @@ def seat_map(state: EventState, last: RecordedFact | None) -> SeatMap:
     for one in state.reservations.values():
         if one.status in LIVE:
             for seat in one.seats:
-                letters[one.ticket_type_id][_place(seat)] = SOLD if one.status == CONFIRMED else HELD
+                letters[one.ticket_type_id][_place(seat)] = SOLD if one.status == ReservationStatus.CONFIRMED else HELD
     for locked in state.locked_places:
         ticket_type_id, _, seat = locked.partition("/")
         section = state.sections.get(ticket_type_id)

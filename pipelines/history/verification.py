@@ -13,6 +13,7 @@ verified.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -50,10 +51,28 @@ class FactFeed(Protocol):
         """Go on to the record after it."""
 
 
+class DivergenceKind(StrEnum):
+    """The kinds of differences that a verification finds."""
+
+    FACT_DIFFERS = "fact-differs"
+    LOST_COMMAND = "lost-command"
+    MISSING_FACT = "missing-fact"
+    NOT_FOLDED = "not-folded"
+    POSTGRES = "postgres"
+    POSTGRES_AHEAD = "postgres-ahead"
+    POSTGRES_BEHIND = "postgres-behind"
+    REDIS = "redis"
+    STRAY_FACT = "stray-fact"
+    SURPLUS_FACT = "surplus-fact"
+    TOLD_DIFFERENTLY = "told-differently"
+    UNKNOWN_RULES = "unknown-rules"
+    UNREADABLE_FACT = "unreadable-fact"
+
+
 class Divergence(msgspec.Struct, frozen=True, kw_only=True):
     """One place where the log, or data derived from it, differs from what the rules give."""
 
-    kind: str
+    kind: DivergenceKind
     position: str
     event_id: str
     what: str
@@ -234,7 +253,9 @@ class PartitionVerifier:
             assert not isinstance(command, Undecodable)
             event_id = command.event_id
             what = str(error) if isinstance(error, NotFolded) else f"event {event_id}: {type(error).__name__}: {error}"
-            self._found("not-folded", (at.offset, 0), event_id, f"{what}; nothing of it is verified from here on")
+            self._found(
+                DivergenceKind.NOT_FOLDED, (at.offset, 0), event_id, f"{what}; nothing of it is verified from here on"
+            )
             self.apart.add(event_id)
             self.states.forget(event_id)
             return []
@@ -305,7 +326,7 @@ class PartitionVerifier:
             at = recorded.envelope if isinstance(recorded, RecordedFact) else None
             if at is not None and (at.offset, at.index) > (offset, index):
                 what = f"the rules give a {type(fact).__name__}, the log has nothing at this position"
-                self._found("missing-fact", (offset, index), event_id, what, decided=fact)
+                self._found(DivergenceKind.MISSING_FACT, (offset, index), event_id, what, decided=fact)
                 return wanted
             if at is not None and (at.offset, at.index) == (offset, index):
                 assert isinstance(recorded, RecordedFact)
@@ -330,38 +351,36 @@ class PartitionVerifier:
         expected = self._codec.decode(wanted)
         assert isinstance(expected, RecordedFact)
         at = recorded.envelope
-        kind, what = "fact-differs", _difference(recorded, expected)
+        kind, what = DivergenceKind.FACT_DIFFERS, _difference(recorded, expected)
         if at.rules_version not in RULES:
-            kind, what = (
-                "unknown-rules",
-                f"decided under rules version {at.rules_version}, this build has {list(RULES)}",
-            )
+            kind = DivergenceKind.UNKNOWN_RULES
+            what = f"decided under rules version {at.rules_version}, this build has {list(RULES)}"
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact, fact)
 
     def _out_of_order(self, record: LogRecord, recorded: object) -> None:
         """A record of another command: a repetition, or a stray record."""
         if not isinstance(recorded, RecordedFact):
             error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
-            self._found("unreadable-fact", None, "", error, record)
+            self._found(DivergenceKind.UNREADABLE_FACT, None, "", error, record)
             return
         at, name = recorded.envelope, type(recorded.fact).__name__
         former = self._recent.get(at.offset) or self._older.get(at.offset)
         if self._open is not None and self._open.offset == at.offset:
             former = self._open.expected
         if former is None:
-            kind, what = "stray-fact", f"a {name} of no command, or far out of order"
+            kind, what = DivergenceKind.STRAY_FACT, f"a {name} of no command, or far out of order"
         elif at.index >= len(former):
-            kind, what = "surplus-fact", f"a {name}; the rules give {len(former)} facts for this command"
+            kind, what = DivergenceKind.SURPLUS_FACT, f"a {name}; the rules give {len(former)} facts for this command"
         elif former[at.index] == record.value:
             self.repeated += 1
             return
         else:
-            kind, what = "told-differently", f"this position is told again, as another {name}"
+            kind, what = DivergenceKind.TOLD_DIFFERENTLY, f"this position is told again, as another {name}"
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact)
 
     def _found(
         self,
-        kind: str,
+        kind: DivergenceKind,
         position: tuple[int, int] | None,
         event_id: str,
         what: str,

@@ -15,14 +15,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipelines.notifications import kinds as k
+from pipelines.notifications.kinds import Channel, NotificationKind
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
 from schemas.notifications import Notification
+from schemas.statuses import ChoreKind, DisputeStatus, PaymentStatus, TransferStatus
 from schemas.times import rfc3339_micros
 
 DIRECT_PARTITION = -1  # for a message without a fact; its offset is the number of the direct message
-DELIVERED = (k.INBOX, k.MAIL)  # the live stream shows what is in the inbox, so it has no messages of its own
+DELIVERED = (
+    Channel.INBOX,
+    Channel.MAIL,
+)  # the live stream shows what is in the inbox, so it has no messages of its own
 
 
 class ComposedMessage(NamedTuple):
@@ -81,7 +85,7 @@ def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: 
             offset=number,
             index=0,
             kind=kind,
-            channel=k.MAIL,
+            channel=Channel.MAIL,
             template=kind,
             created_at=created_at,
             data=data,
@@ -106,7 +110,7 @@ def _price(fact: f.TicketsHeld | f.ReservationConfirmed) -> dict[str, Any]:
 
 def _held(fact: f.TicketsHeld) -> list[ComposedMessage]:
     data = {**_places(fact), **_price(fact), "expires_at": rfc3339_micros(fact.expires_at)}
-    return [ComposedMessage(fact.user_id, k.TICKET_HELD, data)]
+    return [ComposedMessage(fact.user_id, NotificationKind.TICKET_HELD, data)]
 
 
 def _deadline(kind: str) -> Callable[[Any], list[ComposedMessage]]:
@@ -123,35 +127,45 @@ def _ended(kind: str) -> Callable[[Any], list[ComposedMessage]]:
 
 def _confirmed(fact: f.ReservationConfirmed) -> list[ComposedMessage]:
     data = {**_places(fact), **_price(fact), "ticket_ids": fact.ticket_ids}
-    return [ComposedMessage(fact.user_id, k.RESERVATION_CONFIRMED, data)]
+    return [ComposedMessage(fact.user_id, NotificationKind.RESERVATION_CONFIRMED, data)]
 
 
 def _rejected(fact: f.ReservationRejected) -> list[ComposedMessage]:
     asked = {"ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
     return [
-        ComposedMessage(fact.user_id, k.RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail})
+        ComposedMessage(
+            fact.user_id, NotificationKind.RESERVATION_REFUSED, {**asked, "reason": fact.reason, "detail": fact.detail}
+        )
     ]
 
 
 def _cancelled(fact: f.ReservationCancelled) -> list[ComposedMessage]:
     """A cancelled reservation. If the event was cancelled, the message says that instead."""
-    kind = k.EVENT_CANCELLED if fact.reason == Reason.EVENT_CANCELLED else k.RESERVATION_CANCELLED
+    kind = (
+        NotificationKind.EVENT_CANCELLED
+        if fact.reason == Reason.EVENT_CANCELLED
+        else NotificationKind.RESERVATION_CANCELLED
+    )
     money = {"kept": fact.kept_minor or 0, "refund": fact.refund_minor or 0}
     return [ComposedMessage(fact.user_id, kind, {**_places(fact), **money, "reason": fact.reason})]
 
 
 def _tickets_cancelled(fact: f.TicketsCancelled) -> list[ComposedMessage]:
     data = {**_places(fact), "ticket_ids": fact.ticket_ids, "amount": fact.amount_minor, "kept": fact.kept_minor}
-    return [ComposedMessage(fact.user_id, k.TICKETS_CANCELLED, {**data, "reason": fact.reason})]
+    return [ComposedMessage(fact.user_id, NotificationKind.TICKETS_CANCELLED, {**data, "reason": fact.reason})]
 
 
 def _confirmation_refused(fact: f.ConfirmationRefused) -> list[ComposedMessage]:
     data = {"attempt_id": fact.attempt_id, "reason": fact.reason, "refund": fact.refund_minor or 0}
-    return [ComposedMessage(fact.user_id, k.CONFIRMATION_REFUSED, data)]
+    return [ComposedMessage(fact.user_id, NotificationKind.CONFIRMATION_REFUSED, data)]
 
 
 def _declined(fact: f.PaymentDeclined) -> list[ComposedMessage]:
-    return [ComposedMessage(fact.user_id, k.PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason})]
+    return [
+        ComposedMessage(
+            fact.user_id, NotificationKind.PAYMENT_DECLINED, {"attempt_id": fact.attempt_id, "reason": fact.reason}
+        )
+    ]
 
 
 def _refunded(fact: f.PaymentRefunded) -> list[ComposedMessage]:
@@ -160,9 +174,11 @@ def _refunded(fact: f.PaymentRefunded) -> list[ComposedMessage]:
     }  # fmt: skip
     if fact.currency:
         data["currency"] = fact.currency
-    told = [ComposedMessage(fact.user_id, k.PAYMENT_REFUNDED, data)]
+    told = [ComposedMessage(fact.user_id, NotificationKind.PAYMENT_REFUNDED, data)]
     if fact.organizer_id:  # set if the refund began at the provider, without the organizer
-        told.append(ComposedMessage(fact.organizer_id, k.ORDER_REFUNDED, {**data, "reason": fact.reason or ""}))
+        told.append(
+            ComposedMessage(fact.organizer_id, NotificationKind.ORDER_REFUNDED, {**data, "reason": fact.reason or ""})
+        )
     return told
 
 
@@ -171,11 +187,15 @@ def _refund_failed(fact: f.RefundFailed) -> list[ComposedMessage]:
     data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
     told = [
         ComposedMessage(
-            fact.organizer_id, k.ORDER_REFUND_FAILED, {**data, "reason": fact.reason, "origin": fact.origin}
+            fact.organizer_id,
+            NotificationKind.ORDER_REFUND_FAILED,
+            {**data, "reason": fact.reason, "origin": fact.origin},
         )
     ]
-    if fact.to_owed_minor and fact.payment == "refund-failed":
-        told.append(ComposedMessage(fact.user_id, k.REFUND_FAILED, {**data, "amount": fact.to_owed_minor}))
+    if fact.to_owed_minor and fact.payment == PaymentStatus.REFUND_FAILED:
+        told.append(
+            ComposedMessage(fact.user_id, NotificationKind.REFUND_FAILED, {**data, "amount": fact.to_owed_minor})
+        )
     return told
 
 
@@ -186,16 +206,16 @@ def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
 
 def _dispute_opened(fact: f.DisputeOpened) -> list[ComposedMessage]:
     """An inquiry by the bank gives the buyer no message yet."""
-    told = [ComposedMessage(fact.organizer_id, k.ORDER_DISPUTED, _dispute(fact))]
-    if fact.status == "open":
-        told.append(ComposedMessage(fact.user_id, k.PAYMENT_DISPUTED, _dispute(fact)))
+    told = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTED, _dispute(fact))]
+    if fact.status == DisputeStatus.OPEN:
+        told.append(ComposedMessage(fact.user_id, NotificationKind.PAYMENT_DISPUTED, _dispute(fact)))
     return told
 
 
 def _dispute_closed(fact: f.DisputeClosed) -> list[ComposedMessage]:
-    told = [ComposedMessage(fact.organizer_id, k.ORDER_DISPUTE_CLOSED, _dispute(fact))]
-    if fact.status in ("won", "lost"):
-        told.append(ComposedMessage(fact.user_id, k.DISPUTE_CLOSED, _dispute(fact)))
+    told = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTE_CLOSED, _dispute(fact))]
+    if fact.status in (DisputeStatus.WON, DisputeStatus.LOST):
+        told.append(ComposedMessage(fact.user_id, NotificationKind.DISPUTE_CLOSED, _dispute(fact)))
     return told
 
 
@@ -203,8 +223,8 @@ def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:
     """A message to both users. Neither learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     return [
-        ComposedMessage(fact.user_id, k.TICKET_TRANSFERRED, data),
-        ComposedMessage(fact.to_user_id, k.TICKET_RECEIVED, data),
+        ComposedMessage(fact.user_id, NotificationKind.TICKET_TRANSFERRED, data),
+        ComposedMessage(fact.to_user_id, NotificationKind.TICKET_RECEIVED, data),
     ]
 
 
@@ -212,36 +232,52 @@ def _transfer_offered(fact: f.TransferOffered) -> list[ComposedMessage]:
     """A message to the user who may accept. Neither user learns who the other is."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "expires_at": rfc3339_micros(fact.expires_at)}
-    return [ComposedMessage(fact.to_user_id, k.TRANSFER_OFFERED, data)]
+    return [ComposedMessage(fact.to_user_id, NotificationKind.TRANSFER_OFFERED, data)]
 
 
 def _transfer_ended(fact: f.TransferEnded) -> list[ComposedMessage]:
     """A message to the user who did not end the offer: the holder if it was declined or expired, else the receiver."""
     data = {"ticket_type_id": fact.ticket_type_id, "ticket_id": fact.ticket_id, "seat": fact.seat}
     data |= {"transfer_id": fact.transfer_id, "outcome": fact.outcome}
-    told = {"declined": [fact.user_id], "withdrawn": [fact.to_user_id], "cancelled": [fact.to_user_id]}
-    return [ComposedMessage(user, k.TRANSFER_ENDED, data) for user in told.get(fact.outcome, [fact.user_id])]
+    receiver_lost_it = fact.outcome in (TransferStatus.WITHDRAWN, TransferStatus.CANCELLED)
+    return [
+        ComposedMessage(fact.to_user_id if receiver_lost_it else fact.user_id, NotificationKind.TRANSFER_ENDED, data)
+    ]
 
 
 def _invited(fact: f.StaffInvited) -> list[ComposedMessage]:
-    return [ComposedMessage(fact.member_id, k.STAFF_INVITED, {"expires_at": rfc3339_micros(fact.expires_at)})]
+    return [
+        ComposedMessage(fact.member_id, NotificationKind.STAFF_INVITED, {"expires_at": rfc3339_micros(fact.expires_at)})
+    ]
 
 
 def _offered(fact: f.WaitlistOffered) -> list[ComposedMessage]:
     asked = {"entry_id": fact.entry_id, "ticket_type_id": fact.ticket_type_id, "quantity": fact.quantity}
-    return [ComposedMessage(fact.user_id, k.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339_micros(fact.expires_at)})]
+    return [
+        ComposedMessage(
+            fact.user_id, NotificationKind.WAITLIST_OFFERED, {**asked, "expires_at": rfc3339_micros(fact.expires_at)}
+        )
+    ]
 
 
 def _checked_in(fact: f.CheckInAccepted) -> list[ComposedMessage]:
     data = {"ticket_id": fact.ticket_id, "seat": fact.seat, "gate": fact.gate}
-    return [ComposedMessage(fact.user_id, k.CHECKED_IN, {**data, "scanned_at": rfc3339_micros(fact.scanned_at)})]
+    return [
+        ComposedMessage(
+            fact.user_id, NotificationKind.CHECKED_IN, {**data, "scanned_at": rfc3339_micros(fact.scanned_at)}
+        )
+    ]
 
 
 def _staff(fact: f.StaffAdded) -> list[ComposedMessage]:
-    return [ComposedMessage(fact.member_id, k.STAFF_ADDED, {})]
+    return [ComposedMessage(fact.member_id, NotificationKind.STAFF_ADDED, {})]
 
 
-_CHORES = {"reminder": k.EVENT_REMINDER, "event-changed": k.EVENT_CHANGED, "event-cancelled": k.EVENT_CANCELLED}
+_CHORES: dict[str, NotificationKind] = {
+    ChoreKind.REMINDER: NotificationKind.EVENT_REMINDER,
+    ChoreKind.EVENT_CHANGED: NotificationKind.EVENT_CHANGED,
+    ChoreKind.EVENT_CANCELLED: NotificationKind.EVENT_CANCELLED,
+}
 
 
 def _notified(fact: f.HolderNotified) -> list[ComposedMessage]:
@@ -260,10 +296,10 @@ def _notified(fact: f.HolderNotified) -> list[ComposedMessage]:
 
 _MESSAGES: dict[type[f.Fact], Callable[[Any], list[ComposedMessage]]] = {
     f.TicketsHeld: _held,
-    f.HoldWarned: _deadline(k.HOLD_EXPIRING),
-    f.HoldExtended: _deadline(k.HOLD_EXTENDED),
-    f.HoldExpired: _ended(k.HOLD_EXPIRED),
-    f.HoldReleased: _ended(k.HOLD_RELEASED),
+    f.HoldWarned: _deadline(NotificationKind.HOLD_EXPIRING),
+    f.HoldExtended: _deadline(NotificationKind.HOLD_EXTENDED),
+    f.HoldExpired: _ended(NotificationKind.HOLD_EXPIRED),
+    f.HoldReleased: _ended(NotificationKind.HOLD_RELEASED),
     f.ReservationConfirmed: _confirmed,
     f.ReservationRejected: _rejected,
     f.ReservationCancelled: _cancelled,

@@ -50,7 +50,7 @@ from pipelines.notifications.account_messages import DirectDesk
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.compose import compose
 from pipelines.notifications.inbox import Delivered, Delivery, InboxPositions, InboxStore, PutAside
-from pipelines.notifications.kinds import MAIL
+from pipelines.notifications.kinds import Channel
 from pipelines.notifications.mail.accounts import AccountDesk
 from pipelines.notifications.mail.desk import MailDesk
 from pipelines.notifications.mail.store import MailBatch, MailPositions, MailStore, commit_offsets
@@ -308,6 +308,6 @@ def mailer(
         commit_offsets(client, batch.next_offsets)
         gate.done()
         if due:
-            postman.wake(MAIL)
+            postman.wake(Channel.MAIL)
 
     return put

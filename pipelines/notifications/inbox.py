@@ -20,7 +20,7 @@ from connectors.log_reader import log_place
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from pipelines.notifications.kinds import INBOX
+from pipelines.notifications.kinds import Channel
 from pipelines.notifications.outbound import on_channel
 from pipelines.projections.columns import columns
 from pipelines.projections.snapshot import AppliedPosition
@@ -139,7 +139,7 @@ class InboxPositions:
             at = self._at[partition]
             if offset <= at.offset:
                 continue
-            found = on_channel(record, codec, INBOX, strays=True)
+            found = on_channel(record, codec, Channel.INBOX, strays=True)
             log_time = at.log_time
             if isinstance(found, Undecodable):
                 unreadable.append((record, f"inbox: {found.error}"))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.statuses import ChargeOutcome
 
-CAPTURED, DECLINED = "captured", "declined"
 WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 
 
@@ -55,7 +55,7 @@ class RefundJob:
 class ChargeResult:
     """The provider's answer to a charge: `payment_id` if captured, `reason` if declined."""
 
-    outcome: str
+    outcome: ChargeOutcome
     payment_id: str
     reason: str
     amount_minor: int

@@ -13,6 +13,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas.event_terms import EventTerms
+from schemas.statuses import (
+    CheckInKind,
+    DisputeStatus,
+    InvitationStatus,
+    PaymentStatus,
+    RefundOrigin,
+    RefundStatus,
+    ReservationStatus,
+    SeatClaimStatus,
+    TicketStatus,
+    TransferStatus,
+    WaitlistStatus,
+)
 from schemas.ticket_type_terms import TicketTypeTerms
 
 
@@ -94,7 +107,7 @@ class ReservationChange(msgspec.Struct, gc=False):
     offset: int | None = None
     user_id: str | None = None
     ticket_type_id: str | None = None
-    status: str | None = None
+    status: ReservationStatus | None = None
     quantity: int | None = None
     seats: list[str] | None = None
     amount_minor: int | None = None
@@ -104,7 +117,7 @@ class ReservationChange(msgspec.Struct, gc=False):
     reason: str | None = None
     detail: str | None = None
     attempt_id: str | None = None
-    payment: str | None = None
+    payment: PaymentStatus | None = None
     payment_id: str | None = None
     payment_token: str | None = None
     refund_id: str | None = None
@@ -125,7 +138,7 @@ class PaymentChange(msgspec.Struct, gc=False):
     partition: int
     reservation_id: str | None = None
     user_id: str | None = None
-    status: str | None = None
+    status: PaymentStatus | None = None
     reason: str | None = None
     amount_minor: int | None = None
     currency: str | None = None
@@ -145,7 +158,7 @@ class RefundChange(msgspec.Struct, gc=False):
     user_id: str
     payment_id: str
     attempt_id: str | None = None
-    status: str | None = None
+    status: RefundStatus | None = None
     amount_minor: int | None = None
     currency: str | None = None
     reason: str | None = None
@@ -153,7 +166,7 @@ class RefundChange(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     requested_at: int = 0
     refunded_at: int = 0
-    origin: str = "ours"
+    origin: RefundOrigin = RefundOrigin.OURS
     failure: str = ""
     updated_offset: int = -1
     updated_index: int = -1
@@ -168,7 +181,7 @@ class DisputeChange(msgspec.Struct, gc=False):
     reservation_id: str
     user_id: str
     payment_id: str
-    status: str
+    status: DisputeStatus
     amount_minor: int
     currency: str
     reason: str
@@ -196,7 +209,7 @@ class SeatClaimChange(msgspec.Struct, gc=False):
     seat: str
     reservation_id: str
     partition: int
-    status: str
+    status: SeatClaimStatus
     updated_offset: int
     updated_index: int
 
@@ -212,7 +225,7 @@ class TicketChange(msgspec.Struct, gc=False):
     ticket_type_id: str
     seat: str
     ordinal: int
-    status: str
+    status: TicketStatus
     version: int
     issued_at: int
     updated_offset: int
@@ -252,7 +265,7 @@ class CheckInChange(msgspec.Struct, gc=False):
     offset: int
     index: int
     partition: int
-    kind: str
+    kind: CheckInKind
     reservation_id: str
     ticket_id: str
     user_id: str
@@ -349,7 +362,7 @@ class InvitationChange(msgspec.Struct, gc=False):
     event_id: str
     member_id: str
     partition: int
-    status: str
+    status: InvitationStatus
     expires_at: int | None = None
     invited_at: int = 0
     ended_at: int = 0
@@ -363,7 +376,7 @@ class TransferChange(msgspec.Struct, gc=False):
     event_id: str
     id: str
     partition: int
-    status: str
+    status: TransferStatus
     reservation_id: str = ""
     ticket_id: str | None = None
     ticket_type_id: str = ""
@@ -398,7 +411,7 @@ class WaitlistEntryChange(msgspec.Struct, gc=False):
     user_id: str = ""
     ticket_type_id: str = ""
     quantity: int | None = None
-    status: str | None = None
+    status: WaitlistStatus | None = None
     reservation_id: str | None = None
     expires_at: int | None = None
     reason: str | None = None

@@ -21,15 +21,16 @@ from pipelines.projections.changes import (
 from schemas import facts as f
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
+from schemas.statuses import ChoreKind, EventStage, InvitationStatus
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import FIXED, TICKET_TYPE_CHANGES, TicketTypeTerms
 
-REMINDER = "reminder"
+WHOLE_PERCENT = 100  # for a record without the refund term
 
 
 def event_created(changes: Changes, at: Envelope, fact: f.EventCreated) -> None:
     change = _event(changes, at)
-    change.organizer_id, change.status = fact.user_id, "draft"
+    change.organizer_id, change.status = fact.user_id, EventStage.DRAFT
     change.created_at, change.published_at, change.reminded_for = at.log_time, 0, 0
     change.cancelled_at, change.cancel_reason = 0, ""
     _described(change, fact)
@@ -41,15 +42,15 @@ def event_updated(changes: Changes, at: Envelope, fact: f.EventUpdated) -> None:
 
 def event_published(changes: Changes, at: Envelope, _fact: f.EventPublished) -> None:
     change = _event(changes, at)
-    change.status, change.published_at = "published", at.log_time
+    change.status, change.published_at = EventStage.PUBLISHED, at.log_time
 
 
 def event_cancelled(changes: Changes, at: Envelope, fact: f.EventCancelled) -> None:
     change = _event(changes, at)
-    change.status, change.cancelled_at, change.cancel_reason = "cancelled", at.log_time, fact.reason
+    change.status, change.cancelled_at, change.cancel_reason = EventStage.CANCELLED, at.log_time, fact.reason
 
 
-def event_is(status: str) -> Callable[[Changes, Envelope, f.Fact], None]:
+def event_is(status: EventStage) -> Callable[[Changes, Envelope, f.Fact], None]:
     def change(changes: Changes, at: Envelope, _fact: f.Fact) -> None:
         _event(changes, at).status = status
 
@@ -178,7 +179,7 @@ def staff_added(changes: Changes, at: Envelope, fact: f.StaffAdded) -> None:
         updated_offset=at.offset,
         updated_index=at.index,
     )
-    _invitation_ended(changes, at, fact.member_id, "accepted")
+    _invitation_ended(changes, at, fact.member_id, InvitationStatus.ACCEPTED)
 
 
 def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
@@ -186,7 +187,7 @@ def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
         event_id=at.event_id,
         member_id=fact.member_id,
         partition=at.partition,
-        status="invited",
+        status=InvitationStatus.INVITED,
         expires_at=fact.expires_at,
         invited_at=at.log_time,
         ended_at=0,
@@ -196,10 +197,10 @@ def staff_invited(changes: Changes, at: Envelope, fact: f.StaffInvited) -> None:
 
 
 def staff_invitation_ended(changes: Changes, at: Envelope, fact: f.StaffInvitationEnded) -> None:
-    _invitation_ended(changes, at, fact.member_id, fact.outcome)
+    _invitation_ended(changes, at, fact.member_id, InvitationStatus(fact.outcome))
 
 
-def _invitation_ended(changes: Changes, at: Envelope, member_id: str, status: str) -> None:
+def _invitation_ended(changes: Changes, at: Envelope, member_id: str, status: InvitationStatus) -> None:
     """End an invitation. Without one (under the rules before version 3) nothing changes."""
     key = (at.event_id, member_id)
     change = changes.invitations.get(key)
@@ -263,7 +264,7 @@ def chore_finished(changes: Changes, at: Envelope, fact: f.ChoreFinished) -> Non
 
 
 def _reminded(changes: Changes, at: Envelope, fact: f.ChoreStarted | f.ChoreFinished) -> None:
-    if fact.kind == REMINDER:
+    if fact.kind == ChoreKind.REMINDER:
         _event(changes, at).reminded_for = fact.cause
 
 

@@ -14,6 +14,7 @@ from pipelines.projections import organizing, reservations, tickets
 from pipelines.projections.changes import Changes
 from schemas import facts as f
 from schemas.facts import Envelope, RecordedFact
+from schemas.statuses import EventStage, ReservationStatus
 
 
 def project(facts: Iterable[RecordedFact]) -> Changes:
@@ -31,8 +32,8 @@ _CHANGES: dict[type[f.Fact], Callable[[Changes, Envelope, Any], None]] = {
     f.EventUpdated: organizing.event_updated,
     f.EventPublished: organizing.event_published,
     f.EventCancelled: organizing.event_cancelled,
-    f.EventEnded: organizing.event_is("ended"),
-    f.EventDeleted: organizing.event_is("deleted"),
+    f.EventEnded: organizing.event_is(EventStage.ENDED),
+    f.EventDeleted: organizing.event_is(EventStage.DELETED),
     f.ScheduleChanged: organizing.schedule_changed,
     f.TicketTypeAdded: organizing.ticket_type_added,
     f.TicketTypeUpdated: organizing.ticket_type_updated,
@@ -54,8 +55,8 @@ _CHANGES: dict[type[f.Fact], Callable[[Changes, Envelope, Any], None]] = {
     f.HoldWarned: reservations.warned,
     f.HoldExtended: reservations.extended,
     f.HoldReacquired: reservations.reacquired,
-    f.HoldExpired: reservations.ended("expired"),
-    f.HoldReleased: reservations.ended("released"),
+    f.HoldExpired: reservations.ended(ReservationStatus.EXPIRED),
+    f.HoldReleased: reservations.ended(ReservationStatus.RELEASED),
     f.PaymentRequested: reservations.payment_requested,
     f.PaymentDeclined: reservations.payment_declined,
     f.ReservationConfirmed: reservations.confirmed,

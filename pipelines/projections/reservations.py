@@ -22,13 +22,16 @@ from pipelines.reservations.core.evolve import refund_key
 from schemas import facts as f
 from schemas.facts import Envelope
 from schemas.ids import ReservationId, ticket_id
+from schemas.statuses import (
+    DisputeStatus,
+    PaymentStatus,
+    RefundOrigin,
+    RefundStatus,
+    ReservationStatus,
+    SeatClaimStatus,
+    TicketStatus,
+)
 
-HELD, SOLD, ENDED = "held", "sold", "ended"
-CONFIRMED = "confirmed"
-VALID = "valid"
-REFUSED, REQUESTED, REFUND_REQUESTED, REFUNDED = "refused", "requested", "refund-requested", "refunded"
-FAILED, REFUND_FAILED = "failed", "refund-failed"
-OURS, PROVIDER, STRAY = "ours", "provider", "stray"
 ORDINAL_MAX = 1_000  # a user may have so many tickets of an event; no reservation has more
 
 
@@ -43,7 +46,7 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
         offset=at.offset,
         user_id=fact.user_id,
         ticket_type_id=fact.ticket_type_id,
-        status=HELD,
+        status=ReservationStatus.HELD,
         quantity=fact.quantity,
         seats=fact.seats,
         amount_minor=fact.amount_minor,
@@ -53,7 +56,7 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
         reason="",
         detail="",
         attempt_id="",
-        payment="",
+        payment=PaymentStatus.NONE,
         payment_id="",
         payment_token="",
         refund_id="",
@@ -65,7 +68,7 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
         amended=amended,
         mailbox=fact.mailbox or 0,
     )
-    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.HELD)
 
 
 def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> None:
@@ -76,7 +79,7 @@ def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> Non
         offset=at.offset,
         user_id=fact.user_id,
         ticket_type_id=fact.ticket_type_id,
-        status="rejected",
+        status=ReservationStatus.REJECTED,
         quantity=fact.quantity,
         seats=[],
         amount_minor=0,
@@ -86,7 +89,7 @@ def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> Non
         reason=fact.reason,
         detail=fact.detail,
         attempt_id="",
-        payment="",
+        payment=PaymentStatus.NONE,
         payment_id="",
         payment_token="",
         refund_id="",
@@ -110,13 +113,13 @@ def extended(changes: Changes, at: Envelope, fact: f.HoldExtended) -> None:
 
 
 def reacquired(changes: Changes, at: Envelope, fact: f.HoldReacquired) -> None:
-    _reservation(changes, at, fact.reservation_id).status = HELD
-    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, HELD)
+    _reservation(changes, at, fact.reservation_id).status = ReservationStatus.HELD
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.HELD)
 
 
 def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) -> None:
     reservation = _reservation(changes, at, fact.reservation_id)
-    _pay(reservation, REQUESTED)
+    _pay(reservation, PaymentStatus.REQUESTED)
     reservation.attempt_id, reservation.payment_token, reservation.reason = fact.attempt_id, fact.payment_token, ""
     changes.payments[at.event_id, fact.attempt_id] = PaymentChange(
         event_id=at.event_id,
@@ -124,7 +127,7 @@ def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) 
         partition=at.partition,
         reservation_id=fact.reservation_id,
         user_id=fact.user_id,
-        status=REQUESTED,
+        status=PaymentStatus.REQUESTED,
         reason="",
         amount_minor=fact.amount_minor,
         currency=fact.currency,
@@ -137,21 +140,21 @@ def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) 
 
 def payment_declined(changes: Changes, at: Envelope, fact: f.PaymentDeclined) -> None:
     reservation = _reservation(changes, at, fact.reservation_id)
-    _pay(reservation, "declined")
+    _pay(reservation, PaymentStatus.DECLINED)
     reservation.reason = fact.reason
     payment = _payment(changes, at, fact.attempt_id)
-    payment.status, payment.reason = "declined", fact.reason
+    payment.status, payment.reason = PaymentStatus.DECLINED, fact.reason
 
 
 def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> None:
     reservation = _reservation(changes, at, fact.reservation_id)
-    _pay(reservation, "captured")
-    reservation.status, reservation.reason = CONFIRMED, ""
+    _pay(reservation, PaymentStatus.CAPTURED)
+    reservation.status, reservation.reason = ReservationStatus.CONFIRMED, ""
     reservation.attempt_id, reservation.payment_id = fact.attempt_id, fact.payment_id
     reservation.ticket_ids = fact.ticket_ids
     payment = _payment(changes, at, fact.attempt_id)
-    payment.status, payment.payment_id = "captured", fact.payment_id
-    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SOLD)
+    payment.status, payment.payment_id = PaymentStatus.CAPTURED, fact.payment_id
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.SOLD)
     changes.tickets[at.event_id, fact.reservation_id] = [
         TicketChange(
             id=ticket_id,
@@ -162,7 +165,7 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
             ticket_type_id=fact.ticket_type_id,
             seat=fact.seats[place] if fact.seats else "",
             ordinal=place + 1,
-            status=VALID,
+            status=TicketStatus.VALID,
             version=1,
             issued_at=at.log_time,
             updated_offset=at.offset,
@@ -175,14 +178,14 @@ def confirmed(changes: Changes, at: Envelope, fact: f.ReservationConfirmed) -> N
 def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRefused) -> None:
     # This refuses only an attempt that waits for the provider. A charged attempt is refunded instead.
     known = changes.payments.get((at.event_id, fact.attempt_id))
-    if known is None or known.status == REQUESTED:
+    if known is None or known.status == PaymentStatus.REQUESTED:
         payment = _payment(changes, at, fact.attempt_id)
-        payment.status, payment.reason = REFUSED, fact.reason
+        payment.status, payment.reason = PaymentStatus.REFUSED, fact.reason
 
 
 def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
-    key, origin = refund_key(fact), fact.origin or OURS
-    if origin != STRAY:
+    key, origin = refund_key(fact), RefundOrigin(fact.origin or RefundOrigin.OURS)
+    if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.payment_id = fact.payment_id
         amended = _amended(reservation)
@@ -190,10 +193,10 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
         _take(reservation, fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0)
         if reservation.status is None:
             amended.refund_asked, amended.refund_made = True, False
-        elif reservation.status != CONFIRMED:
-            _pay(reservation, REFUND_REQUESTED)
+        elif reservation.status != ReservationStatus.CONFIRMED:
+            _pay(reservation, PaymentStatus.REFUND_REQUESTED)
     payment = _payment(changes, at, fact.attempt_id)
-    payment.status, payment.payment_id, payment.reason = REFUND_REQUESTED, fact.payment_id, fact.reason
+    payment.status, payment.payment_id, payment.reason = PaymentStatus.REFUND_REQUESTED, fact.payment_id, fact.reason
     changes.refunds[at.event_id, key] = RefundChange(
         event_id=at.event_id,
         refund_key=key,
@@ -202,7 +205,7 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
         user_id=fact.user_id,
         payment_id=fact.payment_id,
         attempt_id=fact.attempt_id,
-        status=REQUESTED,
+        status=RefundStatus.REQUESTED,
         amount_minor=fact.amount_minor,
         currency=fact.currency,
         reason=fact.reason,
@@ -215,14 +218,14 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
 
 
 def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
-    key, origin = refund_key(fact), fact.origin or OURS
-    if origin != STRAY:
+    key, origin = refund_key(fact), RefundOrigin(fact.origin or RefundOrigin.OURS)
+    if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.refund_id = fact.refund_id
         _close(_amended(reservation), key)
         _take(reservation, fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0)
         if fact.payment is not None:
-            _pay(reservation, fact.payment)
+            _pay(reservation, PaymentStatus(fact.payment))
         else:
             _refund_made(reservation)
     if fact.refund_key == fact.refund_id:  # it began at the provider, so there is no row yet
@@ -234,7 +237,7 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             user_id=fact.user_id,
             payment_id=fact.payment_id,
             attempt_id="",
-            status=REFUNDED,
+            status=RefundStatus.REFUNDED,
             amount_minor=fact.amount_minor,
             currency=fact.currency or "",
             reason=fact.reason or "",
@@ -242,18 +245,18 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             origin=origin,
         )
     refund = _refund(changes, at, key, fact)
-    refund.status, refund.refund_id, refund.refunded_minor = REFUNDED, fact.refund_id, fact.amount_minor
+    refund.status, refund.refund_id, refund.refunded_minor = RefundStatus.REFUNDED, fact.refund_id, fact.amount_minor
     refund.refunded_at, refund.failure = at.log_time, ""
     _settle(changes, at, fact.payment_id)
 
 
 def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
-    if fact.origin != STRAY:
+    if fact.origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         _close(_amended(reservation), fact.refund_key)
         _take(reservation, -fact.to_tickets_minor, 0, -fact.to_owed_minor)
-        _pay(reservation, fact.payment)
-    if fact.origin == PROVIDER:
+        _pay(reservation, PaymentStatus(fact.payment))
+    if fact.origin == RefundOrigin.PROVIDER:
         changes.refunds[at.event_id, fact.refund_key] = RefundChange(
             event_id=at.event_id,
             refund_key=fact.refund_key,
@@ -262,15 +265,15 @@ def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
             user_id=fact.user_id,
             payment_id=fact.payment_id,
             attempt_id="",
-            status=FAILED,
+            status=RefundStatus.FAILED,
             amount_minor=fact.amount_minor,
             currency=fact.currency,
             reason="",
             requested_at=at.log_time,
-            origin=fact.origin,
+            origin=RefundOrigin(fact.origin),
         )
     refund = _refund(changes, at, fact.refund_key, fact)
-    refund.status, refund.refund_id, refund.refunded_minor = FAILED, fact.refund_id, 0
+    refund.status, refund.refund_id, refund.refunded_minor = RefundStatus.FAILED, fact.refund_id, 0
     refund.refunded_at, refund.failure = 0, fact.reason
     _settle(changes, at, fact.payment_id)
 
@@ -285,18 +288,18 @@ def dispute_closed(changes: Changes, at: Envelope, fact: f.DisputeClosed) -> Non
     dispute.charged_minor += fact.from_tickets_minor + fact.from_kept_minor + fact.from_owed_minor
     reservation = _reservation(changes, at, fact.reservation_id)
     _take(reservation, fact.from_tickets_minor, fact.from_kept_minor, fact.from_owed_minor)
-    _pay(reservation, fact.payment)
+    _pay(reservation, PaymentStatus(fact.payment))
 
 
-def ended(status: str) -> Callable[[Changes, Envelope, Any], None]:
+def ended(status: ReservationStatus) -> Callable[[Changes, Envelope, Any], None]:
     def change(changes: Changes, at: Envelope, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
         _reservation(changes, at, fact.reservation_id).status = status
-        _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, ENDED)
+        _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.ENDED)
 
     return change
 
 
-_end_cancelled = ended("cancelled")
+_end_cancelled = ended(ReservationStatus.CANCELLED)
 
 
 def cancelled(changes: Changes, at: Envelope, fact: f.ReservationCancelled) -> None:
@@ -329,7 +332,7 @@ def tickets_cancelled(changes: Changes, at: Envelope, fact: f.TicketsCancelled) 
         amended.tickets_gone = amended.tickets_gone + fact.ticket_ids
     for ticket in fact.ticket_ids:
         patch_of(changes, at, ticket).void = True
-    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, ENDED)
+    _claims(changes, at, fact.ticket_type_id, fact.seats, fact.reservation_id, SeatClaimStatus.ENDED)
 
 
 # --- the rows that a fact is about --------------------------------------------------------------------------------
@@ -354,7 +357,7 @@ def _amended(reservation: ReservationChange) -> Amendment:
     return reservation.amended
 
 
-def _pay(reservation: ReservationChange, payment: str) -> None:
+def _pay(reservation: ReservationChange, payment: PaymentStatus) -> None:
     """Set the payment's state; it replaces the state in the row."""
     reservation.payment = payment
     if reservation.amended is not None:
@@ -388,8 +391,8 @@ def _refund_made(reservation: ReservationChange) -> None:
     amended = _amended(reservation)
     if not _is_whole(reservation):
         amended.refund_made = True
-    elif reservation.payment == REFUND_REQUESTED and not amended.refunds_open:
-        reservation.payment = REFUND_FAILED if amended.owed_minor > 0 else REFUNDED
+    elif reservation.payment == PaymentStatus.REFUND_REQUESTED and not amended.refunds_open:
+        reservation.payment = PaymentStatus.REFUND_FAILED if amended.owed_minor > 0 else PaymentStatus.REFUNDED
 
 
 def _refund(changes: Changes, at: Envelope, key: str, fact: f.PaymentRefunded | f.RefundFailed) -> RefundChange:
@@ -417,7 +420,7 @@ def _dispute(changes: Changes, at: Envelope, fact: f.DisputeOpened | f.DisputeCl
         reservation_id=fact.reservation_id,
         user_id=fact.user_id,
         payment_id=fact.payment_id,
-        status=fact.status,
+        status=DisputeStatus(fact.status),
         amount_minor=fact.amount_minor,
         currency=fact.currency,
         reason=fact.reason,
@@ -444,7 +447,7 @@ def _settle(changes: Changes, at: Envelope, payment_id: str) -> None:
 
 
 def _claims(
-    changes: Changes, at: Envelope, ticket_type_id: str, seats: list[str], reservation_id: str, status: str
+    changes: Changes, at: Envelope, ticket_type_id: str, seats: list[str], reservation_id: str, status: SeatClaimStatus
 ) -> None:
     for seat in seats:
         changes.seat_claims[at.event_id, ticket_type_id, seat, reservation_id] = SeatClaimChange(

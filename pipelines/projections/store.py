@@ -47,6 +47,7 @@ from pipelines.projections.project import project
 from pipelines.projections.snapshot import AppliedPosition, applied_position
 from schemas.event_terms import EVENT_TERMS, EventTerms
 from schemas.facts import RecordedFact
+from schemas.statuses import SeatClaimStatus
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TICKET_TYPE_TERMS, TicketTypeTerms
 from sinks.row_by_row import each
 
@@ -326,8 +327,8 @@ async def _write_rows(connection: Connection, changes: Changes, *, unchecked: bo
     rows = _Rows(connection, unchecked=unchecked)
     await _write_reservations(rows, changes)
     claims = list(changes.seat_claims.values())
-    await rows.put("put_seat_claims", (row for row in claims if row.status == "ended"), _SEAT_CLAIM)
-    await rows.put("put_seat_claims", (row for row in claims if row.status != "ended"), _SEAT_CLAIM)
+    await rows.put("put_seat_claims", (row for row in claims if row.status == SeatClaimStatus.ENDED), _SEAT_CLAIM)
+    await rows.put("put_seat_claims", (row for row in claims if row.status != SeatClaimStatus.ENDED), _SEAT_CLAIM)
     issued = (ticket for tickets in changes.tickets.values() for ticket in tickets)
     await rows.put("put_tickets", issued, TicketChange.__struct_fields__)
     await rows.put("patch_tickets", changes.ticket_patches.values(), TicketPatch.__struct_fields__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.projections.changes import Changes, CheckInChange, TicketPatch, TransferChange, WaitlistEntryChange
 from schemas import facts as f
 from schemas.facts import Envelope
+from schemas.statuses import CheckInKind, TransferStatus, WaitlistStatus
 
 
 def patch_of(changes: Changes, at: Envelope, ticket_id: str) -> TicketPatch:
@@ -21,7 +22,7 @@ def transferred(changes: Changes, at: Envelope, fact: f.TicketTransferred) -> No
     patch.user_id, patch.version = fact.to_user_id, fact.version
     patch.transferred_at, patch.has_history = at.log_time, True
     if fact.transfer_id is not None:
-        _ended(changes, at, fact.transfer_id, "accepted")
+        _ended(changes, at, fact.transfer_id, TransferStatus.ACCEPTED)
 
 
 def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) -> None:
@@ -29,7 +30,7 @@ def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) ->
         event_id=at.event_id,
         id=fact.transfer_id,
         partition=at.partition,
-        status="offered",
+        status=TransferStatus.OFFERED,
         reservation_id=fact.reservation_id,
         ticket_id=fact.ticket_id,
         ticket_type_id=fact.ticket_type_id,
@@ -45,10 +46,10 @@ def transfer_offered(changes: Changes, at: Envelope, fact: f.TransferOffered) ->
 
 
 def transfer_ended(changes: Changes, at: Envelope, fact: f.TransferEnded) -> None:
-    _ended(changes, at, fact.transfer_id, fact.outcome)
+    _ended(changes, at, fact.transfer_id, TransferStatus(fact.outcome))
 
 
-def _ended(changes: Changes, at: Envelope, transfer_id: str, status: str) -> None:
+def _ended(changes: Changes, at: Envelope, transfer_id: str, status: TransferStatus) -> None:
     key = (at.event_id, transfer_id)
     change = changes.transfers.get(key)
     if change is None:
@@ -67,7 +68,7 @@ def check_in_accepted(changes: Changes, at: Envelope, fact: f.CheckInAccepted) -
             offset=at.offset,
             index=at.index,
             partition=at.partition,
-            kind="accepted",
+            kind=CheckInKind.ACCEPTED,
             reservation_id=fact.reservation_id,
             ticket_id=fact.ticket_id,
             user_id=fact.user_id,
@@ -93,7 +94,7 @@ def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> 
             offset=at.offset,
             index=at.index,
             partition=at.partition,
-            kind="refused",
+            kind=CheckInKind.REFUSED,
             reservation_id=fact.reservation_id,
             ticket_id=fact.ticket_id,
             user_id="",
@@ -121,7 +122,7 @@ def check_in_reversed(changes: Changes, at: Envelope, fact: f.CheckInReversed) -
             offset=at.offset,
             index=at.index,
             partition=at.partition,
-            kind="reversed",
+            kind=CheckInKind.REVERSED,
             reservation_id=fact.reservation_id,
             ticket_id=fact.ticket_id,
             user_id=fact.user_id,
@@ -149,7 +150,7 @@ def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> N
         user_id=fact.user_id,
         ticket_type_id=fact.ticket_type_id,
         quantity=fact.quantity,
-        status="waiting",
+        status=WaitlistStatus.WAITING,
         reservation_id="",
         expires_at=0,
         reason="",
@@ -163,12 +164,12 @@ def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> N
 
 def waitlist_offered(changes: Changes, at: Envelope, fact: f.WaitlistOffered) -> None:
     entry = _entry(changes, at, fact.entry_id)
-    entry.status, entry.reservation_id, entry.expires_at = "offered", fact.reservation_id, fact.expires_at
+    entry.status, entry.reservation_id, entry.expires_at = WaitlistStatus.OFFERED, fact.reservation_id, fact.expires_at
 
 
 def waitlist_ended(changes: Changes, at: Envelope, fact: f.WaitlistEnded) -> None:
     entry = _entry(changes, at, fact.entry_id)
-    entry.status, entry.reason = "ended", fact.reason
+    entry.status, entry.reason = WaitlistStatus.ENDED, fact.reason
 
 
 def _entry(changes: Changes, at: Envelope, entry_id: str) -> WaitlistEntryChange:

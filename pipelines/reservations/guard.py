@@ -14,11 +14,11 @@ from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
 from connectors.settings import Settings
 from pipelines.reservations.batch import Batch, availability, availability_of
-from pipelines.reservations.core.entities import BLOCKED
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Claims, Group, Partition, live_claims
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
 from schemas.replies import encode_replies, sealed
+from schemas.statuses import ClaimStatus
 
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
 LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
@@ -168,9 +168,9 @@ class Guard:
         return texts
 
 
-def _since(state: EventState, status: str, identity: str) -> tuple[int, int]:
+def _since(state: EventState, status: ClaimStatus, identity: str) -> tuple[int, int]:
     """The end of a claim, and the offset of its command."""
-    if status == BLOCKED:
+    if status == ClaimStatus.BLOCKED:
         block = state.blocks[identity]
         return block.until_at, block.offset
     reservation = state.reservations[identity]

@@ -21,14 +21,15 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_S, LogTime
 from schemas.placement import misplaced
+from schemas.statuses import ClaimStatus, ReservationStatus
 
 TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
 TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again, so a backlog gets no flood
 
 
-Claims = dict[str, tuple[str, str] | None]
+Claims = dict[str, tuple[ClaimStatus, str] | None]
 """Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation,
-or to "blocked" and the block; None where a claim ends."""
+or to blocked and the block; None where a claim ends."""
 
 
 class Placed(NamedTuple):
@@ -103,7 +104,7 @@ class Group:
         if isinstance(fact, f.HoldExtended):
             hold = self.state.reservations[fact.reservation_id]
             for place in places(hold.ticket_type_id, hold.id, hold.seats):
-                self.claims[place] = (hold.status, hold.id)
+                self.claims[place] = (ClaimStatus.HELD, hold.id)
             return
         freed = places(fact.ticket_type_id, fact.block_id, fact.seats)
         if fact.seats or fact.block_id not in self.state.blocks:
@@ -207,16 +208,19 @@ def grouped(placed: Iterable[Placed], states: Mapping[str, EventState]) -> list[
     return list(groups.values())
 
 
+_CLAIM_OF = {ReservationStatus.HELD: ClaimStatus.HELD, ReservationStatus.CONFIRMED: ClaimStatus.CONFIRMED}
+
+
 def live_claims(state: EventState) -> Claims:
     """Every live claim of an event, as `Group.claims` has them."""
     claims: Claims = {}
     for one in state.reservations.values():
         if one.status in s.LIVE:
             for place in places(one.ticket_type_id, one.id, one.seats):
-                claims[place] = (one.status, one.id)
+                claims[place] = (_CLAIM_OF[one.status], one.id)
     for block in state.blocks.values():
         for place in places(block.ticket_type_id, block.id, block.seats):
-            claims[place] = (s.BLOCKED, block.id)
+            claims[place] = (ClaimStatus.BLOCKED, block.id)
     return claims
 
 
@@ -229,12 +233,12 @@ def places(ticket_type_id: str, reservation_id: str, seats: list[str]) -> list[s
 
 def _claim(claims: Claims, fact: f.TicketsHeld | f.HoldReacquired) -> None:
     for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
-        claims[place] = (s.HELD, fact.reservation_id)
+        claims[place] = (ClaimStatus.HELD, fact.reservation_id)
 
 
 def _sell(claims: Claims, fact: f.ReservationConfirmed) -> None:
     for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
-        claims[place] = (s.CONFIRMED, fact.reservation_id)
+        claims[place] = (ClaimStatus.CONFIRMED, fact.reservation_id)
 
 
 def _end(claims: Claims, fact: f.HoldExpired | f.HoldReleased | f.ReservationCancelled) -> None:
@@ -249,7 +253,7 @@ def _some_end(claims: Claims, fact: f.TicketsCancelled) -> None:
 
 def _block(claims: Claims, fact: f.SeatsBlocked) -> None:
     for place in places(fact.ticket_type_id, fact.block_id, fact.seats):
-        claims[place] = (s.BLOCKED, fact.block_id)
+        claims[place] = (ClaimStatus.BLOCKED, fact.block_id)
 
 
 _CLAIMS: dict[type[f.Fact], Callable[..., None]] = {

@@ -6,25 +6,26 @@ from pipelines.reservations.core.state import EventState, Reservation
 from schemas import commands as c
 from schemas import facts as f
 from schemas.replies import Reply, ReservationView
+from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
-ACCEPTED, REFUSED, PENDING = "accepted", "refused", "pending"
+_ACCEPTED, _REFUSED, _PENDING = ReplyOutcome.ACCEPTED, ReplyOutcome.REFUSED, ReplyOutcome.PENDING
 
 
 def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partition: int, offset: int) -> Reply:
     """The reply to `command`. `facts` are its answer, and `state` has folded them."""
-    outcome, reason, detail, duplicate = ACCEPTED, "", "", False
+    outcome, reason, detail, duplicate = _ACCEPTED, "", "", False
     for fact in facts:
         match fact:
             case f.ReservationRejected() | f.CommandRefused():
-                outcome, reason, detail = REFUSED, fact.reason, fact.detail
+                outcome, reason, detail = _REFUSED, fact.reason, fact.detail
             case f.ConfirmationRefused():
-                outcome, reason = REFUSED, fact.reason
+                outcome, reason = _REFUSED, fact.reason
             case f.PaymentDeclined():
-                outcome, reason, detail = REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason
+                outcome, reason, detail = _REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason
             case f.CheckInRefused():
-                outcome, reason, detail = REFUSED, fact.reason, _first_scan(fact)
+                outcome, reason, detail = _REFUSED, fact.reason, _first_scan(fact)
             case f.PaymentRequested():
-                outcome = PENDING
+                outcome = _PENDING
             case f.CommandDuplicated():
                 duplicate = True
     view = None
@@ -51,7 +52,7 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
 def view_of(event_id: str, of: Reservation) -> ReservationView:
     """A reservation as its buyer may see it."""
     tickets: list[str] = []
-    if of.status == "confirmed":
+    if of.status == ReservationStatus.CONFIRMED:
         tickets = list(of.tickets())
     return ReservationView(
         id=of.id,
@@ -82,18 +83,25 @@ def _first_scan(fact: f.CheckInRefused) -> str:
     return f"first scanned at {fact.first_scanned_at}" + (f", {where}" if where else "")
 
 
-def _as_before(command: c.Command, reservation: Reservation) -> tuple[str, str, str]:
+def _as_before(command: c.Command, reservation: Reservation) -> tuple[ReplyOutcome, str, str]:
     """The same request again gets the same answer.
 
     A payment is reported twice after a crash, or when a webhook is faster than the provider's answer. The waiting
     request then gets the same answer as a second confirm.
     """
-    if isinstance(command, c.ReserveTickets) and reservation.status == "rejected":
-        return REFUSED, reservation.reason, reservation.detail
-    if isinstance(command, c.ConfirmReservation | c.RecordPayment) and reservation.status != "confirmed":
-        if reservation.payment == "requested":
-            return PENDING, "", ""
-        if reservation.payment == "declined":
-            return REFUSED, f.Reason.PAYMENT_DECLINED, reservation.reason
-        return REFUSED, f.Reason.HOLD_EXPIRED if reservation.status == "expired" else f.Reason.NOT_HELD, ""
-    return ACCEPTED, "", ""
+    if isinstance(command, c.ReserveTickets) and reservation.status == ReservationStatus.REJECTED:
+        return _REFUSED, reservation.reason, reservation.detail
+    if (
+        isinstance(command, c.ConfirmReservation | c.RecordPayment)
+        and reservation.status != ReservationStatus.CONFIRMED
+    ):
+        if reservation.payment == PaymentStatus.REQUESTED:
+            return _PENDING, "", ""
+        if reservation.payment == PaymentStatus.DECLINED:
+            return _REFUSED, f.Reason.PAYMENT_DECLINED, reservation.reason
+        return (
+            _REFUSED,
+            f.Reason.HOLD_EXPIRED if reservation.status == ReservationStatus.EXPIRED else f.Reason.NOT_HELD,
+            "",
+        )
+    return _ACCEPTED, "", ""

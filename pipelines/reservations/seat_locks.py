@@ -31,12 +31,13 @@ from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
 from connectors.stoppable_wait import Stopped, pause
 from schemas.ids import US_PER_S
+from schemas.statuses import ClaimStatus
 
 SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
 RETRY_S = 0.1  # Redis sends no signal when it is back; OUTAGE_S_MAX bounds the wait
 SAID_EVERY_S = 2.0  # … and this is how often the log says so during the wait
-_LETTERS = {"held": "h", "confirmed": "s", "blocked": "b"}
+_LETTERS = {ClaimStatus.HELD: "h", ClaimStatus.CONFIRMED: "s", ClaimStatus.BLOCKED: "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
 log = Log("seat_locks")
@@ -232,7 +233,7 @@ class ForeignLocks:
             raise ServiceUnreachable("Redis", self._url.rpartition("@")[2], str(error)) from error
 
 
-def claim_text(status: str, reservation_id: str, expires_us: int, epoch: int, offset: int) -> str:
+def claim_text(status: ClaimStatus, reservation_id: str, expires_us: int, epoch: int, offset: int) -> str:
     """The value of a claim; epoch and offset are its fencing token."""
     return f"{_LETTERS[status]}|{reservation_id}|{expires_us}|{epoch}|{offset}"
 

@@ -9,6 +9,17 @@ from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
 from schemas.event_terms import EventTerms
 from schemas.ids import TicketId
+from schemas.reasons import Reason
+from schemas.statuses import (
+    ChoreKind,
+    CodeKind,
+    DisputeStatus,
+    EventStage,
+    LayoutKind,
+    RefundOrigin,
+    RefundStatus,
+    WaitlistStatus,
+)
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import TicketTypeTerms
 
@@ -19,7 +30,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
     event = snapshot.event
     if event is None:
         return state
-    state.status, state.details, state.reminded_for = event.status, _details(event), event.reminded_for
+    state.status, state.details, state.reminded_for = EventStage(event.status), _details(event), event.reminded_for
     state.schedule = snapshot.schedule
     state.staff = dict.fromkeys(snapshot.staff, True)
     state.pools = {row.id: Pool(row.id, row.name, row.capacity) for row in snapshot.pools}
@@ -45,7 +56,7 @@ def state_from(snapshot: EventSnapshot) -> EventState:
             block.id,
         )
     for one in snapshot.reservations:
-        if one.reason != "event-not-found":
+        if one.reason != Reason.EVENT_NOT_FOUND:
             state.put(one)
     _what_follows(state, snapshot)
     return state
@@ -57,7 +68,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         state.codes[code.code] = e.Code(
             id=code.id,
             code=code.code,
-            kind=code.kind,
+            kind=CodeKind(code.kind),
             value=code.value,
             uses_max=code.uses_max,
             ticket_type_ids=code.ticket_type_ids,
@@ -85,8 +96,8 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
             payment_id=refund.payment_id,
             refund_id=refund.refund_id,
             amount_minor=refund.amount_minor,
-            status=refund.status,
-            origin=refund.origin,
+            status=RefundStatus(refund.status),
+            origin=RefundOrigin(refund.origin),
         )
         refunds = (*state.refunds.get(refund.reservation_id, ()), made)
         state.refunds[refund.reservation_id] = tuple(sorted(refunds, key=lambda one: one.key))
@@ -94,7 +105,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         dispute = e.Dispute(
             id=row.id,
             payment_id=row.payment_id,
-            status=row.status,
+            status=DisputeStatus(row.status),
             amount_minor=row.amount_minor,
             charged_minor=row.charged_minor,
         )
@@ -107,7 +118,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
                 user_id=entry.user_id,
                 ticket_type_id=entry.ticket_type_id,
                 quantity=entry.quantity,
-                status=entry.status,
+                status=WaitlistStatus(entry.status),
                 offset=entry.offset,
                 mailbox=entry.mailbox,
             )
@@ -126,7 +137,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
     state.invitations = {one.member_id: one.expires_at for one in snapshot.invitations}
     for chore in snapshot.chores:
         state.chores[chore.kind] = e.Chore(
-            kind=chore.kind,
+            kind=ChoreKind(chore.kind),
             cause=chore.cause,
             changed=chore.changed,
             told_offset=chore.told_offset,
@@ -142,7 +153,7 @@ def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
     return Section(
         ticket_type_id=row.id,
         ordinal=row.ordinal,
-        seating=Seating(row.rows, row.seats_per_row) if row.kind == e.SEATED else None,
+        seating=Seating(row.rows, row.seats_per_row) if row.kind == LayoutKind.SEATED else None,
         pool=pools[row.pool_id] if row.pool_id else None,
         **terms_of(TicketTypeTerms, row),
     )

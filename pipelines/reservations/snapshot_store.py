@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -37,9 +37,14 @@ from pipelines.projections.snapshot import (
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
 from schemas.ids import US_PER_S
+from schemas.statuses import PaymentStatus, ReservationStatus
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_STATUS, _PAYMENT = map(Reservation.__struct_fields__.index, ("status", "payment"))
+_STATUSES = {status.value: status for status in ReservationStatus}  # a look-up: an event has many reservations
+_PAYMENTS = {status.value: status for status in PaymentStatus}
 
 SQL = filled(queries(Path(__file__).parent / "sql" / "snapshots.sql"))
 
@@ -100,7 +105,7 @@ class SnapshotStore:
                 event=EventRow(**event) if event is not None else None,
                 ticket_types=[TicketTypeRow(**row) for row in await connection.fetch(SQL["ticket_types"], event_id)],
                 reservations=_amended(
-                    await rows("reservations", Reservation), await connection.fetch(SQL["amended"], event_id)
+                    await rows("reservations", _reservation), await connection.fetch(SQL["amended"], event_id)
                 ),
                 locked_places=await rows("locked_places", str),
                 pools=await rows("pools", PoolRow),
@@ -148,6 +153,13 @@ class SnapshotStore:
         return self._database.patiently(
             load, stop_requested=self._stop_requested, isolation="repeatable_read", readonly=True
         )
+
+
+def _reservation(*row: Any) -> Reservation:
+    """A row in the order of the entity's fields."""
+    fields = list(row)
+    fields[_STATUS], fields[_PAYMENT] = _STATUSES[fields[_STATUS]], _PAYMENTS[fields[_PAYMENT]]
+    return Reservation(*fields)
 
 
 def _amended(reservations: list[Reservation], amended: list[asyncpg.Record]) -> list[Reservation]:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from ops.proof.checker.event_ledger import EventLedger
 from pipelines.reservations.core.digest import canonical
-from pipelines.reservations.core.entities import CONFIRMED, HELD, At
+from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Group, Partition, Placed
@@ -21,6 +21,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from schemas.statuses import ReservationStatus
 from tests.simulation.bank import Bank, due
 from tests.simulation.rows import Rows
 
@@ -220,7 +221,7 @@ class Town:
         return one.id, one.user_id if self.rng.random() < 0.95 else self.rng.choice(USERS)
 
     def _confirm(self) -> c.Command:
-        key, user = self._reservation(HELD)
+        key, user = self._reservation(ReservationStatus.HELD)
         return c.ConfirmReservation(
             event_id=EVENT,
             user_id=user,
@@ -260,20 +261,20 @@ class Town:
 
     def _ticket(self) -> tuple[str, str]:
         """A reservation and a ticket of it."""
-        key, _ = self._reservation(CONFIRMED)
+        key, _ = self._reservation(ReservationStatus.CONFIRMED)
         one = self.state.reservations.get(key)
         tickets = list(one.tickets()) if one is not None else []
         return key, self.rng.choice(tickets) if tickets else "t0"
 
     def _cancel_tickets(self) -> c.Command:
         key, ticket = self._ticket()
-        _, user = self._reservation(CONFIRMED)
+        _, user = self._reservation(ReservationStatus.CONFIRMED)
         one = self.state.reservations.get(key)
         by = self.rng.choice((OWNER, one.user_id if one is not None else user))
         return c.CancelTickets(event_id=EVENT, user_id=by, command_id="id", reservation_id=key, ticket_ids=[ticket])
 
     def _give_back(self) -> c.Command:
-        key, _ = self._reservation(CONFIRMED, "cancelled")
+        key, _ = self._reservation(ReservationStatus.CONFIRMED, "cancelled")
         amount, number = self.rng.choice((0, 1, 150, 900, 5_000)), self.rng.randint(1, 3)
         by = OWNER if self.rng.random() < 0.9 else USERS[0]
         return c.RefundAmount(
@@ -506,12 +507,12 @@ _MAKERS = {
 
 
 def _release(town: Town) -> c.Command:
-    key, user = town._reservation(HELD, CONFIRMED)
+    key, user = town._reservation(ReservationStatus.HELD, ReservationStatus.CONFIRMED)
     return c.ReleaseReservation(EVENT, user, "id", key)
 
 
 def _extend(town: Town) -> c.Command:
-    key, user = town._reservation(HELD)
+    key, user = town._reservation(ReservationStatus.HELD)
     return c.ExtendHold(EVENT, user, "id", key)
 
 

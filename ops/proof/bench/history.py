@@ -26,6 +26,7 @@ from schemas.codec import Codec
 from schemas.commands import Command, ConfirmReservation, RecordPayment, ReserveTickets, Tick
 from schemas.facts import RULES_VERSION, Envelope
 from schemas.ids import US_PER_S, LogTime
+from schemas.statuses import ChargeOutcome, ReservationStatus
 from schemas.topics import COMMANDS, FACTS
 
 PARTITION = 0
@@ -100,7 +101,7 @@ class HistoryWriter:
 
     def _pay(self, order: ReserveTickets, states: dict[str, EventState], chance: random.Random) -> Iterator[Command]:
         hold = states[order.event_id].reservations.get(order.reservation_id)
-        if hold is None or hold.status != "held":
+        if hold is None or hold.status != ReservationStatus.HELD:
             return
         attempt = str(UUID(int=chance.getrandbits(128), version=4))
         buyer = order.event_id, order.user_id, f"pay-{self.commands:x}"
@@ -111,7 +112,7 @@ class HistoryWriter:
             reservation_id=order.reservation_id,
             attempt_id=attempt,
             payment_id=f"pay-{attempt}",
-            outcome="captured",
+            outcome=ChargeOutcome.CAPTURED,
             reason="",
             amount_minor=hold.amount_minor,
         )

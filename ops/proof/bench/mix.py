@@ -17,6 +17,7 @@ from pipelines.reservations.core.limits import SEATS_PER_ROW_MAX, TICKET_TYPES_P
 from schemas import ids
 from schemas.commands import AddTicketType, Command, CreateEvent, PublishEvent, ReleaseReservation, ReserveTickets
 from schemas.ids import US_PER_S
+from schemas.statuses import LayoutKind
 
 SETUP, GRANTED, SOLD_OUT = 0, 1, 2
 PHASES = {GRANTED: "granted", SOLD_OUT: "sold out"}
@@ -107,7 +108,7 @@ class Mix:
                     name="Stalls",
                     price_minor=4_250,
                     currency="EUR",
-                    kind="seated",
+                    kind=LayoutKind.SEATED,
                     rows=rows,
                     seats_per_row=per_row,
                     capacity=0,

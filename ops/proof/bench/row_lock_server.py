@@ -29,6 +29,7 @@ from ops.run.services.process import LOOPBACK
 from pipelines.configuration import settings_from_env
 from schemas.facts import Reason
 from schemas.ids import UserId, fingerprint, reservation_id
+from schemas.statuses import ReservationStatus
 
 NOWHERE = PositionOut(0, 0)  # there is no log
 _reserve = msgspec.json.Decoder(ReservationIn)
@@ -73,8 +74,9 @@ async def reserve(request: Request, event_id: str) -> HTTPResponse:
     if given.reason:
         raise for_reason(Reason(given.reason), "", reservation_id=identity)
     shown = ReservationOut(
-        id=identity, status="held", event_id=event_id, ticket_type_id=section, seats=given.seats, quantity=quantity,
-        amount=given.amount_minor, currency=given.currency, expires_at=given.expires_at, position=NOWHERE,
+        id=identity, status=ReservationStatus.HELD, event_id=event_id, ticket_type_id=section, seats=given.seats,
+        quantity=quantity, amount=given.amount_minor, currency=given.currency, expires_at=given.expires_at,
+        position=NOWHERE,
     )  # fmt: skip
     return HTTPResponse(msgspec.json.encode(shown), 201, content_type="application/json")
 

@@ -13,13 +13,14 @@ from typing import NamedTuple, Protocol
 from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.report import Report, ToldOutcome
 from pipelines.notifications.compose import compose
-from pipelines.notifications.kinds import INBOX
+from pipelines.notifications.kinds import Channel
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
 from schemas.placement import misplaced
+from schemas.statuses import ReservationStatus
 
 TICK_BOUND_S = 2.0  # log time that a hold may outlive its deadline by: a poll, a tick's way through the log, slack
 STRAY = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
@@ -176,7 +177,7 @@ class PartitionAudit:
             if isinstance(fact, f.TicketsHeld | f.HoldExtended):
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
             for message in compose(one.recorded):
-                told = self.inbox if message.channel == INBOX else self.mails
+                told = self.inbox if message.channel == Channel.INBOX else self.mails
                 told.append(
                     Message(
                         offset=offset,
@@ -209,10 +210,10 @@ class PartitionAudit:
 
     def _check_told_outcome(self, told: ToldOutcome, outcome: f.Fact, offset: int) -> None:
         if isinstance(outcome, f.TicketsHeld):
-            if told.status == "rejected" or (told.seats and list(told.seats) != outcome.seats):
+            if told.status == ReservationStatus.REJECTED or (told.seats and list(told.seats) != outcome.seats):
                 what = f"{told.reservation_id} was answered {told.status} {told.seats}, but holds {outcome.seats}"
                 self._found("told", what, offset)
-        elif isinstance(outcome, f.ReservationRejected) and told.status == "held":
+        elif isinstance(outcome, f.ReservationRejected) and told.status == ReservationStatus.HELD:
             self._found("told", f"{told.reservation_id} was answered held, but is rejected: {outcome.reason}", offset)
 
     def _check_overdue(self) -> None:
@@ -221,7 +222,9 @@ class PartitionAudit:
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, event_id, reservation_id = heapq.heappop(self._deadlines)
             entry = self.ledgers[event_id].entries.get(reservation_id)
-            if entry is not None and entry.status == "held" and entry.expires_at == deadline:  # not extended since
+            if (
+                entry is not None and entry.status == ReservationStatus.HELD and entry.expires_at == deadline
+            ):  # not extended since
                 self._overdue.append((now, event_id, reservation_id))
         if self._overdue and self._overdue[0][0] + self._bound_us < now:
             late = [one for one in self._overdue if one[0] + self._bound_us < now]
@@ -233,12 +236,12 @@ class PartitionAudit:
 
     def _is_held(self, event_id: str, reservation_id: str) -> bool:
         entry = self.ledgers[event_id].entries.get(reservation_id)
-        return entry is not None and entry.status == "held"
+        return entry is not None and entry.status == ReservationStatus.HELD
 
 
 def _is_outcome(fact: f.Fact, reservation_id: str) -> bool:
     if isinstance(fact, f.TicketsHeld | f.ReservationRejected):
         return fact.reservation_id == reservation_id
     if isinstance(fact, f.CommandDuplicated | f.CommandRefused):
-        return fact.command_type == "ReserveTickets" and fact.subject_id == reservation_id
+        return fact.command_type == c.ReserveTickets.__name__ and fact.subject_id == reservation_id
     return False

@@ -10,6 +10,16 @@ from ops.proof.checker.ledger import LIVE, Found, Ledger, ReservationEntry, Tick
 from schemas import facts as f
 from schemas.facts import Envelope
 from schemas.ids import US_PER_S
+from schemas.statuses import (
+    ChoreKind,
+    CodeKind,
+    EventStage,
+    InvitationStatus,
+    LayoutKind,
+    ReservationStatus,
+    TransferStatus,
+    WaitlistStatus,
+)
 
 WARNED_BEFORE_US = 60 * US_PER_S
 # The currencies that are not moved in single minor units, and the version of the rules since which shares obey it.
@@ -26,7 +36,7 @@ class Waiting:
     ticket_type_id: str
     quantity: int
     place: int
-    status: str = "waiting"
+    status: str = WaitlistStatus.WAITING
     mailbox: int = 0
 
 
@@ -50,14 +60,14 @@ class Offer:
     user_id: str
     to_user_id: str
     expires_at: int
-    status: str = "offered"
+    status: str = TransferStatus.OFFERED
 
 
 @dataclass(slots=True)
 class EventLedger(Ledger):
     """One event, whole."""
 
-    status: str = "draft"
+    status: str = EventStage.DRAFT
     ends_at: int = 0
     extension_us: int = 0
     offer_us: int = 0
@@ -94,11 +104,11 @@ class EventLedger(Ledger):
         for key, one in self.entries.items():
             if one.owed_minor < 0:
                 yield f"{-one.owed_minor} is refunded for {key} beyond what was paid"
-        if self.status == "cancelled":
+        if self.status == EventStage.CANCELLED:
             live = [key for key, one in self.entries.items() if one.status in LIVE]
             if live:
                 yield f"{len(live)} reservations are live though the event is cancelled, such as {live[0]}"
-        if self.status in ("cancelled", "ended") and self.waiting:
+        if self.status in (EventStage.CANCELLED, EventStage.ENDED) and self.waiting:
             yield f"{self.waiting} entries wait for an event that is {self.status}"
 
     def check_terms(self, at: Envelope, fact: f.TicketsHeld, kind: TicketKind, found: Found) -> None:
@@ -137,7 +147,7 @@ class EventLedger(Ledger):
             if not text:
                 continue
             code = self.codes.get(text)
-            if code is None or text in self.disabled or (code.kind == "access") is not is_access:
+            if code is None or text in self.disabled or (code.kind == CodeKind.ACCESS) is not is_access:
                 found("codes", f"{fact.reservation_id} used {text!r}, which is not a valid code")
                 continue
             orders = [
@@ -150,16 +160,16 @@ class EventLedger(Ledger):
                 found("codes", f"{fact.reservation_id} is use {uses} of {text!r}, which has {code.uses_max}")
             if code.places_max and places > code.places_max:
                 found("codes", f"{fact.reservation_id} is place {places} of {text!r}, which has {code.places_max}")
-            if code.kind == "percent":
+            if code.kind == CodeKind.PERCENT:
                 discount = price * code.value // 100
-            elif code.kind == "amount":
+            elif code.kind == CodeKind.AMOUNT:
                 discount = min(price, code.value)
         return discount if discount == price else _movable(discount, fact.currency, at)
 
     def _check_turn(self, fact: f.TicketsHeld, offer: f.WaitlistOffered | None, found: Found) -> None:
         """The entry that waited longest, and for which enough is free, comes first."""
         free = self.free(fact.ticket_type_id)
-        waiting = [one for one in self.line.values() if one.status == "waiting" and one.quantity <= free]
+        waiting = [one for one in self.line.values() if one.status == WaitlistStatus.WAITING and one.quantity <= free]
         waiting = [one for one in waiting if one.ticket_type_id == fact.ticket_type_id]
         mine = next((one for key, one in self.line.items() if offer is not None and key == offer.entry_id), None)
         ahead = [one for one in waiting if mine is None or one.place < mine.place]
@@ -197,14 +207,14 @@ def _status(status: str, *came_from: str) -> Callable[[EventLedger, Envelope, An
             found("broken-log", f"{type(fact).__name__} of an event that is {ledger.status}")
         if isinstance(fact, f.EventEnded) and at.log_time < ledger.ends_at:
             found("deadline", f"the event ended at {at.log_time}, before {ledger.ends_at}")
-        ledger.status, ledger.published = status, status == "published"
+        ledger.status, ledger.published = status, status == EventStage.PUBLISHED
 
     return fold
 
 
 def _type_updated(ledger: EventLedger, _at: Envelope, fact: f.TicketTypeUpdated, found: Found) -> None:
     kind = ledger.kinds[fact.ticket_type_id]
-    if kind.kind == "seated":
+    if kind.kind == LayoutKind.SEATED:
         kind.seats = layout(fact.rows, fact.seats_per_row)
         lost = kind.taken.keys() - kind.seats
         if lost:
@@ -254,26 +264,26 @@ def _unblocked(ledger: EventLedger, _at: Envelope, fact: f.SeatsUnblocked, found
 
 
 def _invited(ledger: EventLedger, at: Envelope, fact: f.StaffInvited, found: Found) -> None:
-    if ledger.invited.get(fact.member_id, ("", 0))[0] == "invited" or fact.member_id in ledger.staff:
+    if ledger.invited.get(fact.member_id, ("", 0))[0] == InvitationStatus.INVITED or fact.member_id in ledger.staff:
         found("staff", f"{fact.member_id} is invited a second time")
     if fact.user_id != ledger.owner or fact.expires_at <= at.log_time:
         found("staff", f"{fact.member_id} is not invited by the owner but by {fact.user_id}, or until a past time")
-    ledger.invited[fact.member_id] = "invited", fact.expires_at
+    ledger.invited[fact.member_id] = InvitationStatus.INVITED, fact.expires_at
 
 
 def _not_invited(ledger: EventLedger, _at: Envelope, fact: f.StaffInvitationEnded, found: Found) -> None:
     status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
-    if status != "invited":
+    if status != InvitationStatus.INVITED:
         found("staff", f"an invitation of {fact.member_id} ends, but there is none")
     ledger.invited[fact.member_id] = fact.outcome, expires_at
 
 
 def _staff_added(ledger: EventLedger, at: Envelope, fact: f.StaffAdded, found: Found) -> None:
     status, expires_at = ledger.invited.get(fact.member_id, ("", 0))
-    if at.rules_version >= ACCEPTED_SINCE and (status != "invited" or at.log_time >= expires_at):
+    if at.rules_version >= ACCEPTED_SINCE and (status != InvitationStatus.INVITED or at.log_time >= expires_at):
         found("staff", f"{fact.member_id} works at the door without an invitation")
-    if status == "invited":
-        ledger.invited[fact.member_id] = "accepted", expires_at
+    if status == InvitationStatus.INVITED:
+        ledger.invited[fact.member_id] = InvitationStatus.ACCEPTED, expires_at
     ledger.staff.add(fact.member_id)
 
 
@@ -283,7 +293,12 @@ def _staff_removed(ledger: EventLedger, _at: Envelope, fact: f.StaffRemoved, _fo
 
 def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "held" or entry.warned or at.log_time < entry.expires_at - WARNED_BEFORE_US:
+    if (
+        entry is None
+        or entry.status != ReservationStatus.HELD
+        or entry.warned
+        or at.log_time < entry.expires_at - WARNED_BEFORE_US
+    ):
         found("broken-log", f"{fact.reservation_id} is warned too early, or a second time")
         return
     entry.warned = 1
@@ -291,7 +306,7 @@ def _warned(ledger: EventLedger, at: Envelope, fact: f.HoldWarned, found: Found)
 
 def _extended(ledger: EventLedger, at: Envelope, fact: f.HoldExtended, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "held" or entry.extended or at.log_time >= entry.expires_at:
+    if entry is None or entry.status != ReservationStatus.HELD or entry.extended or at.log_time >= entry.expires_at:
         found("broken-log", f"{fact.reservation_id} is extended a second time, or is not held")
         return
     if fact.expires_at != entry.expires_at + ledger.extension_us or not ledger.extension_us:
@@ -307,7 +322,7 @@ def _movable(minor: int, currency: str, at: Envelope) -> int:
 
 def _tickets_cancelled(ledger: EventLedger, at: Envelope, fact: f.TicketsCancelled, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "confirmed" or not set(fact.ticket_ids) < set(entry.ticket_ids):
+    if entry is None or entry.status != ReservationStatus.CONFIRMED or not set(fact.ticket_ids) < set(entry.ticket_ids):
         found("broken-log", f"{fact.reservation_id} loses tickets that it does not have, or all of them")
         return
     if fact.amount_minor != _movable(entry.amount_minor * fact.quantity // entry.quantity, entry.currency, at):
@@ -334,7 +349,7 @@ def _ordinals(entry: ReservationEntry) -> list[str]:
 
 def _ticket_offered(ledger: EventLedger, at: Envelope, fact: f.TransferOffered, found: Found) -> None:
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+    if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
         found("broken-log", f"ticket {fact.ticket_id} is offered, but does not exist")
         return
     ticket = ledger.tickets.get(fact.ticket_id)
@@ -353,7 +368,7 @@ def _offer_ended(ledger: EventLedger, at: Envelope, fact: f.TransferEnded, found
     if offer is None or ledger.offer_of.pop(fact.ticket_id, "") != fact.transfer_id:
         found("broken-log", f"offer {fact.transfer_id} ends, but is not open")
         return
-    if fact.outcome == "expired" and at.log_time < offer.expires_at:
+    if fact.outcome == TransferStatus.EXPIRED and at.log_time < offer.expires_at:
         found("tickets", f"offer {fact.transfer_id} expires before its time")
     offer.status = fact.outcome
 
@@ -375,9 +390,9 @@ def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, f
     ):
         found("tickets", f"ticket {fact.ticket_id} is transferred, but was not offered to {fact.to_user_id}")
     if offer is not None:
-        offer.status = "accepted"
+        offer.status = TransferStatus.ACCEPTED
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+    if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
         found("broken-log", f"ticket {fact.ticket_id} is transferred, but does not exist")
         return
     ticket = ledger.tickets.setdefault(fact.ticket_id, LedgerTicket(entry.user_id))
@@ -392,12 +407,12 @@ def _transferred(ledger: EventLedger, at: Envelope, fact: f.TicketTransferred, f
 def _checked_in(ledger: EventLedger, _at: Envelope, fact: f.CheckInAccepted, found: Found) -> None:
     ledger.scans += 1
     entry = ledger.entries.get(fact.reservation_id)
-    if entry is None or entry.status != "confirmed" or fact.ticket_id not in entry.ticket_ids:
+    if entry is None or entry.status != ReservationStatus.CONFIRMED or fact.ticket_id not in entry.ticket_ids:
         found("door", f"ticket {fact.ticket_id} is checked in, but is void or unknown")
         return
     if ledger.disputed(fact.reservation_id):
         found("door", f"ticket {fact.ticket_id} is checked in, but its payment is disputed")
-    if ledger.status == "cancelled":
+    if ledger.status == EventStage.CANCELLED:
         found("door", f"ticket {fact.ticket_id} is checked in at a cancelled event")
     if fact.by_user_id not in ledger.staff and fact.by_user_id != ledger.owner:
         found("door", f"{fact.by_user_id} checks a ticket in, but does not work at this door")
@@ -438,7 +453,7 @@ def _joined(ledger: EventLedger, at: Envelope, fact: f.WaitlistJoined, found: Fo
 
 
 def _left(ledger: EventLedger, _at: Envelope, fact: f.WaitlistEnded, found: Found) -> None:
-    _stops_waiting(ledger, fact.entry_id, "ended", found)
+    _stops_waiting(ledger, fact.entry_id, WaitlistStatus.ENDED, found)
 
 
 def _offered(ledger: EventLedger, _at: Envelope, fact: f.WaitlistOffered, found: Found) -> None:
@@ -451,12 +466,12 @@ def _offered(ledger: EventLedger, _at: Envelope, fact: f.WaitlistOffered, found:
 def _offer_held(ledger: EventLedger, _at: Envelope, fact: f.TicketsHeld, found: Found) -> None:
     offer = ledger.offered.get(fact.reservation_id)
     if offer is not None:
-        _stops_waiting(ledger, offer.entry_id, "offered", found)
+        _stops_waiting(ledger, offer.entry_id, WaitlistStatus.OFFERED, found)
 
 
 def _stops_waiting(ledger: EventLedger, entry_id: str, status: str, found: Found) -> None:
     entry = ledger.line.get(entry_id)
-    if entry is None or entry.status != "waiting":
+    if entry is None or entry.status != WaitlistStatus.WAITING:
         found("waiting-list", f"{entry_id} is {status}, but did not wait")
         return
     entry.status = status
@@ -467,9 +482,9 @@ def _chore_started(ledger: EventLedger, _at: Envelope, fact: f.ChoreStarted, _fo
     """Two changes at the same log time are two pieces of news, each sent once. So is a reminder that returns to an
     earlier date."""
     again = fact.cause == ledger.reminded_for
-    if fact.kind == "reminder":
+    if fact.kind == ChoreKind.REMINDER:
         ledger.reminded_for = fact.cause
-    if fact.kind == "event-changed" or (fact.kind == "reminder" and not again):
+    if fact.kind == ChoreKind.EVENT_CHANGED or (fact.kind == ChoreKind.REMINDER and not again):
         ledger.told = {key for key in ledger.told if key[:2] != (fact.kind, fact.cause)}
 
 
@@ -489,10 +504,10 @@ _BEFORE: dict[type[f.Fact], Fold] = {
 _FOLDS: dict[type[f.Fact], Fold] = {
     f.EventCreated: _about,
     f.EventUpdated: _about,
-    f.EventPublished: _status("published", "draft"),
-    f.EventDeleted: _status("deleted", "draft"),
-    f.EventCancelled: _status("cancelled", "published"),
-    f.EventEnded: _status("ended", "published"),
+    f.EventPublished: _status(EventStage.PUBLISHED, EventStage.DRAFT),
+    f.EventDeleted: _status(EventStage.DELETED, EventStage.DRAFT),
+    f.EventCancelled: _status(EventStage.CANCELLED, EventStage.PUBLISHED),
+    f.EventEnded: _status(EventStage.ENDED, EventStage.PUBLISHED),
     f.TicketTypeUpdated: _type_updated,
     f.PoolChanged: _pool,
     f.CodeAdded: _code,

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from schemas import facts as f
 from schemas.facts import Envelope
 from schemas.ids import US_PER_S
+from schemas.statuses import DisputeStatus, LayoutKind, PaymentStatus, RefundOrigin, ReservationStatus
 
-LIVE = frozenset({"held", "confirmed"})
+LIVE = frozenset({ReservationStatus.HELD, ReservationStatus.CONFIRMED})
 KEY_WINDOW_US = 86_400 * US_PER_S  # a rejected request's key may be used for another one after this, by the design
 
 Found = Callable[[str, str], None]
@@ -111,7 +112,11 @@ class Ledger:
     @property
     def confirmed_minor(self) -> int:
         """The paid amounts that are not cancelled."""
-        return sum(one.amount_minor for one in self.entries.values() if one.status == "confirmed" and one.payment_id)
+        return sum(
+            one.amount_minor
+            for one in self.entries.values()
+            if one.status == ReservationStatus.CONFIRMED and one.payment_id
+        )
 
     @property
     def kept_minor(self) -> int:
@@ -155,7 +160,7 @@ class Ledger:
             if one.status in LIVE:
                 for place in one.seats or [f"#{reservation_id}"]:
                     claims[f"{one.ticket_type_id}/{place}"] = (
-                        one.status[0] if one.status == "held" else "s",
+                        one.status[0] if one.status == ReservationStatus.HELD else "s",
                         reservation_id,
                     )
         for ticket_type_id, kind in self.kinds.items():
@@ -185,8 +190,8 @@ class Ledger:
     def _type_added(self, _at: Envelope, fact: f.TicketTypeAdded, found: Found) -> None:
         if fact.ticket_type_id in self.kinds:
             found("broken-log", f"ticket type {fact.ticket_type_id} is added twice")
-        seats = layout(fact.rows, fact.seats_per_row) if fact.kind == "seated" else frozenset()
-        total = len(seats) if fact.kind == "seated" else fact.capacity
+        seats = layout(fact.rows, fact.seats_per_row) if fact.kind == LayoutKind.SEATED else frozenset()
+        total = len(seats) if fact.kind == LayoutKind.SEATED else fact.capacity
         kind = self.kinds[fact.ticket_type_id] = TicketKind(
             ordinal=fact.ordinal, kind=fact.kind, total=total, price_minor=fact.price_minor, seats=seats
         )
@@ -213,7 +218,7 @@ class Ledger:
         entry = self.entries[fact.reservation_id] = ReservationEntry(
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status="held",
+            status=ReservationStatus.HELD,
             quantity=fact.quantity,
             seats=fact.seats,
             amount_minor=fact.amount_minor,
@@ -264,7 +269,7 @@ class Ledger:
         self.entries[fact.reservation_id] = ReservationEntry(
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status="rejected",
+            status=ReservationStatus.REJECTED,
             quantity=fact.quantity,
             seats=[],
             amount_minor=0,
@@ -282,7 +287,7 @@ class Ledger:
         former = self.entries.get(reservation_id)
         if former is None or former.reason == f.Reason.EVENT_NOT_FOUND:
             return
-        if former.status != "rejected" or at.log_time - former.created_at <= KEY_WINDOW_US:
+        if former.status != ReservationStatus.REJECTED or at.log_time - former.created_at <= KEY_WINDOW_US:
             found("outcomes", f"{reservation_id} was {former.status} at {former.offset} and has another outcome")
 
     def _entry(
@@ -297,7 +302,7 @@ class Ledger:
         return entry
 
     def _payment_requested(self, _at: Envelope, fact: f.PaymentRequested, found: Found) -> None:
-        entry = self._entry(fact.reservation_id, frozenset({"held"}), fact, found)
+        entry = self._entry(fact.reservation_id, frozenset({ReservationStatus.HELD}), fact, found)
         if entry is None:
             return
         if fact.amount_minor != entry.amount_minor:
@@ -305,18 +310,22 @@ class Ledger:
                 "money",
                 f"{fact.amount_minor} are requested for {fact.reservation_id}, which costs {entry.amount_minor}",
             )
-        if entry.payment == "requested":
+        if entry.payment == PaymentStatus.REQUESTED:
             found("money", f"two payments of {fact.reservation_id} are under way")
-        entry.payment, entry.attempt_id, entry.payment_token = "requested", fact.attempt_id, fact.payment_token
+        entry.payment, entry.attempt_id, entry.payment_token = (
+            PaymentStatus.REQUESTED,
+            fact.attempt_id,
+            fact.payment_token,
+        )
         entry.reason = ""
 
     def _payment_declined(self, _at: Envelope, fact: f.PaymentDeclined, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is not None:
-            entry.payment, entry.reason = "declined", fact.reason
+            entry.payment, entry.reason = PaymentStatus.DECLINED, fact.reason
 
     def _confirmed(self, at: Envelope, fact: f.ReservationConfirmed, found: Found) -> None:
-        entry = self._entry(fact.reservation_id, frozenset({"held"}), fact, found)
+        entry = self._entry(fact.reservation_id, frozenset({ReservationStatus.HELD}), fact, found)
         if entry is None:
             return
         if at.log_time >= entry.expires_at and not entry.late:
@@ -332,7 +341,7 @@ class Ledger:
         kind = self.kinds[entry.ticket_type_id]
         kind.held -= entry.quantity
         kind.sold += entry.quantity
-        entry.status, entry.payment, entry.reason = "confirmed", "captured", ""
+        entry.status, entry.payment, entry.reason = ReservationStatus.CONFIRMED, PaymentStatus.CAPTURED, ""
         entry.attempt_id, entry.payment_id, entry.ticket_ids = fact.attempt_id, fact.payment_id, fact.ticket_ids
         entry.issued = list(zip(fact.ticket_ids, fact.seats or [""] * len(fact.ticket_ids), strict=True))
 
@@ -354,20 +363,20 @@ class Ledger:
             found("money", f"payment {fact.payment_id} of {fact.reservation_id} is refunded while it is disputed")
         self.refunds_due[key] = fact.amount_minor
         self._give_back(fact.payment_id, fact.amount_minor, found)
-        if fact.origin == "stray":
+        if fact.origin == RefundOrigin.STRAY:
             self.stray.add(key)
             return
         parts = fact.from_tickets_minor or 0, fact.from_kept_minor or 0, fact.from_owed_minor or 0
         self._take(entry, fact.reservation_id, parts, found)
         if entry.owed_minor < 0 < (fact.from_owed_minor or 0):
             found("money", f"more of payment {fact.payment_id} is refunded than was owed")
-        if entry.status == "confirmed" and fact.refund_key is None:
+        if entry.status == ReservationStatus.CONFIRMED and fact.refund_key is None:
             found(
                 "money",
                 f"payment {fact.payment_id} of {fact.reservation_id} is refunded, but the reservation stays confirmed",
             )
-        if entry.status != "confirmed":
-            entry.payment, entry.payment_id = "refund-requested", fact.payment_id
+        if entry.status != ReservationStatus.CONFIRMED:
+            entry.payment, entry.payment_id = PaymentStatus.REFUND_REQUESTED, fact.payment_id
 
     def _give_back(self, payment_id: str, amount_minor: int, found: Found) -> None:
         self.back[payment_id] = back = self.back.get(payment_id, 0) + amount_minor
@@ -378,7 +387,7 @@ class Ledger:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
         if entry is None:
             return
-        if fact.origin == "provider":
+        if fact.origin == RefundOrigin.PROVIDER:
             self._refunded_elsewhere(entry, fact, found)
             return
         key = _refund_key(fact)
@@ -395,13 +404,13 @@ class Ledger:
         elif again and fact.origin is None:
             self._give_back(fact.payment_id, fact.amount_minor, found)
         self.refunds[key] = fact.amount_minor
-        if fact.origin == "stray":
+        if fact.origin == RefundOrigin.STRAY:
             return
         entry.refund_id = fact.refund_id
         entry.owed_minor -= fact.from_owed_minor or 0
         still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
-        if entry.payment in ("refund-requested", "refund-failed") and not still_due:
-            entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
+        if entry.payment in (PaymentStatus.REFUND_REQUESTED, PaymentStatus.REFUND_FAILED) and not still_due:
+            entry.payment = PaymentStatus.REFUND_FAILED if entry.owed_minor > 0 else PaymentStatus.REFUNDED
 
     def _refunded_elsewhere(self, entry: ReservationEntry, fact: f.PaymentRefunded, found: Found) -> None:
         """A refund that began at the provider: it comes out of the rest, and counts once."""
@@ -415,8 +424,12 @@ class Ledger:
         entry.refund_id = fact.refund_id
         self._take(entry, fact.reservation_id, (tickets, kept, owed), found)
         due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
-        if not due and entry.owed_minor <= 0 and (entry.status != "confirmed" or not entry.amount_minor):
-            entry.payment = "refunded"
+        if (
+            not due
+            and entry.owed_minor <= 0
+            and (entry.status != ReservationStatus.CONFIRMED or not entry.amount_minor)
+        ):
+            entry.payment = PaymentStatus.REFUNDED
 
     def _refund_failed(self, _at: Envelope, fact: f.RefundFailed, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
@@ -429,18 +442,18 @@ class Ledger:
         if key in self.refunds_failed:
             found("money", f"refund {fact.refund_key} fails twice")
         self.refunds_failed[key] = fact.amount_minor
-        if fact.origin == "stray":
+        if fact.origin == RefundOrigin.STRAY:
             return
         expected = 0 if known is None else fact.amount_minor
         if fact.to_tickets_minor + fact.to_owed_minor != expected or (known or 0) != expected:
             found("money", f"refund {fact.refund_key} of {known} failed, and {expected} are not back")
-        if fact.origin == "ours":
+        if fact.origin == RefundOrigin.OURS:
             self.back[fact.payment_id] = self.back.get(fact.payment_id, 0) - fact.amount_minor
         entry.amount_minor += fact.to_tickets_minor
         entry.owed_minor += fact.to_owed_minor
         still_due = any(payment == fact.payment_id for payment, _ in self.refunds_due)
-        if entry.status != "confirmed" and not still_due and expected:
-            entry.payment = "refund-failed" if entry.owed_minor > 0 else "refunded"
+        if entry.status != ReservationStatus.CONFIRMED and not still_due and expected:
+            entry.payment = PaymentStatus.REFUND_FAILED if entry.owed_minor > 0 else PaymentStatus.REFUNDED
 
     def _dispute_opened(self, _at: Envelope, fact: f.DisputeOpened, found: Found) -> None:
         entry = self._entry(fact.reservation_id, frozenset(), fact, found)
@@ -454,7 +467,7 @@ class Ledger:
             return
         parts = fact.from_tickets_minor, fact.from_kept_minor, fact.from_owed_minor
         charged = self.charged_back.get(fact.dispute_id, 0) + sum(parts)
-        if charged < 0 or charged > fact.amount_minor or (charged and fact.status != "lost"):
+        if charged < 0 or charged > fact.amount_minor or (charged and fact.status != DisputeStatus.LOST):
             found("money", f"dispute {fact.dispute_id} of {fact.amount_minor} is {fact.status} and has taken {charged}")
         self.charged_back[fact.dispute_id] = charged
         self.disputes[fact.dispute_id] = fact.reservation_id, fact.status, fact.amount_minor
@@ -465,32 +478,34 @@ class Ledger:
         entry.amount_minor -= parts[0]
         entry.kept_minor -= parts[1]
         entry.owed_minor -= parts[2]
-        if entry.amount_minor < 0 or entry.kept_minor < 0 or (parts[0] and entry.status != "confirmed"):
+        if entry.amount_minor < 0 or entry.kept_minor < 0 or (parts[0] and entry.status != ReservationStatus.CONFIRMED):
             found("money", f"more was taken of {reservation_id} than was there: {parts}")
 
     def disputed(self, reservation_id: str) -> bool:
         """Whether its payment is in dispute now."""
-        return any(status == "open" and of == reservation_id for of, status, _ in self.disputes.values())
+        return any(status == DisputeStatus.OPEN and of == reservation_id for of, status, _ in self.disputes.values())
 
     def _hold_expired(self, at: Envelope, fact: f.HoldExpired, found: Found) -> None:
         entry = self.entries.get(fact.reservation_id)
         if entry is not None and at.log_time < entry.expires_at:
             found("deadline", f"{fact.reservation_id} expired at {at.log_time}, before {entry.expires_at}")
-        self._ended(fact.reservation_id, "held", "expired", fact, found)
+        self._ended(fact.reservation_id, ReservationStatus.HELD, ReservationStatus.EXPIRED, fact, found)
 
     def _reacquired(self, _at: Envelope, fact: f.HoldReacquired, found: Found) -> None:
-        entry = self._entry(fact.reservation_id, frozenset({"expired", "held"}), fact, found)
+        entry = self._entry(
+            fact.reservation_id, frozenset({ReservationStatus.EXPIRED, ReservationStatus.HELD}), fact, found
+        )
         if entry is None:
             return
-        if entry.status == "expired":
+        if entry.status == ReservationStatus.EXPIRED:
             self._claim(fact.reservation_id, entry, found)
-        entry.status, entry.late = "held", True
+        entry.status, entry.late = ReservationStatus.HELD, True
 
     def _hold_released(self, _at: Envelope, fact: f.HoldReleased, found: Found) -> None:
-        self._ended(fact.reservation_id, "held", "released", fact, found)
+        self._ended(fact.reservation_id, ReservationStatus.HELD, ReservationStatus.RELEASED, fact, found)
 
     def _cancelled(self, _at: Envelope, fact: f.ReservationCancelled, found: Found) -> None:
-        self._ended(fact.reservation_id, "confirmed", "cancelled", fact, found)
+        self._ended(fact.reservation_id, ReservationStatus.CONFIRMED, ReservationStatus.CANCELLED, fact, found)
         entry = self.entries.get(fact.reservation_id)
         if entry is not None:
             entry.kept_minor += fact.kept_minor or 0
@@ -506,7 +521,7 @@ class Ledger:
         for seat in entry.seats:
             if kind.taken.get(seat) == reservation_id:
                 del kind.taken[seat]
-        if was == "held":
+        if was == ReservationStatus.HELD:
             kind.held -= entry.quantity
         else:
             kind.sold -= entry.quantity

@@ -14,6 +14,7 @@ from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.ledger import LIVE, Ledger
 from ops.proof.checker.report import Report
 from pipelines.notifications.kinds import KINDS
+from schemas.statuses import RefundStatus, ReservationStatus, SeatClaimStatus, TicketStatus
 
 Ledgers = Mapping[str, EventLedger]
 SQL = queries(Path(__file__).with_name("projected.sql"))
@@ -100,7 +101,10 @@ async def _claims(connection: Connection, partition: int, ledgers: Ledgers, repo
         for row in await connection.fetch(SQL["live_claims"], partition)
     }
     wanted = {
-        (event_id, entry.ticket_type_id, seat): ("held" if entry.status == "held" else "sold", reservation_id)
+        (event_id, entry.ticket_type_id, seat): (
+            ReservationStatus.HELD if entry.status == ReservationStatus.HELD else SeatClaimStatus.SOLD,
+            reservation_id,
+        )
         for event_id, ledger in ledgers.items()
         for reservation_id, entry in ledger.entries.items()
         if entry.status in LIVE
@@ -117,11 +121,11 @@ async def _tickets(connection: Connection, partition: int, ledgers: Ledgers, rep
             for ordinal, (ticket_id, seat) in enumerate(entry.issued, 1):
                 known, valid = (
                     ledger.tickets.get(ticket_id),
-                    entry.status == "confirmed" and ticket_id in entry.ticket_ids,
+                    entry.status == ReservationStatus.CONFIRMED and ticket_id in entry.ticket_ids,
                 )
                 version = (1 if known is None else known.version) + (0 if valid else 1)
                 scan = (0, "") if known is None else (known.scanned_at, known.gate)
-                holder, status = ledger.holder(entry, ticket_id), "valid" if valid else "void"
+                holder, status = ledger.holder(entry, ticket_id), TicketStatus.VALID if valid else TicketStatus.VOID
                 wanted[ticket_id] = (event_id, reservation_id, holder, seat, ordinal, status, version, *scan)
     _compare(rows, wanted, "tickets", report)
     scans = {row[0]: row[1] for row in await connection.fetch(SQL["check_ins"], partition)}
@@ -176,9 +180,9 @@ async def _refunds(connection: Connection, partition: int, ledgers: Ledgers, rep
         (event_id, *key): (status, amount)
         for event_id, ledger in ledgers.items()
         for status, amounts in (
-            ("requested", ledger.refunds_due),
-            ("refunded", ledger.refunds),
-            ("failed", ledger.refunds_failed),
+            (RefundStatus.REQUESTED, ledger.refunds_due),
+            (RefundStatus.REFUNDED, ledger.refunds),
+            (RefundStatus.FAILED, ledger.refunds_failed),
         )
         for key, amount in amounts.items()
     }

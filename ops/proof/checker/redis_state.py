@@ -10,6 +10,7 @@ import redis
 
 from ops.proof.checker.event_ledger import EventLedger
 from ops.proof.checker.report import Report
+from schemas.statuses import WaitlistStatus
 
 
 def check_redis(client: redis.Redis, ledgers: Mapping[str, EventLedger], report: Report) -> None:
@@ -47,7 +48,9 @@ def _availability(client: redis.Redis, event_id: str, ledger: EventLedger, repor
             "held": kind.held,
             "sold": kind.sold,
             "blocked": sum(count for _, count in kind.blocked.values()),
-            "waiting": sum(one.ticket_type_id == type_id for one in ledger.line.values() if one.status == "waiting"),
+            "waiting": sum(
+                one.ticket_type_id == type_id for one in ledger.line.values() if one.status == WaitlistStatus.WAITING
+            ),
         }
         if shown != wanted:
             report.add("redis", f"{key} {type_id}", f"shows {shown}, by the log {wanted}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.statuses import ReplyOutcome
+
 VIOLATIONS_KEPT_MAX = 1_000  # of each rule; all of them are counted
 
 
@@ -19,7 +21,7 @@ class ToldOutcome(msgspec.Struct, frozen=True, gc=False):
     reservation_id: str
     partition: int
     offset: int
-    status: str = "pending"
+    status: str = ReplyOutcome.PENDING
     seats: tuple[str, ...] = ()
 
 

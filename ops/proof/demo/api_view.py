@@ -12,6 +12,7 @@ from ops.proof.demo.tally import OwnTicket, Tally
 from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import expect
+from schemas.statuses import TicketStatus
 
 AT_ONCE = 16
 PAGE = 100
@@ -83,7 +84,7 @@ async def _tickets(
                 found += [
                     (one["id"], OwnTicket(account.user_id, one["reservation_id"], one["seat"]))
                     for one in page["items"]
-                    if one["status"] == "valid"
+                    if one["status"] == TicketStatus.VALID
                 ]
                 cursor = page["next_cursor"] or ""
                 if not cursor:

@@ -18,6 +18,7 @@ from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient, NoAnswer, TimedResponse
 from ops.proof.load.organizer import Drop
 from pipelines.reservations.core.seating import row_label
+from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
 QUANTITY_MAX = 4
 AT_ONCE_SHARE = 0.8
@@ -114,7 +115,7 @@ class Crowd:
             if attempt == 0:
                 self.tally.first_asked += 1
                 self.tally.first_wave_s = time.perf_counter() - self._started
-            if reason == "held":
+            if reason == ReservationStatus.HELD:
                 if chance.random() < WALK_AWAY_SHARE * (1 - self.tally.sold / self._house.seats):
                     self.tally.walked_away += 1
                     return
@@ -150,11 +151,11 @@ class Crowd:
         else:
             answer = await self._post(path, account, key, body)
         reason, reservation = self._outcome(answer)
-        if reason == "pending":
+        if reason == ReplyOutcome.PENDING:
             reason, reservation = await self._follow(account, reservation["id"])
         self.tally.to_outcome_s.append(time.perf_counter() - started)
         self.tally.outcomes[reason] += 1
-        if reason == "held":
+        if reason == ReservationStatus.HELD:
             sold_anyway = locked & self.locked & set(reservation["seats"])
             if sold_anyway:
                 self.tally.wrong.append(f"seats that a box office had locked were held: {sorted(sold_anyway)}")
@@ -164,9 +165,9 @@ class Crowd:
         document: dict[str, Any] = answer.json()
         position = document.get("position")
         identity = document.get("id") or document.get("reservation_id")
-        reason = {201: "held", 202: "pending"}.get(answer.status) or answer.problem
+        reason = {201: ReservationStatus.HELD, 202: ReplyOutcome.PENDING}.get(answer.status) or answer.problem
         if position is not None and identity:
-            status = reason if reason in ("held", "pending") else "rejected"
+            status = reason if reason in (ReservationStatus.HELD, ReplyOutcome.PENDING) else ReservationStatus.REJECTED
             seats = tuple(document.get("seats") or ())
             told = ToldOutcome(identity, position["partition"], position["offset"], status=status, seats=seats)
             self.tally.told.append(told)
@@ -180,9 +181,9 @@ class Crowd:
             answer = await self._get(f"/v1/reservations/{reservation_id}", account)
             if answer.status == 200:
                 document = answer.json()
-                if document["status"] == "rejected":
+                if document["status"] == ReservationStatus.REJECTED:
                     return document["reason"], document
-                if document["status"] != "pending" and document.get("payment") != "requested":
+                if document["status"] != ReplyOutcome.PENDING and document.get("payment") != PaymentStatus.REQUESTED:
                     return document["status"], document
             await asyncio.sleep(RETRY_S)
         return "unknown", {}
@@ -202,7 +203,7 @@ class Crowd:
             status, _ = await self._follow(account, reservation["id"])
         self.tally.to_payment_s.append(time.perf_counter() - started)
         self.tally.payments[str(status)] += 1
-        if status != "confirmed":
+        if status != ReservationStatus.CONFIRMED:
             return False
         self.tally.confirmed[reservation["id"]] = account.user_id
         for ticket in answer.json().get("tickets", ()) if answer.status == 200 else ():

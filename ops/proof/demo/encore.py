@@ -16,6 +16,7 @@ from ops.proof.load.accounts import Account
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Organizer, expect
 from schemas.money import formatted
+from schemas.statuses import WaitlistStatus
 
 PRICE = 4_250
 PROMO = "ENCORE"
@@ -61,7 +62,9 @@ async def play(client: HttpClient, organizer: Organizer, accounts: list[Account]
 
     entry = await _ask(client, 201, f"{path}/waitlist", ben, {"ticket_type_id": box_type, "quantity": 1})
     await _ask(client, 200, f"/v1/reservations/{held['id']}/cancel-tickets", ada, {"ticket_ids": [first["id"]]})
-    offered = await _shown(client, f"/v1/waitlist/{entry['id']}", ben, lambda one: one["status"] == "offered")
+    offered = await _shown(
+        client, f"/v1/waitlist/{entry['id']}", ben, lambda one: one["status"] == WaitlistStatus.OFFERED
+    )
     mine = await _ask(
         client, 200, f"/v1/reservations/{offered['reservation_id']}/confirm", ben, {"payment_token": "tok_ok"}
     )

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from connectors.errors import CircleError
 from ops.proof.load.http_client import HttpClient
+from schemas.statuses import EventStage, LayoutKind
 
 CURRENCY = "EUR"
 PASSWORD = "correct-horse-7"  # noqa: S105 - of an account that lives as long as its stack
@@ -55,7 +56,7 @@ class Organizer:
             },
         )  # fmt: skip
         path = f"/v1/events/{event['id']}"
-        layout = {"kind": "seated", "rows": rows, "seats_per_row": seats_per_row}
+        layout = {"kind": LayoutKind.SEATED, "rows": rows, "seats_per_row": seats_per_row}
         ticket_types = [
             await self._ask(
                 201, "POST", f"{path}/ticket-types",
@@ -64,7 +65,7 @@ class Organizer:
             for n in range(1, sections + 1)
         ]  # fmt: skip
         published = await self._ask(200, "POST", f"{path}/publish")
-        if published["status"] != "published":
+        if published["status"] != EventStage.PUBLISHED:
             raise CircleError(f"event {event['id']} is {published['status']} after its publication")
         return Drop(event["id"], [one["id"] for one in ticket_types])
 

@@ -11,6 +11,7 @@ with Stack(broker="embedded") as stack:
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
@@ -30,6 +31,14 @@ from pipelines.configuration import settings_from_env
 
 EXTERNAL_BROKER_TIMEOUT_S = 10.0
 TEMPLATE_DATABASE = "circle_template"  # migrated once; a new database is a copy of it
+
+
+class BrokerKind(StrEnum):
+    """The brokers that a stack starts itself. Any other text is the address of a foreign one."""
+
+    EMBEDDED = "embedded"
+    APACHE = "apache"
+    APACHE_3 = "apache-3"
 
 
 class Running(Protocol):
@@ -106,7 +115,7 @@ class Stack:
 
     def __init__(
         self,
-        broker: str = "embedded",
+        broker: str = BrokerKind.EMBEDDED,
         *,
         data_dir: Path | None = None,
         partitions: int | None = None,
@@ -189,10 +198,10 @@ class Stack:
 
     def _broker(self, broker: str) -> Running:
         match broker:
-            case "embedded":
+            case BrokerKind.EMBEDDED:
                 return Tansu(log=self._log("tansu"))
-            case "apache" | "apache-3":
-                nodes = 3 if broker == "apache-3" else 1
+            case BrokerKind.APACHE | BrokerKind.APACHE_3:
+                nodes = 3 if broker == BrokerKind.APACHE_3 else 1
                 return ApacheKafka(nodes=nodes, data_dir=self._under("kafka"), log=self._log("kafka"))
             case address if ":" in address:
                 return ExternalBroker(address)

@@ -23,6 +23,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from connectors.token_digest import token_digest
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, PruneTimer
+from pipelines.notifications.kinds import MailStatus
 from pipelines.notifications.mail.desk import BATCH_S, LEASE_S, retry
 from pipelines.notifications.mail.render import Link, render_account
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
@@ -119,7 +120,7 @@ class AccountDesk(Desk):
         else:
             self._bound.went_well()
             await pool.execute(SQL["account_mail_done"], row["id"])
-            DELIVERIES.labels(ACCOUNT_MAIL, "sent").inc()
+            DELIVERIES.labels(ACCOUNT_MAIL, MailStatus.SENT).inc()
 
     async def _link(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> Link | None:
         """A new link for each try. The link of an earlier try stays valid: the server may have taken that mail."""
@@ -134,7 +135,7 @@ class AccountDesk(Desk):
 
     async def _later(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, error: str) -> None:
         verdict = retry(row["attempts"], error)
-        if verdict.status == "failed":
+        if verdict.status == MailStatus.FAILED:
             await self._failed(pool, row, verdict.error)
             return
         log.warning("account_mail.retry", kind=row["kind"], id=row["id"], error=error, seconds=verdict.due_s)
@@ -145,14 +146,14 @@ class AccountDesk(Desk):
         """Give the mail up. Its user can ask for another one."""
         log.error("account_mail.failed", kind=row["kind"], id=row["id"], user=str(row["user_id"]), error=error)
         await pool.execute(SQL["account_mail_failed"], row["id"], error)
-        DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
+        DELIVERIES.labels(ACCOUNT_MAIL, MailStatus.FAILED).inc()
 
     async def _set_aside(self, pool: asyncpg.Pool[asyncpg.Record], id_: int, error: Exception) -> None:
         """Set a mail aside after an unexpected error. Only its class is written: its text may have the address."""
         told = SET_ASIDE + self._bound.failed(error, whole=False)
         log.error("account_mail.set_aside", id=id_, error=type(error).__name__)
         await pool.execute(SQL["account_mail_failed"], id_, told)
-        DELIVERIES.labels(ACCOUNT_MAIL, "failed").inc()
+        DELIVERIES.labels(ACCOUNT_MAIL, MailStatus.FAILED).inc()
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         if not self._prune_timer.due():

@@ -21,6 +21,7 @@ from pipelines.documents.calendar_entry import calendar_entry
 from pipelines.documents.printed import Printer
 from pipelines.documents.ticket import PrintableTicket
 from pipelines.documents.ticket_codes import TicketCodes
+from schemas.statuses import TicketStatus
 
 TICKETS_MAX = 10  # as many as one order has
 ATTACHED_BYTES_MAX = 3 * 1024 * 1024  # base64 makes 4 MB of it; many servers take 10
@@ -53,7 +54,7 @@ class Attachments:
         tickets = [
             PrintableTicket.of(row, holder=mail["name"] or "")
             for row in rows
-            if row["status"] == "valid" and row["user_id"] == mail["user_id"]
+            if row["status"] == TicketStatus.VALID and row["user_id"] == mail["user_id"]
         ]
         return await asyncio.to_thread(self._drawn, self._codes, tickets, mail["sent_at"]) if tickets else []
 

@@ -30,7 +30,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
-from pipelines.notifications.kinds import MAIL, RESERVATION_CONFIRMED, outdated
+from pipelines.notifications.kinds import Channel, MailStatus, NotificationKind, outdated
 from pipelines.notifications.mail.attachments import Attachment, Attachments
 from pipelines.notifications.mail.render import Mail, Occasion, render
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, Transport
@@ -62,7 +62,7 @@ log = Log("mail")
 class Verdict(NamedTuple):
     """The outcome of an attempt. `due_s`: seconds until the next try of a pending mail."""
 
-    status: str
+    status: MailStatus
     error: str = ""
     due_s: float = 0.0
     counts: bool = True
@@ -71,7 +71,7 @@ class Verdict(NamedTuple):
 class MailDesk(Desk):
     """One of the postman's desks: `work` sends due mails."""
 
-    name = MAIL
+    name = Channel.MAIL
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings, self._transport, self._codec = settings, transport, codec_of(settings)
@@ -86,7 +86,7 @@ class MailDesk(Desk):
         """Send one batch. Returns whether there may be more."""
         await self._prune(pool)
         claimed = await self.claim(pool)
-        WAITING.labels(MAIL).set(await pool.fetchval(SQL["mails_waiting"], WAITING_COUNTED_MAX))
+        WAITING.labels(Channel.MAIL).set(await pool.fetchval(SQL["mails_waiting"], WAITING_COUNTED_MAX))
         if not claimed:
             return False
         letters: list[tuple[asyncpg.Record, EmailMessage]] = []
@@ -127,30 +127,30 @@ class MailDesk(Desk):
                     raise
                 log.exception("mail.set_aside", error, id=one)
                 told = SET_ASIDE + self._bound.failed(error)
-                await pool.execute(SQL["settle_mail"], one, "failed", told, 0.0, True)
+                await pool.execute(SQL["settle_mail"], one, MailStatus.FAILED, told, 0.0, True)
         return rows
 
     async def _made(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> EmailMessage | Verdict:
         """The mail, or why it is not sent."""
         if not row["email"]:
-            return Verdict("erased", "the account is gone")
+            return Verdict(MailStatus.ERASED, "the account is gone")
         if not row["verified"]:
-            return Verdict("held")
+            return Verdict(MailStatus.HELD)
         if row["attempts"] > TRIES_MAX:  # something ended the process at each try
-            return Verdict("failed", f"given up after {TRIES_MAX} tries that were never finished")
+            return Verdict(MailStatus.FAILED, f"given up after {TRIES_MAX} tries that were never finished")
         try:
             data = msgspec.json.decode(row["data"])
             if outdated(row["kind"], data, datetime.now(UTC)):
-                return Verdict("outdated", "it would come too late")
+                return Verdict(MailStatus.OUTDATED, "it would come too late")
             files: list[Attachment] | None = []
-            if row["kind"] == RESERVATION_CONFIRMED and row["reservation_id"]:
+            if row["kind"] == NotificationKind.RESERVATION_CONFIRMED and row["reservation_id"]:
                 files = await self._attachments.of(pool, row)
             if files is None and row["attempts"] <= ROWS_TRIES_MAX:
-                return Verdict("pending", "its tickets are not in the rows yet", ROWS_AGAIN_S)
+                return Verdict(MailStatus.PENDING, "its tickets are not in the rows yet", ROWS_AGAIN_S)
             return render(self._mail(row, data, files or []), self._settings.mail_from)
         except UNWRITABLE as error:  # its text may have the address in it
             log.error("mail.unwritable", kind=row["kind"], id=row["id"], error=type(error).__name__)
-            return Verdict("failed", f"it cannot be written: {type(error).__name__}")
+            return Verdict(MailStatus.FAILED, f"it cannot be written: {type(error).__name__}")
 
     async def _send(
         self, pool: asyncpg.Pool[asyncpg.Record], letters: Sequence[tuple[asyncpg.Record, EmailMessage]]
@@ -163,18 +163,18 @@ class MailDesk(Desk):
                 self._away = 0
                 while left:
                     row, letter = left[0]
-                    verdict = Verdict("sent")
+                    verdict = Verdict(MailStatus.SENT)
                     try:
                         await session.send(letter)
                     except MailRefused as error:
-                        verdict = Verdict("failed", str(error))
+                        verdict = Verdict(MailStatus.FAILED, str(error))
                     except MailFailed as error:
                         verdict = retry(row["attempts"], str(error))
                     except Exception as error:
                         if not is_of_record(error):
                             raise
                         log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
-                        verdict = Verdict("failed", self._bound.failed(error, whole=False))
+                        verdict = Verdict(MailStatus.FAILED, self._bound.failed(error, whole=False))
                     else:
                         self._bound.went_well()
                     await self._settle(pool, row, verdict)
@@ -183,25 +183,25 @@ class MailDesk(Desk):
             self._away += 1
             due_s = AWAY_BACKOFF.wait_s(self._away - 1)
             for row, _ in left:
-                await self._settle(pool, row, Verdict("pending", str(error), due_s, counts=False))
+                await self._settle(pool, row, Verdict(MailStatus.PENDING, str(error), due_s, counts=False))
         except TimeoutError:
             for row, _ in left:
-                await self._settle(pool, row, Verdict("pending", "the server is slow", 0.0, counts=False))
+                await self._settle(pool, row, Verdict(MailStatus.PENDING, "the server is slow", 0.0, counts=False))
 
     async def _settle(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, verdict: Verdict) -> None:
         where = {"kind": row["kind"], "id": row["id"], "attempt": row["attempts"]}
-        if verdict.status == "failed":
+        if verdict.status == MailStatus.FAILED:
             await asyncio.to_thread(self._put_aside, row, verdict.error)
-        elif verdict.status == "erased":
+        elif verdict.status == MailStatus.ERASED:
             log.info("mail.dropped", reason=verdict.error, user=row["user_id"], **where)
-        elif verdict.status == "pending":
+        elif verdict.status == MailStatus.PENDING:
             log.warning("mail.retry", error=verdict.error, seconds=verdict.due_s, **where)
-        if verdict.status == "held":
+        if verdict.status == MailStatus.HELD:
             await pool.execute(SQL["hold_mail"], row["id"], row["user_id"])
         else:
             settled = (row["id"], verdict.status, verdict.error, verdict.due_s, verdict.counts)
             await pool.execute(SQL["settle_mail"], *settled)
-        DELIVERIES.labels(MAIL, "retry" if verdict.status == "pending" else verdict.status).inc()
+        DELIVERIES.labels(Channel.MAIL, "retry" if verdict.status == MailStatus.PENDING else verdict.status).inc()
 
     def _mail(self, row: asyncpg.Record, data: dict[str, Any], files: Sequence[Attachment]) -> Mail:
         return Mail(
@@ -227,7 +227,7 @@ class MailDesk(Desk):
     def _put_aside(self, row: asyncpg.Record, error: str) -> None:
         """Write the dead letter before the row: the mail must not be lost."""
         fields = {name: row[name] for name in Notification.__struct_fields__ if name != "channel"}
-        record = outgoing(Notification(channel=MAIL, **fields), self._codec)
+        record = outgoing(Notification(channel=Channel.MAIL, **fields), self._codec)
         stored = StoredRecord(record, row["outbound_partition"], row["outbound_offset"], row["created_at"])
         self._dead_letters.put(stored, f"mail: {error}")
         self._dead_letters.flush()
@@ -240,5 +240,5 @@ class MailDesk(Desk):
 def retry(attempts: int, error: str) -> Verdict:
     """The next try after `attempts` tries, each time later; or the end of the tries."""
     if attempts >= TRIES_MAX:
-        return Verdict("failed", f"given up after {attempts} tries: {error}")
-    return Verdict("pending", error, BACKOFF.wait_s(attempts - 1))
+        return Verdict(MailStatus.FAILED, f"given up after {attempts} tries: {error}")
+    return Verdict(MailStatus.PENDING, error, BACKOFF.wait_s(attempts - 1))

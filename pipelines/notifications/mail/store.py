@@ -22,7 +22,7 @@ from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.inbox import Delivery, PutAside
-from pipelines.notifications.kinds import KINDS, MAIL
+from pipelines.notifications.kinds import KINDS, Channel, MailStatus
 from pipelines.notifications.outbound import on_channel
 from pipelines.projections.columns import columns
 from schemas.codec import Codec, Undecodable
@@ -62,7 +62,7 @@ class MailStore:
                 by_default = [message.kind in KINDS and KINDS[message.kind].mail for message in messages]
                 places = columns(some, ("partition", "offset"))
                 rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), *places, by_default)
-                due += sum(row["status"] == "pending" for row in rows)
+                due += sum(row["status"] == MailStatus.PENDING for row in rows)
 
             if singly:
                 failed = await each(connection, deliveries, lambda one: put([one]), self._bound)
@@ -109,7 +109,7 @@ class MailPositions:
         for record in batch:
             partition, offset = log_place(record)
             next_offsets[partition] = offset + 1
-            message = on_channel(record, codec, MAIL) if self._wanted else None
+            message = on_channel(record, codec, Channel.MAIL) if self._wanted else None
             if isinstance(message, Undecodable):
                 unreadable.append((record, f"mail: {message.error}"))
             elif message is not None:

@@ -23,6 +23,7 @@ from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
+from pipelines.notifications.kinds import CallStatus
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.webhooks.signature import headers
 from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
@@ -92,17 +93,17 @@ class WebhookDesk(Desk):
             answer = AttemptResult(None, SET_ASIDE + self._bound.failed(error))
         else:
             self._bound.went_well()
-        outcome, attempts, due_s = "delivered", row["attempts"], 0.0
+        outcome, attempts, due_s = CallStatus.DELIVERED, row["attempts"], 0.0
         if not answer.ok:
             over = answer.status == GONE or attempts > len(DELAYS_S) or answer.error.startswith(SET_ASIDE)
-            outcome = "failed" if over else "pending"
-            due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == "pending" else 0.0  # noqa: S311
+            outcome = CallStatus.FAILED if over else CallStatus.PENDING
+            due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == CallStatus.PENDING else 0.0  # noqa: S311
         await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)
-        DELIVERIES.labels(WEBHOOKS, "retry" if outcome == "pending" else outcome).inc()
+        DELIVERIES.labels(WEBHOOKS, "retry" if outcome == CallStatus.PENDING else outcome).inc()
         where = {"id": row["id"], "attempt": attempts, "status": answer.status, "error": answer.error}
-        if outcome == "failed":
+        if outcome == CallStatus.FAILED:
             log.warning("webhook.given_up", **where)
-        elif outcome == "pending":
+        elif outcome == CallStatus.PENDING:
             log.info("webhook.retry", seconds=round(due_s), **where)
         if answer.status == GONE:
             await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.statuses import RefundStatus
+
 PAGE = 100  # entries: what Stripe gives at once, and one statement of ours asks for
 
 
@@ -35,7 +37,7 @@ class BookedRefund:
     key: str
     amount_minor: int
     currency: str
-    status: str
+    status: RefundStatus
     reason: str
     created_at: int
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
+from schemas.statuses import ChargeOutcome
 
 
 @dataclass
@@ -26,9 +27,9 @@ class FakeProvider:
         if charge.attempt_id in self.charges:
             return self.charges[charge.attempt_id]
         reason = reason_for(charge.token)
-        result = ChargeResult(DECLINED, "", reason, 0)
+        result = ChargeResult(ChargeOutcome.DECLINED, "", reason, 0)
         if not reason:
-            result = ChargeResult(CAPTURED, f"pay-{uuid.uuid4()}", "", charge.amount_minor)
+            result = ChargeResult(ChargeOutcome.CAPTURED, f"pay-{uuid.uuid4()}", "", charge.amount_minor)
         self.charges[charge.attempt_id] = result
         if charge.token == TOK_LOST_REPLY:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: the answer was lost")

@@ -16,7 +16,8 @@ from connectors.postgres import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, SERVER_GON
 from connectors.sql_files import queries
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
-from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
+from schemas.statuses import ChargeOutcome
 
 POOL_SIZE_MAX = 4
 CLOSE_TIMEOUT_S = 1.0
@@ -43,7 +44,7 @@ class SandboxProvider:
             charge.attempt_id,
             "pay-" + str(uuid.uuid5(NAMESPACE, charge.attempt_id)),
             charge.token,
-            DECLINED if reason else CAPTURED,
+            ChargeOutcome.DECLINED if reason else ChargeOutcome.CAPTURED,
             reason,
             charge.amount_minor,
             charge.currency,
@@ -52,7 +53,7 @@ class SandboxProvider:
         payment_id, outcome, why, amount, requests = row
         if charge.token == TOK_LOST_REPLY and requests == 1:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: the sandbox's answer was lost")
-        captured = outcome == CAPTURED
+        captured = outcome == ChargeOutcome.CAPTURED
         return ChargeResult(outcome, payment_id if captured else "", why, amount if captured else 0)
 
     async def refund(self, refund: RefundJob) -> RefundResult:

@@ -16,9 +16,11 @@ from connectors.postgres import SERVER_GONE, Connection, connect, unreachable
 from connectors.sql_files import queries
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from schemas.statuses import RefundOrigin, RefundStatus
 
 SQL = queries(Path(__file__).with_name("sandbox_books.sql"))
 BEFORE_ALL = "-infinity"
+_SUCCEEDED = "succeeded"  # the bank's word for a refund that was made
 
 
 class SandboxBooks:
@@ -128,8 +130,9 @@ def _payment(row: asyncpg.Record) -> BookedPayment:
 
 
 def _refund(row: asyncpg.Record) -> BookedRefund:
-    key = row["idempotency_key"] if row["origin"] == "ours" else ""
-    status, reason = ("refunded", "requested_by_customer") if row["status"] == "succeeded" else ("failed", "sandbox")
+    key = row["idempotency_key"] if row["origin"] == RefundOrigin.OURS else ""
+    made = row["status"] == _SUCCEEDED
+    status, reason = (RefundStatus.REFUNDED, "requested_by_customer") if made else (RefundStatus.FAILED, "sandbox")
     return BookedRefund(
         refund_id=row["refund_id"],
         payment_id=row["payment_id"],

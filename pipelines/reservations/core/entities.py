@@ -12,36 +12,20 @@ from pipelines.reservations.core.waitlist_order import WaitingLine
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
 from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
+from schemas.statuses import (
+    ChoreKind,
+    CodeKind,
+    DisputeStatus,
+    PaymentStatus,
+    RefundOrigin,
+    RefundStatus,
+    ReservationStatus,
+    WaitlistStatus,
+)
 from schemas.ticket_type_terms import TicketTypeTerms
 
-SEATED, GENERAL = "seated", "general"
-DRAFT, PUBLISHED, CANCELLED_EVENT, ENDED_EVENT, DELETED_EVENT = "draft", "published", "cancelled", "ended", "deleted"
-HELD, CONFIRMED, REJECTED = "held", "confirmed", "rejected"
-EXPIRED, RELEASED, CANCELLED = "expired", "released", "cancelled"
-LIVE = frozenset({HELD, CONFIRMED})
-
-NOT_PAID, REQUESTED, DECLINED, CAPTURED = "", "requested", "declined", "captured"
-REFUND_REQUESTED, REFUNDED, REFUND_FAILED, CHARGED_BACK = (
-    "refund-requested",
-    "refunded",
-    "refund-failed",
-    "charged-back",
-)
-
-OURS, PROVIDER, STRAY = (
-    "ours",
-    "provider",
-    "stray",
-)  # where a refund began; stray: for a payment that is not the reservation's own
-FAILED = "failed"
-INQUIRY, OPEN, WON, LOST, CLOSED = "inquiry", "open", "won", "lost", "closed"
-
-PERCENT, AMOUNT, ACCESS = "percent", "amount", "access"
-BLOCKED = "blocked"  # not a reservation's status, a claim's
-WAITING, OFFERED, ENDED = "waiting", "offered", "ended"
-DECLINED_OFFER, WITHDRAWN = "declined", "withdrawn"  # how an offer ends; also EXPIRED, CANCELLED
-ACCEPT, DECLINE, WITHDRAW = "accept", "decline", "withdraw"
-REMINDER, EVENT_CHANGED, EVENT_CANCELLED = "reminder", "event-changed", "event-cancelled"
+LIVE = frozenset({ReservationStatus.HELD, ReservationStatus.CONFIRMED})
+"""A reservation with one of these has places."""
 
 
 class At(NamedTuple):
@@ -75,7 +59,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     id: str
     user_id: str
     ticket_type_id: str
-    status: str
+    status: ReservationStatus
     quantity: int
     seats: list[str]
     amount_minor: int
@@ -89,7 +73,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     attempt_id: str = ""
     payment_token: str = ""
-    payment: str = NOT_PAID
+    payment: PaymentStatus = PaymentStatus.NONE
     payment_id: str = ""
     promo_code: str = ""
     access_code: str = ""
@@ -116,7 +100,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
     def issued(self, ticket: str) -> str | None:
         """The place of one of its tickets, void or not; None when it never issued such a ticket."""
-        if self.status == REJECTED:
+        if self.status == ReservationStatus.REJECTED:
             return None  # a rejected one has no tickets, and may have asked for any number
         for place in (*self.places, *self.void_places):
             if ticket_id(ReservationId(self.id), place) == ticket:
@@ -132,8 +116,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     payment_id: str
     refund_id: str
     amount_minor: int
-    status: str
-    origin: str
+    status: RefundStatus
+    origin: RefundOrigin
 
 
 class Dispute(msgspec.Struct, frozen=True, gc=False):
@@ -141,7 +125,7 @@ class Dispute(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     payment_id: str
-    status: str
+    status: DisputeStatus
     amount_minor: int
     charged_minor: int
 
@@ -190,7 +174,7 @@ class Code(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     code: str
-    kind: str
+    kind: CodeKind
     value: int
     uses_max: int
     ticket_type_ids: list[str]
@@ -255,7 +239,7 @@ class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
     user_id: str
     ticket_type_id: str
     quantity: int
-    status: str
+    status: WaitlistStatus
     offset: int
     mailbox: int = 0
 
@@ -263,7 +247,7 @@ class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
 class Chore(msgspec.Struct, frozen=True, gc=False):
     """Messages to all ticket holders are under way. (told_offset, told_id) is the last reservation that is done."""
 
-    kind: str
+    kind: ChoreKind
     cause: int
     changed: list[str]
     told_offset: int = -1

@@ -18,6 +18,18 @@ from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.event_terms import EventTerms
 from schemas.ids import TicketId
+from schemas.statuses import (
+    ChoreKind,
+    CodeKind,
+    DisputeStatus,
+    EventStage,
+    LayoutKind,
+    PaymentStatus,
+    RefundOrigin,
+    RefundStatus,
+    ReservationStatus,
+    WaitlistStatus,
+)
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TicketTypeTerms
 
@@ -65,7 +77,7 @@ def _details(state: EventState, fact: f.EventCreated | f.EventUpdated, _at: Plac
     state.details = Details(organizer_id=organizer, **terms_of(EventTerms, fact))
 
 
-def _status(status: str) -> Callable[[EventState, Any, Placed], None]:
+def _status(status: EventStage) -> Callable[[EventState, Any, Placed], None]:
     def change(state: EventState, _fact: f.Fact, _at: Placed) -> None:
         state.status = status
 
@@ -101,7 +113,7 @@ def _ticket_type(state: EventState, fact: f.TicketTypeAdded, _at: Placed) -> Non
     section = Section(
         ticket_type_id=fact.ticket_type_id,
         ordinal=fact.ordinal,
-        seating=Seating(fact.rows, fact.seats_per_row) if fact.kind == e.SEATED else None,
+        seating=Seating(fact.rows, fact.seats_per_row) if fact.kind == LayoutKind.SEATED else None,
         pool=state.pools[fact.pool_id] if fact.pool_id else None,
         **terms_of(TicketTypeTerms, fact),
     )
@@ -149,7 +161,7 @@ def _code_added(state: EventState, fact: f.CodeAdded, _at: Placed) -> None:
     code = e.Code(
         id=fact.code_id,
         code=fact.code,
-        kind=fact.kind,
+        kind=CodeKind(fact.kind),
         value=fact.value,
         uses_max=fact.uses_max,
         ticket_type_ids=fact.ticket_type_ids,
@@ -205,7 +217,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
             id=fact.reservation_id,
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status=e.HELD,
+            status=ReservationStatus.HELD,
             quantity=fact.quantity,
             seats=fact.seats,
             amount_minor=fact.amount_minor,
@@ -219,7 +231,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
             detail="",
             attempt_id="",
             payment_token="",
-            payment=e.NOT_PAID,
+            payment=PaymentStatus.NONE,
             payment_id="",
             promo_code=fact.promo_code or "",
             access_code=fact.access_code or "",
@@ -229,14 +241,14 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
 
 
 def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> None:
-    if state.details is None or (state.status == e.DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
+    if state.details is None or (state.status == EventStage.DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
         return  # an event that does not exist keeps no state: made-up ids must not fill the memory
     state.put(
         Reservation(
             id=fact.reservation_id,
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status=e.REJECTED,
+            status=ReservationStatus.REJECTED,
             quantity=fact.quantity,
             seats=[],
             amount_minor=0,
@@ -263,19 +275,21 @@ def _extended(state: EventState, fact: f.HoldExtended, _at: Placed) -> None:
 
 
 def _reacquired(state: EventState, fact: f.HoldReacquired, _at: Placed) -> None:
-    state.put(_replace(state.reservations[fact.reservation_id], status=e.HELD))
+    state.put(_replace(state.reservations[fact.reservation_id], status=ReservationStatus.HELD))
 
 
 def _payment_requested(state: EventState, fact: f.PaymentRequested, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
-    new = _replace(old, payment=e.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason="")
+    new = _replace(
+        old, payment=PaymentStatus.REQUESTED, attempt_id=fact.attempt_id, payment_token=fact.payment_token, reason=""
+    )
     state.put(_not_declined(new, fact.attempt_id))
 
 
 def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -> None:
     old = state.reservations[fact.reservation_id]
     declined = tuple(sorted({*old.declined, fact.attempt_id}))
-    state.put(_replace(old, payment=e.DECLINED, reason=fact.reason, declined=declined))
+    state.put(_replace(old, payment=PaymentStatus.DECLINED, reason=fact.reason, declined=declined))
 
 
 def _not_declined(of: Reservation, attempt_id: str) -> Reservation:
@@ -290,8 +304,8 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> 
     state.put(
         _replace(
             old,
-            status=e.CONFIRMED,
-            payment=e.CAPTURED,
+            status=ReservationStatus.CONFIRMED,
+            payment=PaymentStatus.CAPTURED,
             attempt_id=fact.attempt_id,
             payment_id=fact.payment_id,
             reason="",
@@ -301,7 +315,7 @@ def _confirmed(state: EventState, fact: f.ReservationConfirmed, _at: Placed) -> 
 
 
 def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -> None:
-    origin, key = fact.origin or e.OURS, refund_key(fact)
+    origin, key = RefundOrigin(fact.origin or RefundOrigin.OURS), refund_key(fact)
     _note_refund(
         state,
         fact,
@@ -310,17 +324,17 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
             payment_id=fact.payment_id,
             refund_id="",
             amount_minor=fact.amount_minor,
-            status=e.REQUESTED,
+            status=RefundStatus.REQUESTED,
             origin=origin,
         ),
     )
     known = state.reservations.get(fact.reservation_id)
-    if origin == e.STRAY:
+    if origin == RefundOrigin.STRAY:
         if known is not None and fact.attempt_id in known.declined:
             state.put(_not_declined(known, fact.attempt_id))
         return
     old = _not_declined(state.reservations[fact.reservation_id], fact.attempt_id)
-    payment = old.payment if old.status == e.CONFIRMED else e.REFUND_REQUESTED
+    payment = old.payment if old.status == ReservationStatus.CONFIRMED else PaymentStatus.REFUND_REQUESTED
     owed = old.owed_minor - (fact.from_owed_minor or 0)
     keys = (*old.refunds_open, key)
     state.put(
@@ -337,25 +351,26 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
 
 
 def _refunded(state: EventState, fact: f.PaymentRefunded, _at: Placed) -> None:
-    origin, key = fact.origin or e.OURS, refund_key(fact)
+    origin, key = RefundOrigin(fact.origin or RefundOrigin.OURS), refund_key(fact)
     made = e.Refund(
         key=key,
         payment_id=fact.payment_id,
         refund_id=fact.refund_id,
         amount_minor=fact.amount_minor,
-        status=e.REFUNDED,
+        status=RefundStatus.REFUNDED,
         origin=origin,
     )
     _note_refund(state, fact, made)
-    if origin == e.STRAY:
+    if origin == RefundOrigin.STRAY:
         return
     old = state.reservations[fact.reservation_id]
     keys = tuple(one for one in old.refunds_open if one != key)
     owed = old.owed_minor - (fact.from_owed_minor or 0)
-    payment = fact.payment
-    if payment is None:
-        last = old.payment == e.REFUND_REQUESTED and not keys
-        payment = (e.REFUND_FAILED if owed > 0 else e.REFUNDED) if last else old.payment
+    if fact.payment is not None:
+        payment = PaymentStatus(fact.payment)
+    else:
+        last = old.payment == PaymentStatus.REFUND_REQUESTED and not keys
+        payment = (PaymentStatus.REFUND_FAILED if owed > 0 else PaymentStatus.REFUNDED) if last else old.payment
     state.put(
         _replace(
             old,
@@ -374,17 +389,17 @@ def _refund_failed(state: EventState, fact: f.RefundFailed, _at: Placed) -> None
         payment_id=fact.payment_id,
         refund_id=fact.refund_id,
         amount_minor=fact.amount_minor,
-        status=e.FAILED,
-        origin=fact.origin,
+        status=RefundStatus.FAILED,
+        origin=RefundOrigin(fact.origin),
     )
     _note_refund(state, fact, failed)
-    if fact.origin == e.STRAY:
+    if fact.origin == RefundOrigin.STRAY:
         return
     old = state.reservations[fact.reservation_id]
     state.put(
         _replace(
             old,
-            payment=fact.payment,
+            payment=PaymentStatus(fact.payment),
             refunds_open=tuple(one for one in old.refunds_open if one != fact.refund_key),
             amount_minor=old.amount_minor + fact.to_tickets_minor,
             owed_minor=old.owed_minor + fact.to_owed_minor,
@@ -404,7 +419,7 @@ def _dispute_opened(state: EventState, fact: f.DisputeOpened, _at: Placed) -> No
     dispute = e.Dispute(
         id=fact.dispute_id,
         payment_id=fact.payment_id,
-        status=fact.status,
+        status=DisputeStatus(fact.status),
         amount_minor=fact.amount_minor,
         charged_minor=0,
     )
@@ -417,7 +432,7 @@ def _dispute_closed(state: EventState, fact: f.DisputeClosed, _at: Placed) -> No
     dispute = e.Dispute(
         id=fact.dispute_id,
         payment_id=fact.payment_id,
-        status=fact.status,
+        status=DisputeStatus(fact.status),
         amount_minor=fact.amount_minor,
         charged_minor=charged + taken,
     )
@@ -426,7 +441,7 @@ def _dispute_closed(state: EventState, fact: f.DisputeClosed, _at: Placed) -> No
     state.put(
         _replace(
             old,
-            payment=fact.payment,
+            payment=PaymentStatus(fact.payment),
             amount_minor=old.amount_minor - fact.from_tickets_minor,
             kept_minor=old.kept_minor - fact.from_kept_minor,
             owed_minor=old.owed_minor - fact.from_owed_minor,
@@ -440,7 +455,7 @@ def _note_dispute(state: EventState, reservation_id: str, dispute: e.Dispute) ->
     state.change(state.disputes, reservation_id, disputes)
 
 
-def _ended(status: str) -> Callable[[EventState, Any, Placed], None]:
+def _ended(status: ReservationStatus) -> Callable[[EventState, Any, Placed], None]:
     def change(state: EventState, fact: f.HoldExpired | f.HoldReleased, _at: Placed) -> None:
         state.put(_replace(state.reservations[fact.reservation_id], status=status))
         state.drop_deadlines(fact.reservation_id)
@@ -453,7 +468,7 @@ def _cancelled(state: EventState, fact: f.ReservationCancelled, _at: Placed) -> 
     if state.tickets:
         _forget_tickets(state, list(old.tickets()))
     kept, owed = old.kept_minor + (fact.kept_minor or 0), old.owed_minor + (fact.withheld_minor or 0)
-    state.put(_replace(old, status=e.CANCELLED, kept_minor=kept, owed_minor=owed))
+    state.put(_replace(old, status=ReservationStatus.CANCELLED, kept_minor=kept, owed_minor=owed))
 
 
 # --- tickets ------------------------------------------------------------------------------------------------------
@@ -538,10 +553,10 @@ def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
 
 def _joined(state: EventState, fact: f.WaitlistJoined, at: Placed) -> None:
     what = (fact.entry_id, fact.user_id, fact.ticket_type_id, fact.quantity)
-    state.put_entry(e.WaitlistEntry(*what, e.WAITING, at.offset, fact.mailbox or 0))
+    state.put_entry(e.WaitlistEntry(*what, WaitlistStatus.WAITING, at.offset, fact.mailbox or 0))
 
 
-def _entry(status: str) -> Callable[[EventState, Any, Placed], None]:
+def _entry(status: WaitlistStatus) -> Callable[[EventState, Any, Placed], None]:
     def change(state: EventState, fact: f.WaitlistOffered | f.WaitlistEnded, _at: Placed) -> None:
         state.put_entry(_replace(state.waitlist[fact.entry_id], status=status))
 
@@ -549,8 +564,8 @@ def _entry(status: str) -> Callable[[EventState, Any, Placed], None]:
 
 
 def _chore_started(state: EventState, fact: f.ChoreStarted, _at: Placed) -> None:
-    state.change(state.chores, fact.kind, e.Chore(fact.kind, fact.cause, fact.changed))
-    if fact.kind == e.REMINDER:
+    state.change(state.chores, fact.kind, e.Chore(ChoreKind(fact.kind), fact.cause, fact.changed))
+    if fact.kind == ChoreKind.REMINDER:
         state.reminded_for = fact.cause
 
 
@@ -563,17 +578,17 @@ def _told(state: EventState, fact: f.HolderNotified, _at: Placed) -> None:
 
 def _chore_finished(state: EventState, fact: f.ChoreFinished, _at: Placed) -> None:
     state.change(state.chores, fact.kind, None)
-    if fact.kind == e.REMINDER:
+    if fact.kind == ChoreKind.REMINDER:
         state.reminded_for = fact.cause
 
 
 _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.EventCreated: _details,
     f.EventUpdated: _details,
-    f.EventPublished: _status(e.PUBLISHED),
-    f.EventDeleted: _status(e.DELETED_EVENT),
-    f.EventCancelled: _status(e.CANCELLED_EVENT),
-    f.EventEnded: _status(e.ENDED_EVENT),
+    f.EventPublished: _status(EventStage.PUBLISHED),
+    f.EventDeleted: _status(EventStage.DELETED),
+    f.EventCancelled: _status(EventStage.CANCELLED),
+    f.EventEnded: _status(EventStage.ENDED),
     f.ScheduleChanged: _schedule,
     f.StaffAdded: _staff_added,
     f.StaffRemoved: _staff_removed,
@@ -592,8 +607,8 @@ _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.HoldWarned: _warned,
     f.HoldExtended: _extended,
     f.HoldReacquired: _reacquired,
-    f.HoldExpired: _ended(e.EXPIRED),
-    f.HoldReleased: _ended(e.RELEASED),
+    f.HoldExpired: _ended(ReservationStatus.EXPIRED),
+    f.HoldReleased: _ended(ReservationStatus.RELEASED),
     f.PaymentRequested: _payment_requested,
     f.PaymentDeclined: _payment_declined,
     f.ReservationConfirmed: _confirmed,
@@ -610,8 +625,8 @@ _CHANGES: dict[type[f.Fact], Callable[[EventState, Any, Placed], None]] = {
     f.CheckInAccepted: _checked_in,
     f.CheckInReversed: _check_in_reversed,
     f.WaitlistJoined: _joined,
-    f.WaitlistOffered: _entry(e.OFFERED),
-    f.WaitlistEnded: _entry(e.ENDED),
+    f.WaitlistOffered: _entry(WaitlistStatus.OFFERED),
+    f.WaitlistEnded: _entry(WaitlistStatus.ENDED),
     f.ChoreStarted: _chore_started,
     f.HolderNotified: _told,
     f.ChoreFinished: _chore_finished,

@@ -29,8 +29,11 @@ from schemas import facts as f
 from schemas.event_terms import EventTerms
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import ReservationStatus
 from schemas.terms import defaults, terms_of
 from schemas.ticket_type_terms import TicketTypeTerms
+
+_TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
 
 
 def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
@@ -93,7 +96,7 @@ def _record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -
 
 def _release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> list[f.Fact]:
     found = state.reservations.get(command.reservation_id)
-    if found is not None and found.user_id == command.user_id and found.status == e.CONFIRMED:
+    if found is not None and found.user_id == command.user_id and found.status == ReservationStatus.CONFIRMED:
         return paying.cancelled_whole(found, 100, Reason.BUYER_CANCELLED)
     return paying.release(state, command, now)
 

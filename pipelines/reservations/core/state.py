@@ -13,28 +13,7 @@ from typing import Any, TypeVar
 
 from pipelines.reservations.core.deadlines import Deadlines
 from pipelines.reservations.core.entities import (
-    CANCELLED,
-    CANCELLED_EVENT,
-    CAPTURED,
-    CONFIRMED,
-    DECLINED,
-    DELETED_EVENT,
-    DRAFT,
-    ENDED_EVENT,
-    EXPIRED,
-    GENERAL,
-    HELD,
     LIVE,
-    NOT_PAID,
-    OPEN,
-    PUBLISHED,
-    REFUND_REQUESTED,
-    REFUNDED,
-    REJECTED,
-    RELEASED,
-    REQUESTED,
-    SEATED,
-    WAITING,
     At,
     Block,
     Chore,
@@ -52,13 +31,13 @@ from pipelines.reservations.core.entities import (
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S, IDEMPOTENCY_WINDOW_S
 from pipelines.reservations.core.seating import Seating
 from schemas.ids import US_PER_S, LogTime
+from schemas.statuses import DisputeStatus, EventStage, ReservationStatus, WaitlistStatus
 
-__all__ = [
-    "CANCELLED", "CANCELLED_EVENT", "CAPTURED", "CONFIRMED", "DECLINED", "DELETED_EVENT", "DRAFT", "ENDED_EVENT",
-    "EXPIRED", "GENERAL", "HELD", "LIVE", "NOT_PAID", "PUBLISHED", "REFUNDED", "REFUND_REQUESTED", "REJECTED",
-    "RELEASED", "REQUESTED", "SEATED", "At", "Details", "EventState", "Reservation", "Section",
-]  # fmt: skip
+__all__ = ["LIVE", "At", "Details", "EventState", "Reservation", "Section"]
 
+# Names of this module are read faster than members, and some of this runs for each fact.
+HELD, REJECTED, EXPIRED = ReservationStatus.HELD, ReservationStatus.REJECTED, ReservationStatus.EXPIRED
+PUBLISHED, WAITING = EventStage.PUBLISHED, WaitlistStatus.WAITING
 NOW = 0
 """The deadline of started work that must go on."""
 _WARNING_US, _WARNED_MIN_US = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
@@ -83,7 +62,7 @@ class EventState:
 
     event_id: str
     details: Details | None = None
-    status: str = DRAFT
+    status: EventStage = EventStage.DRAFT
     sections: dict[str, Section] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     tickets_of: dict[str, int] = field(default_factory=dict)
@@ -116,7 +95,7 @@ class EventState:
     offer_ends: Deadlines = field(init=False)
     _per_type: dict[str, dict[str, int]] = field(default_factory=dict)
     _journal: list[tuple[str, Reservation | None] | Undo] | None = None
-    _before: tuple[Details | None, str, frozenset[str], frozenset[str], list[str], int] | None = None
+    _before: tuple[Details | None, EventStage, frozenset[str], frozenset[str], list[str], int] | None = None
 
     def __post_init__(self) -> None:
         self.holds = Deadlines(self._held_until, self._ends)
@@ -181,7 +160,7 @@ class EventState:
     def disputed(self, reservation_id: str) -> bool:
         """Whether its payment is disputed: the bank has withdrawn the money, and the dispute is not decided."""
         disputes = self.disputes.get(reservation_id)
-        return disputes is not None and any(one.status == OPEN for one in disputes)
+        return disputes is not None and any(one.status == DisputeStatus.OPEN for one in disputes)
 
     # --- a batch, and back ----------------------------------------------------------------------------------------
 
@@ -346,8 +325,8 @@ class EventState:
         """Whether started work must go on: messages to ticket holders, or the undoing of a cancelled event."""
         if self.chores:
             return True
-        over = self.status in (CANCELLED_EVENT, ENDED_EVENT)
-        return over and (bool(self.waiting_of) or (self.live > 0 and self.status == CANCELLED_EVENT))
+        over = self.status in (EventStage.CANCELLED, EventStage.ENDED)
+        return over and (bool(self.waiting_of) or (self.live > 0 and self.status == EventStage.CANCELLED))
 
     def _ends(self) -> Iterator[tuple[int, str]]:
         return ((one.expires_at, key) for key, one in self.reservations.items() if one.status == HELD)

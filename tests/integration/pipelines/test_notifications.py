@@ -7,7 +7,7 @@ import msgspec
 from connectors.settings import Settings
 from pipelines.notifications.compose import compose
 from pipelines.notifications.flow import CHANNEL, run
-from pipelines.notifications.kinds import INBOX
+from pipelines.notifications.kinds import Channel
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS, NOTIFICATION_PARTITIONS, NOTIFICATIONS, dead_letters
@@ -20,7 +20,7 @@ IDENTITY = 'user_id, partition, "offset", "index", channel, template'
 
 def expected(facts: list[RecordedFact]) -> list[tuple]:
     """Identities and kinds of the messages of these facts, sorted."""
-    messages = [message for fact in facts for message in compose(fact) if message.channel == INBOX]
+    messages = [message for fact in facts for message in compose(fact) if message.channel == Channel.INBOX]
     return sorted((m.user_id, m.partition, m.offset, m.index, m.channel, m.template, m.kind) for m in messages)
 
 

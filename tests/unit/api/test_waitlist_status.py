@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.routes.waitlist import status_of
-from pipelines.reservations.core import entities as e
+from schemas.statuses import ReservationStatus
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ from pipelines.reservations.core import entities as e
         ("waiting", None, "waiting"),
         ("ended", None, "ended"),
         ("offered", None, "offered"),
-        ("offered", e.HELD, "offered"),
-        ("offered", e.CONFIRMED, "bought"),
-        ("offered", e.RELEASED, "released"),
-        ("offered", e.EXPIRED, "expired"),
-        ("offered", e.CANCELLED, "cancelled"),
+        ("offered", ReservationStatus.HELD, "offered"),
+        ("offered", ReservationStatus.CONFIRMED, "bought"),
+        ("offered", ReservationStatus.RELEASED, "released"),
+        ("offered", ReservationStatus.EXPIRED, "expired"),
+        ("offered", ReservationStatus.CANCELLED, "cancelled"),
     ],
 )
 def test_an_entry_becomes_what_its_offer_became(entry: str, offer: str | None, status: str) -> None:

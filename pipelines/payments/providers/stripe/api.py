@@ -8,6 +8,7 @@ Stripe's error codes and request id.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import httpx
@@ -53,6 +54,22 @@ class Intent(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     created: Moment = 0
     last_payment_error: PaymentError | None = None
+
+
+class StripeStatus(StrEnum):
+    """The statuses of Stripe's payment intents and refunds that make a difference here."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REQUIRES_ACTION = "requires_action"
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+
+
+UNPAID = frozenset({StripeStatus.CANCELED, StripeStatus.REQUIRES_PAYMENT_METHOD})
+"""An intent with one of these cannot be completed by itself: nothing was charged."""
 
 
 class RefundObject(msgspec.Struct, frozen=True):

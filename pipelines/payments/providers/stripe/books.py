@@ -15,10 +15,12 @@ from pipelines.payments.providers.stripe.api import (
     Intent,
     RefundObject,
     StripeApi,
+    StripeStatus,
 )
 from pipelines.payments.providers.stripe.money import booked_amount
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, PAYMENTS, REFUND
 from pipelines.payments.providers.stripe.webhook import DISPUTED, FAILED, place_of
+from schemas.statuses import RefundStatus
 
 REFUNDS, DISPUTES = "/v1/refunds", "/v1/disputes"
 
@@ -41,7 +43,7 @@ class StripeBooks:
     async def payments(self, since: int, until: int) -> AsyncIterator[BookedPayment]:
         """The captured payments, also those of other programs."""
         async for intent in _listed(self._api, PAYMENTS, _Page[Intent], _between(since, until)):
-            if intent.status == "succeeded":
+            if intent.status == StripeStatus.SUCCEEDED:
                 yield _payment(intent)
 
     async def refunds(self, since: int, until: int) -> AsyncIterator[BookedRefund]:
@@ -59,7 +61,7 @@ class StripeBooks:
     async def payment(self, payment_id: str) -> BookedPayment | None:
         """One payment; None when it was never captured."""
         intent = await self._one(f"{PAYMENTS}/{payment_id}", Intent)
-        return _payment(intent) if intent is not None and intent.status == "succeeded" else None
+        return _payment(intent) if intent is not None and intent.status == StripeStatus.SUCCEEDED else None
 
     async def refund(self, refund_id: str) -> BookedRefund | None:
         """One refund."""
@@ -121,7 +123,9 @@ def _payment(intent: Intent) -> BookedPayment:
 
 
 def _refund(refund: RefundObject) -> BookedRefund:
-    status = "failed" if refund.status in FAILED else "refunded" if refund.status in BACK else "requested"
+    status = RefundStatus.REFUNDED if refund.status in BACK else RefundStatus.REQUESTED
+    if refund.status in FAILED:
+        status = RefundStatus.FAILED
     amount = booked_amount(refund.amount, refund.currency, refund.id)
     key = (refund.metadata or {}).get(REFUND, "")
     reason = refund.failure_reason or refund.reason or ""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from connectors.logs import Log
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.stripe.api import (
+    UNPAID,
     Declined,
     Intent,
     Intents,
@@ -22,10 +23,12 @@ from pipelines.payments.providers.stripe.api import (
     RefundObject,
     Refunds,
     StripeApi,
+    StripeStatus,
 )
 from pipelines.payments.providers.stripe.money import NotPayable, booked_amount, to_stripe
-from pipelines.payments.requests import CAPTURED, DECLINED, ChargeJob, ChargeResult, RefundJob, RefundResult
+from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
 from schemas.ids import US_PER_S
+from schemas.statuses import ChargeOutcome
 
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
 REFUNDS_MAX = 100  # one page; an order has at most ten tickets to refund one by one
@@ -45,9 +48,8 @@ NOT_TOLD = frozenset(
     {"fraudulent", "lost_card", "stolen_card", "pickup_card", "restricted_card", "merchant_blacklist",
      "security_violation"}
 )  # fmt: skip
-UNDER_WAY = "processing"
 ABANDONED = {"cancellation_reason": "abandoned"}
-BACK = frozenset({"succeeded", "pending"})  # a pending refund is accepted, and on its way
+BACK = frozenset({StripeStatus.SUCCEEDED, StripeStatus.PENDING})  # a pending refund is accepted, and on its way
 
 log = Log("payments")
 
@@ -143,26 +145,26 @@ class StripeProvider:
 
     async def _result(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
         """The attempt's result from an intent's status. For a repeated key the answer may be an old one."""
-        if intent.status == UNDER_WAY:
+        if intent.status == StripeStatus.PROCESSING:
             intent = await self._now_at(intent)
-        if intent.status == "succeeded":
+        if intent.status == StripeStatus.SUCCEEDED:
             return _captured(charge, intent)
-        if intent.status == UNDER_WAY:
+        if intent.status == StripeStatus.PROCESSING:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: {intent.id} is under way at Stripe")
-        if intent.status not in ("canceled", "requires_payment_method"):
+        if intent.status not in UNPAID:
             return await self._cancelled(charge, intent)
         return _declined(told_of(intent, charge.attempt_id))
 
     async def _cancelled(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
         """Cancel an intent, so that it cannot be completed. Only then it is declined."""
-        reason = ACTION_NEEDED if intent.status == "requires_action" else intent.status
+        reason = ACTION_NEEDED if intent.status == StripeStatus.REQUIRES_ACTION else intent.status
         try:
             ended = await self._api.post(f"{PAYMENTS}/{intent.id}/cancel", ABANDONED, Intent)
         except Declined:  # it has ended already, one way or the other
             ended = await self._now_at(intent)
-        if ended.status == "succeeded":
+        if ended.status == StripeStatus.SUCCEEDED:
             return _captured(charge, ended)
-        if ended.status not in ("canceled", "requires_payment_method"):
+        if ended.status not in UNPAID:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: {intent.id} is {ended.status} and not to be cancelled")
         return _declined(reason)
 
@@ -193,13 +195,15 @@ def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
     """The result for a captured payment. If it differs from the request, the log refuses it and refunds it."""
     amount, currency = booked_amount(intent.amount_received, intent.currency, intent.id), intent.currency.upper()
     if (amount, currency) == (charge.amount_minor, charge.currency):
-        return ChargeResult(CAPTURED, intent.id, "", amount)
+        return ChargeResult(ChargeOutcome.CAPTURED, intent.id, "", amount)
     log.error("charge.differs", key=charge.key, amount_minor=amount, currency=currency)
-    return ChargeResult(outcome=CAPTURED, payment_id=intent.id, reason="", amount_minor=amount, currency=currency)
+    return ChargeResult(
+        outcome=ChargeOutcome.CAPTURED, payment_id=intent.id, reason="", amount_minor=amount, currency=currency
+    )
 
 
 def _declined(reason: str) -> ChargeResult:
-    return ChargeResult(DECLINED, "", reason, 0)
+    return ChargeResult(ChargeOutcome.DECLINED, "", reason, 0)
 
 
 def _told(error: PaymentError, attempt_id: str) -> str:

@@ -16,21 +16,36 @@ from typing import TypeVar
 import msgspec
 
 from connectors.logs import Log
-from pipelines.payments.providers.stripe.api import DisputeObject, Id, Intent, RefundObject, StripeCharge
+from pipelines.payments.providers.stripe.api import (
+    UNPAID,
+    DisputeObject,
+    Id,
+    Intent,
+    RefundObject,
+    StripeCharge,
+    StripeStatus,
+)
 from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
-from pipelines.payments.requests import CAPTURED, DECLINED, key_of_refund
+from pipelines.payments.requests import key_of_refund
 from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
+from schemas.statuses import ChargeOutcome, DisputeStatus
 
 TOLERANCE_S = 300  # Stripe's own default; for clocks that differ: Stripe signs late deliveries again
 SIGNATURES_MAX = 8  # two while a secret is rolled
 HEADER_CHARS_MAX = 2_000
 REFUND_KEY = re.compile(r"[!-~]{1,128}")
-FAILED = frozenset({"failed", "canceled"})
-DISPUTED = {
-    "warning_needs_response": "inquiry", "warning_under_review": "inquiry", "warning_closed": "closed",
-    "needs_response": "open", "under_review": "open", "won": "won", "lost": "lost", "prevented": "closed",
-}  # fmt: skip
+FAILED = frozenset({StripeStatus.FAILED, StripeStatus.CANCELED})
+DISPUTED: dict[str, DisputeStatus] = {
+    "warning_needs_response": DisputeStatus.INQUIRY,
+    "warning_under_review": DisputeStatus.INQUIRY,
+    "warning_closed": DisputeStatus.CLOSED,
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+    "prevented": DisputeStatus.CLOSED,
+}
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 log = Log("payments")
@@ -122,7 +137,7 @@ def place_of(metadata: dict[str, str]) -> tuple[str, str] | None:
 def captured(intent: Intent, command_id: str) -> RecordPayment | None:
     """The command for an intent that we looked up: for news about a payment that is not recorded yet."""
     place, attempt = place_of(intent.metadata), intent.metadata.get(ATTEMPT, "")
-    if place is None or not UUID.fullmatch(attempt) or intent.status != "succeeded":
+    if place is None or not UUID.fullmatch(attempt) or intent.status != StripeStatus.SUCCEEDED:
         return None
     amount = _minor(intent.amount_received, intent.currency)
     currency = intent.currency.upper()
@@ -133,7 +148,7 @@ def captured(intent: Intent, command_id: str) -> RecordPayment | None:
         reservation_id=place[1],
         attempt_id=attempt,
         payment_id=intent.id,
-        outcome=CAPTURED,
+        outcome=ChargeOutcome.CAPTURED,
         reason="",
         amount_minor=amount,
         currency=currency,
@@ -218,7 +233,7 @@ def _payment(event: Event) -> list[Told]:
     attempt = intent.metadata.get(ATTEMPT, "")
     if place is None or not UUID.fullmatch(attempt):
         return []
-    if intent.status == "succeeded":
+    if intent.status == StripeStatus.SUCCEEDED:
         amount, currency = _minor(intent.amount_received, intent.currency), intent.currency.upper()
         return [
             RecordPayment(
@@ -228,13 +243,13 @@ def _payment(event: Event) -> list[Told]:
                 reservation_id=place[1],
                 attempt_id=attempt,
                 payment_id=intent.id,
-                outcome=CAPTURED,
+                outcome=ChargeOutcome.CAPTURED,
                 reason="",
                 amount_minor=amount,
                 currency=currency,
             )
         ]
-    if intent.status not in ("canceled", "requires_payment_method"):
+    if intent.status not in UNPAID:
         return []
     return [
         RecordPayment(
@@ -244,7 +259,7 @@ def _payment(event: Event) -> list[Told]:
             reservation_id=place[1],
             attempt_id=attempt,
             payment_id="",
-            outcome=DECLINED,
+            outcome=ChargeOutcome.DECLINED,
             reason=told_of(intent, attempt),
             amount_minor=0,
         )

@@ -8,6 +8,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
+from schemas.statuses import EventStage
 
 
 def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
@@ -31,7 +32,7 @@ def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") 
 
 def not_owner(state: EventState, command: c.Command) -> list[f.Fact] | None:
     """Why the caller may not change this event; None when they may."""
-    if state.details is None or state.status == e.DELETED_EVENT:
+    if state.details is None or state.status == EventStage.DELETED:
         return refused(command, Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}")
     if state.details.organizer_id != command.user_id:
         return refused(command, Reason.NOT_OWNER, "only the event's organizer may do this")
@@ -43,9 +44,9 @@ def not_open(state: EventState, command: c.Command) -> list[f.Fact] | None:
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         return refused(command, Reason.EVENT_CANCELLED, "the event is cancelled")
-    if state.status == e.ENDED_EVENT:
+    if state.status == EventStage.ENDED:
         return refused(command, Reason.EVENT_ENDED, "the event is over")
     return None
 

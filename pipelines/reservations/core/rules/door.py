@@ -13,6 +13,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import EventStage, ReservationStatus
 
 
 class Handing(NamedTuple):
@@ -27,7 +28,11 @@ class Handing(NamedTuple):
 def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f.Fact]:
     """The ticket to hand on, or a refusal. Limits count bought tickets, so a transfer does not change them."""
     found = state.reservations.get(command.reservation_id)
-    place = found.tickets().get(command.ticket_id) if found is not None and found.status == e.CONFIRMED else None
+    place = (
+        found.tickets().get(command.ticket_id)
+        if found is not None and found.status == ReservationStatus.CONFIRMED
+        else None
+    )
     ticket = state.tickets.get(command.ticket_id)
     if found is None or place is None:
         return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
@@ -38,7 +43,7 @@ def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f
         return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
     if command.to_user_id == holder:
         return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the ticket is yours already", command.ticket_id)
-    if state.status != e.PUBLISHED:
+    if state.status != EventStage.PUBLISHED:
         return refused(command, Reason.TRANSFER_NOT_ALLOWED, f"the event is {state.status}", command.ticket_id)
     if ticket is not None and ticket.checked_in_at:
         return refused(
@@ -73,9 +78,9 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
     place = found.issued(command.ticket_id) if found is not None else None
     if found is None or place is None:
         return [_refused_scan(command, Reason.TICKET_NOT_FOUND)]
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         return [_refused_scan(command, Reason.EVENT_CANCELLED)]
-    if found.status != e.CONFIRMED or place in found.void_places:
+    if found.status != ReservationStatus.CONFIRMED or place in found.void_places:
         return [_refused_scan(command, Reason.TICKET_VOID)]
     if state.disputed(found.id):
         return [_refused_scan(command, Reason.PAYMENT_DISPUTED)]

@@ -19,6 +19,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import ChoreKind, EventStage, ReservationStatus
 
 _WHOLE = 100
 
@@ -29,20 +30,20 @@ def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
         yield [expired(hold)]
     for key in state.warnings.due(now, limit):
         hold = state.reservations[key]
-        if hold.status == e.HELD:
+        if hold.status == ReservationStatus.HELD:
             yield [f.HoldWarned(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at)]
     for key in state.timed_blocks.due(now, limit):
         block = state.blocks[key]
         yield [unblocked(block, block.seats, block.quantity, "")]
-    if state.status == e.PUBLISHED and state.details is not None and state.details.ends_at <= now:
+    if state.status == EventStage.PUBLISHED and state.details is not None and state.details.ends_at <= now:
         yield [f.EventEnded()]
     yield from _reminder(state, now)
     for kind in sorted(state.chores):
         yield from _tell_everybody(state, state.chores[kind], limit)
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         yield from _undo(state, limit)
-    if state.status in (e.CANCELLED_EVENT, e.ENDED_EVENT):
-        reason = Reason.EVENT_CANCELLED if state.status == e.CANCELLED_EVENT else Reason.EVENT_ENDED
+    if state.status in (EventStage.CANCELLED, EventStage.ENDED):
+        reason = Reason.EVENT_CANCELLED if state.status == EventStage.CANCELLED else Reason.EVENT_ENDED
         waiting = (state.waitlist[entry] for entry in state.waiting_of.values())
         for entry in heapq.nsmallest(limit, waiting, key=lambda entry: (entry.offset, entry.id)):
             yield [ended(entry, reason)]
@@ -51,22 +52,26 @@ def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
 def _reminder(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
     """The day before: remind all ticket holders, once for each date. A late reminder is recorded but not sent."""
     details = state.details
-    if details is None or state.status != e.PUBLISHED:
+    if details is None or state.status != EventStage.PUBLISHED:
         return
     if details.reminder_at == state.reminded_for or details.reminder_at > now:
         return
     if details.reminder_at and now < details.starts_at:
-        yield [f.ChoreStarted(e.REMINDER, details.reminder_at, [])]
+        yield [f.ChoreStarted(ChoreKind.REMINDER, details.reminder_at, [])]
     else:
-        yield [f.ChoreFinished(e.REMINDER, details.reminder_at)]
+        yield [f.ChoreFinished(ChoreKind.REMINDER, details.reminder_at)]
 
 
 def _tell_everybody(state: EventState, chore: Chore, limit: int) -> Iterator[list[f.Fact]]:
     """Messages to the next ticket holders, in the order of their requests; at the end, the chore is finished."""
     told = (chore.told_offset, chore.told_id)
-    rest = (one for one in state.reservations.values() if one.status == e.CONFIRMED and (one.offset, one.id) > told)
+    rest = (
+        one
+        for one in state.reservations.values()
+        if one.status == ReservationStatus.CONFIRMED and (one.offset, one.id) > told
+    )
     audience = heapq.nsmallest(limit, rest, key=lambda one: (one.offset, one.id))
-    if state.status in (e.CANCELLED_EVENT, e.DELETED_EVENT):
+    if state.status in (EventStage.CANCELLED, EventStage.DELETED):
         audience = []  # its holders get another message
     for reservation in audience:
         yield [_notified(state, reservation, user, chore) for user in _holders(state, reservation)]
@@ -78,11 +83,11 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
     """Undo a cancelled event: holds end, tickets become void, payments go back, ticket holders get a message."""
     live = (one for one in state.reservations.values() if one.status in e.LIVE)
     for one in heapq.nsmallest(limit, live, key=lambda one: (one.offset, one.id)):
-        if one.status == e.HELD:
+        if one.status == ReservationStatus.HELD:
             yield [released(one)]
             continue
         others = [user for user in _holders(state, one) if user != one.user_id]
-        chore = Chore(e.EVENT_CANCELLED, one.offset, [])
+        chore = Chore(ChoreKind.EVENT_CANCELLED, one.offset, [])
         told: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
         yield [*told, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
 

@@ -13,6 +13,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import CodeKind, LayoutKind
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TicketTypeTerms
 
@@ -31,12 +32,14 @@ def add_ticket_type(
     if len(state.sections) >= limits.TICKET_TYPES_PER_EVENT_MAX:
         detail = f"an event has at most {limits.TICKET_TYPES_PER_EVENT_MAX} ticket types"
         return refused(command, Reason.INVALID_TICKET_TYPE, detail)
-    if command.kind not in (e.SEATED, e.GENERAL):
-        return refused(command, Reason.INVALID_TICKET_TYPE, f"layout.kind must be {e.SEATED} or {e.GENERAL}")
+    if command.kind not in (LayoutKind.SEATED, LayoutKind.GENERAL):
+        return refused(
+            command, Reason.INVALID_TICKET_TYPE, f"layout.kind must be {LayoutKind.SEATED} or {LayoutKind.GENERAL}"
+        )
     if command.pool_id and command.pool_id not in state.pools:
         return refused(command, Reason.POOL_NOT_FOUND, f"the event has no pool {command.pool_id}")
     problem = _problem_of_type(command, command.kind)
-    if not problem and bounded and command.kind == e.SEATED:
+    if not problem and bounded and command.kind == LayoutKind.SEATED:
         problem = _too_many_seats(state, command.rows * command.seats_per_row, None)
     if problem:
         return refused(command, Reason.INVALID_TICKET_TYPE, problem)
@@ -63,7 +66,7 @@ def update_ticket_type(
     if all(wanted[name] == getattr(section, name) for name in TICKET_TYPE_CHANGES):
         return duplicate(command, command.ticket_type_id)
     problem = _problem_of_type(fact, section.kind)
-    if not problem and bounded and section.kind == e.SEATED and fact.rows * fact.seats_per_row > section.total:
+    if not problem and bounded and section.kind == LayoutKind.SEATED and fact.rows * fact.seats_per_row > section.total:
         problem = _too_many_seats(state, fact.rows * fact.seats_per_row, section)
     if problem:
         return refused(command, Reason.INVALID_TICKET_TYPE, problem, command.ticket_type_id)
@@ -75,7 +78,9 @@ def update_ticket_type(
 
 def _too_many_seats(state: EventState, seats: int, instead_of: Section | None) -> str:
     """Why an event cannot have so many more seats, or have them instead of a section's; "" if it can."""
-    others = sum(one.total for one in state.sections.values() if one.kind == e.SEATED and one is not instead_of)
+    others = sum(
+        one.total for one in state.sections.values() if one.kind == LayoutKind.SEATED and one is not instead_of
+    )
     if others + seats <= limits.SEATS_PER_EVENT_MAX:
         return ""
     return f"layout has {seats} seats, the event {others} others, and no event more than {limits.SEATS_PER_EVENT_MAX}"
@@ -103,7 +108,7 @@ def _problem_of_type(wanted: c.AddTicketType | f.TicketTypeUpdated, kind: str) -
         return f"max_per_order must be 0 to {limits.SEATS_PER_ORDER_MAX}"
     if not 0 <= (wanted.max_per_user or 0) <= limits.TICKETS_PER_USER_MAX:
         return f"max_per_user must be 0 to {limits.TICKETS_PER_USER_MAX}"
-    if kind == e.GENERAL:
+    if kind == LayoutKind.GENERAL:
         within = 1 <= wanted.capacity <= limits.CAPACITY_MAX
         return "" if within else f"layout.capacity must be 1 to {limits.CAPACITY_MAX}"
     if not 1 <= wanted.rows <= limits.ROWS_MAX or not 1 <= wanted.seats_per_row <= limits.SEATS_PER_ROW_MAX:
@@ -170,10 +175,16 @@ def _problem_of_code(state: EventState, command: c.AddCode, now: LogTime) -> str
         (any(code.id == command.code_id for code in state.codes.values()), "code_id is another code's"),
         (not 1 <= len(command.code) <= limits.CODE_CHARS_MAX, f"code has 1 to {limits.CODE_CHARS_MAX} characters"),
         (command.code != command.code.strip().upper(), "code must be in upper case, without spaces around it"),
-        (command.kind not in (e.PERCENT, e.AMOUNT, e.ACCESS), f"kind must be {e.PERCENT}, {e.AMOUNT} or {e.ACCESS}"),
-        (command.kind == e.PERCENT and not 1 <= command.value <= _PERCENT_MAX, f"value must be 1 to {_PERCENT_MAX}"),
         (
-            command.kind == e.AMOUNT and not 1 <= command.value <= limits.PRICE_MINOR_MAX,
+            command.kind not in (CodeKind.PERCENT, CodeKind.AMOUNT, CodeKind.ACCESS),
+            f"kind must be {CodeKind.PERCENT}, {CodeKind.AMOUNT} or {CodeKind.ACCESS}",
+        ),
+        (
+            command.kind == CodeKind.PERCENT and not 1 <= command.value <= _PERCENT_MAX,
+            f"value must be 1 to {_PERCENT_MAX}",
+        ),
+        (
+            command.kind == CodeKind.AMOUNT and not 1 <= command.value <= limits.PRICE_MINOR_MAX,
             f"value must be 1 to {limits.PRICE_MINOR_MAX}",
         ),
         (not 0 <= command.uses_max <= limits.CODE_USES_MAX, f"uses_max must be 0 to {limits.CODE_USES_MAX}"),

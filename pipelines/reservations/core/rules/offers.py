@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Transfer
 from pipelines.reservations.core.rules import door
@@ -20,6 +19,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime, transfer_id
+from schemas.statuses import InvitationStatus, OfferAnswer, TransferStatus
 
 _NO_OFFER = "there is no such offer of a ticket to you or from you"
 
@@ -37,7 +37,7 @@ def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.
         detail = "the ticket is offered to somebody else; withdraw that offer first"
         return refused(command, Reason.ALREADY_OFFERED, detail, command.ticket_id)
     if known is not None:
-        facts.append(ended(known, e.EXPIRED))
+        facts.append(ended(known, TransferStatus.EXPIRED))
     until = min(now + limits.TRANSFER_TTL_S * US_PER_S, state.details.ends_at)
     return [
         *facts,
@@ -59,17 +59,25 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
     known = state.transfers.get(command.ticket_id)
     if known is None or known.id != command.transfer_id:
         held = state.tickets.get(command.ticket_id)
-        if command.answer == e.ACCEPT and held is not None and held.user_id == command.user_id:
+        if command.answer == OfferAnswer.ACCEPT and held is not None and held.user_id == command.user_id:
             return duplicate(command, command.transfer_id)
         return refused(command, Reason.TRANSFER_NOT_FOUND, _NO_OFFER, command.transfer_id)
-    asked_of = known.user_id if command.answer == e.WITHDRAW else known.to_user_id
-    if command.user_id != asked_of or command.answer not in (e.ACCEPT, e.DECLINE, e.WITHDRAW):
+    asked_of = known.user_id if command.answer == OfferAnswer.WITHDRAW else known.to_user_id
+    if command.user_id != asked_of or command.answer not in (
+        OfferAnswer.ACCEPT,
+        OfferAnswer.DECLINE,
+        OfferAnswer.WITHDRAW,
+    ):
         return refused(command, Reason.TRANSFER_NOT_FOUND, _NO_OFFER, command.transfer_id)
-    if command.answer != e.ACCEPT:
-        return [ended(known, e.WITHDRAWN if command.answer == e.WITHDRAW else e.DECLINED_OFFER)]
+    if command.answer != OfferAnswer.ACCEPT:
+        return [
+            ended(
+                known, TransferStatus.WITHDRAWN if command.answer == OfferAnswer.WITHDRAW else TransferStatus.DECLINED
+            )
+        ]
     if now >= known.expires_at:
         detail = f"the offer ended at {known.expires_at}"
-        return [ended(known, e.EXPIRED), *refused(command, Reason.OFFER_EXPIRED, detail, known.id)]
+        return [ended(known, TransferStatus.EXPIRED), *refused(command, Reason.OFFER_EXPIRED, detail, known.id)]
     of_holder = c.TransferTicket(
         event_id=command.event_id,
         user_id=known.user_id,
@@ -101,7 +109,7 @@ def ended(offered: Transfer, outcome: str) -> f.TransferEnded:
 def lapsed(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
     """The offers whose time is over, the earliest first, at most `limit`."""
     for ticket in state.offer_ends.due(now, limit):
-        yield [ended(state.transfers[ticket], e.EXPIRED)]
+        yield [ended(state.transfers[ticket], TransferStatus.EXPIRED)]
 
 
 def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
@@ -111,7 +119,7 @@ def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
         tickets = fact.ticket_ids
     elif isinstance(fact, f.ReservationCancelled):
         tickets = list(state.reservations[fact.reservation_id].tickets())
-    return [ended(state.transfers[ticket], e.CANCELLED) for ticket in tickets if ticket in state.transfers]
+    return [ended(state.transfers[ticket], TransferStatus.CANCELLED) for ticket in tickets if ticket in state.transfers]
 
 
 def invite(state: EventState, command: c.AddStaff, now: LogTime) -> list[f.Fact]:
@@ -129,26 +137,26 @@ def invite(state: EventState, command: c.AddStaff, now: LogTime) -> list[f.Fact]
     expires_at = now + limits.INVITATION_TTL_S * US_PER_S
     facts: list[f.Fact] = []
     if until is not None:
-        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, e.EXPIRED))
+        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, InvitationStatus.EXPIRED))
     return [*facts, f.StaffInvited(command.user_id, command.member_id, expires_at)]
 
 
 def answer_invitation(state: EventState, command: c.AnswerInvitation, now: LogTime) -> list[f.Fact]:
     """Accept or decline an invitation. After acceptance the user works at the door."""
     until = state.invitations.get(command.user_id)
-    if until is None or command.answer not in (e.ACCEPT, e.DECLINE):
-        if command.answer == e.ACCEPT and command.user_id in state.staff:
+    if until is None or command.answer not in (OfferAnswer.ACCEPT, OfferAnswer.DECLINE):
+        if command.answer == OfferAnswer.ACCEPT and command.user_id in state.staff:
             return duplicate(command, command.user_id)
         detail = "there is no invitation of yours to this event's door"
         return refused(command, Reason.INVITATION_NOT_FOUND, detail, command.user_id)
     assert state.details is not None
     organizer = state.details.organizer_id
-    if command.answer == e.DECLINE:
-        return [f.StaffInvitationEnded(organizer, command.user_id, e.DECLINED_OFFER)]
+    if command.answer == OfferAnswer.DECLINE:
+        return [f.StaffInvitationEnded(organizer, command.user_id, InvitationStatus.DECLINED)]
     if now >= until:
         detail = f"the invitation ended at {until}"
         return [
-            f.StaffInvitationEnded(organizer, command.user_id, e.EXPIRED),
+            f.StaffInvitationEnded(organizer, command.user_id, InvitationStatus.EXPIRED),
             *refused(command, Reason.OFFER_EXPIRED, detail, command.user_id),
         ]
     return [f.StaffAdded(organizer, command.user_id)]
@@ -161,7 +169,7 @@ def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> li
         return refusal
     facts: list[f.Fact] = []
     if command.member_id in state.invitations:
-        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, e.WITHDRAWN))
+        facts.append(f.StaffInvitationEnded(command.user_id, command.member_id, InvitationStatus.WITHDRAWN))
     if command.member_id in state.staff:
         facts.append(f.StaffRemoved(command.user_id, command.member_id))
     return facts or duplicate(command, command.member_id)

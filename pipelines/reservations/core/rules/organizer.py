@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Details
 from pipelines.reservations.core.rules.answers import duplicate, not_open, not_owner, refused
@@ -14,6 +13,7 @@ from schemas import facts as f
 from schemas.event_terms import EVENT_TERMS, EventTerms
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import ChoreKind, EventStage
 from schemas.terms import terms_of
 
 TOLD_OF = ("title", "venue", "starts_at", "ends_at", "timezone")
@@ -24,7 +24,7 @@ _REFUND_WHOLE = 100
 def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> list[f.Fact]:
     """Create a draft, unless the id is taken or the description contradicts itself."""
     if state.details is not None:
-        if state.details.organizer_id == command.user_id and state.status != e.DELETED_EVENT:
+        if state.details.organizer_id == command.user_id and state.status != EventStage.DELETED:
             return duplicate(command, command.event_id)
         return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
     details = Details(organizer_id=command.user_id, **terms_of(EventTerms, command))
@@ -44,14 +44,14 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
     if details == state.details:
         return duplicate(command, command.event_id)
     problem = problem_of(details)
-    if not problem and state.status == e.PUBLISHED and details.ends_at <= now:
+    if not problem and state.status == EventStage.PUBLISHED and details.ends_at <= now:
         problem = "ends_at must not be in the past: the event is published"
     if problem:
         return refused(command, Reason.INVALID_SCHEDULE, problem)
     facts: list[f.Fact] = [f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
     names = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
     if names and any(section.sold for section in state.sections.values()):
-        facts.append(f.ChoreStarted(e.EVENT_CHANGED, now, names))
+        facts.append(f.ChoreStarted(ChoreKind.EVENT_CHANGED, now, names))
     return facts
 
 
@@ -60,9 +60,9 @@ def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> l
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
-    if state.status == e.PUBLISHED:
+    if state.status == EventStage.PUBLISHED:
         return duplicate(command, command.event_id)
-    if state.status != e.DRAFT:
+    if state.status != EventStage.DRAFT:
         return refused(command, Reason.NOT_DRAFT, f"the event is {state.status}")
     assert state.details is not None
     if state.details.ends_at <= now:
@@ -72,12 +72,12 @@ def publish_event(state: EventState, command: c.PublishEvent, now: LogTime) -> l
 
 def delete_event(state: EventState, command: c.DeleteEvent, _now: LogTime) -> list[f.Fact]:
     """Delete a draft. A published event can only be cancelled."""
-    if state.details is not None and state.status == e.DELETED_EVENT and _owns(state, command):
+    if state.details is not None and state.status == EventStage.DELETED and _owns(state, command):
         return duplicate(command, command.event_id)
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
-    if state.status != e.DRAFT:
+    if state.status != EventStage.DRAFT:
         return refused(command, Reason.NOT_DRAFT, f"the event is {state.status}; a published event can be cancelled")
     return [f.EventDeleted(command.user_id)]
 
@@ -87,11 +87,11 @@ def cancel_event(state: EventState, command: c.CancelEvent, _now: LogTime) -> li
     refusal = not_owner(state, command)
     if refusal is not None:
         return refusal
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         return duplicate(command, command.event_id)
-    if state.status == e.ENDED_EVENT:
+    if state.status == EventStage.ENDED:
         return refused(command, Reason.EVENT_ENDED, "the event is over")
-    if state.status != e.PUBLISHED:
+    if state.status != EventStage.PUBLISHED:
         return refused(command, Reason.EVENT_NOT_PUBLISHED, "a draft can be deleted")
     return [f.EventCancelled(command.user_id, command.reason)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.rules.answers import duplicate, expired, named, refused, released
@@ -15,6 +14,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
+from schemas.statuses import ChargeOutcome, EventStage, PaymentStatus, ReservationStatus
 
 _WHOLE = 100
 _UNPAID = "payment_token is required: the reservation has to be paid for"
@@ -29,12 +29,16 @@ def extend(state: EventState, command: c.ExtendHold, now: LogTime) -> list[f.Fac
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
     if hold.extended:
         return duplicate(command, hold.id)
-    if hold.status != e.HELD or now >= hold.expires_at:
-        reason = Reason.HOLD_EXPIRED if hold.status in (e.EXPIRED, e.HELD) else Reason.NOT_HELD
+    if hold.status != ReservationStatus.HELD or now >= hold.expires_at:
+        reason = (
+            Reason.HOLD_EXPIRED
+            if hold.status in (ReservationStatus.EXPIRED, ReservationStatus.HELD)
+            else Reason.NOT_HELD
+        )
         return refused(command, reason, f"the reservation is {hold.status}", hold.id)
     assert state.details is not None
     extension_s = state.details.hold_extension_s
-    if not extension_s or state.status != e.PUBLISHED:
+    if not extension_s or state.status != EventStage.PUBLISHED:
         return refused(command, Reason.EXTENSION_NOT_ALLOWED, "holds of this event are not extended", hold.id)
     return [f.HoldExtended(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at + extension_s * US_PER_S)]
 
@@ -55,11 +59,11 @@ def confirm(
             detail = "the same Idempotency-Key came with another payment_token"
             return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, hold.id)
         return duplicate(command, hold.id)
-    if hold.status == e.CONFIRMED:
+    if hold.status == ReservationStatus.CONFIRMED:
         return duplicate(command, hold.id)
-    if hold.payment == e.REQUESTED:
+    if hold.payment == PaymentStatus.REQUESTED:
         return refused(command, Reason.PAYMENT_IN_PROGRESS, "another payment of it is under way", hold.id)
-    if hold.status != e.HELD or now >= hold.expires_at or state.status == e.CANCELLED_EVENT:
+    if hold.status != ReservationStatus.HELD or now >= hold.expires_at or state.status == EventStage.CANCELLED:
         return [f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, _why_over(state, hold))]
     if hold.amount_minor == 0:
         return [_confirmed(hold, command.attempt_id, "")]
@@ -85,7 +89,7 @@ def confirm(
 
 
 def record_payment(
-    state: EventState, command: c.RecordPayment, now: LogTime, *, awaited: Collection[str] = (e.REQUESTED,)
+    state: EventState, command: c.RecordPayment, now: LogTime, *, awaited: Collection[str] = (PaymentStatus.REQUESTED,)
 ) -> list[f.Fact]:
     """Record the provider's answer. A late payment gets the same places if they are free; else the money goes back."""
     hold = state.reservations.get(command.reservation_id)
@@ -93,9 +97,9 @@ def record_payment(
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a payment for no reservation", command.reservation_id)
     if hold.payment not in awaited or hold.attempt_id != command.attempt_id:
         return duplicate(command, hold.id)
-    if command.outcome != e.CAPTURED:
+    if command.outcome != ChargeOutcome.CAPTURED:
         return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, command.reason)]
-    if hold.status == e.HELD and now < hold.expires_at and state.status != e.CANCELLED_EVENT:
+    if hold.status == ReservationStatus.HELD and now < hold.expires_at and state.status != EventStage.CANCELLED:
         return [_confirmed(hold, command.attempt_id, command.payment_id)]
     if command.amount_minor == hold.amount_minor and why_not_again(state, hold) is None:
         return [
@@ -123,11 +127,11 @@ def record_payment(
 
 def why_not_again(state: EventState, hold: Reservation) -> Why | None:
     """Why an expired hold cannot be restored exactly as it was; None when it can."""
-    if hold.status not in (e.EXPIRED, e.HELD):
+    if hold.status not in (ReservationStatus.EXPIRED, ReservationStatus.HELD):
         return Reason.NOT_HELD, f"the reservation was {hold.status}"
-    if state.status != e.PUBLISHED:
+    if state.status != EventStage.PUBLISHED:
         return Reason.EVENT_ENDED, "nothing of the event was sold any more"
-    if hold.status == e.HELD:
+    if hold.status == ReservationStatus.HELD:
         return None  # its end is due but not decided yet: it still has its places
     section = state.sections[hold.ticket_type_id]
     seating = section.seating
@@ -144,9 +148,11 @@ def why_not_again(state: EventState, hold: Reservation) -> Why | None:
 
 
 def _why_over(state: EventState, hold: Reservation) -> Reason:
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         return Reason.EVENT_CANCELLED
-    return Reason.HOLD_EXPIRED if hold.status in (e.EXPIRED, e.HELD) else Reason.NOT_HELD
+    return (
+        Reason.HOLD_EXPIRED if hold.status in (ReservationStatus.EXPIRED, ReservationStatus.HELD) else Reason.NOT_HELD
+    )
 
 
 def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
@@ -154,14 +160,14 @@ def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, s
     found = state.reservations.get(command.reservation_id)
     if found is None or found.user_id != command.user_id:
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
-    if found.status == e.HELD and now >= found.expires_at:
+    if found.status == ReservationStatus.HELD and now >= found.expires_at:
         return [expired(found), *refused(command, Reason.HOLD_EXPIRED, "its deadline has passed", found.id)]
-    if found.status == e.HELD:
+    if found.status == ReservationStatus.HELD:
         return [released(found)]
-    if found.status in (e.RELEASED, e.CANCELLED):
+    if found.status in (ReservationStatus.RELEASED, ReservationStatus.CANCELLED):
         return duplicate(command, found.id)
-    if found.status != e.CONFIRMED:
-        reason = Reason.HOLD_EXPIRED if found.status == e.EXPIRED else Reason.NOT_HELD
+    if found.status != ReservationStatus.CONFIRMED:
+        reason = Reason.HOLD_EXPIRED if found.status == ReservationStatus.EXPIRED else Reason.NOT_HELD
         return refused(command, reason, f"the reservation is {found.status}", found.id)
     return _cancel_by_buyer(state, command, found, [], now, shares)
 
@@ -174,13 +180,13 @@ def cancel_tickets(
     owner = state.details is not None and state.details.organizer_id == command.user_id
     if found is None or not (owner or found.user_id == command.user_id):
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
-    known = found.tickets() if found.status == e.CONFIRMED else {}
+    known = found.tickets() if found.status == ReservationStatus.CONFIRMED else {}
     wanted = command.ticket_ids
     if wanted and all(ticket not in known and found.issued(ticket) is not None for ticket in wanted):
         return duplicate(command, found.id)  # void already
-    if found.status == e.CANCELLED:
+    if found.status == ReservationStatus.CANCELLED:
         return duplicate(command, found.id)
-    if found.status != e.CONFIRMED:
+    if found.status != ReservationStatus.CONFIRMED:
         return refused(command, Reason.NOT_HELD, f"the reservation is {found.status}", found.id)
     strangers = [ticket for ticket in wanted if ticket not in known]
     if strangers or len(set(wanted)) != len(wanted):
@@ -201,7 +207,7 @@ def _cancel_by_buyer(
     """Cancel the named tickets, or all that the buyer still has. Transferred and used tickets are refused."""
     assert state.details is not None
     until = state.details.refund_until_at or state.details.starts_at
-    called_off = state.status == e.CANCELLED_EVENT
+    called_off = state.status == EventStage.CANCELLED
     if now >= until and not called_off:
         return refused(command, Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {until}", found.id)
     if state.disputed(found.id):

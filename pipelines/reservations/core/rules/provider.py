@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core.entities import Refund, Reservation
 from pipelines.reservations.core.rules import paying
 from pipelines.reservations.core.rules.answers import duplicate, refused
@@ -20,10 +19,17 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import LogTime
+from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus, ReservationStatus
 
-_PROGRESS = {e.INQUIRY: 0, e.OPEN: 1, e.CLOSED: 2, e.LOST: 2, e.WON: 3}  # a bank may still reverse a lost dispute
+_PROGRESS: dict[str, int] = {
+    DisputeStatus.INQUIRY: 0,
+    DisputeStatus.OPEN: 1,
+    DisputeStatus.CLOSED: 2,
+    DisputeStatus.LOST: 2,
+    DisputeStatus.WON: 3,
+}  # a bank may still reverse a lost dispute
 _GIVEN_BACK = "payment_refunded"
-_AWAITED = frozenset({e.REQUESTED, e.DECLINED})
+_AWAITED = frozenset({PaymentStatus.REQUESTED, PaymentStatus.DECLINED})
 
 
 class Split(NamedTuple):
@@ -41,15 +47,17 @@ def record_payment(state: EventState, command: c.RecordPayment, now: LogTime) ->
     reservation goes back. A payment with another amount or currency goes back too, in time or late.
     """
     hold = state.reservations.get(command.reservation_id)
-    if hold is None or command.outcome != e.CAPTURED:
+    if hold is None or command.outcome != ChargeOutcome.CAPTURED:
         return paying.record_payment(state, command, now)
     given_back = any(one.payment_id == command.payment_id for one in state.refunds.get(hold.id, ()))
     if hold.attempt_id == command.attempt_id and hold.payment in _AWAITED:
-        if given_back and hold.payment == e.REQUESTED:  # an earlier attempt's key came again, after another attempt
+        if (
+            given_back and hold.payment == PaymentStatus.REQUESTED
+        ):  # an earlier attempt's key came again, after another attempt
             return [f.PaymentDeclined(hold.id, hold.user_id, command.attempt_id, _GIVEN_BACK)]
         if not given_back and _is_what_was_asked(hold, command):
             return paying.record_payment(state, command, now, awaited=_AWAITED)
-        if not given_back and (hold.payment == e.REQUESTED or _is_money(command)):
+        if not given_back and (hold.payment == PaymentStatus.REQUESTED or _is_money(command)):
             return _another_amount(hold, command)
     if given_back or not hold.attempt_id or command.payment_id == hold.payment_id or not _is_money(command):
         return duplicate(command, hold.id)
@@ -80,7 +88,7 @@ def _another_amount(hold: Reservation, command: c.RecordPayment) -> list[f.Fact]
 def _straight_back(hold: Reservation, command: c.RecordPayment, reason: Reason) -> f.RefundRequested:
     """Refund a payment that is not the reservation's own. The reservation stays as it is."""
     back = paying.refund(hold, command.attempt_id, command.payment_id, command.amount_minor, reason)
-    return replace(back, origin=e.STRAY, currency=command.currency or hold.currency)
+    return replace(back, origin=RefundOrigin.STRAY, currency=command.currency or hold.currency)
 
 
 def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> list[f.Fact]:
@@ -100,7 +108,7 @@ def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> 
             detail = "the same Idempotency-Key came with another amount"
             return refused(command, Reason.IDEMPOTENCY_KEY_REUSED, detail, of.id)
         return duplicate(command, of.id)
-    if of.status not in (e.CONFIRMED, e.CANCELLED) or not of.payment_id:
+    if of.status not in (ReservationStatus.CONFIRMED, ReservationStatus.CANCELLED) or not of.payment_id:
         return refused(command, Reason.NOT_HELD, "nothing was paid for it", of.id)
     if state.disputed(of.id):
         return refused(command, Reason.PAYMENT_DISPUTED, "what becomes of the money, the bank decides", of.id)
@@ -145,10 +153,10 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
     # Another refund covers the rest, one that is under way or looked finished. It fails, or has failed already.
     split = split._replace(owed=command.amount_minor - split.tickets - split.kept)
     owed = of.owed_minor - split.owed
-    void = of.status == e.CONFIRMED and split.tickets == worth > 0
+    void = of.status == ReservationStatus.CONFIRMED and split.tickets == worth > 0
     payment = of.payment
-    if (void or of.status != e.CONFIRMED) and not of.refunds_open and owed <= 0:
-        payment = e.REFUNDED
+    if (void or of.status != ReservationStatus.CONFIRMED) and not of.refunds_open and owed <= 0:
+        payment = PaymentStatus.REFUNDED
     facts: list[f.Fact] = [
         f.PaymentRefunded(
             reservation_id=of.id,
@@ -157,7 +165,7 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
             refund_id=command.refund_id,
             amount_minor=command.amount_minor,
             refund_key=command.refund_id,
-            origin=e.PROVIDER,
+            origin=RefundOrigin.PROVIDER,
             currency=of.currency,
             reason=command.reason,
             from_tickets_minor=split.tickets,
@@ -169,7 +177,7 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
     ]
     if void:
         facts.append(_void(of, Reason.REFUNDED_AT_PROVIDER))
-    failed_before = split.owed > 0 and any(one.status == e.FAILED for one in refunds)
+    failed_before = split.owed > 0 and any(one.status == RefundStatus.FAILED for one in refunds)
     if failed_before and owed > 0 and not state.disputed(of.id):
         facts.append(_again(state, of, owed, Reason.REFUNDED_AT_PROVIDER))
     return facts
@@ -182,7 +190,7 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
         return refused(command, Reason.RESERVATION_NOT_FOUND, "a refund for no reservation", command.reservation_id)
     key = command.refund_key or f"refund-{command.payment_id}"
     known = next((one for one in state.refunds.get(of.id, ()) if one.key == key), None)
-    if known is None or known.payment_id != command.payment_id or known.status == e.REFUNDED:
+    if known is None or known.payment_id != command.payment_id or known.status == RefundStatus.REFUNDED:
         return duplicate(command, of.id)
     made = f.PaymentRefunded(
         reservation_id=of.id,
@@ -192,16 +200,16 @@ def record_refund(state: EventState, command: c.RecordRefund, _now: LogTime) -> 
         amount_minor=command.amount_minor,
         refund_key=command.refund_key,
     )
-    if known.status == e.FAILED and command.refund_id == known.refund_id:  # the failure was the later news
+    if known.status == RefundStatus.FAILED and command.refund_id == known.refund_id:  # the failure was the later news
         return duplicate(command, of.id)
-    if known.origin == e.STRAY:
+    if known.origin == RefundOrigin.STRAY:
         foreign = command.currency if command.currency != of.currency else None
-        return [replace(made, origin=e.STRAY, currency=foreign)]
-    if known.status == e.REQUESTED:
+        return [replace(made, origin=RefundOrigin.STRAY, currency=foreign)]
+    if known.status == RefundStatus.REQUESTED:
         return [made]
     owed = of.owed_minor - command.amount_minor
-    over = of.status != e.CONFIRMED and not of.refunds_open and not owed
-    payment = e.REFUNDED if over else of.payment
+    over = of.status != ReservationStatus.CONFIRMED and not of.refunds_open and not owed
+    payment = PaymentStatus.REFUNDED if over else of.payment
     return [replace(made, from_owed_minor=command.amount_minor, payment=payment)]
 
 
@@ -224,22 +232,22 @@ def record_refund_failure(state: EventState, command: c.RecordRefundFailure, _no
             payment_id=command.payment_id,
             refund_id=command.refund_id,
             amount_minor=command.amount_minor,
-            status=e.FAILED,
-            origin=e.PROVIDER,
+            status=RefundStatus.FAILED,
+            origin=RefundOrigin.PROVIDER,
         )
         return [_failed(state, of, command, unheard, Split(0, 0, 0), of.payment)]
-    another = known.status == e.REFUNDED and known.refund_id != command.refund_id
-    if known.status == e.FAILED or another:
+    another = known.status == RefundStatus.REFUNDED and known.refund_id != command.refund_id
+    if known.status == RefundStatus.FAILED or another:
         return duplicate(command, of.id)
-    if known.origin == e.STRAY:
+    if known.origin == RefundOrigin.STRAY:
         return [_failed(state, of, command, known, Split(0, 0, 0), of.payment)]
     amount = known.amount_minor
-    if of.status == e.CONFIRMED and known.origin == e.PROVIDER:
+    if of.status == ReservationStatus.CONFIRMED and known.origin == RefundOrigin.PROVIDER:
         return [_failed(state, of, command, known, Split(amount, 0, 0), of.payment)]
     owed = of.owed_minor + amount
     payment = of.payment
-    if of.status != e.CONFIRMED and not any(one != key for one in of.refunds_open):
-        payment = e.REFUND_FAILED if owed > 0 else e.REFUNDED
+    if of.status != ReservationStatus.CONFIRMED and not any(one != key for one in of.refunds_open):
+        payment = PaymentStatus.REFUND_FAILED if owed > 0 else PaymentStatus.REFUNDED
     facts: list[f.Fact] = [_failed(state, of, command, known, Split(0, 0, amount), payment)]
     if 0 < owed < amount and not state.disputed(of.id):
         facts.append(_again(state, of, owed, Reason.REFUNDED_AT_PROVIDER))
@@ -262,23 +270,28 @@ def record_dispute(state: EventState, command: c.RecordDispute, _now: LogTime) -
         of.id, of.user_id, _organizer(state), of.payment_id, command.dispute_id, command.status, command.amount_minor,
         of.currency, command.reason,
     )  # fmt: skip
-    if command.status in (e.INQUIRY, e.OPEN):
+    if command.status in (DisputeStatus.INQUIRY, DisputeStatus.OPEN):
         return [f.DisputeOpened(*about)]
     split = Split(0, 0, 0)
-    if command.status == e.LOST:
+    if command.status == DisputeStatus.LOST:
         split = _split(of, command.amount_minor)
     elif known is not None:
         split = Split(0, -known.charged_minor, 0)  # it comes back when the tickets are gone: the organizer has it
-    owed, void = of.owed_minor - split.owed, of.status == e.CONFIRMED and split.tickets == _worth(of) > 0
+    owed, void = (
+        of.owed_minor - split.owed,
+        of.status == ReservationStatus.CONFIRMED and split.tickets == _worth(of) > 0,
+    )
     payment = of.payment
-    over = (void or of.status != e.CONFIRMED) and not of.refunds_open and owed <= 0
+    over = (void or of.status != ReservationStatus.CONFIRMED) and not of.refunds_open and owed <= 0
     if over and sum(split) > 0:
-        payment = e.CHARGED_BACK
+        payment = PaymentStatus.CHARGED_BACK
     facts: list[f.Fact] = [f.DisputeClosed(*about, split.tickets, split.kept, split.owed, payment)]
     if void:
         facts.append(_void(of, Reason.CHARGED_BACK))
-    others = any(one.status == e.OPEN and one.id != command.dispute_id for one in state.disputes.get(of.id, ()))
-    if of.status != e.CONFIRMED and owed > 0 and not others:
+    others = any(
+        one.status == DisputeStatus.OPEN and one.id != command.dispute_id for one in state.disputes.get(of.id, ())
+    )
+    if of.status != ReservationStatus.CONFIRMED and owed > 0 and not others:
         facts.append(_again(state, of, owed, Reason.PAYMENT_DISPUTED))
     return facts
 
@@ -303,7 +316,11 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
     """A refund of a stray payment, after our own refund of it had failed."""
     of = state.reservations.get(command.reservation_id)
     refunds = [one for one in state.refunds.get(command.reservation_id, ()) if one.payment_id == command.payment_id]
-    if of is None or of.payment_id == command.payment_id or not any(one.origin == e.STRAY for one in refunds):
+    if (
+        of is None
+        or of.payment_id == command.payment_id
+        or not any(one.origin == RefundOrigin.STRAY for one in refunds)
+    ):
         return None
     if any(command.refund_id in (one.refund_id, one.key) for one in refunds):
         return duplicate(command, of.id)
@@ -314,18 +331,22 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
         refund_id=command.refund_id,
         amount_minor=command.amount_minor,
     )
-    told = replace(made, refund_key=command.refund_id, origin=e.STRAY, currency=command.currency, reason=command.reason)
+    told = replace(
+        made, refund_key=command.refund_id, origin=RefundOrigin.STRAY, currency=command.currency, reason=command.reason
+    )
     return [replace(told, organizer_id=_organizer(state))]
 
 
 def _worth(of: Reservation) -> int:
     """What was paid for its tickets and not refunded, in minor units."""
-    return of.amount_minor if of.status == e.CONFIRMED else 0
+    return of.amount_minor if of.status == ReservationStatus.CONFIRMED else 0
 
 
 def _back_minor(of: Reservation, refunds: tuple[Refund, ...]) -> int:
     """How much of its payment is refunded or being refunded, in minor units."""
-    return sum(one.amount_minor for one in refunds if one.status != e.FAILED and one.payment_id == of.payment_id)
+    return sum(
+        one.amount_minor for one in refunds if one.status != RefundStatus.FAILED and one.payment_id == of.payment_id
+    )
 
 
 def _split(of: Reservation, amount_minor: int) -> Split:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Details, Section
 from pipelines.reservations.core.rules.answers import duplicate, named, refused
@@ -14,6 +13,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
+from schemas.statuses import CodeKind, EventStage
 
 Why = tuple[Reason, str]
 Asking = c.ReserveTickets | c.JoinWaitlist
@@ -99,7 +99,7 @@ def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
 
 def unseen(state: EventState, command: Asking) -> bool:
     """Whether the event is a draft of another user. For the caller it does not exist."""
-    return state.status == e.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
+    return state.status == EventStage.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
 
 
 def no_event(command: Asking) -> Why:
@@ -119,13 +119,13 @@ def not_selling(state: EventState, command: Asking) -> Why | None:
 
 def not_on_offer(state: EventState, command: Asking) -> Why | None:
     """The same for a caller who may see the event."""
-    if state.details is None or state.status == e.DELETED_EVENT:
+    if state.details is None or state.status == EventStage.DELETED:
         return no_event(command)
-    if state.status == e.PUBLISHED:
+    if state.status == EventStage.PUBLISHED:
         return None
-    if state.status == e.CANCELLED_EVENT:
+    if state.status == EventStage.CANCELLED:
         return Reason.EVENT_CANCELLED, "the event is cancelled"
-    if state.status == e.ENDED_EVENT:
+    if state.status == EventStage.ENDED:
         return Reason.EVENT_ENDED, "the event is over"
     return Reason.SALES_NOT_OPEN, "the event is not published"
 
@@ -189,7 +189,7 @@ def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> boo
     if not section.hidden or state.details.organizer_id == command.user_id:
         return True
     code = state.codes.get(command.access_code or "")
-    if code is None or code.disabled or code.kind != e.ACCESS:
+    if code is None or code.disabled or code.kind != CodeKind.ACCESS:
         return False
     return not code.ticket_type_ids or section.ticket_type_id in code.ticket_type_ids
 
@@ -247,7 +247,7 @@ def _codes_problem(state: EventState, section: Section, command: c.ReserveTicket
         if (
             code is None
             or code.disabled
-            or (code.kind == e.ACCESS) is not is_access
+            or (code.kind == CodeKind.ACCESS) is not is_access
             or (code.ticket_type_ids and section.ticket_type_id not in code.ticket_type_ids)
             or now < code.valid_from_at
             or (code.valid_until_at and now >= code.valid_until_at)
@@ -262,7 +262,7 @@ def _codes_problem(state: EventState, section: Section, command: c.ReserveTicket
 def _discount(state: EventState, command: c.ReserveTickets, price_minor: int, currency: str, shares: Shares) -> int:
     """What a promo code takes off, never more than the price."""
     code = state.codes[command.promo_code or ""]
-    if code.kind == e.PERCENT:
+    if code.kind == CodeKind.PERCENT:
         return shares.of_percent(price_minor, code.value, currency)
     return shares.at_most(code.value, price_minor, currency)
 

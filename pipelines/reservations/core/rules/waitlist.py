@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Section, WaitlistEntry
 from pipelines.reservations.core.rules.answers import duplicate, refused
@@ -18,6 +17,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime, offer_id
+from schemas.statuses import EventStage, ReservationStatus, WaitlistStatus
 
 
 def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fact]:
@@ -68,8 +68,17 @@ def leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f.
     """Leave the waiting list. A user with an open offer must release that reservation instead. A finished offer stays
     as it is."""
     entry = state.waitlist.get(command.entry_id)
-    offer = state.reservations.get(offer_id(entry.id)) if entry is not None and entry.status == e.OFFERED else None
-    if entry is not None and entry.user_id == command.user_id and offer is not None and offer.status != e.HELD:
+    offer = (
+        state.reservations.get(offer_id(entry.id))
+        if entry is not None and entry.status == WaitlistStatus.OFFERED
+        else None
+    )
+    if (
+        entry is not None
+        and entry.user_id == command.user_id
+        and offer is not None
+        and offer.status != ReservationStatus.HELD
+    ):
         return duplicate(command, command.entry_id)
     return leave_waiting(state, command)
 
@@ -79,10 +88,10 @@ def leave_waiting(state: EventState, command: c.LeaveWaitlist) -> list[f.Fact]:
     entry = state.waitlist.get(command.entry_id)
     if entry is None or entry.user_id != command.user_id:
         return refused(command, Reason.ENTRY_NOT_FOUND, "you have no such place in a waiting list", command.entry_id)
-    if entry.status == e.OFFERED:
+    if entry.status == WaitlistStatus.OFFERED:
         detail = f"it was offered reservation {offer_id(entry.id)}, which can be released"
         return refused(command, Reason.ENTRY_NOT_FOUND, detail, command.entry_id)
-    if entry.status == e.ENDED:
+    if entry.status == WaitlistStatus.ENDED:
         return duplicate(command, command.entry_id)
     return [ended(entry, Reason.BUYER_LEFT)]
 
@@ -95,7 +104,7 @@ def ended(entry: WaitlistEntry, reason: Reason) -> f.WaitlistEnded:
 def offers(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
     """The offers that are possible now. The caller folds each one before it asks for the next."""
     details = state.details
-    if details is None or state.status != e.PUBLISHED:
+    if details is None or state.status != EventStage.PUBLISHED:
         return
     for section in state.sections.values():
         if on_sale(details, section, now) is not None:

@@ -18,7 +18,7 @@ from ops.migrations import reset_derived
 from ops.rebuild.rows import TABLES
 from pipelines.notifications.compose import compose
 from pipelines.notifications.inbox import Delivery, InboxStore
-from pipelines.notifications.kinds import INBOX
+from pipelines.notifications.kinds import Channel
 from pipelines.projections.snapshot import AppliedPosition
 from pipelines.reservations.batch import Availability, availability_of
 from pipelines.reservations.core.digest import canonical
@@ -115,7 +115,7 @@ def test_what_is_made_of_forged_commands_fits_every_table_and_is_loaded_again(
         Writer(database).write(facts)
         assert canonical(rebuilt(database)) == canonical(town.state), seed
         assert availability_by_rows(settings) == availability_of(town.state), seed
-        messages = [message for one in facts for message in compose(one) if message.channel == INBOX]
+        messages = [message for one in facts for message in compose(one) if message.channel == Channel.INBOX]
         inbox = InboxStore(database, stop_requested=lambda: False)
         (start,) = inbox.positions([0]).values()
         told = [Delivery(0, offset, message) for offset, message in enumerate(messages)]

@@ -9,11 +9,11 @@ import pytest
 
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
 from pipelines.reservations.batch import availability_of
-from pipelines.reservations.core import entities as e
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
 from pipelines.reservations.seat_locks import claim_text
 from schemas import facts as f
+from schemas.statuses import ClaimStatus
 from tests.harness.words import (
     ALICE,
     BOB,
@@ -156,7 +156,7 @@ def test_blocked_places_are_claims_like_others() -> None:
     claims = {}
     for place, claim in live_claims(found).items():
         assert claim is not None
-        since = found.blocks[claim[1]] if claim[0] == e.BLOCKED else None
+        since = found.blocks[claim[1]] if claim[0] == ClaimStatus.BLOCKED else None
         one = found.reservations.get(claim[1])
         until = since.until_at if since is not None else one.expires_at if one is not None else 0
         offset = since.offset if since is not None else one.offset if one is not None else 0

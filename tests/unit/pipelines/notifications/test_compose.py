@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipelines.notifications.compose import compose, compose_direct
-from pipelines.notifications.kinds import CHECKED_IN, INBOX, KINDS, MAIL, REGISTERED, outdated
+from pipelines.notifications.kinds import KINDS, Channel, NotificationKind, outdated
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
@@ -47,9 +47,9 @@ DAY_US = 86_400_000_000
 def told(fact: f.Fact) -> list[Notification]:
     """What a fact tells in the inbox; what goes by mail says the same."""
     messages = compose(recorded(fact, offset=1))
-    inbox = [one for one in messages if one.channel == INBOX]
-    mails = [one for one in messages if one.channel == MAIL]
-    assert [msgspec.structs.replace(one, channel=INBOX) for one in mails] == inbox
+    inbox = [one for one in messages if one.channel == Channel.INBOX]
+    mails = [one for one in messages if one.channel == Channel.MAIL]
+    assert [msgspec.structs.replace(one, channel=Channel.INBOX) for one in mails] == inbox
     assert len(inbox) * 2 == len(messages)
     return inbox
 
@@ -72,7 +72,7 @@ def notified(kind: str) -> f.HolderNotified:
 
 def test_a_hold_tells_what_is_held_and_until_when() -> None:
     message, mail = compose(recorded(held(["A-1", "A-2"]), offset=7, index=1, count=2, partition=3))
-    assert mail == msgspec.structs.replace(message, channel=MAIL)
+    assert mail == msgspec.structs.replace(message, channel=Channel.MAIL)
     assert (message.kind, message.channel, message.template, message.user_id) == (
         "ticket.held",
         "inbox",
@@ -247,13 +247,13 @@ def test_every_kind_but_that_of_accounts_comes_from_a_fact() -> None:
         for _, wanted in mark.args[1]
         for _, kind in wanted
     }  # type: ignore[attr-defined]
-    assert kinds | told_apart | {*SEVERAL, REGISTERED} == set(KINDS)
+    assert kinds | told_apart | {*SEVERAL, NotificationKind.REGISTERED} == set(KINDS)
 
 
 def test_a_direct_message_is_a_mail_that_no_fact_has_caused() -> None:
-    (mail,) = compose_direct(7, ALICE, REGISTERED, "{}", T)
-    assert (mail.channel, mail.partition, mail.offset, mail.user_id) == (MAIL, -1, 7, ALICE)
-    assert mail.kind == mail.template == REGISTERED
+    (mail,) = compose_direct(7, ALICE, NotificationKind.REGISTERED, "{}", T)
+    assert (mail.channel, mail.partition, mail.offset, mail.user_id) == (Channel.MAIL, -1, 7, ALICE)
+    assert mail.kind == mail.template == NotificationKind.REGISTERED
 
 
 def test_a_mail_is_outdated_once_its_deadline_has_passed() -> None:
@@ -262,7 +262,7 @@ def test_a_mail_is_outdated_once_its_deadline_has_passed() -> None:
     deadline = datetime.fromtimestamp(DEADLINE / 1_000_000, UTC)
     assert not outdated(message.kind, data, deadline - timedelta(seconds=1))
     assert outdated(message.kind, data, deadline + timedelta(seconds=1))
-    assert not outdated(CHECKED_IN, data, deadline + timedelta(days=1))
+    assert not outdated(NotificationKind.CHECKED_IN, data, deadline + timedelta(days=1))
     assert not outdated(message.kind, {"expires_at": "0"}, deadline + timedelta(days=1))
 
 

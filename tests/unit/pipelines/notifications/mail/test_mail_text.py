@@ -18,7 +18,7 @@ import pytest
 from connectors.signing_keys import KeyRing, generate_pem
 from pipelines.documents.ticket_codes import TicketCodes
 from pipelines.notifications.compose import compose, compose_direct
-from pipelines.notifications.kinds import KINDS, MAIL, REGISTERED
+from pipelines.notifications.kinds import KINDS, Channel, NotificationKind
 from pipelines.notifications.mail import attachments
 from pipelines.notifications.mail import render as rendering
 from pipelines.notifications.mail.accounts import LINK_TTL_S
@@ -167,8 +167,10 @@ def mail_of(kind: str, data: dict[str, Any], **changes: Any) -> Mail:
 
 def mails() -> dict[str, Mail]:
     """One mail of each kind, from the facts that make them."""
-    messages = [one for fact in FACTS for one in compose(recorded(fact, offset=7)) if one.channel == MAIL]
-    messages += [one for one in compose_direct(1, ALICE, REGISTERED, "{}", T) if one.channel == MAIL]
+    messages = [one for fact in FACTS for one in compose(recorded(fact, offset=7)) if one.channel == Channel.MAIL]
+    messages += [
+        one for one in compose_direct(1, ALICE, NotificationKind.REGISTERED, "{}", T) if one.channel == Channel.MAIL
+    ]
     return {one.kind: mail_of(one.kind, msgspec.json.decode(one.data)) for one in messages}
 
 
@@ -206,7 +208,7 @@ def test_a_mail_of_each_kind_says_the_same_in_both_forms(kind: str) -> None:
         assert "None" not in text
         assert "{" not in text
         assert "preferences of your account" in " ".join(text.split())
-    if kind not in (REGISTERED, *NEUTRAL):
+    if kind not in (NotificationKind.REGISTERED, *NEUTRAL):
         title = MAILS[kind].data.get("title", "Opening night")
         assert title in subject
         assert title in plain
@@ -232,7 +234,7 @@ def test_markup_in_a_title_stays_text_and_line_breaks_stay_out_of_headers() -> N
 
 @pytest.mark.parametrize("name", ["Žofie Ünal, 王", 'Ada "x" <eve@example.org>', "A\r\nBcc: eve@example.org"])
 def test_a_name_is_only_ever_a_name(name: str) -> None:
-    message = render(mail_of(REGISTERED, {}, name=name), FROM)
+    message = render(mail_of(NotificationKind.REGISTERED, {}, name=name), FROM)
     parsed = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
     (address,) = parsed["To"].addresses
     assert address.addr_spec == "ada@example.org"
@@ -241,13 +243,13 @@ def test_a_name_is_only_ever_a_name(name: str) -> None:
 
 
 def test_a_domain_of_any_script_is_written_in_ascii_and_an_address_that_is_none_is_an_error() -> None:
-    message = render(mail_of(REGISTERED, {}, email="ada@bücher.example"), FROM)
+    message = render(mail_of(NotificationKind.REGISTERED, {}, email="ada@bücher.example"), FROM)
     assert b"ada@xn--bcher-kva.example" in message.as_bytes()
-    jürg = render(mail_of(REGISTERED, {}, email="jürg@example.org"), FROM)
+    jürg = render(mail_of(NotificationKind.REGISTERED, {}, email="jürg@example.org"), FROM)
     assert "<jürg@example.org>" in jürg.as_bytes(policy=SMTPUTF8).decode()
     for address in ("a,b@c.org", "a@b@c", "@c.org", "a b@c.org"):
         with pytest.raises(UNWRITABLE):
-            render(mail_of(REGISTERED, {}, email=address), FROM)
+            render(mail_of(NotificationKind.REGISTERED, {}, email=address), FROM)
 
 
 def test_times_are_told_on_the_clock_of_the_place() -> None:
@@ -411,7 +413,7 @@ FREE: list[f.Fact] = [
 def told_of(fact: f.Fact, price_minor: int) -> list[str]:
     """What the mails of a fact say of a reservation with that price."""
     occasion = dataclasses.replace(OCCASION, price_minor=price_minor)
-    messages = [one for one in compose(recorded(fact, offset=7)) if one.channel == MAIL]
+    messages = [one for one in compose(recorded(fact, offset=7)) if one.channel == Channel.MAIL]
     made = [render(mail_of(one.kind, msgspec.json.decode(one.data), occasion=occasion), FROM) for one in messages]
     return [text for message in made for text in (str(message["Subject"]), *texts(message))]
 
