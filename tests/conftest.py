@@ -1,7 +1,7 @@
-"""What every tier shares: markers by directory, one embedded stack per test process, fresh settings per test.
+"""Shared by every tier: markers by directory, one embedded stack per test process, fresh settings per test.
 
 * `stack`: PostgreSQL, Valkey and the embedded broker, started once per pytest worker. Stop and kill its services at
-  will; the next `settings` starts again what is down.
+  will; the next `settings` restarts them.
 * `settings`: an empty, migrated platform with its topics, for one test. `module_settings`: the same for a module; do
   not mix the two in one module.
 """

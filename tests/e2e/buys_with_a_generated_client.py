@@ -1,4 +1,4 @@
-"""What a program with a generated client does: an account, an event, a hold, a payment, the tickets."""
+"""A program with a generated client: an account, an event, a hold, a payment, the tickets."""
 
 import json
 import sys

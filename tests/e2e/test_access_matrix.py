@@ -1,9 +1,9 @@
-"""Every route with every kind of caller, as `tests.harness.access.MATRIX` says; then with whatever comes to mind.
+"""Every route with every kind of caller, as `tests.harness.access.MATRIX` says; then with generated requests.
 
-What a route is called with comes from the world below: the event is the owner's and on sale, the reservation, the
-ticket and the notification are the buyer's, the category is the owner's. A body is the example of the API's
-description. If a new route's id is no id of the world, or the call would use something up, say so in PATHS; if the
-example does not do as a body, in BODIES; if the call changes its caller, in NEWCOMERS.
+The arguments of a route come from the world below: the event is the owner's and on sale; the reservation, the ticket
+and the notification are the buyer's; the category is the owner's. A body is the example of the API's description. Add
+to PATHS a new route whose id is not in the world, or whose call uses something up; to BODIES one whose example is no
+good body; to NEWCOMERS one whose call changes its caller.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ REFUSED = (401, 403, 404)
 
 
 class World:
-    """A platform with everybody on it, and one of each thing that an id may name."""
+    """A platform with all kinds of callers, and one of each thing that an id may name."""
 
     def __init__(self, platform: Platform, shop: Shop) -> None:
         self.settings, self.shop = platform.settings, shop
@@ -78,7 +78,7 @@ class World:
             "transfer_id": self.offer(),
             "session_id": self.session(),
         }
-        # The cases in brackets: what is another one there.
+        # The cases in brackets: the ids that differ there.
         self.cases = {"draft": {"event_id": self.draft.id}, "buyer": {"user_id": self.buyer.id}, "": {}}
 
     @property
@@ -86,7 +86,7 @@ class World:
         return self.person("buyer")
 
     def person(self, caller: str) -> Person:
-        """Somebody with an account."""
+        """A caller with an account."""
         one = self.people[caller]
         assert one is not None
         return one
@@ -103,31 +103,31 @@ class World:
         return self.spare
 
     def newcomer(self, caller: str) -> Person | None:
-        """Somebody new of the caller's role, without anything."""
+        """A new caller of the same role, without any data."""
         make = {"anonymous": lambda: None, "admin": self.shop.admin, "owner": self.shop.organizer}
         return make.get(caller, self.shop.organizer if "organizer" in caller else self.shop.person)()
 
     def offer(self) -> str:
-        """A ticket that the other buyer is offered by the buyer."""
+        """A ticket that the buyer offers to the other buyer."""
         path = f"/v1/tickets/{self.bought()}/transfer"
         body = {"to": self.person("other buyer").email}
         return str(done(self.buyer.post(path, json=body, prefer="wait=20"), 200)["transfer_id"])
 
     def invitation(self) -> str:
-        """An event of the owner's at whose door the buyer is asked to work."""
+        """An event of the owner's to whose door the buyer is invited."""
         event = self.shop.event(self.owner)
         body = {"user": self.buyer.email}
         done(self.owner.post(f"/v1/events/{event.id}/staff", json=body, prefer="wait=20"), 201)
         return event.id
 
     def held_and_shown(self) -> str:
-        """A hold of the buyer's, which is in the rows that everybody reads."""
+        """A hold of the buyer's that is in the rows already."""
         held = self.held()
         done(self.buyer.get(f"/v1/reservations/{held}"), 200)
         return held
 
     def made(self, what: str, body: dict[str, Any]) -> str:
-        """Something of the event's, made by its owner."""
+        """A part of the event, made by its owner."""
         path = f"/v1/events/{self.event.id}/{what}"
         return str(done(self.owner.post(path, key=unique(), prefer="wait=20", json=body), 201)["id"])
 
@@ -140,7 +140,7 @@ class World:
 
     @cached_property
     def doomed(self) -> str:
-        """An event of the owner's that may be called off."""
+        """An event of the owner's that may be cancelled."""
         return self.shop.event(self.owner).id
 
     @cached_property
@@ -153,17 +153,17 @@ class World:
         return str(done(self.owner.post("/v1/categories", json={"name": f"Category {unique()}"}), 201)["id"])
 
     def session(self) -> str:
-        """A session of the buyer's that nobody uses."""
+        """An unused session of the buyer's."""
         login = {"email": self.buyer.email, "password": PASSWORD}
         token = done(self.shop.http.post("/v1/auth/login", json=login), 200)["access_token"]
         return str(jwt.decode(token, options={"verify_signature": False})["sid"])
 
     def webhook(self) -> str:
-        """An endpoint of the owner's, which nobody serves."""
+        """An endpoint of the owner's, without a server."""
         return str(done(self.owner.post("/v1/webhooks", json={"url": "https://no-such-name.invalid/"}), 201)["id"])
 
     def delivery(self) -> str:
-        """A call to it. Routes that name it name its endpoint too, so both are made at once."""
+        """A call to an endpoint. Its routes name the endpoint too, so both are made at once."""
         self.hook = self.webhook()
         return str(done(self.owner.post(f"/v1/webhooks/{self.hook}/test"), 202)["id"])
 
@@ -180,7 +180,7 @@ class World:
             return next(line.removeprefix("id: ") for line in stream.iter_lines() if line.startswith("id: "))
 
 
-# What the world's own id would not do for: what is used up is made anew for each caller.
+# Where the world's own id would not do: a call that uses something up gets a new one for each caller.
 PATHS: dict[str, dict[str, Callable[[World], str]]] = {
     "DELETE /v1/categories/<category_id>": {"category_id": World.category},
     "POST /v1/events/<event_id>/cancel": {"event_id": lambda world: world.doomed},
@@ -218,7 +218,7 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /v1/events/<event_id>/waitlist": lambda world: {"ticket_type_id": world.event.general, "quantity": 1},
     "POST /v1/tickets/validate": lambda world: {"code": world.ticket["code"]},
 }
-# Calls that change who calls: everybody is somebody new there.
+# Calls that change their caller: each one gets a new caller.
 NEWCOMERS = frozenset(
     {
         "DELETE /v1/users/me",
@@ -246,7 +246,7 @@ def test_what_is_said_of_a_route_is_said_of_one_that_there_is() -> None:
 def test_a_route_is_open_to_those_it_names_and_closed_to_all_others(world: World, line: str) -> None:
     name, _, case = line.removesuffix(")").partition(" (")
     expected = dict(zip(CALLERS, MATRIX[line].split(), strict=True))
-    # Who is refused comes first: what they may not touch is still there.
+    # Refused callers come first, while the thing still exists.
     for caller in sorted(CALLERS, key=lambda one: expected[one] == "ok"):
         person = world.newcomer(caller) if name in NEWCOMERS else world.people[caller]
         status, text = call(world, BY_NAME[name], person, world.cases[case])
@@ -259,7 +259,7 @@ def test_a_route_is_open_to_those_it_names_and_closed_to_all_others(world: World
 
 
 def call(world: World, route: Route, person: Person | None, case: dict[str, str]) -> tuple[int, str]:
-    """One request, as good as the world can make it: the status, and what was answered."""
+    """One request with the world's ids: the status and the answer."""
     ids = world.ids | case | {name: make(world) for name, make in PATHS.get(route.name, {}).items()}
     path = re.sub(r"<(\w+)>", lambda match: ids[match[1]], route.path)
     headers = {"idempotency-key": unique()} if route.idempotency_key else {}
@@ -283,17 +283,17 @@ def _text(response: httpx.Response) -> str:
 
 DESCRIBED = [route for route in ROUTES if route.media_type != "text/event-stream"]  # a stream has no end
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES_EACH = 6  # of each way to make a request: 1,000 requests altogether
+EXAMPLES_EACH = 6  # of each kind of request: 1,000 requests in all
 DESCRIPTION = openapi.from_dict(json.loads(msgspec.json.encode(document(ROUTES, "0"))))
 OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_operations()}
 
 
 @pytest.fixture(scope="module")
 def described(world: World) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Ids that there are, and who asks. The event is one that may be changed, cancelled, used up."""
+    """Existing ids, and the callers. The event may be changed, cancelled and used up."""
     organizer = world.shop.organizer()
     ids = world.ids | {"event_id": world.shop.event(organizer).id}
-    # Hypothesis likes what comes first: who may do most.
+    # Hypothesis prefers the first one: the caller with the most rights.
     return ids, [*(person.headers for person in (organizer, world.buyer, world.shop.admin())), {}]
 
 

@@ -1,4 +1,4 @@
-"""Accounts over the whole platform: made, logged into, ended, given roles by hand, and what is left of them."""
+"""Accounts over the whole platform: registration, login, end, roles by hand, and the data that stays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness.api_process import api_process
 from tests.harness.flows import eventually
 from tests.harness.shop import EVENT, PASSWORD, OnSale, Person, Shop, done, open_shop, problem, unique
 
-# What has only an opaque id, as the log does, and is made from it.
+# Tables with only an opaque id, made from the log.
 FROM_THE_LOG = {*DERIVED_TABLES, "webhook_events"} - {"notifications"}
 # Rows that go because `user_erase` names them; everywhere else a reference to the user's row takes them along.
 BY_NAME = {"mail_deliveries"}
@@ -234,7 +234,7 @@ def test_an_erased_user_is_an_opaque_id_on_the_log_and_nothing_else(
     assert tables_with(platform, buyer.id) >= {"users", "refresh_tokens", "notifications", "reservations", "tickets"}
 
     assert problem(erase(buyer, "wrong-horse-7"), 401, "invalid-credentials")["field"] == "password"
-    # This hold ends when nobody is there to be told.
+    # This hold ends when its user is gone.
     held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
     assert erase(buyer).status_code == 204
 

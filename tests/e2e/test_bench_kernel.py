@@ -1,4 +1,4 @@
-"""The kernel bench runs, and counts right. No figure is asserted: this machine is not the one that is reported."""
+"""The kernel bench runs, and counts right. No figure is asserted: reported figures are of another machine."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is told over which channel, over HTTP: preferences, mails, webhooks with their delivery log."""
+"""Messages by channel, over HTTP: preferences, mails, webhooks with their delivery log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.unit.pipelines.notifications.webhooks.test_signature import verify
 
 @dataclass(frozen=True)
 class Street:
-    """A platform, the mail server that it sends to, and an organizer's own server."""
+    """A platform, its mail server, and an organizer's own server."""
 
     settings: Settings
     shop: Shop
@@ -48,12 +48,12 @@ LINK = "Is this your mail address?"
 
 
 def subjects(street: Street, person: Person) -> list[str]:
-    """Of the mails to somebody, without the link that proves the address."""
+    """The subjects of the mails to an address, without the link that proves it."""
     return [one["Subject"] for one in street.mails.taken if person.email in one["To"] and one["Subject"] != LINK]
 
 
 def links(street: Street, person: Person) -> list[str]:
-    """The tokens that were mailed to somebody."""
+    """The tokens that were mailed to an address."""
     return [token_of(one) for one in street.mails.taken if person.email in one["To"] and one["Subject"] == LINK]
 
 
@@ -120,7 +120,7 @@ def test_a_buyer_is_told_what_they_want_where_they_want_it(street: Street) -> No
 
 
 def test_nothing_but_a_link_goes_to_an_address_until_its_link_is_followed(street: Street) -> None:
-    """Somebody types another's address and a name that is a text of their own (FIELD C7)."""
+    """A stranger registers another person's address, with a text of their own as the name (FIELD C7)."""
     shop, event = street.shop, street.shop.event(street.shop.organizer())
     lure = "You have won, see https://phish.example"
     account = {"email": f"{unique()}@example.org", "password": PASSWORD, "name": lure}
@@ -307,7 +307,7 @@ def test_bad_webhooks_are_refused(street: Street) -> None:
 
 
 def test_every_message_is_there_once_whatever_was_switched_off_or_erased(street: Street) -> None:
-    """The checker composes every fact of this module anew and compares: the inbox, and the mails."""
+    """The checker composes every fact of this module again and compares the inbox and the mails."""
     wait_until_settled(street.settings)
     report = check(street.settings, strict=False)
     assert report.ok, report.text()
@@ -321,7 +321,7 @@ def test_every_message_is_there_once_whatever_was_switched_off_or_erased(street:
 
 
 def test_who_has_not_paid_yet_is_warned_a_minute_before_the_hold_ends(street: Street) -> None:
-    """Two minutes pass on the log by the time of one record; so this comes behind everything else in this module."""
+    """The time of one record moves the log by two minutes; so this is the last test of this module."""
     buyer, event = street.shop.person(), street.shop.event(street.shop.organizer(), hold_ttl_s=180)
     done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
     client = producer(street.settings)

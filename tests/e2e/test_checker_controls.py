@@ -1,4 +1,4 @@
-"""The checker on the running platform with its guards taken out: it must find the damage, and nothing without it."""
+"""The checker on the running platform without its guards: it must find the damage, and nothing else."""
 
 from __future__ import annotations
 

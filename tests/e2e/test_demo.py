@@ -1,4 +1,4 @@
-"""The demo at a small size: it sells out, finds nothing wrong, and does find it when the lock step is taken out."""
+"""The demo at a small size: it sells out and finds no error; without the lock step it finds the damage."""
 
 import json
 from typing import Any

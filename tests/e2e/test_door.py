@@ -1,4 +1,4 @@
-"""Tickets and the door over HTTP: documents, codes that hold without a network, check-ins, tickets handed on."""
+"""Tickets and the door over HTTP: documents, codes that can be checked offline, check-ins, transferred tickets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def buyer(shop: Shop) -> Person:
 
 
 def document(person: Person, ticket: dict[str, Any], name: str, media_type: str) -> bytes:
-    """A document of a ticket, after its headers were as they should be."""
+    """A document of a ticket, after a check of its headers."""
     response = person.get(f"/v1/tickets/{ticket['id']}/{name}")
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == media_type

@@ -1,4 +1,4 @@
-"""Faults in the middle of a drop, on the embedded broker: whatever fails, the checker finds nothing wrong."""
+"""Faults in the middle of a drop, on the embedded broker: after each fault the checker finds no error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new generation of the rows is swapped in under a platform that sells: nobody who calls it notices."""
+"""A new generation of the rows is swapped in under a platform that sells: its callers do not notice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EFFECTS = ("notifications", "mail_deliveries", "webhook_deliveries", "sandbox.pa
 
 
 def effects(settings: Settings) -> dict[str, int]:
-    """How many messages, calls, charges and refunds there were."""
+    """The numbers of messages, calls, charges and refunds."""
     with rows_of(settings) as query:
         return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EFFECTS}
 
 
 def read(buyer: Person, path: str) -> Any:
-    """What the rows say; `now` is the clock's."""
+    """Answers from the rows, without `now`, which is the clock's."""
     found = done(buyer.get(path), 200)
     found.pop("now", None)
     return found

@@ -1,4 +1,4 @@
-"""One greedy client of each kind: it meets its share, everybody else is served, and the door is never refused."""
+"""One greedy client of each kind: its share stops it, all others are served, and the door is never refused."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def event(shop: Shop) -> OnSale:
 
 @pytest.fixture(scope="module")
 def codes(shop: Shop, event: OnSale) -> list[str]:
-    """Tickets of somebody who comes to the door."""
+    """Codes of tickets for the door."""
     return [ticket["code"] for ticket in bought(shop.person(), event)]
 
 
 def at_once(work: Callable[[int], httpx.Response], count: int) -> Counter[int]:
-    """The statuses of so many requests that are under way together."""
+    """The statuses of `count` requests that are under way together."""
     with ThreadPoolExecutor(count) as pool:
         return Counter(response.status_code for response in pool.map(work, range(count)))
 
 
 def door_lets_in(event: OnSale, codes: list[str], devices: int = 15) -> None:
-    """So many devices of one door bring their scans at the same moment; none is refused."""
+    """Many devices of one door send their scans at the same moment; none is refused."""
 
     def merge(number: int) -> httpx.Response:
         scans = [{"code": code, "scanned_at": "2026-11-28T20:00:00Z"} for code in codes * 20]
@@ -101,7 +101,7 @@ def test_who_draws_eighty_tickets_at_once_keeps_no_door_and_no_other_holder_wait
 
 
 def floods(work: Callable[[int], httpx.Response], event: OnSale, codes: list[str], count: int = 60) -> Counter[int]:
-    """The statuses of one client's requests, while a door works next to them and is never refused."""
+    """The statuses of one client's requests, while a door works and is never refused."""
     with ThreadPoolExecutor(1) as beside:
         flood = beside.submit(at_once, work, count)
         door_lets_in(event, codes)

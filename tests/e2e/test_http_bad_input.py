@@ -1,4 +1,5 @@
-"""Bad input: each is a problem document that names the field or the reason; nothing is written, never a 500."""
+"""Bad input: every answer is a problem document that names the field or the reason. Nothing is written, and there is no
+500."""
 
 from __future__ import annotations
 
@@ -56,14 +57,14 @@ def buyer(shop: Shop) -> Person:
 
 @pytest.fixture
 def nothing_written(running: tuple[Platform, Shop]) -> Iterator[None]:
-    """Fails a test after which there is more on the commands topic than before."""
+    """Fails a test after which the commands topic has more records than before."""
     before = written(running[0])
     yield
     assert written(running[0]) == before
 
 
 def written(platform: Platform) -> int:
-    """How many records there are on the commands topic. Ticks come and go, but no hold is due here."""
+    """The number of records on the commands topic. No hold is due here, so there are no ticks."""
     client = kafka.consumer(platform.settings, group=None)
     try:
         parts = client.list_topics(COMMANDS, timeout=10).topics[COMMANDS].partitions
@@ -203,7 +204,7 @@ def test_a_wrong_password_and_an_unknown_account_look_and_last_alike(shop: Shop,
     known = [attempt(buyer.email) for _ in range(8)]
     unknown = [attempt(f"{unique()}@example.org") for _ in range(8)]
     assert known[0][0] == unknown[0][0]
-    # Without a hash for nobody an unknown account would be answered ten times as fast.
+    # Without a dummy hash, an unknown account would be answered ten times as fast.
     assert min(seconds for _, seconds in unknown) > min(seconds for _, seconds in known) / 3
 
 
@@ -343,7 +344,7 @@ def test_every_route_is_open_to_those_it_names(shop: Shop, callers: dict[str, st
     content = b"not json" if route.body is not None else None
     for caller, token in callers.items():
         if path == "/v1/users/me/become-organizer" and caller == "buyer":
-            continue  # it would make an organizer of the buyer, who has to stay one here
+            continue  # it would make the buyer an organizer, but this one must stay a buyer
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         response = shop.http.request(route.method, path, headers=headers, content=content)
         if caller in MAY_CALL[route.access]:
@@ -391,7 +392,8 @@ def test_no_body_is_ever_a_500(shop: Shop, event: OnSale, route: Route, body: An
 def test_forged_commands_on_the_topic_stop_nothing(
     running: tuple[Platform, Shop], event: OnSale, buyer: Person
 ) -> None:
-    """The last test here: what it leaves on the log is nobody's to check. What is made of it is in test_postgres.py."""
+    """The last test here, since no checker accepts the records that it leaves on the log. test_postgres.py checks their
+    effects."""
     platform, shop = running
     alive, town = platform.supervisor.pids(), HostileTown(77)
     town.run(300)

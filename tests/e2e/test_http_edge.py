@@ -1,4 +1,4 @@
-"""What browsers, caches and clocks need: HEAD, ETag, gzip, Date and now, other origins, tickets for streams."""
+"""The needs of browsers, caches and clocks: HEAD, ETag, gzip, Date and now, other origins, tickets for streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem
 
 ORIGIN = "https://tickets.example.org"
 ID = "8a7f1f0e-5a7a-4a8e-9f0a-0123456789ab"
-VARIES = {"date", "content-length", "transfer-encoding"}  # by the second, or by what a stream has no length of
+VARIES = {"date", "content-length", "transfer-encoding"}  # they differ by the second, or a stream has none
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the log answers over HTTP: explanations, the seats as they were, receipts that hold, what is watched."""
+"""Answers from the log over HTTP: explanations, earlier seat maps, true receipts, live streams."""
 
 from __future__ import annotations
 

@@ -417,7 +417,7 @@ def test_a_payment_that_outlasts_the_hold_is_refunded_and_says_so(shop: Shop, or
     held = done(buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1), 201)
     path, body = f"/v1/reservations/{held['id']}/confirm", {"payment_token": "tok_slow"}
     done(buyer.post(path, key=key, prefer="respond-async", json=body), 202)
-    # Somebody else buys the seat between the deadline and the capture, which comes a second later.
+    # Another buyer buys the seat between the deadline and the capture, which comes a second later.
     while (taken := other.reserve(event.id, ticket_type_id=event.seated, seats=held["seats"])).status_code != 201:
         pass
     done(other.confirm(taken.json()["id"]), 200)
@@ -591,7 +591,7 @@ class Stream:
         self._context.__exit__(*error)
 
     def connected(self) -> None:
-        """Returns when the stream is open: what happens from now on will be on it."""
+        """Returns when the stream is open: all later events will be on it."""
         while next(self._lines) != ": connected":
             pass
 

@@ -1,4 +1,4 @@
-"""The seat map over HTTP: the same shape, tag and headers whether it is one answer or is sent section by section."""
+"""The seat map over HTTP: the same shape, tag and headers as one answer and section by section."""
 
 from __future__ import annotations
 

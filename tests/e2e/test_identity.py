@@ -1,4 +1,4 @@
-"""Who gets in: sessions, forgotten passwords, second factors, and the audit log of it all, over HTTP."""
+"""Identity over HTTP: sessions, forgotten passwords, second factors, and their audit log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROUNDS = 4
 
 @dataclass(frozen=True)
 class House:
-    """A platform, the mail server that it sends to, and where its logs are."""
+    """A platform, its mail server, and its log directory."""
 
     settings: Settings
     shop: Shop
@@ -62,7 +62,7 @@ def claims(token: str) -> dict[str, Any]:
 
 
 def kinds(person: Person) -> list[tuple[str, str]]:
-    """What the owner reads in the audit log, the latest first."""
+    """The kinds of entries in the owner's audit log, the latest first."""
     items = done(person.get("/v1/users/me/security-events"), 200)["items"]
     return [(one["kind"], one["outcome"]) for one in items]
 
@@ -72,7 +72,7 @@ def subjects(house: House, person: Person) -> list[str]:
 
 
 def reset_tokens(house: House, person: Person) -> list[str]:
-    """The tokens of the links to a new password that somebody got."""
+    """The tokens of the links to a new password, sent to an address."""
     found = []
     for mail in house.mails.taken:
         if person.email in mail["To"] and mail["Subject"] == "A new password":
@@ -88,7 +88,7 @@ def reset_tokens(house: House, person: Person) -> list[str]:
 
 
 def test_a_stolen_access_token_gets_nothing_that_outlives_a_new_password(house: House) -> None:
-    """16 changes of role with it at once, while its owner sets a new password in another session."""
+    """A thief changes the role with it 16 times at once, while its owner sets a new password in another session."""
     shop = house.shop
     with ThreadPoolExecutor(TRIES + 1) as pool:
         for _ in range(ROUNDS):
@@ -209,7 +209,7 @@ def test_a_link_to_a_new_password_ends_with_time_and_with_a_new_password(house: 
 
 
 def test_a_link_to_a_new_password_proves_the_address_that_it_came_to(house: House) -> None:
-    """Somebody else has registered it; its owner sets a password, and whoever made the account is out."""
+    """A stranger has registered the address. Its owner sets a password, and the stranger is locked out."""
     shop, taken = house.shop, house.shop.person(verified=False)
     assert shop.http.post("/v1/auth/password-reset", json={"email": taken.email}).status_code == 202
     house.mails.wait(lambda: len(reset_tokens(house, taken)) == 1, "the link")
@@ -227,7 +227,8 @@ def code_of(secret: str, steps: int = 0) -> str:
 
 
 def at_the_beginning_of_a_step() -> None:
-    """So that the codes of a test are those of one time step. Waits for a clock: there is nothing else to wait for."""
+    """Wait for the beginning of a time step, so that all codes of a test belong to one. Only the clock can say when
+    that is."""
     left = 30 - time() % 30
     if left < 10:
         sleep(left)

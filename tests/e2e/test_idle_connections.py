@@ -1,4 +1,4 @@
-"""Connections that say nothing, or half of something, while others buy: all who buy are answered."""
+"""Connections that send nothing, or half a request, while others buy: all buyers get their answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shop() -> Iterator[Shop]:
 
 @contextmanager
 def silent_connections(url: str, count: int) -> Iterator[None]:
-    """So many connections: a third says nothing, a third half a head, a third half a body."""
+    """Connections: a third sends nothing, a third half a head, a third half a body."""
     at = urlsplit(url)
     with ExitStack() as stack:
         for number in range(count):
@@ -52,7 +52,7 @@ def silent_connections(url: str, count: int) -> Iterator[None]:
 
 
 def from_address(person: Person, url: str, address: str, stack: ExitStack) -> Person:
-    """The same person, whose requests come from this address of the machine."""
+    """The same person with requests from this address of the machine."""
     transport = httpx.HTTPTransport(local_address=address)
     return replace(person, http=stack.enter_context(httpx.Client(base_url=url, transport=transport, timeout=30)))
 
@@ -63,7 +63,7 @@ def test_two_thousand_silent_connections_of_one_address_keep_no_buyer_of_another
     path, floor = f"/v1/events/{event.id}/ticket-types", GENERAL | {"layout": {"kind": "general", "capacity": 10_000}}
     floor_id = done(organizer.post(path, prefer="wait=20", json=floor), 201)["id"]
     with ExitStack() as stack:
-        # The silent ones and some who buy come from 127.0.0.1, the others from an address of their own.
+        # The silent ones and some buyers come from 127.0.0.1, the other buyers from an address of their own.
         neighbours = [from_address(shop.person(), shop.url, "127.0.0.1", stack) for _ in range(BUYERS)]
         strangers = [from_address(shop.person(), shop.url, "127.0.0.2", stack) for _ in range(BUYERS)]
 

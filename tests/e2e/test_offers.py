@@ -1,4 +1,4 @@
-"""Tickets that are offered and people who are invited: what each side sees, what a stranger learns of an address."""
+"""Offered tickets and invited people: the view of each side, and what a stranger learns about an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event's orders, as its organizer sees them: list, filters, file, one with its history, refunds from there."""
+"""An event's orders, as its organizer sees them: list, filters, file, one order with its history, refunds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def owner(shop: Shop) -> Person:
 
 @pytest.fixture(scope="module")
 def sold(shop: Shop, owner: Person) -> tuple[OnSale, dict[str, Person], dict[str, str]]:
-    """An event with one order of each kind; the buyers and the orders by what they are."""
+    """An event with one order of each kind; buyers and orders by kind."""
     event = shop.event(owner)
     buyers = {kind: named(shop, name) for kind, name in NAMES.items()}
     orders = {}

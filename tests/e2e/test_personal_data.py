@@ -1,4 +1,4 @@
-"""What a person gets of their own data: everything there is, nobody else's, no secret."""
+"""A person's export: all of their own data, no data of others, no secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.harness.flows import eventually, rows_of
 from tests.harness.shop import Person, Shop, done, open_shop, problem
 
 WAIT = "wait=20"
-# Tables with a column that names a person, and the section that has their rows; "" for what is no data of theirs.
+# Tables with a column that names a person, and the section with their rows; "" for rows that are not the person's data.
 NAMING = {
     "account_mails": "", "direct_messages": "", "erased_users": "", "mailed_links": "", "refresh_tokens": "",
     "recovery_codes": "", "second_factors": "", "reservations": "reservations", "payments": "payments",

@@ -1,4 +1,4 @@
-"""The sandbox bank as a second writer: what it refunds and disputes by itself, lost news, the books compared."""
+"""The sandbox bank as a second writer: its own refunds and disputes, lost news, the comparison of the books."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.harness.stage import PARTITIONS, Stage
 pytestmark = pytest.mark.timeout(180)
 
 HOLDERS = 2_500  # five commands' worth of reminders
-ROUNDS_MAX = 4  # dates; a kill may come too late to meet anything
+ROUNDS_MAX = 4  # dates; a kill may come too late to hit anything
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def stage(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 def sold_out(stage: Stage) -> tuple[Drop, str]:
-    """An event with so many holders of a free ticket each."""
+    """An event with many holders of one free ticket each."""
     drop = stage.drop(events=1, rows=1)
     (event,) = drop.events
     hall = ("hall", "Hall", 0, "EUR", "general", 0, 0, HOLDERS, 0, 0)
@@ -71,7 +71,7 @@ def sold_out(stage: Stage) -> tuple[Drop, str]:
 
 
 def told(stage: Stage, event: str) -> list[tuple[str, int]]:
-    """Who was reminded of which date, fact by fact; what shows twice on the embedded broker is one fact."""
+    """The reminded users and dates, fact by fact. A fact that the embedded broker shows twice counts once."""
     codec, client = stage.drops[-1].codec, reader(stage.settings)
     found: dict[tuple[int, int], tuple[str, int]] = {}
     try:

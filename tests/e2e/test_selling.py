@@ -1,4 +1,4 @@
-"""What organizers say and buyers do beyond the plain sale, over the whole platform; then the checker's verdict."""
+"""Acts of organizers and buyers beyond the plain sale, over the whole platform; then the checker's verdict."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def small(shop: Shop, owner: Person, **changes: Any) -> tuple[OnSale, str]:
 
 
 def kinds(of: Person) -> list[str]:
-    """What somebody was told."""
+    """The kinds of a person's notifications."""
     return [one["kind"] for one in done(of.get("/v1/notifications"), 200)["items"]]
 
 
@@ -154,7 +154,8 @@ def test_a_promo_code_takes_its_part_off_and_a_free_order_needs_no_money(
 def test_what_costs_nothing_is_had_in_one_step_and_nobody_speaks_of_money(
     running: tuple[Platform, Shop], owner: Person, buyer: Person
 ) -> None:
-    """Confirmed without a token or with any, given back, handed on, called off: no payment, no refund, no message."""
+    """Confirmed with or without a token, released, transferred, cancelled: no payment, no refund, no message about
+    money."""
     platform, shop = running
     event, friend = shop.event(owner), shop.person()
     gift = GENERAL | {"price": {"amount": 0, "currency": "EUR"}, "layout": {"kind": "general", "capacity": 3}}

@@ -1,4 +1,4 @@
-"""The platform with Stripe, played by a server in this process: one charge, whatever is killed, lost or sent twice."""
+"""The platform with Stripe, imitated by a server in this process: one charge, also after kills, losses and repeats."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SECRET = "whsec_of_the_tests"
 HOOK = "/v1/payments/stripe/webhook"
 PRICE = 1_500
 DINAR, BACK = 12_340, 4_070
-KEPT = DINAR - BACK  # of the one order that is cancelled by terms that keep a part
+KEPT = DINAR - BACK  # of the one order whose terms keep a part
 
 
 @dataclass
 class World:
-    """The platform, who sells, and who plays Stripe."""
+    """The platform, its organizer, and the server that imitates Stripe."""
 
     platform: Platform
     shop: Shop
@@ -59,7 +59,7 @@ class World:
 
 
 def once(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-    """What `look` sees when it is so."""
+    """The first result of `look` that is not empty."""
     seen: list[dict[str, Any]] = [{}]
 
     def there() -> bool:
@@ -88,7 +88,7 @@ def buyer(world: World) -> Person:
 
 
 def kinds_of(person: Person) -> set[str]:
-    """The kinds of messages in somebody's inbox."""
+    """The kinds of messages in a person's inbox."""
     return {one["kind"] for one in done(person.get("/v1/notifications?limit=100"), 200)["items"]}
 
 
@@ -107,7 +107,7 @@ def test_a_hold_is_paid_and_refunded_through_stripe(world: World, buyer: Person)
 
 
 def test_a_part_of_a_dinar_goes_back_as_it_can_be_moved(world: World, buyer: Person) -> None:
-    """A third of 12.340 is 4.072, and the last digit has to be 0: 4.070 are promised, told and sent."""
+    """A third of 12.340 is 4.072, and the last digit must be 0: promise, message and refund are 4.070."""
     seller = world.event.organizer
     event = world.shop.event(seller, publish=False, refund_percent=33)
     types = f"/v1/events/{event.id}/ticket-types"
@@ -179,7 +179,7 @@ def test_a_webhook_settles_what_the_answer_does_not(world: World, buyer: Person)
         path = f"/v1/reservations/{reservation}"
         eventually(lambda: done(buyer.get(path), 200)["status"] == "confirmed", "the webhook confirms it")
         stripe.holding = False
-        stripe.let_go.set()  # the answer is lost; asked again with the same key, it comes, and is a duplicate
+        stripe.let_go.set()  # the answer is lost; a second request with the same key gets it, as a duplicate
         assert len(done(waiting.result(), 200)["tickets"]) == 1
     assert len(world.of(reservation)) == 1
 
@@ -210,7 +210,7 @@ def test_what_stripe_has_not_signed_just_now_confirms_nothing(world: World, buye
     problem(world.hook(kind, intent, secret="whsec_guessed"), 400, "invalid-signature")
     problem(world.hook(kind, intent, age_s=301), 400, "invalid-signature")
     problem(world.shop.http.post(HOOK, json={"id": "evt_1", "type": kind}), 400, "missing-header")
-    # Signed, and about an attempt that nobody made: it is on the log, and changes nothing.
+    # Signed, but about an unknown attempt: it is on the log, and changes nothing.
     assert done(world.hook(kind, intent), 200) == {"outcome": "recorded"}
     assert done(world.hook(kind, intent | {"metadata": {}}), 200) == {"outcome": "ignored"}
     assert done(buyer.get(f"/v1/reservations/{reservation}", prefer="wait=2"), 200)["status"] == "held"
@@ -261,7 +261,7 @@ def test_a_part_refunded_in_the_dashboard_and_then_the_event_is_off_gives_all_of
     part = world.stripe.dashboard_refund(intent["id"], 1_000)
     assert done(world.hook("refund.created", part), 200) == {"outcome": "recorded"}
     charge = {"id": "ch_1", "object": "charge", "payment_intent": intent["id"], "amount_refunded": 1_000}
-    assert done(world.hook("charge.refunded", charge), 200) == {"outcome": "recorded"}  # told twice, counted once
+    assert done(world.hook("charge.refunded", charge), 200) == {"outcome": "recorded"}  # reported twice, counted once
     path = f"/v1/reservations/{reservation}"
     told = once(lambda: done(buyer.get(path), 200), lambda one: one.get("refunded", 0) > 0, "the part is on record")
     assert (told["status"], told["amount"], told["refunded"]) == ("confirmed", 2 * PRICE - 1_000, 1_000)
@@ -324,7 +324,7 @@ def test_a_refund_that_fails_later_is_owed_and_everybody_is_told(world: World, b
     assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}
     told = once(lambda: done(buyer.get(path), 200), lambda one: one["payment"] == "refund-failed", "it has failed")
     assert (told["owed"], told["refunded"]) == (PRICE, 0)
-    assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}  # another telling of it
+    assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}  # another report of it
     whole = world.stripe.dashboard_refund(intent["id"], PRICE)  # the money is back with us: it is paid by hand
     assert done(world.hook("refund.created", whole), 200) == {"outcome": "recorded"}
     eventually(lambda: done(buyer.get(path), 200)["payment"] == "refunded", "and is owed no more")
@@ -376,7 +376,7 @@ def test_at_the_end_stripes_books_are_the_logs(world: World) -> None:
 
 
 async def books_compared(settings: Settings) -> Reconciled:
-    """What `circle payments reconcile` finds."""
+    """The differences that `circle payments reconcile` finds."""
     books = books_of(settings)
     try:
         return await reconcile(settings, books, 0, 1 << 40, lambda _command: None)

@@ -1,4 +1,4 @@
-"""Who sees what of an event, by every read there is: hidden ticket types, other people's drafts, guesses at codes."""
+"""What each caller sees of an event, by every read: hidden ticket types, other people's drafts, guesses at codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READS = ("ticket-types", "availability", "seats", "seats?at={now}", "stream")
 
 
 class World:
-    """An event on sale with a hidden ticket type, a draft, and everybody who may look at them."""
+    """An event on sale with a hidden ticket type, a draft, and all callers who may see them."""
 
     def __init__(self, platform: Platform, shop: Shop) -> None:
         self.shop, self.settings = shop, platform.settings
@@ -59,7 +59,7 @@ class World:
         return str(done(self.owner.post(f"/v1/events/{event.id}/ticket-types", prefer=WAIT, json=hidden), 201)["id"])
 
     def read(self, caller: str, event: OnSale, what: str) -> tuple[int, str]:
-        """The status and the text of a read; of a stream, what comes first."""
+        """The status and the text of a read; for a stream, its first message."""
         person = self.people[caller]
         headers = person.headers if person is not None else {}
         code = {"holder": CODE, "holder of another code": OTHER_CODE}.get(caller)
@@ -108,7 +108,7 @@ def test_a_draft_is_to_strangers_as_an_event_that_does_not_exist(world: World, w
 
 
 def told(response: httpx.Response, *ids: str) -> dict[str, Any]:
-    """An answer without what differs from one request to the next."""
+    """An answer without the parts that differ between requests."""
     text = response.text
     for number, one in enumerate(ids):
         text = text.replace(one, f"ID-{number}")
@@ -120,7 +120,7 @@ def told(response: httpx.Response, *ids: str) -> dict[str, Any]:
 
 
 def asked_for(buyer: Person, event_id: str, type_id: str, **body: Any) -> list[dict[str, Any]]:
-    """Everything that a request for a ticket type makes known: the answers, the same again, another body, the rows."""
+    """Everything that a request for a ticket type reveals: its answer, a repetition, another body, the rows."""
     key, quantity = unique(), {"quantity": 1} if "seats" not in body else {}
     first = buyer.reserve(event_id, key=key, ticket_type_id=type_id, **quantity, **body)
     again = buyer.reserve(event_id, key=key, ticket_type_id=type_id, **quantity, **body)

@@ -1,4 +1,4 @@
-"""The fence, on the broker that has one: with it taken out, the checker must find the paused worker's facts."""
+"""The fence, on the broker that has one: without it, the checker must find the paused worker's facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real schema registry: our schemas are taken, others of our records are refused, and the platform writes its ids."""
+"""A real schema registry accepts our schemas and refuses other ones of our records, and the platform writes its ids."""
 
 from __future__ import annotations
 

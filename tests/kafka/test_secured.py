@@ -1,4 +1,4 @@
-"""Everything behind TLS and credentials: each process does its work with its own principal, its rights and no other.
+"""Everything behind TLS and credentials: each process does its work with its own principal and only its own rights.
 
 Kafka is Apache's, with TLS, SCRAM and an authorizer. PostgreSQL and Valkey have passwords; in front of them is TLS,
 which the embedded builds do not have themselves.
@@ -80,7 +80,7 @@ NOT_DONE_HERE = {
 
 @dataclass(frozen=True)
 class Secured:
-    """The services, and the environment of whoever has a principal."""
+    """The services, and the environment of each principal."""
 
     directory: Path
     base: dict[str, str]
@@ -91,11 +91,11 @@ class Secured:
     tokens: TokenServer
 
     def env(self, who: str, **changes: str) -> dict[str, str]:
-        """What a process is told."""
+        """The environment of a process."""
         return {**os.environ, **self.base, **self.own(who), **changes}
 
     def own(self, who: str) -> dict[str, str]:
-        """What is another thing for each process: its principal, and its role on PostgreSQL and its user on Redis."""
+        """The part that differs by process: its principal, its role on PostgreSQL and its user on Redis."""
         own = {"CIRCLE_KAFKA_SASL_USERNAME": who, "CIRCLE_KAFKA_SASL_PASSWORD": self.passwords[who]}
         if who in PROCESSES:
             login = f"//circle_{who}:{self.passwords[who]}@"
@@ -246,7 +246,7 @@ def test_an_operator_loads_an_export_into_fresh_topics(secured: Secured) -> None
 
 
 def test_the_work_of_a_process_needs_each_of_its_rights(secured: Secured) -> None:
-    """By the authorizer's own word: which of the table's rights let through what was done until here."""
+    """The authorizer's log shows which of the table's rights the work until here has used."""
     there = {
         (one.principal, NAMES.get(one.restype.name, one.restype.name), one.name, one.operation.name)
         for one in bindings(chosen())
@@ -397,7 +397,7 @@ def in_directory(secured: Secured, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(settings: Settings, topic: str) -> KafkaError | None:
-    """What a broker says of a record that nobody can read: None when it has taken it."""
+    """The broker's error for an unreadable record; None when the broker has taken it."""
     said: list[KafkaError | None] = []
     client = producer(settings)
     client.produce(topic, b"garbage", b"e", 0, on_delivery=lambda error, _: said.append(error))
@@ -432,20 +432,20 @@ def test_redis_under_another_authority_or_without_a_password_is_refused(secured:
 
 
 def put_garbage(secured: Secured) -> None:
-    """A record that nobody can read: whoever reads it first puts it aside, under its own principal."""
+    """An unreadable record: its first reader sets it aside, under its own principal."""
     settings = secured.settings(Process.OPERATOR)
     client = producer(settings)
     for topic, key in ((COMMANDS, b"e"), (FACTS, b"e")):
         client.produce(topic, b"garbage", key, 0)
     assert client.flush(10) == 0
-    wanted = {COMMANDS: 1, FACTS: 2}  # projections and notifications put a fact aside, each for itself
+    wanted = {COMMANDS: 1, FACTS: 2}  # projections and notifications each set a fact aside
     for topic, count in wanted.items():
         problem = wait_for(lambda: len(letters(settings, (topic,))) >= count, timeout_s=60)  # noqa: B023
         assert problem is None, (topic, problem)
 
 
 def take_away(secured: Secured, rights: Sequence[Right]) -> None:
-    """Delete what `apply` has allowed; the broker's word comes after it holds."""
+    """Delete the rights that `apply` has given. The broker answers when this has taken effect."""
     filters = [filter_of(one) for one in bindings(rights)]
     client = admin(secured.settings(SUPERUSER))
     for future in client.delete_acls(filters, request_timeout=10).values():

@@ -1,4 +1,4 @@
-"""The OpenAPI document passes the linters of others, and their generators give a class for every shape."""
+"""The OpenAPI document passes linters of third parties, and their generators give a class for every shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The books of every provider say the same: the sandbox's in PostgreSQL, and Stripe's, played by a server."""
+"""The books of every provider have the same content: the sandbox's in PostgreSQL, and Stripe's, imitated by a
+server."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ EVER = (0, 1 << 40)
 
 @dataclass
 class Bank:
-    """A provider, its books, and what it does by itself."""
+    """A provider, its books, and its own acts."""
 
     provider: PaymentProvider
     books: Books
@@ -58,7 +59,7 @@ async def bank(request: pytest.FixtureRequest, settings: Settings, stripe: Strip
 
 
 async def paid(bank: Bank, amount: int = 900) -> tuple[str, str]:
-    """A payment, and the attempt it was."""
+    """A payment, and its attempt."""
     attempt = str(uuid.uuid4())
     charge = ChargeJob(
         event_id=EVENT,

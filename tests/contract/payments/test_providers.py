@@ -1,4 +1,4 @@
-"""What every payment provider has to do, the fake like the real ones: one key is one charge, whatever happens."""
+"""The duties of every payment provider, fake or real: one key is one charge, also after failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STRIPE_TOKENS = {"ok": "pm_ok", "declined": "pm_declined", "lost": "pm_lost", "s
 
 @dataclass
 class Till:
-    """A provider, and what its tokens are called."""
+    """A provider, and the names of its tokens."""
 
     provider: PaymentProvider
     tokens: dict[str, str]

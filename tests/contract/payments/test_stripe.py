@@ -1,4 +1,4 @@
-"""What is Stripe's alone: what is sent, what each of its answers means, and what never leaves us."""
+"""Rules for Stripe alone: our requests, the meaning of each answer, and the data that never leaves us."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_what_needs_the_buyer_again_is_cancelled_and_then_declined(
     stripe: StripeServer, provider: StripeProvider
 ) -> None:
     charge = a_charge("pm_action")
-    for _ in range(2):  # asked again, the kept answer still says requires_action
+    for _ in range(2):  # a repeated request still gets the stored answer: requires_action
         result = await provider.capture(charge)
         assert (result.outcome, result.reason) == ("declined", "authentication_required")
     assert [intent["status"] for intent in stripe.intents.values()] == ["canceled"]

@@ -1,6 +1,6 @@
 """Every call that we make, against Stripe's own description of its API: their mock server checks it.
 
-It is a Go program: without `go` these tests are skipped. Where there is one, a build that fails is a failure.
+It is a Go program: without `go` these tests are skipped. With `go`, a build that fails is a failure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DAY_AGO_US = 86_400 * 1_000_000
 
 
 def installed() -> Path:
-    """The program, built once for this version. Skips where there is no `go` to build it with, and only there."""
+    """The program, built once for this version. Skips only without `go`."""
     directory = cache_dir() / MOCK.rpartition("/")[2].replace("@", "-")
     program = directory / "stripe-mock"
     if program.exists():
@@ -90,7 +90,7 @@ def answers(url: str) -> bool:
 
 
 class Noting(StripeApi):
-    """Keeps what came back."""
+    """Keeps the answers."""
 
     def __init__(self, url: str) -> None:
         super().__init__("sk_test_123", url)
@@ -170,7 +170,7 @@ async def test_refunds_are_listed_and_intents_shown_and_cancelled_as_stripe_has_
 
 
 async def test_the_books_are_asked_for_in_a_way_that_stripe_takes(api: Noting) -> None:
-    """The mock shows one entry of each list, whatever was asked; a query that Stripe does not know is refused."""
+    """The mock shows one entry of each list for every query, and refuses a query that Stripe does not know."""
     books = StripeBooks(api)
     assert [one.currency.isupper() async for one in books.payments(1, 2)] in ([], [True])
     assert len([one async for one in books.refunds(1, 2)]) <= 1

@@ -1,4 +1,4 @@
-"""The first steps, the README's five calls, and the operations page's rebuilding, run as they are written."""
+"""The first steps, the README's five calls, and the rebuild of the operations page run as they are written."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def elsewhere(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def walk(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the first steps print, and the README's five calls after them."""
+    """The output of the first steps, and of the README's five calls after them."""
     scripts = [
         block
         for page, heading in (("ops/docs/guide/first-steps.md", "Try it"), ("README.md", "Five calls"))
@@ -64,12 +64,12 @@ def walk(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run_page(platform: Platform, page: str, heading: str, scratch: Path) -> str:
-    """What a page's commands under a heading print."""
+    """The output of a page's commands under a heading."""
     return run_script(platform, blocks(section(text_of(page), heading), "bash"), scratch)
 
 
 def run_script(platform: Platform, scripts: Sequence[str], scratch: Path, *, cwd: Path = ROOT) -> str:
-    """What these commands print, in one shell."""
+    """The output of these commands, in one shell."""
     script = scratch / "walk.sh"
     script.write_text("\n".join(scripts))
     done = subprocess.run(
@@ -116,7 +116,8 @@ def test_the_organizers_guide_invites_staff_and_names_what_is_in_use(platform: P
 def test_the_guides_commands_work_in_another_terminal_with_nothing_set(
     walk: str, elsewhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of the page on replay as they are written, with the event and the reservation of the walk-through."""
+    """The commands of the page on replay as they are written, with the event and the reservation of the
+    walk-through."""
     hold = re.search(
         r'"id":"([0-9a-f-]{36})","status":"held","event_id":"([0-9a-f-]{36})".*"position":{"partition":(\d+)', walk
     )
@@ -128,7 +129,7 @@ def test_the_guides_commands_work_in_another_terminal_with_nothing_set(
         words = shlex.split(line)
         kind = " ".join(words[: 2 if words[0] == "replay" else 1])
         if set(words) & {"--follow", "--receipt", "load", "dlq"}:
-            continue  # they have no end, or need what this platform does not have: a letter, another cluster
+            continue  # they do not end, or need something that this platform lacks: a letter, another cluster
         if set(words) & {"shadow", "--back"} or kind in ran:
             continue  # the first of a kind is enough; these two have tests of their own
         own = dict.fromkeys(range(len(words)), event) | ({1: reservation} if kind == "explain" else {})
@@ -207,7 +208,7 @@ def test_rows_that_are_emptied_as_the_operations_page_says_come_back_as_they_wer
 
 
 def start_again(platform: Platform) -> None:
-    """Every process of the platform anew, on the same services."""
+    """Restart every process of the platform on the same services."""
     from ops.run.supervisor import Supervisor
 
     platform._supervisor = Supervisor(
@@ -218,7 +219,7 @@ def start_again(platform: Platform) -> None:
 
 
 async def read(url: str) -> dict[str, list[dict[str, Any]]]:
-    """What the log has made. A message about an account (partition -1) is not on it, as the page says."""
+    """The rows that come from the log. A message about an account (partition -1) does not, as the page says."""
     connection = await asyncpg.connect(url)
     try:
         return {

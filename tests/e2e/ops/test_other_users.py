@@ -1,4 +1,4 @@
-"""Another user of this machine gets into nothing of a platform that runs here: no service, no mail, no key, no log."""
+"""Another user of this machine gets no access to a platform that runs here: no service, no mail, no key, no log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
     ),
 ]
 
-# Everything is imported while it is root: nobody may not even read this interpreter's libraries.
+# Everything is imported as root: the user `nobody` may not even read this interpreter's libraries.
 AS_NOBODY = """
 import asyncio, json, os, sys
 import asyncpg, redis
@@ -63,7 +63,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    """One with a data directory where everybody may look, from a process whose umask hides nothing."""
+    """A platform with a data directory that all users may read, from a process whose umask hides nothing."""
     parent = Path(tempfile.mkdtemp(prefix="circle-others-"))
     parent.chmod(0o755)
     before = os.umask(0)
@@ -80,7 +80,7 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def tried(platform: Platform) -> dict[str, Any]:
-    """What nobody could do."""
+    """The results of the user `nobody`."""
     assert platform.data_dir is not None
     assert platform.mails is not None
     subprocess.run(
@@ -137,6 +137,6 @@ def test_no_process_shows_a_password_among_its_arguments(platform: Platform) -> 
 
 def test_the_owners_files_are_the_owners_alone(platform: Platform) -> None:
     assert platform.data_dir is not None
-    # The cluster belongs to PostgreSQL's own user, who has to pass through the directories above it.
+    # The cluster belongs to PostgreSQL's own user, who must pass through the directories above it.
     ours = [path for path in platform.data_dir.rglob("*") if "cluster" not in path.parts and path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in ours} == {0o600}

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)  # several whole platforms, on a machine t
 
 
 class Up:
-    """One `circle up` and what it prints."""
+    """One `circle up` and its output."""
 
     def __init__(self, *arguments: str) -> None:
         self.port = free_port()
@@ -96,7 +96,7 @@ def none_runs(processes: list[psutil.Process]) -> bool:
     return all(map(gone, processes))
 
 
-# A start of everything takes ten seconds of a processor: each of these tells a whole story of one run.
+# A start of everything takes ten seconds of a processor: so each test checks a whole run.
 
 
 def test_it_says_ready_brings_back_what_dies_and_stops_with_nothing_left(up: Callable[..., Up]) -> None:
@@ -142,7 +142,7 @@ def the_embedded_broker_s_death_starts_an_empty_log(platform: Up) -> None:
 
 def test_ctrl_c_ends_make_run_with_0_and_nothing_left() -> None:
     port = free_port()
-    # `-o`: the environment that this test runs in is not made anew under it.
+    # `-o`: make does not rebuild the environment in which this test runs.
     command = ("make", "-o", ".venv/.installed", "run", f"ARGS=--port {port}")
     session = Session(command, cwd=Path(__file__).parents[3])
     processes: list[psutil.Process] = []
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_make_run_with_0_and_nothing_left() -> None:
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that PostgreSQL may enter as somebody else; pytest keeps its own to itself."""
+    """A directory that PostgreSQL's user may enter; pytest's own directories are private."""
     with tempfile.TemporaryDirectory(prefix="circle-test-") as name:
         directory = Path(name)
         directory.chmod(0o711)

@@ -1,4 +1,4 @@
-"""The API without any dataflow: what it puts on the log, what it answers meanwhile, and what it does in an outage."""
+"""The API without any dataflow: its records on the log, its answers meanwhile, and its behaviour in an outage."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_who_reads_without_end_is_refused_and_then_waits_for_each_refusal(settin
 def test_who_guesses_the_operators_token_is_refused_with_429(settings: Settings, tmp_path: Path) -> None:
     with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05") as api:
         wrong = {"authorization": "Bearer not-the-operators"}
-        # On a new connection, nobody has asked before.
+        # A new connection without an earlier request.
         answers = [httpx.get(f"{api.http.base_url}/metrics", headers=wrong) for _ in range(4)]
     assert answers[0].status_code == 401
     problem(answers[-1], 429, "rate-limited")
@@ -304,7 +304,7 @@ def test_sigterm_before_redis_has_answered_stops_it_with_0_too(settings: Setting
 
 
 def hears_sigterm(api: ApiProcess) -> bool:
-    """Whether the process has a handler for it by now: it answers a few milliseconds sooner."""
+    """Whether the process has a handler for SIGTERM already. Its API answers a few milliseconds earlier."""
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{api.process.pid}/status").read_text(), re.MULTILINE)
     assert caught is not None
     return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)

@@ -1,4 +1,4 @@
-"""Whoever can write to Redis, and reads all that is said there, makes the API say and sign nothing of their own."""
+"""A stranger who can write to Redis and read every message there cannot make the API say or sign anything false."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def redis(module_settings: Settings) -> Iterator[Redis]:
 
 
 def channel(redis: Redis) -> str:
-    """Where the process listens for replies, which Redis tells anybody."""
+    """The process's channel for replies; Redis shows it to every client."""
     found: list[bytes] = []
 
     def listens() -> bool:
@@ -48,7 +48,7 @@ def channel(redis: Redis) -> str:
 
 
 def confirmed(buyer: Person, reservation: str, command_id: str) -> bytes:
-    """What the reservations dataflow would say of a reservation that was paid."""
+    """The reservations dataflow's reply about a paid reservation."""
     view = ReservationView(
         id=reservation,
         event_id=EVENT_ID,
@@ -85,7 +85,7 @@ def confirmed(buyer: Person, reservation: str, command_id: str) -> bytes:
 
 
 class Confirming:
-    """A buyer who waits for the outcome of a payment that nobody decides: no dataflow runs here."""
+    """A buyer who waits for the outcome of a payment. No dataflow runs here, so it is never decided."""
 
     def __init__(self, api: ApiProcess, settings: Settings, pool: ThreadPoolExecutor, prefer: str) -> None:
         self.buyer = api.person(str(uuid4()))
@@ -102,7 +102,7 @@ class Confirming:
 
 
 def forged(api: ApiProcess) -> float:
-    """How many messages the process has dropped."""
+    """The number of messages that the process has dropped."""
     headers = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
     lines = httpx.get(f"{api.http.base_url}/metrics", headers=headers).text.splitlines()
     return float(next(line for line in lines if line.startswith("circle_api_messages_forged_total")).split()[1])
@@ -130,7 +130,7 @@ def test_a_forged_reply_signs_no_ticket_and_a_rightly_sealed_one_does(
         assert done(waiting.answer.result(), 200)["tickets"][0]["id"] == TICKET_ID
 
         later = Confirming(api, module_settings, pool, "wait=2")
-        redis.publish(to, told)  # what was said to another request
+        redis.publish(to, told)  # the reply to another request
         assert later.answer.result().status_code == 202
     assert forged(api) == before + len(lies)
 

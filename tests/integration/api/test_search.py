@@ -1,4 +1,4 @@
-"""Search finds an event whatever the spelling: case, accents, ligatures and composition do not count."""
+"""Search finds an event by every spelling: case, accents, ligatures and composition do not count."""
 
 from __future__ import annotations
 

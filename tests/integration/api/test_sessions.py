@@ -1,4 +1,4 @@
-"""Ending sessions beside a refresh that is under way, statement by statement on PostgreSQL."""
+"""Sessions end during a refresh that is under way, statement by statement on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_refresh_that_comes_while_its_session_ends_finds_it_ended(
 async def test_a_login_beside_a_change_of_the_password_begins_no_session(
     connection: asyncpg.Connection[asyncpg.Record], database: QueryPool
 ) -> None:
-    """Its password was checked before, and is the old one by the time that it asks for a session."""
+    """Its password was right at the check, but is the old one when it asks for a session."""
     user = str(uuid4())
     await database.write("user_add", user, "ada@example.org", "Ada", "hash", BESIDE_THE_LOG)
     async with connection.transaction():

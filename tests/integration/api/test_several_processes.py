@@ -1,4 +1,4 @@
-"""Two API processes at the same log: what was written through one, the other knows."""
+"""Two API processes at the same log: each knows the writes of the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def processes(module_settings: Settings, tmp_path_factory: pytest.TempPathFactor
     scratch = tmp_path_factory.mktemp("apis")
     run_coroutine(put_reservation(module_settings))
     with api_process(module_settings, scratch) as first, api_process(module_settings, scratch) as second:
-        for api in (first, second):  # it listens before it looks for what it may have missed
+        for api in (first, second):  # it listens first, and then looks for writes that it has missed
             assert wait_for(lambda api=api: recalled(api) >= 1, timeout_s=15) is None
         yield [first, second]
 
@@ -48,7 +48,7 @@ async def put_reservation(settings: Settings) -> None:
 
 
 def recalled(api: ApiProcess) -> int:
-    """How many times it has gone through the rows."""
+    """The number of times that it has read the rows."""
     return api.log.read_text().count("action=reservations.recalled")
 
 
@@ -66,7 +66,7 @@ def knows(api: ApiProcess, event_id: str, key: str) -> bool:
 
 
 def await_pending(api: ApiProcess, reservation: str) -> Any:
-    """The reservation, as soon as the process was told of it: a moment after whoever wrote it has answered."""
+    """The reservation, as soon as the process knows it: a moment after the writing process has answered."""
     path = f"/v1/reservations/{reservation}"
     found: list[httpx.Response] = []
 
@@ -122,7 +122,7 @@ def test_what_redis_lost_is_recalled_from_the_rows(
 
 
 async def project(settings: Settings, key: str) -> None:
-    """What the projection does meanwhile."""
+    """The projection's work meanwhile."""
     connection = await asyncpg.connect(settings.postgres_url)
     try:
         await connection.execute(

@@ -1,4 +1,4 @@
-"""The source of a consumer group, on a real broker: what happens while it closes."""
+"""The source of a consumer group, on a real broker, while it closes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUP = "closing"
 
 
 class Owner:
-    """Whoever is told of partitions."""
+    """An owner of partitions that notes its calls."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -29,7 +29,7 @@ class Owner:
 
 
 def test_what_is_assigned_while_the_source_closes_is_not_taken(settings: Settings) -> None:
-    """A worker that is stopped as soon as it joins: its partitions came, and nobody has polled for them."""
+    """A worker that is stopped as soon as it joins: its partitions came, but no poll has taken them."""
     client, asked, owner = consumer(settings, group=GROUP), admin(settings), Owner()
     source = BatchSource(client, topic=FACTS, owner=owner, gate=Gate(), stop=StopFlag())
     partition = source.build("source", 0, 1)

@@ -1,4 +1,5 @@
-"""A schema registry behind TLS and a password: taken with the right authority and login, refused by name otherwise."""
+"""A schema registry behind TLS and a password: it works with the right authority and login; else an error names the
+cause."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def log(settings: Settings, topic: str = COMMANDS, partition: int = 3) -> list[M
 
 
 def put_aside(settings: Settings, *values: bytes) -> None:
-    """Writes records to partition 3 of the commands, and puts each aside as a dataflow would."""
+    """Writes records to partition 3 of the commands, and sets each aside as a dataflow would."""
     client, aside = producer(settings), DeadLetters(settings)
     for value in values:
         headers: list[tuple[str, str | bytes | None]] = [("ce_id", b"c1"), ("traceparent", b"00-1-2-01")]

@@ -104,7 +104,7 @@ async def test_reset_empties_derived_tables_and_no_other(settings: Settings) -> 
     assert "projection_positions" in await reset_derived(settings)
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM projection_positions") == [(0,)]
     assert await fetch(settings.postgres_url, "SELECT count(*) FROM schema_migrations") == before
-    # They stand at positions of a log that is no more.
+    # They have positions of a log that does not exist any more.
     assert await fetch(settings.postgres_url, "SELECT 1 FROM pg_namespace WHERE nspname LIKE 'generation_%'") == []
 
 
@@ -124,7 +124,7 @@ async def test_what_no_fact_has_told_stays_in_the_inbox_when_derived_tables_are_
 
 
 async def test_refunds_of_an_older_platform_are_carried_over(database: str, tmp_path: Path) -> None:
-    """A refund that the provider still owes must be found when it comes: a worker knows it from its reservation."""
+    """A worker must recognise a refund that the provider still owes: it knows it from its reservation."""
     for path in sorted(SQL_DIR.glob("000[1-3]_*.sql")):
         (tmp_path / path.name).write_text(path.read_text())
     await migrate(database, directory=tmp_path)

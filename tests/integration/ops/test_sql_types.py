@@ -1,4 +1,4 @@
-"""What stands on the log fits into PostgreSQL: every column holds its field, and every parameter what it is given."""
+"""The log's values fit into PostgreSQL: every column fits its field, and every parameter its argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is valid by schema goes through every flow: nothing dies, nothing is lost, and verify agrees."""
+"""All values that are valid by schema go through every flow: no process dies, nothing is lost, and verify agrees."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings
     with ExitStack() as stack:
         api = stack.enter_context(api_process(settings, tmp_path))
         flows = {}
-        for name, run in FLOWS.items():  # one after the other: the embedded broker may leave joins at once unanswered
+        for name, run in FLOWS.items():  # one after the other: the embedded broker may not answer simultaneous joins
             ready = Event()
             when_ready(ready.set)
             flows[name] = stack.enter_context(Flow(run, settings))
@@ -69,15 +69,15 @@ def test_absurd_values_go_through_every_flow_and_nothing_dies(settings: Settings
         write(settings, COMMANDS, [(home, record, []) for record in town.records])
 
         def through(partition: int, offset: int) -> bool:
-            """Projected and counted; the worker's own ticks may stand behind it."""
+            """Wait until everything is projected and counted, perhaps with later ticks of the worker."""
             alive(f"before {partition}-{offset}")
             at = 'SELECT "offset" FROM projection_positions WHERE consumer IN ($1, $2) AND partition = $3'
             found = [row[0] for row in query(at, "projections", "monitoring", partition)]
             return len(found) == 2 and min(found) >= offset
 
         eventually(lambda: through(home, len(town.records) - 1), "every command is decided", WAIT_S)
-        # Facts, on a partition of their own: what they say is about nobody, and the last are as usual. A worker that
-        # takes over meanwhile would fold them, and stop: a fact that cannot be folded is no fact of ours.
+        # Facts, on a partition of their own: their users and events do not exist, and the last facts are usual ones. A
+        # worker that takes over meanwhile would fold them, and stop: a fact that cannot be folded is no fact of ours.
         codec, absurd = Codec(), Absurd(5, ABSURD_PARTITION, tuple(CURRENCIES))
         facts = absurd.facts(ROUNDS)
         last = [absurd.next(held(["A-1"]), EVENT), absurd.next(payment_requested(attempt="last"), EVENT)]
@@ -112,7 +112,8 @@ def recorded(codec: Codec, value: bytes | None) -> RecordedFact:
 
 
 def event_at_home(organizer: Person, whole: dict[str, object]) -> str:
-    """A new event on a partition without absurd facts: their positions are ahead of its own, which would be skipped."""
+    """A new event on a partition without absurd facts: their positions are ahead of the event's, which would be
+    skipped."""
     placed = (done(organizer.post("/v1/events", json=whole, prefer="respond-async"), 202) for _ in range(100))
     event = next(str(one["id"]) for one in placed if one["position"]["partition"] != ABSURD_PARTITION)
     eventually(lambda: organizer.get(f"/v1/events/{event}").status_code == 200, "the event is there")
@@ -120,7 +121,7 @@ def event_at_home(organizer: Person, whole: dict[str, object]) -> str:
 
 
 def over_http(api: ApiProcess) -> None:
-    """The same over HTTP: every answer says what is wrong, or it is done."""
+    """The same over HTTP: every answer is a success, or says what is wrong."""
     organizer = api.person(str(uuid4()), Role.ORGANIZER)
 
     def told(response: httpx.Response) -> httpx.Response:

@@ -35,7 +35,7 @@ def of(event_id: str, command: Any) -> Any:
 
 @pytest.fixture
 def log(settings: Settings) -> BothLogs:
-    """Two events of one partition on both topics; the last fact of EVENT is about a hold that was never there."""
+    """Two events of one partition on both topics; the last fact of EVENT is about an unknown hold."""
     log = BothLogs(partition=HOME, seed=1, now=(int(time.time()) - 60) * US_PER_S)
     for event_id in (EVENT, log._ids[0]):
         for command in (create(), add_type(), publish()):
@@ -47,7 +47,7 @@ def log(settings: Settings) -> BothLogs:
 
 
 def decided(settings: Settings, log: BothLogs, *commands: c.Command) -> list[f.Fact]:
-    """What a worker that takes the partition over decides on these."""
+    """The decisions of a new owner of the partition on these commands."""
     there = len(log.facts)
     with Flow(reservations.run, settings):
         write(settings, COMMANDS, [(HOME, CODEC.encode(one), []) for one in commands])

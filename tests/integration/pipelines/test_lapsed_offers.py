@@ -1,4 +1,4 @@
-"""An offer that nobody answers ends by itself, also under a worker that was started since; its giver is told."""
+"""An unanswered offer ends by itself, also under a worker that was started since; its holder gets a message."""
 
 from __future__ import annotations
 

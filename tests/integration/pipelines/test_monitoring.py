@@ -1,4 +1,4 @@
-"""The monitoring dataflow: exact totals over restarts, lags, dead letters, and what it shows in Redis."""
+"""The monitoring dataflow: exact totals over restarts, lags, dead letters, and its values in Redis."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_who_is_behind_is_shown_and_what_was_put_aside(settings: Settings) -> No
         found = shown(settings)
     lags = {lag["flow"]: lag for lag in found["lags"]}
     assert lags["circle.monitoring"]["records"] == 0
-    assert lags["circle.reservations"]["records"] > 0  # how many, the embedded broker gives too low
+    assert lags["circle.reservations"]["records"] > 0  # the embedded broker reports too low a number
     assert lags["circle.reservations"]["seconds"] > 0
     assert lags["circle.projections"]["topic"] == "tickets.facts"
     assert found["dead_letters"][COMMANDS] == {"put_aside": 1, "redriven": 1}

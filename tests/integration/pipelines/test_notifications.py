@@ -1,4 +1,4 @@
-"""Facts become messages on the topic and in the inbox: once each, whatever is delivered twice, killed or unreadable."""
+"""Facts become messages on the topic and in the inbox: once each, also after repeats, kills and unreadable records."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_command_whose_last_fact_is_missing_tells_nobody_yet(settings: Setting
         write_facts(settings, expiry[:-1] + other)
         delivered(settings, expiry[:-2] + other)
     assert inbox(settings) == expected(expiry[:-2] + other)
-    with Flow(run, settings):  # a successor reads the one held back again
+    with Flow(run, settings):  # a successor reads the held-back fact again
         write_facts(settings, expiry[-1:])
         delivered(settings, expiry + other)
     assert inbox(settings) == expected(expiry + other)

@@ -1,4 +1,4 @@
-"""Facts that ask for money reach the provider, and what it says reaches the log: charged once, told at least once."""
+"""Payment requests reach the provider, and its answers reach the log: charged once, reported at least once."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_slow_charges_hold_up_nobody_and_are_asked_again_after_a_crash(settings:
     process = Process.start("payments", settings)
     commands = [command for _, command in said(settings, 7)]
     assert process.terminate() == 0
-    # The slow ones kept the offset where it was: the quick one was told again, and charged once.
+    # The slow ones held the offset back: the quick one was requested again, and charged once.
     assert [command.attempt_id for command in commands].count("quick") == 2
     assert {command.attempt_id for command in commands} == {"quick", *(f"slow-{number}" for number in range(5))}
     with rows_of(settings) as query:

@@ -1,4 +1,4 @@
-"""Facts on the topic become rows in Postgres: once each, whatever is delivered twice, killed, or cannot be read."""
+"""Facts on the topic become rows in Postgres: once each, also after repeats, kills and unreadable records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness.fact_logs import FactLog, log_of
 from tests.harness.flows import Flow, Heard, Process, eventually, read, rows_of, write, write_facts
 from tests.harness.words import BOB, EVENT, R1, R2, confirmed, held, hold_expired, on_sale, payment_requested
 
-ENDLESS = random.Random(7).randbytes(30_000).hex()  # no index of PostgreSQL has room for it, compressed or not
+ENDLESS = random.Random(7).randbytes(30_000).hex()  # too large for an index of PostgreSQL, even compressed
 
 
 def last(facts: list[RecordedFact]) -> dict[int, tuple[int, int]]:
@@ -129,10 +129,10 @@ def test_a_command_whose_last_fact_is_missing_is_held_back(settings: Settings) -
         projected(settings, expiry[:-2])
         with Heard(settings, CHANNEL) as heard, Flow(run, settings):
             write_facts(settings, [expiry[-2]])
-            heard.until_projected({0: (3, 0)})  # said again, and no further
+            heard.until_projected({0: (3, 0)})  # repeated, and no further
             assert query("SELECT id, status FROM reservations") == [(R1, "held")]
         assert query("SELECT next_offset FROM projection_positions WHERE partition = 0") == [(4,)]
-        projected(settings, [expiry[-1]])  # a successor reads the one held back again
+        projected(settings, [expiry[-1]])  # a successor reads the held-back fact again
         assert query("SELECT id, status FROM reservations ORDER BY status") == [(R1, "expired"), (R2, "held")]
 
 
@@ -155,7 +155,7 @@ def test_a_fact_that_cannot_be_written_is_set_aside_and_the_others_of_its_batch_
 ) -> None:
     endless = hold_expired(["A-1"], rid="x" * 5_000)  # of no reservation: it changes no row
     too_long = held(["A-2"], rid=ENDLESS, by=BOB)  # no index has room for this id
-    torn = confirmed(["A-1"])  # a seat less than tickets: it cannot be projected
+    torn = confirmed(["A-1"])  # fewer seats than tickets: it cannot be projected
     torn = msgspec.structs.replace(torn, seats=["A-1"], ticket_ids=["t1", "t2"])
     facts = log_of(*on_sale(), held(["A-1"]), endless, too_long, torn, held(["B-1"], rid=R2, by=BOB))
     projected(settings, facts)
@@ -201,7 +201,7 @@ def test_a_worker_folds_the_facts_of_an_event_that_lacks_rows(settings: Settings
 
 class Nowhere:
     def install(self, partition: Partition, states: list[EventState]) -> None:
-        """Redis has no part in this."""
+        """Do nothing: this test needs no Redis."""
 
 
 def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_flow_goes_on(settings: Settings) -> None:
@@ -248,7 +248,7 @@ def test_a_fact_of_a_command_that_the_log_does_not_have_hides_none_behind_it(
         heard.until_projected(last(facts))
     headers = dict(read(settings, dead_letters(FACTS), 1, 1)[0].headers() or [])
     assert headers["origin_offset"] == b"4"
-    told = f"a fact of command 0-{forged_at}, but tickets.commands[0] ends at "  # the embedded broker says it late
+    told = f"a fact of command 0-{forged_at}, but tickets.commands[0] ends at "  # the embedded broker reports it late
     assert headers["error"].decode().startswith(told)
     with rows_of(settings) as query:
         assert query("SELECT id, status FROM reservations ORDER BY id") == sorted([(R1, "held"), (R2, "held")])

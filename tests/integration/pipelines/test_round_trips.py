@@ -1,4 +1,4 @@
-"""No step of the path goes to a service and back for each record: 2,000 commands cost a small part of that."""
+"""No step makes a round trip to a service for each record: 2,000 commands cost far fewer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from schemas.topics import COMMANDS
 from tests.harness.flows import Process, eventually, rows_of
 
 COMMANDS_WRITTEN = 2_000
-# A batch is a few round trips, and so is every look for news meanwhile. One for each record would be four times this.
+# A batch is a few round trips, and so is every poll meanwhile. One for each record would be four times as many.
 ROUND_TRIPS_MAX = COMMANDS_WRITTEN // 4
 
 
 @pytest.fixture
 def reservations(settings: Settings) -> int:
-    """Commands on the log, before anybody reads them. How many of them ask for places."""
+    """Commands on the log, before any worker reads them. Returns the number of those that ask for places."""
     mix = Mix(Layout(events=4, sections=2, seats=500), now_us=time.time_ns() // 1_000, seed=1)
     codec, producer = Codec(), kafka.producer(settings)
     commands = [*mix.setup(), *mix.load(COMMANDS_WRITTEN)]
@@ -37,7 +37,7 @@ def test_a_batch_is_a_few_round_trips_however_many_records_it_has(settings: Sett
     with redis.Redis.from_url(settings.redis_url) as client, rows_of(settings) as query:
 
         def spent() -> tuple[int, int]:
-            """Requests that Redis read, and transactions of PostgreSQL, which does not count statements by itself."""
+            """The requests to Redis, and the transactions of PostgreSQL, which does not count statements."""
             query("SELECT pg_stat_force_next_flush()")
             commits = query("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")[0][0]
             return client.info("stats")["total_reads_processed"], commits

@@ -1,4 +1,4 @@
-"""Whose mail is next: organizers take turns, whatever one of them has to tell, and no event is left out."""
+"""The order of mails: organizers take turns, for any number of mails, and no event is left out."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def mails(pool: Pool, event_id: str, count: int, *, minutes_ago: int, user
 
 
 async def claimed(pool: Pool, desk: MailDesk) -> dict[str, int]:
-    """How many mails of each event a batch takes."""
+    """The number of mails that a batch takes of each event."""
     rows = await pool.fetch(
         "SELECT event_id, count(*) FROM mail_deliveries WHERE id = ANY($1::bigint[]) GROUP BY event_id",
         await desk.claim(pool),

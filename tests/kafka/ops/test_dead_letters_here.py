@@ -1,4 +1,4 @@
-"""Dead letters on Apache Kafka: tests that are the same on every broker, collected here for this one."""
+"""Dead letters on Apache Kafka: the tests are the same on every broker; here they run on this one."""
 
 from tests.integration.ops.test_dead_letters import (
     circle,

@@ -1,4 +1,4 @@
-"""Tools find the platform on Apache Kafka as on the embedded broker: its own node, or one that somebody else runs."""
+"""Tools find the platform on Apache Kafka as on the embedded broker: its own node, or a foreign one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_tool_works_in_another_terminal_with_nothing_set(
 
 
 def by_url(platform: Platform, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing runs for this user, and the services have addresses."""
+    """Settings by addresses, where no platform of this user runs."""
     empty.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(empty))
     for name in ADDRESSES:

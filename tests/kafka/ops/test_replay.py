@@ -62,25 +62,26 @@ def verified(settings: Settings) -> VerifyReport:
 
 
 def stamped_by(settings: Settings) -> str:
-    """Whose clock the commands' timestamps are of."""
+    """The clock of the commands' timestamps."""
     topics = describe_topics(settings, partitions=settings.partitions)
     return {one.name: one.config for one in topics}[COMMANDS]["message.timestamp.type"]
 
 
 def shadowed_and_made_anew(settings: Settings) -> None:
-    """The same program in a shadow decides alike, and rows come from the facts alone, between transactions' marks."""
+    """The same program in a shadow decides alike, and rows come from the facts alone, without the transactions'
+    markers."""
     with ProgressBars(quiet=True) as progress:
         report = shadow(settings, "same", progress, stop=StopFlag())
         assert (report.commands, report.same, report.different) == (72, 72, 0), report.differences
         generation = rebuild(settings, progress, promote=True)
         assert (generation.from_empty, generation.facts, generation.promoted) == (True, 72, True)
-        before = go_back(settings, progress, promote=True)  # the tables of before were empty
+        before = go_back(settings, progress, promote=True)  # the former tables were empty
         assert (before.ok, before.facts, before.promoted) == (True, 72, True)
         assert (go_back(settings, progress).ok, before.positions) == (True, generation.positions)
 
 
 def watched(settings: Settings) -> None:
-    """A transaction's mark at the end of a partition is nothing that anybody is behind on."""
+    """A transaction's marker at the end of a partition counts as no lag."""
     database = Database(settings.postgres_url)
     survey = Survey(settings, database)
     try:
@@ -95,7 +96,7 @@ def watched(settings: Settings) -> None:
 
 
 def found_by_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading begins where the event was made; when that is told wrongly, at the beginning."""
+    """Reading begins where the event was made; with a wrong time, at the beginning."""
     home = partition_of(EVENT, settings.partitions)
     everything = list(event_log.facts_of(settings, EVENT, home))
     made_ms = everything[0][1].envelope.log_time // 1_000
@@ -106,7 +107,7 @@ def found_by_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked_about(circle: Circle, settings: Settings, tmp_path: Path) -> None:
-    """What was decided is explained, shown as it was, decided otherwise, and held against a receipt."""
+    """Explanations, earlier seat maps, what-if and receipts work on this log."""
     home = partition_of(EVENT, settings.partitions)
     code, found = circle("explain", R2, "--event", EVENT, "--json")
     assert (code, found["decisions"][0]["outcome"], found["decisions"][0]["quantity"]) == (0, "held", 1)
@@ -129,7 +130,7 @@ def asked_about(circle: Circle, settings: Settings, tmp_path: Path) -> None:
 
 
 def played_elsewhere(circle: Circle, directory: Path) -> None:
-    """The drop that was recorded here is played against another cluster, faster."""
+    """The recorded drop is replayed against another cluster, faster."""
     with Stack("embedded") as stack:
         other = settings_from_env(stack.fresh())
         worker = Process.start("reservations", other)

@@ -161,7 +161,7 @@ def test_logins_are_limited_for_one_account_and_for_one_address(settings: Settin
 def test_behind_trusted_proxies_each_client_has_an_address_and_cannot_make_one_up(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Five logins from an address. The outer proxy adds the client's address, the inner one the outer one's."""
+    """Five logins from an address. The outer proxy adds the client's address, the inner one the outer proxy's."""
     with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.05", CIRCLE_TRUSTED_PROXIES="2") as api:
 
         def login(headers: dict[str, str]) -> int:
@@ -198,8 +198,8 @@ def test_registrations_are_limited_for_one_account_and_for_one_address(settings:
 
 
 def test_wrong_passwords_from_everywhere_slow_strangers_and_not_the_owner(settings: Settings, tmp_path: Path) -> None:
-    """FIELD C8, at half of the scale: ten logins to an account at once, by strangers, and as many from a network that
-    it knows."""
+    """FIELD C8, at half of the scale: ten logins to an account at once by strangers, and as many from a known
+    network."""
     with api_process(settings, tmp_path, CIRCLE_RATE_LIMIT_SCALE="0.5", CIRCLE_TRUSTED_PROXIES="1") as api:
 
         def login(network: str, password: str) -> int:

@@ -1,4 +1,4 @@
-"""Reading the log for one answer is bounded: so many at a time, so many records, so many seconds."""
+"""An answer from the log is bounded: in readers at a time, in records, in seconds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_is_read_for_one_answer_has_its_bounds(module_settings: Settings, h
 def test_an_event_that_began_before_the_time_told_is_read_from_its_beginning(
     module_settings: Settings, home: int
 ) -> None:
-    """The embedded broker looks up no times, so there this is the plain way; on Apache Kafka it is the second try."""
+    """The embedded broker cannot look up times, so there it is the only way; on Apache Kafka it is the second try."""
     first = next(facts_of(module_settings, EVENT, home, since_ms=4_102_444_800_000))
     assert isinstance(first[1].fact, EventCreated)
 
@@ -63,7 +63,7 @@ async def test_so_many_are_read_for_at_a_time_and_what_is_over_is_kept(module_se
         asked = [asyncio.create_task(history.seats(place, until)) for _ in range(1 + HISTORY.user_line + 1)]
         await asyncio.sleep(0)
         asking.set(Who("bob", ("n2",)))
-        others = await history.seats(place, until)  # beside one who asks for all there is
+        others = await history.seats(place, until)  # while another caller asks for everything
         *maps, refused = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(refused, Problem)
         assert (refused.status, refused.headers) == (429, {"retry-after": "1"})
@@ -127,6 +127,6 @@ async def test_an_answer_comes_to_a_process_with_thousands_of_open_descriptors(
 
 
 def worker_processes() -> list[psutil.Process]:
-    """The workers of this process that live."""
+    """The live workers of this process."""
     children = psutil.Process().children()
     return [one for one in children if COMMAND[-1] in one.cmdline() and one.status() != psutil.STATUS_ZOMBIE]

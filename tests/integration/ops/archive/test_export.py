@@ -45,7 +45,7 @@ def log(settings: Settings) -> list[BothLogs]:
 
 @pytest.fixture
 def second(circle: Circle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Another cluster, to which `circle` points from here on."""
+    """Another cluster; `circle` uses it from here on."""
     with Stack("embedded") as stack:
         settings = settings_from_env(stack.fresh())
         yield settings
@@ -106,13 +106,13 @@ def test_an_import_stopped_at_random_places_goes_on_to_the_same_log(
     )  # fmt: skip
     assert stops > 1
     assert written == sorted(written)
-    assert written[0] < written[-1]  # it went on, and did not begin anew
+    assert written[0] < written[-1]  # it continued, and did not start again
     assert (records(second), digests(second)) == (500 + sum(len(one.facts) for one in log), before)
     with ProgressBars(quiet=True) as progress, pytest.raises(NotEmpty, match="all records"):
         importing.load(second, tmp_path / "x", progress)
     write_both(second, [log[0]])
     point_to(second, monkeypatch)
-    assert circle("replay", "import", str(tmp_path / "x"))[0] == 1  # somebody has gone on there
+    assert circle("replay", "import", str(tmp_path / "x"))[0] == 1  # another program has written there
 
 
 def records(settings: Settings) -> int:

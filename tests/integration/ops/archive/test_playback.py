@@ -1,4 +1,4 @@
-"""A recorded drop is played against another cluster: the same requests, faster, with its times moved."""
+"""A recorded drop is replayed against another cluster: the same requests, faster, with other times."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECOND_US = 1_000_000
 
 @pytest.fixture
 def recorded(settings: Settings) -> BothLogs:
-    """A minute of sales, in which the platform's own tick stands, too."""
+    """A minute of sales, with a tick of the platform among them."""
     made = BothLogs(partition=partition_of(EVENT, settings.partitions), seed=1)
     for command in (create(hold_ttl_s=600), add_type(), publish(), reserve(2), tick(), reserve(1, rid=R2), release()):
         made.now += 10 * SECOND_US
@@ -62,7 +62,7 @@ def test_a_drop_is_played_sixty_times_as_fast_and_decided_there(
 
 
 class Soon(StopFlag):
-    """A stop that is requested after it has been asked for so often."""
+    """A stop that is requested after a number of looks at it."""
 
     def __init__(self, after: int) -> None:
         self._left = after

@@ -1,4 +1,4 @@
-"""`circle explain` and `circle seats` on a log, with and without Postgres to look the reservation up in."""
+"""`circle explain` and `circle seats` on a log, with and without Postgres for the look-up of the reservation."""
 
 from __future__ import annotations
 

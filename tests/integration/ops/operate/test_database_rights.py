@@ -1,4 +1,4 @@
-"""One role a process on PostgreSQL: every query of a process runs as its role, and no right is there for nothing."""
+"""One role a process on PostgreSQL: every query of a process runs as its role, and every right is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One user a process on Redis: it does its work, and what is another process's work is refused."""
+"""One user a process on Redis: it can do its work, and not the work of another process."""
 
 from __future__ import annotations
 

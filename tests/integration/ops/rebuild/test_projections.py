@@ -1,4 +1,4 @@
-"""Rows made anew beside the live ones: the same rows, found differences, a swap under a live projection."""
+"""Rows rebuilt next to the live ones: the same rows, found differences, a swap under a live projection."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def projected(settings: Settings, logs: list[BothLogs]) -> None:
 
 
 def sell_on(settings: Settings, logs: list[BothLogs], commands: int) -> None:
-    """So many more commands of each partition, decided and projected."""
+    """More commands of each partition, decided and projected."""
     for log in logs:
         more = BothLogs(partition=log.partition, seed=0)
         before = len(log.commands), len(log.facts)
@@ -69,7 +69,7 @@ def test_a_new_generation_has_the_same_rows(circle: Circle, settings: Settings, 
     assert report["facts"] == sum(len(log.facts) for log in logs)
     assert [table["live_rows"] for table in report["tables"]] == [table["new_rows"] for table in report["tables"]]
     assert sum(table["new_rows"] for table in report["tables"]) > 500
-    assert circle("replay", "projections", "--json")[1]["report"]["facts"] == 0  # goes on where it was
+    assert circle("replay", "projections", "--json")[1]["report"]["facts"] == 0  # continues where it was
     code, text = circle("replay", "projections", "--restart", "--dry-run")
     assert code == 0
     assert "not promoted" in text
@@ -97,7 +97,7 @@ def test_each_role_may_do_with_the_new_tables_what_it_might_with_those_of_before
 
 
 def has_every_table(town: Town) -> bool:
-    """Whether the town's facts make rows of every kind but foreign locks, chores and what failed."""
+    """Whether the town's facts make rows of every kind, except foreign locks, chores and failed refunds."""
     made = {type(fact) for _, fact in town.facts}
     wanted = {f.PoolChanged, f.CodeAdded, f.SeatsBlocked, f.StaffAdded, f.ScheduleChanged, f.WaitlistJoined}
     return made >= wanted | {f.RefundRequested, f.DisputeOpened, f.CheckInAccepted}
@@ -156,7 +156,7 @@ def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
 def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
     circle: Circle, settings: Settings, logs: list[BothLogs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was wrong in them still is, and is said; what was decided since the swap is in them."""
+    """Errors in them are still there, and are reported; they have all facts since the swap."""
     with (
         ProgressBars(quiet=True) as progress,
         pytest.raises(CannotSwap, match="there is no generation in generation_prev"),
@@ -223,7 +223,7 @@ def test_rows_that_are_ahead_of_the_log_are_said_so(settings: Settings, logs: li
 def test_from_a_point_on_only_the_events_with_later_facts_are_made_anew(
     circle: Circle, settings: Settings, logs: list[BothLogs]
 ) -> None:
-    """Damage in an event that is made anew is mended; in one that is not, it is taken over as it is."""
+    """The rebuild repairs damage in a rebuilt event, and copies it in the others."""
     log = logs[0]
     late = {one.envelope.event_id for one in log.facts[-3:]}
     first = len(log.facts) - 3

@@ -1,4 +1,4 @@
-"""What Redis shows is compared with the log, and the owner makes anew what differs; foreign locks stay."""
+"""Redis is compared with the log, and the owner installs differing events again; foreign locks stay."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(
         redis.Redis.from_url(settings.redis_url, decode_responses=True) as client,
         closing(ForeignLocks(settings.redis_url)) as locks,
     ):
-        # The worker's first look at Redis installs what it finds unmarked. Damage before it would be mended by it.
+        # The worker's first look at Redis installs unmarked partitions. It would repair earlier damage.
         eventually(lambda: client.get(f"circle:installed:{home}") == "done", "the worker has looked at Redis")
         whole = client.hgetall(CLAIMS)
         locks.take(EVENT, ["stalls/C-1"], owner="box office", seconds=600)
@@ -47,7 +47,7 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(
             code, found = circle("replay", "redis", "--dry-run", "--json")
             return (code, found["report"]["partitions"][int(home)]["differs_still"]) == (1, [EVENT])
 
-        # The embedded broker may tell a partition's end too low for a moment (decision 0014).
+        # The embedded broker may report too low an end for a moment (decision 0014).
         eventually(damage_is_found, "a claim that was taken out is missed")
         assert first not in client.hgetall(CLAIMS)
         code, text = circle("replay", "redis", "--event", EVENT)

@@ -1,4 +1,4 @@
-"""What `make run` ends with: a real make in a real terminal, real process groups and signals, a light command."""
+"""The end of `make run`: a real make in a real terminal, real process groups and signals, a light command."""
 
 import contextlib
 import os

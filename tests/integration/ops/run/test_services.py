@@ -48,7 +48,7 @@ async def rows(url: str, sql: str) -> list[tuple[object, ...]]:
 
 
 async def test_a_cluster_that_asked_nobody_gets_a_password() -> None:
-    """As the program before this one left it: everybody may connect, and no password is there."""
+    """A cluster of an older version: every user may connect, without a password."""
     with tempfile.TemporaryDirectory(prefix="circle-cluster-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -142,7 +142,7 @@ def test_tansu_restarts_on_the_same_port() -> None:
 
 
 def test_whoever_reads_along_misses_nothing_of_what_many_write_at_once(stack: Stack) -> None:
-    """With more threads a reader misses one now and then, so what the broker was started with is looked at too."""
+    """With more threads a reader sometimes misses a record, so the test also checks the broker's number of threads."""
     assert stack.kafka.pid is not None
     assert b"TOKIO_WORKER_THREADS=1" in Path(f"/proc/{stack.kafka.pid}/environ").read_bytes().split(b"\0")
     settings = settings_from_env(stack.fresh())
@@ -248,7 +248,7 @@ def test_no_other_process_gets_a_port_before_its_chooser_ends(monkeypatch: pytes
         other.stdin.close()
     assert free_port() == port
     with pytest.raises(ServiceUnreachable):
-        free_port()  # nor does a process choose one twice
+        free_port()  # and a process does not choose one twice
 
 
 def test_free_ports_are_below_the_ephemeral_range() -> None:

@@ -1,4 +1,4 @@
-"""`circle replay shadow`: another program's decisions on the same commands, beside the live ones, never among them."""
+"""`circle replay shadow`: another program's decisions on the same commands, apart from the live ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_with_no_room_for_events_between_batches_it_decides_alike(
 
 
 def stricter(step: Callable[..., list[f.Fact]]) -> Callable[..., list[f.Fact]]:
-    """A change of rules that somebody wants to release: no order of more than two."""
+    """A change of rules before its release: no order of more than two."""
 
     def decide(state: Any, command: Any, *rest: Any) -> list[f.Fact]:
         if getattr(command, "quantity", 0) > 2:

@@ -1,4 +1,4 @@
-"""`circle verify` beside a platform that works, whose worker is killed: nothing is found that is not there."""
+"""`circle verify` during the work of a platform whose worker is killed: there is no false divergence."""
 
 from __future__ import annotations
 

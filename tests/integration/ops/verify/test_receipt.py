@@ -1,4 +1,4 @@
-"""A buyer's receipt is held against the log: it holds for its own record and for nothing else."""
+"""A buyer's receipt is compared with the log: it is true for its own record only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`circle verify` against real services: agreement, a fact changed by hand, rows and claims that were tampered with."""
+"""`circle verify` on real services: agreement, a fact changed by hand, changed rows and claims."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def drop(settings: Settings) -> Settings:
 
 
 def test_what_is_read_beside_an_events_rows_is_of_their_position(drop: Settings) -> None:
-    """A projection that goes on between two queries is not seen by the second."""
+    """The second query does not see a projection that has gone on after the first."""
     home, seen = partition_of(EVENT, drop.partitions), []
 
     async def also(connection: Connection) -> None:
@@ -155,7 +155,7 @@ def test_commands_that_nobody_has_decided_yet_are_no_divergence(drop: Settings) 
     report = run(drop, VerifyOptions())
     assert report.ok, report.partitions
     assert [one.undecided for one in report.partitions if one.through >= 0] == [1]
-    with redis.Redis.from_url(drop.redis_url) as client:  # what a worker leaves that dies before its commit
+    with redis.Redis.from_url(drop.redis_url) as client:  # as a worker leaves it that dies before its commit
         client.hset(f"circle:{{{EVENT}}}:claims", "stalls/C-6", "h|later|0|1|9")
     report = run(drop, VerifyOptions())
     assert report.ok, report.partitions

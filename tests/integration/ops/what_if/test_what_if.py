@@ -1,4 +1,4 @@
-"""`circle replay what-if` on a log: figures, a picture, and nothing that is written anywhere else."""
+"""`circle replay what-if` on a log: figures and a picture, and no other output."""
 
 from __future__ import annotations
 

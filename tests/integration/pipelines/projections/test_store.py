@@ -1,4 +1,4 @@
-"""Everything the platform has, as rows: the state rebuilt from them is the state that the facts add up to."""
+"""Every feature of the platform as rows: the state rebuilt from them is the fold of the facts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.harness.towns import Writer, cut, recorded, town_of
 from tests.simulation.whole import EVENT
 
 AVAILABILITY = queries(Path(api.__file__).parent / "sql" / "events.sql")["availability_from_rows"]
-SEEDS = range(3, 6)  # towns in which every kind of fact that is asked for below happens
+SEEDS = range(3, 6)  # towns with every kind of fact that the tests below need
 COMMANDS_EACH = 400
 
 
@@ -60,13 +60,13 @@ def due_by_rows(database: Database) -> list[tuple[str, int]]:
 
 
 def due_by_facts(state: EventState) -> list[tuple[str, int]]:
-    """Whoever waits is looked at once by whoever takes a partition over."""
+    """A new owner of a partition checks every waiting list once."""
     due = NOW if state.waiting_of else state.next_deadline()
     return [] if due is None else [(EVENT, due)]
 
 
 def availability_by_rows(settings: Settings) -> dict[str, str]:
-    """What the API says while Redis has nothing, as what the worker writes to Redis."""
+    """The API's figures while Redis has none, in the form that the worker writes to Redis."""
     with rows_of(settings) as query:
         rows = query(AVAILABILITY, EVENT)
     return {

@@ -1,4 +1,4 @@
-"""Taking a partition over from an owner that died within a transaction: what it left open must hide nothing."""
+"""A partition is taken over from an owner that died within a transaction: the open transaction must hide nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The row-lock baseline sells by the platform's rules: else it would be no measure of anything."""
+"""The row-lock baseline sells by the platform's rules: otherwise a comparison would mean nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def ledger(stack: Stack) -> AsyncIterator[RowLockLedger]:
 
 
 def commands(seed: int) -> list[c.ReserveTickets]:
-    """What a crowd asks for: best and named seats, some that are not there, keys that come again."""
+    """A crowd's requests: best and named seats, some unknown seats, repeated keys."""
     rng = random.Random(seed)
     users = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(60)]
     made: list[c.ReserveTickets] = []

@@ -1,4 +1,4 @@
-"""The checker's books against rows: nothing where the rows are right, and each table's damage by the table's name."""
+"""The checker's books against rows: no violation for right rows, and each table's damage by the table's name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = 400
 
 @pytest.fixture(scope="module")
 def town() -> Town:
-    """One that has rows of everything that is damaged here. Where to begin is a matter of seconds, no more."""
+    """A town with rows of everything that is damaged here. The first seed only saves some seconds."""
     return next(town for town in (town_of(seed, COMMANDS) for seed in range(40, 240)) if has_everything(town))
 
 

@@ -1,4 +1,4 @@
-"""The desk of mails about accounts, batch by batch: what is refused is set aside, what is old goes."""
+"""The desk of mails about accounts, batch by batch: refused mails are set aside, old rows are deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts become mails on a real SMTP server: once each, as users want it, whatever is refused, killed or erased."""
+"""Facts become mails on a real SMTP server: once each, as users want it, also after refusals, kills and erasures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def settled(query: Query, number: int) -> None:
 
 
 def waiting(query: Query) -> list[tuple[Any, ...]]:
-    """How often each mail that waits for another try was tried."""
+    """The tries of each mail that waits for another one."""
     return query("SELECT attempts FROM mail_deliveries WHERE status = 'pending' AND error <> ''")
 
 
@@ -120,7 +120,7 @@ def test_a_crash_before_the_row_is_written_sends_the_same_mail_once_more(
     process = Process.start("notifications", mailing)
 
     def killed(_: EmailMessage) -> str:
-        process.kill()  # the server has the mail, and nobody hears it say so
+        process.kill()  # the server has the mail, but its answer is lost
         server.answer = lambda _: "250 OK"
         return "250 OK"
 

@@ -1,4 +1,4 @@
-"""What registration takes for an address goes over SMTP, or is refused with a clear error, by real servers."""
+"""Every address that registration accepts works over SMTP, or real servers refuse it with a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Mail over TLS: STARTTLS and TLS from the first byte, taken with the right authority, refused by name otherwise."""
+"""Mail over TLS: STARTTLS and TLS from the first byte. It works with the right authority; else an error names the
+cause."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from pipelines.notifications.mail.transport import MailFailed, transport
 from tests.harness.authority import Authority
 from tests.harness.mail_server import MailServer
 
-# aiosmtpd does not see the TLS that begins with the connection, and takes the login for one in clear.
+# aiosmtpd does not see implicit TLS, and treats the login as one in clear.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 USER, PASSWORD = "circle", "p@ss-0815"  # a test's
 

@@ -1,4 +1,4 @@
-"""Facts become calls to organizers' servers: once each, signed, to the outside only, whatever fails or is killed."""
+"""Facts become calls to organizers' servers: once each, signed, to the outside only, also after failures and kills."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_killed_process_makes_the_call_again_under_the_same_id(
     process = Process.start("notifications", settings)
 
     def killed(_: Received) -> tuple[int, dict[str, str]]:
-        process.kill()  # the organizer's server has the call, and nobody hears it say so
+        process.kill()  # the organizer's server has the call, but its answer is lost
         return 204, {}
 
     hooks.answer = killed
@@ -216,7 +216,7 @@ def test_twenty_endpoints_of_one_organizer_that_hang_delay_no_other_organizer(
     )
     query(made, EVENT, ORGANIZER)
     with Flow(run, settings):
-        hooks.until(TRIALS_PER_ORGANIZER_MAX)  # as many as may hang of one organizer do
+        hooks.until(TRIALS_PER_ORGANIZER_MAX)  # the largest number of hanging calls of one organizer
         query(made, EVENT, other)
         delivered = "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = $1 AND status = 'delivered'"
         eventually(lambda: query(delivered, works) == [(20,)], "the other organizer's calls are made")
