@@ -1,6 +1,6 @@
-"""A payment provider with a mind of its own, for `whole.Town`: refunds, failures, disputes, told late and twice.
+"""A payment provider that also acts by itself, for `whole.Town`: refunds, failures, disputes, reported late and twice.
 
-It knows the truth: what it captured and what it gave back. What it has to tell is told at random, and at the end all.
+It knows the truth: its captures and its refunds. It reports its news at random, and all of them at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DISPUTES = {"": ("inquiry", "open", "open", "lost"), "inquiry": ("open", "closed
 
 @dataclass
 class Back:
-    """A refund. `key` is "" where it began here."""
+    """A refund. `key` is "" if it began here."""
 
     key: str
     amount: int
@@ -54,7 +54,7 @@ class Bank:
     def asked(self, of: str, payment: str, key: str, amount: int) -> c.Command:
         """We ask for a refund of reservation `of`."""
         account, refund = self.accounts.get(payment) or Account(of, 0), f"ref-{key}"
-        if refund in account.refunds:  # a key that it knows: the first answer, whatever became of it
+        if refund in account.refunds:  # a known key: the first answer, whatever its outcome
             return c.RecordRefund(
                 event_id=self._event,
                 user_id="",
@@ -91,7 +91,7 @@ class Bank:
         )
 
     def moves(self) -> c.Command:
-        """Something that it does or tells by itself."""
+        """An act or a report of its own."""
         if self.untold and self._rng.random() < 0.5:
             return self.untold.pop(self._rng.randrange(len(self.untold)))
         make = self._rng.choice((self._refund, self._refund, self._fail, self._disputed))
@@ -101,8 +101,8 @@ class Bank:
         news = make(payment, account)
         if news is None:
             return c.Tick(self._event, "", "id")
-        self.untold += [news] * self._rng.choice((0, 0, 1))  # it tells again
-        if self._rng.random() < 0.3:  # it tells late
+        self.untold += [news] * self._rng.choice((0, 0, 1))  # it reports again
+        if self._rng.random() < 0.3:  # it reports late
             self.untold.append(news)
             return c.Tick(self._event, "", "id")
         return news
@@ -164,7 +164,7 @@ class Bank:
         )
 
     def back(self) -> dict[tuple[str, str], int]:
-        """What it has given back, by payment and key or refund id."""
+        """Its refunds, by payment and key or refund id."""
         return {
             (payment, one.key or refund): one.amount
             for payment, account in self.accounts.items()
@@ -174,7 +174,7 @@ class Bank:
 
 
 def due(state: EventState) -> list[tuple[str, str, str, int]]:
-    """Reservation, payment, key and amount of every refund that was asked for and is not made."""
+    """Reservation, payment, key and amount of every requested refund that is not made."""
     return sorted(
         (of, one.payment_id, one.key, one.amount_minor)
         for of, refunds in state.refunds.items()

@@ -1,4 +1,4 @@
-"""One seed's share of the million operations, with everything that must be true of it."""
+"""One seed's share of the million operations, with every condition that must hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.simulation.world import Simulation
 
 OPERATIONS = 1_000_000
 SEEDS = (2026, 11, 23, 5)
-# A run that did not meet these proves nothing about them.
+# A run without one of these cases proves nothing about it.
 RARE = (
     "TicketsHeld",
     "ReservationConfirmed",
@@ -26,7 +26,7 @@ RARE = (
 def a_share_of_the_million(seed: int) -> None:
     """Run it, and replay its log one record at a time."""
     simulation = Simulation(seed)
-    gc.disable()  # nothing here is a cycle, and looking for some takes a fifth of the time
+    gc.disable()  # there are no reference cycles here, and the search for them takes a fifth of the time
     try:
         simulation.run(OPERATIONS // len(SEEDS))
     finally:

@@ -1,7 +1,7 @@
-"""What should become of a command, by the design's rules: dicts and sets, nothing of the code under test.
+"""The expected outcome of a command, by the design's rules: dicts and sets, nothing of the code under test.
 
-`Model.expect` says which facts a command yields, each as (name, subject, reason); `Model.learn` takes the facts in. It
-does not choose seats: it checks that the seats chosen may be had.
+`Model.expect` gives the facts of a command, each as (name, subject, reason); `Model.learn` folds the facts. It does not
+choose seats: it checks that the chosen seats are free.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Claim:
     token: str = ""
     payment: str = ""
     payment_id: str = ""
-    back: set[str] = field(default_factory=set)  # payments of which a refund was asked for
+    back: set[str] = field(default_factory=set)  # payments with a requested refund
     open: set[str] = field(default_factory=set)  # refunds that are under way
     declined: set[str] = field(default_factory=set)
     mailbox: int = 0
@@ -87,7 +87,7 @@ class Model:
         return facts + getattr(self, "_" + type(command).__name__)(command, now, ended)
 
     def learn(self, fact: f.Fact, now: int) -> None:
-        """Take a fact in. Asserts whatever must hold at every prefix of the log."""
+        """Fold a fact. Asserts every condition that must hold at each prefix of the log."""
         learn = getattr(self, "_learn_" + type(fact).__name__, None)
         if learn is not None:
             learn(fact, now)
@@ -214,7 +214,7 @@ class Model:
         if claim is None or claim.user != command.user_id:
             return [("CommandRefused", kind, "reservation-not-found")]
         if claim.attempt == command.attempt_id:
-            if claim.token and claim.token != command.payment_token:  # what costs nothing had no token
+            if claim.token and claim.token != command.payment_token:  # a free reservation had no token
                 return [("CommandRefused", kind, "idempotency-key-reused")]
             return [("CommandDuplicated", kind, "")]
         status = self._status(key, ended)
@@ -258,7 +258,7 @@ class Model:
         return [("ConfirmationRefused", key, why), ("RefundRequested", key, why)]
 
     def _had_again(self, claim: Claim, status: str, ended: set[str]) -> bool:
-        """Whether a payment that came late finds its places free."""
+        """Whether a late payment finds its places free."""
         if status != "expired":
             return status == "held"
         kind = self.kinds[claim.kind]
@@ -402,7 +402,7 @@ class Model:
         self.refunds_due += fact.amount_minor
         claim.back.add(fact.payment_id)
         claim.open.add(fact.refund_key or f"refund-{fact.payment_id}")
-        if claim.payment_id != fact.payment_id:  # a capture that came too late, or beside its own payment
+        if claim.payment_id != fact.payment_id:  # a capture that came too late, or in addition to its own payment
             self.captured += fact.amount_minor
         if fact.origin is None:
             claim.payment, claim.payment_id = "refund-requested", fact.payment_id

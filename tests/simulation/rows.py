@@ -1,4 +1,4 @@
-"""The projection's tables as dicts: what `pipelines.projections.project` changes, kept without a database."""
+"""The projection's tables as dicts: the changes of `pipelines.projections.project`, applied without a database."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Rows:
             _merge(self._row("chores", chore.event_id, chore.kind), chore, but=untold)
 
     def forget(self, event_id: str) -> None:
-        """Let go of an event that nothing will ask for again."""
+        """Drop an event that is not needed any more."""
         for table in self._tables.values():
             table.pop(event_id, None)
 
@@ -154,7 +154,7 @@ class Rows:
         return self._table(table, event_id).setdefault(key, {})
 
     def _put(self, table: str, changes: Iterable[Any], is_whole: Callable[[Any], bool]) -> None:
-        """Whole rows, and patches in which None is "as it is"."""
+        """Whole rows, and patches in which None means "unchanged"."""
         for change in changes:
             if is_whole(change):
                 self._table(table, change.event_id)[change.id] = {}

@@ -1,4 +1,4 @@
-"""An organizer who changes everything all the time, in towns of every temper: the checker's books find nothing."""
+"""An organizer who changes everything all the time, in many different towns: the checker's books find no error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAYOUTS = ("stalls", "floor")
 
 
 class Restless(Town):
-    """A town where some things happen often and others hardly ever, otherwise in each; and every term may change."""
+    """A town where some acts are frequent and others rare, differently for each seed; and every term may change."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)

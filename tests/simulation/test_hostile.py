@@ -1,4 +1,4 @@
-"""A log that somebody else writes to: every record is answered; what is made of it can be told, stored and loaded."""
+"""A log that a stranger writes to: every record gets an answer, whose facts can be composed, stored and loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMANDS_EACH = 400
 
 
 def written_as_mail(message: Notification, town: HostileTown) -> None:
-    """As the mail desk does: a mail that cannot be written is put aside, whatever makes it so."""
+    """As the mail desk does: a mail that cannot be written is set aside, for every cause."""
     details = town.state.details
     assert details is not None
     starts_at = datetime.fromtimestamp(details.starts_at // US_PER_S, UTC)

@@ -1,4 +1,4 @@
-"""A million operations of the pure core: the same log gives the same facts, whatever happens while it is read."""
+"""A million operations of the pure core: the same log gives the same facts, for every way of reading it."""
 
 from __future__ import annotations
 

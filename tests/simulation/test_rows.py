@@ -1,4 +1,4 @@
-"""The simulations' rows without a database are rows: a state rebuilt from them is the fold, after each batch."""
+"""The simulations' rows without a database are complete: a state rebuilt from them is the fold, after each batch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Small logs, every one of them: how a log is cut into batches changes no fact, and each fact is the model's.
+"""Many small logs: their cut into batches changes no fact, and each fact is the model's.
 
-Where the simulation of a million operations finds that something is wrong, these shrink to what is wrong.
+When the simulation of a million operations finds an error, these tests shrink it to a small log.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.just(tick()),
 )
 OPENING = [create(hold_ttl_s=5, max_tickets_per_user=3), add_type(**_small), publish()]
-# A command, and by how many seconds its timestamp is after (or before) the last one's.
+# A command, and the seconds of its timestamp after (or before) the last one's.
 LOGS = st.lists(st.tuples(COMMANDS, st.integers(-3, 6)), max_size=30)
 
 
@@ -94,7 +94,7 @@ def records(log: list[tuple[c.Command, int]], *, opened: bool) -> list[RawRecord
 
 
 def read(log: list[RawRecord], cuts: list[int]) -> tuple[list[bytes], list[Batch], dict[str, bytes]]:
-    """The facts' bytes, the batches, and the states at the end, when the log is cut after these records."""
+    """The facts' bytes, the batches, and the states at the end, for a log that is cut after these records."""
     partition = Partition(0, 1, LogTime(0), set())
     encoded: list[bytes] = []
     batches: list[Batch] = []

@@ -1,4 +1,5 @@
-"""Everything the platform has, at random: the checker's books find nothing, and the log alone gives the same facts."""
+"""Every feature of the platform, at random: the checker's books find no error, and the log alone gives the same
+facts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A partition on which everything happens that the platform has, watched by the checker's own books.
+"""A partition with every feature of the platform, watched by the checker's own books.
 
-`Town` makes commands that are mostly sensible for what is there, by a seeded generator, and runs them through the real
-core: batches cut at random, groups decided, taken back and decided again, states thrown away and folded anew.
+`Town` makes commands with a seeded generator, most of them sensible for the present state, and runs them through the
+real core: batches cut at random, groups decided, taken back and decided again, states dropped and folded again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CODES = ("SPRING", "TENNER", "DOOR")
 
 
 class Town:
-    """One event's log, as it comes about. `facts` are as they were decided, `log` can be read again by `replayed`."""
+    """One event's growing log. `facts` are the decided facts; `replayed` can read `log` again."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -50,7 +50,7 @@ class Town:
         self._next = 0
 
     def run(self, commands: int) -> None:
-        """Read so many commands, in batches."""
+        """Read commands, in batches."""
         while len(self.log) < commands:
             placed: list[Placed] = []
             for _ in range(self.rng.choice((1, 1, 2, 5, 20))):
@@ -63,7 +63,7 @@ class Town:
                 self._reload()
 
     def finish(self) -> None:
-        """Ticks and what the bank has still to tell, until nothing is left to go on with."""
+        """Ticks and the bank's remaining news, until no work is left."""
         for _ in range(2_000):
             deadline = self.state.next_deadline()
             if self.bank.untold:
@@ -116,7 +116,7 @@ class Town:
         self._partition.settle([group])
 
     def _reload(self) -> None:
-        """Go on with a state that is folded anew, or made from the rows that the projection has by now."""
+        """Go on with a state that is folded from the facts, or made from the projection's present rows."""
         folded = fold(self.facts)
         assert canonical(folded) == canonical(self.state), "the live state is the fold of the facts"
         loaded = state_from(self.rows.snapshot(EVENT))
@@ -213,7 +213,7 @@ class Town:
         )
 
     def _reservation(self, *statuses: str) -> tuple[str, str]:
-        """A reservation of one of these statuses, if there is one, and its buyer; now and then a stranger."""
+        """A reservation of one of these statuses, if there is one, and its buyer; sometimes a stranger."""
         found = [one for one in self.state.reservations.values() if one.status in statuses]
         if not found:
             return "r0", USERS[0]
@@ -517,13 +517,13 @@ def _extend(town: Town) -> c.Command:
 
 
 def _mailbox(user: str) -> int | None:
-    """Two accounts each share one; the last two say none."""
+    """Two accounts each share a mailbox; the last two have none."""
     pair = USERS.index(user) // 2
     return None if user in USERS[-2:] else pair + 1
 
 
 def replayed(log: list[tuple[int, c.Command]], batch: int) -> list[tuple[At, f.Fact]]:
-    """The facts of a log that is read in batches of `batch`."""
+    """The facts of a log, read in batches of `batch`."""
     state, facts = EventState(EVENT), []
     for start in range(0, len(log), batch):
         placed = [
@@ -538,7 +538,7 @@ def replayed(log: list[tuple[int, c.Command]], batch: int) -> list[tuple[At, f.F
 
 
 def fold(facts: list[tuple[At, f.Fact]]) -> EventState:
-    """The state that facts add up to."""
+    """The fold of the facts."""
     state = EventState(EVENT)
     for at, fact in facts:
         evolve(state, fact, at)

@@ -1,8 +1,8 @@
-"""A seeded partition with everything that can happen to it, run through the real core, watched by the model.
+"""A seeded partition with all kinds of events, run through the real core, watched by the model.
 
-One `Simulation` is one partition's log: `run(operations)` makes records (duplicates, forged, unreadable, late and
-early ones among them), reads them in batches cut at random, lets foreign locks change while a batch is decided,
-throws states away and rebuilds them from facts or from rows, and checks every fact against the model.
+One `Simulation` is one partition's log: `run(operations)` makes records (duplicates, forged, unreadable, late and early
+ones among them), reads them in batches cut at random, lets foreign locks change during decisions, drops states and
+rebuilds them from facts or from rows, and checks every fact against the model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.simulation.rows import Rows
 
 START_MS = 1_800_000_000_000
 EVENTS_AT_ONCE = 5
-EVENT_LIFE = 2_500  # commands, more or less, until an event gives way to a new one
+EVENT_LIFE = 2_500  # about so many commands until a new event replaces one
 BUYERS = 150
 AFTER_ALL = 9 * 10**15  # µs: an event that begins when the simulation is over
 
@@ -116,7 +116,7 @@ class Simulation:
         self.partition.settle(batch.groups)
 
     def _guard(self, batch: Batch) -> None:
-        """What the seat locks do: an event whose foreign locks are not those of its state is decided again."""
+        """The work of the seat locks: an event with other foreign locks than its state's is decided again."""
         for group in batch.groups:
             state = group.state
             if state.details is None:
@@ -129,7 +129,7 @@ class Simulation:
                 group.decide(set(foreign))
 
     def _foreign_owner_acts(self, state: EventState) -> None:
-        """Take or free places as `circle locks` may: never one that a committed claim is on."""
+        """Take or free places as `circle locks` may: never a place with a committed claim."""
         foreign, model = self.foreign.setdefault(state.event_id, set()), self.models.get(state.event_id, Model())
         if foreign and self.rng.random() < 0.5:
             foreign.discard(self.rng.choice(sorted(foreign)))
@@ -191,7 +191,7 @@ class Simulation:
         self.rows.apply(recorded)
 
     def _check_seats(self, model: Model, command: c.ReserveTickets, fact: f.TicketsHeld) -> None:
-        """Named seats are those named; of the others, some are compared with every choice there was."""
+        """Named seats are the requested ones; some of the other choices are compared with every possible choice."""
         kind = model.kinds[fact.ticket_type_id]
         if command.seats:
             assert fact.seats == command.seats
@@ -201,7 +201,7 @@ class Simulation:
             assert fact.seats == best_available(*kind.shape, free, fact.quantity)
 
     def _reload(self) -> None:
-        """A new owner: the states of all events on sale are thrown away and made again, from facts or from rows."""
+        """A new owner: the states of all events on sale are dropped and rebuilt, from facts or from rows."""
         events = {event for event in self._alive if event in self.partition.states and event in self.history}
         before = {event: canonical(self.partition.states[event]) for event in events}
         self._load(events)
@@ -220,7 +220,7 @@ class Simulation:
             self.partition.states[event] = state
 
     def replayed(self) -> bytes:
-        """The digest of the facts when the same log is read one record at a time, with no foreign locks to ask."""
+        """The digest of the facts when the same log is read one record at a time, without Redis."""
         codec, states, log_time = Codec(), dict[str, EventState](), 0
         digest = blake2b(digest_size=16)
         for offset, (stamp, value) in enumerate(self.log):
@@ -265,12 +265,12 @@ class Simulation:
         if jump < 0.003:
             self._clock_ms += rng.randint(5_000, 90_000)
         elif jump < 0.00302:
-            self._clock_ms += 90_000_000  # longer than any key is remembered
+            self._clock_ms += 90_000_000  # longer than the core remembers a key
         else:
             self._clock_ms += rng.randint(0, 40)
         stamp = self._clock_ms
         if jump > 0.98:
-            stamp -= rng.randint(1, 30_000)  # a record stamped before its predecessors
+            stamp -= rng.randint(1, 30_000)  # a record with an earlier timestamp than its predecessors
         if rng.random() < 0.03 and self._recent:
             return stamp, rng.choice(self._recent)
         value = self._unreadable() if rng.random() < 0.004 else self.codec.encode(self._command())
@@ -303,7 +303,7 @@ class Simulation:
         return self._buyer(event)
 
     def _organize(self) -> c.Command:
-        """The opening of an event, one command at a time, with orders that come too early in between."""
+        """The opening of an event, one command at a time, with some orders that come too early."""
         rng = self.rng
         event = str(uuid.UUID(int=rng.getrandbits(128)))
         self._alive.append(event)

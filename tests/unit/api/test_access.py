@@ -1,4 +1,4 @@
-"""Every route says in the matrix who may call it."""
+"""The matrix says for every route who may call it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from schemas.times import utc
         ("2031-03-30T20:00:00+02:00", "Europe/Vienna", "2031-03-29T20:00:00+01:00"),
         # … and back: 25 hours before.
         ("2031-10-26T20:00:00+01:00", "Europe/Vienna", "2031-10-25T20:00:00+02:00"),
-        # A time of day that the day before does not have is taken as the hour before the change had it.
+        # If the day before has no such time of day, the offset before the clock change counts.
         ("2031-03-31T02:30:00+02:00", "Europe/Vienna", "2031-03-30T03:30:00+02:00"),
         ("2031-05-01T08:00:00+12:00", "Pacific/Auckland", "2031-04-30T08:00:00+12:00"),
         ("2031-05-01T20:00:00+02:00", "Nowhere/Land", "2031-04-30T18:00:00+00:00"),

@@ -1,4 +1,4 @@
-"""Waiting: the Prefer header, rate limits, watermarks, what a process remembers, cursors."""
+"""Waiting: the Prefer header, rate limits, watermarks, a process's memory, cursors."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_message_wakes_those_it_concerns() -> None:
 
 
 def test_one_client_does_not_take_all_streams_and_watchers_leave_some_to_buyers() -> None:
-    copy_context().run(one_client_watches)  # who asks is of this test alone
+    copy_context().run(one_client_watches)  # this caller is of this test alone
 
 
 def one_client_watches() -> None:

@@ -1,4 +1,4 @@
-"""A waiting list's entry says what became of it."""
+"""The status of a waiting list's entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How waits between tries grow, and where they end."""
+"""The growth of waits between tries, and their bound."""
 
 from __future__ import annotations
 

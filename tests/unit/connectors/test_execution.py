@@ -1,4 +1,4 @@
-"""How a dataflow ended: the error of ours at the bottom of Bytewax's wrappers."""
+"""The end of a dataflow: our own error below Bytewax's wrappers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def test_the_cause_is_the_first_error_of_ours() -> None:
 
 
 def test_an_error_that_was_raised_from_itself_has_an_end() -> None:
-    """A worker that looked for the end of this never died, and its partitions' work was not taken up by a restart."""
+    """A worker that searched this chain for its end never died, so no restart took its partitions over."""
     error = ValueError("transaction failed")
     assert root_cause(raised(RuntimeError("wrapped"), raised(error, error))) is error

@@ -1,4 +1,4 @@
-"""When a dataflow counts as one that keeps dying."""
+"""The rule for a dataflow that keeps dying."""
 
 from __future__ import annotations
 

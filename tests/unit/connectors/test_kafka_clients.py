@@ -1,4 +1,4 @@
-"""Clients are made in one place each, with what the settings say, and tell no secret."""
+"""Clients are made in one place each, from the settings, and reveal no secret."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_token_is_asked_for_where_the_settings_say() -> None:
     assert config["sasl.oauthbearer.token.endpoint.url"] == "https://id.example.org/token"
     assert (config["sasl.oauthbearer.client.id"], config["sasl.oauthbearer.scope"]) == ("circle", "kafka")
     assert "s3cret-0815" not in repr(settings)
-    new_admin(settings)  # the library that we have takes all of it
+    new_admin(settings)  # our version of the library accepts all of it
 
 
 @pytest.mark.parametrize(

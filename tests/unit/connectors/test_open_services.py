@@ -1,4 +1,4 @@
-"""Production refuses what is open: in clear, without credentials, readable by others; and names what it refuses."""
+"""Production refuses open services (in clear, without credentials, readable by others), and names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PASSWORD = "hf83-kd02"
 
 @pytest.fixture
 def closed(tmp_path: Path) -> dict[str, str]:
-    """Production with everything closed, every service somewhere else."""
+    """Production settings with remote services, all of them closed."""
     key = tmp_path / "jwt.pem"
     key.write_text("key")
     key.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Where strangers may send us: to public addresses, however an address is written or a name resolves."""
+"""Strangers may send us to public addresses only, for every spelling of an address and every name."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_one_inner_address_among_public_ones_is_enough_to_refuse(monkeypat
 
 
 async def test_the_connection_goes_to_the_address_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that resolves to something else a moment later leads nowhere else."""
+    """A name that resolves to another address a moment later does not change the connection."""
     answers = resolve(monkeypatch, ["127.0.0.1"], ["10.0.0.5"])
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

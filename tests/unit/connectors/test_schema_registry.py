@@ -1,4 +1,4 @@
-"""Schema ids from a registry: asked for once, registered when they are not there, and every refusal in one line."""
+"""Schema ids from a registry: requested once, registered when missing, and every refusal is one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_process_asks_once_and_a_second_one_registers_nothing(registry: tuple[
     books.calls.clear()
     assert codec_of(settings).encode(RECORD) == first
     assert books.calls == []
-    schema_registry.ask.cache_clear()  # as another process has it
+    schema_registry.ask.cache_clear()  # as in another process
     assert codec_of(settings).encode(RECORD) == first
     assert not [
         call for call in books.calls if call.startswith("PUT") or (call.endswith("/versions") and "POST" in call)
@@ -95,7 +95,7 @@ def test_what_a_registry_answers_wrongly_is_one_error(
 
 def test_a_registry_that_is_away_is_told_without_its_password() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        taken.bind(("127.0.0.1", 0))  # and there is no server
         url = f"http://circle:s3cret@127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ServiceUnreachable, match="CIRCLE_SCHEMA_REGISTRY_URL") as caught:
             codec_of(Settings(schema_registry_url=url))

@@ -1,4 +1,4 @@
-"""The temporary file: what was put there, once, until it is closed; a full one says so."""
+"""The temporary file: it has its entries, each once, until it is closed; a full one raises an error."""
 
 from __future__ import annotations
 

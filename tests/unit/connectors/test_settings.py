@@ -1,4 +1,4 @@
-"""Settings: what is read, and that every error names the variable, what it got and an example."""
+"""Settings: every variable is read, and every error names the variable, its value and an example."""
 
 from pathlib import Path
 

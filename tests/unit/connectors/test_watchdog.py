@@ -1,4 +1,4 @@
-"""A call that does not come back ends the process; one that does costs nothing."""
+"""A call that does not return ends the process; a call that returns costs nothing."""
 
 from __future__ import annotations
 

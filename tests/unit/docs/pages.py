@@ -23,7 +23,7 @@ def text_of(name: str) -> str:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next one of its rank or above. Raises AssertionError without it."""
+    """The text under a heading, up to the next one of its rank or above. Raises AssertionError without the heading."""
     found: list[str] = []
     rank, fenced = 0, False
     for line in text.splitlines(keepends=True):
@@ -64,7 +64,7 @@ def code(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """What links within a page may point to."""
+    """The anchors of a page that links may name."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The guide to the door: its scanner in a few lines does what it says, with the keys as the API serves them."""
+"""The guide to the door: its small scanner works as described, with the keys as the API serves them."""
 
 from __future__ import annotations
 

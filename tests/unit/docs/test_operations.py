@@ -37,7 +37,7 @@ SAID_AT_EVERY_END = {
     "MailFailed",
     "MailRefused",
     "NotOutside",
-}  # told otherwise
+}  # reported in another way
 
 
 def actions() -> dict[str, set[str]]:
@@ -82,7 +82,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     registries: list[CollectorRegistry] = [METRICS.registry]
     families: list[Metric] = [family for registry in registries for family in registry.collect()]
     exported = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
-    # Whatever any other module declares has to be here too, wherever it is registered.
+    # A metric that any other module declares must be here, too.
     declared = set(re.findall(r"(?:Counter|Gauge|Histogram|Summary)\(\s*\"(circle_\w+)\"", source_text()))
     assert {name.removesuffix("_total") for name in exported} <= declared
     told = {cells[0].strip("`") for cells in rows(section(PAGE, "Metrics"))}
@@ -169,7 +169,7 @@ def test_what_else_is_bounded_is_told_as_it_is() -> None:
 
 
 BOUNDED = {"ThreadPoolExecutor", "Semaphore", "BoundedSemaphore", "create_pool", "connect_sharing", "Queue"}
-TOLD_ELSEWHERE = {  # by the tables of shares and of what else is bounded
+TOLD_ELSEWHERE = {  # by the tables of shares and of other bounds
     "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py",
     "api/log/ends.py", "api/reads/seat_maps.py", "connectors/outbound_http.py", "pipelines/payments/cashier.py",
     "pipelines/payments/providers/sandbox.py", "sinks/postman.py",

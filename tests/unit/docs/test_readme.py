@@ -1,4 +1,4 @@
-"""What README and reference pages say against what there is: targets, commands, options, settings, limits, tests."""
+"""README and reference pages against the code: targets, commands, options, settings, limits, tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def options_of(command: Any) -> set[str]:
 
 
 LEAVES = leaves()
-# What the README says is missing may be spoken of; it has to be missing, though.
+# Pages may name commands that the README lists as missing; but these must be missing.
 MISSING = frozenset(
     text for text in code(section(text_of("ops/docs/guide/running.md"), "Not there yet")) if text.startswith("circle ")
 )

@@ -1,4 +1,4 @@
-"""The reference pages are what the code says now, and they leave no command, setting or limit out."""
+"""The reference pages agree with the code, and they leave no command, setting or limit out."""
 
 from __future__ import annotations
 

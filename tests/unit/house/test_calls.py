@@ -1,4 +1,4 @@
-"""How the code reads: records are made by the names of their fields, and a class's name is its own."""
+"""Records are made with keywords, and no two classes have the same name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODULES = sorted(
 
 
 def is_record(found: Any) -> bool:
-    """Whether it is a class of ours whose instances are values: a struct, a data class, a named tuple."""
+    """Whether it is a class of ours for values: a struct, a data class, a named tuple."""
     if not isinstance(found, type) or found.__module__.partition(".")[0] not in SOURCES:
         return False
     named_tuple = issubclass(found, tuple) and hasattr(found, "_fields")
@@ -34,7 +34,7 @@ def is_record(found: Any) -> bool:
 
 
 def value_of(name: ast.expr, module: ModuleType) -> Any:
-    """What a name or a dotted name is in the module; None for what only a function knows."""
+    """The value of a name or a dotted name in the module; None for a local name of a function."""
     if isinstance(name, ast.Name):
         return getattr(module, name.id, None)
     if isinstance(name, ast.Attribute):

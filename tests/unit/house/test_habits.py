@@ -1,4 +1,4 @@
-"""What a commit has to pass on its author's machine is what the gate asks of it."""
+"""A commit has to pass the same checks on its author's machine and at the gate."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def names_made(tree: ast.Module) -> Iterator[str]:
-    """What a module defines at its top: functions, classes, constants; private ones without the underscore."""
+    """The names that a module defines at its top: functions, classes, constants; private ones without the
+    underscore."""
     for one in tree.body:
         match one:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -43,7 +44,7 @@ def names_made(tree: ast.Module) -> Iterator[str]:
 
 
 def body_of(function: ast.FunctionDef) -> str:
-    """A function's statements, without its docstring and whatever its arguments are called."""
+    """A function's statements, without its docstring, and independent of its arguments' names."""
     names = {argument.arg: f"argument_{number}" for number, argument in enumerate(function.args.args)}
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     text = []

@@ -14,7 +14,7 @@ FILES = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def silent(files: list[Path]) -> list[str]:
-    """The files that have code but no docstring, or one that is no sentence."""
+    """The files with code but without a docstring, or with one that is no sentence."""
     found = []
     for path in files:
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ def own_logging() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the machine reaches a test; services are looked for where nobody listens."""
+    """No variable of the machine reaches a test; services are searched at addresses without a server."""
     monkeypatch.setenv("CIRCLE_KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
     monkeypatch.setenv("CIRCLE_POSTGRES_URL", f"postgresql://postgres@127.0.0.1:{free_port()}/circle")
     for limit in (
@@ -51,7 +51,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["replay", "what-if", "e1"], True),
         (["explain", "r1"], True),
         (["seats", "e1"], True),
-        (["replay", "load", "dir"], False),  # it is the load: late requests would be its own doing
+        (["replay", "load", "dir"], False),  # it makes the load: late requests would be its own fault
         (["pipeline", "reservations"], False),
         (["api"], False),
     ],

@@ -1,4 +1,4 @@
-"""compose.yaml, the Dockerfile and what they mount, as far as it can be checked without a Docker engine."""
+"""The checks of compose.yaml, the Dockerfile and their mounted files that need no Docker engine."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`make setup`, which `make run` begins with, on a machine whose Python will not do: one error, and nothing is made."""
+"""`make setup`, the first step of `make run`, on a machine with a wrong Python: one error, and nothing is made."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("python3.11", "python3.12", "python3", "python")
-WRONG = '#!/bin/sh\n[ "$1" = --version ] && { echo Python 3.14.2; exit 0; }\nexit 1\n'  # says no to every question
+WRONG = '#!/bin/sh\n[ "$1" = --version ] && { echo Python 3.14.2; exit 0; }\nexit 1\n'  # fails at every call
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 

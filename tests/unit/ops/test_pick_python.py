@@ -1,4 +1,4 @@
-"""Which Python `make setup` takes: the quickest of one version, of those that lack nothing."""
+"""The Python that `make setup` takes: the fastest complete one of a version."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Which facts are let through: each position once, in order, a command's facts together."""
+"""The admitted facts: each position once, in order, a command's facts together."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_any_log_with_repetitions_and_restarts_gives_every_fact_once_in_order(se
     facts = FactLog(partition=0, seed=seed).take(200)
     log: list[RecordedFact] = []
     at = 0
-    while at < len(facts):  # a worker writes some facts, dies, and its successor begins at that batch again
+    while at < len(facts):  # a worker writes some facts and dies, and its successor begins with that batch
         start = at - facts[at].envelope.index
         size = chance.randint(1, 12)
         log += facts[start : start + size]
@@ -89,7 +89,7 @@ def test_any_log_with_repetitions_and_restarts_gives_every_fact_once_in_order(se
     while offset < len(log):
         got += intake.take(offset, log[offset])
         offset += 1
-        if chance.random() < 0.05:  # this consumer restarts from what it has stored
+        if chance.random() < 0.05:  # this consumer restarts from its stored position
             assert intake.next_offset is not None
             offset = intake.next_offset
             intake = Intake(applied=intake.applied, next_offset=offset, log_time=intake.log_time)

@@ -1,6 +1,6 @@
 """The plain reader and its compiled twin read the same records and give the same errors.
 
-Every record type takes the compiled way, at any usual length; what does not take it is named here, with the reason.
+The compiled reader reads every record type, at any usual length; the exceptions are here, with their reasons.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HELD_BYTES = Codec().encode_fact(ENVELOPE, HELD)
 
 
 def codec_with(reader: Any) -> Codec:
-    """A codec that reads with this one, the plain one or its twin."""
+    """A codec with this reader: the plain one or its twin."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(codec_module, "Reader", reader)
         return Codec()
@@ -59,7 +59,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 def values_of(record: type[msgspec.Struct], texts: st.SearchStrategy[str], items: int) -> st.SearchStrategy[Any]:
-    """Records whose ids are as ours, and whose other texts are of `texts`."""
+    """Records with ids like ours, and other texts from `texts`."""
     fields = msgspec.structs.fields(record)
     return st.builds(record, *[_value_of(field.name, field.type, texts, items) for field in fields])
 
@@ -92,7 +92,7 @@ def bytes_of(record: type[Any], data: st.DataObject, kind: tuple[st.SearchStrate
 
 
 def compiled(value: bytes) -> Any:
-    """By the compiled way alone; None when it leaves the record to the plain one."""
+    """The result of the compiled reader alone; None when it leaves the record to the plain one."""
     return CODECS["compiled"]._readers[value[:HEADER_BYTES]].read_compiled(value)
 
 

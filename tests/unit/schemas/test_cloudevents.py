@@ -16,7 +16,7 @@ SOURCES = (cloudevents.API, cloudevents.RESERVATIONS, cloudevents.PAYMENTS, clou
 
 
 def consumed(headers: list[cloudevents.Header]) -> dict[str, bytes]:
-    """Headers as a Kafka client hands them to a reader."""
+    """Headers as a Kafka client gives them to a reader."""
     return {name: value.encode() if isinstance(value, str) else value or b"" for name, value in headers}
 
 
@@ -26,7 +26,7 @@ def test_a_stock_reader_finds_every_required_attribute(source: str) -> None:
     event: BaseCloudEvent = from_binary(KafkaMessage(headers, b"event", VALUE), JSONFormat())
     assert (event.get_specversion(), event.get_source(), event.get_id()) == ("1.0", source, "3-41-0")
     assert (event.get_type(), event.get_datacontenttype()) == ("TicketsHeld", "application/avro")
-    assert event.get_data() in (VALUE, VALUE.decode())  # the SDK tries text first, bytes where that fails
+    assert event.get_data() in (VALUE, VALUE.decode())  # the SDK tries text first, then bytes
     time = event.get_time()
     assert time is not None
     assert time.isoformat() == "2031-05-01T19:00:00+00:00"

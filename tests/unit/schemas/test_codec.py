@@ -1,4 +1,4 @@
-"""Records to bytes and back, and what becomes of bytes that are no records."""
+"""Records to bytes and back, and the results for bytes that are no records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PLAIN = (*COMMANDS, *NOTIFICATIONS)
 
 
 def values_of(record: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Any record of this type that its schema, and for a command its fields' limits allow."""
+    """Any record of this type that its schema allows, for a command also its fields' limits."""
     hints = msgspec.structs.fields(record)
     limited = issubclass(record, c.Command)
     return st.builds(record, *[_value_of(field.name, field.type, limited) for field in hints])
@@ -125,7 +125,7 @@ def test_a_registrys_ids_go_before_the_manifests() -> None:
 
 
 def test_a_version_that_only_the_registry_has_is_read_when_it_is_flat() -> None:
-    """A newer program has added fields: what it writes is read without them."""
+    """A newer program has added fields: its records are read without them."""
     tick = own_schemas()["circle.commands.Tick"][-1]
     newer = tick | {"fields": [*tick["fields"], {"name": "note", "type": ["null", "string"], "default": None}]}
     deep = tick | {"fields": [*tick["fields"], {"name": "more", "type": {"type": "array", "items": "null"}}]}
@@ -192,7 +192,7 @@ def test_an_array_that_claims_to_be_huge_takes_no_memory(items: bytes) -> None:
 
 @pytest.mark.parametrize("quantity", [2**31, -(2**31) - 1, 2**62])
 def test_an_int_beyond_32_bits_is_undecodable(quantity: int) -> None:
-    """It would pass every rule as a rejection, and then fit no column."""
+    """The rules would answer it with a rejection, which fits no column."""
     command = reserve(quantity)
     assert error_of(CODEC.encode(command)) == f"ReserveTickets.quantity is {quantity}, beyond 32 bits"
 
@@ -215,7 +215,7 @@ def test_an_int_beyond_32_bits_is_undecodable(quantity: int) -> None:
     ],
 )
 def test_a_command_that_could_not_be_stored_is_undecodable(command: c.Command, error: str) -> None:
-    """A neighbour on the log may write it: no index takes its id, no calendar its time, no text its U+0000."""
+    """A stranger on the log may write it: its id fits no index, its time no calendar, its U+0000 no text."""
     assert error_of(CODEC.encode(command)) == error
 
 
@@ -245,7 +245,7 @@ def test_random_bodies_under_any_schema_never_raise(head: bytes, body: bytes) ->
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_whatever_can_be_read_can_be_decided_and_written(data: st.DataObject) -> None:
-    """A forged record cannot stop the flow behind the decoder either: its facts have bytes that can be read again."""
+    """A forged record cannot stop the flow after the decoder: the bytes of its facts can be read again."""
     value = bytearray(CODEC.encode(data.draw(st.one_of(*[values_of(record) for record in COMMANDS]))))
     for _ in range(data.draw(st.integers(0, 3))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""The schema files are what the record types say, and every schema ever published reads and is read by the others."""
+"""The schema files agree with the record types, and every published schema can read the others' records."""
 
 from __future__ import annotations
 

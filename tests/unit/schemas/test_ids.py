@@ -1,4 +1,4 @@
-"""Derived identities are the same on every retry, and positions read as they were written."""
+"""Derived identities are the same on every retry, and written positions read back unchanged."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_what_is_written_of_any_currency_is_the_amount_again(currency: str) -> N
 
 @pytest.mark.parametrize("currency", ["EUO", "ZZZ", "HRK", "", "eu", "€"])
 def test_a_log_may_hold_a_currency_that_nobody_knows(currency: str) -> None:
-    """One that the standard has given up, say: it is shown as it always was, and priced in no more."""
+    """For example one that the standard has dropped: it is shown as before, but new prices cannot use it."""
     assert formatted(4_250, currency) == f"42.50 {currency}".strip()
     assert problem_of(currency)
 
@@ -52,7 +52,7 @@ def test_a_code_is_written_in_upper_case() -> None:
 
 
 def test_there_is_no_other_table_and_nobody_divides_by_a_hundred() -> None:
-    """What reads or shows money asks the table; Stripe's own counting is in its `money` alone."""
+    """All code that reads or shows money uses the table; only Stripe's `money` module counts in another way."""
     own_division = re.compile(
         r"(?:amount|minor|price)\w*(?:\[\S+\])?['\"\])]* *// *100\b|(?:amount|_minor|price)\S* */ *100\b"
     )

@@ -1,4 +1,4 @@
-"""Replies under a seal: what was not sealed under the key of the process that asks is no reply."""
+"""Sealed replies: a message without a seal under the asking process's key is no reply."""
 
 from __future__ import annotations
 

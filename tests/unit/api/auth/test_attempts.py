@@ -1,4 +1,4 @@
-"""Logins that came to nothing are written down once an hour for each reason, network and account, and bounded."""
+"""Failed logins are recorded once an hour for each reason, network and account, and their number is bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACCOUNT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 
 
 class Rows:
-    """What is asked of PostgreSQL: the names of the rows that are to be there once."""
+    """The requests to PostgreSQL: the names of rows that must be there once."""
 
     def __init__(self) -> None:
         self.once: list[str] = []

@@ -1,4 +1,4 @@
-"""The accounts of one mailbox have one number; verified addresses are counted apart; the number tells no address."""
+"""The accounts of one mailbox have one number; verified addresses are counted apart; the number reveals no address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session is remembered by."""
+"""The stored origin of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords: the work is the same whether an account is known or not, and there is a limit to what waits."""
+"""Passwords: the work is the same for known and unknown accounts, and the waiting work is bounded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_login_that_would_wait_too_long_is_busy(passwords: Passwords) ->
 
 
 def from_network(name: str) -> None:
-    """What follows is asked from there."""
+    """The following requests come from this network."""
     asking.set(Who("", (name,), Lane.SALE))
 
 
@@ -78,7 +78,7 @@ async def test_a_login_waits_for_at_most_two_of_a_hundred_registrations_that_cam
             name += f" {problem.status}"
         order.append(name)
 
-    from_network("n")  # of the same network even
+    from_network("n")  # even of the same network
     tasks = [
         asyncio.create_task(one("registration", passwords.hash_new("correct-horse-7", about=()))) for _ in range(100)
     ]

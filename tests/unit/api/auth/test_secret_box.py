@@ -1,4 +1,4 @@
-"""Sealed secrets open with a key of the file, and for whom they are about."""
+"""Sealed secrets open with a key of the file, and for their own account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ended sessions: their tokens are refused for as long as they would have lived."""
+"""Ended sessions: their tokens are refused until they would have expired."""
 
 from __future__ import annotations
 

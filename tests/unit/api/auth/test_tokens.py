@@ -1,4 +1,4 @@
-"""Tokens: only ours, only unexpired, also when they are remembered; keys and ticket codes."""
+"""Tokens: only ours, only unexpired, also cached ones; keys and ticket codes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ async def test_the_loop_goes_on_while_a_thread_works() -> None:
     going_on = threading.Event()
     work = asyncio.create_task(background.run(lambda: going_on.wait(10), ADA))
     await asyncio.sleep(0)
-    going_on.set()  # only a loop that is not held up comes here
+    going_on.set()  # only a free event loop reaches this line
     assert await work is True
     background.close()
 

@@ -1,4 +1,4 @@
-"""Many who want the same cost two fetches at most: the one under way, and the one for all who came meanwhile."""
+"""Many callers for the same thing cost two fetches at most: the running one, and one for all later callers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.fairness.shared_fetch import SharedFetch
 
 
 class Source:
-    """Gives 1, 2, 3 …, each when it is let go."""
+    """Gives 1, 2, 3 …, each when the test releases it."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -35,7 +35,7 @@ async def test_three_hundred_watchers_who_came_meanwhile_share_the_next_fetch() 
     assert await first == 1
     assert set(await asyncio.gather(*others)) == {2}  # begun after they asked
     assert source.begun == 2
-    assert await coalesced.get("e", source.fetch) == 3  # nothing is kept
+    assert await coalesced.get("e", source.fetch) == 3  # nothing is cached
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:

@@ -1,4 +1,4 @@
-"""Fair shares: nobody has more than theirs, nothing stands empty, everybody has their turn, nothing is remembered."""
+"""Fair shares: no user has more than the share, no place stays empty, all get their turn, nothing is remembered."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEPS = st.lists(st.one_of(WHO, st.integers(0, 30)), max_size=120)
 
 
 def caps(who: Who) -> dict[str, int]:
-    """The places of each key of somebody."""
+    """The caps of places for each key of a caller."""
     kind = "s" if who.user else "n"
     user = {"u" + who.user: SHARE.user} if who.user else {}
     return user | {kind + network: SHARE.network << place for place, network in enumerate(who.networks)}
@@ -80,7 +80,7 @@ def test_whatever_comes_and_goes_no_share_is_exceeded_and_no_place_stands_empty(
 
 
 def line_caps(who: Who) -> dict[str, int]:
-    """The places in line of each key of somebody, in their lane."""
+    """The caps of places in line for each key of a caller, in the caller's lane."""
     kind = "s" if who.user else "n"
     user = {"u" + who.user: SHARE.user_line} if who.user else {}
     whole = user | {kind + network: SHARE.network_line << place for place, network in enumerate(who.networks)}
@@ -108,7 +108,7 @@ ONE = Share(name="one", places=1, user=1, network=1, line=64, user_line=32, netw
 
 
 def order_of(asked: list[Who]) -> list[Who]:
-    """In which order one place serves those who asked while it was taken."""
+    """The order in which one place serves the callers that asked while it was taken."""
     line = Line(ONE)
     turn, order = line.ask(PLATFORM), list[Who]()
     waiting = {line.ask(who): who for who in asked}
@@ -189,7 +189,7 @@ async def test_who_is_cancelled_just_when_let_in_gives_the_place_back() -> None:
 
     task = asyncio.create_task(use())
     await asyncio.sleep(0)
-    places.give_back(first)  # the place is ada's now, and before she can do anything with it …
+    places.give_back(first)  # the place is ada's now, and before she can use it …
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (places.line.running, places.line.keys_known()) == (0, 0)

@@ -1,4 +1,4 @@
-"""Kept answers: one question for many who ask, for a moment; a failure is not kept, and memory is bounded."""
+"""Cached answers: one query for many callers, for a moment; a failure is not cached, and memory is bounded."""
 
 from __future__ import annotations
 

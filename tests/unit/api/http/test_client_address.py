@@ -1,4 +1,4 @@
-"""One reading of who a request is from: every spelling of an address, and everything that is none."""
+"""One reading of a request's client: every spelling of an address, and texts that are no address."""
 
 from __future__ import annotations
 

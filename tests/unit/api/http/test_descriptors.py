@@ -29,7 +29,7 @@ def test_with_enough_descriptors_the_maxima_hold() -> None:
 
 
 def test_a_process_with_few_descriptors_answers_every_connection() -> None:
-    """Without the bound the kernel accepts what there is no descriptor for, and closes it without a word."""
+    """Without the bound, the kernel accepts connections without a descriptor, and closes them without an answer."""
 
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))

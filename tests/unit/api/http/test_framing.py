@@ -1,4 +1,4 @@
-"""One reading of a request's head, or none: the doubtful cases, and their good neighbours."""
+"""One reading of a request's head, or none: the ambiguous cases, and similar valid ones."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_any_bytes_are_a_head_or_unreadable(data: bytes) -> None:
 
 @given(st.binary(max_size=80))
 def test_a_head_that_is_read_ends_where_it_ends(junk: bytes) -> None:
-    """Whatever stands in a value, the next line is never a part of it, and none of it becomes a line of its own."""
+    """For every value: the next line never becomes a part of it, and no part of it becomes a line of its own."""
     try:
         found = head(b"x: " + junk, b"y: z")
     except UnreadableRequest:

@@ -15,7 +15,7 @@ from api.http.routing import Access, Route
 from api.routes.table import ROUTES
 from api.shapes.channels import WebhookIn
 
-# The design's table, as far as it is built: a route that disappears fails here.
+# The built part of the design's table: a route that disappears fails here.
 DESIGN = """
 POST /v1/auth/register|POST /v1/auth/login|POST /v1/auth/refresh|POST /v1/auth/logout|GET /.well-known/jwks.json
 GET /v1/users/me|PATCH /v1/users/me|POST /v1/users/me/become-organizer|GET /v1/users/{user_id}
@@ -85,7 +85,7 @@ def test_every_reference_leads_somewhere(served: dict[str, Any]) -> None:
 
 def test_nothing_is_loaded_from_elsewhere(served: dict[str, Any]) -> None:
     text = json.dumps(served)
-    example = json.dumps(WebhookIn.EXAMPLE["url"])  # an address to be called at, as a value
+    example = json.dumps(WebhookIn.EXAMPLE["url"])  # an address to call, as a value
     assert text.count(example) == 1
     text = text.replace(example, "")
     assert "http://" not in text

@@ -53,7 +53,7 @@ def test_a_problem_has_the_members_of_the_rfc() -> None:
 def test_every_reason_of_the_log_is_a_problem_with_a_status_and_a_title() -> None:
     for reason in Reason:
         found = reasons.for_reason(reason)
-        ours = reason is Reason.COMMAND_FAILED  # the one refusal that is no fault of who asked
+        ours = reason is Reason.COMMAND_FAILED  # the one refusal that is not the caller's fault
         assert found.status in ((500,) if ours else (402, 403, 404, 409, 422))
         assert found.title
         assert found.detail

@@ -1,4 +1,4 @@
-"""The edge over real sockets: doubtful requests end the connection, limits are totals, everybody is answered."""
+"""The edge over real sockets: ambiguous requests end the connection, limits are totals, every client gets an answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def calm() -> Iterator[Edge]:
 
 @pytest.fixture(scope="module")
 def quick() -> Iterator[Edge]:
-    """With limits of parts of a second."""
+    """An edge with limits below a second."""
     with edge(**QUICK) as running:
         yield running
 
@@ -191,7 +191,7 @@ def test_every_answer_has_a_date_and_a_type_to_be_believed(calm: Edge, request_:
 def trickle(
     connection: socket.socket, data: bytes, *, pause_s: float = 0.05, patience_s: float = 5.0
 ) -> tuple[bytes, float]:
-    """Sends one byte after another; what came back, and how long the server put up with it."""
+    """Sends one byte after another. Returns the answer, and the seconds until the server ended it."""
     started = time.monotonic()
     connection.settimeout(pause_s)
     sent = 0
@@ -270,7 +270,7 @@ def test_whoever_does_not_read_is_cut_off(target: bytes) -> None:
 
 
 def test_a_slow_reader_who_keeps_to_the_least_speed_gets_everything() -> None:
-    """Longer than an idle connection lives, and than anything but the whole answer's own limit."""
+    """It takes longer than an idle connection lives, and than every limit except the answer's own."""
     size = 2_000_000
     with edge(**QUICK, read_bytes_per_s=1_000_000) as quick, quick.connect(rcvbuf=65_536) as connection:
         connection.sendall(b"GET /large/%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % size)
@@ -283,7 +283,8 @@ def test_a_slow_reader_who_keeps_to_the_least_speed_gets_everything() -> None:
 
 
 def _open_connections(running: Edge) -> int:
-    """Those that the server still has, by the kernel's table of this process: no name of Sanic's is needed."""
+    """The server's open connections, by the kernel's table of this process, so that the test needs no internals of
+    Sanic."""
     text = Path("/proc/net/tcp").read_text().split("\n")[1:]
     port = f":{running.port:04X}"
     return sum(1 for line in text if line and line.split()[1].endswith(port) and line.split()[3] == "01")
@@ -293,7 +294,7 @@ def _open_connections(running: Edge) -> int:
 
 
 def cut(running: Edge, data: bytes, *, read: int = 0) -> None:
-    """Sends, reads so many bytes, and resets the connection."""
+    """Sends, reads some bytes, and resets the connection."""
     with running.connect() as connection:
         connection.sendall(data)
         if read:
@@ -328,7 +329,7 @@ def test_connections_that_are_cut_leave_no_error_behind(caplog: pytest.LogCaptur
 
 
 def test_connections_beyond_the_limit_are_answered_too() -> None:
-    # The linger is longer than a busy machine takes to send thirty requests: a reset would take the answers with it.
+    # The linger is longer than a busy machine needs to send thirty requests: a reset would destroy the answers.
     with edge(connections_max=20, refused_max=5, linger_s=2.0) as small:
         held = [small.connect() for _ in range(20)]
         try:

@@ -1,4 +1,4 @@
-"""Whatever comes in, a value or a problem that names the field comes out."""
+"""For every input the result is a value, or a problem that names the field."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_wrong_field_within_a_field_is_named_by_its_path(name: str, price: str
 
 
 def outcome(shape: type[object], body: bytes) -> Problem | None:
-    """The problem that decoding ends in; anything else that is raised fails the test."""
+    """The problem that decoding raises; any other error fails the test."""
     try:
         validation.decode(msgspec.json.Decoder(shape), body)
     except Problem as found:

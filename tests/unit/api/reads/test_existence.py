@@ -1,4 +1,4 @@
-"""Events that there are not are refused before the log; one that may be is never."""
+"""Requests for missing events are refused before the log; requests for events that may exist never are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENT = "11111111-1111-4111-8111-111111111111"
 
 
 class World:
-    """PostgreSQL's rows, the log's end, the clock; what was asked of them."""
+    """PostgreSQL's rows, the log's end, the clock, and the questions to them."""
 
     def __init__(self) -> None:
         self.rows: set[str] = set()

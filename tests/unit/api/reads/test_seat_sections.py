@@ -1,4 +1,4 @@
-"""Sections of seat maps: the JSON of their shape, in small steps, in a thread; made once for what has not changed."""
+"""Sections of seat maps: the JSON of their shape, in small steps, in a thread; an unchanged section is made once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def section(rows: int, width: int, name: str = "Stalls", letters: str = "") -> S
 
 
 def told(one: SeatSection) -> bytes:
-    """What msgspec makes of the shape."""
+    """The shape as msgspec encodes it."""
     seats = [
         SeatOut(f"{row_label(place // one.seats_per_row)}-{place % one.seats_per_row + 1}", STATUSES[chr(letter)])
         for place, letter in enumerate(one.letters)

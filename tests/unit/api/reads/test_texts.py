@@ -1,4 +1,5 @@
-"""Texts that others are shown: what deceives is refused, what nobody sees is left out, what a language needs stays."""
+"""Texts that other users see: deceptive characters are refused, invisible ones removed, those that a language needs
+stay."""
 
 from __future__ import annotations
 
@@ -107,7 +108,7 @@ def test_a_patch_and_a_name_are_cleaned_as_well() -> None:
 
 
 def test_every_text_without_a_format_of_its_own_is_one_of_the_patterns() -> None:
-    """Whoever adds a field that others read takes Line100, LineOrNone100 or Text5000."""
+    """A new field that others read must be a Line100, LineOrNone100 or Text5000."""
     shapes = {shape for route in table.ROUTES if isinstance(route, Route) for shape in (route.body,) if shape}
     waiting, free = list(shapes), []
     while waiting:

@@ -1,4 +1,4 @@
-"""Records go into Avro container files and come out with the same bytes; users come out under other names."""
+"""Records go into Avro container files and come out with the same bytes; users can come out under pseudonyms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of rights: what `circle topics acls` prints, and that the page and the code say the same."""
+"""The table of rights: the output of `circle topics acls`, and the agreement of page and code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters mended: only whole records within their limits come out, and no fact."""
+"""Fixes of dead letters: the result is always a whole record within its limits, and never a fact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which seats a request for foreign locks means."""
+"""The seats of a request for foreign locks."""
 
 import pytest
 

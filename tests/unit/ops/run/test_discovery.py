@@ -1,4 +1,4 @@
-"""Tools find the platform that runs here, and only one that does."""
+"""Tools find the platform that runs here, and no other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENV = {
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A runtime directory of the test's own, and nothing of the machine's in the environment."""
+    """A runtime directory for the test, and no variable of the machine in the environment."""
     for name in [name for name in os.environ if name.startswith("CIRCLE_")]:
         monkeypatch.delenv(name)
     directory = tmp_path / "runtime"
@@ -218,7 +218,7 @@ def test_where_nothing_runs_a_tool_says_so_and_exits_with_3(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 3
-    told = capsys.readouterr().err.lstrip()  # where a bar of progress was
+    told = capsys.readouterr().err.lstrip()  # the place of a progress bar
     assert told.startswith("error: no platform runs here")
     assert "circle up" in told
     assert all(name in told for name in found.ADDRESSES)

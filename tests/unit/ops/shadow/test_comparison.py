@@ -1,4 +1,4 @@
-"""Two programs' facts about the same commands: what counts as alike, and how the rest is told."""
+"""Two programs' facts about the same commands: the rule for equal decisions, and the report on the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drop decided again under other rules. Under the same rules both worlds are one."""
+"""A drop decided again under other rules. Under the same rules both worlds are equal."""
 
 from __future__ import annotations
 

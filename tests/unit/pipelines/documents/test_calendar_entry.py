@@ -1,4 +1,4 @@
-"""The calendar entry, as RFC 5545 has it: lines, escaping, times, the zone's rules, revisions."""
+"""The calendar entry by RFC 5545: lines, escaping, times, the zone's rules, revisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def entry(data: bytes) -> icalendar.Event:
 
 
 def offset_by_the_file(data: bytes, at: datetime) -> timedelta:
-    """What the file's own rules say of an instant: the last observance whose onset is not after it (section 3.6.5)."""
+    """The offset of an instant by the file's own rules: the last observance whose onset is not after it (section
+    3.6.5)."""
     (zone,) = icalendar.Calendar.from_ical(data).walk("VTIMEZONE")
     onsets = [
         (one["dtstart"].dt.replace(tzinfo=UTC) - one["tzoffsetfrom"].td, one["tzoffsetto"].td)
@@ -43,7 +44,7 @@ def test_the_entry_says_what_the_ticket_says() -> None:
 
 
 def test_an_event_at_the_end_of_all_calendars_has_an_entry_in_utc() -> None:
-    """The API takes no such event; a record on the topic may tell of one."""
+    """The API refuses such an event, but a record on the topic may have one."""
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     data = calendar_entry(ticket(starts_at=end - HOUR, ends_at=end), NOW)
     assert entry(data)["dtend"].dt == end
@@ -138,7 +139,7 @@ def test_a_time_that_the_clocks_show_twice_is_in_utc(zone: str, start: str, end:
 @pytest.mark.parametrize(
     ("start", "end"),
     [
-        ("2027-10-30T22:00Z", "2027-10-31T00:00Z"),  # 02:00 is ambiguous already: see above; 01:59:59 is not
+        ("2027-10-30T22:00Z", "2027-10-31T00:00Z"),  # 02:00 is ambiguous, as above; 01:59:59 is not
         ("2027-10-31T02:00Z", "2027-10-31T03:00Z"),  # 03:00 CET, the first time that there is once only
         ("2027-03-28T00:59Z", "2027-03-28T01:00Z"),  # 01:59 and 03:00: no hour is shown twice in spring
     ],

@@ -1,4 +1,4 @@
-"""The page to print: one page whatever the title, everything readable in it, and the code can be scanned off it."""
+"""The page to print: one page for every title, with readable texts and a code that can be scanned."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def opened(page: bytes) -> pypdfium2.PdfDocument:
 
 
 def words(page: bytes) -> str:
-    """All text of the only page, without what only shows where a line may break."""
+    """All text of the only page, without characters that only mark possible line breaks."""
     with opened(page) as document:
         assert len(document) == 1
         text = document[0].get_textpage().get_text_range()

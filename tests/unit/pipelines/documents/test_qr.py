@@ -1,4 +1,4 @@
-"""QR codes: what is scanned off the picture is the code, letter for letter."""
+"""QR codes: a scan of the picture gives the code, letter for letter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ticket to make documents of, and what a scanner sees on a picture."""
+"""A ticket for documents, and a scanner for pictures."""
 
 from __future__ import annotations
 

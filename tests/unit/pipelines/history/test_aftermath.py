@@ -1,4 +1,4 @@
-"""What became of a reservation, in words of its own for each kind of fact, and no other user in any of them."""
+"""The explanation of a reservation's later facts: own words for each kind of fact, and no other user in them."""
 
 from __future__ import annotations
 

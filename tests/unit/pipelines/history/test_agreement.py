@@ -1,4 +1,4 @@
-"""What was derived is told apart from what the log says, by the name of the thing that differs."""
+"""Differences between derived data and the log, each with the name of the differing thing."""
 
 from __future__ import annotations
 

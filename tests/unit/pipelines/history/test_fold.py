@@ -1,4 +1,4 @@
-"""A fold may stop anywhere, hear things twice and go on: it comes to the digest of the states that were decided."""
+"""A fold may stop anywhere, read facts twice and continue: its digest is that of the decided states."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_fold_stopped_at_random_places_comes_to_the_same_digest(seed: int) -> 
     log.take(300)
     records, fold = records_of(log), Fold(CODEC)
     while fold.next_offset < len(records):
-        start = max(0, fold.next_offset - chance.randrange(4))  # a little of what is known already is told again
+        start = max(0, fold.next_offset - chance.randrange(4))  # some known facts are repeated
         fold.take(records[start : fold.next_offset + chance.randrange(1, 40)])
     assert fold.digest() == folded(records).digest()
     assert fold.facts == len(log.facts)
@@ -70,7 +70,7 @@ def test_what_is_no_fact_is_counted_and_gone_past() -> None:
 
 
 def test_states_are_all_it_keeps() -> None:
-    """Memory is that of the states, however long the log: here they are the same after each of 20,000 facts."""
+    """Memory is that of the states, for any length of the log: here they are the same after each of 20,000 facts."""
     log = BothLogs(0, 3)
     log.take(60)
     at = log.facts[-1].envelope
@@ -91,4 +91,4 @@ def test_states_are_all_it_keeps() -> None:
         tracemalloc.stop()
     assert fold.facts == len(log.facts) + 20_000
     assert fold.digest() == before
-    assert kept < 18_000 * 4  # a fact of which anything were kept has 100 bytes at least
+    assert kept < 18_000 * 4  # any kept part of a fact would need at least 100 bytes

@@ -1,4 +1,4 @@
-"""A log of the first rules, written with the first schemas, verifies under the rules of its day."""
+"""A log of the first rules, written with the first schemas, verifies under the rules of its time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.harness.words import (
     update,
 )  # fmt: skip
 
-TICKETS = [ticket_id(ReservationId(R2), seat) for seat in ("A-3", "A-2", "A-5", "B-3")]  # whichever it got
+TICKETS = [ticket_id(ReservationId(R2), seat) for seat in ("A-3", "A-2", "A-5", "B-3")]  # the seats that it got
 STORY: list[tuple[int, c.Command]] = [
     (0, create()),
     (0, add_type()),

@@ -1,4 +1,4 @@
-"""Time travel and explanations: what they say is what the state then was, and they name nobody."""
+"""Earlier states and explanations: they agree with the state of that time, and name no user."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_past_is_the_fold_of_the_facts_until_then(seed: int) -> None:
             if one.envelope.offset <= cut:
                 evolve(state, one.fact, At(0, one.envelope.offset, one.envelope.log_time))
         past = EventFold(event_id, moment(f"0-{cut}"))
-        past.take(enumerate([one for fact in log.facts for one in (fact, fact)]))  # told twice, folded once
+        past.take(enumerate([one for fact in log.facts for one in (fact, fact)]))  # repeated, but folded once
         assert digest(past.state) == digest(state)
 
 

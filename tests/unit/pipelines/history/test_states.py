@@ -1,4 +1,4 @@
-"""States that were on a shelf are those that were put there: for every decision, and to look at."""
+"""States that were stored come back unchanged, for every decision and every look."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shelf() -> Iterator[ScratchFile]:
 
 @pytest.fixture
 def counted() -> Iterator[None]:
-    """What is there already is not gone through when states are counted: other tests leave a million objects."""
+    """The count of states skips existing objects: other tests leave a million of them."""
     gc.collect()
     gc.freeze()
     yield
@@ -64,7 +64,8 @@ def filled(states: States, *names: str, reservations: int = 0) -> None:
 def test_every_decision_on_states_from_the_shelf_is_the_same(
     seed: int, shelf: ScratchFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All but the last event's state is shelved after every command, so nearly each is decided on a shelved one."""
+    """After every command all states except the last event's are stored, so nearly every decision is on a stored
+    one."""
     monkeypatch.setattr("pipelines.history.verification.TURN_EVERY", 1)
     log = BothLogs(partition=0, seed=seed)
     log.take(400)
@@ -101,7 +102,7 @@ def test_what_was_not_asked_for_is_shelved_and_the_rest_stays(shelf: ScratchFile
     states = States(shelf, kept_max=2 * (EVENT_WEIGHT + 10))
     filled(states, "a", reservations=11)
     states.turn()
-    assert list(shelf) == []  # it may be asked for again at once
+    assert list(shelf) == []  # it may be used again at once
     filled(states, "b", reservations=11)
     states.turn()
     assert list(shelf) == ["a"]
@@ -123,7 +124,7 @@ def test_a_little_is_never_shelved(shelf: ScratchFile) -> None:
 
 @pytest.mark.usefixtures("counted")
 def test_memory_is_bounded_however_many_events_there_are(shelf: ScratchFile) -> None:
-    """Also where cycles are looked for as seldom as in a fold: a state that is shelved is gone."""
+    """Also when cycles are collected as rarely as in a fold: a stored state leaves memory."""
     event, events = 100 + EVENT_WEIGHT, 300
     states = States(shelf, kept_max=40 * event)
     before = in_memory()
@@ -138,7 +139,7 @@ def test_memory_is_bounded_however_many_events_there_are(shelf: ScratchFile) -> 
 
 @pytest.mark.usefixtures("counted")
 def test_what_comes_back_makes_room_for_itself(shelf: ScratchFile) -> None:
-    """Without a turn of the one who asks."""
+    """Without a call of `turn`."""
     event, events = 100 + EVENT_WEIGHT, 200
     states = States(shelf, kept_max=20 * event)
     names = [f"event-{number}" for number in range(events)]
@@ -210,7 +211,7 @@ def test_what_is_forgotten_is_nowhere(shelf: ScratchFile) -> None:
     for name in ("a", "b", "c"):
         filled(states, name)
         states.turn()
-    states.of("d")  # a and b are shelved, c is not, d was asked for last
+    states.of("d")  # a and b are stored, c is not, d was used last
     for name in ("a", "c", "d"):
         states.forget(name)
     assert list(states) == ["b"]
@@ -246,7 +247,7 @@ def test_a_state_that_is_taken_is_its_takers_alone_until_it_is_given_back(shelf:
         states.turn()
     assert sorted(states) == ["b", "c", "d"]
     taken.begin()
-    taken.change(taken.staff, "door", True)  # how to take that back cannot be shelved
+    taken.change(taken.staff, "door", True)  # its journal cannot be stored
     states.give(taken)
     assert states.of("a") is taken
     for name in ("e", "f"):

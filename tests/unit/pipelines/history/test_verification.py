@@ -1,4 +1,4 @@
-"""A log is decided again and compared with what it says: agreement is silent, everything else is found and named."""
+"""A log is decided again and compared with its facts: agreement is silent, and every difference is found and named."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_ids_of_every_length_are_found_in_the_bytes(length: int) -> None:
     log = BothLogs(partition=0, seed=1)
     for command in (create(), add_type(), publish(), reserve(2)):
         log.put(msgspec.structs.replace(command, event_id="e" * length))
-    log.offset = 2**40  # as far into a log as one may come
+    log.offset = 2**40  # the furthest possible place of a log
     log.put(msgspec.structs.replace(reserve(1, rid=R2, by=BOB), event_id="e" * length))
     feed = ListFeed(log.fact_records())
     verifier = PartitionVerifier(0, CODEC, feed)
@@ -181,7 +181,7 @@ def test_a_command_of_which_half_the_facts_are_there_waits_for_the_rest() -> Non
         with pytest.raises(Undecided):
             verifier.read(commands[-1])
     assert verifier.busy_event is not None
-    feed.records += [*records[-3:-1], records[-1]]  # told anew, as a successor does on a weak broker
+    feed.records += [*records[-3:-1], records[-1]]  # written again, as by a successor on a weak broker
     verifier.read(commands[-1])
     assert (verifier.through, verifier.divergences, verifier.repeated) == (5, [], 2)
 

@@ -1,4 +1,4 @@
-"""Monitoring looks at every flow there is."""
+"""Monitoring surveys every flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting facts: every type by its name, places and refusals by what they mean."""
+"""Counting facts: every type by its name, places and refusals by their meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What organizers are told of a fact: everything that is theirs, and nothing of who their buyers are."""
+"""The content of calls to organizers: all data about their event, and nothing that identifies a buyer."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ DAY_US = 86_400_000_000
 
 
 def told(fact: f.Fact) -> list[Notification]:
-    """What a fact tells in the inbox; what goes by mail says the same."""
+    """A fact's messages in the inbox; its mails say the same."""
     messages = compose(recorded(fact, offset=1))
     inbox = [one for one in messages if one.channel == Channel.INBOX]
     mails = [one for one in messages if one.channel == Channel.MAIL]

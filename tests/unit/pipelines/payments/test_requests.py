@@ -1,4 +1,4 @@
-"""Facts that ask for money, and the commands that tell what came of it."""
+"""Facts that request payments or refunds, and the commands with their outcomes."""
 
 from __future__ import annotations
 

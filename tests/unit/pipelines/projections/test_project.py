@@ -1,4 +1,4 @@
-"""Facts to row changes: what each fact does to a row, and that coalescing loses nothing."""
+"""Facts to row changes: the change by each fact, and no loss when a batch merges changes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_cancellation_voids_tickets_of_this_batch_and_of_earlier_ones() -> Non
     here = project(log_of(confirmed(["A-1"]), cancelled(["A-1"])))
     assert [(ticket.status, ticket.version) for ticket in here.tickets[EVENT, R1]] == [("valid", 1)]
     before = project(log_of(cancelled(["A-1"]), first=1))
-    assert here.tickets_voided == before.tickets_voided  # written after the tickets, in whichever batch those are
+    assert here.tickets_voided == before.tickets_voided  # written after the tickets, for any batch of these
     assert (here.tickets_voided[EVENT, R1].updated_offset, here.tickets_voided[EVENT, R1].updated_index) == (1, 0)
 
 
@@ -106,7 +106,7 @@ def test_a_late_capture_is_refused_and_refunded_and_the_refund_is_what_stands() 
     assert changes.payments[EVENT, TRY1].status == "refund-requested"
     row = changes.reservations[EVENT, R1]
     assert row.amended is not None
-    assert row.amended.refund_asked  # of a row that is not here: refund-requested unless that is confirmed
+    assert row.amended.refund_asked  # of a row that is not in this batch: refund-requested unless it is confirmed
     assert row.amended.refunds_open == ["refund-pay-1"]
     held_here = project(log_of(held(["A-1"]), payment_requested(), hold_expired(["A-1"]), refusal))
     assert held_here.reservations[EVENT, R1].payment == "refund-requested"
@@ -202,7 +202,7 @@ def test_a_chore_remembers_whom_it_told_last_and_a_cancelled_events_news_are_no_
             )
         )
     )
-    assert news.chores[EVENT, "event-cancelled"].changed_json is None  # a patch of a row that is not there
+    assert news.chores[EVENT, "event-cancelled"].changed_json is None  # a patch of a row that is not in this batch
 
 
 def test_a_deleted_event_keeps_its_row() -> None:

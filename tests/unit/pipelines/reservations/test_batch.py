@@ -1,4 +1,4 @@
-"""A batch's outgoing facts: whatever a record brought along, a fact fits, and time goes by a calendar."""
+"""A batch's outgoing facts: for every record they fit on the topic, with times of the calendar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODEC = Codec()
 
 
 def fact_of(*, key: bytes | None = b"event", headers: Headers | None = None, timestamp_ms: int = 5) -> EncodedFact:
-    """The fact of a record that cannot be read."""
+    """The fact of an unreadable record."""
     batch = Batch(
         [RawRecord(partition=0, offset=7, timestamp_ms=timestamp_ms, key=key, value=b"garbage", headers=headers)]
     )

@@ -1,4 +1,4 @@
-"""What a loader reads: the tail of facts, where silence ends the wait, and the states that it hands to a batch."""
+"""A loader's reads: the last facts, until silence ends the wait, and the states that it gives to a batch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Fact:
 
 
 class Reader:
-    """Gives what is told, one poll after the other; then nothing."""
+    """Gives the test's records, one poll after the other; then nothing."""
 
     def __init__(self, told: Iterator[Any]) -> None:
         self._told = told
@@ -69,7 +69,7 @@ def facts(told: list[Any], wanted: int) -> list[int]:
 
 
 class Rows:
-    """A store whose events are all projected to one offset; it counts what is asked."""
+    """A store whose events are all projected to one offset; it counts its calls."""
 
     def __init__(self, offset: int) -> None:
         self.offset, self.asked = offset, list[str]()
@@ -85,7 +85,7 @@ class Rows:
 
 
 class Installer:
-    """Keeps the names of what it is given."""
+    """Keeps the ids of the installed events."""
 
     def __init__(self) -> None:
         self.installed: list[str] = []

@@ -51,7 +51,8 @@ def test_log_time_never_goes_back() -> None:
 
 
 def test_a_command_on_another_partition_than_its_events_is_not_decided_there() -> None:
-    """Else one event would have two orders: its seats would be sold on either, or its buyers refused on one of them."""
+    """Otherwise one event would have two orders: its seats would be sold on both, or its buyers refused on one of
+    them."""
     codec, home = Codec(), partition_of(EVENT, 8)
     for number in range(8):
         read = Partition(number, 1, LogTime(0), set(), of=8).read(codec, codec.encode(tick()))

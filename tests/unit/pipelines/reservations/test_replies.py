@@ -1,4 +1,4 @@
-"""What a request that waits is told, also when its payment is told to the log twice."""
+"""The reply to a waiting request, also when its payment is reported to the log twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ PAYING = [*on_sale(), held(["A-3"]), payment_requested()]
 
 
 def told(*commands: c.Command, taken: tuple[f.Fact, ...] = ()) -> Reply:
-    """The reply to the last of these, which come after PAYING and what has `taken` its seats since."""
+    """The reply to the last of these commands. They come after PAYING, and after the facts in `taken` that took its
+    seats."""
     state, reply = folded(*PAYING, *taken), None
     for offset, command in enumerate(commands, 10):
         at = At(0, offset, LogTime(T))

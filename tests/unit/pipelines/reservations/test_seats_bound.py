@@ -1,4 +1,4 @@
-"""An event has SEATS_PER_EVENT_MAX numbered seats at most; what older events have stays, and may shrink."""
+"""An event has SEATS_PER_EVENT_MAX numbered seats at most; older events keep their seats, and may have fewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bench of greedy clients makes of its rounds, and that it knows every kind."""
+"""The report of the bench of greedy clients, and its list of kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel bench preloads."""
+"""The commands that the kernel bench preloads."""
 
 from collections import Counter
 

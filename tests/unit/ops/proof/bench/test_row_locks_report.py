@@ -1,4 +1,4 @@
-"""What the row-lock bench says of two runs: above 1 the platform does better."""
+"""The row-lock bench's report on two runs: above 1 the platform is better."""
 
 from ops.proof.bench.drop import DropOptions, DropReport, Step
 from ops.proof.bench.row_locks import report

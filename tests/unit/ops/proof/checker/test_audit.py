@@ -1,4 +1,4 @@
-"""The checker's negative controls: a sound history has no violation, and each broken one has the one it was given."""
+"""The checker's negative controls: a sound history has no violation, and each broken history has its own one."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def test_a_seat_locked_behind_the_logs_back_is_found_by_replay() -> None:
 
 
 def test_a_hold_may_outlive_its_deadline_by_the_bound_and_by_any_silence() -> None:
-    """Lateness counts from the first record past the deadline: while nothing is written, log time stands still."""
+    """Lateness counts from the first record after the deadline: without records, log time stands still."""
     after_silence = [*OPEN, HELD, Step(tick(), [f.TickObserved()], seconds=9_000)]
     in_time = [*after_silence, Step(tick(), [hold_expired(["A-1"])], seconds=2)]
     assert audited(in_time).ok

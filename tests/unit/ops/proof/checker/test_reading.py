@@ -1,4 +1,4 @@
-"""Facts laid beside their commands: what comes twice, out of order, or belongs to nothing."""
+"""Facts are paired with their commands: repeated ones, ones out of order, and ones without a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODEC = Codec()
 
 
 class Record:
-    """As much of a Kafka message as is read here."""
+    """The part of a Kafka message that is read here."""
 
     def __init__(self, offset: int, value: bytes) -> None:
         self._offset, self._value = offset, value
@@ -37,7 +37,7 @@ def fact(offset: int, index: int = 0, count: int = 1, what: f.Fact | None = None
 
 
 def laid_out(values: list[bytes], offsets: list[int], *, strict: bool) -> tuple[list[int], Report]:
-    """How many facts each command has, and the report."""
+    """The number of each command's facts, and the report."""
     report = Report()
     messages: Any = iter([Record(number, value) for number, value in enumerate(values)])
     facts = FactsByPosition(messages, 0, CODEC, report, strict=strict)
@@ -55,7 +55,7 @@ def test_each_command_gets_its_facts() -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_position_told_twice_is_a_violation_where_aborted_records_are_hidden(*, strict: bool) -> None:
-    """A batch that was aborted stays visible on a weak broker; there the same bytes collapse."""
+    """An aborted batch stays visible on a weak broker; there the same bytes count once."""
     values = [fact(0), fact(1), fact(0), fact(1), fact(2)]
     found, report = laid_out(values, [0, 1, 2], strict=strict)
     assert found == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""The demo's verdict: one wrong thing, wherever it is seen, and it does not pass."""
+"""The demo's verdict: it does not pass with any one finding."""
 
 from collections.abc import Callable
 from typing import Any

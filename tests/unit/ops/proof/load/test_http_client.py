@@ -1,4 +1,4 @@
-"""The load generator's HTTP client, against a server that answers as it is told."""
+"""The load generator's HTTP client, against a server that answers as the test says."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: application/json\r
 
 
 class Server:
-    """Counts connections and answers each request with what `answer` makes of it, in the pieces it gives."""
+    """Counts connections, and sends `answer`'s reply to each request, in its pieces."""
 
     def __init__(self, answer: Callable[[bytes], list[bytes]]) -> None:
         self._answer = answer
@@ -49,7 +49,7 @@ async def serving(
     async with listening:
         async with HttpClient(f"http://127.0.0.1:{port}", connections_max=connections_max) as client:
             yield server, client
-        await asyncio.sleep(0.01)  # lets the server see that its connections ended
+        await asyncio.sleep(0.01)  # lets the server notice the end of its connections
 
 
 async def test_connections_are_kept() -> None:

@@ -1,4 +1,4 @@
-"""Temporary directories: kept while the owner lives, removed by the next one after it was killed."""
+"""Temporary directories: they stay while the owner lives; after it was killed, the next owner removes them."""
 
 import signal
 import subprocess

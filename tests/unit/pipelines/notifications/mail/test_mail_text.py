@@ -1,4 +1,4 @@
-"""The text of mails: one pair of templates a kind, the same bytes each time, harmless whatever a title contains."""
+"""The text of mails: one pair of templates a kind, the same bytes each time, harmless for every title."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def mails() -> dict[str, Mail]:
 
 
 MAILS = mails()
-NEUTRAL = ("transfer.offered", "transfer.ended", "staff.invited")  # to somebody who has accepted nothing
+NEUTRAL = ("transfer.offered", "transfer.ended", "staff.invited")  # to a user who has accepted nothing
 
 
 def texts(message: EmailMessage) -> tuple[str, str]:
@@ -411,7 +411,7 @@ FREE: list[f.Fact] = [
 
 
 def told_of(fact: f.Fact, price_minor: int) -> list[str]:
-    """What the mails of a fact say of a reservation with that price."""
+    """The texts of a fact's mails about a reservation with that price."""
     occasion = dataclasses.replace(OCCASION, price_minor=price_minor)
     messages = [one for one in compose(recorded(fact, offset=7)) if one.channel == Channel.MAIL]
     made = [render(mail_of(one.kind, msgspec.json.decode(one.data), occasion=occasion), FROM) for one in messages]

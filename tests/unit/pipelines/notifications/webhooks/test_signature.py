@@ -14,7 +14,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def verify() -> Any:
-    """The function that the guide gives to whoever receives our calls."""
+    """The guide's function for receivers of our calls."""
     (code,) = blocks(section(text_of("ops/docs/guide/integrator.md"), "Being called"), "python")
     names: dict[str, Any] = {}
     exec(compile(code, "integrator.md", "exec"), names)

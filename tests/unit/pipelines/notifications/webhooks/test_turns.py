@@ -25,7 +25,7 @@ def answer(turns: Turns, endpoint: str, *, now: float = 0.0, seconds: float = 0.
 
 
 def places_of(turns: Turns, endpoint: str, now: float = 0.0) -> tuple[int, bool]:
-    """How many calls an endpoint may have, and whether on trial."""
+    """The number of calls that an endpoint may have, and whether it is on trial."""
     places = turns.places(now)
     found = zip(places.endpoints, places.of_endpoint, places.on_trial, strict=True)
     return {key: (count, trial) for key, count, trial in found}.get(endpoint, (1, True))

@@ -1,4 +1,4 @@
-"""Holds that run out unpaid and cards that are declined have a budget for each user and event; then one waits."""
+"""Unpaid holds and declined cards have a budget for each user and event; without budget the user must wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ADA = 2**62  # the mailbox of ada+1@ to ada+6@
 def run_out(
     count: int, *, spacing_us: int = 0, by: str = ALICE, mailbox: int | None = None, name: str = "gone"
 ) -> list[Fact]:
-    """Holds of a buyer that ran out, the deadline of each a little after that of the one before."""
+    """Expired holds of a buyer; each deadline is a little later than the one before."""
     facts: list[Fact] = []
     for number in range(count):
         rid, until = f"{name}-{number}", DEADLINE + number * spacing_us
@@ -63,7 +63,7 @@ def test_who_let_nineteen_holds_run_out_may_have_one_more_and_after_twenty_waits
 
 def test_the_next_hold_is_possible_from_the_moment_that_was_told() -> None:
     facts = [*on_sale(), *run_out(HOLDS_UNPAID_MAX + 3, spacing_us=10)]
-    again_at = DEADLINE + 30 + WINDOW_US  # when the fourth of 23 is past, 19 are left
+    again_at = DEADLINE + 30 + WINDOW_US  # after the fourth of 23, 19 are left
     detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {again_at}"
     given(*facts).at(again_at - 1).when(reserve()).then(rejected(Reason.HOLDS_EXHAUSTED, detail))
     given(*facts).at(again_at).when(reserve()).then(held(["A-3"], until=again_at + TTL_S * US_PER_S))
@@ -77,7 +77,7 @@ def test_the_budget_is_each_users_own() -> None:
 
 
 def of_one_mailbox(count: int) -> list[Fact]:
-    """So many holds that ran out, in turn of five accounts of one mailbox."""
+    """Expired holds, in turn of five accounts of one mailbox."""
     five = [f"ada-{account}" for account in range(5)]
     return [fact for n in range(count) for fact in run_out(1, by=five[n % 5], mailbox=ADA, name=f"gone-{n}")]
 
@@ -136,7 +136,7 @@ def test_other_reasons_go_before_this_one() -> None:
 
 
 def declined(count: int) -> list[Fact]:
-    """A hold for which so many cards of ALICE were declined."""
+    """A hold with declined cards of ALICE."""
     facts: list[Fact] = [held(["A-3"])]
     for number in range(count):
         facts += [payment_requested(attempt=f"card-{number}"), payment_declined(attempt=f"card-{number}")]

@@ -1,4 +1,4 @@
-"""Deadlines come in order whatever order they were added in, and looking at them takes none away."""
+"""Deadlines come in order, for any order of additions, and a look at them removes none."""
 
 from __future__ import annotations
 

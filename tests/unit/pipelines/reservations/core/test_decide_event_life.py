@@ -1,4 +1,4 @@
-"""How events end, what follows from it bit by bit, and who is told of what."""
+"""The ends of events, their consequences step by step, and the messages to users."""
 
 from __future__ import annotations
 

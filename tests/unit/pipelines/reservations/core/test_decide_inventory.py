@@ -1,4 +1,4 @@
-"""Ticket types that change, pools, codes and blocks: what is sold to whom, and what is held back."""
+"""Changed ticket types, pools, codes and blocks: what each buyer may buy, and what is held back."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_a_codes_uses_are_counted_and_given_back_with_the_hold() -> None:
 
 
 def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
-    """Two orders, three places: what is held counts, what is let go or cancelled counts no more."""
+    """Two orders, three places: held places count, released or cancelled ones no longer do."""
     three = (*on_sale(), code(uses_max=2, places_max=3))
 
     def order(quantity: int, *before: f.Fact) -> f.Fact:
@@ -502,7 +502,7 @@ def test_general_admission_is_blocked_by_number() -> None:
 
 
 def test_a_block_that_was_freed_is_not_made_again_by_its_request() -> None:
-    """Freed by its organizer or by time, all at once or in parts: the same request again blocks nothing."""
+    """Freed by its organizer or by time, at once or in parts: a repeated request blocks nothing."""
     wanted = block(["A-3", "A-4"], until=T + 10)
     facts = (*on_sale(), blocked(["A-3", "A-4"], until=T + 10))
     parts = [

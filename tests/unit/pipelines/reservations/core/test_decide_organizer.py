@@ -1,4 +1,4 @@
-"""What becomes of the organizer's commands."""
+"""The outcomes of the organizer's commands."""
 
 from __future__ import annotations
 

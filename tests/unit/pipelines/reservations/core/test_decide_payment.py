@@ -1,4 +1,4 @@
-"""Confirm, pay, refund, release, cancel, expire: what becomes of a hold."""
+"""The outcomes of a hold: confirm, pay, refund, release, cancel, expire."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_capture_that_comes_late_has_the_same_seats_when_they_are_free() -> No
 
 
 def test_a_capture_that_comes_late_for_a_seat_that_is_no_more_is_refunded() -> None:
-    """Nobody had the seat any more, so its organizer could make the layout smaller."""
+    """The seat was free again, so its organizer could make the layout smaller."""
     smaller = c.UpdateTicketType(EVENT, ORGANIZER, "cmd", STALLS, rows=3, seats_per_row=2)
     state = given(*REQUESTED, hold_expired(["A-3"])).when(smaller)
     assert isinstance(state.facts[0], f.TicketTypeUpdated)
@@ -306,7 +306,7 @@ def straight_back(amount: int, currency: str = "EUR", *, payment: str = "pay-1")
 def test_another_amount_or_currency_sells_nothing_and_goes_back(
     since: list[f.Fact], amount: int, currency: str | None, back: int
 ) -> None:
-    """In time, late, when the places are somebody else's, when the event is off, when the price has changed."""
+    """In time, late, when another buyer has the places, when the event is cancelled, when the price has changed."""
     command = replace(paid(amount=amount), currency=currency)
     no = payment_declined(reason=Reason.PAYMENT_DIFFERS)
     after = given(*REQUESTED, *since).when(command)
@@ -489,6 +489,6 @@ def test_a_hold_that_is_overdue_but_beyond_the_limit_cannot_be_paid() -> None:
 
 
 def test_every_command_yields_at_least_one_fact() -> None:
-    """The last of `test_decide_*` in one line: also a request that came before."""
+    """Also a request that came before."""
     after = given(*CONFIRMED).when(paid())
     assert [type(fact) for fact in after.facts] == [CommandDuplicated]

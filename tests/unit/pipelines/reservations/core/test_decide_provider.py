@@ -1,4 +1,4 @@
-"""The payment provider as a second writer: refunds made there, refunds that fail, disputes, captures that come late."""
+"""The payment provider as a second writer: refunds made there, failed refunds, disputes, late captures."""
 
 from __future__ import annotations
 
@@ -387,7 +387,7 @@ def test_money_that_is_late_for_a_cancelled_event_goes_back_once() -> None:
 
 
 def given_state(state: EventState, command: c.Command) -> tuple[f.Fact, ...]:
-    """What a command yields for a state."""
+    """The facts of a command for a state."""
     return Given(state).when(command).facts
 
 

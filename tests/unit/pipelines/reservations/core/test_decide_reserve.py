@@ -1,4 +1,4 @@
-"""What becomes of a request for tickets: every reason, and every case of a request that comes again."""
+"""The outcomes of a request for tickets: every reason, and every case of a repeated request."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_the_same_request_again_changes_nothing_whatever_became_of_it(since: lis
 
 
 def test_a_rejected_request_stays_rejected_when_it_comes_again() -> None:
-    """Even though it could be granted now: the first answer stands."""
+    """Even if it could be granted now: the first answer stands."""
     given(*on_sale(), rejected(Reason.SOLD_OUT, "")).when(reserve()).then(duplicate(reserve()))
 
 
@@ -299,7 +299,7 @@ def test_a_rejected_requests_key_may_be_used_anew_after_its_window() -> None:
 
 @pytest.mark.parametrize("mistaken", ["no-such-type", FLOOR])
 def test_a_key_that_was_rejected_for_another_ticket_type_claims_of_its_own_anew(mistaken: str) -> None:
-    """The type of the rejected request may never have been: nothing is counted there, forth or back."""
+    """The ticket type of the rejected request may never have existed: nothing is counted there."""
     floor = type_added(FLOOR, 1, kind="general", capacity=5, rows=0, seats_per_row=0)
     state = folded(*on_sale(), floor, rejected(Reason.SOLD_OUT, "", of=mistaken))
     before = canonical(state)

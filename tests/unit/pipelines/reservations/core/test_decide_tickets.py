@@ -1,4 +1,4 @@
-"""Tickets after they were issued: extended holds, single cancellations, transfers, waiting lists, the door."""
+"""Issued tickets and open holds: extensions, single cancellations, transfers, waiting lists, the door."""
 
 from __future__ import annotations
 
@@ -445,7 +445,7 @@ def test_the_first_scan_lets_in_and_the_second_is_told_of_the_first() -> None:
 
 
 def test_a_scan_without_a_time_lets_in_once() -> None:
-    """A neighbour on the log may write it; a check-in at 0 would be none."""
+    """A stranger on the log may write it; a check-in at 0 would mean "not inside"."""
     timeless = scan(at=0)
     given(*BOUGHT).when(timeless).then(INSIDE)
     seen = f.CheckInRefused(
@@ -464,7 +464,7 @@ def test_a_scan_without_a_time_lets_in_once() -> None:
 
 
 def test_a_rejected_request_has_no_tickets_however_many_it_asked_for() -> None:
-    """Two thousand million tickets are not counted to find that none is the one that was scanned or cancelled."""
+    """The rules must not go through two billion tickets to see that the scanned or cancelled one is not among them."""
     no = rejected(Reason.INVALID_QUANTITY, "", quantity=2**31 - 1)
     given(*on_sale(), no).when(scan("any")).then(turned_away(Reason.TICKET_NOT_FOUND, "any"))
     command = cancel("any")
@@ -634,7 +634,7 @@ def test_what_is_freed_is_offered_at_once_with_a_deadline_of_its_own() -> None:
 
 
 def test_a_reservation_with_an_offers_id_stands_and_the_entry_ends() -> None:
-    """Ids are the callers' own on the log: an offer never takes the place of what is there."""
+    """Callers choose the ids on the log: an offer never replaces an existing reservation."""
     theirs = held(["A-1"], rid=offer_id("w1"), by=ALICE)
     given(*on_sale(layout=SMALL), theirs, held(["A-2"]), f.WaitlistJoined("w1", BOB, STALLS, 1)).when(release()).then(
         f.HoldReleased(reservation_id=R1, user_id=ALICE, ticket_type_id=STALLS, quantity=1, seats=["A-2"]),
@@ -694,7 +694,7 @@ def test_offers_are_bounded_and_ticks_are_asked_for_until_all_are_made() -> None
     made.append(sum(isinstance(fact, f.WaitlistOffered) for fact in step(state, tick(), At(0, 501, LogTime(T)))))
     assert made == [most, 1]
     assert state.next_deadline() == DEADLINE
-    state.more_work = True  # as a step of exactly so many offers leaves it
+    state.more_work = True  # as after a step with exactly this number of offers
     step(state, tick(), At(0, 502, LogTime(T)))
     assert state.next_deadline() == DEADLINE
 

@@ -1,4 +1,5 @@
-"""A rule that raises answers its command with a refusal, changes nothing, and is verified whatever comes after it."""
+"""A rule that raises an error refuses its command and changes nothing, and the log still verifies with every later
+build."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ class Feed:
 
 
 def decided(commands: list[c.Command]) -> tuple[Batch, list[bytes]]:
-    """A batch of one partition's first commands, each a second after the one before, and its facts."""
+    """A batch of one partition's first commands, one a second, and its facts."""
     partition = Partition(0, 1, LogTime(0), set())
     batch = Batch(
         [
@@ -134,7 +135,7 @@ def test_a_fact_that_cannot_be_folded_sets_its_event_aside_and_no_other(monkeypa
     )
     states = {EVENT: folded(*on_sale()), OTHER: EventState(OTHER)}
     partition = Partition(0, 1, LogTime(0), set(states), states=dict(states))
-    for first in (0, 4):  # the batch with that fact, and the one behind it
+    for first in (0, 4):  # the batch with that fact, and the next one
         commands = [reserve(by=ALICE), join, other, reserve(by=ALICE, rid="r9")]
         batch = Batch(
             [

@@ -1,4 +1,4 @@
-"""Best available seats: by example, and against a model that looks at every choice there is."""
+"""Best available seats: by example, and against a model that tries every choice."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_two_rows_share_a_label() -> None:
         # split only when nothing contiguous is left: the largest blocks, each by the same rules
         ((".x.x.x", "..x.x."), 3, ["B-1", "B-2", "A-3"]),
         (("x.x.x.",), 2, ["A-4", "A-2"]),
-        # a foreign lock is as good as a claim
+        # a foreign lock counts as a claim
         (("..#...",), 3, ["A-4", "A-5", "A-6"]),
         (("......", "......"), 10, ["A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "B-1", "B-2", "B-3", "B-4"]),
     ],
@@ -121,7 +121,7 @@ def test_locking_and_unlocking_twice_counts_once() -> None:
     seed=st.integers(0, 2**32),
 )
 def test_every_choice_of_a_long_life_is_the_models(rows: int, width: int, seed: int) -> None:
-    """Claims, releases, locks and unlocks in any order: what is remembered between looks never misleads."""
+    """Claims, releases, locks and unlocks in any order: the notes between two searches are never wrong."""
     rng = random.Random(seed)
     section = Seating(rows, width)
     every = [f"{row_label(row)}-{seat + 1}" for row in range(rows) for seat in range(width)]

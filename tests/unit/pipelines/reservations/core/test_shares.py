@@ -1,4 +1,4 @@
-"""Shares of a price: what can be moved, in every currency, and parts that add up to the whole."""
+"""Shares of a price: they can be moved, in every currency, and add up to the whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAID = "pay-1"
 
 
 def unit_of(currency: str) -> int:
-    """What the shares of a price are counted in."""
+    """The unit of the shares of a price."""
     return MOVABLE_MINOR.get(currency, 1)
 
 
@@ -202,7 +202,7 @@ def test_a_discounted_price_is_one_that_can_be_charged(
 
 
 def test_former_rules_round_as_they_did() -> None:
-    """Each share by itself, down to the minor unit: what a log of their time says."""
+    """Each share by itself, down to the minor unit, as on a log of that time."""
     state, at = bought(1_001, "EUR", 3, 50), At(0, 1_000, LogTime(T))
     backs = []
     for ticket in state.reservations[R1].tickets():

@@ -1,4 +1,4 @@
-"""State equals folded facts, `take_back` restores exactly, and what is due is found in order."""
+"""State equals folded facts, `take_back` restores exactly, and due work is found in order."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ Steps = list[tuple[c.Command | f.Fact, int]]
 
 
 def live(state: EventState, steps: Steps, *, offset: int = 0) -> list[tuple[f.Fact, At]]:
-    """Go through the steps as a partition does. Returns each fact with where it was decided."""
+    """Go through the steps as a partition does. Returns each fact with its place."""
     now = T + offset * US_PER_S
     facts: list[tuple[f.Fact, At]] = []
     for one, seconds in steps:
@@ -118,7 +118,7 @@ def test_state_equals_folded_facts(steps: Steps) -> None:
 @settings(max_examples=150, deadline=None)
 @given(before=STEPS, within=STEPS, after=STEPS)
 def test_taking_back_restores_exactly(before: Steps, within: Steps, after: Steps) -> None:
-    """Nothing of a batch that was taken back shows, not even in what is decided afterwards."""
+    """A batch that was taken back leaves no trace, not even in later decisions."""
     state, untouched = EventState(EVENT), EventState(EVENT)
     for one in (state, untouched):
         live(one, OPENING + before)

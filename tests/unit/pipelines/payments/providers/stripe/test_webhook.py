@@ -1,4 +1,4 @@
-"""Stripe's webhooks: what is Stripe's and fresh, and the command that each becomes."""
+"""Stripe's webhooks: only Stripe's own, fresh ones count, and each becomes a command."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def signed(body: bytes, at: int = NOW, secret: str = SECRET) -> str:
 
 
 def told(body: bytes) -> object:
-    """The one command of a webhook, None for none."""
+    """The only command of a webhook; None without one."""
     found = commands_of(verified(body, signed(body), SECRET, NOW))
     assert len(found) <= 1
     return found[0] if found else None
