@@ -21,6 +21,24 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     rules_version: Int32
 
 
+def envelopes(
+    count: int, *, event_id: str, partition: int, offset: int, log_time: int, rules_version: int
+) -> list[Envelope]:
+    """The envelopes of a command's `count` facts, in order: numbered from 0, each with the count."""
+    return [
+        Envelope(
+            event_id=event_id,
+            partition=partition,
+            offset=offset,
+            index=index,
+            count=count,
+            log_time=log_time,
+            rules_version=rules_version,
+        )
+        for index in range(count)
+    ]
+
+
 class Fact(msgspec.Struct, frozen=True, gc=False):
     """Base of all facts. `DEFINITION` says what a record means that was written before a field existed."""
 

@@ -16,6 +16,7 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.commands import Command
 from schemas.ids import LogTime
+from schemas.recorded_facts import envelopes
 
 
 class SecondDecision:
@@ -54,19 +55,16 @@ class SecondDecision:
                 return f"{error}; nothing of it is replayed from here on"
         rules = int(f.RULES_VERSION)
         encode, count = self._codec.encode_fact, len(again)
-        for index, fact in enumerate(again):
-            wanted = encode(
-                f.Envelope(
-                    event_id=event_id,
-                    partition=at.partition,
-                    offset=at.offset,
-                    index=index,
-                    count=count,
-                    log_time=at.log_time,
-                    rules_version=rules,
-                ),
-                fact,
-            )
+        numbered = envelopes(
+            count,
+            event_id=event_id,
+            partition=at.partition,
+            offset=at.offset,
+            log_time=at.log_time,
+            rules_version=rules,
+        )
+        for index, (envelope, fact) in enumerate(zip(numbered, again, strict=True)):
+            wanted = encode(envelope, fact)
             if index >= len(values):
                 return f"replay adds {fact!r}"
             if values[index] != wanted:

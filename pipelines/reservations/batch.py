@@ -16,6 +16,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import stamped
+from schemas.recorded_facts import envelopes
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply
 from schemas.times import rfc3339
 from schemas.topics import FACTS
@@ -143,18 +144,16 @@ class Batch:
             ]
             if log_time != stamped:
                 stamped, when = log_time, rfc3339(log_time)
-            count = len(facts)
-            for index, fact in enumerate(facts):
-                envelope = f.Envelope(
-                    event_id=event_id,
-                    partition=partition,
-                    offset=offset,
-                    index=index,
-                    count=count,
-                    log_time=log_time,
-                    rules_version=rules,
-                )
-                identity, kind = f"{partition}-{offset}-{index}", type(fact).__name__
+            numbered = envelopes(
+                len(facts),
+                event_id=event_id,
+                partition=partition,
+                offset=offset,
+                log_time=log_time,
+                rules_version=rules,
+            )
+            for envelope, fact in zip(numbered, facts, strict=True):
+                identity, kind = f"{partition}-{offset}-{envelope.index}", type(fact).__name__
                 headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when) + passed_on
                 yield EncodedFact(
                     topic=FACTS, partition=partition, key=key, value=encode(envelope, fact), headers=headers

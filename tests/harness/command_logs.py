@@ -17,12 +17,12 @@ from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec
-from schemas.facts import RULES_VERSION, Envelope, RecordedFact
+from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
 from schemas.placement import partition_of
 from schemas.record import LogRecord
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.fact_logs import FactLog
+from tests.harness.fact_logs import FactLog, recorded_at
 
 CODEC = Codec()
 
@@ -65,21 +65,7 @@ class BothLogs(FactLog):
             facts.append(locks)
             evolve(state, locks, at)
         facts += step(state, command, at)
-        told = [
-            RecordedFact(
-                Envelope(
-                    event_id=command.event_id,
-                    partition=self.partition,
-                    offset=at.offset,
-                    index=index,
-                    count=len(facts),
-                    log_time=self.now,
-                    rules_version=RULES_VERSION,
-                ),
-                fact,
-            )
-            for index, fact in enumerate(facts)
-        ]
+        told = recorded_at(at, command.event_id, facts)
         self.commands.append((self.now // 1_000, command))
         self.facts += told
         self.offset += 1

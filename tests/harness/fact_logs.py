@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.reservations.core.decide import step
@@ -16,6 +17,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from schemas.recorded_facts import envelopes
 from tests.harness import words
 
 
@@ -35,6 +37,19 @@ def recorded(
         ),
         fact,
     )
+
+
+def recorded_at(at: At, event_id: str, facts: Sequence[f.Fact], *, partition: int | None = None) -> list[RecordedFact]:
+    """The facts of one command as a worker records them, on the command's partition or on another."""
+    numbered = envelopes(
+        len(facts),
+        event_id=event_id,
+        partition=at.partition if partition is None else partition,
+        offset=at.offset,
+        log_time=at.log_time,
+        rules_version=RULES_VERSION,
+    )
+    return [RecordedFact(envelope, fact) for envelope, fact in zip(numbered, facts, strict=True)]
 
 
 def log_of(*commands: list[f.Fact] | f.Fact, partition: int = 0, first: int = 0) -> list[RecordedFact]:
@@ -80,21 +95,7 @@ class FactLog:
             evolve(state, facts[0], at)
         facts += step(state, command, at)
         self.offset += 1
-        return [
-            RecordedFact(
-                Envelope(
-                    event_id=command.event_id,
-                    partition=self.partition,
-                    offset=at.offset,
-                    index=index,
-                    count=len(facts),
-                    log_time=self.now,
-                    rules_version=RULES_VERSION,
-                ),
-                fact,
-            )
-            for index, fact in enumerate(facts)
-        ]
+        return recorded_at(at, command.event_id, facts)
 
     def _command(self) -> c.Command:
         choose, event = self._random.choice, self._random.choice(self._ids)

@@ -9,7 +9,8 @@ from connectors.postgres import Database
 from pipelines.projections.project import project
 from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition
 from pipelines.projections.store import ProjectionStore
-from schemas.facts import RULES_VERSION, Envelope, RecordedFact
+from schemas.facts import RecordedFact
+from tests.harness.fact_logs import recorded_at
 from tests.simulation.whole import EVENT, Town
 
 
@@ -25,21 +26,7 @@ def recorded(town: Town, partition: int = 0) -> list[RecordedFact]:
     found: list[RecordedFact] = []
     for at, facts in groupby(town.facts, key=lambda one: one[0]):
         of_command = [fact for _, fact in facts]
-        found += [
-            RecordedFact(
-                Envelope(
-                    event_id=EVENT,
-                    partition=partition,
-                    offset=at.offset,
-                    index=index,
-                    count=len(of_command),
-                    log_time=at.log_time,
-                    rules_version=RULES_VERSION,
-                ),
-                fact,
-            )
-            for index, fact in enumerate(of_command)
-        ]
+        found += recorded_at(at, EVENT, of_command, partition=partition)
     return found
 
 

@@ -22,6 +22,7 @@ from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
 from schemas.statuses import ReservationStatus
+from tests.harness.fact_logs import recorded_at
 from tests.simulation.bank import Bank, due
 from tests.simulation.rows import Rows
 
@@ -95,18 +96,10 @@ class Town:
             assert group.facts == before, "what was taken back is decided again as it was"
         recorded: list[RecordedFact] = []
         for one, facts in zip(placed, group.facts, strict=True):
-            for index, fact in enumerate(facts):
+            of_command = recorded_at(one.at, EVENT, facts)
+            recorded += of_command
+            for envelope, fact in ((noted.envelope, noted.fact) for noted in of_command):
                 self.facts.append((one.at, fact))
-                envelope = f.Envelope(
-                    event_id=EVENT,
-                    partition=0,
-                    offset=one.at.offset,
-                    index=index,
-                    count=len(facts),
-                    log_time=one.at.log_time,
-                    rules_version=f.RULES_VERSION,
-                )
-                recorded.append(RecordedFact(envelope, fact))
                 self.ledger.apply(envelope, fact, lambda rule, what: self.violations.append(f"{rule}: {what}"))
             if self.ledger.imbalance:
                 self.violations.append(f"money at {one.at.offset}: {self.ledger.imbalance}")

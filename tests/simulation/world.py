@@ -25,6 +25,7 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import LogTime
 from schemas.notifications import Notification
+from tests.harness.fact_logs import recorded_at
 from tests.harness.seating_model import best_available
 from tests.simulation.model import Expected, Model
 from tests.simulation.rows import Rows
@@ -176,17 +177,7 @@ class Simulation:
             if model.owner:
                 history = self.history.setdefault(event_id, [])
                 history += [(fact, at) for fact in facts]
-            for index, fact in enumerate(facts):
-                envelope = f.Envelope(
-                    event_id=event_id,
-                    partition=0,
-                    offset=at.offset,
-                    index=index,
-                    count=len(facts),
-                    log_time=at.log_time,
-                    rules_version=f.RULES_VERSION,
-                )
-                recorded.append(f.RecordedFact(envelope, fact))
+            recorded += recorded_at(at, event_id, facts)
             self._react(facts[-1], command)
         self.rows.apply(recorded)
 
@@ -241,17 +232,8 @@ class Simulation:
                 facts = [
                     f.CommandUnreadable(command.error if isinstance(command, Undecodable) else _no_command(command))
                 ]
-            for index, fact in enumerate(facts):
-                envelope = f.Envelope(
-                    event_id=event_id,
-                    partition=0,
-                    offset=offset,
-                    index=index,
-                    count=len(facts),
-                    log_time=log_time,
-                    rules_version=f.RULES_VERSION,
-                )
-                digest.update(codec.encode_fact(envelope, fact))
+            for recorded in recorded_at(at, event_id, facts):
+                digest.update(codec.encode_fact(recorded.envelope, recorded.fact))
         return digest.digest()
 
     def _count(self, what: str) -> None:

@@ -24,8 +24,9 @@ from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
 from schemas.codec import Codec
 from schemas.commands import Command, ConfirmReservation, RecordPayment, ReserveTickets, Tick
-from schemas.facts import RULES_VERSION, Envelope
+from schemas.facts import RULES_VERSION
 from schemas.ids import US_PER_S, LogTime
+from schemas.recorded_facts import envelopes
 from schemas.statuses import ChargeOutcome, ReservationStatus
 from schemas.topics import COMMANDS, FACTS
 
@@ -125,16 +126,15 @@ class HistoryWriter:
         facts = step(state, command, at)
         key = command.event_id.encode()
         self._produce(COMMANDS, self._codec.encode(command), key, at.log_time)
-        for index, fact in enumerate(facts):
-            envelope = Envelope(
-                event_id=command.event_id,
-                partition=PARTITION,
-                offset=offset,
-                index=index,
-                count=len(facts),
-                log_time=at.log_time,
-                rules_version=RULES_VERSION,
-            )
+        numbered = envelopes(
+            len(facts),
+            event_id=command.event_id,
+            partition=PARTITION,
+            offset=offset,
+            log_time=at.log_time,
+            rules_version=RULES_VERSION,
+        )
+        for envelope, fact in zip(numbered, facts, strict=True):
             value = encode(envelope, fact)
             self._produce(FACTS, value, key, at.log_time)
             self.fact_bytes += len(value)

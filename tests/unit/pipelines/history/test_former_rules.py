@@ -13,9 +13,9 @@ from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas.codec import HEADER_BYTES, MANIFEST
-from schemas.facts import Envelope
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
 from schemas.record import LogRecord
+from schemas.recorded_facts import envelopes
 from tests.harness.command_logs import CODEC, ListFeed
 from tests.harness.words import (
     ALICE,
@@ -85,16 +85,10 @@ def log_of(version: int) -> tuple[list[LogRecord], list[LogRecord]]:
         time_us = T + seconds * US_PER_S
         commands.append(LogRecord(offset, time_us // 1_000, EVENT.encode(), CODEC.encode(command)))
         decided = decide(state, command, At(0, offset, LogTime(time_us)))
-        for index, fact in enumerate(decided):
-            envelope = Envelope(
-                event_id=EVENT,
-                partition=0,
-                offset=offset,
-                index=index,
-                count=len(decided),
-                log_time=time_us,
-                rules_version=version,
-            )
+        numbered = envelopes(
+            len(decided), event_id=EVENT, partition=0, offset=offset, log_time=time_us, rules_version=version
+        )
+        for envelope, fact in zip(numbered, decided, strict=True):
             facts.append(LogRecord(len(facts), 0, None, encode(envelope, fact)))
     return commands, facts
 
