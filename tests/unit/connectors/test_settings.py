@@ -9,27 +9,6 @@ from connectors.settings import Environment, Settings
 from pipelines.configuration import settings_from_env
 
 
-@pytest.fixture
-def production(tmp_path: Path) -> dict[str, str]:
-    key = tmp_path / "jwt.pem"
-    key.write_text("key")
-    key.chmod(0o600)
-    return {
-        "CIRCLE_ENV": "production",
-        "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
-        "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "CIRCLE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-        "CIRCLE_KAFKA_SASL_USERNAME": "circle",
-        "CIRCLE_KAFKA_SASL_PASSWORD": "9dk3-kafka",
-        "CIRCLE_POSTGRES_URL": "postgresql://circle:hf83kd02@db:5432/circle?sslmode=verify-full",
-        "CIRCLE_REDIS_URL": "rediss://:k3j4h5@redis:6379/0",
-        "CIRCLE_JWT_KEY_FILE": str(key),
-        "CIRCLE_PAYMENTS": "stripe",
-        "CIRCLE_STRIPE_API_KEY": "sk_live_51Hx",
-        "CIRCLE_STRIPE_WEBHOOK_SECRET": "whsec_9d2k",
-    }
-
-
 def test_an_empty_environment_gives_development_defaults() -> None:
     settings = settings_from_env({})
     assert settings.env is Environment.DEVELOPMENT
