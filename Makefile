@@ -59,14 +59,14 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@.ci/beside "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
-		$(SERVER_PYTEST) $(wildcard tests/e2e tests/integration) $(ARGS)
+		$(SERVER_PYTEST) $(wildcard tests/faults tests/e2e tests/integration) -m "not kafka" $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
 
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
-	@$(PYTEST) $(wildcard tests/kafka/test_*.py) tests/kafka/ops $(ARGS)
+	@$(PYTEST) $(wildcard tests/faults tests/kafka/test_*.py) tests/kafka/ops -m kafka $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""Shared by every tier: markers by directory, one embedded stack per test process, fresh settings per test.
+"""Shared by every tier: markers by directory, one stack of each broker per test process, fresh settings per test.
 
 * `stack`: PostgreSQL, Valkey and the embedded broker, started once per pytest worker. Stop and kill its services at
-  will; the next `settings` restarts them.
+  will; the next `settings` restarts them. In tests/kafka, and in the Apache cases of tests/faults, it is the
+  `apache_stack`.
 * `settings`: an empty, migrated platform with its topics, for one test. `module_settings`: the same for a module; do
   not mix the two in one module.
 """
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from connectors.settings import Settings
 from ops.run.services.stack import Stack
@@ -30,6 +33,21 @@ hypothesis.settings.load_profile("circle")
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "bench")
+FAULTS = "tests/faults"  # its tests name their tier by the broker that they run on
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests run in one process, and so do all tests of faults: two drops at once would disturb each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return FAULTS if file.startswith(f"{FAULTS}/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    """Takes the place of `--dist loadfile`."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,9 +67,21 @@ def nothing_left_over() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def embedded_stack() -> Iterator[Stack]:
     with Stack("embedded") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def apache_stack() -> Iterator[Stack]:
+    with Stack("apache") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(embedded_stack: Stack) -> Stack:
+    """The stack of `settings`. tests/kafka and tests/faults choose another broker."""
+    return embedded_stack
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ door           a door over HTTP: bought tickets, staff, scans, live messages.
 drop           a ticket drop without HTTP: commands on the topic, and the answers on the log.
 edge           the HTTP edge alone: our protocol and errors, with a few routes and limits.
 fact_logs      logs of facts from random commands, for readers of facts.
-faults         the bodies of the fault tests: what goes wrong in a drop, and what must hold after it.
+faults         what tests/faults share: their brokers, a backlog, a pause past the session, an outcome.
 flows          runs a dataflow, writes records for it, and waits for its effects.
 histories      hand-made histories for the checker, sound or broken on purpose.
 hook_server    an organizer's webhook server: keeps calls, and answers as the test says.

@@ -9,9 +9,8 @@ from ops.run.services.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with Stack("apache") as running:
-        yield running
+def stack(apache_stack: Stack) -> Stack:
+    return apache_stack
 
 
 @pytest.fixture(scope="session")
