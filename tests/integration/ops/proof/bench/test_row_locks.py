@@ -5,7 +5,7 @@ The platform's half is `circle bench drop`, which tests/e2e/test_bench_drop.py r
 
 import pytest
 
-from ops.cli.bench import _show_row_locks
+from ops.cli.bench_reports import show_row_locks
 from ops.proof.bench.drop import DropOptions, DropReport
 from ops.proof.bench.row_locks import run
 from ops.proof.load.progress import ProgressBars
@@ -28,7 +28,7 @@ def test_the_baseline_answers_every_request_and_is_compared(capsys: pytest.Captu
     assert theirs.outcomes["sold-out"] > 0
     assert {one.name for one in theirs.cpu} == {"row-locks", "postgres"}
     assert report.ratios.cpu_of_everything > 0
-    _show_row_locks(report)
+    show_row_locks(report)
     shown = capsys.readouterr().out
     assert "times as well" in shown
     assert shown.endswith("nothing was lost or sold twice\n")
