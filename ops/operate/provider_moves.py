@@ -8,10 +8,11 @@ from connectors.errors import CircleError
 from connectors.postgres import connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas import commands as c
-from schemas.statuses import ChargeOutcome, RefundStatus
+from schemas.statuses import RefundStatus
 
 SQL = queries(Path(__file__).with_name("reconcile.sql"))
 
@@ -33,65 +34,13 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
         await connection.close()
     if booked is None or row is None:
         raise NoSuchPayment(f"no attempt to pay is on record for payment {done.payment_id}")
-    event, reservation, of = row["event_id"], row["reservation_id"], done.payment_id
+    place = row["event_id"], row["reservation_id"]
     told: list[c.Command] = []
-    if row["payment_id"] != of:
-        told.append(
-            c.RecordPayment(
-                event_id=event,
-                user_id="",
-                command_id=f"sandbox-{of}",
-                reservation_id=reservation,
-                attempt_id=booked.attempt_id,
-                payment_id=of,
-                outcome=ChargeOutcome.CAPTURED,
-                reason="",
-                amount_minor=booked.amount_minor,
-            )
-        )
+    if row["payment_id"] != done.payment_id:
+        told.append(capture_booked(booked, place, f"sandbox-{done.payment_id}"))
     if isinstance(done, BookedDispute):
-        identity = f"sandbox-{done.dispute_id}-{done.status}"
-        told.append(
-            c.RecordDispute(
-                event_id=event,
-                user_id="",
-                command_id=identity,
-                reservation_id=reservation,
-                payment_id=of,
-                dispute_id=done.dispute_id,
-                status=done.status,
-                amount_minor=done.amount_minor,
-                currency=done.currency,
-                reason=done.reason,
-            )
-        )
-    elif done.status == RefundStatus.FAILED:
-        told.append(
-            c.RecordRefundFailure(
-                event_id=event,
-                user_id="",
-                command_id=f"sandbox-{done.refund_id}-failed",
-                reservation_id=reservation,
-                payment_id=of,
-                refund_id=done.refund_id,
-                amount_minor=done.amount_minor,
-                currency=done.currency,
-                reason=done.reason,
-                refund_key=done.key or None,
-            )
-        )
+        told.append(dispute_booked(done, place, f"sandbox-{done.dispute_id}-{done.status}"))
     else:
-        told.append(
-            c.RecordProviderRefund(
-                event_id=event,
-                user_id="",
-                command_id=f"sandbox-{done.refund_id}",
-                reservation_id=reservation,
-                payment_id=of,
-                refund_id=done.refund_id,
-                amount_minor=done.amount_minor,
-                currency=done.currency,
-                reason=done.reason,
-            )
-        )
+        failed = "-failed" if done.status == RefundStatus.FAILED else ""
+        told.append(refund_booked(done, place, f"sandbox-{done.refund_id}{failed}", key=done.key))
     return told

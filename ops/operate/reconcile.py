@@ -16,11 +16,11 @@ import msgspec
 from connectors.postgres import Connection, connect
 from connectors.settings import PaymentsBy, Settings
 from connectors.sql_files import queries
+from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks
-from pipelines.payments.requests import key_of_refund
 from schemas import commands as c
 from schemas.ids import US_PER_S
 from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus
@@ -160,17 +160,7 @@ class _Comparing:
             place = (one.event_id, one.reservation_id) if row is None else (row["event_id"], row["reservation_id"])
             status = NOT_HERE if row is None else row["status"]
             if row is None or row["payment_id"] != one.payment_id or status in _UNKNOWN:
-                command = c.RecordPayment(
-                    event_id=place[0],
-                    user_id="",
-                    command_id=f"reconcile-{one.payment_id}",
-                    reservation_id=place[1],
-                    attempt_id=one.attempt_id,
-                    payment_id=one.payment_id,
-                    outcome=ChargeOutcome.CAPTURED,
-                    reason="",
-                    amount_minor=one.amount_minor,
-                )
+                command = capture_booked(one, place, f"reconcile-{one.payment_id}")
                 what = MISSING_HERE if row is None else STATE
                 self._tell(
                     "payment", what, one.payment_id, one.payment_id, place, status, ChargeOutcome.CAPTURED, command
@@ -206,45 +196,8 @@ class _Comparing:
         ):
             return  # it has no result on either side
         ours = row["refund_key"] if row is not None and row["origin"] != RefundOrigin.PROVIDER else one.key
-        of, identity = one.payment_id, f"reconcile-{one.refund_id}"
-        command: c.Command
-        if one.status == RefundStatus.FAILED:
-            command = c.RecordRefundFailure(
-                event_id=place[0],
-                user_id="",
-                command_id=identity,
-                reservation_id=place[1],
-                payment_id=of,
-                refund_id=one.refund_id,
-                amount_minor=one.amount_minor,
-                currency=one.currency,
-                reason=one.reason,
-                refund_key=ours or None,
-            )
-        elif ours:
-            named = None if ours == key_of_refund(of, None) else ours
-            command = c.RecordRefund(
-                event_id=place[0],
-                user_id="",
-                command_id=identity,
-                reservation_id=place[1],
-                payment_id=of,
-                refund_id=one.refund_id,
-                amount_minor=one.amount_minor,
-                refund_key=named,
-            )
-        else:
-            command = c.RecordProviderRefund(
-                event_id=place[0],
-                user_id="",
-                command_id=identity,
-                reservation_id=place[1],
-                payment_id=of,
-                refund_id=one.refund_id,
-                amount_minor=one.amount_minor,
-                currency=one.currency,
-                reason=one.reason,
-            )
+        of = one.payment_id
+        command = refund_booked(one, place, f"reconcile-{one.refund_id}", key=ours)
         if row is None:
             self._tell("refund", MISSING_HERE, one.refund_id, of, place, "", one.status, None if one.key else command)
         elif status != one.status:
@@ -269,18 +222,7 @@ class _Comparing:
             row = known.get(one.dispute_id)
             status = NOT_HERE if row is None else row["status"]
             told = "dispute", one.dispute_id, one.payment_id
-            command = c.RecordDispute(
-                event_id=place[0],
-                user_id="",
-                command_id=f"reconcile-{one.dispute_id}",
-                reservation_id=place[1],
-                payment_id=one.payment_id,
-                dispute_id=one.dispute_id,
-                status=one.status,
-                amount_minor=one.amount_minor,
-                currency=one.currency,
-                reason=one.reason,
-            )
+            command = dispute_booked(one, place, f"reconcile-{one.dispute_id}")
             if row is None:
                 self._tell(told[0], MISSING_HERE, *told[1:], place, "", one.status, command)
             elif status != one.status:
