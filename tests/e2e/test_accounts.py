@@ -1,4 +1,4 @@
-"""Accounts over the whole platform: registration, login, end, roles by hand, and the data that stays."""
+"""One mailbox has one account, its sessions end together, and an erased account leaves an opaque id alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages by channel, over HTTP: preferences, mails, webhooks with their delivery log."""
+"""Each message goes out once on each channel that its user wants, and to a proven address only, over HTTP."""
 
 from __future__ import annotations
 

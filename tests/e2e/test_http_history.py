@@ -1,4 +1,4 @@
-"""Answers from the log over HTTP: explanations, earlier seat maps, true receipts, live streams."""
+"""The log answers its owner over HTTP: why a request was refused, the seats of a time, and a receipt that holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identity over HTTP: sessions, forgotten passwords, second factors, and their audit log."""
+"""A stolen token outlives no new password, a second factor counts once, and the audit log says who did what."""
 
 from __future__ import annotations
 

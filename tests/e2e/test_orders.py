@@ -1,4 +1,4 @@
-"""An event's orders, as its organizer sees them: list, filters, file, one order with its history, refunds."""
+"""An organizer sees every order of the own events once, with its history, and no order of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions end during a refresh that is under way, statement by statement on PostgreSQL."""
+"""A session that ends during a refresh or a login stays ended, statement by statement on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source of a consumer group, on a real broker, while it closes."""
+"""A source that closes takes no new partitions: the broker gives them to another member."""
 
 from __future__ import annotations
 

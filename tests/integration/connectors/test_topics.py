@@ -1,4 +1,6 @@
-"""Topics on the embedded broker; `tests/kafka` runs the same on Apache Kafka."""
+"""Topics are made as specified, once, and another partition count is refused; `tests/kafka` has the same for Apache
+Kafka.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`circle locks` on a real Valkey and PostgreSQL."""
+"""`circle locks` takes all seats of a request or none, and frees only an owner's own; errors have their exit codes."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The monitoring dataflow: exact totals over restarts, lags, dead letters, and its values in Redis."""
+"""Monitoring counts each fact once, over all its starts, and shows what lags and what was set aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same broker from a container, where a Docker engine answers."""
+"""A broker from a container has the same topics as one from jars, where a Docker engine answers."""
 
 from connectors.topics import apply_topics
 from ops.run.services.stack import Stack

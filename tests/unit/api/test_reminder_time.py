@@ -1,4 +1,4 @@
-"""The day before, at the same time of day, in the event's own time zone."""
+"""A reminder goes out the day before, at the same time of day, in the event's own time zone."""
 
 from __future__ import annotations
 

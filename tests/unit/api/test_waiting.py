@@ -1,4 +1,4 @@
-"""Waiting: the Prefer header, rate limits, watermarks, a process's memory, cursors."""
+"""Every wait has a bound: a caller's for an outcome, a refused client's, a read's for its own write; memory too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status of a waiting list's entry."""
+"""An entry of a waiting list has the status of its offer, once there is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The growth of waits between tries, and their bound."""
+"""Waits between tries double up to a bound and stay there, and spread waits differ from try to try."""
 
 from __future__ import annotations
 

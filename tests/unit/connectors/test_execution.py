@@ -1,4 +1,4 @@
-"""The end of a dataflow: our own error below Bytewax's wrappers."""
+"""A dataflow ends with the error that caused it: our own one, below Bytewax's wrappers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule for a dataflow that keeps dying."""
+"""A dataflow that dies again and again is named with its last error; a few deaths, or old ones, do not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of records as datetimes and as text, and back."""
+"""A time of a record comes back to the microsecond, whichever zone or fineness it was written with."""
 
 from __future__ import annotations
 

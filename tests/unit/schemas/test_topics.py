@@ -1,4 +1,4 @@
-"""The topics agree with the design's table."""
+"""The topics that the code specifies agree with the design's table."""
 
 from schemas.avro_reader import COMMAND_BYTES_MAX, RECORD_BYTES_MAX
 from schemas.topics import (

@@ -1,4 +1,4 @@
-"""Rate limits that all API processes share, on a real Redis."""
+"""All API processes share one rate limit for each client, on Redis; without Redis each process limits alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stored origin of a session."""
+"""A session's origin names the client in a few words and its network, and an unreadable network is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reading of a request's client: every spelling of an address, and texts that are no address."""
+"""Every spelling of a client's address is the same client, and a text that is no address is one client, too."""
 
 from __future__ import annotations
 

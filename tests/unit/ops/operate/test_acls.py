@@ -1,4 +1,4 @@
-"""The table of rights: the output of `circle topics acls`, and the agreement of page and code."""
+"""Each process has the rights on Kafka that it works with, and no more; the page and the tool name the same ones."""
 
 from __future__ import annotations
 

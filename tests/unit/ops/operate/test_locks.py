@@ -1,4 +1,4 @@
-"""The seats of a request for foreign locks."""
+"""A request for foreign locks names each seat once, only seats that exist, and a bounded number of them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Differences between derived data and the log, each with the name of the differing thing."""
+"""Derived data that differs from the log is named, thing by thing; the same facts agree."""
 
 from __future__ import annotations
 

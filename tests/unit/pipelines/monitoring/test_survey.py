@@ -1,4 +1,4 @@
-"""Monitoring surveys every flow."""
+"""Monitoring surveys every flow of the platform, and leaves none out."""
 
 from __future__ import annotations
 

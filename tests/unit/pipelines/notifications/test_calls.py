@@ -1,4 +1,4 @@
-"""The content of calls to organizers: all data about their event, and nothing that identifies a buyer."""
+"""A call to an organizer has all data about their event, and nothing that identifies a buyer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offsets of records that finish in any order."""
+"""An offset is committed when every record before it has finished, in any order of their ends."""
 
 from __future__ import annotations
 

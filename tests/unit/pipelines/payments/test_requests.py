@@ -1,4 +1,4 @@
-"""Facts that request payments or refunds, and the commands with their outcomes."""
+"""Each charge and each refund has one key of its own, and only facts that ask for money make one."""
 
 from __future__ import annotations
 

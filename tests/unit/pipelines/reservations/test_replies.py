@@ -1,4 +1,4 @@
-"""The reply to a waiting request, also when its payment is reported to the log twice."""
+"""A waiting request gets the outcome of its own attempt, the same one for every report of it."""
 
 from __future__ import annotations
 

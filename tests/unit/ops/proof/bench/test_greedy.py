@@ -1,4 +1,4 @@
-"""The report of the bench of greedy clients, and its list of kinds."""
+"""The bench of greedy clients measures every kind, compares medians, and fails when the door was refused once."""
 
 from __future__ import annotations
 

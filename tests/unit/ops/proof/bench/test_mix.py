@@ -1,4 +1,4 @@
-"""The commands that the kernel bench preloads."""
+"""The same seed preloads the same commands: as many as asked for, and no more places than the house has."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The load generator's HTTP client, against a server that answers as the test says."""
+"""A request of the load generator is sent at most once: it has a whole answer, or it is known that there is none."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""The ends of events, their consequences step by step, and the messages to users."""
+"""An event ends once, by log time or by its organizer: it sells nothing after it, and each person concerned is told
+once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcomes of the organizer's commands."""
+"""Only its organizer changes an event, never into terms that contradict each other, and a repeat changes nothing."""
 
 from __future__ import annotations
 

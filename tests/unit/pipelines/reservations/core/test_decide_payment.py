@@ -1,4 +1,4 @@
-"""The outcomes of a hold: confirm, pay, refund, release, cancel, expire."""
+"""A hold is confirmed once, before its deadline, by one payment of its whole amount; any other end gives it back."""
 
 from __future__ import annotations
 

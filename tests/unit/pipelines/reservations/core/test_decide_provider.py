@@ -1,4 +1,6 @@
-"""The payment provider as a second writer: refunds made there, failed refunds, disputes, late captures."""
+"""Money that moves at the provider first is counted once: refunds made there, failed refunds, disputes, late
+captures.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcomes of a request for tickets: every reason, and every case of a repeated request."""
+"""A request gets the best free seats, the named ones, or none with a reason; the same request again gets the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Issued tickets and open holds: extensions, single cancellations, transfers, waiting lists, the door."""
+"""A ticket has one holder at a time: only the holder cancels or offers it, and its former code opens no door."""
 
 from __future__ import annotations
 
