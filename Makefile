@@ -78,7 +78,7 @@ fmt: setup ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-lock: setup ## write the lock files anew from pyproject.toml
+lock: setup ## update the lock files from pyproject.toml
 	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	@$(LOCK) pyproject.toml -c requirements.lock -o requirements-runtime.lock
 	@$(LOCK) --group build -c requirements.lock -o requirements-build.lock

@@ -5,8 +5,8 @@ is unique for each request: the reply finds the waiting request by it. Times are
 in minor units. 0 and "" mean "not set"; in UpdateEvent None does. The docstrings of the record types are part of the
 Avro schemas: another text makes another schema id.
 
-The commands that have the terms of an event or a ticket type stand beside those terms. All names can be imported from
-here.
+The commands that have the terms of an event or a ticket type are in the modules of those terms. All names can be
+imported from here.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ cdef inline tuple _nones(int size):
 
 
 cdef inline void _set(tuple values, int place, object value):
-    """In place of None, in a tuple that nobody has seen yet."""
+    """Replace None, in a tuple that no other code has seen yet."""
     Py_DECREF(None)
     Py_INCREF(value)
     PyTuple_SET_ITEM(values, place, value)

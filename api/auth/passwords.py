@@ -34,7 +34,7 @@ class Passwords:
     def __init__(self, share: Share = PASSWORDS) -> None:
         self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=PARALLELISM)
         self._background = Background(share, "passwords")
-        self._nobodys: str | None = None
+        self._dummy: str | None = None
 
     async def hash_new(self, password: str, *, about: Sequence[str]) -> str:
         """The hash to store for a new account. `about`: what an attacker knows of the account, its address and name.
@@ -69,10 +69,10 @@ class Passwords:
         return hashed
 
     def _verify(self, stored: str | None, password: str) -> bool:
-        if self._nobodys is None:
-            self._nobodys = self._hasher.hash("nobody's password")
+        if self._dummy is None:
+            self._dummy = self._hasher.hash("no account's password")
         try:
-            self._hasher.verify(stored or self._nobodys, password)
+            self._hasher.verify(stored or self._dummy, password)
         except (VerificationError, InvalidHashError):
             return False
         return stored is not None

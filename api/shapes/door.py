@@ -182,7 +182,7 @@ class StaffIn(Request, frozen=True):
 
 
 class StaffStatus(StrEnum):
-    """The status of somebody at the door. An invitation that nobody answered in time has expired."""
+    """The status of a person at the door. An invitation expires when it is not answered in time."""
 
     WORKING = "working"
     INVITED = "invited"

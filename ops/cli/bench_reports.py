@@ -70,7 +70,7 @@ def show_verdict(report: DropReport) -> None:
         alone, other = (
             ", ".join(f"{p99:,.0f}" for p99 in p99s) for p99s in (beside.alone_p99_ms, beside.beside_p99_ms)
         )
-        print(f"p99 alone {alone} ms, beside a replay {other} ms: {report.p99_ratio} times, the median of the rounds")
+        print(f"p99 alone {alone} ms, with a replay {other} ms: {report.p99_ratio} times, the median of the rounds")
         print(f"{report.options.beside} (niceness {beside.niceness}) came to its end {beside.runs} times{wrong}")
     if report.limit_rate is not None:
         print(

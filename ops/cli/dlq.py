@@ -82,7 +82,7 @@ def list_letters(
 
 @dlq.command()
 def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
-    """Show a dead letter: where it stood, why it was set aside, and its content."""
+    """Show a dead letter: its origin, why it was set aside, and its content."""
     settings = operator_settings()
     found = [read for read in letters(settings, (topic.value,)) if read.letter.offset == offset]
     if not found:
@@ -101,7 +101,7 @@ def show(topic: Topic, offset: Offset, json: AsJson = False) -> int:
         ("record", letter.record or f"not decodable: {content.undecodable}"),
     ]
     if content.partly:
-        rows.append(("as far as it goes", f"a {content.partly}, up to {content.stopped_at}"))
+        rows.append(("readable part", f"a {content.partly}, up to {content.stopped_at}"))
     rows += [(f"  {name}", field) for name, field in content.fields.items()]
     rows += [(f"header {name}", value) for name, value in content.headers.items() if not name.startswith("origin_")]
     rows.append((f"{content.value_bytes} bytes", content.value_hex))

@@ -283,7 +283,7 @@ def _show_verified(report: VerifyReport) -> None:
         if one.through < 0 and not one.diverged:
             continue
         left = f", {one.undecided:,} commands not decided yet" if one.undecided else ""
-        again = f", {one.repeated:,} told again alike" if one.repeated else ""
+        again = f", {one.repeated:,} repeated with the same bytes" if one.repeated else ""
         again += f", {one.failed:,} commands on which the rules had failed" if one.failed else ""
         print(
             f"verified through {one.partition}/{one.through}, digest {one.digest}: "

@@ -159,7 +159,7 @@ def redis(
         for event_id in one.differed[:SHOWN_MAX]:
             print(f"partition {one.partition}: event {event_id} was shown otherwise than the log says")
         if one.not_shown:
-            print(f"partition {one.partition}: nobody shows {one.not_shown} events; its owner will, when there is one")
+            print(f"partition {one.partition}: no owner has installed {one.not_shown} events; its next owner will")
     return 0 if report.ok else 1
 
 

@@ -152,7 +152,7 @@ def _rows() -> Iterable[Right]:
         why="messages and offsets at once",
         prefixed=True,
     )
-    yield Right(process=p.PAYMENTS, kind=topic, name=FACTS, operations=("Read",), why="what is to be paid")
+    yield Right(process=p.PAYMENTS, kind=topic, name=FACTS, operations=("Read",), why="payment requests")
     yield Right(process=p.PAYMENTS, kind=topic, name=COMMANDS, operations=("Write",), why="what the provider said")
     yield Right(process=p.PAYMENTS, kind=topic, name=letters[FACTS], operations=("Write",), why="jobs that failed")
     yield Right(

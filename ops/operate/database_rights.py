@@ -123,11 +123,11 @@ def _rows() -> Iterable[Grant]:
     seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",
             "schema_migrations", "seat_claims")  # fmt: skip
     yield Grant(p.OPERATOR, tuple(sorted(seen)), read, "verify, explain, seats, doctor")
-    yield Grant(p.OPERATOR, ("partition_epochs",), mend, "locks of an event whose partition is nobody's")
+    yield Grant(p.OPERATOR, ("partition_epochs",), mend, "locks of an event whose partition has no owner")
     yield Grant(
         p.OPERATOR, ("direct_messages", "mail_deliveries", "webhook_deliveries"), mend, "dlq: rows that were put aside"
     )
-    yield Grant(p.OPERATOR, ("account_mails",), put, "the same; users: what is told")
+    yield Grant(p.OPERATOR, ("account_mails",), put, "the same; users: their mails")
     yield Grant(
         process=p.OPERATOR,
         tables=("users",),

@@ -1,7 +1,7 @@
 """Compares a payment provider's books with the rows: entries that one side lacks, other amounts, other states.
 
-Guarantee: memory holds one page of the books and DIFFERENCES_MAX differences, whatever the size. The comparison itself
-writes nothing. `lost` gets the commands of lost news; on the log, `decide` takes each of them once.
+Guarantee: memory holds one page of the books and DIFFERENCES_MAX differences, for books of any size. The comparison
+itself writes nothing. `lost` gets the commands of lost news; on the log, `decide` takes each of them once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ADVICE = {
     CURRENCY: "a person has to look: it was charged in another currency than it was sold in",
     STATE: "news of it were lost: record it with --record",
 }
-BY_HAND = "a person has to look: the log has nothing that this could be told of"
+BY_HAND = "a person has to look: the log has nothing that this belongs to"
 _PROGRESS: dict[str, int] = {
     DisputeStatus.INQUIRY: 0,
     DisputeStatus.OPEN: 1,

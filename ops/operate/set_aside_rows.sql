@@ -1,7 +1,7 @@
 -- Rows that the postman has set aside.
 
 -- name: calls
--- Webhook calls that failed in a way that nobody foresaw. $1: how many, the latest.
+-- Webhook calls that failed with an unexpected error. $1: how many, the latest.
 SELECT id, type AS what, event_id, error, created_at FROM webhook_deliveries
 WHERE status = 'failed' AND starts_with(error, 'set aside: ')
 ORDER BY number DESC LIMIT $1::bigint;
@@ -13,7 +13,7 @@ WHERE set_aside <> ''
 ORDER BY id DESC LIMIT $1::bigint;
 
 -- name: account_mails
--- Mails about accounts that failed in a way that nobody foresaw. A time that Python cannot read may be why.
+-- Mails about accounts that failed with an unexpected error. A time that Python cannot read may be why.
 SELECT 'mail-' || id AS id, kind AS what, '' AS event_id, error,
        least(greatest(created_at, timestamptz '0001-01-02'), timestamptz '9999-12-30') AS created_at
 FROM account_mails

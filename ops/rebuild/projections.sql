@@ -1,4 +1,4 @@
--- A second generation of the projections beside the live one in public: schema generation_next, or generation_previous.
+-- A second generation of the projections, next to the live one in public: schema generation_next, or generation_previous.
 
 -- name: begun
 SELECT to_regclass($1) IS NOT NULL;
@@ -11,7 +11,7 @@ WHERE x.indrelid = $1::regclass
 ORDER BY i.relname;
 
 -- name: grants
--- Who may do what with a live table, as SQL for the table beside it, $2. Rights of columns are not among them.
+-- The rights on a live table, as SQL for the table of the other generation, $2. Without rights on columns.
 SELECT format('GRANT %s ON %s TO %s', a.privilege_type, $2::text,
               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
 FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
@@ -51,7 +51,7 @@ SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
 FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
 
 -- name: make_scope
--- From where on events are made anew ('': all of them), as it was said when the build began.
+-- The start from which events are rebuilt ('': all of them), as given when the build began.
 CREATE TABLE generation_next.scope (since text NOT NULL);
 
 -- name: make_made_anew

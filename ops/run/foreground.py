@@ -1,7 +1,7 @@
 """Runs the command of a make recipe, so that Ctrl-C ends the command and not make. `make run` ends with its status.
 
 `python -I -S foreground.py PROGRAM ARGUMENTS…`, a script that needs only the standard library. GNU make ends by each
-signal that it gets, whatever the recipe does. So the command gets its own process group and the terminal. Ctrl-C
+signal that it gets, even if the recipe succeeds. So the command gets its own process group and the terminal. Ctrl-C
 reaches only the command; make waits, and ends with 0 when the command does.
 
 Guarantee: a signal to make, to its process group or to this process is passed on to the command (Ctrl-C without a

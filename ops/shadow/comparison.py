@@ -72,7 +72,7 @@ def by_command(facts: Iterable[tuple[int, RecordedFact]]) -> Iterator[Decided]:
 
 
 def compare(report: ShadowReport, recorded: Iterable[Decided], shadow: Iterable[Decided]) -> None:
-    """Add a partition's commands to the report, as far as the shadow has come."""
+    """Add a partition's commands to the report, up to the shadow's last one."""
     changes: Counter[str] = Counter(report.changes)
     theirs = iter(recorded)
     for mine in shadow:

@@ -1,4 +1,4 @@
--- What `circle verify` reads beside the worker's own snapshot queries.
+-- The queries of `circle verify`, in addition to the worker's own snapshot queries.
 
 -- name: valid_tickets
 SELECT id, user_id, version FROM tickets WHERE event_id = $1 AND status = 'valid';

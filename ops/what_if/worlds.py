@@ -32,7 +32,7 @@ SEATED_RULES, GENERAL_RULES = ("rows", "seats_per_row", "price_minor"), ("capaci
 RULES_THAT_CAN_CHANGE = tuple(dict.fromkeys((*EVENT_RULES, *SEATED_RULES, *GENERAL_RULES)))
 NAMED_MAX = 100  # pseudonyms in a report
 ASSUMPTIONS = [
-    "nobody asks again, asks for less, or stays away because of the other rules",
+    "no buyer asks again, asks for less, or stays away because of the other rules",
     "a payment that only the other world asks for is captured",
 ]
 
@@ -228,7 +228,7 @@ class World:
         return facts
 
     def _as_charged_here(self, command: c.Command) -> c.Command:
-        """A payment with the right amount on the log has the right amount here, whatever the price is here."""
+        """A payment with the right amount on the log has the right amount here, at any price here."""
         if self._as_it_was is None or not isinstance(command, c.RecordPayment):
             return command
         here = self.state.reservations.get(command.reservation_id)

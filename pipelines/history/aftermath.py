@@ -95,7 +95,7 @@ REQUEST_WORDS: dict[str, str] = {
 OFFER_WORDS: dict[str, str] = {
     TransferStatus.DECLINED: "it was declined",
     TransferStatus.WITHDRAWN: "it was withdrawn",
-    TransferStatus.EXPIRED: "nobody answered in time",
+    TransferStatus.EXPIRED: "it was not answered in time",
     TransferStatus.CANCELLED: "the ticket was cancelled",
 }
 CHORE_WORDS: dict[str, str] = {
@@ -125,7 +125,7 @@ def offered(state: EventState, fact: f.WaitlistOffered) -> str:
         and other.status == WaitlistStatus.WAITING
         and other.offset < entry.offset
     ]  # fmt: skip
-    longer = f"; {len(before)} who wait longer asked for more than was free" if before else "; nobody waited longer"
+    longer = f"; {len(before)} earlier entries asked for more than was free" if before else "; no entry waited longer"
     since = f"in the line since offset {entry.offset}"
     return f"freed places are offered to the longest waiting entry that fits: {since}{longer}"
 

@@ -184,7 +184,7 @@ class PartitionVerifier:
                 for index, fact in enumerate(facts)
             ]
         else:
-            assert self._open.offset == offset, f"command {self._open.offset} is to be read again, not {offset}"
+            assert self._open.offset == offset, f"command {self._open.offset} must be read again, not {offset}"
             _, event_id, facts, expected = self._open
         peek, advance = self._feed.peek, self._feed.advance
         for index in range(self._matched, len(expected)):
@@ -375,7 +375,7 @@ class PartitionVerifier:
             self.repeated += 1
             return
         else:
-            kind, what = DivergenceKind.TOLD_DIFFERENTLY, f"this position is told again, as another {name}"
+            kind, what = DivergenceKind.TOLD_DIFFERENTLY, f"this position is on the log again, as another {name}"
         self._found(kind, (at.offset, at.index), at.event_id, what, record, recorded.fact)
 
     def _found(

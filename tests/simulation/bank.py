@@ -54,7 +54,7 @@ class Bank:
     def asked(self, of: str, payment: str, key: str, amount: int) -> c.Command:
         """We ask for a refund of reservation `of`."""
         account, refund = self.accounts.get(payment) or Account(of, 0), f"ref-{key}"
-        if refund in account.refunds:  # a known key: the first answer, whatever its outcome
+        if refund in account.refunds:  # a known key: the first answer, for any outcome
             return c.RecordRefund(
                 event_id=self._event,
                 user_id="",

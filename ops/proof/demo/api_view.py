@@ -59,7 +59,7 @@ def compare(listed: list[tuple[str, OwnTicket]], tally: Tally, seats: int, seen:
     lost += sorted(set(tally.confirmed) - {ticket.reservation_id for _, ticket in listed})
     seen.lost = len(lost)
     if lost:
-        seen.wrong.append(f"told to be confirmed, and not listed so: {lost[:EXAMPLES]}")
+        seen.wrong.append(f"answered as confirmed, but not listed so: {lost[:EXAMPLES]}")
     twice = [seat for seat, count in owners.items() if count > 1]
     if twice:
         seen.wrong.append(f"seats on two tickets: {twice[:EXAMPLES]}")

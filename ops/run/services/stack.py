@@ -94,7 +94,7 @@ class ExternalBroker:
         """Does nothing: we cannot pause it."""
 
     def _refuse(self) -> None:
-        raise ServiceUnreachable("Kafka", self.url, "it is somebody else's; only they can stop or start it")
+        raise ServiceUnreachable("Kafka", self.url, "it belongs to another owner, who alone can stop or start it")
 
     def stop(self) -> None:
         self._refuse()

@@ -1,4 +1,4 @@
-"""One definition for the terms of an event, one for those of a ticket type: whatever has terms has exactly these."""
+"""One definition for the terms of an event, one for those of a ticket type: each type with terms has exactly these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- The row-lock baseline: what somebody would build on PostgreSQL alone. Of its own database; no migration knows of it.
+-- The row-lock baseline: reservations on PostgreSQL alone. It has its own database, which no migration touches.
 
 -- name: schema
 CREATE TABLE events (
@@ -61,7 +61,7 @@ INSERT INTO sections (id, event_id, price_minor, currency, width, claimed)
 VALUES ($1, $2, $3, $4, $5, array_fill(0::bigint, ARRAY[$6::integer]));
 
 -- name: lock_section
--- The whole point: whoever sells seats of a section holds its row until the end of the transaction.
+-- The whole point: a sale of seats of a section holds its row until the end of the transaction.
 SELECT s.event_id, s.price_minor, s.currency, s.width, s.claimed, e.max_tickets_per_user, e.hold_ttl_s
 FROM sections s JOIN events e ON e.id = s.event_id
 WHERE s.id = $1 AND s.event_id = $2

@@ -61,6 +61,6 @@ def test_damage_is_found_and_the_owner_shows_the_truth_again(
         client.hdel(CLAIMS, first)
         monkeypatch.setattr("ops.rebuild.redis.INSTALLED_S", 0.3)
         code, text = circle("replay", "redis", "--event", EVENT)
-        assert (code, "nobody shows 1 events; its owner will" in text) == (1, True)
+        assert (code, "no owner has installed 1 events; its next owner will" in text) == (1, True)
         code, found = circle("replay", "redis", "--event", EVENT, "--json")
         assert (code, found["ok"], found["report"]["partitions"][0]["not_shown"]) == (1, False, 1)

@@ -49,8 +49,8 @@ async def test_an_unknown_account_costs_the_same_hash_as_a_known_one(
     assert unknown.time_cost == 2
 
 
-async def test_nobodys_password_lets_nobody_in(passwords: Passwords) -> None:
-    for guess in ("nobody's password", "", "x"):
+async def test_the_dummy_password_lets_no_caller_in(passwords: Passwords) -> None:
+    for guess in ("no account's password", "", "x"):
         assert not await passwords.verify(None, guess)
 
 

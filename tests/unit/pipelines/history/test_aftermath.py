@@ -280,7 +280,7 @@ def test_an_offer_is_explained_by_the_place_in_the_line() -> None:
     log = log_of(*full, *line, release(R3, by=BOB), max_tickets_per_user=10)
     words = (
         "freed places are offered to the longest waiting entry that fits: in the line since offset 6; "
-        "1 who wait longer asked for more than was free"
+        "1 earlier entries asked for more than was free"
     )
     found = explained(log, OFFER)
     assert [(one.what, one.rule, one.position) for one in found.later] == [("WaitlistOffered", words, "0-7-1")]
