@@ -133,3 +133,8 @@ class DisputeClosed(Fact, frozen=True, gc=False):
     from_kept_minor: int
     from_owed_minor: int
     payment: str
+
+
+def key_of_refund(payment_id: str, refund_key: str | None) -> str:
+    """The provider's idempotency key of a refund. A payment's only refund may have no recorded key."""
+    return refund_key or f"refund-{payment_id}"

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from pipelines.payments.providers.books import BookedDispute, BookedPayment, BookedRefund
-from pipelines.payments.requests import key_of_refund
 from schemas import commands as c
+from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome, RefundStatus
 
 Place = tuple[str, str]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome
 
 WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
@@ -145,8 +146,3 @@ def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
         reason=why[:WHY_CHARS_MAX],
         refund_key=refund.key,
     )
-
-
-def key_of_refund(payment_id: str, refund_key: str | None) -> str:
-    """The idempotency key of a refund. A payment's only refund may have no recorded key."""
-    return refund_key or f"refund-{payment_id}"

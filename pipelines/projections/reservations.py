@@ -18,10 +18,10 @@ from pipelines.projections.changes import (
     TicketsVoided,
 )
 from pipelines.projections.tickets import patch_of
-from pipelines.reservations.core.evolve import refund_key
 from schemas import facts as f
 from schemas.facts import Envelope
 from schemas.ids import ReservationId, ticket_id
+from schemas.payment_facts import key_of_refund
 from schemas.statuses import (
     DisputeStatus,
     PaymentStatus,
@@ -184,7 +184,7 @@ def confirmation_refused(changes: Changes, at: Envelope, fact: f.ConfirmationRef
 
 
 def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) -> None:
-    key, origin = refund_key(fact), RefundOrigin(fact.origin or RefundOrigin.OURS)
+    key, origin = key_of_refund(fact.payment_id, fact.refund_key), RefundOrigin(fact.origin or RefundOrigin.OURS)
     if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.payment_id = fact.payment_id
@@ -218,7 +218,7 @@ def refund_requested(changes: Changes, at: Envelope, fact: f.RefundRequested) ->
 
 
 def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
-    key, origin = refund_key(fact), RefundOrigin(fact.origin or RefundOrigin.OURS)
+    key, origin = key_of_refund(fact.payment_id, fact.refund_key), RefundOrigin(fact.origin or RefundOrigin.OURS)
     if origin != RefundOrigin.STRAY:
         reservation = _reservation(changes, at, fact.reservation_id)
         reservation.refund_id = fact.refund_id

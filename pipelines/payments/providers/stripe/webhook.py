@@ -27,8 +27,8 @@ from pipelines.payments.providers.stripe.api import (
 )
 from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
-from pipelines.payments.requests import key_of_refund
 from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
+from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome, DisputeStatus
 
 TOLERANCE_S = 300  # Stripe's own default; for clocks that differ: Stripe signs late deliveries again
