@@ -22,6 +22,7 @@ leftovers      ends every process that a test started.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
 native         The compiled twins of the Avro reader and writer, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
+page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
 registries     schema registries: a small one in this process, and Apicurio's on the JVM.
 seating_model  best available seats by trying every choice, with no code of ours.
