@@ -215,8 +215,8 @@ class SessionOut(msgspec.Struct, frozen=True):
 class SecurityEventOut(msgspec.Struct, frozen=True):
     """An entry of an account's audit log.
 
-    `actor` is owner, operator, or somebody (a client without a session of the account). `address` and `client` are
-    blank after 90 days.
+    `actor` is `owner`, `operator`, or `somebody` (a client without a session of the account). `address` and `client`
+    are blank after 90 days.
     """
 
     id: int

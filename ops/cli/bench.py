@@ -143,7 +143,7 @@ def drop(
     beside: Annotated[
         str | None, typer.Option(help="verify or projections: measure in turns with and without this replay.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="With --beside: how many rounds of each.", min=1, max=20)] = 3,
+    rounds: Annotated[int, typer.Option(help="How many rounds with and without that replay.", min=1, max=20)] = 3,
     url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,

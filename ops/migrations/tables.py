@@ -2,8 +2,8 @@
 
 * A derived table may be emptied at any time: `tickets.facts` fills it again. Only the `notifications` that come from no
   fact (their partition is negative) stay.
-* A told table records everything that was sent outside because of this log. It is empty at the start of a new log. No
-  replay fills it again.
+* The tables of `TOLD_TABLES` record everything that was sent outside because of this log. They are empty at the start
+  of a new log, and no replay fills them.
 * The others hold data that never enters the log (users, sessions, keys), or that must never go back (the epochs).
 """
 

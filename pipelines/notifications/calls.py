@@ -1,7 +1,7 @@
 """Makes the body of a webhook call to the event's organizer from a fact. Pure.
 
 Guarantee: the same fact gives the same body, byte for byte. The body does not identify a buyer: it has only the fields
-in TOLD, even if facts get new fields. New terms of an event or a ticket type are in TOLD: their organizer gave them.
+in `TOLD`, even if facts get new fields. New terms of an event or a ticket type are in `TOLD`: the organizer gave them.
 Refused reservations make no calls: a drop has thousands in a second.
 """
 

@@ -1,5 +1,5 @@
-"""An event ends once, by log time or by its organizer: it sells nothing after it, and each person concerned is told
-once.
+"""An event ends once, by log time or by its organizer: it sells nothing after it, and each person concerned gets one
+message.
 """
 
 from __future__ import annotations
