@@ -1,7 +1,8 @@
 """The terms of an event: their one definition, and the commands and facts that have them.
 
-To add a term, add it to the five records here; CONTRIBUTING says what else. Entities, rows, columns and shapes follow
-`EventTerms`. The docstrings of commands and facts are part of the Avro schemas: another text makes another schema id.
+A new term goes into each struct here but `EventCreated` and `EventUpdated`, which inherit it; CONTRIBUTING has all
+steps. Entities, rows and columns follow `EventTerms`, and shapes are compared with it. The docstrings of commands and
+facts are part of the Avro schemas: another text makes another schema id.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The terms of a ticket type: their one definition, and the commands and facts that have them.
 
-To add a term, add it to the five records here, without the fixed ones to those that change it. Entities, rows, columns
-and shapes follow `TicketTypeTerms`. The docstrings of commands and facts are part of the Avro schemas: another text
-makes another schema id.
+A new term goes into each struct here, but a fixed one not into `UpdateTicketType` and `TicketTypeUpdated`. Entities,
+rows and columns follow `TicketTypeTerms`, and shapes are compared with it. The docstrings of commands and facts are
+part of the Avro schemas: another text makes another schema id.
 """
 
 from __future__ import annotations
