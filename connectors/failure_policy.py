@@ -71,11 +71,11 @@ class Bound:
 
         Not `whole`: the text has only the error's class, because its message may contain personal data.
         """
-        told = described(error, whole=whole)
+        description = described(error, whole=whole)
         self._in_a_row += 1
         if self._in_a_row > self._most:
             raise EverythingFails(
-                f"{self._flow}: {self._in_a_row} in a row failed, so nothing more is set aside: {told}; "
+                f"{self._flow}: {self._in_a_row} in a row failed, so nothing more is set aside: {description}; "
                 "remove the cause, then look at `circle dlq list` and `circle dlq rows`"
             ) from error
-        return f"{self._flow}: {told}"
+        return f"{self._flow}: {description}"

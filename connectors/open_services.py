@@ -96,11 +96,11 @@ def _postgres(url: str) -> Iterator[OpenService]:
     if hosts and all(host.startswith("/") for host in hosts):
         return  # over a socket, the server knows the user
     if not all(is_here(host) for host in hosts) and mode not in ENCRYPTED:
-        told = f"sslmode={mode}" if mode else "no sslmode"
+        mode_text = f"sslmode={mode}" if mode else "no sslmode"
         yield OpenService(
             name=Insecure.POSTGRES,
             variable=variable,
-            problem=f"goes over the network with {told}, in clear",
+            problem=f"goes over the network with {mode_text}, in clear",
             got=url,
             example=example,
         )

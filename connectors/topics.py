@@ -262,5 +262,5 @@ def _result(future: Future[T], address: str, *, ignore: int | None = None) -> T 
 
 
 def _unreachable(address: str, error: KafkaException) -> ServiceUnreachable:
-    told = error.args[0].str()
-    return ServiceUnreachable("Kafka", address, f"{told}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?")
+    reason = error.args[0].str()
+    return ServiceUnreachable("Kafka", address, f"{reason}; is CIRCLE_KAFKA_BOOTSTRAP_SERVERS right?")

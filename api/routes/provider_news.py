@@ -22,28 +22,28 @@ log = Log("payments")
 async def commands_of(deps: ApiDeps, event: Event) -> list[Told]:
     """The commands of an event, in order. Raises Unreadable, and Problem unavailable if Stripe is needed and does not
     answer; Stripe then sends the webhook again."""
-    told = webhook.commands_of(event)
+    commands = webhook.commands_of(event)
     payment = webhook.charge_refunded(event)
     if payment is not None:
         found = (webhook.refund_told(refund, event.id) for refund in await _refunds(deps, payment))
-        told = [one for one in found if one is not None]
+        commands = [one for one in found if one is not None]
     placed: list[Told] = []
-    for one in told:
+    for one in commands:
         placed += [one] if one.event_id else await _placed(deps, one)
     return placed
 
 
-async def _placed(deps: ApiDeps, told: Told) -> list[Told]:
+async def _placed(deps: ApiDeps, command: Told) -> list[Told]:
     """The command with its event and reservation. Empty for an action of another program on the same account."""
-    row = await deps.database.row("payment_of_provider", told.payment_id)
+    row = await deps.database.row("payment_of_provider", command.payment_id)
     if row is not None:
-        return [webhook.placed(told, row["event_id"], row["reservation_id"])]
-    intent = await _intent(deps, told.payment_id)
-    captured = None if intent is None else webhook.captured(intent, f"{told.command_id}/captured")
+        return [webhook.placed(command, row["event_id"], row["reservation_id"])]
+    intent = await _intent(deps, command.payment_id)
+    captured = None if intent is None else webhook.captured(intent, f"{command.command_id}/captured")
     if captured is None:
-        log.info("webhook.not_ours", webhook=told.command_id, type=type(told).__name__)
+        log.info("webhook.not_ours", webhook=command.command_id, type=type(command).__name__)
         return []
-    return [captured, webhook.placed(told, captured.event_id, captured.reservation_id)]
+    return [captured, webhook.placed(command, captured.event_id, captured.reservation_id)]
 
 
 async def _intent(deps: ApiDeps, payment_id: str) -> Intent | None:

@@ -113,8 +113,8 @@ def show_kernel(report: KernelReport) -> None:
         ("batches", f"{sizes.batches:,}: p50 {sizes.p50:,}, p95 {sizes.p95:,}, largest {sizes.largest:,} commands"),
     ]
     for phase in report.phases:
-        told = f"{phase.cpu_us_per_command:.1f} µs, {phase.commands_per_s:,.0f}/s over {phase.commands:,} commands"
-        rows.append((f"phase {phase.phase}", told))
+        figures = f"{phase.cpu_us_per_command:.1f} µs, {phase.commands_per_s:,.0f}/s over {phase.commands:,} commands"
+        rows.append((f"phase {phase.phase}", figures))
     emit_table(("kernel bench", ""), rows)
     print()
     emit_table(("fact", "count"), [(name, f"{count:,}") for name, count in report.facts.items()])

@@ -48,8 +48,8 @@ def take(
     if json:
         emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "seconds": seconds, "places": places})
     else:
-        told = f"{len(places)} seats can be locked" if dry_run else f"{taken} seats are locked"
-        print(f"{told} for {owner}, {seconds} s")
+        result = f"{len(places)} seats can be locked" if dry_run else f"{taken} seats are locked"
+        print(f"{result} for {owner}, {seconds} s")
     return 0
 
 

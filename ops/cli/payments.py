@@ -136,11 +136,11 @@ def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute
         with CommandWriter(settings) as writer:
             for command in commands:
                 writer.write(command)
-    told = [] if untold else [type(command).__name__ for command in commands]
+    kinds = [] if untold else [type(command).__name__ for command in commands]
     if json:
-        emit_json({"done": done, "told": told})
+        emit_json({"done": done, "told": kinds})
     else:
-        print(f"{done}\ntold: {', '.join(told) or 'nothing'}")
+        print(f"{done}\ntold: {', '.join(kinds) or 'nothing'}")
     return 0
 
 

@@ -73,8 +73,16 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.PROJECTIONS, made, put, "rows from facts")
     yield Grant(p.PROJECTIONS, ("check_ins", "facts_set_aside"), add, "rows from facts; facts that make none")
 
-    told = ("disputes", "erased_users", "events", "notification_preferences", "reservations", "ticket_types", "tickets")
-    yield Grant(p.NOTIFICATIONS, told, read, "what messages are about, who wants them")
+    tables = (
+        "disputes",
+        "erased_users",
+        "events",
+        "notification_preferences",
+        "reservations",
+        "ticket_types",
+        "tickets",
+    )
+    yield Grant(p.NOTIFICATIONS, tables, read, "what messages are about, who wants them")
     yield Grant(p.NOTIFICATIONS, ("projection_positions",), put, "how far it is")
     yield Grant(p.NOTIFICATIONS, ("facts_set_aside", "notifications", "webhook_events"), add, "inboxes; what to tell")
     yield Grant(p.NOTIFICATIONS, ("mail_deliveries", "webhook_deliveries"), everything, "mails; webhook calls")

@@ -35,12 +35,12 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
     if booked is None or row is None:
         raise NoSuchPayment(f"no attempt to pay is on record for payment {done.payment_id}")
     place = row["event_id"], row["reservation_id"]
-    told: list[c.Command] = []
+    commands: list[c.Command] = []
     if row["payment_id"] != done.payment_id:
-        told.append(capture_booked(booked, place, f"sandbox-{done.payment_id}"))
+        commands.append(capture_booked(booked, place, f"sandbox-{done.payment_id}"))
     if isinstance(done, BookedDispute):
-        told.append(dispute_booked(done, place, f"sandbox-{done.dispute_id}-{done.status}"))
+        commands.append(dispute_booked(done, place, f"sandbox-{done.dispute_id}-{done.status}"))
     else:
         failed = "-failed" if done.status == RefundStatus.FAILED else ""
-        told.append(refund_booked(done, place, f"sandbox-{done.refund_id}{failed}", key=done.key))
-    return told
+        commands.append(refund_booked(done, place, f"sandbox-{done.refund_id}{failed}", key=done.key))
+    return commands

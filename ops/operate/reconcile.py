@@ -166,11 +166,11 @@ class _Comparing:
                     "payment", what, one.payment_id, one.payment_id, place, status, ChargeOutcome.CAPTURED, command
                 )
             elif row["currency"] != one.currency:
-                told = row["currency"], one.currency
-                self._tell("payment", CURRENCY, one.payment_id, one.payment_id, place, *told, None)
+                values = row["currency"], one.currency
+                self._tell("payment", CURRENCY, one.payment_id, one.payment_id, place, *values, None)
             elif row["amount_minor"] != one.amount_minor:
-                told = str(row["amount_minor"]), str(one.amount_minor)
-                self._tell("payment", AMOUNT, one.payment_id, one.payment_id, place, *told, None)
+                values = str(row["amount_minor"]), str(one.amount_minor)
+                self._tell("payment", AMOUNT, one.payment_id, one.payment_id, place, *values, None)
 
     async def refunds(self, page: Sequence[BookedRefund]) -> None:
         """Each refund is on record under its key or its id, with its result."""
@@ -204,8 +204,8 @@ class _Comparing:
             again = status == RefundStatus.FAILED and row["refund_id"] == one.refund_id  # it failed, and is there again
             self._tell("refund", STATE, one.refund_id, of, place, status, one.status, None if again else command)
         elif row["refunded_minor"] != one.amount_minor:
-            told = str(row["refunded_minor"]), str(one.amount_minor)
-            self._tell("refund", AMOUNT, one.refund_id, of, place, *told, None)
+            values = str(row["refunded_minor"]), str(one.amount_minor)
+            self._tell("refund", AMOUNT, one.refund_id, of, place, *values, None)
 
     async def disputes(self, page: Sequence[BookedDispute]) -> None:
         """Each dispute is on record with its status."""
@@ -221,16 +221,16 @@ class _Comparing:
             self._report.disputes += 1
             row = known.get(one.dispute_id)
             status = NOT_HERE if row is None else row["status"]
-            told = "dispute", one.dispute_id, one.payment_id
+            identity = "dispute", one.dispute_id, one.payment_id
             command = dispute_booked(one, place, f"reconcile-{one.dispute_id}")
             if row is None:
-                self._tell(told[0], MISSING_HERE, *told[1:], place, "", one.status, command)
+                self._tell(identity[0], MISSING_HERE, *identity[1:], place, "", one.status, command)
             elif status != one.status:
                 further = _PROGRESS.get(one.status, -1) > _PROGRESS.get(status, -1)
-                self._tell(told[0], STATE, *told[1:], place, status, one.status, command if further else None)
+                self._tell(identity[0], STATE, *identity[1:], place, status, one.status, command if further else None)
             elif row["amount_minor"] != one.amount_minor:
                 amounts = str(row["amount_minor"]), str(one.amount_minor)
-                self._tell(told[0], AMOUNT, *told[1:], place, *amounts, None)
+                self._tell(identity[0], AMOUNT, *identity[1:], place, *amounts, None)
 
     async def unseen(self, since_us: int, until_us: int) -> None:
         """Asks for each row that no page of the books had, because the two clocks may differ."""

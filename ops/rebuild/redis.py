@@ -110,8 +110,8 @@ def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
         partition=run.partition, through=0, digest="", commands=0, facts=0, repeated=0, failed=0, undecided=0, events=0
     )
     compare_redis(run, client, result)
-    told = run.verifier.divergences[before:]
-    return {one.event_id for one in told if one.kind == DivergenceKind.REDIS}
+    divergences = run.verifier.divergences[before:]
+    return {one.event_id for one in divergences if one.kind == DivergenceKind.REDIS}
 
 
 def _shown(client: redis.Redis, event_id: str) -> bool:

@@ -102,12 +102,12 @@ def _difference(key: str, live: dict[str, Any] | None, new: dict[str, Any] | Non
     position = f"{row['partition']}-{place[0]}-{place[1]}"
     if live is None or new is None:
         return RowDifference(key, position, f"only {called if live is None else 'live'}")
-    told = [
+    fields = [
         f"{name} differs" if name in UNTOLD else f"{name} is {live[name]!r} live, {new[name]!r} {called}"
         for name in live
         if live[name] != new[name]
     ]
-    return RowDifference(key, position, "; ".join(told))
+    return RowDifference(key, position, "; ".join(fields))
 
 
 async def take_over(connection: Connection) -> None:

@@ -112,8 +112,8 @@ def wait_for_signal() -> int:
     if sys.platform == "darwin":
         return signal.sigwait(watched)
     else:  # noqa: RET505  # the type checker knows one system at a time
-        told = signal.sigtimedwait(watched, LOOK_S)
-        return told.si_signo if told is not None else 0
+        info = signal.sigtimedwait(watched, LOOK_S)
+        return info.si_signo if info is not None else 0
 
 
 def caught(process: int) -> set[int]:

@@ -342,5 +342,5 @@ def answers_200(url: str) -> bool:
 def last_error(text: str) -> str:
     """The last line with `error:` at the end of a log, else the last line."""
     lines = text.splitlines()
-    told = [line.strip() for line in lines if line.strip().startswith("error:")]
-    return told[-1].removeprefix("error:").strip() if told else lines[-1].strip()
+    errors = [line.strip() for line in lines if line.strip().startswith("error:")]
+    return errors[-1].removeprefix("error:").strip() if errors else lines[-1].strip()

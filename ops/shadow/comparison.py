@@ -126,16 +126,16 @@ def _name(fact: f.Fact) -> str:
 
 def _only_in(facts: list[RecordedFact], others: list[RecordedFact]) -> list[dict[str, Any]]:
     """The fields that differ from the other facts at the same places. Leaves equal facts out."""
-    told = []
+    differing = []
     for number, one in enumerate(facts):
         mine = _plain(one.fact)
         theirs = _plain(others[number].fact) if number < len(others) else {}
         if mine != theirs:
             kind = mine.pop("type")
-            told.append(
+            differing.append(
                 {"type": kind} | {name: value for name, value in mine.items() if theirs.get(name, ...) != value}
             )
-    return told
+    return differing
 
 
 def _plain(fact: f.Fact) -> dict[str, Any]:

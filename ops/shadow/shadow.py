@@ -102,8 +102,8 @@ def shadow(
         if recorded.end and not stop.requested:
             _decide(settings, spec, number, recorded, progress, stop, limit)
         if recorded.end:
-            told = _facts(settings, FACTS, number, progress, "compared")
-            compare(report, by_command(told), by_command(_facts(settings, spec.name, number)))
+            log_facts = _facts(settings, FACTS, number, progress, "compared")
+            compare(report, by_command(log_facts), by_command(_facts(settings, spec.name, number)))
     report.stopped = stop.requested
     return report
 
@@ -125,8 +125,8 @@ def _decide(
     codec, gate = codec_of(settings), Gate()
     with closing(ScratchFile()) as shelf, few_collections():
         owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
-        with LogReader(settings, spec.name, number) as told:
-            owner.restore(codec, told.from_the_start().values())
+        with LogReader(settings, spec.name, number) as facts:
+            owner.restore(codec, facts.from_the_start().values())
         end = recorded.end if limit is None else min(recorded.end, owner.decided + 1 + limit)
         bar = progress.bar(f"decided, partition {number}", end)
         sink = ShadowSink(

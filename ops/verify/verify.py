@@ -266,9 +266,9 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
             what = "facts of it were set aside, so it lacks rows: circle replay projections --promote"
             result.not_compared.append(f"event {event_id}: {what}")
             continue
-        told = rows_differ(folded, state_from(rows))
-        told += tickets_differ(folded, valid)
-        _derived(run, DivergenceKind.POSTGRES, event_id, told)
+        differences = rows_differ(folded, state_from(rows))
+        differences += tickets_differ(folded, valid)
+        _derived(run, DivergenceKind.POSTGRES, event_id, differences)
         result.postgres_events += 1
 
 
@@ -296,9 +296,9 @@ def _rows_at_our_position(
         time.sleep(LOOK_S)
 
 
-def _derived(run: PartitionRun, kind: DivergenceKind, event_id: str, told: list[str]) -> None:
+def _derived(run: PartitionRun, kind: DivergenceKind, event_id: str, differences: list[str]) -> None:
     position = f"{run.partition}-{run.verifier.through}"
-    for what in told:
+    for what in differences:
         run.verifier.found(
             Divergence(kind=kind, position=position, event_id=event_id, what=f"event {event_id}: {what}")
         )
@@ -314,34 +314,34 @@ def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResul
     """
     left = list(run.verifier.states)
     result.redis_events = len(left)
-    told: dict[str, list[str]] = {}
+    differing: dict[str, list[str]] = {}
     undecided = False
     for look in range(REDIS_LOOKS):
         if look:
             time.sleep(LOOK_S)
         run.advance()
         through = run.verifier.through
-        told = _redis_differences(run, client, left)
+        differing = _redis_differences(run, client, left)
         undecided = run.advance()
         moved = run.verifier.through != through or run.verifier.busy_event is not None
-        left = list(told)
-        if not told or (not moved and look >= 2):
+        left = list(differing)
+        if not differing or (not moved and look >= 2):
             break
     else:
-        result.not_compared += [f"event {event_id}: Redis is busy with it" for event_id in told]
-        result.redis_events -= len(told)
+        result.not_compared += [f"event {event_id}: Redis is busy with it" for event_id in differing]
+        result.redis_events -= len(differing)
         return
     if undecided:
         why = "Redis may be ahead, commands are not decided yet"
-        result.not_compared += [f"event {event_id}: {why}" for event_id in told]
-        result.redis_events -= len(told)
+        result.not_compared += [f"event {event_id}: {why}" for event_id in differing]
+        result.redis_events -= len(differing)
         return
-    for event_id, differences in told.items():
+    for event_id, differences in differing.items():
         _derived(run, DivergenceKind.REDIS, event_id, differences)
 
 
 def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[str]) -> dict[str, list[str]]:
-    told: dict[str, list[str]] = {}
+    differing: dict[str, list[str]] = {}
     for start in range(0, len(event_ids), REDIS_BATCH):
         part = event_ids[start : start + REDIS_BATCH]
         pipeline = client.pipeline(transaction=False)
@@ -355,8 +355,8 @@ def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[s
                 continue  # Redis was flushed: the event is installed again when it is next sold
             differences = claims_differ(run.verifier.states[event_id], claims, availability)
             if differences:
-                told[event_id] = differences
-    return told
+                differing[event_id] = differences
+    return differing
 
 
 def numbers_of(settings: Settings, options: VerifyOptions) -> list[int]:

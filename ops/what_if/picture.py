@@ -29,8 +29,8 @@ def svg(
         parts.append(_text(x, y, name, bold=True))
         for section in sections:
             y += LINE
-            told = f"{section.name}: {section.sold:,} sold, {section.held:,} held, {section.available:,} free"
-            parts.append(_text(x, y, told))
+            caption = f"{section.name}: {section.sold:,} sold, {section.held:,} held, {section.available:,} free"
+            parts.append(_text(x, y, caption))
             y += LINE // 2
             parts += _seats(section, x, y)
             y += len(section.rows) * (SEAT + GAP) + LINE // 2

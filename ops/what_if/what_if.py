@@ -101,10 +101,10 @@ def what_if(
 
 def picture(found: WhatIfReport, as_it_was: World, other: World) -> str:
     """The SVG of a report."""
-    told = ", ".join(f"{name} = {value}" for name, value in found.rules.items()) or "the same rules"
+    changes = ", ".join(f"{name} = {value}" for name, value in found.rules.items()) or "the same rules"
     if found.excluded_users:
-        told += f", without {found.excluded_users:,} users"
-    halves = [("as it was", as_it_was.sections()), (f"what if: {told}", other.sections())]
+        changes += f", without {found.excluded_users:,} users"
+    halves = [("as it was", as_it_was.sections()), (f"what if: {changes}", other.sections())]
     return svg(found.title or found.event_id, halves, figures(found))
 
 

@@ -38,14 +38,14 @@ def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> 
             for ticket in one.tickets():
                 known = folded.tickets.get(ticket)
                 wanted[ticket] = (one.user_id, 1) if known is None else (known.user_id, known.version)
-    told = [f"ticket {ticket} is valid by the log, not in Postgres" for ticket in sorted(wanted.keys() - valid.keys())]
-    told += [f"ticket {ticket} is valid in Postgres only" for ticket in sorted(valid.keys() - wanted.keys())]
-    told += [
+    texts = [f"ticket {ticket} is valid by the log, not in Postgres" for ticket in sorted(wanted.keys() - valid.keys())]
+    texts += [f"ticket {ticket} is valid in Postgres only" for ticket in sorted(valid.keys() - wanted.keys())]
+    texts += [
         f"ticket {ticket} is {wanted[ticket]} by the log, {valid[ticket]} in Postgres (who has it, its version)"
         for ticket in sorted(wanted.keys() & valid.keys())
         if wanted[ticket] != valid[ticket]
     ]
-    return _bounded(iter(told))
+    return _bounded(iter(texts))
 
 
 def claims_differ(folded: EventState, claims: Mapping[str, str], availability: Mapping[str, str]) -> list[str]:
@@ -64,7 +64,7 @@ def claims_differ(folded: EventState, claims: Mapping[str, str], availability: M
     for place, text in claims.items():
         parts = text.split("|")
         shown[place] = (*parts[:3], parts[4]) if len(parts) == 5 else tuple(parts)
-    told = [
+    differences = [
         f"claim {place}: Redis has {shown.get(place)}, the log {wanted.get(place)}"
         for place in sorted(wanted.keys() | shown.keys())
         if wanted.get(place) != shown.get(place)
@@ -74,8 +74,8 @@ def claims_differ(folded: EventState, claims: Mapping[str, str], availability: M
         found = availability.get(ticket_type_id)
         have = msgspec.json.decode(found) if found else None
         if have is None or any(have.get(name) != value for name, value in counters.items()):
-            told.append(f"counters of {ticket_type_id}: Redis has {have}, the log {counters}")
-    return _bounded(iter(told))
+            differences.append(f"counters of {ticket_type_id}: Redis has {have}, the log {counters}")
+    return _bounded(iter(differences))
 
 
 def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
@@ -154,12 +154,12 @@ def _fields(here: Any, there: Any) -> str:
         return f"only {'in Postgres' if here is None else 'on the log'}"
     if not isinstance(here, dict):
         return f"{here!r} by the log, {there!r} in Postgres"
-    told = [
+    differences = [
         f"{name} is {here[name]!r} by the log, {there[name]!r} in Postgres"
         for name in here
         if here[name] != there[name]
     ]
-    return "; ".join(told)
+    return "; ".join(differences)
 
 
 def _stored(value: Any) -> Any:
@@ -175,10 +175,10 @@ def _stored(value: Any) -> Any:
     return value
 
 
-def _bounded(told: Iterator[str]) -> list[str]:
+def _bounded(differences: Iterator[str]) -> list[str]:
     kept: list[str] = []
     more = 0
-    for text in told:
+    for text in differences:
         if len(kept) < SHOWN_MAX:
             kept.append(text)
         else:

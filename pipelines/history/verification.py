@@ -442,11 +442,11 @@ def _difference(recorded: RecordedFact, expected: RecordedFact) -> str:
     """Which fields differ, the log's value first."""
     if type(recorded.fact) is not type(expected.fact):
         return f"the log has a {type(recorded.fact).__name__}, the rules give a {type(expected.fact).__name__}"
-    told = []
+    differences = []
     for of_log, of_rules in ((recorded.envelope, expected.envelope), (recorded.fact, expected.fact)):
         for name in of_log.__struct_fields__:
             here, there = getattr(of_log, name), getattr(of_rules, name)
             if here != there:
-                told.append(f"{name} is {here!r} on the log, {there!r} by the rules")
+                differences.append(f"{name} is {here!r} on the log, {there!r} by the rules")
     kind = type(recorded.fact).__name__
-    return f"{kind}: " + ("; ".join(told) or "the same fields in other bytes")
+    return f"{kind}: " + ("; ".join(differences) or "the same fields in other bytes")

@@ -113,8 +113,8 @@ def body(name: str, time_us: int, data: dict[str, Any]) -> str:
 
 
 def _told(fact: f.Fact) -> dict[str, Any]:
-    told = ((name, getattr(fact, name)) for name in fact.__struct_fields__ if name in TOLD)
-    return {name.removesuffix(MINOR): _value(name, value) for name, value in told}
+    fields = ((name, getattr(fact, name)) for name in fact.__struct_fields__ if name in TOLD)
+    return {name.removesuffix(MINOR): _value(name, value) for name, value in fields}
 
 
 def _value(name: str, value: Any) -> Any:

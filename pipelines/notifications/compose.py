@@ -174,18 +174,18 @@ def _refunded(fact: f.PaymentRefunded) -> list[ComposedMessage]:
     }  # fmt: skip
     if fact.currency:
         data["currency"] = fact.currency
-    told = [ComposedMessage(fact.user_id, NotificationKind.PAYMENT_REFUNDED, data)]
+    messages = [ComposedMessage(fact.user_id, NotificationKind.PAYMENT_REFUNDED, data)]
     if fact.organizer_id:  # set if the refund began at the provider, without the organizer
-        told.append(
+        messages.append(
             ComposedMessage(fact.organizer_id, NotificationKind.ORDER_REFUNDED, {**data, "reason": fact.reason or ""})
         )
-    return told
+    return messages
 
 
 def _refund_failed(fact: f.RefundFailed) -> list[ComposedMessage]:
     """The organizer has to act. The buyer gets a message only if money is owed to them."""
     data = {"payment_id": fact.payment_id, "refund_id": fact.refund_id, "amount": fact.amount_minor}
-    told = [
+    messages = [
         ComposedMessage(
             fact.organizer_id,
             NotificationKind.ORDER_REFUND_FAILED,
@@ -193,10 +193,10 @@ def _refund_failed(fact: f.RefundFailed) -> list[ComposedMessage]:
         )
     ]
     if fact.to_owed_minor and fact.payment == PaymentStatus.REFUND_FAILED:
-        told.append(
+        messages.append(
             ComposedMessage(fact.user_id, NotificationKind.REFUND_FAILED, {**data, "amount": fact.to_owed_minor})
         )
-    return told
+    return messages
 
 
 def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
@@ -206,17 +206,17 @@ def _dispute(fact: f.DisputeOpened | f.DisputeClosed) -> dict[str, Any]:
 
 def _dispute_opened(fact: f.DisputeOpened) -> list[ComposedMessage]:
     """An inquiry by the bank gives the buyer no message yet."""
-    told = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTED, _dispute(fact))]
+    messages = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTED, _dispute(fact))]
     if fact.status == DisputeStatus.OPEN:
-        told.append(ComposedMessage(fact.user_id, NotificationKind.PAYMENT_DISPUTED, _dispute(fact)))
-    return told
+        messages.append(ComposedMessage(fact.user_id, NotificationKind.PAYMENT_DISPUTED, _dispute(fact)))
+    return messages
 
 
 def _dispute_closed(fact: f.DisputeClosed) -> list[ComposedMessage]:
-    told = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTE_CLOSED, _dispute(fact))]
+    messages = [ComposedMessage(fact.organizer_id, NotificationKind.ORDER_DISPUTE_CLOSED, _dispute(fact))]
     if fact.status in (DisputeStatus.WON, DisputeStatus.LOST):
-        told.append(ComposedMessage(fact.user_id, NotificationKind.DISPUTE_CLOSED, _dispute(fact)))
-    return told
+        messages.append(ComposedMessage(fact.user_id, NotificationKind.DISPUTE_CLOSED, _dispute(fact)))
+    return messages
 
 
 def _transferred(fact: f.TicketTransferred) -> list[ComposedMessage]:

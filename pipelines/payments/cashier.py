@@ -187,9 +187,11 @@ class Cashier:
         """The records to write for a job: a command, a dead letter, or both for a refused refund."""
         try:
             command = await self._ask(job)
-            told = [dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)]
+            outgoing = [
+                dead_letter(job.record, command) if isinstance(command, str) else self._told(job.record, command)
+            ]
         except _Refused as refusal:  # the command is for the log; with the letter a person can ask again
-            told = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
+            outgoing = [dead_letter(job.record, str(refusal)), self._told(job.record, refusal.command)]
         except Exception as error:
             if not is_of_record(error):
                 raise
@@ -197,7 +199,7 @@ class Cashier:
             log.exception("job.set_aside", error, partition=partition, offset=offset, key=job.request.key)
             return [dead_letter(job.record, self._bound.failed(error))]
         self._bound.went_well()
-        return told
+        return outgoing
 
     def _told(self, record: Message, command: RecordPayment | RecordRefund | RecordRefundFailure) -> Outgoing:
         now = clock.now_rfc3339()

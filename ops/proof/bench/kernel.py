@@ -274,14 +274,14 @@ class Worker:
 def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: ProgressBars) -> list[Observed]:
     """Every batch until all commands have their reply, or nothing has come for SILENCE_S_MAX."""
     observed: list[Observed] = []
-    told = 0
+    replied = 0
     bar = progress.bar("deciding", preloaded)
     with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
         channel.subscribe(CHANNEL)
         channel.get_message(timeout=1.0)
         worker.start()
         last = time.monotonic()
-        while told < preloaded and time.monotonic() - last < SILENCE_S_MAX:
+        while replied < preloaded and time.monotonic() - last < SILENCE_S_MAX:
             message = channel.get_message(timeout=0.5)
             now = time.monotonic()
             if message is None or message["type"] != "message":
@@ -291,11 +291,11 @@ def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: Progre
             replies = decode_replies(message["data"])
             phases = Counter(phase_of(reply.command_id) for reply in replies)
             observed.append(Observed(now, cpu_s, phases))
-            told += len(replies)
+            replied += len(replies)
             last = now
-            bar.set(told)
+            bar.set(replied)
         worker.check()
-    bar.finish(told)
+    bar.finish(replied)
     return observed
 
 

@@ -113,8 +113,8 @@ class PartitionAudit:
 
     def finish(self) -> None:
         """At the end of the log: report everything that must not be open any more."""
-        for offset, told in self._told.items():
-            for one in told:
+        for offset, answers in self._told.items():
+            for one in answers:
                 self._found("told", f"{one.reservation_id} was answered {one.status}, but there is no command", offset)
         for ledger in self.ledgers.values():
             if ledger.refunds_due:
@@ -177,8 +177,8 @@ class PartitionAudit:
             if isinstance(fact, f.TicketsHeld | f.HoldExtended):
                 heapq.heappush(self._deadlines, (fact.expires_at, at.event_id, fact.reservation_id))
             for message in compose(one.recorded):
-                told = self.inbox if message.channel == Channel.INBOX else self.mails
-                told.append(
+                messages = self.inbox if message.channel == Channel.INBOX else self.mails
+                messages.append(
                     Message(
                         offset=offset,
                         number=at.index,
@@ -192,10 +192,10 @@ class PartitionAudit:
         self._found(rule, what, *self._now)
 
     def _check_told(self, offset: int, command: c.Command | Undecodable, facts: Sequence[ReadFact]) -> None:
-        told = self._told.pop(offset, None)
-        if told is None:
+        answers = self._told.pop(offset, None)
+        if answers is None:
             return
-        for one in told:
+        for one in answers:
             self.report.counts["told"] += 1
             if not isinstance(command, c.ReserveTickets) or command.reservation_id != one.reservation_id:
                 self._found(
@@ -208,13 +208,13 @@ class PartitionAudit:
                 continue
             self._check_told_outcome(one, outcomes[0], offset)
 
-    def _check_told_outcome(self, told: ToldOutcome, outcome: f.Fact, offset: int) -> None:
+    def _check_told_outcome(self, answer: ToldOutcome, outcome: f.Fact, offset: int) -> None:
         if isinstance(outcome, f.TicketsHeld):
-            if told.status == ReservationStatus.REJECTED or (told.seats and list(told.seats) != outcome.seats):
-                what = f"{told.reservation_id} was answered {told.status} {told.seats}, but holds {outcome.seats}"
+            if answer.status == ReservationStatus.REJECTED or (answer.seats and list(answer.seats) != outcome.seats):
+                what = f"{answer.reservation_id} was answered {answer.status} {answer.seats}, but holds {outcome.seats}"
                 self._found("told", what, offset)
-        elif isinstance(outcome, f.ReservationRejected) and told.status == ReservationStatus.HELD:
-            self._found("told", f"{told.reservation_id} was answered held, but is rejected: {outcome.reason}", offset)
+        elif isinstance(outcome, f.ReservationRejected) and answer.status == ReservationStatus.HELD:
+            self._found("told", f"{answer.reservation_id} was answered held, but is rejected: {outcome.reason}", offset)
 
     def _check_overdue(self) -> None:
         """A hold must end within the bound after log time first passed its deadline."""

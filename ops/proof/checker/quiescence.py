@@ -131,9 +131,9 @@ def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, in
     """
     wanted: list[Notification] = []
     for partition in range(counts[FACTS]):
-        told = last_record(reader, FACTS, partition, lambda message: bool(_messages_of(codec, message)))
-        if told is not None:
-            wanted.append(_messages_of(codec, told)[-1])
+        fact = last_record(reader, FACTS, partition, lambda message: bool(_messages_of(codec, message)))
+        if fact is not None:
+            wanted.append(_messages_of(codec, fact)[-1])
     messages = _last_records(reader, NOTIFICATIONS, counts[NOTIFICATIONS])
     return asyncio.run(_missing_in_inbox(settings, wanted, messages)) or _missing_mails(settings, messages)
 

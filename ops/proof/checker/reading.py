@@ -139,8 +139,8 @@ class HistoryReader:
 
     def partition(self, number: int) -> Iterator[tuple[Message, list[ReadFact]]]:
         """Every command of a partition with the facts at its position."""
-        told = records(self._facts, FACTS, number)
-        facts = FactsByPosition(told, number, self._codec, self._report, strict=self._strict)
+        fact_records = records(self._facts, FACTS, number)
+        facts = FactsByPosition(fact_records, number, self._codec, self._report, strict=self._strict)
         for message in records(self._commands, COMMANDS, number):
             yield message, facts.at(offset_of(message))
         facts.finish()

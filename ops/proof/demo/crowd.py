@@ -169,8 +169,8 @@ class Crowd:
         if position is not None and identity:
             status = reason if reason in (ReservationStatus.HELD, ReplyOutcome.PENDING) else ReservationStatus.REJECTED
             seats = tuple(document.get("seats") or ())
-            told = ToldOutcome(identity, position["partition"], position["offset"], status=status, seats=seats)
-            self.tally.told.append(told)
+            outcome = ToldOutcome(identity, position["partition"], position["offset"], status=status, seats=seats)
+            self.tally.told.append(outcome)
         elif answer.status not in (409, 422):
             self.tally.wrong.append(f"a reservation was answered {answer.status}: {document}")
         return reason, document

@@ -79,7 +79,7 @@ def make(
     """The report from the buyers' tally, the API's view and the checker's report."""
     decided = sum(tally.outcomes.values())
     rules = audit.by_rule
-    told = [f"{one.rule} at {one.where}: {one.what}" for one in audit.violations]
+    violations = [f"{one.rule} at {one.where}: {one.what}" for one in audit.violations]
     return DemoReport(
         options=options,
         seconds=round(seconds, 2),
@@ -106,5 +106,5 @@ def make(
         captured_minor=audit.captured_minor,
         refunded_minor=audit.refunded_minor,
         encore=encore,
-        findings=(findings + tally.wrong + outside.wrong + told)[:FINDINGS_MAX],
+        findings=(findings + tally.wrong + outside.wrong + violations)[:FINDINGS_MAX],
     )

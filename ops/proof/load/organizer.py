@@ -80,6 +80,6 @@ async def expect(
     """The answer's JSON. Raises CircleError that names the request when its status is another."""
     answer = await client.request(method, path, token=token, body=body, key=key, prefer="wait=30")
     if answer.status != status:
-        told = answer.body.decode(errors="replace")[:300]
-        raise CircleError(f"{method} {path} answered {answer.status}, not {status}: {told}")
+        text = answer.body.decode(errors="replace")[:300]
+        raise CircleError(f"{method} {path} answered {answer.status}, not {status}: {text}")
     return answer.json()

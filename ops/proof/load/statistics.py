@@ -114,8 +114,8 @@ def tree_cpu_s(pid: int) -> float:
 
 def peak_mb(pid: int) -> float:
     """The peak memory of a living process, in MB (Linux). The value of `getrusage` would begin with its parent's."""
-    told = Path(f"/proc/{pid}/status").read_text()
-    return round(int(next(line for line in told.splitlines() if line.startswith("VmHWM")).split()[1]) / KB_PER_MB, 1)
+    status = Path(f"/proc/{pid}/status").read_text()
+    return round(int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / KB_PER_MB, 1)
 
 
 def our_us_per_request(cpu: Sequence[ProcessCpu]) -> float:

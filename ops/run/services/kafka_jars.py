@@ -50,10 +50,10 @@ def java() -> str:
 def java_major(path: str) -> int:
     """The major version `java -version` reports; 0 when it does not run."""
     try:
-        told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
+        output = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    found = re.search(r'version "(\d+)', output.stderr + output.stdout)
     return int(found.group(1)) if found else 0
 
 

@@ -148,15 +148,15 @@ class Postgres(Service):
 
     def _ask_for_a_password(self, owner: tuple[int, int] | None) -> None:
         """Sets the password of an older cluster that asked for none. The server runs alone, without a network."""
-        told = self.directory / f"{PASSWORD_FILE}.sql"
+        script = self.directory / f"{PASSWORD_FILE}.sql"
         _write(
-            told, f"SET scram_iterations = {SCRAM_ITERATIONS}; ALTER ROLE {SUPERUSER} PASSWORD '{self._password}';\n"
+            script, f"SET scram_iterations = {SCRAM_ITERATIONS}; ALTER ROLE {SUPERUSER} PASSWORD '{self._password}';\n"
         )
         arguments = [str(self._binary("postgres")), "--single", "-D", str(self._cluster), SUPERUSER]
         try:
-            self._run("setting a password", arguments, owner, stdin=told)
+            self._run("setting a password", arguments, owner, stdin=script)
         finally:
-            told.unlink()
+            script.unlink()
         rules = self._cluster / "pg_hba.conf"
         rules.write_text("".join(f"host {what} all {net} scram-sha-256\n" for what, net in product(HBA, LOOPBACKS)))
 

@@ -150,9 +150,9 @@ class AccountDesk(Desk):
 
     async def _set_aside(self, pool: asyncpg.Pool[asyncpg.Record], id_: int, error: Exception) -> None:
         """Set a mail aside after an unexpected error. Only its class is written: its text may have the address."""
-        told = SET_ASIDE + self._bound.failed(error, whole=False)
+        reason = SET_ASIDE + self._bound.failed(error, whole=False)
         log.error("account_mail.set_aside", id=id_, error=type(error).__name__)
-        await pool.execute(SQL["account_mail_failed"], id_, told)
+        await pool.execute(SQL["account_mail_failed"], id_, reason)
         DELIVERIES.labels(ACCOUNT_MAIL, MailStatus.FAILED).inc()
 
     async def _prune(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:

@@ -126,8 +126,8 @@ class MailDesk(Desk):
                 if not is_of_record(error):
                     raise
                 log.exception("mail.set_aside", error, id=one)
-                told = SET_ASIDE + self._bound.failed(error)
-                await pool.execute(SQL["settle_mail"], one, MailStatus.FAILED, told, 0.0, True)
+                reason = SET_ASIDE + self._bound.failed(error)
+                await pool.execute(SQL["settle_mail"], one, MailStatus.FAILED, reason, 0.0, True)
         return rows
 
     async def _made(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> EmailMessage | Verdict:

@@ -123,9 +123,9 @@ def charge_refunded(event: Event) -> str | None:
     return charge.payment_intent if charge.refunds is None or charge.refunds.has_more else None
 
 
-def placed(told: Told, event_id: str, reservation_id: str) -> Told:
+def placed(command: Told, event_id: str, reservation_id: str) -> Told:
     """The command with its event and reservation."""
-    return msgspec.structs.replace(told, event_id=event_id, reservation_id=reservation_id)
+    return msgspec.structs.replace(command, event_id=event_id, reservation_id=reservation_id)
 
 
 def place_of(metadata: dict[str, str]) -> tuple[str, str] | None:
@@ -267,20 +267,20 @@ def _payment(event: Event) -> list[Told]:
 
 
 def _refund(event: Event) -> list[Told]:
-    told = refund_told(_object(event, RefundObject), event.id)
-    return [] if told is None else [told]
+    command = refund_told(_object(event, RefundObject), event.id)
+    return [] if command is None else [command]
 
 
 def _charge(event: Event) -> list[Told]:
     charge = _object(event, StripeCharge)
     refunds = charge.refunds.data if charge.refunds is not None else []
     found = (refund_told(refund, event.id) for refund in reversed(refunds) if refund.payment_intent is not None)
-    return [told for told in found if told is not None]
+    return [command for command in found if command is not None]
 
 
 def _dispute(event: Event) -> list[Told]:
-    told = dispute_told(_object(event, DisputeObject), event.id)
-    return [] if told is None else [told]
+    command = dispute_told(_object(event, DisputeObject), event.id)
+    return [] if command is None else [command]
 
 
 def _object(event: Event, shape: type[T]) -> T:

@@ -64,11 +64,11 @@ def _reminder(state: EventState, now: LogTime) -> Iterator[list[f.Fact]]:
 
 def _tell_everybody(state: EventState, chore: Chore, limit: int) -> Iterator[list[f.Fact]]:
     """Messages to the next ticket holders, in the order of their requests; at the end, the chore is finished."""
-    told = (chore.told_offset, chore.told_id)
+    reached = (chore.told_offset, chore.told_id)
     rest = (
         one
         for one in state.reservations.values()
-        if one.status == ReservationStatus.CONFIRMED and (one.offset, one.id) > told
+        if one.status == ReservationStatus.CONFIRMED and (one.offset, one.id) > reached
     )
     audience = heapq.nsmallest(limit, rest, key=lambda one: (one.offset, one.id))
     if state.status in (EventStage.CANCELLED, EventStage.DELETED):
@@ -88,8 +88,8 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
             continue
         others = [user for user in _holders(state, one) if user != one.user_id]
         chore = Chore(ChoreKind.EVENT_CANCELLED, one.offset, [])
-        told: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
-        yield [*told, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
+        notices: list[f.Fact] = [_notified(state, one, user, chore) for user in others]
+        yield [*notices, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
 
 
 def _holders(state: EventState, reservation: Reservation) -> list[str]:

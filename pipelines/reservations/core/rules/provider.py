@@ -331,10 +331,10 @@ def _of_stray(state: EventState, command: c.RecordProviderRefund) -> list[f.Fact
         refund_id=command.refund_id,
         amount_minor=command.amount_minor,
     )
-    told = replace(
+    refund = replace(
         made, refund_key=command.refund_id, origin=RefundOrigin.STRAY, currency=command.currency, reason=command.reason
     )
-    return [replace(told, organizer_id=_organizer(state))]
+    return [replace(refund, organizer_id=_organizer(state))]
 
 
 def _worth(of: Reservation) -> int:
