@@ -43,7 +43,7 @@ except ImportError:  # there was no C compiler when this was installed
 
 MAGIC = 0
 MANIFEST = Path(__file__).parent / "avro" / "manifest.json"
-LAST_SCHEMA_OF_RULES = {1: 31, 2: 90}
+LAST_SCHEMA_OF_RULES = {1: 31, 2: 90, 3: 119}
 """By former version of the rules: the last id in the manifest of that time. Its facts were written with ids up to
 it."""
 

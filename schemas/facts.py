@@ -61,7 +61,7 @@ from schemas.reservation_facts import (
 from schemas.ticket_type_terms import TicketTypeAdded, TicketTypeUpdated
 from schemas.waiting_list_facts import WaitlistEnded, WaitlistJoined, WaitlistOffered
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """The version of the rules in `pipelines.reservations.core.decide` that new facts are decided under."""
 
 

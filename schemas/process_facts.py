@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.field_types import Flag
 from schemas.recorded_facts import Fact
 
 
@@ -48,13 +49,21 @@ class CommandDuplicated(Fact, frozen=True, gc=False):
 
 
 class CommandRefused(Fact, frozen=True, gc=False):
-    """A command other than a reservation was turned down; `detail` names the field or the state in the way."""
+    """A command other than a reservation was turned down; `detail` says what stood in the way, in words.
+
+    What the words name: `field` of the request, the moment `at` in microseconds, the `amount` that was left or allowed.
+    `unfolded` is 1 where a fact of the event cannot be folded, so that nothing was decided.
+    """
 
     command_type: str
     subject_id: str
     user_id: str
     reason: str
     detail: str
+    field: str | None = None
+    at: int | None = None
+    amount: int | None = None
+    unfolded: Flag | None = None
 
 
 class CommandUnreadable(Fact, frozen=True, gc=False):

@@ -43,12 +43,14 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     detail: str
     ticket_ids: list[str]
     asked_at: int = 0  # log time
+    detail_at: int = 0  # the moment that `detail` names
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The outcome of one command. `outcome`: accepted, refused, or pending (a payment is under way).
 
-    `duplicate`: this request was decided before, and nothing changed. `offset` is this command's.
+    `duplicate`: this request was decided before, and nothing changed. `offset` is this command's. `field` of the
+    request and the moment `at` in microseconds are what `detail` names; "" and 0 if it names none.
     """
 
     command_id: str
@@ -60,6 +62,8 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     detail: str
     duplicate: bool
     reservation: ReservationView | None
+    field: str = ""
+    at: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

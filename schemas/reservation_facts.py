@@ -28,7 +28,10 @@ class TicketsHeld(Fact, frozen=True, gc=False):
 
 
 class ReservationRejected(Fact, frozen=True, gc=False):
-    """A reservation was turned down; `detail` names what stood in the way."""
+    """A reservation was turned down; `detail` says what stood in the way, in words.
+
+    What the words name: `field` of the request, the moment `at` in microseconds, the `amount` that was left or allowed.
+    """
 
     reservation_id: str
     user_id: str
@@ -37,6 +40,9 @@ class ReservationRejected(Fact, frozen=True, gc=False):
     fingerprint: int
     reason: str
     detail: str
+    field: str | None = None
+    at: int | None = None
+    amount: int | None = None
 
 
 class HoldWarned(Fact, frozen=True, gc=False):

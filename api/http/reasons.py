@@ -5,10 +5,10 @@ Every `Reason` is a problem type under its own name. A new reason has a status (
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from api.http.problem import KINDS, FieldError, Problem
+from schemas import former_details
 from schemas.facts import Reason
 from schemas.replies import Reply
 from schemas.statuses import PaymentStatus
@@ -33,10 +33,8 @@ STATUSES: dict[Reason, int] = {
     Reason.PAYMENT_TOKEN_REQUIRED: 422,
     Reason.COMMAND_FAILED: 500,
 }
-# The detail of these begins with the field: "ends_at must be after starts_at", "layout has more than … seats".
+# The answers for these name the field.
 ABOUT_A_FIELD = frozenset((Reason.INVALID_SCHEDULE, Reason.INVALID_TICKET_TYPE, Reason.PAYMENT_TOKEN_REQUIRED))
-_FIELD = re.compile(r"(?P<field>[a-z_.]+) (?:must|has|is) ")
-_MICROS = re.compile(r"\b\d{15,16}\b")
 DETAILS: dict[str, str] = {
     Reason.SOLD_OUT: "not enough places are left for this quantity",
     Reason.SEAT_TAKEN: "at least one of the seats is not free",
@@ -80,10 +78,12 @@ REFUNDS: dict[str, str] = {
 
 def refusal(reply: Reply, **extensions: Any) -> Problem:
     """The problem document for a refused command, with the reservation and the command's position on the log."""
-    reason, detail, view = reply.reason, reply.detail, reply.reservation
+    reason, detail, at, view = reply.reason, reply.detail, reply.at, reply.reservation
     position = {"partition": reply.partition, "offset": reply.offset}
     if view is not None:
-        reason, detail = reason or view.reason, detail or view.detail
+        reason = reason or view.reason
+        if not detail:
+            detail, at = view.detail, view.detail_at
         extensions["reservation_id"] = view.id
         if view.payment:
             extensions["payment"] = view.payment
@@ -91,22 +91,26 @@ def refusal(reply: Reply, **extensions: Any) -> Problem:
             detail = f"{detail or DETAILS.get(reason, reason)}; {REFUNDS[view.payment]}"
         if reply.duplicate:
             position = {"partition": view.partition, "offset": view.offset}
-    return for_reason(reason, detail, **extensions, position=position)
+    return for_reason(reason, detail, named=reply.field, at=at, **extensions, position=position)
 
 
-def for_reason(reason: str, detail: str = "", **extensions: Any) -> Problem:
-    """The problem document for a reason. An empty `detail` becomes the reason's own text."""
+def for_reason(reason: str, detail: str = "", *, named: str = "", at: int = 0, **extensions: Any) -> Problem:
+    """The problem document for a reason. An empty `detail` becomes the reason's own text.
+
+    `named` is the field of the request and `at` the moment (microseconds) that the detail names. The document has the
+    moment as a date. Details of facts that were written before they had these fields have it in words.
+    """
     if reason not in KINDS:
         KINDS[reason] = (STATUS_DEFAULT, _title(reason))
-    named = _FIELD.match(detail) if reason in ABOUT_A_FIELD else None
-    if named is not None and "field" not in extensions:
-        field = named["field"]
-        extensions |= {"field": field, "errors": (FieldError(field, detail.removeprefix(f"{field} ")),)}
-    text = _MICROS.sub(_readable, detail) or DETAILS.get(reason) or KINDS[reason][1]
+    if reason in ABOUT_A_FIELD and "field" not in extensions:
+        field = named or former_details.field_of(detail)
+        if field:
+            extensions |= {"field": field, "errors": (FieldError(field, detail.removeprefix(f"{field} ")),)}
+    text = _dated(detail, at or former_details.moment_in(detail)) or DETAILS.get(reason) or KINDS[reason][1]
     return Problem(reason, text, **extensions)
 
 
-def no_event(event_id: str, **extensions: str) -> Problem:
+def no_event(event_id: str, **extensions: Any) -> Problem:
     """404 for an event that does not exist or that the caller may not see. The text is the same for both."""
     return for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", **extensions)
 
@@ -115,9 +119,10 @@ def _title(reason: str) -> str:
     return reason.replace("-", " ").capitalize()
 
 
-def _readable(found: re.Match[str]) -> str:
-    """The log's microseconds as a date."""
-    return rfc3339_of(utc(int(found[0])), "seconds")
+def _dated(detail: str, at: int) -> str:
+    """The detail with the moment as a date. The log has it in microseconds."""
+    before, found, after = detail.rpartition(str(at))
+    return f"{before}{rfc3339_of(utc(at), 'seconds')}{after}" if at and found else detail
 
 
 for _reason in Reason:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.reservations.core.decide import UNFOLDED, NotFolded, failed_before, step
+from pipelines.reservations.core.decide import NotFolded, failed_before, is_unfolded, step
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from schemas import facts as f
@@ -80,7 +80,7 @@ class SecondDecision:
             evolve(state, facts[0], at)
             again.append(facts[0])
         first = facts[0] if facts else None
-        if isinstance(first, f.CommandRefused) and first.detail.startswith(UNFOLDED):
+        if isinstance(first, f.CommandRefused) and is_unfolded(first):
             again += failed_before(state, command, at, first)
         else:
             again += step(state, command, at)

@@ -164,11 +164,10 @@ def _not_again(state: EventState, hold: Reservation) -> str:
     why = why_not_again(state, hold)
     if why is None:
         return "the amount paid was not the hold's"
-    reason, detail = why
-    if reason == Reason.LIMIT_EXCEEDED:
+    if why.reason == Reason.LIMIT_EXCEEDED:
         return "the buyer has had as many as one may since"
-    if reason != Reason.SEAT_TAKEN:
-        return detail
+    if why.reason != Reason.SEAT_TAKEN:
+        return why.detail
     went = ((seat, _where_it_went(state, hold.ticket_type_id, seat)) for seat in hold.seats)
     return "; ".join(f"{seat} {where}" for seat, where in went if where)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.reservations.core.decide import step
-from pipelines.reservations.core.former_rules import step_1, step_2
+from pipelines.reservations.core.former_rules import step_1, step_2, step_3
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.partition import command_in
 from schemas import commands as c
@@ -17,7 +17,7 @@ from schemas.codec import Codec, Undecodable
 
 Step = Callable[[EventState, c.Command, At], list[f.Fact]]
 
-RULES: dict[int, Step] = {1: step_1, 2: step_2, f.RULES_VERSION: step}
+RULES: dict[int, Step] = {1: step_1, 2: step_2, 3: step_3, f.RULES_VERSION: step}
 """Every version of the rules that a log may have, by `Envelope.rules_version`."""
 
 

@@ -128,6 +128,7 @@ class ReservationChange(msgspec.Struct, gc=False):
     updated_index: int = -1
     amended: Amendment | None = None
     mailbox: int | None = None
+    detail_at: int | None = None
 
 
 class PaymentChange(msgspec.Struct, gc=False):

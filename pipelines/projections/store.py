@@ -70,7 +70,7 @@ _TICKET_TYPE_PATCH = ("id", "event_id", *_POSITION)
 _RESERVATION = ("id", "event_id", "partition", "offset", "user_id", "ticket_type_id", "status", "quantity", "seats",
                 "amount_minor", "currency", "expires_at", "fingerprint", "reason", "detail", "attempt_id", "payment",
                 "payment_id", "payment_token", "refund_id", "ticket_ids", "created_at", "updated_at",
-                *_POSITION, "mailbox")  # fmt: skip
+                *_POSITION, "mailbox", "detail_at")  # fmt: skip
 _RESERVATION_PATCH = ("id", "event_id", "status", "reason", "attempt_id", "payment", "payment_id", "payment_token",
                       "refund_id", "ticket_ids", "updated_at", *_POSITION)  # fmt: skip
 _AMENDED = ("amended.promo_code", "amended.access_code", "amended.discount_minor", "amended.extended",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import commands as c
 from schemas import facts as f
@@ -11,21 +13,34 @@ from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 _ACCEPTED, _REFUSED, _PENDING = ReplyOutcome.ACCEPTED, ReplyOutcome.REFUSED, ReplyOutcome.PENDING
 
 
+class _Answer(NamedTuple):
+    """What the reply says of the decision. `field` and `at` are what `detail` names."""
+
+    outcome: ReplyOutcome
+    reason: str = ""
+    detail: str = ""
+    field: str = ""
+    at: int = 0
+
+
+_DONE = _Answer(_ACCEPTED)
+
+
 def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partition: int, offset: int) -> Reply:
     """The reply to `command`. `facts` are its answer, and `state` has folded them."""
-    outcome, reason, detail, duplicate = _ACCEPTED, "", "", False
+    answer, duplicate = _DONE, False
     for fact in facts:
         match fact:
             case f.ReservationRejected() | f.CommandRefused():
-                outcome, reason, detail = _REFUSED, fact.reason, fact.detail
+                answer = _Answer(_REFUSED, fact.reason, fact.detail, field=fact.field or "", at=fact.at or 0)
             case f.ConfirmationRefused():
-                outcome, reason = _REFUSED, fact.reason
+                answer = _Answer(_REFUSED, fact.reason)
             case f.PaymentDeclined():
-                outcome, reason, detail = _REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason
+                answer = _Answer(_REFUSED, f.Reason.PAYMENT_DECLINED, fact.reason)
             case f.CheckInRefused():
-                outcome, reason, detail = _REFUSED, fact.reason, _first_scan(fact)
+                answer = _Answer(_REFUSED, fact.reason, _first_scan(fact), at=fact.first_scanned_at)
             case f.PaymentRequested():
-                outcome = _PENDING
+                answer = _Answer(_PENDING)
             case f.CommandDuplicated():
                 duplicate = True
     view = None
@@ -33,7 +48,7 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
     reservation = state.reservations.get(subject) if subject else None
     if reservation is not None:
         if duplicate:
-            outcome, reason, detail = _as_before(command, reservation)
+            answer = _as_before(command, reservation)
         if reservation.user_id == command.user_id or isinstance(command, c.RecordPayment):
             view = view_of(state.event_id, reservation)
     return Reply(
@@ -41,11 +56,13 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
         event_id=state.event_id,
         partition=partition,
         offset=offset,
-        outcome=outcome,
-        reason=reason,
-        detail=detail,
+        outcome=answer.outcome,
+        reason=answer.reason,
+        detail=answer.detail,
         duplicate=duplicate,
         reservation=view,
+        field=answer.field,
+        at=answer.at,
     )
 
 
@@ -72,6 +89,7 @@ def view_of(event_id: str, of: Reservation) -> ReservationView:
         detail=of.detail,
         ticket_ids=tickets,
         asked_at=of.asked_at,
+        detail_at=of.detail_at,
     )
 
 
@@ -83,25 +101,22 @@ def _first_scan(fact: f.CheckInRefused) -> str:
     return f"first scanned at {fact.first_scanned_at}" + (f", {where}" if where else "")
 
 
-def _as_before(command: c.Command, reservation: Reservation) -> tuple[ReplyOutcome, str, str]:
+def _as_before(command: c.Command, reservation: Reservation) -> _Answer:
     """The same request again gets the same answer.
 
     A payment is reported twice after a crash, or when a webhook is faster than the provider's answer. The waiting
     request then gets the same answer as a second confirm.
     """
     if isinstance(command, c.ReserveTickets) and reservation.status == ReservationStatus.REJECTED:
-        return _REFUSED, reservation.reason, reservation.detail
+        return _Answer(_REFUSED, reservation.reason, reservation.detail, at=reservation.detail_at)
     if (
         isinstance(command, c.ConfirmReservation | c.RecordPayment)
         and reservation.status != ReservationStatus.CONFIRMED
     ):
         if reservation.payment == PaymentStatus.REQUESTED:
-            return _PENDING, "", ""
+            return _Answer(_PENDING)
         if reservation.payment == PaymentStatus.DECLINED:
-            return _REFUSED, f.Reason.PAYMENT_DECLINED, reservation.reason
-        return (
-            _REFUSED,
-            f.Reason.HOLD_EXPIRED if reservation.status == ReservationStatus.EXPIRED else f.Reason.NOT_HELD,
-            "",
-        )
-    return _ACCEPTED, "", ""
+            return _Answer(_REFUSED, f.Reason.PAYMENT_DECLINED, reservation.reason)
+        expired = reservation.status == ReservationStatus.EXPIRED
+        return _Answer(_REFUSED, f.Reason.HOLD_EXPIRED if expired else f.Reason.NOT_HELD)
+    return _DONE

@@ -272,7 +272,17 @@ def held(
 
 
 def rejected(
-    reason: f.Reason, detail: str, *, rid: str = R1, by: str = ALICE, of: str = STALLS, quantity: int = 1, fp: int = 1
+    reason: f.Reason,
+    detail: str,
+    *,
+    rid: str = R1,
+    by: str = ALICE,
+    of: str = STALLS,
+    quantity: int = 1,
+    fp: int = 1,
+    field: str | None = None,
+    at: int | None = None,
+    amount: int | None = None,
 ) -> f.ReservationRejected:
     return f.ReservationRejected(
         reservation_id=rid,
@@ -282,6 +292,9 @@ def rejected(
         fingerprint=fp,
         reason=reason,
         detail=detail,
+        field=field,
+        at=at,
+        amount=amount,
     )
 
 
@@ -475,9 +488,25 @@ def duplicate(command: c.Command, subject: str = R1) -> f.CommandDuplicated:
     return f.CommandDuplicated(type(command).__name__, subject, command.user_id)
 
 
-def refused(command: c.Command, reason: f.Reason, detail: str, subject: str = EVENT) -> f.CommandRefused:
+def refused(
+    command: c.Command,
+    reason: f.Reason,
+    detail: str,
+    subject: str = EVENT,
+    *,
+    field: str | None = None,
+    at: int | None = None,
+    amount: int | None = None,
+) -> f.CommandRefused:
     return f.CommandRefused(
-        command_type=type(command).__name__, subject_id=subject, user_id=command.user_id, reason=reason, detail=detail
+        command_type=type(command).__name__,
+        subject_id=subject,
+        user_id=command.user_id,
+        reason=reason,
+        detail=detail,
+        field=field,
+        at=at,
+        amount=amount,
     )
 
 

@@ -75,6 +75,7 @@ class ReservationEntry:
     kept_minor: int = 0
     owed_minor: int = 0
     mailbox: int = 0
+    detail_at: int = 0
 
 
 RefundKey = tuple[str, str]
@@ -281,6 +282,7 @@ class Ledger:
             created_at=at.log_time,
             reason=fact.reason,
             detail=fact.detail,
+            detail_at=fact.at or 0,
         )
 
     def _only_outcome(self, at: Envelope, reservation_id: str, found: Found) -> None:

@@ -23,7 +23,7 @@ ROW_FIELDS = (
     "user_id", "ticket_type_id", "status", "quantity", "seats", "amount_minor", "currency", "expires_at",
     "fingerprint", "partition", "offset", "created_at", "reason", "detail", "attempt_id", "payment_token", "payment",
     "payment_id", "refund_id", "ticket_ids", "promo_code", "access_code", "extended", "warned", "void_places",
-    "kept_minor", "owed_minor", "mailbox",
+    "kept_minor", "owed_minor", "mailbox", "detail_at",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 -- name: reservations
 SELECT id, event_id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint,
        partition, "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, refund_id,
-       ticket_ids, promo_code, access_code, extended, warned, mailbox, void_places, kept_minor, owed_minor,
+       ticket_ids, promo_code, access_code, extended, warned, mailbox, detail_at, void_places, kept_minor, owed_minor,
        refunds_open
 FROM reservations WHERE partition = $1;
 

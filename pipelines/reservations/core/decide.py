@@ -28,14 +28,12 @@ from pipelines.reservations.core.rules.due import due
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas import former_details
+from schemas.former_details import UNFOLDED as UNFOLDED
 from schemas.ids import LogTime
 
 Rule = Callable[[EventState, Any, LogTime], list[f.Fact]]
 _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
-
-
-UNFOLDED = "a fact of this event cannot be folded: "
-"""The detail of such a refusal begins with this text."""
 
 
 class NotFolded(Exception):
@@ -63,7 +61,7 @@ def step_by(
     if state.unfolded:
         if failures is not None:
             failures.append(NotFolded(f"event {state.event_id}: {state.unfolded}"))
-        return [_refused(command, UNFOLDED + state.unfolded)]
+        return [_refused(command, UNFOLDED + state.unfolded, unfolded=1)]
     facts: list[f.Fact] = []
     try:
         deadline = state.next_deadline()
@@ -89,13 +87,14 @@ def failed(command: c.Command, error: str) -> f.CommandRefused:
     return _refused(command, f"the rules raised {error}")
 
 
-def _refused(command: c.Command, why: str) -> f.CommandRefused:
+def _refused(command: c.Command, why: str, unfolded: int | None = None) -> f.CommandRefused:
     return f.CommandRefused(
         command_type=type(command).__name__,
         subject_id=command.event_id,
         user_id=command.user_id,
         reason=f.Reason.COMMAND_FAILED,
         detail=why,
+        unfolded=unfolded,
     )
 
 
@@ -104,13 +103,18 @@ def failed_before(state: EventState, command: c.Command, at: At, recorded: f.Com
 
     The due work had happened, and the command changed nothing. If a fact could not be folded, nothing had happened.
     """
-    if recorded.detail.startswith(UNFOLDED):
+    if is_unfolded(recorded):
         return [recorded]
 
     def raises(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fact]:
         raise ValueError(recorded.detail)
 
     return [recorded, *step_by({type(command): raises}, state, command, at)[1:]]
+
+
+def is_unfolded(recorded: f.CommandRefused) -> bool:
+    """Whether a fact of the event could not be folded, so that nothing was decided."""
+    return bool(recorded.unfolded) or former_details.is_unfolded(recorded.detail)
 
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:

@@ -80,6 +80,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     extended: int = 0
     warned: int = 0
     mailbox: int = 0  # the number that all accounts of the buyer's mailbox share; 0: not known
+    detail_at: int = 0  # the moment that `detail` names, in microseconds; 0: none
     void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0

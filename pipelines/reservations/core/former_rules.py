@@ -3,6 +3,8 @@
 Version 1 (until 2026-11): a payment after a hold's deadline always went back. A buyer could cancel at any time. Events
 did not end by themselves. There were no warnings, no reminders and no offers.
 
+Version 3 (until 2026-11-29): a refusal had only words. It had no fields for what its words name.
+
 Version 2 (until 2026-11-29): each share of a price was rounded down to the minor unit by itself. A payment token
 counted even for a price of 0. Users did not have to wait after expired holds or declined cards. An event could have any
 number of seats. An expired offer of a ticket ended only at a later command about it.
@@ -10,7 +12,7 @@ number of seats. An expired offer of a ticket ended only at a later command abou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -21,7 +23,7 @@ from pipelines.reservations.core.decide import RULES, Rule, step_by
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.rules import door, inventory, organizer, paying, reserving, waitlist
-from pipelines.reservations.core.rules.answers import duplicate, expired, not_owner, refused
+from pipelines.reservations.core.rules.answers import Refusal, duplicate, expired, not_owner, refused, refused_for
 from pipelines.reservations.core.shares import FORMER
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
@@ -33,6 +35,7 @@ from schemas.statuses import ReservationStatus
 from schemas.terms import defaults, terms_of
 from schemas.ticket_type_terms import TicketTypeTerms
 
+_FIELDS = ("field", "at", "amount")
 _TYPE_TERMS = ("max_per_order", "max_per_user", "hidden", "pool_id")
 
 
@@ -45,6 +48,11 @@ def step_1(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
     for fact in decided:
         evolve(state, fact, at)
     return facts + decided
+
+
+def step_3(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
+    """The step of version 3."""
+    return step_by(_RULES_3, state, command, at)
 
 
 def step_2(state: EventState, command: c.Command, at: At) -> list[f.Fact]:
@@ -65,8 +73,8 @@ def _update_event(state: EventState, command: c.UpdateEvent, _now: LogTime) -> l
     if details == state.details:
         return duplicate(command, command.event_id)
     problem = organizer.problem_of(details)
-    if problem:
-        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    if problem is not None:
+        return refused_for(command, problem.why(Reason.INVALID_SCHEDULE))
     fact = f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))
     return [_without(fact, defaults(EventTerms))]
 
@@ -153,9 +161,7 @@ def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list
     return reserving.reserve_by(_why_not, state, command, now, shares=FORMER)
 
 
-def _why_not(
-    state: EventState, section: e.Section | None, command: c.ReserveTickets, now: LogTime
-) -> reserving.Why | None:
+def _why_not(state: EventState, section: e.Section | None, command: c.ReserveTickets, now: LogTime) -> Refusal | None:
     why = reserving.not_on_offer(state, command)
     if why is not None or section is None:
         return why or reserving.no_type(command)
@@ -170,27 +176,46 @@ def _leave(state: EventState, command: c.LeaveWaitlist, _now: LogTime) -> list[f
     return waitlist.leave_waiting(state, command)
 
 
-_RULES_2: dict[type[c.Command], Rule] = RULES | {
-    c.RecordPayment: paying.record_payment,
-    c.ReserveTickets: _reserve,
-    c.JoinWaitlist: _join,
-    c.AddStaff: _add_staff,
-    c.RemoveStaff: _remove_staff,
-    c.TransferTicket: _transfer,
-    c.ConfirmReservation: _confirm_2,
-    c.AddTicketType: partial(inventory.add_ticket_type, bounded=False),
-    c.UpdateTicketType: partial(inventory.update_ticket_type, bounded=False),
-    c.ReleaseReservation: partial(paying.release, shares=FORMER),
-    c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
-    c.LeaveWaitlist: _leave,
-}
+def _in_words(rules: Mapping[type[c.Command], Rule]) -> dict[type[c.Command], Rule]:
+    """The rules, with refusals that have only words."""
+    return {command: partial(_without_fields, rule) for command, rule in rules.items()}
+
+
+def _without_fields(rule: Rule, state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
+    return [
+        _without(fact, _FIELDS) if isinstance(fact, f.CommandRefused | f.ReservationRejected) else fact
+        for fact in rule(state, command, now)
+    ]
+
+
+_RULES_3 = _in_words(RULES)
+"""By type of command, the rules of version 3."""
+
+_RULES_2: dict[type[c.Command], Rule] = _RULES_3 | _in_words(
+    {
+        c.RecordPayment: paying.record_payment,
+        c.ReserveTickets: _reserve,
+        c.JoinWaitlist: _join,
+        c.AddStaff: _add_staff,
+        c.RemoveStaff: _remove_staff,
+        c.TransferTicket: _transfer,
+        c.ConfirmReservation: _confirm_2,
+        c.AddTicketType: partial(inventory.add_ticket_type, bounded=False),
+        c.UpdateTicketType: partial(inventory.update_ticket_type, bounded=False),
+        c.ReleaseReservation: partial(paying.release, shares=FORMER),
+        c.CancelTickets: partial(paying.cancel_tickets, shares=FORMER),
+        c.LeaveWaitlist: _leave,
+    }
+)
 """By type of command, the rules of version 2 that differ from the newest ones."""
 
-_RULES_1: dict[type[c.Command], Rule] = _RULES_2 | {
-    c.CreateEvent: _create_event,
-    c.UpdateEvent: _update_event,
-    c.PublishEvent: _publish_event,
-    c.AddTicketType: _add_ticket_type,
-    c.RecordPayment: _record_payment,
-    c.ReleaseReservation: _release,
-}
+_RULES_1: dict[type[c.Command], Rule] = _RULES_2 | _in_words(
+    {
+        c.CreateEvent: _create_event,
+        c.UpdateEvent: _update_event,
+        c.PublishEvent: _publish_event,
+        c.AddTicketType: _add_ticket_type,
+        c.RecordPayment: _record_payment,
+        c.ReleaseReservation: _release,
+    }
+)

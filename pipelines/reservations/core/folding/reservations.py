@@ -62,6 +62,7 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> Non
             asked_at=at.log_time,
             reason=fact.reason,
             detail=fact.detail,
+            detail_at=fact.at or 0,
         )
     )
 

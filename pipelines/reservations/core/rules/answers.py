@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.state import EventState
@@ -16,16 +18,47 @@ def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
     return [f.CommandDuplicated(type(command).__name__, subject, command.user_id)]
 
 
+class Refusal(NamedTuple):
+    """A refusal by the rules: the reason, and in words what stands in the way.
+
+    `field` of the request, the moment `at` and the `amount` are what the words name.
+    """
+
+    reason: Reason
+    detail: str
+    field: str | None = None
+    at: int | None = None
+    amount: int | None = None
+
+
+class Flaw(NamedTuple):
+    """A field of a request that is not valid, and what is wrong with it: "must be after starts_at"."""
+
+    field: str
+    text: str
+
+    def why(self, reason: Reason) -> Refusal:
+        """The refusal of the request."""
+        return Refusal(reason, f"{self.field} {self.text}", field=self.field)
+
+
 def refused(command: c.Command, reason: Reason, detail: str, subject: str = "") -> list[f.Fact]:
     """A command other than a reservation is refused."""
-    about = subject or command.event_id
+    return refused_for(command, Refusal(reason, detail), subject)
+
+
+def refused_for(command: c.Command, why: Refusal, subject: str = "") -> list[f.Fact]:
+    """The same, for a reason whose words name a field, a moment or an amount."""
     return [
         f.CommandRefused(
             command_type=type(command).__name__,
-            subject_id=about,
+            subject_id=subject or command.event_id,
             user_id=command.user_id,
-            reason=reason,
-            detail=detail[: limits.DETAIL_CHARS_MAX],
+            reason=why.reason,
+            detail=why.detail[: limits.DETAIL_CHARS_MAX],
+            field=why.field,
+            at=why.at,
+            amount=why.amount,
         )
     ]
 

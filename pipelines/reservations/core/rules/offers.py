@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Transfer
 from pipelines.reservations.core.rules import door
-from pipelines.reservations.core.rules.answers import duplicate, not_owner, refused
+from pipelines.reservations.core.rules.answers import Refusal, duplicate, not_owner, refused, refused_for
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -76,8 +78,8 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
             )
         ]
     if now >= known.expires_at:
-        detail = f"the offer ended at {known.expires_at}"
-        return [ended(known, TransferStatus.EXPIRED), *refused(command, Reason.OFFER_EXPIRED, detail, known.id)]
+        why = Refusal(Reason.OFFER_EXPIRED, f"the offer ended at {known.expires_at}", at=known.expires_at)
+        return [ended(known, TransferStatus.EXPIRED), *refused_for(command, why, known.id)]
     of_holder = c.TransferTicket(
         event_id=command.event_id,
         user_id=known.user_id,
@@ -154,10 +156,10 @@ def answer_invitation(state: EventState, command: c.AnswerInvitation, now: LogTi
     if command.answer == OfferAnswer.DECLINE:
         return [f.StaffInvitationEnded(organizer, command.user_id, InvitationStatus.DECLINED)]
     if now >= until:
-        detail = f"the invitation ended at {until}"
+        why = Refusal(Reason.OFFER_EXPIRED, f"the invitation ended at {until}", at=until)
         return [
             f.StaffInvitationEnded(organizer, command.user_id, InvitationStatus.EXPIRED),
-            *refused(command, Reason.OFFER_EXPIRED, detail, command.user_id),
+            *refused_for(command, why, command.user_id),
         ]
     return [f.StaffAdded(organizer, command.user_id)]
 
@@ -178,10 +180,4 @@ def remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> li
 def _for_receiver(fact: f.Fact, command: c.AnswerTransfer) -> f.Fact:
     """The refusal of a transfer, as an answer to the receiver who wanted to accept it."""
     assert isinstance(fact, f.CommandRefused)
-    return f.CommandRefused(
-        command_type=type(command).__name__,
-        subject_id=command.transfer_id,
-        user_id=command.user_id,
-        reason=Reason(fact.reason),
-        detail=fact.detail,
-    )
+    return replace(fact, command_type=type(command).__name__, subject_id=command.transfer_id, user_id=command.user_id)

@@ -6,7 +6,7 @@ import msgspec
 
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Details
-from pipelines.reservations.core.rules.answers import duplicate, not_open, not_owner, refused
+from pipelines.reservations.core.rules.answers import Flaw, duplicate, not_open, not_owner, refused, refused_for
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -29,8 +29,8 @@ def create_event(state: EventState, command: c.CreateEvent, _now: LogTime) -> li
         return refused(command, Reason.EVENT_EXISTS, "another organizer has an event with this id")
     details = Details(organizer_id=command.user_id, **terms_of(EventTerms, command))
     problem = problem_of(details)
-    if problem:
-        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    if problem is not None:
+        return refused_for(command, problem.why(Reason.INVALID_SCHEDULE))
     return [f.EventCreated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
 
 
@@ -44,10 +44,10 @@ def update_event(state: EventState, command: c.UpdateEvent, now: LogTime) -> lis
     if details == state.details:
         return duplicate(command, command.event_id)
     problem = problem_of(details)
-    if not problem and state.status == EventStage.PUBLISHED and details.ends_at <= now:
-        problem = "ends_at must not be in the past: the event is published"
-    if problem:
-        return refused(command, Reason.INVALID_SCHEDULE, problem)
+    if problem is None and state.status == EventStage.PUBLISHED and details.ends_at <= now:
+        problem = Flaw("ends_at", "must not be in the past: the event is published")
+    if problem is not None:
+        return refused_for(command, problem.why(Reason.INVALID_SCHEDULE))
     facts: list[f.Fact] = [f.EventUpdated(user_id=details.organizer_id, **terms_of(EventTerms, details))]
     names = [name for name in TOLD_OF if getattr(details, name) != getattr(state.details, name)]
     if names and any(section.sold for section in state.sections.values()):
@@ -116,24 +116,24 @@ def changed(details: Details, command: c.UpdateEvent) -> Details:
     return msgspec.structs.replace(details, **given)
 
 
-def problem_of(details: Details) -> str:
-    """The first contradiction in an event's description, with its field; "" if there is none."""
+def problem_of(details: Details) -> Flaw | None:
+    """The first contradiction in an event's description; None if there is none."""
     if details.ends_at <= details.starts_at:
-        return "ends_at must be after starts_at"
+        return Flaw("ends_at", "must be after starts_at")
     if details.sales_close_at and details.sales_close_at <= details.sales_open_at:
-        return "sales_close_at must be after sales_open_at"
+        return Flaw("sales_close_at", "must be after sales_open_at")
     if not limits.HOLD_TTL_S_MIN <= details.hold_ttl_s <= limits.HOLD_TTL_S_MAX:
-        return f"hold_ttl_s must be {limits.HOLD_TTL_S_MIN} to {limits.HOLD_TTL_S_MAX}"
+        return Flaw("hold_ttl_s", f"must be {limits.HOLD_TTL_S_MIN} to {limits.HOLD_TTL_S_MAX}")
     if not 1 <= details.max_tickets_per_user <= limits.TICKETS_PER_USER_MAX:
-        return f"max_tickets_per_user must be 1 to {limits.TICKETS_PER_USER_MAX}"
+        return Flaw("max_tickets_per_user", f"must be 1 to {limits.TICKETS_PER_USER_MAX}")
     if not 0 <= details.refund_percent <= _REFUND_WHOLE:
-        return f"refund_percent must be 0 to {_REFUND_WHOLE}"
+        return Flaw("refund_percent", f"must be 0 to {_REFUND_WHOLE}")
     for name in ("hold_extension_s", "offer_ttl_s"):
         if not 0 <= getattr(details, name) <= limits.HOLD_TTL_S_MAX:
-            return f"{name} must be 0 to {limits.HOLD_TTL_S_MAX}"
+            return Flaw(name, f"must be 0 to {limits.HOLD_TTL_S_MAX}")
     if not 0 <= details.max_tickets_per_order <= limits.SEATS_PER_ORDER_MAX:
-        return f"max_tickets_per_order must be 0 to {limits.SEATS_PER_ORDER_MAX}"
-    return ""
+        return Flaw("max_tickets_per_order", f"must be 0 to {limits.SEATS_PER_ORDER_MAX}")
+    return None
 
 
 def _owns(state: EventState, command: c.Command) -> bool:

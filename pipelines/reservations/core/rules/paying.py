@@ -6,8 +6,17 @@ from collections.abc import Collection
 
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Reservation
-from pipelines.reservations.core.rules.answers import duplicate, expired, named, refused, released
-from pipelines.reservations.core.rules.reserving import Why, over_limit
+from pipelines.reservations.core.rules.answers import (
+    Flaw,
+    Refusal,
+    duplicate,
+    expired,
+    named,
+    refused,
+    refused_for,
+    released,
+)
+from pipelines.reservations.core.rules.reserving import over_limit
 from pipelines.reservations.core.shares import EXACT, Shares
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
@@ -17,7 +26,7 @@ from schemas.ids import US_PER_S, LogTime
 from schemas.statuses import ChargeOutcome, EventStage, PaymentStatus, ReservationStatus
 
 _WHOLE = 100
-_UNPAID = "payment_token is required: the reservation has to be paid for"
+_UNPAID = Flaw("payment_token", "is required: the reservation has to be paid for")
 _NOT_YOURS = "no such reservation of yours"
 _IN_DISPUTE = "the payment is disputed: what becomes of the money, the bank decides"
 
@@ -68,13 +77,13 @@ def confirm(
     if hold.amount_minor == 0:
         return [_confirmed(hold, command.attempt_id, "")]
     if token_required and not command.payment_token:
-        return refused(command, Reason.PAYMENT_TOKEN_REQUIRED, _UNPAID, hold.id)
+        return refused_for(command, _UNPAID.why(Reason.PAYMENT_TOKEN_REQUIRED), hold.id)
     if budget and (hold.user_id in state.unpaid_of or hold.mailbox in state.unpaid_of):
         since = LogTime(now - limits.UNPAID_WINDOW_S * US_PER_S)
         _, declined = state.unpaid(hold.user_id, hold.mailbox, since)
         if declined >= limits.CARDS_DECLINED_MAX:
             detail = f"{declined} cards of yours were declined for this event lately"
-            return refused(command, Reason.PAYMENTS_EXHAUSTED, detail, hold.id)
+            return refused_for(command, Refusal(Reason.PAYMENTS_EXHAUSTED, detail, amount=declined), hold.id)
     return [
         f.PaymentRequested(
             reservation_id=hold.id,
@@ -125,12 +134,12 @@ def record_payment(
     ]
 
 
-def why_not_again(state: EventState, hold: Reservation) -> Why | None:
+def why_not_again(state: EventState, hold: Reservation) -> Refusal | None:
     """Why an expired hold cannot be restored exactly as it was; None when it can."""
     if hold.status not in (ReservationStatus.EXPIRED, ReservationStatus.HELD):
-        return Reason.NOT_HELD, f"the reservation was {hold.status}"
+        return Refusal(Reason.NOT_HELD, f"the reservation was {hold.status}")
     if state.status != EventStage.PUBLISHED:
-        return Reason.EVENT_ENDED, "nothing of the event was sold any more"
+        return Refusal(Reason.EVENT_ENDED, "nothing of the event was sold any more")
     if hold.status == ReservationStatus.HELD:
         return None  # its end is due but not decided yet: it still has its places
     section = state.sections[hold.ticket_type_id]
@@ -138,12 +147,12 @@ def why_not_again(state: EventState, hold: Reservation) -> Why | None:
     if seating is not None:  # a new layout may lack seats that no reservation claimed
         gone = [seat for seat in hold.seats if seat not in seating or not seating.is_free(seat)]
         if gone:
-            return Reason.SEAT_TAKEN, named("not to be had", gone)
+            return Refusal(Reason.SEAT_TAKEN, named("not to be had", gone))
     if hold.quantity > section.available:
-        return Reason.SOLD_OUT, f"{hold.quantity} were needed and {max(0, section.available)} free"
+        return Refusal(Reason.SOLD_OUT, f"{hold.quantity} were needed and {max(0, section.available)} free")
     code = state.codes.get(hold.promo_code)
     if code is not None and state.used_up(code, hold.quantity):
-        return Reason.CODE_USED_UP, "its promo code has been used up since"
+        return Refusal(Reason.CODE_USED_UP, "its promo code has been used up since")
     return over_limit(state, section, hold.user_id, hold.quantity)
 
 
@@ -209,7 +218,8 @@ def _cancel_by_buyer(
     until = state.details.refund_until_at or state.details.starts_at
     called_off = state.status == EventStage.CANCELLED
     if now >= until and not called_off:
-        return refused(command, Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {until}", found.id)
+        why = Refusal(Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {until}", at=until)
+        return refused_for(command, why, found.id)
     if state.disputed(found.id):
         return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
     own = [ticket for ticket in found.tickets() if state.holder_of(found, ticket) == found.user_id]

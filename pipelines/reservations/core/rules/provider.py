@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from pipelines.reservations.core.entities import Refund, Reservation
 from pipelines.reservations.core.rules import paying
-from pipelines.reservations.core.rules.answers import duplicate, refused
+from pipelines.reservations.core.rules.answers import Refusal, duplicate, refused, refused_for
 from pipelines.reservations.core.shares import MOVABLE_MINOR
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
@@ -116,7 +116,7 @@ def refund_amount(state: EventState, command: c.RefundAmount, _now: LogTime) -> 
     amount = _movable(command.amount_minor, of.currency)
     if not 0 < amount <= left:
         detail = f"{command.amount_minor} to be given back, {left} of the payment are left"
-        return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
+        return refused_for(command, Refusal(Reason.REFUND_TOO_LARGE, detail, amount=left), of.id)
     split = _split(of, amount)
     asked = paying.refund(of, of.attempt_id, of.payment_id, amount, Reason.ORGANIZER_REFUNDED, command.refund_key)
     return [
@@ -148,7 +148,7 @@ def record_provider_refund(state: EventState, command: c.RecordProviderRefund, _
     paid = worth + of.kept_minor + of.owed_minor + _back_minor(of, refunds)
     if not 0 < command.amount_minor <= paid:
         detail = f"{command.amount_minor} were refunded at the provider, {paid} were paid by {of.payment_id}"
-        return refused(command, Reason.REFUND_TOO_LARGE, detail, of.id)
+        return refused_for(command, Refusal(Reason.REFUND_TOO_LARGE, detail, amount=paid), of.id)
     split = _split(of, command.amount_minor)
     # Another refund covers the rest, one that is under way or looked finished. It fails, or has failed already.
     split = split._replace(owed=command.amount_minor - split.tickets - split.kept)

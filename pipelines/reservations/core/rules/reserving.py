@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Details, Section
-from pipelines.reservations.core.rules.answers import duplicate, named, refused
+from pipelines.reservations.core.rules.answers import Flaw, Refusal, duplicate, named, refused
 from pipelines.reservations.core.shares import EXACT, Shares
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
@@ -15,15 +15,14 @@ from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
 from schemas.statuses import CodeKind, EventStage
 
-Why = tuple[Reason, str]
 Asking = c.ReserveTickets | c.JoinWaitlist
-WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Why | None]
+WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Refusal | None]
 
 
 def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
     """A hold, or a refusal with its reason. The same request again is the same hold. Strangers get none of a draft."""
     if unseen(state, command):
-        return [_rejected(command, *no_event(command))]
+        return [_rejected(command, no_event(command))]
     return reserve_by(_why_not, state, command, now, budget=True)
 
 
@@ -49,22 +48,22 @@ def reserve_by(
     section = state.sections.get(command.ticket_type_id)
     turned_down = why_not(state, section, command, now)
     if turned_down is not None:
-        return [_rejected(command, *turned_down)]
+        return [_rejected(command, turned_down)]
     assert section is not None
     assert state.details is not None
     seats: list[str] = []
     if command.quantity > section.available:
-        return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+        return [_rejected(command, _left(section, command.quantity))]
     if state.waiting_of and section.waiting.first_that_fits(section.available, state.is_waiting) is not None:
-        return [_rejected(command, Reason.SOLD_OUT, "what is free is being offered to those who wait")]
+        return [_rejected(command, Refusal(Reason.SOLD_OUT, "what is free is being offered to those who wait"))]
     if section.seating is not None:
         chosen = command.seats or section.seating.best_available(command.quantity)
         if chosen is None:
-            return [_rejected(command, Reason.SOLD_OUT, _left(section, command.quantity))]
+            return [_rejected(command, _left(section, command.quantity))]
         seats = chosen
     exhausted = holds_exhausted(state, command, now) if budget else None
     if exhausted is not None:
-        return [_rejected(command, *exhausted)]
+        return [_rejected(command, exhausted)]
     price = section.price_minor * command.quantity
     discount = _discount(state, command, price, section.currency, shares) if command.promo_code else None
     return [
@@ -86,14 +85,14 @@ def reserve_by(
     ]
 
 
-def on_sale(details: Details, section: Section, now: LogTime) -> Why | None:
+def on_sale(details: Details, section: Section, now: LogTime) -> Refusal | None:
     """Why a ticket type is not sold at this time; None when it is."""
     opens = section.sales_open_at or details.sales_open_at
     closes = section.sales_close_at or details.sales_close_at
     if now < opens:
-        return Reason.SALES_NOT_OPEN, f"sales open at {opens}"
+        return Refusal(Reason.SALES_NOT_OPEN, f"sales open at {opens}", at=opens)
     if closes and now >= closes:
-        return Reason.SALES_CLOSED, f"sales closed at {closes}"
+        return Refusal(Reason.SALES_CLOSED, f"sales closed at {closes}", at=closes)
     return None
 
 
@@ -102,53 +101,53 @@ def unseen(state: EventState, command: Asking) -> bool:
     return state.status == EventStage.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
 
 
-def no_event(command: Asking) -> Why:
+def no_event(command: Asking) -> Refusal:
     """The refusal for an event that does not exist, or that the caller may not see."""
-    return Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}"
+    return Refusal(Reason.EVENT_NOT_FOUND, f"there is no event {command.event_id}")
 
 
-def no_type(command: Asking) -> Why:
+def no_type(command: Asking) -> Refusal:
     """The refusal for a ticket type that does not exist, or that the caller may not see."""
-    return Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}"
+    return Refusal(Reason.TICKET_TYPE_NOT_FOUND, f"the event has no ticket type {command.ticket_type_id}")
 
 
-def not_selling(state: EventState, command: Asking) -> Why | None:
+def not_selling(state: EventState, command: Asking) -> Refusal | None:
     """Why the event as a whole sells nothing; None when it does."""
     return no_event(command) if unseen(state, command) else not_on_offer(state, command)
 
 
-def not_on_offer(state: EventState, command: Asking) -> Why | None:
+def not_on_offer(state: EventState, command: Asking) -> Refusal | None:
     """The same for a caller who may see the event."""
     if state.details is None or state.status == EventStage.DELETED:
         return no_event(command)
     if state.status == EventStage.PUBLISHED:
         return None
     if state.status == EventStage.CANCELLED:
-        return Reason.EVENT_CANCELLED, "the event is cancelled"
+        return Refusal(Reason.EVENT_CANCELLED, "the event is cancelled")
     if state.status == EventStage.ENDED:
-        return Reason.EVENT_ENDED, "the event is over"
-    return Reason.SALES_NOT_OPEN, "the event is not published"
+        return Refusal(Reason.EVENT_ENDED, "the event is over")
+    return Refusal(Reason.SALES_NOT_OPEN, "the event is not published")
 
 
-def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Why | None:
+def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Refusal | None:
     """Why a user may not have `quantity` more places; None when they may."""
     details = state.details
     assert details is not None
     owned = state.tickets_of.get(user_id, 0)
     if owned + quantity > details.max_tickets_per_user:
         allowed = details.max_tickets_per_user
-        return Reason.LIMIT_EXCEEDED, f"{owned} held or bought, {quantity} more asked, {allowed} allowed"
+        detail = f"{owned} held or bought, {quantity} more asked, {allowed} allowed"
+        return Refusal(Reason.LIMIT_EXCEEDED, detail, amount=allowed)
     if section.max_per_user:
         owned = state.tickets_of_type(section, user_id)
         if owned + quantity > section.max_per_user:
-            return (
-                Reason.LIMIT_EXCEEDED,
-                f"{owned} of this ticket type held or bought, {quantity} more asked, {section.max_per_user} allowed",
-            )
+            allowed = section.max_per_user
+            detail = f"{owned} of this ticket type held or bought, {quantity} more asked, {allowed} allowed"
+            return Refusal(Reason.LIMIT_EXCEEDED, detail, amount=allowed)
     return None
 
 
-def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) -> Why | None:
+def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) -> Refusal | None:
     """Why a buyer may not hold places for a while; None when they may. Counts holds that ran out unpaid.
 
     All accounts of one mailbox count together.
@@ -161,7 +160,14 @@ def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) 
     if len(ends) < limits.HOLDS_UNPAID_MAX:
         return None
     again_at = ends[-limits.HOLDS_UNPAID_MAX] + window_us
-    return Reason.HOLDS_EXHAUSTED, f"{len(ends)} holds ran out unpaid; the next is possible at {again_at}"
+    detail = f"{len(ends)} holds ran out unpaid; the next is possible at {again_at}"
+    return Refusal(Reason.HOLDS_EXHAUSTED, detail, at=again_at, amount=len(ends))
+
+
+def quantity_out_of(quantity: int, most: int) -> Refusal:
+    """The refusal of a quantity that is not sold at once."""
+    detail = f"quantity is {quantity}; 1 to {most} are sold at once"
+    return Refusal(Reason.INVALID_QUANTITY, detail, field="quantity", amount=most)
 
 
 def per_order(details: Details, section: Section) -> int:
@@ -173,7 +179,7 @@ def per_order(details: Details, section: Section) -> int:
     )
 
 
-def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Why | None:
+def _why_not(state: EventState, section: Section | None, command: c.ReserveTickets, now: LogTime) -> Refusal | None:
     """The first rule that forbids the reservation; None when no rule does. Free places are not checked here."""
     why = not_selling(state, command)
     if why is not None:
@@ -194,7 +200,7 @@ def _sees(state: EventState, section: Section, command: c.ReserveTickets) -> boo
     return not code.ticket_type_ids or section.ticket_type_id in code.ticket_type_ids
 
 
-def against(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+def against(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Refusal | None:
     """The first rule that forbids a reservation of a ticket type that the buyer may see."""
     details, quantity = state.details, command.quantity
     assert details is not None
@@ -202,7 +208,7 @@ def against(state: EventState, section: Section, command: c.ReserveTickets, now:
     if why is not None:
         return why
     if not 1 <= quantity <= limits.SEATS_PER_ORDER_MAX:
-        return Reason.INVALID_QUANTITY, f"quantity is {quantity}; 1 to {limits.SEATS_PER_ORDER_MAX} are sold at once"
+        return quantity_out_of(quantity, limits.SEATS_PER_ORDER_MAX)
     if command.seats:
         why = _seats_problem(section, command)
         if why is not None:
@@ -210,40 +216,41 @@ def against(state: EventState, section: Section, command: c.ReserveTickets, now:
     why = over_limit(state, section, command.user_id, quantity)
     if why is not None:
         return why
-    if quantity > per_order(details, section):
-        return Reason.LIMIT_EXCEEDED, f"{quantity} asked, {per_order(details, section)} are sold in one order"
+    most = per_order(details, section)
+    if quantity > most:
+        return Refusal(Reason.LIMIT_EXCEEDED, f"{quantity} asked, {most} are sold in one order", amount=most)
     if section.hidden or command.access_code or command.promo_code:
         return _codes_problem(state, section, command, now)
     return None
 
 
-def _seats_problem(section: Section, command: c.ReserveTickets) -> Why | None:
+def _seats_problem(section: Section, command: c.ReserveTickets) -> Refusal | None:
     """Why the named seats cannot be held. A buyer gets all of them or none."""
     seats, seating = command.seats, section.seating
     if seating is None:
-        return Reason.INVALID_SEATS, "general admission has no numbered seats"
+        return Refusal(Reason.INVALID_SEATS, "general admission has no numbered seats", field="seats")
     if len(set(seats)) != len(seats) or len(seats) != command.quantity:
-        return Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number"
+        return Refusal(Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number", field="seats")
     unknown = [seat for seat in seats if seat not in seating]
     if unknown:
-        return Reason.SEAT_UNKNOWN, named("no such seat", unknown)
+        return Refusal(Reason.SEAT_UNKNOWN, named("no such seat", unknown), field="seats")
     locked = [seat for seat in seats if seating.is_locked(seat)]
     if locked:
-        return Reason.SEAT_TAKEN, named("locked by another seller", locked)
+        return Refusal(Reason.SEAT_TAKEN, named("locked by another seller", locked), field="seats")
     taken = [seat for seat in seats if not seating.is_free(seat)]
     if taken:
-        return Reason.SEAT_TAKEN, named("taken", taken)
+        return Refusal(Reason.SEAT_TAKEN, named("taken", taken), field="seats")
     return None
 
 
-def _codes_problem(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Why | None:
+def _codes_problem(state: EventState, section: Section, command: c.ReserveTickets, now: LogTime) -> Refusal | None:
     """Why a code does not work, or one is missing."""
     if section.hidden and not command.access_code:
-        return Reason.ACCESS_CODE_REQUIRED, "this ticket type is sold with an access code"
+        return Refusal(Reason.ACCESS_CODE_REQUIRED, "this ticket type is sold with an access code", field="access_code")
     for text, is_access in ((command.access_code, True), (command.promo_code, False)):
         if not text:
             continue
-        code = state.codes.get(text)
+        name, code = "access_code" if is_access else "promo_code", state.codes.get(text)
         if (
             code is None
             or code.disabled
@@ -252,10 +259,10 @@ def _codes_problem(state: EventState, section: Section, command: c.ReserveTicket
             or now < code.valid_from_at
             or (code.valid_until_at and now >= code.valid_until_at)
         ):
-            return Reason.CODE_INVALID, f"{'access_code' if is_access else 'promo_code'} does not work for this order"
+            return Flaw(name, "does not work for this order").why(Reason.CODE_INVALID)
         used_up = state.used_up(code, command.quantity)
         if used_up:
-            return Reason.CODE_USED_UP, f"{'access_code' if is_access else 'promo_code'} {used_up}"
+            return Flaw(name, used_up).why(Reason.CODE_USED_UP)
     return None
 
 
@@ -267,17 +274,23 @@ def _discount(state: EventState, command: c.ReserveTickets, price_minor: int, cu
     return shares.at_most(code.value, price_minor, currency)
 
 
-def _rejected(command: c.ReserveTickets, reason: Reason, detail: str) -> f.ReservationRejected:
+def _rejected(command: c.ReserveTickets, why: Refusal) -> f.ReservationRejected:
     return f.ReservationRejected(
         reservation_id=command.reservation_id,
         user_id=command.user_id,
         ticket_type_id=command.ticket_type_id,
         quantity=command.quantity,
         fingerprint=command.fingerprint,
-        reason=reason,
-        detail=detail,
+        reason=why.reason,
+        detail=why.detail,
+        field=why.field,
+        at=why.at,
+        amount=why.amount,
     )
 
 
-def _left(section: Section, quantity: int) -> str:
-    return f"{quantity} asked; {section.available} available, {section.held} held, {section.sold} sold"
+def _left(section: Section, quantity: int) -> Refusal:
+    """Too few places are left."""
+    left = section.available
+    detail = f"{quantity} asked; {left} available, {section.held} held, {section.sold} sold"
+    return Refusal(Reason.SOLD_OUT, detail, amount=left)

@@ -10,8 +10,15 @@ from collections.abc import Callable, Iterator
 
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.entities import Section, WaitlistEntry
-from pipelines.reservations.core.rules.answers import duplicate, refused
-from pipelines.reservations.core.rules.reserving import Why, no_type, not_selling, on_sale, over_limit, per_order
+from pipelines.reservations.core.rules.answers import Refusal, duplicate, refused, refused_for
+from pipelines.reservations.core.rules.reserving import (
+    no_type,
+    not_selling,
+    on_sale,
+    over_limit,
+    per_order,
+    quantity_out_of,
+)
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
@@ -26,7 +33,7 @@ def join(state: EventState, command: c.JoinWaitlist, now: LogTime) -> list[f.Fac
 
 
 def join_by(
-    not_selling: Callable[[EventState, c.JoinWaitlist], Why | None],
+    not_selling: Callable[[EventState, c.JoinWaitlist], Refusal | None],
     state: EventState,
     command: c.JoinWaitlist,
     now: LogTime,
@@ -41,25 +48,27 @@ def join_by(
         return duplicate(command, command.entry_id)
     why = not_selling(state, command)
     if why is not None:
-        return refused(command, *why, command.entry_id)
+        return refused_for(command, why, command.entry_id)
     section = state.sections.get(command.ticket_type_id)
     if section is None or section.hidden:
-        return refused(command, *no_type(command), command.entry_id)
+        return refused_for(command, no_type(command), command.entry_id)
     assert state.details is not None
     why = on_sale(state.details, section, now)
     most = per_order(state.details, section)
     if why is None and not 1 <= command.quantity <= most:
-        why = Reason.INVALID_QUANTITY, f"quantity is {command.quantity}; 1 to {most} are sold at once"
+        why = quantity_out_of(command.quantity, most)
     if why is None:
         why = over_limit(state, section, command.user_id, command.quantity)
     if why is None and command.quantity <= section.available:
-        why = Reason.NOT_SOLD_OUT, f"{section.available} are available: reserve them"
+        free = section.available
+        why = Refusal(Reason.NOT_SOLD_OUT, f"{free} are available: reserve them", amount=free)
     if why is None and (section.ticket_type_id, command.user_id) in state.waiting_of:
-        why = Reason.TOO_MANY, "you wait for this ticket type already"
+        why = Refusal(Reason.TOO_MANY, "you wait for this ticket type already")
     if why is None and len(state.waiting_of) >= limits.WAITING_PER_EVENT_MAX:
-        why = Reason.TOO_MANY, f"at most {limits.WAITING_PER_EVENT_MAX} wait for one event"
+        most = limits.WAITING_PER_EVENT_MAX
+        why = Refusal(Reason.TOO_MANY, f"at most {most} wait for one event", amount=most)
     if why is not None:
-        return refused(command, *why, command.entry_id)
+        return refused_for(command, why, command.entry_id)
     what = (command.entry_id, command.user_id, command.ticket_type_id, command.quantity)
     return [f.WaitlistJoined(*what, command.mailbox or None)]
 

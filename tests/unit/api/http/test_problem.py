@@ -113,6 +113,28 @@ def test_a_refusal_about_a_field_names_it(reason: str, detail: str, field: str |
     assert [error.field for error in document.get("errors", ())] == ([] if field is None else [field])
 
 
+def test_a_refusal_has_the_field_and_the_moment_that_the_fact_gives() -> None:
+    about = msgspec.structs.replace(refused("invalid-schedule", "ends_at must be later"), field="ends_at")
+    document = reasons.refusal(about).document()
+    assert (document["field"], document["errors"][0].detail) == ("ends_at", "must be later")
+    at = 999_999_999_000_000  # in 2001: too few digits for the words of former facts
+    late = msgspec.structs.replace(refused("sales-closed", f"sales closed at {at} already"), at=at)
+    assert reasons.refusal(late).document()["detail"] == "sales closed at 2001-09-09T01:46:39Z already"
+
+
+def test_an_amount_with_as_many_digits_as_a_moment_stays_an_amount() -> None:
+    at = 1_767_225_600_000_000
+    detail = f"1234567890123456 asked until {at}"
+    shown = reasons.refusal(msgspec.structs.replace(refused("sold-out", detail), at=at)).document()["detail"]
+    assert shown == "1234567890123456 asked until 2026-01-01T00:00:00Z"
+
+
+def test_the_moment_of_a_rejected_reservation_is_written_as_a_date_when_the_reply_has_no_detail() -> None:
+    rejected = view(reason="sales-closed", detail="sales closed at 1767225600000000", detail_at=1_767_225_600_000_000)
+    document = reasons.refusal(refused("not-held", "", rejected)).document()
+    assert document["detail"] == "sales closed at 2026-01-01T00:00:00Z"
+
+
 def test_times_of_the_log_are_written_as_dates() -> None:
     assert reasons.for_reason("sales-not-open", "sales open at 1767225600000000").detail == (
         "sales open at 2026-01-01T00:00:00Z"

@@ -12,6 +12,8 @@ from pipelines.history.verification import PartitionVerifier
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.state import EventState
 from schemas import commands as c
+from schemas import facts as f
+from schemas import former_details
 from schemas.codec import HEADER_BYTES, MANIFEST
 from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
 from schemas.record import LogRecord
@@ -52,6 +54,9 @@ STORY: list[tuple[int, c.Command]] = [
     (0, publish()),
     (0, add_type("box", hidden=1)),
     (0, reserve(1, rid="hidden", of="box")),
+    (0, update(ends_at=1)),  # refused: its detail names a field
+    (0, add_type("later", sales_open_at=T + 9 * US_PER_S)),
+    (0, reserve(1, rid="early", of="later")),  # refused: its detail names a moment
     (1, reserve(2)),
     (2, confirm()),
     (TTL_S + 5, paid(amount=5_000)),  # too late: by these rules the money goes back, though the seats are free
@@ -120,3 +125,14 @@ def test_nobody_was_asked_before_the_third_rules(version: int, asks: bool) -> No
     names = {type(CODEC.decode(record.value).fact).__name__ for record in log_of(version)[1]}
     assert names & {"TicketTransferred", "StaffAdded"} == (set() if asks else {"TicketTransferred", "StaffAdded"})
     assert ({"TransferOffered", "StaffInvited"} <= names) is asks
+
+
+@pytest.mark.parametrize(("version", "named"), [(1, False), (2, False), (3, False), (4, True)])
+def test_refusals_name_nothing_in_fields_before_the_fourth_rules(version: int, named: bool) -> None:
+    facts = [CODEC.decode(record.value).fact for record in log_of(version)[1]]
+    refusals = [fact for fact in facts if isinstance(fact, f.CommandRefused | f.ReservationRejected)]
+    assert any(former_details.moment_in(fact.detail) for fact in refusals)
+    assert {fact.at == former_details.moment_in(fact.detail) for fact in refusals if fact.at} == (
+        {True} if named else set()
+    )
+    assert any(fact.amount is not None or fact.field is not None for fact in refusals) is named

@@ -20,12 +20,14 @@ from tests.harness.words import (
     T,
     confirm,
     confirmed,
+    create,
     folded,
     held,
     hold_expired,
     on_sale,
     paid,
     payment_requested,
+    reserve,
 )
 
 PAYING = [*on_sale(), held(["A-3"]), payment_requested()]
@@ -87,3 +89,20 @@ def test_what_is_told_of_a_former_attempt_leaves_the_present_one_pending() -> No
     again = confirm(attempt="attempt-2")
     reply = told(not_captured(), again, not_captured())
     assert (reply.outcome, reply.duplicate) == ("pending", True)
+
+
+def test_a_refusal_is_told_with_what_its_detail_names_and_again_the_same() -> None:
+    state = folded(*on_sale(details={"sales_open_at": T + 10}))
+    replies = []
+    for offset in (10, 11):
+        at = At(0, offset, LogTime(T + 1))
+        replies.append(reply_to(state, reserve(), step(state, reserve(), at), 0, offset))
+    assert [one.duplicate for one in replies] == [False, True]
+    assert [(one.reason, one.at, one.field) for one in replies] == [(Reason.SALES_NOT_OPEN, T + 10, "")] * 2
+    assert [one.reservation.detail_at for one in replies if one.reservation is not None] == [T + 10] * 2
+
+
+def test_a_refusal_about_a_field_is_told_with_the_field() -> None:
+    state, command = folded(), create(ends_at=1)
+    reply = reply_to(state, command, step(state, command, At(0, 1, LogTime(T))), 0, 1)
+    assert (reply.reason, reply.field, reply.at) == (Reason.INVALID_SCHEDULE, "ends_at", 0)

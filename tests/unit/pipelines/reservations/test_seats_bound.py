@@ -20,7 +20,9 @@ def resize(type_id: str, rows: int) -> c.UpdateTicketType:
 
 def test_no_further_seats_are_added_to_an_event_that_has_all() -> None:
     detail = "layout has 18 seats, the event 100000 others, and no event more than 100000"
-    given(*FULL).when(add_type("more")).then(refused(add_type("more"), Reason.INVALID_TICKET_TYPE, detail))
+    given(*FULL).when(add_type("more")).then(
+        refused(add_type("more"), Reason.INVALID_TICKET_TYPE, detail, field="layout")
+    )
 
 
 def test_general_admission_has_no_seats() -> None:

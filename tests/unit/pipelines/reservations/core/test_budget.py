@@ -57,7 +57,7 @@ def test_who_let_nineteen_holds_run_out_may_have_one_more_and_after_twenty_waits
     )
     detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {DEADLINE + WINDOW_US}"
     given(*on_sale(), *run_out(HOLDS_UNPAID_MAX)).at(soon).when(reserve()).then(
-        rejected(Reason.HOLDS_EXHAUSTED, detail)
+        rejected(Reason.HOLDS_EXHAUSTED, detail, at=DEADLINE + WINDOW_US, amount=20)
     )
 
 
@@ -65,7 +65,9 @@ def test_the_next_hold_is_possible_from_the_moment_that_was_told() -> None:
     facts = [*on_sale(), *run_out(HOLDS_UNPAID_MAX + 3, spacing_us=10)]
     again_at = DEADLINE + 30 + WINDOW_US  # after the fourth of 23, 19 are left
     detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {again_at}"
-    given(*facts).at(again_at - 1).when(reserve()).then(rejected(Reason.HOLDS_EXHAUSTED, detail))
+    given(*facts).at(again_at - 1).when(reserve()).then(
+        rejected(Reason.HOLDS_EXHAUSTED, detail, at=again_at, amount=20)
+    )
     given(*facts).at(again_at).when(reserve()).then(held(["A-3"], until=again_at + TTL_S * US_PER_S))
 
 
@@ -90,7 +92,7 @@ def test_the_accounts_of_one_mailbox_share_one_budget() -> None:
     )
     detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {DEADLINE + WINDOW_US}"
     given(*on_sale(), *of_one_mailbox(HOLDS_UNPAID_MAX)).at(soon).when(again).then(
-        rejected(Reason.HOLDS_EXHAUSTED, detail, by="ada-6")
+        rejected(Reason.HOLDS_EXHAUSTED, detail, by="ada-6", at=DEADLINE + WINDOW_US, amount=20)
     )
 
 
@@ -112,7 +114,9 @@ def test_a_users_own_holds_count_whatever_mailbox_each_says_and_each_counts_once
     )
     detail = f"{HOLDS_UNPAID_MAX} holds ran out unpaid; the next is possible at {DEADLINE + WINDOW_US}"
     one_more = run_out(1, by=BOB, mailbox=ADA, name="last")
-    given(*on_sale(), *own, *shared, *one_more).at(soon).when(again).then(rejected(Reason.HOLDS_EXHAUSTED, detail))
+    given(*on_sale(), *own, *shared, *one_more).at(soon).when(again).then(
+        rejected(Reason.HOLDS_EXHAUSTED, detail, at=DEADLINE + WINDOW_US, amount=20)
+    )
 
 
 def test_what_was_given_back_or_paid_in_the_end_costs_nothing() -> None:
@@ -131,7 +135,7 @@ def test_what_was_given_back_or_paid_in_the_end_costs_nothing() -> None:
 def test_other_reasons_go_before_this_one() -> None:
     facts = [*on_sale(), *run_out(HOLDS_UNPAID_MAX)]
     given(*facts, held(["A-3"], rid=R2, by=BOB, until=2 * DEADLINE)).at(DEADLINE + 1).when(reserve(1, ["A-3"])).then(
-        rejected(Reason.SEAT_TAKEN, "taken: A-3")
+        rejected(Reason.SEAT_TAKEN, "taken: A-3", field="seats")
     )
 
 
@@ -147,9 +151,11 @@ def test_after_ten_declined_cards_no_other_is_tried_for_any_hold_of_the_event() 
     given(*on_sale(), *declined(CARDS_DECLINED_MAX - 1)).when(confirm()).then(payment_requested())
     detail = f"{CARDS_DECLINED_MAX} cards of yours were declined for this event lately"
     exhausted = [*on_sale(), *declined(CARDS_DECLINED_MAX)]
-    given(*exhausted).when(confirm()).then(refused(confirm(), Reason.PAYMENTS_EXHAUSTED, detail, R1))
+    given(*exhausted).when(confirm()).then(refused(confirm(), Reason.PAYMENTS_EXHAUSTED, detail, R1, amount=10))
     other = confirm(R2)
-    given(*exhausted, held(["A-4"], rid=R2)).when(other).then(refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2))
+    given(*exhausted, held(["A-4"], rid=R2)).when(other).then(
+        refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2, amount=10)
+    )
 
 
 def test_the_accounts_of_one_mailbox_share_the_cards_that_are_declined() -> None:
@@ -163,7 +169,7 @@ def test_the_accounts_of_one_mailbox_share_the_cards_that_are_declined() -> None
     given(*on_sale(), *given_cards(CARDS_DECLINED_MAX - 1)).when(other).then(payment_requested(R2, by=BOB))
     detail = f"{CARDS_DECLINED_MAX} cards of yours were declined for this event lately"
     given(*on_sale(), *given_cards(CARDS_DECLINED_MAX)).when(other).then(
-        refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2)
+        refused(other, Reason.PAYMENTS_EXHAUSTED, detail, R2, amount=10)
     )
 
 

@@ -258,7 +258,7 @@ def test_only_who_is_invited_accepts_and_only_in_time() -> None:
     given(created(), INVITED).when(nobody).then(refused(nobody, Reason.INVITATION_NOT_FOUND, detail, ALICE))
     yes = c.AnswerInvitation(EVENT, BOB, "cmd", "accept")
     ended = f.StaffInvitationEnded(ORGANIZER, BOB, "expired")
-    late = refused(yes, Reason.OFFER_EXPIRED, f"the invitation ended at {UNTIL}", BOB)
+    late = refused(yes, Reason.OFFER_EXPIRED, f"the invitation ended at {UNTIL}", BOB, at=UNTIL)
     given(created(), INVITED).at(UNTIL).when(yes).then(ended, late)
     assert folded(created(), INVITED).staff == {}, "who is only invited may nothing"
     again = given(created(), INVITED).at(UNTIL).when(c.AddStaff(EVENT, ORGANIZER, "cmd", BOB)).facts

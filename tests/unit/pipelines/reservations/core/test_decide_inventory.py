@@ -117,7 +117,7 @@ def test_a_layout_never_loses_a_seat_in_use() -> None:
     facts = (*on_sale(), held(["C-1"]))
     command = change(rows=2)
     given(*facts).when(command).then(
-        refused(command, Reason.LAYOUT_IN_USE, "in use, and not in the new layout: C-1", STALLS)
+        refused(command, Reason.LAYOUT_IN_USE, "in use, and not in the new layout: C-1", STALLS, field="layout")
     )
     given(*facts).when(change(rows=3, seats_per_row=2)).then(changed(rows=3, seats_per_row=2))
 
@@ -127,7 +127,9 @@ def test_a_general_admission_keeps_room_for_what_is_sold_and_blocked() -> None:
     facts = (*on_sale(layout=general), held(quantity=2), blocked([], quantity=1))
     command = change(capacity=2)
     given(*facts).when(command).then(
-        refused(command, Reason.LAYOUT_IN_USE, "capacity 2 is less than the 3 in use", STALLS)
+        refused(
+            command, Reason.LAYOUT_IN_USE, "capacity 2 is less than the 3 in use", STALLS, field="capacity", amount=3
+        )
     )
     given(*facts).when(change(capacity=3)).then(changed(**general | {"capacity": 3}))
 
@@ -146,17 +148,19 @@ def test_a_change_that_is_taken_back_leaves_no_trace() -> None:
 def test_a_type_has_limits_of_its_own() -> None:
     per_order = on_sale(layout={"max_per_order": 2})
     given(*per_order).when(reserve(3)).then(
-        rejected(Reason.LIMIT_EXCEEDED, "3 asked, 2 are sold in one order", quantity=3)
+        rejected(Reason.LIMIT_EXCEEDED, "3 asked, 2 are sold in one order", quantity=3, amount=2)
     )
     per_user = on_sale(layout={"max_per_user": 2})
     detail = "1 of this ticket type held or bought, 2 more asked, 2 allowed"
-    given(*per_user, held(["A-1"], rid=R2)).when(reserve(2)).then(rejected(Reason.LIMIT_EXCEEDED, detail, quantity=2))
+    given(*per_user, held(["A-1"], rid=R2)).when(reserve(2)).then(
+        rejected(Reason.LIMIT_EXCEEDED, detail, quantity=2, amount=2)
+    )
     given(*per_user, held(["A-1"], rid=R2, by=BOB)).when(reserve(seats=["B-1", "B-2"])).then(held(["B-1", "B-2"]))
 
 
 def test_an_event_has_a_limit_per_order() -> None:
     given(*on_sale(details={"max_tickets_per_order": 1})).when(reserve(2)).then(
-        rejected(Reason.LIMIT_EXCEEDED, "2 asked, 1 are sold in one order", quantity=2)
+        rejected(Reason.LIMIT_EXCEEDED, "2 asked, 1 are sold in one order", quantity=2, amount=1)
     )
 
 
@@ -167,11 +171,13 @@ def test_types_share_a_pool() -> None:
     floor = type_added(FLOOR, 1, kind="general", capacity=10, rows=0, seats_per_row=0, pool_id="pool")
     facts = (created(), POOL, type_added(pool_id="pool"), floor, published(), held(["A-1", "A-2"], rid=R2, by=BOB))
     detail = "2 asked; 1 available, 0 held, 0 sold"
-    given(*facts).when(reserve(2, of=FLOOR)).then(rejected(Reason.SOLD_OUT, detail, of=FLOOR, quantity=2))
+    given(*facts).when(reserve(2, of=FLOOR)).then(rejected(Reason.SOLD_OUT, detail, of=FLOOR, quantity=2, amount=1))
     given(*facts).when(reserve(1, of=FLOOR)).then(held(quantity=1, of=FLOOR))
     smaller = c.SetPool(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", pool_id="pool", name="House", capacity=1)
     given(*facts).when(smaller).then(
-        refused(smaller, Reason.INVALID_POOL, "capacity 1 is less than the 2 in use", "pool")
+        refused(
+            smaller, Reason.INVALID_POOL, "capacity 1 is less than the 2 in use", "pool", field="capacity", amount=2
+        )
     )
 
 
@@ -239,7 +245,9 @@ def test_a_codes_uses_are_counted_and_given_back_with_the_hold() -> None:
         discount_minor=500,
     )
     detail = "promo_code has been used by others"
-    given(*on_sale(), once, used).when(with_codes(reserve(), "SPRING")).then(rejected(Reason.CODE_USED_UP, detail))
+    given(*on_sale(), once, used).when(with_codes(reserve(), "SPRING")).then(
+        rejected(Reason.CODE_USED_UP, detail, field="promo_code")
+    )
     free_again = f.HoldReleased(reservation_id=R2, user_id=BOB, ticket_type_id=STALLS, quantity=1, seats=["A-1"])
     assert isinstance(
         given(*on_sale(), once, used, free_again).when(with_codes(reserve(), "SPRING")).facts[0], f.TicketsHeld
@@ -255,7 +263,7 @@ def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
 
     def turned_down(left: int, quantity: int) -> f.ReservationRejected:
         detail = f"promo_code has room for {left} more, {quantity} are asked"
-        return rejected(Reason.CODE_USED_UP, detail, quantity=quantity)
+        return rejected(Reason.CODE_USED_UP, detail, quantity=quantity, field="promo_code")
 
     two = f.TicketsHeld(
         reservation_id=R2,
@@ -309,7 +317,9 @@ def test_a_codes_places_are_counted_beside_its_orders_and_given_back() -> None:
 def test_a_free_ticket_code_for_one_order_and_one_place_is_no_code_for_ten() -> None:
     free = (*on_sale(details={"max_tickets_per_user": 20}), code(value=100, uses_max=1, places_max=1))
     detail = "promo_code has room for 1 more, 10 are asked"
-    given(*free).when(with_codes(reserve(10), "SPRING")).then(rejected(Reason.CODE_USED_UP, detail, quantity=10))
+    given(*free).when(with_codes(reserve(10), "SPRING")).then(
+        rejected(Reason.CODE_USED_UP, detail, quantity=10, field="promo_code")
+    )
     (held,) = given(*free).when(with_codes(reserve(1), "SPRING")).facts
     assert isinstance(held, f.TicketsHeld)
     assert held.amount_minor == 0
@@ -318,7 +328,9 @@ def test_a_free_ticket_code_for_one_order_and_one_place_is_no_code_for_ten() -> 
 def test_an_access_code_is_bounded_by_places_too() -> None:
     door = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0, places_max=2))
     detail = "access_code has room for 2 more, 3 are asked"
-    given(*door).when(with_codes(reserve(3), None, "DOOR")).then(rejected(Reason.CODE_USED_UP, detail, quantity=3))
+    given(*door).when(with_codes(reserve(3), None, "DOOR")).then(
+        rejected(Reason.CODE_USED_UP, detail, quantity=3, field="access_code")
+    )
 
 
 def test_a_late_payment_does_not_take_places_of_a_code_that_others_have() -> None:
@@ -373,14 +385,14 @@ def test_a_codes_places_have_a_bound(places_max: int) -> None:
         places_max=places_max,
     )
     detail = f"places_max must be 0 to {limits.CODE_PLACES_MAX}"
-    given(*on_sale()).when(wrong).then(refused(wrong, Reason.INVALID_CODE, detail, "id"))
+    given(*on_sale()).when(wrong).then(refused(wrong, Reason.INVALID_CODE, detail, "id", field="places_max"))
 
 
 def test_a_hidden_type_needs_an_access_code() -> None:
     hidden = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0))
     needed = "this ticket type is sold with an access code"
     own = replace(reserve(), user_id=ORGANIZER)
-    given(*hidden).when(own).then(rejected(Reason.ACCESS_CODE_REQUIRED, needed, by=ORGANIZER))
+    given(*hidden).when(own).then(rejected(Reason.ACCESS_CODE_REQUIRED, needed, by=ORGANIZER, field="access_code"))
     fact = given(*hidden).when(with_codes(reserve(), None, "DOOR")).facts[0]
     assert isinstance(fact, f.TicketsHeld)
     assert (fact.access_code, fact.amount_minor) == ("DOOR", 2_500)
@@ -413,7 +425,9 @@ def test_a_hidden_type_is_none_to_whoever_has_no_code_for_it(
 def test_a_code_that_ended_still_shows_what_it_was_for() -> None:
     ended = (*on_sale(layout={"hidden": 1}), code("DOOR", "access", 0, valid_until_at=T))
     detail = "access_code does not work for this order"
-    given(*ended).when(with_codes(reserve(), None, "DOOR")).then(rejected(Reason.CODE_INVALID, detail))
+    given(*ended).when(with_codes(reserve(), None, "DOOR")).then(
+        rejected(Reason.CODE_INVALID, detail, field="access_code")
+    )
 
 
 def test_a_code_is_unique_in_its_event() -> None:
@@ -450,7 +464,9 @@ def test_a_code_that_could_never_be_used_is_refused_and_one_made_in_time_is_know
         valid_until_at=T,
     )
     detail = "valid_until must not be in the past"
-    given(*on_sale()).at(T).when(late).then(refused(late, Reason.INVALID_CODE, detail, "id-SPRING"))
+    given(*on_sale()).at(T).when(late).then(
+        refused(late, Reason.INVALID_CODE, detail, "id-SPRING", field="valid_until")
+    )
     given(*on_sale()).at(T - 1).when(late).then(code(valid_until_at=T))
     given(*on_sale(), code(valid_until_at=T)).at(T + 1).when(late).then(duplicate(late, "id-SPRING"))
 
@@ -461,17 +477,19 @@ def test_a_code_that_could_never_be_used_is_refused_and_one_made_in_time_is_know
 def test_blocked_seats_are_not_sold_until_they_are_freed() -> None:
     given(*on_sale()).when(block(["A-3", "A-4"])).then(blocked(["A-3", "A-4"]))
     facts = (*on_sale(), blocked(["A-3", "A-4"]))
-    given(*facts).when(reserve(seats=["A-3"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-3"))
+    given(*facts).when(reserve(seats=["A-3"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-3", field="seats"))
     free = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=["A-3"], quantity=0)
     freed = f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=["A-3"], quantity=1)
     given(*facts).when(free).then(freed)
     given(*facts, freed).when(reserve(seats=["A-3"])).then(held(["A-3"]))
-    given(*facts, freed).when(reserve(seats=["A-4"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-4"))
+    given(*facts, freed).when(reserve(seats=["A-4"])).then(rejected(Reason.SEAT_TAKEN, "taken: A-4", field="seats"))
 
 
 def test_what_is_claimed_cannot_be_blocked_nor_anything_of_that_block() -> None:
     command = block(["A-2", "A-3"])
-    given(*on_sale(), held(["A-3"])).when(command).then(refused(command, Reason.SEAT_TAKEN, "not free: A-3", "b1"))
+    given(*on_sale(), held(["A-3"])).when(command).then(
+        refused(command, Reason.SEAT_TAKEN, "not free: A-3", "b1", field="seats")
+    )
 
 
 def test_a_timed_block_ends_by_log_time() -> None:
@@ -486,7 +504,9 @@ def test_a_timed_block_ends_by_log_time() -> None:
 def test_general_admission_is_blocked_by_number() -> None:
     general = on_sale(layout={"kind": "general", "capacity": 5, "rows": 0, "seats_per_row": 0})
     facts = (*general, blocked([], quantity=4))
-    given(*facts).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 0 held, 0 sold", quantity=2))
+    given(*facts).when(reserve(2)).then(
+        rejected(Reason.SOLD_OUT, "2 asked; 1 available, 0 held, 0 sold", quantity=2, amount=1)
+    )
     some = c.UnblockSeats(event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=3)
     given(*facts).when(some).then(
         f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=3)
@@ -496,7 +516,14 @@ def test_general_admission_is_blocked_by_number() -> None:
         f.SeatsUnblocked(user_id=ORGANIZER, block_id="b1", ticket_type_id=STALLS, seats=[], quantity=4)
     )
     given(*general).when(duplicated := block([], quantity=6)).then(
-        refused(duplicated, Reason.INVALID_BLOCK, "quantity must be 1 to the 5 that are free", "b1")
+        refused(
+            duplicated,
+            Reason.INVALID_BLOCK,
+            "quantity must be 1 to the 5 that are free",
+            "b1",
+            field="quantity",
+            amount=5,
+        )
     )
     given(*facts).when(again := block([], quantity=4)).then(duplicate(again, "b1"))
 
@@ -567,7 +594,7 @@ def test_places_are_freed_once_for_one_request() -> None:
         event_id=EVENT, user_id=ORGANIZER, command_id="cmd", block_id="b1", seats=[], quantity=1, release_id="a,b"
     )
     detail = "release_id must have no comma, and an event at most 20000 of them"
-    given(*facts).when(odd).then(refused(odd, Reason.INVALID_BLOCK, detail, "b1"))
+    given(*facts).when(odd).then(refused(odd, Reason.INVALID_BLOCK, detail, "b1", field="release_id"))
 
 
 def test_a_batch_that_is_taken_back_has_freed_no_block() -> None:

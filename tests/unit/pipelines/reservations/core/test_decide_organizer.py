@@ -60,13 +60,15 @@ BAD_SCHEDULES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "detail"), BAD_SCHEDULES)
 def test_a_description_that_contradicts_itself_is_refused(changes: dict[str, Any], detail: str) -> None:
     command = create(**changes)
-    given().when(command).then(refused(command, Reason.INVALID_SCHEDULE, detail))
+    given().when(command).then(refused(command, Reason.INVALID_SCHEDULE, detail, field=detail.partition(" ")[0]))
 
 
 @pytest.mark.parametrize(("changes", "detail"), BAD_SCHEDULES)
 def test_an_update_may_not_make_it_contradict_itself(changes: dict[str, Any], detail: str) -> None:
     command = update(**changes)
-    given(created()).when(command).then(refused(command, Reason.INVALID_SCHEDULE, detail))
+    given(created()).when(command).then(
+        refused(command, Reason.INVALID_SCHEDULE, detail, field=detail.partition(" ")[0])
+    )
 
 
 @pytest.mark.parametrize("hold_ttl_s", [limits.HOLD_TTL_S_MIN, limits.HOLD_TTL_S_MAX])
@@ -148,7 +150,9 @@ SIZES = "layout.rows must be 1 to 1000, layout.seats_per_row 1 to 500"
 )
 def test_a_ticket_type_beyond_its_limits_is_refused(changes: dict[str, Any], detail: str) -> None:
     command = add_type(**changes)
-    given(created()).when(command).then(refused(command, Reason.INVALID_TICKET_TYPE, detail))
+    given(created()).when(command).then(
+        refused(command, Reason.INVALID_TICKET_TYPE, detail, field=detail.partition(" ")[0])
+    )
 
 
 def test_an_event_has_a_limit_of_ticket_types() -> None:

@@ -229,7 +229,7 @@ def test_a_free_hold_is_confirmed_without_a_token_and_ignores_one() -> None:
 def test_a_price_is_not_paid_without_a_token() -> None:
     command = confirm(token="")
     detail = "payment_token is required: the reservation has to be paid for"
-    given(*HELD).when(command).then(refused(command, Reason.PAYMENT_TOKEN_REQUIRED, detail, R1))
+    given(*HELD).when(command).then(refused(command, Reason.PAYMENT_TOKEN_REQUIRED, detail, R1, field="payment_token"))
     given(*HELD).at(DEADLINE).when(command).then(hold_expired(["A-3"]), confirmation_refused(Reason.HOLD_EXPIRED))
 
 

@@ -139,14 +139,17 @@ def test_sales_are_open_from_the_first_moment_to_before_the_last(
     placed: str, now: int, reason: Reason | None, detail: str
 ) -> None:
     facts = on_sale(details=WINDOW) if placed == "on the event" else on_sale(layout=WINDOW)
-    expected: Any = held(["A-3"], until=now + TTL_S * US_PER_S) if reason is None else rejected(reason, detail)
+    expected: Any = held(["A-3"], until=now + TTL_S * US_PER_S)
+    if reason is not None:
+        border = WINDOW["sales_open_at" if reason == Reason.SALES_NOT_OPEN else "sales_close_at"]
+        expected = rejected(reason, detail, at=border)
     given(*facts).at(now).when(reserve()).then(expected)
 
 
 def test_a_ticket_types_own_window_goes_before_the_events() -> None:
     early = on_sale(details=WINDOW, layout={"sales_open_at": T + 1, "sales_close_at": T + 5})
     given(*early).at(T + 2).when(reserve()).then(held(["A-3"], until=T + 2 + TTL_S * US_PER_S))
-    given(*early).at(T + 12).when(reserve()).then(rejected(Reason.SALES_CLOSED, f"sales closed at {T + 5}"))
+    given(*early).at(T + 12).when(reserve()).then(rejected(Reason.SALES_CLOSED, f"sales closed at {T + 5}", at=T + 5))
 
 
 # --- quantities and seats -----------------------------------------------------------------------------------------
@@ -155,19 +158,27 @@ def test_a_ticket_types_own_window_goes_before_the_events() -> None:
 @pytest.mark.parametrize("quantity", [-(2**31), -1, 0, 11, 2**31 - 1])
 def test_a_quantity_out_of_range_is_rejected(quantity: int) -> None:
     given(*on_sale()).when(reserve(quantity)).then(
-        rejected(Reason.INVALID_QUANTITY, f"quantity is {quantity}; 1 to 10 are sold at once", quantity=quantity)
+        rejected(
+            Reason.INVALID_QUANTITY,
+            f"quantity is {quantity}; 1 to 10 are sold at once",
+            quantity=quantity,
+            field="quantity",
+            amount=10,
+        )
     )
 
 
 def test_general_admission_has_no_seats_to_name() -> None:
     given(*general(10)).when(reserve(seats=["A-1"])).then(
-        rejected(Reason.INVALID_SEATS, "general admission has no numbered seats")
+        rejected(Reason.INVALID_SEATS, "general admission has no numbered seats", field="seats")
     )
 
 
 def test_a_seat_named_twice_is_rejected() -> None:
     given(*on_sale()).when(reserve(seats=["A-1", "A-1"])).then(
-        rejected(Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number", quantity=2)
+        rejected(
+            Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number", quantity=2, field="seats"
+        )
     )
 
 
@@ -175,21 +186,23 @@ def test_a_quantity_other_than_the_number_of_named_seats_is_rejected() -> None:
     command = reserve(seats=["A-1", "A-2"])
     wrong = type(command)(*[3 if name == "quantity" else getattr(command, name) for name in command.__struct_fields__])
     given(*on_sale()).when(wrong).then(
-        rejected(Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number", quantity=3)
+        rejected(
+            Reason.INVALID_SEATS, "a seat is named twice, or quantity is not their number", quantity=3, field="seats"
+        )
     )
 
 
 @pytest.mark.parametrize("seat", ["D-1", "A-7", "A-0", "a-1", "A1", "", "A-01", "-1"])
 def test_a_seat_that_does_not_exist_is_rejected(seat: str) -> None:
     given(*on_sale()).when(reserve(seats=["A-1", seat])).then(
-        rejected(Reason.SEAT_UNKNOWN, f"no such seat: {seat}", quantity=2)
+        rejected(Reason.SEAT_UNKNOWN, f"no such seat: {seat}", quantity=2, field="seats")
     )
 
 
 def test_named_seats_are_had_all_or_not_at_all() -> None:
     """Also: a hold is rejected when any seat is taken, held or sold."""
     command = reserve(seats=["A-1", "A-2", "A-3"], by=BOB, rid=R2)
-    turned_down = rejected(Reason.SEAT_TAKEN, "taken: A-2", by=BOB, rid=R2, quantity=3)
+    turned_down = rejected(Reason.SEAT_TAKEN, "taken: A-2", by=BOB, rid=R2, quantity=3, field="seats")
     given(*on_sale(), held(["A-2"])).when(command).then(turned_down)
     after = given(*on_sale(), held(["A-2"]), confirmed(["A-2"])).when(command)
     after.then(turned_down)
@@ -200,12 +213,14 @@ def test_when_less_is_left_than_asked_for_it_is_sold_out() -> None:
     small = on_sale(layout={"rows": 1, "seats_per_row": 3})
     given(
         *small, held(["A-1"], by=BOB, rid=R2), held(["A-2"], by=BOB, rid=R3), confirmed(["A-2"], by=BOB, rid=R3)
-    ).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 1 held, 1 sold", quantity=2))
+    ).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 1 held, 1 sold", quantity=2, amount=1))
 
 
 def test_general_admission_is_never_over_capacity() -> None:
     facts = [*general(3), held(quantity=2, rid=R2, by=BOB)]
-    given(*facts).when(reserve(2)).then(rejected(Reason.SOLD_OUT, "2 asked; 1 available, 2 held, 0 sold", quantity=2))
+    given(*facts).when(reserve(2)).then(
+        rejected(Reason.SOLD_OUT, "2 asked; 1 available, 2 held, 0 sold", quantity=2, amount=1)
+    )
     given(*facts).when(reserve(1)).then(held(quantity=1))
 
 
@@ -216,7 +231,7 @@ def test_a_buyer_may_have_as_many_as_the_limit_and_no_more() -> None:
     allowed = on_sale(details={"max_tickets_per_user": 3})
     given(*allowed, held(["A-1", "A-2"], rid=R2)).when(reserve(1)).then(held(["A-3"]))
     given(*allowed, held(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(
-        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 2 more asked, 3 allowed", quantity=2)
+        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 2 more asked, 3 allowed", quantity=2, amount=3)
     )
 
 
@@ -224,7 +239,7 @@ def test_what_is_bought_counts_and_what_has_ended_does_not() -> None:
     allowed = on_sale(details={"max_tickets_per_user": 2})
     two = held(["A-1", "A-2"], rid=R2)
     given(*allowed, two, confirmed(["A-1", "A-2"], rid=R2)).when(reserve(1)).then(
-        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed")
+        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed", amount=2)
     )
     given(*allowed, two, hold_released(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(held(["A-3", "A-4"]))
     given(*allowed, two, confirmed(["A-1", "A-2"], rid=R2), cancelled(["A-1", "A-2"], rid=R2)).when(reserve(2)).then(
@@ -237,7 +252,7 @@ def test_the_limit_is_each_buyers_own_and_spans_ticket_types() -> None:
     floor = type_added(FLOOR, 1, kind="general", capacity=9)
     given(*allowed, floor, held(["A-1", "A-2"], rid=R2, by=BOB)).when(reserve(2)).then(held(["A-3", "A-4"]))
     given(*allowed, floor, held(quantity=2, of=FLOOR, rid=R2)).when(reserve(1)).then(
-        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed")
+        rejected(Reason.LIMIT_EXCEEDED, "2 held or bought, 1 more asked, 2 allowed", amount=2)
     )
 
 
@@ -246,7 +261,9 @@ def test_the_limit_is_each_buyers_own_and_spans_ticket_types() -> None:
 
 def test_a_seat_locked_by_another_seller_is_not_sold_and_the_fact_says_why() -> None:
     facts = [*on_sale(), locks(["stalls/A-3"])]
-    given(*facts).when(reserve(seats=["A-3"])).then(rejected(Reason.SEAT_TAKEN, "locked by another seller: A-3"))
+    given(*facts).when(reserve(seats=["A-3"])).then(
+        rejected(Reason.SEAT_TAKEN, "locked by another seller: A-3", field="seats")
+    )
 
 
 def test_best_available_goes_round_foreign_locks() -> None:
@@ -261,7 +278,7 @@ def test_a_freed_seat_is_sold() -> None:
 
 def test_seats_locked_before_their_ticket_type_exists_are_locked_in_it() -> None:
     given(created(), locks(["stalls/A-3"]), type_added(), on_sale()[2]).when(reserve(seats=["A-3"])).then(
-        rejected(Reason.SEAT_TAKEN, "locked by another seller: A-3")
+        rejected(Reason.SEAT_TAKEN, "locked by another seller: A-3", field="seats")
     )
 
 
@@ -333,7 +350,7 @@ def test_holds_that_are_due_end_before_the_request_is_decided() -> None:
     one = on_sale(layout={"rows": 1, "seats_per_row": 1})
     command = reserve(1, by=BOB, rid=R2)
     given(*one, held(["A-1"])).at(DEADLINE - 1).when(command).then(
-        rejected(Reason.SOLD_OUT, "1 asked; 0 available, 1 held, 0 sold", by=BOB, rid=R2)
+        rejected(Reason.SOLD_OUT, "1 asked; 0 available, 1 held, 0 sold", by=BOB, rid=R2, amount=0)
     )
     given(*one, held(["A-1"])).at(DEADLINE).when(command).then(
         hold_expired(["A-1"]), held(["A-1"], by=BOB, rid=R2, until=DEADLINE + TTL_S * US_PER_S)

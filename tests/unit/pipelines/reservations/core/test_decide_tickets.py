@@ -185,11 +185,11 @@ def test_the_terms_say_how_much_goes_back_and_until_when() -> None:
         cancelled(SEATS, refund=5_000), refund_requested(Reason.BUYER_CANCELLED, amount=5_000)
     )
     given(*until).at(T + 5).when(release()).then(
-        refused(release(), Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {T + 5}", R1)
+        refused(release(), Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {T + 5}", R1, at=T + 5)
     )
     starts = DETAILS["starts_at"]
     given(*BOUGHT).at(starts).when(release()).then(
-        refused(release(), Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {starts}", R1)
+        refused(release(), Reason.REFUND_NOT_ALLOWED, f"cancelling was possible until {starts}", R1, at=starts)
     )
 
 
@@ -351,7 +351,7 @@ def test_nobody_else_answers_an_offer(command: c.AnswerTransfer) -> None:
 
 def test_an_offer_ends_by_log_time_and_another_may_follow() -> None:
     given(*BOUGHT, OFFERED).at(UNTIL - 1).when(answer("accept")).then(ACCEPTED)
-    late = refused(answer("accept"), Reason.OFFER_EXPIRED, f"the offer ended at {UNTIL}", OFFER)
+    late = refused(answer("accept"), Reason.OFFER_EXPIRED, f"the offer ended at {UNTIL}", OFFER, at=UNTIL)
     given(*BOUGHT, OFFERED).at(UNTIL).when(answer("accept")).then(offer_ended("expired"), late)
     facts = given(*BOUGHT, OFFERED).at(UNTIL).when(transfer(to=ORGANIZER)).facts
     assert facts[0] == offer_ended("expired")
@@ -622,7 +622,9 @@ def test_who_finds_nothing_waits_and_who_finds_something_does_not() -> None:
         refused(twice, Reason.TOO_MANY, "you wait for this ticket type already", "w2")
     )
     free = on_sale(layout=SMALL)
-    given(*free).when(join()).then(refused(join(), Reason.NOT_SOLD_OUT, "2 are available: reserve them", "w1"))
+    given(*free).when(join()).then(
+        refused(join(), Reason.NOT_SOLD_OUT, "2 are available: reserve them", "w1", amount=2)
+    )
 
 
 def test_what_is_freed_is_offered_at_once_with_a_deadline_of_its_own() -> None:

@@ -118,6 +118,7 @@ def set_aside(command: c.Command, at: str, fact: str = "HoldExpired", error: str
         user_id=command.user_id,
         reason=Reason.COMMAND_FAILED,
         detail=detail,
+        unfolded=1,
     )
 
 
