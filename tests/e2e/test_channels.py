@@ -201,8 +201,8 @@ def test_who_has_erased_their_account_gets_no_more_mails(street: Street) -> None
     assert erased.call("DELETE", "/v1/users/me", json={"password": "correct-horse-7"}).status_code == 204
     path = f"/v1/events/{event.id}/cancel"
     done(event.organizer.post(path, prefer="wait=20", json={"reason": "the roof leaks"}), 200)
-    told = {"Cancelled: Night of the open circle", "Refunded: Night of the open circle"}
-    street.mails.wait(lambda: told <= set(subjects(street, other)), "the other buyer is told")
+    subjects_sent = {"Cancelled: Night of the open circle", "Refunded: Night of the open circle"}
+    street.mails.wait(lambda: subjects_sent <= set(subjects(street, other)), "the other buyer is told")
     assert len(subjects(street, erased)) == 2
 
 

@@ -257,10 +257,10 @@ def test_a_stream_by_ticket_goes_on_behind_the_last_id(shop: Shop, event: OnSale
     done(buyer.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
     query = {"ticket": ticket_for(buyer, "/v1/notifications/stream"), "last_event_id": "start"}
     with shop.http.stream("GET", "/v1/notifications/stream", params=query) as stream:
-        told = next(
+        message = next(
             json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")
         )
-    assert told["kind"]
+    assert message["kind"]
 
 
 def test_no_ticket_is_ever_in_a_log(running: tuple[Platform, Shop], buyer: Person) -> None:

@@ -515,11 +515,11 @@ def test_a_stream_from_the_start_has_the_first_message_of_all(shop: Shop, event:
     somebody = shop.person()
     first = done(somebody.reserve(event.id, ticket_type_id=event.general, quantity=1), 201)
     with Stream(somebody, "/v1/notifications/stream", last_event_id="start") as stream:
-        told = [stream.next() for _ in range(2)]
-    assert {one["data"]["kind"] for one in told} == {"registered", "ticket.held"}
-    assert first["id"] in [one["data"]["reservation_id"] for one in told]
-    with Stream(somebody, "/v1/notifications/stream", last_event_id=told[0]["id"]) as stream:
-        assert stream.next() == told[1], "nothing is between the first and the second"
+        messages = [stream.next() for _ in range(2)]
+    assert {one["data"]["kind"] for one in messages} == {"registered", "ticket.held"}
+    assert first["id"] in [one["data"]["reservation_id"] for one in messages]
+    with Stream(somebody, "/v1/notifications/stream", last_event_id=messages[0]["id"]) as stream:
+        assert stream.next() == messages[1], "nothing is between the first and the second"
     for wrong in ("first", "2147483648-0"):
         refused = somebody.get("/v1/notifications/stream", headers={"last-event-id": wrong})
         assert problem(refused, 400, "invalid-header")["field"] == "Last-Event-ID"

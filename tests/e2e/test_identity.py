@@ -271,8 +271,8 @@ def test_a_second_factor_is_asked_for_and_taken_once(house: House) -> None:
     off = {"password": PASSWORD, "recovery_code": anew[0]}
     assert owner.call("DELETE", path, json=off).status_code == 204
     done(login(shop, owner), 200)
-    told = ["Your account asks for a second factor now", "Your account asks for no second factor any more"]
-    house.mails.wait(lambda: set(told) <= set(subjects(house, owner)), "word of both")
+    titles = ["Your account asks for a second factor now", "Your account asks for no second factor any more"]
+    house.mails.wait(lambda: set(titles) <= set(subjects(house, owner)), "word of both")
     seen = kinds(owner)
     assert {("second-factor-on", "done"), ("second-factor-off", "done"), ("second-factor", "refused")} <= set(seen)
     assert seen.count(("recovery-code-used", "done")) == 3

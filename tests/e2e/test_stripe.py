@@ -263,9 +263,9 @@ def test_a_part_refunded_in_the_dashboard_and_then_the_event_is_off_gives_all_of
     charge = {"id": "ch_1", "object": "charge", "payment_intent": intent["id"], "amount_refunded": 1_000}
     assert done(world.hook("charge.refunded", charge), 200) == {"outcome": "recorded"}  # reported twice, counted once
     path = f"/v1/reservations/{reservation}"
-    told = once(lambda: done(buyer.get(path), 200), lambda one: one.get("refunded", 0) > 0, "the part is on record")
-    assert (told["status"], told["amount"], told["refunded"]) == ("confirmed", 2 * PRICE - 1_000, 1_000)
-    assert [(one["origin"], one["amount"]) for one in told["refunds"]] == [("provider", 1_000)]
+    shown = once(lambda: done(buyer.get(path), 200), lambda one: one.get("refunded", 0) > 0, "the part is on record")
+    assert (shown["status"], shown["amount"], shown["refunded"]) == ("confirmed", 2 * PRICE - 1_000, 1_000)
+    assert [(one["origin"], one["amount"]) for one in shown["refunds"]] == [("provider", 1_000)]
     done(seller.post(f"/v1/events/{event.id}/cancel", prefer="wait=20", json={"reason": "rain"}), 200)
     eventually(lambda: done(buyer.get(path), 200)["payment"] == "refunded", "the rest goes back")
     backs = [one["amount"] for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
@@ -283,11 +283,11 @@ def test_a_refund_that_is_heard_of_before_the_charge_is_not_lost(world: World, b
         (intent,) = world.of(reservation)
         whole = stripe.dashboard_refund(intent["id"], PRICE)
         assert done(world.hook("refund.created", whole), 200) == {"outcome": "recorded"}
-        told = once(lambda: done(buyer.get(path), 200), lambda one: one["status"] == "cancelled", "it is void")
+        shown = once(lambda: done(buyer.get(path), 200), lambda one: one["status"] == "cancelled", "it is void")
         stripe.holding = False
         stripe.let_go.set()
         waiting.result()
-    assert (told["payment"], told["refunded"], told["amount"]) == ("refunded", PRICE, 0)
+    assert (shown["payment"], shown["refunded"], shown["amount"]) == ("refunded", PRICE, 0)
     assert [one["status"] for one in done(buyer.get("/v1/tickets"), 200)["items"]] == ["void"]
 
 
@@ -308,8 +308,8 @@ def test_a_dispute_shuts_the_door_until_it_is_decided_and_nothing_is_refunded_tw
     assert done(world.hook("charge.dispute.closed", world.stripe.disputed(intent["id"], "won")), 200)
     eventually(lambda: valid()["valid"], "won: it opens the door again")
     assert not [one for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
-    told = done(buyer.get(f"/v1/reservations/{reservation}"), 200)
-    assert [(one["status"], one["amount"]) for one in told["disputes"]] == [("won", PRICE)]
+    shown = done(buyer.get(f"/v1/reservations/{reservation}"), 200)
+    assert [(one["status"], one["amount"]) for one in shown["disputes"]] == [("won", PRICE)]
 
 
 def test_a_refund_that_fails_later_is_owed_and_everybody_is_told(world: World, buyer: Person) -> None:
@@ -322,8 +322,8 @@ def test_a_refund_that_fails_later_is_owed_and_everybody_is_told(world: World, b
     (back,) = [one for one in world.stripe.refunds.values() if one["payment_intent"] == intent["id"]]
     back |= {"status": "failed", "failure_reason": "expired_or_canceled_card"}
     assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}
-    told = once(lambda: done(buyer.get(path), 200), lambda one: one["payment"] == "refund-failed", "it has failed")
-    assert (told["owed"], told["refunded"]) == (PRICE, 0)
+    shown = once(lambda: done(buyer.get(path), 200), lambda one: one["payment"] == "refund-failed", "it has failed")
+    assert (shown["owed"], shown["refunded"]) == (PRICE, 0)
     assert done(world.hook("refund.failed", back), 200) == {"outcome": "recorded"}  # another report of it
     whole = world.stripe.dashboard_refund(intent["id"], PRICE)  # the money is back with us: it is paid by hand
     assert done(world.hook("refund.created", whole), 200) == {"outcome": "recorded"}

@@ -65,11 +65,11 @@ class BothLogs(FactLog):
             facts.append(locks)
             evolve(state, locks, at)
         facts += step(state, command, at)
-        told = recorded_at(at, command.event_id, facts)
+        records = recorded_at(at, command.event_id, facts)
         self.commands.append((self.now // 1_000, command))
-        self.facts += told
+        self.facts += records
         self.offset += 1
-        return told
+        return records
 
     def command_records(self) -> list[LogRecord]:
         return [

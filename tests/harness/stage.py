@@ -71,10 +71,10 @@ class Stage:
                     logs = "\n".join(worker.last_lines(12) for worker in self.crew.workers)
                     raise AssertionError(f"{error}\n{logs}") from error
                 self.ensure_running()
-        told = [one for drop in self.drops for one in drop.told]
-        report = check(self.settings, told=told, strict=self.strict, tick_bound_s=TICK_BOUND_S)
+        answers = [one for drop in self.drops for one in drop.told]
+        report = check(self.settings, told=answers, strict=self.strict, tick_bound_s=TICK_BOUND_S)
         assert report.ok, report.text()
-        assert report.counts["told"] == len(told) > 0
+        assert report.counts["told"] == len(answers) > 0
         assert report.counts["commands"] > sum(drop.sent - drop.unacknowledged for drop in self.drops) - 1
         self.made_anew()
         return report

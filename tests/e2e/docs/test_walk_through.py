@@ -183,10 +183,10 @@ def test_doctor_says_which_platform_it_found(
     platform: Platform, elsewhere: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["doctor", "--no-start", "--json", "--port", str(platform.port)])
-    told = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert platform.url in told["platform"]["detail"]
-    assert "the platform that runs here" in told["port"]["detail"]
-    assert [told[name]["result"] for name in ("Kafka", "PostgreSQL", "Redis")] == ["ok"] * 3
+    checks = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert platform.url in checks["platform"]["detail"]
+    assert "the platform that runs here" in checks["port"]["detail"]
+    assert [checks[name]["result"] for name in ("Kafka", "PostgreSQL", "Redis")] == ["ok"] * 3
 
 
 def test_rows_that_are_emptied_as_the_operations_page_says_come_back_as_they_were(

@@ -125,12 +125,12 @@ def test_a_forged_reply_signs_no_ticket_and_a_rightly_sealed_one_does(
         assert forged(api) == before + len(lies)
 
         waiting = Confirming(api, module_settings, pool, "wait=20")
-        told = sealed(confirmed(waiting.buyer, waiting.reservation, waiting.command_id), waiting.key)
-        redis.publish(to, told)
+        reply = sealed(confirmed(waiting.buyer, waiting.reservation, waiting.command_id), waiting.key)
+        redis.publish(to, reply)
         assert done(waiting.answer.result(), 200)["tickets"][0]["id"] == TICKET_ID
 
         later = Confirming(api, module_settings, pool, "wait=2")
-        redis.publish(to, told)  # the reply to another request
+        redis.publish(to, reply)  # the reply to another request
         assert later.answer.result().status_code == 202
     assert forged(api) == before + len(lies)
 

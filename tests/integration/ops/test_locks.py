@@ -53,8 +53,8 @@ def seats(circle: Circle) -> dict[str, str]:
 def test_seats_are_taken_listed_and_freed(circle: Circle) -> None:
     assert circle("take", EVENT, "A-1..2", "C-6", "--owner", "box office")[0] == 0
     assert seats(circle) == {"A-1": "box office", "A-2": "box office", "C-6": "box office"}
-    code, told, _ = circle("free", EVENT, "A-1", "--owner", "box office")
-    assert (code, told["freed"]) == (0, 1)
+    code, report, _ = circle("free", EVENT, "A-1", "--owner", "box office")
+    assert (code, report["freed"]) == (0, 1)
     assert circle("free", EVENT, "--all", "--owner", "box office")[1]["freed"] == 2
     assert seats(circle) == {}
 
@@ -90,8 +90,8 @@ def test_a_seat_that_a_buyer_has_takes_nothing_and_exits_1(
 
 def test_anothers_locks_are_not_freed(circle: Circle) -> None:
     circle("take", EVENT, "A-1", "--owner", "partner")
-    code, told, _ = circle("free", EVENT, "A-1", "--owner", "box office")
-    assert (code, told["freed"]) == (1, 0)
+    code, report, _ = circle("free", EVENT, "A-1", "--owner", "box office")
+    assert (code, report["freed"]) == (1, 0)
     assert seats(circle) == {"A-1": "partner"}
 
 

@@ -53,10 +53,10 @@ def test_every_fact_about_a_user_is_one_message_in_their_inbox(settings: Setting
 def test_streams_are_told_who_has_something_new(settings: Settings) -> None:
     with Heard(settings, CHANNEL) as heard, Flow(run, settings):
         write_facts(settings, log_of(*on_sale(), held(["A-1"]), held(["A-2"], rid=R2, by=BOB)))
-        told: set[str] = set()
+        users: set[str] = set()
         for message in heard.messages():
-            told |= set(message["users"])
-            if told == {ALICE, BOB}:
+            users |= set(message["users"])
+            if users == {ALICE, BOB}:
                 break
 
 

@@ -136,9 +136,9 @@ def test_what_the_provider_refuses_goes_to_the_dead_letters_and_the_rest_goes_on
     with Flow(run, settings):
         write(settings, FACTS, [(0, b"no avro", [])])
         tell(settings, refund("pay-none", offset=0), ask("a1", "tok_ok", offset=1))
-        told = [command for _, command in said(settings, 2)]
-        assert [one.attempt_id for one in told if isinstance(one, RecordPayment)] == ["a1"]
-        (failed,) = [one for one in told if isinstance(one, RecordRefundFailure)]
+        commands = [command for _, command in said(settings, 2)]
+        assert [one.attempt_id for one in commands if isinstance(one, RecordPayment)] == ["a1"]
+        (failed,) = [one for one in commands if isinstance(one, RecordRefundFailure)]
         assert (failed.payment_id, failed.refund_key, failed.refund_id) == ("pay-none", "refund-pay-none", "")
         (letter,) = read(settings, dead_letters(FACTS), 1, 1)
     headers = dict(letter.headers() or [])

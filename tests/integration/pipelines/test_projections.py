@@ -248,8 +248,8 @@ def test_a_fact_of_a_command_that_the_log_does_not_have_hides_none_behind_it(
         heard.until_projected(last(facts))
     headers = dict(read(settings, dead_letters(FACTS), 1, 1)[0].headers() or [])
     assert headers["origin_offset"] == b"4"
-    told = f"a fact of command 0-{forged_at}, but tickets.commands[0] ends at "  # the embedded broker reports it late
-    assert headers["error"].decode().startswith(told)
+    error = f"a fact of command 0-{forged_at}, but tickets.commands[0] ends at "  # the embedded broker reports it late
+    assert headers["error"].decode().startswith(error)
     with rows_of(settings) as query:
         assert query("SELECT id, status FROM reservations ORDER BY id") == sorted([(R1, "held"), (R2, "held")])
         assert query('SELECT "offset" FROM projection_positions WHERE partition = 0') == [(4,)]

@@ -143,9 +143,9 @@ def test_every_right_that_is_missing_is_told_with_where_the_list_is() -> None:
         (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactional id"),
         (KafkaError.CLUSTER_AUTHORIZATION_FAILED, "cluster"),
     ):
-        told = str(right_missing(KafkaError(code), "x"))
-        assert kind in told
-        assert "circle topics acls" in told
+        text = str(right_missing(KafkaError(code), "x"))
+        assert kind in text
+        assert "circle topics acls" in text
     assert right_missing(KafkaError(KafkaError._TRANSPORT), "x") is None
 
 

@@ -59,12 +59,12 @@ def test_a_service_beyond_loopback_in_clear_or_open_is_refused_unless_it_is_name
     opened = closed | {f"CIRCLE_{variable}": value.format(PASSWORD)}
     with pytest.raises(SettingsError) as caught:
         settings_from_env(opened)
-    told = str(caught.value)
-    assert told.startswith(f"CIRCLE_{variable}: ")
-    assert f"CIRCLE_ALLOW_INSECURE={name}" in told
-    assert "; got '" in told
-    assert f"example: CIRCLE_{variable}=" in told
-    assert PASSWORD not in told
+    text = str(caught.value)
+    assert text.startswith(f"CIRCLE_{variable}: ")
+    assert f"CIRCLE_ALLOW_INSECURE={name}" in text
+    assert "; got '" in text
+    assert f"example: CIRCLE_{variable}=" in text
+    assert PASSWORD not in text
     assert settings_from_env(opened | {"CIRCLE_ALLOW_INSECURE": f"{name}"}).production
     others = ",".join({"kafka", "postgres", "redis", "registry", "smtp", "files"} - {name})
     with pytest.raises(SettingsError, match=f"CIRCLE_{variable}: "):

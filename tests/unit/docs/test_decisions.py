@@ -15,9 +15,9 @@ INDEX = text_of("ops/docs/adr/README.md")
 
 
 def test_the_index_has_every_decision_under_its_title() -> None:
-    told = [re.findall(r"\[(\d{4})\]\(([^)]+)\)", cells[0])[0] + (cells[1],) for cells in rows(INDEX)]
+    listed = [re.findall(r"\[(\d{4})\]\(([^)]+)\)", cells[0])[0] + (cells[1],) for cells in rows(INDEX)]
     there = [(name[:4], name, text_of(f"ops/docs/adr/{name}").split("\n")[0].split(": ", 1)[1]) for name in FILES]
-    assert told == there
+    assert listed == there
 
 
 def test_numbers_run_without_a_gap() -> None:
@@ -38,9 +38,9 @@ def test_a_decision_has_the_form_and_is_one_page(name: str) -> None:
 def test_every_runtime_dependency_has_its_reason() -> None:
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
     pinned = {re.split(r"[\[=]", one)[0] for one in project["dependencies"]}
-    told = {cells[0].split(" ")[0]: cells[1] for cells in rows(text_of("ops/docs/adr/0017-dependencies.md"))}
-    assert set(told) == pinned
-    assert all(told.values())
+    listed = {cells[0].split(" ")[0]: cells[1] for cells in rows(text_of("ops/docs/adr/0017-dependencies.md"))}
+    assert set(listed) == pinned
+    assert all(listed.values())
     tools = text_of("ops/docs/adr/0017-dependencies.md").split("For the tests and the house:")[1]
     for one in project["optional-dependencies"]["dev"]:
         name = re.split(r"[\[=]", one)[0]

@@ -55,10 +55,10 @@ def actions() -> dict[str, set[str]]:
 
 
 def test_every_topic_is_documented_as_it_is_specified() -> None:
-    told = {cells[0].strip("`"): cells for cells in rows(section(PAGE, "Topics"))}
-    assert set(told) == {topic.name for topic in TOPICS}
+    listed = {cells[0].strip("`"): cells for cells in rows(section(PAGE, "Topics"))}
+    assert set(listed) == {topic.name for topic in TOPICS}
     for topic in TOPICS:
-        _, key, partitions, kept, _, _ = told[topic.name]
+        _, key, partitions, kept, _, _ = listed[topic.name]
         assert key == topic.key
         days = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
         assert kept == days
@@ -85,16 +85,16 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     # A metric that any other module declares must be here, too.
     declared = set(re.findall(r"(?:Counter|Gauge|Histogram|Summary)\(\s*\"(circle_\w+)\"", source_text()))
     assert {name.removesuffix("_total") for name in exported} <= declared
-    told = {cells[0].strip("`") for cells in rows(section(PAGE, "Metrics"))}
+    listed = {cells[0].strip("`") for cells in rows(section(PAGE, "Metrics"))}
     assert exported
-    assert {name.removesuffix("_total") for name in told} == {name.removesuffix("_total") for name in declared}
+    assert {name.removesuffix("_total") for name in listed} == {name.removesuffix("_total") for name in declared}
 
 
 def test_every_warning_and_error_that_is_logged_is_documented_with_its_level() -> None:
-    told = {cells[0].strip("`"): {cells[1]} for cells in rows(section(PAGE, "Logs"))}
+    listed = {cells[0].strip("`"): {cells[1]} for cells in rows(section(PAGE, "Logs"))}
     logged = actions()
     assert len(logged) > 20
-    assert told == logged
+    assert listed == logged
 
 
 def test_every_error_that_ends_a_process_has_its_paragraph() -> None:
@@ -119,17 +119,17 @@ def section_names() -> str:
 
 
 def test_exit_codes_are_those_of_the_code() -> None:
-    told = {int(cells[0]) for cells in rows(section(PAGE, "Exit codes"))}
+    listed = {int(cells[0]) for cells in rows(section(PAGE, "Exit codes"))}
     codes = {error.exit_code for error in [CircleError, *CircleError.__subclasses__()]}
-    assert codes | {0, 130} == told
+    assert codes | {0, 130} == listed
 
 
 def test_every_consumer_group_is_documented() -> None:
-    told = {cells[0].strip("`") for cells in rows(section(PAGE, "Consumer groups"))}
+    listed = {cells[0].strip("`") for cells in rows(section(PAGE, "Consumer groups"))}
     source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
-    assert told == groups
+    assert listed == groups
 
 
 def test_the_rebuild_empties_every_derived_table_but_the_providers_books() -> None:
@@ -162,8 +162,8 @@ def test_the_shares_of_webhook_calls_are_told_with_their_figures() -> None:
 
 
 def test_what_else_is_bounded_is_told_as_it_is() -> None:
-    told = rows(section(PAGE, "What else is bounded"))
-    for _, constant, figure, *_ in told:
+    listed = rows(section(PAGE, "What else is bounded"))
+    for _, constant, figure, *_ in listed:
         module, _, name = constant.strip("`").rpartition(".")
         assert f"{getattr(importlib.import_module(module), name):,}" == figure, constant
 
@@ -189,7 +189,7 @@ def test_whoever_makes_a_pool_or_a_queue_tells_how_it_is_shared() -> None:
 
 
 def test_every_share_is_told_with_its_figures() -> None:
-    told = {cells[0]: cells[1:6] for cells in rows(section(PAGE, "What an API process shares out"))}
+    listed = {cells[0]: cells[1:6] for cells in rows(section(PAGE, "What an API process shares out"))}
     said = {}
     for share in SHARES:
         line = f"{share.line:,}, {share.user_line:,}, {share.network_line:,}" if share.line else "none"
@@ -201,7 +201,7 @@ def test_every_share_is_told_with_its_figures() -> None:
         places = "half of the cores" if share is PASSWORDS else f"{share.places:,}"
         network = "half of the cores" if share is PASSWORDS else f"{share.network:,}"
         said[share.name] = [places, f"{share.user:,}", network, line, "; ".join(kept)]
-    assert told == said
+    assert listed == said
     for share in SHARES:
         assert share.user <= share.network
         assert share is PASSWORDS or share.places == 1 or share.network < share.places, share.name

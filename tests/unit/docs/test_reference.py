@@ -38,10 +38,10 @@ def test_every_command_is_on_the_page_with_its_help_and_every_option(name: str) 
     assert COMMANDS[name].help
     usage = re.search(rf"^`circle {re.escape(name)}(.*)`$", described, re.MULTILINE)
     assert usage is not None
-    told = set(re.findall(r"--[a-z-]+", usage[1] + "".join(cells[0] for cells in rows(described))))
+    listed = set(re.findall(r"--[a-z-]+", usage[1] + "".join(cells[0] for cells in rows(described))))
     for parameter in COMMANDS[name].params:
         names = {one for one in (*parameter.opts, *parameter.secondary_opts) if one.startswith("--")}
-        assert names <= told | {"--help"}, names - told
+        assert names <= listed | {"--help"}, names - listed
         assert parameter.help, f"{parameter.name} has no help"
         if not names:
             assert str(parameter.name).upper().removesuffix("_ID") in usage[1]
@@ -50,10 +50,10 @@ def test_every_command_is_on_the_page_with_its_help_and_every_option(name: str) 
 
 def test_every_setting_is_documented_with_its_default() -> None:
     cells_of = {cells[0].strip("`"): cells for cells in rows(text_of("ops/docs/reference/settings.md"))}
-    told = {name: cells[1] for name, cells in cells_of.items() if len(cells) == 4}
+    listed = {name: cells[1] for name, cells in cells_of.items() if len(cells) == 4}
     defaults = Settings()
-    assert set(told) == {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__}
-    for name, said in told.items():
+    assert set(listed) == {f"CIRCLE_{name.upper()}" for name in Settings.__dataclass_fields__}
+    for name, said in listed.items():
         value = getattr(defaults, name.removeprefix("CIRCLE_").lower())
         if name == "CIRCLE_INSTANCE":
             assert "process id" in said

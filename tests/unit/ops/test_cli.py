@@ -59,12 +59,12 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_what_looks_into_the_past_yields_the_processors_to_the_platform(
     arguments: list[str], yields: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
-    monkeypatch.setattr("os.nice", told.append)
+    niceness: list[int] = []
+    monkeypatch.setattr("os.nice", niceness.append)
     monkeypatch.setattr("ops.cli.main.run", lambda _: 0)
     with pytest.raises(SystemExit):
         main(arguments)
-    assert told == ([NICENESS] if yields else [])
+    assert niceness == ([NICENESS] if yields else [])
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["up", "--port", "x"], ["up", "--port", "0"], ["pipeline", "x"]])

@@ -50,9 +50,9 @@ async def test_two_processes_have_one_bucket(redis: Redis, settings: Settings) -
         here, there = SharedLimiter(redis, 1), SharedLimiter(other, 1)
         for limiter in (here, there, here):
             await limiter.take(RATE, "ada@example.org")
-        told = await refused(there, "ada@example.org")
-        assert 0 < told.extensions["retry_after_s"] <= 2
-        assert told.headers["retry-after"] in ("1", "2")
+        refusal = await refused(there, "ada@example.org")
+        assert 0 < refusal.extensions["retry_after_s"] <= 2
+        assert refusal.headers["retry-after"] in ("1", "2")
         await refused(here, "ada@example.org")
         await there.take(RATE, "bob@example.org")
     members = await redis.zrange(KEY_PREFIX + RATE.name, 0, -1)

@@ -217,7 +217,7 @@ async def test_a_role_that_may_make_no_roles_is_told_who_may(owner: Connection, 
 
 
 def test_the_operations_page_has_the_same_table() -> None:
-    told = {tuple(cells[:4]) for cells in rows(section(text_of("ops/docs/operations.md"), "Rights on PostgreSQL"))}
+    listed = {tuple(cells[:4]) for cells in rows(section(text_of("ops/docs/operations.md"), "Rights on PostgreSQL"))}
 
     def quoted(names: Iterable[str]) -> str:
         return ", ".join(f"`{name}`" for name in names)
@@ -226,7 +226,7 @@ def test_the_operations_page_has_the_same_table() -> None:
         (f"`{one.process.value}`", quoted(one.tables), quoted(one.columns) or "all", ", ".join(one.privileges))
         for one in GRANTS
     }
-    assert told == there
+    assert listed == there
 
 
 def test_the_command_prints_what_a_database_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,8 +147,8 @@ def test_the_operations_page_has_the_same_keys_and_channels() -> None:
     def quoted(names: tuple[str, ...], more: str = "") -> list[str]:
         return [f"`{name}`{more}" for name in names]
 
-    told = {tuple(cells[:3]) for cells in rows(section(text_of("ops/docs/operations.md"), "Rights on Redis"))}
-    assert told == {
+    listed = {tuple(cells[:3]) for cells in rows(section(text_of("ops/docs/operations.md"), "Rights on Redis"))}
+    assert listed == {
         (
             f"`{one.process.value}`",
             ", ".join(quoted(one.reads, " (read)") + quoted(one.writes)),

@@ -121,8 +121,8 @@ def test_a_new_generation_has_every_table(settings: Settings) -> None:
         with rows_of(settings) as query:
             query('UPDATE check_ins SET gate = \'elsewhere\' WHERE "offset" = (SELECT max("offset") FROM check_ins)')
             ((at, index),) = query('SELECT "offset", "index" FROM check_ins WHERE gate = \'elsewhere\'')
-        (told,) = [one for table in rebuild(settings, progress).tables for one in table.differences]
-    assert (told.position, told.what.partition(",")[0]) == (f"2-{at}-{index}", "gate is 'elsewhere' live")
+        (difference,) = [one for table in rebuild(settings, progress).tables for one in table.differences]
+    assert (difference.position, difference.what.partition(",")[0]) == (f"2-{at}-{index}", "gate is 'elsewhere' live")
 
 
 def test_a_changed_row_is_found_with_the_fact_behind_it_and_mended_by_a_swap(
@@ -174,9 +174,9 @@ def test_the_way_back_is_the_tables_of_before_brought_up_to_date(
         assert stops > 1
         assert found.facts < 2 * 60  # those since the swap, and not those of before it
         assert [table.table for table in found.tables if not table.same] == ["reservations"]
-        (told,) = [one.what for table in found.tables for one in table.differences]
-        assert told.startswith("amount_minor is ")
-        assert told.endswith(" live, 77 former")
+        (difference,) = [one.what for table in found.tables for one in table.differences]
+        assert difference.startswith("amount_minor is ")
+        assert difference.endswith(" live, 77 former")
         assert query(wrong) == [(0,)]
         code, text = circle("replay", "projections", "--back", "--promote")
         assert (code, "former rows" in text) == (1, True)

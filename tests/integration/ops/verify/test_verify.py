@@ -159,8 +159,8 @@ def test_commands_that_nobody_has_decided_yet_are_no_divergence(drop: Settings) 
         client.hset(f"circle:{{{EVENT}}}:claims", "stalls/C-6", "h|later|0|1|9")
     report = run(drop, VerifyOptions())
     assert report.ok, report.partitions
-    (told,) = [one.not_compared for one in report.partitions if one.through >= 0]
-    assert told == [f"event {EVENT}: Redis may be ahead, commands are not decided yet"]
+    (not_compared,) = [one.not_compared for one in report.partitions if one.through >= 0]
+    assert not_compared == [f"event {EVENT}: Redis may be ahead, commands are not decided yet"]
 
 
 def test_following_sees_new_facts_as_they_come(settings: Settings) -> None:

@@ -118,8 +118,8 @@ def test_what_is_made_of_forged_commands_fits_every_table_and_is_loaded_again(
         messages = [message for one in facts for message in compose(one) if message.channel == Channel.INBOX]
         inbox = InboxStore(database, stop_requested=lambda: False)
         (start,) = inbox.positions([0]).values()
-        told = [Delivery(0, offset, message) for offset, message in enumerate(messages)]
-        end = AppliedPosition(len(told), 0, len(told) + 1, 1)
-        inbox.write(told, nothing_failed, before={0: start}, after={0: end})
+        deliveries = [Delivery(0, offset, message) for offset, message in enumerate(messages)]
+        end = AppliedPosition(len(deliveries), 0, len(deliveries) + 1, 1)
+        inbox.write(deliveries, nothing_failed, before={0: start}, after={0: end})
         with rows_of(settings) as query:
             assert query("SELECT count(*) FROM notifications") == [(len(messages),)]

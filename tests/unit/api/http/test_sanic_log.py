@@ -33,8 +33,8 @@ def test_each_record_is_one_fact_without_query_strings(
         except (ValueError, CancelledError):
             adopted.exception("uncaught")
     ours = [record for record in caplog.records if record.name == "circle.api.server"]
-    told = [(record.levelname, record.getMessage(), record.__dict__["fields"]["text"]) for record in ours]
-    assert told == [
+    lines = [(record.levelname, record.getMessage(), record.__dict__["fields"]["text"]) for record in ours]
+    assert lines == [
         ("ERROR", "server.failed", "GET /v1/notifications/stream?… failed"),
         ("WARNING", "server.trouble", "beware"),
         ("ERROR", "server.failed", "uncaught"),

@@ -27,7 +27,7 @@ def test_every_process_has_rights_and_no_more_than_it_works_with() -> None:
 
 
 def test_the_operations_page_has_the_same_table() -> None:
-    told = {
+    listed = {
         (cells[0].strip("`"), cells[1], cells[2].strip("`"), cells[3])
         for cells in rows(section(text_of("ops/docs/operations.md"), "Rights on Kafka"))
     }
@@ -35,7 +35,7 @@ def test_the_operations_page_has_the_same_table() -> None:
         (one.process.value, one.kind.value, one.name + ("*" if one.prefixed else ""), ", ".join(one.operations))
         for one in RIGHTS
     }
-    assert told == there
+    assert listed == there
 
 
 def test_a_row_is_a_command_of_kafkas_own_tool() -> None:

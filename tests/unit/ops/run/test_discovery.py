@@ -218,10 +218,10 @@ def test_where_nothing_runs_a_tool_says_so_and_exits_with_3(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 3
-    told = capsys.readouterr().err.lstrip()  # the place of a progress bar
-    assert told.startswith("error: no platform runs here")
-    assert "circle up" in told
-    assert all(name in told for name in found.ADDRESSES)
+    error = capsys.readouterr().err.lstrip()  # the place of a progress bar
+    assert error.startswith("error: no platform runs here")
+    assert "circle up" in error
+    assert all(name in error for name in found.ADDRESSES)
 
 
 def test_a_tool_that_needs_no_service_needs_no_platform(capsys: pytest.CaptureFixture[str]) -> None:

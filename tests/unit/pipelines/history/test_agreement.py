@@ -146,8 +146,8 @@ def test_texts_that_postgresql_cannot_hold_are_no_difference() -> None:
 def test_a_ticket_in_other_hands_or_of_another_version_differs() -> None:
     assert tickets_differ(state(), {TICKET: (BOB, 2)}) == []
     for known in ((ALICE, 2), (BOB, 1)):
-        (told,) = tickets_differ(state(), {TICKET: known})
-        assert told.startswith(f"ticket {TICKET} is ('{BOB}', 2) by the log, {known} in Postgres")
+        (difference,) = tickets_differ(state(), {TICKET: known})
+        assert difference.startswith(f"ticket {TICKET} is ('{BOB}', 2) by the log, {known} in Postgres")
     assert len(tickets_differ(state(), {"other": (BOB, 1)})) == 2
 
 

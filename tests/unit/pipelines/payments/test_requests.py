@@ -22,8 +22,8 @@ def test_a_charge_is_asked_for_under_its_attempt_and_told_under_the_waiting_requ
         asked_at=T + 4,
     )
     assert charge.key == TRY1
-    told = charged(charge, ChargeResult("captured", "pay-1", "", 900))
-    assert told == RecordPayment(
+    command = charged(charge, ChargeResult("captured", "pay-1", "", 900))
+    assert command == RecordPayment(
         event_id=EVENT,
         user_id="",
         command_id="cmd",
@@ -42,8 +42,8 @@ def test_a_payments_only_refund_has_a_key_made_from_it() -> None:
         event_id=EVENT, reservation_id=R1, payment_id="pay-1", amount_minor=900, currency="EUR", asked_at=T + 4
     )
     assert refund.key == "refund-pay-1"
-    told = refunded(refund, RefundResult("ref-1", 900))
-    assert told == RecordRefund(
+    command = refunded(refund, RefundResult("ref-1", 900))
+    assert command == RecordRefund(
         event_id=EVENT,
         user_id="",
         command_id="refund-pay-1",
@@ -61,9 +61,9 @@ def test_each_of_several_refunds_has_its_own_key() -> None:
     asked = [
         request_in(recorded(refund_requested(Reason.BUYER_CANCELLED, amount=450, key=key), offset=4)) for key in keys
     ]
-    told = [refunded(one, RefundResult("ref", 450)) for one in asked if isinstance(one, RefundJob)]
+    commands = [refunded(one, RefundResult("ref", 450)) for one in asked if isinstance(one, RefundJob)]
     assert [one.key for one in asked if one is not None] == keys
-    assert [one.refund_key for one in told] == [one.command_id for one in told] == keys
+    assert [one.refund_key for one in commands] == [one.command_id for one in commands] == keys
 
 
 def test_other_facts_ask_for_nothing() -> None:

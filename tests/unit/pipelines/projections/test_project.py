@@ -170,7 +170,7 @@ def test_a_refund_that_is_made_in_the_batch_that_asks_for_it_is_not_open() -> No
 
 def test_a_chore_remembers_whom_it_told_last_and_a_cancelled_events_news_are_no_chore() -> None:
     started = f.ChoreStarted("reminder", 5, [])
-    told = f.HolderNotified(
+    notified = f.HolderNotified(
         kind="reminder",
         cause=5,
         reservation_id=R1,
@@ -182,7 +182,7 @@ def test_a_chore_remembers_whom_it_told_last_and_a_cancelled_events_news_are_no_
         ends_at=2,
         timezone="UTC",
     )
-    changes = project(log_of(started, told))
+    changes = project(log_of(started, notified))
     chore = changes.chores[EVENT, "reminder"]
     assert (chore.changed_json, chore.told_id, chore.finished) == ("[]", R1, False)
     assert changes.events[EVENT].reminded_for == 5

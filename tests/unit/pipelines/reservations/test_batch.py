@@ -114,6 +114,6 @@ def test_a_dispute_that_is_of_nothing_here_is_set_aside(command: RecordDispute, 
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
     state = folded(*on_sale(), held(["A-1"]), payment_requested(), confirmed(["A-1"]))
     batch.decide({state.event_id: state})
-    told = f"dispute dp-1 (open) of payment {command.payment_id} is of nothing here: {why}"
-    assert batch.strays == ([(1, told)] if why else [])
+    error = f"dispute dp-1 (open) of payment {command.payment_id} is of nothing here: {why}"
+    assert batch.strays == ([(1, error)] if why else [])
     assert (batch.unreadable, batch.failed) == ([], [])

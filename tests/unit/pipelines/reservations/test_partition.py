@@ -81,8 +81,8 @@ def test_a_misplaced_command_beside_its_event_in_one_batch_changes_nothing() -> 
     batch.place(codec, partitions)
     assert batch.events() == {EVENT: home}
     batch.decide(states)
-    told = [(placed.at.partition, [type(fact) for fact in facts]) for _, placed, facts in batch.facts()]
-    assert told == [(astray, [f.CommandUnreadable]), (home, [f.TicketsHeld])]
+    kinds = [(placed.at.partition, [type(fact) for fact in facts]) for _, placed, facts in batch.facts()]
+    assert kinds == [(astray, [f.CommandUnreadable]), (home, [f.TicketsHeld])]
     assert [number for number, _ in batch.unreadable] == [0]
     assert list(states[EVENT].reservations) == [R1]
 

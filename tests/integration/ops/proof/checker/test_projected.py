@@ -94,10 +94,10 @@ def test_damage_is_found_in_the_table_that_has_it(projected: Settings, town: Tow
         query(f"CREATE TABLE kept AS SELECT * FROM {table}")
         try:
             assert query(f"WITH damaged AS ({damage} RETURNING 1) SELECT count(*) FROM damaged") != [(0,)], "no damage"
-            told = found(projected, town)
+            violations = found(projected, town)
         finally:
             query(f"TRUNCATE {table}")
             query(f"INSERT INTO {table} SELECT * FROM kept")
             query("DROP TABLE kept")
-    assert told
-    assert all(text.startswith(f"{table} ") for text in told), told[:3]
+    assert violations
+    assert all(text.startswith(f"{table} ") for text in violations), violations[:3]

@@ -77,12 +77,12 @@ def test_a_sound_history_has_no_violation() -> None:
         Step(release()),
         Step(refunded(amount=5_000)),
     ]
-    told = [
+    answers = [
         ToldOutcome(reservation_id=R1, partition=0, offset=3, status="held", seats=("A-3", "A-4")),
         ToldOutcome(R1, 0, 4),
         ToldOutcome(R2, 0, 7),
     ]
-    report = audited(story, replay=True, told=told)
+    report = audited(story, replay=True, told=answers)
     assert report.ok, report.text()
     assert report.counts["commands"] == len(story)
     assert report.counts["told"] == 3

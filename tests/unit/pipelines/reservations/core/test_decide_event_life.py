@@ -77,8 +77,8 @@ def void(seats: list[str], rid: str, by: str) -> f.ReservationCancelled:
 
 
 def notified(kind: str, cause: int, rid: str, user: str, changed: list[str]) -> f.HolderNotified:
-    told = (DETAILS["title"], DETAILS["venue"], STARTS, ENDS, DETAILS["timezone"])
-    return f.HolderNotified(kind, cause, rid, user, changed, *told)
+    description = (DETAILS["title"], DETAILS["venue"], STARTS, ENDS, DETAILS["timezone"])
+    return f.HolderNotified(kind, cause, rid, user, changed, *description)
 
 
 # --- deleting and cancelling --------------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ def test_however_many_are_told_at_a_time_each_is_told_once_and_in_order(limit: i
         for fact in (held([seat], rid=rid, by=by), confirmed([seat], rid=rid, by=by))
     ]
     state = folded(*on_sale(), *sold, f.ChoreStarted("event-changed", T, ["venue"]))
-    told: list[str] = []
+    notified_ids: list[str] = []
     for offset in range(100, 110):
         for facts in due(state, LogTime(T), limit):
             for fact in facts:
                 evolve(state, fact, At(0, offset, LogTime(T)))
-                told += [fact.reservation_id] if isinstance(fact, f.HolderNotified) else []
-    assert told == [R1, R2, R3]
+                notified_ids += [fact.reservation_id] if isinstance(fact, f.HolderNotified) else []
+    assert notified_ids == [R1, R2, R3]
     assert state.chores == {}
 
 

@@ -182,10 +182,10 @@ def test_nothing_is_asked_for_when_all_of_it_went_back_elsewhere() -> None:
 
 def test_a_refund_of_ours_that_fails_after_it_was_made_is_owed() -> None:
     made = [*ASKING, payment_refunded(amount=5_000)]
-    told = came_back(5_000, refund="ref-1", key="refund-pay-1")
-    given(*made).when(told).then(refund_failed(5_000, refund="ref-1"))
+    failure = came_back(5_000, refund="ref-1", key="refund-pay-1")
+    given(*made).when(failure).then(refund_failed(5_000, refund="ref-1"))
     assert folded(*made, refund_failed(5_000, refund="ref-1")).reservations[R1].owed_minor == 5_000
-    given(*made, refund_failed(5_000, refund="ref-1")).when(told).then(duplicate(told))
+    given(*made, refund_failed(5_000, refund="ref-1")).when(failure).then(duplicate(failure))
 
 
 def test_the_answer_of_a_refund_that_has_failed_already_changes_nothing() -> None:

@@ -545,7 +545,7 @@ def test_a_scan_that_was_taken_back_does_not_let_in_again_when_it_is_sent_again(
         scanner="tablet-2",
         scanned_at=T + 5,
     )
-    told = f.CheckInRefused(
+    refused_scan = f.CheckInRefused(
         reservation_id=R1,
         user_id=ORGANIZER,
         ticket_id=ONE,
@@ -557,7 +557,7 @@ def test_a_scan_that_was_taken_back_does_not_let_in_again_when_it_is_sent_again(
         first_gate="",
         first_scanner="",
     )
-    given(*facts).when(merged).then(told)
+    given(*facts).when(merged).then(refused_scan)
     given(*facts).when(scan(gate="south")).then(
         f.CheckInAccepted(
             reservation_id=R1,
