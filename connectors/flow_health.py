@@ -111,8 +111,8 @@ def ready_key(flow: str) -> str:
 
 def dying(deaths: Sequence[bytes], ready_at: bytes | None, now: float) -> Dying | None:
     """A flow's verdict from its records in Redis; None if it is not dying."""
-    found = [msgspec.json.decode(one, type=Death) for one in deaths]
-    recent = [one for one in found if now - one.at < WINDOW_S]
+    last_deaths = [msgspec.json.decode(one, type=Death) for one in deaths]
+    recent = [one for one in last_deaths if now - one.at < WINDOW_S]
     if len(recent) < DEATHS_MIN:
         return None
     last = recent[-1]

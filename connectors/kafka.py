@@ -192,28 +192,28 @@ def committed_offsets(client: Consumer, topic: str, partitions: list[int]) -> di
     """
     wanted = [TopicPartition(topic, partition) for partition in partitions]
     try:
-        found = client.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+        positions = client.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
     except KafkaException as error:
         if (refused := right_missing(error.args[0], f"of the readers of {topic}")) is not None:
             raise refused from None
         raise ServiceUnreachable("Kafka", topic, f"committed offsets: {error}") from error
-    for entry in found:
+    for entry in positions:
         if entry.error is not None:
             raise ServiceUnreachable("Kafka", f"{topic}[{entry.partition}]", f"committed offset: {entry.error}")
-    return {entry.partition: entry.offset if entry.offset >= 0 else None for entry in found}
+    return {entry.partition: entry.offset if entry.offset >= 0 else None for entry in positions}
 
 
 def partition_count(client: Consumer, topic: str) -> int:
     """How many partitions the topic has. Raises ServiceUnreachable when the broker does not say."""
     try:
-        found = client.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        metadata = client.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", topic, f"partitions: {error}") from error
-    if found.error is not None and (refused := right_missing(found.error, topic)) is not None:
+    if metadata.error is not None and (refused := right_missing(metadata.error, topic)) is not None:
         raise refused
-    if found.error is not None or not found.partitions:
-        raise ServiceUnreachable("Kafka", topic, f"partitions: {found.error or 'none'}")
-    return len(found.partitions)
+    if metadata.error is not None or not metadata.partitions:
+        raise ServiceUnreachable("Kafka", topic, f"partitions: {metadata.error or 'none'}")
+    return len(metadata.partitions)
 
 
 class BatchSource(DynamicSource[list[Message]]):

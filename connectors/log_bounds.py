@@ -56,19 +56,19 @@ def readable(settings: Settings, topic: str, starts: Mapping[int, int]) -> set[i
     """The partitions that have the record before the start."""
     if not starts:
         return set()
-    found: set[int] = set()
+    numbers: set[int] = set()
     reader = consumer(settings, group=None)
     try:
         reader.assign([TopicPartition(topic, partition, start - 1) for partition, start in starts.items()])
         deadline = time.monotonic() + PROBE_TIMEOUT_S
-        while len(found) < len(starts) and time.monotonic() < deadline:
+        while len(numbers) < len(starts) and time.monotonic() < deadline:
             for record in reader.consume(1_000, 0.1):
                 partition, offset = record.partition(), record.offset()
                 if record.error() is None and partition is not None and offset == starts[partition] - 1:
-                    found.add(partition)
+                    numbers.add(partition)
     finally:
         reader.close()
-    return found
+    return numbers
 
 
 def _out_of_range(topic: str, partition: int, start: int, problem: str) -> OffsetOutOfRange:

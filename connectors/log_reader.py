@@ -42,14 +42,14 @@ class NoSuchPartition(CircleError):
 def partitions_of(settings: Settings, topic: str) -> int:
     """How many partitions the topic has. Raises ServiceUnreachable, or CircleError when there is no such topic."""
     try:
-        found = admin(settings).list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        metadata = admin(settings).list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
-    if found.error is not None and (refused := right_missing(found.error, topic)) is not None:
+    if metadata.error is not None and (refused := right_missing(metadata.error, topic)) is not None:
         raise refused
-    if found.error is not None or not found.partitions:
+    if metadata.error is not None or not metadata.partitions:
         raise CircleError(f"there is no topic {topic} on {settings.kafka_bootstrap_servers}: `circle topics apply`")
-    return len(found.partitions)
+    return len(metadata.partitions)
 
 
 def chosen(settings: Settings, topic: str, partition: int | None) -> list[int]:
@@ -101,10 +101,10 @@ class LogReader:
         """The first record with this timestamp or a later one. Raises ServiceUnreachable."""
         wanted = TopicPartition(self._tp.topic, self._tp.partition, max(0, since_ms))
         try:
-            (found,) = self._client.offsets_for_times([wanted], timeout=METADATA_TIMEOUT_S)
+            (place,) = self._client.offsets_for_times([wanted], timeout=METADATA_TIMEOUT_S)
         except KafkaException as error:
             raise ServiceUnreachable("Kafka", self.place, f"its offsets by time: {error.args[0]}") from error
-        offset: int = found.offset
+        offset: int = place.offset
         return offset
 
     def bounds(self) -> tuple[int, int]:

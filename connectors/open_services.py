@@ -33,16 +33,16 @@ class OpenService(NamedTuple):
 
 def refuse_insecure(settings: Settings, secret_files: Mapping[str, Path]) -> None:
     """Raises SettingsError for the first open service or file that CIRCLE_ALLOW_INSECURE does not name."""
-    for found in (*_services(settings), *_files(settings, secret_files)):
-        if found.name not in settings.allow_insecure:
+    for service in (*_services(settings), *_files(settings, secret_files)):
+        if service.name not in settings.allow_insecure:
             raise SettingsError(
-                found.variable,
-                f"{found.problem}, which production refuses; if no one else uses that network, name it in "
-                f"CIRCLE_ALLOW_INSECURE={found.name}"
-                if found.name is not Insecure.FILES
-                else f"{found.problem}, which production refuses",
-                got=without_password(found.got),
-                example=found.example,
+                service.variable,
+                f"{service.problem}, which production refuses; if no one else uses that network, name it in "
+                f"CIRCLE_ALLOW_INSECURE={service.name}"
+                if service.name is not Insecure.FILES
+                else f"{service.problem}, which production refuses",
+                got=without_password(service.got),
+                example=service.example,
             )
 
 

@@ -61,14 +61,19 @@ def ask(url: str, ca_file: Path | None = None) -> Registered:
 
     A user and a password in the URL are basic authentication. With `ca_file` the server is verified against that file.
     """
-    found = Registered()
+    registered = Registered()
     with _Registry(url, ca_file) as registry:
         for name, schemas in own_schemas().items():
             ours = {registry.id_of(name, schema): schema for schema in schemas}
-            found.ids[name] = list(ours)[-1]
-            found.writers.update(registry.versions(name, ours))
-    log.info("schemas.registered", registry=without_password(url), records=len(found.ids), schemas=len(found.writers))
-    return found
+            registered.ids[name] = list(ours)[-1]
+            registered.writers.update(registry.versions(name, ours))
+    log.info(
+        "schemas.registered",
+        registry=without_password(url),
+        records=len(registered.ids),
+        schemas=len(registered.writers),
+    )
+    return registered
 
 
 class _Registry:
@@ -96,12 +101,12 @@ class _Registry:
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """The schema's id; it is registered when the registry does not have it."""
         body = {"schema": json.dumps(schema)}
-        status, found = self._call("POST", f"subjects/{subject}", body)
+        status, answer = self._call("POST", f"subjects/{subject}", body)
         if status == 404:
             self._call("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY}, expected=(200,))
-            status, found = self._call("POST", f"subjects/{subject}/versions", body, expected=(200,))
-            log.info("schema.registered", subject=subject, id=found.get("id") if isinstance(found, dict) else None)
-        return self._whole(found, "id", subject)
+            status, answer = self._call("POST", f"subjects/{subject}/versions", body, expected=(200,))
+            log.info("schema.registered", subject=subject, id=answer.get("id") if isinstance(answer, dict) else None)
+        return self._whole(answer, "id", subject)
 
     def versions(self, subject: str, ours: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
         """Every version of a subject by its id, `ours` among them."""
@@ -110,11 +115,11 @@ class _Registry:
             raise self._senseless(subject, f"list of 1 to {VERSIONS_MAX} versions", numbers)
         versions = dict(ours)
         for number in numbers if len(numbers) > len(ours) else ():
-            _, found = self._call("GET", f"subjects/{subject}/versions/{number}", expected=(200,))
+            _, answer = self._call("GET", f"subjects/{subject}/versions/{number}", expected=(200,))
             try:
-                versions.setdefault(self._whole(found, "id", subject), json.loads(found["schema"]))
+                versions.setdefault(self._whole(answer, "id", subject), json.loads(answer["schema"]))
             except (TypeError, KeyError, ValueError):
-                raise self._senseless(subject, "schema", found) from None
+                raise self._senseless(subject, "schema", answer) from None
         return versions
 
     def _call(

@@ -141,8 +141,8 @@ class Settings:
         """Every secret in these settings, as it is written and as it is decoded."""
         hidden = {one.name: getattr(self, one.name) for one in fields(self) if not one.repr}
         given = {name: value for name, value in hidden.items() if value is not None}
-        found = {password_of(value) if name.endswith("_url") else value for name, value in given.items()}
-        known = {one for one in found if one is not None and len(one) >= SECRET_CHARS_MIN}
+        values = {password_of(value) if name.endswith("_url") else value for name, value in given.items()}
+        known = {one for one in values if one is not None and len(one) >= SECRET_CHARS_MIN}
         return frozenset(known | {unquote(one) for one in known})
 
     def redact(self, text: str) -> str:

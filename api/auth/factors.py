@@ -74,11 +74,11 @@ class Factors:
     def matches(self, secret: str, code: str) -> int | None:
         """The time step of a code, near the current time; None for a wrong code."""
         totp, now = pyotp.TOTP(secret, interval=STEP_S), int(self.clock()) // STEP_S
-        found = None
+        matching = None
         for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
             if hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()):
-                found = step
-        return found
+                matching = step
+        return matching
 
     async def sealed(self, user_id: str) -> tuple[bytes, str, bool] | None:
         """A factor's sealed secret, its secret, whether it is confirmed. None without one that can be opened."""
@@ -92,11 +92,11 @@ class Factors:
             return None
 
     async def _take_code(self, user_id: str, code: str) -> bool:
-        found = await self.sealed(user_id)
-        step = self.matches(found[1], code) if found is not None and found[2] else None
-        if found is None or step is None:
+        factor = await self.sealed(user_id)
+        step = self.matches(factor[1], code) if factor is not None and factor[2] else None
+        if factor is None or step is None:
             return False
-        again = self.sealer.seal(found[1].encode(), user_id)  # with the current key
+        again = self.sealer.seal(factor[1].encode(), user_id)  # with the current key
         return await self.database.write("factor_step", user_id, step, again) is not None
 
     async def _take_recovery_code(self, user_id: str, code: str, origin: Origin) -> bool:

@@ -69,7 +69,7 @@ def mailbox_of(address: str) -> str:
 
 def _read(address: str) -> tuple[str, str]:
     """Local part and ASCII domain. Raises EmailNotValidError."""
-    found = validate_email(
+    parts = validate_email(
         address,
         allow_smtputf8=True,
         allow_quoted_local=False,
@@ -78,7 +78,7 @@ def _read(address: str) -> tuple[str, str]:
         check_deliverability=False,
         globally_deliverable=False,
     )
-    return found.local_part, found.ascii_domain
+    return parts.local_part, parts.ascii_domain
 
 
 def _lower(local: str) -> str:

@@ -84,8 +84,8 @@ def guessable(password: str, about: Sequence[str]) -> bool:
     folded = password.casefold()
     if any(folded == word.casefold() for word in known):
         return True
-    found = zxcvbn(password[:MEASURED_CHARS_MAX], user_inputs=[word[:MEASURED_CHARS_MAX] for word in known])
-    return bool(found["guesses"] < GUESSES_MIN)
+    estimate = zxcvbn(password[:MEASURED_CHARS_MAX], user_inputs=[word[:MEASURED_CHARS_MAX] for word in known])
+    return bool(estimate["guesses"] < GUESSES_MIN)
 
 
 def _known() -> Who:

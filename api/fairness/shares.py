@@ -149,12 +149,12 @@ class Line:
         turn.state = GONE
         let_in = []
         while self.waiting and self.running < self.share.places:
-            found = self._next()
-            if found is None:
+            turn_in = self._next()
+            if turn_in is None:
                 break
-            self._out_of_line(found)
-            self._let_in(found)
-            let_in.append(found)
+            self._out_of_line(turn_in)
+            self._let_in(turn_in)
+            let_in.append(turn_in)
         return let_in
 
     def keys_known(self) -> int:

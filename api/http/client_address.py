@@ -67,18 +67,18 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     if not text or len(text) > TEXT_CHARS_MAX:
         return None
     try:
-        found = ip_address(_without_zone(text))  # first, because the last group of a bare IPv6 address is not a port
+        address = ip_address(_without_zone(text))  # first, because the last group of a bare IPv6 address is not a port
     except ValueError:
         match = _HOST.fullmatch(text)
         if match is None or int(match["port"] or 0) > _PORT_MAX:
             return None
         try:
-            found = ip_address(_without_zone((match["bracketed"] or match["plain"]).strip()))
+            address = ip_address(_without_zone((match["bracketed"] or match["plain"]).strip()))
         except ValueError:
             return None
-        if match["bracketed"] and isinstance(found, IPv4Address):
+        if match["bracketed"] and isinstance(address, IPv4Address):
             return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _without_zone(text: str) -> str:

@@ -30,11 +30,11 @@ def decode(cursor: str | None, kind: str) -> tuple[int | None, str | None]:
         return None, None
     try:
         raw = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        found, value, identity = _decoder.decode(raw)
+        kind_read, value, identity = _decoder.decode(raw)
         readable = identity.isascii() and identity.isprintable()
     except (ValueError, msgspec.MsgspecError):
         raise invalid("cursor", "is not a cursor of this list") from None
-    if found != kind or not -BIGINT_MAX <= value <= BIGINT_MAX or not readable:
+    if kind_read != kind or not -BIGINT_MAX <= value <= BIGINT_MAX or not readable:
         raise invalid("cursor", "is a cursor of another list or order")
     return value, identity
 

@@ -83,18 +83,18 @@ def head(data: bytes) -> Head:
     fields = _fields(match["fields"])
     if len(fields) > HEADER_LINES_MAX:
         raise TooManyHeaders(f"Request header has more than {HEADER_LINES_MAX} lines")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     options: set[str] = set()
     for name, value in fields:
         if name in SINGLE:
-            if name in found:
+            if name in values:
                 raise UnreadableRequest(f"{name} is given more than once")
-            found[name] = value
+            values[name] = value
         elif name == "connection":
             options.update(option.strip().lower() for option in value.split(","))
-    _check_host(found.get("host"), version)
+    _check_host(values.get("host"), version)
     keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
-    length = _length(found.get("content-length"), found.get("transfer-encoding"), version)
+    length = _length(values.get("content-length"), values.get("transfer-encoding"), version)
     return Head(method=method, target=target, version=version, fields=fields, length=length, keep_alive=keep_alive)
 
 

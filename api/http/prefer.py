@@ -21,9 +21,9 @@ def wait_s(header: str | None, default: float = PREFER_WAIT_DEFAULT_S) -> float:
     asynchronous = False
     for part in header.lower().split(","):
         name = part.split(";", 1)[0].strip()
-        found = _WAIT.fullmatch(name)
-        if found:
-            return min(float(found[1]), PREFER_WAIT_MAX_S)
+        preference = _WAIT.fullmatch(name)
+        if preference:
+            return min(float(preference[1]), PREFER_WAIT_MAX_S)
         asynchronous = asynchronous or name == "respond-async"
     return 0.0 if asynchronous else default
 

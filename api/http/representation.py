@@ -129,9 +129,9 @@ def matches(if_none_match: str | None, tag: str) -> bool:
 
 def takes_gzip(accept_encoding: str | None) -> bool:
     """Whether Accept-Encoding allows gzip, by name or by `*`."""
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for part in (accept_encoding or "").split(","):
         match = _CODING.fullmatch(part)
         if match is not None:
-            found[match["name"].lower()] = float(match["quality"] or 1)
-    return found.get("gzip", found.get("*", 0.0)) > 0
+            weights[match["name"].lower()] = float(match["quality"] or 1)
+    return weights.get("gzip", weights.get("*", 0.0)) > 0

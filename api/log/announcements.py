@@ -130,11 +130,11 @@ class Announcements:
     async def _recall(self) -> None:
         since_us = int((time.time() - RECALLED_S) * US_PER_S)
         try:
-            found = await self._recent(since_us, RECALLED_MAX)
+            recent = await self._recent(since_us, RECALLED_MAX)
         except Problem as error:
             log.warning("reservations.not_recalled", error=error.detail)
             return
-        for count, (reservation_id, asked) in enumerate(found):
+        for count, (reservation_id, asked) in enumerate(recent):
             self._memory.heard_of(reservation_id, asked)
             if count % RECALLED_AT_ONCE == RECALLED_AT_ONCE - 1:
                 await asyncio.sleep(0)

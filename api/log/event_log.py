@@ -76,11 +76,11 @@ def facts_of(
     """
     meter = _Meter(bounds)
     if since_ms is not None:
-        found = _facts(settings, event_id, partition, since_ms - CLOCKS_APART_MS, meter, began, told)
-        first = next(found, None)
+        facts = _facts(settings, event_id, partition, since_ms - CLOCKS_APART_MS, meter, began, told)
+        first = next(facts, None)
         if first is not None and isinstance(first[1].fact, EventCreated):
             yield first
-            yield from found
+            yield from facts
             return
     yield from _facts(settings, event_id, partition, None, meter, began, told)
 

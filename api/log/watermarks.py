@@ -39,8 +39,8 @@ class Watermarks:
 
     def message(self, data: bytes) -> None:
         """A message of `circle:projected`."""
-        found = self._decoder.decode(data)
-        for projected in found if isinstance(found, list) else [found]:
+        positions = self._decoder.decode(data)
+        for projected in positions if isinstance(positions, list) else [positions]:
             self.advance(projected.partition, projected.offset)
 
     async def refresh(self) -> None:

@@ -69,17 +69,17 @@ class QueryPool:
 
     async def row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row of a read, or None. Raises Problem unavailable (503)."""
-        found = await self.rows(name, *arguments)
-        return found[0] if found else None
+        rows = await self.rows(name, *arguments)
+        return rows[0] if rows else None
 
     async def write(self, name: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row that a writing statement returns, or None. Raises Problem unavailable (503), and asyncpg's
         errors for violated constraints."""
         try:
-            found = await self._fetch(name, arguments)
+            rows = await self._fetch(name, arguments)
         except _GONE as error:
             raise _unavailable(error) from error
-        return found[0] if found else None
+        return rows[0] if rows else None
 
     async def transact(self, *statements: tuple[str, *tuple[Any, ...]]) -> list[asyncpg.Record | None]:
         """Run statements (name, then arguments) in one transaction, all or none. Returns the first row of each.

@@ -20,11 +20,11 @@ async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[b
         for part in parts:
             pipeline.hgetall(f"circle:{{{event_id}}}:{part}")
         async with deps.redis_reads.of(patience_s=REDIS_TIMEOUT_S):
-            found: list[dict[bytes, bytes]] = await pipeline.execute()
+            hashes: list[dict[bytes, bytes]] = await pipeline.execute()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("redis.away", error=f"{type(error).__name__}: {error}")
         return [{} for _ in parts]
-    return found
+    return hashes
 
 
 async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
@@ -45,15 +45,15 @@ async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[byt
 
 async def _step_by_step(deps: ApiDeps, key: str) -> dict[bytes, bytes] | None:
     """A hash, CLAIMS_AT_ONCE fields at a time; None if Redis does not answer."""
-    found: dict[bytes, bytes] = {}
+    entries: dict[bytes, bytes] = {}
     cursor = 0
     try:
         while True:
             async with deps.redis_reads.of(patience_s=REDIS_TIMEOUT_S):
                 cursor, some = await deps.redis.hscan(key, cursor, count=CLAIMS_AT_ONCE)
-            found.update(cast("dict[bytes, bytes]", some))
+            entries.update(cast("dict[bytes, bytes]", some))
             if not cursor:
-                return found
+                return entries
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("redis.away", error=f"{type(error).__name__}: {error}")
         return None

@@ -58,12 +58,12 @@ class Existence:
                 return False
             if not await self._is_projected(partition_of(event_id, self._partitions)):
                 return False
-            found = await self._draft_of(event_id)
+            draft = await self._draft_of(event_id)
         except Problem:
             return False
-        if self._is_there(event_id, user_id, found):  # or created during the look-up
+        if self._is_there(event_id, user_id, draft):  # or created during the look-up
             return False
-        if found is None:  # a draft may be published at any moment, so it is looked up each time
+        if draft is None:  # a draft may be published at any moment, so it is looked up each time
             self._absent[event_id] = self._clock() + EVENTS_ABSENT_S
             self._absent.move_to_end(event_id)
             if len(self._absent) > EVENTS_ABSENT_MAX:

@@ -113,12 +113,12 @@ class History:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-        found, over = cast("tuple[SeatMap, bool]", await self._read(SeatsThen(place, until)))
+        seat_map, over = cast("tuple[SeatMap, bool]", await self._read(SeatsThen(place, until)))
         if over:
-            self._kept[key] = found
+            self._kept[key] = seat_map
             if len(self._kept) > HISTORY_KEPT_MAX:
                 self._kept.popitem(last=False)
-        return found
+        return seat_map
 
     async def explanation(self, place: Place, reservation_id: str, through: tuple[int, int]) -> Explanation:
         """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""

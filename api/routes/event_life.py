@@ -81,8 +81,8 @@ async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
 
 async def _page(call: Call, event_id: str) -> Page[ActivityOut]:
     row = await call.deps.database.row("schedule_of_event", event_id)
-    found = [_activity.decode(text) for text in row["activities"]] if row is not None else []
-    return Page([_out(one) for one in found])
+    activities = [_activity.decode(text) for text in row["activities"]] if row is not None else []
+    return Page([_out(one) for one in activities])
 
 
 def _out(one: _Activity) -> ActivityOut:

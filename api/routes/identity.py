@@ -137,10 +137,10 @@ async def confirm(call: Call) -> HTTPResponse:
     """200 with recovery codes, shown only here. From now on a login needs the factor; all other sessions end."""
     caller, body, deps = _caller(call), call.body(_confirm), call.deps
     await deps.shared_limiter.take(FACTOR_TRIES, f"confirm {caller.user_id}")
-    found = await deps.factors.sealed(caller.user_id)
-    if found is None:
+    factor = await deps.factors.sealed(caller.user_id)
+    if factor is None:
         raise Problem("no-second-factor", "there is none to confirm; begin with POST /v1/users/me/second-factor")
-    sealed, secret, confirmed = found
+    sealed, secret, confirmed = factor
     if confirmed:
         raise Problem("second-factor-on", "the second factor is already confirmed")
     step = deps.factors.matches(secret, body.otp)

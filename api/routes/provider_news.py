@@ -25,8 +25,8 @@ async def commands_of(deps: ApiDeps, event: Event) -> list[Told]:
     commands = webhook.commands_of(event)
     payment = webhook.charge_refunded(event)
     if payment is not None:
-        found = (webhook.refund_told(refund, event.id) for refund in await _refunds(deps, payment))
-        commands = [one for one in found if one is not None]
+        refunds = (webhook.refund_told(refund, event.id) for refund in await _refunds(deps, payment))
+        commands = [one for one in refunds if one is not None]
     placed: list[Told] = []
     for one in commands:
         placed += [one] if one.event_id else await _placed(deps, one)

@@ -50,9 +50,9 @@ async def seats(call: Call, event_id: str) -> HTTPResponse | None:
 async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> HTTPResponse | None:
     """200 with an earlier seat map, of the sections that the caller may see now; 503 if it needs too much reading."""
     deps, until = call.deps, _moment(at, event["partition"])
-    found = await deps.history.seats(Place(event["id"], event["partition"], event["created_at"]), until)
-    seen = await eyes.among(deps, event["id"], [one.ticket_type_id for one in found.sections])
-    shown = [one for one in found.sections if one.rows and one.ticket_type_id in seen]
+    seat_map = await deps.history.seats(Place(event["id"], event["partition"], event["created_at"]), until)
+    seen = await eyes.among(deps, event["id"], [one.ticket_type_id for one in seat_map.sections])
+    shown = [one for one in seat_map.sections if one.rows and one.ticket_type_id in seen]
 
     def made() -> list[SectionBody]:
         return [
@@ -69,8 +69,8 @@ async def _seats_at(call: Call, event: asyncpg.Record, at: str, eyes: Sight) -> 
         ]
 
     bodies = await deps.seat_maps.of_the_past(made)
-    time = validation.moment_or_none(found.log_time)
-    position = found.position or None
+    time = validation.moment_or_none(seat_map.log_time)
+    position = seat_map.position or None
     return await answer(call, event["id"], bodies, "log", position=position, time=time, headers=NOT_OVER)
 
 
@@ -88,10 +88,10 @@ async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
     """The current seat map, made in a thread: 100,000 seats take a tenth of a second."""
     rows = await deps.database.rows("ticket_types_of_event", event_id)
     seated = [row for row in rows if row["kind"] == LayoutKind.SEATED]
-    found, source = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
+    taken_places, source = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
 
     def made() -> dict[str, SectionBody]:
-        return {one.ticket_type_id: deps.seat_maps.sections.of(one) for one in sections_of(seated, found())}
+        return {one.ticket_type_id: deps.seat_maps.sections.of(one) for one in sections_of(seated, taken_places())}
 
     return EventSeats(await deps.seat_maps.make(made), {row["id"]: row["hidden"] for row in seated}, source)
 
@@ -117,11 +117,12 @@ def taken(claims: dict[bytes, bytes], foreign: dict[bytes, bytes], now_us: int) 
 
 def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSection]:
     """The sections of these ticket types. Skips places that are in no layout."""
-    found = list(rows)
-    letters = {row["id"]: bytearray(FREE.encode() * (row["rows"] * row["seats_per_row"])) for row in found}
-    width = {row["id"]: row["seats_per_row"] for row in found}
+    sections = list(rows)
+    letters = {row["id"]: bytearray(FREE.encode() * (row["rows"] * row["seats_per_row"])) for row in sections}
+    width = {row["id"]: row["seats_per_row"] for row in sections}
     first = {
-        row["id"]: {row_label(number): number * row["seats_per_row"] for number in range(row["rows"])} for row in found
+        row["id"]: {row_label(number): number * row["seats_per_row"] for number in range(row["rows"])}
+        for row in sections
     }
     for place, letter in places:
         ticket_type_id, _, seat = place.partition("/")
@@ -137,7 +138,7 @@ def sections_of(rows: Iterable[asyncpg.Record], places: Taken) -> list[SeatSecti
             seats_per_row=row["seats_per_row"],
             letters=bytes(letters[row["id"]]),
         )
-        for row in found
+        for row in sections
     ]
 
 

@@ -86,25 +86,25 @@ async def _dying(deps: ApiDeps) -> dict[str, dict[str, Any]]:
             for flow in Flow:
                 asked.lrange(deaths_key(flow), 0, -1)
                 asked.get(ready_key(flow))
-            found = await asked.execute()
+            records = await asked.execute()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("board.not_read", key=deaths_key("*"), error=f"{type(error).__name__}: {error}")
         return {}
     now = time()
-    verdicts = {flow.value: dying(found[2 * n], found[2 * n + 1], now) for n, flow in enumerate(Flow)}
+    verdicts = {flow.value: dying(records[2 * n], records[2 * n + 1], now) for n, flow in enumerate(Flow)}
     return {flow: msgspec.to_builtins(one) for flow, one in verdicts.items() if one is not None}
 
 
 async def _details(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
     """The reports of monitoring and `circle verify --follow`; None if one is not running. Not part of readiness."""
     try:
-        found = await deps.redis.mget(MONITORED, VERIFIED)
+        reports = await deps.redis.mget(MONITORED, VERIFIED)
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("board.not_read", key=MONITORED, error=f"{type(error).__name__}: {error}")
-        found = [None, None]
+        reports = [None, None]
     return {
         name: None if one is None else msgspec.Raw(one)
-        for name, one in zip(("monitoring", "verify"), found, strict=True)
+        for name, one in zip(("monitoring", "verify"), reports, strict=True)
     }
 
 

@@ -171,9 +171,9 @@ async def availability_of(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
 async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
     """The availability of all ticket types, also hidden ones: from Redis, where the reservations worker writes it, or
     from Postgres if Redis does not answer or has no readable data."""
-    (found,) = await event_hashes(deps, event_id, "availability")
+    (counters,) = await event_hashes(deps, event_id, "availability")
     try:
-        items = [AvailabilityOut(key.decode(), **asdict(_counts.decode(text))) for key, text in found.items()]
+        items = [AvailabilityOut(key.decode(), **asdict(_counts.decode(text))) for key, text in counters.items()]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("redis.nonsense", event=event_id, error=str(error))
         items = []

@@ -47,12 +47,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 @cache
 def texts_of(shape: type[Request]) -> tuple[tuple[str, str], ...]:
     """The fields of a shape that other users read, and the pattern of each."""
-    found = []
+    texts = []
     for name, hint in get_type_hints(shape, include_extras=True).items():
         for one in (hint, *get_args(hint)):
             patterns = [meta.pattern for meta in getattr(one, "__metadata__", ()) if isinstance(meta, Meta)]
-            found += [(name, pattern) for pattern in patterns if pattern in (LINE, LINE_OR_NONE, TEXT)]
-    return tuple(found)
+            texts += [(name, pattern) for pattern in patterns if pattern in (LINE, LINE_OR_NONE, TEXT)]
+    return tuple(texts)
 
 
 class PageQuery(Request, frozen=True):

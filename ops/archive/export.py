@@ -134,16 +134,16 @@ def export(
         for partition in range(partitions):
             with LogReader(settings, topic, partition, start=within.first_offset) as reader:
                 path = None if dry_run else _new_file(directory, topic, partition)
-                found = _write(reader, path, schema, codec, within, names, topic, progress)
-            if found is not None:
+                archived_file = _write(reader, path, schema, codec, within, names, topic, progress)
+            if archived_file is not None:
                 files.append(
                     ArchivedFile(
                         topic=topic,
                         partition=partition,
                         file=f"{topic}/{partition:05d}.avro",
-                        records=found[0],
-                        first=found[1],
-                        last=found[2],
+                        records=archived_file[0],
+                        first=archived_file[1],
+                        last=archived_file[2],
                     )
                 )
     manifest = Manifest(format=FORMAT, partitions=counts, pseudonymised=pseudonymise, files=files)
@@ -244,7 +244,7 @@ def records_of(path: Path, codec: Codec) -> Iterator[Archived]:
         with path.open("rb") as file:
             reader = fastavro.reader(file, return_record_name=True)
             former = former_schemas(reader.writer_schema)  # type: ignore[arg-type]
-            for found in reader:
-                yield restored(found, codec, former)  # type: ignore[arg-type]
+            for record in reader:
+                yield restored(record, codec, former)  # type: ignore[arg-type]
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise BadArchive(f"{path} cannot be read: {type(error).__name__}: {error}") from None

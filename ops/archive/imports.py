@@ -92,13 +92,13 @@ def _there(settings: Settings, directory: Path, manifest: Manifest) -> There:
 
 def _same(reader: LogReader, directory: Path, one: ArchivedFile | None, codec: Codec) -> int:
     """The number of records of the partition. Raises NotEmpty when they are not the first records of the file."""
-    found = reader.messages()
-    first = next(found, None)
+    there_now = reader.messages()
+    first = next(there_now, None)
     if first is None:
         return 0
     stored = iter(()) if one is None else records_of(directory / one.file, codec)
     count = 0
-    for message in chain((first,), found):
+    for message in chain((first,), there_now):
         record, here = next(stored, None), archived(message)
         if record is None or here.offset != count or _bytes(here) != _bytes(record):
             raise NotEmpty(f"{reader.place} holds other records already; an import takes a fresh cluster")

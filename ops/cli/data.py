@@ -97,11 +97,11 @@ def kafka_resolve(json: AsJson = False) -> int:
     """Download Apache Kafka's pinned jars into the cache directory, with Maven."""
     java = kafka_jars.java()
     jars = kafka_jars.resolve()
-    found = sorted(path.name for path in Path(jars).glob("*.jar"))
+    names = sorted(path.name for path in Path(jars).glob("*.jar"))
     if json:
-        emit_json({"version": kafka_jars.kafka_version(), "directory": str(jars), "jars": found, "java": java})
+        emit_json({"version": kafka_jars.kafka_version(), "directory": str(jars), "jars": names, "java": java})
     else:
-        print(f"Apache Kafka {kafka_jars.kafka_version()}: {len(found)} jars in {jars}, {java}")
+        print(f"Apache Kafka {kafka_jars.kafka_version()}: {len(names)} jars in {jars}, {java}")
     return 0
 
 

@@ -58,8 +58,8 @@ def list_letters(
     json: AsJson = False,
 ) -> int:
     """List the latest dead letters, oldest first."""
-    found = letters(operator_settings(), ORIGINS if topic is None else (topic.value,))
-    shown = sorted((read.letter for read in found), key=lambda one: one.put_aside_at)[-limit:]
+    listed = letters(operator_settings(), ORIGINS if topic is None else (topic.value,))
+    shown = sorted((read.letter for read in listed), key=lambda one: one.put_aside_at)[-limit:]
     if json:
         emit_json(shown)
     elif not shown:
@@ -168,17 +168,17 @@ def rows(
         else:
             print(f"{len(done)} rows {'would be' if dry_run else 'are'} due again")
         return 0
-    found = run_coroutine(set_aside_rows(settings, limit))
+    listed = run_coroutine(set_aside_rows(settings, limit))
     if json:
-        emit_json(found)
-    elif not found:
+        emit_json(listed)
+    elif not listed:
         print("no rows are set aside")
     else:
         emit_table(
             ("row", "of", "what", "since", "error"),
             [
                 (one.id, one.table, one.what, one.created_at.isoformat(timespec="seconds"), one.error[:ERROR_SHOWN_MAX])
-                for one in found
+                for one in listed
             ],
         )
     return 0
@@ -187,8 +187,8 @@ def rows(
 def _changes(settings: list[str]) -> dict[str, str]:
     changes = {}
     for text in settings:
-        name, found, value = text.partition("=")
-        if not found:
+        name, sign, value = text.partition("=")
+        if not sign:
             raise typer.BadParameter(f"--set {text}: write --set field=value")
         changes[name.strip()] = value
     return changes
@@ -198,9 +198,9 @@ def _edited(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        edited = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise typer.BadParameter(f"--file {path}: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(edited, dict):
         raise typer.BadParameter(f"--file {path}: the file must hold one JSON object")
-    return found
+    return edited

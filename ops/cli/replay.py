@@ -110,15 +110,15 @@ def seats(
     """Show the seat map as it was at a time or a position of the log."""
     with ProgressBars(quiet=json) as progress:
         then = past.past_of(operator_settings(), event, at, progress)
-    found = seat_map(then.state, then.last)
+    view = seat_map(then.state, then.last)
     if json:
-        emit_json(found)
+        emit_json(view)
         return 0
-    when = rfc3339(found.log_time) if found.position else "before its first fact"
-    print(f"{found.title or found.event_id} ({found.status or 'no such event yet'}) at {found.position or '-'}, {when}")
-    counters = [(one.name, one.kind, one.total, one.available, one.held, one.sold) for one in found.sections]
+    when = rfc3339(view.log_time) if view.position else "before its first fact"
+    print(f"{view.title or view.event_id} ({view.status or 'no such event yet'}) at {view.position or '-'}, {when}")
+    counters = [(one.name, one.kind, one.total, one.available, one.held, one.sold) for one in view.sections]
     emit_table(("ticket type", "kind", "total", "available", "held", "sold"), counters)
-    for section in found.sections:
+    for section in view.sections:
         if section.rows:
             print(f"\n{section.name}   {LEGEND}\n{picture(section)}")
     return 0
@@ -150,21 +150,21 @@ def what_if(
     """Decide a drop again under other rules, in memory: who would have won or lost, and what would have been sold."""
     rules = shadows.other_rules(set_ or [], exclude_users)
     with ProgressBars(quiet=json) as progress:
-        found, as_it_was, other = shadows.what_if(
+        report, as_it_was, other = shadows.what_if(
             operator_settings(), event, rules, progress, newcomers_pay=newcomers_pay
         )
     if svg is not None and not dry_run:
-        write_text(svg, shadows.picture(found, as_it_was, other))
+        write_text(svg, shadows.picture(report, as_it_was, other))
     if json:
-        emit_json(found)
+        emit_json(report)
         return 0
-    emit_table((found.title, "as it was", "what if", "difference"), shadows.figures(found))
-    lost, won = found.difference.would_have_lost, found.difference.would_have_won
+    emit_table((report.title, "as it was", "what if", "difference"), shadows.figures(report))
+    lost, won = report.difference.would_have_lost, report.difference.would_have_won
     print(f"\n{won:,} buyers without places would have some, {lost:,} buyers with places would have none")
-    for word, names in (("winners", found.difference.winners), ("losers", found.difference.losers)):
+    for word, names in (("winners", report.difference.winners), ("losers", report.difference.losers)):
         if names:
             print(f"{word}: {', '.join(names[:NAMES_SHOWN_MAX])}{' …' if len(names) > NAMES_SHOWN_MAX else ''}")
-    print("assumed: " + "; ".join(found.assumptions))
+    print("assumed: " + "; ".join(report.assumptions))
     if svg is not None:
         print(f"picture {'would be written to' if dry_run else 'in'} {svg}")
     return 0

@@ -41,19 +41,19 @@ def verify(
     """
     reader = CodeReader(_keys(jwks))
     try:
-        found, why = reader.read(code.strip()), ""
+        ticket, why = reader.read(code.strip()), ""
     except ForgedCode as error:
-        found, why = None, f"forged: {error}"
+        ticket, why = None, f"forged: {error}"
     except ValueError:
-        found, why = None, "malformed: this is no ticket code"
+        ticket, why = None, "malformed: this is no ticket code"
     if json:
-        emit_json({"signed": found is not None, "why": why or None, "ticket": found})
-    elif found is None:
+        emit_json({"signed": ticket is not None, "why": why or None, "ticket": ticket})
+    elif ticket is None:
         print(why)
     else:
-        seat = f"seat {found.seat}" if found.seat else "general admission"
-        print(f"signed: ticket {found.ticket_id}, event {found.event_id}, {seat}, version {found.version}")
-    return 0 if found is not None else 1
+        seat = f"seat {ticket.seat}" if ticket.seat else "general admission"
+        print(f"signed: ticket {ticket.ticket_id}, event {ticket.event_id}, {seat}, version {ticket.version}")
+    return 0 if ticket is not None else 1
 
 
 def _keys(source: str) -> dict[str, Ed25519PublicKey]:

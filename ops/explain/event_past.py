@@ -101,16 +101,16 @@ def _event_of(settings: Settings, reservation_id: str, partitions: int, progress
     database = Database(settings.postgres_url)
 
     async def look(connection: Connection) -> str | None:
-        found: str | None = await connection.fetchval(sql["event_of"], reservation_id)
-        return found
+        event_id: str | None = await connection.fetchval(sql["event_of"], reservation_id)
+        return event_id
 
     try:
-        found = database.run(look, readonly=True)
+        event_id = database.run(look, readonly=True)
     except CircleError:
-        found = None  # the log has it, too, but the search takes longer
+        event_id = None  # the log has it, too, but the search takes longer
     finally:
         database.close()
-    return found or _scan(settings, reservation_id, partitions, progress)
+    return event_id or _scan(settings, reservation_id, partitions, progress)
 
 
 def _scan(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:

@@ -46,18 +46,18 @@ class Migration:
 
 def migrations(directory: Path = SQL_DIR) -> list[Migration]:
     """The files in number order. Raises `MigrationError` for a wrong name or a number used twice."""
-    found: list[Migration] = []
+    files: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
         match = FILE_NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path.name}: a migration is named NNNN_name.sql, for example 0002_tickets.sql")
         text = path.read_text()
         checksum = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Migration(number=int(match[1]), name=match[2], sql=text, checksum=checksum))
-    for earlier, later in pairwise(found):
+        files.append(Migration(number=int(match[1]), name=match[2], sql=text, checksum=checksum))
+    for earlier, later in pairwise(files):
         if earlier.number == later.number:
             raise MigrationError(f"{earlier.name} and {later.name} have the same number {later.number:04d}")
-    return found
+    return files
 
 
 async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False) -> list[Migration]:

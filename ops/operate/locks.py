@@ -83,17 +83,17 @@ def choose(sections: Iterable[SeatedType], event_id: str, ticket_type_id: str | 
 
 def expand(seats: Iterable[str]) -> list[str]:
     """ "A-1..4" becomes four seats; any other text stays. Raises WrongRequest for a range that goes down."""
-    found: list[str] = []
+    labels: list[str] = []
     for seat in seats:
         matched = RANGE.fullmatch(seat)
         if matched is None:
-            found.append(seat)
+            labels.append(seat)
             continue
         row, first, last = matched[1], int(matched[2]), int(matched[3])
         if last < first or last - first >= PLACES_MAX:
             raise WrongRequest(f"{seat}: a range goes up, by at most {PLACES_MAX} seats")
-        found += [f"{row}-{number}" for number in range(first, last + 1)]
-    return found
+        labels += [f"{row}-{number}" for number in range(first, last + 1)]
+    return labels
 
 
 def check_seats(section: SeatedType, seats: Sequence[str]) -> list[str]:
@@ -121,16 +121,16 @@ def check_owner(owner: str) -> str:
 def listed(settings: Settings, event_id: str, now: datetime | None = None) -> list[Lock]:
     """The event's foreign locks, by place."""
     now = now or datetime.now(UTC)
-    found = []
+    locks = []
     with closing(ForeignLocks(settings.redis_url)) as foreign:
         held = foreign.held(event_id)
     for place, (owner, expires_us) in sorted(held.items()):
         ticket_type_id, _, seat = place.partition("/")
         expires_at = utc(expires_us)
-        found.append(
+        locks.append(
             Lock(ticket_type_id=ticket_type_id, seat=seat, owner=owner, expires_at=expires_at, ended=expires_at <= now)
         )
-    return found
+    return locks
 
 
 async def _sections(connection: Connection, event_id: str) -> list[SeatedType]:

@@ -47,14 +47,14 @@ async def set_aside_rows(settings: Settings, limit: int) -> list[SetAsideRow]:
     """The latest rows, oldest first. Raises ServiceUnreachable."""
     connection = await connect(settings.postgres_url)
     try:
-        found = [
+        rows = [
             SetAsideRow(table=table, **dict(row))
             for table, (query, _) in TABLES.items()
             for row in await connection.fetch(SQL[query], limit)
         ]
     finally:
         await connection.close()
-    return sorted(found, key=lambda row: row.created_at)[-limit:]
+    return sorted(rows, key=lambda row: row.created_at)[-limit:]
 
 
 async def redrive_rows(settings: Settings, ids: Sequence[str], *, dry_run: bool = False) -> list[str]:

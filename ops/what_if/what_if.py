@@ -40,8 +40,8 @@ def other_rules(settings: list[str], exclude: Path | None) -> OtherRules:
     """
     values = {}
     for text in settings:
-        name, found, value = text.partition("=")
-        if not found:
+        name, sign, value = text.partition("=")
+        if not sign:
             raise BadOption(f"--set {text}: write --set name=value, as in --set max_tickets_per_user=2")
         values[name.strip()] = _number(name, value.strip())
     excluded: frozenset[str] = frozenset()

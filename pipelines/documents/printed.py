@@ -57,8 +57,8 @@ class Printer:
 
 
 def _font_folders() -> list[Path]:
-    found = (find_spec(name) for name in FONTS)
-    return [Path(spec.origin).parent for spec in found if spec is not None and spec.origin is not None]
+    packages = (find_spec(name) for name in FONTS)
+    return [Path(spec.origin).parent for spec in packages if spec is not None and spec.origin is not None]
 
 
 def _fonts(folders: list[Path]) -> typst.Fonts:

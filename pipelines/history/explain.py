@@ -184,22 +184,22 @@ def _decision(
 
 def _others(state: EventState, section: Section, seats: list[str]) -> list[Other]:
     """The earlier buyers of these seats, or (without seats) of the section, as positions; the latest first."""
-    found = []
+    others = []
     wanted = set(seats)
     for one in sorted(_live(state), key=lambda one: -one.offset):
         if one.ticket_type_id != section.ticket_type_id:
             continue
         mine = [seat for seat in one.seats if seat in wanted] if wanted else one.seats
         if mine or not wanted:
-            found.append(Other(", ".join(mine) or f"{one.quantity} places", _position(one), one.status))
+            others.append(Other(", ".join(mine) or f"{one.quantity} places", _position(one), one.status))
     if section.seating is not None:
         locked = [seat for seat in seats if seat in section.seating and section.seating.is_locked(seat)]
-        found += [Other(seat, "", "another seller's") for seat in locked]
+        others += [Other(seat, "", "another seller's") for seat in locked]
     for block in state.blocks.values():
         held_back = [seat for seat in block.seats if seat in wanted]
         if held_back and block.ticket_type_id == section.ticket_type_id:
-            found.append(Other(", ".join(held_back), "", "held back by the organizer"))
-    return found
+            others.append(Other(", ".join(held_back), "", "held back by the organizer"))
+    return others
 
 
 def _live(state: EventState) -> list[Reservation]:

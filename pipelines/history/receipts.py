@@ -125,11 +125,11 @@ def _tree(level: list[bytes]) -> tuple[bytes, list[list[str]]]:
 
 
 def _climb(leaf: _Leaf) -> str:
-    found = _leaf_hash(leaf.p, leaf.o, leaf.d)
+    digest = _leaf_hash(leaf.p, leaf.o, leaf.d)
     for step in leaf.w:
         other = bytes.fromhex(step[1:])
-        found = _node_hash(found, other) if step[:1] == RIGHT else _node_hash(other, found)
-    return found.hex()
+        digest = _node_hash(digest, other) if step[:1] == RIGHT else _node_hash(other, digest)
+    return digest.hex()
 
 
 def _leaf_hash(partition: int, offset: int, digest: str) -> bytes:

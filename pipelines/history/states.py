@@ -97,11 +97,11 @@ class States(Mapping[str, EventState]):
         self._brought = 0
 
     def _unshelved(self, event_id: str) -> EventState:
-        found = None if self._shelf is None else self._shelf.look(event_id)
-        if self._shelf is None or found is None:
+        packed = None if self._shelf is None else self._shelf.look(event_id)
+        if self._shelf is None or packed is None:
             return EventState(event_id)
         self._shelf.drop(event_id)
-        state = _unpacked(found)
+        state = _unpacked(packed)
         self._brought += _weight(state)
         if self._brought > self._kept_max // 2:
             self.turn()
@@ -110,10 +110,10 @@ class States(Mapping[str, EventState]):
     def __getitem__(self, event_id: str) -> EventState:
         state = self.recent.get(event_id) or self._former.get(event_id)
         if state is None:
-            found = None if self._shelf is None else self._shelf.look(event_id)
-            if found is None:
+            packed = None if self._shelf is None else self._shelf.look(event_id)
+            if packed is None:
                 raise KeyError(event_id)
-            state = _unpacked(found)
+            state = _unpacked(packed)
         return state
 
     def __contains__(self, event_id: object) -> bool:

@@ -60,8 +60,8 @@ class Board:
     def verified(self) -> VerifierProgress | None:
         """The progress of `circle verify --follow`; None if it does not run, or Redis is away."""
         try:
-            found = self._client.get(VERIFIED)
+            text = self._client.get(VERIFIED)
         except (redis.RedisError, OSError) as error:
             log.warning("board.not_read", key=VERIFIED, error=f"{type(error).__name__}: {error}")
             return None
-        return None if found is None else msgspec.json.decode(found, type=VerifierProgress)
+        return None if text is None else msgspec.json.decode(text, type=VerifierProgress)

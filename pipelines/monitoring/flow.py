@@ -153,7 +153,7 @@ class Watch:
         if time.monotonic() - self._looked < LOOK_S:
             return
         try:
-            (totals, last_fact_us), found = self._store.totals(), self._survey.look()
+            (totals, last_fact_us), survey = self._store.totals(), self._survey.look()
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
             return
@@ -161,7 +161,7 @@ class Watch:
             self._looked = time.monotonic()
         verified = self._board.verified()
         self._exported.totals(totals)
-        self._exported.surveyed(found, verified, last_fact_us)
+        self._exported.surveyed(survey, verified, last_fact_us)
         now = clock.now_rfc3339()
         self._board.show(
             MONITORED,
@@ -171,8 +171,8 @@ class Watch:
                 "places": _of(totals, PLACES),
                 "refused": _of(totals, REFUSED),
                 "last_fact_at": rfc3339(last_fact_us) if last_fact_us else None,
-                "lags": found.lags,
-                "dead_letters": found.dead_letters,
+                "lags": survey.lags,
+                "dead_letters": survey.dead_letters,
             },
         )
 

@@ -77,8 +77,8 @@ class Survey:
         ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
         next_offsets: dict[str, tuple[str, dict[int, int]]] = {}
         for group, topic in COMMITTING.items():
-            found = committed_offsets(self._groups[group], topic, list(ends[topic]))
-            next_offsets[group] = topic, {partition: offset or 0 for partition, offset in found.items()}
+            committed = committed_offsets(self._groups[group], topic, list(ends[topic]))
+            next_offsets[group] = topic, {partition: offset or 0 for partition, offset in committed.items()}
         stored = self._database.run(_positions, readonly=True)
         for name, topic in STORING.items():
             at = stored.get(name, {})
@@ -120,7 +120,7 @@ class Survey:
 
     def _next_records(self, topic: str, places: Mapping[int, int]) -> dict[int, int]:
         """The timestamp of the first record at or behind each place; partitions that end there are left out."""
-        found: dict[int, int] = {}
+        times: dict[int, int] = {}
         left = set(places)
         self._reader.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
         deadline = time.monotonic() + PEEK_S
@@ -135,9 +135,9 @@ class Survey:
                 left.discard(partition)
                 self._reader.incremental_unassign([TopicPartition(topic, partition)])
                 if error is None:
-                    found[partition] = message.timestamp()[1]
+                    times[partition] = message.timestamp()[1]
         self._reader.unassign()
-        return found
+        return times
 
     def _count_letters(self) -> None:
         """Count the new dead letters since the last look."""
@@ -151,21 +151,21 @@ class Survey:
 
 
 def _at_once(client: Consumer) -> list[Message]:
-    found = []
+    results = []
     while records := client.consume(LETTERS_AT_ONCE, 0.05):
         for record in records:
             error = record.error()
             if error is None:
-                found.append(record)
+                results.append(record)
             elif error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
         if len(records) < LETTERS_AT_ONCE:
             break
-    return found
+    return results
 
 
 async def _positions(connection: Connection) -> dict[str, dict[int, int]]:
-    found: dict[str, dict[int, int]] = {}
+    positions: dict[str, dict[int, int]] = {}
     for name, partition, next_offset in await connection.fetch(SQL["positions"]):
-        found.setdefault(name, {})[partition] = next_offset
-    return found
+        positions.setdefault(name, {})[partition] = next_offset
+    return positions

@@ -139,12 +139,12 @@ class InboxPositions:
             at = self._at[partition]
             if offset <= at.offset:
                 continue
-            found = on_channel(record, codec, Channel.INBOX, strays=True)
+            message = on_channel(record, codec, Channel.INBOX, strays=True)
             log_time = at.log_time
-            if isinstance(found, Undecodable):
-                unreadable.append((record, f"inbox: {found.error}"))
-            elif found is not None:
-                deliveries.append(Delivery(partition, offset, found))
-                log_time = max(log_time, found.created_at)
+            if isinstance(message, Undecodable):
+                unreadable.append((record, f"inbox: {message.error}"))
+            elif message is not None:
+                deliveries.append(Delivery(partition, offset, message))
+                log_time = max(log_time, message.created_at)
             self._at[partition] = AppliedPosition(offset, 0, offset + 1, log_time)
         return Delivered(deliveries, unreadable, before, {partition: self._at[partition] for partition in before})

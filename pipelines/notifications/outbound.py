@@ -51,10 +51,10 @@ def on_channel(
     named = _channel_of(record)
     if named is not None and named != channel.encode():
         return None
-    found = readable(codec.decode(record.value()))
-    if isinstance(found, Undecodable):
-        return found if strays or named is not None else None
-    return found if found.channel == channel else None
+    message = readable(codec.decode(record.value()))
+    if isinstance(message, Undecodable):
+        return message if strays or named is not None else None
+    return message if message.channel == channel else None
 
 
 def _channel_of(record: Record) -> bytes | None:

@@ -467,10 +467,10 @@ def _claims(
 def _ordinals(reservation_id: str, ticket_ids: list[str]) -> list[str]:
     """The places of general admission tickets, in their order. A ticket's id is made from its place."""
     wanted = set(ticket_ids)
-    found: list[str] = []
+    ordinals: list[str] = []
     for ordinal in range(1, ORDINAL_MAX + 1):
-        if len(found) == len(wanted):
+        if len(ordinals) == len(wanted):
             break
         if ticket_id(ReservationId(reservation_id), str(ordinal)) in wanted:
-            found.append(str(ordinal))
-    return found
+            ordinals.append(str(ordinal))
+    return ordinals

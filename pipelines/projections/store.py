@@ -254,14 +254,14 @@ async def may_write(
 
     Raises Fenced when they are ahead of the batch's start, PositionsLost when they are behind it.
     """
-    found = await _locked(connection, consumer, list(after))
-    if found == after:
+    locked = await _locked(connection, consumer, list(after))
+    if locked == after:
         return after == before
-    if found == before:
+    if locked == before:
         return True
-    if all(_place(found.get(partition)) <= _place(at) for partition, at in before.items()):
-        raise PositionsLost(f"{consumer}: the database has forgotten commits: expected {before}, found {found}")
-    raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {found}")
+    if all(_place(locked.get(partition)) <= _place(at) for partition, at in before.items()):
+        raise PositionsLost(f"{consumer}: the database has forgotten commits: expected {before}, found {locked}")
+    raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {locked}")
 
 
 def _place(at: AppliedPosition | None) -> tuple[int, int, int]:

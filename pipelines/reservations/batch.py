@@ -89,13 +89,13 @@ class Batch:
         """
         if not any(isinstance(placed.command, c.RecordDispute) for placed in self.placed):
             return []
-        found = []
+        letters = []
         for number, (_, placed, facts) in enumerate(self.facts()):
             command = placed.command
             if isinstance(command, c.RecordDispute) and (refusal := refused_dispute(facts)) is not None:
                 about = f"dispute {command.dispute_id} ({command.status}) of payment {command.payment_id}"
-                found.append((number, f"{about} is of nothing here: {refusal.detail}"))
-        return found
+                letters.append((number, f"{about} is of nothing here: {refusal.detail}"))
+        return letters
 
     def place(self, codec: Codec, partitions: dict[int, Partition]) -> None:
         """Decode each record and give it its log time."""

@@ -57,8 +57,10 @@ class Guard:
         if not states:
             return
         epochs = {state.event_id: partition.epoch for state in states}
-        found = self._locks.install(epochs, {state.event_id: self._claims_of(partition, state) for state in states})
-        for event_id, locks in found.items():
+        locks_found = self._locks.install(
+            epochs, {state.event_id: self._claims_of(partition, state) for state in states}
+        )
+        for event_id, locks in locks_found.items():
             self._versions[event_id], self._foreign[event_id] = locks
         self._locks.publish(epochs, {state.event_id: availability_of(state) for state in states if state.sections}, [])
 

@@ -120,8 +120,8 @@ class SeatLocks:
 
     def marks(self, keys: list[str]) -> list[str | None]:
         """The values that `mark` has set for `keys`; None for each key that Redis has lost."""
-        found: list[str | None] = self._patiently(lambda: self.client.mget(keys)) if keys else []
-        return found
+        values: list[str | None] = self._patiently(lambda: self.client.mget(keys)) if keys else []
+        return values
 
     def mark(self, key: str, value: str) -> None:
         """Set `key`. The value stays until Redis loses everything."""
@@ -215,10 +215,10 @@ class ForeignLocks:
 
     def held(self, event: str) -> dict[str, tuple[str, int]]:
         """The event's foreign locks: place to (owner, expiry in microseconds; 0 if none was written)."""
-        found: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
-        parsed = {place: lock.rpartition("|") for place, lock in found.items()}
+        locks: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
+        parsed = {place: lock.rpartition("|") for place, lock in locks.items()}
         return {
-            place: (owner, int(expires)) if expires.isdecimal() else (found[place], 0)
+            place: (owner, int(expires)) if expires.isdecimal() else (locks[place], 0)
             for place, (owner, _, expires) in parsed.items()
         }
 

@@ -59,12 +59,12 @@ class Attachments:
         return await asyncio.to_thread(self._drawn, self._codes, tickets, mail["sent_at"]) if tickets else []
 
     def _drawn(self, codes: TicketCodes, tickets: Sequence[PrintableTicket], now: datetime) -> list[Attachment]:
-        found, room = list[Attachment](), ATTACHED_BYTES_MAX
+        attachments, room = list[Attachment](), ATTACHED_BYTES_MAX
         for number, ticket in enumerate(tickets, 1):
             page = self._printer.page(ticket, codes.sign(ticket.id, ticket.event_id, ticket.seat, ticket.version))
             room -= len(page)
             if room < 0:
                 break
-            found.append(Attachment(f"ticket-{ticket.seat or number}.pdf", "application/pdf", page))
-        found.append(Attachment("event.ics", "text/calendar", calendar_entry(tickets[0], now)))
-        return found
+            attachments.append(Attachment(f"ticket-{ticket.seat or number}.pdf", "application/pdf", page))
+        attachments.append(Attachment("event.ics", "text/calendar", calendar_entry(tickets[0], now)))
+        return attachments

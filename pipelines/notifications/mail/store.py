@@ -103,7 +103,7 @@ class MailPositions:
 
     def read(self, batch: Sequence[Record], codec: Codec) -> MailBatch:
         """The mails of a batch; of a mail that comes twice, the last."""
-        found: dict[tuple[object, ...], Delivery] = {}
+        mails: dict[tuple[object, ...], Delivery] = {}
         unreadable: list[tuple[Record, str]] = []
         next_offsets: dict[int, int] = {}
         for record in batch:
@@ -113,8 +113,8 @@ class MailPositions:
             if isinstance(message, Undecodable):
                 unreadable.append((record, f"mail: {message.error}"))
             elif message is not None:
-                found[identity(message)] = Delivery(partition, offset, message)
-        return MailBatch(list(found.values()), unreadable, next_offsets)
+                mails[identity(message)] = Delivery(partition, offset, message)
+        return MailBatch(list(mails.values()), unreadable, next_offsets)
 
 
 def commit_offsets(client: Consumer, next_offsets: Mapping[int, int]) -> None:

@@ -68,17 +68,17 @@ class SandboxBooks:
             amount = left if amount_minor is None else amount_minor
             if await connection.fetchval(SQL["refund_here"], payment_id, refund_id, amount or 0) is None:
                 raise RequestRefused(f"payment {payment_id}: {amount} are not left of it, but {left}")
-        found = await self.refund(refund_id)
-        assert found is not None
-        return found
+        refund = await self.refund(refund_id)
+        assert refund is not None
+        return refund
 
     async def fail(self, refund_id: str) -> BookedRefund:
         """Let a refund fail. Raises RequestRefused if there is no such refund, or it has failed already."""
         if await (await self._open()).fetchval(SQL["fail_refund"], refund_id) is None:
             raise RequestRefused(f"the sandbox has no refund {refund_id} that could fail")
-        found = await self.refund(refund_id)
-        assert found is not None
-        return found
+        refund = await self.refund(refund_id)
+        assert refund is not None
+        return refund
 
     async def dispute_of(self, payment_id: str, status: str, amount_minor: int | None = None) -> BookedDispute:
         """Dispute a payment (None: all of it), or change its dispute. Raises RequestRefused if it was not captured."""
@@ -86,9 +86,9 @@ class SandboxBooks:
         connection = await self._open()
         if await connection.fetchval(SQL["put_dispute"], payment_id, dispute_id, status, amount_minor) is None:
             raise RequestRefused(f"the sandbox has not captured payment {payment_id}")
-        found = await self.dispute(dispute_id)
-        assert found is not None
-        return found
+        dispute = await self.dispute(dispute_id)
+        assert dispute is not None
+        return dispute
 
     async def close(self) -> None:
         """Close the connection."""

@@ -57,13 +57,13 @@ class Deadlines:
         first = self.next()
         if first is None or first > now:
             return []
-        found: dict[str, None] = {}
+        keys: dict[str, None] = {}
         for deadline, key in heapq.merge(self._queue, self._in_order(now)):
-            if deadline > now or len(found) >= limit:
+            if deadline > now or len(keys) >= limit:
                 break
             if self._current(deadline, key):
-                found[key] = None
-        return list(found)
+                keys[key] = None
+        return list(keys)
 
     def ended(self, key: str) -> None:
         """A deadline of `key` may no longer stand. If the owner reports each, the deadlines at the top always stand."""

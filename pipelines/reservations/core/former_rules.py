@@ -103,9 +103,13 @@ def _record_payment(state: EventState, command: c.RecordPayment, now: LogTime) -
 
 
 def _release(state: EventState, command: c.ReleaseReservation, now: LogTime) -> list[f.Fact]:
-    found = state.reservations.get(command.reservation_id)
-    if found is not None and found.user_id == command.user_id and found.status == ReservationStatus.CONFIRMED:
-        return paying.cancelled_whole(found, 100, Reason.BUYER_CANCELLED)
+    reservation = state.reservations.get(command.reservation_id)
+    if (
+        reservation is not None
+        and reservation.user_id == command.user_id
+        and reservation.status == ReservationStatus.CONFIRMED
+    ):
+        return paying.cancelled_whole(reservation, 100, Reason.BUYER_CANCELLED)
     return paying.release(state, command, now)
 
 
@@ -152,8 +156,8 @@ def _remove_staff(state: EventState, command: c.RemoveStaff, _now: LogTime) -> l
 
 def _transfer(state: EventState, command: c.TransferTicket, _now: LogTime) -> list[f.Fact]:
     """A ticket was its receiver's at once, without an offer."""
-    found = door.to_hand_on(state, command)
-    return found if isinstance(found, list) else [door.handed_on(found, command, None)]
+    handing = door.to_hand_on(state, command)
+    return handing if isinstance(handing, list) else [door.handed_on(handing, command, None)]
 
 
 def _reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:

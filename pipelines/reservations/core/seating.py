@@ -191,9 +191,9 @@ class Seating:
         """The best `quantity` free seats, or None when fewer are free. Changes no seat."""
         if quantity > self.free:
             return None
-        found = self._tidy(quantity) or self._contiguous(quantity)
-        if found is not None:
-            row, start = found
+        block = self._tidy(quantity) or self._contiguous(quantity)
+        if block is not None:
+            row, start = block
             return self._labels[row][start : start + quantity]
         return self._split(quantity)
 
@@ -274,18 +274,18 @@ class Seating:
         seats = self._seats
         if len(labels) == 1:
             return (seats[labels[0]],)
-        found = []
+        runs = []
         current, bits = -1, 0
         for label in labels:
             row, bit = seats[label]
             if row != current:
                 if bits:
-                    found.append((current, bits))
+                    runs.append((current, bits))
                 current, bits = row, 0
             bits |= bit
         if bits:
-            found.append((current, bits))
-        return found
+            runs.append((current, bits))
+        return runs
 
     def _free(self, row: int) -> int:
         """The row's free seats as a bitmap."""

@@ -65,13 +65,13 @@ class StripeBooks:
 
     async def refund(self, refund_id: str) -> BookedRefund | None:
         """One refund."""
-        found = await self._one(f"{REFUNDS}/{refund_id}", RefundObject)
-        return None if found is None else _refund(found)
+        refund_object = await self._one(f"{REFUNDS}/{refund_id}", RefundObject)
+        return None if refund_object is None else _refund(refund_object)
 
     async def dispute(self, dispute_id: str) -> BookedDispute | None:
         """One dispute."""
-        found = await self._one(f"{DISPUTES}/{dispute_id}", DisputeObject)
-        return None if found is None else _dispute(found)
+        dispute_object = await self._one(f"{DISPUTES}/{dispute_id}", DisputeObject)
+        return None if dispute_object is None else _dispute(dispute_object)
 
     async def close(self) -> None:
         """Close the connections."""

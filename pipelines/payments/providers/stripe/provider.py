@@ -121,27 +121,27 @@ class StripeProvider:
 
     async def _looked_up(self, charge: ChargeJob) -> ChargeResult:
         """Look up an attempt whose key Stripe may have forgotten. Never charges."""
-        found = await self._found(charge)
-        log.warning("charge.looked_up", key=charge.key, found=found is not None)
-        return await self._result(charge, found) if found is not None else _declined(TOO_LATE)
+        intent = await self._found(charge)
+        log.warning("charge.looked_up", key=charge.key, found=intent is not None)
+        return await self._result(charge, intent) if intent is not None else _declined(TOO_LATE)
 
     async def _found(self, charge: ChargeJob) -> Intent | None:
         query = {"query": f'metadata["{ATTEMPT}"]:"{charge.attempt_id}"', "limit": "1"}
         try:
-            found = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
+            intents = (await self._api.get(f"{PAYMENTS}/search", query, Intents)).data
         except Declined as declined:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: Stripe does not search ({declined})") from None
-        return found[0] if found else None
+        return intents[0] if intents else None
 
     async def _tried_before(self, charge: ChargeJob) -> ChargeResult:
         """The key was used before with another token: a buyer repeated an earlier attempt's key after another attempt.
 
         The outcome of the first request stands. Stripe's search finds an intent about a minute after it was made.
         """
-        found = await self._found(charge)
-        if found is None:
+        intent = await self._found(charge)
+        if intent is None:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: its key was used for something that is not found yet")
-        return await self._result(charge, found)
+        return await self._result(charge, intent)
 
     async def _result(self, charge: ChargeJob, intent: Intent) -> ChargeResult:
         """The attempt's result from an intent's status. For a repeated key the answer may be an old one."""

@@ -274,8 +274,8 @@ def _refund(event: Event) -> list[Told]:
 def _charge(event: Event) -> list[Told]:
     charge = _object(event, StripeCharge)
     refunds = charge.refunds.data if charge.refunds is not None else []
-    found = (refund_told(refund, event.id) for refund in reversed(refunds) if refund.payment_intent is not None)
-    return [command for command in found if command is not None]
+    commands = (refund_told(refund, event.id) for refund in reversed(refunds) if refund.payment_intent is not None)
+    return [command for command in commands if command is not None]
 
 
 def _dispute(event: Event) -> list[Told]:

@@ -83,8 +83,8 @@ def _code_added(state: EventState, fact: f.CodeAdded, _at: Placed) -> None:
 
 
 def _code_disabled(state: EventState, fact: f.CodeDisabled, _at: Placed) -> None:
-    found = next(code for code in state.codes.values() if code.id == fact.code_id)
-    state.change(state.codes, found.code, _replace(found, disabled=1))
+    disabled = next(code for code in state.codes.values() if code.id == fact.code_id)
+    state.change(state.codes, disabled.code, _replace(disabled, disabled=1))
 
 
 def _blocked(state: EventState, fact: f.SeatsBlocked, at: Placed) -> None:

@@ -27,18 +27,18 @@ class Handing(NamedTuple):
 
 def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f.Fact]:
     """The ticket to hand on, or a refusal. Limits count bought tickets, so a transfer does not change them."""
-    found = state.reservations.get(command.reservation_id)
+    reservation = state.reservations.get(command.reservation_id)
     place = (
-        found.tickets().get(command.ticket_id)
-        if found is not None and found.status == ReservationStatus.CONFIRMED
+        reservation.tickets().get(command.ticket_id)
+        if reservation is not None and reservation.status == ReservationStatus.CONFIRMED
         else None
     )
     ticket = state.tickets.get(command.ticket_id)
-    if found is None or place is None:
+    if reservation is None or place is None:
         return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
-    holder = found.user_id if ticket is None else ticket.user_id
+    holder = reservation.user_id if ticket is None else ticket.user_id
     if holder != command.user_id:
-        if holder == command.to_user_id and ticket is not None and found.user_id == command.user_id:
+        if holder == command.to_user_id and ticket is not None and reservation.user_id == command.user_id:
             return duplicate(command, command.ticket_id)
         return refused(command, Reason.TICKET_NOT_FOUND, "you have no such ticket", command.ticket_id)
     if command.to_user_id == holder:
@@ -49,10 +49,10 @@ def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f
         return refused(
             command, Reason.ALREADY_CHECKED_IN, "a ticket that was used cannot be handed on", command.ticket_id
         )
-    if state.disputed(found.id):
+    if state.disputed(reservation.id):
         return refused(command, Reason.TRANSFER_NOT_ALLOWED, "the payment is disputed", command.ticket_id)
     version = (1 if ticket is None else ticket.version) + 1
-    return Handing(found, holder, place if found.seats else "", version)
+    return Handing(reservation, holder, place if reservation.seats else "", version)
 
 
 def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None) -> f.TicketTransferred:
@@ -74,15 +74,15 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
     """The first scan opens the door. A later scan is refused, with the time and gate of the first one."""
     if not _at_the_door(state, command):
         return refused(command, Reason.STAFF_ONLY, "only the event's organizer and staff check tickets in")
-    found = state.reservations.get(command.reservation_id)
-    place = found.issued(command.ticket_id) if found is not None else None
-    if found is None or place is None:
+    reservation = state.reservations.get(command.reservation_id)
+    place = reservation.issued(command.ticket_id) if reservation is not None else None
+    if reservation is None or place is None:
         return [_refused_scan(command, Reason.TICKET_NOT_FOUND)]
     if state.status == EventStage.CANCELLED:
         return [_refused_scan(command, Reason.EVENT_CANCELLED)]
-    if found.status != ReservationStatus.CONFIRMED or place in found.void_places:
+    if reservation.status != ReservationStatus.CONFIRMED or place in reservation.void_places:
         return [_refused_scan(command, Reason.TICKET_VOID)]
-    if state.disputed(found.id):
+    if state.disputed(reservation.id):
         return [_refused_scan(command, Reason.PAYMENT_DISPUTED)]
     ticket = state.tickets.get(command.ticket_id)
     if command.version != (1 if ticket is None else ticket.version):
@@ -95,10 +95,10 @@ def check_in(state: EventState, command: c.CheckIn, now: LogTime) -> list[f.Fact
         return [_refused_scan(command, Reason.CHECK_IN_UNDONE)]
     return [
         f.CheckInAccepted(
-            reservation_id=found.id,
-            user_id=state.holder_of(found, command.ticket_id),
+            reservation_id=reservation.id,
+            user_id=state.holder_of(reservation, command.ticket_id),
             ticket_id=command.ticket_id,
-            seat=place if found.seats else "",
+            seat=place if reservation.seats else "",
             by_user_id=command.user_id,
             gate=command.gate,
             scanner=command.scanner,

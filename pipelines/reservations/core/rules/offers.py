@@ -28,9 +28,9 @@ _NO_OFFER = "there is no such offer of a ticket to you or from you"
 
 def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.Fact]:
     """Offer a ticket. It has only one open offer at a time."""
-    found = door.to_hand_on(state, command)
-    if isinstance(found, list):
-        return found
+    handing = door.to_hand_on(state, command)
+    if isinstance(handing, list):
+        return handing
     assert state.details is not None
     known, facts = state.transfers.get(command.ticket_id), list[f.Fact]()
     if known is not None and now < known.expires_at:
@@ -45,11 +45,11 @@ def offer(state: EventState, command: c.TransferTicket, now: LogTime) -> list[f.
         *facts,
         f.TransferOffered(
             transfer_id=transfer_id(command.ticket_id, command.command_id),
-            reservation_id=found.reservation.id,
-            user_id=found.holder,
-            ticket_type_id=found.reservation.ticket_type_id,
+            reservation_id=handing.reservation.id,
+            user_id=handing.holder,
+            ticket_type_id=handing.reservation.ticket_type_id,
             ticket_id=command.ticket_id,
-            seat=found.seat,
+            seat=handing.seat,
             to_user_id=command.to_user_id,
             expires_at=until,
         ),
@@ -88,10 +88,10 @@ def answer(state: EventState, command: c.AnswerTransfer, now: LogTime) -> list[f
         ticket_id=known.ticket_id,
         to_user_id=known.to_user_id,
     )
-    found = door.to_hand_on(state, of_holder)
-    if isinstance(found, list):
-        return [_for_receiver(fact, command) for fact in found]
-    return [door.handed_on(found, of_holder, known.id)]
+    handing = door.to_hand_on(state, of_holder)
+    if isinstance(handing, list):
+        return [_for_receiver(fact, command) for fact in handing]
+    return [door.handed_on(handing, of_holder, known.id)]
 
 
 def ended(offered: Transfer, outcome: str) -> f.TransferEnded:

@@ -166,48 +166,48 @@ def _why_over(state: EventState, hold: Reservation) -> Reason:
 
 def release(state: EventState, command: c.ReleaseReservation, now: LogTime, *, shares: Shares = EXACT) -> list[f.Fact]:
     """Give a hold back, or cancel a confirmed reservation within the event's terms."""
-    found = state.reservations.get(command.reservation_id)
-    if found is None or found.user_id != command.user_id:
+    reservation = state.reservations.get(command.reservation_id)
+    if reservation is None or reservation.user_id != command.user_id:
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
-    if found.status == ReservationStatus.HELD and now >= found.expires_at:
-        return [expired(found), *refused(command, Reason.HOLD_EXPIRED, "its deadline has passed", found.id)]
-    if found.status == ReservationStatus.HELD:
-        return [released(found)]
-    if found.status in (ReservationStatus.RELEASED, ReservationStatus.CANCELLED):
-        return duplicate(command, found.id)
-    if found.status != ReservationStatus.CONFIRMED:
-        reason = Reason.HOLD_EXPIRED if found.status == ReservationStatus.EXPIRED else Reason.NOT_HELD
-        return refused(command, reason, f"the reservation is {found.status}", found.id)
-    return _cancel_by_buyer(state, command, found, [], now, shares)
+    if reservation.status == ReservationStatus.HELD and now >= reservation.expires_at:
+        return [expired(reservation), *refused(command, Reason.HOLD_EXPIRED, "its deadline has passed", reservation.id)]
+    if reservation.status == ReservationStatus.HELD:
+        return [released(reservation)]
+    if reservation.status in (ReservationStatus.RELEASED, ReservationStatus.CANCELLED):
+        return duplicate(command, reservation.id)
+    if reservation.status != ReservationStatus.CONFIRMED:
+        reason = Reason.HOLD_EXPIRED if reservation.status == ReservationStatus.EXPIRED else Reason.NOT_HELD
+        return refused(command, reason, f"the reservation is {reservation.status}", reservation.id)
+    return _cancel_by_buyer(state, command, reservation, [], now, shares)
 
 
 def cancel_tickets(
     state: EventState, command: c.CancelTickets, now: LogTime, *, shares: Shares = EXACT
 ) -> list[f.Fact]:
     """Cancel and refund single tickets. The buyer is bound by the terms; the organizer always may, with full refund."""
-    found = state.reservations.get(command.reservation_id)
+    reservation = state.reservations.get(command.reservation_id)
     owner = state.details is not None and state.details.organizer_id == command.user_id
-    if found is None or not (owner or found.user_id == command.user_id):
+    if reservation is None or not (owner or reservation.user_id == command.user_id):
         return refused(command, Reason.RESERVATION_NOT_FOUND, _NOT_YOURS, command.reservation_id)
-    known = found.tickets() if found.status == ReservationStatus.CONFIRMED else {}
+    known = reservation.tickets() if reservation.status == ReservationStatus.CONFIRMED else {}
     wanted = command.ticket_ids
-    if wanted and all(ticket not in known and found.issued(ticket) is not None for ticket in wanted):
-        return duplicate(command, found.id)  # void already
-    if found.status == ReservationStatus.CANCELLED:
-        return duplicate(command, found.id)
-    if found.status != ReservationStatus.CONFIRMED:
-        return refused(command, Reason.NOT_HELD, f"the reservation is {found.status}", found.id)
+    if wanted and all(ticket not in known and reservation.issued(ticket) is not None for ticket in wanted):
+        return duplicate(command, reservation.id)  # void already
+    if reservation.status == ReservationStatus.CANCELLED:
+        return duplicate(command, reservation.id)
+    if reservation.status != ReservationStatus.CONFIRMED:
+        return refused(command, Reason.NOT_HELD, f"the reservation is {reservation.status}", reservation.id)
     strangers = [ticket for ticket in wanted if ticket not in known]
     if strangers or len(set(wanted)) != len(wanted):
         detail = f"the reservation has no ticket {strangers[0]}" if strangers else "a ticket is named twice"
-        return refused(command, Reason.TICKET_NOT_FOUND, detail, found.id)
-    if owner and found.user_id != command.user_id:
-        if state.disputed(found.id):
+        return refused(command, Reason.TICKET_NOT_FOUND, detail, reservation.id)
+    if owner and reservation.user_id != command.user_id:
+        if state.disputed(reservation.id):
             if len(wanted or known) < len(known):
-                return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, found.id)
-            return cancelled_whole(found, _WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
-        return _cancelled(found, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
-    return _cancel_by_buyer(state, command, found, wanted, now, shares)
+                return refused(command, Reason.PAYMENT_DISPUTED, _IN_DISPUTE, reservation.id)
+            return cancelled_whole(reservation, _WHOLE, Reason.ORGANIZER_CANCELLED, shares=shares, disputed=True)
+        return _cancelled(reservation, wanted or list(known), _WHOLE, Reason.ORGANIZER_CANCELLED, shares)
+    return _cancel_by_buyer(state, command, reservation, wanted, now, shares)
 
 
 def _cancel_by_buyer(
