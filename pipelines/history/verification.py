@@ -31,6 +31,7 @@ from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
 from schemas.ids import LogTime, stamped
 from schemas.record import LogRecord
+from schemas.recorded_facts import envelopes
 
 DIVERGENCES_KEPT_MAX = 1_000  # further ones are only counted
 REMEMBERED_MAX = 20_000  # commands whose facts are kept, to compare repetitions; ten of the largest batches
@@ -167,22 +168,15 @@ class PartitionVerifier:
             if event_id in self.apart:
                 return self._pass(offset)
             encode = partial(self._codec.encode_fact_under, version)
-            count = len(facts)
-            expected = [
-                encode(
-                    Envelope(
-                        event_id=event_id,
-                        partition=self.partition,
-                        offset=offset,
-                        index=index,
-                        count=count,
-                        log_time=at.log_time,
-                        rules_version=version,
-                    ),
-                    fact,
-                )
-                for index, fact in enumerate(facts)
-            ]
+            numbered = envelopes(
+                len(facts),
+                event_id=event_id,
+                partition=self.partition,
+                offset=offset,
+                log_time=at.log_time,
+                rules_version=version,
+            )
+            expected = [encode(envelope, fact) for envelope, fact in zip(numbered, facts, strict=True)]
         else:
             assert self._open.offset == offset, f"command {self._open.offset} must be read again, not {offset}"
             _, event_id, facts, expected = self._open
