@@ -55,8 +55,8 @@ ON CONFLICT (event_id, id) DO UPDATE SET
     fingerprint = excluded.fingerprint, reason = excluded.reason, detail = excluded.detail,
     attempt_id = excluded.attempt_id, payment = excluded.payment, payment_id = excluded.payment_id,
     payment_token = excluded.payment_token, refund_id = excluded.refund_id, ticket_ids = excluded.ticket_ids,
-    mailbox = excluded.mailbox, detail_at = excluded.detail_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
-    updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
+    mailbox = excluded.mailbox, detail_at = excluded.detail_at, created_at = excluded.created_at,
+    updated_at = excluded.updated_at, updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
 -- name: patch_reservations
@@ -299,7 +299,7 @@ ON CONFLICT (event_id, "offset", "index") DO NOTHING;
 -- name: put_waitlist_entries
 INSERT INTO waitlist_entries AS t (
     event_id, id, partition, "offset", "index", user_id, ticket_type_id, quantity, status, reservation_id, expires_at,
-    reason, created_at, updated_at, updated_offset, updated_index, mailbox, detail_at)
+    reason, created_at, updated_at, updated_offset, updated_index, mailbox)
 SELECT * FROM unnest(
     $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::integer[], $7::text[], $8::text[], $9::integer[],
     $10::text[], $11::text[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::integer[],
@@ -308,7 +308,7 @@ ON CONFLICT (event_id, id) DO UPDATE SET
     "offset" = excluded."offset", "index" = excluded."index", user_id = excluded.user_id,
     ticket_type_id = excluded.ticket_type_id, quantity = excluded.quantity, status = excluded.status,
     reservation_id = excluded.reservation_id, expires_at = excluded.expires_at, reason = excluded.reason,
-    mailbox = excluded.mailbox, detail_at = excluded.detail_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    mailbox = excluded.mailbox, created_at = excluded.created_at, updated_at = excluded.updated_at,
     updated_offset = excluded.updated_offset, updated_index = excluded.updated_index
 WHERE $1::boolean OR (t.updated_offset, t.updated_index) < (excluded.updated_offset, excluded.updated_index);
 
