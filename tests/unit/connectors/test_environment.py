@@ -12,6 +12,7 @@ from connectors.environment import read_settings
 from connectors.errors import SettingsError
 from connectors.settings import Settings
 from connectors.variables import FOREIGN_VARIABLES, VARIABLES, Variable
+from tests.unit.docs.pages import ROOT, SOURCES
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 TYPES = typing.get_type_hints(Settings)
@@ -79,3 +80,13 @@ def test_a_check_of_a_room_is_made_in_every_environment() -> None:
 
 def test_a_variable_of_the_supervisor_is_no_setting() -> None:
     assert FOREIGN_VARIABLES.keys() & {variable.name for variable in VARIABLES} == set()
+
+
+def test_no_process_reads_its_settings_without_the_checks_of_the_rooms() -> None:
+    callers = {
+        str(path.relative_to(ROOT))
+        for top in SOURCES
+        for path in (ROOT / top).rglob("*.py")
+        if "read_settings" in path.read_text(encoding="utf-8")
+    }
+    assert callers == {"connectors/environment.py", "pipelines/configuration.py"}
