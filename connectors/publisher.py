@@ -5,6 +5,8 @@ Guarantee: never raises, never waits longer than TIMEOUT_S. Messages are sent af
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import redis
 
@@ -38,6 +40,20 @@ class Publisher:
     def publish_msgpack(self, channel: str, message: object) -> None:
         """One message, as MessagePack."""
         self._publish(channel, _msgpack.encode(message))
+
+    def publish_all_json(self, messages: Iterable[tuple[str, object]]) -> None:
+        """Messages, each with its channel, as JSON and in one round trip."""
+        encoded = [(channel, _json.encode(message)) for channel, message in messages]
+        if not encoded:
+            return
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            for channel, message in encoded:
+                pipeline.publish(channel, message)
+            pipeline.execute()
+        except (redis.RedisError, OSError) as error:
+            channels = sorted({channel for channel, _ in encoded})
+            log.warning("publish.failed", channel=channels, error=f"{type(error).__name__}: {error}")
 
     def _publish(self, channel: str, message: bytes) -> None:
         try:

@@ -119,6 +119,13 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def switch(raw: str) -> bool:
+    """`on` or `off`."""
+    if raw not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return raw == "on"
+
+
 def scale(raw: str) -> float:
     """A factor from 0 to 1000."""
     try:

@@ -124,6 +124,7 @@ class Settings:
     session_timeout_ms: int = SESSION_TIMEOUT_MS_DEFAULT
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    export_notifications: bool = False
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "General Circle <tickets@circle.invalid>"
     public_url: str = "http://127.0.0.1:8000"

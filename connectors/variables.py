@@ -286,6 +286,12 @@ VARIABLES: tuple[Variable, ...] = (
         meaning="The address of the metrics' port",
     ),
     Variable(
+        field="export_notifications",
+        parse=values.switch,
+        example="on",
+        meaning="`on` writes each message to the topic `notifications.outbound`, for other programs",
+    ),
+    Variable(
         field="smtp_url",
         parse=values.smtp_url,
         example="smtp://user:…@mail.example.org:587",

@@ -6,10 +6,15 @@ from enum import StrEnum
 
 
 class Flow(StrEnum):
-    """A dataflow, by the name of its room in this folder and of its process."""
+    """A dataflow, by the name of its process. Its room in this folder has the name with underscores."""
 
     RESERVATIONS = "reservations"
+    READ_SIDE = "read-side"
     PROJECTIONS = "projections"
     NOTIFICATIONS = "notifications"
     PAYMENTS = "payments"
     MONITORING = "monitoring"
+
+
+READ_SIDE_BRANCHES = (Flow.PROJECTIONS, Flow.MONITORING, Flow.NOTIFICATIONS)
+"""The flows that `read-side` runs together, and that can run alone."""

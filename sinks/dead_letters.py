@@ -83,11 +83,13 @@ def dead_letter(record: LetterSource, error: str, *, by: str = "") -> Outgoing:
     )
 
 
-def is_redriven_for(record: LetterSource, flow: str) -> bool:
-    """Whether this record was redriven, and this flow had put it into the dead letters."""
-    headers = dict(cast("list[Header]", record.headers() or []))
-    by = headers.get(SET_ASIDE_BY)
-    return REDRIVEN_FROM in headers and (by.decode(errors="replace") if isinstance(by, bytes) else by) == flow
+def redriven_for(record: LetterSource) -> str | None:
+    """The flow that gets this record again, "" for none in particular; None if the record was not redriven."""
+    headers = cast("list[Header]", record.headers() or ())
+    if all(name != REDRIVEN_FROM for name, _ in headers):
+        return None
+    by = dict(headers).get(SET_ASIDE_BY) or ""
+    return by.decode(errors="replace") if isinstance(by, bytes) else by
 
 
 class DeadLetters:

@@ -32,7 +32,8 @@ from ops.archive.export import (
 )
 from ops.archive.records import Archived
 from ops.proof.load.progress import ProgressBars
-from pipelines.notifications.flow import COMPOSE_GROUP, MAIL_GROUP
+from pipelines.notifications.flow import FORMER_GROUP
+from pipelines.notifications.former_topic import MAIL_GROUP
 from pipelines.payments.flow import GROUP as PAYMENTS_GROUP
 from pipelines.reservations.flow import GROUP as RESERVATIONS_GROUP
 from schemas.codec import Codec
@@ -214,7 +215,7 @@ def _fence_effects(settings: Settings, ends: _Ends) -> None:
     facts = {partition: end for (topic, partition), end in ends.written.items() if topic == FACTS}
     messages = {partition: end for (topic, partition), end in ends.written.items() if topic == NOTIFICATIONS}
     for group, topic, offsets in (
-        (COMPOSE_GROUP, FACTS, facts),
+        (FORMER_GROUP, FACTS, facts),
         (MAIL_GROUP, NOTIFICATIONS, messages),
         (PAYMENTS_GROUP, FACTS, facts),
         (RESERVATIONS_GROUP, COMMANDS, ends.decided),

@@ -124,7 +124,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
     log = logs.get(name.value)
     if settings.metrics_port is not None:
         _serve_metrics(settings.metrics_port, settings.metrics_host)
-    target = f"pipelines.{name.value}.flow"
+    target = f"pipelines.{name.value.replace('-', '_')}.flow"
     try:
         module = importlib.import_module(target)
     except ModuleNotFoundError as error:

@@ -39,7 +39,13 @@ DERIVED_TABLES: tuple[str, ...] = (
 # Schemas with derived tables of a rebuild's own: the generation being built, and the one before the last swap.
 NEXT_GENERATION, PREVIOUS_GENERATION = "generation_next", "generation_previous"
 
-TOLD_TABLES: tuple[str, ...] = ("mail_deliveries", "webhook_deliveries", "webhook_events")
+TOLD_TABLES: tuple[str, ...] = (
+    "mail_deliveries",
+    "notification_exports",
+    "sent_positions",
+    "webhook_deliveries",
+    "webhook_events",
+)
 
 KEPT_TABLES: tuple[str, ...] = (
     "account_mails",
@@ -47,6 +53,7 @@ KEPT_TABLES: tuple[str, ...] = (
     "direct_messages",
     "ended_sessions",
     "erased_users",
+    "inbox_counter",
     "known_networks",
     "mailed_links",
     "notification_preferences",

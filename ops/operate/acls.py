@@ -7,7 +7,7 @@ each process under its own principal with the rights of this table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from confluent_kafka import KafkaException
@@ -35,12 +35,17 @@ class Process(StrEnum):
 
     API = "api"
     RESERVATIONS = "reservations"
+    READ_SIDE = "read-side"
     PROJECTIONS = "projections"
     NOTIFICATIONS = "notifications"
     PAYMENTS = "payments"
     MONITORING = "monitoring"
     OPERATOR = "operator"
     TOPICS = "topics"
+
+
+BRANCHES = (Process.PROJECTIONS, Process.MONITORING, Process.NOTIFICATIONS)
+"""The processes whose work the read side does, if they do not run alone."""
 
 
 class ResourceKind(StrEnum):
@@ -129,7 +134,13 @@ def _rows() -> Iterable[Right]:
         operations=("Read",),
         why="whether a fact's command is there",
     )
-    yield Right(process=p.NOTIFICATIONS, kind=topic, name=NOTIFICATIONS, operations=("Read", "Write"), why="messages")
+    yield Right(
+        process=p.NOTIFICATIONS,
+        kind=topic,
+        name=NOTIFICATIONS,
+        operations=("Read", "Write"),
+        why="the export; the rest of version 0.2",
+    )
     yield Right(
         process=p.NOTIFICATIONS, kind=topic, name=letters[FACTS], operations=("Write",), why="facts that cannot be read"
     )
@@ -138,19 +149,21 @@ def _rows() -> Iterable[Right]:
         kind=topic,
         name=letters[NOTIFICATIONS],
         operations=("Write",),
-        why="messages and mails that failed",
+        why="mails that failed",
     )
-    for name in ("circle.notifications", "circle.inbox", "circle.mail"):
-        yield Right(
-            process=p.NOTIFICATIONS, kind=group, name=name, operations=("Read",), why="its share of the partitions"
-        )
     yield Right(
         process=p.NOTIFICATIONS,
-        kind=transactional,
-        name="circle-notifications-",
-        operations=("Write",),
-        why="messages and offsets at once",
-        prefixed=True,
+        kind=group,
+        name="circle.notifications",
+        operations=("Read",),
+        why="its share of the partitions",
+    )
+    yield Right(
+        process=p.NOTIFICATIONS,
+        kind=group,
+        name="circle.mail",
+        operations=("Read",),
+        why="the rest of version 0.2",
     )
     yield Right(process=p.PAYMENTS, kind=topic, name=FACTS, operations=("Read",), why="payment requests")
     yield Right(process=p.PAYMENTS, kind=topic, name=COMMANDS, operations=("Write",), why="what the provider said")
@@ -165,9 +178,6 @@ def _rows() -> Iterable[Right]:
         name=COMMANDS,
         operations=("Read",),
         why="where it ends, for lags; whether a fact's command is there",
-    )
-    yield Right(
-        process=p.MONITORING, kind=topic, name=NOTIFICATIONS, operations=("Describe",), why="where it ends, for lags"
     )
     for origin, name in letters.items():
         operations = ("Read", "Write") if origin == FACTS else ("Read",)
@@ -248,7 +258,28 @@ def _rows() -> Iterable[Right]:
         )
 
 
-RIGHTS: tuple[Right, ...] = tuple(_rows())
+def _with_read_side(rows: Iterable[Right]) -> Iterable[Right]:
+    """The rows, and the read side's: all rights of its branches, each resource once."""
+    of_branches: dict[tuple[ResourceKind, str, bool], Right] = {}
+    for row in rows:
+        yield row
+        if row.process not in BRANCHES:
+            continue
+        key = row.kind, row.name, row.prefixed
+        known = of_branches.get(key, row)
+        operations = tuple(dict.fromkeys((*known.operations, *row.operations)))
+        of_branches[key] = replace(known, process=Process.READ_SIDE, operations=operations)
+    yield from of_branches.values()
+    yield Right(
+        process=Process.READ_SIDE,
+        kind=ResourceKind.GROUP,
+        name="circle.read-side",
+        operations=("Read",),
+        why="its share of the partitions",
+    )
+
+
+RIGHTS: tuple[Right, ...] = tuple(_with_read_side(_rows()))
 
 _RESOURCES = {
     ResourceKind.TOPIC: ResourceType.TOPIC,

@@ -16,7 +16,7 @@ import asyncpg
 
 from connectors.errors import AccessRefused, CircleError
 from connectors.postgres import Connection, connect
-from ops.operate.acls import Process
+from ops.operate.acls import BRANCHES, Process
 
 ROLE = "circle_{process}"
 SCHEMAS = ("public", "sandbox")
@@ -84,8 +84,11 @@ def _rows() -> Iterable[Grant]:
     )
     yield Grant(p.NOTIFICATIONS, tables, read, "what messages are about, who wants them")
     yield Grant(p.NOTIFICATIONS, ("projection_positions",), put, "how far it is")
-    yield Grant(p.NOTIFICATIONS, ("facts_set_aside", "notifications", "webhook_events"), add, "inboxes; what to tell")
+    yield Grant(p.NOTIFICATIONS, ("notifications", "webhook_events"), add, "inboxes; what to tell")
     yield Grant(p.NOTIFICATIONS, ("mail_deliveries", "webhook_deliveries"), everything, "mails; webhook calls")
+    yield Grant(p.NOTIFICATIONS, ("notification_exports",), everything, "the export")
+    yield Grant(p.NOTIFICATIONS, ("sent_positions",), put, "how far messages have left")
+    yield Grant(p.NOTIFICATIONS, ("inbox_counter",), ("SELECT", "UPDATE"), "the order of the inboxes")
     yield Grant(
         p.NOTIFICATIONS,
         ("account_mails", "direct_messages", "security_events"),
@@ -126,7 +129,6 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.PAYMENTS, ("sandbox.payments", "sandbox.refunds"), put, "the pretend provider's books")
 
     yield Grant(p.MONITORING, ("fact_totals", "projection_positions"), put, "totals; how far all are")
-    yield Grant(p.MONITORING, ("facts_set_aside",), add, "facts that cannot be counted")
 
     seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",
             "schema_migrations", "seat_claims")  # fmt: skip
@@ -160,7 +162,25 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.OPERATOR, ("sandbox.disputes", "sandbox.refunds"), put, "payments sandbox-…")
 
 
-GRANTS: tuple[Grant, ...] = tuple(_rows())
+def _with_read_side(rows: Iterable[Grant]) -> Iterable[Grant]:
+    """The rows, and the read side's: all rights of its branches, each once."""
+    of_tables: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+    for row in rows:
+        yield row
+        for table in row.tables if row.process in BRANCHES else ():
+            key = table, row.columns
+            of_tables[key] = tuple(dict.fromkeys((*of_tables.get(key, ()), *row.privileges)))
+    whole = {table: privileges for (table, columns), privileges in of_tables.items() if not columns}
+    for privileges in sorted(set(whole.values())):
+        tables = tuple(sorted(table for table, own in whole.items() if own == privileges))
+        yield Grant(Process.READ_SIDE, tables, privileges, "the work of its branches")
+    for (table, columns), privileges in of_tables.items():
+        if columns:
+            why = "the work of its branches"
+            yield Grant(process=Process.READ_SIDE, tables=(table,), privileges=privileges, why=why, columns=columns)
+
+
+GRANTS: tuple[Grant, ...] = tuple(_with_read_side(_rows()))
 PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in GRANTS))
 
 

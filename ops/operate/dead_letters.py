@@ -1,14 +1,16 @@
 """Dead letters (`circle dlq`): records that could not be read or processed, with their origin. Sends them back.
 
 Guarantee: a letter is redriven once, however often the command runs. One transaction writes the record to its origin
-topic and partition, and a marker to the topic of letters. A broker that shows aborted records may show a failed
-attempt. Every reader of the log drops such a duplicate by its position or key.
+topic and partition, and a marker to the topic of letters. A message goes to its row in PostgreSQL instead. A broker
+that shows aborted records may show a failed attempt. Every reader of the log drops such a duplicate by its position or
+key.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any, cast
 
@@ -18,13 +20,17 @@ from confluent_kafka import KafkaException, Message, Producer
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka import admin, check_reachable, transactional_producer
 from connectors.log_reader import partitions_of
+from connectors.postgres import Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.operate.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
 from ops.proof.checker.reading import reader, records
+from pipelines.notifications.mail.store import deliver_again
+from pipelines.notifications.outbound import readable
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import stamped
+from schemas.notifications import Notification
 from schemas.placement import partition_of
 from schemas.times import utc
 from schemas.topics import COMMANDS, DEAD_LETTER_PARTITIONS, FACTS, NOTIFICATIONS, dead_letters
@@ -166,7 +172,7 @@ def mend(
     except CannotMend as error:
         raise NoSuchLetter(f"{letter.topic} at {letter.offset} cannot be mended so: {error}") from None
     home = partition_of(fixed.key, partitions_of(settings, letter.origin_topic))
-    if home != letter.origin_partition:
+    if letter.origin_topic != NOTIFICATIONS and home != letter.origin_partition:
         raise NoSuchLetter(
             f"{letter.topic} at {letter.offset}: {fixed.key} is at home on partition {home}, and the letter goes back "
             f"to {letter.origin_partition}"
@@ -183,14 +189,19 @@ def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int
     known = admin(settings).list_topics(timeout=TIMEOUT_S).topics
     for read in chosen:
         letter = read.letter
+        if letter.origin_topic == NOTIFICATIONS:
+            continue
         if letter.origin_partition >= len(known[letter.origin_topic].partitions):
             raise NoSuchLetter(f"{letter.origin_topic} has no partition {letter.origin_partition} any more")
     client = transactional_producer(settings, TRANSACTIONAL_ID)
     try:
         client.init_transactions(TIMEOUT_S)
+        _deliver_again(settings, chosen, fixes or {})
         client.begin_transaction()
         for read in chosen:
-            _send(client, read, (fixes or {}).get(read.letter.offset))
+            if read.letter.origin_topic != NOTIFICATIONS:
+                _send(client, read, (fixes or {}).get(read.letter.offset))
+            _mark(client, read)
         client.commit_transaction(TIMEOUT_S)
     except KafkaException as error:
         raise ServiceUnreachable(
@@ -217,8 +228,33 @@ def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
         headers = [one for one in headers if one[0] != "ce_type"]
         headers += [("ce_type", fix.record.encode()), (MENDED, ",".join(fix.changed).encode())]
     client.produce(letter.origin_topic, value, key, letter.origin_partition, headers=headers)
-    marker: list[Header] = [(MARKER, str(letter.offset).encode())]
-    client.produce(letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
+
+
+def _mark(client: Producer, read: ReadLetter) -> None:
+    marker: list[Header] = [(MARKER, str(read.letter.offset).encode())]
+    message = read.message
+    client.produce(read.letter.topic, b"", message.key(), message.partition() or 0, headers=marker)
+
+
+def _deliver_again(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int, FixedLetter]) -> None:
+    """Write the messages among the letters to their rows, where the postman finds them. Nothing reads their topic.
+
+    A message is one row, so it is delivered once, also when the markers fail. Raises NoSuchLetter for a letter that is
+    no message, ServiceUnreachable.
+    """
+    codec, messages = codec_of(settings), list[Notification]()
+    for read in chosen:
+        if read.letter.origin_topic != NOTIFICATIONS:
+            continue
+        fix = fixes.get(read.letter.offset)
+        found = readable(codec.decode(read.message.value() if fix is None else fix.value))
+        if isinstance(found, Undecodable):
+            raise NoSuchLetter(f"{read.letter.topic} at {read.letter.offset} is no message: {found.error}")
+        messages.append(found)
+    if not messages:
+        return
+    with closing(Database(settings.postgres_url)) as database:
+        database.run(lambda connection: deliver_again(connection, messages))
 
 
 def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Letter:

@@ -6,10 +6,10 @@ Guarantee: with only the rights of its user, a process does its work. The tests 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.flow_health import ALIVE, deaths_key, ready_key
-from ops.operate.acls import Process
+from ops.operate.acls import BRANCHES, Process
 from pipelines.monitoring.board import MONITORED, VERIFIED
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
@@ -70,12 +70,20 @@ def _rows() -> Iterable[RedisAccess]:
         writes=(_EVENTS, _INSTALLED, VERIFIED),
         why="locks, verify, replay redis, doctor",
     )
-    for one in (p.RESERVATIONS, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
+    for one in (p.RESERVATIONS, p.READ_SIDE, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
         own = (ALIVE, deaths_key(one.value), ready_key(one.value))
         yield RedisAccess(one, _LIVES, writes=own, why="that it lives, and how it died")
 
 
-ACCESS: tuple[RedisAccess, ...] = tuple(_rows())
+def _with_read_side(rows: Iterable[RedisAccess]) -> Iterable[RedisAccess]:
+    """The rows, and the read side's: all rights of its branches, except what they write about their own lives."""
+    for row in rows:
+        yield row
+        if row.process in BRANCHES and row.commands != _LIVES:
+            yield replace(row, process=Process.READ_SIDE)
+
+
+ACCESS: tuple[RedisAccess, ...] = tuple(_with_read_side(_rows()))
 PROCESSES: tuple[Process, ...] = tuple(dict.fromkeys(one.process for one in ACCESS))
 
 

@@ -1,9 +1,10 @@
 """`circle replay projections`: rebuilds the rows from tickets.facts next to the live rows, compares, and swaps.
 
-It uses the live dataflow's code with another schema: `Intake`, `project`, `ProjectionStore`. First it builds the new
-generation up to the positions of the live one, while the live one goes on. Then one transaction does the rest: it holds
-the live generation by its position locks, catches up, compares both, and with `promote` swaps the tables. Nothing else
-changes: no notification is sent again, and no payment is requested. A stopped rebuild continues where it was.
+It uses the live dataflow's code with another schema: `Intake`, the `Projections` branch, `BranchStore`. First it builds
+the new generation up to the positions of the live one, while the live one goes on. Then one transaction does the rest:
+it holds the live generation by its position locks, catches up, compares both, and with `promote` swaps the tables.
+Nothing else changes: no notification is sent again, and no payment is requested. A stopped rebuild continues where it
+was.
 
 Without live rows it builds to the end of the log, and `promote` hands over its positions. With `since`, a point of the
 log, it rebuilds only the events with facts from there on, each from its first fact. At the swap it copies the rows of
@@ -43,10 +44,13 @@ from ops.rebuild.rows import (
     take_over,
 )
 from ops.rebuild.schema import drop_next, make_next, require
+from pipelines.branches.branch import Part, prepared
+from pipelines.branches.store import BranchStore
 from pipelines.command_places import CommandPlaces
 from pipelines.intake import Intake
-from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition, applied_position
-from pipelines.projections.store import ProjectionStore
+from pipelines.positions import AppliedPosition, applied_position
+from pipelines.projections.flow import Projections
+from pipelines.projections.snapshot import PROJECTIONS
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
@@ -129,8 +133,7 @@ def _up_to_the_live_one(
     only: frozenset[str] | None = None,
 ) -> GenerationReport:
     live.run(lambda connection: require(connection, beside))
-    store = ProjectionStore(other, PROJECTIONS, stop_requested=lambda: False)
-    builder = _Builder(settings, store, partitions_of(settings, FACTS), only)
+    builder = _Builder(settings, other, partitions_of(settings, FACTS), only)
     try:
         with few_collections():
             while builder.build(live.run(_live_positions), progress) > BATCH:
@@ -150,17 +153,21 @@ class _Builder:
     """Reads facts and writes rows, never beyond the given positions."""
 
     settings: Settings
-    store: ProjectionStore
+    database: Database
     partitions: int
     only: frozenset[str] | None = None  # the events to rebuild; None is all
     facts: int = 0
     _codec: Codec = field(default_factory=Codec)
     _places: CommandPlaces = field(init=False)
+    _branch: Projections = field(init=False)
+    _store: BranchStore = field(init=False)
     _readers: dict[int, LogReader] = field(default_factory=dict)
     _intakes: dict[int, Intake] = field(default_factory=dict)
     _read: dict[int, list[tuple[int, RecordedFact | None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._branch = Projections()
+        self._store = BranchStore(self.database, [self._branch], stop_requested=lambda: False)
         self._places = CommandPlaces(self.settings)
 
     def build(self, until: Positions, progress: ProgressBars) -> int:
@@ -193,7 +200,7 @@ class _Builder:
             reader.close()
 
     def _open(self, partition: int) -> None:
-        at = self.store.positions([partition])[partition]
+        at = self._store.positions([partition])[PROJECTIONS][partition]
         self._intakes[partition] = Intake(
             applied=(at.offset, at.index), next_offset=at.next_offset, log_time=at.log_time
         )
@@ -229,7 +236,8 @@ class _Builder:
             after = AppliedPosition(*intake.applied, intake.next_offset, intake.log_time)
             only = self.only
             mine = facts if only is None else [one for one in facts if one.envelope.event_id in only]
-            self.store.apply(mine, before={partition: before}, after={partition: after})
+            part = Part(self._branch, mine, {partition: before}, {partition: after})
+            self._store.write([prepared(part)], lambda _branch, _failed: None)  # the facts stay on the log
             self.facts += len(facts)
             bar.set(intake.next_offset or 0)
 

@@ -15,7 +15,7 @@ from connectors.errors import CircleError
 from connectors.postgres import Connection
 from connectors.sql_files import queries
 from ops.migrations.tables import DERIVED_TABLES, NEXT_GENERATION, PREVIOUS_GENERATION
-from pipelines.projections.snapshot import AppliedPosition
+from pipelines.positions import AppliedPosition
 
 NEXT, PREVIOUS = NEXT_GENERATION, PREVIOUS_GENERATION
 LEFT = "generation_left"  # the live tables' schema in the middle of a swap

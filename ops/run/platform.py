@@ -39,7 +39,7 @@ from pipelines.flows import Flow
 RESERVATIONS_MAX = 64
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # the first group join and transaction of a cold JVM are slow
-OTHER_PIPELINES = tuple(flow for flow in Flow if flow is not Flow.RESERVATIONS)
+OTHER_PIPELINES = (Flow.READ_SIDE, Flow.PAYMENTS)
 STOP_API_FIRST, STOP_PIPELINES_SECOND = 0, 1
 
 

@@ -23,12 +23,10 @@ from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
 COMMITTING = {
     "circle.reservations": COMMANDS,
-    "circle.notifications": FACTS,
     "circle.payments": FACTS,
-    "circle.mail": NOTIFICATIONS,
 }
 """The flows whose position is their group's committed offset, and the topic that they read."""
-STORING = {"projections": FACTS, "monitoring": FACTS, "inbox": NOTIFICATIONS}
+STORING = {"projections": FACTS, "notifications": FACTS, "monitoring": FACTS}
 """The flows whose position is stored with their rows, by their name there, and the topic that they read."""
 PEEK_S = 2.0  # to read one record of each partition with a lag
 LETTERS_AT_ONCE = 1_000
@@ -74,7 +72,7 @@ class Survey:
 
     def look(self) -> Surveyed:
         """Survey all flows. Raises ServiceUnreachable and KafkaException when the broker or Postgres is away."""
-        ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
+        ends = {topic: self._ends(topic) for topic in (COMMANDS, FACTS)}
         next_offsets: dict[str, tuple[str, dict[int, int]]] = {}
         for group, topic in COMMITTING.items():
             committed = committed_offsets(self._groups[group], topic, list(ends[topic]))

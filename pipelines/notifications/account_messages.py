@@ -1,60 +1,51 @@
-"""Puts messages about accounts on notifications.outbound, where every deliverer finds them.
+"""Turns messages about accounts into due mails and exported messages.
 
-Guarantee: a row is deleted only after the broker has acknowledged its records. After a crash in between, they are
-written again with the same identity, which every deliverer recognises. A row that makes no message stays, set aside
-with the error.
+A message about an account has no fact. The statement that changes the account writes it, and its inbox entry.
+Guarantee: a row is deleted in the transaction that writes its mail. A row that makes no message stays, set aside with
+the error.
 """
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import asyncpg
-from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.errors import ServiceUnreachable
 from connectors.failure_policy import Bound, is_of_record
-from connectors.kafka import producer
 from connectors.logs import Log
-from connectors.schema_registry import codec_of
+from connectors.postgres import Connection
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.compose import compose_direct
-from pipelines.notifications.outbound import outgoing
-from sinks.kafka_transaction import Outgoing
+from pipelines.notifications.export import put_exports
+from pipelines.notifications.mail.store import put_mails
 from sinks.postman import Desk
 
 BATCH = 100
-FLUSH_TIMEOUT_S = 10.0
 
 SQL = queries(Path(__file__).parent / "sql" / "account_messages.sql")
-log = Log("direct")
+log = Log("account-messages")
 
 
-class DirectDesk(Desk):
+class AccountMessageDesk(Desk):
     """One of the postman's desks."""
 
-    name = "direct"
+    name = "account-messages"
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._codec = settings, codec_of(settings)
-        self._producer: Producer | None = None
-        self._failed: KafkaError | None = None
-        self._bound = Bound("direct")
+        self._mails, self._export = settings.smtp_url is not None, settings.export_notifications
+        self._bound = Bound(self.name)
 
     async def work(self, pool: asyncpg.Pool[asyncpg.Record]) -> bool:
-        """Put the waiting messages on the topic."""
+        """Write the mails of the waiting messages, each in a savepoint."""
         async with pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(SQL["direct_messages"], BATCH)
-            if not rows:
-                return False
-            records: list[Outgoing] = []
-            sent: list[int] = []
+            done: list[int] = []
             for row in rows:
                 try:
-                    records += self._records(row)
+                    async with connection.transaction():
+                        await self._write(cast("Connection", connection), row)
                 except Exception as error:
                     if not is_of_record(error):
                         raise
@@ -62,29 +53,14 @@ class DirectDesk(Desk):
                     await connection.execute(SQL["direct_message_set_aside"], row["id"], self._bound.failed(error))
                 else:
                     self._bound.went_well()
-                    sent.append(row["id"])
-            await asyncio.to_thread(self._produce, records)
-            await connection.execute(SQL["direct_messages_sent"], sent)
+                    done.append(row["id"])
+            if done:
+                await connection.execute(SQL["direct_messages_done"], done)
         return len(rows) == BATCH
 
-    def _records(self, row: asyncpg.Record) -> list[Outgoing]:
+    async def _write(self, connection: Connection, row: asyncpg.Record) -> None:
         messages = compose_direct(row["id"], row["user_id"], row["kind"], row["data"], row["created_us"])
-        return [outgoing(message, self._codec) for message in messages]
-
-    def _produce(self, records: list[Outgoing]) -> None:
-        """Raises ServiceUnreachable when the broker does not acknowledge: then the rows stay."""
-        if self._producer is None:
-            self._producer = producer(self._settings)
-        for record in records:
-            self._producer.produce(
-                record.topic, record.value, record.key, headers=record.headers, on_delivery=self._delivered
-            )
-        left, failed = self._producer.flush(FLUSH_TIMEOUT_S), self._failed
-        self._failed = None
-        if left or failed is not None:
-            cause = KafkaException(failed) if failed is not None else None
-            raise ServiceUnreachable("Kafka", "notifications.outbound", f"{failed or 'no answer'}") from cause
-
-    def _delivered(self, error: KafkaError | None, _record: Any) -> None:
-        if error is not None:
-            self._failed = error
+        if self._mails:
+            await put_mails(connection, messages)
+        if self._export:
+            await put_exports(connection, messages)

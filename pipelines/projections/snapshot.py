@@ -7,36 +7,14 @@ microseconds since the epoch, money is in minor units, "" and 0 mean "not set".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import msgspec
 
+from pipelines.positions import AppliedPosition
 from pipelines.reservations.core.entities import Reservation
 from schemas.event_terms import EventTerms
 from schemas.ticket_type_terms import TicketTypeTerms
 
 PROJECTIONS = "projections"  # the name of its positions in projection_positions
-
-
-class AppliedPosition(msgspec.Struct, frozen=True, gc=False):
-    """A partition's position: the last applied fact, (-1, -1) for none, and the record to go on from.
-
-    `next_offset` is the offset in tickets.facts of the first record that is not applied; None before the first.
-    """
-
-    offset: int = -1
-    index: int = -1
-    next_offset: int | None = None
-    log_time: int = 0
-
-
-def applied_position(row: Iterable[Any] | None) -> AppliedPosition:
-    """A row ("offset", "index", next_offset, log_time) of projection_positions; None if there is no row yet."""
-    if row is None:
-        return AppliedPosition()
-    offset, index, next_offset, log_time = row
-    return AppliedPosition(offset, index, next_offset if next_offset >= 0 else None, log_time)
 
 
 class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):

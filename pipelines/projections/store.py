@@ -1,8 +1,7 @@
-"""Writes projections: the rows of a batch and its positions, in one transaction.
+"""Writes projections: the rows of a batch, in the transaction of the read side.
 
-Guarantee: a fact is applied once. The transaction first locks the partitions' positions. They must be where the batch
-began. If they are behind this batch, its commit had succeeded and only the answer was lost: nothing is written again.
-If another process has moved them, it owns the partition now, and `Fenced` ends this process.
+Guarantee: a partial unique index on live seat claims is a tripwire. If facts sell a seat twice, nothing of the batch is
+written, and the process stops with `TripwireBroken`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from connectors.errors import CircleError, Fenced
-from connectors.failure_policy import Bound, is_of_record
+from connectors.errors import CircleError
 from connectors.logs import Log
-from connectors.postgres import Connection, Database
+from connectors.postgres import Connection
 from connectors.sql_files import queries
+from pipelines.branches.branch import FailedFact
 from pipelines.projections.changes import (
     Changes,
     CheckInChange,
@@ -43,13 +42,9 @@ from pipelines.projections.changes import (
     WaitlistEntryChange,
 )
 from pipelines.projections.columns import columns, filled, term_columns
-from pipelines.projections.project import project
-from pipelines.projections.snapshot import AppliedPosition, applied_position
 from schemas.event_terms import EVENT_TERMS, EventTerms
-from schemas.facts import RecordedFact
 from schemas.statuses import SeatClaimStatus
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TICKET_TYPE_TERMS, TicketTypeTerms
-from sinks.row_by_row import each
 
 C = TypeVar("C")
 
@@ -108,97 +103,6 @@ class TripwireBroken(CircleError):
     """The facts sell a seat twice. Nothing of the batch is written; the projection stops until a person looks at it."""
 
 
-class PositionsLost(CircleError):
-    """The database has lost commits (a restored backup, a crash without durable commits).
-
-    The process ends. Its successor reads the log again from the database's position.
-    """
-
-
-class ProjectionStore:
-    """One consumer's rows and positions. Waits while Postgres is away; a stop during the wait raises Stopped."""
-
-    def __init__(
-        self,
-        database: Database,
-        consumer: str,
-        *,
-        stop_requested: Callable[[], bool],
-        dedupe: bool = True,
-    ) -> None:
-        self._database, self._consumer = database, consumer
-        self._stop_requested, self._dedupe = stop_requested, dedupe
-        self._bound = Bound(consumer)
-
-    def positions(self, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-        """The position of each partition. Creates the rows that later batches lock."""
-
-        async def load(connection: Connection) -> dict[int, AppliedPosition]:
-            return await adopt(connection, self._consumer, partitions)
-
-        return self._database.patiently(load, stop_requested=self._stop_requested)
-
-    def write(self, changes: Changes, *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]) -> None:
-        """The rows and the positions of one batch. Raises Fenced, TripwireBroken, Stopped."""
-
-        async def write(connection: Connection) -> None:
-            # Without the dedupe (a test's negative control) positions go back and cannot be compared.
-            if self._dedupe and not await may_write(connection, self._consumer, before, after):
-                return
-            await _write_rows(connection, changes, unchecked=not self._dedupe)
-            await advance(connection, self._consumer, after)
-
-        try:
-            self._database.patiently(write, stop_requested=self._stop_requested)
-        except asyncpg.UniqueViolationError as error:
-            raise _tripwire(error, after) or error from None
-
-    def apply(
-        self, facts: Sequence[RecordedFact], *, before: dict[int, AppliedPosition], after: dict[int, AppliedPosition]
-    ) -> None:
-        """Project and write a batch; fact by fact if it cannot be written as a whole.
-
-        A fact that cannot be written gets a row in facts_set_aside and no dead letter. For rebuilds: the facts stay on
-        the log.
-        """
-        try:
-            self.write(project(facts), before=before, after=after)
-        except Exception as error:
-            if not is_of_record(error):
-                raise
-            self.write_singly(facts, lambda _failed: None, before=before, after=after)
-
-    def write_singly(
-        self,
-        facts: Sequence[RecordedFact],
-        put_aside: Callable[[list[tuple[RecordedFact, str]]], None],
-        *,
-        before: dict[int, AppliedPosition],
-        after: dict[int, AppliedPosition],
-    ) -> None:
-        """Write a batch fact by fact, still in one transaction. Facts that cannot be written are `put_aside` before the
-        commit. Raises the errors of `write`, and EverythingFails.
-        """
-
-        async def write(connection: Connection) -> None:
-            if self._dedupe and not await may_write(connection, self._consumer, before, after):
-                return
-
-            async def one(fact: RecordedFact) -> None:
-                try:
-                    await _write_rows(connection, project([fact]), unchecked=not self._dedupe)
-                except asyncpg.UniqueViolationError as error:
-                    raise _tripwire(error, after) or error from None
-
-            failed = await each(connection, facts, one, self._bound)
-            if failed:
-                put_aside(failed)
-                await connection.execute(SQL["put_facts_set_aside"], *columns(map(_set_aside, failed), _SET_ASIDE))
-            await advance(connection, self._consumer, after)
-
-        self._database.patiently(write, stop_requested=self._stop_requested)
-
-
 @dataclass(frozen=True, slots=True)
 class FactSetAside:
     """A row of facts_set_aside: this event's rows are incomplete."""
@@ -214,80 +118,32 @@ class FactSetAside:
 _SET_ASIDE = ("event_id", "partition", "offset", "index", "fact", "error")
 
 
-def _set_aside(failed: tuple[RecordedFact, str]) -> FactSetAside:
-    recorded, error = failed
-    at = recorded.envelope
+def _set_aside(failed: FailedFact) -> FactSetAside:
+    at = failed.fact.envelope
     return FactSetAside(
         event_id=at.event_id,
         partition=at.partition,
         offset=at.offset,
         index=at.index,
-        fact=type(recorded.fact).__name__,
-        error=error,
+        fact=type(failed.fact.fact).__name__,
+        error=failed.error,
     )
 
 
-def _tripwire(error: asyncpg.UniqueViolationError, after: dict[int, AppliedPosition]) -> TripwireBroken | None:
+async def write_facts_set_aside(connection: Connection, failed: Sequence[FailedFact]) -> None:
+    """Note facts whose rows are missing."""
+    await connection.execute(SQL["put_facts_set_aside"], *columns(map(_set_aside, failed), _SET_ASIDE))
+
+
+def _tripwire(error: asyncpg.UniqueViolationError) -> TripwireBroken | None:
     """The alarm, if the index on live seat claims was violated."""
     if error.constraint_name != TRIPWIRE:
         return None
-    log.error("tripwire", index=TRIPWIRE, found=error.detail, partitions=sorted(after))
+    log.error("tripwire", index=TRIPWIRE, found=error.detail)
     return TripwireBroken(
         f"a seat has two live claims, so the projection stops before it is written: {error.detail}; "
         "compare tickets.facts with seat_claims for that seat"
     )
-
-
-async def adopt(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-    """How far each partition has come; makes the rows that later batches lock."""
-    await connection.execute(SQL["adopt_positions"], consumer, list(partitions))
-    return await _locked(connection, consumer, partitions)
-
-
-async def may_write(
-    connection: Connection,
-    consumer: str,
-    before: dict[int, AppliedPosition],
-    after: dict[int, AppliedPosition],
-) -> bool:
-    """Lock the positions until the transaction ends. False if this batch is already written (its answer was lost).
-
-    Raises Fenced when they are ahead of the batch's start, PositionsLost when they are behind it.
-    """
-    locked = await _locked(connection, consumer, list(after))
-    if locked == after:
-        return after == before
-    if locked == before:
-        return True
-    if all(_place(locked.get(partition)) <= _place(at) for partition, at in before.items()):
-        raise PositionsLost(f"{consumer}: the database has forgotten commits: expected {before}, found {locked}")
-    raise Fenced(f"{consumer}: another process has written these partitions: expected {before}, found {locked}")
-
-
-def _place(at: AppliedPosition | None) -> tuple[int, int, int]:
-    if at is None:
-        return (-1, -1, -1)
-    return (at.offset, at.index, -1 if at.next_offset is None else at.next_offset)
-
-
-async def advance(connection: Connection, consumer: str, after: dict[int, AppliedPosition]) -> None:
-    """Move the positions forward, inside the caller's transaction."""
-    partitions = list(after)
-    places = [after[partition] for partition in partitions]
-    await connection.execute(
-        SQL["advance_positions"],
-        consumer,
-        partitions,
-        [place.offset for place in places],
-        [place.index for place in places],
-        [-1 if place.next_offset is None else place.next_offset for place in places],
-        [place.log_time for place in places],
-    )
-
-
-async def _locked(connection: Connection, consumer: str, partitions: Sequence[int]) -> dict[int, AppliedPosition]:
-    rows = await connection.fetch(SQL["lock_positions"], consumer, list(partitions))
-    return {row[0]: applied_position(tuple(row)[1:]) for row in rows}
 
 
 class _Rows:
@@ -323,8 +179,15 @@ class _Rows:
             await self._connection.execute(SQL[query], *table)
 
 
-async def _write_rows(connection: Connection, changes: Changes, *, unchecked: bool) -> None:
-    rows = _Rows(connection, unchecked=unchecked)
+async def write_rows(connection: Connection, changes: Changes, *, unchecked: bool) -> None:
+    """Write the changes in the transaction of `connection`. Raises TripwireBroken."""
+    try:
+        await _write_all(_Rows(connection, unchecked=unchecked), changes)
+    except asyncpg.UniqueViolationError as error:
+        raise _tripwire(error) or error from None
+
+
+async def _write_all(rows: _Rows, changes: Changes) -> None:
     await _write_reservations(rows, changes)
     claims = list(changes.seat_claims.values())
     await rows.put("put_seat_claims", (row for row in claims if row.status == SeatClaimStatus.ENDED), _SEAT_CLAIM)

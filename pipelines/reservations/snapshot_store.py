@@ -14,6 +14,7 @@ import msgspec
 
 from connectors.postgres import Connection, Database
 from connectors.sql_files import queries
+from pipelines.positions import applied_position
 from pipelines.projections.columns import filled
 from pipelines.projections.snapshot import (
     PROJECTIONS,
@@ -32,7 +33,6 @@ from pipelines.projections.snapshot import (
     TicketTypeRow,
     TransferRow,
     WaitlistEntryRow,
-    applied_position,
 )
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S

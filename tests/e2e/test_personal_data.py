@@ -24,7 +24,7 @@ NAMING = {
     "staff_invitations": "invitations", "event_staff": "staff", "check_ins": "check_ins", "notifications": "inbox",
     "mail_deliveries": "mails", "events": "events", "webhook_endpoints": "webhooks", "webhook_events": "",
     "sessions": "sessions", "known_networks": "known_networks", "security_events": "security_events",
-    "notification_preferences": "preferences",
+    "notification_preferences": "preferences", "notification_exports": "",
 }  # fmt: skip
 
 

@@ -86,9 +86,9 @@ def told(stage: Stage, event: str) -> list[tuple[str, int]]:
 
 def test_killed_while_reminders_go_out_every_holder_is_reminded_once(stage: Stage) -> None:
     drop, event = sold_out(stage)
-    _, notifications, _ = stage.others
+    read_side, _ = stage.others
     delivered = "SELECT count(*) FROM notifications WHERE event_id = $1 AND kind = 'event.reminder'"
-    met, date = {"reservations": False, "notifications": False}, 0
+    met, date = {"reservations": False, "read-side": False}, 0
     with rows_of(stage.settings) as query:
 
         def reminded() -> int:
@@ -106,9 +106,9 @@ def test_killed_while_reminders_go_out_every_holder_is_reminded_once(stage: Stag
             met["reservations"] |= sum(cause == date for _, cause in told(stage, event)) < HOLDERS
             stage.reservations.start()
             eventually(lambda former=former: reminded() > former, "the first are delivered")  # type: ignore[misc]
-            notifications.kill()
-            met["notifications"] |= reminded() < former + HOLDERS
-            notifications.start()
+            read_side.kill()
+            met["read-side"] |= reminded() < former + HOLDERS
+            read_side.start()
             stage.ensure_running()
             eventually(lambda all_of=date * HOLDERS: reminded() >= all_of, "everybody is reminded", 60)  # type: ignore[misc]
         stage.settled(no_holds=False)

@@ -27,7 +27,7 @@ from tests.harness.workers import Crew, Worker
 
 SESSION_TIMEOUT_MS = 1_500  # after this, other workers get a dead worker's partitions
 PARTITIONS = PARTITIONS_DEFAULT
-OTHERS = ("projections", "notifications", "payments")
+OTHERS = ("read-side", "payments")
 LOOK_AGAIN_S = 5.0  # how often dead workers are restarted during the wait for the end
 TICK_BOUND_S = 20.0  # holds end late while their worker is dead or paused: add a session, a start, and a busy machine
 

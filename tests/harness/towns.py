@@ -6,9 +6,10 @@ import random
 from itertools import groupby, pairwise
 
 from connectors.postgres import Database
-from pipelines.projections.project import project
-from pipelines.projections.snapshot import PROJECTIONS, AppliedPosition
-from pipelines.projections.store import ProjectionStore
+from pipelines.branches.branch import Part, prepared
+from pipelines.branches.store import BranchStore
+from pipelines.positions import AppliedPosition
+from pipelines.projections.flow import Projections
 from schemas.facts import RecordedFact
 from tests.harness.fact_logs import recorded_at
 from tests.simulation.whole import EVENT, Town
@@ -37,15 +38,20 @@ def cut(facts: list[RecordedFact], rng: random.Random, share: float) -> list[lis
     return [facts[start:end] for start, end in pairwise([0, *chosen, len(facts)])]
 
 
+def nothing_failed(_branch: object, failed: object) -> None:
+    raise AssertionError(f"set aside: {failed}")
+
+
 class Writer:
     """The projections' own writing of partition 0, without their dataflow."""
 
     def __init__(self, database: Database) -> None:
-        self._store = ProjectionStore(database, PROJECTIONS, stop_requested=lambda: False)
-        self._at = self._store.positions([0])[0]
+        self._branch = Projections()
+        self._store = BranchStore(database, [self._branch], stop_requested=lambda: False)
+        self._at = self._store.positions([0])[self._branch.name][0]
 
     def write(self, facts: list[RecordedFact]) -> None:
         last = facts[-1].envelope
         after = AppliedPosition(last.offset, last.index, (self._at.next_offset or 0) + len(facts), last.log_time)
-        self._store.write(project(facts), before={0: self._at}, after={0: after})
+        self._store.write([prepared(Part(self._branch, facts, {0: self._at}, {0: after}))], nothing_failed)
         self._at = after

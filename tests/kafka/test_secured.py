@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from connectors.topics import apply_topics
 from ops.migrations import migrate
 from ops.operate import database_rights, redis_rights
 from ops.operate.acls import Process, ResourceKind, Right, apply, bindings, chosen
-from ops.operate.database_rights import PROCESSES
+from ops.operate.database_rights import PROCESSES, role_of
 from ops.operate.dead_letters import letters
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
@@ -42,13 +42,15 @@ from ops.run.supervisor import ChildSpec, Supervisor
 from pipelines.configuration import settings_from_env
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.authority import Authority
+from tests.harness.flows import eventually, rows_of
 from tests.harness.secured_kafka import SUPERUSER, SecuredKafka
 from tests.harness.shop import Shop
 from tests.harness.tls_proxy import TlsProxy
 from tests.harness.token_server import TokenServer
 
 pytestmark = pytest.mark.timeout(300)
-PIPELINES = ("reservations", "projections", "notifications", "payments", "monitoring")
+BRANCHES = ("projections", "notifications", "monitoring")
+PIPELINES = ("reservations", "payments", "read-side", *BRANCHES)
 NOBODY = "nobody-in-particular"
 PARTITIONS = "2"
 NAMES = {"BROKER": "CLUSTER"}  # the client's word, and the broker's
@@ -59,12 +61,34 @@ ALLOWED = re.compile(
 LOOKED_UP = "a client looks for the coordinator of a group in name only when it has time to"
 NOT_DONE_HERE = {
     **{(f"User:{one}", "GROUP", READERS, "DESCRIBE"): LOOKED_UP for one in (*PIPELINES, "api", "operator")},
-    ("User:monitoring", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
-    ("User:notifications", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
-    ("User:projections", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have",
-    ("User:monitoring", "TOPIC", dead_letters(FACTS), "WRITE"): "a fact that cannot be counted",
+    **{
+        (f"User:{one}", "TOPIC", COMMANDS, "READ"): "a fact whose command the log does not have"
+        for one in (*BRANCHES, "read-side")
+    },
+    ("User:operator", "TOPIC", NOTIFICATIONS, "WRITE"): "an import of exported messages",
+    **{
+        (f"User:{one}", "TOPIC", dead_letters(FACTS), "WRITE"): "a fact that a branch cannot take"
+        for one in ("monitoring", "read-side")
+    },
+    **{
+        (f"User:{one}", "TOPIC", NOTIFICATIONS, operation): "the export; what version 0.2 left"
+        for one in ("notifications", "read-side")
+        for operation in ("READ", "WRITE")
+    },
+    **{
+        (f"User:{one}", "GROUP", group, "READ"): "what version 0.2 left"
+        for one in ("notifications", "read-side")
+        for group in ("circle.notifications", "circle.mail")
+    },
+    **{
+        ("User:read-side", "GROUP", f"circle.{one}", "READ"): "a branch has a group only if it runs alone"
+        for one in ("projections", "monitoring")
+    },
     ("User:payments", "TOPIC", dead_letters(FACTS), "WRITE"): "a job that failed",
-    ("User:notifications", "TOPIC", dead_letters(NOTIFICATIONS), "WRITE"): "a message or a mail that failed",
+    **{
+        (f"User:{one}", "TOPIC", dead_letters(NOTIFICATIONS), "WRITE"): "a mail that failed"
+        for one in ("notifications", "read-side")
+    },
     ("User:reservations", "TOPIC", COMMANDS, "WRITE"): "a tick, when something is due",
     (
         "User:topics",
@@ -165,7 +189,7 @@ async def make_roles(secured: Secured) -> None:
     await database_rights.apply(url, database_rights.chosen())
     connection = await connect(url)
     for process in PROCESSES:
-        await connection.execute(f"ALTER ROLE circle_{process} PASSWORD '{secured.passwords[process]}'")
+        await connection.execute(f"ALTER ROLE {role_of(process)} PASSWORD '{secured.passwords[process]}'")
     await connection.close()
     with redis_clients.connect(secured.settings(SUPERUSER).redis_url) as client:
         for process in redis_rights.PROCESSES:
@@ -176,11 +200,17 @@ async def make_roles(secured: Secured) -> None:
 @pytest.fixture
 def shop(secured: Secured, tmp_path: Path) -> Iterator[Shop]:
     """Every process of the platform, each under its own principal."""
+    with running(secured, tmp_path, ("reservations", "payments", "read-side")) as opened:
+        yield opened
+
+
+@contextmanager
+def running(secured: Secured, tmp_path: Path, pipelines: Sequence[str]) -> Iterator[Shop]:
     port = free_port()
     circle = [sys.executable, "-m", "ops.cli.main"]
     api = [*circle, "api", "--port", str(port)]
     specs = [ChildSpec(name="api", command=api, ready_url=f"http://127.0.0.1:{port}/readyz")]
-    specs += [ChildSpec(name=name, command=[*circle, "pipeline", name], stop_rank=1) for name in PIPELINES]
+    specs += [ChildSpec(name=name, command=[*circle, "pipeline", name], stop_rank=1) for name in pipelines]
     specs = [
         ChildSpec(
             name=one.name,
@@ -232,9 +262,24 @@ def test_a_drop_goes_through_with_a_principal_for_each_process(secured: Secured,
     done = secured.run(Process.TOPICS, "topics", "apply")
     assert done.returncode == 0, done.stderr
     assert "unchanged" in done.stdout
-    put_garbage(secured)
+    put_garbage(secured, readers_of_facts=1)
     done = secured.run(Process.OPERATOR, "dlq", "redrive", FACTS, "--all")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_sale_goes_through_with_a_principal_for_each_branch_that_runs_alone(secured: Secured, tmp_path: Path) -> None:
+    with running(secured, tmp_path, ("reservations", "payments", *BRANCHES)) as shop:
+        event = shop.event(shop.organizer())
+        buyer = shop.person()
+        hold = buyer.reserve(event.id, ticket_type_id=event.seated, quantity=1)
+        assert hold.status_code == 201, hold.text
+        assert buyer.confirm(hold.json()["id"]).status_code == 200
+        mailed = "reservation.confirmed"
+        eventually(lambda: mailed in buyer.get("/v1/notifications").text, "the confirmation is in the inbox")
+        put_garbage(secured, readers_of_facts=2)  # projections and notifications
+        with rows_of(secured.settings(SUPERUSER)) as query:
+            count = "SELECT min(total) FROM (SELECT count(*) AS total FROM projection_positions GROUP BY consumer) AS t"
+            assert query(count) == [(int(PARTITIONS),)], "each branch has a position on each partition"
 
 
 def test_an_operator_loads_an_export_into_fresh_topics(secured: Secured) -> None:
@@ -431,14 +476,15 @@ def test_redis_under_another_authority_or_without_a_password_is_refused(secured:
         assert client.ping()
 
 
-def put_garbage(secured: Secured) -> None:
-    """An unreadable record: its first reader sets it aside, under its own principal."""
+def put_garbage(secured: Secured, *, readers_of_facts: int) -> None:
+    """An unreadable record on each topic: its readers set it aside, each under its own principal."""
     settings = secured.settings(Process.OPERATOR)
     client = producer(settings)
+    more = {COMMANDS: 1, FACTS: readers_of_facts}
+    wanted = {topic: len(letters(settings, (topic,))) + number for topic, number in more.items()}
     for topic, key in ((COMMANDS, b"e"), (FACTS, b"e")):
         client.produce(topic, b"garbage", key, 0)
     assert client.flush(10) == 0
-    wanted = {COMMANDS: 1, FACTS: 2}  # projections and notifications each set a fact aside
     for topic, count in wanted.items():
         problem = wait_for(lambda: len(letters(settings, (topic,))) >= count, timeout_s=60)  # noqa: B023
         assert problem is None, (topic, problem)

@@ -66,10 +66,6 @@ SELECT user_id FROM erased_users;
 -- name: positions
 SELECT partition, "offset" FROM projection_positions WHERE consumer = 'projections';
 
--- name: waiting
--- What has to be behind the topics' ends before a check means anything.
-SELECT consumer, partition, next_offset FROM projection_positions;
-
 -- name: is_in_inbox
 SELECT EXISTS (
     SELECT FROM notifications WHERE user_id = $1 AND partition = $2 AND "offset" = $3 AND "index" = $4

@@ -20,12 +20,11 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.notifications.compose import compose
-from pipelines.notifications.flow import MAIL_GROUP
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
 from schemas.notifications import Notification
-from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
+from schemas.topics import COMMANDS, FACTS
 
 RESERVATIONS_GROUP = "circle.reservations"
 LOOK_S = 0.1  # there is no common event of the three systems to wait for; a limit bounds each wait
@@ -67,7 +66,7 @@ def wait_until_settled(
     group = consumer(settings, group=RESERVATIONS_GROUP)
     counts = {
         topic: len(admin(settings).list_topics(topic, timeout=10).topics[topic].partitions)
-        for topic in (COMMANDS, FACTS, NOTIFICATIONS)
+        for topic in (COMMANDS, FACTS)
     }
     try:
         while True:
@@ -125,30 +124,13 @@ def _soon_us() -> int:
 
 
 def _missing_messages(settings: Settings, reader: Consumer, counts: dict[str, int], codec: Codec) -> str | None:
-    """The last fact of each partition that has a message is in the inbox, and so are all written messages.
-
-    The group's offsets cannot show this: the embedded broker forgets those of a transaction that writes nothing else.
-    """
+    """Each partition's last fact that makes a message is in the inbox. Mails and calls are written together with it."""
     wanted: list[Notification] = []
     for partition in range(counts[FACTS]):
         fact = last_record(reader, FACTS, partition, lambda message: bool(_messages_of(codec, message)))
         if fact is not None:
             wanted.append(_messages_of(codec, fact)[-1])
-    messages = _last_records(reader, NOTIFICATIONS, counts[NOTIFICATIONS])
-    return asyncio.run(_missing_in_inbox(settings, wanted, messages)) or _missing_mails(settings, messages)
-
-
-def _missing_mails(settings: Settings, messages: dict[int, int]) -> str | None:
-    """If mails are sent: the mail branch has handled every message."""
-    if settings.smtp_url is None or not messages:
-        return None
-    client = consumer(settings, group=MAIL_GROUP)
-    try:
-        read = committed_offsets(client, NOTIFICATIONS, list(messages))
-    finally:
-        client.close()
-    late = [partition for partition, offset in messages.items() if (read[partition] or 0) <= offset]
-    return f"{NOTIFICATIONS}: mails of {late} are not looked at yet" if late else None
+    return asyncio.run(_missing_in_inbox(settings, wanted))
 
 
 def _messages_of(codec: Codec, message: Message) -> list[Notification]:
@@ -156,17 +138,13 @@ def _messages_of(codec: Codec, message: Message) -> list[Notification]:
     return compose(recorded) if isinstance(recorded, RecordedFact) else []
 
 
-async def _missing_in_inbox(settings: Settings, wanted: list[Notification], messages: dict[int, int]) -> str | None:
+async def _missing_in_inbox(settings: Settings, wanted: list[Notification]) -> str | None:
     connection = await connect(settings.postgres_url)
     try:
         for one in wanted:
             key = (one.user_id, one.partition, one.offset, one.index)
             if not await connection.fetchval(SQL["is_in_inbox"], *key):
                 return f"the {one.kind} of {one.partition}-{one.offset}-{one.index} is not in the inbox"
-        stored = {row[1]: row[2] for row in await connection.fetch(SQL["waiting"]) if row[0] == "inbox"}
-        for partition, offset in messages.items():
-            if stored.get(partition, 0) <= offset:
-                return f"{NOTIFICATIONS}[{partition}]: delivered to {stored.get(partition)}, the last is {offset}"
     finally:
         await connection.close()
     return None

@@ -35,7 +35,8 @@ from pipelines.notifications.mail.attachments import Attachment, Attachments
 from pipelines.notifications.mail.render import Mail, Occasion, render
 from pipelines.notifications.mail.transport import MailFailed, MailRefused, Transport
 from pipelines.notifications.metrics import DELIVERIES, WAITING
-from pipelines.notifications.outbound import StoredRecord, outgoing
+from pipelines.notifications.outbound import outgoing
+from pipelines.stored_records import StoredRecord
 from schemas.notifications import Notification
 from schemas.times import utc
 from sinks.dead_letters import DeadLetters

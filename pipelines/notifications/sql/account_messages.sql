@@ -1,4 +1,4 @@
--- Messages about accounts, on their way to notifications.outbound.
+-- Messages about accounts, which become mails.
 
 -- name: direct_messages
 -- The rows are locked until the transaction ends, so another process takes other rows. Rows that were set aside wait
@@ -6,8 +6,8 @@
 SELECT id, user_id::text, kind, data::text, (extract(epoch FROM created_at) * 1000000)::bigint AS created_us
 FROM direct_messages WHERE set_aside = '' ORDER BY id LIMIT $1::bigint FOR UPDATE SKIP LOCKED;
 
--- name: direct_messages_sent
--- The broker has acknowledged these messages.
+-- name: direct_messages_done
+-- Their mails are written in the same transaction.
 DELETE FROM direct_messages WHERE id = ANY ($1::bigint[]);
 
 -- name: direct_message_set_aside

@@ -1,33 +1,9 @@
--- The projections dataflow's statements; those about organizers' commands are in organizing.sql. One batch is one
--- transaction: lock_positions, the rows, advance_positions.
+-- The projections dataflow's statements; those about organizers' commands are in organizing.sql. The positions
+-- are those of pipelines/branches/sql/positions.sql.
 -- Every statement takes arrays, one element for each row, and is idempotent: a row changes only if the change's
 -- position is above the row's. So a fact that comes twice, or late, changes nothing. In statements that compare
 -- positions, $1 is true only under the test switch no-dedupe. It takes the comparison out, so that a test can show that
 -- the checker finds the damage.
-
--- name: adopt_positions
--- A row for each partition, which later batches lock.
-INSERT INTO projection_positions (consumer, partition, "offset", "index", next_offset, log_time)
-SELECT $1, p.partition, -1, -1, -1, 0 FROM unnest($2::integer[]) AS p (partition)
-ON CONFLICT (consumer, partition) DO NOTHING;
-
--- name: lock_positions
--- A worker that writes a partition locks its position row until the commit. So a paused worker that has lost the
--- partition finds a later position, and stops without writing its batch.
-SELECT partition, "offset", "index", next_offset, log_time
-FROM projection_positions
-WHERE consumer = $1 AND partition = ANY ($2::integer[])
-ORDER BY partition
-FOR UPDATE;
-
--- name: advance_positions
--- A position only moves forward.
-UPDATE projection_positions AS t
-SET "offset" = c."offset", "index" = c."index", next_offset = c.next_offset, log_time = c.log_time
-FROM unnest($2::integer[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[])
-    AS c (partition, "offset", "index", next_offset, log_time)
-WHERE t.consumer = $1 AND t.partition = c.partition
-  AND (t."offset", t."index", t.next_offset) < (c."offset", c."index", c.next_offset);
 
 -- name: put_reservations
 -- A rejected reservation may be requested again after a day; then the new one replaces the whole row.

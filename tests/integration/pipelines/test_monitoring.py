@@ -14,6 +14,7 @@ import redis
 from connectors.settings import Settings
 from ops.operate.dead_letters import choose, letters, redrive
 from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring import watch
 from pipelines.monitoring.board import MONITORED
 from pipelines.monitoring.tally import Series, tally
 from schemas.facts import RecordedFact, TicketsHeld
@@ -27,7 +28,7 @@ from tests.harness.words import held, hold_expired, on_sale
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitoring, "LOOK_S", 0.1)
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
 
 
 def shown(settings: Settings) -> dict[str, Any]:

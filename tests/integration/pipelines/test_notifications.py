@@ -1,8 +1,8 @@
-"""Facts become messages on the topic and in the inbox: once each, also after repeats, kills and unreadable records."""
+"""Facts become messages in the inbox and in the export, once each: after redeliveries, kills, unreadable facts."""
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import replace
 
 from connectors.settings import Settings
 from pipelines.notifications.compose import compose
@@ -41,9 +41,18 @@ def test_every_fact_about_a_user_is_one_message_in_their_inbox(settings: Setting
         write_facts(settings, facts)
         delivered(settings, facts)
     assert inbox(settings) == expected(facts)
+
+
+def test_the_export_has_each_message_once_for_each_channel_if_it_is_asked_for(settings: Settings) -> None:
+    facts = [fact for partition in range(3) for fact in FactLog(partition=partition, seed=21).take(100)]
     messages = [message for fact in facts for message in compose(fact)]
-    records = read(settings, NOTIFICATIONS, NOTIFICATION_PARTITIONS, len(messages))
+    with Flow(run, replace(settings, export_notifications=True)):
+        write_facts(settings, facts)
+        records = read(settings, NOTIFICATIONS, NOTIFICATION_PARTITIONS, len(messages))
+        with rows_of(settings) as query:
+            eventually(lambda: query("SELECT count(*) FROM notification_exports") == [(0,)], "the outbox is empty")
     assert len(records) == len(messages) == 2 * len(expected(facts))
+    assert sorted(record.value() or b"" for record in records) == sorted(map(Codec().encode, messages))
     of_user: dict[bytes | None, set[int | None]] = {}
     for record in records:
         of_user.setdefault(record.key(), set()).add(record.partition())
@@ -79,9 +88,7 @@ def test_a_message_that_was_read_stays_read_when_it_is_delivered_again(settings:
         write_facts(settings, facts)
         delivered(settings, facts)
         query("UPDATE notifications SET read_at = 5")
-        codec = Codec()
-        write(settings, NOTIFICATIONS, [(0, codec.encode(message), []) for fact in facts for message in compose(fact)])
-        write_facts(settings, again)
+        write_facts(settings, facts + again)
         delivered(settings, facts + again)
         assert query("SELECT read_at FROM notifications WHERE user_id = $1", ALICE) == [(5,)]
 
@@ -118,25 +125,12 @@ def test_a_command_whose_last_fact_is_missing_tells_nobody_yet(settings: Setting
 
 def test_what_cannot_be_read_goes_to_the_dead_letters_of_its_topic(settings: Settings) -> None:
     facts = log_of(*on_sale(), held(["A-1"]))
-    good = compose(facts[-1])[0]
-    codec = Codec()
-    bad_data = [
-        codec.encode(msgspec.structs.replace(good, index=number, data=data))
-        for number, data in enumerate(["", "[]", "{", '{"a": 1e999999}', "[" * 9_000], 1)
-    ]
-    odd = codec.encode(msgspec.structs.replace(good, index=9, data='{"title": "a\\u0000b"}'))
-    with rows_of(settings) as query, Flow(run, settings):
+    with Flow(run, settings):
         write(settings, FACTS, [(0, b"no avro", [])])
-        write(settings, NOTIFICATIONS, [(2, value, []) for value in [b"\x00junk", *bad_data, odd]])
         write_facts(settings, facts)
-        eventually(lambda: len(query("SELECT 1 FROM notifications")) == 2, "both readable messages")
-        assert query('SELECT data::text FROM notifications WHERE "index" = 9') == [('{"title": "a\ufffdb"}',)]
+        delivered(settings, facts)
     (letter,) = read(settings, dead_letters(FACTS), 1, 1)
     assert letter.value() == b"no avro"
-    letters = read(settings, dead_letters(NOTIFICATIONS), 1, 5)
-    origins = [dict(letter.headers() or []) for letter in letters]
-    assert {one["origin_topic"] for one in origins} == {NOTIFICATIONS.encode()}
-    assert origins[0]["origin_offset"] == b"0"
 
 
 def test_what_a_user_does_not_want_is_stored_once_and_not_shown(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from connectors.errors import CircleError
 from connectors.outbound_http import RESOLVERS_MAX
 from connectors.settings import PARTITIONS_DEFAULT
 from ops.migrations.tables import DERIVED_TABLES
+from pipelines.flows import READ_SIDE_BRANCHES, Flow
 from pipelines.notifications.webhooks import turns
 from schemas.generate import FAMILIES
 from schemas.topics import DEAD_LETTER_SUFFIX, all_topics
@@ -129,6 +130,7 @@ def test_every_consumer_group_is_documented() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "pipelines").glob("*/flow.py"))
     lines = [line for line in source.splitlines() if re.match(r"[A-Z_, ]*GROUP = ", line)]
     groups = {name for line in lines for name in re.findall(r'"([^"]+)"', line)}
+    groups |= {f"circle.{flow}" for flow in (Flow.READ_SIDE, *READ_SIDE_BRANCHES)}
     assert listed == groups
 
 
@@ -173,6 +175,7 @@ TOLD_ELSEWHERE = {  # by the tables of shares and of other bounds
     "api/fairness/background.py", "api/reads/database.py", "api/deps.py", "api/http/representation.py",
     "api/log/ends.py", "api/reads/seat_maps.py", "connectors/outbound_http.py", "pipelines/payments/cashier.py",
     "pipelines/payments/providers/sandbox.py", "sinks/postman.py",
+    "pipelines/monitoring/watch.py",  # one thread, of the platform's own
 }  # fmt: skip
 
 

@@ -1,25 +1,24 @@
 -- Due mails, and their outcomes.
 
 -- name: put_mails
--- The primary key is the message's identity, so a message that comes twice is stored once. The user's preference is
--- read now and stays with the row; a kind that is off by default leaves no row without one. A failed mail that is put
--- back on the topic (`circle dlq redrive`) has a later offset there, and is due again.
+-- The key is the message's identity, so a message that comes twice is stored once. The user's preference is read now and
+-- stays with the row; a kind that is off by default leaves no row without one. With $12, a failed mail is due again
+-- (`circle dlq redrive`).
 INSERT INTO mail_deliveries AS t (
     user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
     outbound_partition, outbound_offset, status)
 SELECT m.user_id, partition, "offset", "index", template, m.kind, event_id, reservation_id, data::jsonb, created_at,
-       outbound_partition, outbound_offset, CASE WHEN COALESCE(p.mail, true) THEN 'pending' ELSE 'suppressed' END
+       greatest(partition, 0), "offset", CASE WHEN COALESCE(p.mail, true) THEN 'pending' ELSE 'suppressed' END
 FROM unnest(
     $1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::bigint[], $11::integer[], $12::bigint[], $13::boolean[])
+    $10::bigint[], $11::boolean[])
     AS m (user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
-          outbound_partition, outbound_offset, by_default)
+          by_default)
 LEFT JOIN notification_preferences AS p ON p.recipient = m.user_id AND p.kind = m.kind
 WHERE m.by_default OR p.mail
 ON CONFLICT (user_id, partition, "offset", "index", template) DO UPDATE
-SET status = excluded.status, attempts = 0, due_at = now(), error = '', changed_at = now(),
-    outbound_offset = excluded.outbound_offset
-WHERE t.status = 'failed' AND t.outbound_offset < excluded.outbound_offset
+SET status = excluded.status, attempts = 0, due_at = now(), error = '', changed_at = now()
+WHERE $12::boolean AND t.status = 'failed'
 RETURNING status;
 
 -- name: claim_mails

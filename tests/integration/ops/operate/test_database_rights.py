@@ -17,7 +17,7 @@ from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
 from ops.cli.main import run
-from ops.operate.acls import Process
+from ops.operate.acls import BRANCHES, Process
 from ops.operate.database_rights import GRANTS, PROCESSES, Grant, NotMigrated, apply, chosen, role_of, statement
 from ops.operate.users import API as API_QUERIES_OF_OPERATORS
 from ops.run.services.process import run_coroutine
@@ -26,9 +26,9 @@ from pipelines.projections.columns import filled
 from tests.unit.docs.pages import rows, section, text_of
 
 REPOSITORY = Path(__file__).parents[4]
-PUT_ASIDE = ("adopt_positions", "lock_positions", "advance_positions", "put_facts_set_aside")
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
+POSITIONS = "pipelines/branches/sql/positions.sql"
 ROLE = "test {process}"  # which has to be quoted
 NOT_EXPLAINED = re.compile(r"^\s*(?:--.*\n)*\s*(?:LOCK|CREATE TEMPORARY) TABLE", re.MULTILINE)
 ELSEWHERE = {
@@ -55,18 +55,18 @@ def queries_of(process: Process) -> dict[str, str]:
             return texts(*of_api)
         case Process.RESERVATIONS:
             return texts(snapshots)
+        case Process.READ_SIDE:
+            return {name: text for one in BRANCHES for name, text in queries_of(one).items()}
         case Process.PROJECTIONS:
-            return texts(projections, "pipelines/projections/sql/organizing.sql")
+            return texts(projections, "pipelines/projections/sql/organizing.sql", POSITIONS)
         case Process.NOTIFICATIONS:
             room = (REPOSITORY / "pipelines" / "notifications").rglob("*.sql")
             desks = sorted(str(path.relative_to(REPOSITORY)) for path in room)
-            return texts(projections, names=PUT_ASIDE) | texts(*desks)
+            return texts(POSITIONS, *desks)
         case Process.PAYMENTS:
             return texts("pipelines/payments/providers/sandbox.sql")
         case Process.MONITORING:
-            return texts(projections, names=PUT_ASIDE) | texts(
-                "pipelines/monitoring/sql/totals.sql", "pipelines/monitoring/sql/survey.sql"
-            )
+            return texts(POSITIONS, "pipelines/monitoring/sql/totals.sql", "pipelines/monitoring/sql/survey.sql")
         case _:
             tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
             return (

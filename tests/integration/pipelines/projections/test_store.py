@@ -17,9 +17,8 @@ from connectors.sql_files import queries
 from ops.migrations import reset_derived
 from ops.rebuild.rows import TABLES
 from pipelines.notifications.compose import compose
-from pipelines.notifications.inbox import Delivery, InboxStore
+from pipelines.notifications.inbox import put_inbox
 from pipelines.notifications.kinds import Channel
-from pipelines.projections.snapshot import AppliedPosition
 from pipelines.reservations.batch import Availability, availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.entities import At
@@ -77,10 +76,6 @@ def availability_by_rows(settings: Settings) -> dict[str, str]:
     }
 
 
-def nothing_failed(failed: object) -> None:
-    raise AssertionError(f"set aside: {failed}")
-
-
 def test_rows_are_the_state_however_the_facts_are_cut(settings: Settings, database: Database) -> None:
     seen: set[type[f.Fact]] = set()
     for seed in SEEDS:
@@ -116,10 +111,6 @@ def test_what_is_made_of_forged_commands_fits_every_table_and_is_loaded_again(
         assert canonical(rebuilt(database)) == canonical(town.state), seed
         assert availability_by_rows(settings) == availability_of(town.state), seed
         messages = [message for one in facts for message in compose(one) if message.channel == Channel.INBOX]
-        inbox = InboxStore(database, stop_requested=lambda: False)
-        (start,) = inbox.positions([0]).values()
-        deliveries = [Delivery(0, offset, message) for offset, message in enumerate(messages)]
-        end = AppliedPosition(len(deliveries), 0, len(deliveries) + 1, 1)
-        inbox.write(deliveries, nothing_failed, before={0: start}, after={0: end})
+        database.run(lambda connection, messages=messages: put_inbox(connection, messages))
         with rows_of(settings) as query:
             assert query("SELECT count(*) FROM notifications") == [(len(messages),)]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.projections.snapshot import AppliedPosition, EventSnapshot
+from pipelines.positions import AppliedPosition
+from pipelines.projections.snapshot import EventSnapshot
 from pipelines.reservations import loader as partition_loader
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.loader import LogDisagrees, PartitionLoader

@@ -1,0 +1,185 @@
+"""tickets.facts → the rows of some branches: source → decode → admit → one step for each branch → write.
+
+Exactly once per position and branch: one transaction writes the rows of a batch and its positions, and an applied fact
+is not admitted again. After the commit, readers learn over Redis what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow, Stream
+from confluent_kafka import Message
+
+from connectors.execution import execute
+from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.logs import Log
+from connectors.postgres import Database
+from connectors.publisher import Publisher
+from connectors.readiness import signal_ready
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from pipelines.branches.branch import Branch, FailedFact, PreparedPart, prepared
+from pipelines.branches.positions import Admitted, BranchPositions, DecodedFact
+from pipelines.branches.store import BranchStore, PutAside
+from pipelines.command_places import CommandPlaces
+from pipelines.stored_records import recorded_again
+from schemas.codec import Codec, Undecodable
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+from sinks.batch_sink import BatchSink
+from sinks.dead_letters import DeadLetters
+
+log = Log("read-side")
+
+Branches = Sequence[Branch[Any, Any]]
+
+
+class PreparedBranch(NamedTuple):
+    """A batch as one branch has prepared it."""
+
+    batch: Admitted
+    prepared: PreparedPart
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSideDeps:
+    """What the flow is made of."""
+
+    source: BatchSource
+    decode: Callable[[list[Message]], list[DecodedFact]]
+    admit: Callable[[list[DecodedFact]], Admitted]
+    branches: Branches
+    write: Callable[[PreparedBranch], None]
+
+
+def build(name: str, deps: ReadSideDeps) -> Dataflow:
+    """The flow: the branches part after `admit`, and join in one transaction."""
+    flow = Dataflow(name)
+    records = op.input("facts", flow, deps.source)
+    decoded = op.map("decode", records, deps.decode)
+    admitted = op.map("admit", decoded, deps.admit)
+    branches: list[Stream[PreparedBranch]] = [op.map(one.name, admitted, preparer(one)) for one in deps.branches]
+    op.output("postgres", op.merge("join", *branches), BatchSink(deps.write))
+    return flow
+
+
+def run_branches(
+    name: str,
+    settings: Settings,
+    branches: Branches,
+    database: Database,
+    publisher: Publisher,
+    *,
+    stop: StopFlag,
+) -> int:
+    """Run these branches as the flow `name` until a stop is requested or an error ends it. Returns the exit code.
+
+    The consumer group is `circle.` and the name. Several processes of one name share its partitions.
+    """
+    store = BranchStore(database, branches, stop_requested=lambda: stop.requested)
+    positions, gate, codec = BranchPositions(settings, store, branches), Gate(), codec_of(settings)
+
+    def look_after() -> None:
+        for branch in branches:
+            branch.look_after()
+
+    source = BatchSource(
+        consumer(settings, group=f"circle.{name}", **UNHURRIED),
+        topic=FACTS,
+        owner=positions,
+        gate=gate,
+        stop=stop,
+        before_poll=look_after,
+        on_assigned=lambda partitions: signal_ready(f"{name} {partitions}"),
+    )
+    deps = ReadSideDeps(
+        source=source,
+        decode=reader(codec, CommandPlaces(settings)),
+        admit=positions.admit,
+        branches=branches,
+        write=Join(branches, writer(store, DeadLetters(settings), publisher, gate, codec)),
+    )
+    return execute(build(name, deps), log)
+
+
+def run_alone(
+    settings: Settings, made: Callable[[Settings, Database], Branch[Any, Any]], stop: StopFlag | None = None
+) -> int:
+    """Run one branch as a flow of its own. Returns the exit code."""
+    stop = stop or StopFlag().install()
+    with closing(Database(settings.postgres_url)) as database, closing(Publisher(settings)) as publisher:
+        branch = made(settings, database)
+        with branch:
+            return run_branches(branch.name, settings, [branch], database, publisher, stop=stop)
+
+
+def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], list[DecodedFact]]:
+    """The decode step: a fact, or why the record is no fact or cannot have this position."""
+
+    def decode(record: Message) -> RecordedFact | Undecodable:
+        found = places.in_place(record.partition(), codec.decode(record.value()))
+        if isinstance(found, RecordedFact | Undecodable):
+            return found
+        return Undecodable(f"a {type(found).__name__}, which is no fact")
+
+    return lambda batch: [DecodedFact(record, decode(record)) for record in batch]
+
+
+def preparer(branch: Branch[Any, Any]) -> Callable[[Admitted], PreparedBranch]:
+    """The step of a branch. If it cannot prepare the facts together, the write step takes them one by one."""
+    return lambda batch: PreparedBranch(batch, prepared(batch.parts[branch.name]))
+
+
+class Join:
+    """Collects a batch from all branches, then hands it on. At most one batch is in flight."""
+
+    def __init__(self, branches: Branches, write: Callable[[Admitted, Sequence[PreparedPart]], None]) -> None:
+        self._order = {branch.name: number for number, branch in enumerate(branches)}
+        self._write = write
+        self._waiting: list[PreparedPart] = []
+
+    def __call__(self, one: PreparedBranch) -> None:
+        self._waiting.append(one.prepared)
+        if len(self._waiting) == len(self._order):
+            parts = sorted(self._waiting, key=lambda entry: self._order[entry.part.branch.name])
+            self._waiting = []
+            self._write(one.batch, parts)
+
+
+def writer(
+    store: BranchStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
+) -> Callable[[Admitted, Sequence[PreparedPart]], None]:
+    """The sink's step: first the dead letters (they must not be lost), then the transaction, then the news."""
+
+    def write(batch: Admitted, parts: Sequence[PreparedPart]) -> None:
+        for read in batch.unreadable:
+            assert isinstance(read.fact, Undecodable)
+            dead_letters.put(read.record, read.fact.error)
+        dead_letters.flush()
+        results = store.write(parts, dead_letter_writer(batch, dead_letters, codec))
+        gate.done()
+        news = [
+            one for part, _ in parts for one in part.branch.committed(results.get(part.branch.name, ()), part.after)
+        ]
+        publisher.publish_all_json(news)
+        log.debug("batch.written", facts=len(batch.batch), branches=[part.branch.name for part, _ in parts])
+
+    return write
+
+
+def dead_letter_writer(batch: Admitted, dead_letters: DeadLetters, codec: Codec) -> PutAside:
+    """Puts the records of facts into the dead letters. A fact that had waited for the rest of its command has no record
+    in this batch: it is encoded again."""
+
+    def put_aside(branch: Branch[Any, Any], failed: Sequence[FailedFact]) -> None:
+        records = {id(read.fact): read.record for read in batch.batch}
+        for fact, error in failed:
+            dead_letters.put(records.get(id(fact)) or recorded_again(fact, codec), error, by=branch.name)
+        dead_letters.flush()
+
+    return put_aside
