@@ -68,11 +68,17 @@ def test_the_partition_and_its_other_events_go_on_and_a_build_that_can_fold_it_t
         user_id=commands[0].user_id,
         reason=Reason.COMMAND_FAILED,
         detail=REFUSED,
+        unfolded=1,
     )
     assert isinstance(held, f.TicketsHeld)
     assert held.reservation_id == R2
     assert ticked == f.CommandRefused(
-        command_type="Tick", subject_id=EVENT, user_id="", reason=Reason.COMMAND_FAILED, detail=REFUSED
+        command_type="Tick",
+        subject_id=EVENT,
+        user_id="",
+        reason=Reason.COMMAND_FAILED,
+        detail=REFUSED,
+        unfolded=1,
     )
     letters = [dict(one.headers() or []) for one in read(settings, dead_letters(COMMANDS), 1, 2)]
     assert [one["origin_offset"] for one in letters] == [b"7", b"9"]
