@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
-import msgspec
 
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.partition import Group, Partition, Placed, grouped
@@ -188,44 +186,6 @@ def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
         ):
             return fact
     return None
-
-
-class Availability(msgspec.Struct, frozen=True):
-    """The free places of a ticket type, as buyers see them."""
-
-    total: int
-    available: int
-    held: int
-    sold: int
-    blocked: int
-    waiting: int
-
-
-def availability(groups: Iterable[Group]) -> dict[str, dict[str, str]]:
-    """The counters of every ticket type of every event that a batch touched, as JSON by event and ticket type."""
-    return {
-        group.state.event_id: availability_of(group.state)
-        for group in groups
-        if group.state.sections and not group.state.unfolded
-    }
-
-
-def availability_of(state: EventState) -> dict[str, str]:
-    """The counters of an event's ticket types, as JSON."""
-    encode = msgspec.json.encode
-    return {
-        section.ticket_type_id: encode(
-            Availability(
-                total=section.total,
-                available=section.available,
-                held=section.held,
-                sold=section.sold,
-                blocked=section.blocked,
-                waiting=section.waiters,
-            )
-        ).decode()
-        for section in state.sections.values()
-    }
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -20,7 +20,7 @@ from pipelines.notifications.compose import compose
 from pipelines.notifications.inbox import Delivery, InboxStore
 from pipelines.notifications.kinds import INBOX
 from pipelines.projections.snapshot import AppliedPosition
-from pipelines.reservations.batch import Availability, availability_of
+from pipelines.reservations.availability import Availability, availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.entities import At
 from pipelines.reservations.core.evolve import evolve
