@@ -8,6 +8,7 @@ from connectors.errors import SettingsError
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.proof.bench import drop as drop_bench
 from ops.proof.bench import greedy as greedy_bench
+from ops.proof.bench import ingress as ingress_bench
 from ops.proof.bench import kernel as kernel_bench
 from ops.proof.bench import replay as replay_bench
 from ops.proof.bench import resume as resume_bench
@@ -15,6 +16,7 @@ from ops.proof.bench import row_locks as row_locks_bench
 from ops.proof.bench.drop import DropOptions, DropReport, Step
 from ops.proof.bench.greedy import GreedyOptions
 from ops.proof.bench.greedy_client import KINDS
+from ops.proof.bench.ingress import IngressOptions, IngressReport
 from ops.proof.bench.kernel import KernelOptions, KernelReport
 from ops.proof.bench.replay import ReplayOptions, ReplayReport
 from ops.proof.bench.replay_under_load import REPLAYS
@@ -31,6 +33,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
+  circle bench ingress   the API process alone: POST to the durable acknowledgement, open loop, CPU a request
   circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
   circle bench greedy   one greedy client of each kind beside a modest sale: p99 of the others, and the door
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
@@ -179,6 +182,32 @@ def drop(
 
 
 @bench.command()
+def ingress(
+    rate: Annotated[float, typer.Option(help="Requests a second.", min=1, max=100_000)] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each round lasts.", min=0.5, max=600)] = 5,
+    rounds: Annotated[int, typer.Option(help="How many rounds.", min=1, max=100)] = 3,
+    events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
+    buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
+    partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=1_024)] = 8,
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """Measure the API process alone, open loop: latency to the durable acknowledgement, CPU a request."""
+    options = IngressOptions(
+        rate=rate, seconds=seconds, rounds=rounds, events=events, buyers=buyers, partitions=partitions,
+        broker=broker, seed=seed,
+    )  # fmt: skip
+    with ProgressBars(quiet=json) as progress:
+        report = ingress_bench.run(options, progress)
+    if json:
+        emit_json(report)
+    else:
+        _show_ingress(report)
+    return 0 if report.passed else 1
+
+
+@bench.command()
 def greedy(
     rate: Annotated[float, typer.Option(help="Requests a second of the other clients.", min=1, max=10_000)] = 40,
     seconds: Annotated[float, typer.Option(help="How long each round lasts.", min=1, max=600)] = 5,
@@ -246,6 +275,24 @@ def row_locks(
     else:
         _show_row_locks(report)
     return 0 if report.passed else 1
+
+
+def _show_ingress(report: IngressReport) -> None:
+    rows = [
+        (
+            str(number),
+            f"{one.acknowledged:,} of {one.requests:,}",
+            f"{one.latency.p50_ms}",
+            f"{one.latency.p99_ms}",
+            *(f"{process.us_per_request:,.1f}" for process in one.cpu),
+        )
+        for number, one in enumerate(report.rounds, 1)
+    ]
+    names = [f"{process.name}, µs" for process in report.rounds[0].cpu]
+    emit_table(("round", "acknowledged", "p50, ms", "p99, ms", *names), rows)
+    print(f"the API's CPU: {report.api_us_per_request:,.1f} µs a request, the median of the rounds")
+    print(f"{report.acknowledged:,} acknowledged, {report.recorded:,} on the log")
+    print("each acknowledged request is on the log" if report.passed else "FAILED: the log differs")
 
 
 def _show_row_locks(report: RowLocksReport) -> None:
