@@ -92,7 +92,7 @@ class HotRoutes:
             if method == hot_method and (match := matches(target)) is not None:
                 if head.version != "1.1" or head.length == CHUNKED or head.length > bytes_max:
                     return None
-                if any(name in COLD_FIELDS for name, _ in head.fields):
+                if not COLD_FIELDS.isdisjoint([name for name, _ in head.fields]):
                     return None
                 return handle, match.groupdict()
         return None

@@ -8,6 +8,7 @@ Replaced parts, with reasons:
 - `HttpProtocol.check_timeouts`: Sanic restarts its clock with each byte. Here the limits are totals (`EdgeLimits`).
 - `HttpProtocol.connection_task`, `Http.error_response`: a disconnected client is logged for debugging, not as an error.
 - `Http.head_response_ignored`: Sanic's cannot be awaited, so a HEAD request for a stream failed.
+- `HttpProtocol.data_received`, `receive_more`: a future instead of an event, and reading resumes only if it was paused.
 - `HttpProtocol.connection_made`: a connection gets a 503 if the process cannot serve it, or if its network's share is
 used up.
 - The connection lingers after it has answered a request that it has not read to its end. Otherwise the client's last
@@ -85,6 +86,8 @@ class EdgeProtocol(HttpProtocol):
         "_gone",
         "_idle_at",
         "_limits",
+        "_more",
+        "_paused",
         "_received_at",
         "_refused",
         "_streams",
@@ -107,6 +110,8 @@ class EdgeProtocol(HttpProtocol):
         self._drains_by: float | None = None
         self._answered_bytes = 0
         self._streams = self._discards = self._refused = False
+        self._paused = False
+        self._more: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
         self._turn: Turn | None = None
         self._idle_at = self.loop.time()
@@ -202,7 +207,23 @@ class EdgeProtocol(HttpProtocol):
         if self._refused:
             self._refuse()  # its request is read, so no reset can overtake the answer
         elif not self._discards and self._task is not None:
-            super().data_received(data)
+            self.recv_buffer += data
+            if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport is not None:
+                self.transport.pause_reading()
+                self._paused = True
+            if self._more is not None and not self._more.done():
+                self._more.set_result(None)
+
+    async def receive_more(self) -> None:
+        """Wait until more bytes are in `recv_buffer`. One waits at a time: the connection's task."""
+        if self._paused and self.transport is not None:
+            self.transport.resume_reading()
+            self._paused = False
+        self._more = self.loop.create_future()
+        try:
+            await self._more
+        finally:
+            self._more = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the task, if there is one."""
