@@ -21,6 +21,9 @@ from connectors.urls import password_of, with_authority, without_password
 
 PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
 PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
+BATCH_PACE_MS_DEFAULT = 25  # a transaction costs as much for one record as for those of 25 ms
+BATCH_PACE_RECORDS_DEFAULT = 200  # these already share its cost; more would only wait
+BATCH_PACE_RECORDS_MAX = 2_000  # a batch has no more
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 RATE_LIMIT_SCALE_PRODUCTION_MAX = 10.0  # two guesses of a password a second; more is no limit any more
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
@@ -121,6 +124,8 @@ class Settings:
     smtp_ca_file: Path | None = None
     allow_insecure: frozenset[Insecure] = frozenset()
     partitions: int = PARTITIONS_DEFAULT
+    batch_pace_ms: int = BATCH_PACE_MS_DEFAULT
+    batch_pace_records: int = BATCH_PACE_RECORDS_DEFAULT
     jwt_key_file: Path | None = None
     env: Environment = Environment.DEVELOPMENT
     rate_limit_scale: float = 1.0
@@ -198,6 +203,10 @@ class Settings:
             allow_insecure=source.read("ALLOW_INSECURE", _insecure, frozenset(), "kafka,redis"),
             partitions=source.read(
                 "PARTITIONS", _whole(1, PARTITIONS_MAX), defaults.partitions, str(PARTITIONS_DEFAULT)
+            ),
+            batch_pace_ms=source.read("BATCH_PACE_MS", _whole(0, 1_000), defaults.batch_pace_ms, "25"),
+            batch_pace_records=source.read(
+                "BATCH_PACE_RECORDS", _whole(1, BATCH_PACE_RECORDS_MAX), defaults.batch_pace_records, "200"
             ),
             jwt_key_file=source.read("JWT_KEY_FILE", _readable_file, None, "/etc/circle/jwt.pem"),
             env=source.read("ENV", Environment, defaults.env, "production"),

@@ -22,6 +22,7 @@ from connectors.execution import execute
 from connectors.kafka import (
     BatchSource,
     Gate,
+    Pace,
     StopFlag,
     consumer,
     end_transactions,
@@ -135,6 +136,7 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         owner=loader,
         gate=gate,
         stop=stop,
+        pace=Pace(batch_s=settings.batch_pace_ms / 1_000, records=settings.batch_pace_records),
         before_poll=before_poll,
         on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
     )
