@@ -4,11 +4,15 @@ verified. With `ssl_ca_certs` (CIRCLE_REDIS_CA_FILE) it is verified against that
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 
@@ -29,6 +33,30 @@ def connect_sharing(url: str, connections: int, patience_s: float, **options: An
         url, max_connections=connections, timeout=patience_s, **options
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> None:
+    """Connect as the client library does, with TLS and credentials, and give the connection to `protocol`.
+
+    The library reads subscriptions through a stream, a task and a parser for each message. Raises RedisError, OSError
+    and TimeoutError of the library.
+    """
+    client = connect_async(url, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+    pool: Any = client.connection_pool
+    connection = pool.make_connection()
+    try:
+        await connection.connect()
+    except RuntimeError as error:  # uvloop's, when Redis closes the connection while the library writes to it
+        raise RedisConnectionError(str(error)) from None
+    # The library has no other way to let go of a connection. Without these it does not close it.
+    reader, writer = connection._reader, connection._writer  # noqa: SLF001
+    connection._reader = connection._writer = None  # noqa: SLF001
+    transport: asyncio.Transport = writer.transport
+    transport.set_protocol(protocol)
+    if reader.at_eof() or transport.is_closing():  # its former protocol was told, and `protocol` never will be
+        transport.close()
+        raise RedisConnectionError("Redis closed the connection at once")
+    protocol.connection_made(transport)
 
 
 def send_together(client: redis.Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
