@@ -166,11 +166,8 @@ class Batch:
             command = placed.command
             if isinstance(command, Undecodable) or not record.headers:
                 continue
-            headers = {name: _bytes(value) for name, value in record.headers if value}
-            channel = headers.get(REPLY_TO)
-            if channel:
-                key = headers.get(REPLY_KEY, b"")
-                to = channel.decode("utf-8", "replace"), key if len(key) in REPLY_KEY_BYTES else b""
+            to = _reply_address(record.headers)
+            if to is not None:
                 reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
                 replies.setdefault(to, []).append(reply)
         return replies
@@ -186,6 +183,19 @@ def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
         ):
             return fact
     return None
+
+
+def _reply_address(headers: Headers) -> tuple[str, bytes] | None:
+    """The channel for a command's reply and the key that seals it (b"" for no key); None if nobody waits."""
+    channel = key = b""
+    for name, value in headers:
+        if name == REPLY_TO and value:
+            channel = _bytes(value)
+        elif name == REPLY_KEY and value:
+            key = _bytes(value)
+    if not channel:
+        return None
+    return channel.decode("utf-8", "replace"), key if len(key) in REPLY_KEY_BYTES else b""
 
 
 def _bytes(value: str | bytes) -> bytes:
