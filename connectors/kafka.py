@@ -35,8 +35,9 @@ MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens
 TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
 LINGER_MS = 1
 RETRY_MS, RETRY_MAX_MS = 2, 20  # of a transactional producer; a broker that is down is retried fifty times a second
-UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
-FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
+FETCH_WAIT_MS = 25  # of readers without a group: so soon they learn that they are at the end of the log
+# For flows that would rather read 25 ms of records at once.
+UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536, "fetch.wait.max.ms": FETCH_WAIT_MS}
 QUEUE_BACKOFF_MS = 20  # after a full queue the client looks again; its default of a second would let the queue run dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
@@ -142,7 +143,7 @@ def consumer(settings: Settings, *, group: str | None, **overrides: object) -> C
         "session.timeout.ms": settings.session_timeout_ms,
         "heartbeat.interval.ms": min(HEARTBEAT_MS, settings.session_timeout_ms // 3),
         "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.session_timeout_ms),
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "fetch.wait.max.ms": FETCH_WAIT_MS if group is None else settings.kafka_fetch_wait_ms,
         "queued.min.messages": 20_000,
         "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
         **overrides,

@@ -24,6 +24,7 @@ PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are 
 BATCH_PACE_MS_DEFAULT = 25  # a transaction costs as much for one record as for those of 25 ms
 BATCH_PACE_RECORDS_DEFAULT = 200  # these already share its cost; more would only wait
 BATCH_PACE_RECORDS_MAX = 2_000  # a batch has no more
+FETCH_WAIT_MS_DEFAULT = 500  # Apache Kafka answers at once when a record comes; an idle reader asks twice a second
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 RATE_LIMIT_SCALE_PRODUCTION_MAX = 10.0  # two guesses of a password a second; more is no limit any more
 DEVELOPMENT_PASSWORDS = frozenset({"", "postgres", "circle", "password", "secret", "changeme"})
@@ -135,6 +136,7 @@ class Settings:
     log_level: str = "info"
     log_format: LogFormat = LogFormat.KEYVALUE
     session_timeout_ms: int = SESSION_TIMEOUT_MS_DEFAULT
+    kafka_fetch_wait_ms: int = FETCH_WAIT_MS_DEFAULT
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     payments: PaymentsBy = PaymentsBy.SANDBOX
@@ -218,6 +220,9 @@ class Settings:
             log_format=source.read("LOG_FORMAT", LogFormat, defaults.log_format, "json"),
             session_timeout_ms=source.read(
                 "SESSION_TIMEOUT_MS", _whole(1_000, 300_000), defaults.session_timeout_ms, "6000"
+            ),
+            kafka_fetch_wait_ms=source.read(
+                "KAFKA_FETCH_WAIT_MS", _whole(1, 5_000), defaults.kafka_fetch_wait_ms, "500"
             ),
             metrics_port=source.read("METRICS_PORT", _whole(1, 65_535), None, "9100"),
             metrics_host=source.read("METRICS_HOST", str, defaults.metrics_host, "127.0.0.1"),

@@ -99,6 +99,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("BATCH_PACE_MS", "1001"),
         ("BATCH_PACE_RECORDS", "0"),
         ("BATCH_PACE_RECORDS", "2001"),
+        ("KAFKA_FETCH_WAIT_MS", "0"),
         ("SESSION_TIMEOUT_MS", "10"),
         ("METRICS_PORT", "70000"),
         ("PAYMENTS", "cash"),
