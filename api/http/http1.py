@@ -81,7 +81,11 @@ class EdgeHttp(Http):
         """Answer a request of a hot route. What its handler raises is handled as in Sanic's way."""
         if self.request_body:
             request.body = await self._whole_body()
-        response = await request.handle(request, **request.parameters)
+        try:
+            response = await request.handle(request, **request.parameters)
+        except Exception as error:  # noqa: BLE001 - as in Sanic's way: every error is answered, or logged if that fails
+            await request.app.handle_exception(request, error)
+            return
         if response is None or not has_plain_body(response):
             await (await request.respond(response)).send(end_stream=True)
             return
@@ -238,6 +242,8 @@ class EdgeHttp(Http):
             else:
                 log.debug("connection.cut", path=getattr(self.request, "path", ""))
             self.stage, self.keep_alive = Stage.FAILED, False
+            if protocol.is_gone():
+                self.request_body = None  # nobody sends the rest of it
             return
         with suppress(RequestCancelled):
             await super().error_response(exception)

@@ -191,12 +191,20 @@ def _hot_routes(app: EdgeApp, note: Any) -> list[HotPath]:
         await asyncio.Event().wait()
         raise AssertionError
 
+    async def stubborn(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise KeyError(thing_id) from None
+        raise AssertionError
+
     async def large(request: Request, thing_id: str) -> HTTPResponse:
         note(thing_id)
         return HTTPResponse(b"x" * 4_000_000, content_type="text/plain")
 
     found = []
-    for handler in (echo, empty, split, fails, asks, hangs, large):
+    for handler in (echo, empty, split, fails, asks, hangs, stubborn, large):
         path = f"/hot/<thing_id>/{handler.__name__}"
         app.add_route(handler, path, methods=["POST"], name=f"hot_{handler.__name__}")
         found.append(HotPath("POST", path, handler))

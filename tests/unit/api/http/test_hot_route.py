@@ -171,9 +171,10 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off_before_it_gets_more(
             assert quick.done == [ID, ID]
 
 
-def test_clients_that_go_away_leave_no_error_behind(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("hot", [True, False])
+def test_clients_that_go_away_leave_no_error_behind(caplog: pytest.LogCaptureFixture, hot: bool) -> None:
     caplog.set_level(logging.DEBUG)
-    with edge() as running:
+    with edge(hot=hot) as running:
         for data in (post("hangs"), post("echo", b"x" * 500)[:-1], post("large"), post("echo")):
             for _ in range(5):
                 with running.connect() as connection:
@@ -182,6 +183,44 @@ def test_clients_that_go_away_leave_no_error_behind(caplog: pytest.LogCaptureFix
         assert statuses(running.send(post("echo") + LAST)) == [200, 200]
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [(record.name, record.getMessage()) for record in loud] == []
+
+
+@pytest.mark.parametrize("hot", [True, False])
+def test_a_client_that_leaves_within_its_body_leaves_no_task_behind(hot: bool) -> None:
+    """At once, not after the ten seconds in which a body may arrive."""
+    with edge(hot=hot) as running:
+        for body in (post("echo", b"x" * 500)[:-1], post("echo", fields=b"Expect: 100-continue\r\n")[:-1]):
+            with running.connect() as connection:
+                connection.sendall(body)
+                while not asyncio.run_coroutine_threadsafe(_tasks(running), running.loop).result(5):
+                    time.sleep(0.005)
+        deadline = time.monotonic() + limits.REQUEST_TIMEOUT_S / 2
+        while asyncio.run_coroutine_threadsafe(_tasks(running), running.loop).result(5):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+async def _tasks(running: Edge) -> int:
+    """How many connections have a task."""
+    return sum("connection_task" in repr(task.get_coro()) for task in asyncio.all_tasks(running.loop))
+
+
+def test_an_error_after_its_client_has_left_is_logged_the_same_both_ways(caplog: pytest.LogCaptureFixture) -> None:
+    found = []
+    for hot in (True, False):
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG), edge(hot=hot) as running:
+            with running.connect() as connection:
+                connection.sendall(post("stubborn"))
+                while not running.done:
+                    time.sleep(0.005)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            while running.app.ctx.connections.running:
+                time.sleep(0.005)
+        ours = [record for record in caplog.records if record.name == "circle.api.http" or record.name == "circle.api"]
+        found.append([(record.levelname, record.getMessage()) for record in ours])
+    assert found[0] == found[1]
+    assert found[0], "the cut connection is logged"
 
 
 # --- the parts
