@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from api.auth.keys import KeyRing, generate_pem
+from api.auth.tokens import AccessTokens, Role
 from ops.run.platform import Platform
 from ops.run.services.process import free_port
 from schemas.ids import ReservationId, UserId, reservation_id
@@ -46,12 +48,14 @@ LENGTH = re.compile(r"^content-length: (\d+)", re.MULTILINE)  # checked by itsel
 
 @dataclass(frozen=True)
 class Side:
-    """One way: its port, its buyer and stranger, and its event."""
+    """One way: its port, its buyer and stranger, its event, and tokens that are not valid."""
 
     port: int
     buyer: Person
     stranger: Person
     event: OnSale
+    expired: str
+    foreign: str
 
     def fill(self, text: str) -> bytes:
         """The text with this side's ids, tokens and reservations: `<hold KEY>` is the buyer's with that key."""
@@ -61,6 +65,8 @@ class Side:
             "seated": self.event.seated,
             "token": self.buyer.access_token,
             "stranger": self.stranger.access_token,
+            "expired": self.expired,
+            "foreign": self.foreign,
         }
         for name, value in names.items():
             text = text.replace(f"<{name}>", value)
@@ -146,10 +152,21 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
             organizer = shop.organizer()
             port = api.http.base_url.port
             assert port is not None
-            slim, sanic = (
-                Side(one, shop.person(), shop.person(), shop.event(organizer, max_tickets_per_user=20))
-                for one in (port, other)
-            )
+            (scratch / "other.pem").write_bytes(generate_pem())
+            own, others = (AccessTokens(KeyRing.load(one)) for one in (key_file(platform), scratch / "other.pem"))
+
+            def side(number: int) -> Side:
+                buyer = shop.person()
+                return Side(
+                    port=number,
+                    buyer=buyer,
+                    stranger=shop.person(),
+                    event=shop.event(organizer, max_tickets_per_user=20),
+                    expired=own.issue(buyer.id, Role.BUYER, ttl_s=-1),
+                    foreign=others.issue(buyer.id, Role.BUYER),
+                )
+
+            slim, sanic = side(port), side(other)
             yield Ways(slim, sanic, taken)
 
 
@@ -232,6 +249,8 @@ CASES = [
     Case("no token, but an odd scheme", post(key="t2", fields=JSON + "Authorization: Basic eDp5\r\n"), [401], 1),
     Case("a token that is none", post(key="t3", fields=JSON + "Authorization: Bearer x.y.z\r\n"), [401], 1),
     Case("a token with a wrong signature", post(key="t4").replace("<token>", "<token>x"), [401], 1),
+    Case("an expired token", post(key="t5").replace("<token>", "<expired>"), [401], 1, has=["has expired"]),
+    Case("a token of another platform", post(key="t6").replace("<token>", "<foreign>"), [401], 1, has=["unknown key"]),
     # the key
     Case("no key", post(), [400], 1, has=["/problems/missing-header"]),
     Case("a key that is too long", post(key="k" * 256), [400], 1, has=["/problems/invalid-header"]),
