@@ -177,8 +177,7 @@ def api(env: dict[str, str], log: Path, module: str = "ops.cli.main") -> Iterato
     process = spawn([sys.executable, "-m", module, "api", "--port", str(port)], log=log, env=env)
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url) as client:
-            failure = wait_for(lambda: _answers(client), timeout_s=READY_S, abort=lambda: _ended(process))
+        failure = wait_for(lambda: _answers(url), timeout_s=READY_S, abort=lambda: _ended(process))
         if failure is not None:
             raise CircleError(f"the API did not start ({failure}); the end of its log:\n{log_tail(log)}")
         yield url, process.pid
@@ -193,9 +192,9 @@ def api(env: dict[str, str], log: Path, module: str = "ops.cli.main") -> Iterato
             process.wait()
 
 
-def _answers(client: httpx.Client) -> bool:
+def _answers(url: str) -> bool:
     try:
-        return client.get("/healthz").status_code == httpx.codes.OK
+        return httpx.get(f"{url}/healthz").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
