@@ -31,9 +31,11 @@ from api.http import sanic_log
 from api.http.cors import Cors
 from api.http.descriptors import affordable
 from api.http.framing import TooManyHeaders
+from api.http.hot_route import HotPath, HotRoutes
+from api.http.http1 import EdgeHttp
 from api.http.openapi import document
 from api.http.problem import Problem, retry_after, unavailable
-from api.http.protocol import EdgeHttp, EdgeProtocol
+from api.http.protocol import EdgeProtocol
 from api.http.routing import bind
 from api.routes.table import ROUTES
 from connectors import logs, readiness
@@ -83,9 +85,13 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     app.ctx.trusted_proxies = settings.trusted_proxies
     app.ctx.cors = Cors(settings.cors_origins) if settings.cors_origins else None
     app.ctx.openapi = msgspec.json.encode(document(ROUTES, version(NAME)))
+    hot = []
     for route in ROUTES:
-        methods = ["GET", "HEAD"] if route.method == "GET" else [route.method]
-        app.add_route(bind(route), route.path, methods=methods, name=_name(route.name))
+        methods, handle = ["GET", "HEAD"] if route.method == "GET" else [route.method], bind(route)
+        app.add_route(handle, route.path, methods=methods, name=_name(route.name))
+        if route.hot:
+            hot.append(HotPath(route.method, route.path, handle))
+    app.ctx.hot = HotRoutes(hot)
     app.before_server_start(partial(_open, settings, key_file))
     if settings.operator_port is not None:
         app.after_server_start(partial(_open_to_operators, settings.operator_host, settings.operator_port))

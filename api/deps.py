@@ -132,7 +132,7 @@ class ApiDeps:
         tokens, passwords = AccessTokens(keys, ended=sessions.ended), Passwords()
         factors = Factors(database, Sealer(keys))
         channel = REPLY_CHANNEL_PREFIX + instance
-        live, memory = Live(), Memory()
+        live, memory = Live(wanted=lambda wanted: subscriptions.want(NOTIFIED_CHANNEL, wanted)), Memory()
 
         async def reservations(since_us: int, count: int) -> list[tuple[str, PendingReservation]]:
             rows: list[asyncpg.Record] = await database.rows("reservations_since", since_us, count)
@@ -147,6 +147,7 @@ class ApiDeps:
             publish=lambda data: telling.publish(WRITTEN_CHANNEL, written.seal(data)),
             recent=reservations,
             known=lambda event_id: events.made(event_id),
+            listening=lambda: subscriptions.connected.is_set(),
         )
         log_writer = LogWriter(settings, reply_to=channel, key=keys.current, written=announcements.written)
 
@@ -179,6 +180,9 @@ class ApiDeps:
             WRITTEN_CHANNEL: told_of_writes,
             SESSIONS_CHANNEL: sessions.message,
         }
+        subscriptions = Subscriptions(
+            settings.redis_url, handlers, caught_up, on_demand={NOTIFIED_CHANNEL: live.wake_all}
+        )
         stripe = None
         if settings.payments is PaymentsBy.STRIPE and settings.stripe_api_key is not None:
             stripe = StripeApi(settings.stripe_api_key, settings.stripe_api_url)
@@ -199,7 +203,7 @@ class ApiDeps:
             events=events,
             log_ends=log_ends,
             log_writer=log_writer,
-            subscriptions=Subscriptions(settings.redis_url, handlers, caught_up),
+            subscriptions=subscriptions,
             watermarks=watermarks,
             webhooks=RecentIds(WEBHOOKS_REMEMBERED_MAX),
             memory=memory,

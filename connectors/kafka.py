@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
@@ -34,8 +35,9 @@ MAX_POLL_INTERVAL_MS = 120_000  # loading a partition of a million facts happens
 TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can hide what others commit after it
 LINGER_MS = 1
 RETRY_MS, RETRY_MAX_MS = 2, 20  # of a transactional producer; a broker that is down is retried fifty times a second
-UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536}  # for flows that would rather read 25 ms of records at once
-FETCH_WAIT_MS = 25  # the embedded broker looks for new records only so often; Apache Kafka answers at once anyway
+FETCH_WAIT_MS = 25  # of readers without a group: so soon they learn that they are at the end of the log
+# For flows that would rather read 25 ms of records at once.
+UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536, "fetch.wait.max.ms": FETCH_WAIT_MS}
 QUEUE_BACKOFF_MS = 20  # after a full queue the client looks again; its default of a second would let the queue run dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
@@ -77,6 +79,18 @@ class Gate:
     def done(self) -> None:
         """The batch is committed; the source may poll again."""
         self.in_flight = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """A source takes a batch `batch_s` seconds after it took the last one, or as soon as `records` wait.
+
+    A batch has a cost of its own, so under load the records of a moment share it. A record that comes later than
+    `batch_s` after the last batch is taken at once. The default waits for nothing.
+    """
+
+    batch_s: float = 0.0
+    records: int = BATCH_RECORDS_MAX
 
 
 class PartitionOwner(Protocol):
@@ -129,7 +143,7 @@ def consumer(settings: Settings, *, group: str | None, **overrides: object) -> C
         "session.timeout.ms": settings.session_timeout_ms,
         "heartbeat.interval.ms": min(HEARTBEAT_MS, settings.session_timeout_ms // 3),
         "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.session_timeout_ms),
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "fetch.wait.max.ms": FETCH_WAIT_MS if group is None else settings.kafka_fetch_wait_ms,
         "queued.min.messages": 20_000,
         "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
         **overrides,
@@ -228,12 +242,13 @@ class BatchSource(DynamicSource[list[Message]]):
         gate: Gate,
         stop: StopFlag,
         batch_records_max: int = BATCH_RECORDS_MAX,
+        pace: Pace = Pace(),
         poll_s: float = POLL_S,
         before_poll: Callable[[], None] | None = None,
         on_assigned: Callable[[list[int]], None] | None = None,
     ) -> None:
         self.client, self.topic, self.owner, self.gate, self.stop = client, topic, owner, gate, stop
-        self.batch_records_max, self.poll_s = batch_records_max, poll_s
+        self.batch_records_max, self.pace, self.poll_s = batch_records_max, pace, poll_s
         self.before_poll, self.on_assigned = before_poll, on_assigned
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _BatchPartition:
@@ -247,6 +262,9 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
     def __init__(self, source: BatchSource) -> None:
         self._source = source
         self._closing = False
+        self._next_batch_at = 0.0
+        self._rebalances = 0
+        self._starts: list[TopicPartition] = []
         source.client.subscribe([source.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def next_batch(self) -> list[list[Message]]:
@@ -257,15 +275,36 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
             raise StopIteration
         if source.before_poll is not None:
             source.before_poll()
-        first = source.client.poll(source.poll_s)
-        if first is None:
-            return []
-        records = [first, *source.client.consume(source.batch_records_max - 1, 0)]
-        batch = [record for record in records if not _is_error(record)]
+        batch = [record for record in self._take() if not _is_error(record)]
         if not batch:
             return []
         source.gate.in_flight = True
         return [batch]
+
+    def _take(self) -> list[Message]:
+        """The records of the next batch, errors among them. All are of one assignment.
+
+        A rebalance may come in the middle. Then the records so far may be another process's, or come again. So all are
+        dropped, and those of the partitions that are ours now are read again.
+        """
+        source, client = self._source, self._source.client
+        first = client.poll(source.poll_s)
+        if first is None:
+            return []
+        rebalances, records = self._rebalances, [first]
+        wait_s = self._next_batch_at - time.monotonic()
+        wanted = min(source.pace.records, source.batch_records_max)
+        if wait_s > 0 and wanted > 1:
+            records += client.consume(wanted - 1, wait_s)
+        if len(records) < source.batch_records_max:
+            records += client.consume(source.batch_records_max - len(records), 0)
+        if self._rebalances != rebalances:
+            log.info("batch.dropped", topic=source.topic, records=len(records), why="rebalance")
+            if self._starts:
+                client.assign(self._starts)
+            return []
+        self._next_batch_at = time.monotonic() + source.pace.batch_s
+        return records
 
     def close(self) -> None:
         self._closing = True  # closing the client may still bring an assignment that no poll has seen
@@ -278,12 +317,12 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
         partitions = sorted(entry.partition for entry in assigned)
         started = time.monotonic()
         starts = source.owner.assigned(client, partitions) if partitions else {}
-        client.assign(
-            [
-                TopicPartition(source.topic, partition, OFFSET_BEGINNING if start is None else start)
-                for partition, start in starts.items()
-            ]
-        )
+        self._rebalances += 1
+        self._starts = [
+            TopicPartition(source.topic, partition, OFFSET_BEGINNING if start is None else start)
+            for partition, start in starts.items()
+        ]
+        client.assign(self._starts)
         log.info(
             "partitions.assigned",
             topic=source.topic,
@@ -296,6 +335,8 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
 
     def _revoke(self, _client: Consumer, revoked: list[TopicPartition]) -> None:
         partitions = sorted(entry.partition for entry in revoked)
+        self._rebalances += 1
+        self._starts = []
         log.info("partitions.revoked", topic=self._source.topic, partitions=partitions)
         self._source.owner.revoked(partitions)
 

@@ -4,10 +4,16 @@ verified. With `ssl_ca_certs` (CIRCLE_REDIS_CA_FILE) it is verified against that
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 
 def connect(url: str, **options: Any) -> redis.Redis:
@@ -27,3 +33,55 @@ def connect_sharing(url: str, connections: int, patience_s: float, **options: An
         url, max_connections=connections, timeout=patience_s, **options
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> None:
+    """Connect as the client library does, with TLS and credentials, and give the connection to `protocol`.
+
+    The library reads subscriptions through a stream, a task and a parser for each message. Raises RedisError, OSError
+    and TimeoutError of the library.
+    """
+    client = connect_async(url, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+    pool: Any = client.connection_pool
+    connection = pool.make_connection()
+    try:
+        await connection.connect()
+    except RuntimeError as error:  # uvloop's, when Redis closes the connection while the library writes to it
+        raise RedisConnectionError(str(error)) from None
+    # The library has no other way to let go of a connection. Without these it does not close it.
+    reader, writer = connection._reader, connection._writer  # noqa: SLF001
+    connection._reader = connection._writer = None  # noqa: SLF001
+    transport: asyncio.Transport = writer.transport
+    transport.set_protocol(protocol)
+    if reader.at_eof() or transport.is_closing():  # its former protocol was told, and `protocol` never will be
+        transport.close()
+        raise RedisConnectionError("Redis closed the connection at once")
+    protocol.connection_made(transport)
+
+
+def send_together(client: redis.Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """Send commands in one write, and return their answers in order.
+
+    A pipeline of the client library does the same with more CPU time. Raises the first error among the answers, after
+    it has read them all. Raises ConnectionError and TimeoutError of the library, and sends nothing again.
+    """
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()
+    answers: list[Any] = []
+    refused: ResponseError | None = None
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            try:
+                answers.append(connection.read_response())
+            except ResponseError as error:
+                answers.append(error)
+                refused = refused or error
+    except BaseException:
+        connection.disconnect()  # answers may still be on their way
+        raise
+    finally:
+        pool.release(connection)
+    if refused is not None:
+        raise refused
+    return answers

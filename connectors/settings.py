@@ -16,6 +16,9 @@ from urllib.parse import unquote
 from connectors.urls import password_of
 
 PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four workers on four cores balance
+BATCH_PACE_MS_DEFAULT = 25  # a transaction costs as much for one record as for those of 25 ms
+BATCH_PACE_RECORDS_DEFAULT = 200  # these already share its cost; more would only wait
+FETCH_WAIT_MS_DEFAULT = 500  # Apache Kafka answers at once when a record comes; an idle reader asks twice a second
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 SECRET_CHARS_MIN = 8  # a shorter secret may be a common word; its removal from texts would reveal it
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
@@ -110,6 +113,8 @@ class Settings:
     smtp_ca_file: Path | None = None
     allow_insecure: frozenset[Insecure] = frozenset()
     partitions: int = PARTITIONS_DEFAULT
+    batch_pace_ms: int = BATCH_PACE_MS_DEFAULT
+    batch_pace_records: int = BATCH_PACE_RECORDS_DEFAULT
     jwt_key_file: Path | None = None
     trusted_proxies: int = 0
     rate_limit_scale: float = 1.0
@@ -122,6 +127,7 @@ class Settings:
     log_level: str = "info"
     log_format: LogFormat = LogFormat.KEYVALUE
     session_timeout_ms: int = SESSION_TIMEOUT_MS_DEFAULT
+    kafka_fetch_wait_ms: int = FETCH_WAIT_MS_DEFAULT
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     export_notifications: bool = False

@@ -10,6 +10,9 @@ from connectors.settings import Environment, Insecure, KafkaProtocol, LogFormat,
 from connectors.settings_checks import RATE_LIMIT_SCALE_PRODUCTION_MAX
 
 PARTITIONS_MAX = 1_024  # above this a single worker's fetch and load times are no longer bounded usefully
+BATCH_PACE_MS_MAX = 1_000  # a buyer waits for the answer meanwhile
+BATCH_PACE_RECORDS_MAX = 2_000  # a batch has no more
+FETCH_WAIT_MS_MAX = 5_000  # a stop waits for the end of the request
 PROXIES_MAX = 10
 SESSION_TIMEOUT_MS_MIN = 1_000  # below this a worker's short pause counts as its death
 SESSION_TIMEOUT_MS_MAX = 300_000  # a dead worker's partitions wait this long for another one
@@ -187,7 +190,21 @@ VARIABLES: tuple[Variable, ...] = (
         field="partitions",
         parse=values.whole_number(1, PARTITIONS_MAX),
         example="8",
-        meaning=f"Of `tickets.commands` and `tickets.facts`, 1 to {PARTITIONS_MAX}; fixed for the life of the topics",
+        meaning=f"Of `tickets.commands` and `tickets.facts`, 1 to {PARTITIONS_MAX}; fixed for the life of the topics. "
+        "`circle up` without it takes the number of existing topics, else one for each reservations process, at least 2",
+    ),
+    Variable(
+        field="batch_pace_ms",
+        parse=values.whole_number(0, BATCH_PACE_MS_MAX),
+        example="25",
+        meaning="A dataflow takes a batch this many milliseconds after the last one, "
+        f"0 to {BATCH_PACE_MS_MAX}; a record that comes later is taken at once",
+    ),
+    Variable(
+        field="batch_pace_records",
+        parse=values.whole_number(1, BATCH_PACE_RECORDS_MAX),
+        example="200",
+        meaning=f"It takes a batch earlier when so many records wait, 1 to {BATCH_PACE_RECORDS_MAX}",
     ),
     Variable(
         field="jwt_key_file",
@@ -272,6 +289,13 @@ VARIABLES: tuple[Variable, ...] = (
         parse=values.whole_number(SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX),
         example="6000",
         meaning=f"Of the consumer groups, {SESSION_TIMEOUT_MS_MIN} to {SESSION_TIMEOUT_MS_MAX}",
+    ),
+    Variable(
+        field="kafka_fetch_wait_ms",
+        parse=values.whole_number(1, FETCH_WAIT_MS_MAX),
+        example="500",
+        meaning=f"How long a broker holds the request of a member with nothing to read, 1 to {FETCH_WAIT_MS_MAX}. The "
+        "embedded broker notices new records only at the end of that time, so `circle up` takes 25 with it",
     ),
     Variable(
         field="metrics_port",

@@ -17,6 +17,7 @@ from connectors.errors import Fenced
 from connectors.kafka import TRANSACTION_TIMEOUT_MS
 from connectors.logs import Log
 from connectors.watchdog import Watchdog
+from sinks.metrics import CALL_SECONDS
 
 COMMIT_TIMEOUT_S = 10.0
 COMMIT_TRIES = 4  # for passing errors (a coordinator that moves); then the process ends
@@ -88,16 +89,19 @@ class KafkaTransactions:
     def _commit(self, records: Iterable[Produced], offsets: list[TopicPartition]) -> None:
         producer = self._producer
         try:
-            producer.begin_transaction()
-            for record in records:
-                self._produce(record)
-            _retry(
-                lambda: producer.send_offsets_to_transaction(
-                    offsets, self._client.consumer_group_metadata(), COMMIT_TIMEOUT_S
-                ),
-                "offsets",
-            )
-            _retry(lambda: producer.commit_transaction(COMMIT_TIMEOUT_S), "commit")
+            with CALL_SECONDS["produce"].time():
+                producer.begin_transaction()
+                for record in records:
+                    self._produce(record)
+            with CALL_SECONDS["offsets"].time():
+                _retry(
+                    lambda: producer.send_offsets_to_transaction(
+                        offsets, self._client.consumer_group_metadata(), COMMIT_TIMEOUT_S
+                    ),
+                    "offsets",
+                )
+            with CALL_SECONDS["commit"].time():
+                _retry(lambda: producer.commit_transaction(COMMIT_TIMEOUT_S), "commit")
         except KafkaException as error:
             self._abort(error)
             fenced = _fenced(error)

@@ -17,8 +17,8 @@ from sanic import Request
 
 from api.auth.tokens import RANK, Caller, Role, unauthorized
 from api.fairness.rate_limits import Rate
+from api.http.http1 import EdgeHttp
 from api.http.problem import Problem
-from api.http.protocol import EdgeHttp
 
 if TYPE_CHECKING:
     from api.deps import ApiDeps

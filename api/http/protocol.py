@@ -8,13 +8,15 @@ Replaced parts, with reasons:
 - `HttpProtocol.check_timeouts`: Sanic restarts its clock with each byte. Here the limits are totals (`EdgeLimits`).
 - `HttpProtocol.connection_task`, `Http.error_response`: a disconnected client is logged for debugging, not as an error.
 - `Http.head_response_ignored`: Sanic's cannot be awaited, so a HEAD request for a stream failed.
+- `HttpProtocol.data_received`, `receive_more`: a future instead of an event, and reading resumes only if it was paused.
 - `HttpProtocol.connection_made`: a connection gets a 503 if the process cannot serve it, or if its network's share is
 used up.
 - The connection lingers after it has answered a request that it has not read to its end. Otherwise the client's last
 bytes make the kernel reset the connection, and the reset can overtake the answer.
+- `HttpProtocol.request_handler`: a request of a hot route is answered by `EdgeHttp.answer_hot`, without Sanic's router
+and response (`api.http.hot_route`). It keeps Sanic's stages, so time limits and shutdown are the same.
 
-Everything else is Sanic's: routing, requests, responses, streams, shutdown. If a hot route has to bypass Sanic, its
-place is `EdgeHttp.http1_request_header`, after `framing.head`.
+Everything else is Sanic's: routing, requests, responses, streams, shutdown.
 """
 
 from __future__ import annotations
@@ -26,26 +28,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sanic.compat import Header
-from sanic.exceptions import ExpectationFailed, PayloadTooLarge, RequestCancelled, RequestTimeout, ServiceUnavailable
-from sanic.http import Http, Stage
-from sanic.http.http1 import HTTP_CONTINUE
+from sanic.exceptions import RequestCancelled, RequestTimeout, ServiceUnavailable
+from sanic.http import Stage
 from sanic.models.server_types import ConnInfo
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from api.fairness import limits
 from api.fairness.shares import Full, Line, Share, Turn, Who
-from api.http import framing
 from api.http.client_address import parse
 from api.http.cors import Cors
-from api.http.framing import CHUNKED, UnreadableRequest
-from api.http.headers import complete, http_date
+from api.http.headers import http_date
+from api.http.hot_route import HotRoutes
+from api.http.http1 import EdgeHttp, answer
 from api.http.problem import CONTENT_TYPE, busy
 from api.metrics import METRICS
 from connectors import logs
 
-END_OF_HEAD = b"\r\n\r\n"
-EVENT_STREAM = "text/event-stream"
 EVERYBODY = Who("", ())  # counts in the total, in no network's share
 CLOCK_S = 0.001  # the loop's timers have whole milliseconds
 
@@ -74,183 +72,6 @@ class EdgeLimits:
         return min(self.head_s, self.request_s, self.response_s, self.keep_alive_s, self.send_grace_s) / 4
 
 
-class EdgeHttp(Http):
-    """One connection's requests and answers."""
-
-    __slots__ = ("chunk_pending", "extension_bytes")
-
-    protocol: EdgeProtocol
-    request_body: Any  # None, True or "chunked"
-    request_bytes: Any
-    request_bytes_left: Any
-    response_func: Any
-
-    async def http1_request_header(self) -> None:
-        """Read a request's head from the buffer into `self.request`. Raises UnreadableRequest, PayloadTooLarge."""
-        self.protocol.begins()
-        data = await self._head()
-        head = framing.head(data)
-        self.url = head.target
-        self.keep_alive = head.keep_alive and bool(self.protocol.app.config.KEEP_ALIVE)
-        self.head_only = head.method == "HEAD"
-        request = self.protocol.request_class(
-            url_bytes=head.target.encode("ascii"),
-            headers=Header(head.fields),
-            head=data,
-            version=head.version,
-            method=head.method,
-            transport=self.protocol.transport,  # type: ignore[arg-type]
-            app=self.protocol.app,
-        )
-        self.protocol.request_class._current.set(request)  # noqa: SLF001 - as Sanic's own reading does
-        self.request_bytes_left = self.request_bytes = 0
-        if head.length:
-            self._expect_body(head.length, request.headers)
-        else:
-            self.protocol.has_arrived()
-        self.request, request.stream = request, self
-        self.protocol.state["requests_count"] += 1
-
-    async def _head(self) -> bytes:
-        """Take the bytes of a head, without its empty line, out of the buffer."""
-        buffer: bytearray = self.recv_buffer
-        seen = 0
-        while (end := buffer.find(END_OF_HEAD, max(0, seen - 3))) < 0:
-            if buffer.startswith(b"\r\n"):  # an empty line before a request: some clients send one after a body
-                del buffer[:2]
-                seen = 0
-                continue
-            if framing.trouble(buffer, seen):
-                framing.head(bytes(buffer))
-                raise UnreadableRequest("the request's head has invalid bytes")
-            seen = len(buffer)
-            if seen >= self.HEADER_MAX_SIZE:
-                raise PayloadTooLarge("Request header exceeds the size limit")
-            await self._receive_more()
-        if end >= self.HEADER_MAX_SIZE:
-            raise PayloadTooLarge("Request header exceeds the size limit")
-        data = bytes(buffer[:end])
-        del buffer[: end + len(END_OF_HEAD)]
-        return data.removeprefix(b"\r\n")
-
-    def _expect_body(self, length: int, headers: Header) -> None:
-        expected = headers.getone("expect", None)
-        if expected is not None:
-            if expected.lower() != "100-continue":
-                raise ExpectationFailed(f"Unknown Expect: {expected}")
-            self.expecting_continue = True
-        if length == CHUNKED:
-            self.request_body = "chunked"
-            self.chunk_pending, self.extension_bytes = False, 0
-        else:
-            self.request_body = True
-            self.request_bytes_left = self.request_bytes = length
-
-    async def read(self) -> bytes | None:
-        """Some bytes of the request's body; None after the last. Raises UnreadableRequest, PayloadTooLarge."""
-        try:
-            return await self._read()
-        except (UnreadableRequest, PayloadTooLarge):
-            self.keep_alive, self.request_body = False, None  # the start of the next request is unknown
-            raise
-
-    async def _read(self) -> bytes | None:
-        if self.request_body == "chunked" and self.request_bytes_left == 0 and not await self._next_chunk():
-            self._body_is_read()
-            return None
-        if self.request_bytes > self.request_max_size:
-            raise PayloadTooLarge("Request body exceeds the size limit")
-        if not self.request_bytes_left:
-            self._body_is_read()
-            return None
-        if not self.recv_buffer:
-            await self._continue()
-            await self._receive_more()
-        data = bytes(self.recv_buffer[: self.request_bytes_left])
-        del self.recv_buffer[: len(data)]
-        self.request_bytes_left -= len(data)
-        if not self.request_bytes_left and self.request_body is True:
-            self._body_is_read()
-        return data
-
-    async def _continue(self) -> None:
-        if self.expecting_continue:
-            self.expecting_continue = False
-            await self._send(HTTP_CONTINUE)
-
-    def _body_is_read(self) -> None:
-        self.request_body = None
-        self.protocol.has_arrived()
-
-    async def _next_chunk(self) -> bool:
-        """Reads up to a chunk's data. False after the last chunk and its trailers."""
-        await self._continue()
-        if self.chunk_pending:  # the line end after the previous chunk's data
-            while len(self.recv_buffer) < 2:
-                await self._receive_more()
-            if self.recv_buffer[:2] != b"\r\n":
-                raise UnreadableRequest("a chunk has to have as many bytes as its size says, and then CRLF")
-            del self.recv_buffer[:2]
-        size, extensions = framing.chunk_size(await self._line(limits.CHUNK_LINE_BYTES_MAX))
-        self.extension_bytes += extensions
-        framing.check_extensions(self.extension_bytes)
-        if size == 0:
-            await self._trailers()
-            return False
-        self.chunk_pending = True
-        self.request_bytes_left = size
-        self.request_bytes += size
-        return True
-
-    async def _trailers(self) -> None:
-        trailers = b""
-        while line := await self._line(limits.TRAILER_BYTES_MAX):
-            trailers += line + b"\r\n"
-            if len(trailers) > limits.TRAILER_BYTES_MAX:
-                raise UnreadableRequest(f"trailers have more than {limits.TRAILER_BYTES_MAX} bytes")
-        framing.check_trailers(trailers)
-
-    async def _line(self, bytes_max: int) -> bytes:
-        """The next line of the body's framing, without its CRLF."""
-        buffer: bytearray = self.recv_buffer
-        while (end := buffer.find(b"\r\n", 0, bytes_max + 2)) < 0:
-            if len(buffer) > bytes_max + 1 or framing.trouble(buffer[: bytes_max + 2]):
-                raise UnreadableRequest("a line of a chunked body is too long, or does not end in CRLF")
-            await self._receive_more()
-        line = bytes(buffer[:end])
-        del buffer[: end + 2]
-        return line
-
-    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
-        """Send an answer's head, with the headers of every answer, and its first bytes."""
-        response = self.response
-        self.protocol.answers(streams=not end_stream and response.content_type == EVENT_STREAM)
-        complete(response.headers, response.content_type)
-        if (cors := self.protocol.cors) is not None:
-            cors.answer(self.request.headers.get("origin"), response.headers)
-        await super().http1_response_header(data, end_stream)
-
-    async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
-        """HEAD: send no body."""
-        if end_stream:
-            self.response_func = None
-            self.stage = Stage.IDLE
-
-    async def error_response(self, exception: Exception) -> None:
-        """Answer an error, if the client is still connected and no answer has begun."""
-        protocol = self.protocol
-        if protocol.is_gone() or self.stage in (Stage.RESPONSE, Stage.FAILED):
-            if not isinstance(exception, RequestCancelled | CancelledError | ServiceUnavailable):
-                where = {"method": getattr(self.request, "method", ""), "path": getattr(self.request, "path", "")}
-                log.exception("answer.broken", exception, **where)  # noqa: LOG004 - our log takes the error
-            else:
-                log.debug("connection.cut", path=getattr(self.request, "path", ""))
-            self.stage, self.keep_alive = Stage.FAILED, False
-            return
-        with suppress(RequestCancelled):
-            await super().error_response(exception)
-
-
 class EdgeProtocol(HttpProtocol):
     """One connection, within `EdgeLimits` (`app.ctx.edge`, or the defaults)."""
 
@@ -265,24 +86,32 @@ class EdgeProtocol(HttpProtocol):
         "_gone",
         "_idle_at",
         "_limits",
+        "_more",
+        "_paused",
         "_received_at",
         "_refused",
         "_streams",
         "_turn",
         "_written_at",
         "cors",
+        "hot",
         "operator",
     )
 
-    def __init__(self, *, operator: bool = False, **options: Any) -> None:
+    def __init__(self, *, operator: bool = False, hot: bool = True, **options: Any) -> None:
+        """`hot` False: every request takes Sanic's way. Only for tests, which compare both ways."""
         super().__init__(**options)
         self.operator = operator
+        self.hot: HotRoutes | None = getattr(self.app.ctx, "hot", None) if hot else None
+        self.request_handler = answer
         self.cors: Cors | None = getattr(self.app.ctx, "cors", None)
         self._limits: EdgeLimits = getattr(self.app.ctx, "edge", None) or EdgeLimits()
         self._begun_at = self._received_at = self._answered_at = self._written_at = 0.0
         self._drains_by: float | None = None
         self._answered_bytes = 0
         self._streams = self._discards = self._refused = False
+        self._paused = False
+        self._more: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
         self._turn: Turn | None = None
         self._idle_at = self.loop.time()
@@ -378,7 +207,23 @@ class EdgeProtocol(HttpProtocol):
         if self._refused:
             self._refuse()  # its request is read, so no reset can overtake the answer
         elif not self._discards and self._task is not None:
-            super().data_received(data)
+            self.recv_buffer += data
+            if len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE and self.transport is not None:
+                self.transport.pause_reading()
+                self._paused = True
+            if self._more is not None and not self._more.done():
+                self._more.set_result(None)
+
+    async def receive_more(self) -> None:
+        """Wait until more bytes are in `recv_buffer`. One waits at a time: the connection's task."""
+        if self._paused and self.transport is not None:
+            self.transport.resume_reading()
+            self._paused = False
+        self._more = self.loop.create_future()
+        try:
+            await self._more
+        finally:
+            self._more = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the task, if there is one."""

@@ -196,6 +196,7 @@ class Route:
     cacheable: bool = False  # holds no secrets: has an ETag, is compressed, and clients may keep it
     free: bool = False  # counts neither as a write nor as a read of the caller
     lane: Lane = Lane.READ
+    hot: bool = False  # takes the slim way of `api.http.hot_route`: its answers have bodies, and no stream
 
     @property
     def writes(self) -> bool:

@@ -1,7 +1,8 @@
 """Announcements between API processes over Redis: each write's position on the log.
 
 So users read their own writes through any process, and every process knows an Idempotency-Key that was used for another
-event. No request waits for this: writes are announced, several at once, after the log has acknowledged them.
+event. No request waits for this: writes are announced, several at once, after the log has acknowledged them. A process
+that nobody else hears announces its writes once a second. A process that begins to listen says so, and is told at once.
 
 Guarantee: a process knows every write that was announced while it listened. After its start and after an outage of
 Redis it reads the writes that it may have missed from the rows: the latest RECALLED_MAX reservations of the last
@@ -15,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 from redis.exceptions import RedisError
@@ -27,6 +29,7 @@ from schemas.commands import Command
 from schemas.ids import US_PER_S
 
 INTERVAL_S = 0.02  # the first write is announced at once, those within this time after it together
+ALONE_S = 1.0  # … and so long when no other process hears; one that begins to listen ends the wait
 ANNOUNCED_MAX = 2_000  # in one message: about 300 KB
 RECALLED_MAX = REMEMBERED_MAX
 RECALLED_S = 24 * 3600.0
@@ -60,14 +63,18 @@ class Announcements:
         sender: str,
         memory: Memory,
         *,
-        publish: Callable[[bytes], Awaitable[object]],
+        publish: Callable[[bytes], Awaitable[int]],
         recent: Callable[[int, int], Awaitable[Iterable[tuple[str, PendingReservation]]]],
         known: Callable[[str], None] = lambda _: None,
+        listening: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`recent(since_us, count)` gives the latest reservations that have rows, the oldest first. `known` is called
-        with the id of each event that a write is about."""
+        """`publish` returns how many processes have heard, this one included if `listening`. `recent(since_us, count)`
+        gives the latest reservations that have rows, the oldest first. `known` is called with the id of each event that
+        a write is about."""
         self._sender, self._memory, self._publish, self._recent = sender, memory, publish, recent
-        self._known = known
+        self._known, self._listening = known, listening
+        self._alone = False
+        self._others_heard = asyncio.Event()
         self._untold: deque[AnnouncedWrite] = deque(maxlen=REMEMBERED_MAX)
         self._telling: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
@@ -94,6 +101,8 @@ class Announcements:
         """Handle a message. This process's own messages come back too, and are skipped."""
         announced = self._decoder.decode(data)
         if announced.sender != self._sender:
+            self._alone = False
+            self._others_heard.set()
             for write in announced.writes:
                 self._known(write.event_id)
                 self._memory.heard_of_write(write.user_id, write.partition, write.offset)
@@ -102,7 +111,7 @@ class Announcements:
                     self._memory.heard_of(write.reservation_id, asked)
 
     def catch_up(self) -> None:
-        """Start to read possibly missed writes from the rows. Returns at once."""
+        """Say that this process listens, and start to read possibly missed writes from the rows. Returns at once."""
         if self._recalling is None or self._recalling.done():
             self._recalling = asyncio.get_running_loop().create_task(self._recall())
 
@@ -110,6 +119,7 @@ class Announcements:
         """Announce the remaining writes, and end."""
         if self._recalling is not None:
             self._recalling.cancel()
+        self._others_heard.set()
         for task in (self._telling, self._recalling):
             if task is not None:
                 await asyncio.wait([task], timeout=2 * REDIS_TIMEOUT_S)
@@ -117,17 +127,32 @@ class Announcements:
 
     async def _tell(self) -> None:
         try:
+            if self._alone:
+                await self._while_alone()
             while self._untold:
-                writes = [self._untold.popleft() for _ in range(min(len(self._untold), ANNOUNCED_MAX))]
-                try:
-                    await self._publish(self._encode(Announced(self._sender, writes)))
-                except (RedisError, OSError, TimeoutError) as error:  # the other processes read the rows instead
-                    log.warning("writes.not_announced", writes=len(writes), error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(INTERVAL_S)
+                await self._announce([self._untold.popleft() for _ in range(min(len(self._untold), ANNOUNCED_MAX))])
+                if not self._alone:
+                    await asyncio.sleep(INTERVAL_S)
+                elif len(self._untold) < ANNOUNCED_MAX:
+                    await self._while_alone()
         finally:
             self._telling = None
 
+    async def _announce(self, writes: list[AnnouncedWrite]) -> None:
+        self._others_heard.clear()
+        try:
+            heard = await self._publish(self._encode(Announced(self._sender, writes)))
+        except (RedisError, OSError, TimeoutError) as error:  # the other processes read the rows instead
+            log.warning("writes.not_announced", writes=len(writes), error=f"{type(error).__name__}: {error}")
+        else:
+            self._alone = heard <= 1 and self._listening() and not self._others_heard.is_set()
+
+    async def _while_alone(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._others_heard.wait(), ALONE_S)
+
     async def _recall(self) -> None:
+        await self._announce([])
         since_us = int((time.time() - RECALLED_S) * US_PER_S)
         try:
             recent = await self._recent(since_us, RECALLED_MAX)

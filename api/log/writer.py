@@ -3,8 +3,9 @@
 Guarantee: a `Submission` with `acked` is durable on the log (`acks=all`, idempotent). A failed one may be on the log
 or not: the caller answers 503, and the client can safely send the same Idempotency-Key again.
 
-The event loop itself polls the client's queue, every POLL_S while a command is unacknowledged. One poll resolves every
-request that was delivered since the last, and no thread competes with the loop for the interpreter.
+The event loop itself polls the client's queue while a command is unacknowledged: every POLL_S when a request waits for
+an acknowledgement, every UNHURRIED_POLL_S when all wait for their outcomes. One poll resolves every request that was
+delivered since the last, and no thread competes with the loop for the interpreter.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from schemas.times import rfc3339
 from schemas.topics import COMMANDS as TOPIC
 
 POLL_S = 0.001  # as long as linger.ms: polling more often would not deliver sooner
+UNHURRIED_POLL_S = 0.01  # outcomes come over Redis; other processes hear of the write, or of a failure, this much later
 FLUSH_S = 5.0
 # An idempotent producer's session is over. After a record times out, its client asks for a new epoch. If the broker
 # answers "fenced" (the embedded one does), the client cannot recover.
@@ -56,8 +58,8 @@ class Submission:
     Problem."""
 
     __slots__ = (
-        "_arrived", "_batch", "_number", "_record", "acked", "client", "command", "future", "offset", "overdue",
-        "partition", "wants_reply", "writer",
+        "_arrived", "_batch", "_number", "_record", "acked", "answered", "client", "command", "future", "hurried",
+        "offset", "overdue", "partition", "wants_reply", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +73,7 @@ class Submission:
     ) -> None:
         self.writer, self.client, self.command = writer, client, command
         self.future, self.wants_reply = future, wants_reply
-        self.acked = self.overdue = False
+        self.acked = self.answered = self.overdue = self.hurried = False
         self.partition = self.offset = -1
         self._record = record
         self._batch: Acknowledged | None = None
@@ -81,6 +83,9 @@ class Submission:
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         """Handle the broker's answer. Runs in the event loop, within a poll."""
         self.writer.unacked -= 1
+        self.answered = True
+        if self.hurried:
+            self.writer.hurried -= 1
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
         if error is not None:
@@ -104,8 +109,9 @@ class Submission:
 
     async def arrived(self) -> None:
         """Wait for the broker's answer, which the outcome may have overtaken. Only this answer allows a receipt."""
-        if self._batch is None and self._arrived is None:
+        if not self.answered and self._arrived is None:
             self._arrived = asyncio.get_running_loop().create_future()
+            self.writer.hurry(self)
             await self._arrived
 
     def receipt(self) -> str:
@@ -119,6 +125,8 @@ class Submission:
         self.overdue = True
         if self.acked and not self.future.done():
             self.future.set_result(None)
+        elif not self.answered:
+            self.writer.hurry(self)
 
 
 class LogWriter:
@@ -136,13 +144,13 @@ class LogWriter:
         self.written = written
         self.waiting: dict[str, Submission] = {}
         self._acknowledged = Acknowledged(key)
-        self.unacked = 0
+        self.unacked = self.hurried = 0
         self._settings = settings
         self._codec, self._key = codec_of(settings), key
         self._producer = self._connect()
         self._retired: list[Producer] = []  # they still have unfinished records
         self._loop = asyncio.get_running_loop()
-        self._polling = False
+        self._next_poll: asyncio.TimerHandle | None = None
         self._prefix = uuid4().hex[:16]
         self._count = 0
         self._time = (0, "")
@@ -188,10 +196,23 @@ class LogWriter:
         self.unacked += 1
         if wants_reply:
             self.waiting[command_id] = submission
-        if not self._polling:
-            self._polling = True
-            self._loop.call_later(POLL_S, self._poll)
+            if self._next_poll is None:
+                self._next_poll = self._loop.call_later(UNHURRIED_POLL_S, self._poll)
+        else:
+            self.hurry(submission)
         return submission
+
+    def hurry(self, submission: Submission) -> None:
+        """A request waits for this acknowledgement: poll for it soon."""
+        if submission.hurried:
+            return
+        submission.hurried = True
+        self.hurried += 1
+        soon = self._loop.time() + POLL_S
+        if self._next_poll is None or self._next_poll.when() > soon:
+            if self._next_poll is not None:
+                self._next_poll.cancel()
+            self._next_poll = self._loop.call_at(soon, self._poll)
 
     def replies(self, data: bytes) -> None:
         """Handle a message of this process's channel. A message without its seal is forged, and is dropped."""
@@ -249,9 +270,8 @@ class LogWriter:
                 if not len(client):
                     self._retired.remove(client)
         finally:
-            self._polling = self.unacked > 0
-            if self._polling:
-                self._loop.call_later(POLL_S, self._poll)
+            wait_s = POLL_S if self.hurried else UNHURRIED_POLL_S
+            self._next_poll = self._loop.call_later(wait_s, self._poll) if self.unacked else None
 
     def _connect(self) -> Producer:
         options: dict[str, Any] = {

@@ -8,7 +8,7 @@ of buyers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -28,7 +28,9 @@ class Notified(msgspec.Struct, frozen=True, gc=False):
 class Live:
     """The live streams of this process, by user."""
 
-    def __init__(self, share: Share = STREAMS) -> None:
+    def __init__(self, share: Share = STREAMS, *, wanted: Callable[[bool], None] = lambda _: None) -> None:
+        """`wanted` is called when the first stream opens, with True, and when the last one closes, with False."""
+        self._wanted = wanted
         self._streams: dict[str, set[asyncio.Event]] = {}
         self._places = Places(share, "live streams")
         self._decoder = msgspec.json.Decoder(Notified | list[Notified])
@@ -62,6 +64,8 @@ class Live:
         busy (503)."""
         turn = self._places.take(asking.get()._replace(lane=lane))
         event = asyncio.Event()
+        if not self._streams:
+            self._wanted(True)
         self._streams.setdefault(user_id, set()).add(event)
         try:
             yield event
@@ -70,3 +74,5 @@ class Live:
             self._streams[user_id].discard(event)
             if not self._streams[user_id]:
                 del self._streams[user_id]
+                if not self._streams:
+                    self._wanted(False)

@@ -270,7 +270,7 @@ ROUTES: tuple[Route, ...] = (
     # --- reservations
     _route("POST", "/v1/events/<event_id>/reservations", reservations.create, USER, "reservations",
            "Hold tickets: a quantity, or named seats", body=r.ReservationIn,
-           answers={201: r.ReservationOut, 202: Accepted}, idempotency_key="required", prefer=True,
+           answers={201: r.ReservationOut, 202: Accepted}, idempotency_key="required", prefer=True, hot=True,
            problems=_REFUSED_RESERVATION),
     _route("GET", "/v1/reservations", reservations.own, USER, "reservations", "Your reservations",
            query=r.ReservationsQuery, answers={200: Page[r.ReservationOut]}),
@@ -282,7 +282,7 @@ ROUTES: tuple[Route, ...] = (
            problems=("reservation-not-found", "busy")),
     _route("POST", "/v1/reservations/<reservation_id>/confirm", reservations.confirm, USER, "reservations",
            "Confirm a hold, with a payment unless it is free", body=r.ConfirmIn, body_optional=True,
-           answers={200: r.ConfirmedOut, 202: Accepted}, idempotency_key="required", prefer=True,
+           answers={200: r.ConfirmedOut, 202: Accepted}, idempotency_key="required", prefer=True, hot=True,
            problems=("payment-declined", "payments-exhausted", "hold-expired", "not-held", "payment-in-progress",
                      "reservation-not-found", "idempotency-key-reused", "payment-token-required")),
     _route("DELETE", "/v1/reservations/<reservation_id>", reservations.release, USER, "reservations",

@@ -8,6 +8,7 @@ from connectors.errors import SettingsError
 from ops.cli.bench_reports import (
     show_connections,
     show_greedy,
+    show_ingress,
     show_kernel,
     show_replay,
     show_resume,
@@ -19,6 +20,7 @@ from ops.cli.output import AsJson, emit_json
 from ops.proof.bench import connections as connections_bench
 from ops.proof.bench import drop as drop_bench
 from ops.proof.bench import greedy as greedy_bench
+from ops.proof.bench import ingress as ingress_bench
 from ops.proof.bench import kernel as kernel_bench
 from ops.proof.bench import replay as replay_bench
 from ops.proof.bench import resume as resume_bench
@@ -27,6 +29,7 @@ from ops.proof.bench.connections import ConnectionsOptions
 from ops.proof.bench.drop import DropOptions
 from ops.proof.bench.greedy import GreedyOptions
 from ops.proof.bench.greedy_client import KINDS
+from ops.proof.bench.ingress import IngressOptions
 from ops.proof.bench.kernel import KernelOptions
 from ops.proof.bench.replay import ReplayOptions
 from ops.proof.bench.replay_under_load import REPLAYS
@@ -41,6 +44,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
+  circle bench ingress   the API process alone: POST to the durable acknowledgement, open loop, CPU a request
   circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
   circle bench greedy   one greedy client of each kind during a modest sale: p99 of the others, and the door
   circle bench connections   new connections at a rate, one hold on each: answers by status, and those without any
@@ -172,6 +176,32 @@ def drop(
         for step in report.steps:
             show_step(step)
         show_verdict(report)
+    return 0 if report.passed else 1
+
+
+@bench.command()
+def ingress(
+    rate: Annotated[float, typer.Option(help="Requests a second.", min=1, max=100_000)] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each round lasts.", min=0.5, max=600)] = 5,
+    rounds: Annotated[int, typer.Option(help="How many rounds.", min=1, max=100)] = 3,
+    events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
+    buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
+    partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=1_024)] = 8,
+    broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
+    json: AsJson = False,
+) -> int:
+    """Measure the API process alone, open loop: latency to the durable acknowledgement, CPU a request."""
+    options = IngressOptions(
+        rate=rate, seconds=seconds, rounds=rounds, events=events, buyers=buyers, partitions=partitions,
+        broker=broker, seed=seed,
+    )  # fmt: skip
+    with ProgressBars(quiet=json) as progress:
+        report = ingress_bench.run(options, progress)
+    if json:
+        emit_json(report)
+    else:
+        show_ingress(report)
     return 0 if report.passed else 1
 
 

@@ -4,6 +4,7 @@ from ops.cli.output import emit_table
 from ops.proof.bench.connections import ConnectionsReport
 from ops.proof.bench.drop import DropReport, Step
 from ops.proof.bench.greedy import GreedyReport
+from ops.proof.bench.ingress import IngressReport
 from ops.proof.bench.kernel import KernelReport
 from ops.proof.bench.replay import ReplayReport
 from ops.proof.bench.resume import ResumeReport
@@ -169,3 +170,22 @@ def show_connections(report: ConnectionsReport) -> None:
     ]
     emit_table(("connections bench", ""), rows)
     print("every connection has an answer" if report.passed else "FAILED: no answer, or an internal error")
+
+
+def show_ingress(report: IngressReport) -> None:
+    """The rounds of `circle bench ingress`, and whether the log has each acknowledged request."""
+    rows = [
+        (
+            str(number),
+            f"{one.acknowledged:,} of {one.requests:,}",
+            f"{one.latency.p50_ms}",
+            f"{one.latency.p99_ms}",
+            *(f"{process.us_per_request:,.1f}" for process in one.cpu),
+        )
+        for number, one in enumerate(report.rounds, 1)
+    ]
+    names = [f"{process.name}, µs" for process in report.rounds[0].cpu]
+    emit_table(("round", "acknowledged", "p50, ms", "p99, ms", *names), rows)
+    print(f"the API's CPU: {report.api_us_per_request:,.1f} µs a request, the median of the rounds")
+    print(f"{report.acknowledged:,} acknowledged, {report.recorded:,} on the log")
+    print("each acknowledged request is on the log" if report.passed else "FAILED: the log differs")

@@ -12,7 +12,9 @@ from connectors.settings import Settings
 from ops.reference.markdown import WRITTEN, table
 from pipelines.monitoring import metrics as monitoring_metrics
 from pipelines.notifications import metrics as notification_metrics
+from pipelines.reservations import metrics as reservation_metrics
 from schemas.topics import DAY_MS, RETENTION_FOREVER_MS, all_topics
+from sinks import metrics as transaction_metrics
 
 
 def routes() -> str:
@@ -39,7 +41,10 @@ def routes() -> str:
 def metrics() -> str:
     """Every metric, with its type and labels, by the process that has it."""
     parts = ["# Metrics\n", f"{WRITTEN} [Operations](../operations.md#metrics) says when to worry.\n"]
-    processes: dict[str, list[Any]] = {"The API": [METRICS], "Dataflows": [monitoring_metrics, notification_metrics]}
+    processes: dict[str, list[Any]] = {
+        "The API": [METRICS],
+        "Dataflows": [monitoring_metrics, notification_metrics, reservation_metrics, transaction_metrics],
+    }
     for process, holders in processes.items():
         found = [one for holder in holders for one in vars(holder).values() if isinstance(one, MetricWrapperBase)]
         head = ("metric", "type", "labels", "what it counts")

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from connectors import redis_clients
 from connectors.errors import SettingsError
 from connectors.settings import Settings
-from connectors.topics import apply_topics
+from connectors.topics import apply_topics, describe_topics
 from ops.migrations import migrate, reset_derived
 from ops.run import discovery as found
 from ops.run.services import temporary
@@ -35,8 +35,10 @@ from ops.run.services.stack import BrokerKind, Running, Stack
 from ops.run.supervisor import ChildSpec, Say, Supervisor
 from pipelines.configuration import settings_from_env
 from pipelines.flows import Flow
+from schemas.topics import COMMANDS
 
 RESERVATIONS_MAX = 64
+PARTITIONS_MIN = 2  # a transaction costs by partition; two let a second worker help, should one be too slow
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # the first group join and transaction of a cold JVM are slow
 OTHER_PIPELINES = (Flow.READ_SIDE, Flow.PAYMENTS)
@@ -59,6 +61,7 @@ class Platform:
         findable: bool = False,
         say: Say = lambda _: None,
     ) -> None:
+        """Without `partitions` and CIRCLE_PARTITIONS, `partitions_for` chooses."""
         if not 1 <= reservations <= RESERVATIONS_MAX:
             raise SettingsError(
                 "--reservations", f"must be 1 to {RESERVATIONS_MAX}", got=str(reservations), example="2"
@@ -127,8 +130,10 @@ class Platform:
         }
 
     def _has_operator_token(self) -> bool:
-        given = {**os.environ, **self._extra_env}
-        return bool(given.get("CIRCLE_OPERATOR_TOKEN") or given.get("CIRCLE_OPERATOR_TOKEN_FILE"))
+        return self._given("CIRCLE_OPERATOR_TOKEN") or self._given("CIRCLE_OPERATOR_TOKEN_FILE")
+
+    def _given(self, variable: str) -> bool:
+        return bool({**os.environ, **self._extra_env}.get(variable))
 
     @property
     def dashboard_url(self) -> str:
@@ -156,6 +161,8 @@ class Platform:
             self.stack.start()
             if cancelled.is_set():
                 return self
+            if self.stack.partitions is None and not self._given("CIRCLE_PARTITIONS"):
+                self.stack.partitions = partitions_for(self.settings, self._reservations)
             settings = self.settings
             self._say("migrating the database, creating the topics")
             self._prepare(settings)
@@ -278,6 +285,16 @@ class Platform:
                 got=str(self.data_dir),
                 example="./.data-2",
             ) from None
+
+
+def partitions_for(settings: Settings, reservations: int) -> int:
+    """The partitions of a platform on one machine, when no setting says: those of the topics if there are any, else one
+    for each reservations process, and at least PARTITIONS_MIN.
+
+    Raises ServiceUnreachable when the broker does not answer.
+    """
+    there = next(topic.partitions for topic in describe_topics(settings) if topic.name == COMMANDS)
+    return there or max(PARTITIONS_MIN, reservations)
 
 
 def development_key(path: Path) -> Path:

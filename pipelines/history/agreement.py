@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.reservations.batch import availability_of
+from pipelines.reservations.availability import availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
-import msgspec
 
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.partition import Group, Partition, Placed, grouped
@@ -167,11 +165,8 @@ class Batch:
             command = placed.command
             if isinstance(command, Undecodable) or not record.headers:
                 continue
-            headers = {name: _bytes(value) for name, value in record.headers if value}
-            channel = headers.get(REPLY_TO)
-            if channel:
-                key = headers.get(REPLY_KEY, b"")
-                to = channel.decode("utf-8", "replace"), key if len(key) in REPLY_KEY_BYTES else b""
+            to = _reply_address(record.headers)
+            if to is not None:
                 reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
                 replies.setdefault(to, []).append(reply)
         return replies
@@ -189,42 +184,17 @@ def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
     return None
 
 
-class Availability(msgspec.Struct, frozen=True):
-    """The free places of a ticket type, as buyers see them."""
-
-    total: int
-    available: int
-    held: int
-    sold: int
-    blocked: int
-    waiting: int
-
-
-def availability(groups: Iterable[Group]) -> dict[str, dict[str, str]]:
-    """The counters of every ticket type of every event that a batch touched, as JSON by event and ticket type."""
-    return {
-        group.state.event_id: availability_of(group.state)
-        for group in groups
-        if group.state.sections and not group.state.unfolded
-    }
-
-
-def availability_of(state: EventState) -> dict[str, str]:
-    """The counters of an event's ticket types, as JSON."""
-    encode = msgspec.json.encode
-    return {
-        section.ticket_type_id: encode(
-            Availability(
-                total=section.total,
-                available=section.available,
-                held=section.held,
-                sold=section.sold,
-                blocked=section.blocked,
-                waiting=section.waiters,
-            )
-        ).decode()
-        for section in state.sections.values()
-    }
+def _reply_address(headers: Headers) -> tuple[str, bytes] | None:
+    """The channel for a command's reply and the key that seals it (b"" for no key); None if nobody waits."""
+    channel = key = b""
+    for name, value in headers:
+        if name == REPLY_TO and value:
+            channel = _bytes(value)
+        elif name == REPLY_KEY and value:
+            key = _bytes(value)
+    if not channel:
+        return None
+    return channel.decode("utf-8", "replace"), key if len(key) in REPLY_KEY_BYTES else b""
 
 
 def _bytes(value: str | bytes) -> bytes:

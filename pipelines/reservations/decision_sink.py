@@ -6,7 +6,6 @@ outcome.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -15,6 +14,7 @@ from connectors.failure_policy import described
 from connectors.kafka import Gate
 from connectors.logs import Log
 from pipelines.reservations.batch import Batch
+from pipelines.reservations.metrics import STEP_SECONDS
 from schemas.codec import Codec
 from schemas.topics import COMMANDS
 from sinks.dead_letters import dead_letter
@@ -44,17 +44,11 @@ class _DecisionPartition(StatelessSinkPartition[Batch]):
         sink = self._sink
         for batch in items:
             offsets = {(COMMANDS, partition): offset for partition, offset in batch.next_offsets.items()}
-            started = time.perf_counter()
-            sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
-            committed = time.perf_counter()
-            sink.after_commit(batch)
+            with STEP_SECONDS["commit"].time():
+                sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
+            with STEP_SECONDS["reply"].time():
+                sink.after_commit(batch)
             sink.gate.done()
-            log.debug(
-                "batch.committed",
-                records=len(batch.records),
-                commit_ms=round(1_000 * (committed - started), 1),
-                tell_ms=round(1_000 * (time.perf_counter() - committed), 1),
-            )
 
 
 def _outgoing(batch: Batch, codec: Codec) -> Iterator[Produced]:

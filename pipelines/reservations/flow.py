@@ -22,6 +22,7 @@ from connectors.execution import execute
 from connectors.kafka import (
     BatchSource,
     Gate,
+    Pace,
     StopFlag,
     consumer,
     end_transactions,
@@ -39,6 +40,7 @@ from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
 from pipelines.reservations.guard import Guard
 from pipelines.reservations.loader import PartitionLoader, state_apart
+from pipelines.reservations.metrics import BATCH_RECORDS, STEP_SECONDS
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks
 from pipelines.reservations.snapshot_store import SnapshotStore
@@ -87,7 +89,7 @@ def build(deps: ReservationsDeps) -> Dataflow:
     polled = op.input("poll", flow, deps.source)
     placed = op.map("place", polled, lambda messages: _place(messages, deps))
     decided = op.map("decide", placed, lambda batch: _decide(batch, deps))
-    guarded = op.map("guard", decided, deps.guard.claim)
+    guarded = op.map("guard", decided, lambda batch: _guard(batch, deps))
     op.output("commit", guarded, deps.sink)
     return flow
 
@@ -134,6 +136,7 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         owner=loader,
         gate=gate,
         stop=stop,
+        pace=Pace(batch_s=settings.batch_pace_ms / 1_000, records=settings.batch_pace_records),
         before_poll=before_poll,
         on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
     )
@@ -147,8 +150,10 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
 
 
 def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
-    batch = Batch([_raw(message) for message in messages], messages)
-    batch.place(deps.codec, deps.loader.partitions)
+    BATCH_RECORDS.observe(len(messages))
+    with STEP_SECONDS["place"].time():
+        batch = Batch([_raw(message) for message in messages], messages)
+        batch.place(deps.codec, deps.loader.partitions)
     return batch
 
 
@@ -164,5 +169,11 @@ def _raw(message: Message) -> RawRecord:
 
 
 def _decide(batch: Batch, deps: ReservationsDeps) -> Batch:
-    batch.decide(deps.loader.states_of(batch.events(), batch.first_offsets))
+    with STEP_SECONDS["decide"].time():
+        batch.decide(deps.loader.states_of(batch.events(), batch.first_offsets))
     return batch
+
+
+def _guard(batch: Batch, deps: ReservationsDeps) -> Batch:
+    with STEP_SECONDS["guard"].time():
+        return deps.guard.claim(batch)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.logs import Log
 from connectors.settings import Settings
-from pipelines.reservations.batch import Batch, availability, availability_of
+from pipelines.reservations.availability import RedisCounters
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import Claims, Group, Partition, live_claims
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
@@ -46,6 +47,7 @@ class Guard:
         self._lost: dict[int, list[str]] = {}  # by partition: events that Redis has lost
         self._versions: dict[str, str] = {}
         self._foreign: dict[str, set[str]] = {}
+        self._counters = RedisCounters()
         self._partitions, self._state_apart = partitions, state_apart
 
     def install(self, partition: Partition, states: list[EventState]) -> None:
@@ -62,7 +64,7 @@ class Guard:
         )
         for event_id, locks in locks_found.items():
             self._versions[event_id], self._foreign[event_id] = locks
-        self._locks.publish(epochs, {state.event_id: availability_of(state) for state in states if state.sections}, [])
+        self._locks.publish(epochs, self._counters.whole(states), [])
 
     def claim(self, batch: Batch) -> Batch:
         """Claim the places that the batch grants. Decide an event again if it did not know all foreign locks."""
@@ -105,7 +107,11 @@ class Guard:
             message = encode_replies(replies)
             messages.append((channel, sealed(message, key) if key else message))
         epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
-        self._locks.publish(epochs, availability(batch.groups), messages)
+        changes = self._counters.changes(group.state for group in batch.groups)
+        lost = self._locks.publish(epochs, changes, messages, parts=self._counters.parts(changes))
+        if lost:  # Redis does not have the rest of them, or this worker is no longer their owner
+            states = [group.state for group in batch.groups if group.state.event_id in lost]
+            self._locks.publish(epochs, self._counters.whole(states), [])
         for group in batch.groups:
             self._owner(group).settle([group])
 

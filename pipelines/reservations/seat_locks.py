@@ -4,7 +4,10 @@ Guarantee: Redis takes a batch's claims of one event all together or not at all.
 ownership epoch, and only if the decision knew every foreign lock. If Redis loses everything, the worker installs its
 state again.
 
-Keys, hash-tagged by event so that one Lua call may touch them all:
+One Lua call serves many events, so Redis is one server (with replicas, if you like), and no cluster of shards. The
+worker refuses a cluster.
+
+Keys, hash-tagged by event:
 - `circle:{EVENT}:meta` hash: `epoch`, and `foreign_version`, which every change of a foreign lock raises;
 - `circle:{EVENT}:claims` hash: "ticket_type_id/seat" (general admission: "ticket_type_id/#reservation_id") to
   "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held), s (sold) or b (blocked by the organizer, and then
@@ -17,13 +20,13 @@ Keys, hash-tagged by event so that one Lua call may touch them all:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
+from redis.exceptions import ClusterCrossSlotError, ClusterDownError, MovedError, NoScriptError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from connectors import redis_clients
@@ -37,6 +40,8 @@ SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
 RETRY_S = 0.1  # Redis sends no signal when it is back; OUTAGE_S_MAX bounds the wait
 SAID_EVERY_S = 2.0  # … and this is how often the log says so during the wait
+CALL_PLACES_MAX = 2_000  # of one Lua call: Redis answers nobody else for a millisecond; a larger batch takes more calls
+CALL_EVENTS_MAX = 500
 _LETTERS = {ClaimStatus.HELD: "h", ClaimStatus.CONFIRMED: "s", ClaimStatus.BLOCKED: "b"}
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -56,10 +61,12 @@ class LockRefused(CircleError):
 
 Claims = Mapping[str, str]
 """Place to claim; "" ends the claim."""
+Call = tuple[str, list[str], list[Any]]
+"""A script's name, its keys and its arguments."""
 
 
 class SeatLocks:
-    """The worker's side: install, claim, show. Every call is a pipeline of one Lua call for each event."""
+    """The worker's side: install, claim, show. A claim, and a show, is one Lua call for all events of a batch."""
 
     def __init__(self, url: str, *, stop_requested: Callable[[], bool] = lambda: False) -> None:
         self._url, self._stop_requested = url, stop_requested
@@ -92,16 +99,18 @@ class SeatLocks:
         The value is the foreign locks that the decision did not know. It is None if Redis has lost the event: install
         it. Raises Fenced when a newer owner has taken over.
         """
+        missed: dict[str, Locks | None] = {}
+        parts = list(_parts(claims))
         calls = [
             (
                 "claim",
-                _keys(event, "meta", "claims", "foreign"),
-                [epochs[event], versions[event], len(own), *_flat(own)],
+                [key for event in part for key in _keys(event, "meta", "claims", "foreign")],
+                [text for event in part for text in _changes(epochs[event], versions[event], claims[event])],
             )
-            for event, own in claims.items()
+            for part in parts
         ]
-        missed: dict[str, Locks | None] = {}
-        for event, answer in zip(claims, self._call(calls), strict=True):
+        answers = [answer for call in self._call(calls) for answer in call]
+        for event, answer in zip((event for part in parts for event in part), answers, strict=True):
             _refuse_fenced(event, epochs[event], answer)
             if answer[0] == "MISSING":
                 missed[event] = None
@@ -110,13 +119,34 @@ class SeatLocks:
         return missed
 
     def publish(
-        self, epochs: Mapping[str, int], shown: Mapping[str, Mapping[str, str]], messages: Iterable[tuple[str, bytes]]
-    ) -> None:
-        """After a commit, in one round trip: the events' counters, and messages to channels."""
-        calls: list[tuple[str, list[str], list[Any]]] = [
-            ("show", _keys(event, "meta", "availability"), [epochs[event], *_flat(own)]) for event, own in shown.items()
+        self,
+        epochs: Mapping[str, int],
+        shown: Mapping[str, Mapping[str, str]],
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        parts: Collection[str] = (),
+    ) -> set[str]:
+        """After a commit, in one round trip: the events' counters, and messages to channels.
+
+        `parts` are the events with counters of only some ticket types. Returns the events whose counters were not
+        written: a newer owner has taken over, or Redis does not have the rest of a part.
+        """
+        together = list(_parts(shown))
+        calls: list[Call] = [
+            (
+                "show",
+                [key for event in part for key in _keys(event, "meta", "availability")],
+                [
+                    text
+                    for event in part
+                    for text in (epochs[event], int(event in parts), len(shown[event]), *_flat(shown[event]))
+                ],
+            )
+            for part in together
         ]
-        self._call(calls, list(messages))
+        written = [answer for call in self._call(calls, messages) for answer in call]
+        events = [event for part in together for event in part]
+        return {event for event, done in zip(events, written, strict=True) if not done}
 
     def marks(self, keys: list[str]) -> list[str | None]:
         """The values that `mark` has set for `keys`; None for each key that Redis has lost."""
@@ -131,29 +161,29 @@ class SeatLocks:
         """Set `key` to `done` if it is still `began`. False when Redis has lost everything since then."""
         return bool(self._call([("mark_done", [key], [began, done])])[0])
 
-    def _call(
-        self, calls: list[tuple[str, list[str], list[Any]]], messages: list[tuple[str, bytes]] | None = None
-    ) -> list[Any]:
-        if not calls and not messages:
+    def _call(self, calls: Sequence[Call], messages: Iterable[tuple[str, bytes]] = ()) -> list[Any]:
+        """Make the calls and publish the messages in one round trip. Returns the answers of the calls."""
+        told = [("PUBLISH", channel, message) for channel, message in messages]
+        if not calls and not told:
             return []
 
         def attempt() -> list[Any]:
             for script in {script for script, _, _ in calls} - self._sha.keys():
                 self._sha[script] = self.client.script_load((SCRIPTS / f"{script}.lua").read_text())
-            pipeline = self.client.pipeline(transaction=False)
-            for script, keys, arguments in calls:
-                pipeline.evalsha(self._sha[script], len(keys), *keys, *arguments)
-            for channel, message in messages or ():
-                pipeline.publish(channel, message)
+            asked = [("EVALSHA", self._sha[script], len(keys), *keys, *arguments) for script, keys, arguments in calls]
             try:
-                answers: list[Any] = pipeline.execute()
+                return redis_clients.send_together(self.client, [*asked, *told])[: len(asked)]
             except NoScriptError:  # Redis was restarted or flushed: every call here may be repeated
                 self._sha.clear()
                 return attempt()
-            return answers
+            except (ClusterCrossSlotError, ClusterDownError, MovedError) as error:
+                raise CircleError(
+                    f"Redis at {self._url.rpartition('@')[2]} is a cluster ({error}); set CIRCLE_REDIS_URL to a single "
+                    "server, with replicas if you like"
+                ) from None
 
-        done: list[Any] = self._patiently(attempt)
-        return done
+        answers: list[Any] = self._patiently(attempt)
+        return answers
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
         """Run `attempt`, again while Redis is away, for at most OUTAGE_S_MAX. Raises ServiceUnreachable, Stopped."""
@@ -240,6 +270,27 @@ def claim_text(status: ClaimStatus, reservation_id: str, expires_us: int, epoch:
 
 def _keys(event: str, *names: str) -> list[str]:
     return [f"circle:{{{event}}}:{name}" for name in names]
+
+
+def _parts(events: Mapping[str, Mapping[str, str]]) -> Iterator[list[str]]:
+    """The events in the parts that fit one Lua call. An event's own places are never divided."""
+    part: list[str] = []
+    places = 0
+    for event, own in events.items():
+        if part and (places + len(own) > CALL_PLACES_MAX or len(part) == CALL_EVENTS_MAX):
+            yield part
+            part, places = [], 0
+        part.append(event)
+        places += len(own)
+    if part:
+        yield part
+
+
+def _changes(epoch: int, version: str, claims: Claims) -> list[Any]:
+    """One event's arguments of claim.lua."""
+    made = [text for place, claim in claims.items() if claim for text in (place, claim)]
+    ended = [place for place, claim in claims.items() if not claim]
+    return [epoch, version, len(made) // 2, len(ended), *made, *ended]
 
 
 def _flat(pairs: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,9 @@ class ApiProcess:
 
 
 @contextmanager
-def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: str) -> Iterator[ApiProcess]:
+def api_process(
+    settings: Settings, scratch: Path, *, workers: int = 1, module: str = "ops.cli.main", **env: str
+) -> Iterator[ApiProcess]:
     """`circle api` with the services of `settings`, ready. Processes with the same `scratch` share a key."""
     key_file = scratch / "jwt.pem"
     if not key_file.exists():
@@ -60,7 +62,7 @@ def api_process(settings: Settings, scratch: Path, *, workers: int = 1, **env: s
         "CIRCLE_RATE_LIMIT_SCALE": "0",
         "CIRCLE_OPERATOR_TOKEN": OPERATOR_TOKEN,
     }
-    command = [sys.executable, "-m", "ops.cli.main", "api", "--port", str(port), "--workers", str(workers)]
+    command = [sys.executable, "-m", module, "api", "--port", str(port), "--workers", str(workers)]
     log_file = scratch / f"api-{port}.log"
     log = log_file.open("wb")
     process = subprocess.Popen(command, env={**os.environ, **variables, **env}, stdout=log, stderr=log)

@@ -22,6 +22,7 @@ from sanic.response import json as answer
 
 from api.app import EdgeApp, Problems
 from api.http.descriptors import affordable
+from api.http.hot_route import HotPath, HotRoutes
 from api.http.protocol import EdgeLimits, EdgeProtocol
 
 PATIENCE_S = 10.0
@@ -31,8 +32,9 @@ HEADERS = {"REQUEST_MAX_SIZE": 64 * 1024, "REQUEST_MAX_HEADER_SIZE": 8 * 1024}
 class Edge:
     """A running edge, and the target of every request that reached a handler."""
 
-    def __init__(self, port: int, app: EdgeApp) -> None:
+    def __init__(self, port: int, app: EdgeApp, server: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.port, self.app, self.done = port, app, list[str]()
+        self.server, self.loop = server, loop
 
     def connect(self, *, source: str = "", **options: int) -> socket.socket:
         """A connection, from the address `source` if it is given. A small `rcvbuf` makes a slow reader."""
@@ -79,8 +81,8 @@ def document(answers: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def edge(**limits: Any) -> Iterator[Edge]:
-    """A running edge. `limits` are fields of EdgeLimits."""
+def edge(*, hot: bool = True, **limits: Any) -> Iterator[Edge]:
+    """A running edge. `limits` are fields of EdgeLimits. Without `hot` the hot routes take Sanic's way, too."""
     app = EdgeApp(f"edge-{uuid4().hex}", configure_logging=False, error_handler=Problems())
     app.config.update(HEADERS | {"ACCESS_LOG": False, "MOTD": False, "AUTO_EXTEND": False, "TOUCHUP": False})
     app.ctx.edge = EdgeLimits(**limits)
@@ -88,6 +90,8 @@ def edge(**limits: Any) -> Iterator[Edge]:
 
     async def serve() -> Any:
         _routes(app, lambda target: running[0].done.append(target))
+        hot_paths = _hot_routes(app, lambda target: running[0].done.append(target))
+        app.ctx.hot = HotRoutes(hot_paths if hot else ())
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -100,7 +104,7 @@ def edge(**limits: Any) -> Iterator[Edge]:
         )
         await server.startup()
         await server.start_serving()
-        running.append(Edge(port, app))
+        running.append(Edge(port, app, server, loop))
         started.set()
         return server
 
@@ -153,6 +157,58 @@ def _routes(app: EdgeApp, note: Any) -> None:
     app.add_route(large, "/large/<size:int>", methods=["GET", "HEAD"], name="large")
     app.add_route(stream, "/stream", methods=["GET", "HEAD"], name="stream")
     app.add_route(hangs, "/hangs", methods=["GET"], name="hangs")
+
+
+def _hot_routes(app: EdgeApp, note: Any) -> list[HotPath]:
+    """Routes that can be hot, and are Sanic's routes too."""
+
+    async def echo(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        body = {"method": request.method, "body": request.body.decode("latin-1"), "ip": request.ip}
+        return answer(body, headers={"x-thing": thing_id})
+
+    async def empty(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        return HTTPResponse(status=204)
+
+    async def split(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        return answer({}, headers={"x-thing": request.headers["x-thing"] + "\r\nx-forged: yes"})
+
+    async def fails(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        raise KeyError(thing_id)
+
+    async def asks(request: Request, thing_id: str) -> HTTPResponse:
+        """Reads parts of a request that the slim way does not fill in."""
+        note(thing_id)
+        return answer(
+            {"path": request.path, "args": request.args, "cookies": dict(request.cookies), "url": request.url}
+        )
+
+    async def hangs(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def stubborn(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise KeyError(thing_id) from None
+        raise AssertionError
+
+    async def large(request: Request, thing_id: str) -> HTTPResponse:
+        note(thing_id)
+        return HTTPResponse(b"x" * 4_000_000, content_type="text/plain")
+
+    found = []
+    for handler in (echo, empty, split, fails, asks, hangs, stubborn, large):
+        path = f"/hot/<thing_id>/{handler.__name__}"
+        app.add_route(handler, path, methods=["POST"], name=f"hot_{handler.__name__}")
+        found.append(HotPath("POST", path, handler))
+    return found
 
 
 if __name__ == "__main__":  # a process of its own, with as many descriptors as its limit allows, until its input ends

@@ -102,6 +102,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CIRCLE_POSTGRES_URL": settings.postgres_url,
         "CIRCLE_REDIS_URL": settings.redis_url,
         "CIRCLE_PARTITIONS": str(settings.partitions),
+        "CIRCLE_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
         "CIRCLE_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
         "CIRCLE_SMTP_URL": settings.smtp_url or "",
         "CIRCLE_MAIL_FROM": settings.mail_from,

@@ -156,7 +156,7 @@ async def warmed_up(
 ) -> None:
     """WARM_UP_S at a quarter of the rate, not measured."""
     warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
-    await asyncio.to_thread(_send, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
+    await asyncio.to_thread(send_plan, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
 
 
 async def ramped(options: DropOptions, step: Callable[[float, int], Awaitable[Step]]) -> list[Step]:
@@ -205,7 +205,7 @@ async def measured(
 ) -> Step:
     """One rate, until everything is persisted and notified. `counts`: the queries that count both."""
     meter.start()
-    result = await asyncio.to_thread(_send, plan, progress)
+    result = await asyncio.to_thread(send_plan, plan, progress)
     ended = time.perf_counter()
     not_there = result.outcomes.get(NO_ANSWER, 0) + result.outcomes.get(NOT_SENT, 0)
     not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
@@ -230,8 +230,8 @@ async def measured(
     )
 
 
-def _send(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
-    """Runs the client process and follows its output."""
+def send_plan(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
+    """Run the load generator's process to its end. Raises CircleError if it fails."""
     total = int(plan.rate * plan.seconds)
     bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", total)
     with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:

@@ -60,6 +60,7 @@ def replaying(settings: Settings, replay: str) -> Iterator[ReplayRuns]:
         "CIRCLE_POSTGRES_URL": settings.postgres_url,
         "CIRCLE_REDIS_URL": settings.redis_url,
         "CIRCLE_PARTITIONS": str(settings.partitions),
+        "CIRCLE_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
     }
     found, over = ReplayRuns(), threading.Event()
     running: list[subprocess.Popen[bytes]] = []

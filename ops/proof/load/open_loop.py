@@ -26,6 +26,7 @@ UNANSWERED_MAX = 10_000  # requests beyond it are not sent, and counted as not s
 DRAIN_S = 35.0  # the API answers within its 30 s of waiting
 WARM_CONNECTIONS = 100
 NO_ANSWER, NOT_SENT = "no-answer", "not-sent"
+ACCEPTED = 202
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     skip: int = 0
     connections_max: int = CONNECTIONS_MAX
     prefer: str = "wait=10"
+    acknowledgements: bool = False  # a 202 is what is waited for: its latency counts
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):
@@ -140,9 +142,9 @@ class OpenLoop:
             self.outcomes[NO_ANSWER] += 1
             return
         self.answered += 1
-        name = "held" if answer.status == 201 else "pending" if answer.status == 202 else answer.problem
+        name = "held" if answer.status == 201 else "pending" if answer.status == ACCEPTED else answer.problem
         self.outcomes[name] += 1
-        if is_outcome(name):
+        if is_outcome(name) or (self._plan.acknowledgements and answer.status == ACCEPTED):
             self._seconds.append(time.perf_counter() - due_at)
 
     def _next(self) -> tuple[str, dict[str, object]]:

@@ -30,6 +30,7 @@ from ops.run.services.valkey import Valkey
 from pipelines.configuration import settings_from_env
 
 EXTERNAL_BROKER_TIMEOUT_S = 10.0
+TANSU_FETCH_WAIT_MS = 25  # it notices a new record only when a waiting request ends
 TEMPLATE_DATABASE = "circle_template"  # migrated once; a new database is a copy of it
 
 
@@ -138,6 +139,8 @@ class Stack:
             "CIRCLE_POSTGRES_URL": self.postgres.url,
             "CIRCLE_REDIS_URL": self.valkey.url,
         }
+        if self.memory_only:
+            env["CIRCLE_KAFKA_FETCH_WAIT_MS"] = str(TANSU_FETCH_WAIT_MS)
         if self.partitions is not None:
             env["CIRCLE_PARTITIONS"] = str(self.partitions)
         return env

@@ -297,6 +297,23 @@ def test_sigterm_stops_the_process_with_0(api: ApiProcess) -> None:
         assert time.monotonic() - started < 8
 
 
+@pytest.mark.parametrize("query", ["", "?takes=sanics-way"])
+def test_a_reservation_under_way_is_answered_before_the_process_stops(api: ApiProcess, query: str) -> None:
+    """By the slim way of hot routes and by Sanic's: the client hears that its command is on the log."""
+    buyer = api.person(str(uuid4()))
+    path = f"/v1/events/{EVENT_ID}/reservations{query}"
+    body = {"ticket_type_id": TYPE_ID, "quantity": 1}
+    with ThreadPoolExecutor(5) as pool:
+        sent = [pool.submit(buyer.post, path, key=unique(), prefer="wait=3", json=body) for _ in range(5)]
+        waiting = "circle_api_requests_waiting 5.0"
+        assert wait_for(lambda: waiting in api.http.get("/metrics", headers=OPERATOR).text, timeout_s=10) is None
+        assert api.stop() == 0
+        answers = [one.result() for one in sent]
+    for answer in answers:
+        assert done(answer, 202)["receipt"]
+        assert answer.headers["connection"] in ("close", "keep-alive")
+
+
 def test_sigterm_before_redis_has_answered_stops_it_with_0_too(settings: Settings, tmp_path: Path) -> None:
     with api_process(settings, tmp_path, CIRCLE_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0") as api:
         assert wait_for(lambda: hears_sigterm(api), timeout_s=10) is None

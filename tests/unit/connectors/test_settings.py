@@ -15,6 +15,7 @@ def test_an_empty_environment_gives_development_defaults() -> None:
     assert settings.partitions == 8
     assert settings.rate_limit_scale == 1
     assert settings.test_switches == frozenset()
+    assert (settings.batch_pace_ms, settings.batch_pace_records) == (25, 200)
     assert settings.schema_registry_url is None
     assert settings.instance
 
@@ -75,6 +76,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("TEST_SWITCHES", "no-brakes"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("BATCH_PACE_MS", "1001"),
+        ("BATCH_PACE_RECORDS", "0"),
+        ("BATCH_PACE_RECORDS", "2001"),
+        ("KAFKA_FETCH_WAIT_MS", "0"),
         ("SESSION_TIMEOUT_MS", "10"),
         ("METRICS_PORT", "70000"),
         ("PAYMENTS", "cash"),

@@ -9,11 +9,19 @@ from contextlib import closing
 import pytest
 import redis
 
-from connectors.errors import Fenced, ServiceUnreachable
+from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.settings import Settings
 from connectors.stoppable_wait import Stopped
 from ops.run.services.process import free_port
-from pipelines.reservations.seat_locks import ForeignLocks, LockRefused, Locks, SeatLocks, claim_text
+from ops.run.services.valkey import Valkey
+from pipelines.reservations.seat_locks import (
+    CALL_PLACES_MAX,
+    ForeignLocks,
+    LockRefused,
+    Locks,
+    SeatLocks,
+    claim_text,
+)
 
 EVENT, STALLS = "e1", "stalls"
 A1, A2 = f"{STALLS}/A-1", f"{STALLS}/A-2"
@@ -67,6 +75,62 @@ def test_a_foreign_lock_turns_the_whole_event_down_until_the_decision_knows_it(
     assert locks.claim({EVENT: 1}, {EVENT: "1"}, {EVENT: {A2: HELD}}) == {}
     assert foreign.free(EVENT, [A1, A2], owner="box office") == 1
     assert locks.claim({EVENT: 1}, {EVENT: "1"}, {EVENT: {}}) == {EVENT: Locks("2", set())}
+
+
+def test_the_refusal_of_one_event_leaves_the_other_events_of_the_batch_as_they_are(
+    locks: SeatLocks, foreign: ForeignLocks
+) -> None:
+    events = [EVENT, "locked", "unknown", "e4"]
+    locks.install(dict.fromkeys(events, 1), {EVENT: {A2: HELD}, "locked": {A2: HELD}, "e4": {}})
+    foreign.take("locked", [A1], owner="box office", seconds=60)
+    asked = {EVENT: {A1: HELD, A2: ""}, "locked": {A2: ""}, "unknown": {A1: HELD}, "e4": {A1: HELD}}
+    answer = locks.claim(dict.fromkeys(events, 1), dict.fromkeys(events, "0"), asked)
+    assert answer == {"locked": Locks("1", {A1}), "unknown": None}
+    assert claims(locks) == {A1: HELD}
+    assert [locks.client.hgetall(f"circle:{{{event}}}:claims") for event in events[1:]] == [{A2: HELD}, {}, {A1: HELD}]
+
+
+def test_a_batch_of_any_size_is_claimed_and_freed_whole(locks: SeatLocks) -> None:
+    events = [EVENT, "e2", "e3"]
+    epochs, versions = dict.fromkeys(events, 1), dict.fromkeys(events, "0")
+    places = [f"{STALLS}/{seat}" for seat in range(CALL_PLACES_MAX + 500)]
+    locks.install(epochs, {event: {} for event in events})
+    assert locks.claim(epochs, versions, {event: dict.fromkeys(places, HELD) for event in events}) == {}
+    assert [locks.client.hlen(f"circle:{{{event}}}:claims") for event in events] == [len(places)] * 3
+    assert locks.claim(epochs, versions, {event: dict.fromkeys(places[1:], "") for event in events}) == {}
+    assert [locks.client.hgetall(f"circle:{{{event}}}:claims") for event in events] == [{places[0]: HELD}] * 3
+
+
+def test_some_counters_are_not_shown_where_the_others_are_missing(locks: SeatLocks) -> None:
+    locks.install({EVENT: 1, "e2": 1}, {EVENT: {}, "e2": {}})
+    shown = {EVENT: {STALLS: "{}"}, "e2": {STALLS: "{}"}}
+    assert locks.publish({EVENT: 1, "e2": 1}, shown, [], parts={EVENT}) == {EVENT}
+    assert locks.publish({EVENT: 1, "e2": 1}, shown, []) == set()
+    assert locks.publish({EVENT: 1, "e2": 1}, {EVENT: {"floor": "{}"}}, [], parts={EVENT}) == set()
+    assert locks.client.hgetall(f"circle:{{{EVENT}}}:availability") == {STALLS: "{}", "floor": "{}"}
+
+
+class Cluster(Valkey):
+    """A cluster of one Valkey, which has all slots."""
+
+    def _options(self) -> dict[str, str]:
+        return super()._options() | {"cluster-enabled": "yes"}
+
+
+def test_a_cluster_of_shards_is_refused_with_what_to_do() -> None:
+    cluster = Cluster()
+    cluster.start()
+    try:
+        with closing(SeatLocks(cluster.url)) as locks:
+            with pytest.raises(CircleError, match=r"is a cluster .* set CIRCLE_REDIS_URL to a single server"):
+                locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {}})
+            locks.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+            while "cluster_state:ok" not in str(locks.client.execute_command("CLUSTER", "INFO")):
+                pass
+            with pytest.raises(CircleError, match="is a cluster"):
+                locks.claim({EVENT: 1, "e2": 1}, {EVENT: "0", "e2": "0"}, {EVENT: {}, "e2": {}})
+    finally:
+        cluster.close()
 
 
 def test_a_foreign_lock_ends_by_itself(locks: SeatLocks, foreign: ForeignLocks) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipelines.history.agreement import claims_differ, rows_differ, tickets_differ
-from pipelines.reservations.batch import availability_of
+from pipelines.reservations.availability import availability_of
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
 from pipelines.reservations.seat_locks import claim_text

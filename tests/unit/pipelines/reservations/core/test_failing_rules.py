@@ -8,7 +8,8 @@ from collections import deque
 import pytest
 
 from pipelines.history.verification import PartitionVerifier
-from pipelines.reservations.batch import Batch, RawRecord, availability
+from pipelines.reservations.availability import RedisCounters
+from pipelines.reservations.batch import Batch, RawRecord
 from pipelines.reservations.core import decide as rules
 from pipelines.reservations.core.decide import RULES, NotFolded, step
 from pipelines.reservations.core.digest import canonical
@@ -152,7 +153,7 @@ def test_a_fact_that_cannot_be_folded_sets_its_event_aside_and_no_other(monkeypa
         ]  # fmt: skip
         assert [(place, type(error)) for place, error in batch.failed] == [(n, NotFolded) for n in (0, 1, 3)]
         assert [group.claims for group in batch.groups] == [{}, {}]
-        assert list(availability(batch.groups)) == []
+        assert RedisCounters().changes(group.state for group in batch.groups) == {}
         partition.settle(batch.groups)
     assert states[EVENT].next_deadline() is None
     assert partition.states[EVENT] is states[EVENT]

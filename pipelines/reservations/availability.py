@@ -1,0 +1,74 @@
+"""The free places of ticket types as buyers see them, and what of them Redis does not show yet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from pipelines.reservations.core.entities import Section
+from pipelines.reservations.core.state import EventState
+
+Texts = dict[str, dict[str, str]]
+"""Ticket types and their counters as JSON, by event."""
+
+
+class Availability(msgspec.Struct, frozen=True):
+    """The free places of a ticket type, as buyers see them."""
+
+    total: int
+    available: int
+    held: int
+    sold: int
+    blocked: int
+    waiting: int
+
+
+class RedisCounters:
+    """The counters that Redis shows. A batch changes few of an event's ticket types, and only these are written."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, dict[str, Availability]] = {}
+
+    def whole(self, states: Collection[EventState]) -> Texts:
+        """All counters of events, which Redis shows from now on."""
+        for state in states:
+            self._shown.pop(state.event_id, None)
+        return self.changes(states)
+
+    def changes(self, states: Iterable[EventState]) -> Texts:
+        """The counters that differ from those that Redis shows. It shows them from now on."""
+        texts: Texts = {}
+        for state in states:
+            if not state.sections or state.unfolded:
+                continue
+            shown = self._shown.setdefault(state.event_id, {})
+            changed = texts[state.event_id] = {}
+            for section in state.sections.values():
+                now = _counters(section)
+                if shown.get(section.ticket_type_id) != now:
+                    shown[section.ticket_type_id] = now
+                    changed[section.ticket_type_id] = msgspec.json.encode(now).decode()
+        return {event_id: changed for event_id, changed in texts.items() if changed}
+
+    def parts(self, texts: Texts) -> set[str]:
+        """The events of which `texts` has only some ticket types."""
+        return {event_id for event_id, own in texts.items() if len(own) < len(self._shown[event_id])}
+
+
+def availability_of(state: EventState) -> dict[str, str]:
+    """The counters of an event's ticket types, as JSON."""
+    return {
+        section.ticket_type_id: msgspec.json.encode(_counters(section)).decode() for section in state.sections.values()
+    }
+
+
+def _counters(section: Section) -> Availability:
+    return Availability(
+        total=section.total,
+        available=section.available,
+        held=section.held,
+        sold=section.sold,
+        blocked=section.blocked,
+        waiting=section.waiters,
+    )
