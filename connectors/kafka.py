@@ -36,8 +36,6 @@ TRANSACTION_TIMEOUT_MS = 10_000  # how long a dead worker's open transaction can
 LINGER_MS = 1
 RETRY_MS, RETRY_MAX_MS = 2, 20  # of a transactional producer; a broker that is down is retried fifty times a second
 FETCH_WAIT_MS = 25  # of readers without a group: so soon they learn that they are at the end of the log
-# For flows that would rather read 25 ms of records at once.
-UNHURRIED: dict[str, object] = {"fetch.min.bytes": 65_536, "fetch.wait.max.ms": FETCH_WAIT_MS}
 QUEUE_BACKOFF_MS = 20  # after a full queue the client looks again; its default of a second would let the queue run dry
 POLL_S = 0.05  # how long a quiet source waits in one poll; a stop or a due tick waits no longer than this
 BATCH_RECORDS_MAX = 2_000  # 500 to 2,000 records cost 20 µs each; more only adds latency
@@ -91,6 +89,11 @@ class Pace:
 
     batch_s: float = 0.0
     records: int = BATCH_RECORDS_MAX
+
+    @classmethod
+    def of(cls, settings: Settings) -> Pace:
+        """The pace of the dataflows: CIRCLE_BATCH_PACE_MS and CIRCLE_BATCH_PACE_RECORDS."""
+        return cls(batch_s=settings.batch_pace_ms / 1_000, records=settings.batch_pace_records)
 
 
 class PartitionOwner(Protocol):

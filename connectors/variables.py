@@ -191,7 +191,7 @@ VARIABLES: tuple[Variable, ...] = (
         parse=values.whole_number(1, PARTITIONS_MAX),
         example="8",
         meaning=f"Of `tickets.commands` and `tickets.facts`, 1 to {PARTITIONS_MAX}; fixed for the life of the topics. "
-        "`circle up` without it takes the number of existing topics, else one for each reservations process, at least 2",
+        "`circle up` without it takes that of existing topics, else one for each reservations process, 2 at least",
     ),
     Variable(
         field="batch_pace_ms",

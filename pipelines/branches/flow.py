@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow, Stream
 from confluent_kafka import Message
 
 from connectors.execution import execute
-from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.publisher import Publisher
@@ -89,11 +89,12 @@ def run_branches(
             branch.look_after()
 
     source = BatchSource(
-        consumer(settings, group=f"circle.{name}", **UNHURRIED),
+        consumer(settings, group=f"circle.{name}"),
         topic=FACTS,
         owner=positions,
         gate=gate,
         stop=stop,
+        pace=Pace.of(settings),
         before_poll=look_after,
         on_assigned=lambda partitions: signal_ready(f"{name} {partitions}"),
     )

@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from confluent_kafka import Message
 
 from connectors.execution import execute
-from connectors.kafka import UNHURRIED, BatchSource, Gate, StopFlag, consumer
+from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer
 from connectors.logs import Log
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
@@ -62,7 +62,7 @@ def build(deps: PaymentsDeps) -> Dataflow:
 def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
     """Run until a stop is requested or an error ends the flow. Returns the process's exit code."""
     stop = stop or StopFlag().install()
-    client, gate = consumer(settings, group=GROUP, **UNHURRIED), Gate()
+    client, gate = consumer(settings, group=GROUP), Gate()
     with Cashier(settings, client, lambda: provider_of(settings), stop_requested=lambda: stop.requested) as cashier:
         source = BatchSource(
             client,
@@ -70,6 +70,7 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
             owner=cashier,
             gate=gate,
             stop=stop,
+            pace=Pace.of(settings),
             before_poll=cashier.look_after,
             on_assigned=lambda partitions: signal_ready(f"payments {partitions}"),
         )

@@ -136,7 +136,7 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
         owner=loader,
         gate=gate,
         stop=stop,
-        pace=Pace(batch_s=settings.batch_pace_ms / 1_000, records=settings.batch_pace_records),
+        pace=Pace.of(settings),
         before_poll=before_poll,
         on_assigned=lambda partitions: signal_ready(f"partitions {partitions}"),
     )

@@ -8,6 +8,7 @@ from connectors.settings import Settings
 from connectors.topics import apply_topics
 from ops.run.platform import partitions_for
 from ops.run.services.stack import Stack
+from pipelines.configuration import settings_from_env
 
 
 def test_topics_that_are_there_keep_their_count(settings: Settings) -> None:
