@@ -53,7 +53,7 @@ async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> N
     connection._reader = connection._writer = None  # noqa: SLF001
     transport: asyncio.Transport = writer.transport
     transport.set_protocol(protocol)
-    if reader.at_eof() or transport.is_closing():  # its former protocol was told, and `protocol` never will be
+    if reader.at_eof() or transport.is_closing():  # its former protocol knows, and `protocol` would never learn it
         transport.close()
         raise RedisConnectionError("Redis closed the connection at once")
     protocol.connection_made(transport)

@@ -7,6 +7,7 @@
   not mix the two in one module.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,18 @@ def nothing_left_over() -> Iterator[None]:
     """Ends the processes that a test started and, because it failed, did not end."""
     yield
     leftovers.end_all()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Takes back what a test's `logs.configure` did, which is meant for a whole process."""
+    root, own = logging.getLogger(), logging.getLogger("circle")
+    handlers, levels = list(root.handlers), (root.level, own.level)
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")

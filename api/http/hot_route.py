@@ -38,7 +38,7 @@ class HotPath(NamedTuple):
 
 
 class HotRequest(Request):
-    """A request of Sanic's that is filled in only as far as somebody reads it.
+    """A request of Sanic's that fills in a field when it is read.
 
     Our handlers read headers, body, method and address. The first use of anything else completes the object.
     """

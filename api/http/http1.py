@@ -243,7 +243,7 @@ class EdgeHttp(Http):
                 log.debug("connection.cut", path=getattr(self.request, "path", ""))
             self.stage, self.keep_alive = Stage.FAILED, False
             if protocol.is_gone():
-                self.request_body = None  # nobody sends the rest of it
+                self.request_body = None  # its rest never comes
             return
         with suppress(RequestCancelled):
             await super().error_response(exception)

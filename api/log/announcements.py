@@ -2,7 +2,7 @@
 
 So users read their own writes through any process, and every process knows an Idempotency-Key that was used for another
 event. No request waits for this: writes are announced, several at once, after the log has acknowledged them. A process
-that nobody else hears announces its writes once a second. A process that begins to listen says so, and is told at once.
+without listeners announces its writes once a second. A process that begins to listen says so, and hears at once.
 
 Guarantee: a process knows every write that was announced while it listened. After its start and after an outage of
 Redis it reads the writes that it may have missed from the rows: the latest RECALLED_MAX reservations of the last
@@ -75,7 +75,7 @@ class Announcements:
         self._known, self._listening = known, listening
         self._alone = False
         self._others_heard = asyncio.Event()
-        self._untold: deque[AnnouncedWrite] = deque(maxlen=REMEMBERED_MAX)
+        self._pending: deque[AnnouncedWrite] = deque(maxlen=REMEMBERED_MAX)
         self._telling: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
@@ -85,7 +85,7 @@ class Announcements:
         """The log has acknowledged a command of this process."""
         self._known(command.event_id)
         reservation_id: str = getattr(command, "reservation_id", "")
-        self._untold.append(
+        self._pending.append(
             AnnouncedWrite(
                 user_id=command.user_id,
                 event_id=command.event_id,
@@ -129,11 +129,11 @@ class Announcements:
         try:
             if self._alone:
                 await self._while_alone()
-            while self._untold:
-                await self._announce([self._untold.popleft() for _ in range(min(len(self._untold), ANNOUNCED_MAX))])
+            while self._pending:
+                await self._announce([self._pending.popleft() for _ in range(min(len(self._pending), ANNOUNCED_MAX))])
                 if not self._alone:
                     await asyncio.sleep(INTERVAL_S)
-                elif len(self._untold) < ANNOUNCED_MAX:
+                elif len(self._pending) < ANNOUNCED_MAX:
                     await self._while_alone()
         finally:
             self._telling = None

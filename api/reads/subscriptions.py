@@ -168,4 +168,4 @@ class _Line(asyncio.Protocol):
     def _end(self, error: ConnectionError) -> None:
         if not self._lost.done():
             self._lost.set_exception(error)
-            self._lost.exception()  # it is raised where somebody waits; at the end nobody does
+            self._lost.exception()  # it is raised where a caller waits; at the end none does

@@ -185,7 +185,7 @@ def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:
 
 
 def _reply_address(headers: Headers) -> tuple[str, bytes] | None:
-    """The channel for a command's reply and the key that seals it (b"" for no key); None if nobody waits."""
+    """The channel for a command's reply and the key that seals it (b"" for no key); None if no request waits."""
     channel = key = b""
     for name, value in headers:
         if name == REPLY_TO and value:

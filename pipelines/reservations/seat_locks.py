@@ -40,7 +40,7 @@ SOCKET_TIMEOUT_S = 5.0
 OUTAGE_S_MAX = 60.0  # a worker waits this long for Redis to come back, then it ends with a clear error
 RETRY_S = 0.1  # Redis sends no signal when it is back; OUTAGE_S_MAX bounds the wait
 SAID_EVERY_S = 2.0  # … and this is how often the log says so during the wait
-CALL_PLACES_MAX = 2_000  # of one Lua call: Redis answers nobody else for a millisecond; a larger batch takes more calls
+CALL_PLACES_MAX = 2_000  # of one Lua call: others wait a millisecond for Redis; a larger batch takes more calls
 CALL_EVENTS_MAX = 500
 _LETTERS = {ClaimStatus.HELD: "h", ClaimStatus.CONFIRMED: "s", ClaimStatus.BLOCKED: "b"}
 SCRIPTS = Path(__file__).parent / "lua"
@@ -163,8 +163,8 @@ class SeatLocks:
 
     def _call(self, calls: Sequence[Call], messages: Iterable[tuple[str, bytes]] = ()) -> list[Any]:
         """Make the calls and publish the messages in one round trip. Returns the answers of the calls."""
-        told = [("PUBLISH", channel, message) for channel, message in messages]
-        if not calls and not told:
+        published = [("PUBLISH", channel, message) for channel, message in messages]
+        if not calls and not published:
             return []
 
         def attempt() -> list[Any]:
@@ -172,7 +172,7 @@ class SeatLocks:
                 self._sha[script] = self.client.script_load((SCRIPTS / f"{script}.lua").read_text())
             asked = [("EVALSHA", self._sha[script], len(keys), *keys, *arguments) for script, keys, arguments in calls]
             try:
-                return redis_clients.send_together(self.client, [*asked, *told])[: len(asked)]
+                return redis_clients.send_together(self.client, [*asked, *published])[: len(asked)]
             except NoScriptError:  # Redis was restarted or flushed: every call here may be repeated
                 self._sha.clear()
                 return attempt()

@@ -1,4 +1,4 @@
-"""A source takes batches by load: nobody waits alone, records of a moment share a batch, and a rebalance loses none."""
+"""A source takes batches by load: no record waits alone, those of a moment share a batch, a rebalance loses none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process tells the others of its writes: at once when they hear it, once a second when nobody does."""
+"""A process announces its writes to the others: at once when they listen, once a second when none does."""
 
 from __future__ import annotations
 
