@@ -219,15 +219,19 @@ class EventState(EventReservations):
         """The next deadline, in log time (0: at once); None if nothing is due."""
         if self.unfolded:
             return None
-        if self.more_work or self.pressing:
+        if self.more_work or self.chores or (self.status != PUBLISHED and self.pressing):
             return NOW
-        heaps = self.holds, self.warnings, self.timed_blocks, self.offer_ends
-        found = [time for heap in heaps if (time := heap.next()) is not None]
-        if self.status == PUBLISHED and self.details is not None:
-            found.append(self.details.ends_at)
-            if self.details.reminder_at != self.reminded_for:
-                found.append(self.details.reminder_at)
-        return min(found) if found else None
+        earliest: int | None = None
+        details = self.details
+        if self.status == PUBLISHED and details is not None:
+            earliest = details.ends_at
+            if details.reminder_at != self.reminded_for and details.reminder_at < earliest:
+                earliest = details.reminder_at
+        for heap in (self.holds, self.warnings, self.timed_blocks, self.offer_ends):
+            time = heap.next()
+            if time is not None and (earliest is None or time < earliest):
+                earliest = time
+        return earliest
 
     @property
     def pressing(self) -> bool:

@@ -8,8 +8,10 @@ from pipelines.reservations.core.entities import Placed, Reservation
 from pipelines.reservations.core.folding.change import Change
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
-from schemas.statuses import EventStage, PaymentStatus, ReservationStatus
+from schemas.statuses import EventStage, ReservationStatus
 
+# Names of this module are read faster than members, and some of this runs for each fact.
+HELD, REJECTED, DRAFT = ReservationStatus.HELD, ReservationStatus.REJECTED, EventStage.DRAFT
 _replace = msgspec.structs.replace
 
 
@@ -19,7 +21,7 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
             id=fact.reservation_id,
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status=ReservationStatus.HELD,
+            status=HELD,
             quantity=fact.quantity,
             seats=fact.seats,
             amount_minor=fact.amount_minor,
@@ -29,12 +31,6 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
             partition=at.partition,
             offset=at.offset,
             asked_at=at.log_time,
-            reason="",
-            detail="",
-            attempt_id="",
-            payment_token="",
-            payment=PaymentStatus.NONE,
-            payment_id="",
             promo_code=fact.promo_code or "",
             access_code=fact.access_code or "",
             mailbox=fact.mailbox or 0,
@@ -43,14 +39,14 @@ def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
 
 
 def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> None:
-    if state.details is None or (state.status == EventStage.DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
+    if state.details is None or (state.status == DRAFT and fact.reason == f.Reason.EVENT_NOT_FOUND):
         return  # an event that does not exist keeps no state: made-up ids must not fill the memory
     state.put(
         Reservation(
             id=fact.reservation_id,
             user_id=fact.user_id,
             ticket_type_id=fact.ticket_type_id,
-            status=ReservationStatus.REJECTED,
+            status=REJECTED,
             quantity=fact.quantity,
             seats=[],
             amount_minor=0,
@@ -78,7 +74,7 @@ def _extended(state: EventState, fact: f.HoldExtended, _at: Placed) -> None:
 
 
 def _reacquired(state: EventState, fact: f.HoldReacquired, _at: Placed) -> None:
-    state.put(_replace(state.reservations[fact.reservation_id], status=ReservationStatus.HELD))
+    state.put(_replace(state.reservations[fact.reservation_id], status=HELD))
 
 
 def _ended(status: ReservationStatus) -> Change:

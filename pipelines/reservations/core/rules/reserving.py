@@ -15,13 +15,15 @@ from schemas.facts import Reason
 from schemas.ids import US_PER_S, LogTime
 from schemas.statuses import CodeKind, EventStage
 
+# Names of this module are read faster than members, and some of this runs for each command.
+DRAFT, PUBLISHED, SOLD_OUT = EventStage.DRAFT, EventStage.PUBLISHED, Reason.SOLD_OUT
 Asking = c.ReserveTickets | c.JoinWaitlist
 WhyNot = Callable[[EventState, Section | None, c.ReserveTickets, LogTime], Refusal | None]
 
 
 def reserve(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
     """A hold, or a refusal with its reason. The same request again is the same hold. Strangers get none of a draft."""
-    if unseen(state, command):
+    if state.status == DRAFT and unseen(state, command):
         return [_rejected(command, no_event(command))]
     return reserve_by(_why_not, state, command, now, budget=True)
 
@@ -55,7 +57,7 @@ def reserve_by(
     if command.quantity > section.available:
         return [_rejected(command, _left(section, command.quantity))]
     if state.waiting_of and section.waiting.first_that_fits(section.available, state.is_waiting) is not None:
-        return [_rejected(command, Refusal(Reason.SOLD_OUT, "what is free is being offered to those who wait"))]
+        return [_rejected(command, Refusal(SOLD_OUT, "what is free is being offered to those who wait"))]
     if section.seating is not None:
         chosen = command.seats or section.seating.best_available(command.quantity)
         if chosen is None:
@@ -98,7 +100,7 @@ def on_sale(details: Details, section: Section, now: LogTime) -> Refusal | None:
 
 def unseen(state: EventState, command: Asking) -> bool:
     """Whether the event is a draft of another user. For the caller it does not exist."""
-    return state.status == EventStage.DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
+    return state.status == DRAFT and (state.details is None or state.details.organizer_id != command.user_id)
 
 
 def no_event(command: Asking) -> Refusal:
@@ -113,6 +115,8 @@ def no_type(command: Asking) -> Refusal:
 
 def not_selling(state: EventState, command: Asking) -> Refusal | None:
     """Why the event as a whole sells nothing; None when it does."""
+    if state.status == PUBLISHED and state.details is not None:
+        return None
     return no_event(command) if unseen(state, command) else not_on_offer(state, command)
 
 
@@ -120,7 +124,7 @@ def not_on_offer(state: EventState, command: Asking) -> Refusal | None:
     """The same for a caller who may see the event."""
     if state.details is None or state.status == EventStage.DELETED:
         return no_event(command)
-    if state.status == EventStage.PUBLISHED:
+    if state.status == PUBLISHED:
         return None
     if state.status == EventStage.CANCELLED:
         return Refusal(Reason.EVENT_CANCELLED, "the event is cancelled")
@@ -293,4 +297,4 @@ def _left(section: Section, quantity: int) -> Refusal:
     """Too few places are left."""
     left = section.available
     detail = f"{quantity} asked; {left} available, {section.held} held, {section.sold} sold"
-    return Refusal(Reason.SOLD_OUT, detail, amount=left)
+    return Refusal(SOLD_OUT, detail, amount=left)
