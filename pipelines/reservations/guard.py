@@ -167,12 +167,16 @@ class Guard:
     def _texts(self, claims: Claims, state: EventState, epoch: int) -> dict[str, str]:
         """Claims in Redis' text form; "" ends a claim."""
         texts = {}
+        former: tuple[ClaimStatus, str] | None = None
+        text = ""
         for place, claim in claims.items():
             if claim is None:
                 texts[place] = ""
-            else:
+                continue
+            if claim is not former:  # a reservation's places share its claim, and often follow each other
                 until, offset = _since(state, *claim)
-                texts[place] = claim_text(*claim, until, epoch, offset)
+                former, text = claim, claim_text(*claim, until, epoch, offset)
+            texts[place] = text
         return texts
 
 
