@@ -11,6 +11,7 @@ from schemas.replies import Reply, ReservationView
 from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
 _ACCEPTED, _REFUSED, _PENDING = ReplyOutcome.ACCEPTED, ReplyOutcome.REFUSED, ReplyOutcome.PENDING
+_CONFIRMED = ReservationStatus.CONFIRMED
 
 
 class _Answer(NamedTuple):
@@ -24,12 +25,16 @@ class _Answer(NamedTuple):
 
 
 _DONE = _Answer(_ACCEPTED)
+_SAYS_NOTHING = frozenset({f.TicketsHeld, f.HoldReleased, f.ReservationConfirmed, f.TickObserved})
+"""Frequent facts that leave an answer as it is."""
 
 
 def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partition: int, offset: int) -> Reply:
     """The reply to `command`. `facts` are its answer, and `state` has folded them."""
     answer, duplicate = _DONE, False
     for fact in facts:
+        if type(fact) in _SAYS_NOTHING:
+            continue
         match fact:
             case f.ReservationRejected() | f.CommandRefused():
                 answer = _Answer(_REFUSED, fact.reason, fact.detail, field=fact.field or "", at=fact.at or 0)
@@ -69,7 +74,7 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
 def view_of(event_id: str, of: Reservation) -> ReservationView:
     """A reservation as its buyer may see it."""
     tickets: list[str] = []
-    if of.status == ReservationStatus.CONFIRMED:
+    if of.status == _CONFIRMED:
         tickets = list(of.tickets())
     return ReservationView(
         id=of.id,
