@@ -28,7 +28,7 @@ REPLY_KEY_BYTES = range(16, 65)  # the key sizes of BLAKE2b that cannot be guess
 
 
 class RawRecord(NamedTuple):
-    """A record of the commands topic."""
+    """A record of the commands topic. Only headers named in PASSED_ON are read."""
 
     partition: int
     offset: int
@@ -135,11 +135,7 @@ class Batch:
             partition, offset, log_time = placed.at
             event_id = "" if isinstance(placed.command, Undecodable) else placed.command.event_id
             key = event_id.encode() if event_id else (record.key or b"")[:PASSED_ON_BYTES_MAX] or None
-            passed_on = [
-                header
-                for header in record.headers or ()
-                if header[0] in PASSED_ON and len(header[1] or "") <= PASSED_ON_BYTES_MAX
-            ]
+            same = [header for header in passed_on(record.headers) if len(header[1] or "") <= PASSED_ON_BYTES_MAX]
             if log_time != stamped:
                 stamped, when = log_time, rfc3339(log_time)
             numbered = envelopes(
@@ -150,11 +146,11 @@ class Batch:
                 log_time=log_time,
                 rules_version=rules,
             )
-            for envelope, fact in zip(numbered, facts, strict=True):
-                identity, kind = f"{partition}-{offset}-{envelope.index}", type(fact).__name__
-                headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when) + passed_on
+            for index, fact in enumerate(facts):
+                identity, kind = f"{partition}-{offset}-{index}", type(fact).__name__
+                headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, identity, kind, when) + same
                 yield EncodedFact(
-                    topic=FACTS, partition=partition, key=key, value=encode(envelope, fact), headers=headers
+                    topic=FACTS, partition=partition, key=key, value=encode(numbered[index], fact), headers=headers
                 )
 
     def replies(self) -> dict[tuple[str, bytes], list[Reply]]:
@@ -170,6 +166,11 @@ class Batch:
                 reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
                 replies.setdefault(to, []).append(reply)
         return replies
+
+
+def passed_on(headers: Sequence[tuple[str, Any]] | None) -> Headers:
+    """The headers of a command that its facts and its reply need."""
+    return [header for header in headers or () if header[0] in PASSED_ON]
 
 
 def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:

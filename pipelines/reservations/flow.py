@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Protocol
 
 import bytewax.operators as op
@@ -35,7 +36,7 @@ from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.command_places import CommandPlaces
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch, RawRecord, passed_on
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
 from pipelines.reservations.guard import Guard
@@ -152,20 +153,26 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
 def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
     BATCH_RECORDS.observe(len(messages))
     with STEP_SECONDS["place"].time():
-        batch = Batch([_raw(message) for message in messages], messages)
+        batch = Batch(records_of(messages), messages)
         batch.place(deps.codec, deps.loader.partitions)
     return batch
 
 
-def _raw(message: Message) -> RawRecord:
-    return RawRecord(
-        partition=message.partition(),  # type: ignore[arg-type]
-        offset=message.offset(),  # type: ignore[arg-type]
-        timestamp_ms=message.timestamp()[1],
-        key=message.key(),
-        value=message.value(),
-        headers=message.headers(),  # type: ignore[arg-type]
-    )
+def records_of(messages: list[Message]) -> list[RawRecord]:
+    """The client's records as ours.
+
+    Each header is an object of its own, and few are needed. They are chosen here, while the processor's cache has them.
+    """
+    fields = {
+        "partition": map(Message.partition, messages),
+        "offset": map(Message.offset, messages),
+        "timestamp_ms": map(itemgetter(1), map(Message.timestamp, messages)),
+        "key": map(Message.key, messages),
+        "value": map(Message.value, messages),
+        "headers": map(passed_on, map(Message.headers, messages)),  # type: ignore[arg-type]
+    }
+    columns = [fields[name] for name in RawRecord._fields]
+    return list(map(RawRecord._make, zip(*columns, strict=True)))
 
 
 def _decide(batch: Batch, deps: ReservationsDeps) -> Batch:
