@@ -91,8 +91,12 @@ class KafkaTransactions:
         try:
             with CALL_SECONDS["produce"].time():
                 producer.begin_transaction()
+                produce = producer.produce
                 for record in records:
-                    self._produce(record)
+                    try:
+                        produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
+                    except BufferError:  # the client's queue is full
+                        self._produce(record)
             with CALL_SECONDS["offsets"].time():
                 _retry(
                     lambda: producer.send_offsets_to_transaction(
