@@ -61,6 +61,7 @@ from connectors import redis_clients
 from connectors.settings import PaymentsBy, Settings
 from pipelines.documents.printed import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
+from schemas.ids import EventId, ReservationId, TicketTypeId, UserId
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"
@@ -101,7 +102,7 @@ class ApiDeps:
     scans: Background
     commands: Places
     door_counts: ShortCache[CountsOut]
-    hidden_types: ShortCache[dict[str, bool]]
+    hidden_types: ShortCache[dict[TicketTypeId, bool]]
     guesses: Guesses
     exports: Places
     printer: Printer
@@ -134,7 +135,7 @@ class ApiDeps:
         channel = REPLY_CHANNEL_PREFIX + instance
         live, memory = Live(wanted=lambda wanted: subscriptions.want(NOTIFIED_CHANNEL, wanted)), Memory()
 
-        async def reservations(since_us: int, count: int) -> list[tuple[str, PendingReservation]]:
+        async def reservations(since_us: int, count: int) -> list[tuple[ReservationId, PendingReservation]]:
             rows: list[asyncpg.Record] = await database.rows("reservations_since", since_us, count)
             return [
                 (row["id"], PendingReservation(*(row[name] for name in PendingReservation.__struct_fields__)))
@@ -166,7 +167,7 @@ class ApiDeps:
             sessions.reload()
             await watermarks.refresh()
 
-        async def draft_of(event_id: str) -> str | None:
+        async def draft_of(event_id: EventId) -> UserId | None:
             row = await database.row("event_by_id", event_id)
             return None if row is None else row["organizer_id"] if row["status"] == EventStatus.DRAFT else PUBLIC
 

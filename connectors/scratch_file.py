@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 from connectors.errors import CircleError
+
+K = TypeVar("K", bound=str)
 
 
 class ScratchFileFull(CircleError):
     """There is no room for the temporary file, or no right to write one."""
 
 
-class ScratchFile:
+class ScratchFile(Generic[K]):
     """SQLite's own temporary database: it has no name, is in memory while it is small, and is gone when closed.
 
     Every call raises ScratchFileFull when there is no room.
@@ -23,23 +26,23 @@ class ScratchFile:
         self._run("PRAGMA journal_mode = OFF")  # a crash ends the file's use
         self._run("CREATE TABLE scratch (name TEXT PRIMARY KEY, kept BLOB NOT NULL)")
 
-    def put(self, name: str, kept: bytes) -> None:
+    def put(self, name: K, kept: bytes) -> None:
         """Keep these bytes under the name. They replace earlier ones."""
         self._run("INSERT OR REPLACE INTO scratch VALUES (?, ?)", name, kept)
 
-    def look(self, name: str) -> bytes | None:
+    def look(self, name: K) -> bytes | None:
         """The bytes under that name; None if there are none."""
         row = self._run("SELECT kept FROM scratch WHERE name = ?", name).fetchone()
         return None if row is None else row[0]
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: K) -> None:
         """Drop the bytes under that name."""
         self._run("DELETE FROM scratch WHERE name = ?", name)
 
     def __contains__(self, name: object) -> bool:
         return self._run("SELECT 1 FROM scratch WHERE name = ?", name).fetchone() is not None
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[K]:
         for (name,) in self._run("SELECT name FROM scratch ORDER BY name"):
             yield name
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.ids import CommandId, EventId, UserId
+
 
 class Command(msgspec.Struct, frozen=True, gc=False):
     """The fields that every command has."""
 
-    event_id: str
-    user_id: str
-    command_id: str
+    event_id: EventId
+    user_id: UserId
+    command_id: CommandId

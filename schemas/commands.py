@@ -15,6 +15,22 @@ from schemas.command_base import Command as Command
 from schemas.event_terms import CreateEvent as CreateEvent
 from schemas.event_terms import UpdateEvent as UpdateEvent
 from schemas.field_types import Int32
+from schemas.ids import (
+    AttemptId,
+    BlockId,
+    CodeId,
+    DisputeId,
+    EntryId,
+    PaymentId,
+    PoolId,
+    RefundId,
+    ReleaseId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    TransferId,
+    UserId,
+)
 from schemas.ticket_type_terms import AddTicketType as AddTicketType
 from schemas.ticket_type_terms import UpdateTicketType as UpdateTicketType
 
@@ -42,7 +58,7 @@ class SetSchedule(Command, frozen=True, gc=False):
 class SetPool(Command, frozen=True, gc=False):
     """Make a capacity pool that ticket types share, or change its name and capacity."""
 
-    pool_id: str
+    pool_id: PoolId
     name: str
     capacity: Int32
 
@@ -54,12 +70,12 @@ class AddCode(Command, frozen=True, gc=False):
     number), between its two times (0: open).
     """
 
-    code_id: str
+    code_id: CodeId
     code: str
     kind: str
     value: int
     uses_max: Int32
-    ticket_type_ids: list[str]
+    ticket_type_ids: list[TicketTypeId]
     valid_from_at: int
     valid_until_at: int
     places_max: int | None = None
@@ -68,14 +84,14 @@ class AddCode(Command, frozen=True, gc=False):
 class DisableCode(Command, frozen=True, gc=False):
     """A code works no more; orders that have used it keep their price."""
 
-    code_id: str
+    code_id: CodeId
 
 
 class BlockSeats(Command, frozen=True, gc=False):
     """Hold places back from sale: the named `seats`, or `quantity` of general admission, until `until_at` (0: open)."""
 
-    block_id: str
-    ticket_type_id: str
+    block_id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: Int32
     until_at: int
@@ -88,22 +104,22 @@ class UnblockSeats(Command, frozen=True, gc=False):
     The same `release_id` again is the same request, and frees nothing more; without one each request is its own.
     """
 
-    block_id: str
+    block_id: BlockId
     seats: list[str]
     quantity: Int32
-    release_id: str | None = None
+    release_id: ReleaseId | None = None
 
 
 class AddStaff(Command, frozen=True, gc=False):
     """Let a user work at this event's door."""
 
-    member_id: str
+    member_id: UserId
 
 
 class RemoveStaff(Command, frozen=True, gc=False):
     """Let them no longer."""
 
-    member_id: str
+    member_id: UserId
 
 
 class ReserveTickets(Command, frozen=True, gc=False):
@@ -112,8 +128,8 @@ class ReserveTickets(Command, frozen=True, gc=False):
     `mailbox` is the number that the accounts of one mailbox share, above 0; None where it is not known.
     """
 
-    reservation_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
     fingerprint: int
@@ -125,28 +141,28 @@ class ReserveTickets(Command, frozen=True, gc=False):
 class ExtendHold(Command, frozen=True, gc=False):
     """Move a hold's deadline once, if the event allows it."""
 
-    reservation_id: str
+    reservation_id: ReservationId
 
 
 class ConfirmReservation(Command, frozen=True, gc=False):
     """Pay for a hold with a provider's token. `attempt_id` comes from the Idempotency-Key."""
 
-    reservation_id: str
-    attempt_id: str
+    reservation_id: ReservationId
+    attempt_id: AttemptId
     payment_token: str
 
 
 class ReleaseReservation(Command, frozen=True, gc=False):
     """Give a hold back, or cancel and refund a confirmed reservation."""
 
-    reservation_id: str
+    reservation_id: ReservationId
 
 
 class CancelTickets(Command, frozen=True, gc=False):
     """Cancel and refund single tickets (none named: all). By their buyer within the terms, by the organizer anyway."""
 
-    reservation_id: str
-    ticket_ids: list[str]
+    reservation_id: ReservationId
+    ticket_ids: list[TicketId]
 
 
 class TransferTicket(Command, frozen=True, gc=False):
@@ -154,24 +170,24 @@ class TransferTicket(Command, frozen=True, gc=False):
 
     # Since version 3 of the rules the other user is asked first, and AddStaff likewise asks. The words above are the
     # schema's, whose id stays.
-    reservation_id: str
-    ticket_id: str
-    to_user_id: str
+    reservation_id: ReservationId
+    ticket_id: TicketId
+    to_user_id: UserId
 
 
 class AnswerTransfer(Command, frozen=True, gc=False):
     """An answer to an offer of a ticket: accept or decline by its receiver, withdraw by whoever offered it."""
 
-    reservation_id: str
-    ticket_id: str
-    transfer_id: str
+    reservation_id: ReservationId
+    ticket_id: TicketId
+    transfer_id: TransferId
     answer: str
 
 
 class RefundAmount(Command, frozen=True, gc=False):
     """Give a buyer an amount back without cancelling anything; by the organizer. `refund_key` makes it once."""
 
-    reservation_id: str
+    reservation_id: ReservationId
     amount_minor: int
     refund_key: str
 
@@ -185,8 +201,8 @@ class AnswerInvitation(Command, frozen=True, gc=False):
 class JoinWaitlist(Command, frozen=True, gc=False):
     """Wait for `quantity` places of a ticket type that has not enough left. `mailbox` is ReserveTickets'."""
 
-    entry_id: str
-    ticket_type_id: str
+    entry_id: EntryId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     mailbox: int | None = None
 
@@ -194,7 +210,7 @@ class JoinWaitlist(Command, frozen=True, gc=False):
 class LeaveWaitlist(Command, frozen=True, gc=False):
     """Wait no longer."""
 
-    entry_id: str
+    entry_id: EntryId
 
 
 class CheckIn(Command, frozen=True, gc=False):
@@ -203,8 +219,8 @@ class CheckIn(Command, frozen=True, gc=False):
     `scanner` names an offline device whose scans are merged later; "" is a scan of this moment.
     """
 
-    reservation_id: str
-    ticket_id: str
+    reservation_id: ReservationId
+    ticket_id: TicketId
     version: Int32
     gate: str
     scanner: str
@@ -214,8 +230,8 @@ class CheckIn(Command, frozen=True, gc=False):
 class UndoCheckIn(Command, frozen=True, gc=False):
     """Take a check-in back: it was a mistake of the door."""
 
-    reservation_id: str
-    ticket_id: str
+    reservation_id: ReservationId
+    ticket_id: TicketId
 
 
 class RecordPayment(Command, frozen=True, gc=False):
@@ -224,9 +240,9 @@ class RecordPayment(Command, frozen=True, gc=False):
     `amount_minor` in `currency` (None: the reservation's) is what it has captured.
     """
 
-    reservation_id: str
-    attempt_id: str
-    payment_id: str
+    reservation_id: ReservationId
+    attempt_id: AttemptId
+    payment_id: PaymentId
     outcome: str
     reason: str
     amount_minor: int
@@ -236,9 +252,9 @@ class RecordPayment(Command, frozen=True, gc=False):
 class RecordRefund(Command, frozen=True, gc=False):
     """The provider has refunded a payment, or the part of it that `refund_key` (None: "refund-PAYMENT") names."""
 
-    reservation_id: str
-    payment_id: str
-    refund_id: str
+    reservation_id: ReservationId
+    payment_id: PaymentId
+    refund_id: RefundId
     amount_minor: int
     refund_key: str | None = None
     currency: str | None = None
@@ -250,9 +266,9 @@ class RecordProviderRefund(Command, frozen=True, gc=False):
     `refund_id` is the provider's. `amount_minor` is this refund's alone, not what was refunded together.
     """
 
-    reservation_id: str
-    payment_id: str
-    refund_id: str
+    reservation_id: ReservationId
+    payment_id: PaymentId
+    refund_id: RefundId
     amount_minor: int
     currency: str
     reason: str
@@ -264,9 +280,9 @@ class RecordRefundFailure(Command, frozen=True, gc=False):
     `refund_key` names one of ours; without it, it is the one that began at the provider under `refund_id`.
     """
 
-    reservation_id: str
-    payment_id: str
-    refund_id: str
+    reservation_id: ReservationId
+    payment_id: PaymentId
+    refund_id: RefundId
     amount_minor: int
     currency: str
     reason: str
@@ -277,9 +293,9 @@ class RecordDispute(Command, frozen=True, gc=False):
     """How a dispute of a payment stands: `status` is "inquiry" (no money has moved), "open", "won", "lost" or "closed"
     (an inquiry that became no dispute). Each may come more than once and in any order."""
 
-    reservation_id: str
-    payment_id: str
-    dispute_id: str
+    reservation_id: ReservationId
+    payment_id: PaymentId
+    dispute_id: DisputeId
     status: str
     amount_minor: int
     currency: str

@@ -12,6 +12,7 @@ import msgspec
 from schemas import terms
 from schemas.command_base import Command
 from schemas.field_types import Int32
+from schemas.ids import CategoryId, UserId
 from schemas.recorded_facts import Fact
 
 
@@ -23,7 +24,7 @@ class EventTerms(msgspec.Struct, frozen=True, gc=False):
 
     title: str
     description: str
-    category_id: str  # "": none
+    category_id: CategoryId  # "": none
     venue: str
     starts_at: int
     ends_at: int
@@ -49,10 +50,10 @@ class EventTermsFact(Fact, frozen=True, gc=False):
 
     DEFINITION = EventTerms
 
-    user_id: str
+    user_id: UserId
     title: str
     description: str
-    category_id: str
+    category_id: CategoryId
     venue: str
     starts_at: int
     ends_at: int
@@ -87,7 +88,7 @@ class CreateEvent(Command, frozen=True, gc=False):
 
     title: str
     description: str
-    category_id: str
+    category_id: CategoryId
     venue: str
     starts_at: int
     ends_at: int
@@ -109,7 +110,7 @@ class UpdateEvent(Command, frozen=True, gc=False):
 
     title: str | None = None
     description: str | None = None
-    category_id: str | None = None
+    category_id: CategoryId | None = None
     venue: str | None = None
     starts_at: int | None = None
     ends_at: int | None = None

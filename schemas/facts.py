@@ -24,6 +24,7 @@ from schemas.door_facts import (
 )
 from schemas.event_terms import EventCreated, EventUpdated
 from schemas.field_types import Int32
+from schemas.ids import BlockId, CodeId, PoolId, ReleaseId, TicketTypeId, UserId
 from schemas.payment_facts import (
     ConfirmationRefused,
     DisputeClosed,
@@ -68,19 +69,19 @@ RULES_VERSION = 4
 class EventPublished(Fact, frozen=True, gc=False):
     """The public may see the event and, within its sales window, buy."""
 
-    user_id: str
+    user_id: UserId
 
 
 class EventDeleted(Fact, frozen=True, gc=False):
     """A draft is gone."""
 
-    user_id: str
+    user_id: UserId
 
 
 class EventCancelled(Fact, frozen=True, gc=False):
     """The event is called off. What it undoes follows, a bounded part with each command, ticks included."""
 
-    user_id: str
+    user_id: UserId
     reason: str
 
 
@@ -91,15 +92,15 @@ class EventEnded(Fact, frozen=True, gc=False):
 class ScheduleChanged(Fact, frozen=True, gc=False):
     """The programme, whole, as JSON objects."""
 
-    user_id: str
+    user_id: UserId
     activities: list[str]
 
 
 class PoolChanged(Fact, frozen=True, gc=False):
     """A capacity pool that ticket types share, as it is from here on."""
 
-    user_id: str
-    pool_id: str
+    user_id: UserId
+    pool_id: PoolId
     name: str
     capacity: Int32
 
@@ -107,13 +108,13 @@ class PoolChanged(Fact, frozen=True, gc=False):
 class CodeAdded(Fact, frozen=True, gc=False):
     """A promo or access code."""
 
-    user_id: str
-    code_id: str
+    user_id: UserId
+    code_id: CodeId
     code: str
     kind: str
     value: int
     uses_max: Int32
-    ticket_type_ids: list[str]
+    ticket_type_ids: list[TicketTypeId]
     valid_from_at: int
     valid_until_at: int
     places_max: int | None = None
@@ -122,16 +123,16 @@ class CodeAdded(Fact, frozen=True, gc=False):
 class CodeDisabled(Fact, frozen=True, gc=False):
     """A code works no more."""
 
-    user_id: str
-    code_id: str
+    user_id: UserId
+    code_id: CodeId
 
 
 class SeatsBlocked(Fact, frozen=True, gc=False):
     """Places are held back from sale until `until_at` (0: until they are freed)."""
 
-    user_id: str
-    block_id: str
-    ticket_type_id: str
+    user_id: UserId
+    block_id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: Int32
     until_at: int
@@ -141,12 +142,12 @@ class SeatsBlocked(Fact, frozen=True, gc=False):
 class SeatsUnblocked(Fact, frozen=True, gc=False):
     """Places of a block are on sale again; `user_id` is "" where its time was over. `release_id` is the request's."""
 
-    user_id: str
-    block_id: str
-    ticket_type_id: str
+    user_id: UserId
+    block_id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: Int32
-    release_id: str | None = None
+    release_id: ReleaseId | None = None
 
 
 FACTS: tuple[type[Fact], ...] = (

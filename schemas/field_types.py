@@ -20,3 +20,8 @@ def is_int32(kind: Any) -> bool:
 def is_flag(kind: Any) -> bool:
     """Whether a field's type is `Flag`."""
     return FLAG in getattr(kind, "__metadata__", ())
+
+
+def plain(kind: Any) -> Any:
+    """A field's type as it is at run time: `str` for the type of an id (`schemas.ids`), else the type itself."""
+    return getattr(kind, "__supertype__", kind)

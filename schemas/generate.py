@@ -17,7 +17,7 @@ import msgspec
 
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope
-from schemas.field_types import is_int32
+from schemas.field_types import is_int32, plain
 from schemas.notifications import NOTIFICATIONS
 
 AVRO_DIR = Path(__file__).parent / "avro"
@@ -94,11 +94,12 @@ def avro_type(name: str, hint: typing.Any) -> typing.Any:
     """string, int, long or an array of strings: the contract uses only these."""
     if is_int32(hint):
         return "int"
-    if hint is str:
+    kind = plain(hint)
+    if kind is str:
         return "string"
-    if hint is int:
+    if kind is int:
         return "long"
-    if hint == list[str]:
+    if typing.get_origin(kind) is list and [plain(item) for item in typing.get_args(kind)] == [str]:
         return {"type": "array", "items": "string"}
     raise TypeError(f"field {name!r} has type {hint!r}, which the contract does not use")
 

@@ -9,15 +9,35 @@ from __future__ import annotations
 import uuid
 from functools import lru_cache
 from hashlib import blake2b, sha1
-from typing import NewType
+from typing import NewType, TypeVar
 
 import msgspec
 
+AnyId = TypeVar("AnyId", bound=str)
 EventId = NewType("EventId", str)
 UserId = NewType("UserId", str)
 TicketTypeId = NewType("TicketTypeId", str)
 ReservationId = NewType("ReservationId", str)
 TicketId = NewType("TicketId", str)
+EntryId = NewType("EntryId", str)
+BlockId = NewType("BlockId", str)
+ReleaseId = NewType("ReleaseId", str)
+TransferId = NewType("TransferId", str)
+PoolId = NewType("PoolId", str)
+CodeId = NewType("CodeId", str)
+CategoryId = NewType("CategoryId", str)
+AttemptId = NewType("AttemptId", str)
+PaymentId = NewType("PaymentId", str)
+RefundId = NewType("RefundId", str)
+DisputeId = NewType("DisputeId", str)
+CommandId = NewType("CommandId", str)
+SubjectId = NewType("SubjectId", str)
+"""What a command was about: the id of anything."""
+NOBODY = UserId("")
+"""The platform itself, or a user that is not set."""
+NO_ATTEMPT, NO_PAYMENT, NO_REFUND = AttemptId(""), PaymentId(""), RefundId("")
+NO_EVENT, NO_RESERVATION = EventId(""), ReservationId("")
+"""What is "" is not set. Names are read faster than types are called."""
 LogTime = NewType("LogTime", int)
 """Microseconds since the Unix epoch, as stamped on records: the largest seen on a partition, never going back."""
 
@@ -59,9 +79,9 @@ def reservation_id(user: UserId, key: str) -> ReservationId:
     return ReservationId(_uuid5(_bytes_of(user), key))
 
 
-def attempt_id(reservation: ReservationId, key: str) -> str:
+def attempt_id(reservation: ReservationId, key: str) -> AttemptId:
     """The id of the payment attempt for Idempotency-Key `key`; also the idempotency key at the provider."""
-    return _uuid5(_bytes_of(reservation), key)
+    return AttemptId(_uuid5(_bytes_of(reservation), key))
 
 
 def ticket_id(reservation: ReservationId, place: str) -> TicketId:
@@ -69,17 +89,17 @@ def ticket_id(reservation: ReservationId, place: str) -> TicketId:
     return TicketId(_uuid5(TICKETS.bytes, f"{reservation}/{place}"))
 
 
-def offer_id(entry: str) -> ReservationId:
+def offer_id(entry: EntryId) -> ReservationId:
     """The reservation that a waiting list's entry is offered: one offer for each entry."""
     return ReservationId(_uuid5(TICKETS.bytes, f"offer/{entry}"))
 
 
-def transfer_id(ticket: str, command: str) -> str:
+def transfer_id(ticket: TicketId, command: CommandId) -> TransferId:
     """The offer of a ticket that a command makes."""
-    return _uuid5(TICKETS.bytes, f"transfer/{ticket}/{command}")
+    return TransferId(_uuid5(TICKETS.bytes, f"transfer/{ticket}/{command}"))
 
 
-def fingerprint(ticket_type: str, quantity: int, seats: list[str] | tuple[str, ...], *codes: str) -> int:
+def fingerprint(ticket_type: TicketTypeId, quantity: int, seats: list[str] | tuple[str, ...], *codes: str) -> int:
     """64-bit digest of a reservation's request, with its codes. It detects one key with two bodies."""
     text = f"{ticket_type}|{quantity}|{','.join(seats)}"
     if any(codes):

@@ -8,14 +8,15 @@ from __future__ import annotations
 import msgspec
 
 from schemas.field_types import Int32
+from schemas.ids import EventId, ReservationId, UserId
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
     """One message for one user on one channel. `data` is a JSON object with what the template needs."""
 
-    user_id: str
-    event_id: str
-    reservation_id: str
+    user_id: UserId
+    event_id: EventId
+    reservation_id: ReservationId
     partition: Int32
     offset: int
     index: Int32

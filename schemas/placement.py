@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from schemas.ids import EventId
+
 SEED, MULTIPLIER, SHIFT, WORD = 0x9747B28C, 0x5BD1E995, 24, 0xFFFFFFFF
 
 
@@ -14,7 +16,7 @@ def partition_of(key: str | bytes, partitions: int) -> int:
 
 
 @lru_cache(maxsize=20_000)  # for the events on sale: each of their commands asks
-def misplaced(event_id: str, partition: int, partitions: int) -> str:
+def misplaced(event_id: EventId, partition: int, partitions: int) -> str:
     """Why a command about the event must not be on this partition; "" if it may: one event, one order."""
     home = partition_of(event_id, partitions)
     return "" if home == partition else f"event {event_id} is on partition {home}, not on {partition}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.field_types import Flag
+from schemas.ids import ReservationId, SubjectId, UserId
 from schemas.recorded_facts import Fact
 
 
@@ -19,8 +20,8 @@ class HolderNotified(Fact, frozen=True, gc=False):
 
     kind: str
     cause: int
-    reservation_id: str
-    user_id: str
+    reservation_id: ReservationId
+    user_id: UserId
     changed: list[str]
     title: str
     venue: str
@@ -44,8 +45,8 @@ class CommandDuplicated(Fact, frozen=True, gc=False):
     """The same request came again and changes nothing; `subject_id` is what it was about."""
 
     command_type: str
-    subject_id: str
-    user_id: str
+    subject_id: SubjectId
+    user_id: UserId
 
 
 class CommandRefused(Fact, frozen=True, gc=False):
@@ -56,8 +57,8 @@ class CommandRefused(Fact, frozen=True, gc=False):
     """
 
     command_type: str
-    subject_id: str
-    user_id: str
+    subject_id: SubjectId
+    user_id: UserId
     reason: str
     detail: str
     field: str | None = None

@@ -7,12 +7,13 @@ from typing import ClassVar
 import msgspec
 
 from schemas.field_types import Int32
+from schemas.ids import EventId
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Where a fact was decided: its position, how many facts its command yielded, log time, rules version."""
 
-    event_id: str
+    event_id: EventId
     partition: Int32
     offset: int
     index: Int32
@@ -22,7 +23,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 def envelopes(
-    count: int, *, event_id: str, partition: int, offset: int, log_time: int, rules_version: int
+    count: int, *, event_id: EventId, partition: int, offset: int, log_time: int, rules_version: int
 ) -> list[Envelope]:
     """The envelopes of a command's `count` facts, in order: numbered from 0, each with the count."""
     return [

@@ -14,6 +14,8 @@ from hmac import compare_digest
 
 import msgspec
 
+from schemas.ids import CommandId, EventId, ReservationId, TicketId, TicketTypeId, UserId
+
 REPLY_CHANNEL_PREFIX = "circle:replies:"
 REPLY_TO, REPLY_KEY = "reply_to", "reply_key"
 SEAL_BYTES = 16  # 128 bits cannot be guessed, and a batch has one seal for each process
@@ -26,10 +28,10 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     declined, captured, refund-requested or refunded. `reason` and `detail` say why it is rejected or declined.
     """
 
-    id: str
-    event_id: str
-    user_id: str
-    ticket_type_id: str
+    id: ReservationId
+    event_id: EventId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     status: str
     quantity: int
     seats: list[str]
@@ -41,7 +43,7 @@ class ReservationView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payment: str
     reason: str
     detail: str
-    ticket_ids: list[str]
+    ticket_ids: list[TicketId]
     asked_at: int = 0  # log time
     detail_at: int = 0  # the moment that `detail` names
 
@@ -53,8 +55,8 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request and the moment `at` in microseconds are what `detail` names; "" and 0 if it names none.
     """
 
-    command_id: str
-    event_id: str
+    command_id: CommandId
+    event_id: EventId
     partition: int
     offset: int
     outcome: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.field_types import Int32
+from schemas.ids import AttemptId, PaymentId, ReservationId, TicketId, TicketTypeId, UserId
 from schemas.recorded_facts import Fact
 
 
@@ -12,9 +13,9 @@ class TicketsHeld(Fact, frozen=True, gc=False):
     `mailbox` is the number that the accounts of the buyer's mailbox share, above 0; None where it is not known.
     """
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
     amount_minor: int
@@ -33,9 +34,9 @@ class ReservationRejected(Fact, frozen=True, gc=False):
     What the words name: `field` of the request, the moment `at` in microseconds, the `amount` that was left or allowed.
     """
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     fingerprint: int
     reason: str
@@ -48,27 +49,27 @@ class ReservationRejected(Fact, frozen=True, gc=False):
 class HoldWarned(Fact, frozen=True, gc=False):
     """A hold's buyer is warned: its deadline is near, and it is not paid for."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     expires_at: int
 
 
 class HoldExtended(Fact, frozen=True, gc=False):
     """A hold's deadline is now `expires_at`."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     expires_at: int
 
 
 class HoldReacquired(Fact, frozen=True, gc=False):
     """A payment came after the deadline and the same places were still free: they are the buyer's again."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
 
@@ -83,14 +84,14 @@ class SeatLocksObserved(Fact, frozen=True, gc=False):
 class ReservationConfirmed(Fact, frozen=True, gc=False):
     """Paid for. One ticket for each place, in the order of `seats` (general admission: of ordinals from 1)."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
-    ticket_ids: list[str]
-    attempt_id: str
-    payment_id: str
+    ticket_ids: list[TicketId]
+    attempt_id: AttemptId
+    payment_id: PaymentId
     amount_minor: int
     currency: str
 
@@ -98,9 +99,9 @@ class ReservationConfirmed(Fact, frozen=True, gc=False):
 class HoldExpired(Fact, frozen=True, gc=False):
     """The deadline passed; the places are free again."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
 
@@ -108,9 +109,9 @@ class HoldExpired(Fact, frozen=True, gc=False):
 class HoldReleased(Fact, frozen=True, gc=False):
     """The buyer gave the hold back; the places are free again."""
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
 
@@ -122,9 +123,9 @@ class ReservationCancelled(Fact, frozen=True, gc=False):
     `withheld_minor` is owed and not refunded yet, because the payment is disputed.
     """
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
     reason: str
@@ -139,12 +140,12 @@ class TicketsCancelled(Fact, frozen=True, gc=False):
     A RefundRequested beside this gives back what the terms say; the organizer keeps `kept_minor`.
     """
 
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: Int32
     seats: list[str]
-    ticket_ids: list[str]
+    ticket_ids: list[TicketId]
     amount_minor: int
     kept_minor: int
     reason: str

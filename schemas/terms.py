@@ -23,7 +23,7 @@ def names(definition: type[msgspec.Struct]) -> tuple[str, ...]:
 
 @cache
 def kinds(definition: type[msgspec.Struct]) -> dict[str, Any]:
-    """By term, its type with annotations: `str`, `int`, `Int32` or `Flag`."""
+    """By term, its type with annotations: `str`, the type of an id, `int`, `Int32` or `Flag`."""
     hints = typing.get_type_hints(definition, include_extras=True)
     return {name: hints[name] for name in names(definition)}
 

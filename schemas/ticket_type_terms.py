@@ -12,6 +12,7 @@ import msgspec
 from schemas import terms
 from schemas.command_base import Command
 from schemas.field_types import Flag, Int32
+from schemas.ids import PoolId, TicketTypeId, UserId
 from schemas.recorded_facts import Fact
 
 
@@ -34,7 +35,7 @@ class TicketTypeTerms(msgspec.Struct):
     max_per_order: Int32 = 0  # 0: as the event
     max_per_user: Int32 = 0  # 0: as the event
     hidden: Flag = 0  # 1: an access code unlocks it
-    pool_id: str = ""  # a capacity that several ticket types share; "": none
+    pool_id: PoolId = PoolId("")  # a capacity that several ticket types share; "": none
 
 
 TICKET_TYPE_TERMS = terms.names(TicketTypeTerms)
@@ -48,7 +49,7 @@ TICKET_TYPE_CHANGES = tuple(name for name in TICKET_TYPE_TERMS if name not in FI
 class AddTicketType(Command, frozen=True, gc=False):
     """Add something to sell: `kind` "seated" uses rows × seats_per_row, "general" uses capacity."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str
     price_minor: int
     currency: str
@@ -61,13 +62,13 @@ class AddTicketType(Command, frozen=True, gc=False):
     max_per_order: Int32 | None = None
     max_per_user: Int32 | None = None
     hidden: Flag | None = None
-    pool_id: str | None = None
+    pool_id: PoolId | None = None
 
 
 class UpdateTicketType(Command, frozen=True, gc=False):
     """Change what is not None. A layout may grow; it never loses a claimed or blocked seat. Holds keep their price."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str | None = None
     price_minor: int | None = None
     rows: Int32 | None = None
@@ -85,8 +86,8 @@ class TicketTypeAdded(Fact, frozen=True, gc=False):
 
     DEFINITION = TicketTypeTerms
 
-    user_id: str
-    ticket_type_id: str
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     ordinal: Int32
     name: str
     price_minor: int
@@ -100,7 +101,7 @@ class TicketTypeAdded(Fact, frozen=True, gc=False):
     max_per_order: Int32 | None = None
     max_per_user: Int32 | None = None
     hidden: Flag | None = None
-    pool_id: str | None = None
+    pool_id: PoolId | None = None
 
 
 class TicketTypeUpdated(Fact, frozen=True, gc=False):
@@ -108,8 +109,8 @@ class TicketTypeUpdated(Fact, frozen=True, gc=False):
 
     DEFINITION = TicketTypeTerms
 
-    user_id: str
-    ticket_type_id: str
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     name: str
     price_minor: int
     rows: Int32

@@ -33,6 +33,7 @@ from api.http.problem import Problem, not_found
 from api.reads.database import SQL, Connection, QueryPool
 from api.shapes.accounts import TokensOut, UserOut
 from connectors.token_digest import token_digest
+from schemas.ids import UserId
 
 TOKEN_BYTES = 32
 BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no record made
@@ -52,7 +53,7 @@ class Accounts:
 
     async def register(self, email: str, password: str, name: str, origin: Origin) -> UserOut:
         """Add a buyer, and mail them a link. Raises Problem email-taken (409), password-too-common (422)."""
-        address, user_id = normalised(email), str(uuid4())
+        address, user_id = normalised(email), UserId(str(uuid4()))
         hashed = await self.passwords.hash_new(password, about=(address, name))
 
         async def work(connection: Connection) -> asyncpg.Record:
@@ -90,7 +91,7 @@ class Accounts:
                     self.database, AuditKind.LOGIN, account["id"], origin, detail={"why": "password"}
                 )
             raise _wrong()
-        user_id, used = str(account["id"]), ""
+        user_id, used = UserId(str(account["id"])), ""
         if account["second_factor"]:
             if second.missing:
                 raise Problem("second-factor-required", "send a code of your authenticator, or a recovery code")
@@ -253,7 +254,7 @@ class Accounts:
             mailbox=self._mailbox(row),
         )
 
-    async def own(self, user_id: str) -> UserOut:
+    async def own(self, user_id: UserId) -> UserOut:
         """An account as its owner sees it. Raises Problem not-found."""
         row = await self.database.row("user", user_id)
         if row is None:
@@ -302,7 +303,7 @@ class Accounts:
             await self.sessions.end([row["session_id"]])
         return row is not None
 
-    def _tokens(self, row: asyncpg.Record, user_id: str, session_id: str, refresh_token: str) -> TokensOut:
+    def _tokens(self, row: asyncpg.Record, user_id: UserId, session_id: str, refresh_token: str) -> TokensOut:
         role, factor = Role(row["role"]), bool(row["second_factor"])
         shown, waiting = effective(role, factor=factor)
         return TokensOut(

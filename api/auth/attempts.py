@@ -16,6 +16,7 @@ from api.auth.audit import AuditKind
 from api.auth.origin import Origin
 from api.http.problem import Problem
 from api.reads.database import QueryPool
+from schemas.ids import UserId
 
 WINDOW_S = 3_600  # one row in this time shows from where and for how long
 ATTEMPTS_NOTED_MAX = 200  # of one process in an hour: at most two million rows in the 400 days for which rows are kept
@@ -37,7 +38,7 @@ class Attempts:
         self._database, self._clock = database, clock
         self._hour, self._noted = 0, set[str]()
 
-    async def note(self, why: AttemptKind, origin: Origin, user_id: str | None = None) -> None:
+    async def note(self, why: AttemptKind, origin: Origin, user_id: UserId | None = None) -> None:
         """Record an attempt, unless an equal one is recorded. `user_id` is the account, if there is one. Without
         PostgreSQL the next attempt is recorded instead."""
         hour = int(self._clock() // WINDOW_S)

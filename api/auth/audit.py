@@ -17,6 +17,7 @@ import msgspec
 from api.auth.origin import Origin
 from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
+from schemas.ids import UserId
 
 _NOT_ADDED = "INSERT 0 0"  # PostgreSQL's answer for no row; RETURNING would need the right to read
 
@@ -62,7 +63,7 @@ class AuditOutcome(StrEnum):
 async def record(
     connection: Connection,
     kind: AuditKind,
-    user_id: str | None,
+    user_id: UserId | None,
     origin: Origin,
     *,
     session_id: str = "",
@@ -85,7 +86,7 @@ async def record(
 async def record_refusal(
     database: QueryPool,
     kind: AuditKind,
-    user_id: str | None,
+    user_id: UserId | None,
     origin: Origin,
     *,
     detail: Mapping[str, Any] | None = None,

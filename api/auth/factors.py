@@ -23,6 +23,7 @@ from api.auth.secret_box import CannotOpen, Sealer
 from api.http.problem import Problem
 from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
+from schemas.ids import UserId
 
 STEP_S = 30
 STEPS_AROUND = 1  # a phone's clock may be half a minute off
@@ -53,7 +54,7 @@ class Factors:
     sealer: Sealer
     clock: Callable[[], float] = time
 
-    async def check(self, user_id: str, second: Second, origin: Origin) -> str:
+    async def check(self, user_id: UserId, second: Second, origin: Origin) -> str:
         """Check a code or recovery code, and return which one it was. A wrong one goes to the audit log and raises
         Problem invalid-second-factor (401)."""
         if second.otp:
@@ -65,7 +66,7 @@ class Factors:
         what = "otp" if second.otp else "recovery_code"
         raise Problem("invalid-second-factor", f"{what}: the code is wrong, too old or already used", field=what)
 
-    async def begin(self, user_id: str) -> str | None:
+    async def begin(self, user_id: UserId) -> str | None:
         """The secret (base32) of a new factor, which waits for its first code. None: the account already has one."""
         secret = pyotp.random_base32()
         row = await self.database.write("factor_begin", user_id, self.sealer.seal(secret.encode(), user_id))
@@ -80,7 +81,7 @@ class Factors:
                 matching = step
         return matching
 
-    async def sealed(self, user_id: str) -> tuple[bytes, str, bool] | None:
+    async def sealed(self, user_id: UserId) -> tuple[bytes, str, bool] | None:
         """A factor's sealed secret, its secret, whether it is confirmed. None without one that can be opened."""
         row = await self.database.row("factor_of", user_id)
         if row is None:
@@ -91,7 +92,7 @@ class Factors:
             log.error("second_factor.sealed", user=user_id, error=str(error))
             return None
 
-    async def _take_code(self, user_id: str, code: str) -> bool:
+    async def _take_code(self, user_id: UserId, code: str) -> bool:
         factor = await self.sealed(user_id)
         step = self.matches(factor[1], code) if factor is not None and factor[2] else None
         if factor is None or step is None:
@@ -99,7 +100,7 @@ class Factors:
         again = self.sealer.seal(factor[1].encode(), user_id)  # with the current key
         return await self.database.write("factor_step", user_id, step, again) is not None
 
-    async def _take_recovery_code(self, user_id: str, code: str, origin: Origin) -> bool:
+    async def _take_recovery_code(self, user_id: UserId, code: str, origin: Origin) -> bool:
         async def work(connection: Connection) -> bool:
             row = await connection.fetchrow(SQL["recovery_code_use"], user_id, recovery_hash(code))
             if row is not None:
@@ -127,7 +128,7 @@ def recovery_hash(code: str) -> bytes:
     return sha256("".join(c for c in code.lower() if c.isalnum()).encode()).digest()
 
 
-async def put_recovery_codes(connection: Connection, user_id: str) -> list[str]:
+async def put_recovery_codes(connection: Connection, user_id: UserId) -> list[str]:
     """Replace the recovery codes with new ones."""
     codes = new_recovery_codes()
     await connection.execute(SQL["recovery_codes_forget"], user_id)

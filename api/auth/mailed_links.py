@@ -16,6 +16,7 @@ from api.auth.sessions import Sessions
 from api.http.problem import Problem
 from api.reads.database import SQL, Connection, QueryPool
 from connectors.token_digest import token_digest
+from schemas.ids import UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class MailedLinks:
         if not await self.database.within(work):
             raise link_not_valid()
 
-    async def ask_verification(self, user_id: str) -> None:
+    async def ask_verification(self, user_id: UserId) -> None:
         """Send another link to the account's address, unless it is verified."""
         await self.database.write("verification_ask", user_id)
 

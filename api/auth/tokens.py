@@ -21,6 +21,7 @@ from api.auth.token_signer import TokenSigner
 from api.fairness.limits import ACCESS_TOKEN_TTL_S, TOKENS_CACHED_MAX
 from api.http.problem import Problem
 from api.http.validation import uuid_of
+from schemas.ids import UserId
 
 ISSUER = "general-circle"
 TYPE = "access"
@@ -64,7 +65,7 @@ def effective(role: Role, *, factor: bool) -> tuple[Role, bool]:
 class Caller(msgspec.Struct, frozen=True, gc=False):
     """The sender of a request, from its token."""
 
-    user_id: str
+    user_id: UserId
     role: Role
     expires_at: int
     session_id: str = ""
@@ -103,7 +104,7 @@ class AccessTokens:
 
     def issue(
         self,
-        user_id: str,
+        user_id: UserId,
         role: Role,
         *,
         session_id: str = "",
@@ -197,7 +198,7 @@ class AccessTokens:
             if session_id:
                 session_id = uuid_of(session_id, field="sid")
             waiting = claims.get("second_factor_required") is True
-            user_id = uuid_of(claims["sub"], field="sub")
+            user_id = UserId(uuid_of(claims["sub"], field="sub"))
             mailbox = _mailbox(claims["box"]) if "box" in claims else None
             return Caller(
                 user_id=user_id,

@@ -14,6 +14,7 @@ from api.fairness.rate_limits import ADDRESS_GUESSES, EVENT_GUESSES, USER_GUESSE
 from api.fairness.shared_rate_limits import SharedLimiter
 from api.http.client_address import ClientAddress
 from api.http.problem import Problem, retry_after
+from schemas.ids import EventId, UserId
 
 SHUT_MAX = 50_000  # keys over their limit; about 10 MB
 
@@ -25,7 +26,7 @@ class Guesses:
         self._limiter, self._clock = limiter, clock
         self._shut: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def check(self, event_id: str, user_id: str | None, address: ClientAddress) -> None:
+    def check(self, event_id: EventId, user_id: UserId | None, address: ClientAddress) -> None:
         """Raises Problem rate-limited (429) while the user, the network or the event is over its limit."""
         if not self._shut:
             return
@@ -35,7 +36,7 @@ class Guesses:
             if until > now:
                 raise _too_many(rate, until - now)
 
-    async def wrong(self, event_id: str, user_id: str | None, address: ClientAddress) -> None:
+    async def wrong(self, event_id: EventId, user_id: UserId | None, address: ClientAddress) -> None:
         """Count a wrong code. Raises Problem rate-limited (429) if it goes over a limit."""
         for rate, key in _keys(event_id, user_id, address):
             try:
@@ -49,7 +50,7 @@ class Guesses:
                 raise
 
 
-def _keys(event_id: str, user_id: str | None, address: ClientAddress) -> list[tuple[Rate, str]]:
+def _keys(event_id: EventId, user_id: UserId | None, address: ClientAddress) -> list[tuple[Rate, str]]:
     keys = [*zip(rates_of_address(ADDRESS_GUESSES), address.keys, strict=False), (EVENT_GUESSES, event_id)]
     return keys if user_id is None else [(USER_GUESSES, user_id), *keys]
 

@@ -10,6 +10,7 @@ from typing import Any
 from api.http.problem import KINDS, FieldError, Problem
 from schemas import former_details
 from schemas.facts import Reason
+from schemas.ids import EventId
 from schemas.replies import Reply
 from schemas.statuses import PaymentStatus
 from schemas.times import rfc3339_of, utc
@@ -110,7 +111,7 @@ def for_reason(reason: str, detail: str = "", *, named: str = "", at: int = 0, *
     return Problem(reason, text, **extensions)
 
 
-def no_event(event_id: str, **extensions: Any) -> Problem:
+def no_event(event_id: EventId, **extensions: Any) -> Problem:
     """404 for an event that does not exist or that the caller may not see. The text is the same for both."""
     return for_reason(Reason.EVENT_NOT_FOUND, f"there is no event {event_id}", **extensions)
 

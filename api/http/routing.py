@@ -32,6 +32,7 @@ from api.http.representation import tag_of
 from api.http.validation import decode, is_json, query, uuid_of
 from api.metrics import METRICS
 from connectors import logs
+from schemas.ids import UserId
 
 T = TypeVar("T")
 FORBIDDEN = 403
@@ -72,7 +73,7 @@ class Call:
             take_read(self.deps, reads)
 
     @property
-    def user_id(self) -> str:
+    def user_id(self) -> UserId:
         """The caller's id. Only for routes that need a token."""
         assert self.caller is not None
         return self.caller.user_id
@@ -88,7 +89,7 @@ class Call:
         return self.request.method == "HEAD"
 
     @property
-    def sees_drafts_of(self) -> str | None:
+    def sees_drafts_of(self) -> UserId | None:
         """The user whose drafts the caller sees; None: all drafts. Only for routes that need a token."""
         assert self.caller is not None
         return None if self.caller.role is Role.ADMIN else self.caller.user_id

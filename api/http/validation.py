@@ -15,13 +15,14 @@ from msgspec import Meta
 from api.fairness.limits import QUERY_PARAMETERS_MAX
 from api.http.problem import FieldError, Problem, invalid
 from api.reads.texts import LINE, LINE_OR_NONE, TEXT
+from schemas.ids import AnyId
 from schemas.times import micros_of, utc
 
 T = TypeVar("T")
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 # The length is fixed because `$` also matches before a final line feed.
-Id = Annotated[str, Meta(min_length=36, max_length=36, pattern=UUID_PATTERN, description="a UUID")]
+Id = Annotated[AnyId, Meta(min_length=36, max_length=36, pattern=UUID_PATTERN, description="a UUID")]
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=LINE)]
 Line100 = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)]
 LineOrNone100 = Annotated[str, Meta(max_length=100, pattern=LINE_OR_NONE)]

@@ -26,7 +26,7 @@ from api.http.problem import Problem
 from api.log.watermarks import Memory, PendingReservation
 from connectors import logs
 from schemas.commands import Command
-from schemas.ids import US_PER_S
+from schemas.ids import NO_RESERVATION, US_PER_S, EventId, ReservationId, UserId
 
 INTERVAL_S = 0.02  # the first write is announced at once, those within this time after it together
 ALONE_S = 1.0  # … and so long when no other process hears; one that begins to listen ends the wait
@@ -41,9 +41,9 @@ log = logs.get("api.log.announcements")
 class AnnouncedWrite(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One write: its user, its position, and its reservation, or "" for none."""
 
-    user_id: str
-    event_id: str
-    reservation_id: str
+    user_id: UserId
+    event_id: EventId
+    reservation_id: ReservationId
     partition: int
     offset: int
 
@@ -64,8 +64,8 @@ class Announcements:
         memory: Memory,
         *,
         publish: Callable[[bytes], Awaitable[int]],
-        recent: Callable[[int, int], Awaitable[Iterable[tuple[str, PendingReservation]]]],
-        known: Callable[[str], None] = lambda _: None,
+        recent: Callable[[int, int], Awaitable[Iterable[tuple[ReservationId, PendingReservation]]]],
+        known: Callable[[EventId], None] = lambda _: None,
         listening: Callable[[], bool] = lambda: True,
     ) -> None:
         """`publish` returns how many processes have heard, this one included if `listening`. `recent(since_us, count)`
@@ -84,7 +84,7 @@ class Announcements:
     def written(self, command: Command, partition: int, offset: int) -> None:
         """The log has acknowledged a command of this process."""
         self._known(command.event_id)
-        reservation_id: str = getattr(command, "reservation_id", "")
+        reservation_id: ReservationId = getattr(command, "reservation_id", NO_RESERVATION)
         self._pending.append(
             AnnouncedWrite(
                 user_id=command.user_id,

@@ -21,6 +21,7 @@ from pipelines.history.rules_by_version import command_of
 from schemas.codec import Codec
 from schemas.commands import Command
 from schemas.facts import EventCreated, RecordedFact
+from schemas.ids import EventId
 from schemas.topics import COMMANDS, FACTS
 
 TOLD_EVERY = 5_000
@@ -61,7 +62,7 @@ class _Meter:
 
 def facts_of(
     settings: Settings,
-    event_id: str,
+    event_id: EventId,
     partition: int,
     *,
     since_ms: int | None = None,
@@ -87,7 +88,7 @@ def facts_of(
 
 def _facts(
     settings: Settings,
-    event_id: str,
+    event_id: EventId,
     partition: int,
     since_ms: int | None,
     meter: _Meter,

@@ -15,6 +15,7 @@ import msgspec
 
 from api.fairness.limits import REMEMBERED_MAX
 from api.http.problem import Problem
+from schemas.ids import EventId, ReservationId, UserId
 
 ASK_AFTER_S = 0.5  # without news for this long, ask Postgres: a message may have been lost
 ASK_AGAIN_S = 0.2
@@ -94,8 +95,8 @@ class Watermarks:
 class PendingReservation(msgspec.Struct, frozen=True, gc=False):
     """A reservation that was written to the log: its user, its event, its position."""
 
-    user_id: str
-    event_id: str
+    user_id: UserId
+    event_id: EventId
     partition: int
     offset: int
 
@@ -126,10 +127,10 @@ class Memory:
 
     def __init__(self) -> None:
         # Not plain dictionaries: to find its oldest key, one steps over all keys that were deleted before it.
-        self._reservations: OrderedDict[str, PendingReservation] = OrderedDict()
-        self._written: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._reservations: OrderedDict[ReservationId, PendingReservation] = OrderedDict()
+        self._written: OrderedDict[UserId, tuple[int, int]] = OrderedDict()
 
-    def wrote(self, user_id: str, partition: int, offset: int) -> None:
+    def wrote(self, user_id: UserId, partition: int, offset: int) -> None:
         """Remember the position of a user's last write."""
         written = self._written
         written[user_id] = (partition, offset)
@@ -137,11 +138,13 @@ class Memory:
         if len(written) > REMEMBERED_MAX:
             written.popitem(last=False)
 
-    def last_written(self, user_id: str) -> tuple[int, int] | None:
+    def last_written(self, user_id: UserId) -> tuple[int, int] | None:
         """The partition and offset of a user's last write."""
         return self._written.get(user_id)
 
-    def reserved(self, reservation_id: str, user_id: str, event_id: str, partition: int, offset: int) -> None:
+    def reserved(
+        self, reservation_id: ReservationId, user_id: UserId, event_id: EventId, partition: int, offset: int
+    ) -> None:
         """A command that makes or changes a reservation is on the log at this position."""
         known = self._reservations
         known[reservation_id] = PendingReservation(user_id, event_id, partition, offset)
@@ -149,18 +152,18 @@ class Memory:
         if len(known) > REMEMBERED_MAX:
             known.popitem(last=False)
 
-    def heard_of(self, reservation_id: str, asked: PendingReservation) -> None:
+    def heard_of(self, reservation_id: ReservationId, asked: PendingReservation) -> None:
         """Remember a reservation from another process or a row. An id's event never changes."""
         known = self._reservations.get(reservation_id)
         if known is None or (known.event_id == asked.event_id and known.offset < asked.offset):
             self.reserved(reservation_id, asked.user_id, asked.event_id, asked.partition, asked.offset)
 
-    def heard_of_write(self, user_id: str, partition: int, offset: int) -> None:
+    def heard_of_write(self, user_id: UserId, partition: int, offset: int) -> None:
         """Remember a user's write from another process."""
         known = self._written.get(user_id)
         if known is None or known[0] != partition or known[1] < offset:
             self.wrote(user_id, partition, offset)
 
-    def asked(self, reservation_id: str) -> PendingReservation | None:
+    def asked(self, reservation_id: ReservationId) -> PendingReservation | None:
         """The known position of a reservation, or None."""
         return self._reservations.get(reservation_id)

@@ -29,7 +29,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from schemas import cloudevents
 from schemas.commands import Command
-from schemas.ids import US_PER_MS
+from schemas.ids import US_PER_MS, CommandId
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
 from schemas.statuses import ReplyOutcome
 from schemas.times import rfc3339
@@ -160,10 +160,10 @@ class LogWriter:
             (REPLY_KEY, self._reply_key),
         ]
 
-    def next_id(self) -> str:
+    def next_id(self) -> CommandId:
         """A unique id for a command."""
         self._count += 1
-        return f"{self._prefix}-{self._count:x}"
+        return CommandId(f"{self._prefix}-{self._count:x}")
 
     def send(self, command: Command, *, wants_reply: bool, traceparent: str | None = None) -> Submission:
         """Pass a command to the Kafka client. Raises Problem busy (503) if too many are under way.

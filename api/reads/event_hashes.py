@@ -9,11 +9,12 @@ from redis.exceptions import RedisError
 from api.deps import ApiDeps
 from api.fairness.limits import CLAIMS_AT_ONCE, REDIS_TIMEOUT_S
 from connectors import logs
+from schemas.ids import EventId
 
 log = logs.get("api.availability")
 
 
-async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[bytes, bytes]]:
+async def event_hashes(deps: ApiDeps, event_id: EventId, *parts: str) -> list[dict[bytes, bytes]]:
     """The event's hashes of these names, in one round trip; empty while Redis does not answer."""
     try:
         pipeline = deps.redis.pipeline(transaction=True)
@@ -27,7 +28,7 @@ async def event_hashes(deps: ApiDeps, event_id: str, *parts: str) -> list[dict[b
     return hashes
 
 
-async def seat_hashes(deps: ApiDeps, event_id: str, seats: int) -> list[dict[bytes, bytes]]:
+async def seat_hashes(deps: ApiDeps, event_id: EventId, seats: int) -> list[dict[bytes, bytes]]:
     """Meta, claims and foreign locks of an event with `seats` seats; empty if Redis does not answer or lost the event.
 
     The claims of a large event are read in steps, so that neither Redis nor the event loop delays the holds. A change

@@ -16,9 +16,10 @@ from api.fairness.limits import EVENTS_ABSENT_MAX, EVENTS_ABSENT_S, EVENTS_KNOWN
 from api.fairness.shared_fetch import SharedFetch
 from api.http.problem import Problem
 from api.log.watermarks import Watermarks
+from schemas.ids import NOBODY, EventId, UserId
 from schemas.placement import partition_of
 
-PUBLIC = ""
+PUBLIC = NOBODY
 
 
 class Existence:
@@ -27,7 +28,7 @@ class Existence:
     def __init__(
         self,
         *,
-        draft_of: Callable[[str], Awaitable[str | None]],
+        draft_of: Callable[[EventId], Awaitable[UserId | None]],
         end_of: Callable[[int], Awaitable[int | None]],
         watermarks: Watermarks,
         partitions: int,
@@ -38,15 +39,15 @@ class Existence:
         broker does not answer."""
         self._draft_of, self._end_of, self._watermarks = draft_of, end_of, watermarks
         self._partitions, self._clock = partitions, clock
-        self._known: OrderedDict[str, bool] = OrderedDict()  # True: certainly public
-        self._absent: OrderedDict[str, float] = OrderedDict()
+        self._known: OrderedDict[EventId, bool] = OrderedDict()  # True: certainly public
+        self._absent: OrderedDict[EventId, float] = OrderedDict()
         self._ends: SharedFetch[int | None] = SharedFetch()
 
-    def made(self, event_id: str) -> None:
+    def made(self, event_id: EventId) -> None:
         """Remember an event: a command about it is on the log."""
         self._learn(event_id, public=False)
 
-    async def is_absent(self, event_id: str, user_id: str | None = None) -> bool:
+    async def is_absent(self, event_id: EventId, user_id: UserId | None = None) -> bool:
         """Whether the event is certainly absent for this user. `user_id` None: an administrator, who sees drafts."""
         if self._known.get(event_id):
             return False
@@ -70,13 +71,13 @@ class Existence:
                 self._absent.popitem(last=False)
         return True
 
-    def _is_there(self, event_id: str, user_id: str | None, draft_of: str | None) -> bool:
+    def _is_there(self, event_id: EventId, user_id: UserId | None, draft_of: UserId | None) -> bool:
         if draft_of is None:
             return event_id in self._known  # its row follows
         self._learn(event_id, public=draft_of == PUBLIC)
         return draft_of == PUBLIC or user_id is None or user_id == draft_of
 
-    def _learn(self, event_id: str, *, public: bool) -> None:
+    def _learn(self, event_id: EventId, *, public: bool) -> None:
         if self._known.get(event_id, not public) is not public:
             self._known[event_id] = public or self._known.get(event_id, False)
             self._absent.pop(event_id, None)

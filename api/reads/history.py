@@ -31,6 +31,7 @@ from pipelines.history.explain import Explanation
 from pipelines.history.moment import Moment
 from pipelines.history.seat_map import SeatMap
 from pipelines.reservations.core.decide import UNFOLDED
+from schemas.ids import ReservationId
 
 BOUNDS = Bounds(records_max=HISTORY_RECORDS_MAX, seconds_max=HISTORY_SECONDS_MAX)
 # Imported, not run with -m: as __main__ the module's classes would not be those of the pickled questions.
@@ -120,7 +121,7 @@ class History:
                 self._kept.popitem(last=False)
         return seat_map
 
-    async def explanation(self, place: Place, reservation_id: str, through: tuple[int, int]) -> Explanation:
+    async def explanation(self, place: Place, reservation_id: ReservationId, through: tuple[int, int]) -> Explanation:
         """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""
         return cast("Explanation", await self._read(WhyDecided(place, reservation_id, through)))
 

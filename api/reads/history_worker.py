@@ -29,7 +29,7 @@ from pipelines.history.moment import EventFold, Moment
 from pipelines.history.seat_map import SeatMap, seat_map
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import US_PER_MS, Position
+from schemas.ids import US_PER_MS, EventId, Position, ReservationId
 
 NICE = 19  # where the system has no class of processes that run only on an idle processor
 IDLE_S = 300.0  # an unused worker is 60 MB of memory
@@ -43,7 +43,7 @@ class Place:
 
     __slots__ = ("event_id", "partition", "since_ms")
 
-    def __init__(self, event_id: str, partition: int, created_at_us: int) -> None:
+    def __init__(self, event_id: EventId, partition: int, created_at_us: int) -> None:
         self.event_id, self.partition, self.since_ms = event_id, partition, created_at_us // US_PER_MS
 
 
@@ -70,7 +70,7 @@ class WhyDecided:
     """Asks for the explanation of a reservation, up to the fact at `through` (offset, index)."""
 
     place: Place
-    reservation_id: str
+    reservation_id: ReservationId
     through: tuple[int, int]
 
     def answer(self, settings: Settings, bounds: Bounds) -> Explanation:

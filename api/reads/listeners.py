@@ -15,13 +15,14 @@ import msgspec
 
 from api.fairness.pools import STREAMS
 from api.fairness.shares import Lane, Places, Share, asking
+from schemas.ids import UserId
 
 
 class Notified(msgspec.Struct, frozen=True, gc=False):
     """A message on `circle:notified`; without users it may concern every user."""
 
-    user_id: str | None = None
-    user_ids: list[str] | None = None
+    user_id: UserId | None = None
+    user_ids: list[UserId] | None = None
     users: list[str] | None = None
 
 
@@ -59,20 +60,22 @@ class Live:
         return self._places.line.running
 
     @contextmanager
-    def stream(self, user_id: str, lane: Lane = Lane.SALE) -> Iterator[asyncio.Event]:
-        """An event that is set when the user may have something to read. Raises Problem too-many-at-once (429) and
-        busy (503)."""
+    def stream(self, key: str, lane: Lane = Lane.SALE) -> Iterator[asyncio.Event]:
+        """An event that is set when there may be something to read for a user, or about "event/EVENT".
+
+        Raises Problem too-many-at-once (429) and busy (503).
+        """
         turn = self._places.take(asking.get()._replace(lane=lane))
         event = asyncio.Event()
         if not self._streams:
             self._wanted(True)
-        self._streams.setdefault(user_id, set()).add(event)
+        self._streams.setdefault(key, set()).add(event)
         try:
             yield event
         finally:
             self._places.give_back(turn)
-            self._streams[user_id].discard(event)
-            if not self._streams[user_id]:
-                del self._streams[user_id]
+            self._streams[key].discard(event)
+            if not self._streams[key]:
+                del self._streams[key]
                 if not self._streams:
                     self._wanted(False)

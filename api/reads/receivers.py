@@ -18,9 +18,10 @@ from api.fairness.rate_limits import LOOKUPS
 from api.http.problem import invalid
 from api.http.routing import Call
 from api.http.validation import UUID_PATTERN
+from schemas.ids import UserId
 
 
-async def receiver_named(call: Call, text: str, *, field: str) -> str:
+async def receiver_named(call: Call, text: str, *, field: str) -> UserId:
     """The id of the account with this address or id, or a made-up id. Raises Problem invalid-request, rate-limited."""
     call.deps.limiter.take(LOOKUPS, call.user_id)
     database = call.deps.database
@@ -32,11 +33,11 @@ async def receiver_named(call: Call, text: str, *, field: str) -> str:
         row = await database.row("receiver_by_id", name)
     else:
         raise invalid(field, "has to be a mail address or a user's id")
-    return str(row["id"]) if row is not None else _nobody(call, name)
+    return UserId(str(row["id"])) if row is not None else _nobody(call, name)
 
 
-def _nobody(call: Call, name: str) -> str:
+def _nobody(call: Call, name: str) -> UserId:
     """A made-up id that looks like any other (RFC 9562, version 4). Keyed, so the log's ids do not reveal addresses."""
     key = call.deps.keys.oldest.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     raw = blake2b(name.encode(), key=key, person=b"circle nobody", digest_size=16).digest()
-    return str(UUID(bytes=raw, version=4))
+    return UserId(str(UUID(bytes=raw, version=4)))

@@ -19,6 +19,7 @@ from api.fairness.limits import INLINE_BYTES_MAX, SEAT_MAPS_PATIENCE_S, SENT_AT_
 from api.http.representation import known_already, labelled, tag_of, takes_gzip
 from api.http.routing import Call, is_private
 from api.reads.seat_sections import SectionBody, pack
+from schemas.ids import EventId
 
 GZIP_HEAD = gzip.compress(b"", mtime=0)[:10]
 DEFLATE_END = b"\x03\x00"  # an empty last block
@@ -36,7 +37,7 @@ class _Frame(msgspec.Struct):
 
 async def answer(
     call: Call,
-    event_id: str,
+    event_id: EventId,
     sections: Iterable[SectionBody],
     source: str,
     *,

@@ -17,6 +17,7 @@ from api.fairness.pools import SEAT_MAPS, SEAT_MAPS_SENT
 from api.fairness.shared_fetch import SharedFetch
 from api.fairness.shares import Held, Places
 from api.reads.seat_sections import SectionBody, Sections
+from schemas.ids import EventId, TicketTypeId
 
 T = TypeVar("T")
 REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine
@@ -26,8 +27,8 @@ REST_S_MAX = 0.2  # a map of 100,000 seats takes half of that on an idle machine
 class EventSeats:
     """An event's seat map before it is filtered for a caller: each section by its ticket type, in their order."""
 
-    sections: dict[str, SectionBody]
-    hidden: dict[str, bool]
+    sections: dict[TicketTypeId, SectionBody]
+    hidden: dict[TicketTypeId, bool]
     source: str
 
 
@@ -41,7 +42,7 @@ class SeatMaps:
         self._fetches: SharedFetch[EventSeats] = SharedFetch()
         self.sections = Sections()
 
-    async def get(self, event_id: str, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:
+    async def get(self, event_id: EventId, fetch: Callable[[], Awaitable[EventSeats]]) -> EventSeats:
         """The map from `fetch`. Raises what it raises, and Problem too-many-at-once (429) and busy (503)."""
         if self._fetches.is_under_way(event_id):
             return await self._fetches.get(event_id, fetch)

@@ -19,6 +19,7 @@ from api.fairness.limits import GZIP_LEVEL, SEATS_AT_ONCE_MAX, SECTION_BYTES_MAX
 from api.shapes.events import SeatStatus
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
 from pipelines.reservations.core.seating import row_label
+from schemas.ids import TicketTypeId
 
 BLOCKED = "b"
 STATUSES = {
@@ -34,7 +35,7 @@ RAW_DEFLATE = -zlib.MAX_WBITS
 class SeatSection(msgspec.Struct, frozen=True, gc=False):
     """The content of a seated ticket type's section: a letter of STATUSES for each seat, front row first."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str
     rows: int
     seats_per_row: int
@@ -44,7 +45,7 @@ class SeatSection(msgspec.Struct, frozen=True, gc=False):
 class _Head(msgspec.Struct):
     """SectionOut without its seats."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str
     rows: int
     seats_per_row: int

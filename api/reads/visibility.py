@@ -15,24 +15,25 @@ import asyncpg
 from api.deps import ApiDeps
 from api.http.routing import Call
 from api.routes.events import is_owner
+from schemas.ids import EventId, TicketTypeId
 
 
 class Sight(NamedTuple):
     """The ticket types that a caller sees: all for the organizer, or the public ones and those that a code unlocks."""
 
     everything: bool
-    unlocked: Callable[[str], bool]
+    unlocked: Callable[[TicketTypeId], bool]
 
-    def sees(self, ticket_type_id: str, hidden: bool) -> bool:
+    def sees(self, ticket_type_id: TicketTypeId, hidden: bool) -> bool:
         """Whether the caller sees a ticket type."""
         return self.everything or not hidden or self.unlocked(ticket_type_id)
 
-    async def among(self, deps: ApiDeps, event_id: str, ids: Iterable[str]) -> set[str]:
+    async def among(self, deps: ApiDeps, event_id: EventId, ids: Iterable[TicketTypeId]) -> set[TicketTypeId]:
         """The ticket types that the caller sees now. Raises Problem unavailable."""
         if self.everything:
             return set(ids)
 
-        async def ask() -> dict[str, bool]:
+        async def ask() -> dict[TicketTypeId, bool]:
             return {row["id"]: row["hidden"] for row in await deps.database.rows("ticket_types_shown", event_id)}
 
         hidden = await deps.hidden_types.get(event_id, ask)
@@ -46,7 +47,7 @@ async def sight(call: Call, event: asyncpg.Record, code: str | None) -> Sight:
     return Sight(False, await _unlocked(call, event["id"], code) if code else _nothing)
 
 
-async def spend_guess(call: Call, event_id: str, promo: str, access: str) -> None:
+async def spend_guess(call: Call, event_id: EventId, promo: str, access: str) -> None:
     """Count a code that no row has as a guess, before a request with codes goes on. The log still decides.
 
     Raises Problem rate-limited (429).
@@ -58,7 +59,7 @@ async def spend_guess(call: Call, event_id: str, promo: str, access: str) -> Non
             await guesses.wrong(event_id, user_id, address)
 
 
-async def _unlocked(call: Call, event_id: str, code: str) -> Callable[[str], bool]:
+async def _unlocked(call: Call, event_id: EventId, code: str) -> Callable[[TicketTypeId], bool]:
     """The ticket types that a code unlocks. The log decides later whether it is still valid."""
     user_id = call.caller.user_id if call.caller is not None else None
     address, guesses = call.address, call.deps.guesses
@@ -71,5 +72,5 @@ async def _unlocked(call: Call, event_id: str, code: str) -> Callable[[str], boo
     return lambda ticket_type_id: not types or ticket_type_id in types
 
 
-def _nothing(_ticket_type_id: str) -> bool:
+def _nothing(_ticket_type_id: TicketTypeId) -> bool:
     return False

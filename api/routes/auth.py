@@ -23,6 +23,7 @@ from api.fairness.rate_limits import (
 from api.http.problem import Problem, invalid
 from api.http.routing import Call, json
 from api.shapes.accounts import LoginIn, RefreshIn, RegisterIn
+from schemas.ids import UserId
 
 _register = msgspec.json.Decoder(RegisterIn)
 _login = msgspec.json.Decoder(LoginIn)
@@ -50,7 +51,7 @@ async def login(call: Call) -> HTTPResponse:
     account = await deps.accounts.named(body.email, origin.network)
     known = account is not None and account["known"]
     key = f"{account['id']} {origin.network}" if account is not None and known else spellings(body.email)[0]
-    user_id = str(account["id"]) if account is not None else None
+    user_id = UserId(str(account["id"])) if account is not None else None
     async with _limits_noted(call, user_id):
         await deps.shared_limiter.take(KNOWN_LOGINS if known else ACCOUNT_LOGINS, key)
 
@@ -88,7 +89,7 @@ def second_of(otp: str | msgspec.UnsetType, recovery_code: str | msgspec.UnsetTy
 
 
 @asynccontextmanager
-async def _limits_noted(call: Call, user_id: str | None = None) -> AsyncIterator[None]:
+async def _limits_noted(call: Call, user_id: UserId | None = None) -> AsyncIterator[None]:
     """Record in the audit log that a limit refused a login, with the account if it is known."""
     try:
         yield

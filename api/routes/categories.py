@@ -14,6 +14,7 @@ from api.http.problem import Problem, not_found
 from api.http.routing import Call, json
 from api.shapes.base import PageQuery
 from api.shapes.events import CategoryIn, CategoryOut
+from schemas.ids import CategoryId
 
 _body = msgspec.json.Decoder(CategoryIn)
 
@@ -40,7 +41,7 @@ async def create(call: Call) -> HTTPResponse:
     return json(_out(row), 201, {"location": f"/v1/categories/{row['id']}"})
 
 
-async def category(call: Call, category_id: str) -> HTTPResponse:
+async def category(call: Call, category_id: CategoryId) -> HTTPResponse:
     """200 with the category."""
     row = await call.deps.database.row("category", category_id)
     if row is None:
@@ -48,7 +49,7 @@ async def category(call: Call, category_id: str) -> HTTPResponse:
     return json(_out(row))
 
 
-async def delete(call: Call, category_id: str) -> HTTPResponse:
+async def delete(call: Call, category_id: CategoryId) -> HTTPResponse:
     """204. Its creator and administrators may delete a category that no event uses."""
     row = await call.deps.database.row("category", category_id)
     if row is None:

@@ -42,6 +42,7 @@ from api.shapes.door import (
 from connectors import clock
 from schemas.commands import UndoCheckIn
 from schemas.facts import Reason
+from schemas.ids import EventId, TicketId
 from schemas.statuses import ReplyOutcome
 from schemas.times import utc
 
@@ -49,7 +50,7 @@ _check_in = msgspec.json.Decoder(CheckInIn)
 _batch = msgspec.json.Decoder(BatchIn)
 
 
-async def create(call: Call, event_id: str) -> HTTPResponse:
+async def create(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with an accepted scan; a problem with the reason of a refused one; 202 while it is not decided."""
     body = call.body(_check_in)
     event = await event_at_door(call, event_id)
@@ -63,7 +64,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
     return json(result, 202 if result.outcome == ReplyOutcome.PENDING else 201, {"location": location})
 
 
-async def merge(call: Call, event_id: str) -> HTTPResponse:
+async def merge(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the outcome of each scan that a device made offline."""
     body = call.body(_batch)
     event = await event_at_door(call, event_id)
@@ -76,7 +77,7 @@ async def merge(call: Call, event_id: str) -> HTTPResponse:
     return json(BatchOut(**counted, results=results))
 
 
-async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
+async def undo(call: Call, event_id: EventId, ticket_id: TicketId) -> HTTPResponse:
     """200 with the ticket, whose holder is outside again; 409 if they were not inside."""
     call.no_body()
     await event_at_door(call, event_id)
@@ -94,7 +95,7 @@ async def undo(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
     return json(_door_ticket(row, checked_in=False))
 
 
-async def check_ins(call: Call, event_id: str) -> HTTPResponse:
+async def check_ins(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with a page of the scans at the door, the latest on the log first."""
     query = call.query(CheckInsQuery)
     offset, _ = cursors.decode(query.cursor, "check-ins")
@@ -105,25 +106,25 @@ async def check_ins(call: Call, event_id: str) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, _check_in_out, lambda row: ("check-ins", row["offset"], "")))
 
 
-async def ticket(call: Call, event_id: str, ticket_id: str) -> HTTPResponse:
+async def ticket(call: Call, event_id: EventId, ticket_id: TicketId) -> HTTPResponse:
     """200 with a ticket and its check-in."""
     await event_at_door(call, event_id, to_read=True)
     row = await _ticket(call, event_id, ticket_id)
     return json(_door_ticket(row, checked_in=bool(row["checked_in_at"])))
 
 
-async def counts(call: Call, event_id: str) -> HTTPResponse:
+async def counts(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the number of people inside."""
     await event_at_door(call, event_id, to_read=True)
     return json(await counts_of(call.deps, event_id))
 
 
-async def counts_of(deps: ApiDeps, event_id: str) -> CountsOut:
+async def counts_of(deps: ApiDeps, event_id: EventId) -> CountsOut:
     """An event's counts, at most DOOR_COUNTS_S old. Raises Problem unavailable."""
     return await deps.door_counts.get(event_id, lambda: _counted(deps, event_id))
 
 
-async def _counted(deps: ApiDeps, event_id: str) -> CountsOut:
+async def _counted(deps: ApiDeps, event_id: EventId) -> CountsOut:
     sold = {one.id: one.sold for one in (await availability_of(deps, event_id)).items}
     rows = await deps.database.rows("door_counts", event_id)
     refused = await deps.database.row("door_refused", event_id)
@@ -163,7 +164,7 @@ def _refusal(result: ScanOut) -> Exception:
     return for_reason(reason, detail, field="code", **extensions)
 
 
-async def _ticket(call: Call, event_id: str, ticket_id: str) -> asyncpg.Record:
+async def _ticket(call: Call, event_id: EventId, ticket_id: TicketId) -> asyncpg.Record:
     row = await call.deps.database.row("ticket_by_id", ticket_id)
     if row is None or row["event_id"] != event_id:
         raise not_found("ticket", f"{ticket_id} of this event", field="ticket_id")

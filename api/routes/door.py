@@ -28,6 +28,7 @@ from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason
+from schemas.ids import EventId
 from schemas.statuses import ReplyOutcome
 from schemas.times import micros_of, rfc3339_of, utc
 
@@ -71,7 +72,7 @@ def seen(scanned_at: int, gate: str, scanner: str) -> Seen:
     return Seen(at=utc(scanned_at), gate=gate or None, scanner=scanner or None)
 
 
-async def event_at_door(call: Call, event_id: str, *, to_read: bool = False) -> asyncpg.Record:
+async def event_at_door(call: Call, event_id: EventId, *, to_read: bool = False) -> asyncpg.Record:
     """The event, if the caller works at its door: organizer or staff; `to_read` also allows administrators.
 
     Raises Problem event-not-found and staff-only.
@@ -88,7 +89,7 @@ async def event_at_door(call: Call, event_id: str, *, to_read: bool = False) -> 
     return row
 
 
-async def works_at_door(call: Call, event_id: str) -> bool:
+async def works_at_door(call: Call, event_id: EventId) -> bool:
     """Whether the caller, if there is one, may see the scans at the event's door."""
     if call.caller is None:
         return False

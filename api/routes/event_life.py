@@ -13,6 +13,7 @@ from api.routes.events import answer, own_writes, owned, pending, replayed, visi
 from api.shapes.base import Page
 from api.shapes.events import ActivityOut, CancelIn, ScheduleIn
 from schemas.commands import CancelEvent, DeleteEvent, SetSchedule
+from schemas.ids import EventId
 from schemas.times import utc
 
 _cancel = msgspec.json.Decoder(CancelIn)
@@ -31,7 +32,7 @@ class _Activity(msgspec.Struct):
 _activity = msgspec.json.Decoder(_Activity)
 
 
-async def delete(call: Call, event_id: str) -> HTTPResponse:
+async def delete(call: Call, event_id: EventId) -> HTTPResponse:
     """204 after the draft is deleted. Its owner only; a published event has to be cancelled instead."""
     call.no_body()
     await owned(call, event_id)
@@ -41,7 +42,7 @@ async def delete(call: Call, event_id: str) -> HTTPResponse:
     return HTTPResponse(status=204, headers=replayed(outcome))
 
 
-async def cancel(call: Call, event_id: str) -> HTTPResponse:
+async def cancel(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the cancelled event. Soon its holds end, tickets are void, payments are refunded, users are notified."""
     body = call.body(_cancel)
     await owned(call, event_id)
@@ -49,14 +50,14 @@ async def cancel(call: Call, event_id: str) -> HTTPResponse:
     return await answer(call, event_id, await write(call, command))
 
 
-async def schedule(call: Call, event_id: str) -> HTTPResponse:
+async def schedule(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the programme."""
     await own_writes(call)
     await visible(call, event_id)
     return json(await _page(call, event_id))
 
 
-async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
+async def set_schedule(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the new programme. The event's owner only."""
     body = call.body(_schedule)
     activities = []
@@ -79,7 +80,7 @@ async def set_schedule(call: Call, event_id: str) -> HTTPResponse:
     return json(await _page(call, event_id), headers=replayed(outcome))
 
 
-async def _page(call: Call, event_id: str) -> Page[ActivityOut]:
+async def _page(call: Call, event_id: EventId) -> Page[ActivityOut]:
     row = await call.deps.database.row("schedule_of_event", event_id)
     activities = [_activity.decode(text) for text in row["activities"]] if row is not None else []
     return Page([_out(one) for one in activities])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo, available_timezones
@@ -25,6 +26,7 @@ from api.shapes.terms import answer_of, terms_in
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
 from schemas.event_terms import EventTerms
 from schemas.facts import Reason
+from schemas.ids import AnyId, CategoryId, EventId
 from schemas.statuses import EventStage
 from schemas.times import utc
 
@@ -95,19 +97,22 @@ async def create(call: Call) -> HTTPResponse:
         "reminder_at": reminder_at(body.starts_at, body.timezone),
     }
     command = CreateEvent(
-        event_id=new_id(call, "event"), user_id=call.user_id, command_id=call.deps.log_writer.next_id(), **terms
+        event_id=new_id(call, "event", EventId),
+        user_id=call.user_id,
+        command_id=call.deps.log_writer.next_id(),
+        **terms,
     )
     outcome = await write(call, command)
     return await answer(call, command.event_id, outcome, status=201)
 
 
-async def event(call: Call, event_id: str) -> HTTPResponse:
+async def event(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the event."""
     await own_writes(call)
     return json(event_out(await visible(call, event_id)), tagged=True)
 
 
-async def update(call: Call, event_id: str) -> HTTPResponse:
+async def update(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the changed event. Its owner only."""
     body = call.body(_patch)
     terms = terms_in(EventTerms, body)
@@ -126,7 +131,7 @@ async def update(call: Call, event_id: str) -> HTTPResponse:
     return await answer(call, event_id, await write(call, command))
 
 
-async def publish(call: Call, event_id: str) -> HTTPResponse:
+async def publish(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with the published event. Its owner only."""
     call.no_body()
     await owned(call, event_id)
@@ -134,10 +139,10 @@ async def publish(call: Call, event_id: str) -> HTTPResponse:
     return await answer(call, event_id, await write(call, command))
 
 
-def new_id(call: Call, kind: str) -> str:
-    """A new id. With an Idempotency-Key it is always the same for this user and key."""
+def new_id(call: Call, kind: str, of: Callable[[str], AnyId]) -> AnyId:
+    """A new id of this type. With an Idempotency-Key it is always the same for this user and key."""
     key = call.optional_idempotency_key()
-    return str(uuid4() if key is None else uuid5(UUID(call.user_id), f"{kind}/{key}"))
+    return of(str(uuid4() if key is None else uuid5(UUID(call.user_id), f"{kind}/{key}")))
 
 
 async def write(call: Call, command: Command) -> Outcome:
@@ -163,7 +168,7 @@ def replayed(outcome: Outcome) -> dict[str, str]:
     return {"idempotency-replayed": "true"} if outcome.reply is not None and outcome.reply.duplicate else {}
 
 
-async def answer(call: Call, event_id: str, outcome: Outcome, status: int = 200) -> HTTPResponse:
+async def answer(call: Call, event_id: EventId, outcome: Outcome, status: int = 200) -> HTTPResponse:
     """The event after a write."""
     location = f"/v1/events/{event_id}"
     row = await call.deps.database.row("event_by_id", event_id) if outcome.reply is not None else None
@@ -181,7 +186,7 @@ async def own_writes(call: Call) -> None:
             await call.deps.watermarks.wait(*last, PROJECTION_WAIT_MAX_S)
 
 
-async def visible(call: Call, event_id: str) -> asyncpg.Record:
+async def visible(call: Call, event_id: EventId) -> asyncpg.Record:
     """The event's row. Raises Problem event-not-found, also for another organizer's draft."""
     row = await call.deps.database.row("event_by_id", event_id)
     gone = row is None or row["status"] == EventStage.DELETED
@@ -190,7 +195,7 @@ async def visible(call: Call, event_id: str) -> asyncpg.Record:
     return row
 
 
-async def owned(call: Call, event_id: str) -> asyncpg.Record:
+async def owned(call: Call, event_id: EventId) -> asyncpg.Record:
     """The caller's own event. Raises Problem event-not-found or not-owner."""
     await own_writes(call)
     row = await visible(call, event_id)
@@ -209,7 +214,7 @@ def is_owner(call: Call, row: asyncpg.Record) -> bool:
     return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
 
 
-async def _category(call: Call, category_id: str | None) -> str:
+async def _category(call: Call, category_id: CategoryId | None) -> str:
     if category_id is None:
         return ""
     if await call.deps.database.row("category", category_id) is None:

@@ -10,11 +10,12 @@ from api.http.routing import Call, json
 from api.reads.history_worker import Place
 from api.routes.events import own_writes
 from schemas.facts import Reason
+from schemas.ids import ReservationId
 
 NOT_OVER = {"cache-control": "no-store"}
 
 
-async def explanation(call: Call, reservation_id: str) -> HTTPResponse:
+async def explanation(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with an explanation of the caller's reservation. Other users appear only as positions on the log."""
     await own_writes(call)
     row = await call.deps.database.row("reservation_by_id", reservation_id)

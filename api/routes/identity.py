@@ -37,6 +37,7 @@ from api.shapes.accounts import (
     TokenIn,
 )
 from api.shapes.base import PageQuery
+from schemas.ids import UserId
 
 _token = msgspec.json.Decoder(TokenIn)
 _ask_reset = msgspec.json.Decoder(ResetAskIn)
@@ -224,7 +225,7 @@ async def events(call: Call) -> HTTPResponse:
 
 
 async def _events(
-    call: Call, user_id: str | None, kind: AuditKind | None, cursor: str | None, limit: int
+    call: Call, user_id: UserId | None, kind: AuditKind | None, cursor: str | None, limit: int
 ) -> HTTPResponse:
     value, _ = cursors.decode(cursor, "security")
     rows = await call.deps.database.rows("security_events", user_id, kind, value, limit + 1)

@@ -19,6 +19,7 @@ from api.shapes.inventory import BlockIn, BlockOut, CodeIn, CodeOut, PoolIn, Poo
 from connectors import clock
 from schemas.commands import AddCode, BlockSeats, Command, DisableCode, SetPool, UnblockSeats
 from schemas.facts import Reason
+from schemas.ids import BlockId, CodeId, EventId, PoolId, ReleaseId, TicketTypeId
 from schemas.statuses import CodeKind
 
 _ALL = 100  # percent
@@ -31,20 +32,20 @@ _unblock = msgspec.json.Decoder(UnblockIn)
 T = TypeVar("T")
 
 
-async def pools(call: Call, event_id: str) -> HTTPResponse:
+async def pools(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with all of them."""
     await owned(call, event_id)
     return json(Page([_pool_out(row) for row in await call.deps.database.rows("pools_of_event", event_id)]))
 
 
-async def add_pool(call: Call, event_id: str) -> HTTPResponse:
+async def add_pool(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the pool. The same Idempotency-Key gives the same pool."""
     body = call.body(_pool)
     await owned(call, event_id)
-    return await _set_pool(call, event_id, new_id(call, f"pool/{event_id}"), body, 201)
+    return await _set_pool(call, event_id, new_id(call, f"pool/{event_id}", PoolId), body, 201)
 
 
-async def change_pool(call: Call, event_id: str, pool_id: str) -> HTTPResponse:
+async def change_pool(call: Call, event_id: EventId, pool_id: PoolId) -> HTTPResponse:
     """200 with the changed pool; 409 if its capacity would be less than the places in use."""
     body = call.body(_pool)
     await owned(call, event_id)
@@ -53,7 +54,7 @@ async def change_pool(call: Call, event_id: str, pool_id: str) -> HTTPResponse:
     return await _set_pool(call, event_id, pool_id, body, 200)
 
 
-async def _set_pool(call: Call, event_id: str, pool_id: str, body: PoolIn, status: int) -> HTTPResponse:
+async def _set_pool(call: Call, event_id: EventId, pool_id: PoolId, body: PoolIn, status: int) -> HTTPResponse:
     command = SetPool(
         event_id=event_id,
         user_id=call.user_id,
@@ -65,13 +66,13 @@ async def _set_pool(call: Call, event_id: str, pool_id: str, body: PoolIn, statu
     return await _answer(call, command, pool_id, "pools", status)
 
 
-async def codes(call: Call, event_id: str) -> HTTPResponse:
+async def codes(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with all of them, the oldest first."""
     await owned(call, event_id)
     return json(Page([_code_out(row) for row in await call.deps.database.rows("codes_of_event", event_id)]))
 
 
-async def add_code(call: Call, event_id: str) -> HTTPResponse:
+async def add_code(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the code. The same Idempotency-Key gives the same code."""
     body = call.body(_code)
     if (body.kind is CodeKind.ACCESS) is (body.value > 0):
@@ -80,7 +81,7 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
     opens = validation.micros(body.valid_from, field="valid_from") if body.valid_from else 0
     closes = validation.micros(body.valid_until, field="valid_until") if body.valid_until else 0
     await owned(call, event_id)
-    code_id = new_id(call, f"code/{event_id}")
+    code_id = new_id(call, f"code/{event_id}", CodeId)
     if closes and closes <= max(opens, clock.now_us()):
         known = await call.deps.database.rows("codes_of_event", event_id)
         if code_id not in {row["id"] for row in known}:  # a repeated request is answered at any time
@@ -94,7 +95,7 @@ async def add_code(call: Call, event_id: str) -> HTTPResponse:
         kind=body.kind.value,
         value=body.value,
         uses_max=body.uses_max,
-        ticket_type_ids=[one.lower() for one in body.ticket_type_ids],
+        ticket_type_ids=[TicketTypeId(one.lower()) for one in body.ticket_type_ids],
         valid_from_at=opens,
         valid_until_at=closes,
         places_max=_places_max(body),
@@ -109,7 +110,7 @@ def _places_max(body: CodeIn) -> int:
     return body.uses_max if body.kind is CodeKind.PERCENT and body.value == _ALL else 0
 
 
-async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
+async def disable_code(call: Call, event_id: EventId, code_id: CodeId) -> HTTPResponse:
     """200 with the disabled code; orders that have used it keep their price."""
     call.no_body()
     await owned(call, event_id)
@@ -117,14 +118,14 @@ async def disable_code(call: Call, event_id: str, code_id: str) -> HTTPResponse:
     return await _answer(call, command, code_id, "codes", 200)
 
 
-async def blocks(call: Call, event_id: str) -> HTTPResponse:
+async def blocks(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with all blocks that still hold places."""
     await owned(call, event_id)
     rows = await call.deps.database.rows("blocks_of_event", event_id)
     return json(Page([_block_out(row) for row in rows if row["quantity"]]))
 
 
-async def add_block(call: Call, event_id: str) -> HTTPResponse:
+async def add_block(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the block of all named places; 409 and no block if one of them is not free."""
     body = call.body(_block)
     seats, quantity = _either(body.seats, body.quantity)
@@ -136,8 +137,8 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
         event_id=event_id,
         user_id=call.user_id,
         command_id=call.deps.log_writer.next_id(),
-        block_id=new_id(call, f"block/{event_id}"),
-        ticket_type_id=body.ticket_type_id.lower(),
+        block_id=new_id(call, f"block/{event_id}", BlockId),
+        ticket_type_id=TicketTypeId(body.ticket_type_id.lower()),
         seats=seats,
         quantity=quantity,
         until_at=until_at,
@@ -146,13 +147,13 @@ async def add_block(call: Call, event_id: str) -> HTTPResponse:
     return await _answer(call, command, command.block_id, "blocks", 201)
 
 
-async def unblock(call: Call, event_id: str, block_id: str) -> HTTPResponse:
+async def unblock(call: Call, event_id: EventId, block_id: BlockId) -> HTTPResponse:
     """200 with the remaining block. The same Idempotency-Key frees nothing more."""
     body = call.body(_unblock)
     seats, quantity = _either(body.seats, body.quantity)
     await owned(call, event_id)
     keyed = call.optional_idempotency_key() is not None
-    release_id = new_id(call, f"release/{event_id}/{block_id}") if keyed else None
+    release_id = new_id(call, f"release/{event_id}/{block_id}", ReleaseId) if keyed else None
     command = UnblockSeats(
         event_id=event_id,
         user_id=call.user_id,

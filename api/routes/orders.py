@@ -34,6 +34,7 @@ from api.shapes.orders import (
 )
 from pipelines.history.explain import Explanation
 from schemas.facts import Reason
+from schemas.ids import EventId, ReservationId
 from schemas.money import plain
 from schemas.times import rfc3339_of, utc
 
@@ -44,7 +45,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-async def orders(call: Call, event_id: str) -> HTTPResponse | None:
+async def orders(call: Call, event_id: EventId) -> HTTPResponse | None:
     """200 with a page, the latest first; with `Accept: text/csv` all of them as a file."""
     query = call.query(OrdersQuery)
     if _wants_csv(call.request.headers.get("accept", "")):
@@ -55,7 +56,7 @@ async def orders(call: Call, event_id: str) -> HTTPResponse | None:
     return json(cursors.page(rows, query.limit, order_out, lambda row: ("orders", row["created_at"], row["id"])))
 
 
-async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
+async def as_csv(call: Call, event_id: EventId) -> HTTPResponse | None:
     """200 with all orders that match the filter, as a file that is written while the client reads it."""
     query = call.query(OrdersQuery)
     await _organized(call, event_id)
@@ -64,7 +65,7 @@ async def as_csv(call: Call, event_id: str) -> HTTPResponse | None:
     return None
 
 
-async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
+async def order(call: Call, event_id: EventId, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the order, its tickets, its refunds and its history."""
     event = await _organized(call, event_id)
     database = call.deps.database
@@ -91,7 +92,7 @@ async def order(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
     )
 
 
-async def _organized(call: Call, event_id: str) -> asyncpg.Record:
+async def _organized(call: Call, event_id: EventId) -> asyncpg.Record:
     """The caller's event, or any event for an admin. Raises Problem event-not-found or not-owner."""
     if not is_admin(call):
         return await owned(call, event_id)
@@ -100,7 +101,7 @@ async def _organized(call: Call, event_id: str) -> asyncpg.Record:
 
 
 async def _rows(
-    call: Call, event_id: str, query: OrdersQuery, value: int | None, identity: str | None, limit: int
+    call: Call, event_id: EventId, query: OrdersQuery, value: int | None, identity: str | None, limit: int
 ) -> list[asyncpg.Record]:
     status = query.status.value if query.status else None
     ticket_type_id = query.ticket_type_id.lower() if query.ticket_type_id else None
@@ -109,7 +110,7 @@ async def _rows(
     )
 
 
-async def _lines(call: Call, event_id: str, query: OrdersQuery) -> AsyncGenerator[str, None]:
+async def _lines(call: Call, event_id: EventId, query: OrdersQuery) -> AsyncGenerator[str, None]:
     """The header and each order, EXPORT_ROWS_AT_ONCE at a time."""
     value: int | None = None
     identity: str | None = None

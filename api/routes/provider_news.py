@@ -15,6 +15,7 @@ from pipelines.payments.providers.stripe import webhook
 from pipelines.payments.providers.stripe.api import Declined, Intent, RefundObject
 from pipelines.payments.providers.stripe.books import refunds_of
 from pipelines.payments.providers.stripe.webhook import Event, Told
+from schemas.ids import CommandId, PaymentId
 
 log = Log("payments")
 
@@ -39,14 +40,14 @@ async def _placed(deps: ApiDeps, command: Told) -> list[Told]:
     if row is not None:
         return [webhook.placed(command, row["event_id"], row["reservation_id"])]
     intent = await _intent(deps, command.payment_id)
-    captured = None if intent is None else webhook.captured(intent, f"{command.command_id}/captured")
+    captured = None if intent is None else webhook.captured(intent, CommandId(f"{command.command_id}/captured"))
     if captured is None:
         log.info("webhook.not_ours", webhook=command.command_id, type=type(command).__name__)
         return []
     return [captured, webhook.placed(command, captured.event_id, captured.reservation_id)]
 
 
-async def _intent(deps: ApiDeps, payment_id: str) -> Intent | None:
+async def _intent(deps: ApiDeps, payment_id: PaymentId) -> Intent | None:
     assert deps.stripe is not None, "webhooks are read only where Stripe is in use"
     try:
         return await deps.stripe.get(f"/v1/payment_intents/{payment_id}", {}, Intent)
@@ -56,7 +57,7 @@ async def _intent(deps: ApiDeps, payment_id: str) -> Intent | None:
         raise unavailable("payment provider", f"the provider does not say whose payment this is: {error}") from error
 
 
-async def _refunds(deps: ApiDeps, payment_id: str) -> list[RefundObject]:
+async def _refunds(deps: ApiDeps, payment_id: PaymentId) -> list[RefundObject]:
     assert deps.stripe is not None, "webhooks are read only where Stripe is in use"
     try:
         return [refund async for refund in refunds_of(deps.stripe, payment_id)]

@@ -47,7 +47,7 @@ from schemas.commands import (
     ReserveTickets,
 )
 from schemas.facts import Reason
-from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
+from schemas.ids import EventId, ReservationId, TicketId, TicketTypeId, attempt_id, fingerprint, reservation_id
 from schemas.money import formatted
 from schemas.replies import Reply, ReservationView
 from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
@@ -61,14 +61,14 @@ _Changing = ConfirmReservation | ReleaseReservation | ExtendHold | CancelTickets
 MONEY_ROWS_MAX = 100  # refunds and disputes in one answer; its sums count those
 
 
-async def create(call: Call, event_id: str) -> HTTPResponse:
+async def create(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the hold; 409 if it is refused; 202 if the outcome takes longer than the caller waits."""
     deps, user_id = call.deps, call.user_id
     key = call.idempotency_key()
     body = call.body(_reserve)
     seats, quantity = _wanted(body)
-    identity = reservation_id(UserId(user_id), key)
-    ticket_type_id = body.ticket_type_id.lower()
+    identity = reservation_id(user_id, key)
+    ticket_type_id = TicketTypeId(body.ticket_type_id.lower())
     promo, access = (body.promo_code or "").upper(), (body.access_code or "").upper()
     known = deps.memory.asked(identity)
     if known is not None and known.event_id != event_id:
@@ -123,7 +123,7 @@ async def own(call: Call) -> HTTPResponse:
     return json(page)
 
 
-async def one(call: Call, reservation_id: str) -> HTTPResponse:
+async def one(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the reservation. With Prefer: wait, as soon as it has an outcome or the time is over."""
     deps, deadline = call.deps, monotonic() + call.wait_s(PROJECTION_WAIT_MAX_S)
     known = _own_known(call, reservation_id)
@@ -150,7 +150,7 @@ async def one(call: Call, reservation_id: str) -> HTTPResponse:
     )
 
 
-async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
+async def confirm(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with tickets; 402 if the payment is declined; 409 if the hold is over; 202 while the payment runs."""
     deps = call.deps
     key = call.idempotency_key()
@@ -163,7 +163,7 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
         user_id=call.user_id,
         command_id=deps.log_writer.next_id(),
         reservation_id=reservation_id,
-        attempt_id=attempt_id(ReservationId(reservation_id), key),
+        attempt_id=attempt_id(reservation_id, key),
         payment_token="" if body.payment_token is UNSET else body.payment_token,
     )
     deadline = monotonic() + call.wait_s()
@@ -179,7 +179,7 @@ async def confirm(call: Call, reservation_id: str) -> HTTPResponse:
     return json(_confirmed(deps, reply.reservation), 200, headers)
 
 
-async def release(call: Call, reservation_id: str) -> HTTPResponse:
+async def release(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the reservation: a hold is released, a confirmed one cancelled and refunded."""
     call.no_body()
     deps = call.deps
@@ -195,7 +195,7 @@ async def release(call: Call, reservation_id: str) -> HTTPResponse:
     return json(of_view(reply.reservation), 200, headers)
 
 
-async def extend(call: Call, reservation_id: str) -> HTTPResponse:
+async def extend(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the hold and its new deadline. An event can allow one extension for each hold."""
     call.no_body()
     known = await _find(call, reservation_id)
@@ -203,11 +203,11 @@ async def extend(call: Call, reservation_id: str) -> HTTPResponse:
     return await _changed(call, command)
 
 
-async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
+async def cancel_tickets(call: Call, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the remaining reservation; the named tickets are void, and refunded by the event's terms."""
     body = call.body(_cancel)
     known = await _find(call, reservation_id)
-    tickets = [one.lower() for one in body.ticket_ids]
+    tickets = [TicketId(one.lower()) for one in body.ticket_ids]
     command = CancelTickets(
         event_id=known.event_id,
         user_id=call.user_id,
@@ -218,7 +218,7 @@ async def cancel_tickets(call: Call, reservation_id: str) -> HTTPResponse:
     return await _changed(call, command)
 
 
-async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse:
+async def refund(call: Call, event_id: EventId, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the buyer's reservation after the organizer has cancelled it, or single tickets, with a full refund.
     With an amount it is only refunded, once for each Idempotency-Key, and nothing is cancelled."""
     body = call.body(_refund)
@@ -228,7 +228,7 @@ async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse
         raise for_reason(Reason.RESERVATION_NOT_FOUND, "the event has no such reservation", field="reservation_id")
     command: CancelTickets | RefundAmount
     if body.amount is UNSET:
-        tickets = [one.lower() for one in body.ticket_ids]
+        tickets = [TicketId(one.lower()) for one in body.ticket_ids]
         command = CancelTickets(
             event_id=event_id,
             user_id=call.user_id,
@@ -239,7 +239,7 @@ async def refund(call: Call, event_id: str, reservation_id: str) -> HTTPResponse
     else:
         if body.ticket_ids:
             raise invalid("amount", "is not allowed together with ticket_ids")
-        key = f"refund-{attempt_id(ReservationId(reservation_id), call.idempotency_key())}"
+        key = f"refund-{attempt_id(reservation_id, call.idempotency_key())}"
         command = RefundAmount(
             event_id=event_id,
             user_id=call.user_id,
@@ -357,7 +357,7 @@ def _dispute_out(row: Mapping[str, Any]) -> DisputeOut:
     )
 
 
-async def _needs_no_token(call: Call, reservation_id: str) -> None:
+async def _needs_no_token(call: Call, reservation_id: ReservationId) -> None:
     """Raises Problem if the rows show an amount to pay. The log decides the rest."""
     await own_writes(call)
     row = await call.deps.database.row("reservation_by_id", reservation_id)
@@ -383,7 +383,7 @@ def _wanted(body: ReservationIn) -> tuple[list[str], int]:
     return body.seats, len(body.seats)
 
 
-def _own_known(call: Call, reservation_id: str) -> PendingReservation | None:
+def _own_known(call: Call, reservation_id: ReservationId) -> PendingReservation | None:
     """This process's memory of the caller's reservation. Raises Problem if it belongs to another user."""
     known = call.deps.memory.asked(reservation_id)
     if known is not None and known.user_id != call.user_id:
@@ -391,7 +391,7 @@ def _own_known(call: Call, reservation_id: str) -> PendingReservation | None:
     return known
 
 
-async def _find(call: Call, reservation_id: str) -> PendingReservation:
+async def _find(call: Call, reservation_id: ReservationId) -> PendingReservation:
     """The caller's reservation and its event. Raises Problem reservation-not-found."""
     known = _own_known(call, reservation_id)
     if known is None:
@@ -457,7 +457,7 @@ def _confirmed(deps: ApiDeps, view: ReservationView) -> ConfirmedOut:
     )
 
 
-def _not_found(reservation_id: str) -> Problem:
+def _not_found(reservation_id: ReservationId) -> Problem:
     """The answer for a missing reservation, and for another user's."""
     return for_reason(
         Reason.RESERVATION_NOT_FOUND,

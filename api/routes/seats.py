@@ -24,6 +24,7 @@ from connectors import clock
 from pipelines.history.moment import Moment, moment
 from pipelines.history.seat_map import FREE, HELD, LOCKED, SOLD
 from pipelines.reservations.core.seating import row_label
+from schemas.ids import EventId, TicketTypeId
 from schemas.statuses import LayoutKind
 
 NOT_OVER = {"cache-control": "no-store"}
@@ -33,7 +34,7 @@ _IN_ROWS = {SeatStatus.HELD: HELD, SeatStatus.SOLD: SOLD, SeatStatus.LOCKED: LOC
 Taken = Iterable[tuple[str, str]]  # each place that is not free, as "<ticket type>/<seat>", with its letter
 
 
-async def seats(call: Call, event_id: str) -> HTTPResponse | None:
+async def seats(call: Call, event_id: EventId) -> HTTPResponse | None:
     """200 with the state of every numbered seat, now or at an earlier time."""
     query = call.query(SeatsQuery)
     event = await visible(call, event_id)
@@ -84,19 +85,19 @@ def _moment(at: str, partition: int) -> Moment:
     return until
 
 
-async def _now(deps: ApiDeps, event_id: str) -> EventSeats:
+async def _now(deps: ApiDeps, event_id: EventId) -> EventSeats:
     """The current seat map, made in a thread: 100,000 seats take a tenth of a second."""
     rows = await deps.database.rows("ticket_types_of_event", event_id)
     seated = [row for row in rows if row["kind"] == LayoutKind.SEATED]
     taken_places, source = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
 
-    def made() -> dict[str, SectionBody]:
+    def made() -> dict[TicketTypeId, SectionBody]:
         return {one.ticket_type_id: deps.seat_maps.sections.of(one) for one in sections_of(seated, taken_places())}
 
     return EventSeats(await deps.seat_maps.make(made), {row["id"]: row["hidden"] for row in seated}, source)
 
 
-async def _taken(deps: ApiDeps, event_id: str, seats: int) -> tuple[Callable[[], Taken], str]:
+async def _taken(deps: ApiDeps, event_id: EventId, seats: int) -> tuple[Callable[[], Taken], str]:
     """A function that gives the places that are not free, to call in a thread; and its source."""
     meta, claims, foreign = await seat_hashes(deps, event_id, seats)
     if b"epoch" in meta:

@@ -18,13 +18,14 @@ from api.shapes.door import InvitationOut, StaffIn, StaffOut, StaffStatus
 from connectors import clock
 from schemas.commands import AddStaff, AnswerInvitation, RemoveStaff
 from schemas.facts import Reason
+from schemas.ids import EventId, UserId
 from schemas.statuses import InvitationStatus, OfferAnswer
 from schemas.times import utc
 
 _add = msgspec.json.Decoder(StaffIn)
 
 
-async def add(call: Call, event_id: str) -> HTTPResponse:
+async def add(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the invitation. The invited person works at the door after they accept. The answer does not reveal
     whether they have an account."""
     body = call.body(_add)
@@ -38,7 +39,7 @@ async def add(call: Call, event_id: str) -> HTTPResponse:
     return json(_out(row), 201, {"location": location} | replayed(outcome))
 
 
-async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
+async def remove(call: Call, event_id: EventId, user_id: UserId) -> HTTPResponse:
     """204: the person is no longer staff, and no longer invited; also if they never were."""
     call.no_body()
     await owned(call, event_id)
@@ -48,7 +49,7 @@ async def remove(call: Call, event_id: str, user_id: str) -> HTTPResponse:
     return HTTPResponse(status=204, headers=replayed(outcome))
 
 
-async def staff(call: Call, event_id: str) -> HTTPResponse:
+async def staff(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with a page of the staff and the invited people, the latest first."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "staff")
@@ -85,17 +86,17 @@ async def invitations(call: Call) -> HTTPResponse:
     return json(page)
 
 
-async def accept(call: Call, event_id: str) -> HTTPResponse:
+async def accept(call: Call, event_id: EventId) -> HTTPResponse:
     """200 after the caller has become staff; 409 if the invitation has expired."""
     return await _answer(call, event_id, OfferAnswer.ACCEPT, InvitationStatus.ACCEPTED)
 
 
-async def decline(call: Call, event_id: str) -> HTTPResponse:
+async def decline(call: Call, event_id: EventId) -> HTTPResponse:
     """200 after the invitation is declined."""
     return await _answer(call, event_id, OfferAnswer.DECLINE, InvitationStatus.DECLINED)
 
 
-async def _answer(call: Call, event_id: str, answer: str, status: str) -> HTTPResponse:
+async def _answer(call: Call, event_id: EventId, answer: str, status: str) -> HTTPResponse:
     call.no_body()
     await own_writes(call)
     row = await call.deps.database.row("invitation", event_id, call.user_id)

@@ -25,6 +25,7 @@ from api.routes.notifications import out
 from api.routes.ticket_types import availability_seen
 from api.shapes.base import StreamQuery, StreamTicketIn, StreamTicketOut
 from api.shapes.events import EventStreamQuery
+from schemas.ids import EventId
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 HELLO = "retry: 2000\n: connected\n\n"
@@ -62,7 +63,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
     return None
 
 
-async def event(call: Call, event_id: str) -> HTTPResponse | None:
+async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
     """An event's availability, at each change. Its organizer and staff get the door's counts too.
 
     `id` is the position at which it was read.

@@ -16,27 +16,28 @@ from pipelines.documents import qr
 from pipelines.documents.calendar_entry import calendar_entry
 from pipelines.documents.ticket import PrintableTicket
 from schemas.facts import Reason
+from schemas.ids import TicketId
 
 SVG, PNG, PDF = "image/svg+xml", "image/png", "application/pdf"
 CALENDAR = "text/calendar; charset=utf-8"
 
 
-async def qr_svg(call: Call, ticket_id: str) -> HTTPResponse:
+async def qr_svg(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with the code as an SVG file; 409 if the ticket is void."""
     return await _coded(call, ticket_id, lambda _, code: qr.svg(code), SVG, "svg")
 
 
-async def qr_png(call: Call, ticket_id: str) -> HTTPResponse:
+async def qr_png(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with the code as a PNG file; 409 if the ticket is void."""
     return await _coded(call, ticket_id, lambda _, code: qr.png(code), PNG, "png")
 
 
-async def printed(call: Call, ticket_id: str) -> HTTPResponse:
+async def printed(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with a page to print; 409 if the ticket is void."""
     return await _coded(call, ticket_id, call.deps.printer.page, PDF, "pdf")
 
 
-async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
+async def calendar(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with the calendar entry; that of a void ticket is marked as cancelled."""
     ticket = await _own(call, ticket_id)
     entry = await call.deps.drawing.run(lambda: calendar_entry(ticket, datetime.now(UTC)))
@@ -44,7 +45,7 @@ async def calendar(call: Call, ticket_id: str) -> HTTPResponse:
 
 
 async def _coded(
-    call: Call, ticket_id: str, draw: Callable[[PrintableTicket, str], bytes], media_type: str, suffix: str
+    call: Call, ticket_id: TicketId, draw: Callable[[PrintableTicket, str], bytes], media_type: str, suffix: str
 ) -> HTTPResponse:
     """A document that is drawn from a ticket and its code. Raises Problem not-found, ticket-void or busy."""
     ticket = await _own(call, ticket_id)
@@ -56,7 +57,7 @@ async def _coded(
     return _file(drawn, media_type, f"{ticket.id}.{suffix}", "inline")
 
 
-async def _own(call: Call, ticket_id: str) -> PrintableTicket:
+async def _own(call: Call, ticket_id: TicketId) -> PrintableTicket:
     await own_writes(call)
     row = await call.deps.database.row("ticket_document", ticket_id)
     if row is None or row["user_id"] != call.user_id:

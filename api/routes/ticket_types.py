@@ -34,6 +34,7 @@ from pipelines.payments.providers.stripe.money import problem_of_price
 from pipelines.reservations.core.limits import SEATS_PER_SECTION_MAX
 from schemas.commands import AddTicketType, UpdateTicketType
 from schemas.facts import Reason
+from schemas.ids import EventId, TicketTypeId
 from schemas.money import formatted, problem_of
 from schemas.statuses import LayoutKind
 from schemas.ticket_type_terms import TicketTypeTerms
@@ -57,7 +58,7 @@ _counts = msgspec.json.Decoder(_Counts)
 log = logs.get("api.availability")
 
 
-async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
+async def ticket_types(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with all ticket types that the caller may see, the oldest first."""
     code = call.query(AccessCodeQuery).access_code
     await own_writes(call)
@@ -67,7 +68,7 @@ async def ticket_types(call: Call, event_id: str) -> HTTPResponse:
     return json(Page([_out(row) for row in rows if eyes.sees(row["id"], row["hidden"])]))
 
 
-async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse:
+async def update(call: Call, event_id: EventId, ticket_type_id: TicketTypeId) -> HTTPResponse:
     """200 with the changed ticket type. The event's owner only."""
     body = call.body(_patch)
     terms = terms_in(TicketTypeTerms, body)
@@ -96,12 +97,12 @@ async def update(call: Call, event_id: str, ticket_type_id: str) -> HTTPResponse
     return json(_out(row), 200, replayed(outcome))
 
 
-async def _row(call: Call, event_id: str, ticket_type_id: str) -> asyncpg.Record | None:
+async def _row(call: Call, event_id: EventId, ticket_type_id: TicketTypeId) -> asyncpg.Record | None:
     rows = await call.deps.database.rows("ticket_types_of_event", event_id)
     return next((row for row in rows if row["id"] == ticket_type_id), None)
 
 
-async def create(call: Call, event_id: str) -> HTTPResponse:
+async def create(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the ticket type. The event's owner only; the same Idempotency-Key gives the same ticket type."""
     body = call.body(_create)
     terms = terms_in(TicketTypeTerms, body)
@@ -123,7 +124,7 @@ async def create(call: Call, event_id: str) -> HTTPResponse:
         event_id=event_id,
         user_id=call.user_id,
         command_id=call.deps.log_writer.next_id(),
-        ticket_type_id=new_id(call, f"ticket-type/{event_id}"),
+        ticket_type_id=new_id(call, f"ticket-type/{event_id}", TicketTypeId),
         **{"rows": 0, "seats_per_row": 0, "capacity": 0} | asdict(layout) | terms,
     )
     outcome = await write(call, command)
@@ -149,31 +150,34 @@ def _check_amount(call: Call, price: Price) -> None:
             raise invalid("price.amount", problem)
 
 
-async def availability(call: Call, event_id: str) -> HTTPResponse:
+async def availability(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with total, available, held and sold of each ticket type."""
     code = call.query(AccessCodeQuery).access_code
     eyes = await sight(call, await visible(call, event_id), code)
     return json(await availability_seen(call.deps, event_id, eyes), tagged=True)
 
 
-async def availability_seen(deps: ApiDeps, event_id: str, eyes: Sight) -> EventAvailabilityOut:
+async def availability_seen(deps: ApiDeps, event_id: EventId, eyes: Sight) -> EventAvailabilityOut:
     """The availability of the ticket types that a caller sees."""
     whole = await availability_of(deps, event_id)
     seen = await eyes.among(deps, event_id, [one.id for one in whole.items])
     return EventAvailabilityOut(event_id, [one for one in whole.items if one.id in seen], whole.source)
 
 
-async def availability_of(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
+async def availability_of(deps: ApiDeps, event_id: EventId) -> EventAvailabilityOut:
     """The current availability. Concurrent requests for the same event share one read."""
     return await deps.availability.get(event_id, lambda: _availability(deps, event_id))
 
 
-async def _availability(deps: ApiDeps, event_id: str) -> EventAvailabilityOut:
+async def _availability(deps: ApiDeps, event_id: EventId) -> EventAvailabilityOut:
     """The availability of all ticket types, also hidden ones: from Redis, where the reservations worker writes it, or
     from Postgres if Redis does not answer or has no readable data."""
     (counters,) = await event_hashes(deps, event_id, "availability")
     try:
-        items = [AvailabilityOut(key.decode(), **asdict(_counts.decode(text))) for key, text in counters.items()]
+        items = [
+            AvailabilityOut(TicketTypeId(key.decode()), **asdict(_counts.decode(text)))
+            for key, text in counters.items()
+        ]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("redis.nonsense", event=event_id, error=str(error))
         items = []

@@ -17,6 +17,7 @@ from api.shapes.events import EventStatus
 from api.shapes.reservations import CodeProblem, TicketOut, TicketsQuery, ValidateIn, ValidationOut
 from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.facts import Reason
+from schemas.ids import TicketId
 from schemas.statuses import TicketStatus
 from schemas.times import utc
 
@@ -39,7 +40,7 @@ async def tickets(call: Call) -> HTTPResponse:
     return json(page)
 
 
-async def ticket(call: Call, ticket_id: str) -> HTTPResponse:
+async def ticket(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200 with the caller's ticket."""
     await own_writes(call)
     row = await call.deps.database.row("ticket_by_id", ticket_id)

@@ -18,6 +18,7 @@ from api.shapes.door import OccasionOut, TransferIn, TransferOut, TransfersQuery
 from connectors import clock
 from schemas.commands import AnswerTransfer, TransferTicket
 from schemas.facts import Reason
+from schemas.ids import TicketId, TransferId, UserId
 from schemas.statuses import EventStage, OfferAnswer, TransferStatus
 from schemas.times import utc
 
@@ -26,7 +27,7 @@ SHOWN = frozenset({EventStage.PUBLISHED, EventStage.CANCELLED, EventStage.ENDED}
 _transfer = msgspec.json.Decoder(TransferIn)
 
 
-async def transfer(call: Call, ticket_id: str) -> HTTPResponse:
+async def transfer(call: Call, ticket_id: TicketId) -> HTTPResponse:
     """200: the ticket is offered, and the receiver's after they accept. 202 while it is not decided."""
     body = call.body(_transfer)
     row = await _handed_on(call, ticket_id)
@@ -71,23 +72,23 @@ async def transfers(call: Call) -> HTTPResponse:
     return json(page)
 
 
-async def one(call: Call, transfer_id: str) -> HTTPResponse:
+async def one(call: Call, transfer_id: TransferId) -> HTTPResponse:
     """200 with an offer to or from the caller."""
     await own_writes(call)
     return json(_view(await _own(call, transfer_id), call.user_id))
 
 
-async def accept(call: Call, transfer_id: str) -> HTTPResponse:
+async def accept(call: Call, transfer_id: TransferId) -> HTTPResponse:
     """200 after the ticket is the caller's; 409 if the offer has expired, or its ticket cannot be transferred."""
     return await _answer(call, transfer_id, OfferAnswer.ACCEPT, TransferStatus.ACCEPTED)
 
 
-async def decline(call: Call, transfer_id: str) -> HTTPResponse:
+async def decline(call: Call, transfer_id: TransferId) -> HTTPResponse:
     """200 after the offer is declined."""
     return await _answer(call, transfer_id, OfferAnswer.DECLINE, TransferStatus.DECLINED)
 
 
-async def withdraw(call: Call, transfer_id: str) -> HTTPResponse:
+async def withdraw(call: Call, transfer_id: TransferId) -> HTTPResponse:
     """200 after the caller's offer is withdrawn."""
     return await _answer(call, transfer_id, OfferAnswer.WITHDRAW, TransferStatus.WITHDRAWN)
 
@@ -99,7 +100,7 @@ def about_event(row: asyncpg.Record) -> OccasionOut | None:
     return OccasionOut(row["title"], row["venue"], utc(row["starts_at"]), utc(row["ends_at"]))
 
 
-async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTTPResponse:
+async def _answer(call: Call, transfer_id: TransferId, answer: str, status: str) -> HTTPResponse:
     call.no_body()
     await own_writes(call)
     row = await _own(call, transfer_id)
@@ -122,7 +123,7 @@ async def _answer(call: Call, transfer_id: str, answer: str, status: str) -> HTT
     return json(_view(await _own(call, transfer_id), call.user_id), headers=replayed(outcome))
 
 
-async def _own(call: Call, transfer_id: str) -> asyncpg.Record:
+async def _own(call: Call, transfer_id: TransferId) -> asyncpg.Record:
     row = await call.deps.database.row("transfer_by_id", transfer_id)
     if row is None or call.user_id not in (row["user_id"], row["to_user_id"]):
         raise _no_offer(transfer_id)
@@ -136,7 +137,7 @@ def _status(row: asyncpg.Record) -> str:
     return str(row["status"])
 
 
-def _view(row: asyncpg.Record, user_id: str) -> TransferView:
+def _view(row: asyncpg.Record, user_id: UserId) -> TransferView:
     return TransferView(
         id=row["id"],
         direction="out" if row["user_id"] == user_id else "in",
@@ -152,7 +153,7 @@ def _view(row: asyncpg.Record, user_id: str) -> TransferView:
     )
 
 
-async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
+async def _handed_on(call: Call, ticket_id: TicketId) -> asyncpg.Record:
     """The caller's ticket, or one that they bought and transferred (a retry). Raises Problem not-found."""
     await own_writes(call)
     row = await call.deps.database.row("ticket_by_id", ticket_id)
@@ -164,10 +165,10 @@ async def _handed_on(call: Call, ticket_id: str) -> asyncpg.Record:
     return row
 
 
-def _not_yours(ticket_id: str) -> Exception:
+def _not_yours(ticket_id: TicketId) -> Exception:
     return not_found("ticket", f"{ticket_id} of yours", field="ticket_id")
 
 
-def _no_offer(transfer_id: str) -> Exception:
+def _no_offer(transfer_id: TransferId) -> Exception:
     detail = f"there is no offer {transfer_id} of a ticket to you or from you"
     return for_reason(Reason.TRANSFER_NOT_FOUND, detail, field="transfer_id")

@@ -16,6 +16,7 @@ from api.routes.auth import NO_STORE
 from api.routes.events import own_writes
 from api.shapes.accounts import EraseIn, OrganizerOut, PublicUserOut, UserPatch
 from connectors import clock
+from schemas.ids import UserId
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ async def become_organizer(call: Call) -> HTTPResponse:
     return json(OrganizerOut(**members, access_token=token, expires_in=left_s), headers=NO_STORE)
 
 
-async def user(call: Call, user_id: str) -> HTTPResponse:
+async def user(call: Call, user_id: UserId) -> HTTPResponse:
     """200 with an organizer's public profile. A buyer's is visible only to themselves and to administrators."""
     row = await call.deps.database.row("user", user_id)
     if row is None or (RANK[Role(row["role"])] < RANK[Role.ORGANIZER] and not _may_see_buyer(call, user_id)):
@@ -89,7 +90,7 @@ async def check_password(call: Call, password: str, *, field: str = "current_pas
     await call.deps.accounts.check_password(call.caller, password, field=field)
 
 
-def _may_see_buyer(call: Call, user_id: str) -> bool:
+def _may_see_buyer(call: Call, user_id: UserId) -> bool:
     return call.caller is not None and (call.caller.user_id == user_id or call.caller.role is Role.ADMIN)
 
 

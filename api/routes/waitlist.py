@@ -17,6 +17,7 @@ from api.shapes.base import PageQuery
 from api.shapes.inventory import EntryOut, WaitIn, WaitlistQuery
 from schemas.commands import JoinWaitlist, LeaveWaitlist
 from schemas.facts import Reason
+from schemas.ids import EntryId, EventId, TicketTypeId
 from schemas.statuses import ReservationStatus, WaitlistStatus
 from schemas.times import utc
 
@@ -32,11 +33,11 @@ BECAME: dict[str, str] = {
 _wait = msgspec.json.Decoder(WaitIn)
 
 
-async def join(call: Call, event_id: str) -> HTTPResponse:
+async def join(call: Call, event_id: EventId) -> HTTPResponse:
     """201 with the place in line; 409 not-sold-out if enough places are free to reserve."""
     key = call.idempotency_key()
     body = call.body(_wait)
-    identity = str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}"))
+    identity = EntryId(str(uuid5(UUID(call.user_id), f"wait/{event_id}/{key}")))
     if await call.deps.events.is_absent(event_id, call.sees_drafts_of):
         raise no_event(event_id)
     command = JoinWaitlist(
@@ -44,7 +45,7 @@ async def join(call: Call, event_id: str) -> HTTPResponse:
         user_id=call.user_id,
         command_id=call.deps.log_writer.next_id(),
         entry_id=identity,
-        ticket_type_id=body.ticket_type_id.lower(),
+        ticket_type_id=TicketTypeId(body.ticket_type_id.lower()),
         quantity=body.quantity,
         mailbox=call.mailbox,
     )
@@ -71,7 +72,7 @@ async def own(call: Call) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, _out, lambda row: ("waitlist", row["created_at"], row["id"])))
 
 
-async def of_event(call: Call, event_id: str) -> HTTPResponse:
+async def of_event(call: Call, event_id: EventId) -> HTTPResponse:
     """200 with a page of the event's waiting list, the oldest first, with the ids of its users."""
     query = call.query(PageQuery)
     value, identity = cursors.decode(query.cursor, "waiting")
@@ -80,13 +81,13 @@ async def of_event(call: Call, event_id: str) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, _out, lambda row: ("waiting", row["offset"], row["id"])))
 
 
-async def one(call: Call, entry_id: str) -> HTTPResponse:
+async def one(call: Call, entry_id: EntryId) -> HTTPResponse:
     """200 with the caller's place in line."""
     await own_writes(call)
     return json(_out(await _own(call, entry_id)))
 
 
-async def leave(call: Call, entry_id: str) -> HTTPResponse:
+async def leave(call: Call, entry_id: EntryId) -> HTTPResponse:
     """200 with the entry, which no longer waits. An offered hold is released as a reservation."""
     call.no_body()
     await own_writes(call)
@@ -98,7 +99,7 @@ async def leave(call: Call, entry_id: str) -> HTTPResponse:
     return json(_out(await _own(call, entry_id)), headers=replayed(outcome))
 
 
-async def _own(call: Call, entry_id: str) -> asyncpg.Record:
+async def _own(call: Call, entry_id: EntryId) -> asyncpg.Record:
     row = await call.deps.database.row("entry_by_id", entry_id)
     if row is None or row["user_id"] != call.user_id:
         raise for_reason(Reason.ENTRY_NOT_FOUND, "you have no such place on a waiting list", field="entry_id")

@@ -23,6 +23,7 @@ from connectors import clock
 from connectors.outbound_http import NotOutside, checked_url, resolved_outside
 from pipelines.notifications.calls import TEST, TYPE_NAMES, TYPES, body
 from pipelines.notifications.kinds import CallStatus
+from schemas.ids import EventId
 
 SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how such secrets begin
@@ -44,7 +45,7 @@ async def create(call: Call) -> HTTPResponse:
     wanted = call.body(_create)
     await _check(call, wanted.url)
     if wanted.event_id is not None:
-        await owned(call, wanted.event_id.lower())
+        await owned(call, EventId(wanted.event_id.lower()))
     secret = _new_secret()
     event_id = (wanted.event_id or "").lower()
     fields = (str(uuid4()), call.user_id, wanted.url, event_id, _types(wanted.types), secret, WEBHOOKS_MAX)

@@ -14,6 +14,7 @@ from api.fairness.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MI
 from api.http.validation import Id, Line100
 from api.reads.texts import TEXT
 from api.shapes.base import PageQuery, Request
+from schemas.ids import UserId
 
 # One @, text on both sides, no spaces or control characters. Only a mail proves that an address exists.
 Email = Annotated[
@@ -146,7 +147,7 @@ class EraseIn(Request, frozen=True):
 class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     """An account as its owner sees it."""
 
-    id: str
+    id: UserId
     email: str
     name: str
     role: Role
@@ -161,7 +162,7 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
 class PublicUserOut(msgspec.Struct, frozen=True):
     """An organizer's public profile."""
 
-    id: str
+    id: UserId
     name: str
     role: Role
     description: str
@@ -224,7 +225,7 @@ class SecurityEventOut(msgspec.Struct, frozen=True):
     kind: str
     outcome: str
     actor: str
-    user_id: str | None
+    user_id: UserId | None
     session_id: str | None
     address: str
     client: str
@@ -234,7 +235,7 @@ class SecurityEventOut(msgspec.Struct, frozen=True):
 class SecurityEventsQuery(PageQuery, frozen=True):
     """The user and the kind of entries."""
 
-    user_id: Id | None = None
+    user_id: Id[UserId] | None = None
     kind: AuditKind | None = None
 
 
@@ -244,7 +245,7 @@ class OrganizerOut(msgspec.Struct, frozen=True, kw_only=True):
     The session and its refresh token stay, so there is no new refresh token (null).
     """
 
-    id: str
+    id: UserId
     email: str
     name: str
     role: Role
@@ -272,7 +273,7 @@ class ExportOut(msgspec.Struct, frozen=True, kw_only=True):
     Times that are whole numbers are microseconds since 1970, amounts are in minor units.
     """
 
-    user_id: str
+    user_id: UserId
     exported_at: datetime
     account: list[dict[str, Any]]
     sessions: list[dict[str, Any]]

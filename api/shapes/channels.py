@@ -12,6 +12,7 @@ from api.http.validation import Id
 from api.shapes.base import PageQuery, Request
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.kinds import KINDS
+from schemas.ids import EventId
 
 KindName = Annotated[
     str, Meta(min_length=1, max_length=40, pattern=r"^[a-z.-]+(?!\n)$", description=f"one of {', '.join(KINDS)}")
@@ -67,7 +68,7 @@ class WebhookIn(Request, frozen=True):
     }
 
     url: WebhookUrl
-    event_id: Id | None = None
+    event_id: Id[EventId] | None = None
     types: WebhookTypes = msgspec.field(default_factory=list)
 
 
@@ -86,7 +87,7 @@ class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     url: str
-    event_id: str | None
+    event_id: EventId | None
     types: list[str]
     enabled: bool
     disabled_why: str | None
@@ -105,7 +106,7 @@ class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     type: str
-    event_id: str | None
+    event_id: EventId | None
     status: str
     attempts: int
     answer: int | None

@@ -13,6 +13,7 @@ from api.fairness.limits import SCANS_PER_BATCH_MAX
 from api.http.validation import Id, Time
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut, Request
+from schemas.ids import EventId, TicketId, TicketTypeId, TransferId, UserId
 from schemas.statuses import CheckInKind
 
 CODE_EXAMPLE = "AXq0dW8mVb3oJtq2x5Zr7yTgHc9LpKfEs6AuInZ4Qm1xkq0d"
@@ -81,8 +82,8 @@ class ScanOut(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: str
     reason: str | None = None
-    ticket_id: str | None = None
-    ticket_type_id: str | None = None
+    ticket_id: TicketId | None = None
+    ticket_type_id: TicketTypeId | None = None
     seat: str | None = None
     ordinal: int | None = None
     scanned: Seen
@@ -113,7 +114,7 @@ class CheckInsQuery(PageQuery, frozen=True):
     """Scans of an event, the latest on the log first."""
 
     kind: ScanKind | None = None
-    ticket_id: Id | None = None
+    ticket_id: Id[TicketId] | None = None
 
 
 class CheckInOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,12 +124,12 @@ class CheckInOut(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: str
-    ticket_id: str
-    ticket_type_id: str | None
+    ticket_id: TicketId
+    ticket_type_id: TicketTypeId | None
     seat: str | None
     ordinal: int | None
     reason: str | None
-    by_user_id: str | None
+    by_user_id: UserId | None
     scanned: Seen | None
     first: Seen | None
     inside: bool
@@ -139,9 +140,9 @@ class CheckInOut(msgspec.Struct, frozen=True, kw_only=True):
 class DoorTicketOut(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket with its check-in; `checked_in` is null while its holder is outside."""
 
-    ticket_id: str
-    event_id: str
-    ticket_type_id: str
+    ticket_id: TicketId
+    event_id: EventId
+    ticket_type_id: TicketTypeId
     seat: str | None
     ordinal: int
     status: str
@@ -151,7 +152,7 @@ class DoorTicketOut(msgspec.Struct, frozen=True, kw_only=True):
 class TypeCount(msgspec.Struct, frozen=True):
     """The counts of a ticket type at the door."""
 
-    id: str
+    id: TicketTypeId
     tickets: int
     checked_in: int
 
@@ -192,7 +193,7 @@ class StaffStatus(StrEnum):
 class StaffOut(msgspec.Struct, frozen=True):
     """A person who works at the door since `added_at`, or who is invited to (`status` is invited or expired)."""
 
-    user_id: str
+    user_id: UserId
     added_at: datetime
     status: str = StaffStatus.WORKING
     expires_at: datetime | None = None
@@ -210,7 +211,7 @@ class OccasionOut(msgspec.Struct, frozen=True):
 class InvitationOut(msgspec.Struct, frozen=True, kw_only=True):
     """An invitation to work at an event's door: invited, accepted, declined, withdrawn or expired."""
 
-    event_id: str
+    event_id: EventId
     status: str
     event: OccasionOut | None
     invited_at: datetime
@@ -229,10 +230,10 @@ class TransferIn(Request, frozen=True):
 class TransferOut(msgspec.Struct, frozen=True, kw_only=True):
     """An offered ticket. Until the receiver accepts, it is the caller's and its code is valid."""
 
-    ticket_id: str
-    event_id: str
+    ticket_id: TicketId
+    event_id: EventId
     status: str
-    transfer_id: str
+    transfer_id: TransferId
     expires_at: datetime
 
 
@@ -255,13 +256,13 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     Neither side learns the identity of the other.
     """
 
-    id: str
+    id: TransferId
     direction: str
     status: str
-    ticket_id: str
-    event_id: str
+    ticket_id: TicketId
+    event_id: EventId
     event: OccasionOut | None
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     seat: str | None
     offered_at: datetime
     expires_at: datetime

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.http.validation import Id, Line100, Line200, LineOrNone100, LineOrNone200, Text5000, Time
 from api.shapes.base import Now, PageQuery, Request, StreamQuery
 from pipelines.reservations.core import limits
+from schemas.ids import CategoryId, EventId, PoolId, TicketTypeId, UserId
 from schemas.statuses import EventStage
 
 HOLD_TTL_S_DEFAULT = 600  # ten minutes to pay
@@ -54,7 +55,7 @@ class CategoryIn(Request, frozen=True):
 class CategoryOut(msgspec.Struct, frozen=True):
     """A category."""
 
-    id: str
+    id: CategoryId
     name: str
     created_at: datetime
 
@@ -76,7 +77,7 @@ class EventIn(Request, frozen=True, kw_only=True):
 
     title: Line200
     description: Text5000 = ""
-    category_id: Id | None = None
+    category_id: Id[CategoryId] | None = None
     venue: Line200
     starts_at: Time
     ends_at: Time
@@ -99,7 +100,7 @@ class EventPatch(Request, frozen=True):
 
     title: Line200 | UnsetType = UNSET
     description: Text5000 | UnsetType = UNSET
-    category_id: Id | UnsetType | None = UNSET
+    category_id: Id[CategoryId] | UnsetType | None = UNSET
     venue: Line200 | UnsetType = UNSET
     starts_at: Time | UnsetType = UNSET
     ends_at: Time | UnsetType = UNSET
@@ -161,7 +162,7 @@ class EventsQuery(PageQuery, frozen=True):
     """The filter for events. `status` is published by default; only their organizer can list drafts."""
 
     q: LineOrNone100 | None = None
-    category: Id | None = None
+    category: Id[CategoryId] | None = None
     status: EventStatus = EventStatus.PUBLISHED
     from_: Time | None = msgspec.field(default=None, name="from")
     to: Time | None = None
@@ -171,12 +172,12 @@ class EventsQuery(PageQuery, frozen=True):
 class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     """An event."""
 
-    id: str
-    organizer_id: str
+    id: EventId
+    organizer_id: UserId
     status: EventStatus
     title: str
     description: str
-    category_id: str | None
+    category_id: CategoryId | None
     venue: str
     starts_at: datetime
     ends_at: datetime
@@ -237,7 +238,7 @@ class TicketTypeIn(Request, frozen=True):
     max_per_order: PerOrder = 0
     max_per_user: Annotated[int, Meta(ge=0, le=limits.TICKETS_PER_USER_MAX, description="0: the event's")] = 0
     hidden: bool = False
-    pool_id: Id | None = None
+    pool_id: Id[PoolId] | None = None
 
 
 class TicketTypePatch(Request, frozen=True):
@@ -270,8 +271,8 @@ class EventStreamQuery(StreamQuery, frozen=True):
 class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket type of an event."""
 
-    id: str
-    event_id: str
+    id: TicketTypeId
+    event_id: EventId
     name: str
     price: Price
     price_text: Annotated[str, Meta(description="for people to read, with the currency's decimal places")]
@@ -281,7 +282,7 @@ class TicketTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     max_per_order: int
     max_per_user: int
     hidden: bool
-    pool_id: str | None
+    pool_id: PoolId | None
 
 
 class AvailabilityOut(msgspec.Struct, frozen=True):
@@ -290,7 +291,7 @@ class AvailabilityOut(msgspec.Struct, frozen=True):
     `waiting` is the number of people who wait for a place.
     """
 
-    id: str
+    id: TicketTypeId
     total: int
     available: int
     held: int
@@ -302,7 +303,7 @@ class AvailabilityOut(msgspec.Struct, frozen=True):
 class EventAvailabilityOut(msgspec.Struct, frozen=True):
     """The availability of each ticket type. `source` is redis, or postgres if Redis has no data."""
 
-    event_id: str
+    event_id: EventId
     items: list[AvailabilityOut]
     source: str
     next_cursor: None = None
@@ -329,7 +330,7 @@ class SeatOut(msgspec.Struct, frozen=True, gc=False):
 class SectionOut(msgspec.Struct, frozen=True):
     """The seat map of one seated ticket type, front row first."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str
     rows: int
     seats_per_row: int
@@ -342,7 +343,7 @@ class SeatsOut(msgspec.Struct, frozen=True):
     For an earlier map (`at`) it is log. `position` is the last fact in the map, `time` its log time; null without one.
     """
 
-    event_id: str
+    event_id: EventId
     items: list[SectionOut]
     source: str
     next_cursor: None = None

@@ -12,9 +12,10 @@ from api.http.validation import Id, Line100, LineOrNone100, Time
 from api.shapes.base import Now, PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
 from pipelines.reservations.core import limits
+from schemas.ids import BlockId, CodeId, EventId, PoolId, ReservationId, TicketTypeId
 from schemas.statuses import CodeKind
 
-TypeIds = Annotated[list[Id], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
+TypeIds = Annotated[list[Id[TicketTypeId]], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
 BlockedSeats = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=12)]], Meta(min_length=1, max_length=limits.BLOCK_SEATS_MAX)
 ]
@@ -33,7 +34,7 @@ class PoolIn(Request, frozen=True):
 class PoolOut(msgspec.Struct, frozen=True):
     """A capacity that ticket types share, and how many of its places are held and sold."""
 
-    id: str
+    id: PoolId
     name: str
     capacity: int
     used: int
@@ -64,7 +65,7 @@ class CodeIn(Request, frozen=True):
 class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
     """A code, and how many orders and places use it now. An expired or cancelled order no longer counts."""
 
-    id: str
+    id: CodeId
     code: str
     kind: CodeKind
     value: int
@@ -72,7 +73,7 @@ class CodeOut(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     places_max: int
     places_used: int
-    ticket_type_ids: list[str]
+    ticket_type_ids: list[TicketTypeId]
     valid_from: datetime | None
     valid_until: datetime | None
     disabled: bool
@@ -87,7 +88,7 @@ class BlockIn(Request, frozen=True):
         "label": "Sound desk",
     }
 
-    ticket_type_id: Id
+    ticket_type_id: Id[TicketTypeId]
     seats: BlockedSeats | msgspec.UnsetType = msgspec.UNSET
     quantity: BlockedQuantity | msgspec.UnsetType = msgspec.UNSET
     until: Time | None = None
@@ -106,8 +107,8 @@ class UnblockIn(Request, frozen=True):
 class BlockOut(msgspec.Struct, frozen=True, kw_only=True):
     """A block, and its places that are still blocked."""
 
-    id: str
-    ticket_type_id: str
+    id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: int
     until: datetime | None
@@ -119,14 +120,14 @@ class WaitIn(Request, frozen=True):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "00000000-0000-4000-8000-000000000000", "quantity": 2}
 
-    ticket_type_id: Id
+    ticket_type_id: Id[TicketTypeId]
     quantity: Quantity
 
 
 class WaitlistQuery(PageQuery, frozen=True):
     """The caller's places on waiting lists, the latest first."""
 
-    event_id: Id | None = None
+    event_id: Id[EventId] | None = None
 
 
 class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,12 +139,12 @@ class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    event_id: str
-    ticket_type_id: str
+    event_id: EventId
+    ticket_type_id: TicketTypeId
     quantity: int
     status: str
     ahead: int | None
-    reservation_id: str | None
+    reservation_id: ReservationId | None
     expires_at: datetime | None
     reason: str | None
     created_at: datetime

@@ -12,6 +12,7 @@ from msgspec import Meta
 from api.http.validation import Id
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut
+from schemas.ids import TicketTypeId
 from schemas.statuses import ReservationStatus
 
 
@@ -30,7 +31,7 @@ class OrdersQuery(PageQuery, frozen=True):
     """The filter for orders; by default all but rejected ones. `q` is part of the buyer's name or address, or an id."""
 
     status: OrderStatus | None = None
-    ticket_type_id: Id | None = None
+    ticket_type_id: Id[TicketTypeId] | None = None
     q: Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)] | None = None
 
 
@@ -52,7 +53,7 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     status: str
     buyer: BuyerOut
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     ticket_type: str | None
     quantity: int
     seats: list[str]

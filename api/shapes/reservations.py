@@ -13,6 +13,7 @@ from api.http.validation import Id
 from api.shapes.base import Now, PageQuery, PositionOut, Request
 from api.shapes.door import Seen
 from pipelines.reservations.core.limits import CODE_CHARS_MAX, PRICE_MINOR_MAX, SEATS_PER_ORDER_MAX
+from schemas.ids import DisputeId, EventId, PaymentId, RefundId, ReservationId, TicketId, TicketTypeId
 
 # A seat label is at most "AAA-99999". `(?!\n)` because `$` alone also matches before a final line feed.
 Seat = Annotated[str, Meta(min_length=3, max_length=9, pattern=r"^[A-Z]{1,3}-[1-9][0-9]{0,4}(?!\n)$")]
@@ -28,7 +29,7 @@ class ReservationIn(Request, frozen=True, gc=False):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_type_id": "36258337-d555-413d-abb3-d7d9e2f23fca", "quantity": 2}
 
-    ticket_type_id: Id
+    ticket_type_id: Id[TicketTypeId]
     quantity: Quantity | UnsetType = UNSET
     seats: Seats | UnsetType = UNSET
     promo_code: CodeText | None = None
@@ -39,8 +40,8 @@ class RefundOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A refund of a reservation's payment. `status`: requested, refunded or failed. `origin`: ours, provider (begun in
     the payment provider's dashboard or at a bank) or stray (for a second payment)."""
 
-    refund_id: str | None
-    payment_id: str
+    refund_id: RefundId | None
+    payment_id: PaymentId
     status: str
     origin: str
     amount: int
@@ -54,8 +55,8 @@ class DisputeOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A dispute of a reservation's payment. `status`: inquiry, open, won, lost or closed. While it is open, the tickets
     are not valid at the door."""
 
-    dispute_id: str
-    payment_id: str
+    dispute_id: DisputeId
+    payment_id: PaymentId
     status: str
     amount: int
     currency: str
@@ -71,10 +72,10 @@ class ReservationOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     amount, `kept` the amount that the organizer keeps, `owed` the refund that is due and not requested yet.
     """
 
-    id: str
+    id: ReservationId
     status: str
-    event_id: str
-    ticket_type_id: str | None = None
+    event_id: EventId
+    ticket_type_id: TicketTypeId | None = None
     seats: list[str] = []
     quantity: int | None = None
     amount: int | None = None
@@ -97,7 +98,7 @@ class CancelTicketsIn(Request, frozen=True):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": ["00000000-0000-4000-8000-000000000000"]}
 
-    ticket_ids: Annotated[list[Id], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
+    ticket_ids: Annotated[list[Id[TicketId]], Meta(min_length=1, max_length=SEATS_PER_ORDER_MAX)]
 
 
 class RefundIn(Request, frozen=True):
@@ -106,7 +107,9 @@ class RefundIn(Request, frozen=True):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ticket_ids": []}
 
-    ticket_ids: Annotated[list[Id], Meta(max_length=SEATS_PER_ORDER_MAX)] = msgspec.field(default_factory=list)
+    ticket_ids: Annotated[list[Id[TicketId]], Meta(max_length=SEATS_PER_ORDER_MAX)] = msgspec.field(
+        default_factory=list
+    )
     amount: Annotated[int, Meta(ge=1, le=PRICE_MINOR_MAX * SEATS_PER_ORDER_MAX)] | UnsetType = UNSET
 
 
@@ -132,10 +135,10 @@ class TicketCodeOut(msgspec.Struct, frozen=True):
 class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
     """A confirmed reservation with its tickets. `payment` is null if there was nothing to pay."""
 
-    id: str
+    id: ReservationId
     status: str
-    event_id: str
-    ticket_type_id: str
+    event_id: EventId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: int
     amount: int
@@ -148,22 +151,22 @@ class ConfirmedOut(msgspec.Struct, frozen=True, kw_only=True):
 class ReservationsQuery(PageQuery, frozen=True):
     """The caller's reservations, the latest first."""
 
-    event_id: Id | None = None
+    event_id: Id[EventId] | None = None
 
 
 class TicketsQuery(PageQuery, frozen=True):
     """The caller's tickets, the latest first."""
 
-    event_id: Id | None = None
+    event_id: Id[EventId] | None = None
 
 
 class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket with its signed code. A void ticket has no code; while its payment is `disputed` it is not valid."""
 
     id: str
-    event_id: str
-    reservation_id: str
-    ticket_type_id: str
+    event_id: EventId
+    reservation_id: ReservationId
+    ticket_type_id: TicketTypeId
     seat: str | None
     ordinal: int
     status: str
@@ -200,9 +203,9 @@ class ValidationOut(msgspec.Struct, frozen=True, kw_only=True):
 
     valid: bool
     reason: str | None = None
-    ticket_id: str | None = None
-    event_id: str | None = None
-    ticket_type_id: str | None = None
+    ticket_id: TicketId | None = None
+    event_id: EventId | None = None
+    ticket_type_id: TicketTypeId | None = None
     seat: str | None = None
     checked_in: Seen | None = None
 
@@ -218,8 +221,8 @@ class NotificationOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: str
-    event_id: str
-    reservation_id: str
+    event_id: EventId
+    reservation_id: ReservationId
     data: msgspec.Raw
     created_at: datetime
     read_at: datetime | None

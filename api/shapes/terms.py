@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from api.http import validation
+from schemas.field_types import plain
 from schemas.terms import kinds
 from schemas.times import utc
 
@@ -51,7 +52,7 @@ def terms_in(definition: type[msgspec.Struct], body: msgspec.Struct) -> dict[str
 
 def _recorded(value: Any, kind: Any, field: str) -> Any:
     if value is None:
-        return "" if kind is str else 0
+        return "" if plain(kind) is str else 0
     if isinstance(value, datetime):
         return validation.micros(value, field=field)
     return int(value) if isinstance(value, bool) else value
@@ -81,7 +82,7 @@ def _conversion(hint: Any) -> Convert:
         return utc
     if datetime in get_args(hint):
         return validation.moment_or_none
-    if str in get_args(hint):
+    if str in map(plain, get_args(hint)):
         return _text_or_none
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint

@@ -10,6 +10,7 @@ from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.operate.locks import SECONDS_MAX, Lock, check_owner, listed, places_of
 from ops.run.discovery import operator_settings
 from pipelines.reservations.seat_locks import ForeignLocks
+from schemas.ids import EventId, TicketTypeId
 
 SECONDS_DEFAULT = 3_600
 locks = typer.Typer(no_args_is_help=True, help="Seats that a box office or a partner keeps for itself.")
@@ -37,16 +38,16 @@ def take(
     dry_run: DryRun = False,
 ) -> int:
     """Lock seats for an owner: all of them, or none. Exit 1 when a buyer or another owner has a seat."""
-    settings, owner, event = operator_settings(), check_owner(owner), event.lower()
-    places = asyncio.run(places_of(settings, event, ticket_type, seats))
+    settings, owner, event_id = operator_settings(), check_owner(owner), EventId(event.lower())
+    places = asyncio.run(places_of(settings, event_id, _type_of(ticket_type), seats))
     taken = 0
     with closing(ForeignLocks(settings.redis_url)) as foreign:
         if dry_run:
-            foreign.refuse_taken(event, places, owner=owner)
+            foreign.refuse_taken(event_id, places, owner=owner)
         else:
-            taken = foreign.take(event, places, owner=owner, seconds=seconds)
+            taken = foreign.take(event_id, places, owner=owner, seconds=seconds)
     if json:
-        emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "seconds": seconds, "places": places})
+        emit_json({"dry_run": dry_run, "event_id": event_id, "owner": owner, "seconds": seconds, "places": places})
     else:
         result = f"{len(places)} seats can be locked" if dry_run else f"{taken} seats are locked"
         print(f"{result} for {owner}, {seconds} s")
@@ -64,17 +65,19 @@ def free(
     dry_run: DryRun = False,
 ) -> int:
     """Free an owner's seats. Other owners keep theirs. Exit 1 when the owner had none of the seats."""
-    settings, owner, event = operator_settings(), check_owner(owner), event.lower()
+    settings, owner, event_id = operator_settings(), check_owner(owner), EventId(event.lower())
     if bool(seats) == everything:
         raise typer.BadParameter("name seats, or --all")
-    own = {f"{one.ticket_type_id}/{one.seat}" for one in listed(settings, event) if one.owner == owner}
-    places = sorted(own) if everything else asyncio.run(places_of(settings, event, ticket_type, seats or ()))
+    own = {f"{one.ticket_type_id}/{one.seat}" for one in listed(settings, event_id) if one.owner == owner}
+    places = (
+        sorted(own) if everything else asyncio.run(places_of(settings, event_id, _type_of(ticket_type), seats or ()))
+    )
     freed = len(own & set(places))
     if places and not dry_run:
         with closing(ForeignLocks(settings.redis_url)) as foreign:
-            freed = foreign.free(event, places, owner=owner)
+            freed = foreign.free(event_id, places, owner=owner)
     if json:
-        emit_json({"dry_run": dry_run, "event_id": event, "owner": owner, "freed": freed})
+        emit_json({"dry_run": dry_run, "event_id": event_id, "owner": owner, "freed": freed})
     else:
         print(f"{freed} seats {'would be' if dry_run else 'are'} freed")
     return 0 if freed else 1
@@ -83,7 +86,7 @@ def free(
 @locks.command("list")
 def list_locks(event: Event, json: AsJson = False) -> int:
     """List an event's foreign locks."""
-    found: list[Lock] = listed(operator_settings(), event.lower())
+    found: list[Lock] = listed(operator_settings(), EventId(event.lower()))
     if json:
         emit_json(found)
     elif not found:
@@ -96,3 +99,7 @@ def list_locks(event: Event, json: AsJson = False) -> int:
 
 def _until(lock: Lock) -> str:
     return lock.expires_at.isoformat(timespec="seconds") + (" (ended)" if lock.ended else "")
+
+
+def _type_of(text: str | None) -> TicketTypeId | None:
+    return None if text is None else TicketTypeId(text)

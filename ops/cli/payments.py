@@ -19,6 +19,7 @@ from ops.run.discovery import operator_settings
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas.commands import Command
+from schemas.ids import PaymentId, RefundId
 from schemas.statuses import DisputeStatus
 
 SETTLING_S = 60  # a younger payment may still be on its way from the provider to the rows
@@ -104,7 +105,7 @@ def _show(report: Reconciled, would: int | None) -> None:
 @payments.command("sandbox-refund")
 def sandbox_refund(payment: Payment, amount: Amount = None, untold: Untold = False, json: AsJson = False) -> int:
     """Refund a payment at the sandbox bank, without a request of ours. Exit 1 when less than the amount is left."""
-    return _moved(lambda books: books.give_back(payment, amount), untold=untold, json=json)
+    return _moved(lambda books: books.give_back(PaymentId(payment), amount), untold=untold, json=json)
 
 
 @payments.command("sandbox-fail-refund")
@@ -112,7 +113,7 @@ def sandbox_fail_refund(
     refund: Annotated[str, typer.Argument(help="The refund's id.")], untold: Untold = False, json: AsJson = False
 ) -> int:
     """Make a refund fail after all: the sandbox bank sends the money back."""
-    return _moved(lambda books: books.fail(refund), untold=untold, json=json)
+    return _moved(lambda books: books.fail(RefundId(refund)), untold=untold, json=json)
 
 
 @payments.command("sandbox-dispute")
@@ -124,7 +125,7 @@ def sandbox_dispute(
     json: AsJson = False,
 ) -> int:
     """Open a buyer's dispute of a payment, or move it to another status."""
-    return _moved(lambda books: books.dispute_of(payment, status.value, amount), untold=untold, json=json)
+    return _moved(lambda books: books.dispute_of(PaymentId(payment), status.value, amount), untold=untold, json=json)
 
 
 def _moved(move: Callable[[SandboxBooks], Awaitable[BookedRefund | BookedDispute]], *, untold: bool, json: bool) -> int:

@@ -28,6 +28,7 @@ from pipelines.history.explain import Explanation, FreeThen, Later
 from pipelines.history.seat_map import LEGEND, picture, seat_map
 from pipelines.history.verification import Divergence
 from pipelines.monitoring.board import Board
+from schemas.ids import EventId, ReservationId
 from schemas.times import rfc3339
 
 SHOWN_MAX = 20
@@ -71,7 +72,7 @@ def verify(
     settings = operator_settings()
     if receipt is not None:
         return _show_receipt(receipts.check(settings, receipt, keys), json=json)
-    options = VerifyOptions(event_id=event, partition=partition, postgres=postgres, redis=redis)
+    options = VerifyOptions(event_id=_event_of(event), partition=partition, postgres=postgres, redis=redis)
     if follow:
         return _follow(settings, options, json=json)
     with ProgressBars(quiet=json) as progress:
@@ -92,7 +93,7 @@ def explain(
 ) -> int:
     """Explain a reservation's result: its position, the rule, what was free, and the positions that came before it."""
     with ProgressBars(quiet=json) as progress:
-        explanation = past.explain(operator_settings(), reservation_id, event, progress)
+        explanation = past.explain(operator_settings(), ReservationId(reservation_id), _event_of(event), progress)
     if json:
         emit_json(explanation)
     else:
@@ -109,7 +110,7 @@ def seats(
 ) -> int:
     """Show the seat map as it was at a time or a position of the log."""
     with ProgressBars(quiet=json) as progress:
-        then = past.past_of(operator_settings(), event, at, progress)
+        then = past.past_of(operator_settings(), EventId(event), at, progress)
     view = seat_map(then.state, then.last)
     if json:
         emit_json(view)
@@ -151,7 +152,7 @@ def what_if(
     rules = shadows.other_rules(set_ or [], exclude_users)
     with ProgressBars(quiet=json) as progress:
         report, as_it_was, other = shadows.what_if(
-            operator_settings(), event, rules, progress, newcomers_pay=newcomers_pay
+            operator_settings(), EventId(event), rules, progress, newcomers_pay=newcomers_pay
         )
     if svg is not None and not dry_run:
         write_text(svg, shadows.picture(report, as_it_was, other))
@@ -335,3 +336,7 @@ def _follow(settings: Settings, options: VerifyOptions, *, json: bool) -> int:
     with closing(board):
         ok = verifying.follow(settings, options, told=told, stop=lambda: stop.requested)
     return 0 if ok else 1
+
+
+def _event_of(text: str | None) -> EventId | None:
+    return None if text is None else EventId(text)

@@ -19,6 +19,7 @@ from ops.rebuild.rows import CALLED
 from ops.run.discovery import operator_settings
 from ops.shadow import shadow as shades
 from ops.shadow.comparison import ShadowReport
+from schemas.ids import EventId
 
 SHOWN_MAX = 20
 
@@ -145,7 +146,8 @@ def redis(
     Foreign locks stay as they are.
     """
     with ProgressBars(quiet=json) as progress:
-        report = showings.rebuild(operator_settings(), progress, event_id=event, partition=partition, dry_run=dry_run)
+        wanted = None if event is None else EventId(event)
+        report = showings.rebuild(operator_settings(), progress, event_id=wanted, partition=partition, dry_run=dry_run)
     if json:
         emit_json({"ok": report.ok, "report": report})
         return 0 if report.ok else 1

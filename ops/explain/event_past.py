@@ -18,6 +18,7 @@ from pipelines.history.explain import Explanation, about
 from pipelines.history.moment import EventFold, Moment, moment
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
+from schemas.ids import EventId, ReservationId
 from schemas.placement import partition_of
 from schemas.topics import FACTS
 
@@ -36,7 +37,7 @@ class BadMoment(CircleError):
     exit_code = 2
 
 
-def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
+def moment_of(text: str | None, event_id: EventId, partitions: int) -> Moment:
     """The moment that --at names. Raises BadMoment."""
     try:
         until = moment(text)
@@ -48,7 +49,7 @@ def moment_of(text: str | None, event_id: str, partitions: int) -> Moment:
     return until
 
 
-def past_of(settings: Settings, event_id: str, at: str | None, progress: ProgressBars) -> EventFold:
+def past_of(settings: Settings, event_id: EventId, at: str | None, progress: ProgressBars) -> EventFold:
     """The event at a moment. Raises NotOnTheLog, BadMoment, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     past = EventFold(event_id, moment_of(at, event_id, partitions))
@@ -60,7 +61,9 @@ def past_of(settings: Settings, event_id: str, at: str | None, progress: Progres
     return past
 
 
-def explain(settings: Settings, reservation_id: str, event_id: str | None, progress: ProgressBars) -> Explanation:
+def explain(
+    settings: Settings, reservation_id: ReservationId, event_id: EventId | None, progress: ProgressBars
+) -> Explanation:
     """What the log says about a reservation. Raises NotOnTheLog, CannotFold, ServiceUnreachable."""
     partitions = len(chosen(settings, FACTS, None))
     event_id = event_id or _event_of(settings, reservation_id, partitions, progress)
@@ -87,7 +90,7 @@ def _check_folded(past: EventFold) -> None:
 
 
 def facts_of(
-    settings: Settings, event_id: str, partition: int, progress: ProgressBars
+    settings: Settings, event_id: EventId, partition: int, progress: ProgressBars
 ) -> Iterator[tuple[int, RecordedFact]]:
     """Every fact of an event with its offset on the facts topic."""
     bar = progress.bar(f"facts of partition {partition}", 0)
@@ -95,13 +98,13 @@ def facts_of(
     bar.stop()
 
 
-def _event_of(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:
+def _event_of(settings: Settings, reservation_id: ReservationId, partitions: int, progress: ProgressBars) -> EventId:
     """A reservation's event: from its row in PostgreSQL, else from the facts."""
     sql = queries(SQL_FILE)
     database = Database(settings.postgres_url)
 
-    async def look(connection: Connection) -> str | None:
-        event_id: str | None = await connection.fetchval(sql["event_of"], reservation_id)
+    async def look(connection: Connection) -> EventId | None:
+        event_id: EventId | None = await connection.fetchval(sql["event_of"], reservation_id)
         return event_id
 
     try:
@@ -113,7 +116,7 @@ def _event_of(settings: Settings, reservation_id: str, partitions: int, progress
     return event_id or _scan(settings, reservation_id, partitions, progress)
 
 
-def _scan(settings: Settings, reservation_id: str, partitions: int, progress: ProgressBars) -> str:
+def _scan(settings: Settings, reservation_id: ReservationId, partitions: int, progress: ProgressBars) -> EventId:
     codec, wanted = codec_of(settings), reservation_id.encode()
     for partition in range(partitions):
         with LogReader(settings, FACTS, partition) as reader:

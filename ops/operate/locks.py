@@ -21,6 +21,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
+from schemas.ids import EventId, TicketTypeId
 from schemas.statuses import LayoutKind
 from schemas.times import utc
 
@@ -49,14 +50,16 @@ class SeatedType(NamedTuple):
 class Lock(msgspec.Struct, frozen=True):
     """One foreign lock as Redis has it. The next sale removes an `ended` lock."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     seat: str
     owner: str
     expires_at: datetime
     ended: bool
 
 
-async def places_of(settings: Settings, event_id: str, ticket_type_id: str | None, seats: Sequence[str]) -> list[str]:
+async def places_of(
+    settings: Settings, event_id: EventId, ticket_type_id: TicketTypeId | None, seats: Sequence[str]
+) -> list[str]:
     """The seats as places "ticket_type_id/seat". Raises WrongRequest for a seat that the event does not have."""
     connection = await connect(settings.postgres_url)
     try:
@@ -67,7 +70,7 @@ async def places_of(settings: Settings, event_id: str, ticket_type_id: str | Non
     return [f"{section.id}/{seat}" for seat in check_seats(section, expand(seats))]
 
 
-def choose(sections: Iterable[SeatedType], event_id: str, ticket_type_id: str | None) -> SeatedType:
+def choose(sections: Iterable[SeatedType], event_id: EventId, ticket_type_id: TicketTypeId | None) -> SeatedType:
     """The named section, or the only one. Raises WrongRequest."""
     known = list(sections)
     names = ", ".join(f"{one.id} ({one.name})" for one in known) or "none"
@@ -118,22 +121,28 @@ def check_owner(owner: str) -> str:
     return owner
 
 
-def listed(settings: Settings, event_id: str, now: datetime | None = None) -> list[Lock]:
+def listed(settings: Settings, event_id: EventId, now: datetime | None = None) -> list[Lock]:
     """The event's foreign locks, by place."""
     now = now or datetime.now(UTC)
     locks = []
     with closing(ForeignLocks(settings.redis_url)) as foreign:
         held = foreign.held(event_id)
     for place, (owner, expires_us) in sorted(held.items()):
-        ticket_type_id, _, seat = place.partition("/")
+        type_id, _, seat = place.partition("/")
         expires_at = utc(expires_us)
         locks.append(
-            Lock(ticket_type_id=ticket_type_id, seat=seat, owner=owner, expires_at=expires_at, ended=expires_at <= now)
+            Lock(
+                ticket_type_id=TicketTypeId(type_id),
+                seat=seat,
+                owner=owner,
+                expires_at=expires_at,
+                ended=expires_at <= now,
+            )
         )
     return locks
 
 
-async def _sections(connection: Connection, event_id: str) -> list[SeatedType]:
+async def _sections(connection: Connection, event_id: EventId) -> list[SeatedType]:
     if await connection.fetchrow(SQL["event"], event_id) is None:
         raise WrongRequest(
             f"there is no event {event_id} in Postgres; was it created a moment ago, or is the id wrong?"

@@ -12,6 +12,7 @@ from pipelines.payments.booked import capture_booked, dispute_booked, refund_boo
 from pipelines.payments.providers.books import BookedDispute, BookedRefund
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from schemas import commands as c
+from schemas.ids import CommandId
 from schemas.statuses import RefundStatus
 
 SQL = queries(Path(__file__).with_name("reconcile.sql"))
@@ -37,10 +38,10 @@ async def told_of(settings: Settings, books: SandboxBooks, done: BookedRefund | 
     place = row["event_id"], row["reservation_id"]
     commands: list[c.Command] = []
     if row["payment_id"] != done.payment_id:
-        commands.append(capture_booked(booked, place, f"sandbox-{done.payment_id}"))
+        commands.append(capture_booked(booked, place, CommandId(f"sandbox-{done.payment_id}")))
     if isinstance(done, BookedDispute):
-        commands.append(dispute_booked(done, place, f"sandbox-{done.dispute_id}-{done.status}"))
+        commands.append(dispute_booked(done, place, CommandId(f"sandbox-{done.dispute_id}-{done.status}")))
     else:
         failed = "-failed" if done.status == RefundStatus.FAILED else ""
-        commands.append(refund_booked(done, place, f"sandbox-{done.refund_id}{failed}", key=done.key))
+        commands.append(refund_booked(done, place, CommandId(f"sandbox-{done.refund_id}{failed}"), key=done.key))
     return commands

@@ -17,12 +17,12 @@ from connectors.postgres import Connection, connect
 from connectors.settings import PaymentsBy, Settings
 from connectors.sql_files import queries
 from pipelines.payments.booked import capture_booked, dispute_booked, refund_booked
-from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books
+from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund, Books, Place
 from pipelines.payments.providers.sandbox_books import SandboxBooks
 from pipelines.payments.providers.stripe.api import StripeApi
 from pipelines.payments.providers.stripe.books import StripeBooks
 from schemas import commands as c
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, AnyId, CommandId, EventId, PaymentId, ReservationId
 from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus
 
 DIFFERENCES_MAX = 1_000  # listed; the others are only counted
@@ -57,9 +57,9 @@ class BookDifference(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     what: str
     id: str
-    payment_id: str
-    event_id: str
-    reservation_id: str
+    payment_id: PaymentId
+    event_id: EventId
+    reservation_id: ReservationId
     here: str
     there: str
     advice: str
@@ -160,7 +160,7 @@ class _Comparing:
             place = (one.event_id, one.reservation_id) if row is None else (row["event_id"], row["reservation_id"])
             status = NOT_HERE if row is None else row["status"]
             if row is None or row["payment_id"] != one.payment_id or status in _UNKNOWN:
-                command = capture_booked(one, place, f"reconcile-{one.payment_id}")
+                command = capture_booked(one, place, CommandId(f"reconcile-{one.payment_id}"))
                 what = MISSING_HERE if row is None else STATE
                 self._tell(
                     "payment", what, one.payment_id, one.payment_id, place, status, ChargeOutcome.CAPTURED, command
@@ -189,7 +189,7 @@ class _Comparing:
             by_key = known.get((one.payment_id, one.key or one.refund_id))
             self._refund(one, by_key or known.get((one.payment_id, one.refund_id)), place)
 
-    def _refund(self, one: BookedRefund, row: asyncpg.Record | None, place: tuple[str, str]) -> None:
+    def _refund(self, one: BookedRefund, row: asyncpg.Record | None, place: Place) -> None:
         status = NOT_HERE if row is None else row["status"]
         if one.status == RefundStatus.REQUESTED or (
             one.status == RefundStatus.FAILED and status in (RefundStatus.FAILED, NOT_HERE)
@@ -197,7 +197,7 @@ class _Comparing:
             return  # it has no result on either side
         ours = row["refund_key"] if row is not None and row["origin"] != RefundOrigin.PROVIDER else one.key
         of = one.payment_id
-        command = refund_booked(one, place, f"reconcile-{one.refund_id}", key=ours)
+        command = refund_booked(one, place, CommandId(f"reconcile-{one.refund_id}"), key=ours)
         if row is None:
             self._tell("refund", MISSING_HERE, one.refund_id, of, place, "", one.status, None if one.key else command)
         elif status != one.status:
@@ -222,7 +222,7 @@ class _Comparing:
             row = known.get(one.dispute_id)
             status = NOT_HERE if row is None else row["status"]
             identity = "dispute", one.dispute_id, one.payment_id
-            command = dispute_booked(one, place, f"reconcile-{one.dispute_id}")
+            command = dispute_booked(one, place, CommandId(f"reconcile-{one.dispute_id}"))
             if row is None:
                 self._tell(identity[0], MISSING_HERE, *identity[1:], place, "", one.status, command)
             elif status != one.status:
@@ -241,7 +241,7 @@ class _Comparing:
             await part
 
     async def _unseen(
-        self, kind: str, query: str, name: str, look: Callable[[str], Awaitable[object]], since_us: int, until_us: int
+        self, kind: str, query: str, name: str, look: Callable[[AnyId], Awaitable[object]], since_us: int, until_us: int
     ) -> None:
         async with self._connection.transaction():
             async for row in self._connection.cursor(SQL[query], since_us, until_us, prefetch=PAGE):
@@ -249,7 +249,7 @@ class _Comparing:
                     place = row["event_id"], row["reservation_id"]
                     self._tell(kind, MISSING_THERE, row[name], row["payment_id"], place, row["status"], "", None)
 
-    async def _places(self, payment_ids: list[str]) -> dict[str, tuple[str, str]]:
+    async def _places(self, payment_ids: list[PaymentId]) -> dict[PaymentId, Place]:
         """The reservation of each payment: from the rows, else from the provider."""
         rows = await self._connection.fetch(SQL["payments"], payment_ids)
         places = {row["payment_id"]: (row["event_id"], row["reservation_id"]) for row in rows}
@@ -267,7 +267,7 @@ class _Comparing:
         return places
 
     def _tell(
-        self, kind: str, what: str, identity: str, payment_id: str, place: tuple[str, str], here: str, there: str,
+        self, kind: str, what: str, identity: str, payment_id: PaymentId, place: Place, here: str, there: str,
         command: c.Command | None,
     ) -> None:  # fmt: skip
         advice = ADVICE[what] if command is not None or what not in (MISSING_HERE, STATE) else BY_HAND

@@ -25,6 +25,7 @@ from connectors.errors import CircleError, SettingsError
 from connectors.postgres import Connection, connect
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from schemas.ids import UserId
 
 # The API's own queries on accounts.
 API = {name: text for name, text in API_SQL.items() if name in ("sessions_end", "account_mail_add", "factor_remove")}
@@ -38,7 +39,7 @@ class NoSuchUser(CircleError):
 class Promoted(msgspec.Struct, frozen=True):
     """An account's role, before and after."""
 
-    user_id: str
+    user_id: UserId
     before: Role
     role: Role
 
@@ -46,7 +47,7 @@ class Promoted(msgspec.Struct, frozen=True):
 class VerifiedAccount(msgspec.Struct, frozen=True):
     """An account with a proven address. `before`: it was proven already."""
 
-    user_id: str
+    user_id: UserId
     before: bool
 
 
@@ -67,7 +68,7 @@ async def verify(settings: Settings, email: str, *, dry_run: bool = False) -> Ve
 class Enrolled(msgspec.Struct, frozen=True):
     """A new second factor, shown only once. After a dry run every field is empty."""
 
-    user_id: str
+    user_id: UserId
     secret: str
     otpauth_uri: str
     recovery_codes: list[str]
@@ -85,7 +86,7 @@ async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enr
     try:
         async with connection.transaction():
             row = await _account(connection, email)
-            user_id = str(row["id"])
+            user_id = UserId(str(row["id"]))
             if dry_run:
                 return Enrolled(user_id, "", "", [])
             await connection.execute(SQL["enrol"], user_id, sealer.seal(secret.encode(), user_id))
@@ -101,7 +102,7 @@ async def enrol(settings: Settings, email: str, *, dry_run: bool = False) -> Enr
 class FactorReset(msgspec.Struct, frozen=True):
     """An account without a second factor. `before`: it had one."""
 
-    user_id: str
+    user_id: UserId
     before: bool
 
 
@@ -140,7 +141,7 @@ async def promote(settings: Settings, email: str, role: Role, *, dry_run: bool =
 
 
 async def _recorded(
-    connection: Connection, kind: AuditKind, user_id: str, detail: dict[str, str] | None = None
+    connection: Connection, kind: AuditKind, user_id: UserId, detail: dict[str, str] | None = None
 ) -> None:
     await audit.record(connection, kind, user_id, Origin(client="circle users"), actor=Actor.OPERATOR, detail=detail)
 

@@ -15,7 +15,7 @@ from pipelines.reservations.core.state import At, EventState
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.commands import Command
-from schemas.ids import LogTime
+from schemas.ids import NO_EVENT, LogTime
 from schemas.recorded_facts import envelopes
 
 
@@ -41,7 +41,7 @@ class SecondDecision:
         partition, offset, log_time = position
         at = At(partition, offset, LogTime(log_time))
         again: list[f.Fact]
-        event_id = ""
+        event_id = NO_EVENT
         if isinstance(command, Undecodable):
             again = [f.CommandUnreadable(command.error)]
         else:

@@ -26,6 +26,7 @@ from ops.verify.verify import (
     numbers_of,
 )
 from pipelines.history.verification import DivergenceKind
+from schemas.ids import EventId
 
 OWNED = ("meta", "claims", "availability")  # an event's keys that its owner installs; foreign locks are not among them
 INSTALLED_S = 15.0  # an owner looks each second, and installs a few events between its batches
@@ -60,7 +61,7 @@ def rebuild(
     settings: Settings,
     progress: ProgressBars,
     *,
-    event_id: str | None = None,
+    event_id: EventId | None = None,
     partition: int | None = None,
     dry_run: bool = False,
 ) -> RedisReport:
@@ -103,7 +104,7 @@ def _partition(run: PartitionRun, client: redis.Redis, *, dry_run: bool) -> Redi
     )
 
 
-def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
+def _differences(run: PartitionRun, client: redis.Redis) -> set[EventId]:
     """The events whose claims or counters differ from the log, when both are at rest."""
     before = len(run.verifier.divergences)
     result = PartitionResult(
@@ -114,17 +115,17 @@ def _differences(run: PartitionRun, client: redis.Redis) -> set[str]:
     return {one.event_id for one in divergences if one.kind == DivergenceKind.REDIS}
 
 
-def _shown(client: redis.Redis, event_id: str) -> bool:
+def _shown(client: redis.Redis, event_id: EventId) -> bool:
     return bool(client.hexists(f"circle:{{{event_id}}}:meta", "epoch"))
 
 
-def _forget(client: redis.Redis, partition: int, event_ids: list[str]) -> None:
+def _forget(client: redis.Redis, partition: int, event_ids: list[EventId]) -> None:
     for event_id in event_ids:
         client.delete(*(f"circle:{{{event_id}}}:{name}" for name in OWNED))
     client.delete(f"circle:installed:{partition}")
 
 
-def _wait(client: redis.Redis, event_ids: list[str]) -> int:
+def _wait(client: redis.Redis, event_ids: list[EventId]) -> int:
     """Wait until the owner has installed the events, or time is over. Returns the number of installed events."""
     deadline = time.monotonic() + INSTALLED_S
     while True:

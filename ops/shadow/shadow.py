@@ -37,7 +37,7 @@ from pipelines.reservations.partition import Partition
 from schemas import facts as f
 from schemas.codec import MAGIC, MANIFEST, Codec
 from schemas.facts import RecordedFact
-from schemas.ids import LogTime
+from schemas.ids import EventId, LogTime, TicketTypeId
 from schemas.topics import COMMANDS, DAY_MS, FACTS, TopicSpec
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -123,7 +123,7 @@ def _decide(
     limit: int | None,
 ) -> None:
     codec, gate = codec_of(settings), Gate()
-    with closing(ScratchFile()) as shelf, few_collections():
+    with closing(ScratchFile[EventId]()) as shelf, few_collections():
         owner = ShadowOwner(number, spec.partitions, States(shelf, KEPT_MAX))
         with LogReader(settings, spec.name, number) as facts:
             owner.restore(codec, facts.from_the_start().values())
@@ -180,7 +180,7 @@ class ShadowOwner:
         self.partitions[self.number].advance(fold.log_time)
         self.decided = fold.through[0]
 
-    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+    def states_of(self, events: Mapping[EventId, int], firsts: Mapping[int, int]) -> dict[EventId, EventState]:
         """The states of a batch's events, new ones for unknown events. The batch before is written, so its events may
         leave memory."""
         lent = self.partitions[self.number].states
@@ -215,7 +215,7 @@ class ShadowGuard:
 def _can_be_locked(state: EventState, place: str) -> bool:
     """False when a buyer has the seat in the shadow."""
     ticket_type_id, _, seat = place.partition("/")
-    section = state.sections.get(ticket_type_id)
+    section = state.sections.get(TicketTypeId(ticket_type_id))
     seating = None if section is None else section.seating
     return seating is None or seat not in seating or seating.is_free(seat)
 

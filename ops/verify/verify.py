@@ -47,7 +47,7 @@ from pipelines.reservations.flow import GROUP
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
-from schemas.ids import US_PER_S
+from schemas.ids import NO_EVENT, US_PER_S, EventId, TicketId, UserId
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, FACTS
 
@@ -83,7 +83,7 @@ class PartitionResult(msgspec.Struct, kw_only=True):
 class VerifyReport(msgspec.Struct, kw_only=True):
     """The whole run."""
 
-    event_id: str | None
+    event_id: EventId | None
     partitions: list[PartitionResult]
     seconds: float
     cpu_us_per_fact: float
@@ -101,7 +101,7 @@ class VerifyReport(msgspec.Struct, kw_only=True):
 class VerifyOptions:
     """What to compare."""
 
-    event_id: str | None = None
+    event_id: EventId | None = None
     partition: int | None = None
     postgres: bool = True
     redis: bool = True
@@ -126,7 +126,7 @@ class PartitionRun:
         self.facts = LogReader(self.settings, FACTS, self.partition, follow=self.follow).from_the_start()
         queue = FactQueue(self.facts, only=self.only)
         count = partitions_of(self.settings, COMMANDS)
-        self._shelf = ScratchFile()
+        self._shelf = ScratchFile[EventId]()
         states = States(self._shelf, self.kept_max)
         self.verifier = PartitionVerifier(
             self.partition, self.codec, queue, only=self.only, partitions=count, states=states
@@ -219,7 +219,9 @@ def _finish(
     if stopped and decided is not None and decided > run.read_to + 1:
         what = f"the group {GROUP} has committed offset {decided}, and this command has no (complete) facts"
         verifier.found(
-            Divergence(kind=DivergenceKind.LOST_COMMAND, position=f"{number}-{run.read_to + 1}", event_id="", what=what)
+            Divergence(
+                kind=DivergenceKind.LOST_COMMAND, position=f"{number}-{run.read_to + 1}", event_id=NO_EVENT, what=what
+            )
         )
     verifier.finish()
     undecided = run.waiting if stopped else 0
@@ -273,14 +275,14 @@ def _compare_rows(run: PartitionRun, store: SnapshotStore, result: PartitionResu
 
 
 def _rows_at_our_position(
-    run: PartitionRun, store: SnapshotStore, event_id: str
-) -> tuple[EventSnapshot, dict[str, tuple[str, int]]]:
+    run: PartitionRun, store: SnapshotStore, event_id: EventId
+) -> tuple[EventSnapshot, dict[TicketId, tuple[UserId, int]]]:
     """The event's rows and valid tickets, with their holders and code versions, at one position.
 
     It is the position of the verified log, or the present one when time runs out.
     """
     deadline = time.monotonic() + CATCH_UP_S
-    valid: dict[str, tuple[str, int]] = {}
+    valid: dict[TicketId, tuple[UserId, int]] = {}
 
     async def tickets(connection: Connection) -> None:
         valid.clear()
@@ -296,7 +298,7 @@ def _rows_at_our_position(
         time.sleep(LOOK_S)
 
 
-def _derived(run: PartitionRun, kind: DivergenceKind, event_id: str, differences: list[str]) -> None:
+def _derived(run: PartitionRun, kind: DivergenceKind, event_id: EventId, differences: list[str]) -> None:
     position = f"{run.partition}-{run.verifier.through}"
     for what in differences:
         run.verifier.found(
@@ -314,7 +316,7 @@ def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResul
     """
     left = list(run.verifier.states)
     result.redis_events = len(left)
-    differing: dict[str, list[str]] = {}
+    differing: dict[EventId, list[str]] = {}
     undecided = False
     for look in range(REDIS_LOOKS):
         if look:
@@ -340,8 +342,8 @@ def compare_redis(run: PartitionRun, client: redis.Redis, result: PartitionResul
         _derived(run, DivergenceKind.REDIS, event_id, differences)
 
 
-def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[str]) -> dict[str, list[str]]:
-    differing: dict[str, list[str]] = {}
+def _redis_differences(run: PartitionRun, client: redis.Redis, event_ids: list[EventId]) -> dict[EventId, list[str]]:
+    differing: dict[EventId, list[str]] = {}
     for start in range(0, len(event_ids), REDIS_BATCH):
         part = event_ids[start : start + REDIS_BATCH]
         pipeline = client.pipeline(transaction=False)

@@ -18,7 +18,7 @@ from pipelines.history.rules_by_version import command_of
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import Command
-from schemas.ids import stamped
+from schemas.ids import EventId, stamped
 from schemas.money import formatted
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS
@@ -74,7 +74,12 @@ def _number(name: str, value: str) -> int:
 
 
 def what_if(
-    settings: Settings, event_id: str, rules: OtherRules, progress: ProgressBars, *, newcomers_pay: float | None = None
+    settings: Settings,
+    event_id: EventId,
+    rules: OtherRules,
+    progress: ProgressBars,
+    *,
+    newcomers_pay: float | None = None,
 ) -> tuple[WhatIfReport, World, World]:
     """Both worlds. Raises NotOnTheLog, BadOption, ServiceUnreachable."""
     home = partition_of(event_id, partitions_of(settings, COMMANDS))
@@ -176,7 +181,7 @@ def _run(
     return offset + 1, log_time
 
 
-def _commands(codec: Codec, value: bytes | None, event_id: str) -> Iterator[Command]:
+def _commands(codec: Codec, value: bytes | None, event_id: EventId) -> Iterator[Command]:
     command = command_of(codec, value)
     if isinstance(command, Command) and command.event_id == event_id:
         yield command

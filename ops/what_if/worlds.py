@@ -24,7 +24,7 @@ from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
-from schemas.ids import LogTime
+from schemas.ids import NOBODY, AttemptId, CommandId, EventId, LogTime, PaymentId, ReservationId, TicketTypeId, UserId
 from schemas.statuses import ChargeOutcome, LayoutKind, ReservationStatus
 
 EVENT_RULES = ("max_tickets_per_user", "hold_ttl_s", "sales_open_at", "sales_close_at")
@@ -112,7 +112,7 @@ class WorldDifference(msgspec.Struct, frozen=True, kw_only=True):
 class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     """Both worlds and their differences."""
 
-    event_id: str
+    event_id: EventId
     title: str
     rules: dict[str, int]
     excluded_users: int
@@ -123,12 +123,16 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     difference: WorldDifference
 
 
+UNSENT = CommandId("")
+"""The id of a command that is on no log."""
+
+
 class World:
     """One world: the event's state under some rules, and a tally."""
 
     def __init__(
         self,
-        event_id: str,
+        event_id: EventId,
         rules: OtherRules | None = None,
         *,
         as_it_was: World | None = None,
@@ -170,10 +174,10 @@ class World:
         """End the world at this log time: what is due by then runs out."""
         at = At(0, -1, LogTime(log_time))
         while self.state.due(at.log_time, 1):
-            self._step(c.Tick(self.state.event_id, "", ""), at)
+            self._step(c.Tick(self.state.event_id, NOBODY, UNSENT), at)
 
     @property
-    def served(self) -> set[str]:
+    def served(self) -> set[UserId]:
         """The users with places at the end."""
         return {one.user_id for one in self.state.reservations.values() if one.status in s.LIVE}
 
@@ -240,11 +244,11 @@ class World:
     def _newcomer(self, held: f.TicketsHeld, at: At) -> None:
         if share_of(held.reservation_id) >= self._newcomers_pay:
             return
-        event, user, attempt = self.state.event_id, held.user_id, "what-if"
+        event, user, attempt = self.state.event_id, held.user_id, AttemptId("what-if")
         confirm = c.ConfirmReservation(
             event_id=event,
             user_id=user,
-            command_id="",
+            command_id=UNSENT,
             reservation_id=held.reservation_id,
             attempt_id=attempt,
             payment_token="what-if",  # noqa: S106 — no secret: nothing is charged
@@ -256,11 +260,11 @@ class World:
     def _capture(self, asked: f.PaymentRequested, at: At) -> None:
         paid = c.RecordPayment(
             event_id=self.state.event_id,
-            user_id="",
-            command_id="",
+            user_id=NOBODY,
+            command_id=UNSENT,
             reservation_id=asked.reservation_id,
             attempt_id=asked.attempt_id,
-            payment_id=f"what-if/{asked.attempt_id}",
+            payment_id=PaymentId(f"what-if/{asked.attempt_id}"),
             outcome=ChargeOutcome.CAPTURED,
             reason="",
             amount_minor=asked.amount_minor,
@@ -272,7 +276,7 @@ class World:
         locked = []
         for place in locks.locked:
             ticket_type_id, _, seat = place.partition("/")
-            section = self.state.sections.get(ticket_type_id)
+            section = self.state.sections.get(TicketTypeId(ticket_type_id))
             if (
                 section is None
                 or section.seating is None
@@ -309,13 +313,13 @@ def report(as_it_was: World, what_if: World, *, rules: OtherRules, newcomers_pay
     )
 
 
-def pseudonym(user_id: str, event_id: str) -> str:
+def pseudonym(user_id: UserId, event_id: EventId) -> str:
     """A buyer's pseudonym: the same in all reports on this event, another one for other events."""
     key = blake2b(event_id.encode(), digest_size=32).digest()
     return "buyer-" + blake2b(user_id.encode(), digest_size=5, key=key).hexdigest()
 
 
-def share_of(reservation_id: str) -> float:
+def share_of(reservation_id: ReservationId) -> float:
     """A number from 0 to 1 that belongs to a reservation."""
     return int.from_bytes(blake2b(reservation_id.encode(), digest_size=8).digest(), "big") / 2**64
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import asyncpg
 
+from schemas.ids import EventId, TicketId
 from schemas.statuses import TicketStatus
 from schemas.times import utc
 
@@ -16,14 +17,14 @@ from schemas.times import utc
 class PrintableTicket:
     """A ticket, its event and its ticket type. Times are UTC."""
 
-    id: str
+    id: TicketId
     version: int
     status: str
     seat: str
     ordinal: int
     holder: str
     ticket_type: str
-    event_id: str
+    event_id: EventId
     title: str
     venue: str
     starts_at: datetime

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from connectors.signing_keys import KeyRing
+from schemas.ids import EventId, TicketId
 
 FORMAT = 1
 _HEAD = struct.Struct(">B8s16s16sH")
@@ -31,8 +32,8 @@ _ADDED = "".join(map(chr, range(0x21))) + "\x7f\ufeff\u200b"
 class SignedTicket:
     """The signed content of a code. It does not say whether the ticket is still valid."""
 
-    ticket_id: str
-    event_id: str
+    ticket_id: TicketId
+    event_id: EventId
     seat: str
     version: int
 
@@ -67,7 +68,9 @@ class CodeReader:
             public.verify(signature, text)
         except InvalidSignature:
             raise ForgedCode("the signature does not fit") from None
-        return SignedTicket(str(UUID(bytes=ticket)), str(UUID(bytes=event)), text[_HEAD.size :].decode(), version)
+        return SignedTicket(
+            TicketId(str(UUID(bytes=ticket))), EventId(str(UUID(bytes=event))), text[_HEAD.size :].decode(), version
+        )
 
 
 class TicketCodes(CodeReader):
@@ -78,7 +81,7 @@ class TicketCodes(CodeReader):
         self._key = keys.current
         self._kid = _short(keys.current.kid)
 
-    def sign(self, ticket_id: str, event_id: str, seat: str, version: int = 1) -> str:
+    def sign(self, ticket_id: TicketId, event_id: EventId, seat: str, version: int = 1) -> str:
         """The code of a ticket. The same ticket has the same code."""
         head = _HEAD.pack(FORMAT, self._kid, UUID(ticket_id).bytes, UUID(event_id).bytes, version)
         text = head + seat.encode()

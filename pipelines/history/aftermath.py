@@ -14,6 +14,7 @@ from pipelines.reservations.core.rules.paying import why_not_again
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
+from schemas.ids import TicketTypeId
 from schemas.money import formatted
 from schemas.statuses import (
     ChoreKind,
@@ -172,7 +173,7 @@ def _not_again(state: EventState, hold: Reservation) -> str:
     return "; ".join(f"{seat} {where}" for seat, where in went if where)
 
 
-def _where_it_went(state: EventState, ticket_type_id: str, seat: str) -> str:
+def _where_it_went(state: EventState, ticket_type_id: TicketTypeId, seat: str) -> str:
     """What happened to a seat; "" if it is free."""
     seating = state.sections[ticket_type_id].seating
     if seating is None or seat not in seating:

@@ -17,6 +17,7 @@ from pipelines.reservations.availability import availability_of
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.partition import live_claims
+from schemas.ids import TicketId, UserId
 from schemas.statuses import ClaimStatus, ReservationStatus
 from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 
@@ -30,7 +31,7 @@ def rows_differ(folded: EventState, rows: EventState) -> list[str]:
     return _bounded(_differences(folded, rows))
 
 
-def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> list[str]:
+def tickets_differ(folded: EventState, valid: Mapping[TicketId, tuple[UserId, int]]) -> list[str]:
     """Compare the valid tickets in Postgres (holder and code version) with those of the confirmed reservations."""
     wanted = {}
     for one in folded.reservations.values():
@@ -50,16 +51,15 @@ def tickets_differ(folded: EventState, valid: Mapping[str, tuple[str, int]]) -> 
 
 def claims_differ(folded: EventState, claims: Mapping[str, str], availability: Mapping[str, str]) -> list[str]:
     """Compare Redis' claims and counters with the folded facts. A claim's epoch is not compared."""
-    wanted = {}
+    wanted: dict[str, tuple[str, str, str, str]] = {}
     for place, claim in live_claims(folded).items():
         assert claim is not None
-        status, owner = claim
-        if status == ClaimStatus.BLOCKED:
-            block = folded.blocks[owner]
-            wanted[place] = ("b", owner, str(block.until_at), str(block.offset))
+        if claim[0] is ClaimStatus.BLOCKED:
+            block = folded.blocks[claim[1]]
+            wanted[place] = ("b", block.id, str(block.until_at), str(block.offset))
             continue
-        one = folded.reservations[owner]
-        wanted[place] = ("h" if status == ClaimStatus.HELD else "s", one.id, str(one.expires_at), str(one.offset))
+        one = folded.reservations[claim[1]]
+        wanted[place] = ("h" if claim[0] is ClaimStatus.HELD else "s", one.id, str(one.expires_at), str(one.offset))
     shown = {}
     for place, text in claims.items():
         parts = text.split("|")
@@ -115,7 +115,7 @@ def _differences(folded: EventState, rows: EventState) -> Iterator[str]:
         yield f"reminded for {folded.reminded_for} by the log, {rows.reminded_for} in Postgres"
 
 
-def _entries(what: str, folded: Mapping[str, Any], rows: Mapping[str, Any]) -> Iterator[str]:
+def _entries(what: str, folded: Mapping[Any, Any], rows: Mapping[Any, Any]) -> Iterator[str]:
     """The differences in the entries of one of the state's tables."""
     here = {_stored(key): _stored(value) for key, value in folded.items()}
     there = {key: _stored(value) for key, value in rows.items()}

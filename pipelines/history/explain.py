@@ -14,6 +14,7 @@ from pipelines.reservations.core.state import EventState, Reservation, Section
 from schemas import facts as f
 from schemas.commands import Command, ReserveTickets
 from schemas.facts import Reason, RecordedFact
+from schemas.ids import NO_RESERVATION, EventId, ReservationId, TicketTypeId
 from schemas.statuses import ReservationStatus, WaitlistStatus
 from schemas.times import rfc3339
 
@@ -77,7 +78,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     rule: str
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     quantity: int
     seats_asked: list[str]
     seats_granted: list[str]
@@ -104,8 +105,8 @@ class Explanation(msgspec.Struct, kw_only=True):
     `decisions` has a second entry if its key was used again after a day. `offer` says why the waiting list offered it.
     """
 
-    reservation_id: str
-    event_id: str
+    reservation_id: ReservationId
+    event_id: EventId
     decisions: list[Decision] = msgspec.field(default_factory=list)
     later: list[Later] = msgspec.field(default_factory=list)
     offer: str = ""
@@ -134,7 +135,7 @@ class Explanation(msgspec.Struct, kw_only=True):
         )
 
 
-def about(fact: f.Fact, reservation_id: str) -> bool:
+def about(fact: f.Fact, reservation_id: ReservationId) -> bool:
     """Whether a fact is about this reservation."""
     return reservation_id in (getattr(fact, "reservation_id", None), getattr(fact, "subject_id", None))
 
@@ -214,7 +215,7 @@ def _section(state: EventState, fact: f.Fact) -> Section | None:
     """The ticket type that a fact about a reservation is about."""
     named = getattr(fact, "ticket_type_id", None)
     if named is None:
-        reservation = state.reservations.get(getattr(fact, "reservation_id", ""))
+        reservation = state.reservations.get(getattr(fact, "reservation_id", NO_RESERVATION))
         named = None if reservation is None else reservation.ticket_type_id
     return None if named is None else state.sections.get(named)
 

@@ -15,7 +15,7 @@ from pipelines.intake import Intake
 from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import EventState
 from schemas.facts import RecordedFact
-from schemas.ids import Position
+from schemas.ids import EventId, Position
 from schemas.times import micros_of
 
 _POSITION = re.compile(r"\d+-\d+(-\d+)?")
@@ -57,7 +57,7 @@ def moment(text: str | None) -> Moment:
 class EventFold:
     """One event's facts, folded one after the other."""
 
-    def __init__(self, event_id: str, until: Moment | None = None) -> None:
+    def __init__(self, event_id: EventId, until: Moment | None = None) -> None:
         self.state = EventState(event_id)
         self.last: RecordedFact | None = None
         self.facts, self.over = 0, False

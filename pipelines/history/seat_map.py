@@ -7,6 +7,7 @@ import msgspec
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.core.state import LIVE, EventState, Section
 from schemas.facts import RecordedFact
+from schemas.ids import EventId, TicketTypeId
 from schemas.statuses import ReservationStatus
 
 FREE, HELD, SOLD, LOCKED = ".", "h", "s", "x"
@@ -23,7 +24,7 @@ class RowMap(msgspec.Struct, frozen=True):
 class SectionMap(msgspec.Struct, frozen=True, kw_only=True):
     """One ticket type. General admission has no rows."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     name: str
     kind: str
     total: int
@@ -36,7 +37,7 @@ class SectionMap(msgspec.Struct, frozen=True, kw_only=True):
 class SeatMap(msgspec.Struct, frozen=True, kw_only=True):
     """An event's seats after the fact at `position` ("" when there was none yet), at log time `log_time`."""
 
-    event_id: str
+    event_id: EventId
     exists: bool
     title: str
     status: str
@@ -48,13 +49,14 @@ class SeatMap(msgspec.Struct, frozen=True, kw_only=True):
 def seat_map(state: EventState, last: RecordedFact | None) -> SeatMap:
     """The map of `state`; `last` is the last folded fact."""
     at = last.envelope if last is not None else None
-    letters: dict[str, dict[tuple[str, int], str]] = {key: {} for key in state.sections}
+    letters: dict[TicketTypeId, dict[tuple[str, int], str]] = {key: {} for key in state.sections}
     for one in state.reservations.values():
         if one.status in LIVE:
             for seat in one.seats:
                 letters[one.ticket_type_id][_place(seat)] = SOLD if one.status == ReservationStatus.CONFIRMED else HELD
     for locked in state.locked_places:
-        ticket_type_id, _, seat = locked.partition("/")
+        type_text, _, seat = locked.partition("/")
+        ticket_type_id = TicketTypeId(type_text)
         section = state.sections.get(ticket_type_id)
         if section is not None and section.seating is not None and seat in section.seating:
             letters[ticket_type_id].setdefault(_place(seat), LOCKED)

@@ -14,6 +14,7 @@ import msgspec
 
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.state import EventState
+from schemas.ids import EventId
 
 KEPT_MAX = 300_000  # reservations in memory, of 600 bytes or so
 EVENT_WEIGHT = 20  # the memory of an empty event, and of each ticket type, counted in reservations
@@ -26,26 +27,26 @@ _decode = msgspec.msgpack.Decoder(tuple[bytes, list[_Row]]).decode
 class ScratchSpace(Protocol):
     """Bytes by event, outside of memory."""
 
-    def put(self, event_id: str, packed: bytes) -> None:
+    def put(self, event_id: EventId, packed: bytes) -> None:
         """Keep these bytes. They replace earlier ones."""
 
-    def look(self, event_id: str) -> bytes | None:
+    def look(self, event_id: EventId) -> bytes | None:
         """The event's bytes; None if there are none."""
 
-    def drop(self, event_id: str) -> None:
+    def drop(self, event_id: EventId) -> None:
         """Drop the event's bytes."""
 
     def __contains__(self, event_id: object) -> bool:
         """Whether there are bytes of the event."""
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[EventId]:
         """The events."""
 
     def __len__(self) -> int:
         """The number of events."""
 
 
-class States(Mapping[str, EventState]):
+class States(Mapping[EventId, EventState]):
     """States by event. A lookup as in a mapping changes nothing; for a state out of memory it gives a copy.
 
     `recent` has the states that `of` returned since the last turn, always in the same dict: a loop may look there
@@ -53,11 +54,11 @@ class States(Mapping[str, EventState]):
     """
 
     def __init__(self, shelf: ScratchSpace | None = None, kept_max: int = KEPT_MAX) -> None:
-        self.recent: dict[str, EventState] = {}
-        self._former: dict[str, EventState] = {}
+        self.recent: dict[EventId, EventState] = {}
+        self._former: dict[EventId, EventState] = {}
         self._shelf, self._kept_max, self._brought = shelf, kept_max, 0
 
-    def of(self, event_id: str) -> EventState:
+    def of(self, event_id: EventId) -> EventState:
         """The event's state, to be changed. It is made if there is none."""
         state = self.recent.get(event_id)
         if state is None:
@@ -67,7 +68,7 @@ class States(Mapping[str, EventState]):
             self.recent[event_id] = state
         return state
 
-    def take(self, event_id: str) -> EventState:
+    def take(self, event_id: EventId) -> EventState:
         """As `of`, but the state now belongs to the caller: it is not moved out of memory until it is given back."""
         state = self.of(event_id)
         del self.recent[event_id]
@@ -78,7 +79,7 @@ class States(Mapping[str, EventState]):
         state.keep()
         self.recent[state.event_id] = state
 
-    def forget(self, event_id: str) -> None:
+    def forget(self, event_id: EventId) -> None:
         """Drop the event's state. It is in one place only."""
         there = self.recent.pop(event_id, None) or self._former.pop(event_id, None)
         if there is None and self._shelf is not None:
@@ -96,7 +97,7 @@ class States(Mapping[str, EventState]):
         self.recent.clear()
         self._brought = 0
 
-    def _unshelved(self, event_id: str) -> EventState:
+    def _unshelved(self, event_id: EventId) -> EventState:
         packed = None if self._shelf is None else self._shelf.look(event_id)
         if self._shelf is None or packed is None:
             return EventState(event_id)
@@ -107,7 +108,7 @@ class States(Mapping[str, EventState]):
             self.turn()
         return state
 
-    def __getitem__(self, event_id: str) -> EventState:
+    def __getitem__(self, event_id: EventId) -> EventState:
         state = self.recent.get(event_id) or self._former.get(event_id)
         if state is None:
             packed = None if self._shelf is None else self._shelf.look(event_id)
@@ -120,7 +121,7 @@ class States(Mapping[str, EventState]):
         there = event_id in self.recent or event_id in self._former
         return there or (self._shelf is not None and event_id in self._shelf)
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[EventId]:
         yield from self.recent
         yield from self._former
         yield from self._shelf or ()

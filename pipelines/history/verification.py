@@ -29,7 +29,7 @@ from schemas import facts as f
 from schemas.codec import HEADER_BYTES, Codec, Undecodable
 from schemas.commands import Command
 from schemas.facts import Envelope, RecordedFact
-from schemas.ids import LogTime, stamped
+from schemas.ids import NO_EVENT, NOBODY, EventId, LogTime, SubjectId, stamped
 from schemas.record import LogRecord
 from schemas.recorded_facts import envelopes
 
@@ -75,7 +75,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: DivergenceKind
     position: str
-    event_id: str
+    event_id: EventId
     what: str
     record: str = ""
     recorded: dict[str, Any] | None = None
@@ -91,7 +91,7 @@ class UnfinishedCommand(NamedTuple):
     """A command that is decided here, but some of its facts are not on the log yet."""
 
     offset: int
-    event_id: str
+    event_id: EventId
     facts: list[f.Fact]
     expected: list[bytes]
 
@@ -117,7 +117,7 @@ class PartitionVerifier:
         self.states = States() if states is None else states
         self.commands = self.facts = self.repeated = self.failed = self.diverged = 0
         self.divergences: list[Divergence] = []
-        self.apart: set[str] = set()
+        self.apart: set[EventId] = set()
         self._codec, self._feed, self._partitions = codec, facts, partitions
         self._only = only.encode() if only is not None else None
         self._digest = blake2b(digest_size=DIGEST_BYTES)
@@ -127,12 +127,12 @@ class PartitionVerifier:
         self._passed: list[bytes] = []
         self._matched = 0
         locks = codec.encode_fact(
-            Envelope(event_id="", partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
+            Envelope(event_id=NO_EVENT, partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
             f.SeatLocksObserved([], []),
         )
         refused = codec.encode_fact(
-            Envelope(event_id="", partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
-            f.CommandRefused(command_type="", subject_id="", user_id="", reason="", detail=""),
+            Envelope(event_id=NO_EVENT, partition=0, offset=0, index=0, count=1, log_time=0, rules_version=0),
+            f.CommandRefused(command_type="", subject_id=SubjectId(""), user_id=NOBODY, reason="", detail=""),
         )
         self._refused_prefix = refused[:HEADER_BYTES]
         self._locks_prefix = locks[:HEADER_BYTES]  # the wire format's schema id: gives the type without decoding
@@ -158,7 +158,7 @@ class PartitionVerifier:
             if self._only is not None and key != self._only and (value is None or self._only not in value):
                 return self.skip(timestamp_ms)
             command = command_of(self._codec, value, self.partition, self._partitions)
-            event_id = "" if isinstance(command, Undecodable) else command.event_id
+            event_id = NO_EVENT if isinstance(command, Undecodable) else command.event_id
             if self._only is not None and event_id.encode() != self._only:
                 return self.skip(timestamp_ms)
             first, version = self._first(offset)
@@ -307,7 +307,7 @@ class PartitionVerifier:
             self._feed.advance()
         raise Undecided
 
-    def _compare(self, offset: int, index: int, wanted: bytes, fact: f.Fact, event_id: str) -> bytes:
+    def _compare(self, offset: int, index: int, wanted: bytes, fact: f.Fact, event_id: EventId) -> bytes:
         """Say why the next record is not the expected one. Raises Undecided if there is no next record.
 
         Returns the bytes of the fact: of an earlier build if it is the expected one, else the wanted ones.
@@ -355,7 +355,7 @@ class PartitionVerifier:
         """A record of another command: a repetition, or a stray record."""
         if not isinstance(recorded, RecordedFact):
             error = recorded.error if isinstance(recorded, Undecodable) else f"a {type(recorded).__name__}, no fact"
-            self._found(DivergenceKind.UNREADABLE_FACT, None, "", error, record)
+            self._found(DivergenceKind.UNREADABLE_FACT, None, NO_EVENT, error, record)
             return
         at, name = recorded.envelope, type(recorded.fact).__name__
         former = self._recent.get(at.offset) or self._older.get(at.offset)
@@ -376,7 +376,7 @@ class PartitionVerifier:
         self,
         kind: DivergenceKind,
         position: tuple[int, int] | None,
-        event_id: str,
+        event_id: EventId,
         what: str,
         record: LogRecord | None = None,
         recorded: f.Fact | None = None,

@@ -16,6 +16,7 @@ import msgspec
 from schemas import facts as f
 from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
+from schemas.ids import EventId
 from schemas.ticket_type_terms import TICKET_TYPE_TERMS
 from schemas.times import rfc3339_micros
 
@@ -81,7 +82,7 @@ _json = msgspec.json.Encoder(order="deterministic")
 class WebhookCall:
     """One fact as its organizer receives it. Position fields are the fact's."""
 
-    event_id: str
+    event_id: EventId
     partition: int
     offset: int
     index: int

@@ -18,6 +18,7 @@ import msgspec
 from pipelines.notifications.kinds import Channel, NotificationKind
 from schemas import facts as f
 from schemas.facts import Reason, RecordedFact
+from schemas.ids import NO_EVENT, NO_RESERVATION, UserId
 from schemas.notifications import Notification
 from schemas.statuses import ChoreKind, DisputeStatus, PaymentStatus, TransferStatus
 from schemas.times import rfc3339_micros
@@ -32,7 +33,7 @@ DELIVERED = (
 class ComposedMessage(NamedTuple):
     """The message for one user, before it is split by channel."""
 
-    user_id: str
+    user_id: UserId
     kind: str
     data: dict[str, Any]
 
@@ -46,9 +47,10 @@ def compose(recorded: RecordedFact) -> list[Notification]:
     tell = _MESSAGES.get(type(fact))
     if tell is None:
         return []
-    about = {"event_id": at.event_id}
+    about: dict[str, str] = {"event_id": at.event_id}
+    reservation_id = NO_RESERVATION
     if not isinstance(fact, f.StaffAdded | f.StaffInvited):  # every other fact in _MESSAGES is about a reservation
-        about["reservation_id"] = fact.reservation_id  # type: ignore[attr-defined]
+        about["reservation_id"] = reservation_id = fact.reservation_id  # type: ignore[attr-defined]
     messages: list[Notification] = []
     for user_id, kind, data in tell(fact):
         text = _json.encode(about | data).decode()
@@ -56,7 +58,7 @@ def compose(recorded: RecordedFact) -> list[Notification]:
             Notification(
                 user_id=user_id,
                 event_id=at.event_id,
-                reservation_id=about.get("reservation_id", ""),
+                reservation_id=reservation_id,
                 partition=at.partition,
                 offset=at.offset,
                 index=at.index,
@@ -71,7 +73,7 @@ def compose(recorded: RecordedFact) -> list[Notification]:
     return messages
 
 
-def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: int) -> list[Notification]:
+def compose_direct(number: int, user_id: UserId, kind: str, data: str, created_at: int) -> list[Notification]:
     """The mail of a direct message. It is about an account, so it has no fact. `data` is a JSON object.
 
     The inbox entry is not made here: the statement that changed the account writes it.
@@ -79,8 +81,8 @@ def compose_direct(number: int, user_id: str, kind: str, data: str, created_at: 
     return [
         Notification(
             user_id=user_id,
-            event_id="",
-            reservation_id="",
+            event_id=NO_EVENT,
+            reservation_id=NO_RESERVATION,
             partition=DIRECT_PARTITION,
             offset=number,
             index=0,

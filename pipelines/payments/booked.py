@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-from pipelines.payments.providers.books import BookedDispute, BookedPayment, BookedRefund
+from pipelines.payments.providers.books import BookedDispute, BookedPayment, BookedRefund, Place
 from schemas import commands as c
+from schemas.ids import NOBODY, CommandId
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome, RefundStatus
 
-Place = tuple[str, str]
 
-
-def capture_booked(payment: BookedPayment, place: Place, command_id: str) -> c.RecordPayment:
+def capture_booked(payment: BookedPayment, place: Place, command_id: CommandId) -> c.RecordPayment:
     """A captured payment."""
     return c.RecordPayment(
         event_id=place[0],
-        user_id="",
+        user_id=NOBODY,
         command_id=command_id,
         reservation_id=place[1],
         attempt_id=payment.attempt_id,
@@ -29,13 +28,13 @@ def capture_booked(payment: BookedPayment, place: Place, command_id: str) -> c.R
 
 
 def refund_booked(
-    refund: BookedRefund, place: Place, command_id: str, *, key: str
+    refund: BookedRefund, place: Place, command_id: CommandId, *, key: str
 ) -> c.RecordRefund | c.RecordProviderRefund | c.RecordRefundFailure:
     """A refund that went back or failed. `key` is ours; "" for a refund that the provider began."""
     if refund.status == RefundStatus.FAILED:
         return c.RecordRefundFailure(
             event_id=place[0],
-            user_id="",
+            user_id=NOBODY,
             command_id=command_id,
             reservation_id=place[1],
             payment_id=refund.payment_id,
@@ -48,7 +47,7 @@ def refund_booked(
     if key:
         return c.RecordRefund(
             event_id=place[0],
-            user_id="",
+            user_id=NOBODY,
             command_id=command_id,
             reservation_id=place[1],
             payment_id=refund.payment_id,
@@ -58,7 +57,7 @@ def refund_booked(
         )
     return c.RecordProviderRefund(
         event_id=place[0],
-        user_id="",
+        user_id=NOBODY,
         command_id=command_id,
         reservation_id=place[1],
         payment_id=refund.payment_id,
@@ -69,11 +68,11 @@ def refund_booked(
     )
 
 
-def dispute_booked(dispute: BookedDispute, place: Place, command_id: str) -> c.RecordDispute:
+def dispute_booked(dispute: BookedDispute, place: Place, command_id: CommandId) -> c.RecordDispute:
     """A dispute with its status."""
     return c.RecordDispute(
         event_id=place[0],
-        user_id="",
+        user_id=NOBODY,
         command_id=command_id,
         reservation_id=place[1],
         payment_id=dispute.payment_id,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RecordedFact
+from schemas.ids import NO_REFUND, NOBODY, AttemptId, CommandId, EventId, PaymentId, RefundId, ReservationId
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome
 
@@ -21,10 +22,10 @@ WHY_CHARS_MAX = 200  # of a refusal's reason: it is shown to an organizer
 class ChargeJob:
     """Charge `amount_minor` to the card or account behind `token`. `attempt_id` is the idempotency key."""
 
-    event_id: str
-    reservation_id: str
-    command_id: str
-    attempt_id: str
+    event_id: EventId
+    reservation_id: ReservationId
+    command_id: CommandId
+    attempt_id: AttemptId
     token: str
     amount_minor: int
     currency: str
@@ -39,9 +40,9 @@ class ChargeJob:
 class RefundJob:
     """Give `amount_minor` of a payment back. `refund_key` distinguishes several refunds of one payment."""
 
-    event_id: str
-    reservation_id: str
-    payment_id: str
+    event_id: EventId
+    reservation_id: ReservationId
+    payment_id: PaymentId
     amount_minor: int
     currency: str
     asked_at: int
@@ -57,7 +58,7 @@ class ChargeResult:
     """The provider's answer to a charge: `payment_id` if captured, `reason` if declined."""
 
     outcome: ChargeOutcome
-    payment_id: str
+    payment_id: PaymentId
     reason: str
     amount_minor: int
     currency: str | None = None  # None: the charge's
@@ -67,7 +68,7 @@ class ChargeResult:
 class RefundResult:
     """The provider has refunded."""
 
-    refund_id: str
+    refund_id: RefundId
     amount_minor: int
 
 
@@ -105,7 +106,7 @@ def charged(charge: ChargeJob, result: ChargeResult) -> c.RecordPayment:
     """The command for the log. It keeps the id of the request that waits for it."""
     return c.RecordPayment(
         event_id=charge.event_id,
-        user_id="",
+        user_id=NOBODY,
         command_id=charge.command_id,
         reservation_id=charge.reservation_id,
         attempt_id=charge.attempt_id,
@@ -121,8 +122,8 @@ def refunded(refund: RefundJob, result: RefundResult) -> c.RecordRefund:
     """The command for the log."""
     return c.RecordRefund(
         event_id=refund.event_id,
-        user_id="",
-        command_id=refund.key,
+        user_id=NOBODY,
+        command_id=CommandId(refund.key),
         reservation_id=refund.reservation_id,
         payment_id=refund.payment_id,
         refund_id=result.refund_id,
@@ -136,11 +137,11 @@ def refused(refund: RefundJob, why: str) -> c.RecordRefundFailure:
     """The command for the log: the provider refuses this refund for good."""
     return c.RecordRefundFailure(
         event_id=refund.event_id,
-        user_id="",
-        command_id=refund.key,
+        user_id=NOBODY,
+        command_id=CommandId(refund.key),
         reservation_id=refund.reservation_id,
         payment_id=refund.payment_id,
-        refund_id="",
+        refund_id=NO_REFUND,
         amount_minor=refund.amount_minor,
         currency=refund.currency,
         reason=why[:WHY_CHARS_MAX],

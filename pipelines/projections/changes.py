@@ -13,6 +13,22 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas.event_terms import EventTerms
+from schemas.ids import (
+    AttemptId,
+    BlockId,
+    CodeId,
+    DisputeId,
+    EntryId,
+    EventId,
+    PaymentId,
+    PoolId,
+    RefundId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    TransferId,
+    UserId,
+)
 from schemas.statuses import (
     CheckInKind,
     DisputeStatus,
@@ -37,9 +53,9 @@ def as_json(texts: Iterable[str]) -> str:
 class EventChange(msgspec.Struct, gc=False):
     """A row of events; whole when `created_at` is set. `terms` are its columns that the organizer describes."""
 
-    id: str
+    id: EventId
     partition: int
-    organizer_id: str | None = None
+    organizer_id: UserId | None = None
     status: str | None = None
     terms: EventTerms | None = None
     reminded_for: int | None = None
@@ -54,8 +70,8 @@ class EventChange(msgspec.Struct, gc=False):
 class TicketTypeChange(msgspec.Struct, gc=False):
     """A row of ticket_types; whole when `ordinal` is set. In a patch the fixed terms mean nothing."""
 
-    id: str
-    event_id: str
+    id: TicketTypeId
+    event_id: EventId
     partition: int
     terms: TicketTypeTerms
     ordinal: int | None = None
@@ -83,7 +99,7 @@ class Amendment(msgspec.Struct, gc=False):
     refunds_open: list[str] = msgspec.field(default_factory=list)
     refunds_gone: list[str] = msgspec.field(default_factory=list)
     seats_gone: list[str] = msgspec.field(default_factory=list)
-    tickets_gone: list[str] = msgspec.field(default_factory=list)
+    tickets_gone: list[TicketId] = msgspec.field(default_factory=list)
     quantity_less: int = 0
     amount_less: int = 0
     refund_asked: bool = False
@@ -101,12 +117,12 @@ class Amendment(msgspec.Struct, gc=False):
 class ReservationChange(msgspec.Struct, gc=False):
     """A row of reservations; whole when `fingerprint` is set."""
 
-    id: str
-    event_id: str
+    id: ReservationId
+    event_id: EventId
     partition: int
     offset: int | None = None
-    user_id: str | None = None
-    ticket_type_id: str | None = None
+    user_id: UserId | None = None
+    ticket_type_id: TicketTypeId | None = None
     status: ReservationStatus | None = None
     quantity: int | None = None
     seats: list[str] | None = None
@@ -116,12 +132,12 @@ class ReservationChange(msgspec.Struct, gc=False):
     fingerprint: int | None = None
     reason: str | None = None
     detail: str | None = None
-    attempt_id: str | None = None
+    attempt_id: AttemptId | None = None
     payment: PaymentStatus | None = None
-    payment_id: str | None = None
+    payment_id: PaymentId | None = None
     payment_token: str | None = None
-    refund_id: str | None = None
-    ticket_ids: list[str] | None = None
+    refund_id: RefundId | None = None
+    ticket_ids: list[TicketId] | None = None
     created_at: int | None = None
     updated_at: int = 0
     updated_offset: int = -1
@@ -134,17 +150,17 @@ class ReservationChange(msgspec.Struct, gc=False):
 class PaymentChange(msgspec.Struct, gc=False):
     """A row of payments; whole when `amount_minor` is set."""
 
-    event_id: str
-    attempt_id: str
+    event_id: EventId
+    attempt_id: AttemptId
     partition: int
-    reservation_id: str | None = None
-    user_id: str | None = None
+    reservation_id: ReservationId | None = None
+    user_id: UserId | None = None
     status: PaymentStatus | None = None
     reason: str | None = None
     amount_minor: int | None = None
     currency: str | None = None
     payment_token: str | None = None
-    payment_id: str | None = None
+    payment_id: PaymentId | None = None
     updated_offset: int = -1
     updated_index: int = -1
 
@@ -152,18 +168,18 @@ class PaymentChange(msgspec.Struct, gc=False):
 class RefundChange(msgspec.Struct, gc=False):
     """A row of refunds; whole when `amount_minor` is set."""
 
-    event_id: str
+    event_id: EventId
     refund_key: str
     partition: int
-    reservation_id: str
-    user_id: str
-    payment_id: str
-    attempt_id: str | None = None
+    reservation_id: ReservationId
+    user_id: UserId
+    payment_id: PaymentId
+    attempt_id: AttemptId | None = None
     status: RefundStatus | None = None
     amount_minor: int | None = None
     currency: str | None = None
     reason: str | None = None
-    refund_id: str = ""
+    refund_id: RefundId = RefundId("")
     refunded_minor: int = 0
     requested_at: int = 0
     refunded_at: int = 0
@@ -176,12 +192,12 @@ class RefundChange(msgspec.Struct, gc=False):
 class DisputeChange(msgspec.Struct, gc=False):
     """A row of disputes. It is whole, but `charged_minor` is added, and `opened_at` is set only once."""
 
-    event_id: str
-    dispute_id: str
+    event_id: EventId
+    dispute_id: DisputeId
     partition: int
-    reservation_id: str
-    user_id: str
-    payment_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    payment_id: PaymentId
     status: DisputeStatus
     amount_minor: int
     currency: str
@@ -196,8 +212,8 @@ class DisputeChange(msgspec.Struct, gc=False):
 class PaymentSettled(msgspec.Struct, gc=False):
     """A payment whose refunds changed: its row follows from them."""
 
-    event_id: str
-    payment_id: str
+    event_id: EventId
+    payment_id: PaymentId
     updated_offset: int
     updated_index: int
 
@@ -205,10 +221,10 @@ class PaymentSettled(msgspec.Struct, gc=False):
 class SeatClaimChange(msgspec.Struct, gc=False):
     """A row of seat_claims, always whole."""
 
-    event_id: str
-    ticket_type_id: str
+    event_id: EventId
+    ticket_type_id: TicketTypeId
     seat: str
-    reservation_id: str
+    reservation_id: ReservationId
     partition: int
     status: SeatClaimStatus
     updated_offset: int
@@ -218,12 +234,12 @@ class SeatClaimChange(msgspec.Struct, gc=False):
 class TicketChange(msgspec.Struct, gc=False):
     """A row of tickets as issued, always whole. Later changes are a TicketPatch, also in the same batch."""
 
-    id: str
-    event_id: str
+    id: TicketId
+    event_id: EventId
     partition: int
-    reservation_id: str
-    user_id: str
-    ticket_type_id: str
+    reservation_id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     seat: str
     ordinal: int
     status: TicketStatus
@@ -236,8 +252,8 @@ class TicketChange(msgspec.Struct, gc=False):
 class TicketPatch(msgspec.Struct, gc=False):
     """A change of a ticket. `has_history` false means "unless it was handed on". A void ticket's version is raised."""
 
-    id: str
-    user_id: str | None = None
+    id: TicketId
+    user_id: UserId | None = None
     version: int | None = None
     transferred_at: int | None = None
     checked_in_at: int | None = None
@@ -253,8 +269,8 @@ class TicketPatch(msgspec.Struct, gc=False):
 class TicketsVoided(msgspec.Struct, gc=False):
     """All tickets of a reservation are void."""
 
-    event_id: str
-    reservation_id: str
+    event_id: EventId
+    reservation_id: ReservationId
     updated_offset: int
     updated_index: int
 
@@ -262,16 +278,16 @@ class TicketsVoided(msgspec.Struct, gc=False):
 class CheckInChange(msgspec.Struct, gc=False):
     """A row of check_ins, always whole and never changed."""
 
-    event_id: str
+    event_id: EventId
     offset: int
     index: int
     partition: int
     kind: CheckInKind
-    reservation_id: str
-    ticket_id: str
-    user_id: str
+    reservation_id: ReservationId
+    ticket_id: TicketId
+    user_id: UserId
     seat: str
-    by_user_id: str
+    by_user_id: UserId
     reason: str
     gate: str
     scanner: str
@@ -285,7 +301,7 @@ class CheckInChange(msgspec.Struct, gc=False):
 class SeatLockChange(msgspec.Struct, gc=False):
     """A row of observed_seat_locks, always whole."""
 
-    event_id: str
+    event_id: EventId
     place: str
     partition: int
     locked: bool
@@ -296,8 +312,8 @@ class SeatLockChange(msgspec.Struct, gc=False):
 class PoolChange(msgspec.Struct, gc=False):
     """A row of pools, always whole."""
 
-    event_id: str
-    id: str
+    event_id: EventId
+    id: PoolId
     partition: int
     name: str
     capacity: int
@@ -308,8 +324,8 @@ class PoolChange(msgspec.Struct, gc=False):
 class CodeChange(msgspec.Struct, gc=False):
     """A row of codes; whole when `kind` is set."""
 
-    event_id: str
-    id: str
+    event_id: EventId
+    id: CodeId
     partition: int
     code: str = ""
     kind: str | None = None
@@ -328,11 +344,11 @@ class CodeChange(msgspec.Struct, gc=False):
 class SeatBlockChange(msgspec.Struct, gc=False):
     """A row of seat_blocks; whole when `seats` is set, else some of its places are free again."""
 
-    event_id: str
-    id: str
+    event_id: EventId
+    id: BlockId
     partition: int
     offset: int = -1
-    ticket_type_id: str = ""
+    ticket_type_id: TicketTypeId = TicketTypeId("")
     seats: list[str] | None = None
     quantity: int = 0
     until_at: int = 0
@@ -348,8 +364,8 @@ class SeatBlockChange(msgspec.Struct, gc=False):
 class StaffChange(msgspec.Struct, gc=False):
     """A row of event_staff, always whole but for `added_at`, which 0 leaves as it is."""
 
-    event_id: str
-    member_id: str
+    event_id: EventId
+    member_id: UserId
     partition: int
     active: bool
     added_at: int
@@ -360,8 +376,8 @@ class StaffChange(msgspec.Struct, gc=False):
 class InvitationChange(msgspec.Struct, gc=False):
     """A row of staff_invitations; whole when `expires_at` is set."""
 
-    event_id: str
-    member_id: str
+    event_id: EventId
+    member_id: UserId
     partition: int
     status: InvitationStatus
     expires_at: int | None = None
@@ -374,16 +390,16 @@ class InvitationChange(msgspec.Struct, gc=False):
 class TransferChange(msgspec.Struct, gc=False):
     """A row of transfers; whole when `ticket_id` is set."""
 
-    event_id: str
-    id: str
+    event_id: EventId
+    id: TransferId
     partition: int
     status: TransferStatus
-    reservation_id: str = ""
-    ticket_id: str | None = None
-    ticket_type_id: str = ""
+    reservation_id: ReservationId = ReservationId("")
+    ticket_id: TicketId | None = None
+    ticket_type_id: TicketTypeId = TicketTypeId("")
     seat: str = ""
-    user_id: str = ""
-    to_user_id: str = ""
+    user_id: UserId = UserId("")
+    to_user_id: UserId = UserId("")
     expires_at: int = 0
     offered_at: int = 0
     ended_at: int = 0
@@ -394,7 +410,7 @@ class TransferChange(msgspec.Struct, gc=False):
 class ScheduleChange(msgspec.Struct, gc=False):
     """A row of schedules, always whole."""
 
-    event_id: str
+    event_id: EventId
     partition: int
     activities_json: str
     updated_offset: int
@@ -404,16 +420,16 @@ class ScheduleChange(msgspec.Struct, gc=False):
 class WaitlistEntryChange(msgspec.Struct, gc=False):
     """A row of waitlist_entries; whole when `quantity` is set."""
 
-    event_id: str
-    id: str
+    event_id: EventId
+    id: EntryId
     partition: int
     offset: int = -1
     index: int = -1
-    user_id: str = ""
-    ticket_type_id: str = ""
+    user_id: UserId = UserId("")
+    ticket_type_id: TicketTypeId = TicketTypeId("")
     quantity: int | None = None
     status: WaitlistStatus | None = None
-    reservation_id: str | None = None
+    reservation_id: ReservationId | None = None
     expires_at: int | None = None
     reason: str | None = None
     created_at: int = 0
@@ -426,12 +442,12 @@ class WaitlistEntryChange(msgspec.Struct, gc=False):
 class ChoreChange(msgspec.Struct, gc=False):
     """A row of chores; whole when `changed_json` is set."""
 
-    event_id: str
+    event_id: EventId
     kind: str
     partition: int
     cause: int = 0
     changed_json: str | None = None
-    told_id: str | None = None
+    told_id: ReservationId | None = None
     finished: bool | None = None
     started_at: int = 0
     updated_offset: int = -1
@@ -442,25 +458,25 @@ class ChoreChange(msgspec.Struct, gc=False):
 class Changes:
     """Every change of a batch, with the same keys as the rows."""
 
-    events: dict[str, EventChange] = field(default_factory=dict)
-    ticket_types: dict[tuple[str, str], TicketTypeChange] = field(default_factory=dict)
-    reservations: dict[tuple[str, str], ReservationChange] = field(default_factory=dict)
-    payments: dict[tuple[str, str], PaymentChange] = field(default_factory=dict)
-    refunds: dict[tuple[str, str], RefundChange] = field(default_factory=dict)
-    disputes: dict[tuple[str, str], DisputeChange] = field(default_factory=dict)
-    payments_settled: dict[tuple[str, str], PaymentSettled] = field(default_factory=dict)
-    seat_claims: dict[tuple[str, str, str, str], SeatClaimChange] = field(default_factory=dict)
-    tickets: dict[tuple[str, str], list[TicketChange]] = field(default_factory=dict)
-    ticket_patches: dict[str, TicketPatch] = field(default_factory=dict)
-    tickets_voided: dict[tuple[str, str], TicketsVoided] = field(default_factory=dict)
+    events: dict[EventId, EventChange] = field(default_factory=dict)
+    ticket_types: dict[tuple[EventId, TicketTypeId], TicketTypeChange] = field(default_factory=dict)
+    reservations: dict[tuple[EventId, ReservationId], ReservationChange] = field(default_factory=dict)
+    payments: dict[tuple[EventId, AttemptId], PaymentChange] = field(default_factory=dict)
+    refunds: dict[tuple[EventId, str], RefundChange] = field(default_factory=dict)
+    disputes: dict[tuple[EventId, DisputeId], DisputeChange] = field(default_factory=dict)
+    payments_settled: dict[tuple[EventId, PaymentId], PaymentSettled] = field(default_factory=dict)
+    seat_claims: dict[tuple[EventId, TicketTypeId, str, ReservationId], SeatClaimChange] = field(default_factory=dict)
+    tickets: dict[tuple[EventId, ReservationId], list[TicketChange]] = field(default_factory=dict)
+    ticket_patches: dict[TicketId, TicketPatch] = field(default_factory=dict)
+    tickets_voided: dict[tuple[EventId, ReservationId], TicketsVoided] = field(default_factory=dict)
     check_ins: list[CheckInChange] = field(default_factory=list)
-    seat_locks: dict[tuple[str, str], SeatLockChange] = field(default_factory=dict)
-    pools: dict[tuple[str, str], PoolChange] = field(default_factory=dict)
-    codes: dict[tuple[str, str], CodeChange] = field(default_factory=dict)
-    seat_blocks: dict[tuple[str, str], SeatBlockChange] = field(default_factory=dict)
-    staff: dict[tuple[str, str], StaffChange] = field(default_factory=dict)
-    schedules: dict[str, ScheduleChange] = field(default_factory=dict)
-    waitlist: dict[tuple[str, str], WaitlistEntryChange] = field(default_factory=dict)
-    chores: dict[tuple[str, str], ChoreChange] = field(default_factory=dict)
-    transfers: dict[tuple[str, str], TransferChange] = field(default_factory=dict)
-    invitations: dict[tuple[str, str], InvitationChange] = field(default_factory=dict)
+    seat_locks: dict[tuple[EventId, str], SeatLockChange] = field(default_factory=dict)
+    pools: dict[tuple[EventId, PoolId], PoolChange] = field(default_factory=dict)
+    codes: dict[tuple[EventId, CodeId], CodeChange] = field(default_factory=dict)
+    seat_blocks: dict[tuple[EventId, BlockId], SeatBlockChange] = field(default_factory=dict)
+    staff: dict[tuple[EventId, UserId], StaffChange] = field(default_factory=dict)
+    schedules: dict[EventId, ScheduleChange] = field(default_factory=dict)
+    waitlist: dict[tuple[EventId, EntryId], WaitlistEntryChange] = field(default_factory=dict)
+    chores: dict[tuple[EventId, str], ChoreChange] = field(default_factory=dict)
+    transfers: dict[tuple[EventId, TransferId], TransferChange] = field(default_factory=dict)
+    invitations: dict[tuple[EventId, UserId], InvitationChange] = field(default_factory=dict)

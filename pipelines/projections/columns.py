@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from schemas.event_terms import EVENT_TERMS, EventTerms
-from schemas.field_types import is_flag, is_int32
+from schemas.field_types import is_flag, is_int32, plain
 from schemas.terms import flags, kinds
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TICKET_TYPE_TERMS, TicketTypeTerms
 
@@ -51,7 +51,7 @@ def column_type(kind: Any) -> str:
         return "boolean"
     if is_int32(kind):
         return "integer"
-    return {str: "text", int: "bigint"}[kind]
+    return {str: "text", int: "bigint"}[plain(kind)]
 
 
 def columns(rows: Iterable[Any], fields: tuple[str, ...]) -> list[list[Any]]:

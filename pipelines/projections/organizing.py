@@ -21,6 +21,7 @@ from pipelines.projections.changes import (
 from schemas import facts as f
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
+from schemas.ids import NO_RESERVATION, UserId
 from schemas.statuses import ChoreKind, EventStage, InvitationStatus
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import FIXED, TICKET_TYPE_CHANGES, TicketTypeTerms
@@ -200,7 +201,7 @@ def staff_invitation_ended(changes: Changes, at: Envelope, fact: f.StaffInvitati
     _invitation_ended(changes, at, fact.member_id, InvitationStatus(fact.outcome))
 
 
-def _invitation_ended(changes: Changes, at: Envelope, member_id: str, status: InvitationStatus) -> None:
+def _invitation_ended(changes: Changes, at: Envelope, member_id: UserId, status: InvitationStatus) -> None:
     """End an invitation. Without one (under the rules before version 3) nothing changes."""
     key = (at.event_id, member_id)
     change = changes.invitations.get(key)
@@ -245,7 +246,7 @@ def chore_started(changes: Changes, at: Envelope, fact: f.ChoreStarted) -> None:
         partition=at.partition,
         cause=fact.cause,
         changed_json=as_json(fact.changed),
-        told_id="",
+        told_id=NO_RESERVATION,
         finished=False,
         started_at=at.log_time,
         updated_offset=at.offset,

@@ -20,7 +20,17 @@ from pipelines.projections.changes import (
 from pipelines.projections.tickets import patch_of
 from schemas import facts as f
 from schemas.facts import Envelope
-from schemas.ids import ReservationId, ticket_id
+from schemas.ids import (
+    NO_ATTEMPT,
+    NO_PAYMENT,
+    NO_REFUND,
+    AttemptId,
+    PaymentId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    ticket_id,
+)
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import (
     DisputeStatus,
@@ -56,11 +66,11 @@ def tickets_held(changes: Changes, at: Envelope, fact: f.TicketsHeld) -> None:
         reason="",
         detail="",
         detail_at=0,
-        attempt_id="",
+        attempt_id=NO_ATTEMPT,
         payment=PaymentStatus.NONE,
-        payment_id="",
+        payment_id=NO_PAYMENT,
         payment_token="",
-        refund_id="",
+        refund_id=NO_REFUND,
         ticket_ids=[],
         created_at=at.log_time,
         updated_at=at.log_time,
@@ -90,11 +100,11 @@ def rejected(changes: Changes, at: Envelope, fact: f.ReservationRejected) -> Non
         reason=fact.reason,
         detail=fact.detail,
         detail_at=fact.at or 0,
-        attempt_id="",
+        attempt_id=NO_ATTEMPT,
         payment=PaymentStatus.NONE,
-        payment_id="",
+        payment_id=NO_PAYMENT,
         payment_token="",
-        refund_id="",
+        refund_id=NO_REFUND,
         ticket_ids=[],
         created_at=at.log_time,
         updated_at=at.log_time,
@@ -134,7 +144,7 @@ def payment_requested(changes: Changes, at: Envelope, fact: f.PaymentRequested) 
         amount_minor=fact.amount_minor,
         currency=fact.currency,
         payment_token=fact.payment_token,
-        payment_id="",
+        payment_id=NO_PAYMENT,
         updated_offset=at.offset,
         updated_index=at.index,
     )
@@ -238,7 +248,7 @@ def refunded(changes: Changes, at: Envelope, fact: f.PaymentRefunded) -> None:
             reservation_id=fact.reservation_id,
             user_id=fact.user_id,
             payment_id=fact.payment_id,
-            attempt_id="",
+            attempt_id=NO_ATTEMPT,
             status=RefundStatus.REFUNDED,
             amount_minor=fact.amount_minor,
             currency=fact.currency or "",
@@ -266,7 +276,7 @@ def refund_failed(changes: Changes, at: Envelope, fact: f.RefundFailed) -> None:
             reservation_id=fact.reservation_id,
             user_id=fact.user_id,
             payment_id=fact.payment_id,
-            attempt_id="",
+            attempt_id=NO_ATTEMPT,
             status=RefundStatus.FAILED,
             amount_minor=fact.amount_minor,
             currency=fact.currency,
@@ -340,7 +350,7 @@ def tickets_cancelled(changes: Changes, at: Envelope, fact: f.TicketsCancelled) 
 # --- the rows that a fact is about --------------------------------------------------------------------------------
 
 
-def _reservation(changes: Changes, at: Envelope, reservation_id: str) -> ReservationChange:
+def _reservation(changes: Changes, at: Envelope, reservation_id: ReservationId) -> ReservationChange:
     key = (at.event_id, reservation_id)
     change = changes.reservations.get(key)
     if change is None:
@@ -435,7 +445,7 @@ def _dispute(changes: Changes, at: Envelope, fact: f.DisputeOpened | f.DisputeCl
     return dispute
 
 
-def _payment(changes: Changes, at: Envelope, attempt_id: str) -> PaymentChange:
+def _payment(changes: Changes, at: Envelope, attempt_id: AttemptId) -> PaymentChange:
     key = (at.event_id, attempt_id)
     change = changes.payments.get(key)
     if change is None:
@@ -444,12 +454,17 @@ def _payment(changes: Changes, at: Envelope, attempt_id: str) -> PaymentChange:
     return change
 
 
-def _settle(changes: Changes, at: Envelope, payment_id: str) -> None:
+def _settle(changes: Changes, at: Envelope, payment_id: PaymentId) -> None:
     changes.payments_settled[at.event_id, payment_id] = PaymentSettled(at.event_id, payment_id, at.offset, at.index)
 
 
 def _claims(
-    changes: Changes, at: Envelope, ticket_type_id: str, seats: list[str], reservation_id: str, status: SeatClaimStatus
+    changes: Changes,
+    at: Envelope,
+    ticket_type_id: TicketTypeId,
+    seats: list[str],
+    reservation_id: ReservationId,
+    status: SeatClaimStatus,
 ) -> None:
     for seat in seats:
         changes.seat_claims[at.event_id, ticket_type_id, seat, reservation_id] = SeatClaimChange(
@@ -464,13 +479,13 @@ def _claims(
         )
 
 
-def _ordinals(reservation_id: str, ticket_ids: list[str]) -> list[str]:
+def _ordinals(reservation_id: ReservationId, ticket_ids: list[TicketId]) -> list[str]:
     """The places of general admission tickets, in their order. A ticket's id is made from its place."""
     wanted = set(ticket_ids)
     ordinals: list[str] = []
     for ordinal in range(1, ORDINAL_MAX + 1):
         if len(ordinals) == len(wanted):
             break
-        if ticket_id(ReservationId(reservation_id), str(ordinal)) in wanted:
+        if ticket_id(reservation_id, str(ordinal)) in wanted:
             ordinals.append(str(ordinal))
     return ordinals

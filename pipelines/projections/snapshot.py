@@ -12,6 +12,22 @@ import msgspec
 from pipelines.positions import AppliedPosition
 from pipelines.reservations.core.entities import Reservation
 from schemas.event_terms import EventTerms
+from schemas.ids import (
+    BlockId,
+    CodeId,
+    DisputeId,
+    EntryId,
+    EventId,
+    PaymentId,
+    PoolId,
+    RefundId,
+    ReleaseId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    TransferId,
+    UserId,
+)
 from schemas.ticket_type_terms import TicketTypeTerms
 
 PROJECTIONS = "projections"  # the name of its positions in projection_positions
@@ -20,8 +36,8 @@ PROJECTIONS = "projections"  # the name of its positions in projection_positions
 class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):
     """A row of events."""
 
-    id: str
-    organizer_id: str
+    id: EventId
+    organizer_id: UserId
     status: str
     reminded_for: int
     created_at: int
@@ -31,14 +47,14 @@ class EventRow(EventTerms, frozen=True, gc=False, kw_only=True):
 class TicketTypeRow(TicketTypeTerms, kw_only=True):
     """A row of ticket_types."""
 
-    id: str
+    id: TicketTypeId
     ordinal: int
 
 
 class PoolRow(msgspec.Struct, frozen=True, gc=False):
     """A row of pools."""
 
-    id: str
+    id: PoolId
     name: str
     capacity: int
 
@@ -46,12 +62,12 @@ class PoolRow(msgspec.Struct, frozen=True, gc=False):
 class CodeRow(msgspec.Struct, frozen=True, gc=False):
     """A row of codes."""
 
-    id: str
+    id: CodeId
     code: str
     kind: str
     value: int
     uses_max: int
-    ticket_type_ids: list[str]
+    ticket_type_ids: list[TicketTypeId]
     valid_from_at: int
     valid_until_at: int
     disabled: bool
@@ -61,14 +77,14 @@ class CodeRow(msgspec.Struct, frozen=True, gc=False):
 class SeatBlockRow(msgspec.Struct, frozen=True, gc=False):
     """A row of seat_blocks; `quantity` is 0 where it was freed. `releases` are the requests that freed some of it."""
 
-    id: str
-    ticket_type_id: str
+    id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: int
     until_at: int
     label: str
     offset: int
-    releases: list[str]
+    releases: list[ReleaseId]
 
 
 class TicketRow(msgspec.Struct, frozen=True, gc=False):
@@ -77,24 +93,24 @@ class TicketRow(msgspec.Struct, frozen=True, gc=False):
     `undone` are its scans in check_ins that were taken back, by their names (`scan_name`).
     """
 
-    id: str
-    reservation_id: str
+    id: TicketId
+    reservation_id: ReservationId
     place: str
-    user_id: str
+    user_id: UserId
     version: int
     checked_in_at: int
     gate: str
     scanner: str
-    checked_in_by: str
+    checked_in_by: UserId
     undone: list[str]
 
 
 class WaitlistEntryRow(msgspec.Struct, frozen=True, gc=False):
     """A row of waitlist_entries."""
 
-    id: str
-    user_id: str
-    ticket_type_id: str
+    id: EntryId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: int
     status: str
     offset: int
@@ -108,36 +124,36 @@ class ChoreRow(msgspec.Struct, frozen=True, gc=False):
     cause: int
     changed: list[str]
     told_offset: int
-    told_id: str
+    told_id: ReservationId
 
 
 class TransferRow(msgspec.Struct, frozen=True, gc=False):
     """A row of transfers that is offered."""
 
-    id: str
-    reservation_id: str
-    ticket_id: str
-    ticket_type_id: str
+    id: TransferId
+    reservation_id: ReservationId
+    ticket_id: TicketId
+    ticket_type_id: TicketTypeId
     seat: str
-    user_id: str
-    to_user_id: str
+    user_id: UserId
+    to_user_id: UserId
     expires_at: int
 
 
 class InvitationRow(msgspec.Struct, frozen=True, gc=False):
     """A row of staff_invitations that is open."""
 
-    member_id: str
+    member_id: UserId
     expires_at: int
 
 
 class RefundRow(msgspec.Struct, frozen=True, gc=False):
     """A row of refunds."""
 
-    reservation_id: str
+    reservation_id: ReservationId
     key: str
-    payment_id: str
-    refund_id: str
+    payment_id: PaymentId
+    refund_id: RefundId
     amount_minor: int
     status: str
     origin: str
@@ -146,9 +162,9 @@ class RefundRow(msgspec.Struct, frozen=True, gc=False):
 class DisputeRow(msgspec.Struct, frozen=True, gc=False):
     """A row of disputes."""
 
-    reservation_id: str
-    id: str
-    payment_id: str
+    reservation_id: ReservationId
+    id: DisputeId
+    payment_id: PaymentId
     status: str
     amount_minor: int
     charged_minor: int
@@ -157,7 +173,7 @@ class DisputeRow(msgspec.Struct, frozen=True, gc=False):
 class Deadline(msgspec.Struct, frozen=True, gc=False):
     """An event's earliest deadline, in log time; 0: started work is waiting."""
 
-    event_id: str
+    event_id: EventId
     time: int
 
 
@@ -166,7 +182,7 @@ class PartitionSnapshot(msgspec.Struct, frozen=True, gc=False):
 
     partition: int
     position: AppliedPosition
-    event_ids: frozenset[str]
+    event_ids: frozenset[EventId]
     deadlines: list[Deadline]
 
 
@@ -178,7 +194,7 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     those that changed after they were issued. `incomplete`: facts of the event could not be written as rows.
     """
 
-    event_id: str
+    event_id: EventId
     position: AppliedPosition
     event: EventRow | None
     ticket_types: list[TicketTypeRow]
@@ -190,7 +206,7 @@ class EventSnapshot(msgspec.Struct, frozen=True, gc=False):
     tickets: list[TicketRow]
     waitlist: list[WaitlistEntryRow]
     chores: list[ChoreRow]
-    staff: list[str]
+    staff: list[UserId]
     schedule: list[str]
     transfers: list[TransferRow] = []
     invitations: list[InvitationRow] = []

@@ -43,6 +43,7 @@ from pipelines.projections.changes import (
 )
 from pipelines.projections.columns import columns, filled, term_columns
 from schemas.event_terms import EVENT_TERMS, EventTerms
+from schemas.ids import EventId
 from schemas.statuses import SeatClaimStatus
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TICKET_TYPE_TERMS, TicketTypeTerms
 
@@ -107,7 +108,7 @@ class TripwireBroken(CircleError):
 class FactSetAside:
     """A row of facts_set_aside: this event's rows are incomplete."""
 
-    event_id: str
+    event_id: EventId
     partition: int
     offset: int
     index: int

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pipelines.projections.changes import Changes, CheckInChange, TicketPatch, TransferChange, WaitlistEntryChange
 from schemas import facts as f
 from schemas.facts import Envelope
+from schemas.ids import NO_RESERVATION, NOBODY, EntryId, TicketId, TransferId
 from schemas.statuses import CheckInKind, TransferStatus, WaitlistStatus
 
 
-def patch_of(changes: Changes, at: Envelope, ticket_id: str) -> TicketPatch:
+def patch_of(changes: Changes, at: Envelope, ticket_id: TicketId) -> TicketPatch:
     """The ticket's change in this batch."""
     patch = changes.ticket_patches.get(ticket_id)
     if patch is None:
@@ -49,7 +50,7 @@ def transfer_ended(changes: Changes, at: Envelope, fact: f.TransferEnded) -> Non
     _ended(changes, at, fact.transfer_id, TransferStatus(fact.outcome))
 
 
-def _ended(changes: Changes, at: Envelope, transfer_id: str, status: TransferStatus) -> None:
+def _ended(changes: Changes, at: Envelope, transfer_id: TransferId, status: TransferStatus) -> None:
     key = (at.event_id, transfer_id)
     change = changes.transfers.get(key)
     if change is None:
@@ -97,7 +98,7 @@ def check_in_refused(changes: Changes, at: Envelope, fact: f.CheckInRefused) -> 
             kind=CheckInKind.REFUSED,
             reservation_id=fact.reservation_id,
             ticket_id=fact.ticket_id,
-            user_id="",
+            user_id=NOBODY,
             seat="",
             by_user_id=fact.user_id,
             reason=fact.reason,
@@ -151,7 +152,7 @@ def waitlist_joined(changes: Changes, at: Envelope, fact: f.WaitlistJoined) -> N
         ticket_type_id=fact.ticket_type_id,
         quantity=fact.quantity,
         status=WaitlistStatus.WAITING,
-        reservation_id="",
+        reservation_id=NO_RESERVATION,
         expires_at=0,
         reason="",
         created_at=at.log_time,
@@ -172,7 +173,7 @@ def waitlist_ended(changes: Changes, at: Envelope, fact: f.WaitlistEnded) -> Non
     entry.status, entry.reason = WaitlistStatus.ENDED, fact.reason
 
 
-def _entry(changes: Changes, at: Envelope, entry_id: str) -> WaitlistEntryChange:
+def _entry(changes: Changes, at: Envelope, entry_id: EntryId) -> WaitlistEntryChange:
     key = (at.event_id, entry_id)
     entry = changes.waitlist.get(key)
     if entry is None:

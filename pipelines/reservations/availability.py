@@ -8,8 +8,9 @@ import msgspec
 
 from pipelines.reservations.core.entities import Section
 from pipelines.reservations.core.state import EventState
+from schemas.ids import EventId, TicketTypeId
 
-Texts = dict[str, dict[str, str]]
+Texts = dict[EventId, dict[TicketTypeId, str]]
 """Ticket types and their counters as JSON, by event."""
 
 
@@ -28,7 +29,7 @@ class RedisCounters:
     """The counters that Redis shows. A batch changes few of an event's ticket types, and only these are written."""
 
     def __init__(self) -> None:
-        self._shown: dict[str, dict[str, Availability]] = {}
+        self._shown: dict[EventId, dict[TicketTypeId, Availability]] = {}
 
     def whole(self, states: Collection[EventState]) -> Texts:
         """All counters of events, which Redis shows from now on."""
@@ -51,12 +52,12 @@ class RedisCounters:
                     changed[section.ticket_type_id] = msgspec.json.encode(now).decode()
         return {event_id: changed for event_id, changed in texts.items() if changed}
 
-    def parts(self, texts: Texts) -> set[str]:
+    def parts(self, texts: Texts) -> set[EventId]:
         """The events of which `texts` has only some ticket types."""
         return {event_id for event_id, own in texts.items() if len(own) < len(self._shown[event_id])}
 
 
-def availability_of(state: EventState) -> dict[str, str]:
+def availability_of(state: EventState) -> dict[TicketTypeId, str]:
     """The counters of an event's ticket types, as JSON."""
     return {
         section.ticket_type_id: msgspec.json.encode(_counters(section)).decode() for section in state.sections.values()

@@ -13,7 +13,7 @@ from schemas import cloudevents
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.ids import stamped
+from schemas.ids import NO_EVENT, EventId, stamped
 from schemas.recorded_facts import envelopes
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply
 from schemas.times import rfc3339
@@ -103,15 +103,15 @@ class Batch:
             at = At(record.partition, record.offset, log_time)
             self.placed.append(Placed(at, record.key, partition.read(codec, record.value)))
 
-    def events(self) -> dict[str, int]:
+    def events(self) -> dict[EventId, int]:
         """The events of the placed commands and the partition of each, in the order of the log."""
-        events: dict[str, int] = {}
+        events: dict[EventId, int] = {}
         for placed in self.placed:
             if not isinstance(placed.command, Undecodable):
                 events.setdefault(placed.command.event_id, placed.at.partition)
         return events
 
-    def decide(self, states: Mapping[str, EventState]) -> None:
+    def decide(self, states: Mapping[EventId, EventState]) -> None:
         """Decide every event's commands on its state; `states` has those of `events()`."""
         self.groups = grouped(self.placed, states)
         for group in self.groups:
@@ -133,7 +133,7 @@ class Batch:
         stamped, when = -1, ""
         for record, placed, facts in self.facts():
             partition, offset, log_time = placed.at
-            event_id = "" if isinstance(placed.command, Undecodable) else placed.command.event_id
+            event_id = NO_EVENT if isinstance(placed.command, Undecodable) else placed.command.event_id
             key = event_id.encode() if event_id else (record.key or b"")[:PASSED_ON_BYTES_MAX] or None
             same = [header for header in passed_on(record.headers) if len(header[1] or "") <= PASSED_ON_BYTES_MAX]
             if log_time != stamped:

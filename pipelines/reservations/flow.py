@@ -47,6 +47,7 @@ from pipelines.reservations.seat_locks import SeatLocks
 from pipelines.reservations.snapshot_store import SnapshotStore
 from pipelines.reservations.ticker import Ticker
 from schemas.codec import Codec
+from schemas.ids import EventId
 from schemas.topics import COMMANDS
 from sinks.kafka_transaction import KafkaTransactions
 
@@ -61,7 +62,7 @@ class Owner(Protocol):
 
     partitions: dict[int, Partition]
 
-    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+    def states_of(self, events: Mapping[EventId, int], firsts: Mapping[int, int]) -> dict[EventId, EventState]:
         """The states of a batch's events, by id. `events` has the partition of each, `firsts` the batch's first offset
         on each partition."""
 

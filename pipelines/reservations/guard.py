@@ -16,8 +16,9 @@ from connectors.settings import Settings
 from pipelines.reservations.availability import RedisCounters
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
-from pipelines.reservations.partition import Claims, Group, Partition, live_claims
+from pipelines.reservations.partition import Claim, Claims, Group, Partition, live_claims
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
+from schemas.ids import EventId
 from schemas.replies import encode_replies, sealed
 from schemas.statuses import ClaimStatus
 
@@ -37,16 +38,16 @@ class Guard:
         locks: SeatLocks,
         settings: Settings,
         partitions: Mapping[int, Partition],
-        state_apart: Callable[[int, str], EventState],
+        state_apart: Callable[[int, EventId], EventState],
     ) -> None:
         """`partitions` are those that this process owns now. `state_apart` reads one of their events that no batch has
         met yet, or raises ServiceUnreachable."""
         self._locks = locks
         self._blind = "no-lock" in settings.test_switches
         self._looked = 0.0
-        self._lost: dict[int, list[str]] = {}  # by partition: events that Redis has lost
-        self._versions: dict[str, str] = {}
-        self._foreign: dict[str, set[str]] = {}
+        self._lost: dict[int, list[EventId]] = {}  # by partition: events that Redis has lost
+        self._versions: dict[EventId, str] = {}
+        self._foreign: dict[EventId, set[str]] = {}
         self._counters = RedisCounters()
         self._partitions, self._state_apart = partitions, state_apart
 
@@ -138,7 +139,7 @@ class Guard:
             self._lost[number] = sorted(partition.known_events - partition.states.keys())
             log.info("claims.install", partition=number, events=len(partition.known_events), mark=mark)
 
-    def _show_some(self, partition: Partition, events: list[str]) -> bool:
+    def _show_some(self, partition: Partition, events: list[EventId]) -> bool:
         """Install some of a partition's lost events. Returns whether there are more."""
         for event_id in events[-INSTALLS_PER_LOOK_MAX:]:
             if event_id not in partition.states:
@@ -167,25 +168,25 @@ class Guard:
     def _texts(self, claims: Claims, state: EventState, epoch: int) -> dict[str, str]:
         """Claims in Redis' text form; "" ends a claim."""
         texts = {}
-        former: tuple[ClaimStatus, str] | None = None
+        former: Claim | None = None
         text = ""
         for place, claim in claims.items():
             if claim is None:
                 texts[place] = ""
                 continue
             if claim is not former:  # a reservation's places share its claim, and often follow each other
-                until, offset = _since(state, *claim)
-                former, text = claim, claim_text(*claim, until, epoch, offset)
+                until, offset = _since(state, claim)
+                former, text = claim, claim_text(claim[0], claim[1], until, epoch, offset)
             texts[place] = text
         return texts
 
 
-def _since(state: EventState, status: ClaimStatus, identity: str) -> tuple[int, int]:
+def _since(state: EventState, claim: Claim) -> tuple[int, int]:
     """The end of a claim, and the offset of its command."""
-    if status == ClaimStatus.BLOCKED:
-        block = state.blocks[identity]
+    if claim[0] is ClaimStatus.BLOCKED:
+        block = state.blocks[claim[1]]
         return block.until_at, block.offset
-    reservation = state.reservations[identity]
+    reservation = state.reservations[claim[1]]
     return reservation.expires_at, reservation.offset
 
 

@@ -25,7 +25,7 @@ from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
-from schemas.ids import LogTime
+from schemas.ids import EventId, LogTime
 from schemas.topics import COMMANDS, FACTS
 
 FACTS_WAIT_S = 2 * TRANSACTION_TIMEOUT_MS / 1000  # a dead predecessor's open transaction hides facts at most this long
@@ -93,7 +93,7 @@ class PartitionLoader:
         except ServiceUnreachable as error:  # then the next owner fences this process, which starts again
             log.warning("partition.not_given_back", partition=partition.number, error=str(error))
 
-    def states_of(self, events: Mapping[str, int], firsts: Mapping[int, int]) -> dict[str, EventState]:
+    def states_of(self, events: Mapping[EventId, int], firsts: Mapping[int, int]) -> dict[EventId, EventState]:
         """The states of a batch's events, by id. An event is loaded at its first command.
 
         `events` has the partition of each event, `firsts` the batch's first offset on each partition. Raises
@@ -109,7 +109,7 @@ class PartitionLoader:
             states[event_id] = state
         return states
 
-    def _first_met(self, partition: Partition, event_id: str, firsts: Mapping[int, int]) -> EventState:
+    def _first_met(self, partition: Partition, event_id: EventId, firsts: Mapping[int, int]) -> EventState:
         if event_id not in partition.known_events:
             return EventState(event_id)  # Redis gets it with its first claim
         number = partition.number
@@ -223,7 +223,7 @@ class PartitionLoader:
             reader.close()
 
 
-def state_apart(store: SnapshotStore, number: int, event_id: str) -> EventState:
+def state_apart(store: SnapshotStore, number: int, event_id: EventId) -> EventState:
     """The state of an event that no batch has met yet, only for Redis. Raises ServiceUnreachable at once."""
     return _from_rows(number, store.load_event(event_id, number, patient=False))
 

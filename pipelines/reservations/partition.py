@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pipelines.reservations.core import entities as s
 from pipelines.reservations.core.decide import NotFolded, step
@@ -19,16 +19,20 @@ from pipelines.reservations.core.state import NOW, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, BlockId, EventId, LogTime, ReservationId, TicketTypeId
 from schemas.placement import misplaced
 from schemas.statuses import ClaimStatus, ReservationStatus
 
-HELD = ClaimStatus.HELD  # a name of this module is read faster than a member
+HELD: Final = ClaimStatus.HELD  # a name of this module is read faster than a member
 TICK_AGAIN_US = US_PER_S // 4  # after a tick that was too early by the broker's clock, another one follows
 TICK_LOST_US = 30 * US_PER_S  # a tick that was not read in this time is written again, so a backlog gets no flood
 
 
-Claims = dict[str, tuple[ClaimStatus, str] | None]
+Claim = (
+    tuple[Literal[ClaimStatus.HELD, ClaimStatus.CONFIRMED], ReservationId]
+    | tuple[Literal[ClaimStatus.BLOCKED], BlockId]
+)
+Claims = dict[str, Claim | None]
 """Place ("ticket_type_id/seat", or "ticket_type_id/#reservation_id" for general admission) to status and reservation,
 or to blocked and the block; None where a claim ends."""
 
@@ -119,12 +123,12 @@ class Partition:
     number: int
     epoch: int
     log_time: LogTime
-    known_events: set[str]
-    states: dict[str, EventState] = field(default_factory=dict)
+    known_events: set[EventId]
+    states: dict[EventId, EventState] = field(default_factory=dict)
     of: int | None = None  # the topic's number of partitions; None if events may be on any partition
-    _deadlines: list[tuple[int, str]] = field(default_factory=list)
-    _queued: dict[str, int] = field(default_factory=dict)  # by event: its deadline in the heap
-    _ticked: dict[str, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
+    _deadlines: list[tuple[int, EventId]] = field(default_factory=list)
+    _queued: dict[EventId, int] = field(default_factory=dict)  # by event: its deadline in the heap
+    _ticked: dict[EventId, tuple[int, bool]] = field(default_factory=dict)  # last tick: wall clock µs, read since?
 
     def advance(self, timestamp_us: int) -> LogTime:
         """Move log time to a record with this timestamp. It never goes back."""
@@ -136,17 +140,17 @@ class Partition:
         """The command in a record of this partition, or why it cannot be decided here."""
         return command_in(codec, value, self.number, self.of)
 
-    def watch(self, event_id: str, deadline: int | None) -> None:
+    def watch(self, event_id: EventId, deadline: int | None) -> None:
         """Note that the event has something due at `deadline`; None changes nothing."""
         if deadline is not None and self._queued.get(event_id, deadline + 1) > deadline:
             self._queued[event_id] = deadline
             heapq.heappush(self._deadlines, (deadline, event_id))
 
-    def due_events(self, wall_us: int, limit: int) -> list[str]:
+    def due_events(self, wall_us: int, limit: int) -> list[EventId]:
         """Events that need a tick now, at most `limit`. Not again until an event's last tick is read or lost."""
         heap = self._deadlines
-        due: list[str] = []
-        later: list[tuple[int, str]] = []
+        due: list[EventId] = []
+        later: list[tuple[int, EventId]] = []
         while heap and heap[0][0] <= wall_us and len(due) < limit:
             deadline, event_id = heapq.heappop(heap)
             if self._queued.get(event_id) != deadline:
@@ -195,9 +199,9 @@ def command_in(codec: Codec, value: bytes | None, partition: int, partitions: in
     return Undecodable(f"a {type(command).__name__}, no command")
 
 
-def grouped(placed: Iterable[Placed], states: Mapping[str, EventState]) -> list[Group]:
+def grouped(placed: Iterable[Placed], states: Mapping[EventId, EventState]) -> list[Group]:
     """The readable commands by event, each event's in offset order."""
-    groups: dict[str, Group] = {}
+    groups: dict[EventId, Group] = {}
     for one in placed:
         command = one.command
         if isinstance(command, Undecodable):
@@ -209,7 +213,10 @@ def grouped(placed: Iterable[Placed], states: Mapping[str, EventState]) -> list[
     return list(groups.values())
 
 
-_CLAIM_OF = {ReservationStatus.HELD: ClaimStatus.HELD, ReservationStatus.CONFIRMED: ClaimStatus.CONFIRMED}
+_CLAIM_OF: dict[str, Literal[ClaimStatus.HELD, ClaimStatus.CONFIRMED]] = {
+    ReservationStatus.HELD: ClaimStatus.HELD,
+    ReservationStatus.CONFIRMED: ClaimStatus.CONFIRMED,
+}
 
 
 def live_claims(state: EventState) -> Claims:
@@ -225,21 +232,21 @@ def live_claims(state: EventState) -> Claims:
     return claims
 
 
-def places(ticket_type_id: str, reservation_id: str, seats: list[str]) -> list[str]:
-    """The places that a reservation claims: its seats, or one place of its own for general admission."""
+def places(ticket_type_id: TicketTypeId, owner: ReservationId | BlockId, seats: list[str]) -> list[str]:
+    """The places that a reservation or a block claims: its seats, or one place of its own for general admission."""
     if seats:
         return [f"{ticket_type_id}/{seat}" for seat in seats]
-    return [f"{ticket_type_id}/#{reservation_id}"]
+    return [f"{ticket_type_id}/#{owner}"]
 
 
 def _claim(claims: Claims, fact: f.TicketsHeld | f.HoldReacquired) -> None:
-    claim = (HELD, fact.reservation_id)  # one for all its places, so that its text is made once
+    claim: Claim = (HELD, fact.reservation_id)  # one for all its places, so that its text is made once
     for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
         claims[place] = claim
 
 
 def _sell(claims: Claims, fact: f.ReservationConfirmed) -> None:
-    claim = (ClaimStatus.CONFIRMED, fact.reservation_id)
+    claim: Claim = (ClaimStatus.CONFIRMED, fact.reservation_id)
     for place in places(fact.ticket_type_id, fact.reservation_id, fact.seats):
         claims[place] = claim
 

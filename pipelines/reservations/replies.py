@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pipelines.reservations.core.state import EventState, Reservation
 from schemas import commands as c
 from schemas import facts as f
+from schemas.ids import EventId, TicketId
 from schemas.replies import Reply, ReservationView
 from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
@@ -71,9 +72,9 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
     )
 
 
-def view_of(event_id: str, of: Reservation) -> ReservationView:
+def view_of(event_id: EventId, of: Reservation) -> ReservationView:
     """A reservation as its buyer may see it."""
-    tickets: list[str] = []
+    tickets: list[TicketId] = []
     if of.status == _CONFIRMED:
         tickets = list(of.tickets())
     return ReservationView(

@@ -22,7 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 from redis.exceptions import ClusterCrossSlotError, ClusterDownError, MovedError, NoScriptError
@@ -33,7 +33,7 @@ from connectors import redis_clients
 from connectors.errors import CircleError, Fenced, ServiceUnreachable
 from connectors.logs import Log
 from connectors.stoppable_wait import Stopped, pause
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, BlockId, EventId, ReservationId, TicketTypeId
 from schemas.statuses import ClaimStatus
 
 SOCKET_TIMEOUT_S = 5.0
@@ -46,6 +46,9 @@ _LETTERS = {ClaimStatus.HELD: "h", ClaimStatus.CONFIRMED: "s", ClaimStatus.BLOCK
 SCRIPTS = Path(__file__).parent / "lua"
 
 log = Log("seat_locks")
+
+
+K = TypeVar("K", bound=str)
 
 
 class Locks(NamedTuple):
@@ -79,27 +82,27 @@ class SeatLocks:
         """Let go of the connection."""
         self.client.close()
 
-    def install(self, epochs: Mapping[str, int], claims: Mapping[str, Claims]) -> dict[str, Locks]:
+    def install(self, epochs: Mapping[EventId, int], claims: Mapping[EventId, Claims]) -> dict[EventId, Locks]:
         """Make each event's claims what the log says. Raises Fenced when a newer epoch is there."""
         calls = [
             ("install", _keys(event, "meta", "claims", "foreign"), [epochs[event], len(own), *_flat(own)])
             for event, own in claims.items()
         ]
-        locks: dict[str, Locks] = {}
+        locks: dict[EventId, Locks] = {}
         for event, answer in zip(claims, self._call(calls), strict=True):
             _refuse_fenced(event, epochs[event], answer)
             locks[event] = Locks(answer[1], set(answer[2:]))
         return locks
 
     def claim(
-        self, epochs: Mapping[str, int], versions: Mapping[str, str], claims: Mapping[str, Claims]
-    ) -> dict[str, Locks | None]:
+        self, epochs: Mapping[EventId, int], versions: Mapping[EventId, str], claims: Mapping[EventId, Claims]
+    ) -> dict[EventId, Locks | None]:
         """Write each event's changed claims. The answer has the events that Redis refused; it wrote nothing of these.
 
         The value is the foreign locks that the decision did not know. It is None if Redis has lost the event: install
         it. Raises Fenced when a newer owner has taken over.
         """
-        missed: dict[str, Locks | None] = {}
+        missed: dict[EventId, Locks | None] = {}
         parts = list(_parts(claims))
         calls = [
             (
@@ -120,12 +123,12 @@ class SeatLocks:
 
     def publish(
         self,
-        epochs: Mapping[str, int],
-        shown: Mapping[str, Mapping[str, str]],
+        epochs: Mapping[EventId, int],
+        shown: Mapping[EventId, Mapping[TicketTypeId, str]],
         messages: Iterable[tuple[str, bytes]],
         *,
-        parts: Collection[str] = (),
-    ) -> set[str]:
+        parts: Collection[EventId] = (),
+    ) -> set[EventId]:
         """After a commit, in one round trip: the events' counters, and messages to channels.
 
         `parts` are the events with counters of only some ticket types. Returns the events whose counters were not
@@ -214,7 +217,7 @@ class ForeignLocks:
         """Let go of the connection."""
         self._client.close()
 
-    def take(self, event: str, places: list[str], *, owner: str, seconds: int) -> int:
+    def take(self, event: EventId, places: list[str], *, owner: str, seconds: int) -> int:
         """Lock places ("ticket_type_id/seat") for `owner`. Raises LockRefused, naming the place another has."""
         seconds_now, micros = self._ask(lambda: self._client.time())
         expires_us = (seconds_now + seconds) * US_PER_S + micros
@@ -225,7 +228,7 @@ class ForeignLocks:
             raise LockRefused(f"{answer[1]}: locked by {answer[2]}; it can be had when they free it")
         return int(answer[1])
 
-    def refuse_taken(self, event: str, places: list[str], *, owner: str) -> None:
+    def refuse_taken(self, event: EventId, places: list[str], *, owner: str) -> None:
         """Raise LockRefused if `take` would refuse these places now. Changes nothing."""
         claims, foreign = _keys(event, "claims", "foreign")
         now_s, now_us = self._ask(lambda: self._client.time())
@@ -239,11 +242,11 @@ class ForeignLocks:
             if lock is not None and other != owner and not ended:
                 raise LockRefused(f"{place}: locked by {other}; it can be had when they free it")
 
-    def free(self, event: str, places: list[str], *, owner: str) -> int:
+    def free(self, event: EventId, places: list[str], *, owner: str) -> int:
         """Free the places that `owner` has. Returns their number."""
         return int(self._eval("foreign_free", _keys(event, "meta", "foreign"), [owner, *places]))
 
-    def held(self, event: str) -> dict[str, tuple[str, int]]:
+    def held(self, event: EventId) -> dict[str, tuple[str, int]]:
         """The event's foreign locks: place to (owner, expiry in microseconds; 0 if none was written)."""
         locks: dict[str, str] = self._ask(lambda: self._client.hgetall(_keys(event, "foreign")[0]))
         parsed = {place: lock.rpartition("|") for place, lock in locks.items()}
@@ -263,18 +266,18 @@ class ForeignLocks:
             raise ServiceUnreachable("Redis", self._url.rpartition("@")[2], str(error)) from error
 
 
-def claim_text(status: ClaimStatus, reservation_id: str, expires_us: int, epoch: int, offset: int) -> str:
+def claim_text(status: ClaimStatus, owner: ReservationId | BlockId, expires_us: int, epoch: int, offset: int) -> str:
     """The value of a claim; epoch and offset are its fencing token."""
-    return f"{_LETTERS[status]}|{reservation_id}|{expires_us}|{epoch}|{offset}"
+    return f"{_LETTERS[status]}|{owner}|{expires_us}|{epoch}|{offset}"
 
 
-def _keys(event: str, *names: str) -> list[str]:
+def _keys(event: EventId, *names: str) -> list[str]:
     return [f"circle:{{{event}}}:{name}" for name in names]
 
 
-def _parts(events: Mapping[str, Mapping[str, str]]) -> Iterator[list[str]]:
+def _parts(events: Mapping[EventId, Mapping[K, str]]) -> Iterator[list[EventId]]:
     """The events in the parts that fit one Lua call. An event's own places are never divided."""
-    part: list[str] = []
+    part: list[EventId] = []
     places = 0
     for event, own in events.items():
         if part and (places + len(own) > CALL_PLACES_MAX or len(part) == CALL_EVENTS_MAX):
@@ -293,10 +296,10 @@ def _changes(epoch: int, version: str, claims: Claims) -> list[Any]:
     return [epoch, version, len(made) // 2, len(ended), *made, *ended]
 
 
-def _flat(pairs: Mapping[str, str]) -> list[str]:
+def _flat(pairs: Mapping[K, str]) -> list[str]:
     return [text for pair in pairs.items() for text in pair]
 
 
-def _refuse_fenced(event: str, epoch: int, answer: list[str]) -> None:
+def _refuse_fenced(event: EventId, epoch: int, answer: list[str]) -> None:
     if answer[0] == "FENCED":
         raise Fenced(f"event {event}: epoch {epoch} is over, a worker with epoch {answer[1]} owns its partition now")

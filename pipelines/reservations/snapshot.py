@@ -8,7 +8,7 @@ from pipelines.reservations.core.entities import Details, Pool, Section
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
 from schemas.event_terms import EventTerms
-from schemas.ids import TicketId
+from schemas.ids import PoolId
 from schemas.reasons import Reason
 from schemas.statuses import (
     ChoreKind,
@@ -79,7 +79,7 @@ def _what_follows(state: EventState, snapshot: EventSnapshot) -> None:
         )
     for ticket in snapshot.tickets:
         state.tickets[ticket.id] = e.Ticket(
-            id=TicketId(ticket.id),
+            id=ticket.id,
             reservation_id=ticket.reservation_id,
             place=ticket.place,
             user_id=ticket.user_id,
@@ -149,7 +149,7 @@ def _details(event: EventRow) -> Details:
     return Details(organizer_id=event.organizer_id, **terms_of(EventTerms, event))
 
 
-def _section(row: TicketTypeRow, pools: dict[str, Pool]) -> Section:
+def _section(row: TicketTypeRow, pools: dict[PoolId, Pool]) -> Section:
     return Section(
         ticket_type_id=row.id,
         ordinal=row.ordinal,

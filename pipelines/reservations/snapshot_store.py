@@ -36,7 +36,7 @@ from pipelines.projections.snapshot import (
 )
 from pipelines.reservations.core.entities import Reservation
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, EventId, UserId
 from schemas.statuses import PaymentStatus, ReservationStatus
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class SnapshotStore:
 
     def load_event(
         self,
-        event_id: str,
+        event_id: EventId,
         partition: int,
         *,
         patient: bool = True,
@@ -114,7 +114,7 @@ class SnapshotStore:
                 tickets=await rows("tickets", TicketRow),
                 waitlist=await rows("waitlist", WaitlistEntryRow),
                 chores=await rows("chores", ChoreRow),
-                staff=await rows("staff", str),
+                staff=await rows("staff", UserId),
                 schedule=await rows("schedule", str),
                 transfers=await rows("transfers", TransferRow),
                 invitations=await rows("invitations", InvitationRow),

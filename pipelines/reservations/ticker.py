@@ -13,6 +13,7 @@ from pipelines.reservations.partition import Partition
 from schemas import cloudevents
 from schemas.codec import Codec
 from schemas.commands import Tick
+from schemas.ids import NOBODY, CommandId, EventId
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS
 
@@ -41,12 +42,12 @@ class Ticker:
         if self._ticks is not None:
             self._ticks.poll(0)
 
-    def _write(self, number: int, event_id: str, now_us: int) -> None:
+    def _write(self, number: int, event_id: EventId, now_us: int) -> None:
         if self._ticks is None:
             self._ticks = self._new_producer()
-        command_id = f"tick-{number}-{now_us}"
+        command_id = CommandId(f"tick-{number}-{now_us}")
         headers: Headers = cloudevents.headers(cloudevents.RESERVATIONS, command_id, "Tick", rfc3339(now_us))
-        value = self._codec.encode(Tick(event_id, "", command_id))
+        value = self._codec.encode(Tick(event_id, NOBODY, command_id))
         try:
             self._ticks.produce(
                 COMMANDS, value, event_id.encode(), number, headers=headers, on_delivery=self._delivered

@@ -25,7 +25,7 @@ from pipelines.reservations.core.state import At, EventState
 from schemas.codec import Codec
 from schemas.commands import Command, ConfirmReservation, RecordPayment, ReserveTickets, Tick
 from schemas.facts import RULES_VERSION
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import NOBODY, US_PER_S, AttemptId, CommandId, EventId, LogTime, PaymentId
 from schemas.recorded_facts import envelopes
 from schemas.statuses import ChargeOutcome, ReservationStatus
 from schemas.topics import COMMANDS, FACTS
@@ -46,7 +46,7 @@ class WrittenHistory(msgspec.Struct, frozen=True, kw_only=True):
     commands: int
     facts: int
     fact_bytes: int
-    events: list[str]
+    events: list[EventId]
 
 
 class HistoryWriter:
@@ -57,7 +57,7 @@ class HistoryWriter:
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
         self._now_us = (clock.now_us() - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
         self.commands = self.facts = self.fact_bytes = 0
-        self.events: list[str] = []
+        self.events: list[EventId] = []
 
     def write(self, facts: int, bar: Bar) -> WrittenHistory:
         """Write until there are at least so many facts. Raises CircleError when they are not acknowledged."""
@@ -80,7 +80,7 @@ class HistoryWriter:
         shape = layout(orders, EVENTS_AT_ONCE, SEATS, 0)
         mix = Mix(shape, now_us=self._now_us, seed=self._seed + len(self.events))
         self.events += [house.event_id for house in mix.houses]
-        states: dict[str, EventState] = {}
+        states: dict[EventId, EventState] = {}
         for command in self._story(mix, orders, states):
             if self.facts >= facts:
                 return
@@ -88,7 +88,7 @@ class HistoryWriter:
             if self.commands % BAR_EVERY == 0:
                 bar.set(self.facts)
 
-    def _story(self, mix: Mix, orders: int, states: dict[str, EventState]) -> Iterator[Command]:
+    def _story(self, mix: Mix, orders: int, states: dict[EventId, EventState]) -> Iterator[Command]:
         chance = random.Random(f"{self._seed}/{len(self.events)}")  # noqa: S311 - a bench repeats itself
         yield from mix.setup()
         for command in mix.load(orders):
@@ -98,27 +98,29 @@ class HistoryWriter:
         self._now_us += HOLD_TTL_S * US_PER_S
         for event_id, state in states.items():
             while (deadline := state.next_deadline()) is not None and deadline <= self._now_us:
-                yield Tick(event_id, "", f"tick-{self.commands}")
+                yield Tick(event_id, NOBODY, CommandId(f"tick-{self.commands}"))
 
-    def _pay(self, order: ReserveTickets, states: dict[str, EventState], chance: random.Random) -> Iterator[Command]:
+    def _pay(
+        self, order: ReserveTickets, states: dict[EventId, EventState], chance: random.Random
+    ) -> Iterator[Command]:
         hold = states[order.event_id].reservations.get(order.reservation_id)
         if hold is None or hold.status != ReservationStatus.HELD:
             return
-        attempt = str(UUID(int=chance.getrandbits(128), version=4))
-        buyer = order.event_id, order.user_id, f"pay-{self.commands:x}"
+        attempt = AttemptId(str(UUID(int=chance.getrandbits(128), version=4)))
+        buyer = order.event_id, order.user_id, CommandId(f"pay-{self.commands:x}")
         yield ConfirmReservation(*buyer, order.reservation_id, attempt, "tok_ok")
-        payment = order.event_id, order.user_id, f"paid-{self.commands:x}"
+        payment = order.event_id, order.user_id, CommandId(f"paid-{self.commands:x}")
         yield RecordPayment(
             *payment,
             reservation_id=order.reservation_id,
             attempt_id=attempt,
-            payment_id=f"pay-{attempt}",
+            payment_id=PaymentId(f"pay-{attempt}"),
             outcome=ChargeOutcome.CAPTURED,
             reason="",
             amount_minor=hold.amount_minor,
         )
 
-    def _decide(self, command: Command, states: dict[str, EventState]) -> None:
+    def _decide(self, command: Command, states: dict[EventId, EventState]) -> None:
         offset, encode = self.commands, self._codec.encode_fact
         at = At(PARTITION, offset, LogTime(self._now_us))
         self._now_us += STEP_US

@@ -16,7 +16,7 @@ import msgspec
 from pipelines.reservations.core.limits import SEATS_PER_ROW_MAX, TICKET_TYPES_PER_EVENT_MAX, TICKETS_PER_USER_MAX
 from schemas import ids
 from schemas.commands import AddTicketType, Command, CreateEvent, PublishEvent, ReleaseReservation, ReserveTickets
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, CategoryId, CommandId, EventId, ReservationId, TicketTypeId, UserId
 from schemas.statuses import LayoutKind
 
 SETUP, GRANTED, SOLD_OUT = 0, 1, 2
@@ -45,9 +45,9 @@ class Layout(msgspec.Struct, frozen=True):
 class BenchEvent:
     """One event's ids."""
 
-    event_id: str
-    organizer_id: str
-    sections: tuple[str, ...]
+    event_id: EventId
+    organizer_id: UserId
+    sections: tuple[TicketTypeId, ...]
 
 
 def layout(commands: int, events: int, seats: int, pending_holds: int) -> Layout:
@@ -73,7 +73,11 @@ class Mix:
         self.shape = shape
         self._now_us = now_us
         self.houses = [
-            BenchEvent(self._id(), self._id(), tuple(self._id() for _ in range(shape.sections)))
+            BenchEvent(
+                EventId(self._id()),
+                UserId(self._id()),
+                tuple(TicketTypeId(self._id()) for _ in range(shape.sections)),
+            )
             for _ in range(shape.events)
         ]
         self._count = 0
@@ -90,7 +94,7 @@ class Mix:
                 self._command(SETUP),
                 title="Night of the Circle",
                 description="",
-                category_id="",
+                category_id=CategoryId(""),
                 venue="Hall",
                 starts_at=starts_at,
                 ends_at=starts_at + DAY_US,
@@ -137,7 +141,7 @@ class Mix:
                 self.places_asked -= wanted.quantity
                 made += 1
 
-    def _reserve(self, phase: int, buyers: list[str]) -> ReserveTickets:
+    def _reserve(self, phase: int, buyers: list[UserId]) -> ReserveTickets:
         # Sections fill one after the other in each event, all events side by side.
         house = self.houses[self._count % len(self.houses)]
         full = min(self.places_asked / self.shape.places, 0.999_999)
@@ -148,24 +152,24 @@ class Mix:
             event_id=house.event_id,
             user_id=self._random.choice(buyers),
             command_id=self._command(phase),
-            reservation_id=self._id(),
+            reservation_id=ReservationId(self._id()),
             ticket_type_id=section,
             quantity=quantity,
             seats=[],
             fingerprint=ids.fingerprint(section, quantity, []),
         )
 
-    def _buyers(self, commands: int) -> list[str]:
-        return [self._id() for _ in range(max(1, commands // COMMANDS_PER_BUYER))]
+    def _buyers(self, commands: int) -> list[UserId]:
+        return [UserId(self._id()) for _ in range(max(1, commands // COMMANDS_PER_BUYER))]
 
-    def _command(self, phase: int) -> str:
+    def _command(self, phase: int) -> CommandId:
         self._count += 1
-        return f"{phase}-{self._count:x}"
+        return CommandId(f"{phase}-{self._count:x}")
 
     def _id(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
 
-def phase_of(command_id: str) -> int:
+def phase_of(command_id: CommandId) -> int:
     """The phase that a command of a Mix belongs to."""
     return int(command_id[0])

@@ -29,7 +29,7 @@ from pipelines.configuration import settings_from_env
 from pipelines.history.fold import Fold
 from pipelines.history.states import States
 from schemas.codec import DECODER, Codec
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, EventId
 from schemas.topics import FACTS
 
 SIZES = (100_000, 300_000, 1_000_000)
@@ -183,7 +183,7 @@ def _read(settings: Settings) -> Measured:
 
 def _fold(settings: Settings) -> Measured:
     facts = 0
-    with closing(ScratchFile()) as shelf, _facts(settings) as chunks:
+    with closing(ScratchFile[EventId]()) as shelf, _facts(settings) as chunks:
         fold, meter = Fold(Codec(), States(shelf)), Meter("fold")
         for chunk in chunks:
             fold.take(chunk)

@@ -37,6 +37,7 @@ from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
 from schemas.codec import Codec
 from schemas.commands import ReleaseReservation
+from schemas.ids import CommandId, EventId, ReservationId, UserId
 from schemas.replies import REPLY_CHANNEL_PREFIX, decode_replies
 from schemas.topics import COMMANDS
 
@@ -108,7 +109,7 @@ class EventLoaded(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
-def load_event(settings: Settings, event_id: str) -> EventLoaded:
+def load_event(settings: Settings, event_id: EventId) -> EventLoaded:
     """Load an event as a worker does at its first command. Raises ServiceUnreachable."""
     database = Database(settings.postgres_url)
     try:
@@ -176,7 +177,9 @@ def _resume(
     asked = written.events[: options.asked]
     producer = kafka.producer(settings)
     for number, event_id in enumerate(asked):
-        command = ReleaseReservation(event_id, "nobody", f"resume-{number}", "no-such-reservation")
+        command = ReleaseReservation(
+            event_id, UserId("nobody"), CommandId(f"resume-{number}"), ReservationId("no-such-reservation")
+        )
         headers: list[tuple[str, str | bytes | None]] = [("reply_to", CHANNEL.encode())]
         producer.produce(COMMANDS, Codec().encode(command), event_id.encode(), PARTITION, headers=headers)
     producer.flush(10)

@@ -28,7 +28,7 @@ from ops.proof.bench.ledger import Given, RowLockLedger, SeatRequest
 from ops.run.services.process import LOOPBACK
 from pipelines.configuration import settings_from_env
 from schemas.facts import Reason
-from schemas.ids import UserId, fingerprint, reservation_id
+from schemas.ids import EventId, TicketTypeId, fingerprint, reservation_id
 from schemas.statuses import ReservationStatus
 
 NOWHERE = PositionOut(0, 0)  # there is no log
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     return app
 
 
-async def reserve(request: Request, event_id: str) -> HTTPResponse:
+async def reserve(request: Request, event_id: EventId) -> HTTPResponse:
     """201 with the hold, 409 with the reason; both are committed."""
     caller = request.app.ctx.tokens.caller(request.headers.get("authorization"))
     key = request.headers.get("idempotency-key")
@@ -59,8 +59,8 @@ async def reserve(request: Request, event_id: str) -> HTTPResponse:
     body = decode(_reserve, request.body)
     seats = [] if body.seats is UNSET else body.seats
     quantity = len(seats) if body.quantity is UNSET else body.quantity
-    section = body.ticket_type_id.lower()
-    identity = reservation_id(UserId(caller.user_id), key)
+    section = TicketTypeId(body.ticket_type_id.lower())
+    identity = reservation_id(caller.user_id, key)
     wanted = SeatRequest(
         event_id=event_id,
         section_id=section,

@@ -41,7 +41,7 @@ from ops.proof.load.statistics import CpuMeter
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import LOOPBACK, free_port, log_tail, port_answers, spawn, wait_for
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, UserId
 
 COUNTS = SQL["persisted"], SQL["notified"]
 START_S = 20.0
@@ -129,7 +129,7 @@ class _Tokens:
         self._tokens = AccessTokens(KeyRing.load(key_file))
 
     def __call__(self, count: int) -> list[str]:
-        return [self._tokens.issue(str(uuid4()), Role.BUYER, ttl_s=TOKEN_TTL_S) for _ in range(count)]
+        return [self._tokens.issue(UserId(str(uuid4())), Role.BUYER, ttl_s=TOKEN_TTL_S) for _ in range(count)]
 
 
 @asynccontextmanager

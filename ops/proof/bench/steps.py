@@ -27,7 +27,7 @@ from pipelines.reservations.partition import Partition
 from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, EventId, LogTime
 
 ROUNDS = 9
 BATCH = 1_000
@@ -141,7 +141,7 @@ def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord]
 
 
 def _prepared(codec: Codec, setup: list[RawRecord]) -> tuple[EventState, Partition]:
-    state = EventState(setup[0].key.decode() if setup[0].key else "")
+    state = EventState(EventId(setup[0].key.decode() if setup[0].key else ""))
     partition = Partition(0, 1, LogTime(0), set())
     _carry(codec, setup, state, partition, {"place": 0.0, "decide": 0.0, "encode": 0.0})
     return state, partition

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from schemas import facts as f
 from schemas.facts import Envelope
-from schemas.ids import US_PER_S
+from schemas.ids import US_PER_S, TicketId
 from schemas.statuses import DisputeStatus, LayoutKind, PaymentStatus, RefundOrigin, ReservationStatus
 
 LIVE = frozenset({ReservationStatus.HELD, ReservationStatus.CONFIRMED})
@@ -64,7 +64,7 @@ class ReservationEntry:
     payment: str = ""
     payment_id: str = ""
     refund_id: str = ""
-    ticket_ids: list[str] = field(default_factory=list)
+    ticket_ids: list[TicketId] = field(default_factory=list)
     late: bool = False  # reacquired after its deadline, by a late payment
     promo_code: str = ""
     access_code: str = ""

@@ -24,6 +24,7 @@ from ops.proof.load.target import meter_of
 from ops.run.platform import Platform
 from pipelines.reservations.core.seating import row_label
 from pipelines.reservations.seat_locks import ForeignLocks
+from schemas.ids import EventId
 
 BUYERS_PER_SEAT_MIN = 1.0  # with 2.5 seats each: enough buyers for the seats that others give up
 CASHIER_CONNECTIONS_MAX = 200
@@ -108,7 +109,7 @@ async def _box_office(crowd: Crowd, house: House, locks: ForeignLocks) -> None:
     last = min(house.seats_per_row, first + BOX_OFFICE_SEATS - 1)
     seats = {f"{row_label(0)}-{number}" for number in range(first, last + 1)}
     places = [f"{house.ticket_type_id}/{seat}" for seat in sorted(seats)]
-    event_id = house.drop.event_id
+    event_id = EventId(house.drop.event_id)
     locks.take(event_id, places, owner=BOX_OFFICE, seconds=BOX_OFFICE_LOCK_S)
     crowd.locked |= seats
     try:

@@ -14,6 +14,7 @@ from api.auth.tokens import AccessTokens, Role
 from connectors.errors import SettingsError
 from connectors.postgres import connect
 from connectors.settings import Settings
+from schemas.ids import UserId
 
 TOKEN_TTL_S = 3_600
 NO_PASSWORD = "!"  # noqa: S105 - no Argon2 hash, so it fits no password
@@ -43,4 +44,4 @@ async def provision(settings: Settings, count: int, *, label: str) -> list[Accou
         await connection.copy_records_to_table("users", records=rows, columns=columns)
     finally:
         await connection.close()
-    return [Account(str(one), tokens.issue(str(one), Role.BUYER, ttl_s=TOKEN_TTL_S)) for one in ids]
+    return [Account(str(one), tokens.issue(UserId(str(one)), Role.BUYER, ttl_s=TOKEN_TTL_S)) for one in ids]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.backoff import Backoff
+from schemas.ids import UserId
 
 IN_FLIGHT_MAX = 64
 ORGANIZER_MAX = 16  # a quarter of the places, for an organizer with many endpoints and calls
@@ -33,7 +34,7 @@ class CallUnderWay(NamedTuple):
     """One running call."""
 
     endpoint_id: str
-    organizer_id: str
+    organizer_id: UserId
     on_trial: bool
 
 
@@ -87,7 +88,7 @@ class Turns:
             trials_of_organizer=[max(0, TRIALS_PER_ORGANIZER_MAX - self._trials_of[key]) for key in organizers],
         )
 
-    def begin(self, endpoint_id: str, organizer_id: str) -> CallUnderWay:
+    def begin(self, endpoint_id: str, organizer_id: UserId) -> CallUnderWay:
         """A call begins."""
         call = CallUnderWay(endpoint_id, organizer_id, not self._is_proven(endpoint_id))
         self._of_endpoint[endpoint_id] += 1

@@ -10,8 +10,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.ids import AttemptId, DisputeId, EventId, PaymentId, RefundId, ReservationId
 from schemas.statuses import RefundStatus
 
+Place = tuple[EventId, ReservationId]
+"""The event and the reservation of a payment."""
 PAGE = 100  # entries: what Stripe gives at once, and one statement of ours asks for
 
 
@@ -19,10 +22,10 @@ PAGE = 100  # entries: what Stripe gives at once, and one statement of ours asks
 class BookedPayment:
     """A captured payment. `event_id` is "" for a payment that is not ours."""
 
-    payment_id: str
-    event_id: str
-    reservation_id: str
-    attempt_id: str
+    payment_id: PaymentId
+    event_id: EventId
+    reservation_id: ReservationId
+    attempt_id: AttemptId
     amount_minor: int
     currency: str
     created_at: int  # seconds
@@ -32,8 +35,8 @@ class BookedPayment:
 class BookedRefund:
     """A refund. `status` is refunded, failed, or requested (undecided). `key` is ours, "" if the provider began it."""
 
-    refund_id: str
-    payment_id: str
+    refund_id: RefundId
+    payment_id: PaymentId
     key: str
     amount_minor: int
     currency: str
@@ -46,8 +49,8 @@ class BookedRefund:
 class BookedDispute:
     """A dispute: `status` is inquiry, open, won, lost or closed."""
 
-    dispute_id: str
-    payment_id: str
+    dispute_id: DisputeId
+    payment_id: PaymentId
     amount_minor: int
     currency: str
     status: str
@@ -67,13 +70,13 @@ class Books(Protocol):
     def disputes(self, since: int, until: int) -> AsyncIterator[BookedDispute]:
         """The disputes."""
 
-    async def payment(self, payment_id: str) -> BookedPayment | None:
+    async def payment(self, payment_id: PaymentId) -> BookedPayment | None:
         """One payment; None when it was never captured."""
 
-    async def refund(self, refund_id: str) -> BookedRefund | None:
+    async def refund(self, refund_id: RefundId) -> BookedRefund | None:
         """One refund."""
 
-    async def dispute(self, dispute_id: str) -> BookedDispute | None:
+    async def dispute(self, dispute_id: DisputeId) -> BookedDispute | None:
         """One dispute."""
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
 from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
+from schemas.ids import NO_PAYMENT, PaymentId, RefundId
 from schemas.statuses import ChargeOutcome
 
 
@@ -27,9 +28,9 @@ class FakeProvider:
         if charge.attempt_id in self.charges:
             return self.charges[charge.attempt_id]
         reason = reason_for(charge.token)
-        result = ChargeResult(ChargeOutcome.DECLINED, "", reason, 0)
+        result = ChargeResult(ChargeOutcome.DECLINED, NO_PAYMENT, reason, 0)
         if not reason:
-            result = ChargeResult(ChargeOutcome.CAPTURED, f"pay-{uuid.uuid4()}", "", charge.amount_minor)
+            result = ChargeResult(ChargeOutcome.CAPTURED, PaymentId(f"pay-{uuid.uuid4()}"), "", charge.amount_minor)
         self.charges[charge.attempt_id] = result
         if charge.token == TOK_LOST_REPLY:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: the answer was lost")
@@ -47,7 +48,7 @@ class FakeProvider:
         left = captured - sum(made.amount_minor for known, made in self.refunds.values() if known == payment)
         if not payment or not 0 < amount <= left:
             raise RequestRefused(f"payment {payment}: not captured, or {amount} are not left of it")
-        result = RefundResult(f"ref-{uuid.uuid4()}", amount)
+        result = RefundResult(RefundId(f"ref-{uuid.uuid4()}"), amount)
         self.refunds[refund.key] = (payment, result)
         return result
 

@@ -17,6 +17,7 @@ from connectors.sql_files import queries
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
 from pipelines.payments.providers.sandbox_tokens import SLOW_S, TOK_LOST_REPLY, TOK_SLOW, reason_for
 from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
+from schemas.ids import NO_PAYMENT
 from schemas.statuses import ChargeOutcome
 
 POOL_SIZE_MAX = 4
@@ -54,7 +55,7 @@ class SandboxProvider:
         if charge.token == TOK_LOST_REPLY and requests == 1:
             raise OutcomeUnknown(f"attempt {charge.attempt_id}: the sandbox's answer was lost")
         captured = outcome == ChargeOutcome.CAPTURED
-        return ChargeResult(outcome, payment_id if captured else "", why, amount if captured else 0)
+        return ChargeResult(outcome, payment_id if captured else NO_PAYMENT, why, amount if captured else 0)
 
     async def refund(self, refund: RefundJob) -> RefundResult:
         """Refund a captured payment, or a part of it."""

@@ -16,6 +16,7 @@ from connectors.postgres import SERVER_GONE, Connection, connect, unreachable
 from connectors.sql_files import queries
 from pipelines.payments.providers.books import PAGE, BookedDispute, BookedPayment, BookedRefund
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from schemas.ids import NO_EVENT, NO_RESERVATION, DisputeId, PaymentId, RefundId
 from schemas.statuses import RefundOrigin, RefundStatus
 
 SQL = queries(Path(__file__).with_name("sandbox_books.sql"))
@@ -45,24 +46,24 @@ class SandboxBooks:
         async for row in self._pages("disputes", "dispute_id", since, until):
             yield _dispute(row)
 
-    async def payment(self, payment_id: str) -> BookedPayment | None:
+    async def payment(self, payment_id: PaymentId) -> BookedPayment | None:
         """One payment; None when it was never captured."""
         row = await self._row("payment", payment_id)
         return None if row is None else _payment(row)
 
-    async def refund(self, refund_id: str) -> BookedRefund | None:
+    async def refund(self, refund_id: RefundId) -> BookedRefund | None:
         """One refund."""
         row = await self._row("refund", refund_id)
         return None if row is None else _refund(row)
 
-    async def dispute(self, dispute_id: str) -> BookedDispute | None:
+    async def dispute(self, dispute_id: DisputeId) -> BookedDispute | None:
         """One dispute."""
         row = await self._row("dispute", dispute_id)
         return None if row is None else _dispute(row)
 
-    async def give_back(self, payment_id: str, amount_minor: int | None = None) -> BookedRefund:
+    async def give_back(self, payment_id: PaymentId, amount_minor: int | None = None) -> BookedRefund:
         """Refund a payment (None: all that is left of it). Raises RequestRefused if less is left."""
-        connection, refund_id = await self._open(), f"re-{uuid.uuid4()}"
+        connection, refund_id = await self._open(), RefundId(f"re-{uuid.uuid4()}")
         async with connection.transaction():
             left = await connection.fetchval(SQL["left_of"], payment_id)
             amount = left if amount_minor is None else amount_minor
@@ -72,7 +73,7 @@ class SandboxBooks:
         assert refund is not None
         return refund
 
-    async def fail(self, refund_id: str) -> BookedRefund:
+    async def fail(self, refund_id: RefundId) -> BookedRefund:
         """Let a refund fail. Raises RequestRefused if there is no such refund, or it has failed already."""
         if await (await self._open()).fetchval(SQL["fail_refund"], refund_id) is None:
             raise RequestRefused(f"the sandbox has no refund {refund_id} that could fail")
@@ -80,9 +81,9 @@ class SandboxBooks:
         assert refund is not None
         return refund
 
-    async def dispute_of(self, payment_id: str, status: str, amount_minor: int | None = None) -> BookedDispute:
+    async def dispute_of(self, payment_id: PaymentId, status: str, amount_minor: int | None = None) -> BookedDispute:
         """Dispute a payment (None: all of it), or change its dispute. Raises RequestRefused if it was not captured."""
-        dispute_id = f"dp-{payment_id.removeprefix('pay-')}"
+        dispute_id = DisputeId(f"dp-{payment_id.removeprefix('pay-')}")
         connection = await self._open()
         if await connection.fetchval(SQL["put_dispute"], payment_id, dispute_id, status, amount_minor) is None:
             raise RequestRefused(f"the sandbox has not captured payment {payment_id}")
@@ -120,8 +121,8 @@ class SandboxBooks:
 def _payment(row: asyncpg.Record) -> BookedPayment:
     return BookedPayment(
         payment_id=row["payment_id"],
-        event_id="",
-        reservation_id="",
+        event_id=NO_EVENT,
+        reservation_id=NO_RESERVATION,
         attempt_id=row["attempt_id"],
         amount_minor=row["amount_minor"],
         currency=row["currency"],

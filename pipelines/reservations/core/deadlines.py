@@ -10,14 +10,16 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
-Current = Callable[[int, str], bool]
+K = TypeVar("K", bound=str)
+Current = Callable[[int, K], bool]
 """Whether a deadline still stands for this id. A deadline that was moved or is no longer needed does not."""
-Standing = Callable[[], Iterable[tuple[int, str]]]
+Standing = Callable[[], Iterable[tuple[int, K]]]
 """Every deadline that stands, in any order."""
 
 
-class Deadlines:
+class Deadlines(Generic[K]):
     """(time, id) pairs. Those that no longer stand are dropped when they come to the top.
 
     `standing` is called once, at the first question. After that the owner reports changes with `add` and `ended`;
@@ -26,13 +28,13 @@ class Deadlines:
 
     __slots__ = ("_current", "_heap", "_queue", "_standing", "asked")
 
-    def __init__(self, current: Current, standing: Standing) -> None:
+    def __init__(self, current: Current[K], standing: Standing[K]) -> None:
         self._current, self._standing = current, standing
         self.asked = False
-        self._queue: deque[tuple[int, str]] = deque()  # ascending
-        self._heap: list[tuple[int, str]] = []
+        self._queue: deque[tuple[int, K]] = deque()  # ascending
+        self._heap: list[tuple[int, K]] = []
 
-    def add(self, time: int, key: str) -> None:
+    def add(self, time: int, key: K) -> None:
         """From here on `key` is due at `time`."""
         if not self.asked:
             return
@@ -52,12 +54,12 @@ class Deadlines:
             return queue[0][0] if queue else None
         return min(queue[0], heap[0])[0] if queue else heap[0][0]
 
-    def due(self, now: int, limit: int) -> list[str]:
+    def due(self, now: int, limit: int) -> list[K]:
         """Ids whose deadline is reached, earliest first, each once, at most `limit`. Looks only at what is due."""
         first = self.next()
         if first is None or first > now:
             return []
-        keys: dict[str, None] = {}
+        keys: dict[K, None] = {}
         for deadline, key in heapq.merge(self._queue, self._in_order(now)):
             if deadline > now or len(keys) >= limit:
                 break
@@ -65,7 +67,7 @@ class Deadlines:
                 keys[key] = None
         return list(keys)
 
-    def ended(self, key: str) -> None:
+    def ended(self, key: K) -> None:
         """A deadline of `key` may no longer stand. If the owner reports each, the deadlines at the top always stand."""
         if not self.asked:
             return
@@ -81,7 +83,7 @@ class Deadlines:
         while heap and not current(*heap[0]):
             heapq.heappop(heap)
 
-    def _in_order(self, now: int) -> Iterator[tuple[int, str]]:
+    def _in_order(self, now: int) -> Iterator[tuple[int, K]]:
         """The heap's deadlines that are due by `now`, without removing them."""
         heap = self._heap
         frontier = [(heap[0], 0)] if heap and heap[0][0] <= now else []

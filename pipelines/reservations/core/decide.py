@@ -30,7 +30,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas import former_details
 from schemas.former_details import UNFOLDED as UNFOLDED
-from schemas.ids import LogTime
+from schemas.ids import LogTime, SubjectId
 
 Rule = Callable[[EventState, Any, LogTime], list[f.Fact]]
 _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
@@ -90,7 +90,7 @@ def failed(command: c.Command, error: str) -> f.CommandRefused:
 def _refused(command: c.Command, why: str, unfolded: int | None = None) -> f.CommandRefused:
     return f.CommandRefused(
         command_type=type(command).__name__,
-        subject_id=command.event_id,
+        subject_id=SubjectId(command.event_id),
         user_id=command.user_id,
         reason=f.Reason.COMMAND_FAILED,
         detail=why,

@@ -7,8 +7,10 @@ ones show. Log time belongs to the partition and is not included.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -49,10 +51,7 @@ def canonical(state: EventState) -> bytes:
             [(pool.pool_id, pool.name, pool.capacity, pool.used) for _, pool in sorted(state.pools.items())],
             sorted(state.uses.items()),
             sorted(state.places_used.items()),
-            *(
-                [table[key] for key in sorted(table)]
-                for table in (state.codes, state.blocks, state.waitlist, state.tickets, state.chores, state.transfers)
-            ),
+            *([table[key] for key in sorted(table)] for table in _tables(state)),
             sorted(state.freed_blocks),
             sorted(state.releases),
             sorted(state.staff),
@@ -63,6 +62,10 @@ def canonical(state: EventState) -> bytes:
             sorted(state.disputes.items()),
         )
     )
+
+
+def _tables(state: EventState) -> tuple[Mapping[Any, Any], ...]:
+    return state.codes, state.blocks, state.waitlist, state.tickets, state.chores, state.transfers
 
 
 def digest(state: EventState) -> str:

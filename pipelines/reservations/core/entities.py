@@ -11,7 +11,23 @@ from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.waitlist_order import WaitingLine
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope
-from schemas.ids import LogTime, ReservationId, TicketId, ticket_id
+from schemas.ids import (
+    AttemptId,
+    BlockId,
+    CodeId,
+    DisputeId,
+    EntryId,
+    LogTime,
+    PaymentId,
+    PoolId,
+    RefundId,
+    ReservationId,
+    TicketId,
+    TicketTypeId,
+    TransferId,
+    UserId,
+    ticket_id,
+)
 from schemas.statuses import (
     ChoreKind,
     CodeKind,
@@ -43,7 +59,7 @@ Placed: TypeAlias = At | Envelope
 class Details(EventTerms, frozen=True, gc=False, kw_only=True):
     """An event as its organizer describes it."""
 
-    organizer_id: str
+    organizer_id: UserId
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
@@ -56,9 +72,9 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     negative while our own refund is under way for money that the provider has already refunded.
     """
 
-    id: str
-    user_id: str
-    ticket_type_id: str
+    id: ReservationId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     status: ReservationStatus
     quantity: int
     seats: list[str]
@@ -71,10 +87,10 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     asked_at: int
     reason: str = ""
     detail: str = ""
-    attempt_id: str = ""
+    attempt_id: AttemptId = AttemptId("")
     payment_token: str = ""
     payment: PaymentStatus = PaymentStatus.NONE
-    payment_id: str = ""
+    payment_id: PaymentId = PaymentId("")
     promo_code: str = ""
     access_code: str = ""
     extended: int = 0
@@ -85,7 +101,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0
     owed_minor: int = 0
-    declined: tuple[str, ...] = ()  # declined attempts that were not made again; sorted
+    declined: tuple[AttemptId, ...] = ()  # declined attempts that were not made again; sorted
 
     @property
     def places(self) -> list[str]:
@@ -95,16 +111,16 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
         every = range(1, self.quantity + len(self.void_places) + 1)
         return [place for ordinal in every if (place := str(ordinal)) not in self.void_places]
 
-    def tickets(self) -> dict[str, str]:
+    def tickets(self) -> dict[TicketId, str]:
         """The tickets of a confirmed one that are not void: id to place."""
-        return {ticket_id(ReservationId(self.id), place): place for place in self.places}
+        return {ticket_id(self.id, place): place for place in self.places}
 
-    def issued(self, ticket: str) -> str | None:
+    def issued(self, ticket: TicketId) -> str | None:
         """The place of one of its tickets, void or not; None when it never issued such a ticket."""
         if self.status == ReservationStatus.REJECTED:
             return None  # a rejected one has no tickets, and may have asked for any number
         for place in (*self.places, *self.void_places):
-            if ticket_id(ReservationId(self.id), place) == ticket:
+            if ticket_id(self.id, place) == ticket:
                 return place
         return None
 
@@ -114,8 +130,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     idempotency key, or its `refund_id` where it began there."""
 
     key: str
-    payment_id: str
-    refund_id: str
+    payment_id: PaymentId
+    refund_id: RefundId
     amount_minor: int
     status: RefundStatus
     origin: RefundOrigin
@@ -124,8 +140,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 class Dispute(msgspec.Struct, frozen=True, gc=False):
     """A dispute of a reservation's payment. `charged_minor` is the amount that it has taken."""
 
-    id: str
-    payment_id: str
+    id: DisputeId
+    payment_id: PaymentId
     status: DisputeStatus
     amount_minor: int
     charged_minor: int
@@ -135,7 +151,7 @@ class Dispute(msgspec.Struct, frozen=True, gc=False):
 class Pool:
     """A capacity that several ticket types share, and how much of it their claims use."""
 
-    pool_id: str
+    pool_id: PoolId
     name: str
     capacity: int
     used: int = 0
@@ -144,7 +160,7 @@ class Pool:
 class Section(TicketTypeTerms, kw_only=True):
     """One ticket type: its terms, and how many places are held, sold and blocked."""
 
-    ticket_type_id: str
+    ticket_type_id: TicketTypeId
     ordinal: int
     seating: Seating | None = None
     held: int = 0
@@ -173,12 +189,12 @@ class Section(TicketTypeTerms, kw_only=True):
 class Code(msgspec.Struct, frozen=True, gc=False):
     """A promo or access code. Empty `ticket_type_ids` means all; a `uses_max` or `places_max` of 0 is no bound."""
 
-    id: str
+    id: CodeId
     code: str
     kind: CodeKind
     value: int
     uses_max: int
-    ticket_type_ids: list[str]
+    ticket_type_ids: list[TicketTypeId]
     valid_from_at: int
     valid_until_at: int
     disabled: int = 0
@@ -188,8 +204,8 @@ class Code(msgspec.Struct, frozen=True, gc=False):
 class Block(msgspec.Struct, frozen=True, gc=False):
     """Places held back from sale: `seats`, or `quantity` of general admission. `offset` is that of its command."""
 
-    id: str
-    ticket_type_id: str
+    id: BlockId
+    ticket_type_id: TicketTypeId
     seats: list[str]
     quantity: int
     until_at: int
@@ -204,18 +220,18 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
     """
 
     id: TicketId
-    reservation_id: str
+    reservation_id: ReservationId
     place: str
-    user_id: str
+    user_id: UserId
     version: int
     checked_in_at: int = 0
     gate: str = ""
     scanner: str = ""
-    by_user_id: str = ""
+    by_user_id: UserId = UserId("")
     undone: list[str] = []
 
 
-def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
+def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: UserId) -> str:
     """The identity of a scan of a ticket: a scan that is sent again has the same one."""
     return "\x1f".join((str(scanned_at), gate, scanner, by_user_id))  # a unit separator: no gate has one
 
@@ -223,22 +239,22 @@ def scan_name(scanned_at: int, gate: str, scanner: str, by_user_id: str) -> str:
 class Transfer(msgspec.Struct, frozen=True, gc=False):
     """An open offer of a ticket: `user_id` has the ticket, `to_user_id` may accept it until `expires_at`."""
 
-    id: str
-    reservation_id: str
-    ticket_id: str
-    ticket_type_id: str
+    id: TransferId
+    reservation_id: ReservationId
+    ticket_id: TicketId
+    ticket_type_id: TicketTypeId
     seat: str
-    user_id: str
-    to_user_id: str
+    user_id: UserId
+    to_user_id: UserId
     expires_at: int
 
 
 class WaitlistEntry(msgspec.Struct, frozen=True, gc=False):
     """A place in a waiting list. `offset` is that of its command, and gives its order."""
 
-    id: str
-    user_id: str
-    ticket_type_id: str
+    id: EntryId
+    user_id: UserId
+    ticket_type_id: TicketTypeId
     quantity: int
     status: WaitlistStatus
     offset: int
@@ -252,4 +268,4 @@ class Chore(msgspec.Struct, frozen=True, gc=False):
     cause: int
     changed: list[str]
     told_offset: int = -1
-    told_id: str = ""
+    told_id: ReservationId = ReservationId("")

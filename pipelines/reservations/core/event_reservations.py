@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.reservations.core.deadlines import Deadlines
 from pipelines.reservations.core.entities import LIVE, Code, Reservation, Section
 from pipelines.reservations.core.limits import HOLD_WARNED_MIN_S, HOLD_WARNING_S, IDEMPOTENCY_WINDOW_S
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, EventId, LogTime, ReservationId, TicketTypeId, UserId
 from schemas.statuses import ReservationStatus
 
 # Names of this module are read faster than members, and some of this runs for each fact.
 HELD, REJECTED, EXPIRED = ReservationStatus.HELD, ReservationStatus.REJECTED, ReservationStatus.EXPIRED
 _WARNING_US, _WARNED_MIN_US = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
 
+K = TypeVar("K", bound=str)
 V = TypeVar("V")
 Undo = Callable[[], None]
 
@@ -31,18 +32,18 @@ class EventReservations:
     - `unpaid_of`: holds that ran out or had a card declined, by user, and by the mailbox that several users may share.
     """
 
-    event_id: str
-    sections: dict[str, Section] = field(default_factory=dict)
-    reservations: dict[str, Reservation] = field(default_factory=dict)
-    tickets_of: dict[str, int] = field(default_factory=dict)
-    unpaid_of: dict[str | int, dict[str, None]] = field(default_factory=dict)
+    event_id: EventId
+    sections: dict[TicketTypeId, Section] = field(default_factory=dict)
+    reservations: dict[ReservationId, Reservation] = field(default_factory=dict)
+    tickets_of: dict[UserId, int] = field(default_factory=dict)
+    unpaid_of: dict[UserId | int, dict[ReservationId, None]] = field(default_factory=dict)
     uses: dict[str, int] = field(default_factory=dict)  # by code: its live orders
     places_used: dict[str, int] = field(default_factory=dict)  # by code: places of those orders
     live: int = 0
-    holds: Deadlines = field(init=False)
-    warnings: Deadlines = field(init=False)
-    _per_type: dict[str, dict[str, int]] = field(default_factory=dict)
-    _journal: list[tuple[str, Reservation | None] | Undo] | None = None
+    holds: Deadlines[ReservationId] = field(init=False)
+    warnings: Deadlines[ReservationId] = field(init=False)
+    _per_type: dict[TicketTypeId, dict[UserId, int]] = field(default_factory=dict)
+    _journal: list[tuple[ReservationId, Reservation | None] | Undo] | None = None
 
     def __post_init__(self) -> None:
         self.holds = Deadlines(self._held_until, self._ends)
@@ -50,7 +51,7 @@ class EventReservations:
 
     # --- reservations -------------------------------------------------------------------------------------------------
 
-    def known(self, reservation_id: str, now: LogTime) -> Reservation | None:
+    def known(self, reservation_id: ReservationId, now: LogTime) -> Reservation | None:
         """The reservation; None if it was rejected so long ago that its key may be used again."""
         found = self.reservations.get(reservation_id)
         if found is None or found.status != REJECTED or now - found.asked_at <= IDEMPOTENCY_WINDOW_S * US_PER_S:
@@ -77,7 +78,7 @@ class EventReservations:
         if new.declined or new.status == EXPIRED or (old is not None and (old.declined or old.status == EXPIRED)):
             self._note_unpaid(new, new)
 
-    def tickets_of_type(self, section: Section, user_id: str) -> int:
+    def tickets_of_type(self, section: Section, user_id: UserId) -> int:
         """How many places of a ticket type the user holds or has bought."""
         type_id = section.ticket_type_id
         counts = self._per_type.get(type_id)
@@ -97,7 +98,7 @@ class EventReservations:
             return f"has room for {max(0, left)} more, {quantity} are asked"
         return ""
 
-    def unpaid(self, user_id: str, mailbox: int, since: LogTime) -> tuple[list[int], int]:
+    def unpaid(self, user_id: UserId, mailbox: int, since: LogTime) -> tuple[list[int], int]:
         """The times at which holds ran out after `since` (earliest first), and the number of cards declined since then.
 
         Counts the user's holds, and those of the other users of the mailbox (0: not known). A declined card counts if
@@ -112,7 +113,7 @@ class EventReservations:
         """Holds whose deadline is reached, earliest first, at most `limit`. Looks only at what is due."""
         return [self.reservations[key] for key in self.holds.due(now, limit)]
 
-    def drop_deadlines(self, reservation_id: str) -> None:
+    def drop_deadlines(self, reservation_id: ReservationId) -> None:
         """The hold has ended, or was extended or warned: drop its former deadlines."""
         if self.holds.asked:
             self.holds.ended(reservation_id)
@@ -126,7 +127,7 @@ class EventReservations:
         if self._journal is not None:
             self._journal.append(undo)
 
-    def change(self, table: dict[str, V], key: str, new: V | None) -> V | None:
+    def change(self, table: dict[K, V], key: K, new: V | None) -> V | None:
         """Set an entry of one of the state's tables, or remove it with None. Returns the former entry."""
         old = table.get(key)
         self.remember(lambda: set_entry(table, key, old))
@@ -232,19 +233,19 @@ class EventReservations:
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
-    def _ends(self) -> Iterator[tuple[int, str]]:
+    def _ends(self) -> Iterator[tuple[int, ReservationId]]:
         return ((one.expires_at, key) for key, one in self.reservations.items() if one.status == HELD)
 
-    def _warnings(self) -> Iterator[tuple[int, str]]:
+    def _warnings(self) -> Iterator[tuple[int, ReservationId]]:
         for key, one in self.reservations.items():
             if one.status == HELD and _is_to_be_warned(one):
                 yield one.expires_at - _WARNING_US, key
 
-    def _held_until(self, time: int, key: str) -> bool:
+    def _held_until(self, time: int, key: ReservationId) -> bool:
         found = self.reservations.get(key)
         return found is not None and found.status == HELD and found.expires_at == time
 
-    def _to_be_warned(self, time: int, key: str) -> bool:
+    def _to_be_warned(self, time: int, key: ReservationId) -> bool:
         found = self.reservations.get(key)
         if found is None or found.status != HELD or found.warned:
             return False
@@ -256,7 +257,7 @@ def _is_to_be_warned(hold: Reservation) -> bool:
     return not hold.warned and hold.expires_at - hold.asked_at >= _WARNED_MIN_US
 
 
-def _count(counts: dict[str, int], key: str, change: int) -> None:
+def _count(counts: dict[K, int], key: K, change: int) -> None:
     count = counts.get(key, 0) + change
     if count:
         counts[key] = count
@@ -264,7 +265,7 @@ def _count(counts: dict[str, int], key: str, change: int) -> None:
         counts.pop(key, None)
 
 
-def set_entry(table: dict[str, Any], key: str, value: Any) -> None:
+def set_entry(table: dict[K, V], key: K, value: V | None) -> None:
     if value is None:
         table.pop(key, None)
     else:

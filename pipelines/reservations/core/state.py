@@ -29,6 +29,7 @@ from pipelines.reservations.core.entities import (
 )
 from pipelines.reservations.core.event_reservations import EventReservations, set_entry
 from pipelines.reservations.core.seating import Seating
+from schemas.ids import BlockId, EntryId, PoolId, ReleaseId, ReservationId, TicketId, TicketTypeId, UserId
 from schemas.statuses import DisputeStatus, EventStage, WaitlistStatus
 
 __all__ = ["LIVE", "At", "Details", "EventState", "Reservation", "Section"]
@@ -47,6 +48,7 @@ class EventState(EventReservations):
     - `transfers`: the open offers by ticket. `invitations`: by member, until when they may accept.
     - `freed_blocks`: the ids of blocks that hold no places any more. `releases`: the ids of requests that freed places,
       so that a repeated request is recognised.
+    - `refunds`, `disputes`: by reservation, in the order of their keys and ids.
     - `more_work`: asks for a tick, because the last step may not have offered all free places. It decides nothing.
     - `unfolded`: names a fact that could not be folded, and the reason. The state is wrong after that, so nothing is
       decided on it.
@@ -55,27 +57,27 @@ class EventState(EventReservations):
     details: Details | None = None
     status: EventStage = EventStage.DRAFT
     locked_places: set[str] = field(default_factory=set)
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[PoolId, Pool] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
-    blocks: dict[str, Block] = field(default_factory=dict)
-    freed_blocks: dict[str, bool] = field(default_factory=dict)
-    releases: dict[str, bool] = field(default_factory=dict)
-    staff: dict[str, bool] = field(default_factory=dict)
+    blocks: dict[BlockId, Block] = field(default_factory=dict)
+    freed_blocks: dict[BlockId, bool] = field(default_factory=dict)
+    releases: dict[ReleaseId, bool] = field(default_factory=dict)
+    staff: dict[UserId, bool] = field(default_factory=dict)
     schedule: list[str] = field(default_factory=list)
-    waitlist: dict[str, WaitlistEntry] = field(default_factory=dict)
-    waiting_of: dict[tuple[str, str], str] = field(default_factory=dict)
-    tickets: dict[str, Ticket] = field(default_factory=dict)
-    refunds: dict[str, tuple[Refund, ...]] = field(default_factory=dict)  # by reservation, in the order of their keys
-    disputes: dict[str, tuple[Dispute, ...]] = field(default_factory=dict)  # by reservation, in the order of their ids
+    waitlist: dict[EntryId, WaitlistEntry] = field(default_factory=dict)
+    waiting_of: dict[tuple[TicketTypeId, UserId], EntryId] = field(default_factory=dict)
+    tickets: dict[TicketId, Ticket] = field(default_factory=dict)
+    refunds: dict[ReservationId, tuple[Refund, ...]] = field(default_factory=dict)
+    disputes: dict[ReservationId, tuple[Dispute, ...]] = field(default_factory=dict)
     chores: dict[str, Chore] = field(default_factory=dict)
-    transfers: dict[str, Transfer] = field(default_factory=dict)
-    invitations: dict[str, int] = field(default_factory=dict)
+    transfers: dict[TicketId, Transfer] = field(default_factory=dict)
+    invitations: dict[UserId, int] = field(default_factory=dict)
     reminded_for: int = 0
     more_work: bool = False
     unfolded: str = ""
-    timed_blocks: Deadlines = field(init=False)
-    offer_ends: Deadlines = field(init=False)
-    _before: tuple[Details | None, EventStage, frozenset[str], frozenset[str], list[str], int] | None = None
+    timed_blocks: Deadlines[BlockId] = field(init=False)
+    offer_ends: Deadlines[TicketId] = field(init=False)
+    _before: tuple[Details | None, EventStage, frozenset[TicketTypeId], frozenset[str], list[str], int] | None = None
 
     def __post_init__(self) -> None:
         EventReservations.__post_init__(self)  # `slots` makes the class again, and super() knows only the first one
@@ -84,12 +86,12 @@ class EventState(EventReservations):
 
     # --- reservations ---------------------------------------------------------------------------------------------
 
-    def holder_of(self, reservation: Reservation, ticket_id: str) -> str:
+    def holder_of(self, reservation: Reservation, ticket_id: TicketId) -> UserId:
         """The ticket's current holder."""
         ticket = self.tickets.get(ticket_id)
         return reservation.user_id if ticket is None else ticket.user_id
 
-    def disputed(self, reservation_id: str) -> bool:
+    def disputed(self, reservation_id: ReservationId) -> bool:
         """Whether its payment is disputed: the bank has withdrawn the money, and the dispute is not decided."""
         disputes = self.disputes.get(reservation_id)
         return disputes is not None and any(one.status == DisputeStatus.OPEN for one in disputes)
@@ -149,13 +151,13 @@ class EventState(EventReservations):
         if section is not None:
             section.unlock(seat)
 
-    def put_block(self, new: Block | None, block_id: str) -> None:
+    def put_block(self, new: Block | None, block_id: BlockId) -> None:
         """Set the block's state; None ends it."""
         old = self.blocks.get(block_id)
         self.remember(lambda: self._swap_block(block_id, old))
         self._swap_block(block_id, new)
 
-    def _swap_block(self, block_id: str, new: Block | None) -> None:
+    def _swap_block(self, block_id: BlockId, new: Block | None) -> None:
         old = self.blocks.get(block_id)
         for block, sign in ((old, -1), (new, 1)):
             if block is None:
@@ -175,7 +177,7 @@ class EventState(EventReservations):
 
     # --- offers of tickets ----------------------------------------------------------------------------------------
 
-    def put_offer(self, ticket_id: str, new: Transfer | None) -> None:
+    def put_offer(self, ticket_id: TicketId, new: Transfer | None) -> None:
         """Set the ticket's open offer; None ends it."""
         old = self.transfers.get(ticket_id)
         self.remember(lambda: self.put_offer(ticket_id, old))
@@ -192,7 +194,7 @@ class EventState(EventReservations):
         self.remember(lambda: self._swap_entry(new.id, old))
         self._swap_entry(new.id, new)
 
-    def _swap_entry(self, entry_id: str, new: WaitlistEntry | None) -> None:
+    def _swap_entry(self, entry_id: EntryId, new: WaitlistEntry | None) -> None:
         old = self.waitlist.get(entry_id)
         if old is not None and old.status == WAITING:
             self.waiting_of.pop((old.ticket_type_id, old.user_id), None)
@@ -204,7 +206,7 @@ class EventState(EventReservations):
             section.waiters += 1
         set_entry(self.waitlist, entry_id, new)
 
-    def is_waiting(self, entry_id: str) -> bool:
+    def is_waiting(self, entry_id: EntryId) -> bool:
         """Whether the entry still waits for an offer."""
         entry = self.waitlist.get(entry_id)
         return entry is not None and entry.status == WAITING
@@ -241,22 +243,22 @@ class EventState(EventReservations):
         over = self.status in (EventStage.CANCELLED, EventStage.ENDED)
         return over and (bool(self.waiting_of) or (self.live > 0 and self.status == EventStage.CANCELLED))
 
-    def _block_ends(self) -> Iterator[tuple[int, str]]:
+    def _block_ends(self) -> Iterator[tuple[int, BlockId]]:
         return ((one.until_at, key) for key, one in self.blocks.items() if one.until_at)
 
-    def _offers_end(self) -> Iterator[tuple[int, str]]:
+    def _offers_end(self) -> Iterator[tuple[int, TicketId]]:
         return ((one.expires_at, key) for key, one in self.transfers.items())
 
-    def _offered_until(self, time: int, key: str) -> bool:
+    def _offered_until(self, time: int, key: TicketId) -> bool:
         found = self.transfers.get(key)
         return found is not None and found.expires_at == time
 
-    def _blocked_until(self, time: int, key: str) -> bool:
+    def _blocked_until(self, time: int, key: BlockId) -> bool:
         found = self.blocks.get(key)
         return found is not None and found.until_at == time
 
     def _seat(self, place: str) -> tuple[Seating | None, str]:
         ticket_type_id, _, seat = place.partition("/")
-        section = self.sections.get(ticket_type_id)
+        section = self.sections.get(TicketTypeId(ticket_type_id))
         seating = section.seating if section is not None else None
         return (seating, seat) if seating is not None and seat in seating else (None, seat)

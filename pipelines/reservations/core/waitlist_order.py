@@ -9,7 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-Place = tuple[int, str]
+from schemas.ids import EntryId
+
+Place = tuple[int, EntryId]
 """(offset, entry id): the order of the log."""
 
 
@@ -25,7 +27,7 @@ class WaitingLine:
         """Add a waiting entry. Adding it twice does no harm."""
         heapq.heappush(self._by_quantity.setdefault(quantity, []), place)
 
-    def first_that_fits(self, available: int, waits: Callable[[str], bool]) -> str | None:
+    def first_that_fits(self, available: int, waits: Callable[[EntryId], bool]) -> EntryId | None:
         """The id of the first entry for at most `available` places that still `waits`."""
         best: Place | None = None
         for quantity in [quantity for quantity in self._by_quantity if quantity <= available]:

@@ -9,6 +9,7 @@ import importlib.util
 import random
 import sys
 import tracemalloc
+import typing
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,7 @@ from schemas.avro_writer import encode_long
 from schemas.codec import COMMAND_BYTES_MAX, HEADER_BYTES, ID_CHARS_MAX, TIME_US_MAX, Codec, Undecodable
 from schemas.commands import COMMANDS, CreateEvent
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
-from schemas.field_types import is_int32
+from schemas.field_types import is_int32, plain
 from schemas.notifications import NOTIFICATIONS
 from tests.harness.native import native_reader, needs_native
 from tests.harness.words import T, reserve
@@ -65,14 +66,14 @@ def values_of(record: type[msgspec.Struct], texts: st.SearchStrategy[str], items
 
 
 def _value_of(name: str, hint: Any, texts: st.SearchStrategy[str], items: int) -> st.SearchStrategy[Any]:
-    if hint is str:
+    if plain(hint) is str:
         return st.uuids().map(str) if name.endswith("_id") else texts
     if hint is int and (name == "log_time" or name.endswith("_at")):
         return st.sampled_from([0, T, TIME_US_MAX]) | st.integers(0, TIME_US_MAX)
     if hint is int or is_int32(hint):
         bits = 31 if is_int32(hint) else 63
         return st.integers(-(2**bits), 2**bits - 1)
-    if hint == list[str]:
+    if typing.get_origin(hint) is list:
         return st.lists(texts, min_size=items, max_size=items)
     inner = next(arm for arm in hint.__args__ if arm is not type(None))
     return st.none() | _value_of(name, inner, texts, items)

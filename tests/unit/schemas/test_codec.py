@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import typing
 from typing import Any
 
 import fastavro
@@ -31,7 +32,7 @@ from schemas.codec import (
 )
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
-from schemas.field_types import is_int32
+from schemas.field_types import is_int32, plain
 from schemas.ids import LogTime
 from schemas.notifications import NOTIFICATIONS
 from tests.harness.words import T, create, folded, on_sale, reserve
@@ -52,14 +53,14 @@ def values_of(record: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 def _value_of(name: str, hint: Any, limited: bool) -> st.SearchStrategy[Any]:
     characters = st.characters(exclude_characters="\0" if limited else "", codec="utf-8")
-    if hint is str:
+    if plain(hint) is str:
         return st.text(characters, max_size=20)
     if hint is int and limited and name.endswith("_at"):
         return st.integers(0, TIME_US_MAX)
     if hint is int or is_int32(hint):
         bits = 31 if is_int32(hint) else 63
         return st.integers(-(2**bits), 2**bits - 1)
-    if hint == list[str]:
+    if typing.get_origin(hint) is list:
         return st.lists(st.text(characters, max_size=8), max_size=5)
     inner = next(arm for arm in hint.__args__ if arm is not type(None))
     return st.none() | _value_of(name, inner, limited)

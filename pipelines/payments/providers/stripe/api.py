@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, NewType, TypeVar
 
 import httpx
 import msgspec
 from msgspec import Meta
 
 from pipelines.payments.providers.protocol import OutcomeUnknown, RequestRefused
+from schemas.ids import AnyId, DisputeId, PaymentId, RefundId
 
 API_URL = "https://api.stripe.com"
 API_VERSION = "2025-03-31.basil"  # the version of the shapes below; an account's default must not change them
@@ -28,7 +29,8 @@ TRY_LATER = frozenset({401, 403, 409, 429})  # an operator will soon replace an 
 T = TypeVar("T")
 
 # Ids must fit on the log: an id of more than 128 characters, or with control characters, becomes a dead letter.
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
+Id = Annotated[AnyId, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
+ChargeId = NewType("ChargeId", str)
 Amount = Annotated[int, Meta(ge=0, le=10**12)]  # Stripe itself takes at most twelve digits
 Moment = Annotated[int, Meta(ge=0, le=10**11)]  # seconds since the epoch
 Currency = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}(?!\n)$")]
@@ -46,7 +48,7 @@ class PaymentError(msgspec.Struct, frozen=True):
 class Intent(msgspec.Struct, frozen=True):
     """A PaymentIntent. Amounts are Stripe's units."""
 
-    id: Id
+    id: Id[PaymentId]
     status: str
     amount: Amount
     currency: Currency
@@ -75,11 +77,11 @@ UNPAID = frozenset({StripeStatus.CANCELED, StripeStatus.REQUIRES_PAYMENT_METHOD}
 class RefundObject(msgspec.Struct, frozen=True):
     """A refund: `status` is pending, requires_action, succeeded, failed or canceled."""
 
-    id: Id
+    id: Id[RefundId]
     amount: Amount
     currency: Currency
     status: str | None = None
-    payment_intent: Id | None = None
+    payment_intent: Id[PaymentId] | None = None
     failure_reason: str | None = None
     metadata: dict[str, str] | None = None
     reason: str | None = None
@@ -90,12 +92,12 @@ class DisputeObject(msgspec.Struct, frozen=True):
     """A dispute: `status` is warning_needs_response, warning_under_review, warning_closed, needs_response,
     under_review, won, lost or prevented."""
 
-    id: Id
+    id: Id[DisputeId]
     amount: Amount
     currency: Currency
     status: str
     reason: str | None = None
-    payment_intent: Id | None = None
+    payment_intent: Id[PaymentId] | None = None
     created: Moment = 0
 
 
@@ -115,8 +117,8 @@ class Refunds(msgspec.Struct, frozen=True):
 class StripeCharge(msgspec.Struct, frozen=True):
     """A charge, only to find its payment. Only old versions of the API send `refunds` with it."""
 
-    id: Id
-    payment_intent: Id | None = None
+    id: Id[ChargeId]
+    payment_intent: Id[PaymentId] | None = None
     refunds: Refunds | None = None
 
 

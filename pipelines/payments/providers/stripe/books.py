@@ -20,6 +20,7 @@ from pipelines.payments.providers.stripe.api import (
 from pipelines.payments.providers.stripe.money import booked_amount
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, PAYMENTS, REFUND
 from pipelines.payments.providers.stripe.webhook import DISPUTED, FAILED, place_of
+from schemas.ids import NO_EVENT, NO_PAYMENT, NO_RESERVATION, AttemptId, DisputeId, PaymentId, RefundId
 from schemas.statuses import RefundStatus
 
 REFUNDS, DISPUTES = "/v1/refunds", "/v1/disputes"
@@ -58,17 +59,17 @@ class StripeBooks:
             if dispute.payment_intent is not None:
                 yield _dispute(dispute)
 
-    async def payment(self, payment_id: str) -> BookedPayment | None:
+    async def payment(self, payment_id: PaymentId) -> BookedPayment | None:
         """One payment; None when it was never captured."""
         intent = await self._one(f"{PAYMENTS}/{payment_id}", Intent)
         return _payment(intent) if intent is not None and intent.status == StripeStatus.SUCCEEDED else None
 
-    async def refund(self, refund_id: str) -> BookedRefund | None:
+    async def refund(self, refund_id: RefundId) -> BookedRefund | None:
         """One refund."""
         refund_object = await self._one(f"{REFUNDS}/{refund_id}", RefundObject)
         return None if refund_object is None else _refund(refund_object)
 
-    async def dispute(self, dispute_id: str) -> BookedDispute | None:
+    async def dispute(self, dispute_id: DisputeId) -> BookedDispute | None:
         """One dispute."""
         dispute_object = await self._one(f"{DISPUTES}/{dispute_id}", DisputeObject)
         return None if dispute_object is None else _dispute(dispute_object)
@@ -86,7 +87,7 @@ class StripeBooks:
             raise OutcomeUnknown(f"Stripe does not show {path} ({declined})") from None
 
 
-async def refunds_of(api: StripeApi, payment_id: str) -> AsyncIterator[RefundObject]:
+async def refunds_of(api: StripeApi, payment_id: PaymentId) -> AsyncIterator[RefundObject]:
     """Every refund of a payment. Raises Declined when there is no such payment."""
     async for refund in _listed(api, REFUNDS, _Page[RefundObject], {"payment_intent": payment_id}):
         yield refund
@@ -109,9 +110,9 @@ def _between(since: int, until: int) -> dict[str, str]:
 
 
 def _payment(intent: Intent) -> BookedPayment:
-    place = place_of(intent.metadata) or ("", "")
+    place = place_of(intent.metadata) or (NO_EVENT, NO_RESERVATION)
     amount = booked_amount(intent.amount_received, intent.currency, intent.id)
-    attempt = intent.metadata.get(ATTEMPT, "")
+    attempt = AttemptId(intent.metadata.get(ATTEMPT, ""))
     return BookedPayment(
         intent.id,
         *place,
@@ -131,7 +132,7 @@ def _refund(refund: RefundObject) -> BookedRefund:
     reason = refund.failure_reason or refund.reason or ""
     return BookedRefund(
         refund_id=refund.id,
-        payment_id=refund.payment_intent or "",
+        payment_id=refund.payment_intent or NO_PAYMENT,
         key=key,
         amount_minor=amount,
         currency=refund.currency.upper(),
@@ -147,7 +148,7 @@ def _dispute(dispute: DisputeObject) -> BookedDispute:
     currency, reason = dispute.currency.upper(), dispute.reason or ""
     return BookedDispute(
         dispute_id=dispute.id,
-        payment_id=dispute.payment_intent or "",
+        payment_id=dispute.payment_intent or NO_PAYMENT,
         amount_minor=amount,
         currency=currency,
         status=status,

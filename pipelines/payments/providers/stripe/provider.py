@@ -27,7 +27,7 @@ from pipelines.payments.providers.stripe.api import (
 )
 from pipelines.payments.providers.stripe.money import NotPayable, booked_amount, to_stripe
 from pipelines.payments.requests import ChargeJob, ChargeResult, RefundJob, RefundResult
-from schemas.ids import US_PER_S
+from schemas.ids import NO_PAYMENT, US_PER_S, AttemptId
 from schemas.statuses import ChargeOutcome
 
 KEY_LIFE_S = 23 * 3_600  # Stripe forgets a key after 24 hours; an hour is for clocks that differ
@@ -185,7 +185,7 @@ class StripeProvider:
         return next((one for one in page.data if (one.metadata or {}).get(REFUND) == refund.key), None)
 
 
-def told_of(intent: Intent, attempt_id: str) -> str:
+def told_of(intent: Intent, attempt_id: AttemptId) -> str:
     """Why an intent failed, as a text for the buyer."""
     error = intent.last_payment_error
     return _told(error, attempt_id) if error is not None else intent.status
@@ -203,10 +203,10 @@ def _captured(charge: ChargeJob, intent: Intent) -> ChargeResult:
 
 
 def _declined(reason: str) -> ChargeResult:
-    return ChargeResult(ChargeOutcome.DECLINED, "", reason, 0)
+    return ChargeResult(ChargeOutcome.DECLINED, NO_PAYMENT, reason, 0)
 
 
-def _told(error: PaymentError, attempt_id: str) -> str:
+def _told(error: PaymentError, attempt_id: AttemptId) -> str:
     """The reason as a text for the buyer. In every case nothing was charged."""
     if error.code in ACTION_CODES or error.decline_code == ACTION_NEEDED:
         return ACTION_NEEDED

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from connectors.logs import Log
+from pipelines.payments.providers.books import Place
 from pipelines.payments.providers.stripe.api import (
     UNPAID,
     DisputeObject,
@@ -28,6 +29,17 @@ from pipelines.payments.providers.stripe.api import (
 from pipelines.payments.providers.stripe.money import NotPayable, from_stripe
 from pipelines.payments.providers.stripe.provider import ATTEMPT, BACK, EVENT, REFUND, RESERVATION, told_of
 from schemas.commands import RecordDispute, RecordPayment, RecordProviderRefund, RecordRefund, RecordRefundFailure
+from schemas.ids import (
+    NO_EVENT,
+    NO_PAYMENT,
+    NO_RESERVATION,
+    NOBODY,
+    AttemptId,
+    CommandId,
+    EventId,
+    PaymentId,
+    ReservationId,
+)
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import ChargeOutcome, DisputeStatus
 
@@ -70,7 +82,7 @@ class Event(msgspec.Struct, frozen=True):
 
         object: msgspec.Raw
 
-    id: Id
+    id: Id[CommandId]
     type: str
     data: Data
 
@@ -115,7 +127,7 @@ def commands_of(event: Event) -> list[Told]:
     return [] if reading is None else reading(event)
 
 
-def charge_refunded(event: Event) -> str | None:
+def charge_refunded(event: Event) -> PaymentId | None:
     """The payment of a charge.refunded event without its refunds: the caller has to look these up."""
     if event.type != "charge.refunded":
         return None
@@ -123,27 +135,27 @@ def charge_refunded(event: Event) -> str | None:
     return charge.payment_intent if charge.refunds is None or charge.refunds.has_more else None
 
 
-def placed(command: Told, event_id: str, reservation_id: str) -> Told:
+def placed(command: Told, event_id: EventId, reservation_id: ReservationId) -> Told:
     """The command with its event and reservation."""
     return msgspec.structs.replace(command, event_id=event_id, reservation_id=reservation_id)
 
 
-def place_of(metadata: dict[str, str]) -> tuple[str, str] | None:
+def place_of(metadata: dict[str, str]) -> Place | None:
     """The event and the reservation of our payment; None for another program's payment."""
-    place = metadata.get(EVENT, ""), metadata.get(RESERVATION, "")
+    place = EventId(metadata.get(EVENT, "")), ReservationId(metadata.get(RESERVATION, ""))
     return place if all(UUID.fullmatch(one) for one in place) else None
 
 
-def captured(intent: Intent, command_id: str) -> RecordPayment | None:
+def captured(intent: Intent, command_id: CommandId) -> RecordPayment | None:
     """The command for an intent that we looked up: for news about a payment that is not recorded yet."""
-    place, attempt = place_of(intent.metadata), intent.metadata.get(ATTEMPT, "")
+    place, attempt = place_of(intent.metadata), AttemptId(intent.metadata.get(ATTEMPT, ""))
     if place is None or not UUID.fullmatch(attempt) or intent.status != StripeStatus.SUCCEEDED:
         return None
     amount = _minor(intent.amount_received, intent.currency)
     currency = intent.currency.upper()
     return RecordPayment(
         event_id=place[0],
-        user_id="",
+        user_id=NOBODY,
         command_id=command_id,
         reservation_id=place[1],
         attempt_id=attempt,
@@ -155,7 +167,7 @@ def captured(intent: Intent, command_id: str) -> RecordPayment | None:
     )
 
 
-def refund_told(refund: RefundObject, command_id: str) -> Told | None:
+def refund_told(refund: RefundObject, command_id: CommandId) -> Told | None:
     """The command for a refund: ours by its key, or one that began at Stripe. None while it is undecided."""
     if refund.payment_intent is None:
         return None
@@ -163,13 +175,13 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
     place, key = place_of(metadata), metadata.get(REFUND, "")
     payment, amount = refund.payment_intent, _minor(refund.amount, refund.currency)
     ours = place is not None and REFUND_KEY.fullmatch(key) is not None
-    event_id, reservation = place if place is not None and ours else ("", "")
+    event_id, reservation = place if place is not None and ours else (NO_EVENT, NO_RESERVATION)
     currency, why = refund.currency.upper(), refund.failure_reason or refund.status or ""
     if refund.status in FAILED:
         log.error("refund.failed", refund=refund.id, status=refund.status, reason=refund.failure_reason)
         return RecordRefundFailure(
             event_id=event_id,
-            user_id="",
+            user_id=NOBODY,
             command_id=command_id,
             reservation_id=reservation,
             payment_id=payment,
@@ -185,7 +197,7 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
         named = None if key == key_of_refund(payment, None) else key
         return RecordRefund(
             event_id=event_id,
-            user_id="",
+            user_id=NOBODY,
             command_id=command_id,
             reservation_id=reservation,
             payment_id=payment,
@@ -194,10 +206,10 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
             refund_key=named,
         )
     return RecordProviderRefund(
-        event_id="",
-        user_id="",
+        event_id=NO_EVENT,
+        user_id=NOBODY,
         command_id=command_id,
-        reservation_id="",
+        reservation_id=NO_RESERVATION,
         payment_id=payment,
         refund_id=refund.id,
         amount_minor=amount,
@@ -206,7 +218,7 @@ def refund_told(refund: RefundObject, command_id: str) -> Told | None:
     )
 
 
-def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | None:
+def dispute_told(dispute: DisputeObject, command_id: CommandId) -> RecordDispute | None:
     """The command for a dispute of a payment."""
     status = DISPUTED.get(dispute.status)
     if status is None or dispute.payment_intent is None:
@@ -214,10 +226,10 @@ def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | Non
         return None
     amount, currency = _minor(dispute.amount, dispute.currency), dispute.currency.upper()
     return RecordDispute(
-        event_id="",
-        user_id="",
+        event_id=NO_EVENT,
+        user_id=NOBODY,
         command_id=command_id,
-        reservation_id="",
+        reservation_id=NO_RESERVATION,
         payment_id=dispute.payment_intent,
         dispute_id=dispute.id,
         status=status,
@@ -230,7 +242,7 @@ def dispute_told(dispute: DisputeObject, command_id: str) -> RecordDispute | Non
 def _payment(event: Event) -> list[Told]:
     intent = _object(event, Intent)
     place = _place(event, intent.metadata)
-    attempt = intent.metadata.get(ATTEMPT, "")
+    attempt = AttemptId(intent.metadata.get(ATTEMPT, ""))
     if place is None or not UUID.fullmatch(attempt):
         return []
     if intent.status == StripeStatus.SUCCEEDED:
@@ -238,7 +250,7 @@ def _payment(event: Event) -> list[Told]:
         return [
             RecordPayment(
                 event_id=place[0],
-                user_id="",
+                user_id=NOBODY,
                 command_id=event.id,
                 reservation_id=place[1],
                 attempt_id=attempt,
@@ -254,11 +266,11 @@ def _payment(event: Event) -> list[Told]:
     return [
         RecordPayment(
             event_id=place[0],
-            user_id="",
+            user_id=NOBODY,
             command_id=event.id,
             reservation_id=place[1],
             attempt_id=attempt,
-            payment_id="",
+            payment_id=NO_PAYMENT,
             outcome=ChargeOutcome.DECLINED,
             reason=told_of(intent, attempt),
             amount_minor=0,
@@ -290,7 +302,7 @@ def _object(event: Event, shape: type[T]) -> T:
         raise UnreadableWebhook(f"{event.type}: {error}") from None
 
 
-def _place(event: Event, metadata: dict[str, str]) -> tuple[str, str] | None:
+def _place(event: Event, metadata: dict[str, str]) -> Place | None:
     """The event and the reservation of an event's object; None if another program uses the same account."""
     place = place_of(metadata)
     if place is None:

@@ -9,7 +9,7 @@ from pipelines.reservations.core.entities import Placed
 from pipelines.reservations.core.folding.change import Change
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
-from schemas.ids import TicketId
+from schemas.ids import NOBODY, ReservationId, TicketId
 
 _replace = msgspec.structs.replace
 
@@ -68,20 +68,18 @@ def _checked_in(state: EventState, fact: f.CheckInAccepted, _at: Placed) -> None
 def _check_in_reversed(state: EventState, fact: f.CheckInReversed, _at: Placed) -> None:
     known = state.tickets[fact.ticket_id]
     undone = [*known.undone, e.scan_name(known.checked_in_at, known.gate, known.scanner, known.by_user_id)]
-    outside = _replace(known, checked_in_at=0, gate="", scanner="", by_user_id="", undone=undone)
+    outside = _replace(known, checked_in_at=0, gate="", scanner="", by_user_id=NOBODY, undone=undone)
     state.change(state.tickets, fact.ticket_id, outside)
 
 
-def _ticket(state: EventState, reservation_id: str, ticket_id: str) -> e.Ticket:
+def _ticket(state: EventState, reservation_id: ReservationId, ticket_id: TicketId) -> e.Ticket:
     """A ticket as it is now; an unchanged one as it was issued."""
     known = state.tickets.get(ticket_id)
     if known is not None:
         return known
     reservation = state.reservations[reservation_id]
     place = reservation.tickets()[ticket_id]
-    return e.Ticket(
-        id=TicketId(ticket_id), reservation_id=reservation_id, place=place, user_id=reservation.user_id, version=1
-    )
+    return e.Ticket(id=ticket_id, reservation_id=reservation_id, place=place, user_id=reservation.user_id, version=1)
 
 
 CHANGES: dict[type[f.Fact], Change] = {

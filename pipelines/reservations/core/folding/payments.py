@@ -9,6 +9,7 @@ from pipelines.reservations.core.entities import Placed, Reservation
 from pipelines.reservations.core.folding.change import Change
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
+from schemas.ids import NO_REFUND, AttemptId, ReservationId
 from schemas.payment_facts import key_of_refund
 from schemas.statuses import DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus, ReservationStatus
 
@@ -29,7 +30,7 @@ def _payment_declined(state: EventState, fact: f.PaymentDeclined, _at: Placed) -
     state.put(_replace(old, payment=PaymentStatus.DECLINED, reason=fact.reason, declined=declined))
 
 
-def _not_declined(of: Reservation, attempt_id: str) -> Reservation:
+def _not_declined(of: Reservation, attempt_id: AttemptId) -> Reservation:
     """The attempt is made again, or its money came after all. It no longer counts as declined."""
     if attempt_id not in of.declined:
         return of
@@ -59,7 +60,7 @@ def _refund_requested(state: EventState, fact: f.RefundRequested, _at: Placed) -
         e.Refund(
             key=key,
             payment_id=fact.payment_id,
-            refund_id="",
+            refund_id=NO_REFUND,
             amount_minor=fact.amount_minor,
             status=RefundStatus.REQUESTED,
             origin=origin,
@@ -186,7 +187,7 @@ def _dispute_closed(state: EventState, fact: f.DisputeClosed, _at: Placed) -> No
     )
 
 
-def _note_dispute(state: EventState, reservation_id: str, dispute: e.Dispute) -> None:
+def _note_dispute(state: EventState, reservation_id: ReservationId, dispute: e.Dispute) -> None:
     others = (one for one in state.disputes.get(reservation_id, ()) if one.id != dispute.id)
     disputes = tuple(sorted((*others, dispute), key=lambda one: one.id))
     state.change(state.disputes, reservation_id, disputes)

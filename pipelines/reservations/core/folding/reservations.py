@@ -8,6 +8,7 @@ from pipelines.reservations.core.entities import Placed, Reservation
 from pipelines.reservations.core.folding.change import Change
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
+from schemas.ids import TicketId
 from schemas.statuses import EventStage, ReservationStatus
 
 # Names of this module are read faster than members, and some of this runs for each fact.
@@ -109,7 +110,7 @@ def _tickets_cancelled(state: EventState, fact: f.TicketsCancelled, _at: Placed)
     )
 
 
-def _forget_tickets(state: EventState, tickets: list[str]) -> None:
+def _forget_tickets(state: EventState, tickets: list[TicketId]) -> None:
     for ticket in tickets:
         if ticket in state.tickets:
             state.change(state.tickets, ticket, None)

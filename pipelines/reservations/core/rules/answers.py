@@ -10,12 +10,13 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
+from schemas.ids import SubjectId
 from schemas.statuses import EventStage
 
 
 def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
     """The same request came again. The first answer stands."""
-    return [f.CommandDuplicated(type(command).__name__, subject, command.user_id)]
+    return [f.CommandDuplicated(type(command).__name__, SubjectId(subject), command.user_id)]
 
 
 class Refusal(NamedTuple):
@@ -52,7 +53,7 @@ def refused_for(command: c.Command, why: Refusal, subject: str = "") -> list[f.F
     return [
         f.CommandRefused(
             command_type=type(command).__name__,
-            subject_id=subject or command.event_id,
+            subject_id=SubjectId(subject or command.event_id),
             user_id=command.user_id,
             reason=why.reason,
             detail=why.detail[: limits.DETAIL_CHARS_MAX],

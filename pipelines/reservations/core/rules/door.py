@@ -12,7 +12,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import LogTime, TransferId, UserId
 from schemas.statuses import EventStage, ReservationStatus
 
 
@@ -20,7 +20,7 @@ class Handing(NamedTuple):
     """A ticket that its holder may hand on."""
 
     reservation: Reservation
-    holder: str
+    holder: UserId
     seat: str
     version: int
 
@@ -55,7 +55,7 @@ def to_hand_on(state: EventState, command: c.TransferTicket) -> Handing | list[f
     return Handing(reservation, holder, place if reservation.seats else "", version)
 
 
-def handed_on(found: Handing, command: c.TransferTicket, transfer_id: str | None) -> f.TicketTransferred:
+def handed_on(found: Handing, command: c.TransferTicket, transfer_id: TransferId | None) -> f.TicketTransferred:
     """The ticket becomes another user's. Its former code is dead."""
     of = found.reservation
     return f.TicketTransferred(

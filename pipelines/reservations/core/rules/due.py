@@ -18,7 +18,7 @@ from pipelines.reservations.core.rules.waitlist import ended
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import NOBODY, LogTime, UserId
 from schemas.statuses import ChoreKind, EventStage, ReservationStatus
 
 _WHOLE = 100
@@ -32,9 +32,9 @@ def due(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]]:
         hold = state.reservations[key]
         if hold.status == ReservationStatus.HELD:
             yield [f.HoldWarned(hold.id, hold.user_id, hold.ticket_type_id, hold.expires_at)]
-    for key in state.timed_blocks.due(now, limit):
-        block = state.blocks[key]
-        yield [unblocked(block, block.seats, block.quantity, "")]
+    for block_id in state.timed_blocks.due(now, limit):
+        block = state.blocks[block_id]
+        yield [unblocked(block, block.seats, block.quantity, NOBODY)]
     if state.status == EventStage.PUBLISHED and state.details is not None and state.details.ends_at <= now:
         yield [f.EventEnded()]
     yield from _reminder(state, now)
@@ -92,14 +92,14 @@ def _undo(state: EventState, limit: int) -> Iterator[list[f.Fact]]:
         yield [*notices, *cancelled_whole(one, _WHOLE, Reason.EVENT_CANCELLED, disputed=state.disputed(one.id))]
 
 
-def _holders(state: EventState, reservation: Reservation) -> list[str]:
+def _holders(state: EventState, reservation: Reservation) -> list[UserId]:
     """The current holders of a reservation's tickets."""
     if not state.tickets:
         return [reservation.user_id]
     return sorted({state.holder_of(reservation, ticket) for ticket in reservation.tickets()})
 
 
-def _notified(state: EventState, reservation: Reservation, user: str, chore: Chore) -> f.HolderNotified:
+def _notified(state: EventState, reservation: Reservation, user: UserId, chore: Chore) -> f.HolderNotified:
     details = state.details
     assert details is not None
     return f.HolderNotified(

@@ -12,7 +12,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import LogTime, ReleaseId, UserId
 from schemas.statuses import CodeKind, LayoutKind
 from schemas.terms import terms_of
 from schemas.ticket_type_terms import TICKET_TYPE_CHANGES, TicketTypeTerms
@@ -317,7 +317,7 @@ def unblock_seats(state: EventState, command: c.UnblockSeats, _now: LogTime) -> 
 
 
 def unblocked(
-    block: e.Block, seats: list[str], quantity: int, by: str, release_id: str | None = None
+    block: e.Block, seats: list[str], quantity: int, by: UserId, release_id: ReleaseId | None = None
 ) -> f.SeatsUnblocked:
     """The fact that places of a block go back on sale. `by` is "" when the block's time is over."""
     return f.SeatsUnblocked(

@@ -20,7 +20,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import US_PER_S, LogTime, transfer_id
+from schemas.ids import US_PER_S, LogTime, TicketId, transfer_id
 from schemas.statuses import InvitationStatus, OfferAnswer, TransferStatus
 
 _NO_OFFER = "there is no such offer of a ticket to you or from you"
@@ -116,7 +116,7 @@ def lapsed(state: EventState, now: LogTime, limit: int) -> Iterator[list[f.Fact]
 
 def ended_with(state: EventState, fact: f.Fact) -> list[f.TransferEnded]:
     """The ends of the offers of all tickets that this fact voids. They come before the fact."""
-    tickets: list[str] = []
+    tickets: list[TicketId] = []
     if isinstance(fact, f.TicketsCancelled):
         tickets = fact.ticket_ids
     elif isinstance(fact, f.ReservationCancelled):

@@ -22,7 +22,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import NO_PAYMENT, US_PER_S, AttemptId, LogTime, PaymentId, TicketId
 from schemas.statuses import ChargeOutcome, EventStage, PaymentStatus, ReservationStatus
 
 _WHOLE = 100
@@ -75,7 +75,7 @@ def confirm(
     if hold.status != ReservationStatus.HELD or now >= hold.expires_at or state.status == EventStage.CANCELLED:
         return [f.ConfirmationRefused(hold.id, hold.user_id, command.attempt_id, _why_over(state, hold))]
     if hold.amount_minor == 0:
-        return [_confirmed(hold, command.attempt_id, "")]
+        return [_confirmed(hold, command.attempt_id, NO_PAYMENT)]
     if token_required and not command.payment_token:
         return refused_for(command, _UNPAID.why(Reason.PAYMENT_TOKEN_REQUIRED), hold.id)
     if budget and (hold.user_id in state.unpaid_of or hold.mailbox in state.unpaid_of):
@@ -211,7 +211,7 @@ def cancel_tickets(
 
 
 def _cancel_by_buyer(
-    state: EventState, command: c.Command, found: Reservation, wanted: list[str], now: LogTime, shares: Shares
+    state: EventState, command: c.Command, found: Reservation, wanted: list[TicketId], now: LogTime, shares: Shares
 ) -> list[f.Fact]:
     """Cancel the named tickets, or all that the buyer still has. Transferred and used tickets are refused."""
     assert state.details is not None
@@ -235,7 +235,7 @@ def _cancel_by_buyer(
     return _cancelled(found, tickets, percent, Reason.BUYER_CANCELLED, shares)
 
 
-def _cancelled(of: Reservation, tickets: list[str], percent: int, reason: Reason, shares: Shares) -> list[f.Fact]:
+def _cancelled(of: Reservation, tickets: list[TicketId], percent: int, reason: Reason, shares: Shares) -> list[f.Fact]:
     """The end of some or all tickets of a reservation, and the refund of their price."""
     if len(tickets) == of.quantity:
         return cancelled_whole(of, percent, reason, shares=shares)
@@ -287,7 +287,7 @@ def cancelled_whole(
 
 
 def refund(
-    of: Reservation, attempt: str, payment: str, amount_minor: int, reason: str, key: str | None = None
+    of: Reservation, attempt: AttemptId, payment: PaymentId, amount_minor: int, reason: str, key: str | None = None
 ) -> f.RefundRequested:
     """Money goes back; `key` distinguishes several refunds of one payment."""
     return f.RefundRequested(
@@ -302,7 +302,7 @@ def refund(
     )
 
 
-def _confirmed(hold: Reservation, attempt: str, payment: str) -> f.ReservationConfirmed:
+def _confirmed(hold: Reservation, attempt: AttemptId, payment: PaymentId) -> f.ReservationConfirmed:
     return f.ReservationConfirmed(
         reservation_id=hold.id,
         user_id=hold.user_id,

@@ -18,7 +18,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import LogTime
+from schemas.ids import LogTime, UserId
 from schemas.statuses import ChargeOutcome, DisputeStatus, PaymentStatus, RefundOrigin, RefundStatus, ReservationStatus
 
 _PROGRESS: dict[str, int] = {
@@ -394,6 +394,6 @@ def _failed(
     )
 
 
-def _organizer(state: EventState) -> str:
+def _organizer(state: EventState) -> UserId:
     assert state.details is not None, "a reservation with a payment is of an event that is there"
     return state.details.organizer_id

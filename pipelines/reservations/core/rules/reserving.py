@@ -12,7 +12,7 @@ from pipelines.reservations.core.state import EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import Reason
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, LogTime, UserId
 from schemas.statuses import CodeKind, EventStage
 
 # Names of this module are read faster than members, and some of this runs for each command.
@@ -133,7 +133,7 @@ def not_on_offer(state: EventState, command: Asking) -> Refusal | None:
     return Refusal(Reason.SALES_NOT_OPEN, "the event is not published")
 
 
-def over_limit(state: EventState, section: Section, user_id: str, quantity: int) -> Refusal | None:
+def over_limit(state: EventState, section: Section, user_id: UserId, quantity: int) -> Refusal | None:
     """Why a user may not have `quantity` more places; None when they may."""
     details = state.details
     assert details is not None
