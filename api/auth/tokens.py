@@ -168,7 +168,7 @@ class AccessTokens:
             if claims.iat > self._clock():
                 return None
             return Caller(
-                user_id=uuid_of(claims.sub, field="sub"),
+                user_id=UserId(uuid_of(claims.sub, field="sub")),
                 role=claims.role,
                 expires_at=claims.exp,
                 session_id=uuid_of(claims.sid, field="sid") if claims.sid else "",
