@@ -193,6 +193,8 @@ WITH marked AS (
     DELETE FROM notifications WHERE user_id = $1::uuid::text
 ), mails AS (
     DELETE FROM mail_deliveries WHERE user_id = $1::uuid::text
+), exports AS (
+    DELETE FROM notification_exports WHERE user_id = $1::uuid::text
 ), gone AS (
     DELETE FROM users WHERE id = $1 RETURNING id
 )

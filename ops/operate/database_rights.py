@@ -57,6 +57,7 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.API, accounts, everything, "accounts and logins")
     yield Grant(p.API, ("known_networks", "sessions"), put, "logins")
     yield Grant(p.API, ("mailed_links",), drop, "links that are used")
+    yield Grant(p.API, ("notification_exports",), drop, "the export of an account that is erased")
     yield Grant(p.API, ("erased_users", "security_events"), add, "who is erased; the audit log")
     yield Grant(p.API, ("account_mails",), ("SELECT", "INSERT", "DELETE"), "mails with links")
     yield Grant(p.API, ("direct_messages",), ("INSERT",), "messages about an account")

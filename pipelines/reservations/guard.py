@@ -25,7 +25,7 @@ from schemas.statuses import ClaimStatus
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
 LOOK_S = 1.0  # how often a worker looks whether Redis still has what was installed
 INSTALLS_PER_LOOK_MAX = 5  # unused events are installed again a few at a time, between batches
-DONE = "done"
+DONE, DISTRUSTED = "done", "distrusted"
 
 log = Log("guard")
 
@@ -66,6 +66,10 @@ class Guard:
         for event_id, locks in locks_found.items():
             self._versions[event_id], self._foreign[event_id] = locks
         self._locks.publish(epochs, self._counters.whole(states), [])
+
+    def distrust(self, partition: Partition) -> None:
+        """Take away the mark of a finished installation, so that the next look installs every event again."""
+        self._locks.mark(_mark(partition.number), DISTRUSTED)
 
     def claim(self, batch: Batch) -> Batch:
         """Claim the places that the batch grants. Decide an event again if it did not know all foreign locks."""

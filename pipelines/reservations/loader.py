@@ -44,6 +44,9 @@ class Installer(Protocol):
     def install(self, partition: Partition, states: list[EventState]) -> None:
         """Raises Fenced when a newer owner is there."""
 
+    def distrust(self, partition: Partition) -> None:
+        """Install all events of the partition again, also those that no command meets."""
+
 
 class PartitionLoader:
     """Owns the partitions of this process: only it adds to `partitions` and removes from it."""
@@ -78,7 +81,11 @@ class PartitionLoader:
             self._end_transactions(former)
         committed = committed_offsets(consumer, COMMANDS, partitions)
         self._count = partition_count(consumer, COMMANDS)
-        return {number: self._load(number, taken[number][0], committed[number]) for number in partitions}
+        starts = {number: self._load(number, taken[number][0], committed[number]) for number in partitions}
+        for number, (_, former) in taken.items():
+            if former:  # it may have died after a commit, before it showed what had changed
+                self._installer.distrust(self.partitions[number])
+        return starts
 
     def revoked(self, partitions: list[int]) -> None:
         """Forget `partitions`."""

@@ -13,7 +13,8 @@ Keys, hash-tagged by event:
   "STATUS|reservation_id|expires_us|epoch|offset", STATUS h (held), s (sold) or b (blocked by the organizer, and then
   the block's id instead of the reservation's); epoch and offset are the fencing token;
 - `circle:{EVENT}:foreign` hash: the same places to "owner|expires_us";
-- `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs;
+- `circle:installed:PARTITION`: "done" when Redis has every event of the partition, an epoch while its owner installs,
+  "distrusted" after its owner's death;
 - `circle:{EVENT}:availability` hash: ticket_type_id to JSON {"total","available","held","sold","blocked","waiting"}.
 """
 

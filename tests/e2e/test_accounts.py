@@ -31,7 +31,7 @@ from tests.harness.shop import EVENT, PASSWORD, OnSale, Person, Shop, done, open
 # Tables with only an opaque id, made from the log.
 FROM_THE_LOG = {*DERIVED_TABLES, "webhook_events"} - {"notifications"}
 # Rows that go because `user_erase` names them; everywhere else a reference to the user's row takes them along.
-BY_NAME = {"mail_deliveries"}
+BY_NAME = {"mail_deliveries", "notification_exports"}
 OF_SOMEBODY = {"user_id", "organizer_id", "created_by", "email", "recipient"}
 
 

@@ -203,6 +203,9 @@ class Nowhere:
     def install(self, partition: Partition, states: list[EventState]) -> None:
         """Do nothing: this test needs no Redis."""
 
+    def distrust(self, partition: Partition) -> None:
+        """Do nothing, likewise."""
+
 
 def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_flow_goes_on(settings: Settings) -> None:
     facts = log_of(*on_sale(), held(["A-1"]))

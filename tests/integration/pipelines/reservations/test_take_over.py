@@ -21,6 +21,9 @@ class NoInstaller:
     def install(self, partition: Partition, states: list[EventState]) -> None:
         assert not states
 
+    def distrust(self, partition: Partition) -> None:
+        """Do nothing: this test needs no Redis."""
+
 
 def loader(settings: Settings, store: SnapshotStore, name: str) -> PartitionLoader:
     return PartitionLoader(

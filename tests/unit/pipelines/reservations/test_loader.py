@@ -94,6 +94,9 @@ class Installer:
     def install(self, _partition: Partition, states: list[EventState]) -> None:
         self.installed += [state.event_id for state in states]
 
+    def distrust(self, _partition: Partition) -> None:
+        raise AssertionError("no former owner died here")
+
 
 def owner(partition: Partition, rows: Rows, installer: Installer) -> PartitionLoader:
     return PartitionLoader(

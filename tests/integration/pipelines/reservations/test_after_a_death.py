@@ -1,0 +1,60 @@
+"""A worker that dies after a commit may not have shown it: its successor shows every event again, asked or not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import redis
+from confluent_kafka import Producer
+
+from connectors import kafka
+from connectors.settings import Settings
+from pipelines.projections.flow import run as projections
+from pipelines.reservations.flow import run
+from schemas.codec import Codec
+from schemas.placement import partition_of
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.flows import Flow, Process, eventually, read, write
+from tests.harness.words import EVENT, add_type, create, publish, reserve
+
+OTHER = "99999999-9999-4999-8999-999999999999"
+SHOWN = f"circle:{{{EVENT}}}:availability"
+
+
+def sold(settings: Settings) -> None:
+    producer: Producer = kafka.producer(settings)
+    codec = Codec()
+    for command in (create(hold_ttl_s=3_600), add_type(), publish(), reserve(2, ["A-1", "A-2"])):
+        producer.produce(COMMANDS, codec.encode(command), EVENT.encode())
+    assert producer.flush(30) == 0
+    read(settings, FACTS, settings.partitions, 4)
+
+
+@pytest.mark.parametrize("died", [True, False])
+def test_counters_that_a_dead_worker_did_not_show_are_shown_by_its_successor(settings: Settings, died: bool) -> None:
+    home = partition_of(EVENT, settings.partitions)
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+
+        def held() -> int:
+            (text,) = client.hvals(SHOWN)
+            return int(msgspec.json.decode(text)["held"])
+
+        with Flow(projections, settings):  # the successor finds all facts in the rows, so it folds none
+            worker = Process.start("reservations", settings)
+            sold(settings)
+            eventually(lambda: client.get(f"circle:installed:{home}") == "done", "the worker has looked at Redis")
+            eventually(lambda: client.hlen(SHOWN) == 1 and held() == 2, "the hold is shown")
+            if died:
+                worker.kill()
+            else:
+                assert worker.terminate() == 0
+            (kind,) = client.hkeys(SHOWN)
+            client.hset(SHOWN, kind, client.hget(SHOWN, kind).replace('"held":2', '"held":1'))
+            with Flow(run, settings):
+                if died:
+                    eventually(lambda: held() == 2, "the successor shows what the dead worker did not")
+                else:  # a worker that gave its partition back has shown everything, so nothing is read again
+                    another = msgspec.structs.replace(create(), event_id=OTHER)
+                    write(settings, COMMANDS, [(home, Codec().encode(another), [])])
+                    read(settings, FACTS, settings.partitions, 5)  # it has looked at Redis before this batch
+                    assert held() == 1
