@@ -38,11 +38,11 @@ class Deadlines(Generic[K]):
         """From here on `key` is due at `time`."""
         if not self.asked:
             return
-        queue = self._queue
-        if not queue or time > queue[-1][0] or (time, key) >= queue[-1]:
-            queue.append((time, key))
+        queue, deadline = self._queue, (time, key)
+        if not queue or deadline >= queue[-1]:
+            queue.append(deadline)
         else:
-            heapq.heappush(self._heap, (time, key))
+            heapq.heappush(self._heap, deadline)
 
     def next(self) -> int | None:
         """The earliest deadline; None when there is none."""

@@ -157,6 +157,8 @@ def holds_exhausted(state: EventState, command: c.ReserveTickets, now: LogTime) 
     All accounts of one mailbox count together.
     """
     user_id, mailbox, unpaid_of = command.user_id, command.mailbox or 0, state.unpaid_of
+    if not unpaid_of:
+        return None
     if len(unpaid_of.get(user_id, ())) + len(unpaid_of.get(mailbox, ())) < limits.HOLDS_UNPAID_MAX:
         return None
     window_us = limits.UNPAID_WINDOW_S * US_PER_S
