@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -62,7 +63,8 @@ async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> N
 def send_together(client: redis.Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
     """Send commands in one write, and return their answers in order.
 
-    A pipeline of the client library does the same with more CPU time. Raises the first error among the answers, after
+    A pipeline of the client library does the same with more CPU time, and so does its packing, which looks at each
+    argument first. Raises the first error among the answers, after
     it has read them all. Raises ConnectionError and TimeoutError of the library, and sends nothing again.
     """
     pool = client.connection_pool
@@ -70,7 +72,7 @@ def send_together(client: redis.Redis, commands: Sequence[Sequence[Any]]) -> lis
     answers: list[Any] = []
     refused: ResponseError | None = None
     try:
-        connection.send_packed_command(connection.pack_commands(commands))
+        connection.send_packed_command([hiredis.pack_command(tuple(command)) for command in commands])
         for _ in commands:
             try:
                 answers.append(connection.read_response())
