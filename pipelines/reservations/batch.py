@@ -76,6 +76,8 @@ class Batch:
     @property
     def failed(self) -> list[tuple[int, Exception]]:
         """Commands on which the rules raised an error, by their place in the batch."""
+        if not any(group.failures for group in self.groups):
+            return []
         raised = {group.placed[number].at: error for group in self.groups for number, error in group.failures.items()}
         return [(number, raised[placed.at]) for number, placed in enumerate(self.placed) if placed.at in raised]
 
