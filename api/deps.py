@@ -61,7 +61,7 @@ from connectors import redis_clients
 from connectors.settings import PaymentsBy, Settings
 from pipelines.documents.printed import Printer
 from pipelines.payments.providers.stripe.api import StripeApi
-from schemas.ids import EventId, ReservationId, TicketTypeId, UserId
+from schemas.ids import EventId, ReservationId, SessionId, TicketTypeId, UserId
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
 PROJECTED_CHANNEL = "circle:projected"
@@ -124,7 +124,7 @@ class ApiDeps:
             _redis(settings, size) for size in (REDIS_READS_MAX, REDIS_LIMITS_MAX, REDIS_TELLING_MAX)
         )
 
-        async def ended() -> list[str]:
+        async def ended() -> list[SessionId]:
             rows: list[asyncpg.Record] = await database.rows("sessions_ended", ACCESS_TOKEN_TTL_S)
             return [row["session_id"] for row in rows]
 

@@ -31,12 +31,15 @@ PaymentId = NewType("PaymentId", str)
 RefundId = NewType("RefundId", str)
 DisputeId = NewType("DisputeId", str)
 CommandId = NewType("CommandId", str)
+SessionId = NewType("SessionId", str)
+WebhookId = NewType("WebhookId", str)
+DeliveryId = NewType("DeliveryId", str)
 SubjectId = NewType("SubjectId", str)
 """What a command was about: the id of anything."""
 NOBODY = UserId("")
 """The platform itself, or a user that is not set."""
 NO_ATTEMPT, NO_PAYMENT, NO_REFUND = AttemptId(""), PaymentId(""), RefundId("")
-NO_EVENT, NO_RESERVATION = EventId(""), ReservationId("")
+NO_EVENT, NO_RESERVATION, NO_SESSION, NO_CATEGORY = EventId(""), ReservationId(""), SessionId(""), CategoryId("")
 """What is "" is not set. Names are read faster than types are called."""
 LogTime = NewType("LogTime", int)
 """Microseconds since the Unix epoch, as stamped on records: the largest seen on a partition, never going back."""

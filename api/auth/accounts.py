@@ -33,7 +33,7 @@ from api.http.problem import Problem, not_found
 from api.reads.database import SQL, Connection, QueryPool
 from api.shapes.accounts import TokensOut, UserOut
 from connectors.token_digest import token_digest
-from schemas.ids import UserId
+from schemas.ids import SessionId, UserId
 
 TOKEN_BYTES = 32
 BESIDE_THE_LOG = 2**31 - 1  # the "partition" in the id of a message that no record made
@@ -97,7 +97,7 @@ class Accounts:
                 raise Problem("second-factor-required", "send a code of your authenticator, or a recovery code")
             await limit()
             used = await self.factors.check(user_id, second, origin)
-        token, session_id = secrets.token_urlsafe(TOKEN_BYTES), str(uuid4())
+        token, session_id = secrets.token_urlsafe(TOKEN_BYTES), SessionId(str(uuid4()))
 
         async def work(connection: Connection) -> bool:
             where = (origin.address, origin.client, origin.network)
@@ -130,7 +130,7 @@ class Accounts:
         """End the session of a refresh token. An unknown token is no error."""
         await self._end_by_token(token_digest(token), origin, only_reused=False)
 
-    async def end_session(self, caller: Caller, session_id: str, origin: Origin) -> bool:
+    async def end_session(self, caller: Caller, session_id: SessionId, origin: Origin) -> bool:
         """End one of the caller's sessions, also the current one. False: the caller has no such open session."""
 
         async def work(connection: Connection) -> bool:
@@ -156,7 +156,7 @@ class Accounts:
     async def end_other_sessions(self, caller: Caller, origin: Origin) -> None:
         """End all of the caller's sessions except the current one."""
 
-        async def work(connection: Connection) -> list[str]:
+        async def work(connection: Connection) -> list[SessionId]:
             await require_open(connection, caller)
             ended = await connection.fetchval(SQL["sessions_end"], caller.user_id, UUID(caller.session_id))
             own = caller.session_id
@@ -197,7 +197,7 @@ class Accounts:
         account = await self.own(user_id)
         hashed = await self.passwords.hash(password, about=(account.email, account.name))
 
-        async def work(connection: Connection) -> list[str]:
+        async def work(connection: Connection) -> list[SessionId]:
             await require_open(connection, caller)
             await connection.execute(SQL["user_update"], user_id, None, hashed, None, None)
             ended = await connection.fetchval(SQL["sessions_end"], user_id, UUID(caller.session_id))
@@ -266,7 +266,7 @@ class Accounts:
         unauthorized (401) if the session has ended."""
         user_id = caller.user_id
 
-        async def work(connection: Connection) -> list[str]:
+        async def work(connection: Connection) -> list[SessionId]:
             await require_open(connection, caller)
             await connection.execute(SQL["inbox_lock"])
             row = await connection.fetchrow(SQL["user_erase"], user_id)
@@ -303,7 +303,7 @@ class Accounts:
             await self.sessions.end([row["session_id"]])
         return row is not None
 
-    def _tokens(self, row: asyncpg.Record, user_id: UserId, session_id: str, refresh_token: str) -> TokensOut:
+    def _tokens(self, row: asyncpg.Record, user_id: UserId, session_id: SessionId, refresh_token: str) -> TokensOut:
         role, factor = Role(row["role"]), bool(row["second_factor"])
         shown, waiting = effective(role, factor=factor)
         return TokensOut(

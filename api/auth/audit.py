@@ -17,7 +17,7 @@ import msgspec
 from api.auth.origin import Origin
 from api.reads.database import SQL, Connection, QueryPool
 from connectors import logs
-from schemas.ids import UserId
+from schemas.ids import NO_SESSION, SessionId, UserId
 
 _NOT_ADDED = "INSERT 0 0"  # PostgreSQL's answer for no row; RETURNING would need the right to read
 
@@ -66,7 +66,7 @@ async def record(
     user_id: UserId | None,
     origin: Origin,
     *,
-    session_id: str = "",
+    session_id: SessionId = NO_SESSION,
     actor: Actor = Actor.OWNER,
     refused: bool = False,
     detail: Mapping[str, Any] | None = None,

@@ -16,7 +16,7 @@ from api.auth.sessions import Sessions
 from api.http.problem import Problem
 from api.reads.database import SQL, Connection, QueryPool
 from connectors.token_digest import token_digest
-from schemas.ids import UserId
+from schemas.ids import SessionId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class MailedLinks:
             raise link_not_valid()
         hashed = await self.passwords.hash(password, about=(account["email"], account["name"]))
 
-        async def work(connection: Connection) -> list[str]:
+        async def work(connection: Connection) -> list[SessionId]:
             user_id = await connection.fetchval(SQL["user_lock_by_link"], link, "password-reset")
             if user_id is None or await connection.fetchrow(SQL["reset_link"], link) is None:
                 raise link_not_valid()

@@ -19,6 +19,7 @@ from api.fairness.limits import ACCESS_TOKEN_TTL_S, SESSIONS_ENDED_MAX
 from api.http.problem import Problem
 from api.log.seals import Seals
 from connectors import logs
+from schemas.ids import SessionId
 
 CHANNEL = "circle:sessions"
 RELOAD_S = 30.0  # a message may be lost, so Postgres is asked this often
@@ -33,7 +34,7 @@ class EndedSessions:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._until: dict[str, float] = {}
+        self._until: dict[SessionId, float] = {}
 
     def __contains__(self, session_id: object) -> bool:
         return session_id in self._until
@@ -41,7 +42,7 @@ class EndedSessions:
     def __len__(self) -> int:
         return len(self._until)
 
-    def add(self, session_ids: Iterable[str]) -> None:
+    def add(self, session_ids: Iterable[SessionId]) -> None:
         """Add sessions that end now. The oldest are forgotten when their tokens have expired, or above the maximum."""
         now = self._clock()
         for one in session_ids:
@@ -55,12 +56,12 @@ class EndedSessions:
 class Sessions:
     """Ends sessions in this process, and informs the other processes."""
 
-    def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[str]]], seals: Seals) -> None:
+    def __init__(self, redis: Redis, ask: Callable[[], Awaitable[Iterable[SessionId]]], seals: Seals) -> None:
         self.ended = EndedSessions()
         self._redis, self._ask, self._seals = redis, ask, seals
         self._reload = asyncio.Event()
 
-    async def end(self, session_ids: Iterable[str]) -> None:
+    async def end(self, session_ids: Iterable[SessionId]) -> None:
         """End sessions, which have ended in Postgres, in this process and soon in all."""
         ids = list(session_ids)
         if not ids:
@@ -75,7 +76,7 @@ class Sessions:
         """A message of `circle:sessions`."""
         message = self._seals.open(data)
         if message is not None:
-            self.ended.add(msgspec.json.decode(message, type=list[str]))
+            self.ended.add(msgspec.json.decode(message, type=list[SessionId]))
 
     def reload(self) -> None:
         """Ask Postgres soon, because messages may have been missed."""

@@ -21,7 +21,7 @@ from api.auth.token_signer import TokenSigner
 from api.fairness.limits import ACCESS_TOKEN_TTL_S, TOKENS_CACHED_MAX
 from api.http.problem import Problem
 from api.http.validation import uuid_of
-from schemas.ids import UserId
+from schemas.ids import NO_SESSION, SessionId, UserId
 
 ISSUER = "general-circle"
 TYPE = "access"
@@ -68,7 +68,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     user_id: UserId
     role: Role
     expires_at: int
-    session_id: str = ""
+    session_id: SessionId = NO_SESSION
     waiting: bool = False  # an administrator without a second factor, who has an organizer's rights until then
     mailbox: int | None = None  # the number that the accounts of one mailbox share; None: the token has none
 
@@ -107,7 +107,7 @@ class AccessTokens:
         user_id: UserId,
         role: Role,
         *,
-        session_id: str = "",
+        session_id: SessionId = NO_SESSION,
         ttl_s: int = ACCESS_TOKEN_TTL_S,
         waiting: bool = False,
         mailbox: int | None = None,
@@ -171,7 +171,7 @@ class AccessTokens:
                 user_id=UserId(uuid_of(claims.sub, field="sub")),
                 role=claims.role,
                 expires_at=claims.exp,
-                session_id=uuid_of(claims.sid, field="sid") if claims.sid else "",
+                session_id=SessionId(uuid_of(claims.sid, field="sid")) if claims.sid else NO_SESSION,
                 waiting=claims.second_factor_required is True,
                 mailbox=None if claims.box is None else _mailbox(claims.box),
             )

@@ -28,7 +28,7 @@ from api.ticket_codes import ForgedCode, SignedTicket
 from schemas.codec import TIME_US_MAX
 from schemas.commands import CheckIn
 from schemas.facts import Reason
-from schemas.ids import EventId
+from schemas.ids import EventId, TicketId
 from schemas.statuses import ReplyOutcome
 from schemas.times import micros_of, rfc3339_of, utc
 
@@ -150,7 +150,7 @@ def _unfit(said: SignedTicket | str) -> str:
     return said if isinstance(said, str) else OTHER_EVENT
 
 
-async def _tickets(call: Call, event: asyncpg.Record, ids: Sequence[str]) -> dict[str, asyncpg.Record]:
+async def _tickets(call: Call, event: asyncpg.Record, ids: Sequence[TicketId]) -> dict[TicketId, asyncpg.Record]:
     """The tickets' rows. Waits for the row of a ticket that was issued a moment ago."""
     database, watermarks = call.deps.database, call.deps.watermarks
     seen_to = watermarks.applied(event["partition"])

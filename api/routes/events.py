@@ -26,7 +26,7 @@ from api.shapes.terms import answer_of, terms_in
 from schemas.commands import Command, CreateEvent, PublishEvent, UpdateEvent
 from schemas.event_terms import EventTerms
 from schemas.facts import Reason
-from schemas.ids import AnyId, CategoryId, EventId
+from schemas.ids import NO_CATEGORY, AnyId, CategoryId, EventId
 from schemas.statuses import EventStage
 from schemas.times import utc
 
@@ -214,12 +214,12 @@ def is_owner(call: Call, row: asyncpg.Record) -> bool:
     return call.caller is not None and (row["organizer_id"] == call.caller.user_id or call.caller.role is Role.ADMIN)
 
 
-async def _category(call: Call, category_id: CategoryId | None) -> str:
+async def _category(call: Call, category_id: CategoryId | None) -> CategoryId:
     if category_id is None:
-        return ""
+        return NO_CATEGORY
     if await call.deps.database.row("category", category_id) is None:
         raise invalid("category_id", "there is no such category")
-    return category_id.lower()
+    return CategoryId(category_id.lower())
 
 
 def _check_zone(name: str) -> None:

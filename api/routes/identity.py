@@ -37,7 +37,7 @@ from api.shapes.accounts import (
     TokenIn,
 )
 from api.shapes.base import PageQuery
-from schemas.ids import UserId
+from schemas.ids import SessionId, UserId
 
 _token = msgspec.json.Decoder(TokenIn)
 _ask_reset = msgspec.json.Decoder(ResetAskIn)
@@ -100,7 +100,7 @@ async def sessions(call: Call) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, item, lambda row: ("sessions", row["used_us"], row["id"])))
 
 
-async def end_session(call: Call, session_id: str) -> HTTPResponse:
+async def end_session(call: Call, session_id: SessionId) -> HTTPResponse:
     """204: the session has ended, with its access tokens."""
     call.no_body()
     if not await call.deps.accounts.end_session(_caller(call), session_id, call.origin):
@@ -149,7 +149,7 @@ async def confirm(call: Call) -> HTTPResponse:
         await audit.record_refusal(deps.database, AuditKind.SECOND_FACTOR, caller.user_id, call.origin)
         raise Problem("invalid-second-factor", "otp: this is not the current code", field="otp")
 
-    async def work(connection: Connection) -> tuple[list[str], list[str], asyncpg.Record]:
+    async def work(connection: Connection) -> tuple[list[str], list[SessionId], asyncpg.Record]:
         await require_open(connection, caller)
         if await connection.fetchrow(SQL["factor_confirm"], caller.user_id, sealed) is None:
             raise Problem("second-factor-on", "another request has confirmed or replaced the second factor")

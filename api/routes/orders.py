@@ -34,7 +34,7 @@ from api.shapes.orders import (
 )
 from pipelines.history.explain import Explanation
 from schemas.facts import Reason
-from schemas.ids import EventId, ReservationId
+from schemas.ids import EventId, ReservationId, UserId
 from schemas.money import plain
 from schemas.times import rfc3339_of, utc
 
@@ -159,7 +159,7 @@ def order_out(row: asyncpg.Record) -> OrderOut:
     )
 
 
-def _ticket(row: asyncpg.Record, buyer_id: str) -> OrderTicketOut:
+def _ticket(row: asyncpg.Record, buyer_id: UserId) -> OrderTicketOut:
     return OrderTicketOut(
         id=row["id"],
         seat=row["seat"] or None,

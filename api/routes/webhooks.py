@@ -23,7 +23,7 @@ from connectors import clock
 from connectors.outbound_http import NotOutside, checked_url, resolved_outside
 from pipelines.notifications.calls import TEST, TYPE_NAMES, TYPES, body
 from pipelines.notifications.kinds import CallStatus
-from schemas.ids import EventId
+from schemas.ids import DeliveryId, EventId, WebhookId
 
 SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how such secrets begin
@@ -58,12 +58,12 @@ async def create(call: Call) -> HTTPResponse:
     return json(made, 201, {"location": f"/v1/webhooks/{made.id}", "cache-control": "no-store"})
 
 
-async def webhook(call: Call, webhook_id: str) -> HTTPResponse:
+async def webhook(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """200 with the caller's endpoint."""
     return json(_out(await _own(call, webhook_id)))
 
 
-async def update(call: Call, webhook_id: str) -> HTTPResponse:
+async def update(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """200 with the changed endpoint. Waiting calls go to the new address."""
     changes = call.body(_patch)
     await _own(call, webhook_id)
@@ -80,7 +80,7 @@ async def update(call: Call, webhook_id: str) -> HTTPResponse:
     return json(_out(row))
 
 
-async def rotate(call: Call, webhook_id: str) -> HTTPResponse:
+async def rotate(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """200 with the endpoint and its new secret, which is shown only here. For WEBHOOK_OVERLAP_S calls also have a
     signature by the former secret."""
     call.no_body()
@@ -92,14 +92,14 @@ async def rotate(call: Call, webhook_id: str) -> HTTPResponse:
     return json(msgspec.structs.replace(_out(row), secret=secret), 200, {"cache-control": "no-store"})
 
 
-async def delete(call: Call, webhook_id: str) -> HTTPResponse:
+async def delete(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """204. The endpoint's delivery log is deleted too."""
     if await call.deps.database.write("webhook_delete", webhook_id, call.user_id) is None:
         raise not_found("webhook", webhook_id, field="webhook_id")
     return HTTPResponse(status=204)
 
 
-async def test(call: Call, webhook_id: str) -> HTTPResponse:
+async def test(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """202 with a call of type webhook.test. It is sent at once, to endpoints of any types."""
     call.no_body()
     await _own(call, webhook_id)
@@ -110,7 +110,7 @@ async def test(call: Call, webhook_id: str) -> HTTPResponse:
     return json(_delivery(row), 202)
 
 
-async def deliveries(call: Call, webhook_id: str) -> HTTPResponse:
+async def deliveries(call: Call, webhook_id: WebhookId) -> HTTPResponse:
     """200 with a page of the endpoint's delivery log, the latest first."""
     query = call.query(DeliveriesQuery)
     await _own(call, webhook_id)
@@ -119,7 +119,7 @@ async def deliveries(call: Call, webhook_id: str) -> HTTPResponse:
     return json(cursors.page(rows, query.limit, _delivery, lambda row: ("deliveries", row["number"], row["id"])))
 
 
-async def redeliver(call: Call, webhook_id: str, delivery: str) -> HTTPResponse:
+async def redeliver(call: Call, webhook_id: WebhookId, delivery: DeliveryId) -> HTTPResponse:
     """202 with the call, which is sent again with the same webhook-id, for any earlier result."""
     call.no_body()
     await _own(call, webhook_id)
@@ -135,7 +135,7 @@ def _new_secret() -> str:
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-async def _own(call: Call, webhook_id: str) -> asyncpg.Record:
+async def _own(call: Call, webhook_id: WebhookId) -> asyncpg.Record:
     row = await call.deps.database.row("webhook", webhook_id, call.user_id)
     if row is None:
         raise not_found("webhook", webhook_id, field="webhook_id")

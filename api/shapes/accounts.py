@@ -14,7 +14,7 @@ from api.fairness.limits import LINKS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MI
 from api.http.validation import Id, Line100
 from api.reads.texts import TEXT
 from api.shapes.base import PageQuery, Request
-from schemas.ids import UserId
+from schemas.ids import SessionId, UserId
 
 # One @, text on both sides, no spaces or control characters. Only a mail proves that an address exists.
 Email = Annotated[
@@ -205,7 +205,7 @@ class EnrolmentOut(msgspec.Struct, frozen=True):
 class SessionOut(msgspec.Struct, frozen=True):
     """An open session. `address` and `client` are those of its latest login or refresh."""
 
-    id: str
+    id: SessionId
     created_at: datetime
     last_used_at: datetime
     address: str
@@ -226,7 +226,7 @@ class SecurityEventOut(msgspec.Struct, frozen=True):
     outcome: str
     actor: str
     user_id: UserId | None
-    session_id: str | None
+    session_id: SessionId | None
     address: str
     client: str
     detail: dict[str, Any]

@@ -12,7 +12,7 @@ from api.http.validation import Id
 from api.shapes.base import PageQuery, Request
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.kinds import KINDS
-from schemas.ids import EventId
+from schemas.ids import DeliveryId, EventId, WebhookId
 
 KindName = Annotated[
     str, Meta(min_length=1, max_length=40, pattern=r"^[a-z.-]+(?!\n)$", description=f"one of {', '.join(KINDS)}")
@@ -85,7 +85,7 @@ class WebhookPatch(Request, frozen=True):
 class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint. Only the answer that creates or replaces the secret has `secret`."""
 
-    id: str
+    id: WebhookId
     url: str
     event_id: EventId | None
     types: list[str]
@@ -104,7 +104,7 @@ class DeliveriesQuery(PageQuery, frozen=True):
 class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
     """One call. `id` is its webhook-id on every attempt; `answer` is the HTTP status of the last attempt."""
 
-    id: str
+    id: DeliveryId
     type: str
     event_id: EventId | None
     status: str

@@ -12,7 +12,7 @@ from api.http.validation import Id, Line100, LineOrNone100, Time
 from api.shapes.base import Now, PageQuery, Request
 from api.shapes.reservations import CodeText, Quantity
 from pipelines.reservations.core import limits
-from schemas.ids import BlockId, CodeId, EventId, PoolId, ReservationId, TicketTypeId
+from schemas.ids import BlockId, CodeId, EntryId, EventId, PoolId, ReservationId, TicketTypeId
 from schemas.statuses import CodeKind
 
 TypeIds = Annotated[list[Id[TicketTypeId]], Meta(max_length=limits.TICKET_TYPES_PER_EVENT_MAX)]
@@ -138,7 +138,7 @@ class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
     is the number of earlier entries that wait for the same ticket type; null if it no longer waits.
     """
 
-    id: str
+    id: EntryId
     event_id: EventId
     ticket_type_id: TicketTypeId
     quantity: int

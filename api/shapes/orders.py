@@ -12,7 +12,7 @@ from msgspec import Meta
 from api.http.validation import Id
 from api.reads.texts import LINE
 from api.shapes.base import PageQuery, PositionOut
-from schemas.ids import TicketTypeId
+from schemas.ids import ReservationId, TicketId, TicketTypeId, UserId
 from schemas.statuses import ReservationStatus
 
 
@@ -38,7 +38,7 @@ class OrdersQuery(PageQuery, frozen=True):
 class BuyerOut(msgspec.Struct, frozen=True):
     """The buyer. Name and address are null after the account is deleted."""
 
-    id: str
+    id: UserId
     name: str | None
     email: str | None
 
@@ -50,7 +50,7 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
     running refunds, all in minor units of `currency`.
     """
 
-    id: str
+    id: ReservationId
     status: str
     buyer: BuyerOut
     ticket_type_id: TicketTypeId
@@ -73,7 +73,7 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
 class OrderTicketOut(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket of an order, with its transfer and its scan."""
 
-    id: str
+    id: TicketId
     seat: str | None
     ordinal: int
     status: str

@@ -127,7 +127,7 @@ class ConfirmIn(Request, frozen=True):
 class TicketCodeOut(msgspec.Struct, frozen=True):
     """A new ticket. `seat` is null for general admission."""
 
-    id: str
+    id: TicketId
     seat: str | None
     code: str
 
@@ -163,7 +163,7 @@ class TicketsQuery(PageQuery, frozen=True):
 class TicketOut(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket with its signed code. A void ticket has no code; while its payment is `disputed` it is not valid."""
 
-    id: str
+    id: TicketId
     event_id: EventId
     reservation_id: ReservationId
     ticket_type_id: TicketTypeId

@@ -16,7 +16,7 @@ from api.auth.keys import KeyRing
 from api.auth.token_signer import TokenSigner
 from api.auth.tokens import ALGORITHM, AccessTokens, Role
 from ops.cli.output import emit_table
-from schemas.ids import US_PER_S, UserId
+from schemas.ids import US_PER_S, SessionId, UserId
 
 TOKENS = 200
 ROUNDS = 50
@@ -27,7 +27,7 @@ def measured() -> dict[str, list[float]]:
     keys = KeyRing.load(None)
     issuer, signer, key = AccessTokens(keys), TokenSigner(keys), keys.current
     own = [
-        issuer.issue(UserId(str(uuid4())), Role.BUYER, session_id=str(uuid4()), mailbox=number + 1)
+        issuer.issue(UserId(str(uuid4())), Role.BUYER, session_id=SessionId(str(uuid4())), mailbox=number + 1)
         for number in range(TOKENS)
     ]
     claims = [jwt.decode(token, key.public, [ALGORITHM]) for token in own]

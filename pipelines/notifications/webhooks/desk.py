@@ -27,6 +27,7 @@ from pipelines.notifications.kinds import CallStatus
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.webhooks.signature import headers
 from pipelines.notifications.webhooks.turns import IN_FLIGHT_MAX, ORGANIZER_MAX, TRIALS_PER_ORGANIZER_MAX, Turns
+from schemas.ids import WebhookId
 from sinks.postman import Desk
 
 WEBHOOKS = "webhook"
@@ -109,7 +110,11 @@ class WebhookDesk(Desk):
             await pool.execute(SQL["disable_endpoint"], row["endpoint_id"], "it answered 410 Gone")
 
     async def _in_turn(self, row: asyncpg.Record) -> AttemptResult:
-        call, began, answer = self._turns.begin(str(row["endpoint_id"]), row["owner"]), time.monotonic(), None
+        call, began, answer = (
+            self._turns.begin(WebhookId(str(row["endpoint_id"])), row["owner"]),
+            time.monotonic(),
+            None,
+        )
         try:
             answer = await self._call(row)
         finally:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.backoff import Backoff
-from schemas.ids import UserId
+from schemas.ids import AnyId, UserId, WebhookId
 
 IN_FLIGHT_MAX = 64
 ORGANIZER_MAX = 16  # a quarter of the places, for an organizer with many endpoints and calls
@@ -33,7 +33,7 @@ ENDPOINTS_MAX = 10_000  # about 2 MB
 class CallUnderWay(NamedTuple):
     """One running call."""
 
-    endpoint_id: str
+    endpoint_id: WebhookId
     organizer_id: UserId
     on_trial: bool
 
@@ -43,10 +43,10 @@ class FreeTurns(NamedTuple):
 
     free: int
     trials: int
-    endpoints: list[str]  # those that are not simply on trial with nothing under way …
+    endpoints: list[WebhookId]  # those that are not simply on trial with nothing under way …
     of_endpoint: list[int]  # … how many calls each may have more …
     on_trial: list[bool]  # … and whether they count as trials
-    organizers: list[str]
+    organizers: list[UserId]
     of_organizer: list[int]
     trials_of_organizer: list[int]
 
@@ -62,10 +62,10 @@ class Turns:
     """The running calls, and how each endpoint answered last. It has no clock of its own."""
 
     def __init__(self) -> None:
-        self._health: OrderedDict[str, _Health] = OrderedDict()
-        self._of_endpoint: Counter[str] = Counter()
-        self._of_organizer: Counter[str] = Counter()
-        self._trials_of: Counter[str] = Counter()
+        self._health: OrderedDict[WebhookId, _Health] = OrderedDict()
+        self._of_endpoint: Counter[WebhookId] = Counter()
+        self._of_organizer: Counter[UserId] = Counter()
+        self._trials_of: Counter[UserId] = Counter()
 
     @property
     def in_flight(self) -> int:
@@ -88,7 +88,7 @@ class Turns:
             trials_of_organizer=[max(0, TRIALS_PER_ORGANIZER_MAX - self._trials_of[key]) for key in organizers],
         )
 
-    def begin(self, endpoint_id: str, organizer_id: UserId) -> CallUnderWay:
+    def begin(self, endpoint_id: WebhookId, organizer_id: UserId) -> CallUnderWay:
         """A call begins."""
         call = CallUnderWay(endpoint_id, organizer_id, not self._is_proven(endpoint_id))
         self._of_endpoint[endpoint_id] += 1
@@ -118,17 +118,17 @@ class Turns:
         health.rests_until = now + rest
         return rest
 
-    def _is_proven(self, endpoint_id: str) -> bool:
+    def _is_proven(self, endpoint_id: WebhookId) -> bool:
         health = self._health.get(endpoint_id)
         return health is not None and health.proven
 
-    def _places_of(self, endpoint_id: str, health: _Health, now: float) -> int:
+    def _places_of(self, endpoint_id: WebhookId, health: _Health, now: float) -> int:
         if now < health.rests_until:
             return 0
         return max(0, (ENDPOINT_MAX if health.proven else 1) - self._of_endpoint[endpoint_id])
 
 
-def _less(counts: Counter[str], key: str) -> None:
+def _less(counts: Counter[AnyId], key: AnyId) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]
