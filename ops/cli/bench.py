@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import SettingsError
+from ops.cli import bench_suite
 from ops.cli.bench_reports import (
     show_connections,
     show_greedy,
@@ -51,10 +52,17 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
 
+the suite, in rounds, each in turns with a baseline:
+
+  circle bench quiet, steady, stampede, hot, sellout, overload   one kind of load each, over HTTP
+  circle bench all       all of these, with one page of figures and charts, and one JSON file
+  circle bench compare   two such files: what changed beyond noise
+
 All take --json; `circle bench kernel --help` lists the rest."""
 
 
 def register(app: typer.Typer) -> None:
+    bench_suite.register(bench)
     app.add_typer(bench, name="bench")
 
 

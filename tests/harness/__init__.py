@@ -4,6 +4,7 @@ absurd         facts that are valid by schema and absurd by value, seeded.
 access         the access matrix: which caller gets which answer from which route.
 api_process    the API alone, as a process, until the test ends.
 authority      two certificate authorities: one that the test trusts, and a stranger.
+bench_results  results of the bench suite, made without any measurement.
 certificates   makes certificates for loopback, as PEM files.
 command_line   runs `circle` against the test's own services.
 command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.

@@ -24,7 +24,7 @@ from connectors.postgres import Connection, connect
 from ops.proof.bench.replay_under_load import BesideReport, replaying
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
-from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, Plan, Result, Sent, Target
+from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Result, Sent, Target
 from ops.proof.load.organizer import Organizer
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
@@ -77,6 +77,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     cpu: list[ProcessCpu]
     our_cpu_us_per_request: float
     client_cpu_s: float
+    seconds: float = 0.0  # from the first request to the last answer
+    persisted_s: float = 0.0  # from the last answer until all are in Postgres
+    timeline: list[LoadSecond] = []
 
     @property
     def whole(self) -> bool:
@@ -211,7 +214,9 @@ async def measured(
     not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
     expected = result.due - not_there
     events = [one.event_id for one in plan.targets]
-    persisted, notified = [await _wait_for(connection, query, events, expected) for query in counts]
+    persisted = await _wait_for(connection, counts[0], events, expected)
+    persisted_s = time.perf_counter() - ended
+    notified = await _wait_for(connection, counts[1], events, expected)
     caught_up_s = time.perf_counter() - ended
     cpu = meter.read(result.due)
     return Step(
@@ -227,13 +232,15 @@ async def measured(
         cpu=cpu,
         our_cpu_us_per_request=our_us_per_request(cpu),
         client_cpu_s=result.client_cpu_s,
+        seconds=result.seconds,
+        persisted_s=round(persisted_s, 2),
+        timeline=result.timeline,
     )
 
 
 def send_plan(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
     """Run the load generator's process to its end. Raises CircleError if it fails."""
-    total = int(plan.rate * plan.seconds)
-    bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", total)
+    bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", plan.requests)
     with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
         path = Path(directory) / "plan.json"
         path.touch(mode=0o600)  # it holds tokens

@@ -11,14 +11,17 @@ import asyncio
 import random
 import sys
 import time
+from bisect import bisect
 from collections import Counter
+from enum import StrEnum
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 import uvloop
 
 from ops.proof.load.http_client import CONNECTIONS_MAX, HttpClient, NoAnswer
-from ops.proof.load.statistics import Latencies, latencies
+from ops.proof.load.statistics import MS_PER_S, Latencies, latencies, percentile
 
 TICK_S = 0.001
 REPORT_S = 0.25
@@ -26,7 +29,26 @@ UNANSWERED_MAX = 10_000  # requests beyond it are not sent, and counted as not s
 DRAIN_S = 35.0  # the API answers within its 30 s of waiting
 WARM_CONNECTIONS = 100
 NO_ANSWER, NOT_SENT = "no-answer", "not-sent"
-ACCEPTED = 202
+OK, ACCEPTED = 200, 202
+PROBE = "/healthz"
+
+
+class Arrivals(StrEnum):
+    """When the requests of a phase are due: at even distances, or by chance as independent people come."""
+
+    EVEN = "even"
+    POISSON = "poisson"
+
+
+class LoadPhase(msgspec.Struct, frozen=True):
+    """A rate in requests a second, for some seconds."""
+
+    rate: float
+    seconds: float
+
+    @property
+    def requests(self) -> int:
+        return round(self.rate * self.seconds)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,7 +60,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests to send. `skip` places of the targets were requested before."""
+    """The requests to send. `skip` places of the targets were requested before.
+
+    With `later`, other rates follow the first one. Event n gets requests in proportion to 1 / n to the power `zipf`;
+    at 0 the events take turns. With `probe`, each request reads PROBE instead, which no dataflow sees.
+    """
 
     url: str
     tokens: list[str]
@@ -50,6 +76,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = CONNECTIONS_MAX
     prefer: str = "wait=10"
     acknowledgements: bool = False  # a 202 is what is waited for: its latency counts
+    later: list[LoadPhase] = []
+    arrivals: Arrivals = Arrivals.EVEN
+    zipf: float = 0.0
+    quantity_max: int = 4
+    probe: bool = False
+
+    @property
+    def phases(self) -> list[LoadPhase]:
+        """All rates in their order."""
+        return [LoadPhase(self.rate, self.seconds), *self.later]
+
+    @property
+    def requests(self) -> int:
+        """All requests that will be due."""
+        return sum(phase.requests for phase in self.phases)
+
+
+class LoadSecond(msgspec.Struct, frozen=True):
+    """One second of a loop: the outcomes that came in it, and the latency of the requests that were due in it."""
+
+    outcomes: int
+    p50_ms: float
+    p99_ms: float
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):
@@ -69,6 +118,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     places_asked: int
     latency: Latencies
     client_cpu_s: float
+    timeline: list[LoadSecond] = []
 
     @property
     def decided(self) -> int:
@@ -82,6 +132,45 @@ def is_outcome(name: str) -> bool:
     return name not in undecided and not name.startswith(("http-", "internal-"))
 
 
+def due_times(plan: Plan) -> list[float]:
+    """The seconds after the start when each request is due, in order.
+
+    A Poisson process of which the number of arrivals is known has its arrivals at independent uniform times.
+    """
+    chance = random.Random(f"arrivals/{plan.seed}")  # noqa: S311 - a bench repeats itself
+    times, began = list[float](), 0.0
+    for phase in plan.phases:
+        if plan.arrivals is Arrivals.POISSON:
+            times += sorted(began + chance.random() * phase.seconds for _ in range(phase.requests))
+        else:
+            times += [began + number / phase.rate for number in range(phase.requests)]
+        began += phase.seconds
+    return times
+
+
+def zipf_shares(count: int, exponent: float) -> list[float]:
+    """The share of the requests that each of `count` events gets; together 1. An exponent of 0 makes them equal."""
+    weights = [1 / number**exponent for number in range(1, count + 1)]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def timeline(answered: list[tuple[float, float]]) -> list[LoadSecond]:
+    """Second by second, from when each request was due and when its outcome came, both in seconds after the start."""
+    if not answered:
+        return []
+    came = Counter(int(at) for _, at in answered)
+    due: dict[int, list[float]] = {}
+    for due_at, at in answered:
+        due.setdefault(int(due_at), []).append(at - due_at)
+    seconds = []
+    for number in range(max(came) + 1):
+        ordered = sorted(due.get(number, []))
+        p50, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.99))
+        seconds.append(LoadSecond(came[number], p50, p99))
+    return seconds
+
+
 class OpenLoop:
     """Sends a plan's requests."""
 
@@ -89,21 +178,24 @@ class OpenLoop:
         self._plan, self._client = plan, client
         self._random = random.Random(plan.seed)  # noqa: S311 - a bench repeats itself
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seconds: list[float] = []
+        self._answered: list[tuple[float, float]] = []
+        self._started = 0.0
+        self._shares = list(accumulate(zipf_shares(len(plan.targets), plan.zipf))) if plan.zipf else None
+        self._asked = [plan.skip / max(1, len(plan.targets))] * len(plan.targets)
         self.outcomes: Counter[str] = Counter()
         self.places_asked = plan.skip
         self.due = self.answered = 0
 
     async def run(self) -> Result:
         """Send every request when it is due, then wait for the remaining answers."""
-        plan = self._plan
-        total = int(plan.rate * plan.seconds)
-        started = time.perf_counter()
+        times = due_times(self._plan)
+        total = len(times)
+        started = self._started = time.perf_counter()
         reported = 0.0
         while self.due < total:
             now = time.perf_counter() - started
-            while self.due < total and self.due / plan.rate <= now:
-                self._send(started + self.due / plan.rate)
+            while self.due < total and times[self.due] <= now:
+                self._send(started + times[self.due])
                 self.due += 1
             if now - reported >= REPORT_S:
                 reported = now
@@ -120,15 +212,16 @@ class OpenLoop:
             seconds=round(time.perf_counter() - started, 3),
             outcomes={name: count for name, count in self.outcomes.most_common() if count},
             places_asked=self.places_asked,
-            latency=latencies(self._seconds),
+            latency=latencies([at - due_at for due_at, at in self._answered]),
             client_cpu_s=round(time.process_time(), 3),
+            timeline=timeline(self._answered),
         )
 
     def _send(self, due_at: float) -> None:
         if len(self._tasks) >= UNANSWERED_MAX:
             self.outcomes[NOT_SENT] += 1
             return
-        task = asyncio.create_task(self._reserve(due_at))
+        task = asyncio.create_task(self._probe(due_at) if self._plan.probe else self._reserve(due_at))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -145,17 +238,34 @@ class OpenLoop:
         name = "held" if answer.status == 201 else "pending" if answer.status == ACCEPTED else answer.problem
         self.outcomes[name] += 1
         if is_outcome(name) or (self._plan.acknowledgements and answer.status == ACCEPTED):
-            self._seconds.append(time.perf_counter() - due_at)
+            self._record(due_at)
+
+    async def _probe(self, due_at: float) -> None:
+        try:
+            answer = await self._client.request("GET", PROBE)
+        except NoAnswer:
+            self.outcomes[NO_ANSWER] += 1
+            return
+        self.answered += 1
+        self.outcomes["answered" if answer.status == OK else f"http-{answer.status}"] += 1
+        if answer.status == OK:
+            self._record(due_at)
+
+    def _record(self, due_at: float) -> None:
+        self._answered.append((due_at - self._started, time.perf_counter() - self._started))
 
     def _next(self) -> tuple[str, dict[str, object]]:
-        """All events side by side, each section after the other."""
+        """All events side by side or by their share, each section after the other."""
         targets = self._plan.targets
-        target = targets[self.due % len(targets)]
+        number = self.due % len(targets)
+        if self._shares is not None:
+            number = min(len(targets) - 1, bisect(self._shares, self._random.random()))
+        target = targets[number]
         sections = target.ticket_type_ids
-        per_event = self.places_asked / len(targets)
-        section = sections[min(len(sections) - 1, int(per_event / target.places * len(sections)))]
-        quantity = self._random.randint(1, 4)
+        section = sections[min(len(sections) - 1, int(self._asked[number] / target.places * len(sections)))]
+        quantity = self._random.randint(1, self._plan.quantity_max)
         self.places_asked += quantity
+        self._asked[number] += quantity
         return f"/v1/events/{target.event_id}/reservations", {"ticket_type_id": section, "quantity": quantity}
 
 

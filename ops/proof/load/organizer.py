@@ -39,9 +39,10 @@ class Organizer:
         return cls(client, made["access_token"])
 
     async def publish(
-        self, title: str, *, sections: int, rows: int, seats_per_row: int, hold_ttl_s: int, tickets_per_user_max: int
-    ) -> Drop:
-        """A published event with seated sections."""
+        self, title: str, *, sections: int, rows: int, seats_per_row: int, hold_ttl_s: int, tickets_per_user_max: int,
+        capacity: int = 0,
+    ) -> Drop:  # fmt: skip
+        """A published event with seated sections, or with sections of so much general `capacity` each."""
         starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
         event = await self._ask(
             201, "POST", "/v1/events",
@@ -56,7 +57,8 @@ class Organizer:
             },
         )  # fmt: skip
         path = f"/v1/events/{event['id']}"
-        layout = {"kind": LayoutKind.SEATED, "rows": rows, "seats_per_row": seats_per_row}
+        seated = {"kind": LayoutKind.SEATED, "rows": rows, "seats_per_row": seats_per_row}
+        layout = {"kind": LayoutKind.GENERAL, "capacity": capacity} if capacity else seated
         ticket_types = [
             await self._ask(
                 201, "POST", f"{path}/ticket-types",

@@ -27,6 +27,7 @@ class Latencies(msgspec.Struct, frozen=True):
     p95_ms: float
     p99_ms: float
     max_ms: float
+    p999_ms: float = 0.0
 
 
 class ProcessCpu(msgspec.Struct, frozen=True):
@@ -48,13 +49,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def latencies(seconds: Sequence[float]) -> Latencies:
     """The percentiles of measured times in seconds."""
     ordered = sorted(seconds)
-    p50, p95, p99 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.95, 0.99))
+    p50, p95, p99, p999 = (round(percentile(ordered, share) * MS_PER_S, 2) for share in (0.50, 0.95, 0.99, 0.999))
     return Latencies(
         count=len(ordered),
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
         max_ms=round(ordered[-1] * MS_PER_S, 2) if ordered else 0.0,
+        p999_ms=p999,
     )
 
 

@@ -24,7 +24,9 @@ def test_percentile_is_the_nearest_rank(values: list[float], share: float, expec
 
 
 def test_latencies_are_milliseconds_of_unordered_seconds() -> None:
-    assert latencies([0.003, 0.001, 0.002]) == Latencies(count=3, p50_ms=2.0, p95_ms=3.0, p99_ms=3.0, max_ms=3.0)
+    assert latencies([0.003, 0.001, 0.002]) == Latencies(
+        count=3, p50_ms=2.0, p95_ms=3.0, p99_ms=3.0, max_ms=3.0, p999_ms=3.0
+    )
 
 
 def test_latencies_of_nothing_are_zero() -> None:

@@ -1,0 +1,83 @@
+"""The page of a run of the suite: Markdown with charts, and the same as JSON. Pure, except for `write`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from ops.proof.bench.suite.chart import line_chart
+from ops.proof.bench.suite.figures import BenchCheck, BenchResult, SuiteResult
+
+PAGE, RESULT = "page.md", "result.json"
+
+
+def write(result: SuiteResult, folder: Path) -> None:
+    """PAGE, RESULT and the charts in a folder, which is made. Raises OSError when that is not possible."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    (folder / PAGE).write_text(page(result), encoding="utf-8")
+    for bench in result.benches:
+        for name, chart in charts(bench).items():
+            (folder / name).write_text(chart, encoding="utf-8")
+
+
+def page(result: SuiteResult) -> str:
+    """The whole page."""
+    return "\n".join([f"# The bench suite, {result.made_at}", "", *(_section(bench) for bench in result.benches)])
+
+
+def charts(bench: BenchResult) -> dict[str, str]:
+    """The charts of the last round, by their file names."""
+    name, timeline = bench.scenario.name, bench.rounds[-1].timeline
+    latency = {"p99": [second.p99_ms for second in timeline], "p50": [second.p50_ms for second in timeline]}
+    outcomes = {"outcomes": [float(second.outcomes) for second in timeline]}
+    return {
+        f"{name}-latency.svg": line_chart(
+            f"{name}: latency of the requests of each second", "seconds", "ms to the outcome", latency
+        ),
+        f"{name}-outcomes.svg": line_chart(
+            f"{name}: outcomes in each second", "seconds", "outcomes a second", outcomes
+        ),
+    }
+
+
+def _section(bench: BenchResult) -> str:
+    scenario, machine = bench.scenario, bench.machine
+    warm = "figures stood still" if bench.warm else "figures did not stand still within the bound"
+    load = (
+        f"{scenario.about.capitalize()}. {scenario.requests:,} requests a round, {scenario.rate:g} a second at first, "
+        f"{scenario.events} events, {len(bench.rounds)} rounds."
+    )
+    where = (
+        f"{machine.cpus} processors, Python {machine.python}, broker {machine.broker}, load average "
+        f"{machine.load_average:g}. The fixed computation took {median(machine.calibration_ms):g} ms. "
+        f"Warm-up: {len(bench.warm_up_p50_ms)} windows, {warm}."
+    )
+    lines = [
+        f"## {scenario.name}",
+        "",
+        load,
+        "",
+        where,
+        "",
+        "| figure | median | spread | rounds | unit |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {figure.name} | {figure.median:,g} | {figure.spread:.0%} | "
+            f"{', '.join(f'{value:,g}' for value in figure.values)} | {figure.unit} |"
+            for figure in bench.figures
+        ),
+        "",
+        *(_line("holds", "FAILED", check) for check in bench.checks),
+        *(_line("goal met", "goal not met", goal) for goal in bench.goals),
+        "",
+        *(f"![{name}]({name})" for name in charts(bench)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(yes: str, no: str, check: BenchCheck) -> str:
+    return f"- {yes if check.holds else no}: {check.name}" + (f" ({check.detail})" if check.detail else "")

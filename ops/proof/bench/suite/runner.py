@@ -1,0 +1,165 @@
+"""The shared base of the suite: warm up, then rounds in turns with a baseline, then checks in the rows.
+
+The load is open loop in a process of its own; latency counts from the moment when a request was due. The warm-up ends
+when its figures stand still, or at its bound. The baseline is the same loop on a route that no dataflow sees, so it
+shows what the network, the client and the machine take. Before each round a fixed computation measures the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+
+from connectors.postgres import Connection, connect
+from connectors.sql_files import queries
+from ops.proof.bench.drop import Step, measured, send_plan
+from ops.proof.bench.suite.figures import (
+    BenchResult,
+    Machine,
+    checks_of,
+    figures_of,
+    goals_of,
+    stands_still,
+)
+from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario
+from ops.proof.load.accounts import provision
+from ops.proof.load.http_client import HttpClient
+from ops.proof.load.open_loop import Plan, Target
+from ops.proof.load.organizer import Organizer
+from ops.proof.load.progress import ProgressBars
+from ops.proof.load.statistics import Latencies, reference_ms
+from ops.proof.load.target import LoadTarget
+
+SQL = queries(Path(__file__).parents[1] / "sql" / "suite.sql")
+HOLD_TTL_S = 3_600
+TICKETS_PER_USER_MAX = 1_000
+PUBLISHERS = 8  # events that are made at the same time
+WARM_UP_RATE_MIN, WARM_UP_RATE_MAX = 50.0, 200.0
+WARM_UP_WINDOW_S = 2.0
+WARM_UP_SEED = 500  # above the number of rounds: a seed also makes the keys of requests, and its sign does not count
+BASELINE_S_MAX = 5.0
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How often, for whom, and how long the warm-up may take, in seconds."""
+
+    rounds: int = 3
+    buyers: int = 2_000
+    warm_up_s: float = 30.0
+    broker: str = "embedded"
+    seed: int = 1
+
+
+async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progress: ProgressBars) -> BenchResult:
+    """One scenario on a platform. Raises CircleError when the load generator fails."""
+    accounts = await provision(target.settings, options.buyers, label=scenario.name)
+    connection = await connect(target.settings.postgres_url)
+    try:
+        async with HttpClient(target.url, connections_max=PUBLISHERS) as client:
+            stage = _Stage(
+                organizer=await Organizer.join(client),
+                url=target.url,
+                tokens=[account.token for account in accounts],
+                progress=progress,
+            )
+            warm_up, warm = await stage.warm_up(scenario, options)
+            rounds, baseline, calibration, targets = list[Step](), list[Latencies](), list[float](), list[Target]()
+            load_average = os.getloadavg()[0]
+            for number in range(options.rounds):
+                plan = await stage.plan(scenario, options.seed * 1_000 + number)
+                targets += plan.targets
+                calibration.append(reference_ms())
+                if number % 2 == 0:
+                    baseline.append(await stage.baseline(plan))
+                rounds.append(await measured(plan, target.meter, connection, progress))
+                if number % 2:
+                    baseline.append(await stage.baseline(plan))
+        sold_beyond, seats_twice = await _oversold(connection, targets)
+    finally:
+        await connection.close()
+    return BenchResult(
+        scenario=scenario,
+        machine=Machine(
+            cpus=os.cpu_count() or 1,
+            python=platform.python_version(),
+            broker=options.broker,
+            load_average=round(load_average, 2),
+            calibration_ms=calibration,
+        ),
+        warm_up_p50_ms=warm_up,
+        warm=warm,
+        rounds=rounds,
+        baseline=baseline,
+        figures=figures_of(scenario, rounds, baseline),
+        checks=checks_of(scenario, rounds, sold_beyond, seats_twice),
+        goals=goals_of(scenario, rounds),
+    )
+
+
+class _Stage:
+    """An organizer, the buyers' tokens, and the plans that come of them."""
+
+    def __init__(self, *, organizer: Organizer, url: str, tokens: list[str], progress: ProgressBars) -> None:
+        self._organizer, self._url, self._tokens, self._progress = organizer, url, tokens, progress
+
+    async def plan(self, scenario: Scenario, seed: int) -> Plan:
+        """The events of a scenario, published, and the requests for them."""
+        turns = asyncio.Semaphore(PUBLISHERS)
+        houses = scenario.houses()
+
+        async def publish(number: int) -> Target:
+            house = houses[number]
+            async with turns:
+                drop = await self._organizer.publish(
+                    f"{scenario.name} {number + 1}", sections=house.sections, rows=house.rows,
+                    seats_per_row=house.seats_per_row, hold_ttl_s=HOLD_TTL_S,
+                    tickets_per_user_max=TICKETS_PER_USER_MAX,
+                    capacity=house.section_places if house.general else 0,
+                )  # fmt: skip
+            return Target(drop.event_id, drop.ticket_type_ids, house.places)
+
+        targets = await asyncio.gather(*(publish(number) for number in range(len(houses))))
+        return Plan(
+            url=self._url,
+            tokens=self._tokens,
+            targets=list(targets),
+            rate=scenario.rate,
+            seconds=scenario.seconds,
+            seed=seed,
+            later=scenario.later,
+            arrivals=scenario.arrivals,
+            zipf=scenario.zipf,
+            quantity_max=scenario.quantity_max,
+        )
+
+    async def warm_up(self, scenario: Scenario, options: RunOptions) -> tuple[list[float], bool]:
+        """The p50 of each window in ms, and whether they stood still within the bound."""
+        rate = min(max(scenario.rate, WARM_UP_RATE_MIN), WARM_UP_RATE_MAX)
+        quiet = msgspec.structs.replace(SCENARIOS["quiet"], rate=rate, seconds=options.warm_up_s)
+        plan = await self.plan(quiet, options.seed * 1_000 + WARM_UP_SEED)
+        window_s = min(WARM_UP_WINDOW_S, options.warm_up_s)
+        medians = list[float]()
+        for number in range(int(options.warm_up_s / window_s)):
+            window = msgspec.structs.replace(plan, seconds=window_s, seed=plan.seed + number)
+            result = await asyncio.to_thread(send_plan, window, self._progress, "warming up")
+            medians.append(result.latency.p50_ms)
+            if stands_still(medians):
+                break
+        return medians, stands_still(medians)
+
+    async def baseline(self, plan: Plan) -> Latencies:
+        """The latency of PROBE at the plan's first rate."""
+        seconds = min(plan.seconds, BASELINE_S_MAX)
+        probe = msgspec.structs.replace(plan, seconds=seconds, later=[], probe=True)
+        return (await asyncio.to_thread(send_plan, probe, self._progress, "baseline")).latency
+
+
+async def _oversold(connection: Connection, targets: list[Target]) -> tuple[int, int]:
+    events = [target.event_id for target in targets]
+    beyond: int = await connection.fetchval(SQL["sold_beyond"], events, [target.places for target in targets])
+    twice: int = await connection.fetchval(SQL["seats_twice"], events)
+    return beyond, twice
