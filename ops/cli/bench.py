@@ -51,6 +51,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench connections   new connections at a rate, one hold on each: answers by status, and those without any
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
+  circle bench readside   facts preloaded, the read side alone: facts a second a core, CPU a fact by process
 
 the suite, in rounds, each in turns with a baseline:
 

@@ -9,8 +9,10 @@ import typer
 from connectors import clock
 from connectors.errors import SettingsError
 from ops.cli.output import AsJson, emit_json, emit_table
+from ops.proof.bench import read_side
+from ops.proof.bench.read_side import ReadSideOptions
 from ops.proof.bench.suite import comparison, runner
-from ops.proof.bench.suite.figures import BenchResult, SuiteResult
+from ops.proof.bench.suite.figures import BenchResult, Figure, SuiteResult
 from ops.proof.bench.suite.page import PAGE, RESULT, write
 from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario, sized
@@ -35,6 +37,7 @@ def register(bench: typer.Typer) -> None:
     for scenario in SCENARIOS.values():
         command = _with_overload(scenario) if scenario.overload_s else _command(scenario)
         bench.command(scenario.name, help=f"Measure {scenario.about}, over HTTP and open loop.")(command)
+    bench.command("readside")(readside)
     bench.command("all")(run_all)
     bench.command("compare")(compare)
 
@@ -75,6 +78,25 @@ def _with_overload(scenario: Scenario) -> Callable[..., int]:
         return _show(_measure([load], options, url, quiet=json)[0], json)
 
     return command
+
+
+def readside(
+    facts: Annotated[int, typer.Option(help="Facts of the log.", min=100, max=10_000_000)] = 100_000,
+    rounds: Rounds = 3,
+    broker: Broker = "embedded",
+    seed: Seed = 1,
+    json: AsJson = False,
+) -> int:
+    """Measure the read side alone over preloaded facts: facts a second a core, CPU a fact by process."""
+    options = ReadSideOptions(facts=facts, rounds=rounds, broker=broker, seed=seed)
+    with ProgressBars(quiet=json) as progress:
+        report = read_side.run(options, progress)
+    if json:
+        emit_json(report)
+    else:
+        _figures("readside", report.figures)
+        print("each reservation has its row" if report.passed else "FAILED: rows or messages are missing")
+    return 0 if report.passed else 1
 
 
 def run_all(
@@ -162,7 +184,7 @@ def _show(bench: BenchResult, json: bool) -> int:
     return 0 if bench.passed else 1
 
 
-def _table(bench: BenchResult) -> None:
+def _figures(name: str, figures: list[Figure]) -> None:
     rows = [
         (
             figure.name,
@@ -171,9 +193,13 @@ def _table(bench: BenchResult) -> None:
             ", ".join(f"{value:,g}" for value in figure.values),
             figure.unit,
         )
-        for figure in bench.figures
+        for figure in figures
     ]
-    emit_table((f"{bench.scenario.name} bench", "median", "spread", "rounds", "unit"), rows)
+    emit_table((f"{name} bench", "median", "spread", "rounds", "unit"), rows)
+
+
+def _table(bench: BenchResult) -> None:
+    _figures(bench.scenario.name, bench.figures)
     if not bench.warm:
         print("the figures did not stand still within the warm-up")
     for goal in bench.goals:

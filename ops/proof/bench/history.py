@@ -47,6 +47,7 @@ class WrittenHistory(msgspec.Struct, frozen=True, kw_only=True):
     facts: int
     fact_bytes: int
     events: list[EventId]
+    reservations: int
 
 
 class HistoryWriter:
@@ -56,7 +57,7 @@ class HistoryWriter:
         self._settings, self._codec, self._seed, self._orders = settings, Codec(), seed, orders_per_event
         self._client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
         self._now_us = (clock.now_us() - 10 * 365 * 86_400 * US_PER_S) // 1_000 * 1_000
-        self.commands = self.facts = self.fact_bytes = 0
+        self.commands = self.facts = self.fact_bytes = self.reservations = 0
         self.events: list[EventId] = []
 
     def write(self, facts: int, bar: Bar) -> WrittenHistory:
@@ -72,7 +73,11 @@ class HistoryWriter:
         apply_topics(self._settings, partitions=partitions)
         bar.finish(self.facts)
         return WrittenHistory(
-            commands=self.commands, facts=self.facts, fact_bytes=self.fact_bytes, events=list(self.events)
+            commands=self.commands,
+            facts=self.facts,
+            fact_bytes=self.fact_bytes,
+            events=list(self.events),
+            reservations=self.reservations,
         )
 
     def _wave(self, orders: int, facts: int, bar: Bar) -> None:
@@ -141,6 +146,7 @@ class HistoryWriter:
             self._produce(FACTS, value, key, at.log_time)
             self.fact_bytes += len(value)
         self.commands += 1
+        self.reservations += isinstance(command, ReserveTickets)
         self.facts += len(facts)
 
     def _produce(self, topic: str, value: bytes, key: bytes, time_us: int) -> None:
