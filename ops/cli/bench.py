@@ -52,6 +52,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
   circle bench readside   facts preloaded, the read side alone: facts a second a core, CPU a fact by process
+  circle bench watchers   live streams of one event: the time until each has a change, CPU a message
 
 the suite, in rounds, each in turns with a baseline:
 

@@ -10,12 +10,14 @@ from connectors import clock
 from connectors.errors import SettingsError
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.proof.bench import read_side
+from ops.proof.bench import watchers as watchers_bench
 from ops.proof.bench.read_side import ReadSideOptions
 from ops.proof.bench.suite import comparison, runner
 from ops.proof.bench.suite.figures import BenchResult, Figure, SuiteResult
 from ops.proof.bench.suite.page import PAGE, RESULT, write
 from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario, sized
+from ops.proof.bench.watchers import WatchersOptions
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
@@ -38,6 +40,7 @@ def register(bench: typer.Typer) -> None:
         command = _with_overload(scenario) if scenario.overload_s else _command(scenario)
         bench.command(scenario.name, help=f"Measure {scenario.about}, over HTTP and open loop.")(command)
     bench.command("readside")(readside)
+    bench.command("watchers")(watchers)
     bench.command("all")(run_all)
     bench.command("compare")(compare)
 
@@ -96,6 +99,32 @@ def readside(
     else:
         _figures("readside", report.figures)
         print("each reservation has its row" if report.passed else "FAILED: rows or messages are missing")
+    return 0 if report.passed else 1
+
+
+def watchers(
+    streams: Annotated[
+        int, typer.Option(help="Live streams of one event.", min=1, max=watchers_bench.STREAMS_MAX)
+    ] = 1_000,
+    changes: Annotated[int, typer.Option(help="Holds of each round.", min=1, max=100)] = 10,
+    rounds: Annotated[int, typer.Option(help="Rounds.", min=1, max=10)] = 3,
+    broker: Broker = "embedded",
+    url: Url = None,
+    json: AsJson = False,
+) -> int:
+    """Measure live streams of one event: the time until each has a change, CPU a message."""
+    options = WatchersOptions(streams=streams, changes=changes, rounds=rounds, broker=broker)
+    with ProgressBars(quiet=json) as progress:
+        say = (lambda _: None) if json else progress.say
+        platform = running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say)
+        with platform as target:
+            report = run_coroutine(watchers_bench.run(options, target, progress))
+    if json:
+        emit_json(report)
+    else:
+        _figures("watchers", report.figures)
+        print(f"{streams:,} streams had their first state after {report.opened_s:.2f} s")
+        print("each stream got each change" if report.passed else "FAILED: streams miss changes")
     return 0 if report.passed else 1
 
 
