@@ -53,6 +53,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench resume   a worker takes over a partition with a long past: seconds until it is loaded and replies
   circle bench readside   facts preloaded, the read side alone: facts a second a core, CPU a fact by process
   circle bench watchers   live streams of one event: the time until each has a change, CPU a message
+  circle bench expiry   many holds that run out together: the time until the last one has ended, CPU a hold
 
 the suite, in rounds, each in turns with a baseline:
 

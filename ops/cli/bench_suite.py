@@ -9,8 +9,10 @@ import typer
 from connectors import clock
 from connectors.errors import SettingsError
 from ops.cli.output import AsJson, emit_json, emit_table
+from ops.proof.bench import expiry as expiry_bench
 from ops.proof.bench import read_side
 from ops.proof.bench import watchers as watchers_bench
+from ops.proof.bench.expiry import ExpiryOptions
 from ops.proof.bench.read_side import ReadSideOptions
 from ops.proof.bench.suite import comparison, runner
 from ops.proof.bench.suite.figures import BenchResult, Figure, SuiteResult
@@ -41,6 +43,7 @@ def register(bench: typer.Typer) -> None:
         bench.command(scenario.name, help=f"Measure {scenario.about}, over HTTP and open loop.")(command)
     bench.command("readside")(readside)
     bench.command("watchers")(watchers)
+    bench.command("expiry")(expiry)
     bench.command("all")(run_all)
     bench.command("compare")(compare)
 
@@ -125,6 +128,30 @@ def watchers(
         _figures("watchers", report.figures)
         print(f"{streams:,} streams had their first state after {report.opened_s:.2f} s")
         print("each stream got each change" if report.passed else "FAILED: streams miss changes")
+    return 0 if report.passed else 1
+
+
+def expiry(
+    holds: Annotated[
+        int, typer.Option(help="Holds that run out together.", min=1, max=expiry_bench.HOLDS_MAX)
+    ] = 50_000,
+    rounds: Rounds = 3,
+    broker: Broker = "embedded",
+    url: Url = None,
+    json: AsJson = False,
+) -> int:
+    """Measure many holds that run out at the same time: the time until the last one has ended, CPU a hold."""
+    options = ExpiryOptions(holds=holds, rounds=rounds, broker=broker)
+    with ProgressBars(quiet=json) as progress:
+        say = (lambda _: None) if json else progress.say
+        platform = running_platform(url) if url else own_platform(broker=broker, reservations=1, say=say)
+        with platform as target:
+            report = run_coroutine(expiry_bench.run(options, target, progress))
+    if json:
+        emit_json(report)
+    else:
+        _figures("expiry", report.figures)
+        print("every hold ended and every place is free" if report.passed else "FAILED: holds or places are missing")
     return 0 if report.passed else 1
 
 
