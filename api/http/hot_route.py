@@ -6,7 +6,7 @@ limit, and none of `COLD_FIELDS`. Every other request takes Sanic's way, and not
 
 Guarantee: both ways give the same bytes. They share the parser, the handler with its checks and limits, the metrics,
 the connection's stages and time limits, and the flow control. An error that the handler does not answer takes Sanic's
-way too. `tests/integration/api/test_hot_route.py` sends the same requests both ways.
+way too. `tests/e2e/test_hot_route.py` sends the same requests both ways.
 """
 
 from __future__ import annotations
