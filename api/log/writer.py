@@ -150,7 +150,8 @@ class LogWriter:
         self._producer = self._connect()
         self._retired: list[Producer] = []  # they still have unfinished records
         self._loop = asyncio.get_running_loop()
-        self._next_poll: asyncio.TimerHandle | None = None
+        self._next_poll: asyncio.Handle | None = None
+        self._polls_at = 0.0  # kept here: uvloop's handle of a call that is due at once does not know when
         self._prefix = uuid4().hex[:16]
         self._count = 0
         self._time = (0, "")
@@ -197,7 +198,7 @@ class LogWriter:
         if wants_reply:
             self.waiting[command_id] = submission
             if self._next_poll is None:
-                self._next_poll = self._loop.call_later(UNHURRIED_POLL_S, self._poll)
+                self._poll_at(self._loop.time() + UNHURRIED_POLL_S)
         else:
             self.hurry(submission)
         return submission
@@ -209,10 +210,10 @@ class LogWriter:
         submission.hurried = True
         self.hurried += 1
         soon = self._loop.time() + POLL_S
-        if self._next_poll is None or self._next_poll.when() > soon:
+        if self._next_poll is None or self._polls_at > soon:
             if self._next_poll is not None:
                 self._next_poll.cancel()
-            self._next_poll = self._loop.call_at(soon, self._poll)
+            self._poll_at(soon)
 
     def replies(self, data: bytes) -> None:
         """Handle a message of this process's channel. A message without its seal is forged, and is dropped."""
@@ -270,8 +271,12 @@ class LogWriter:
                 if not len(client):
                     self._retired.remove(client)
         finally:
-            wait_s = POLL_S if self.hurried else UNHURRIED_POLL_S
-            self._next_poll = self._loop.call_later(wait_s, self._poll) if self.unacked else None
+            self._next_poll = None
+            if self.unacked:
+                self._poll_at(self._loop.time() + (POLL_S if self.hurried else UNHURRIED_POLL_S))
+
+    def _poll_at(self, when: float) -> None:
+        self._polls_at, self._next_poll = when, self._loop.call_at(when, self._poll)
 
     def _connect(self) -> Producer:
         options: dict[str, Any] = {

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
 from confluent_kafka import KafkaError
 
 from api.auth.keys import Key, KeyRing, generate_pem
@@ -102,3 +103,23 @@ async def test_nobody_waits_for_an_acknowledgement_that_has_failed(settings: Set
     lost.time_out()
     assert writer.hurried == 0
     writer.close()
+
+
+@pytest.mark.parametrize("poll_s", [0.0, 0.001])
+def test_the_loop_of_the_api_takes_many_hurried_requests(
+    settings: Settings, key: Key, monkeypatch: pytest.MonkeyPatch, poll_s: float
+) -> None:
+    """uvloop gives a call that is due at once another kind of handle, and rounds a millisecond down to that."""
+    monkeypatch.setattr(module, "POLL_S", poll_s)
+
+    async def sent() -> None:
+        writer = LogWriter(settings, reply_to="nobody", key=key, written=Written())
+        async with asyncio.timeout(LONG_S / 2):
+            for _ in range(20):
+                submissions = [send(writer, wants_reply=False) for _ in range(20)]
+                assert [await one.future for one in submissions] == [None] * 20
+        assert writer.unacked == writer.hurried == 0
+        writer.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(sent())
