@@ -64,7 +64,7 @@ class Details(EventTerms, frozen=True, gc=False, kw_only=True):
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
     """A buyer's claim and its current state. `partition`, `offset` and `asked_at` are the position and time of its
-    request.
+    request. Keywords in the order of the fields and without a gap make it twice as fast as any others.
 
     `quantity`, `seats` and `amount_minor` are what is left of it. `void_places` are the seats (general admission: the
     ordinals) whose tickets were cancelled singly. `refunds_open` are the keys of refunds that the provider still owes.
@@ -85,18 +85,18 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     partition: int
     offset: int
     asked_at: int
+    promo_code: str = ""
+    access_code: str = ""
+    mailbox: int = 0  # the number that all accounts of the buyer's mailbox share; 0: not known
     reason: str = ""
     detail: str = ""
+    detail_at: int = 0  # the moment that `detail` names, in microseconds; 0: none
     attempt_id: AttemptId = AttemptId("")
     payment_token: str = ""
     payment: PaymentStatus = PaymentStatus.NONE
     payment_id: PaymentId = PaymentId("")
-    promo_code: str = ""
-    access_code: str = ""
     extended: int = 0
     warned: int = 0
-    mailbox: int = 0  # the number that all accounts of the buyer's mailbox share; 0: not known
-    detail_at: int = 0  # the moment that `detail` names, in microseconds; 0: none
     void_places: tuple[str, ...] = ()  # the one empty tuple for nearly all of them: lists would be two objects each
     refunds_open: tuple[str, ...] = ()
     kept_minor: int = 0

@@ -54,8 +54,8 @@ SELECT id, ordinal, <<TicketTypeTerms: {name}>> FROM ticket_types WHERE event_id
 -- name: reservations
 -- All reservations, in the order of their requests; the columns are in the order of Reservation's fields.
 SELECT id, user_id, ticket_type_id, status, quantity, seats, amount_minor, currency, expires_at, fingerprint, partition,
-       "offset", created_at, reason, detail, attempt_id, payment_token, payment, payment_id, promo_code, access_code,
-       extended::int, warned::int, mailbox, detail_at
+       "offset", created_at, promo_code, access_code, mailbox, reason, detail, detail_at, attempt_id, payment_token,
+       payment, payment_id, extended::int, warned::int
 FROM reservations WHERE event_id = $1 ORDER BY "offset", id;
 
 -- name: amended
