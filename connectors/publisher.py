@@ -18,7 +18,6 @@ TIMEOUT_S = 1.0
 
 log = Log("publisher")
 _json = msgspec.json.Encoder()
-_msgpack = msgspec.msgpack.Encoder()
 
 
 class Publisher:
@@ -33,15 +32,7 @@ class Publisher:
         """Close the connection."""
         self._client.close()
 
-    def publish_json(self, channel: str, message: object) -> None:
-        """One message, as JSON."""
-        self._publish(channel, _json.encode(message))
-
-    def publish_msgpack(self, channel: str, message: object) -> None:
-        """One message, as MessagePack."""
-        self._publish(channel, _msgpack.encode(message))
-
-    def publish_all_json(self, messages: Iterable[tuple[str, object]]) -> None:
+    def publish_json(self, messages: Iterable[tuple[str, object]]) -> None:
         """Messages, each with its channel, as JSON and in one round trip."""
         encoded = [(channel, _json.encode(message)) for channel, message in messages]
         if not encoded:
@@ -54,9 +45,3 @@ class Publisher:
         except (redis.RedisError, OSError) as error:
             channels = sorted({channel for channel, _ in encoded})
             log.warning("publish.failed", channel=channels, error=f"{type(error).__name__}: {error}")
-
-    def _publish(self, channel: str, message: bytes) -> None:
-        try:
-            self._client.publish(channel, message)
-        except (redis.RedisError, OSError) as error:
-            log.warning("publish.failed", channel=channel, error=f"{type(error).__name__}: {error}")

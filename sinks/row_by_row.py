@@ -7,17 +7,12 @@ that is away, a lost partition) is raised, and nothing of the batch is written.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from connectors.failure_policy import Bound, is_of_record
-from connectors.logs import Log
-from connectors.postgres import Connection, Database
+from connectors.postgres import Connection
 
 T = TypeVar("T")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-log = Log("sinks")
 
 
 async def each(
@@ -36,20 +31,3 @@ async def each(
         else:
             bound.went_well()
     return failed
-
-
-class Write(Protocol[R_co]):
-    """Writes a batch in the transaction of `connection`: whole, or `singly` by `each`."""
-
-    async def __call__(self, connection: Connection, *, singly: bool) -> R_co: ...
-
-
-def whole_or_singly(database: Database, write: Write[R], stop_requested: Callable[[], bool]) -> R:
-    """Write a batch whole, or item by item if PostgreSQL refuses it. Waits while PostgreSQL is away."""
-    try:
-        return database.patiently(lambda connection: write(connection, singly=False), stop_requested=stop_requested)
-    except Exception as error:
-        if not is_of_record(error):
-            raise
-        log.exception("batch.written_singly", error)
-    return database.patiently(lambda connection: write(connection, singly=True), stop_requested=stop_requested)

@@ -167,7 +167,7 @@ def writer(
         news = [
             one for part, _ in parts for one in part.branch.committed(results.get(part.branch.name, ()), part.after)
         ]
-        publisher.publish_all_json(news)
+        publisher.publish_json(news)
         log.debug("batch.written", facts=len(batch.batch), branches=[part.branch.name for part, _ in parts])
 
     return write
