@@ -145,6 +145,14 @@ def readable_file(raw: str) -> Path:
     return path
 
 
+def directory(raw: str) -> Path:
+    """The path of a directory."""
+    path = Path(raw)
+    if not path.is_dir():
+        raise ValueError("must be the path of a directory")
+    return path
+
+
 def instance(raw: str) -> str:
     """A name that fits a transactional id and a channel."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", raw):

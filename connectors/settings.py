@@ -130,6 +130,8 @@ class Settings:
     kafka_fetch_wait_ms: int = FETCH_WAIT_MS_DEFAULT
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    alert_webhook_url: str | None = field(default=None, repr=False)
+    watched_dir: Path | None = None
     export_notifications: bool = False
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "General Circle <tickets@circle.invalid>"

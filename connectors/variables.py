@@ -310,6 +310,21 @@ VARIABLES: tuple[Variable, ...] = (
         meaning="The address of the metrics' port",
     ),
     Variable(
+        field="alert_webhook_url",
+        parse=values.url("http", "https"),
+        example="https://hooks.example.org/circle",
+        meaning="Where monitoring reports alerts that fire and resolve, in the form of Prometheus' Alertmanager. "
+        "Without it, alerts are only kept and shown",
+        file=True,
+    ),
+    Variable(
+        field="watched_dir",
+        parse=values.directory,
+        example="/var/lib",
+        meaning="A directory whose disk monitoring watches, next to that of temporary files. `circle up` sets its "
+        "data directory",
+    ),
+    Variable(
         field="export_notifications",
         parse=values.switch,
         example="on",

@@ -10,6 +10,7 @@ from typing import Any
 from api.fairness.shares import Lane
 from api.http.routing import Access, Handler, Route
 from api.routes import (
+    alerts,
     auth,
     categories,
     check_ins,
@@ -37,6 +38,7 @@ from api.routes import (
     webhooks,
 )
 from api.shapes import accounts as a
+from api.shapes import alerts as al
 from api.shapes import channels as ch
 from api.shapes import door as d
 from api.shapes import events as e
@@ -445,6 +447,9 @@ ROUTES: tuple[Route, ...] = (
            answers={200: dict[str, Any]}, free=True),
     _route("GET", "/metrics", system.metrics, OPERATOR, "platform", "Prometheus metrics; operators only",
            media_type="text/plain", answers={200: str}, free=True),
+    _route("GET", "/v1/alerts", alerts.alerts, OPERATOR, "platform",
+           "Alerts that fire, and those that have resolved; operators only", query=al.AlertsQuery,
+           answers={200: Page[al.AlertOut]}),
     _route("GET", "/problems/<kind>", system.problem_kind, PUBLIC, "platform", "What a problem type means",
            cacheable=True, answers={200: dict[str, Any]}, problems=("not-found",)),
     _route("GET", "/openapi.json", system.openapi, PUBLIC, "platform", "This document",

@@ -49,6 +49,7 @@ TOLD_TABLES: tuple[str, ...] = (
 
 KEPT_TABLES: tuple[str, ...] = (
     "account_mails",
+    "alert_history",
     "categories",
     "direct_messages",
     "ended_sessions",

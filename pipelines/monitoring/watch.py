@@ -1,4 +1,5 @@
-"""Looks at the platform every LOOK_S seconds: totals, lags, dead letters. Sets the metrics, and shows all in Redis.
+"""Looks at the platform every LOOK_S seconds: totals, lags, dead letters, alerts. Sets the metrics, and shows all in
+Redis.
 
 The look runs in a thread of its own, so that it never delays a batch. While a service is away, the log says so, and the
 next look tries again. An unexpected error ends the process.
@@ -18,8 +19,10 @@ from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.settings import Settings
+from pipelines.monitoring.alarms import Alarms
 from pipelines.monitoring.board import MONITORED, Board
 from pipelines.monitoring.metrics import Exported
+from pipelines.monitoring.readings import readings
 from pipelines.monitoring.survey import Survey
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED
 from pipelines.monitoring.totals import Totals, totals
@@ -59,19 +62,21 @@ class Watch:
             closing(Board(self._settings)) as board,
             closing(Survey(self._settings, database)) as survey,
         ):
-            exported = Exported()
+            exported, alarms = Exported(), Alarms(self._settings, database)
             while not self._stopped.is_set():
-                self._look(database, survey, board, exported)
+                self._look(database, survey, board, exported, alarms)
                 self._stopped.wait(LOOK_S)
 
-    def _look(self, database: Database, survey: Survey, board: Board, exported: Exported) -> None:
+    def _look(self, database: Database, survey: Survey, board: Board, exported: Exported, alarms: Alarms) -> None:
         try:
             (counted, last_fact_us), found = database.run(totals, readonly=True), survey.look()
+            verified = board.verified()
+            alarms.look(readings(found, verified))
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
             return
         exported.totals(counted)
-        exported.surveyed(found, board.verified(), last_fact_us)
+        exported.surveyed(found, verified, last_fact_us)
         board.show(
             MONITORED,
             {

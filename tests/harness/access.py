@@ -151,5 +151,6 @@ MATRIX: dict[str, str] = {
     "GET /openapi.json":                                       ALL,
     "GET /docs":                                               ALL,
     "GET /your-tickets":                                            ALL,
+    "GET /v1/alerts":                                           OPERATORS,
     "GET /dashboard":                                          OPERATORS,
 }  # fmt: skip

@@ -66,7 +66,8 @@ def queries_of(process: Process) -> dict[str, str]:
         case Process.PAYMENTS:
             return texts("pipelines/payments/providers/sandbox.sql")
         case Process.MONITORING:
-            return texts(POSITIONS, "pipelines/monitoring/sql/totals.sql", "pipelines/monitoring/sql/survey.sql")
+            room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
+            return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
             tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
             return (
