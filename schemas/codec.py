@@ -142,6 +142,15 @@ class Codec:
         reader = None if value is None else self._readers.get(value[:HEADER_BYTES])
         return self._unread(value) if reader is None or value is None else reader.read(value)
 
+    def schema_of(self, value: bytes | None) -> tuple[int, dict[str, Any]] | None:
+        """The id and the writer's schema that a record names; None if it names none that is known here."""
+        header = (value or b"")[:HEADER_BYTES]
+        if header not in self._readers:
+            return None
+        schema_id = int.from_bytes(header[1:], "big")
+        known = (found for schemas in self._writers.values() for found in schemas if found[0] == schema_id)
+        return next(known, None)
+
     def decode_all(self, records: list[tuple[int, bytes | None]]) -> list[tuple[int, Decoded]]:
         """`decode` of each value, with the offset that came with it."""
         return read_all(records, self._readers, self._unread)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from connectors.topics import apply_topics, describe_topics
+from ops.cli import topic_records
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
 from ops.migrations import migrate as run_migrations
 from ops.operate import acls
@@ -14,11 +15,12 @@ from ops.run.discovery import operator_settings
 from ops.run.services import kafka_jars
 from schemas.topics import DAY_MS, all_topics
 
-topics = typer.Typer(no_args_is_help=True, help="Create and show the topics.")
+topics = typer.Typer(no_args_is_help=True, help="Create and show the topics, and read their records.")
 kafka = typer.Typer(no_args_is_help=True, help="Apache Kafka on this machine.")
 
 
 def register(app: typer.Typer) -> None:
+    topic_records.add_to(topics)
     app.add_typer(topics, name="topics")
     app.add_typer(kafka, name="kafka")
     app.command()(migrate)

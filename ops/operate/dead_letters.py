@@ -25,10 +25,10 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from ops.operate.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
 from ops.proof.checker.reading import reader, records
+from ops.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from pipelines.notifications.mail.store import deliver_again
 from pipelines.notifications.outbound import readable
 from schemas.codec import Codec, Undecodable
-from schemas.facts import RecordedFact
 from schemas.ids import stamped
 from schemas.notifications import Notification
 from schemas.placement import partition_of
@@ -43,8 +43,6 @@ TRANSACTIONAL_ID = "circle-dlq-redrive"  # a second operator fences the first on
 TIMEOUT_S = 15.0
 MARKER = "redriven_offset"  # on a marker: the offset of its letter
 MENDED = "mended_fields"  # on a redriven record: the fields that a person changed
-SECRET_FIELDS = frozenset({"payment_token"})
-BYTES_SHOWN_MAX = 256
 ROWS = "projections"  # a fact that they set aside needs a rebuild of the rows; it is never written twice
 OWN_HEADERS = frozenset({"origin_topic", "origin_partition", "origin_offset", "origin_timestamp", "error"})
 
@@ -118,19 +116,12 @@ def opened(settings: Settings, read: ReadLetter) -> Opened:
     """A letter with the content that can be decoded. Hides payment tokens."""
     value = read.message.value() or b""
     decoded = codec_of(settings).decode(read.message.value())
-    fields: dict[str, Any] = {}
-    broken = Partly("", {}, "")
-    if isinstance(decoded, Undecodable):
-        broken = partly(read.message.value())
-        fields = broken.fields
-    elif isinstance(decoded, RecordedFact):
-        fields = msgspec.structs.asdict(decoded.envelope) | msgspec.structs.asdict(decoded.fact)
-    else:
-        fields = msgspec.structs.asdict(decoded)
+    unreadable = isinstance(decoded, Undecodable)
+    broken = partly(read.message.value()) if unreadable else Partly("", {}, "")
     return Opened(
         letter=read.letter,
         headers=headers_of(read.message),
-        fields={name: "…" if name in SECRET_FIELDS and field else field for name, field in fields.items()},
+        fields=without_secrets(broken.fields) if unreadable else fields_of(decoded),
         undecodable=decoded.error if isinstance(decoded, Undecodable) else "",
         partly=broken.record,
         stopped_at=broken.stopped_at,
@@ -210,12 +201,6 @@ def redrive(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapping[int
     return len(chosen)
 
 
-def headers_of(message: Message) -> dict[str, str]:
-    """A record's headers as text."""
-    headers = cast("list[Header]", message.headers() or [])
-    return {name: _text(value) for name, value in headers}
-
-
 def _send(client: Producer, read: ReadLetter, fix: FixedLetter | None) -> None:
     letter, message = read.letter, read.message
     original = cast("list[Header]", message.headers() or [])
@@ -260,8 +245,6 @@ def _deliver_again(settings: Settings, chosen: Sequence[ReadLetter], fixes: Mapp
 def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Letter:
     headers = headers_of(message)
     decoded = codec.decode(message.value())
-    of = decoded.fact if isinstance(decoded, RecordedFact) else decoded
-    key = message.key()
     return Letter(
         topic=topic,
         offset=message.offset() or 0,
@@ -271,15 +254,11 @@ def _letter(topic: str, message: Message, codec: Codec, marked: set[int]) -> Let
         put_aside_at=utc(stamped(message.timestamp()[1])),
         error=headers.get("error", ""),
         set_aside_by=headers.get(SET_ASIDE_BY, ""),
-        key=_text(key),
-        record="" if isinstance(of, Undecodable) else type(of).__name__,
+        key=text_of(message.key()),
+        record=type_of(decoded),
         redriven=(message.offset() or 0) in marked,
     )
 
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""

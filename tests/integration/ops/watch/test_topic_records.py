@@ -1,0 +1,214 @@
+"""`circle topics tail|get|search` on a broker: records are found by key, position, time, type and field, decoded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from connectors.kafka import producer
+from connectors.settings import Settings
+from ops.watch.record_search import Criteria, ReadingBounds, Search
+from ops.watch.topic_reader import TopicReader
+from schemas.codec import Codec
+from schemas.placement import partition_of
+from schemas.replies import REPLY_KEY
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle
+from tests.harness.command_logs import BothLogs, write_both
+from tests.harness.words import EVENT, R1, add_type, confirm, create, publish, release, reserve
+
+OTHER = 2
+
+
+@pytest.fixture
+def home(settings: Settings) -> int:
+    """Two partitions with commands and facts; one event's reservation has six commands at known places."""
+    number = partition_of(EVENT, settings.partitions)
+    assert number != OTHER
+    log, other = BothLogs(partition=number, seed=1), BothLogs(partition=OTHER, seed=2)
+    for command in (create(), add_type(), publish(), reserve(2, ["B-1", "B-2"]), confirm(), release()):
+        log.put(command)
+    log.take(40)
+    other.take(800)
+    write_both(settings, [log, other], [])
+    facts = [*log.facts, *other.facts]
+    for first in range(0, len(facts), 100):  # a broker writes batches
+        write_both(settings, [], facts[first : first + 100])
+    return number
+
+
+def test_a_key_and_a_field_find_the_records_of_one_reservation(circle: Circle, home: int) -> None:
+    code, found = circle("topics", "search", COMMANDS, "--key", EVENT, "--where", f"reservation_id={R1}", "--json")
+    assert code == 0
+    assert [(one["record"], one["position"]) for one in found["records"]] == [
+        ("ReserveTickets", f"{home}-3"), ("ConfirmReservation", f"{home}-4"), ("ReleaseReservation", f"{home}-5"),
+    ]  # fmt: skip
+    assert found["records"][0]["fields"]["seats"] == ["B-1", "B-2"]
+    assert found["search"]["complete"]
+    seat = circle("topics", "search", COMMANDS, "--where", "seats=B-2", "--key", EVENT, "--json")[1]["records"]
+    assert [one["position"] for one in seat] == [f"{home}-3"]
+
+
+def test_a_type_finds_its_records_on_all_partitions_in_the_order_of_time(circle: Circle, home: int) -> None:
+    found = circle("topics", "search", COMMANDS, "--type", "CreateEvent", "--json")[1]["records"]
+    assert {one["partition"] for one in found} == {home, OTHER}
+    assert {one["record"] for one in found} == {"CreateEvent"}
+    assert [one["time"] for one in found] == sorted(one["time"] for one in found)
+
+
+@pytest.mark.parametrize("offset", [0, 3, 399, 799])
+def test_the_facts_of_a_position_are_found_without_reading_the_partition(
+    settings: Settings, circle: Circle, home: int, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.watch.fact_positions.NEAR", 20)
+    criteria = Criteria.at(f"{OTHER}-{offset}")
+    searching = Search(settings, FACTS, criteria)
+    facts = list(searching.matches())
+    assert facts
+    assert {one.position.rpartition("-")[0] for one in facts} == {f"{OTHER}-{offset}"}
+    assert [one.fields["index"] for one in facts] == list(range(facts[0].fields["count"]))
+    assert searching.progress.read <= 20 + 100
+    one = circle("topics", "search", FACTS, "--position", f"{OTHER}-{offset}-0", "--json")[1]["records"]
+    assert [fact["position"] for fact in one] == [f"{OTHER}-{offset}-0"]
+
+
+def test_one_record_is_shown_with_its_schema_and_headers(settings: Settings, circle: Circle, home: int) -> None:
+    client = producer(settings)
+    headers: list[tuple[str, str | bytes | None]] = [("ce_id", b"c9"), (REPLY_KEY, b"a key of sixteen")]
+    client.produce(COMMANDS, Codec().encode(confirm(token="tok_ok")), EVENT.encode(), home, headers=headers)
+    client.flush(10)
+    (last,) = circle("topics", "tail", COMMANDS, "--partition", str(home), "--last", "1", "--json")[1]["records"]
+    code, shown = circle("topics", "get", COMMANDS, f"{home}-{last['offset']}", "--json")
+    assert code == 0
+    assert shown["record"]["headers"] == {"ce_id": "c9", REPLY_KEY: "…"}
+    assert shown["record"]["fields"]["payment_token"] == "…"
+    assert shown["record"]["schema_id"] > 0
+    assert (shown["schema"]["name"], shown["schema"]["namespace"]) == ("ConfirmReservation", "circle.commands")
+    fact = circle("topics", "get", FACTS, f"{home}-3-0", "--json")[1]
+    assert (fact["record"]["record"], fact["schema"]["name"]) == ("TicketsHeld", "TicketsHeld")
+    text = circle("topics", "get", FACTS, f"{home}-3-0")[1]
+    assert "TicketsHeld" in text
+    assert "circle.facts.TicketsHeld" in text
+
+
+def test_a_place_without_a_record_and_wrong_usage_are_said_so(circle: Circle, home: int) -> None:
+    assert circle("topics", "get", COMMANDS, f"{home}-99999")[0] == 1
+    assert circle("topics", "get", FACTS, f"{home}-99999-0")[0] == 1
+    assert circle("topics", "get", COMMANDS, "99-0")[0] == 2
+    assert circle("topics", "get", COMMANDS, "somewhere")[0] == 2
+    assert circle("topics", "search", "no.topic")[0] == 2
+    assert circle("topics", "search", COMMANDS, "--since", "yesterday")[0] == 2
+    assert circle("topics", "search", COMMANDS, "--where", "seats")[0] == 2
+
+
+def test_bytes_that_are_no_record_are_shown_as_such(settings: Settings, circle: Circle, home: int) -> None:
+    client = producer(settings)
+    client.produce(COMMANDS, b"garbage", b"\xff", home)
+    client.flush(10)
+    (last,) = circle("topics", "tail", COMMANDS, "--partition", str(home), "--last", "1", "--json")[1]["records"]
+    assert (last["record"], last["value_hex"], last["key"]) == ("", b"garbage".hex(), "\ufffd")
+    assert "0x00" in last["undecodable"]
+
+
+def test_the_tail_is_the_latest_of_all_partitions_and_goes_further_back_for_rare_records(
+    circle: Circle, home: int
+) -> None:
+    found = circle("topics", "tail", COMMANDS, "--last", "30", "--json")[1]["records"]
+    whole = circle("topics", "search", COMMANDS, "--limit", "9999", "--json")[1]["records"]
+    assert found == whole[-30:]
+    (first,) = circle("topics", "tail", COMMANDS, "--partition", str(OTHER), "--last", "1", "--where",
+                      f"command_id={whole_id(whole)}", "--json")[1]["records"]  # fmt: skip
+    assert first["offset"] == 0
+
+
+def whole_id(records: list[dict[str, object]]) -> object:
+    """The command id of the first record of the other partition: far from its end."""
+    return next(one["fields"]["command_id"] for one in records if one["partition"] == OTHER)  # type: ignore[index]
+
+
+def test_a_time_is_a_bound_at_both_ends(circle: Circle, home: int) -> None:
+    whole = circle("topics", "search", COMMANDS, "--limit", "9999", "--json")[1]["records"]
+    since, until = whole[100]["time"], whole[600]["time"]
+    found = circle("topics", "search", COMMANDS, "--since", since, "--until", until, "--limit", "9999", "--json")[1]
+    assert found["records"] == [one for one in whole if since <= one["time"] < until]
+    assert circle("topics", "search", COMMANDS, "--since", "2999-01-01T00:00:00Z", "--json")[1]["records"] == []
+
+
+def test_a_search_that_ends_at_a_bound_says_where_to_go_on(settings: Settings, home: int) -> None:
+    first = Search(settings, COMMANDS, Criteria(), bounds=ReadingBounds(records_max=500))
+    early = list(first.matches())
+    assert (len(early), first.progress.stopped) == (500, "500 records were read")
+    rest = Search(settings, COMMANDS, Criteria(), starts=first.progress.next_offsets)
+    places = [(one.partition, one.offset) for one in [*early, *rest.matches()]]
+    assert len(places) == len(set(places)) == 846
+    assert rest.progress.complete
+    few = Search(settings, COMMANDS, Criteria(), bounds=ReadingBounds(matches_max=7))
+    assert len(list(few.matches())) == 7
+    assert few.progress.stopped == "7 records were found"
+
+
+def test_matches_are_exported_as_lines_of_json(circle: Circle, home: int, tmp_path: Path) -> None:
+    path = tmp_path / "found.jsonl"
+    code, report = circle("topics", "search", FACTS, "--partition", str(OTHER), "--to", str(path), "--json")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (code, report["search"]["matches"]) == (0, len(lines))
+    assert len(lines) >= 800
+    assert [line["offset"] for line in lines] == sorted(line["offset"] for line in lines)
+    assert circle("topics", "search", FACTS, "--to", str(tmp_path / "no" / "such"))[0] == 2
+
+
+def test_a_follower_hears_what_comes_after_the_tail(settings: Settings, home: int) -> None:
+    searching = Search(settings, COMMANDS, Criteria(record="PublishEvent"))
+    before = len(list(searching.matches()))
+    heard = searching.follow()
+    assert next(heard) is None
+    client = producer(settings)
+    for command in (create(), publish()):
+        client.produce(COMMANDS, Codec().encode(command), EVENT.encode(), home)
+    client.flush(10)
+    published = next(one for one in heard if one is not None)
+    assert before >= 1
+    assert published.record == "PublishEvent"
+
+
+def test_a_partition_that_is_far_ahead_is_paused_until_the_others_come(
+    settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.watch.topic_reader.BUFFERED_MAX", 50)
+    monkeypatch.setattr("ops.watch.topic_reader.CHUNK", 20)
+
+    class LateHome:
+        """The client, with the records of `home` held back until another partition is paused."""
+
+        def __init__(self, client: Consumer) -> None:
+            self.client, self.paused, self.held = client, list[TopicPartition](), list[Message]()
+
+        def pause(self, places: list[TopicPartition]) -> None:
+            self.paused += places
+            self.client.pause(places)
+
+        def poll(self, timeout: float) -> Message | None:
+            if self.paused and self.held:
+                return self.held.pop(0)
+            message = self.client.poll(timeout)
+            if message is None or message.partition() != home or self.paused:
+                return message
+            self.held.append(message)
+            return None
+
+        def consume(self, number: int, _timeout: float) -> list[Message]:
+            return [one for _ in range(number) if (one := self.poll(0)) is not None]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.client, name)
+
+    with TopicReader(settings, COMMANDS) as reader:
+        client = reader._client = LateHome(reader._client)  # type: ignore[assignment]
+        read = list(reader.from_offsets({home: 0, OTHER: 0}))
+    assert {(place.topic, place.partition) for place in client.paused} == {(COMMANDS, OTHER)}
+    places = [(one.partition(), one.offset()) for one in read]
+    assert len(places) == len(set(places)) == 846
+    assert [one.timestamp()[1] for one in read] == sorted(one.timestamp()[1] for one in read)
