@@ -64,7 +64,7 @@ class Details(EventTerms, frozen=True, gc=False, kw_only=True):
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
     """A buyer's claim and its current state. `partition`, `offset` and `asked_at` are the position and time of its
-    request. Keywords in the order of the fields and without a gap make it twice as fast as any others.
+    request. A call with positional + 2 x keywords > 30 takes four times as long: CPython packs them into a dict.
 
     `quantity`, `seats` and `amount_minor` are what is left of it. `void_places` are the seats (general admission: the
     ordinals) whose tickets were cancelled singly. `refunds_open` are the keys of refunds that the provider still owes.

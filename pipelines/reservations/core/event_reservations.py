@@ -2,6 +2,8 @@
 
 Guarantee: only `put` changes the derived values (free seats, counters, tickets per user, uses of codes, deadlines), so
 these always agree with the reservations. While a journal is kept, each change records how to undo it.
+
+A status is always a member of `ReservationStatus`, so this module compares them by identity, in half the time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from schemas.ids import US_PER_S, EventId, LogTime, ReservationId, TicketTypeId,
 from schemas.statuses import ReservationStatus
 
 # Names of this module are read faster than members, and some of this runs for each fact.
-HELD, REJECTED, EXPIRED = ReservationStatus.HELD, ReservationStatus.REJECTED, ReservationStatus.EXPIRED
+HELD, CONFIRMED = ReservationStatus.HELD, ReservationStatus.CONFIRMED
+REJECTED, EXPIRED = ReservationStatus.REJECTED, ReservationStatus.EXPIRED
 _WARNING_US, _WARNED_MIN_US = HOLD_WARNING_S * US_PER_S, HOLD_WARNED_MIN_S * US_PER_S
 
 K = TypeVar("K", bound=str)
@@ -54,28 +57,32 @@ class EventReservations:
     def known(self, reservation_id: ReservationId, now: LogTime) -> Reservation | None:
         """The reservation; None if it was rejected so long ago that its key may be used again."""
         found = self.reservations.get(reservation_id)
-        if found is None or found.status != REJECTED or now - found.asked_at <= IDEMPOTENCY_WINDOW_S * US_PER_S:
+        if found is None or found.status is not REJECTED or now - found.asked_at <= IDEMPOTENCY_WINDOW_S * US_PER_S:
             return found
         return None
 
     def put(self, new: Reservation) -> None:
         """Set the reservation's state, and all values derived from it."""
-        reservations, key = self.reservations, new.id
+        reservations, key, status = self.reservations, new.id, new.status
         old = reservations.get(key)
         if self._journal is not None:
             self._journal.append((key, old))
         if old is None:
-            if new.status in LIVE:
+            if status is HELD or status is CONFIRMED:
                 self._enter(new)
-        elif (
-            old.status != new.status
-            or old.quantity != new.quantity
-            or old.expires_at != new.expires_at
-            or old.warned != new.warned
-        ):  # no value is derived from the other fields, or they never change
-            self._shift(old, new)
+            unpaid = status is EXPIRED or new.declined
+        else:
+            before = old.status
+            if (
+                before is not status
+                or old.quantity != new.quantity
+                or old.expires_at != new.expires_at
+                or old.warned != new.warned
+            ):  # no value is derived from the other fields, or they never change
+                self._shift(old, new)
+            unpaid = status is EXPIRED or before is EXPIRED or new.declined or old.declined
         reservations[key] = new
-        if new.declined or new.status == EXPIRED or (old is not None and (old.declined or old.status == EXPIRED)):
+        if unpaid:
             self._note_unpaid(new, new)
 
     def tickets_of_type(self, section: Section, user_id: UserId) -> int:
@@ -106,7 +113,7 @@ class EventReservations:
         """
         keys = self.unpaid_of.get(user_id, {}) | self.unpaid_of.get(mailbox, {})
         found = [self.reservations[key] for key in keys]
-        ends = sorted(one.expires_at for one in found if one.status == EXPIRED and one.expires_at > since)
+        ends = sorted(one.expires_at for one in found if one.status is EXPIRED and one.expires_at > since)
         return ends, sum(len(one.declined) for one in found if one.asked_at > since)
 
     def due(self, now: LogTime, limit: int) -> list[Reservation]:
@@ -140,7 +147,7 @@ class EventReservations:
         """Add a reservation to the unpaid ones of its user and mailbox, or remove it."""
         for owner in (of.user_id, of.mailbox) if of.mailbox else (of.user_id,):
             keys = self.unpaid_of.get(owner)
-            if now is not None and (now.declined or now.status == EXPIRED):
+            if now is not None and (now.declined or now.status is EXPIRED):
                 if keys is None:
                     keys = self.unpaid_of[owner] = {}
                 keys[of.id] = None
@@ -151,8 +158,8 @@ class EventReservations:
 
     def _shift(self, old: Reservation | None, new: Reservation | None) -> None:
         """Apply a reservation's change to seats, counters, tickets per user, uses of codes and deadlines."""
-        was = old if old is not None and old.status in LIVE else None
-        now = new if new is not None and new.status in LIVE else None
+        was = old if old is not None and (old.status is HELD or old.status is CONFIRMED) else None
+        now = new if new is not None and (new.status is HELD or new.status is CONFIRMED) else None
         if was is None:  # one rejected long ago may name a type that never existed
             if now is not None:
                 self._enter(now)
@@ -163,7 +170,7 @@ class EventReservations:
 
     def _enter(self, now: Reservation) -> None:
         section = self.sections[now.ticket_type_id]
-        if now.status == HELD:
+        if now.status is HELD:
             section.held += now.quantity
             if self.holds.asked:
                 self.holds.add(now.expires_at, now.id)
@@ -180,7 +187,7 @@ class EventReservations:
 
     def _leave(self, was: Reservation) -> None:
         section = self.sections[was.ticket_type_id]
-        if was.status == HELD:
+        if was.status is HELD:
             section.held -= was.quantity
         else:
             section.sold -= was.quantity
@@ -193,11 +200,11 @@ class EventReservations:
 
     def _alter(self, was: Reservation, now: Reservation) -> None:
         section = self.sections[was.ticket_type_id]
-        if was.status == HELD:
+        if was.status is HELD:
             section.held -= was.quantity
         else:
             section.sold -= was.quantity
-        if now.status == HELD:
+        if now.status is HELD:
             section.held += now.quantity
             self._watch(was, now)
         else:
@@ -212,14 +219,20 @@ class EventReservations:
     def _tally(self, section: Section, of: Reservation, change: int) -> None:
         if section.pool is not None:
             section.pool.used += change
-        _count(self.tickets_of, of.user_id, change)
-        counts = self._per_type.get(of.ticket_type_id) if self._per_type else None
-        if counts is not None:
-            _count(counts, of.user_id, change)
+        user_id, tickets_of = of.user_id, self.tickets_of
+        count = tickets_of.get(user_id, 0) + change
+        if count:
+            tickets_of[user_id] = count
+        else:
+            tickets_of.pop(user_id, None)
+        if self._per_type:
+            counts = self._per_type.get(of.ticket_type_id)
+            if counts is not None:
+                _count(counts, user_id, change)
 
     def _watch(self, was: Reservation, now: Reservation) -> None:
         """Set the deadlines of a changed or restored hold."""
-        moved = was.status != HELD or was.expires_at != now.expires_at
+        moved = was.status is not HELD or was.expires_at != now.expires_at
         if moved:
             self.holds.add(now.expires_at, now.id)
         if (moved or was.warned) and _is_to_be_warned(now):
@@ -234,20 +247,20 @@ class EventReservations:
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
     def _ends(self) -> Iterator[tuple[int, ReservationId]]:
-        return ((one.expires_at, key) for key, one in self.reservations.items() if one.status == HELD)
+        return ((one.expires_at, key) for key, one in self.reservations.items() if one.status is HELD)
 
     def _warnings(self) -> Iterator[tuple[int, ReservationId]]:
         for key, one in self.reservations.items():
-            if one.status == HELD and _is_to_be_warned(one):
+            if one.status is HELD and _is_to_be_warned(one):
                 yield one.expires_at - _WARNING_US, key
 
     def _held_until(self, time: int, key: ReservationId) -> bool:
         found = self.reservations.get(key)
-        return found is not None and found.status == HELD and found.expires_at == time
+        return found is not None and found.status is HELD and found.expires_at == time
 
     def _to_be_warned(self, time: int, key: ReservationId) -> bool:
         found = self.reservations.get(key)
-        if found is None or found.status != HELD or found.warned:
+        if found is None or found.status is not HELD or found.warned:
             return False
         return found.expires_at - _WARNING_US == time
 

@@ -38,8 +38,11 @@ def fold(state: EventState, fact: f.Fact, at: Placed) -> bool:
     """Fold one fact of the log. False if it cannot be folded: `state.unfolded` names it, and later ones are skipped."""
     if state.unfolded:
         return False
+    change = _CHANGES.get(type(fact))
+    if change is None:
+        return True
     try:
-        evolve(state, fact, at)
+        change(state, fact, at)
     except DEFECTS as error:
         state.unfolded = not_folded(fact, at, error)
         return False

@@ -19,10 +19,10 @@ _replace = msgspec.structs.replace
 def _held(state: EventState, fact: f.TicketsHeld, at: Placed) -> None:
     state.put(
         Reservation(
-            id=fact.reservation_id,
-            user_id=fact.user_id,
-            ticket_type_id=fact.ticket_type_id,
-            status=HELD,
+            fact.reservation_id,
+            fact.user_id,
+            fact.ticket_type_id,
+            HELD,
             quantity=fact.quantity,
             seats=fact.seats,
             amount_minor=fact.amount_minor,
@@ -44,10 +44,10 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> Non
         return  # an event that does not exist keeps no state: made-up ids must not fill the memory
     state.put(
         Reservation(
-            id=fact.reservation_id,
-            user_id=fact.user_id,
-            ticket_type_id=fact.ticket_type_id,
-            status=REJECTED,
+            fact.reservation_id,
+            fact.user_id,
+            fact.ticket_type_id,
+            REJECTED,
             quantity=fact.quantity,
             seats=[],
             amount_minor=0,
@@ -57,9 +57,6 @@ def _rejected(state: EventState, fact: f.ReservationRejected, at: Placed) -> Non
             partition=at.partition,
             offset=at.offset,
             asked_at=at.log_time,
-            promo_code="",
-            access_code="",
-            mailbox=0,
             reason=fact.reason,
             detail=fact.detail,
             detail_at=fact.at or 0,
