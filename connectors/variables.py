@@ -389,7 +389,10 @@ VARIABLES: tuple[Variable, ...] = (
 
 FOREIGN_VARIABLES: Mapping[str, str] = {
     "CIRCLE_CACHE_DIR": "the directory of Apache Kafka's jars; `.cache` by default",
+    "CIRCLE_ENGINE_DIR": "the directory of the Docker engine that `make images` starts; in the user's cache by default",
     "CIRCLE_GRAFANA_PASSWORD": "the password of Grafana, for Docker",
+    "CIRCLE_IMAGE": "the image of the platform's containers; `general-circle:dev` by default",
+    "CIRCLE_IMAGES": "what stands before the names of all other images; nothing by default, which is the hub",
     "CIRCLE_URL": "the API's address, in what `circle env` prints",
     "CIRCLE_READY_FD": "set by the supervisor for its children",
 }

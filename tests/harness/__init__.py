@@ -8,6 +8,7 @@ bench_results  results of the bench suite, made without any measurement.
 certificates   makes certificates for loopback, as PEM files.
 command_line   runs `circle` against the test's own services.
 command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.
+compose_stack  the stack of compose.yaml in containers, and a drop with buyers who do not give up.
 door           a door over HTTP: bought tickets, staff, scans, live messages.
 drop           a ticket drop without HTTP: commands on the topic, and the answers on the log.
 edge           the HTTP edge alone: our protocol and errors, with a few routes and limits.

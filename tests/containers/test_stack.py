@@ -1,0 +1,53 @@
+"""`docker compose up --wait`: it is healthy, a walk-through and a drop pass, the log agrees, and a restart keeps it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.harness.compose_stack import ComposeStack, Drop
+from tests.unit.docs.pages import blocks, section, text_of
+
+WALK_S_MAX = 120
+
+
+def test_the_first_steps_run_as_they_are_written(stack: ComposeStack, tmp_path: Path) -> None:
+    script = tmp_path / "walk.sh"
+    script.write_text("\n".join(blocks(section(text_of("ops/docs/guide/first-steps.md"), "Try it"), "bash")))
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", str(script)],
+        env={**os.environ, "CIRCLE_URL": stack.url},
+        capture_output=True,
+        text=True,
+        timeout=WALK_S_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert '"seats":["A-3","A-4","A-5"]' in done.stdout
+    assert '"status":"confirmed"' in done.stdout
+    assert "event: reservation.confirmed\n" in done.stdout
+
+
+def test_a_house_sells_out_once_and_the_log_says_so(stack: ComposeStack) -> None:
+    with stack.shop() as shop:
+        drop = Drop(shop)
+        outcomes = drop.sell()
+        assert [one["id"] for one in drop.ask_again()] == [one["id"] for one in outcomes]
+    verified = stack.verify()
+    assert verified["ok"]
+    assert verified["report"]["facts"] >= len(outcomes)
+
+
+def test_what_was_sold_is_there_after_down_and_up(stack: ComposeStack) -> None:
+    with stack.shop() as shop:
+        drop = Drop(shop)
+        drop.sell()
+        (buyer, *_), before = drop.buyers, [person.get("/v1/tickets").json() for person in drop.buyers]
+        stack.down()
+        stack.up()
+        assert [person.get("/v1/tickets").json() for person in drop.buyers] == before, "the same keys, accounts, rows"
+        assert stack.verify()["ok"]
+        assert buyer.get("/v1/users/me").status_code == 200
+        Drop(shop).sell()
+        assert stack.verify()["ok"]

@@ -1,0 +1,172 @@
+"""The stack of compose.yaml in containers as a project of the test's own, and a drop with buyers who do not give up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from ops.containers.engine import ROOT, Engine
+from ops.containers.images import PREFIX, PRODUCT
+from ops.run.services.process import free_port, wait_for
+from tests.harness.shop import OnSale, Person, Shop, unique
+
+OVERLAYS = (ROOT / "ops" / "containers" / "without_a_hub.yaml", ROOT / "tests" / "containers" / "own_ports.yaml")
+PORTS = ("API_PORT", "MAILPIT_PORT", "REGISTRY_PORT", "PROMETHEUS_PORT")
+HEALTHY_S_MAX = 240
+ANSWER_S_MAX = 120.0
+ASK_AGAIN_S = 0.2
+SEATS = 40
+BUYERS = 30
+SEATS_EACH = 2
+
+
+@dataclass
+class ComposeStack:
+    """A project of compose: its services by name, its API by URL."""
+
+    engine: Engine
+    project: str
+    image: str = PRODUCT
+    profile: str = "app"
+    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['API_PORT']}"
+
+    def compose(self, *arguments: str) -> str:
+        overlays = [word for file in OVERLAYS for word in ("--file", str(file))]
+        variables = {name: str(port) for name, port in self.ports.items()}
+        variables |= {"CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": self.image}
+        chosen = ("--project-name", self.project, "--profile", self.profile)
+        return self.engine.compose(*overlays, *chosen, *arguments, env=variables)
+
+    def up(self, *arguments: str) -> None:
+        """Starts what is not there, and returns when all of it is healthy."""
+        self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(HEALTHY_S_MAX), *arguments)
+
+    def down(self, *, forget: bool = False) -> None:
+        self.compose("down", "--remove-orphans", *(["--volumes"] if forget else []))
+
+    def circle(self, *arguments: str) -> str:
+        """The output of `circle …` in the API's container."""
+        return self.compose("exec", "-T", "api", "python", "-m", "ops.cli.main", *arguments)
+
+    def verify(self) -> dict[str, Any]:
+        """What `circle verify` says of the log, the rows and Redis. An exit code other than 0 is an error."""
+        document: dict[str, Any] = json.loads(self.circle("verify", "--json"))
+        return document
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).split()
+
+    def kill(self, service: str) -> str:
+        """`kill -9` to the first process of a service's first container, as a crash is: the engine's own `kill` counts
+        as a wish, after which nothing restarts. Returns the container."""
+        container = self.containers(service)[0]
+        os.kill(int(self.engine.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
+        return container
+
+    def healed(self, container: str) -> bool:
+        """Whether the container has been started again since, and is healthy."""
+        said = self.engine.docker("inspect", "--format", "{{.RestartCount}} {{.State.Health.Status}}", container)
+        count, health = said.split()
+        return int(count) > 0 and health == "healthy"
+
+    def logs(self, service: str) -> str:
+        return self.compose("logs", "--no-color", "--tail", "60", service)
+
+    @contextmanager
+    def shop(self) -> Iterator[Shop]:
+        shop = Shop(self.url)
+        try:
+            yield shop
+        finally:
+            shop.http.close()
+
+
+@contextmanager
+def compose_stack(engine: Engine, project: str, *, image: str = PRODUCT) -> Iterator[ComposeStack]:
+    """A stack that is up and healthy, and leaves nothing."""
+    stack = ComposeStack(engine, project, image=image)
+    stack.down(forget=True)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down(forget=True)
+
+
+class Drop:
+    """A house of SEATS seats, and more buyers than seats. Each has one key, and asks until there is an answer."""
+
+    def __init__(self, shop: Shop, *, buyers: int = BUYERS) -> None:
+        self.event: OnSale = shop.event(shop.organizer())
+        self.buyers: list[Person] = [shop.person() for _ in range(buyers)]
+        self.keys = [unique() for _ in self.buyers]
+
+    def sell(self) -> list[dict[str, Any]]:
+        """Everyone's outcome: a hold that was paid, or the refusal."""
+        with ThreadPoolExecutor(len(self.buyers)) as pool:
+            outcomes = list(pool.map(self._buy, self.buyers, self.keys))
+        check_house(outcomes)
+        return outcomes
+
+    def ask_again(self) -> list[dict[str, Any]]:
+        """Everyone repeats the request with the same key."""
+        with ThreadPoolExecutor(len(self.buyers)) as pool:
+            return list(pool.map(self._reserve, self.buyers, self.keys))
+
+    def _buy(self, buyer: Person, key: str) -> dict[str, Any]:
+        outcome = self._reserve(buyer, key)
+        if outcome.get("status") == "held":
+            paid = persistent(lambda: buyer.confirm(outcome["id"], key=f"pay-{key}"), (200,))
+            outcome |= {"status": paid["status"], "tickets": [ticket["seat"] for ticket in paid["tickets"]]}
+        return outcome
+
+    def _reserve(self, buyer: Person, key: str) -> dict[str, Any]:
+        wanted = {"ticket_type_id": self.event.seated, "quantity": SEATS_EACH}
+        return persistent(lambda: buyer.reserve(self.event.id, key=key, prefer="wait=5", **wanted), (200, 201, 409))
+
+
+def check_house(outcomes: Sequence[dict[str, Any]]) -> None:
+    """No seat is sold twice, the house is sold out, and everyone else was refused for this reason."""
+    sold = [seat for one in outcomes for seat in one.get("tickets", ())]
+    assert len(sold) == len(set(sold)) == SEATS
+    refused = [one for one in outcomes if "tickets" not in one]
+    assert {one["type"] for one in refused} <= {"/problems/sold-out"}
+    assert len(refused) == len(outcomes) - SEATS // SEATS_EACH
+
+
+def persistent(ask: Any, final: tuple[int, ...]) -> dict[str, Any]:
+    """The first answer with one of these statuses. A connection that fails, 202 and 503 mean: ask again."""
+    deadline = time.monotonic() + ANSWER_S_MAX
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            answer = ask()
+        except httpx.TransportError as error:
+            last = error
+        else:
+            if answer.status_code in final:
+                document: dict[str, Any] = answer.json()
+                return document
+            assert answer.status_code in (202, 503), answer.text
+            last = answer.text
+        time.sleep(ASK_AGAIN_S)
+    raise AssertionError(f"no final answer in {ANSWER_S_MAX:.0f} s: {last!r}")
+
+
+def healed(stack: ComposeStack, container: str, service: str) -> None:
+    """Returns when a killed container is healthy again. Fails with its last lines."""
+    problem = wait_for(lambda: stack.healed(container), timeout_s=HEALTHY_S_MAX)
+    assert problem is None, f"{service}: {problem}\n{stack.logs(service)}"
