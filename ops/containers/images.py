@@ -1,7 +1,7 @@
 """`python -m ops.containers.images`: builds the product's image, and stand-ins for the hub's images that it runs with.
 
 A stand-in has the tag of the image that it stands in for, under `circle.local/`, with the same user, ports, paths,
-variables and health check as far as compose.yaml uses them. It is made of Debian's packages, wheels that `make setup`
+variables and health check where compose.yaml uses them. It is made of Debian's packages, wheels that `make setup`
 has installed, jars from Maven and Go modules. Two images have none: Grafana's and Kafka UI's.
 """
 

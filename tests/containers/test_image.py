@@ -1,4 +1,4 @@
-"""The product's image: built from a clean clone, run by nobody special, small, and what is in it is known."""
+"""The image of the product: built from a clean clone, run without rights, small, and its content is known."""
 
 from __future__ import annotations
 

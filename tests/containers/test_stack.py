@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.harness.compose_stack import ComposeStack, Drop
 from tests.unit.docs.pages import blocks, section, text_of
 
 WALK_S_MAX = 120
+
+
+def reservation(outcome: dict[str, Any]) -> str:
+    """The reservation of an outcome: of a hold, or of a problem."""
+    return str(outcome.get("id") or outcome["reservation_id"])
 
 
 def test_the_first_steps_run_as_they_are_written(stack: ComposeStack, tmp_path: Path) -> None:
@@ -33,21 +39,18 @@ def test_a_house_sells_out_once_and_the_log_says_so(stack: ComposeStack) -> None
     with stack.shop() as shop:
         drop = Drop(shop)
         outcomes = drop.sell()
-        assert [one["id"] for one in drop.ask_again()] == [one["id"] for one in outcomes]
-    verified = stack.verify()
-    assert verified["ok"]
-    assert verified["report"]["facts"] >= len(outcomes)
+        assert list(map(reservation, drop.ask_again())) == list(map(reservation, outcomes))
+    assert stack.verify() >= len(outcomes)
 
 
 def test_what_was_sold_is_there_after_down_and_up(stack: ComposeStack) -> None:
     with stack.shop() as shop:
         drop = Drop(shop)
         drop.sell()
-        (buyer, *_), before = drop.buyers, [person.get("/v1/tickets").json() for person in drop.buyers]
+        before = [person.get("/v1/tickets").json() for person in drop.buyers]
         stack.down()
         stack.up()
         assert [person.get("/v1/tickets").json() for person in drop.buyers] == before, "the same keys, accounts, rows"
-        assert stack.verify()["ok"]
-        assert buyer.get("/v1/users/me").status_code == 200
+        facts = stack.verify()
         Drop(shop).sell()
-        assert stack.verify()["ok"]
+        assert stack.verify() > facts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -61,10 +61,12 @@ class ComposeStack:
         """The output of `circle …` in the API's container."""
         return self.compose("exec", "-T", "api", "python", "-m", "ops.cli.main", *arguments)
 
-    def verify(self) -> dict[str, Any]:
-        """What `circle verify` says of the log, the rows and Redis. An exit code other than 0 is an error."""
-        document: dict[str, Any] = json.loads(self.circle("verify", "--json"))
-        return document
+    def verify(self) -> int:
+        """How many facts `circle verify` found right, with the rows and Redis. A divergence is an error."""
+        said = self.circle("verify")
+        found = re.search(r"no divergence in ([\d,]+) facts", said)
+        assert found is not None, said
+        return int(found.group(1).replace(",", ""))
 
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "--quiet", service).split()

@@ -1,0 +1,67 @@
+"""The stand-ins for a hub's images: one for each image that compose.yaml and the Dockerfile name, but two."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.containers import images
+from ops.containers.images import PREFIX, SOURCES, STAGES
+from ops.run.services import kafka_jars
+
+ROOT = Path(__file__).parents[3]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+STAND_INS: dict[str, Any] = yaml.safe_load(images.DEFINITIONS.read_text())["services"]
+HUB = "${CIRCLE_IMAGES:-}"
+
+
+class Override(yaml.SafeLoader):
+    """Reads compose's tag `!override` as the value itself."""
+
+
+Override.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+WITHOUT: dict[str, Any] = yaml.load((ROOT / "ops/containers/without_a_hub.yaml").read_text(), Override)["services"]
+
+
+def test_each_image_of_a_hub_has_a_stand_in_or_its_service_stays_out() -> None:
+    stood_in = {one["image"].removeprefix(PREFIX) for one in STAND_INS.values()}
+    bases = re.findall(r"^FROM \$\{IMAGES\}(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    named = {name: one["image"].removeprefix(HUB) for name, one in COMPOSE.items() if "build" not in one}
+    assert set(bases) | {image for name, image in named.items() if name not in WITHOUT} == stood_in
+    assert set(WITHOUT) == {"grafana", "kafka-ui"}
+    assert all(one["profiles"] == ["hub"] for one in WITHOUT.values()), "a profile that nothing starts"
+
+
+@pytest.mark.parametrize("name", [name for name, one in COMPOSE.items() if "build" not in one])
+def test_one_variable_chooses_where_an_image_comes_from(name: str) -> None:
+    assert COMPOSE[name]["image"].startswith(HUB)
+
+
+def test_each_stand_in_has_its_sources_and_a_way_to_prepare_them() -> None:
+    assert {path.name for path in SOURCES.iterdir()} == set(STAGES) == set(STAND_INS) - {"python-full"}
+    assert all((SOURCES / name / "Dockerfile").exists() for name in STAGES)
+    for one in STAND_INS.values():
+        assert one["build"]["args"]["DEBIAN"].removeprefix(f"{PREFIX}debian:") in images.SUITES
+
+
+def test_the_stand_ins_are_of_the_versions_that_they_stand_in_for() -> None:
+    kafka = (SOURCES / "kafka" / "tools.xml").read_text()
+    pinned = {name: f"<{name}>{version}<" for name, version in pins(kafka_jars.POM.read_text()).items()}
+    assert set(pinned) == {"kafka.version", "log4j.version"}
+    assert all(text in kafka for text in pinned.values())
+    assert STAND_INS["kafka"]["image"].endswith(f":{kafka_jars.kafka_version()}")
+    registry = re.search(r"<version>(\d[^<]+)</version>\s*<type>", (SOURCES / "registry" / "registry.xml").read_text())
+    assert registry is not None
+    assert STAND_INS["registry"]["image"].endswith(f":{registry.group(1)}")
+    assert STAND_INS["mailpit"]["image"].endswith(f":{images.MAILPIT.version}")
+    # Prometheus 3.7.3 is version 0.307.3 of its module.
+    major, minor, patch = STAND_INS["prometheus"]["image"].rpartition(":v")[2].split(".")
+    assert images.PROMETHEUS.version == f"v0.{major}{int(minor):02}.{patch}"
+
+
+def pins(pom: str) -> dict[str, str]:
+    return dict(re.findall(r"<([a-z0-9]+\.version)>([^<]+)<", pom))
