@@ -17,7 +17,8 @@ COPY requirements-build.lock /tmp/requirements.lock
 RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /build
 COPY schemas /build/schemas
-RUN cythonize -i schemas/*.pyx
+COPY pipelines /build/pipelines
+RUN cythonize -i $(find . -name 'native_*.pyx')
 # What the distribution says of itself: its version, above all.
 COPY pyproject.toml /build/pyproject.toml
 RUN mkdir metadata && python -c "from setuptools import build_meta as b; b.prepare_metadata_for_build_wheel('metadata')" \
@@ -33,7 +34,7 @@ RUN groupadd --gid 10001 circle \
 COPY --from=wheels /opt/circle /opt/circle
 COPY --from=native /build/metadata /app
 COPY --from=native /build/schemas /app/schemas
-COPY pipelines /app/pipelines
+COPY --from=native /build/pipelines /app/pipelines
 COPY connectors /app/connectors
 COPY sinks /app/sinks
 COPY api /app/api

@@ -57,6 +57,8 @@ class Codec:
 
     `ids` maps "circle.facts.TicketsHeld" to its id in a schema registry. `writers` has every schema of our records in
     the registry, by id. Without both, the manifest's ids are used.
+
+    `encoders` are `encode` and `encode_fact` by type of record, for loops over many records.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Codec:
             if _is_flat(written):
                 others.setdefault(_full_name(written), []).append((schema_id, written))
         self._writers = others
-        self._encoders: dict[type[Any], Callable[..., bytes]] = {}
+        self.encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[bytes, Reader] = {}  # by the header of their records
         self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
         self._earlier: dict[type[Any], dict[bytes, tuple[Callable[..., bytes], dict[str, Any]]]] = {}
@@ -81,7 +83,7 @@ class Codec:
             schema: Any = fastavro.parse_schema(newest[name])
             sources = [Envelope.__struct_fields__] if issubclass(record, Fact) else []
             header = _header(ids[name])
-            self._encoders[record] = Writer(newest[name], header, *sources, record.__struct_fields__).write
+            self.encoders[record] = Writer(newest[name], header, *sources, record.__struct_fields__).write
             self._readers[header] = Reader(record, schema)
             for rules, of_its_day in former.get(name, {}).items():
                 same = [schema_id for schema_id, other in others.get(name, ()) if other == of_its_day]
@@ -97,11 +99,11 @@ class Codec:
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
-        return self._encoders[type(record)](record)
+        return self.encoders[type(record)](record)
 
     def encode_fact(self, envelope: Envelope, fact: Fact) -> bytes:
         """The bytes of a fact at its place on the log. Equal facts at equal places have equal bytes."""
-        return self._encoders[type(fact)](envelope, fact)
+        return self.encoders[type(fact)](envelope, fact)
 
     def encode_fact_under(self, rules_version: int, envelope: Envelope, fact: Fact) -> bytes:
         """The bytes of a fact as that version of the rules wrote them: with the schema of that time.
@@ -109,7 +111,7 @@ class Codec:
         Later fields are not written: decisions by those rules leave them None.
         """
         of_its_day = self._former.get(rules_version, {}).get(type(fact))
-        return (of_its_day or self._encoders[type(fact)])(envelope, fact)
+        return (of_its_day or self.encoders[type(fact)])(envelope, fact)
 
     def encode_fact_as(self, header: bytes, envelope: Envelope, fact: Fact) -> bytes | None:
         """The bytes as an earlier build under today's rules wrote them, with the schema whose id is in `header`.

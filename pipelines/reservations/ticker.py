@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors import clock
 from connectors.logs import Log
-from pipelines.reservations.batch import Headers
+from pipelines.reservations.outgoing import Headers
 from pipelines.reservations.partition import Partition
 from schemas import cloudevents
 from schemas.codec import Codec

@@ -22,7 +22,7 @@ http_crowd     people who ask over HTTP while the broker is away, and repeat wit
 impatient      presses Ctrl-C at a chosen step of a tool.
 leftovers      ends every process that a test started.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
-native         The compiled twins of the Avro reader and writer, where there is a C compiler.
+native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.

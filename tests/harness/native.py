@@ -1,22 +1,46 @@
-"""The compiled twins of the Avro reader and writer. With a C compiler they must be there."""
+"""The compiled twins, where there is a C compiler. With one they must be there."""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-native_reader: Any
-native_writer: Any
-try:
-    from schemas import native_reader, native_writer
-except ImportError:
-    compiler = shutil.which(sysconfig.get_config_var("CC").split()[0])
-    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
-    assert not (compiler and headers), "make setup did not compile native_reader and native_writer"
-    native_reader = native_writer = None
+TWINS = (
+    "schemas.native_reader",
+    "schemas.native_writer",
+    "pipelines.reservations.native_outgoing",
+)
 
+
+def _twin(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        compiler = shutil.which(sysconfig.get_config_var("CC").split()[0])
+        headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+        assert not (compiler and headers), f"make setup did not compile {name}"
+        return None
+
+
+native_reader, native_writer, native_outgoing = map(_twin, TWINS)
 needs_native = pytest.mark.skipif(native_reader is None, reason="no C compiler or no Python.h: not compiled")
+
+
+def without_twins(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as it is where no twin was compiled. Other modules keep theirs."""
+    for name in TWINS:
+        monkeypatch.setitem(sys.modules, name, None)
+    spec = importlib.util.spec_from_file_location(f"{module.__name__}_without_twins", module.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    plain = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, plain)  # dataclasses look for their module there
+    spec.loader.exec_module(plain)
+    return plain

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.state import EventState
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
 from schemas import commands as c
 from schemas import facts as f

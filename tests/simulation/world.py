@@ -13,11 +13,12 @@ from collections import deque
 from hashlib import blake2b
 from typing import Any
 
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
 from schemas import commands as c

@@ -1,9 +1,9 @@
 """CPU of the core's own steps, without any service: `python -m ops.proof.bench.steps`. For insight, not for promises.
 
 `encoding` writes the same facts with the codec and with fastavro's general writer, and decodes them. `steps` carries
-batches through place, decide and encode as the reservations dataflow does. `seating` sells sections of several sizes to
-the last seat. Times are CPU of this process. Rounds take turns. The output has their lowest and their median: other
-work on the machine shows as the distance between the two.
+batches through place, decide, encode and reply as the reservations dataflow does. `seating` sells sections of several
+sizes to the last seat. Times are CPU of this process. Rounds take turns. The output has their lowest and their median:
+other work on the machine shows as the distance between the two.
 """
 
 from __future__ import annotations
@@ -20,19 +20,26 @@ import msgspec
 
 from ops.cli.output import emit_table
 from ops.proof.bench.mix import Layout, Mix
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.seating import Seating
 from pipelines.reservations.core.state import EventState
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
 from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
 from schemas.ids import US_PER_S, EventId, LogTime
+from schemas.replies import encode_replies
 
 ROUNDS = 9
 BATCH = 1_000
 COMMANDS = 20_000
 SECTIONS = ((10, 10), (32, 32), (100, 100))
+STEPS = ("place", "decide", "encode", "reply")
+PASSED = (
+    ("reply_to", b"circle:replies:bench"),
+    ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+)
 LOG_TIME_US = 1_800_000_000_000_000  # any time will do: the code here reads no clock except to measure
 
 
@@ -74,10 +81,10 @@ def encoding() -> int:
 
 
 def steps() -> None:
-    """Place, decide and encode, in batches of one event's commands, granted and sold out."""
+    """Place, decide, encode and reply, in batches of one event's commands, granted and sold out."""
     codec = Codec()
     for name, wanted in (("granted", 0.9), ("sold out", 0.1)):
-        spent: dict[str, list[float]] = {"place": [], "decide": [], "encode": []}
+        spent: dict[str, list[float]] = {step: [] for step in STEPS}
         for turn in range(ROUNDS):
             setup, load = _commands(codec, seed=turn, share=wanted)
             state, partition = _prepared(codec, setup)
@@ -123,6 +130,7 @@ def _carry(
         took["place"] += _cpu(lambda batch=batch: batch.place(codec, partitions))  # type: ignore[misc]
         took["decide"] += _cpu(lambda batch=batch: batch.decide(dict.fromkeys(batch.events(), state)))  # type: ignore[misc]
         took["encode"] += _cpu(lambda batch=batch: deque(batch.encoded(codec), maxlen=0))  # type: ignore[misc]
+        took["reply"] += _cpu(lambda batch=batch: [*map(encode_replies, batch.replies().values())])  # type: ignore[misc]
 
 
 def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord], list[RawRecord]]:
@@ -133,7 +141,12 @@ def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord]
     key = mix.houses[0].event_id.encode()
     records = [
         RawRecord(
-            partition=0, offset=offset, timestamp_ms=LOG_TIME_US // 1_000 + offset, key=key, value=value, headers=[]
+            partition=0,
+            offset=offset,
+            timestamp_ms=LOG_TIME_US // 1_000 + offset,
+            key=key,
+            value=value,
+            headers=list(PASSED),
         )
         for offset, value in enumerate(values)
     ]
@@ -143,7 +156,7 @@ def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord]
 def _prepared(codec: Codec, setup: list[RawRecord]) -> tuple[EventState, Partition]:
     state = EventState(EventId(setup[0].key.decode() if setup[0].key else ""))
     partition = Partition(0, 1, LogTime(0), set())
-    _carry(codec, setup, state, partition, {"place": 0.0, "decide": 0.0, "encode": 0.0})
+    _carry(codec, setup, state, partition, dict.fromkeys(STEPS, 0.0))
     return state, partition
 
 

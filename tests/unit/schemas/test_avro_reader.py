@@ -5,7 +5,6 @@ The compiled reader reads every record type, at any usual length; the exceptions
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import sys
 import tracemalloc
@@ -28,7 +27,7 @@ from schemas.commands import COMMANDS, CreateEvent
 from schemas.facts import FACTS, Envelope, Fact, RecordedFact
 from schemas.field_types import is_int32, plain
 from schemas.notifications import NOTIFICATIONS
-from tests.harness.native import native_reader, needs_native
+from tests.harness.native import native_reader, needs_native, without_twins
 from tests.harness.words import T, reserve
 
 PLAIN = (*COMMANDS, *NOTIFICATIONS)
@@ -325,13 +324,7 @@ def test_the_compiled_twins_are_used_where_they_are() -> None:
 
 
 def test_without_compiled_twins_the_plain_ones_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("native_reader", "native_writer"):
-        monkeypatch.setitem(sys.modules, f"schemas.{name}", None)
-    spec = importlib.util.spec_from_file_location("schemas.codec_without_twins", codec_module.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = without_twins(codec_module, monkeypatch)
     assert module.DECODER == "plain"
     assert module.Codec().encode_fact(ENVELOPE, HELD) == HELD_BYTES
     assert module.Codec().decode(HELD_BYTES) == RecordedFact(ENVELOPE, HELD)

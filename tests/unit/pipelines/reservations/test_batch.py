@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.reservations.batch import PASSED_ON_BYTES_MAX, Batch, EncodedFact, Headers, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
+from pipelines.reservations.outgoing import PASSED_ON_BYTES_MAX, EncodedFact, Headers, RawRecord
 from pipelines.reservations.partition import Partition
 from schemas.codec import Codec
 from schemas.commands import PublishEvent, RecordDispute

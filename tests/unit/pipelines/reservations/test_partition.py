@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At, EventState
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import TICK_AGAIN_US, TICK_LOST_US, Group, Partition, Placed, grouped, live_claims
 from schemas import commands as c
 from schemas import facts as f

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Message
 
-from pipelines.reservations.batch import RawRecord
 from pipelines.reservations.flow import records_of
+from pipelines.reservations.outgoing import RawRecord
 
 TRACE = ("traceparent", b"00-1")
 

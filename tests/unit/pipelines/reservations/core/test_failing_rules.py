@@ -9,12 +9,13 @@ import pytest
 
 from pipelines.history.verification import PartitionVerifier
 from pipelines.reservations.availability import RedisCounters
-from pipelines.reservations.batch import Batch, RawRecord
+from pipelines.reservations.batch import Batch
 from pipelines.reservations.core import decide as rules
 from pipelines.reservations.core.decide import RULES, NotFolded, step
 from pipelines.reservations.core.digest import canonical
 from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import At, EventState
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
 from schemas import commands as c
 from schemas import facts as f

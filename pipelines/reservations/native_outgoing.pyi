@@ -1,0 +1,3 @@
+# The compiled twin offers what the plain module does.
+from pipelines.reservations.outgoing import encoded as encoded
+from pipelines.reservations.outgoing import replies as replies
