@@ -37,6 +37,7 @@ from api.http.openapi import document
 from api.http.problem import Problem, retry_after, unavailable
 from api.http.protocol import EdgeProtocol
 from api.http.routing import bind
+from api.reporting import report
 from api.routes.table import ROUTES
 from connectors import logs, readiness
 from connectors.errors import CircleError, ServiceUnreachable
@@ -158,6 +159,7 @@ async def _open(settings: Settings, key_file: Path | None, app: Sanic[Any, Any])
     instance = f"{settings.instance}-{uuid4().hex[:8]}"
     app.ctx.deps = ApiDeps.open(settings, KeyRing.load(key_file), instance)
     app.ctx.deps.listen()
+    app.add_task(report(app.ctx.deps, instance), name="report")
 
 
 async def _open_to_operators(host: str, port: int, app: Sanic[Any, Any]) -> None:

@@ -20,10 +20,14 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+UNAVAILABLE = 503
+
+
 class Metrics:
-    """The API's metrics."""
+    """The API's metrics. `answers`, `errors` (5xx but 503) and `unavailable` (503) are totals of this process."""
 
     def __init__(self) -> None:
+        self.answers = self.errors = self.unavailable = 0
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "circle_http_requests",
@@ -61,12 +65,43 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._cpu_s = 0.0
+        self._cpu = Counter(
+            "circle_api_cpu_seconds", "Processor time of all API processes of this machine.", registry=self.registry
+        )
+        self._in_share = Gauge(
+            "circle_api_share_in_use",
+            "Requests that have a place in a share.",
+            ["share"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._before_share = Gauge(
+            "circle_api_share_waiting",
+            "Requests that wait for a place in a share.",
+            ["share"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self._refused = Counter(
             "circle_api_share_refused",
             "Requests refused because a share (user, network) or all places (all) of a pool are in use.",
             ["share", "why"],
             registry=self.registry,
         )
+
+    def set_share(self, share: str, running: int, waiting: int) -> None:
+        """How many requests are in a share now, and how many wait for a place in it."""
+        self._in_share.labels(share).set(running)
+        self._before_share.labels(share).set(waiting)
+
+    def set_gauges(self, *, unacknowledged: int, waiting: int, streams: int, cpu_s: float) -> None:
+        """What this process has under way now, and the processor time that it has used."""
+        self._cpu.inc(max(0.0, cpu_s - self._cpu_s))
+        self._cpu_s = cpu_s
+        self.unacknowledged.set(unacknowledged)
+        self.waiting.set(waiting)
+        self.streams.set(streams)
 
     def share_refused(self, share: str, why: str) -> None:
         """Counts a request that found no place."""
@@ -82,6 +117,12 @@ class Metrics:
             if counter is None:
                 counter = statuses[status] = self._requests.labels(method, route, str(status))
             counter.inc()
+            self.answers += 1
+            if status >= 500:
+                if status == UNAVAILABLE:
+                    self.unavailable += 1
+                else:
+                    self.errors += 1
             seconds.observe(duration_s)
 
         return observe

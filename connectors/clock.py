@@ -8,11 +8,17 @@ from time import time_ns
 from schemas.times import rfc3339_of
 
 NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
 
 
 def now_us() -> int:
     """Microseconds since the Unix epoch."""
     return time_ns() // NS_PER_US
+
+
+def now_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time_ns() // NS_PER_MS
 
 
 def now_rfc3339() -> str:

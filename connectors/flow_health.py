@@ -109,14 +109,20 @@ def ready_key(flow: str) -> str:
     return f"circle:ready:{flow}"
 
 
+def recent_deaths(deaths: Sequence[bytes], ready_at: bytes | None, now: float) -> list[Death]:
+    """The deaths of the last WINDOW_S among a flow's records in Redis; none once a process has been ready for STEADY_S
+    since the last of them."""
+    recent = [one for one in (msgspec.json.decode(text, type=Death) for text in deaths) if now - one.at < WINDOW_S]
+    since = float(ready_at) if ready_at is not None else 0.0
+    if recent and since > recent[-1].at and now - since >= STEADY_S:
+        return []
+    return recent
+
+
 def dying(deaths: Sequence[bytes], ready_at: bytes | None, now: float) -> Dying | None:
     """A flow's verdict from its records in Redis; None if it is not dying."""
-    last_deaths = [msgspec.json.decode(one, type=Death) for one in deaths]
-    recent = [one for one in last_deaths if now - one.at < WINDOW_S]
+    recent = recent_deaths(deaths, ready_at, now)
     if len(recent) < DEATHS_MIN:
         return None
     last = recent[-1]
-    since = float(ready_at) if ready_at is not None else 0.0
-    if since > last.at and now - since >= STEADY_S:
-        return None
     return Dying(deaths=len(recent), last_error=last.kind, last_death_s_ago=round(now - last.at, 1))

@@ -28,6 +28,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.kafka_clients import ask_for_brokers, new_admin, new_consumer, new_producer, right_missing
 from connectors.logs import Log
+from connectors.metrics import PARTITIONS_OWNED, REBALANCES
 from connectors.settings import Settings
 
 HEARTBEAT_MS = 1_000
@@ -321,6 +322,8 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
         started = time.monotonic()
         starts = source.owner.assigned(client, partitions) if partitions else {}
         self._rebalances += 1
+        REBALANCES.labels(source.topic, "assigned").inc()
+        PARTITIONS_OWNED.labels(source.topic).set(len(partitions))
         self._starts = [
             TopicPartition(source.topic, partition, OFFSET_BEGINNING if start is None else start)
             for partition, start in starts.items()
@@ -340,6 +343,8 @@ class _BatchPartition(StatelessSourcePartition[list[Message]]):
         partitions = sorted(entry.partition for entry in revoked)
         self._rebalances += 1
         self._starts = []
+        REBALANCES.labels(self._source.topic, "revoked").inc()
+        PARTITIONS_OWNED.labels(self._source.topic).set(0)
         log.info("partitions.revoked", topic=self._source.topic, partitions=partitions)
         self._source.owner.revoked(partitions)
 

@@ -18,6 +18,7 @@ from connectors.logs import Log
 from connectors.settings import Settings
 from schemas.topics import dead_letters
 from sinks.kafka_transaction import Outgoing
+from sinks.metrics import SET_ASIDE
 
 FLUSH_TIMEOUT_S = 30.0
 ERROR_CHARS_MAX = 500
@@ -106,6 +107,7 @@ class DeadLetters:
         if self._producer is None:
             self._producer = producer(self._settings)
         letter = dead_letter(record, error, by=by)
+        SET_ASIDE.labels(record.topic() or "").inc()
         log.error(
             "record.put_aside",
             topic=record.topic(),

@@ -17,7 +17,7 @@ from connectors.errors import Fenced
 from connectors.kafka import TRANSACTION_TIMEOUT_MS
 from connectors.logs import Log
 from connectors.watchdog import Watchdog
-from sinks.metrics import CALL_SECONDS
+from sinks.metrics import CALL_SECONDS, TRANSACTION_ENDS
 
 COMMIT_TIMEOUT_S = 10.0
 COMMIT_TRIES = 4  # for passing errors (a coordinator that moves); then the process ends
@@ -106,9 +106,11 @@ class KafkaTransactions:
                 )
             with CALL_SECONDS["commit"].time():
                 _retry(lambda: producer.commit_transaction(COMMIT_TIMEOUT_S), "commit")
+            TRANSACTION_ENDS["committed"].inc()
         except KafkaException as error:
             self._abort(error)
             fenced = _fenced(error)
+            TRANSACTION_ENDS["failed" if fenced is None else "fenced"].inc()
             if fenced is None:
                 raise
             raise fenced from error

@@ -1,10 +1,8 @@
-"""The metrics of transactions, on the process's own metrics port."""
+"""The metrics of transactions and of records set aside, on the process's own metrics port."""
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
-# A step of a small batch takes a tenth of a millisecond, a call that waits for a broker some, one that is tried again
-# a hundred; COMMIT_TIMEOUT_S ends a call.
-CALL_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+from connectors.metrics import CALL_BUCKETS_S
 
 TRANSACTION_SECONDS = Histogram(
     "circle_transaction_seconds",
@@ -13,3 +11,10 @@ TRANSACTION_SECONDS = Histogram(
     buckets=CALL_BUCKETS_S,
 )
 CALL_SECONDS = {call: TRANSACTION_SECONDS.labels(call) for call in ("produce", "offsets", "commit")}
+TRANSACTIONS = Counter(
+    "circle_transactions",
+    "Kafka transactions by outcome: committed, failed, fenced (a newer owner exists).",
+    ["outcome"],
+)
+TRANSACTION_ENDS = {outcome: TRANSACTIONS.labels(outcome) for outcome in ("committed", "failed", "fenced")}
+SET_ASIDE = Counter("circle_records_set_aside", "Records that this process has put into the dead letters.", ["topic"])

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import TracebackType
 from typing import NamedTuple
+from weakref import WeakSet
 
 from api.http.problem import Problem, busy, retry_after
 from api.metrics import METRICS
@@ -101,12 +102,26 @@ class _Counts:
         self.running = self.waiting = 0
 
 
+LINES: WeakSet[Line] = WeakSet()
+"""Every line of this process, for its metrics."""
+
+
+def occupied() -> dict[str, tuple[int, int]]:
+    """How many requests are in each share now, and how many wait."""
+    found: dict[str, tuple[int, int]] = {}
+    for line in LINES:
+        running, waiting = found.get(line.share.name, (0, 0))
+        found[line.share.name] = running + line.running, waiting + line.waiting
+    return found
+
+
 class Line:
     """The requests that are in and that wait. No clock, no I/O: the result depends only on the order of the calls."""
 
     def __init__(self, share: Share) -> None:
         self.share = share
         self.running = self.waiting = 0
+        LINES.add(self)
         self._counts: dict[str, _Counts] = {}
         self._lines: dict[Lane, OrderedDict[str, OrderedDict[Turn, None]]] = {lane: OrderedDict() for lane in Lane}
         self._passed_over = dict.fromkeys(Lane, 0)

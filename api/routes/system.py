@@ -21,6 +21,7 @@ from api.deps import ApiDeps
 from api.http.problem import KINDS, TYPE_PREFIX, Problem, not_found, retry_after
 from api.http.routing import Call, json
 from api.metrics import CONTENT_TYPE, METRICS
+from api.reporting import note_gauges
 from connectors import logs
 from connectors.errors import CircleError
 from connectors.flow_health import deaths_key, dying, ready_key
@@ -110,9 +111,7 @@ async def _details(deps: ApiDeps) -> dict[str, msgspec.Raw | None]:
 
 async def metrics(call: Call) -> HTTPResponse:
     """200 in Prometheus' text format, at most METRICS_KEPT_S old. Written in a thread, because it takes 20 ms."""
-    METRICS.unacknowledged.set(call.deps.log_writer.unacked)
-    METRICS.waiting.set(len(call.deps.log_writer.waiting))
-    METRICS.streams.set(call.deps.live.clients)
+    note_gauges(call.deps)
     text = await call.deps.figures.get("", lambda: asyncio.to_thread(METRICS.exposition))
     return HTTPResponse(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 

@@ -131,6 +131,8 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.PAYMENTS, ("sandbox.payments", "sandbox.refunds"), put, "the pretend provider's books")
 
     yield Grant(p.MONITORING, ("fact_totals", "projection_positions"), put, "totals; how far all are")
+    sales = ("events", "payments", "reservations", "ticket_types", "tickets")
+    yield Grant(p.MONITORING, sales, read, "sales, as figures")
     yield Grant(p.MONITORING, ("alert_history",), everything, "alerts; what is old goes")
 
     seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from connectors.flow_health import ALIVE, deaths_key, ready_key
 from ops.operate.acls import BRANCHES, Process
+from pipelines.monitoring.api_report import REPORTS
 from pipelines.monitoring.board import MONITORED, VERIFIED
 from schemas.replies import REPLY_CHANNEL_PREFIX
 
@@ -62,7 +63,14 @@ def _rows() -> Iterable[RedisAccess]:
     yield RedisAccess(p.RESERVATIONS, ("publish",), channels=(f"{REPLY_CHANNEL_PREFIX}*",), why="replies")
     yield RedisAccess(p.PROJECTIONS, ("publish",), channels=("circle:projected",), why="how far it is")
     yield RedisAccess(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
-    yield RedisAccess(p.MONITORING, ("get",), reads=(VERIFIED,), why="how far `circle verify --follow` is")
+    yield RedisAccess(p.API, ("expire", "hset"), writes=(REPORTS,), why="what monitoring counts of its answers")
+    yield RedisAccess(
+        p.MONITORING,
+        ("get", "hgetall", "hkeys", "info", "lrange", "time"),
+        reads=(VERIFIED, ALIVE, deaths_key("*"), ready_key("*")),
+        why="how far `circle verify --follow` is, and how processes live",
+    )
+    yield RedisAccess(p.MONITORING, ("hdel",), writes=(REPORTS,), why="what the API answers")
     yield RedisAccess(p.MONITORING, ("set",), writes=(MONITORED,), why="what `/readyz` shows")
     yield RedisAccess(
         p.OPERATOR,

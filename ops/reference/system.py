@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from prometheus_client.metrics import MetricWrapperBase
 
 from api.metrics import METRICS
 from api.routes.table import ROUTES
+from connectors import metrics as flow_metrics
+from connectors.metrics import RecordAges
 from connectors.settings import Settings
 from ops.reference.markdown import WRITTEN, table
+from ops.verify import metrics as verify_metrics
 from pipelines.monitoring import metrics as monitoring_metrics
 from pipelines.notifications import metrics as notification_metrics
+from pipelines.payments import metrics as payment_metrics
 from pipelines.reservations import metrics as reservation_metrics
 from schemas.topics import DAY_MS, RETENTION_FOREVER_MS, all_topics
 from sinks import metrics as transaction_metrics
+
+Declared: TypeAlias = "MetricWrapperBase | RecordAges"
+
+PROCESSES: dict[str, Sequence[object]] = {
+    "The API": [METRICS],
+    "Each dataflow": [flow_metrics, transaction_metrics],
+    "Reservations": [reservation_metrics],
+    "Notifications": [notification_metrics],
+    "Payments": [payment_metrics],
+    "Monitoring": [monitoring_metrics],
+    "circle verify --follow": [verify_metrics],
+}
+"""The objects whose metrics a process has."""
+
+METRICS_INTRODUCTION = """\
+The API serves its metrics on `/metrics`, for [operators](../operations.md#what-operators-see). With several workers,
+each has the figures of all. Each other process serves its metrics on `CIRCLE_METRICS_PORT`, with those of the Python
+process (`process_…`). Several monitoring processes have the same totals, which are those of the log: take `max` over
+them, not `sum`. A histogram also has the series `…_bucket`, `…_sum` and `…_count`.
+[Alerts](../operations.md#alerts) are made of these metrics.
+"""
 
 
 def routes() -> str:
@@ -40,23 +66,35 @@ def routes() -> str:
 
 def metrics() -> str:
     """Every metric, with its type and labels, by the process that has it."""
-    parts = ["# Metrics\n", f"{WRITTEN} [Operations](../operations.md#metrics) says when to worry.\n"]
-    processes: dict[str, list[Any]] = {
-        "The API": [METRICS],
-        "Dataflows": [monitoring_metrics, notification_metrics, reservation_metrics, transaction_metrics],
-    }
-    for process, holders in processes.items():
-        found = [one for holder in holders for one in vars(holder).values() if isinstance(one, MetricWrapperBase)]
+    parts = ["# Metrics\n", f"{WRITTEN}\n", METRICS_INTRODUCTION]
+    for process, declared in _declared().items():
         head = ("metric", "type", "labels", "what it counts")
-        parts.append(f"## {process}\n\n" + table(head, sorted(_metric(one) for one in found)))
+        parts.append(f"## {process}\n\n" + table(head, sorted(_metric(one) for one in declared)))
     return "\n".join(parts)
 
 
-def _metric(metric: MetricWrapperBase) -> tuple[str, str, str, str]:
+def metric_names() -> set[str]:
+    """Each name under which Prometheus knows a metric of ours, without the suffixes of histograms."""
+    return {_metric(one)[0].strip("`") for declared in _declared().values() for one in declared}
+
+
+def _declared() -> dict[str, list[Declared]]:
+    """The metrics of each process. A module that only uses a metric of another one does not declare it."""
+    declared: dict[str, list[Declared]] = {process: [] for process in PROCESSES}
+    for process, holders in PROCESSES.items():
+        for one in (value for holder in holders for value in vars(holder).values()):
+            known = any(one is other for others in declared.values() for other in others)
+            child = isinstance(one, MetricWrapperBase) and one._labelvalues  # noqa: SLF001 — no other way to ask
+            if isinstance(one, MetricWrapperBase | RecordAges) and not known and not child:
+                declared[process].append(one)
+    return declared
+
+
+def _metric(metric: Declared) -> tuple[str, str, str, str]:
     (family,) = metric.describe()
     name = family.name + ("_total" if family.type == "counter" else "")
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 — there is no other way to ask
-    return f"`{name}`", family.type, labels or "none", family.documentation
+    labels = ("stage",) if isinstance(metric, RecordAges) else metric._labelnames  # noqa: SLF001 — no other way to ask
+    return f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels) or "none", family.documentation
 
 
 def topics() -> str:

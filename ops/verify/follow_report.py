@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import Gauge, start_http_server
+from prometheus_client import start_http_server
 
 from connectors import clock
 from connectors.settings import Settings
+from ops.verify.metrics import BEHIND, DIVERGENCES, THROUGH
 from ops.verify.verify import PartitionRun
 from pipelines.monitoring.board import VERIFIED, Board, VerifiedPartition, VerifierProgress
 
@@ -44,15 +45,12 @@ def metrics(settings: Settings) -> Reporter:
     if settings.metrics_port is None:
         return lambda _runs: None
     start_http_server(settings.metrics_port, addr=settings.metrics_host)
-    through = Gauge("circle_verify_through_offset", "The last command that was verified.", ["partition"])
-    behind = Gauge("circle_verify_lag_records", "Commands on the log that are not verified yet.", ["partition"])
-    found = Gauge("circle_verify_divergences", "Facts that are not what the rules give.", ["partition"])
 
     def export(runs: list[PartitionRun]) -> None:
         for run in runs:
             number = str(run.partition)
-            through.labels(number).set(run.verifier.through)
-            behind.labels(number).set(max(0, run.waiting))
-            found.labels(number).set(run.verifier.diverged)
+            THROUGH.labels(number).set(run.verifier.through)
+            BEHIND.labels(number).set(max(0, run.waiting))
+            DIVERGENCES.labels(number).set(run.verifier.diverged)
 
     return export

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from confluent_kafka import Message
 
+from connectors.clock import now_ms
 from connectors.execution import execute
 from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer
 from connectors.logs import Log
+from connectors.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORD_AGES
 from connectors.postgres import Database
 from connectors.publisher import Publisher
 from connectors.readiness import signal_ready
@@ -30,12 +32,15 @@ from pipelines.command_places import CommandPlaces
 from pipelines.stored_records import recorded_again
 from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
+from schemas.ids import US_PER_MS
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
 from sinks.dead_letters import DeadLetters
 
 log = Log("read-side")
 
+A = TypeVar("A")
+B = TypeVar("B")
 Branches = Sequence[Branch[Any, Any]]
 
 
@@ -63,7 +68,7 @@ def build(name: str, deps: ReadSideDeps) -> Dataflow:
     records = op.input("facts", flow, deps.source)
     decoded = op.map("decode", records, deps.decode)
     admitted = op.map("admit", decoded, deps.admit)
-    branches: list[Stream[PreparedBranch]] = [op.map(one.name, admitted, preparer(one)) for one in deps.branches]
+    branches: list[Stream[PreparedBranch]] = [op.map(one.name, admitted, preparer(name, one)) for one in deps.branches]
     op.output("postgres", op.merge("join", *branches), BatchSink(deps.write))
     return flow
 
@@ -100,10 +105,10 @@ def run_branches(
     )
     deps = ReadSideDeps(
         source=source,
-        decode=reader(codec, CommandPlaces(settings)),
-        admit=positions.admit,
+        decode=timed(name, "decode", reader(codec, CommandPlaces(settings))),
+        admit=timed(name, "admit", positions.admit),
         branches=branches,
-        write=Join(branches, writer(store, DeadLetters(settings), publisher, gate, codec)),
+        write=Join(branches, writer(name, store, DeadLetters(settings), publisher, gate, codec)),
     )
     return execute(build(name, deps), log)
 
@@ -131,9 +136,15 @@ def reader(codec: Codec, places: CommandPlaces) -> Callable[[list[Message]], lis
     return lambda batch: [DecodedFact(record, decode(record)) for record in batch]
 
 
-def preparer(branch: Branch[Any, Any]) -> Callable[[Admitted], PreparedBranch]:
+def preparer(name: str, branch: Branch[Any, Any]) -> Callable[[Admitted], PreparedBranch]:
     """The step of a branch. If it cannot prepare the facts together, the write step takes them one by one."""
-    return lambda batch: PreparedBranch(batch, prepared(batch.parts[branch.name]))
+    seconds = BATCH_SECONDS.labels(name, branch.name)
+
+    def prepare(batch: Admitted) -> PreparedBranch:
+        with seconds.time():
+            return PreparedBranch(batch, prepared(batch.parts[branch.name]))
+
+    return prepare
 
 
 class Join:
@@ -152,22 +163,42 @@ class Join:
             self._write(one.batch, parts)
 
 
+def timed(name: str, step: str, work: Callable[[list[A]], B]) -> Callable[[list[A]], B]:
+    """The step, which also notes its time. The first one notes the batch's size, too."""
+    seconds = BATCH_SECONDS.labels(name, step)
+    records = BATCH_RECORDS.labels(name) if step == "decode" else None
+
+    def run(batch: list[A]) -> B:
+        if records is not None:
+            records.observe(len(batch))
+        with seconds.time():
+            return work(batch)
+
+    return run
+
+
 def writer(
-    store: BranchStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
+    name: str, store: BranchStore, dead_letters: DeadLetters, publisher: Publisher, gate: Gate, codec: Codec
 ) -> Callable[[Admitted, Sequence[PreparedPart]], None]:
     """The sink's step: first the dead letters (they must not be lost), then the transaction, then the news."""
+
+    write_seconds, publish_seconds = BATCH_SECONDS.labels(name, "write"), BATCH_SECONDS.labels(name, "publish")
 
     def write(batch: Admitted, parts: Sequence[PreparedPart]) -> None:
         for read in batch.unreadable:
             assert isinstance(read.fact, Undecodable)
             dead_letters.put(read.record, read.fact.error)
         dead_letters.flush()
-        results = store.write(parts, dead_letter_writer(batch, dead_letters, codec))
+        with write_seconds.time():
+            results = store.write(parts, dead_letter_writer(batch, dead_letters, codec))
         gate.done()
+        facts = (one.fact for one in batch.batch if isinstance(one.fact, RecordedFact))
+        RECORD_AGES.observe("persisted", [fact.envelope.log_time // US_PER_MS for fact in facts], now_ms())
         news = [
             one for part, _ in parts for one in part.branch.committed(results.get(part.branch.name, ()), part.after)
         ]
-        publisher.publish_json(news)
+        with publish_seconds.time():
+            publisher.publish_json(news)
         log.debug("batch.written", facts=len(batch.batch), branches=[part.branch.name for part, _ in parts])
 
     return write

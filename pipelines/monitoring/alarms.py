@@ -10,7 +10,7 @@ from connectors.postgres import Database
 from connectors.settings import Settings
 from pipelines.monitoring.alert_calls import AlertCalls
 from pipelines.monitoring.alert_store import evaluate, prune
-from pipelines.monitoring.alerts import Evaluator, Readings
+from pipelines.monitoring.alerts import Evaluator, FiringAlert, Readings
 
 PRUNE_EVERY_S = 3_600.0
 
@@ -24,8 +24,11 @@ class Alarms:
         self._database, self._calls, self._evaluator = database, AlertCalls(settings), Evaluator()
         self._pruned: float | None = None
 
-    def look(self, readings: Readings) -> None:
-        """Evaluate, write, report. Raises ServiceUnreachable when PostgreSQL is away."""
+    def look(self, readings: Readings) -> list[FiringAlert]:
+        """Evaluate, write, report. Returns the alerts that fire and were read.
+
+        Raises ServiceUnreachable when PostgreSQL is away.
+        """
         now_us = clock.now_us()
         changes = self._database.run(lambda connection: evaluate(connection, self._evaluator, readings, now_us))
         for one in changes.fired:
@@ -36,3 +39,4 @@ class Alarms:
         if self._pruned is None or time.monotonic() - self._pruned >= PRUNE_EVERY_S:
             self._pruned = time.monotonic()
             self._database.run(lambda connection: prune(connection, clock.now_us()))
+        return [*changes.fired, *changes.still]

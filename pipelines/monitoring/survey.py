@@ -8,8 +8,9 @@ says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,6 +20,7 @@ from connectors.kafka import METADATA_TIMEOUT_S, committed_offsets, consumer, pa
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.monitoring.lag_trend import LagTrends, Trend
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 
 COMMITTING = {
@@ -30,6 +32,8 @@ STORING = {"projections": FACTS, "notifications": FACTS, "monitoring": FACTS}
 """The flows whose position is stored with their rows, by their name there, and the topic that they read."""
 PEEK_S = 2.0  # to read one record of each partition with a lag
 LETTERS_AT_ONCE = 1_000
+LAST_OFFSETS = 2  # at the end of a partition: a record, and the mark of its transaction
+MS_PER_S = 1_000
 MARKER = "redriven_offset"  # on the marker record that `circle dlq redrive` writes
 
 SQL = queries(Path(__file__).parent / "sql" / "survey.sql")
@@ -40,6 +44,17 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
 
     flow: str
     topic: str
+    records: int
+    seconds: float
+
+
+class PartitionLag(NamedTuple):
+    """A flow's lag on one partition. `next_offset` is the record that it reads next."""
+
+    flow: str
+    topic: str
+    partition: int
+    next_offset: int
     records: int
     seconds: float
 
@@ -55,6 +70,10 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one look."""
 
     lags: list[Lag]
+    partitions: list[PartitionLag]
+    trends: dict[str, Trend]
+    ends: dict[str, dict[int, int]]
+    last_record_s: dict[str, float]
     dead_letters: dict[str, DeadLetterCounts]
 
 
@@ -67,6 +86,9 @@ class Survey:
         self._reader = consumer(settings, group=None, **{"enable.partition.eof": True})
         self._letters = consumer(settings, group=None, **{"enable.partition.eof": True})
         self._counts: dict[str, int] = {}
+        self._trends = LagTrends()
+        self._seen_ends: dict[tuple[str, int], int] = {}
+        self._last_record_s: dict[str, float] = {}
         self._found = {topic: DeadLetterCounts() for topic in (COMMANDS, FACTS, NOTIFICATIONS)}
         self._letters.assign([TopicPartition(dead_letters(topic), 0, OFFSET_BEGINNING) for topic in self._found])
 
@@ -82,9 +104,23 @@ class Survey:
             at = stored.get(name, {})
             places = {partition: max(0, at.get(partition, 0)) for partition in ends[topic]}
             next_offsets[f"circle.{name}"] = topic, places
-        lags = [self._lag(flow, topic, ends[topic], at) for flow, (topic, at) in next_offsets.items()]
+        partitions = [
+            lag for flow, (topic, at) in next_offsets.items() for lag in self._lags(flow, topic, ends[topic], at)
+        ]
+        lags = [_together(flow, topic, partitions) for flow, (topic, _) in next_offsets.items()]
+        now = time.monotonic()
+        trends = {lag.flow: self._trends.note(lag.flow, lag.records, next_offsets[lag.flow][1], now) for lag in lags}
+        for topic in ends:
+            self._look_at_last_records(topic, ends[topic])
         self._count_letters()
-        return Surveyed(lags=lags, dead_letters=self._found)
+        return Surveyed(
+            lags=lags,
+            partitions=partitions,
+            trends=trends,
+            ends=ends,
+            last_record_s=dict(self._last_record_s),
+            dead_letters=self._found,
+        )
 
     def close(self) -> None:
         """Close the connections to the broker."""
@@ -104,17 +140,33 @@ class Survey:
             ends[partition] = max(0, bounds[1])
         return ends
 
-    def _lag(self, flow: str, topic: str, ends: Mapping[int, int], at: Mapping[int, int]) -> Lag:
-        """The lag between `at` and the ends. If only a transaction's mark is left, there is no lag."""
-        behind = {partition: end - at[partition] for partition, end in ends.items() if end > at[partition]}
+    def _lags(self, flow: str, topic: str, ends: Mapping[int, int], at: Mapping[int, int]) -> list[PartitionLag]:
+        """The lag between `at` and the end of each partition. If only a transaction's mark is left, there is no lag."""
+        behind = [partition for partition, end in ends.items() if end > at[partition]]
         oldest = self._next_records(topic, {partition: at[partition] for partition in behind}) if behind else {}
-        waited = [time.time() - stamp_ms / 1_000 for stamp_ms in oldest.values()]
-        return Lag(
-            flow=flow,
-            topic=topic,
-            records=sum(behind[partition] for partition in oldest),
-            seconds=round(max([0.0, *waited]), 1),
-        )
+        now = time.time()
+        return [
+            PartitionLag(
+                flow=flow,
+                topic=topic,
+                partition=partition,
+                next_offset=at[partition],
+                records=end - at[partition] if partition in oldest else 0,
+                seconds=max(0.0, now - oldest[partition] / MS_PER_S) if partition in oldest else 0.0,
+            )
+            for partition, end in ends.items()
+        ]
+
+    def _look_at_last_records(self, topic: str, ends: Mapping[int, int]) -> None:
+        """Note the time of the last record of a topic. Only partitions that have grown are read, at their last offsets:
+        behind the last record there may be a transaction's mark."""
+        grown = {partition: end for partition, end in ends.items() if end != self._seen_ends.get((topic, partition), 0)}
+        if not grown:
+            return
+        self._seen_ends |= {(topic, partition): end for partition, end in grown.items()}
+        times = self._next_records(topic, {partition: max(0, end - LAST_OFFSETS) for partition, end in grown.items()})
+        if times:
+            self._last_record_s[topic] = max(self._last_record_s.get(topic, 0.0), max(times.values()) / MS_PER_S)
 
     def _next_records(self, topic: str, places: Mapping[int, int]) -> dict[int, int]:
         """The timestamp of the first record at or behind each place; partitions that end there are left out."""
@@ -146,6 +198,16 @@ class Survey:
                 of.redriven += 1
             else:
                 of.put_aside += 1
+
+
+def _together(flow: str, topic: str, partitions: Iterable[PartitionLag]) -> Lag:
+    own = [lag for lag in partitions if lag.flow == flow]
+    return Lag(
+        flow=flow,
+        topic=topic,
+        records=sum(lag.records for lag in own),
+        seconds=round(max([0.0, *(lag.seconds for lag in own)]), 1),
+    )
 
 
 def _at_once(client: Consumer) -> list[Message]:

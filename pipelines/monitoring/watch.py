@@ -8,6 +8,8 @@ next look tries again. An unexpected error ends the process.
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -19,16 +21,22 @@ from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
 from connectors.postgres import Database
 from connectors.settings import Settings
+from pipelines.flows import Flow
 from pipelines.monitoring.alarms import Alarms
 from pipelines.monitoring.board import MONITORED, Board
-from pipelines.monitoring.metrics import Exported
+from pipelines.monitoring.exported import Exported
+from pipelines.monitoring.figures import Figures
+from pipelines.monitoring.host import certificate_ends, disks
 from pipelines.monitoring.readings import readings
+from pipelines.monitoring.sales import SalesSurvey
+from pipelines.monitoring.services import BrokerSurvey, RedisSurvey, look_at_postgres
 from pipelines.monitoring.survey import Survey
 from pipelines.monitoring.tally import FACT, PLACES, REFUSED
 from pipelines.monitoring.totals import Totals, totals
 from schemas.times import rfc3339
 
 LOOK_S = 5.0
+GROUPS = [f"circle.{flow}" for flow in Flow]
 
 log = Log("monitoring")
 
@@ -57,27 +65,27 @@ class Watch:
             self._looks.result()
 
     def _run(self) -> None:
-        with (
-            closing(Database(self._settings.postgres_url)) as database,
-            closing(Board(self._settings)) as board,
-            closing(Survey(self._settings, database)) as survey,
-        ):
-            exported, alarms = Exported(), Alarms(self._settings, database)
+        settings = self._settings
+        with closing(Database(settings.postgres_url)) as database, closing(_Eyes(settings, database)) as eyes:
+            exported, alarms = Exported(), Alarms(settings, database)
             while not self._stopped.is_set():
-                self._look(database, survey, board, exported, alarms)
+                self._look(eyes, exported, alarms)
                 self._stopped.wait(LOOK_S)
 
-    def _look(self, database: Database, survey: Survey, board: Board, exported: Exported, alarms: Alarms) -> None:
+    def _look(self, eyes: _Eyes, exported: Exported, alarms: Alarms) -> None:
+        began = time.monotonic()
         try:
-            (counted, last_fact_us), found = database.run(totals, readonly=True), survey.look()
-            verified = board.verified()
-            alarms.look(readings(found, verified))
+            counted, figures = eyes.look()
+            now = time.time()
+            firing = alarms.look(readings(figures, now))
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
             return
         exported.totals(counted)
-        exported.surveyed(found, verified, last_fact_us)
-        board.show(
+        exported.figures(figures, now, time.monotonic() - began)
+        exported.firing(Counter(one.rule.name for one in firing))
+        found, last_fact_us = figures.surveyed, figures.last_fact_us
+        eyes.board.show(
             MONITORED,
             {
                 "at": clock.now_rfc3339(),
@@ -87,7 +95,44 @@ class Watch:
                 "last_fact_at": rfc3339(last_fact_us) if last_fact_us else None,
                 "lags": found.lags,
                 "dead_letters": found.dead_letters,
+                "alerts": [
+                    {"alert": one.rule.name, "about": one.about, "severity": one.rule.severity, "summary": one.summary,
+                     "fired_at": rfc3339(one.fired_at)}
+                    for one in firing
+                ],
             },
+        )  # fmt: skip
+
+
+class _Eyes:
+    """All that a look reads from, kept between looks."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self.board = Board(settings)
+        self._survey = Survey(settings, database)
+        self._sales = SalesSurvey(database)
+        self._redis = RedisSurvey(settings)
+        self._broker = BrokerSurvey(settings, GROUPS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for one in (self._survey, self._redis, self.board):
+            one.close()
+
+    def look(self) -> tuple[Totals, Figures]:
+        """One look. Raises ServiceUnreachable and KafkaException when PostgreSQL or the broker is away."""
+        counted, last_fact_us = self._database.run(totals, readonly=True)
+        return counted, Figures(
+            surveyed=self._survey.look(),
+            last_fact_us=last_fact_us,
+            verified=self.board.verified(),
+            broker=self._broker.look(),
+            redis=self._redis.look(),
+            postgres=look_at_postgres(self._database),
+            sales=self._sales.look(clock.now_us()),
+            disks=disks(self._settings),
+            certificate_ends=certificate_ends(self._settings),
         )
 
 

@@ -26,11 +26,13 @@ from connectors.log_reader import log_place, offset_of
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from pipelines.payments.metrics import REQUEST_SECONDS, REQUESTS, UNFINISHED
 from pipelines.payments.progress import PartitionProgress
 from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
 from pipelines.payments.requests import ChargeJob, RefundJob, Request, charged, refunded, refused
 from schemas import cloudevents
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure
+from schemas.statuses import RefundStatus
 from schemas.topics import COMMANDS, FACTS
 from sinks.dead_letters import Header, dead_letter
 from sinks.kafka_transaction import Outgoing
@@ -43,6 +45,7 @@ CALL_TIMEOUT_S = 10.0  # a request without an answer in this time is sent again
 COMMIT_EVERY_S = 0.5
 STOP_TIMEOUT_S = 3.0  # unfinished jobs run again after the restart
 
+KINDS = {ChargeJob: "charge", RefundJob: "refund"}
 PASSED_ON = frozenset({"reply_to", "reply_key", "traceparent"})
 
 log = Log("payments")
@@ -124,6 +127,7 @@ class Cashier:
             progress.begin(offset)
             running = asyncio.run_coroutine_threadsafe(self._work(job, progress), self._loop)
             self._jobs.add(running)
+            UNFINISHED.inc()
             running.add_done_callback(self._done)
         for record in records:
             partition, offset = log_place(record)
@@ -215,18 +219,22 @@ class Cashier:
     async def _ask(self, job: Job) -> RecordPayment | RecordRefund | str:
         """The command with the provider's answer, or the reason why there is none. Raises _Refused for a refund."""
         request, problem, attempt, began_at = job.request, "", 0, time.monotonic()
-        refusal = False
+        refusal, kind = False, KINDS[type(request)]
         while attempt < TRIES_MAX or self._answered_at < began_at:  # a provider that answers no request is away
             attempt += 1
             try:
-                async with asyncio.timeout(CALL_TIMEOUT_S):
-                    command = await self._call(request)
+                with REQUEST_SECONDS.labels(kind).time():
+                    async with asyncio.timeout(CALL_TIMEOUT_S):
+                        command = await self._call(request)
                 self._answered_at = time.monotonic()
+                REQUESTS.labels(kind, _outcome(command)).inc()
                 return command
             except (OutcomeUnknown, TimeoutError) as error:
+                REQUESTS.labels(kind, "unknown").inc()
                 problem = str(error) or f"no answer in {CALL_TIMEOUT_S:.0f} s"
                 log.warning("provider.unknown", key=request.key, attempt=attempt, error=problem)
             except RequestRefused as error:
+                REQUESTS.labels(kind, "refused").inc()
                 self._answered_at, problem, refusal = time.monotonic(), str(error), True
                 break
             await asyncio.sleep(BACKOFF.spread_s(attempt - 1))
@@ -260,5 +268,10 @@ class Cashier:
 
     def _done(self, job: Future[None]) -> None:
         self._jobs.discard(job)
+        UNFINISHED.dec()
         if not job.cancelled() and job.exception() is not None:
             self._failed = job.exception()
+
+
+def _outcome(command: RecordPayment | RecordRefund) -> str:
+    return command.outcome if isinstance(command, RecordPayment) else RefundStatus.REFUNDED.value

@@ -18,6 +18,7 @@ from confluent_kafka import Message
 from connectors.execution import execute
 from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer
 from connectors.logs import Log
+from connectors.metrics import BATCH_RECORDS, BATCH_SECONDS
 from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
@@ -76,7 +77,8 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
         )
 
         def charge(read: JobBatch) -> None:
-            cashier.take(read.records, read.jobs)
+            with BATCH_SECONDS.labels("payments", "take").time():
+                cashier.take(read.records, read.jobs)
             gate.done()
 
         return execute(build(PaymentsDeps(source, reader(codec_of(settings)), charge)), log)
@@ -85,7 +87,14 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
     """The decode step. Unreadable facts are skipped here; the projections dataflow sets them aside."""
 
+    records, seconds = BATCH_RECORDS.labels("payments"), BATCH_SECONDS.labels("payments", "decode")
+
     def decode(batch: list[Message]) -> JobBatch:
+        records.observe(len(batch))
+        with seconds.time():
+            return JobBatch(batch, jobs_in(batch))
+
+    def jobs_in(batch: list[Message]) -> list[Job]:
         jobs = []
         for record in batch:
             found = codec.decode(record.value())
@@ -94,6 +103,6 @@ def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
             request = request_in(found)
             if request is not None:
                 jobs.append(Job(record, request))
-        return JobBatch(batch, jobs)
+        return jobs
 
     return decode

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from connectors.clock import now_ms
 from connectors.failure_policy import described
 from connectors.kafka import Gate
 from connectors.logs import Log
+from connectors.metrics import RECORD_AGES
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.metrics import STEP_SECONDS
 from schemas.codec import Codec
@@ -46,8 +48,11 @@ class _DecisionPartition(StatelessSinkPartition[Batch]):
             offsets = {(COMMANDS, partition): offset for partition, offset in batch.next_offsets.items()}
             with STEP_SECONDS["commit"].time():
                 sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
+            times_ms = [record.timestamp_ms for record in batch.records]
+            RECORD_AGES.observe("decided", times_ms, now_ms())
             with STEP_SECONDS["reply"].time():
                 sink.after_commit(batch)
+            RECORD_AGES.observe("replied", times_ms, now_ms())
             sink.gate.done()
 
 

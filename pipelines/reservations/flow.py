@@ -41,7 +41,7 @@ from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
 from pipelines.reservations.guard import Guard
 from pipelines.reservations.loader import PartitionLoader, state_apart
-from pipelines.reservations.metrics import BATCH_RECORDS, STEP_SECONDS
+from pipelines.reservations.metrics import RECORDS, STEP_SECONDS
 from pipelines.reservations.outgoing import RawRecord, passed_on
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks
@@ -153,7 +153,7 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
 
 
 def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
-    BATCH_RECORDS.observe(len(messages))
+    RECORDS.observe(len(messages))
     with STEP_SECONDS["place"].time():
         batch = Batch(records_of(messages), messages)
         batch.place(deps.codec, deps.loader.partitions)

@@ -16,6 +16,7 @@ from connectors.settings import Settings
 from pipelines.reservations.availability import RedisCounters
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.state import EventState
+from pipelines.reservations.metrics import REFUSED_FOREIGN, REFUSED_LOST
 from pipelines.reservations.partition import Claim, Claims, Group, Partition, live_claims
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
 from schemas.ids import EventId
@@ -92,10 +93,12 @@ class Guard:
                 event_id = group.state.event_id
                 locks = missed[event_id]
                 if locks is None:
+                    REFUSED_LOST.inc()
                     group.state.take_back()
                     self.install(self._owner(group), [group.state])
                     log.warning("claims.installed_again", event=event_id)
                 else:
+                    REFUSED_FOREIGN.inc()
                     self._versions[event_id], self._foreign[event_id] = locks
                 group.decide(group.state.locked_places if self._blind else self._foreign[event_id])
         raise CircleError(

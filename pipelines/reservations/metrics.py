@@ -1,18 +1,16 @@
 """The metrics of the reservations dataflow, on the process's own metrics port."""
 
-from prometheus_client import Histogram
+from prometheus_client import Counter
 
-from sinks.metrics import CALL_BUCKETS_S
+from connectors.metrics import BATCH_RECORDS, BATCH_SECONDS
 
-BATCH_RECORDS = Histogram(
-    "circle_batch_records", "Records of a batch, which share one transaction.",
-    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_000),
-)  # fmt: skip
-BATCH_SECONDS = Histogram(
-    "circle_batch_seconds",
-    "Time of a batch's steps: place (decode), decide (with loading), guard (claims in Redis), commit (encoding and the "
-    "transaction), reply (counters and replies in Redis).",
-    ["step"],
-    buckets=CALL_BUCKETS_S,
+FLOW = "reservations"
+RECORDS = BATCH_RECORDS.labels(FLOW)
+STEP_SECONDS = {step: BATCH_SECONDS.labels(FLOW, step) for step in ("place", "decide", "guard", "commit", "reply")}
+CLAIMS_REFUSED = Counter(
+    "circle_claims_refused",
+    "Events of a batch whose claims Redis refused, by cause: foreign (a foreign lock has changed), lost (Redis had "
+    "lost the event). They are decided again, or installed again.",
+    ["cause"],
 )
-STEP_SECONDS = {step: BATCH_SECONDS.labels(step) for step in ("place", "decide", "guard", "commit", "reply")}
+REFUSED_FOREIGN, REFUSED_LOST = CLAIMS_REFUSED.labels("foreign"), CLAIMS_REFUSED.labels("lost")

@@ -30,3 +30,12 @@ def certificates(directory: Path, host: str) -> tuple[Path, Path]:
     private = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     served.write_bytes(private + signed.public_bytes(Encoding.PEM))
     return trusted, served
+
+
+def expiring(until: datetime) -> bytes:
+    """A certificate in PEM that expires then."""
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    begun = until - timedelta(days=365)
+    return builder.not_valid_before(begun).not_valid_after(until).sign(key, None).public_bytes(Encoding.PEM)

@@ -24,8 +24,10 @@ import msgspec
 from jinja2 import TemplateError
 
 from connectors.backoff import Backoff
+from connectors.clock import now_ms
 from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
+from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
@@ -37,6 +39,7 @@ from pipelines.notifications.mail.transport import MailFailed, MailRefused, Tran
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.outbound import outgoing
 from pipelines.stored_records import StoredRecord
+from schemas.ids import US_PER_MS
 from schemas.notifications import Notification
 from schemas.times import utc
 from sinks.dead_letters import DeadLetters
@@ -202,6 +205,8 @@ class MailDesk(Desk):
         else:
             settled = (row["id"], verdict.status, verdict.error, verdict.due_s, verdict.counts)
             await pool.execute(SQL["settle_mail"], *settled)
+        if verdict.status == MailStatus.SENT:
+            RECORD_AGES.observe("mailed", [row["created_at"] // US_PER_MS], now_ms())
         DELIVERIES.labels(Channel.MAIL, "retry" if verdict.status == MailStatus.PENDING else verdict.status).inc()
 
     def _mail(self, row: asyncpg.Record, data: dict[str, Any], files: Sequence[Attachment]) -> Mail:

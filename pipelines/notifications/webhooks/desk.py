@@ -17,8 +17,10 @@ from typing import NamedTuple
 import asyncpg
 import httpcore
 
+from connectors.clock import now_ms
 from connectors.failure_policy import Bound, is_of_record
 from connectors.logs import Log
+from connectors.metrics import RECORD_AGES
 from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
 from connectors.settings import Settings
 from connectors.sql_files import queries
@@ -100,6 +102,8 @@ class WebhookDesk(Desk):
             outcome = CallStatus.FAILED if over else CallStatus.PENDING
             due_s = DELAYS_S[attempts - 1] * random.uniform(0.8, 1.2) if outcome == CallStatus.PENDING else 0.0  # noqa: S311
         await pool.execute(SQL["settle_webhook"], row["id"], outcome, answer.status, answer.error, due_s)
+        if outcome == CallStatus.DELIVERED:
+            RECORD_AGES.observe("called", [row["created_ms"]], now_ms())
         DELIVERIES.labels(WEBHOOKS, "retry" if outcome == CallStatus.PENDING else outcome).inc()
         where = {"id": row["id"], "attempt": attempts, "status": answer.status, "error": answer.error}
         if outcome == CallStatus.FAILED:

@@ -61,7 +61,7 @@ SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attem
 FROM chosen
 WHERE d.id = chosen.id
 RETURNING d.id, d.endpoint_id, chosen.owner, d.type, d.payload, d.attempts, chosen.url, chosen.secret,
-          chosen.former_secret;
+          chosen.former_secret, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_ms;
 
 -- name: settle_webhook
 -- $2 status, $3 the answer's HTTP status, $4 error, $5 seconds until it is due again.

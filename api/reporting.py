@@ -1,0 +1,48 @@
+"""Reports this process's last minute to Redis for monitoring, and keeps its gauges up to date, every REPORT_EVERY_S.
+
+With several workers each sets its own gauges, so a scrape that reaches one of them has the present figures of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import process_time
+
+import msgspec
+from redis.exceptions import RedisError
+
+from api.deps import ApiDeps
+from api.fairness.shares import occupied
+from api.metrics import METRICS
+from connectors import logs
+from pipelines.monitoring.api_report import KEPT_S, REPORT_EVERY_S, REPORTS, LastMinute
+
+log = logs.get("api.reporting")
+
+
+def note_gauges(deps: ApiDeps) -> None:
+    """Set the gauges of what this process has under way."""
+    METRICS.set_gauges(
+        unacknowledged=deps.log_writer.unacked,
+        waiting=len(deps.log_writer.waiting),
+        streams=deps.live.clients,
+        cpu_s=process_time(),
+    )
+    for share, (running, waiting) in occupied().items():
+        METRICS.set_share(share, running, waiting)
+
+
+async def report(deps: ApiDeps, instance: str) -> None:
+    """Report until cancelled. While Redis is away, the reports are lost, and the log says so."""
+    last_minute = LastMinute()
+    while True:
+        note_gauges(deps)
+        text = msgspec.json.encode(last_minute.report(METRICS.answers, METRICS.errors, METRICS.unavailable))
+        try:
+            async with deps.redis.pipeline(transaction=False) as told:
+                told.hset(REPORTS, instance, text)
+                told.expire(REPORTS, KEPT_S)
+                await told.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("report.not_written", error=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(REPORT_EVERY_S)

@@ -1,0 +1,44 @@
+"""All that one look at the platform has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.monitoring.board import VerifierProgress
+from pipelines.monitoring.host import DiskSpace
+from pipelines.monitoring.sales import Sales
+from pipelines.monitoring.services import BrokerState, PostgresFigures, RedisFigures
+from pipelines.monitoring.survey import Surveyed
+from schemas.ids import US_PER_S
+from schemas.topics import COMMANDS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """One look. A service that did not answer about itself is None."""
+
+    surveyed: Surveyed
+    last_fact_us: int
+    verified: VerifierProgress | None
+    broker: BrokerState | None
+    redis: RedisFigures | None
+    postgres: PostgresFigures
+    sales: Sales | None
+    disks: dict[str, DiskSpace]
+    certificate_ends: dict[str, float]
+
+    @property
+    def facts_behind_s(self) -> float:
+        """How much newer the last command is than the last fact that is counted."""
+        last_command = self.surveyed.last_record_s.get(COMMANDS)
+        if last_command is None or not self.last_fact_us:
+            return 0.0
+        return max(0.0, last_command - self.last_fact_us / US_PER_S)
+
+    @property
+    def clock_skews_s(self) -> dict[str, float]:
+        """How far the clocks of services are ahead of ours, by service."""
+        skews = {"postgresql": self.postgres.clock_skew_s}
+        if self.redis is not None:
+            skews["redis"] = self.redis.clock_skew_s
+        return skews
