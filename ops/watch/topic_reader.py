@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.errors import ServiceUnreachable
 from connectors.kafka import METADATA_TIMEOUT_S, consumer
@@ -48,7 +48,7 @@ class TopicReader:
     def offsets_at(self, time_ms: int, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """By partition: an offset before which every record is older than the time, from the broker's own index.
 
-        A broker that cannot look it up gives the first offset. Raises ServiceUnreachable.
+        A broker without such an index (the embedded one) answers with the first offset. Raises ServiceUnreachable.
         """
         wanted = [TopicPartition(self.topic, number, max(0, time_ms)) for number in bounds]
         try:
@@ -58,9 +58,11 @@ class TopicReader:
         offsets: dict[int, int] = {}
         for place in places:
             low, high = bounds[place.partition]
-            # Kafka answers with the end when every record is older. So does a broker that has no index of times.
-            known = place.error is None and low <= place.offset < high
-            offsets[place.partition] = place.offset if known else low
+            if place.error is not None:
+                raise ServiceUnreachable(
+                    "Kafka", f"{self.topic}[{place.partition}]", f"its offsets by time: {place.error}"
+                )
+            offsets[place.partition] = high if place.offset == OFFSET_END else max(low, place.offset)
         return offsets
 
     def from_offsets(self, starts: Mapping[int, int]) -> Iterator[Message]:

@@ -69,7 +69,8 @@ def queries_of(process: Process) -> dict[str, str]:
             room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
             return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
-            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
+            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify",
+                     "watch/sql/journey", "watch/sql/positions")  # fmt: skip
             return (
                 texts(*(f"ops/{name}.sql" for name in tools), "ops/proof/checker/projected.sql")
                 | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")

@@ -1,0 +1,358 @@
+"""Follows one request: HTTP, command, decision with its reason, facts, rows, messages, mail and webhooks, with times.
+
+Each step says where it can be looked up. The log is read from the request's own position on, within bounds; the rows
+say how far. A journey that a bound has cut off says so. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from connectors.errors import CircleError
+from connectors.log_reader import chosen
+from connectors.postgres import Connection, Database
+from connectors.schema_registry import codec_of
+from connectors.settings import Settings
+from connectors.sql_files import queries
+from ops.watch.fact_positions import first_fact_at
+from ops.watch.record_search import Condition, Criteria, NoSuchRecord, ReadingBounds, Search, record_at
+from ops.watch.topic_reader import TopicReader
+from ops.watch.topic_record import TopicRecord
+from pipelines.notifications.kinds import CallStatus, MailStatus
+from schemas import cloudevents
+from schemas.ids import EventId, Position, ReservationId
+from schemas.times import rfc3339, rfc3339_of
+from schemas.topics import COMMANDS, FACTS
+
+READ_MAX = ReadingBounds(matches_max=None, records_max=1_000_000, seconds_max=60.0)
+TRACE = "traceparent"
+STILL_DUE = (MailStatus.PENDING, CallStatus.PENDING)
+SQL = queries(Path(__file__).parent / "sql" / "journey.sql")
+
+ROUTES = {
+    "ReserveTickets": "POST /v1/events/<event_id>/reservations",
+    "ConfirmReservation": "POST /v1/reservations/<reservation_id>/confirm",
+    "ReleaseReservation": "DELETE /v1/reservations/<reservation_id>",
+    "ExtendHold": "POST /v1/reservations/<reservation_id>/extend",
+    "CancelTickets": "POST /v1/reservations/<reservation_id>/cancel-tickets",
+}
+"""The routes that write commands about a reservation."""
+
+
+class Stage(StrEnum):
+    """The part of the platform that a step belongs to."""
+
+    HTTP = "http"
+    COMMAND = "command"
+    DECISION = "decision"
+    ROW = "row"
+    MESSAGE = "message"
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+
+
+class NotFollowed(CircleError):
+    """Neither the rows nor the log know the request."""
+
+
+class JourneyStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step. `time` is RFC 3339, "" where none is kept. `position` is the command's or the fact's.
+
+    `outcome` is the reason of a refusal, or a status. `trace` is the id of the trace, if the request had one.
+    """
+
+    stage: Stage
+    time: str
+    what: str
+    position: str
+    outcome: str = ""
+    detail: str = ""
+    trace: str = ""
+
+
+class Journey(msgspec.Struct, frozen=True, kw_only=True):
+    """One request's steps in the order of their causes: by position, and within one by stage.
+
+    `reservation_id` is "" for a command that is about none. `waits_for` names what has not happened yet. `stopped`
+    names the bound that cut the reading off, "" for none.
+    """
+
+    reservation_id: str
+    event_id: str
+    user_id: str
+    status: str
+    steps: list[JourneyStep]
+    waits_for: list[str]
+    traces: list[str]
+    stopped: str
+
+
+def follow(settings: Settings, reservation_id: ReservationId, event_id: EventId | None = None) -> Journey:
+    """A reservation's journey. With its event no search is needed where the rows do not know the reservation.
+
+    Raises NotFollowed, ServiceUnreachable.
+    """
+    with closing(Database(settings.postgres_url)) as database:
+
+        async def look(connection: Connection) -> Mapping[str, Any] | None:
+            row = await connection.fetchrow(SQL["reservation"], reservation_id)
+            return None if row is None else dict(row)
+
+        row = database.run(look, readonly=True)
+        facts, stopped = _facts(settings, database, reservation_id, event_id, row)
+        commands = _commands(settings, facts)
+        if not facts:
+            commands = _undecided(settings, reservation_id, event_id)
+        if not facts and not commands:
+            raise NotFollowed(f"no row, fact or waiting command is about a reservation {reservation_id}")
+        return _journey(database, reservation_id, commands, facts, row, stopped)
+
+
+def follow_command(settings: Settings, position: Position) -> Journey:
+    """The journey of the command at a position: of its reservation, if it is about one. Raises NotFollowed."""
+    try:
+        command, _schema = record_at(settings, COMMANDS, position.partition, position.offset)
+    except NoSuchRecord as error:
+        raise NotFollowed(str(error)) from None
+    reservation_id = command.fields.get("reservation_id")
+    if reservation_id:
+        return follow(settings, ReservationId(reservation_id), EventId(command.fields["event_id"]))
+    criteria = Criteria(position=position, whole_command=True)
+    search = Search(settings, FACTS, criteria, bounds=READ_MAX)
+    facts = list(search.matches())
+    with closing(Database(settings.postgres_url)) as database:
+        return _journey(database, ReservationId(""), [command], facts, None, search.progress.stopped)
+
+
+def _facts(
+    settings: Settings,
+    database: Database,
+    reservation_id: ReservationId,
+    event_id: EventId | None,
+    row: Mapping[str, Any] | None,
+) -> tuple[list[TopicRecord], str]:
+    """The facts about a reservation, and the bound that cut the reading off."""
+    partitions = len(chosen(settings, FACTS, None))
+    if row is None:
+        key = None if event_id is None else str(event_id)
+        search = Search(settings, FACTS, Criteria(key=key), bounds=READ_MAX)
+        return [one for one in search.matches() if _about(one, reservation_id)], search.progress.stopped
+    event, home = row["event_id"], row["partition"]
+    if home >= partitions:
+        raise NotFollowed(f"the rows of reservation {reservation_id} name partition {home}, which {FACTS} lacks")
+    with TopicReader(settings, FACTS) as reader:
+        begin = first_fact_at(reader, codec_of(settings), home, row["offset"])
+    early = Search(settings, FACTS, Criteria(key=event), partitions=[home], starts={home: begin}, bounds=READ_MAX)
+    facts: list[TopicRecord] = []
+    for one in early.matches():
+        if one.fields.get("offset", -1) > row["updated_offset"]:
+            break  # the rows know of nothing later up to their own position
+        if _about(one, reservation_id):
+            facts.append(one)
+    applied = _applied(database, home).get("projections", 0)
+    late = Search(settings, FACTS, Criteria(key=event), partitions=[home], starts={home: applied}, bounds=READ_MAX)
+    known = {one.position for one in facts}
+    facts += [one for one in late.matches() if _about(one, reservation_id) and one.position not in known]
+    return facts, early.progress.stopped or late.progress.stopped
+
+
+def _commands(settings: Settings, facts: Sequence[TopicRecord]) -> list[TopicRecord]:
+    """The commands that the facts answer. A tick is none of the request's own, and is left out."""
+    found: list[TopicRecord] = []
+    for partition, offset in sorted({(one.fields["partition"], one.fields["offset"]) for one in facts}):
+        try:
+            command, _schema = record_at(settings, COMMANDS, partition, offset)
+        except NoSuchRecord:
+            continue  # the facts say it all the same
+        found.append(command)
+    return found
+
+
+def _undecided(settings: Settings, reservation_id: ReservationId, event_id: EventId | None) -> list[TopicRecord]:
+    """Commands about the reservation that no fact answers yet. They are at the end of the log."""
+    key = None if event_id is None else str(event_id)
+    criteria = Criteria(key=key, conditions=(Condition("reservation_id", reservation_id),))
+    return list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
+
+
+def _about(record: TopicRecord, reservation_id: str) -> bool:
+    return reservation_id in (record.fields.get("reservation_id"), record.fields.get("subject_id"))
+
+
+def _applied(database: Database, partition: int) -> dict[str, int]:
+    async def look(connection: Connection) -> dict[str, int]:
+        return {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], partition)}
+
+    return database.run(look, readonly=True)
+
+
+def _journey(
+    database: Database,
+    reservation_id: ReservationId,
+    commands: Sequence[TopicRecord],
+    facts: Sequence[TopicRecord],
+    row: Mapping[str, Any] | None,
+    stopped: str,
+) -> Journey:
+    first = (commands or facts)[0]
+    event_id, home = str(first.fields.get("event_id", "")), first.partition
+    traces = _traces(commands, facts)
+    steps = [*_command_steps(commands, traces), *_decision_steps(facts, traces)]
+    users = {str(one.fields[name]) for one in [*commands, *facts] for name in ("user_id", "to_user_id")
+             if one.fields.get(name)}  # fmt: skip
+
+    async def look(connection: Connection) -> tuple[dict[str, int], list[JourneyStep]]:
+        applied = {name: max(0, at) for name, at in await connection.fetch(SQL["applied"], home)}
+        return applied, await _row_steps(connection, event_id, reservation_id, users, facts, row, traces)
+
+    applied, from_rows = database.run(look, readonly=True)
+    order = list(Stage)
+    steps = sorted([*steps, *from_rows], key=lambda one: (_place(one.position), order.index(one.stage)))
+    return Journey(
+        reservation_id=reservation_id,
+        event_id=event_id,
+        user_id=str(commands[0].fields.get("user_id", "") if commands else facts[0].fields.get("user_id", "")),
+        status="" if row is None else str(row["status"]),
+        steps=steps,
+        waits_for=_waits_for(commands, facts, applied, steps),
+        traces=sorted(set(traces.values())),
+        stopped=stopped,
+    )
+
+
+def _traces(commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> dict[str, str]:
+    """By the position of a command: the id of its trace."""
+    found: dict[str, str] = {}
+    for one in [*commands, *facts]:
+        parts = one.headers.get(TRACE, "").split("-")
+        if len(parts) == 4 and one.position:
+            found.setdefault(_command_of(one.position), parts[1])
+    return found
+
+
+def _command_steps(commands: Iterable[TopicRecord], traces: Mapping[str, str]) -> Iterable[JourneyStep]:
+    for one in commands:
+        trace, by_api = traces.get(one.position, ""), one.headers.get("ce_source") == cloudevents.API
+        if by_api and one.record in ROUTES:
+            sent = one.headers.get("ce_time", "")
+            yield JourneyStep(stage=Stage.HTTP, time=sent, what=ROUTES[one.record], position=one.position, trace=trace)
+        yield JourneyStep(
+            stage=Stage.COMMAND,
+            time=one.time,
+            what=one.record or "not decodable",
+            position=one.position,
+            detail=f"{COMMANDS}[{one.partition}] {one.offset}, from {one.headers.get('ce_source', 'unknown')}",
+            trace=trace,
+        )
+
+
+def _decision_steps(facts: Iterable[TopicRecord], traces: Mapping[str, str]) -> Iterable[JourneyStep]:
+    for one in facts:
+        where = f"{FACTS}[{one.partition}] {one.offset}, log time {rfc3339(one.fields['log_time'])}"
+        yield JourneyStep(
+            stage=Stage.DECISION,
+            time=one.time,
+            what=one.record,
+            position=one.position,
+            outcome=str(one.fields.get("reason") or ""),
+            detail="; ".join(filter(None, (str(one.fields.get("detail") or ""), where))),
+            trace=traces.get(_command_of(one.position), ""),
+        )
+
+
+async def _row_steps(
+    connection: Connection,
+    event_id: str,
+    reservation_id: str,
+    users: set[str],
+    facts: Sequence[TopicRecord],
+    row: Mapping[str, Any] | None,
+    traces: Mapping[str, str],
+) -> list[JourneyStep]:
+    """What the rows say: the reservation, its tickets and payments, and what was sent to whom about these facts."""
+    steps: list[JourneyStep] = []
+
+    def add(stage: Stage, time: str, what: str, at: tuple[int, int, int], outcome: str, detail: str = "") -> None:
+        position = "-".join(map(str, at))
+        trace = traces.get(_command_of(position), "")
+        steps.append(
+            JourneyStep(
+                stage=stage, time=time, what=what, position=position, outcome=outcome, detail=detail, trace=trace
+            )
+        )
+
+    if row is not None:
+        at = row["partition"], row["updated_offset"], row["updated_index"]
+        add(Stage.ROW, "", "reservations", at, row["status"], f"row of {rfc3339(row['updated_at'])} of log time")
+        for one in await connection.fetch(SQL["tickets"], event_id, reservation_id):
+            at = one["partition"], one["updated_offset"], one["updated_index"]
+            add(Stage.ROW, "", "tickets", at, one["status"], f"ticket {one['id']}")
+        for one in await connection.fetch(SQL["payments"], event_id, reservation_id):
+            at = one["partition"], one["updated_offset"], one["updated_index"]
+            add(Stage.ROW, "", "payments", at, one["status"], f"attempt {one['attempt_id']} {one['reason']}".rstrip())
+    organizer = await connection.fetchval(SQL["organizer"], event_id)
+    places = sorted({(one.fields["partition"], one.fields["offset"]) for one in facts})
+    positions = {one.position for one in facts}
+    partitions, offsets = [one[0] for one in places], [one[1] for one in places]
+    to = sorted(users | ({organizer} if organizer else set()))
+    for one in await connection.fetch(SQL["messages"], to, partitions, offsets):
+        at = one["partition"], one["offset"], one["index"]
+        if "-".join(map(str, at)) in positions:
+            read = f"read {rfc3339(one['read_at'])}" if one["read_at"] else "not read"
+            add(
+                Stage.MESSAGE,
+                rfc3339(one["created_at"]),
+                one["kind"],
+                at,
+                one["channel"],
+                f"to {one['user_id']}, {read}",
+            )
+    for one in await connection.fetch(SQL["mails"], to, partitions, offsets):
+        at = one["partition"], one["offset"], one["index"]
+        if "-".join(map(str, at)) in positions:
+            tries = f"to {one['user_id']}, {one['attempts']} tries; {one['error']}".rstrip("; ")
+            add(Stage.MAIL, _time(one["changed_at"]), one["kind"], at, one["status"], tries)
+    for one in await connection.fetch(SQL["webhooks"], organizer or "", partitions, offsets):
+        at = one["partition"], one["offset"], one["index"]
+        if "-".join(map(str, at)) in positions:
+            answered = "none" if one["answer"] is None else one["answer"]
+            tries = f"{one['id']}, {one['attempts']} tries, answer {answered}; {one['error']}".rstrip("; ")
+            add(Stage.WEBHOOK, _time(one["attempted_at"] or one["created_at"]), one["type"], at, one["status"], tries)
+    return steps
+
+
+def _waits_for(
+    commands: Sequence[TopicRecord],
+    facts: Sequence[TopicRecord],
+    applied: Mapping[str, int],
+    steps: Iterable[JourneyStep],
+) -> list[str]:
+    """What has not happened yet."""
+    waiting: list[str] = []
+    decided = {_command_of(one.position) for one in facts}
+    waiting += [f"the decision of {one.record} at {one.position}" for one in commands if one.position not in decided]
+    for name in ("projections", "notifications"):
+        late = [one.position for one in facts if one.offset >= applied.get(name, 0)]
+        if late:
+            waiting.append(f"{name}, to read {late[0]}")
+    waiting += [f"{one.stage} {one.what} of {one.position}" for one in steps if one.outcome in STILL_DUE]
+    return waiting
+
+
+def _command_of(position: str) -> str:
+    return "-".join(position.split("-")[:2])
+
+
+def _place(position: str) -> tuple[int, ...]:
+    return tuple(map(int, position.split("-"))) if position else ()
+
+
+def _time(moment: datetime) -> str:
+    return rfc3339_of(moment)

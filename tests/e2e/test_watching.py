@@ -1,0 +1,131 @@
+"""What operators see of a running platform: one request from HTTP to its mails and webhook calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connectors.settings import Settings
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import Circle, command_line
+from tests.harness.flows import eventually
+from tests.harness.hook_server import HookServer
+from tests.harness.mail_server import MailServer
+from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
+
+
+@dataclass(frozen=True)
+class Street:
+    """A platform with a mail server, an organizer's own server, and an event on sale."""
+
+    settings: Settings
+    shop: Shop
+    mails: MailServer
+    event: OnSale
+    buyer: Person
+
+
+@pytest.fixture(scope="module")
+def street() -> Iterator[Street]:
+    with MailServer() as mails, HookServer() as hooks, open_shop(CIRCLE_SMTP_URL=mails.url) as (platform, shop):
+        organizer = shop.organizer()
+        done(organizer.post("/v1/webhooks", json={"url": hooks.url}), 201)
+        yield Street(platform.settings, shop, mails, shop.event(organizer), shop.person())
+
+
+@pytest.fixture
+def circle(street: Street, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Circle:
+    assert street.settings.jwt_key_file is not None
+    monkeypatch.setenv("CIRCLE_JWT_KEY_FILE", str(street.settings.jwt_key_file))
+    call = command_line(street.settings, monkeypatch, capsys)
+    monkeypatch.setenv("CIRCLE_JWT_KEY_FILE", str(street.settings.jwt_key_file))
+    return call
+
+
+def stages(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(one["stage"], one["what"], one["outcome"]) for one in found["steps"]]
+
+
+def test_a_purchase_is_followed_from_the_request_to_its_mail_and_webhook(street: Street, circle: Circle) -> None:
+    key = unique()
+    hold = done(street.buyer.reserve(street.event.id, key=key, ticket_type_id=street.event.seated, quantity=2), 201)
+    done(street.buyer.confirm(hold["id"]), 200)
+
+    def finished() -> bool:
+        code, found = circle("follow", hold["id"], "--json")
+        assert code == 0
+        return not found["waits_for"]
+
+    eventually(finished, "mail and webhook calls have left")
+    code, found = circle("follow", hold["id"], "--json")
+    assert code == 0
+    assert (found["reservation_id"], found["status"], found["stopped"]) == (hold["id"], "confirmed", "")
+    assert (found["user_id"], found["event_id"]) == (street.buyer.id, street.event.id)
+    happened = stages(found)
+    in_order = [
+        ("http", "POST /v1/events/<event_id>/reservations", ""),
+        ("command", "ReserveTickets", ""),
+        ("decision", "TicketsHeld", ""),
+        ("webhook", "tickets.held", "delivered"),
+        ("http", "POST /v1/reservations/<reservation_id>/confirm", ""),
+        ("command", "ConfirmReservation", ""),
+        ("decision", "PaymentRequested", ""),
+        ("command", "RecordPayment", ""),
+        ("decision", "ReservationConfirmed", ""),
+        ("row", "reservations", "confirmed"),
+        ("message", "reservation.confirmed", "inbox"),
+        ("mail", "reservation.confirmed", "sent"),
+        ("webhook", "reservation.confirmed", "delivered"),
+    ]
+    assert [one for one in happened if one in in_order] == in_order, happened
+    times = [one["time"] for one in found["steps"] if one["stage"] in ("http", "command", "decision")]
+    assert all(times)
+    assert times == sorted(times)
+    first = found["steps"][1]
+    assert circle("topics", "get", COMMANDS, first["position"], "--json")[1]["record"]["record"] == "ReserveTickets"
+    assert (
+        circle("topics", "get", FACTS, found["steps"][2]["position"], "--json")[1]["record"]["record"] == "TicketsHeld"
+    )
+    by_key = circle("follow", "--key", key, "--user", street.buyer.id, "--json")[1]
+    by_position = circle("follow", first["position"], "--json")[1]
+    assert by_key == by_position == found
+    text = circle("follow", hold["id"])[1]
+    assert "reservation.confirmed" in text
+    assert street.buyer.email not in text
+
+
+def test_a_refusal_is_followed_by_its_receipt_and_has_its_reason(street: Street, circle: Circle) -> None:
+    asked = street.buyer.reserve(
+        street.event.id, prefer="respond-async", ticket_type_id=street.event.general, quantity=7
+    )
+    accepted = done(asked, 202)
+    receipt = accepted["receipt"]
+    eventually(lambda: not circle("follow", "--receipt", receipt, "--json")[1]["waits_for"], "projected")
+    code, found = circle("follow", "--receipt", receipt, "--json")
+    assert code == 0
+    assert found["reservation_id"] == accepted["id"]
+    assert ("decision", "ReservationRejected", "limit-exceeded") in stages(found)
+    assert ("row", "reservations", "rejected") in stages(found)
+    assert circle("follow", "--receipt", receipt[:-3] + "abc", "--json")[0] == 1
+
+
+def test_a_command_of_no_reservation_is_followed_by_its_position(street: Street, circle: Circle) -> None:
+    problem(street.buyer.post(f"/v1/events/{street.event.id}/publish", prefer="wait=10"), 403, "forbidden")
+    (created,) = circle(
+        "topics", "search", COMMANDS, "--key", street.event.id, "--type", "CreateEvent", "--json"
+    )[1]["records"]  # fmt: skip
+    code, found = circle("follow", created["position"], "--json")
+    assert (code, found["reservation_id"]) == (0, "")
+    assert stages(found)[:2] == [("command", "CreateEvent", ""), ("decision", "EventCreated", "")]
+
+
+def test_a_request_that_nobody_knows_or_that_is_named_twice_is_said_so(circle: Circle) -> None:
+    assert circle("follow", unique())[0] == 1
+    assert circle("follow", "0-99999999")[0] == 1
+    assert circle("follow")[0] == 2
+    assert circle("follow", unique(), "--key", "k", "--user", "u")[0] == 2
+    assert circle("follow", "--key", "k")[0] == 2
+    assert circle("follow", "--key", "k", "--user", "nobody")[0] == 2
