@@ -1,4 +1,6 @@
-"""Write the `.avsc` files and the manifest of schema ids from the record types: `python -m schemas.generate [--check]`.
+"""Write the `.avsc` files, the manifest of schema ids and the AsyncAPI document from the record types.
+
+`python -m schemas.generate [--check]`.
 
 The files are the contract for other languages; the record types are the same contract in Python. An id is given only
 once: a changed record gets a new id. Its former schemas stay in the manifest, so that old records keep their writer's
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas import asyncapi
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope
 from schemas.field_types import is_int32, plain
@@ -59,6 +62,8 @@ def render() -> dict[Path, str]:
             ]
             if not latest or latest[-1]["schema"] != schema:
                 entries.append({"id": 1 + max((e["id"] for e in entries), default=0), "schema": schema})
+    newest = {family: [avro_schema(family, record) for record in records] for family, records in FAMILIES.items()}
+    files[asyncapi.FILE] = asyncapi.render(newest)
     lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
     files[MANIFEST] = '{"schemas": [\n' + lines + "\n]}\n"
     return files
