@@ -19,7 +19,7 @@ import asyncpg
 
 from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
-from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.seats import Seating
 from schemas.facts import Reason
 
 SQL = queries(Path(__file__).parent / "sql" / "ledger.sql")

@@ -21,7 +21,7 @@ import msgspec
 from ops.cli.output import emit_table
 from ops.proof.bench.mix import Layout, Mix
 from pipelines.reservations.batch import Batch
-from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.seats import Seating
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition

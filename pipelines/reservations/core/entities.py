@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.seats import Seating
 from pipelines.reservations.core.waitlist_order import WaitingLine
 from schemas.event_terms import EventTerms
 from schemas.facts import Envelope

@@ -28,7 +28,7 @@ from pipelines.reservations.core.entities import (
     WaitlistEntry,
 )
 from pipelines.reservations.core.event_reservations import EventReservations, set_entry
-from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.seats import Seating
 from schemas.ids import BlockId, EntryId, PoolId, ReleaseId, ReservationId, TicketId, TicketTypeId, UserId
 from schemas.statuses import DisputeStatus, EventStage, WaitlistStatus
 

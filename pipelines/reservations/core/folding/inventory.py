@@ -9,7 +9,7 @@ import msgspec
 from pipelines.reservations.core import entities as e
 from pipelines.reservations.core.entities import Placed, Pool, Section
 from pipelines.reservations.core.folding.change import Change
-from pipelines.reservations.core.seating import Seating
+from pipelines.reservations.core.seats import Seating
 from pipelines.reservations.core.state import EventState
 from schemas import facts as f
 from schemas.statuses import CodeKind, LayoutKind

@@ -1,18 +1,33 @@
-"""Best available seats: by example, and against a model that tries every choice."""
+"""Best available seats, by the plain class and by its compiled twin: by example, and against a model that tries every
+choice. Both give the same answers and errors on sections of every size."""
 
 from __future__ import annotations
 
+import pickle
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reservations.core.seating import Seating, row_label
+from pipelines.reservations.core import seating as plain
+from pipelines.reservations.core import seats
+from pipelines.reservations.core.seating import row_label
+from tests.harness.native import native_seating, needs_native, without_twins
 from tests.harness.seating_model import best_available
 
+Seating: Any = plain.Seating
 
-def seating(*rows: str) -> Seating:
+
+@pytest.fixture(scope="module", params=["plain", pytest.param("compiled", marks=needs_native)], autouse=True)
+def seating_class(request: pytest.FixtureRequest) -> None:
+    global Seating
+    Seating = plain.Seating if request.param == "plain" else native_seating.NativeSeating
+
+
+def seating(*rows: str) -> Any:
     """A section drawn row by row, front first: "." is free, "x" claimed, "#" locked by a foreign owner."""
     made = Seating(len(rows), len(rows[0]))
     for row, marks in enumerate(rows):
@@ -174,3 +189,103 @@ def test_a_section_is_made_again_from_what_is_claimed() -> None:
     ]
     again.claim(["C-1"])
     assert again.claimed_rows() == (4, 3, 1)
+
+
+def test_a_pickled_section_is_the_same() -> None:
+    original = seating("..x...", "xx..#.", "......")
+    original.block(["C-2"])
+    again = pickle.loads(pickle.dumps(original))
+    assert (again.claimed_rows(), again.free_rows(), again.free) == (
+        original.claimed_rows(), original.free_rows(), original.free
+    )  # fmt: skip
+    assert again.is_locked("B-5")
+    again.unblock(["C-2"])
+    assert again.is_free("C-2")
+
+
+SIZES = st.sampled_from([(1, 1), (2, 5), (3, 14), (1, 63), (2, 64), (2, 65), (3, 130), (66, 3), (1, 500)])
+ACTS = st.sampled_from(
+    [
+        "claim the best",
+        "claim",
+        "release",
+        "lock",
+        "unlock",
+        "block",
+        "unblock",
+        "resize",
+        "pickle",
+        "claim wrongly",
+        "release wrongly",
+    ]
+)
+
+
+@needs_native
+@settings(max_examples=200, deadline=None)
+@given(SIZES, st.integers(0, 2**32), st.lists(ACTS, max_size=60))
+def test_both_classes_are_alike_after_any_life(size: tuple[int, int], seed: int, acts: list[str]) -> None:
+    rng = random.Random(seed)
+    both = [plain.Seating(*size), native_seating.NativeSeating(*size)]
+    for act in acts:
+        both = live(both, act, rng)
+        looks = [(one.rows, one.width, one.free, one.free_rows(), one.claimed_rows(), one.used()) for one in both]
+        assert looks[0] == looks[1]
+        for named in [*rng.sample(labels_of(both[0]), 1), "nowhere"]:
+            same(both, lambda one, named=named: (named in one, one.is_free(named), one.is_locked(named)))
+        for quantity in range(1, 12):
+            same(both, lambda one, quantity=quantity: one.best_available(quantity))
+
+
+def live(both: list[Any], act: str, rng: random.Random) -> list[Any]:
+    """Do one act to both."""
+    every, one = labels_of(both[0]), both[0]
+    some = rng.sample(every, rng.randint(1, min(70, len(every))))
+    match act:
+        case "claim the best":
+            choice = one.best_available(rng.randint(1, 10))
+            same(both, lambda one: one.claim(choice or []))
+        case "claim":
+            free = [label for label in some if one.is_free(label)]
+            same(both, lambda one: one.claim(free))
+        case "release":
+            bits = [bool(row >> seat & 1) for row in one.claimed_rows() for seat in range(one.width)]
+            taken = [label for label, claimed in zip(every, bits, strict=True) if claimed]
+            back = rng.sample(taken, rng.randint(0, min(70, len(taken))))
+            same(both, lambda one: one.release(back))
+        case "claim wrongly" | "release wrongly":
+            wrong = [*some, rng.choice([some[0], "nowhere"])]
+            same(both, lambda one: getattr(one, act.split()[0])(wrong))
+        case "lock" | "unlock":
+            same(both, lambda one: getattr(one, act)(some[0]))
+        case "block" | "unblock":
+            same(both, lambda one: getattr(one, act)(some))
+        case "pickle":
+            return [pickle.loads(pickle.dumps(one)) for one in both]
+        case "resize" if one.free == len(every):
+            size = rng.randint(1, 3), rng.choice([4, 64, 70])
+            return [one.resized(*size) for one in both]
+    return both
+
+
+def labels_of(section: Any) -> list[str]:
+    return [f"{row_label(row)}-{seat + 1}" for row in range(section.rows) for seat in range(section.width)]
+
+
+def same(both: list[Any], ask: Callable[[Any], Any]) -> None:
+    """Both answer alike, with a value or with an error."""
+    answers = []
+    for one in both:
+        try:
+            answers.append(ask(one))
+        except (AssertionError, LookupError) as error:
+            answers.append((type(error), str(error)))
+    assert answers[0] == answers[1]
+
+
+def test_sections_have_the_compiled_twin_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = native_seating is not None
+    assert ("compiled" if compiled else "plain") == seats.SEATING
+    assert seats.Seating is (native_seating.NativeSeating if compiled else plain.Seating)
+    without = without_twins(seats, monkeypatch)
+    assert (without.SEATING, without.Seating) == ("plain", plain.Seating)
