@@ -36,11 +36,12 @@ def connect_sharing(url: str, connections: int, patience_s: float, **options: An
     return redis.asyncio.Redis.from_pool(pool)
 
 
-async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> None:
+async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> object:
     """Connect as the client library does, with TLS and credentials, and give the connection to `protocol`.
 
-    The library reads subscriptions through a stream, a task and a parser for each message. Raises RedisError, OSError
-    and TimeoutError of the library.
+    Returns the stream that made the connection. Keep it as long as the connection: newer releases of Python close the
+    connection of a stream that is collected. The library reads subscriptions through a stream, a task and a parser for
+    each message. Raises RedisError, OSError and TimeoutError of the library.
     """
     client = connect_async(url, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
     pool: Any = client.connection_pool
@@ -58,6 +59,7 @@ async def hand_over(url: str, protocol: asyncio.Protocol, timeout_s: float) -> N
         transport.close()
         raise RedisConnectionError("Redis closed the connection at once")
     protocol.connection_made(transport)
+    return writer
 
 
 def send_together(client: redis.Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:

@@ -73,7 +73,7 @@ class Subscriptions:
     async def _listen(self) -> None:
         line = _Line(self._answered)
         try:
-            await redis_clients.hand_over(self._url, line, REDIS_TIMEOUT_S)
+            line.stream = await redis_clients.hand_over(self._url, line, REDIS_TIMEOUT_S)
             self._line, awaited = line, frozenset(self._wanted)
             line.send("SUBSCRIBE", *sorted(awaited))
             await asyncio.wait_for(line.subscribed(awaited), REDIS_TIMEOUT_S * 2)
@@ -106,6 +106,7 @@ class _Line(asyncio.Protocol):
         self._active: asyncio.Future[None] = loop.create_future()
         self._awaited: set[bytes] = set()
         self._heard = 0
+        self.stream: object = None  # its end would be the connection's
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -91,6 +92,20 @@ async def test_messages_of_any_size_come_in_order_and_an_unreadable_one_is_passe
         await publish(settings.redis_url, REPLIES, *sent[:10], b"unreadable", *sent[10:])
         await heard.until(lambda: len(heard.replies) == len(sent))
     assert heard.replies == sent
+
+
+async def test_the_connection_stays_where_python_closes_that_of_a_collected_stream(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collected(stream: asyncio.StreamWriter) -> None:  # as releases of Python after 3.11.2 do
+        stream.transport.close()
+
+    monkeypatch.setattr(asyncio.StreamWriter, "__del__", collected, raising=False)
+    async with listening(settings.redis_url) as heard:
+        gc.collect()
+        await publish(settings.redis_url, REPLIES, b"heard")
+        await heard.until(lambda: heard.replies == [b"heard"])
+        assert heard.connections == 1
 
 
 async def test_a_channel_on_demand_is_heard_only_while_it_is_wanted(settings: Settings) -> None:
