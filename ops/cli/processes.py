@@ -35,6 +35,7 @@ NEXT = """
   an account                curl {url}/v1/auth/register -H 'content-type: application/json' \\
                               -d '{{"email":"ada@example.org","password":"correct-horse-7","name":"Ada"}}'
   logs                      {logs}
+  figures and alerts        prometheus --config.file={prometheus}
   mails                     {mails}
   tools find it             circle verify, circle dlq list, … in another terminal; circle env prints how
   a whole sold-out drop     circle demo          (in another terminal; it brings a stack of its own)
@@ -91,6 +92,7 @@ def up(
                     url=platform.url,
                     dashboard=platform.dashboard_url,
                     logs=platform.logs,
+                    prometheus=platform.prometheus_config(),
                     mails=platform.mails or _where_mails_go(platform),
                     pid=os.getpid(),
                 ),

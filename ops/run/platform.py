@@ -29,6 +29,7 @@ from connectors.settings import Settings
 from connectors.topics import apply_topics, describe_topics
 from ops.migrations import migrate, reset_derived
 from ops.run import discovery as found
+from ops.run.prometheus import SCRAPE_S, config
 from ops.run.services import temporary
 from ops.run.services.process import LOOPBACK, free_port, port_is_free, private_directory, run_coroutine
 from ops.run.services.stack import BrokerKind, Running, Stack
@@ -80,6 +81,7 @@ class Platform:
         self._findable = findable
         self._published: found.Published | None = None
         self._run_dir: Path | None = None
+        self._metrics_ports: dict[str, int] = {}
         self._lock_file: IO[str] | None = None
         self._supervisor: Supervisor | None = None
         self.stack = Stack(broker, data_dir=self.data_dir, partitions=partitions)
@@ -123,6 +125,7 @@ class Platform:
             **given,
             **self.stack.env,
             **({"CIRCLE_SMTP_URL": f"file://{quote(str(self.mails))}"} if self.mails is not None else {}),
+            "CIRCLE_WATCHED_DIR": given.get("CIRCLE_WATCHED_DIR") or str(self.run_dir),
             "CIRCLE_PUBLIC_URL": given.get("CIRCLE_PUBLIC_URL") or self.url,
             "CIRCLE_JWT_KEY_FILE": key or str(development_key(self.run_dir / "jwt.pem")),
             **({} if self._has_operator_token() else {"CIRCLE_OPERATOR_TOKEN": self._operator_token}),
@@ -145,6 +148,17 @@ class Platform:
     def settings(self) -> Settings:
         """The settings of the processes."""
         return settings_from_env(self.env)
+
+    def prometheus_config(self, *, interval_s: int = SCRAPE_S) -> Path:
+        """Write a configuration for a Prometheus on this machine, and return its path."""
+        settings, directory = self.settings, private_directory(self.run_dir / "prometheus")
+        token, file = directory / "operator-token", directory / "prometheus.yml"
+        token.touch(mode=0o600)
+        token.write_text(settings.operator_token or "")
+        file.write_text(
+            config(api_port=self.port, token_file=token, metrics_ports=self._metrics_ports, interval_s=interval_s)
+        )
+        return file
 
     def start(self, *, cancelled: threading.Event | None = None) -> Self:
         """Returns when requests can be served, or early when `cancelled` is set.
@@ -219,11 +233,12 @@ class Platform:
             stop_rank=STOP_API_FIRST,
             ready_url=f"{self.url}/readyz",
         )
+        self._metrics_ports = {name: free_port() for name, _ in names}
         pipelines = [
             ChildSpec(
                 name=name,
                 command=[*circle, "pipeline", pipeline],
-                env={"CIRCLE_INSTANCE": name},
+                env={"CIRCLE_INSTANCE": name, "CIRCLE_METRICS_PORT": str(self._metrics_ports[name])},
                 stop_rank=STOP_PIPELINES_SECOND,
             )
             for name, pipeline in names

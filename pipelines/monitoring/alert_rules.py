@@ -175,12 +175,12 @@ ALERT_RULES: tuple[AlertRule, ...] = (
     AlertRule(
         name=AlertName.CERTIFICATE,
         severity=Severity.WARNING,
-        reading="circle:certificate_expiry_seconds:min",
-        expression="min by (file) (circle_certificate_expiry_timestamp_seconds) - time()",
+        reading="circle:certificate_expiry_days:min",
+        expression="(min by (file) (circle_certificate_expiry_timestamp_seconds) - time()) / 86400",
         about="file",
-        limit=14 * DAY_S,  # a week to notice, a week to renew
+        limit=14.0,  # a week to notice, a week to renew
         below=True,
-        summary="the certificate in {about} expires in {value} s",
+        summary="the certificate in {about} expires in {value} days",
     ),
     AlertRule(
         name=AlertName.DISK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.monitoring.alert_rules import AlertName
+from pipelines.monitoring.alert_rules import DAY_S, AlertName
 from pipelines.monitoring.alerts import Readings
 from pipelines.monitoring.figures import Figures
 
@@ -19,7 +19,7 @@ def readings(figures: Figures, now_s: float) -> Readings:
         AlertName.DEAD_LETTERS: {
             topic: float(letters.put_aside - letters.redriven) for topic, letters in found.dead_letters.items()
         },
-        AlertName.CERTIFICATE: {file: end - now_s for file, end in figures.certificate_ends.items()},
+        AlertName.CERTIFICATE: {file: (end - now_s) / DAY_S for file, end in figures.certificate_ends.items()},
         AlertName.DISK: {path: space.free / space.size for path, space in figures.disks.items() if space.size},
         AlertName.TIME_SKEW: {service: abs(skew) for service, skew in figures.clock_skews_s.items()},
     }

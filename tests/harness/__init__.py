@@ -26,6 +26,7 @@ native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
+prometheus     A real Prometheus and promtool, from Debian's package.
 registries     schema registries: a small one in this process, and Apicurio's on the JVM.
 seating_model  best available seats by trying every choice, with no code of ours.
 secured_kafka  Apache Kafka with TLS, credentials and an authorizer.
