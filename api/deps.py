@@ -21,6 +21,7 @@ from api.auth.sessions import CHANNEL as SESSIONS_CHANNEL
 from api.auth.sessions import Sessions
 from api.auth.stream_tickets import StreamTickets
 from api.auth.tokens import AccessTokens
+from api.fairness.admission import Admission
 from api.fairness.background import Background
 from api.fairness.guesses import Guesses
 from api.fairness.limits import (
@@ -101,6 +102,7 @@ class ApiDeps:
     drawing: Background
     scans: Background
     commands: Places
+    admission: Admission
     door_counts: ShortCache[CountsOut]
     hidden_types: ShortCache[dict[TicketTypeId, bool]]
     guesses: Guesses
@@ -150,7 +152,18 @@ class ApiDeps:
             known=lambda event_id: events.made(event_id),
             listening=lambda: subscriptions.connected.is_set(),
         )
-        log_writer = LogWriter(settings, reply_to=channel, key=keys.current, written=announcements.written)
+        admission = Admission(
+            partitions=settings.partitions,
+            target_s=settings.admission_target_ms / 1_000,
+            hears=lambda: subscriptions.connected.is_set(),
+        )
+        log_writer = LogWriter(
+            settings,
+            reply_to=channel,
+            key=keys.current,
+            written=announcements.written,
+            unasked=admission.replied,
+        )
 
         async def positions() -> list[tuple[int, int]]:
             rows: list[asyncpg.Record] = await database.rows("positions_projected")
@@ -215,6 +228,7 @@ class ApiDeps:
             drawing=Background(DRAWING, "drawings"),
             scans=Background(SCANS, "batches of scans"),
             commands=Places(LOG, "requests to the log"),
+            admission=admission,
             printer=Printer(),
             accounts=Accounts(
                 database=database,

@@ -59,6 +59,12 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.admission = Gauge(
+            "circle_api_admission_limit",
+            "How many undecided commands the API lets through, all partitions together.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.streams = Gauge(
             "circle_api_live_streams",
             "Open server-sent event streams.",
@@ -95,13 +101,14 @@ class Metrics:
         self._in_share.labels(share).set(running)
         self._before_share.labels(share).set(waiting)
 
-    def set_gauges(self, *, unacknowledged: int, waiting: int, streams: int, cpu_s: float) -> None:
+    def set_gauges(self, *, unacknowledged: int, waiting: int, streams: int, admission: int, cpu_s: float) -> None:
         """What this process has under way now, and the processor time that it has used."""
         self._cpu.inc(max(0.0, cpu_s - self._cpu_s))
         self._cpu_s = cpu_s
         self.unacknowledged.set(unacknowledged)
         self.waiting.set(waiting)
         self.streams.set(streams)
+        self.admission.set(admission)
 
     def share_refused(self, share: str, why: str) -> None:
         """Counts a request that found no place."""

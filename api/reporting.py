@@ -26,6 +26,7 @@ def note_gauges(deps: ApiDeps) -> None:
         unacknowledged=deps.log_writer.unacked,
         waiting=len(deps.log_writer.waiting),
         streams=deps.live.clients,
+        admission=deps.admission.limit,
         cpu_s=process_time(),
     )
     for share, (running, waiting) in occupied().items():

@@ -19,6 +19,7 @@ PARTITIONS_DEFAULT = 8  # one event's order needs one partition; eight lets four
 BATCH_PACE_MS_DEFAULT = 25  # a transaction costs as much for one record as for those of 25 ms
 BATCH_PACE_RECORDS_DEFAULT = 200  # these already share its cost; more would only wait
 FETCH_WAIT_MS_DEFAULT = 500  # Apache Kafka answers at once when a record comes; an idle reader asks twice a second
+ADMISSION_TARGET_MS_DEFAULT = 250  # ten batches; a buyer waits gladly, and batches are full before it
 SESSION_TIMEOUT_MS_DEFAULT = 6_000  # a group join takes half of it on the embedded broker
 SECRET_CHARS_MIN = 8  # a shorter secret may be a common word; its removal from texts would reveal it
 TEST_SWITCHES = frozenset({"no-fence", "no-dedupe", "no-lock"})
@@ -118,6 +119,7 @@ class Settings:
     jwt_key_file: Path | None = None
     trusted_proxies: int = 0
     rate_limit_scale: float = 1.0
+    admission_target_ms: int = ADMISSION_TARGET_MS_DEFAULT
     operator_token: str | None = field(default=None, repr=False)
     operator_port: int | None = None
     operator_host: str = "127.0.0.1"

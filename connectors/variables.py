@@ -14,6 +14,7 @@ BATCH_PACE_MS_MAX = 1_000  # a buyer waits for the answer meanwhile
 BATCH_PACE_RECORDS_MAX = 2_000  # a batch has no more
 FETCH_WAIT_MS_MAX = 5_000  # a stop waits for the end of the request
 PROXIES_MAX = 10
+ADMISSION_TARGET_MS_MAX = 10_000  # beyond it clients have gone away
 SESSION_TIMEOUT_MS_MIN = 1_000  # below this a worker's short pause counts as its death
 SESSION_TIMEOUT_MS_MAX = 300_000  # a dead worker's partitions wait this long for another one
 PORT_MAX = 65_535
@@ -227,6 +228,14 @@ VARIABLES: tuple[Variable, ...] = (
         example="1",
         meaning="Multiplies all rate limits; 0 switches them off",
         production=f"refuses 0, and more than {RATE_LIMIT_SCALE_PRODUCTION_MAX:g}",
+    ),
+    Variable(
+        field="admission_target_ms",
+        parse=values.whole_number(0, ADMISSION_TARGET_MS_MAX),
+        example="250",
+        meaning="How many milliseconds a decision may take, from the request to its reply, before the API refuses "
+        f"further commands of that partition, 0 to {ADMISSION_TARGET_MS_MAX}; 0 never refuses. See "
+        "[decision 0045](../adr/0045-admission-by-measured-delay.md)",
     ),
     Variable(
         field="operator_token",

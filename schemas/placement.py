@@ -15,10 +15,16 @@ def partition_of(key: str | bytes, partitions: int) -> int:
     return (murmur2(raw) & 0x7FFFFFFF) % partitions
 
 
+@lru_cache(maxsize=20_000)  # for the events on sale
+def home_of(event_id: EventId, partitions: int) -> int:
+    """The partition of an event's commands and facts, remembered."""
+    return partition_of(event_id, partitions)
+
+
 @lru_cache(maxsize=20_000)  # for the events on sale: each of their commands asks
 def misplaced(event_id: EventId, partition: int, partitions: int) -> str:
     """Why a command about the event must not be on this partition; "" if it may: one event, one order."""
-    home = partition_of(event_id, partitions)
+    home = home_of(event_id, partitions)
     return "" if home == partition else f"event {event_id} is on partition {home}, not on {partition}"
 
 

@@ -29,6 +29,13 @@ PREFER_WAIT_MAX_S = 30.0  # below the minute after which many proxies close a si
 PROJECTION_WAIT_MAX_S = 2.0  # how long a read waits for its user's last write
 DELIVERY_TIMEOUT_MS = 4_500  # an acknowledgement that takes longer is unknown: 503, within the request timeout
 IN_FLIGHT_MAX = 20_000  # requests that wait for the log or an outcome: about 40 MB of memory
+UNDECIDED_MAX = 1_000  # of one partition: at 500 a second, later ones are not decided within PREFER_WAIT_DEFAULT_S
+ADMISSION_LEAST = 100  # undecided commands of a partition that are never refused: a quarter of a second at 400 a second
+ADMISSION_PATIENCE_S = 0.25  # in line before a refusal: as long as a decision should take
+ADMISSION_HOLD_S = 2.0  # an acknowledged command without a request counts as undecided no longer: PREFER_WAIT_DEFAULT_S
+ADMISSION_CALM_S = 1.0  # without a refusal for so long, the overload is over
+ADMISSION_RETRY_S_MAX = 30.0  # a buyer does not wait longer; later ones get this time, too
+ADMISSION_REFUSED_MAX = 50_000  # users that wait for their turn; about 10 MB
 RETRY_AFTER_S = 1  # a queue of the API empties within a second
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255  # a UUID has 36; the log keeps an id that is made of the key

@@ -20,6 +20,7 @@ from api.fairness.limits import (
     REDIS_READS_MAX,
     SEAT_MAPS_SENT_MAX,
     SSE_CLIENTS_MAX,
+    UNDECIDED_MAX,
 )
 from api.fairness.shares import Lane, Share
 
@@ -38,6 +39,17 @@ LOG = Share(
     user=5_000,  # two dozen batches of a door at once; the rate of writes allows a buyer 700
     network=15_000,  # all buyers of a drop may come through one proxy that hides addresses
     kept={Lane.SALE: 1_000, Lane.READ: 2_000, Lane.HEAVY: 2_000},
+)
+UNDECIDED = Share(
+    name="undecided commands",  # of one partition; the figures shrink together while decisions take too long
+    places=UNDECIDED_MAX,
+    user=UNDECIDED_MAX // 4,
+    network=UNDECIDED_MAX * 9 // 10,
+    line=UNDECIDED_MAX // 2,
+    user_line=UNDECIDED_MAX // 20,
+    network_line=UNDECIDED_MAX * 9 // 20,
+    kept={Lane.SALE: UNDECIDED_MAX // 10, Lane.READ: UNDECIDED_MAX // 5, Lane.HEAVY: UNDECIDED_MAX // 5},
+    line_kept={Lane.SALE: UNDECIDED_MAX // 10, Lane.READ: UNDECIDED_MAX // 5, Lane.HEAVY: UNDECIDED_MAX // 5},
 )
 POSTGRES = Share(
     name="PostgreSQL connections",
@@ -143,6 +155,6 @@ REDIS_LIMITS = Share(
 )
 
 SHARES = (
-    STREAMS, LOG, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT, EXPORTS,
-    COMPRESSION, REDIS_LIMITS,
+    STREAMS, LOG, UNDECIDED, POSTGRES, REDIS_READS, PASSWORDS, DRAWING, SCANS, HISTORY, SEAT_MAPS, SEAT_MAPS_SENT,
+    EXPORTS, COMPRESSION, REDIS_LIMITS,
 )  # fmt: skip

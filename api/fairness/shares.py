@@ -4,6 +4,8 @@ Guarantee, for every `Share`: no user and no network ever has more places than i
 No lane uses places that are reserved for the lanes above it. No place stays empty while a waiting request may have it.
 Waiting requests enter by lane, the door and the sale first. Within a lane the users and networks take turns, however
 many requests each has. A lower lane gets at least every PASSED_OVER_MAX-th turn, except when the door waits.
+A request may have a rank from an earlier refusal: a user enters before all users with a later rank.
+A line can be resized while it is used. Its shares, and what its lanes leave to others, shrink and grow with it.
 A request without a place is refused at once, with Retry-After: 429 if the user's own share is used up; 503 if the share
 of their network, which others use too, or the whole pool is used up. Memory is bounded by the places and the line:
 only keys that are in or waiting are remembered.
@@ -12,15 +14,15 @@ only keys that are in or waiting are remembered.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import TracebackType
 from typing import NamedTuple
 from weakref import WeakSet
 
+from api.fairness.waiting_turns import WaitingTurns
 from api.http.problem import Problem, busy, retry_after
 from api.metrics import METRICS
 
@@ -65,6 +67,24 @@ class Share:
     kept: Mapping[Lane, int] = field(default_factory=dict)  # places that a lane leaves to the lanes above it
     line_kept: Mapping[Lane, int] = field(default_factory=dict)  # the same for the line
 
+    def scaled(self, places: int) -> Share:
+        """The share with so many places, and all its other bounds in proportion. Each bound stays 1 at least."""
+
+        def part(bound: int) -> int:
+            return max(1, bound * places // self.places) if bound else 0
+
+        return replace(
+            self,
+            places=places,
+            user=part(self.user),
+            network=part(self.network),
+            line=part(self.line),
+            user_line=part(self.user_line),
+            network_line=part(self.network_line),
+            kept={lane: kept * places // self.places for lane, kept in self.kept.items()},
+            line_kept={lane: kept * places // self.places for lane, kept in self.line_kept.items()},
+        )
+
 
 class Why(StrEnum):
     """Which share is used up."""
@@ -75,20 +95,23 @@ class Why(StrEnum):
 
 
 class Full(Exception):
-    """There is no place: the user's share, the network's share or the whole pool is used up."""
+    """There is no place: the user's share, the network's share or the whole pool is used up.
 
-    def __init__(self, why: Why) -> None:
+    `rank` is the refused request's: with it, a later one is let in before all that come after this moment. `key` is
+    the user or network whose share is used up, "" for the whole pool."""
+
+    def __init__(self, why: Why, rank: int, key: str = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.why, self.rank, self.key = why, rank, key
 
 
 class Turn:
     """One request's place, or its place in line. Each of its keys has a cap of places."""
 
-    __slots__ = ("caps", "future", "keys", "lane", "state")
+    __slots__ = ("caps", "future", "keys", "lane", "rank", "state", "who")
 
-    def __init__(self, lane: Lane, keys: tuple[str, ...], caps: tuple[int, ...]) -> None:
-        self.lane, self.keys, self.caps, self.state = lane, keys, caps, ""
+    def __init__(self, who: Who, keys: tuple[str, ...], caps: tuple[int, ...], rank: int) -> None:
+        self.who, self.lane, self.keys, self.caps, self.rank, self.state = who, who.lane, keys, caps, rank, ""
         self.future: asyncio.Future[None] | None = None
 
 
@@ -119,38 +142,57 @@ class Line:
     """The requests that are in and that wait. No clock, no I/O: the result depends only on the order of the calls."""
 
     def __init__(self, share: Share) -> None:
-        self.share = share
         self.running = self.waiting = 0
         LINES.add(self)
         self._counts: dict[str, _Counts] = {}
-        self._lines: dict[Lane, OrderedDict[str, OrderedDict[Turn, None]]] = {lane: OrderedDict() for lane in Lane}
+        self._lines = {lane: WaitingTurns() for lane in Lane}
         self._passed_over = dict.fromkeys(Lane, 0)
+        self._ranks = 0
+        self._bound(share)
+
+    def _bound(self, share: Share) -> None:
+        self.share = share
         self._ceiling = {lane: share.places - share.kept.get(lane, 0) for lane in Lane}
         self._line_ceiling = {lane: share.line - share.line_kept.get(lane, 0) for lane in Lane}
 
-    def ask(self, who: Who) -> Turn:
-        """A turn, in at once or waiting. Raises Full."""
+    def resize(self, share: Share) -> list[Turn]:
+        """Use these bounds from now on. The turns that are in stay in. Returns the turns that are in because of it."""
+        self._bound(share)
+        for line in self._lines.values():
+            for turn in line.all():
+                turn.caps = _caps(turn.who, share.user, share.network)
+        return self._fill()
+
+    def ask(self, who: Who, rank: int | None = None) -> Turn:
+        """A turn, in at once or waiting. Raises Full. `rank` is that of an earlier refusal, if there was one."""
         share, keys = self.share, _keys(who)
-        turn = Turn(who.lane, keys, _caps(who, share.user, share.network))
+        if rank is None:
+            rank = self._ranks = self._ranks + 1
+        turn = Turn(who, keys, _caps(who, share.user, share.network), rank)
         if self._fits(turn):
             self._let_in(turn)
             return turn
         if not share.line:
             used_up = self._used_up(turn)
-            raise Full(Why.ALL if used_up is None else _why(used_up))
+            raise Full(Why.ALL if used_up is None else _why(used_up), rank, used_up or "")
         ceiling = self._line_ceiling[turn.lane]
         for key, cap in zip(keys, _caps(who, share.user_line, share.network_line), strict=True):
             # A lane leaves the same part of each network's line to the lanes above it as of the whole line.
             if key in self._counts and self._counts[key].waiting >= max(1, cap * ceiling // share.line):
-                raise Full(_why(key))
+                raise Full(_why(key), rank, key)
         if self.waiting >= ceiling:
-            raise Full(Why.ALL)
+            raise Full(Why.ALL, rank)
         turn.state = WAITING
         self.waiting += 1
         for key in keys:
             self._counted(key).waiting += 1
-        self._lines[turn.lane].setdefault(turn.keys[0] if keys else "", OrderedDict())[turn] = None
+        self._lines[turn.lane].add(turn)
         return turn
+
+    def last_after(self, lane: Lane, full: Full) -> Turn | None:
+        """The last waiting turn of a lane whose share a refused request lacks, if it has a later rank."""
+        turn = self._lines[lane].last(full.key)
+        return turn if turn is not None and turn.rank > full.rank else None
 
     def leave(self, turn: Turn) -> list[Turn]:
         """Give back a place, or a place in line. Returns the turns that are in because of it."""
@@ -162,6 +204,9 @@ class Line:
                 self._counts[key].running -= 1
                 self._forget(key)
         turn.state = GONE
+        return self._fill()
+
+    def _fill(self) -> list[Turn]:
         let_in = []
         while self.waiting and self.running < self.share.places:
             turn_in = self._next()
@@ -178,7 +223,7 @@ class Line:
 
     def _next(self) -> Turn | None:
         """The next turn: from the first lane with a turn that fits, unless a lower lane was passed over too often."""
-        fitting = [(lane, turn) for lane in Lane if self._lines[lane] and (turn := self._first(lane)) is not None]
+        fitting = [(lane, turn) for lane in Lane if len(self._lines[lane]) and (turn := self._first(lane)) is not None]
         if not fitting:
             return None
         chosen, turn = fitting[0]
@@ -195,11 +240,7 @@ class Line:
         """The first turn in a lane that fits. The turns of one key form a queue, and only its first can enter."""
         if self.running >= self._ceiling[lane]:
             return None
-        for turns in self._lines[lane].values():
-            turn = next(iter(turns))
-            if self._used_up(turn) is None:
-                return turn
-        return None
+        return next((turn for turn in self._lines[lane] if self._used_up(turn) is None), None)
 
     def _fits(self, turn: Turn) -> bool:
         return self.running < self._ceiling[turn.lane] and self._used_up(turn) is None
@@ -219,13 +260,8 @@ class Line:
             self._counted(key).running += 1
 
     def _out_of_line(self, turn: Turn) -> None:
-        line, first = self._lines[turn.lane], turn.keys[0] if turn.keys else ""
-        turns = line[first]
-        del turns[turn]
-        if turns:
-            line.move_to_end(first)
-        else:
-            del line[first]
+        self._ranks += 1
+        self._lines[turn.lane].remove(turn, self._ranks)
         self.waiting -= 1
         for key in turn.keys:
             self._counts[key].waiting -= 1

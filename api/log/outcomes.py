@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from api.deps import ApiDeps
+from api.fairness.admission import Passage
 from api.http.reasons import refusal
 from api.log.writer import Submission
 from schemas.commands import Command
@@ -37,22 +38,30 @@ async def submit(
     """Write `command` and wait up to `wait_s` seconds for its outcome; 0 waits for the acknowledgement only.
 
     With `receipt` it also waits for the acknowledgement, if the outcome has overtaken it.
-    Raises Problem busy and not-acknowledged (503), and too-many-at-once (429).
+    Raises Problem busy and not-acknowledged (503), too-many-at-once and rate-limited (429).
     """
     turn = deps.commands.take()
     try:
-        return await _submit(deps, command, wait_s, traceparent, receipt)
+        passage = await deps.admission.enter(command)
+        try:
+            return await _submit(deps, command, passage, wait_s=wait_s, traceparent=traceparent, receipt=receipt)
+        finally:
+            passage.left()
     finally:
         deps.commands.give_back(turn)
 
 
-async def _submit(deps: ApiDeps, command: Command, wait_s: float, traceparent: str | None, receipt: bool) -> Outcome:
+async def _submit(
+    deps: ApiDeps, command: Command, passage: Passage, *, wait_s: float, traceparent: str | None, receipt: bool
+) -> Outcome:
     writer = deps.log_writer
-    submission = writer.send(command, wants_reply=wait_s > 0, traceparent=traceparent)
     if wait_s <= 0:
+        submission = writer.send(command, wants_reply=False, traceparent=traceparent, passage=passage)
         await submission.future
+        passage.acknowledged(submission.offset)
         reply = None
     else:
+        submission = writer.send(command, wants_reply=True, traceparent=traceparent, passage=passage)
         timer = submission.future.get_loop().call_later(wait_s, submission.time_out)
         try:
             reply = await submission.future

@@ -20,6 +20,7 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from api.auth.keys import Key
+from api.fairness.admission import UNLIMITED, Passage
 from api.fairness.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
 from api.http.problem import Problem, busy, retry_after
 from api.log.receipts import Acknowledged
@@ -59,7 +60,7 @@ class Submission:
 
     __slots__ = (
         "_arrived", "_batch", "_number", "_record", "acked", "answered", "client", "command", "future", "hurried",
-        "offset", "overdue", "partition", "wants_reply", "writer",
+        "offset", "overdue", "partition", "passage", "wants_reply", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -67,11 +68,12 @@ class Submission:
         writer: LogWriter,
         client: Producer,
         command: Command,
+        passage: Passage,
         future: asyncio.Future[Reply | None],
         wants_reply: bool,
         record: tuple[str, bytes],
     ) -> None:
-        self.writer, self.client, self.command = writer, client, command
+        self.writer, self.client, self.command, self.passage = writer, client, command, passage
         self.future, self.wants_reply = future, wants_reply
         self.acked = self.answered = self.overdue = self.hurried = False
         self.partition = self.offset = -1
@@ -139,9 +141,11 @@ class LogWriter:
         reply_to: str,
         key: Key,
         written: Callable[[Command, int, int], None],
+        unasked: Callable[[Reply], None] = lambda _: None,
     ) -> None:
-        """`written` is called with each acknowledged command, its partition and its offset."""
-        self.written = written
+        """`written` is called with each acknowledged command, its partition and its offset; `unasked` with each reply
+        that no request waits for."""
+        self.written, self._unasked = written, unasked
         self.waiting: dict[str, Submission] = {}
         self._acknowledged = Acknowledged(key)
         self.unacked = self.hurried = 0
@@ -166,22 +170,25 @@ class LogWriter:
         self._count += 1
         return CommandId(f"{self._prefix}-{self._count:x}")
 
-    def send(self, command: Command, *, wants_reply: bool, traceparent: str | None = None) -> Submission:
+    def send(
+        self, command: Command, *, wants_reply: bool, traceparent: str | None = None, passage: Passage = UNLIMITED
+    ) -> Submission:
         """Pass a command to the Kafka client. Raises Problem busy (503) if too many are under way.
 
-        With `wants_reply` the caller has to remove the command from `waiting` afterwards.
+        With `wants_reply` the caller has to remove the command from `waiting` afterwards. The command may ask for a
+        reply without it: when its passage needs one to measure the delay of decisions.
         """
         if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
             raise busy("too many requests wait for the log")
         command_id = command.command_id
         headers = cloudevents.headers(cloudevents.API, command_id, type(command).__name__, self._now())
-        if wants_reply:
+        if wants_reply or passage.probes(command_id):
             headers += self._answer_to
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
         record = (command.event_id, value)
-        submission = Submission(self, self._producer, command, self._loop.create_future(), wants_reply, record)
+        submission = Submission(self, self._producer, command, passage, self._loop.create_future(), wants_reply, record)
         try:
             self._producer.produce(
                 TOPIC,
@@ -230,10 +237,14 @@ class LogWriter:
 
         A pending reply is not final, except for a duplicate: there the final reply goes to the first request.
         """
+        submission = self.waiting.get(reply.command_id)
+        if submission is None:
+            self._unasked(reply)
+            return
+        submission.passage.decided(reply.offset)
         if reply.outcome != ReplyOutcome.PENDING or reply.duplicate:
-            submission = self.waiting.pop(reply.command_id, None)
-            if submission is not None:
-                submission.replied(reply)
+            del self.waiting[reply.command_id]
+            submission.replied(reply)
 
     def acknowledged(self) -> Acknowledged:
         """The records of this poll that share one signature."""

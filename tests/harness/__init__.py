@@ -39,6 +39,7 @@ tls_proxy      TLS in front of a service whose build has none.
 token_server   an OIDC server that issues OAUTHBEARER's tokens.
 towns          a simulated town's facts on the log, in batches, and as rows.
 two_ways       an API process with two ports: hot routes the slim way, or all requests Sanic's way.
+virtual_time   An event loop whose time jumps to the next timer.
 words          commands and facts with defaults, and `given(…).when(…).then(…)`.
 workers        dataflows as processes, to kill, pause and count.
 """

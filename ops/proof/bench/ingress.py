@@ -103,6 +103,7 @@ def run(options: IngressOptions, progress: ProgressBars) -> IngressReport:
             **stack.fresh(),
             "CIRCLE_JWT_KEY_FILE": str(development_key(Path(directory) / "jwt.pem")),
             "CIRCLE_RATE_LIMIT_SCALE": "0",
+            "CIRCLE_ADMISSION_TARGET_MS": "0",  # nothing decides here
             "CIRCLE_INSTANCE": "bench",
         }
         settings = settings_from_env(env)
