@@ -77,6 +77,7 @@ class Codec:
         self._writers = others
         self.encoders: dict[type[Any], Callable[..., bytes]] = {}
         self._readers: dict[bytes, Reader] = {}  # by the header of their records
+        self._records: dict[bytes, type[Any]] = {}  # the record types, by the same
         self._former: dict[int, dict[type[Any], Callable[..., bytes]]] = {rules: {} for rules in LAST_SCHEMA_OF_RULES}
         self._earlier: dict[type[Any], dict[bytes, tuple[Callable[..., bytes], dict[str, Any]]]] = {}
         for name, record, _ in known:
@@ -85,6 +86,7 @@ class Codec:
             header = _header(ids[name])
             self.encoders[record] = Writer(newest[name], header, *sources, record.__struct_fields__).write
             self._readers[header] = Reader(record, schema)
+            self._records[header] = record
             for rules, of_its_day in former.get(name, {}).items():
                 same = [schema_id for schema_id, other in others.get(name, ()) if other == of_its_day]
                 if same:
@@ -96,6 +98,7 @@ class Codec:
             for other_id, other in others.get(name, ()):
                 if _header(other_id) not in self._readers:
                     self._readers[_header(other_id)] = Reader(record, fastavro.parse_schema(other), schema)
+                    self._records[_header(other_id)] = record
 
     def encode(self, record: Command | Notification) -> bytes:
         """The bytes of a command or a notification."""
@@ -152,6 +155,10 @@ class Codec:
         schema_id = int.from_bytes(header[1:], "big")
         known = (found for schemas in self._writers.values() for found in schemas if found[0] == schema_id)
         return next(known, None)
+
+    def headers_of(self, *records: type[Any]) -> frozenset[bytes]:
+        """The first HEADER_BYTES of all values that decode to these record types, by any of their schemas."""
+        return frozenset(header for header, record in self._records.items() if record in records)
 
     def decode_all(self, records: list[tuple[int, bytes | None]]) -> list[tuple[int, Decoded]]:
         """`decode` of each value, with the offset that came with it."""

@@ -24,8 +24,8 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.payments.cashier import Cashier, Job
 from pipelines.payments.providers.choice import provider_of
-from pipelines.payments.requests import request_in
-from schemas.codec import Codec, Undecodable
+from pipelines.payments.requests import REQUESTING, request_in
+from schemas.codec import HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.topics import FACTS
 from sinks.batch_sink import BatchSink
@@ -85,7 +85,9 @@ def run(settings: Settings, *, stop: StopFlag | None = None) -> int:
 
 
 def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
-    """The decode step. Unreadable facts are skipped here; the projections dataflow sets them aside."""
+    """The decode step. It skips by schema id what asks for nothing. Unreadable facts are skipped here; the projections
+    dataflow sets them aside."""
+    asking = codec.headers_of(*REQUESTING)
 
     records, seconds = BATCH_RECORDS.labels("payments"), BATCH_SECONDS.labels("payments", "decode")
 
@@ -97,10 +99,11 @@ def reader(codec: Codec) -> Callable[[list[Message]], JobBatch]:
     def jobs_in(batch: list[Message]) -> list[Job]:
         jobs = []
         for record in batch:
-            found = codec.decode(record.value())
-            if isinstance(found, Undecodable) or not isinstance(found, RecordedFact):
+            value = record.value()
+            if value is None or value[:HEADER_BYTES] not in asking:
                 continue
-            request = request_in(found)
+            found = codec.decode(value)
+            request = request_in(found) if isinstance(found, RecordedFact) else None
             if request is not None:
                 jobs.append(Job(record, request))
         return jobs

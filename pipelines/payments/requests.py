@@ -73,6 +73,8 @@ class RefundResult:
 
 
 Request = ChargeJob | RefundJob
+REQUESTING = (f.PaymentRequested, f.RefundRequested)
+"""The facts that ask for something. All others are skipped by their schema id, without decoding."""
 
 
 def request_in(recorded: RecordedFact) -> Request | None:
