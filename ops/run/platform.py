@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -42,6 +42,7 @@ RESERVATIONS_MAX = 64
 PARTITIONS_MIN = 2  # a transaction costs by partition; two let a second worker help, should one be too slow
 READY_TIMEOUT_S = 60.0
 READY_TIMEOUT_APACHE_S = 120.0  # the first group join and transaction of a cold JVM are slow
+WORKER = ("-m", "ops.cli.main", "pipeline", Flow.RESERVATIONS.value)
 OTHER_PIPELINES = (Flow.READ_SIDE, Flow.PAYMENTS)
 STOP_API_FIRST, STOP_PIPELINES_SECOND = 0, 1
 
@@ -60,9 +61,11 @@ class Platform:
         env: Mapping[str, str] | None = None,
         keep_mails: bool = False,
         findable: bool = False,
+        worker: Sequence[str] = WORKER,
         say: Say = lambda _: None,
     ) -> None:
-        """Without `partitions` and CIRCLE_PARTITIONS, `partitions_for` chooses."""
+        """Without `partitions` and CIRCLE_PARTITIONS, `partitions_for` chooses. `worker` has the arguments of Python
+        for a reservations process."""
         if not 1 <= reservations <= RESERVATIONS_MAX:
             raise SettingsError(
                 "--reservations", f"must be 1 to {RESERVATIONS_MAX}", got=str(reservations), example="2"
@@ -78,7 +81,7 @@ class Platform:
         self._extra_env = dict(env or {})
         self._operator_token = secrets.token_urlsafe(24)  # for this start, when the settings have none
         self._keep_mails = keep_mails
-        self._findable = findable
+        self._findable, self._worker = findable, worker
         self._published: found.Published | None = None
         self._run_dir: Path | None = None
         self._metrics_ports: dict[str, int] = {}
@@ -224,8 +227,8 @@ class Platform:
 
     def _specs(self) -> list[ChildSpec]:
         circle = [sys.executable, "-m", "ops.cli.main"]
-        names = [(f"reservations-{n}", "reservations") for n in range(1, self._reservations + 1)]
-        names += [(flow.value, flow.value) for flow in OTHER_PIPELINES]
+        commands = {f"reservations-{n}": [sys.executable, *self._worker] for n in range(1, self._reservations + 1)}
+        commands |= {flow.value: [*circle, "pipeline", flow.value] for flow in OTHER_PIPELINES}
         api = ChildSpec(
             name="api",
             command=[*circle, "api", "--host", LOOPBACK, "--port", str(self.port)],
@@ -237,11 +240,11 @@ class Platform:
         pipelines = [
             ChildSpec(
                 name=name,
-                command=[*circle, "pipeline", pipeline],
+                command=command,
                 env={"CIRCLE_INSTANCE": name, "CIRCLE_METRICS_PORT": str(self._metrics_ports[name])},
                 stop_rank=STOP_PIPELINES_SECOND,
             )
-            for name, pipeline in names
+            for name, command in commands.items()
         ]
         return [api, *pipelines]
 

@@ -90,9 +90,9 @@ def build(deps: ReservationsDeps) -> Dataflow:
     """The dataflow, one operator a line."""
     flow = Dataflow("reservations")
     polled = op.input("poll", flow, deps.source)
-    placed = op.map("place", polled, lambda messages: _place(messages, deps))
-    decided = op.map("decide", placed, lambda batch: _decide(batch, deps))
-    guarded = op.map("guard", decided, lambda batch: _guard(batch, deps))
+    placed = op.map("place", polled, lambda messages: place(messages, deps))
+    decided = op.map("decide", placed, lambda batch: decide(batch, deps))
+    guarded = op.map("guard", decided, lambda batch: guard(batch, deps))
     op.output("commit", guarded, deps.sink)
     return flow
 
@@ -152,7 +152,8 @@ def wire(settings: Settings, stop: StopFlag, database: Database, locks: SeatLock
     )
 
 
-def _place(messages: list[Message], deps: ReservationsDeps) -> Batch:
+def place(messages: list[Message], deps: ReservationsDeps) -> Batch:
+    """A poll's records as a batch: decoded, each with its log time."""
     RECORDS.observe(len(messages))
     with STEP_SECONDS["place"].time():
         batch = Batch(records_of(messages), messages)
@@ -177,12 +178,14 @@ def records_of(messages: list[Message]) -> list[RawRecord]:
     return list(map(RawRecord._make, zip(*columns, strict=True)))
 
 
-def _decide(batch: Batch, deps: ReservationsDeps) -> Batch:
+def decide(batch: Batch, deps: ReservationsDeps) -> Batch:
+    """The batch with the facts of each command."""
     with STEP_SECONDS["decide"].time():
         batch.decide(deps.loader.states_of(batch.events(), batch.first_offsets))
     return batch
 
 
-def _guard(batch: Batch, deps: ReservationsDeps) -> Batch:
+def guard(batch: Batch, deps: ReservationsDeps) -> Batch:
+    """The batch with its places claimed, decided again where a place was not free."""
     with STEP_SECONDS["guard"].time():
         return deps.guard.claim(batch)

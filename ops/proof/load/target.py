@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ import psutil
 from connectors.settings import Settings
 from ops.proof.load.statistics import CpuMeter
 from ops.run.discovery import operator_settings
-from ops.run.platform import Platform
+from ops.run.platform import WORKER, Platform
+from ops.run.services.stack import Stack
 from ops.run.supervisor import Say
 
 BUS = "CIRCLE_KAFKA_BOOTSTRAP_SERVERS"
@@ -27,10 +28,12 @@ class LoadTarget:
 
 
 @contextmanager
-def own_platform(*, broker: str, reservations: int, say: Say, rate_limits: bool = False) -> Iterator[LoadTarget]:
+def own_platform(
+    *, broker: str, reservations: int, say: Say, rate_limits: bool = False, worker: Sequence[str] = WORKER
+) -> Iterator[LoadTarget]:
     """A fresh platform, by default without rate limits, which ends with the block."""
     env = {} if rate_limits else {"CIRCLE_RATE_LIMIT_SCALE": "0"}
-    platform = Platform(broker=broker, reservations=reservations, env=env, say=say)
+    platform = Platform(broker=broker, reservations=reservations, env=env, worker=worker, say=say)
     with platform:
         yield LoadTarget(platform.url, platform.settings, meter_of(platform))
 
@@ -44,12 +47,12 @@ def running_platform(url: str) -> Iterator[LoadTarget]:
 
 def meter_of(platform: Platform, others: Mapping[str, int] | None = None) -> CpuMeter:
     """A meter of all processes of a platform, and of `others`, which are not ours."""
-    services = {
-        service.name: pid
-        for service in platform.stack.services
-        if isinstance(pid := getattr(service, "pid", None), int)
-    }
-    return CpuMeter(platform.supervisor.pids(), {**services, **(others or {})})
+    return CpuMeter(platform.supervisor.pids(), {**services_of(platform.stack), **(others or {})})
+
+
+def services_of(stack: Stack) -> dict[str, int]:
+    """The process ids of a stack's services by their names. A restart, as by `Stack.fresh`, gives new ones."""
+    return {service.name: pid for service in stack.services if isinstance(pid := getattr(service, "pid", None), int)}
 
 
 def processes_on(bootstrap_servers: str) -> dict[str, int]:
