@@ -15,7 +15,20 @@ from ops.run.services.process import wait_for
 def test_drop_bench_persists_and_notifies_every_outcome_alone_and_beside_a_replay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["bench", "drop", "--rate", "60", "--seconds", "2", "--events", "2", "--buyers", "20"]
+    arguments = [
+        "bench",
+        "drop",
+        "--rate",
+        "60",
+        "--seconds",
+        "2",
+        "--events",
+        "2",
+        "--buyers",
+        "20",
+        "--warm-up-s",
+        "2",
+    ]
     assert run([*arguments, "--beside", "projections", "--rounds", "1", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     alone, beside = report["steps"]

@@ -8,23 +8,21 @@ every reservation is in Postgres and every notification in the inbox. A ramp rai
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import structs
 
-from connectors.errors import CircleError
 from connectors.postgres import Connection, connect
 from ops.proof.bench.replay_under_load import BesideReport, replaying
+from ops.proof.bench.sending import send_plan
+from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
-from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Result, Sent, Target
+from ops.proof.load.open_loop import NO_ANSWER, NOT_SENT, LoadSecond, Plan, Target
 from ops.proof.load.organizer import Organizer
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu, our_us_per_request
@@ -39,14 +37,36 @@ RAMP_FACTOR = 1.5
 RAMP_STEPS_MAX = 12
 P99_MS_MAX = 1_000.0  # beyond it a queue grows somewhere
 ANSWERED_SHARE_MIN = 0.99
-WARM_UP_S = 1.0  # at a quarter of the rate, not measured: connections, caches, the first batches
 CAUGHT_UP_S_MAX = 60.0
 POLL_S = 0.2
 
-COUNTS = (
-    "SELECT count(*) FROM reservations WHERE event_id = ANY($1::text[])",
-    "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])",
-)
+PERSISTED = "SELECT count(*) FROM reservations WHERE event_id = ANY($1::text[])"
+NOTIFIED = "SELECT count(*) FROM notifications WHERE event_id = ANY($1::text[])"
+
+
+class Stored(Protocol):
+    """Counts what there is of some events."""
+
+    async def persisted(self, events: list[str]) -> int:
+        """Reservations, refused ones too."""
+
+    async def notified(self, events: list[str]) -> int:
+        """Messages in the inbox."""
+
+
+class PlatformRows:
+    """The rows of the platform."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def persisted(self, events: list[str]) -> int:
+        """Reservations, refused ones too."""
+        return int(await self._connection.fetchval(PERSISTED, events))
+
+    async def notified(self, events: list[str]) -> int:
+        """Messages in the inbox."""
+        return int(await self._connection.fetchval(NOTIFIED, events))
 
 
 class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +79,7 @@ class DropOptions(msgspec.Struct, frozen=True, kw_only=True):
     buyers: int = 2_000
     beside: str | None = None  # one of REPLAYS
     rounds: int = 3
+    warm_up_s: float = S_MAX  # at most so long
     seed: int = 1
 
 
@@ -101,6 +122,7 @@ class DropReport(msgspec.Struct, frozen=True, kw_only=True):
     limit_rate: float | None
     beside: BesideReport | None = None
     p99_ratio: float | None = None
+    warm_up: WarmUp | None = None
 
     @property
     def passed(self) -> bool:
@@ -122,14 +144,16 @@ async def run(options: DropOptions, target: LoadTarget, progress: ProgressBars) 
                 return await _plan(sized, organizer, target.url, tokens, rate, number)
 
             async def step(rate: float, number: int) -> Step:
-                return await measured(await plan(rate, number), target.meter, connection, progress)
+                return await measured(await plan(rate, number), target.meter, PlatformRows(connection), progress)
 
-            await warmed_up(options, plan, progress)
+            warm = await warmed_up(options, plan, target.meter, progress)
             if options.beside is None:
                 steps = await ramped(options, step)
-                return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps))
+                return DropReport(options=options, steps=steps, limit_rate=limit_of(options, steps), warm_up=warm)
             steps, beside = await _beside(options, options.beside, target, step)
-            return DropReport(options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio)
+            return DropReport(
+                options=options, steps=steps, limit_rate=None, beside=beside, p99_ratio=beside.ratio, warm_up=warm
+            )
     finally:
         await connection.close()
 
@@ -155,11 +179,14 @@ async def _beside(
 
 
 async def warmed_up(
-    options: DropOptions, plan: Callable[[float, int, float], Awaitable[Plan]], progress: ProgressBars
-) -> None:
-    """WARM_UP_S at a quarter of the rate, not measured."""
-    warm_up = await plan(max(1.0, options.rate / 4), 0, WARM_UP_S)
-    await asyncio.to_thread(send_plan, structs.replace(warm_up, seed=-options.seed), progress, "warming up")
+    options: DropOptions,
+    plan: Callable[[float, int, float], Awaitable[Plan]],
+    meter: CpuMeter,
+    progress: ProgressBars,
+) -> WarmUp:
+    """Windows at a part of the rate, until the figures stand still. Not measured."""
+    first = await plan(rate_of(options.rate), SEED, options.warm_up_s)
+    return await asyncio.to_thread(warm_up, first, options.warm_up_s, meter, progress)
 
 
 async def ramped(options: DropOptions, step: Callable[[float, int], Awaitable[Step]]) -> list[Step]:
@@ -203,10 +230,8 @@ async def _plan(
     )
 
 
-async def measured(
-    plan: Plan, meter: CpuMeter, connection: Connection, progress: ProgressBars, counts: tuple[str, str] = COUNTS
-) -> Step:
-    """One rate, until everything is persisted and notified. `counts`: the queries that count both."""
+async def measured(plan: Plan, meter: CpuMeter, stored: Stored, progress: ProgressBars) -> Step:
+    """One rate, until everything is persisted and notified."""
     meter.start()
     result = await asyncio.to_thread(send_plan, plan, progress)
     ended = time.perf_counter()
@@ -214,9 +239,9 @@ async def measured(
     not_there += sum(result.outcomes.get(name, 0) for name in ("busy", "not-acknowledged", "rate-limited"))
     expected = result.due - not_there
     events = [one.event_id for one in plan.targets]
-    persisted = await _wait_for(connection, counts[0], events, expected)
+    persisted = await _wait_for(stored.persisted, events, expected)
     persisted_s = time.perf_counter() - ended
-    notified = await _wait_for(connection, counts[1], events, expected)
+    notified = await _wait_for(stored.notified, events, expected)
     caught_up_s = time.perf_counter() - ended
     cpu = meter.read(result.due)
     return Step(
@@ -238,37 +263,11 @@ async def measured(
     )
 
 
-def send_plan(plan: Plan, progress: ProgressBars, name: str = "") -> Result:
-    """Run the load generator's process to its end. Raises CircleError if it fails."""
-    bar = progress.bar(name or f"{plan.rate:,.0f} requests/s", plan.requests)
-    with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
-        path = Path(directory) / "plan.json"
-        path.touch(mode=0o600)  # it holds tokens
-        path.write_bytes(msgspec.json.encode(plan))
-        command = [sys.executable, "-m", "ops.proof.load.open_loop", str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
-            assert client.stdout is not None
-            try:
-                for line in client.stdout:
-                    said = msgspec.json.decode(line, type=Sent | Result)
-                    if isinstance(said, Result):
-                        bar.finish(said.due, f"p99 {said.latency.p99_ms:,.1f} ms")
-                        return said
-                    bar.set(said.answered, f"{said.due - said.answered:,} unanswered")
-            finally:
-                if client.poll() is None:
-                    try:
-                        client.wait(1.0)
-                    except subprocess.TimeoutExpired:
-                        client.kill()
-    raise CircleError(f"the load generator ended with code {client.returncode} and no result")
-
-
-async def _wait_for(connection: Connection, query: str, events: list[str], expected: int) -> int:
+async def _wait_for(count_of: Callable[[list[str]], Awaitable[int]], events: list[str], expected: int) -> int:
     """The count, as soon as it has the expected value, or after CAUGHT_UP_S_MAX."""
     deadline = time.monotonic() + CAUGHT_UP_S_MAX
     while True:
-        count: int = await connection.fetchval(query, events)
+        count = await count_of(events)
         if count >= expected or time.monotonic() > deadline:
             return count
         await asyncio.sleep(POLL_S)

@@ -35,9 +35,10 @@ class Bar:
 
 
 class ProgressBars:
-    """Bars that run while the block does. `quiet` shows none."""
+    """Bars that run while the block does. `quiet` shows none, and no lines."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         console = Console(stderr=True)
         self._rich = RichProgress(
             TextColumn("{task.description:<24}"),
@@ -55,7 +56,8 @@ class ProgressBars:
 
     def say(self, text: str) -> None:
         """A line above the bars."""
-        self._rich.console.print(text, markup=False, highlight=False)
+        if not self._quiet:
+            self._rich.console.print(text, markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._rich.start()

@@ -19,7 +19,6 @@ PEAK_WINDOW_S = 3
 RECOVERED_FACTOR = 2.0  # a second is calm again at so many times the median p50 before the overload
 RECOVERED_S_MAX = 1  # "back at once": by the second second after the overload
 SINCE = "s after the first request"
-STILL_WINDOWS, STILL_SPREAD = 3, 0.15
 
 
 class Scaling(StrEnum):
@@ -82,28 +81,21 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[Figure]
     checks: list[BenchCheck]
     goals: list[BenchCheck]
+    warm_up_broker_us: list[float] = []
+
+    @property
+    def name(self) -> str:
+        return self.scenario.name
+
+    @property
+    def load(self) -> Scenario:
+        """What was sent. Results with another load are not compared."""
+        return self.scenario
 
     @property
     def passed(self) -> bool:
         """Whether the figures count: nothing lost, nothing sold twice, and every round has outcomes."""
         return all(check.holds for check in self.checks)
-
-
-class SuiteResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The benches of one run."""
-
-    made_at: str
-    benches: list[BenchResult]
-
-    @property
-    def passed(self) -> bool:
-        return all(bench.passed for bench in self.benches)
-
-
-def stands_still(values: Sequence[float]) -> bool:
-    """Whether the last STILL_WINDOWS values differ by at most STILL_SPREAD of their median."""
-    last = values[-STILL_WINDOWS:]
-    return len(last) == STILL_WINDOWS and max(last) - min(last) <= STILL_SPREAD * median(last)
 
 
 def figures_of(scenario: Scenario, rounds: Sequence[Step], baseline: Sequence[Latencies]) -> list[Figure]:

@@ -8,39 +8,35 @@ shows what the network, the client and the machine take. Before each round a fix
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from pathlib import Path
 
 import msgspec
 
 from connectors.postgres import Connection, connect
 from connectors.sql_files import queries
-from ops.proof.bench.drop import Step, measured, send_plan
+from ops.proof.bench.drop import PlatformRows, Step, measured
+from ops.proof.bench.sending import send_plan
 from ops.proof.bench.suite.figures import (
     BenchResult,
-    Machine,
     checks_of,
     figures_of,
     goals_of,
-    stands_still,
 )
+from ops.proof.bench.suite.machine import Calibration
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario
+from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.open_loop import Plan, Target
 from ops.proof.load.organizer import Organizer
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import Latencies, reference_ms
+from ops.proof.load.statistics import CpuMeter, Latencies
 from ops.proof.load.target import LoadTarget
 
 SQL = queries(Path(__file__).parents[1] / "sql" / "suite.sql")
 HOLD_TTL_S = 3_600
 TICKETS_PER_USER_MAX = 1_000
 PUBLISHERS = 8  # events that are made at the same time
-WARM_UP_RATE_MIN, WARM_UP_RATE_MAX = 50.0, 200.0
-WARM_UP_WINDOW_S = 2.0
-WARM_UP_SEED = 500  # above the number of rounds: a seed also makes the keys of requests, and its sign does not count
 BASELINE_S_MAX = 5.0
 
 
@@ -49,7 +45,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     rounds: int = 3
     buyers: int = 2_000
-    warm_up_s: float = 30.0
+    warm_up_s: float = S_MAX
     broker: str = "embedded"
     seed: int = 1
 
@@ -66,16 +62,16 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
                 tokens=[account.token for account in accounts],
                 progress=progress,
             )
-            warm_up, warm = await stage.warm_up(scenario, options)
-            rounds, baseline, calibration, targets = list[Step](), list[Latencies](), list[float](), list[Target]()
-            load_average = os.getloadavg()[0]
+            warmed = await stage.warm_up(scenario, options, target.meter)
+            rounds, baseline, targets = list[Step](), list[Latencies](), list[Target]()
+            calibration = Calibration(options.broker)
             for number in range(options.rounds):
                 plan = await stage.plan(scenario, options.seed * 1_000 + number)
                 targets += plan.targets
-                calibration.append(reference_ms())
+                calibration.measure()
                 if number % 2 == 0:
                     baseline.append(await stage.baseline(plan))
-                rounds.append(await measured(plan, target.meter, connection, progress))
+                rounds.append(await measured(plan, target.meter, PlatformRows(connection), progress))
                 if number % 2:
                     baseline.append(await stage.baseline(plan))
         sold_beyond, seats_twice = await _oversold(connection, targets)
@@ -83,15 +79,10 @@ async def run(scenario: Scenario, options: RunOptions, target: LoadTarget, progr
         await connection.close()
     return BenchResult(
         scenario=scenario,
-        machine=Machine(
-            cpus=os.cpu_count() or 1,
-            python=platform.python_version(),
-            broker=options.broker,
-            load_average=round(load_average, 2),
-            calibration_ms=calibration,
-        ),
-        warm_up_p50_ms=warm_up,
-        warm=warm,
+        machine=calibration.machine(),
+        warm_up_p50_ms=warmed.p50_ms,
+        warm_up_broker_us=warmed.broker_us,
+        warm=warmed.warm,
         rounds=rounds,
         baseline=baseline,
         figures=figures_of(scenario, rounds, baseline),
@@ -136,20 +127,11 @@ class _Stage:
             quantity_max=scenario.quantity_max,
         )
 
-    async def warm_up(self, scenario: Scenario, options: RunOptions) -> tuple[list[float], bool]:
-        """The p50 of each window in ms, and whether they stood still within the bound."""
-        rate = min(max(scenario.rate, WARM_UP_RATE_MIN), WARM_UP_RATE_MAX)
-        quiet = msgspec.structs.replace(SCENARIOS["quiet"], rate=rate, seconds=options.warm_up_s)
-        plan = await self.plan(quiet, options.seed * 1_000 + WARM_UP_SEED)
-        window_s = min(WARM_UP_WINDOW_S, options.warm_up_s)
-        medians = list[float]()
-        for number in range(int(options.warm_up_s / window_s)):
-            window = msgspec.structs.replace(plan, seconds=window_s, seed=plan.seed + number)
-            result = await asyncio.to_thread(send_plan, window, self._progress, "warming up")
-            medians.append(result.latency.p50_ms)
-            if stands_still(medians):
-                break
-        return medians, stands_still(medians)
+    async def warm_up(self, scenario: Scenario, options: RunOptions, meter: CpuMeter) -> WarmUp:
+        """Windows of an ordinary load, until the figures stand still or the bound is reached."""
+        quiet = msgspec.structs.replace(SCENARIOS["quiet"], rate=rate_of(scenario.rate), seconds=options.warm_up_s)
+        plan = await self.plan(quiet, options.seed * 1_000 + SEED)
+        return await asyncio.to_thread(warm_up, plan, options.warm_up_s, meter, self._progress)
 
     async def baseline(self, plan: Plan) -> Latencies:
         """The latency of PROBE at the plan's first rate."""

@@ -13,7 +13,6 @@ from ops.proof.bench.suite.figures import (
     goodput_of,
     peak_of,
     recovered_s,
-    stands_still,
 )
 from ops.proof.bench.suite.scenarios import SCENARIOS, sized
 from ops.proof.load.open_loop import LoadSecond
@@ -45,12 +44,6 @@ def test_the_figures_of_the_rounds() -> None:
     assert figures["persisted"] == [10.25, 10.25]
     assert figures["in the inbox"] == [10.5, 10.5]
     assert "goodput" not in figures
-
-
-def test_figures_stand_still_when_three_windows_are_alike() -> None:
-    assert stands_still([90.0, 10.0, 10.5, 11.0])
-    assert not stands_still([10.0, 10.0])
-    assert not stands_still([10.0, 10.0, 12.0])
 
 
 @pytest.mark.parametrize(
