@@ -17,14 +17,15 @@ NONE = Latencies(0, 0.0, 0.0, 0.0, 0.0)
 
 def test_ingress_bench_finds_each_acknowledged_request_on_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "ingress", "--rate", "100", "--seconds", "1", "--rounds", "2", "--events", "2"]
-    assert run([*arguments, "--buyers", "20", "--partitions", "2", "--json"]) == 0
+    assert run([*arguments, "--buyers", "20", "--partitions", "2", "--warm-up-s", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["rounds"]) == 2
     for one in found["rounds"]:
         assert one["acknowledged"] == one["requests"] == one["latency"]["count"] == 100
         assert {process["name"] for process in one["cpu"]} >= {"api", "postgres", "valkey"}
-    assert found["recorded"] == found["acknowledged"] == 400, "with 200 of the warm-up"
+    assert found["recorded"] == found["acknowledged"] == 300, "with 100 of the warm-up"
     assert found["api_us_per_request"] > 0
+    assert [one["count"] for one in found["baseline"]] == [100, 100]
 
 
 def test_ingress_bench_fails_if_an_acknowledged_request_is_not_on_the_log() -> None:

@@ -31,9 +31,15 @@ def test_sizes_that_are_no_numbers_are_wrong_usage(capsys: pytest.CaptureFixture
 
 
 def test_resume_bench_has_a_worker_take_over_what_was_projected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["bench", "resume", "--facts", "400", "--orders-per-event", "60", "--asked", "3", "--json"]) == 0
+    assert (
+        run(
+            ["bench", "resume", "--facts", "400", "--orders-per-event", "60", "--asked", "3", "--rounds", "2", "--json"]
+        )
+        == 0
+    )
     report = json.loads(capsys.readouterr().out)
     assert (report["asked"], report["replies"]) == (3, 3)
     assert report["facts"] >= 400
     assert report["events"] >= 3
+    assert [one["replies"] for one in report["rounds"]] == [3, 3]
     assert report["event_reservations"] >= 30

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from ops.proof.bench.drop import Step
-from ops.proof.bench.suite.figures import BenchResult, Figure, Machine, SuiteResult, checks_of, figures_of, goals_of
+from ops.proof.bench.suite.figures import BenchCheck, BenchResult, Figure, Machine, checks_of, figures_of, goals_of
+from ops.proof.bench.suite.measurement import Measurement, SuiteResult, rounds_chart
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario
 from ops.proof.load.open_loop import LoadSecond
 from ops.proof.load.statistics import ProcessCpu, latencies
@@ -53,9 +56,27 @@ def result_of(
     )
 
 
-def suite_of(*benches: BenchResult) -> SuiteResult:
+def measurement_of(name: str = "kernel", *, values: list[float] | None = None, size: int = 10) -> Measurement:
+    """A bench that is no scenario, with one figure and a chart of it."""
+    cost = Figure(name="CPU", unit="µs a command", values=values or [30.0, 31.0, 32.0])
+    return Measurement(
+        name=name,
+        about="commands are decided",
+        load={"commands": size},
+        machine=result_of().machine,
+        figures=[cost],
+        checks=[BenchCheck("every command was decided once", holds=True)],
+        goals=[BenchCheck("at most 25 µs a command", holds=False, detail="31 µs")],
+        charts=[rounds_chart(name, [cost], lambda _: True)],
+    )
+
+
+def suite_of(*benches: BenchResult, measurements: Sequence[Measurement] = ()) -> SuiteResult:
     """A run of the suite."""
-    return SuiteResult(made_at="2026-11-29T10:00:00Z", benches=list(benches))
+    took_s = {one.name: 90.0 for one in measurements}
+    return SuiteResult(
+        made_at="2026-11-29T10:00:00Z", benches=list(benches), measurements=list(measurements), took_s=took_s
+    )
 
 
 def with_figure(bench: BenchResult, name: str, values: list[float]) -> BenchResult:

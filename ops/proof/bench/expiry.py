@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -24,11 +22,13 @@ from connectors.postgres import Connection, connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.proof.bench.suite.figures import Figure, Machine
+from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
+from ops.proof.bench.suite.machine import Calibration
+from ops.proof.bench.suite.measurement import Measurement, cpu_figures, rounds_chart
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Drop, Organizer, expect
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import ProcessCpu, our_us_per_request, reference_ms
+from ops.proof.load.statistics import ProcessCpu, our_us_per_request
 from ops.proof.load.target import LoadTarget
 from schemas import cloudevents, ids
 from schemas.commands import ReserveTickets
@@ -36,6 +36,7 @@ from schemas.ids import US_PER_S, CommandId, EventId, ReservationId, TicketTypeI
 from schemas.topics import COMMANDS
 
 SQL = queries(Path(__file__).parent / "sql" / "expiry.sql")
+SINCE = "s after the last deadline"
 HOLDS_MAX = 500_000
 EVENTS = 8
 HOLDS_OF_BUYER = 10
@@ -88,41 +89,42 @@ class ExpiryReport(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run(options: ExpiryOptions, target: LoadTarget, progress: ProgressBars) -> ExpiryReport:
     """Measure the rounds. Raises CircleError when the platform writes the holds too slowly to measure their end."""
-    rounds, calibration, load_average = list[ExpiryRound](), list[float](), os.getloadavg()[0]
+    rounds, calibration = list[ExpiryRound](), Calibration(options.broker)
     connection = await connect(target.settings.postgres_url)
     try:
         async with HttpClient(target.url) as client:
             organizer = await Organizer.join(client)
             for number in range(options.rounds):
-                calibration.append(reference_ms())
+                calibration.measure()
                 progress.say(f"round {number + 1} of {options.rounds}: holds of {options.hold_ttl_s} s")
                 rounds.append(await _round(options, target, organizer, client, connection))
     finally:
         await connection.close()
-    machine = Machine(
-        cpus=os.cpu_count() or 1,
-        python=platform.python_version(),
-        broker=options.broker,
-        load_average=round(load_average, 2),
-        calibration_ms=calibration,
+    return ExpiryReport(options=options, machine=calibration.machine(), rounds=rounds, figures=figures_of(rounds))
+
+
+def measurement(report: ExpiryReport) -> Measurement:
+    """The report as the suite shows it. Pure."""
+    detail = ", ".join(f"{one.holds} holds, {one.expired} ended, {one.free} places free" for one in report.rounds)
+    return Measurement(
+        name="expiry",
+        about="many holds that run out at the same time",
+        load={"holds": report.options.holds},
+        machine=report.machine,
+        figures=report.figures,
+        checks=[BenchCheck("every hold ended and every place is free", report.passed, detail)],
+        charts=[rounds_chart("expiry", report.figures, lambda figure: figure.unit == SINCE)],
     )
-    return ExpiryReport(options=options, machine=machine, rounds=rounds, figures=figures_of(rounds))
 
 
 def figures_of(rounds: Sequence[ExpiryRound]) -> list[Figure]:
     """When the last hold had ended, and the CPU of each process. Pure."""
-    names = [process.name for process in rounds[0].cpu]
-    by_name = [{process.name: process.us_per_request for process in one.cpu} for one in rounds]
-    since = "s after the last deadline"
     return [
         Figure(name="due within", unit="s", values=[one.due_within_s for one in rounds]),
-        Figure(name="all ended", unit=since, values=[one.decided_s for one in rounds]),
-        Figure(name="all persisted", unit=since, values=[one.persisted_s for one in rounds]),
+        Figure(name="all ended", unit=SINCE, values=[one.decided_s for one in rounds]),
+        Figure(name="all persisted", unit=SINCE, values=[one.persisted_s for one in rounds]),
         Figure(name="our CPU", unit="µs a hold", values=[our_us_per_request(one.cpu) for one in rounds]),
-        *(
-            Figure(name=f"CPU of {name}", unit="µs a hold", values=[cpu.get(name, 0.0) for cpu in by_name])
-            for name in names
-        ),
+        *cpu_figures([one.cpu for one in rounds], "µs a hold"),
     ]
 
 

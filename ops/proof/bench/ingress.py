@@ -26,12 +26,17 @@ from connectors.postgres import connect
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.proof.bench.drop import send_plan
+from ops.proof.bench.sending import send_plan
+from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine, Scaling
+from ops.proof.bench.suite.machine import Calibration
+from ops.proof.bench.suite.measurement import Measurement, cpu_figures, rate_figure, rounds_chart
+from ops.proof.bench.warm_up import S_MAX, SEED, WarmUp, rate_of, warm_up
 from ops.proof.checker.reading import reader, records
 from ops.proof.load.accounts import provision
 from ops.proof.load.open_loop import Plan, Result, Target
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import CpuMeter, Latencies, ProcessCpu
+from ops.proof.load.target import services_of
 from ops.run.platform import development_key
 from ops.run.services.process import free_port, log_tail, run_coroutine, spawn, wait_for
 from ops.run.services.stack import Stack
@@ -42,7 +47,6 @@ from schemas.topics import COMMANDS
 
 SQL = queries(Path(__file__).parent / "sql" / "ingress.sql")
 API = "api"
-WARM_UP_S = 2.0  # not measured: connections, tokens, the first records of each partition
 READY_S = 30.0
 STOP_S = 15.0
 ACKNOWLEDGED = "pending"  # what the load generator calls a 202
@@ -58,6 +62,7 @@ class IngressOptions(msgspec.Struct, frozen=True, kw_only=True):
     buyers: int = 2_000
     partitions: int = 8
     broker: str = "embedded"
+    warm_up_s: float = S_MAX  # at most so long
     seed: int = 1
 
 
@@ -85,6 +90,9 @@ class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     recorded: int
     unknown: int
+    baseline: list[Latencies] = []  # of a route that writes nothing, in turns with the rounds
+    warm_up: WarmUp | None = None
+    machine: Machine | None = None
 
     @property
     def passed(self) -> bool:
@@ -106,13 +114,11 @@ def run(options: IngressOptions, progress: ProgressBars) -> IngressReport:
             "CIRCLE_ADMISSION_TARGET_MS": "0",  # nothing decides here
             "CIRCLE_INSTANCE": "bench",
         }
-        settings = settings_from_env(env)
+        settings, sent, rounds = settings_from_env(env), list[Result](), list[IngressRound]()
+        baseline, calibration = list[Latencies](), Calibration(options.broker)
         tokens, targets = run_coroutine(_prepared(settings, options))
-        services = {
-            service.name: pid for service in stack.services if isinstance(pid := getattr(service, "pid", None), int)
-        }
         with api(env, Path(directory) / "api.log") as (url, pid):
-            meter = CpuMeter({API: pid}, services)
+            meter = CpuMeter({API: pid}, services_of(stack))
             plan = Plan(
                 url=url,
                 tokens=tokens,
@@ -123,16 +129,63 @@ def run(options: IngressOptions, progress: ProgressBars) -> IngressReport:
                 prefer="respond-async",
                 acknowledgements=True,
             )
-            warm_up = send_plan(msgspec.structs.replace(plan, seconds=WARM_UP_S, seed=-1), progress, "warming up")
-            sent = [warm_up]
-            rounds = []
+            windows = msgspec.structs.replace(plan, rate=rate_of(options.rate), seed=plan.seed + SEED)
+            warm = warm_up(windows, options.warm_up_s, meter, progress, on_sent=sent.append)
             for number in range(options.rounds):
+                calibration.measure()
+                if number % 2 == 0:
+                    baseline.append(_probed(plan, progress))
                 meter.start()
                 result = send_plan(msgspec.structs.replace(plan, seed=plan.seed + number), progress)
                 sent.append(result)
                 rounds.append(_round(result, meter.read(result.due)))
+                if number % 2:
+                    baseline.append(_probed(plan, progress))
         recorded = _recorded(settings)
-    return report(options, rounds, sent, recorded)
+    found = report(options, rounds, sent, recorded)
+    return msgspec.structs.replace(found, baseline=baseline, warm_up=warm, machine=calibration.machine())
+
+
+def _probed(plan: Plan, progress: ProgressBars) -> Latencies:
+    """The latency of a route that writes nothing, at the same rate."""
+    return send_plan(msgspec.structs.replace(plan, probe=True, acknowledgements=False), progress, "baseline").latency
+
+
+def measurement(report: IngressReport) -> Measurement:
+    """The report as the suite shows it. Pure."""
+    options, rounds = report.options, report.rounds
+    assert report.machine is not None
+    times = {
+        "p50": [one.latency.p50_ms for one in rounds],
+        "p99": [one.latency.p99_ms for one in rounds],
+        "baseline p50": [one.p50_ms for one in report.baseline],
+        "baseline p99": [one.p99_ms for one in report.baseline],
+    }
+    figures = [
+        rate_figure(
+            "acknowledged", [round(one.acknowledged / options.seconds, 1) for one in rounds], scaling=Scaling.NONE
+        ),
+        *(Figure(name=name, unit="ms to the acknowledgement", values=values) for name, values in times.items()),
+        *cpu_figures([one.cpu for one in rounds], "µs a request"),
+    ]
+    return Measurement(
+        name="ingress",
+        about="the API process alone, from a request to its durable acknowledgement",
+        load={
+            "rate": options.rate, "seconds": options.seconds, "events": options.events, "buyers": options.buyers,
+            "partitions": options.partitions,
+        },
+        machine=report.machine,
+        figures=figures,
+        checks=[
+            BenchCheck(
+                "each acknowledged request is on the log",
+                report.passed,
+                f"{report.acknowledged} acknowledged, {report.recorded} on the log",
+            )
+        ],
+        charts=[rounds_chart("ingress", figures, lambda figure: figure.unit.startswith("ms"))],
+    )  # fmt: skip
 
 
 def report(options: IngressOptions, rounds: list[IngressRound], sent: list[Result], recorded: int) -> IngressReport:

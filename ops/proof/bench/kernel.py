@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,6 +47,7 @@ FLUSH_S = 60.0
 PURE = 0.95  # the share of a batch's commands that makes it count for a phase
 EVENTS_MAX = 100_000
 STOP_S = 15.0
+DATAFLOW = ("-m", "ops.cli.main", "pipeline", "reservations")
 
 
 class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,29 +106,42 @@ class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One batch by its replies: when, the worker's CPU seconds until then, commands by phase."""
+    """One batch by its replies: when, the worker's CPU seconds until then, commands by phase, CPU of the services."""
 
     at: float
     cpu_s: float
     phases: Counter[int]
+    services_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(options: KernelOptions, progress: ProgressBars) -> KernelReport:
     """Runs the bench on a stack of its own. Raises CircleError when the worker dies or gets stuck."""
-    if ":" in options.broker:
+    own_broker_only(options.broker)
+    with Stack(options.broker, partitions=options.partitions) as stack:
+        return run_on(stack, options, progress)
+
+
+def own_broker_only(broker: str) -> None:
+    """Raises SettingsError for a foreign broker, whose topics the bench would empty."""
+    if ":" in broker:
         raise SettingsError(
             "--broker", "the bench empties its topics, so it only takes a broker of its own",
-            got=options.broker, example="apache",
+            got=broker, example="apache",
         )  # fmt: skip
+
+
+def run_on(
+    stack: Stack, options: KernelOptions, progress: ProgressBars, *, command: Sequence[str] = DATAFLOW
+) -> KernelReport:
+    """One run on a stack, which it empties first. `command`: the arguments of Python for the measured process."""
     shape = layout(options.commands, options.events, options.seats, options.pending_holds)
-    with Stack(options.broker, partitions=options.partitions) as stack:
-        env = stack.fresh()
-        settings = settings_from_env(env)
-        mix = Mix(shape, now_us=clock.now_us(), seed=options.seed)
-        preloaded = _preload(settings, mix, options, progress)
-        with _worker(env) as worker, redis_clients.connect(settings.redis_url) as client:
-            observed = _watch(client, worker, preloaded, progress)
-        facts, positions, repeated = _read_facts(settings, preloaded, progress)
+    env = stack.fresh()
+    settings = settings_from_env(env)
+    mix = Mix(shape, now_us=clock.now_us(), seed=options.seed)
+    preloaded = preload(settings, _commands(mix, options), options.commands + options.pending_holds, progress)
+    with new_worker(env, command) as worker, redis_clients.connect(settings.redis_url) as client:
+        observed = watch(client, worker, preloaded, progress)
+    facts, positions, repeated = _read_facts(settings, preloaded, progress)
     return report(options, shape, preloaded, observed, facts, positions, repeated)
 
 
@@ -183,15 +197,15 @@ def _rate(count: float, seconds: float) -> float:
     return round(count / seconds, 0) if seconds > 0 else 0.0
 
 
-def _preload(settings: Settings, mix: Mix, options: KernelOptions, progress: ProgressBars) -> int:
-    """Writes every command. Returns how many, once all are acknowledged."""
+def preload(settings: Settings, commands: Iterable[Command], about: int, progress: ProgressBars) -> int:
+    """Writes every command, `about` so many. Returns how many, once all are acknowledged."""
     codec = codec_of(settings)
     client = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
     made_at = clock.now_rfc3339()
     common = [("reply_to", CHANNEL.encode()), ("traceparent", TRACEPARENT)]
-    bar = progress.bar("preloading", options.commands + options.pending_holds)
+    bar = progress.bar("preloading", about)
     made = 0
-    for command in _commands(mix, options):
+    for command in commands:
         own = cloudevents.headers(cloudevents.API, command.command_id, type(command).__name__, made_at)
         headers = [*own, *common]
         value = codec.encode(command)
@@ -219,10 +233,12 @@ def _commands(mix: Mix, options: KernelOptions) -> Iterator[Command]:
 
 
 @contextmanager
-def _worker(env: dict[str, str]) -> Iterator[Worker]:
+def new_worker(env: dict[str, str], command: Sequence[str] = DATAFLOW) -> Iterator[Worker]:
     """One reservations process, not started yet, so that its first reply is not missed."""
     with tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
-        worker = Worker({**os.environ, **env, "CIRCLE_INSTANCE": "bench"}, Path(directory) / "reservations.log")
+        worker = Worker(
+            {**os.environ, **env, "CIRCLE_INSTANCE": "bench"}, Path(directory) / "reservations.log", command
+        )
         try:
             yield worker
         finally:
@@ -232,14 +248,13 @@ def _worker(env: dict[str, str]) -> Iterator[Worker]:
 class Worker:
     """The measured process."""
 
-    def __init__(self, env: dict[str, str], log: Path) -> None:
-        self._env, self._log = env, log
+    def __init__(self, env: dict[str, str], log: Path, command: Sequence[str] = DATAFLOW) -> None:
+        self._env, self._log, self._command = env, log, command
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it."""
-        command = [sys.executable, "-m", "ops.cli.main", "pipeline", "reservations"]
-        self._process = spawn(command, log=self._log, env=self._env)
+        self._process = spawn([sys.executable, *self._command], log=self._log, env=self._env)
 
     def cpu_s(self) -> float:
         """The CPU that it has used so far."""
@@ -271,7 +286,13 @@ class Worker:
             self._process.wait()
 
 
-def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: ProgressBars) -> list[Observed]:
+def watch(
+    client: redis.Redis,
+    worker: Worker,
+    preloaded: int,
+    progress: ProgressBars,
+    services_s: Callable[[], Mapping[str, float]] = dict,
+) -> list[Observed]:
     """Every batch until all commands have their reply, or nothing has come for SILENCE_S_MAX."""
     observed: list[Observed] = []
     replied = 0
@@ -290,7 +311,7 @@ def _watch(client: redis.Redis, worker: Worker, preloaded: int, progress: Progre
             cpu_s = worker.cpu_s()
             replies = decode_replies(message["data"])
             phases = Counter(phase_of(reply.command_id) for reply in replies)
-            observed.append(Observed(now, cpu_s, phases))
+            observed.append(Observed(now, cpu_s, phases, services_s()))
             replied += len(replies)
             last = now
             bar.set(replied)

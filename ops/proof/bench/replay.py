@@ -13,14 +13,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from statistics import median
 
 import msgspec
 
-from connectors.errors import CircleError, SettingsError
+from connectors.errors import CircleError
 from connectors.log_reader import LogReader, few_collections
 from connectors.scratch_file import ScratchFile
 from connectors.settings import Settings
 from ops.proof.bench.history import PARTITION, HistoryWriter
+from ops.proof.bench.kernel import own_broker_only
+from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
+from ops.proof.bench.suite.machine import Calibration
+from ops.proof.bench.suite.measurement import Curves, Measurement
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import peak_mb, reference_ms
 from ops.run.services.stack import Stack
@@ -33,6 +38,7 @@ from schemas.ids import US_PER_S, EventId
 from schemas.topics import FACTS
 
 SIZES = (100_000, 300_000, 1_000_000)
+FOLDED_GOAL = 100_000
 TOLD_EVERY = 50_000
 
 
@@ -72,6 +78,7 @@ class SizeFigures(msgspec.Struct, frozen=True, kw_only=True):
     commands: int
     bytes_per_fact: float
     best: list[Measured]
+    rounds: list[Measured] = []
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +89,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     decoder: str
     reference_ms: float
     sizes: list[SizeFigures]
+    machine: Machine | None = None
 
     @property
     def passed(self) -> bool:
@@ -91,25 +99,23 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(options: ReplayOptions, progress: ProgressBars) -> ReplayReport:
     """Runs the bench on a stack of its own. The log grows from size to size."""
-    if ":" in options.broker:
-        raise SettingsError(
-            "--broker", "the bench empties its topics, so it only takes a broker of its own",
-            got=options.broker, example="apache",
-        )  # fmt: skip
-    figures, reference = [], reference_ms()
+    own_broker_only(options.broker)
+    figures, reference, calibration = [], reference_ms(), Calibration(options.broker)
     with Stack(options.broker, partitions=1) as stack:
         env = stack.fresh()
         history = HistoryWriter(settings_from_env(env), seed=options.seed)
         for size in sorted(options.sizes):
             written = history.write(size, progress.bar(f"writing {size:,} facts", size))
-            rounds = [
-                measure(what, written.facts, env, progress) for _ in range(options.rounds) for what in MEASUREMENTS
-            ]
+            rounds = list[Measured]()
+            for _ in range(options.rounds):
+                calibration.measure()
+                rounds += [measure(what, written.facts, env, progress) for what in MEASUREMENTS]
             best = [
                 min((one for one in rounds if one.what == what), key=lambda one: one.cpu_s) for what in MEASUREMENTS
             ]
             figures.append(
                 SizeFigures(
+                    rounds=rounds,
                     facts=written.facts,
                     commands=written.commands,
                     bytes_per_fact=round(written.fact_bytes / written.facts, 1),
@@ -117,7 +123,57 @@ def run(options: ReplayOptions, progress: ProgressBars) -> ReplayReport:
                 )
             )
     return ReplayReport(
-        options=options, python=platform.python_version(), decoder=DECODER, reference_ms=reference, sizes=figures
+        options=options,
+        python=platform.python_version(),
+        decoder=DECODER,
+        reference_ms=reference,
+        sizes=figures,
+        machine=calibration.machine(),
+    )
+
+
+def measurement(report: ReplayReport) -> Measurement:
+    """The report as the suite shows it. Reading alone is the baseline of the other two. Pure."""
+    assert report.machine is not None
+    by_kind = {
+        what: {size.facts: [one for one in size.rounds if one.what == what] for size in report.sizes}
+        for what in MEASUREMENTS
+    }
+    figures = [
+        figure
+        for what, sizes in by_kind.items()
+        for facts, rounds in sizes.items()
+        for figure in (
+            Figure(
+                name=f"CPU, {what}, {facts:,} facts",
+                unit="µs a fact",
+                values=[one.cpu_us_per_fact for one in rounds],
+            ),
+            Figure(name=f"memory, {what}, {facts:,} facts", unit="MB", values=[one.peak_mb for one in rounds]),
+        )
+    ]
+    largest = max(by_kind["fold"])
+    folded = median(one.facts_per_s_per_core for one in by_kind["fold"][largest])
+    return Measurement(
+        name="replay",
+        about="logs of several sizes, read, folded and verified by one process each",
+        load={"sizes": ", ".join(f"{size:,}" for size in report.options.sizes), "seed": report.options.seed},
+        machine=report.machine,
+        figures=figures,
+        checks=[BenchCheck("every fact was read, and none diverged", report.passed)],
+        goals=[BenchCheck(f"a core folds {FOLDED_GOAL:,} facts a second", folded >= FOLDED_GOAL, f"{folded:,.0f}")],
+        charts=[
+            Curves(
+                title="replay: CPU by the log's size",
+                x_name="facts",
+                y_name="µs a fact",
+                labels=[f"{size.facts:,}" for size in report.sizes],
+                series={
+                    what: [median(one.cpu_us_per_fact for one in rounds) for rounds in sizes.values()]
+                    for what, sizes in by_kind.items()
+                },
+            )
+        ],
     )
 
 

@@ -20,12 +20,15 @@ import msgspec
 from confluent_kafka import TopicPartition
 
 from connectors import kafka, redis_clients
-from connectors.errors import CircleError, SettingsError
+from connectors.errors import CircleError
 from connectors.log_reader import few_collections
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from ops.proof.bench.history import PARTITION, HistoryWriter, WrittenHistory
-from ops.proof.bench.kernel import Worker
+from ops.proof.bench.kernel import Worker, own_broker_only
+from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine, Scaling
+from ops.proof.bench.suite.machine import Calibration
+from ops.proof.bench.suite.measurement import Measurement, rounds_chart
 from ops.proof.load.progress import ProgressBars
 from ops.run.services.process import log_tail, spawn
 from ops.run.services.stack import Stack
@@ -54,6 +57,7 @@ class ResumeOptions(msgspec.Struct, frozen=True, kw_only=True):
     facts: int = FACTS
     orders_per_event: int = 10_000
     asked: int = 10
+    rounds: int = 1
     broker: str = "embedded"
     seed: int = 1
 
@@ -76,6 +80,8 @@ class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
     event_cpu_s: float
     cpu_s: float
     peak_mb: float
+    rounds: list[ResumeReport] = []  # all, this one first
+    machine: Machine | None = None
 
     @property
     def passed(self) -> bool:
@@ -85,20 +91,54 @@ class ResumeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(options: ResumeOptions, progress: ProgressBars) -> ResumeReport:
     """Runs the bench on a stack of its own."""
-    if ":" in options.broker:
-        raise SettingsError(
-            "--broker", "the bench empties its topics, so it only takes a broker of its own",
-            got=options.broker, example="apache",
-        )  # fmt: skip
+    own_broker_only(options.broker)
     with Stack(options.broker, partitions=1) as stack, tempfile.TemporaryDirectory(prefix="circle-bench-") as directory:
         env = stack.fresh()
         settings = settings_from_env(env)
         history = HistoryWriter(settings, seed=options.seed, orders_per_event=options.orders_per_event)
         written = history.write(options.facts, progress.bar("writing facts", options.facts))
-        _project(env, settings, written, Path(directory) / "projections.log", progress)
-        _commit(settings, written.commands)
+        projections, reservations = (Path(directory) / f"{name}.log" for name in ("projections", "reservations"))
+        project(env, settings, written.commands - 1, projections, progress)
+        commit(settings, written.commands)
         event = load_event(settings, written.events[0])
-        return _resume(options, env, settings, written, Path(directory) / "reservations.log", progress, event)
+        rounds, calibration, behind = list[ResumeReport](), Calibration(options.broker), written.commands
+        for number in range(options.rounds):
+            calibration.measure()
+            asked = [written.events[(number * options.asked + at) % len(written.events)] for at in range(options.asked)]
+            rounds.append(_resume(options, env, settings, written, reservations, progress, event, asked))
+            behind += len(asked)
+            if number < options.rounds - 1:
+                project(env, settings, behind - 1, projections, progress)
+    return msgspec.structs.replace(
+        rounds[0], rounds=[msgspec.structs.replace(one) for one in rounds], machine=calibration.machine()
+    )
+
+
+def measurement(report: ResumeReport) -> Measurement:
+    """The report as the suite shows it. Pure."""
+    assert report.machine is not None
+    rounds, options = report.rounds, report.options
+    seconds = {
+        "partition loaded": [one.loaded_s for one in rounds],
+        "assigned": [one.assigned_s for one in rounds],
+        "first reply": [one.first_reply_s for one in rounds],
+        "last reply": [one.last_reply_s for one in rounds],
+    }
+    figures = [
+        *(Figure(name=name, unit="s", values=values) for name, values in seconds.items()),
+        Figure(name="CPU of the worker", unit="s of CPU", values=[one.cpu_s for one in rounds]),
+        Figure(name="memory", unit="MB", values=[one.peak_mb for one in rounds], scaling=Scaling.NONE),
+    ]
+    replies = ", ".join(f"{one.replies} of {one.asked}" for one in rounds)
+    return Measurement(
+        name="resume",
+        about="a worker takes over a partition with a long history",
+        load={"facts": options.facts, "orders_per_event": options.orders_per_event, "asked": options.asked},
+        machine=report.machine,
+        figures=figures,
+        checks=[BenchCheck("every chosen event replied", all(one.passed for one in rounds), replies)],
+        charts=[rounds_chart("resume", figures, lambda figure: figure.unit == "s")],
+    )
 
 
 class EventLoaded(msgspec.Struct, frozen=True):
@@ -124,16 +164,14 @@ def load_event(settings: Settings, event_id: EventId) -> EventLoaded:
         database.close()
 
 
-def _project(
-    env: dict[str, str], settings: Settings, written: WrittenHistory, log: Path, progress: ProgressBars
-) -> None:
-    """Run the projections until their rows have every fact."""
-    bar, database = progress.bar("projecting", written.commands), Database(settings.postgres_url)
+def project(env: dict[str, str], settings: Settings, last: int, log: Path, progress: ProgressBars) -> None:
+    """Run the projections until their rows have the facts of the command at `last`."""
+    bar, database = progress.bar("projecting", last + 1), Database(settings.postgres_url)
     command = [sys.executable, "-m", "ops.cli.main", "pipeline", "projections"]
     process = spawn(command, log=log, env={**os.environ, **env, "CIRCLE_INSTANCE": "bench"})
     try:
         at, moved = -1, time.monotonic()
-        while at < written.commands - 1:
+        while at < last:
             if process.poll() is not None or time.monotonic() - moved > PROJECTED_S_MAX:
                 raise CircleError(f"the projections stand at {at}; the end of their log:\n{log_tail(log)}")
             time.sleep(LOOK_S)
@@ -158,8 +196,8 @@ def _position(database: Database) -> int:
     return -1 if found is None else found
 
 
-def _commit(settings: Settings, commands: int) -> None:
-    """Commit offsets as if the group had decided all commands."""
+def commit(settings: Settings, commands: int) -> None:
+    """Commit offsets as if the group had decided all commands. No member of it may run."""
     client = kafka.consumer(settings, group=GROUP)
     client.commit(offsets=[TopicPartition(COMMANDS, PARTITION, commands)], asynchronous=False)
     client.close()
@@ -173,8 +211,8 @@ def _resume(
     log: Path,
     progress: ProgressBars,
     event: EventLoaded,
+    asked: list[EventId],
 ) -> ResumeReport:
-    asked = written.events[: options.asked]
     producer = kafka.producer(settings)
     for number, event_id in enumerate(asked):
         command = ReleaseReservation(

@@ -9,8 +9,6 @@ no client network and no user has more than its share.
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from statistics import median
@@ -21,14 +19,17 @@ import msgspec
 
 from connectors.errors import CircleError
 from ops.proof.bench.connections import FIRST_ADDRESS, enough_descriptors
-from ops.proof.bench.suite.figures import Figure, Machine
+from ops.proof.bench.suite.figures import BenchCheck, Figure, Machine
+from ops.proof.bench.suite.machine import Calibration
+from ops.proof.bench.suite.measurement import Measurement, rounds_chart
 from ops.proof.load.accounts import provision
 from ops.proof.load.http_client import HttpClient
 from ops.proof.load.organizer import Drop, Organizer, expect
 from ops.proof.load.progress import ProgressBars
-from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request, reference_ms
+from ops.proof.load.statistics import Latencies, ProcessCpu, latencies, our_us_per_request
 from ops.proof.load.target import LoadTarget
 
+TO_STREAM = "ms to the stream"
 STREAMS_MAX = 1_500  # an API process leaves the other places to the streams of notifications
 STREAMS_OF_ADDRESS, STREAMS_OF_USER = 250, 10
 OPENED_AT_ONCE = 50
@@ -75,7 +76,7 @@ async def run(options: WatchersOptions, target: LoadTarget, progress: ProgressBa
     """Open the streams, then measure the rounds. Raises CircleError when a stream is refused."""
     enough_descriptors(options.streams)
     accounts = await provision(target.settings, 1 + options.streams // STREAMS_OF_USER, label="watchers")
-    loop, load_average = asyncio.get_running_loop(), os.getloadavg()[0]
+    loop, calibration = asyncio.get_running_loop(), Calibration(options.broker)
     async with HttpClient(target.url) as client:
         organizer = await Organizer.join(client)
         drop = await organizer.publish(
@@ -92,22 +93,35 @@ async def run(options: WatchersOptions, target: LoadTarget, progress: ProgressBa
                 bar.set(numbers.stop)
             await audience.sees(CAPACITY, OPENED_S_MAX)
             opened_s = loop.time() - began
-            rounds, calibration, left = list[WatchersRound](), list[float](), CAPACITY
+            rounds, left = list[WatchersRound](), CAPACITY
             for _ in range(options.rounds):
-                calibration.append(reference_ms())
+                calibration.measure()
                 rounds.append(await _round(options, target, audience, drop, accounts[-1].token, left=left))
                 left -= options.changes
         finally:
             await audience.close()
-    machine = Machine(
-        cpus=os.cpu_count() or 1,
-        python=platform.python_version(),
-        broker=options.broker,
-        load_average=round(load_average, 2),
-        calibration_ms=calibration,
-    )
     return WatchersReport(
-        options=options, machine=machine, opened_s=round(opened_s, 2), rounds=rounds, figures=figures_of(rounds)
+        options=options,
+        machine=calibration.machine(),
+        opened_s=round(opened_s, 2),
+        rounds=rounds,
+        figures=figures_of(rounds),
+    )
+
+
+def measurement(report: WatchersReport) -> Measurement:
+    """The report as the suite shows it. Pure."""
+    options = report.options
+    expected = options.changes * options.streams
+    detail = ", ".join(f"{one.delivered} of {expected} messages" for one in report.rounds)
+    return Measurement(
+        name="watchers",
+        about="live streams of one event, and holds that change its availability",
+        load={"streams": options.streams, "changes": options.changes},
+        machine=report.machine,
+        figures=report.figures,
+        checks=[BenchCheck("each stream got each change", report.passed, detail)],
+        charts=[rounds_chart("watchers", report.figures, lambda figure: figure.unit == TO_STREAM)],
     )
 
 
@@ -115,8 +129,8 @@ def figures_of(rounds: Sequence[WatchersRound]) -> list[Figure]:
     """The latency of a message, the slowest stream of a change, and our CPU. Pure."""
     latency = [one.latency for one in rounds]
     return [
-        Figure(name="p50", unit="ms to the stream", values=[each.p50_ms for each in latency]),
-        Figure(name="p99", unit="ms to the stream", values=[each.p99_ms for each in latency]),
+        Figure(name="p50", unit=TO_STREAM, values=[each.p50_ms for each in latency]),
+        Figure(name="p99", unit=TO_STREAM, values=[each.p99_ms for each in latency]),
         Figure(name="slowest stream", unit="s, median of the changes", values=[median(one.last_s) for one in rounds]),
         Figure(name="our CPU", unit="µs a message", values=[our_us_per_request(one.cpu) for one in rounds]),
     ]

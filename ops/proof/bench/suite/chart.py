@@ -1,4 +1,4 @@
-"""A line chart as SVG, without any library: one line for each series, axes from 0, a legend. Pure."""
+"""A line chart as SVG, without any library: one line for each series, a y axis from 0, a legend. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ COLOURS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3")
 TICKS = 4
 
 
-def line_chart(title: str, x_name: str, y_name: str, series: Mapping[str, Sequence[float]]) -> str:
-    """The series over 0, 1, 2, … in one picture."""
+def line_chart(
+    title: str, x_name: str, y_name: str, series: Mapping[str, Sequence[float]], *, labels: Sequence[str] = ()
+) -> str:
+    """The series over 0, 1, 2, … in one picture, or over `labels` at even distances."""
     count = max((len(values) for values in series.values()), default=0)
     top = rounded_up(max((max(values, default=0.0) for values in series.values()), default=0.0))
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -33,11 +35,11 @@ def line_chart(title: str, x_name: str, y_name: str, series: Mapping[str, Sequen
         value, y = top * tick / TICKS, TOP + high * (1 - tick / TICKS)
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{value:,.4g}</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - BOTTOM + 16}" fill="#444444">0</text>')
-    parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM + 16}" text-anchor="end" fill="#444444">'
-        f"{max(0, count - 1)}</text>"
-    )
+    for number, label in _ticks(count, labels):
+        x, anchor = LEFT + wide * number / max(1, count - 1), _anchor(number, count)
+        parts.append(
+            f'<text x="{x:.0f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}" fill="#444444">{escape(label)}</text>'
+        )
     for number, (name, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         line = " ".join(place(at, value) for at, value in enumerate(values))
@@ -46,6 +48,15 @@ def line_chart(title: str, x_name: str, y_name: str, series: Mapping[str, Sequen
             f'<text x="{WIDTH - RIGHT}" y="{18 + 14 * number}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _ticks(count: int, labels: Sequence[str]) -> list[tuple[int, str]]:
+    """The numbers of the labelled points with their labels: all `labels`, else the first and the last number."""
+    return list(enumerate(labels)) or [(0, "0"), (max(0, count - 1), str(max(0, count - 1)))]
+
+
+def _anchor(number: int, count: int) -> str:
+    return "start" if number == 0 else "end" if number >= count - 1 else "middle"
 
 
 def rounded_up(value: float) -> float:

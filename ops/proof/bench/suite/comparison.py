@@ -14,7 +14,8 @@ from statistics import median
 import msgspec
 
 from connectors.errors import CircleError
-from ops.proof.bench.suite.figures import BenchResult, Figure, Scaling, SuiteResult
+from ops.proof.bench.suite.figures import BenchResult, Figure, Scaling
+from ops.proof.bench.suite.measurement import Measurement, SuiteResult
 
 ROUNDS_MIN = 3
 CHANGE_MIN = 0.05
@@ -58,10 +59,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(a: SuiteResult, b: SuiteResult) -> Comparison:
-    """Every figure that both have. A bench whose scenario differs is listed, not compared."""
-    first, second = ({bench.scenario.name: bench for bench in result.benches} for result in (a, b))
+    """Every figure that both have. A bench whose load differs is listed, not compared."""
+    first, second = a.by_name, b.by_name
     both = [name for name in first if name in second]
-    alike = [name for name in both if first[name].scenario == second[name].scenario]
+    alike = [name for name in both if first[name].load == second[name].load]
     ratios = {name: machine_ratio(first[name], second[name]) for name in alike}
     return Comparison(
         machine_ratio={name: round(ratio, 3) for name, ratio in ratios.items()},
@@ -72,7 +73,7 @@ def compare(a: SuiteResult, b: SuiteResult) -> Comparison:
     )
 
 
-def machine_ratio(a: BenchResult, b: BenchResult) -> float:
+def machine_ratio(a: BenchResult | Measurement, b: BenchResult | Measurement) -> float:
     """How many times as long B's machine took for the fixed computation."""
     return median(b.machine.calibration_ms) / median(a.machine.calibration_ms)
 
@@ -102,11 +103,9 @@ def read(data: bytes, name: str) -> SuiteResult:
         raise CircleError(f"{name} is no result of `circle bench all`: {error}") from None
 
 
-def _changes(a: BenchResult, b: BenchResult, ratio: float) -> list[Change]:
+def _changes(a: BenchResult | Measurement, b: BenchResult | Measurement, ratio: float) -> list[Change]:
     after = {figure.name: figure for figure in b.figures}
-    return [
-        change_of(a.scenario.name, figure, after[figure.name], ratio) for figure in a.figures if figure.name in after
-    ]
+    return [change_of(a.name, figure, after[figure.name], ratio) for figure in a.figures if figure.name in after]
 
 
 def _verdict(a: Figure, after: list[float]) -> ChangeVerdict:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
 from ops.proof.bench.suite.chart import line_chart
-from ops.proof.bench.suite.figures import BenchCheck, BenchResult, SuiteResult
+from ops.proof.bench.suite.figures import BenchCheck, BenchResult, Figure, Machine
+from ops.proof.bench.suite.measurement import Measurement, SuiteResult
 
 PAGE, RESULT = "page.md", "result.json"
 
@@ -18,14 +20,21 @@ def write(result: SuiteResult, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     (folder / PAGE).write_text(page(result), encoding="utf-8")
-    for bench in result.benches:
-        for name, chart in charts(bench).items():
-            (folder / name).write_text(chart, encoding="utf-8")
+    for name, chart in charts_of(result).items():
+        (folder / name).write_text(chart, encoding="utf-8")
 
 
 def page(result: SuiteResult) -> str:
     """The whole page."""
-    return "\n".join([f"# The bench suite, {result.made_at}", "", *(_section(bench) for bench in result.benches)])
+    sections = [_section(bench) for bench in result.benches]
+    sections += [_measurement(one, result.took_s.get(one.name)) for one in result.measurements]
+    return "\n".join([f"# The bench suite, {result.made_at}", "", *sections])
+
+
+def charts_of(result: SuiteResult) -> dict[str, str]:
+    """All charts of a run, by their file names."""
+    found = {name: chart for bench in result.benches for name, chart in charts(bench).items()}
+    return found | {name: chart for one in result.measurements for name, chart in measurement_charts(one).items()}
 
 
 def charts(bench: BenchResult) -> dict[str, str]:
@@ -43,18 +52,45 @@ def charts(bench: BenchResult) -> dict[str, str]:
     }
 
 
+def measurement_charts(one: Measurement) -> dict[str, str]:
+    """The charts of a measurement, by their file names."""
+    return {
+        f"{one.name}-{number}.svg": line_chart(
+            curves.title, curves.x_name, curves.y_name, curves.series, labels=curves.labels
+        )
+        for number, curves in enumerate(one.charts, 1)
+    }
+
+
+def _measurement(one: Measurement, took_s: float | None) -> str:
+    """A bench that is no scenario."""
+    load = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in one.load.items())
+    lines = [
+        f"## {one.name}",
+        "",
+        f"{one.about[:1].upper()}{one.about[1:]}. {load}." + (f" It took {took_s:,.0f} s." if took_s else ""),
+        "",
+        _where(one.machine),
+        "",
+        *_table(one.figures),
+        "",
+        *(_line("holds", "FAILED", check) for check in one.checks),
+        *(_line("goal met", "goal not met", goal) for goal in one.goals),
+        "",
+        *(f"![{name}]({name})" for name in measurement_charts(one)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _section(bench: BenchResult) -> str:
-    scenario, machine = bench.scenario, bench.machine
+    scenario = bench.scenario
     warm = "figures stood still" if bench.warm else "figures did not stand still within the bound"
     load = (
         f"{scenario.about.capitalize()}. {scenario.requests:,} requests a round, {scenario.rate:g} a second at first, "
         f"{scenario.events} events, {len(bench.rounds)} rounds."
     )
-    where = (
-        f"{machine.cpus} processors, Python {machine.python}, broker {machine.broker}, load average "
-        f"{machine.load_average:g}. The fixed computation took {median(machine.calibration_ms):g} ms. "
-        f"Warm-up: {len(bench.warm_up_p50_ms)} windows, {warm}."
-    )
+    where = f"{_where(bench.machine)} Warm-up: {len(bench.warm_up_p50_ms)} windows, {warm}."
     lines = [
         f"## {scenario.name}",
         "",
@@ -62,13 +98,7 @@ def _section(bench: BenchResult) -> str:
         "",
         where,
         "",
-        "| figure | median | spread | rounds | unit |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {figure.name} | {figure.median:,g} | {figure.spread:.0%} | "
-            f"{', '.join(f'{value:,g}' for value in figure.values)} | {figure.unit} |"
-            for figure in bench.figures
-        ),
+        *_table(bench.figures),
         "",
         *(_line("holds", "FAILED", check) for check in bench.checks),
         *(_line("goal met", "goal not met", goal) for goal in bench.goals),
@@ -77,6 +107,29 @@ def _section(bench: BenchResult) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _where(machine: Machine) -> str:
+    return (
+        f"{machine.cpus} processors, Python {machine.python}, broker {machine.broker}, load average "
+        f"{machine.load_average:g}. The fixed computation took {median(machine.calibration_ms):g} ms."
+    )
+
+
+def _table(figures: Sequence[Figure]) -> list[str]:
+    return [
+        "| figure | median | spread | rounds | unit |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {figure.name} | {figure.median:,g} | {figure.spread:.0%} | "
+            f"{', '.join(f'{value:,g}' for value in figure.values)} | {figure.unit} |"
+            for figure in figures
+        ),
+    ]
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,g}"
 
 
 def _line(yes: str, no: str, check: BenchCheck) -> str:

@@ -108,6 +108,14 @@ def sized(
     return msgspec.structs.replace(scenario, rate=rate, seconds=seconds, overload_s=overload_s)
 
 
+DROP = Scenario(
+    name="drop",
+    about="a sale whose end is sold out: places for seven requests in ten",
+    rate=300,
+    seconds=10,
+    events=8,
+    granted=0.7,
+)
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (

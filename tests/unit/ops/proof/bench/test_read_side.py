@@ -20,17 +20,22 @@ ROUND = ReadSideRound(
 
 def report(one: ReadSideRound) -> ReadSideReport:
     return ReadSideReport(
-        options=ReadSideOptions(), machine=result_of().machine, rounds=[one], figures=figures_of([one])
+        options=ReadSideOptions(),
+        machine=result_of().machine,
+        rounds=[one],
+        baseline_us=[4.0],
+        figures=figures_of([one], [4.0]),
     )
 
 
 def test_a_core_is_worth_the_facts_of_its_own_cpu() -> None:
-    figures = {figure.name: figure.values for figure in figures_of([ROUND, replace(ROUND, seconds=1.0)])}
+    figures = {figure.name: figure.values for figure in figures_of([ROUND, replace(ROUND, seconds=1.0)], [4.0, 5.0])}
     assert figures == {
         "facts": [2_000.0, 1_000.0],
         "facts a core of the read side": [10_000.0, 10_000.0],
         "CPU of read-side": [100.0, 100.0],
         "CPU of postgres": [50.0, 50.0],
+        "baseline: read and decoded alone": [4.0, 5.0],
     }
 
 

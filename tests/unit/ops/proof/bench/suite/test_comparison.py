@@ -10,7 +10,7 @@ from connectors.errors import CircleError
 from ops.proof.bench.suite.comparison import ChangeVerdict, change_of, compare, read
 from ops.proof.bench.suite.figures import Figure, Scaling
 from ops.proof.bench.suite.scenarios import SCENARIOS
-from tests.harness.bench_results import result_of, suite_of, with_figure
+from tests.harness.bench_results import measurement_of, result_of, suite_of, with_figure
 
 
 def verdict(
@@ -90,3 +90,20 @@ def test_a_result_is_read_back_as_it_was() -> None:
 def test_another_file_is_no_result() -> None:
     with pytest.raises(CircleError, match=r"page\.md is no result of `circle bench all`"):
         read(b"# The bench suite", "page.md")
+
+
+def test_benches_that_are_no_scenario_are_compared_if_their_loads_are_alike() -> None:
+    before = suite_of(measurements=[measurement_of(), measurement_of("replay")])
+    after = suite_of(measurements=[measurement_of(values=[60.0, 61.0, 62.0]), measurement_of("replay", size=20)])
+    found = compare(before, after)
+    assert [(change.bench, change.verdict) for change in found.changes] == [("kernel", ChangeVerdict.WORSE)]
+    assert found.differing == ["replay"]
+    assert not found.passed
+
+
+def test_a_result_of_a_former_build_is_read_without_what_it_did_not_have() -> None:
+    data = msgspec.to_builtins(suite_of(result_of()))
+    for name in ("measurements", "took_s"):
+        del data[name]
+    del data["benches"][0]["warm_up_broker_us"]
+    assert read(msgspec.json.encode(data), "old") == suite_of(result_of())

@@ -12,7 +12,7 @@ from ops.cli.main import run
 from ops.proof.bench.suite.chart import line_chart, rounded_up
 from ops.proof.bench.suite.page import page, write
 from ops.proof.bench.suite.scenarios import SCENARIOS
-from tests.harness.bench_results import STEP, result_of, suite_of, with_figure
+from tests.harness.bench_results import STEP, measurement_of, result_of, suite_of, with_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -39,6 +39,25 @@ def test_the_folder_has_every_file_that_the_page_shows(tmp_path: Path) -> None:
     assert names == charts | {"page.md", "result.json"}
     shown = (tmp_path / "new" / "page.md").read_text()
     assert all(f"]({name})" in shown for name in charts)
+
+
+def test_a_bench_that_is_no_scenario_has_its_section_and_its_chart(tmp_path: Path) -> None:
+    write(suite_of(measurements=[measurement_of()]), tmp_path)
+    shown = (tmp_path / "page.md").read_text()
+    assert "## kernel" in shown
+    assert "Commands are decided. commands 10. It took 90 s." in shown
+    assert "| CPU | 31 | 6% | 30, 31, 32 | µs a command |" in shown
+    assert "- goal not met: at most 25 µs a command (31 µs)" in shown
+    assert "![kernel-1.svg](kernel-1.svg)" in shown
+    assert (tmp_path / "kernel-1.svg").exists()
+
+
+def test_a_chart_over_sizes_names_each_of_them() -> None:
+    root = ElementTree.fromstring(
+        line_chart("cost", "facts", "µs", {"a": [1.0, 2.0, 3.0]}, labels=["0", "10", "1,000"])
+    )
+    texts = {text.text: float(text.attrib["x"]) for text in root.iter(f"{SVG}text")}
+    assert texts["0"] < texts["10"] < texts["1,000"]
 
 
 def test_a_chart_has_a_line_with_a_point_for_each_value() -> None:
@@ -75,4 +94,4 @@ def test_two_results_are_compared_on_the_command_line(tmp_path: Path, capsys: py
 
 def test_only_benches_that_exist_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "all", "--only", "quiet,loud"]) == 2
-    assert "--only: some of quiet, steady" in capsys.readouterr().err
+    assert "--only: some of kernel, ingress" in capsys.readouterr().err
