@@ -11,43 +11,20 @@ section, user, so there are no deadlocks.
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import asyncpg
 
 from connectors.postgres import SERVER_GONE, create_pool, unreachable
 from connectors.sql_files import queries
+from ops.proof.bench.baselines.terms import FurnishedEvent, Given, SeatRequest
 from pipelines.reservations.core.seats import Seating
 from schemas.facts import Reason
 
-SQL = queries(Path(__file__).parent / "sql" / "ledger.sql")
+SQL = queries(Path(__file__).parent / "sql" / "row_locks.sql")
 CONNECTIONS = 16  # on two cores, more connections only wait for each other's locks
 WIDTH_MAX = 62  # a row's bitmap is a bigint
-
-
-class SeatRequest(NamedTuple):
-    """One request: the best available `quantity` places, or exactly `seats`."""
-
-    event_id: str
-    section_id: str
-    user_id: str
-    reservation_id: str
-    quantity: int
-    seats: list[str]
-    fingerprint: int
-
-
-class Given(NamedTuple):
-    """Its outcome: seats until a deadline, or a reason. `duplicate`: the request came before."""
-
-    reason: str
-    seats: list[str]
-    amount_minor: int = 0
-    currency: str = ""
-    expires_at: datetime | None = None
-    duplicate: bool = False
 
 
 class RowLockLedger:
@@ -73,21 +50,14 @@ class RowLockLedger:
         """The tables, in an empty database."""
         await self._pool.execute(SQL["schema"])
 
-    async def furnish(
-        self,
-        event_id: str,
-        sections: list[str],
-        *,
-        rows: int,
-        width: int,
-        tickets_per_user_max: int,
-        hold_ttl_s: int,
-        price_minor: int = 4_250,
-    ) -> None:
-        """An event on sale, with seated sections of one size, WIDTH_MAX seats a row at most."""
-        assert width <= WIDTH_MAX
-        await self._pool.execute(SQL["add_event"], event_id, tickets_per_user_max, hold_ttl_s)
-        values = [(section, event_id, price_minor, "EUR", width, rows) for section in sections]
+    async def furnish(self, house: FurnishedEvent) -> None:
+        """An event on sale, WIDTH_MAX seats a row at most."""
+        assert house.width <= WIDTH_MAX
+        await self._pool.execute(SQL["add_event"], house.event_id, house.tickets_per_user_max, house.hold_ttl_s)
+        values = [
+            (section, house.event_id, house.price_minor, house.currency, house.width, house.rows)
+            for section in house.sections
+        ]
         await self._pool.executemany(SQL["add_section"], values)
 
     async def reserve(self, wanted: SeatRequest) -> Given:
@@ -128,6 +98,19 @@ class RowLockLedger:
         row = await self._pool.fetchrow(SQL["sold"], events)
         assert row is not None
         return row[0], row[1]
+
+    async def persisted(self, events: list[str]) -> int:
+        """Reservations, refused ones too."""
+        return int(await self._pool.fetchval(SQL["persisted"], events))
+
+    async def notified(self, events: list[str]) -> int:
+        """Messages."""
+        return int(await self._pool.fetchval(SQL["notified"], events))
+
+    async def oversold(self, events: list[str]) -> int:
+        """Reserved places without a claim. An index allows each seat one claim."""
+        claimed, reserved = await self.sold(events)
+        return reserved - claimed
 
 
 def _again(wanted: SeatRequest, known: Any, currency: str) -> Given:

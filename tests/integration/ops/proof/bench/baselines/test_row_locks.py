@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ops.proof.bench.ledger import RowLockLedger, SeatRequest
+from ops.proof.bench.baselines.row_locks import RowLockLedger
+from ops.proof.bench.baselines.terms import FurnishedEvent, SeatRequest
 from ops.run.services.stack import Stack
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.state import At
@@ -21,6 +22,15 @@ from tests.harness.words import EVENT, STALLS, T, add_type, create, folded, publ
 
 ROWS, WIDTH, LIMIT, COMMANDS = 12, 15, 7, 400
 BOTH = [STALLS, "balcony"]
+HOUSE = FurnishedEvent(
+    event_id=EVENT,
+    sections=BOTH,
+    rows=ROWS,
+    width=WIDTH,
+    tickets_per_user_max=LIMIT,
+    hold_ttl_s=3_600,
+    price_minor=2_500,
+)
 
 
 @pytest.fixture
@@ -28,9 +38,7 @@ async def ledger(stack: Stack) -> AsyncIterator[RowLockLedger]:
     stack.fresh()
     made = await RowLockLedger.open(stack.postgres.create_database("ledger"), connections=8)
     await made.create()
-    await made.furnish(
-        EVENT, BOTH, rows=ROWS, width=WIDTH, tickets_per_user_max=LIMIT, hold_ttl_s=3_600, price_minor=2_500
-    )
+    await made.furnish(HOUSE)
     yield made
     await made.close()
 

@@ -1,4 +1,4 @@
-"""The row-lock baseline over HTTP, one Sanic process: `python -m ops.proof.bench.row_lock_server PORT`.
+"""A baseline over HTTP, one Sanic process: `python -m ops.proof.bench.baselines.server NAME PORT`.
 
 It has the same request, the same checks of token, key and body, and the same answer as the platform's own route. Only
 the work behind the route differs.
@@ -23,8 +23,12 @@ from api.http.reasons import for_reason
 from api.http.validation import decode
 from api.shapes.base import PositionOut
 from api.shapes.reservations import ReservationIn, ReservationOut
+from connectors.errors import CircleError
 from connectors.settings import Settings
-from ops.proof.bench.ledger import Given, RowLockLedger, SeatRequest
+from ops.proof.bench.baselines.conditional import ConditionalLedger
+from ops.proof.bench.baselines.counter import CounterLedger
+from ops.proof.bench.baselines.row_locks import RowLockLedger
+from ops.proof.bench.baselines.terms import Baseline, Given, SalesLedger, SeatRequest
 from ops.run.services.process import LOOPBACK
 from pipelines.configuration import settings_from_env
 from schemas.facts import Reason
@@ -35,17 +39,30 @@ NOWHERE = PositionOut(0, 0)  # there is no log
 _reserve = msgspec.json.Decoder(ReservationIn)
 
 
-def create_app(settings: Settings) -> Sanic[Any, Any]:
+async def open_ledger(name: Baseline, settings: Settings, **options: int) -> SalesLedger:
+    """The ledger of a baseline. Raises ServiceUnreachable."""
+    match name:
+        case Baseline.ROW_LOCKS:
+            return await RowLockLedger.open(settings.postgres_url, **options)
+        case Baseline.CONDITIONAL_UPDATE:
+            return await ConditionalLedger.open(settings.postgres_url, **options)
+        case Baseline.REDIS_COUNTER:
+            return await CounterLedger.open(settings.redis_url, **options)
+        case Baseline.CONSUMER_LOOP:
+            raise CircleError(f"{name} has no ledger of its own: it is the platform with another process")
+
+
+def create_app(name: Baseline, settings: Settings) -> Sanic[Any, Any]:
     """The application."""
     app: Sanic[Any, Any] = Sanic(
-        "row-locks", configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
+        name.value, configure_logging=False, error_handler=Problems(), inspector=False, log_config=None
     )
     app.config.update(
         REQUEST_MAX_SIZE=BODY_BYTES_MAX, ACCESS_LOG=False, MOTD=False, OAS=False, AUTO_EXTEND=False, USE_UVLOOP=True,
         RESPONSE_TIMEOUT=60,
     )  # fmt: skip
     app.add_route(reserve, "/v1/events/<event_id>/reservations", methods=["POST"])
-    app.before_server_start(partial(_open, settings))
+    app.before_server_start(partial(_open, name, settings))
     app.after_server_stop(_close)
     return app
 
@@ -81,21 +98,21 @@ async def reserve(request: Request, event_id: EventId) -> HTTPResponse:
     return HTTPResponse(msgspec.json.encode(shown), 201, content_type="application/json")
 
 
-async def _open(settings: Settings, app: Sanic[Any, Any]) -> None:
+async def _open(name: Baseline, settings: Settings, app: Sanic[Any, Any]) -> None:
     app.ctx.tokens = AccessTokens(KeyRing.load(settings.jwt_key_file))
-    app.ctx.ledger = await RowLockLedger.open(settings.postgres_url)
+    app.ctx.ledger = await open_ledger(name, settings)
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
     await app.ctx.ledger.close()
 
 
-def main(port: int) -> None:
+def main(name: Baseline, port: int) -> None:
     """Serve until a signal."""
-    create_app(settings_from_env()).run(
+    create_app(name, settings_from_env()).run(
         LOOPBACK, port, backlog=ACCEPT_QUEUE_MAX, single_process=True, access_log=False, motd=False
     )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(Baseline(sys.argv[1]), int(sys.argv[2]))
