@@ -127,6 +127,13 @@ class Mix:
         for _ in range(holds):
             yield self._reserve(SETUP, buyers)
 
+    def touch(self) -> Iterator[Command]:
+        """One hold of one place in each section, so that the measured commands meet no section for the first time."""
+        buyers = self._buyers(len(self.houses) * self.shape.sections)
+        for house in self.houses:
+            for section in house.sections:
+                yield self._asked(house, section, 1, SETUP, buyers)
+
     def load(self, commands: int) -> Iterator[Command]:
         """The measured commands: phase 1 until every place was requested, then phase 2."""
         buyers = self._buyers(commands)
@@ -146,7 +153,11 @@ class Mix:
         house = self.houses[self._count % len(self.houses)]
         full = min(self.places_asked / self.shape.places, 0.999_999)
         section = house.sections[int(full * len(house.sections))]
-        quantity = self._random.randint(1, 4)
+        return self._asked(house, section, self._random.randint(1, 4), phase, buyers)
+
+    def _asked(
+        self, house: BenchEvent, section: TicketTypeId, quantity: int, phase: int, buyers: list[UserId]
+    ) -> ReserveTickets:
         self.places_asked += quantity
         return ReserveTickets(
             event_id=house.event_id,
