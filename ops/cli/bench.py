@@ -5,15 +5,15 @@ from typing import Annotated
 import typer
 
 from connectors.errors import SettingsError
-from ops.cli import bench_suite
+from ops.cli import bench_baselines, bench_scaling, bench_suite
 from ops.cli.bench_reports import (
     show_connections,
     show_greedy,
     show_ingress,
     show_kernel,
+    show_measurement,
     show_replay,
     show_resume,
-    show_row_locks,
     show_step,
     show_verdict,
 )
@@ -23,9 +23,9 @@ from ops.proof.bench import drop as drop_bench
 from ops.proof.bench import greedy as greedy_bench
 from ops.proof.bench import ingress as ingress_bench
 from ops.proof.bench import kernel as kernel_bench
+from ops.proof.bench import kernel_rounds
 from ops.proof.bench import replay as replay_bench
 from ops.proof.bench import resume as resume_bench
-from ops.proof.bench import row_locks as row_locks_bench
 from ops.proof.bench.connections import ConnectionsOptions
 from ops.proof.bench.drop import DropOptions
 from ops.proof.bench.greedy import GreedyOptions
@@ -35,9 +35,12 @@ from ops.proof.bench.kernel import KernelOptions
 from ops.proof.bench.replay import ReplayOptions
 from ops.proof.bench.replay_under_load import REPLAYS
 from ops.proof.bench.resume import ResumeOptions
+from ops.proof.bench.warm_up import S_MAX
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
 from ops.run.services.process import run_coroutine
+
+WarmUp = Annotated[float, typer.Option(help="The longest warm-up, in seconds.", min=1, max=600)]
 
 bench = typer.Typer(help="Measure throughput, latency and CPU, on a stack of its own.")
 
@@ -46,7 +49,8 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
   circle bench kernel   commands preloaded, one reservations process alone: commands a second, CPU a command
   circle bench drop     over HTTP at a stated rate, open loop: latency to the outcome, CPU a request by process
   circle bench ingress   the API process alone: POST to the durable acknowledgement, open loop, CPU a request
-  circle bench row-locks   the same drop on the platform and on row locks in PostgreSQL, and their ratios
+  circle bench row-locks   the same drop on the platform and on other ways to sell, and their ratios
+  circle bench scaling  CPU a command as sections, events, pending holds and the log grow: a verdict for each law
   circle bench greedy   one greedy client of each kind during a modest sale: p99 of the others, and the door
   circle bench connections   new connections at a rate, one hold on each: answers by status, and those without any
   circle bench replay   logs of several sizes read, folded and verified: facts a second a core, peak memory
@@ -58,7 +62,7 @@ EXPLAINED = """circle bench measures on this machine, on a stack of its own (Ctr
 the suite, in rounds, each in turns with a baseline:
 
   circle bench quiet, steady, stampede, hot, sellout, overload   one kind of load each, over HTTP
-  circle bench all       all of these, with one page of figures and charts, and one JSON file
+  circle bench all       the whole suite, with one page of figures and charts, and one JSON file; --quick is smaller
   circle bench compare   two such files: what changed beyond noise
 
 All take --json; `circle bench kernel --help` lists the rest."""
@@ -66,6 +70,8 @@ All take --json; `circle bench kernel --help` lists the rest."""
 
 def register(app: typer.Typer) -> None:
     bench_suite.register(bench)
+    bench_baselines.register(bench)
+    bench_scaling.register(bench)
     app.add_typer(bench, name="bench")
 
 
@@ -83,6 +89,9 @@ def kernel(
     partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=1_024)] = 8,
     seats: Annotated[int, typer.Option(help="Seats of one section.", min=1, max=50_000)] = 1_000,
     pending_holds: Annotated[int, typer.Option(help="Open holds that exist before.", min=0, max=1_000_000)] = 0,
+    rounds: Annotated[
+        int, typer.Option(help="More than one: rounds in turns with a plain consumer loop.", min=1, max=20)
+    ] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed makes the same commands.")] = 1,
     json: AsJson = False,
@@ -93,6 +102,8 @@ def kernel(
         broker=broker, seed=seed,
     )  # fmt: skip
     with ProgressBars(quiet=json) as progress:
+        if rounds > 1:
+            return show_measurement(kernel_rounds.run(options, rounds, progress), json)
         report = kernel_bench.run(options, progress)
     if json:
         emit_json(report)
@@ -127,13 +138,14 @@ def resume(
     facts: Annotated[int, typer.Option(help="Facts of the partition.", min=1)] = resume_bench.FACTS,
     orders_per_event: Annotated[int, typer.Option(help="Orders of one event.", min=1, max=1_000_000)] = 10_000,
     asked: Annotated[int, typer.Option(help="The number of events that get the first commands.", min=1)] = 10,
+    rounds: Annotated[int, typer.Option(help="How often a worker takes over.", min=1, max=20)] = 1,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed makes the same log.")] = 1,
     json: AsJson = False,
 ) -> int:
     """Measure how a reservations worker takes over a partition with a long history: seconds to load, and to reply."""
     options = ResumeOptions(
-        facts=facts, orders_per_event=orders_per_event, asked=asked, broker=broker, seed=seed
+        facts=facts, orders_per_event=orders_per_event, asked=asked, rounds=rounds, broker=broker, seed=seed
     )  # fmt: skip
     with ProgressBars(quiet=json) as progress:
         report = resume_bench.run(options, progress)
@@ -159,6 +171,7 @@ def drop(
         str | None, typer.Option(help="verify or projections: measure in turns with and without this replay.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="How many rounds with and without that replay.", min=1, max=20)] = 3,
+    warm_up_s: WarmUp = S_MAX,
     url: Annotated[str | None, typer.Option(help="The URL of a running platform; CIRCLE_* names its services.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
@@ -174,6 +187,7 @@ def drop(
         buyers=buyers,
         beside=beside,
         rounds=rounds,
+        warm_up_s=warm_up_s,
         seed=seed,
     )
     with ProgressBars(quiet=json) as progress:
@@ -198,6 +212,7 @@ def ingress(
     events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
     buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
     partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=1_024)] = 8,
+    warm_up_s: WarmUp = S_MAX,
     broker: Annotated[str, typer.Option(help="embedded, apache or apache-3.")] = "embedded",
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
     json: AsJson = False,
@@ -205,7 +220,7 @@ def ingress(
     """Measure the API process alone, open loop: latency to the durable acknowledgement, CPU a request."""
     options = IngressOptions(
         rate=rate, seconds=seconds, rounds=rounds, events=events, buyers=buyers, partitions=partitions,
-        broker=broker, seed=seed,
+        broker=broker, warm_up_s=warm_up_s, seed=seed,
     )  # fmt: skip
     with ProgressBars(quiet=json) as progress:
         report = ingress_bench.run(options, progress)
@@ -275,33 +290,6 @@ def connections(
         emit_json(report)
     else:
         show_connections(report)
-    return 0 if report.passed else 1
-
-
-@bench.command("row-locks")
-def row_locks(
-    rate: Annotated[
-        float, typer.Option(help="Requests a second; the first rate of a ramp.", min=1, max=100_000)
-    ] = 1_000,
-    seconds: Annotated[float, typer.Option(help="How long each rate lasts.", min=0.5, max=600)] = 10,
-    ramp: Annotated[bool, typer.Option("--ramp", help="Raise the rate until the platform does not keep up.")] = False,
-    events: Annotated[int, typer.Option(help="Events on sale at once.", min=1, max=1_000)] = 8,
-    buyers: Annotated[int, typer.Option(help="Accounts that reserve.", min=1, max=1_000_000)] = 2_000,
-    broker: Annotated[str, typer.Option(help="The platform's: embedded, apache or apache-3.")] = "embedded",
-    seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
-    json: AsJson = False,
-) -> int:
-    """Measure the same drop on the platform, then on `SELECT … FOR UPDATE` in PostgreSQL, and give the ratios."""
-    options = DropOptions(rate=rate, seconds=seconds, ramp=ramp, events=events, buyers=buyers, seed=seed)
-    with ProgressBars(quiet=json) as progress:
-        say = (lambda _: None) if json else progress.say
-        with own_platform(broker=broker, reservations=1, say=say) as target:
-            platform = run_coroutine(drop_bench.run(options, target, progress))
-        report = run_coroutine(row_locks_bench.run(options, platform, progress))
-    if json:
-        emit_json(report)
-    else:
-        show_row_locks(report)
     return 0 if report.passed else 1
 
 

@@ -1,6 +1,10 @@
 """The reports of `circle bench …` as tables."""
 
-from ops.cli.output import emit_table
+from collections.abc import Sequence
+
+from ops.cli.output import emit_json, emit_table
+from ops.proof.bench.baselines.bench import BaselineReport, BaselinesReport, cpu_us
+from ops.proof.bench.baselines.terms import DESCRIBED, Baseline
 from ops.proof.bench.connections import ConnectionsReport
 from ops.proof.bench.drop import DropReport, Step
 from ops.proof.bench.greedy import GreedyReport
@@ -8,16 +12,57 @@ from ops.proof.bench.ingress import IngressReport
 from ops.proof.bench.kernel import KernelReport
 from ops.proof.bench.replay import ReplayReport
 from ops.proof.bench.resume import ResumeReport
-from ops.proof.bench.row_locks import RowLocksReport, cpu_us
+from ops.proof.bench.suite.figures import Figure
+from ops.proof.bench.suite.measurement import Measurement
 from schemas.ids import US_PER_S
 
 
-def show_row_locks(report: RowLocksReport) -> None:
-    for step in report.platform.steps:
+def show_measurement(one: Measurement, json: bool) -> int:
+    """A bench in rounds: its figures, goals and checks. Returns the exit code."""
+    if json:
+        emit_json(one)
+        return 0 if one.passed else 1
+    show_figures(one.name, one.figures)
+    for goal in one.goals:
+        print(f"{'goal met' if goal.holds else 'goal not met'}: {goal.name} ({goal.detail})")
+    for check in one.checks:
+        print(f"{'holds' if check.holds else 'FAILED'}: {check.name}" + (f" ({check.detail})" if check.detail else ""))
+    return 0 if one.passed else 1
+
+
+def show_figures(name: str, figures: Sequence[Figure]) -> None:
+    """The figures of a bench with the value of each round."""
+    rows = [
+        (
+            figure.name,
+            f"{figure.median:,g}",
+            f"{figure.spread:.0%}",
+            ", ".join(f"{value:,g}" for value in figure.values),
+            figure.unit,
+        )
+        for figure in figures
+    ]
+    emit_table((f"{name} bench", "median", "spread", "rounds", "unit"), rows)
+
+
+def show_baselines(report: BaselinesReport) -> None:
+    """Each step of the last round, the ratios, and the figures of all rounds."""
+    last = report.rounds[-1]
+    for step in last.platform.steps:
         show_step(step, "the platform, ")
-    for step in report.row_locks:
-        show_step(step, "row locks, ")
-    ours, theirs, ratios = report.platform.steps[0], report.row_locks[0], report.ratios
+    for one in last.baselines:
+        described = DESCRIBED[one.baseline]
+        print(f"{one.baseline}: {described.does}. It has no {described.lacks}.")
+        for step in one.steps:
+            show_step(step, f"{one.baseline}, ")
+        _show_ratios(last.platform, one)
+    if len(report.rounds) > 1:
+        show_figures(Baseline.ROW_LOCKS, report.figures)
+    print("nothing was lost or sold twice" if report.passed else "FAILED: something is missing or sold twice")
+
+
+def _show_ratios(platform: DropReport, one: BaselineReport) -> None:
+    ours, theirs, ratios = platform.steps[0], one.steps[0], one.ratios
     rows = [
         ("outcomes a second", ours.outcomes_per_s, theirs.outcomes_per_s, ratios.outcomes_per_s),
         ("p99 to the outcome, ms", ours.latency.p99_ms, theirs.latency.p99_ms, ratios.p99),
@@ -35,12 +80,10 @@ def show_row_locks(report: RowLocksReport) -> None:
         ),
     ]
     if ratios.limit_rate is not None:
-        rows.append(
-            ("sustained rate", report.platform.limit_rate or 0, report.row_locks_limit_rate or 0, ratios.limit_rate)
-        )
-    columns = (f"at {ours.rate:,.0f}/s", "the platform", "row locks", "times as well")
-    emit_table(columns, [(name, f"{one:,.1f}", f"{two:,.1f}", f"{ratio:.2f}") for name, one, two, ratio in rows])
-    print("nothing was lost or sold twice" if report.passed else "FAILED: something is missing or sold twice")
+        rows.append(("sustained rate", platform.limit_rate or 0, one.limit_rate or 0, ratios.limit_rate))
+    columns = (f"at {ours.rate:,.0f}/s", "the platform", one.baseline.value, "times as well")
+    emit_table(columns, [(name, f"{a:,.1f}", f"{b:,.1f}", f"{ratio:.2f}") for name, a, b, ratio in rows])
+    print()
 
 
 def show_step(step: Step, whose: str = "") -> None:

@@ -1,5 +1,6 @@
 """`circle bench quiet`, `steady` and the other scenarios of the suite; `all` of them, and `compare` of two results."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +9,21 @@ import typer
 
 from connectors import clock
 from connectors.errors import SettingsError
+from ops.cli.bench_reports import show_figures, show_measurement
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.proof.bench import expiry as expiry_bench
 from ops.proof.bench import read_side
 from ops.proof.bench import watchers as watchers_bench
+from ops.proof.bench.catalogue import BENCHES, OVER_HTTP, SuiteOptions
 from ops.proof.bench.expiry import ExpiryOptions
 from ops.proof.bench.read_side import ReadSideOptions
 from ops.proof.bench.suite import comparison, runner
-from ops.proof.bench.suite.figures import BenchResult, Figure, SuiteResult
+from ops.proof.bench.suite.figures import BenchResult
+from ops.proof.bench.suite.measurement import SuiteResult
 from ops.proof.bench.suite.page import PAGE, RESULT, write
 from ops.proof.bench.suite.runner import RunOptions
 from ops.proof.bench.suite.scenarios import SCENARIOS, Scenario, sized
+from ops.proof.bench.warm_up import S_MAX
 from ops.proof.bench.watchers import WatchersOptions
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.target import own_platform, running_platform
@@ -54,7 +59,7 @@ def _command(scenario: Scenario) -> Callable[..., int]:
         seconds: Seconds = scenario.seconds,
         rounds: Rounds = 3,
         buyers: Buyers = 2_000,
-        warm_up_s: WarmUp = 30,
+        warm_up_s: WarmUp = S_MAX,
         broker: Broker = "embedded",
         url: Url = None,
         seed: Seed = 1,
@@ -73,7 +78,7 @@ def _with_overload(scenario: Scenario) -> Callable[..., int]:
         overload_s: Overload = scenario.overload_s,
         rounds: Rounds = 3,
         buyers: Buyers = 2_000,
-        warm_up_s: WarmUp = 30,
+        warm_up_s: WarmUp = S_MAX,
         broker: Broker = "embedded",
         url: Url = None,
         seed: Seed = 1,
@@ -100,7 +105,7 @@ def readside(
     if json:
         emit_json(report)
     else:
-        _figures("readside", report.figures)
+        show_figures("readside", report.figures)
         print("each reservation has its row" if report.passed else "FAILED: rows or messages are missing")
     return 0 if report.passed else 1
 
@@ -125,7 +130,7 @@ def watchers(
     if json:
         emit_json(report)
     else:
-        _figures("watchers", report.figures)
+        show_figures("watchers", report.figures)
         print(f"{streams:,} streams had their first state after {report.opened_s:.2f} s")
         print("each stream got each change" if report.passed else "FAILED: streams miss changes")
     return 0 if report.passed else 1
@@ -150,23 +155,26 @@ def expiry(
     if json:
         emit_json(report)
     else:
-        _figures("expiry", report.figures)
+        show_figures("expiry", report.figures)
         print("every hold ended and every place is free" if report.passed else "FAILED: holds or places are missing")
     return 0 if report.passed else 1
 
 
 def run_all(
     out: Annotated[Path, typer.Option(help=f"The folder of {PAGE}, {RESULT} and the charts.")] = Path("bench-result"),
-    only: Annotated[str, typer.Option(help="The benches, separated by commas.")] = ",".join(SCENARIOS),
+    only: Annotated[str, typer.Option(help="The benches, separated by commas.")] = ",".join(BENCHES),
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes: a look, not a result.")] = False,
     rate: Annotated[
-        float | None, typer.Option(help="Requests a second of each bench, not its own rate.", min=1, max=100_000)
+        float | None,
+        typer.Option(help="Requests a second of each bench over HTTP, not its own rate.", min=1, max=100_000),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="How long each rate of each bench lasts, not its own time.", min=1, max=600)
+        float | None,
+        typer.Option(help="How long each rate of each bench over HTTP lasts, not its own time.", min=1, max=600),
     ] = None,
     rounds: Rounds = 3,
     buyers: Buyers = 2_000,
-    warm_up_s: WarmUp = 30,
+    warm_up_s: WarmUp = S_MAX,
     broker: Broker = "embedded",
     url: Url = None,
     seed: Seed = 1,
@@ -174,17 +182,30 @@ def run_all(
 ) -> int:
     """Run the suite, and write one page with charts, and one JSON file that `circle bench compare` reads."""
     names = [name.strip() for name in only.split(",")]
-    if not set(names) <= SCENARIOS.keys():
-        raise SettingsError("--only", f"some of {', '.join(SCENARIOS)}", got=only, example="quiet,steady")
-    options = RunOptions(rounds=rounds, buyers=buyers, warm_up_s=warm_up_s, broker=broker, seed=seed)
-    loads = [sized(SCENARIOS[name], rate=rate, seconds=seconds, overload_s=seconds) for name in names]
-    result = SuiteResult(made_at=clock.now_rfc3339(), benches=_measure(loads, options, url, quiet=json))
-    write(result, out)
+    known = OVER_HTTP if url else tuple(BENCHES)
+    if not set(names) <= set(known):
+        raise SettingsError("--only", f"some of {', '.join(known)}", got=only, example="quiet,steady")
+    options = SuiteOptions(
+        quick=quick, rate=rate, seconds=seconds, rounds=rounds, buyers=buyers, warm_up_s=warm_up_s, broker=broker,
+        url=url, seed=seed,
+    )  # fmt: skip
+    result = SuiteResult(made_at=clock.now_rfc3339(), benches=[])
+    with ProgressBars(quiet=json) as progress:
+        for name in names:
+            began = time.monotonic()
+            progress.say(f"{name}, {names.index(name) + 1} of {len(names)}")
+            found = BENCHES[name](options, progress)
+            (result.benches if isinstance(found, BenchResult) else result.measurements).append(found)  # type: ignore[arg-type]
+            result.took_s[name] = round(time.monotonic() - began, 1)
+            write(result, out)  # an end before the last bench loses no figure
     if json:
         emit_json(result)
     else:
         for bench in result.benches:
             _table(bench)
+        for one in result.measurements:
+            show_measurement(one, json)
+            print()
         print(f"the page is {out / PAGE}, the result {out / RESULT}")
     return 0 if result.passed else 1
 
@@ -240,22 +261,8 @@ def _show(bench: BenchResult, json: bool) -> int:
     return 0 if bench.passed else 1
 
 
-def _figures(name: str, figures: list[Figure]) -> None:
-    rows = [
-        (
-            figure.name,
-            f"{figure.median:,g}",
-            f"{figure.spread:.0%}",
-            ", ".join(f"{value:,g}" for value in figure.values),
-            figure.unit,
-        )
-        for figure in figures
-    ]
-    emit_table((f"{name} bench", "median", "spread", "rounds", "unit"), rows)
-
-
 def _table(bench: BenchResult) -> None:
-    _figures(bench.scenario.name, bench.figures)
+    show_figures(bench.scenario.name, bench.figures)
     if not bench.warm:
         print("the figures did not stand still within the warm-up")
     for goal in bench.goals:

@@ -236,7 +236,7 @@ class Platform:
             stop_rank=STOP_API_FIRST,
             ready_url=f"{self.url}/readyz",
         )
-        self._metrics_ports = {name: free_port() for name, _ in names}
+        self._metrics_ports = {name: free_port() for name in commands}
         pipelines = [
             ChildSpec(
                 name=name,

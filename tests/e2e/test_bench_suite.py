@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from ops.cli.main import run
+from ops.proof.bench import catalogue
 from ops.proof.bench.suite import runner
 from ops.proof.bench.suite.figures import BenchResult
 from ops.proof.bench.suite.runner import RunOptions
@@ -73,6 +74,40 @@ def test_a_run_is_a_page_with_charts_and_a_result_that_is_compared(
     result = str(tmp_path / "result.json")
     assert run(["bench", "compare", result, result]) == 0
     assert "unknown: too few rounds" in capsys.readouterr().out
+
+
+def test_the_platform_sells_alike_with_a_plain_loop_in_place_of_bytewax(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "row-locks", "--baseline", "consumer-loop", "--rate", "60", "--seconds", "2"]
+    assert run([*arguments, "--events", "2", "--buyers", "20", "--warm-up-s", "2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (only,) = report["rounds"]
+    (theirs,) = only["baselines"]
+    for step in (*only["platform"]["steps"], *theirs["steps"]):
+        assert step["persisted"] == step["notified"] == step["expected"] == step["requests"] == 120
+        assert {process["name"] for process in step["cpu"]} >= {"api", "reservations-1", "read-side"}
+
+
+def test_only_baselines_that_exist_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "row-locks", "--baseline", "wishes"]) == 2
+    assert "--baseline: some of row-locks, conditional-update" in capsys.readouterr().err
+
+
+def test_a_small_bench_of_each_other_kind_is_on_the_page_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = {"READ_SIDE_FACTS": 600, "HOLDS": 60, "STREAMS": 10, "CHANGES": 2, "KERNEL_COMMANDS": 600}
+    for name, quick in tiny.items():
+        monkeypatch.setattr(catalogue, name, catalogue.Size(quick, quick))
+    names = ["kernel", "ingress", "readside", "watchers", "expiry"]
+    arguments = ["bench", "all", "--only", ",".join(names), "--quick", *TINY, "--out", str(tmp_path)]
+    assert run([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in report["measurements"]] == names == list(report["took_s"])
+    page = (tmp_path / "page.md").read_text()
+    assert all(f"## {name}" in page and (tmp_path / f"{name}-1.svg").exists() for name in names)
+    result = str(tmp_path / "result.json")
+    assert run(["bench", "compare", result, result]) == 0
+    assert "readside: CPU of read-side" in capsys.readouterr().out
 
 
 def test_an_overload_reports_its_goals(capsys: pytest.CaptureFixture[str]) -> None:
