@@ -72,6 +72,24 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Reply])
 
 
+class ReplyMessage:
+    """The replies of one pub/sub message. Each is encoded when it is added, while the processor's cache has it."""
+
+    __slots__ = ("_bodies", "_count")
+
+    def __init__(self) -> None:
+        self._bodies, self._count = bytearray(), 0
+
+    def add(self, reply: Reply) -> None:
+        """Add a reply behind the others."""
+        _encoder.encode_into(reply, self._bodies, -1)
+        self._count += 1
+
+    def encoded(self) -> bytes:
+        """The message: a MessagePack array of the replies."""
+        return _array_header(self._count) + self._bodies
+
+
 def encode_replies(replies: list[Reply]) -> bytes:
     """One pub/sub message."""
     return _encoder.encode(replies)
@@ -91,6 +109,13 @@ def opened(data: bytes, key: bytes) -> bytes | None:
     """The message of `data`; None if it was not sealed with `key`, or was changed after that."""
     message = data[SEAL_BYTES:]
     return message if compare_digest(data[:SEAL_BYTES], _seal(message, key)) else None
+
+
+def _array_header(count: int) -> bytes:
+    """MessagePack's header of an array with less than 2**32 items."""
+    if count < 1 << 4:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
 
 
 def _seal(message: bytes, key: bytes) -> bytes:

@@ -13,7 +13,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import EventId, stamped
-from schemas.replies import Reply
+from schemas.replies import ReplyMessage
 
 try:
     from pipelines.reservations.native_outgoing import encoded, replies
@@ -111,8 +111,8 @@ class Batch:
         """Every fact with its envelope, ready for its topic, in the order of the log."""
         return encoded(self.facts(), codec)
 
-    def replies(self) -> dict[ReplyAddress, list[Reply]]:
-        """The replies to waiting requests, by the address that they gave."""
+    def replies(self) -> dict[ReplyAddress, ReplyMessage]:
+        """The replies to waiting requests, one message for each address that they gave."""
         return replies(self.facts(), {group.state.event_id: group.state for group in self.groups})
 
 

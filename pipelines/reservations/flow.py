@@ -174,8 +174,8 @@ def records_of(messages: list[Message]) -> list[RawRecord]:
         "value": map(Message.value, messages),
         "headers": map(passed_on, map(Message.headers, messages)),  # type: ignore[arg-type]
     }
-    columns = [fields[name] for name in RawRecord._fields]
-    return list(map(RawRecord._make, zip(*columns, strict=True)))
+    columns = [fields[name] for name in RawRecord.__struct_fields__]
+    return list(map(RawRecord, *columns))
 
 
 def decide(batch: Batch, deps: ReservationsDeps) -> Batch:

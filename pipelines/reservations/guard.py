@@ -20,7 +20,7 @@ from pipelines.reservations.metrics import REFUSED_FOREIGN, REFUSED_LOST
 from pipelines.reservations.partition import Claim, Claims, Group, Partition, live_claims
 from pipelines.reservations.seat_locks import SeatLocks, claim_text
 from schemas.ids import EventId
-from schemas.replies import encode_replies, sealed
+from schemas.replies import sealed
 from schemas.statuses import ClaimStatus
 
 GUARD_TRIES = 8  # foreign locks that keep changing between decision and claim; each try knows the last change
@@ -112,7 +112,7 @@ class Guard:
                 self.install(self._owner(group), [group.state])
         messages = []
         for (channel, key), replies in batch.replies().items():
-            message = encode_replies(replies)
+            message = replies.encoded()
             messages.append((channel, sealed(message, key) if key else message))
         epochs = {group.state.event_id: self._owner(group).epoch for group in batch.groups}
         changes = self._counters.changes(group.state for group in batch.groups)

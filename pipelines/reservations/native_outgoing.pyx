@@ -20,7 +20,7 @@ from schemas.commands import ReserveTickets
 from schemas.facts import RULES_VERSION, ReservationRejected, TicketsHeld
 from schemas.ids import NO_EVENT
 from schemas.recorded_facts import Envelope
-from schemas.replies import REPLY_KEY, REPLY_TO, Reply, ReservationView
+from schemas.replies import Reply, ReplyMessage, ReservationView
 from schemas.statuses import ReplyOutcome, ReservationStatus
 from schemas.struct_fields cimport field, place_of
 from schemas.times import rfc3339
@@ -36,13 +36,14 @@ cdef dict _kinds = {}  # by type of fact: its header
 def encoded(decisions, codec):
     """As `outgoing.encoded`."""
     cdef dict encoders = codec.encoders
-    cdef object record, placed, event_id, key, fact, value, when_header = None
+    cdef object record, placed, at, event_id, key, fact, value, when_header = None
     cdef object partition, offset, log_time, stamped = None
     cdef list facts, same
     cdef str place
     cdef Py_ssize_t index, count
     for record, placed, facts in decisions:
-        partition, offset, log_time = placed.at
+        at = placed.at
+        partition, offset, log_time = at.partition, at.offset, at.log_time
         command = placed.command
         event_id = NO_EVENT if type(command) is Undecodable else command.event_id
         key = (<str?> event_id).encode() if event_id else (record.key or b"")[:_bytes_max] or None
@@ -122,8 +123,8 @@ for _number, _name in enumerate(VIEWED):
 def replies(decisions, dict states not None):
     """As `outgoing.replies`."""
     cdef dict found = {}
-    cdef object record, placed, command, headers, state, channel = None, key = None, to
-    cdef list facts, here = None
+    cdef object record, placed, command, headers, state, to, message, reply
+    cdef list facts
     for record, placed, facts in decisions:
         command, headers = placed.command, record.headers
         if type(command) is Undecodable or not headers:
@@ -135,10 +136,10 @@ def replies(decisions, dict states not None):
         reply = _reply_to_buyer(state, command, facts, record.partition, record.offset)
         if reply is None:
             reply = reply_to(state, command, facts, record.partition, record.offset)
-        here = found.get(to)
-        if here is None:
-            here = found[to] = []
-        here.append(reply)
+        message = found.get(to)
+        if message is None:
+            message = found[to] = ReplyMessage()
+        message.add(reply)
     return found
 
 

@@ -7,7 +7,6 @@ compiled twin, with the same results; `batch.py` selects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +19,7 @@ from schemas.cloudevents import Header
 from schemas.codec import Codec, Undecodable
 from schemas.ids import NO_EVENT, EventId
 from schemas.recorded_facts import Envelope
-from schemas.replies import REPLY_KEY, REPLY_TO, Reply
+from schemas.replies import REPLY_KEY, REPLY_TO, ReplyMessage
 from schemas.times import rfc3339
 from schemas.topics import FACTS
 
@@ -32,7 +31,7 @@ ReplyAddress = tuple[str, bytes]
 """The channel of a waiting request, and the key that seals its reply (b"" for no key)."""
 
 
-class RawRecord(NamedTuple):
+class RawRecord(msgspec.Struct, frozen=True, gc=False):
     """A record of the commands topic. Only headers named in PASSED_ON are read."""
 
     partition: int
@@ -62,7 +61,8 @@ def encoded(decisions: Iterable[Decision], codec: Codec) -> Iterator[EncodedFact
     encoders, rules = codec.encoders, f.RULES_VERSION
     stamped, when = -1, ""
     for record, placed, facts in decisions:
-        partition, offset, log_time = placed.at
+        at = placed.at
+        partition, offset, log_time = at.partition, at.offset, at.log_time
         event_id = NO_EVENT if isinstance(placed.command, Undecodable) else placed.command.event_id
         key = event_id.encode() if event_id else (record.key or b"")[:PASSED_ON_BYTES_MAX] or None
         same = [header for header in passed_on(record.headers) if len(header[1] or "") <= PASSED_ON_BYTES_MAX]
@@ -86,17 +86,20 @@ def encoded(decisions: Iterable[Decision], codec: Codec) -> Iterator[EncodedFact
             yield EncodedFact(topic=FACTS, partition=partition, key=key, value=value, headers=headers)
 
 
-def replies(decisions: Iterable[Decision], states: Mapping[EventId, EventState]) -> dict[ReplyAddress, list[Reply]]:
-    """The replies to waiting requests, by the address that they gave. `states` have folded the facts."""
-    found: dict[ReplyAddress, list[Reply]] = {}
+def replies(decisions: Iterable[Decision], states: Mapping[EventId, EventState]) -> dict[ReplyAddress, ReplyMessage]:
+    """The replies to waiting requests, one message for each address that they gave. `states` have folded the facts."""
+    found: dict[ReplyAddress, ReplyMessage] = {}
     for record, placed, facts in decisions:
         command = placed.command
         if isinstance(command, Undecodable) or not record.headers:
             continue
         to = reply_address(record.headers)
-        if to is not None:
-            reply = reply_to(states[command.event_id], command, facts, record.partition, record.offset)
-            found.setdefault(to, []).append(reply)
+        if to is None:
+            continue
+        message = found.get(to)
+        if message is None:
+            message = found[to] = ReplyMessage()
+        message.add(reply_to(states[command.event_id], command, facts, record.partition, record.offset))
     return found
 
 

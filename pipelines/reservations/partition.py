@@ -9,7 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from pipelines.reservations.core import entities as s
 from pipelines.reservations.core.decide import NotFolded, step
@@ -37,7 +39,7 @@ Claims = dict[str, Claim | None]
 or to blocked and the block; None where a claim ends."""
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """A command or an unreadable record, with its position on the log."""
 
     at: At
@@ -85,14 +87,13 @@ class Group:
             state.take_back()
         self.facts, self.claims, self.failures = [], {}, {}
         raised: list[Exception] = []
-        for number, (at, _, command) in enumerate(self.placed):
-            facts: list[f.Fact] = []
-            if number == 0 and observed is not None and observed != state.locked_places:
-                locked, freed = observed - state.locked_places, state.locked_places - observed
-                facts.append(f.SeatLocksObserved(sorted(locked), sorted(freed)))
-                evolve(state, facts[0], at)
+        first = self._observe(observed)
+        for number, placed in enumerate(self.placed):
+            command = placed.command
             assert not isinstance(command, Undecodable)
-            facts += step(state, command, at, raised)
+            facts = step(state, command, placed.at, raised)
+            if first:
+                facts, first = [*first, *facts], []
             if raised:
                 self.failures[number] = raised[0]
                 raised.clear()
@@ -103,6 +104,16 @@ class Group:
                     claims(self.claims, fact)
                 elif isinstance(fact, _CLAIMED_ANEW):
                     self._claim_anew(fact)
+
+    def _observe(self, observed: set[str] | None) -> list[f.Fact]:
+        """The fact of foreign locks that the log does not have, folded; none if it has them."""
+        state = self.state
+        if observed is None or observed == state.locked_places:
+            return []
+        locked, freed = observed - state.locked_places, state.locked_places - observed
+        fact = f.SeatLocksObserved(sorted(locked), sorted(freed))
+        evolve(state, fact, self.placed[0].at)
+        return [fact]
 
     def _claim_anew(self, fact: f.HoldExtended | f.SeatsUnblocked) -> None:
         """Write a changed claim again: it has another deadline, or only a part of the block is left."""

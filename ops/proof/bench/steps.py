@@ -29,7 +29,6 @@ from schemas.codec import DECODER, HEADER_BYTES, Codec
 from schemas.facts import RecordedFact
 from schemas.generate import avro_schema
 from schemas.ids import US_PER_S, EventId, LogTime
-from schemas.replies import encode_replies
 
 ROUNDS = 9
 BATCH = 1_000
@@ -130,7 +129,7 @@ def _carry(
         took["place"] += _cpu(lambda batch=batch: batch.place(codec, partitions))  # type: ignore[misc]
         took["decide"] += _cpu(lambda batch=batch: batch.decide(dict.fromkeys(batch.events(), state)))  # type: ignore[misc]
         took["encode"] += _cpu(lambda batch=batch: deque(batch.encoded(codec), maxlen=0))  # type: ignore[misc]
-        took["reply"] += _cpu(lambda batch=batch: [*map(encode_replies, batch.replies().values())])  # type: ignore[misc]
+        took["reply"] += _cpu(lambda batch=batch: [replies.encoded() for replies in batch.replies().values()])  # type: ignore[misc]
 
 
 def _commands(codec: Codec, *, seed: int, share: float) -> tuple[list[RawRecord], list[RawRecord]]:

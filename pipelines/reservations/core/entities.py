@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -44,7 +44,7 @@ LIVE = frozenset({ReservationStatus.HELD, ReservationStatus.CONFIRMED})
 """A reservation with one of these has places."""
 
 
-class At(NamedTuple):
+class At(msgspec.Struct, frozen=True, gc=False):
     """The position and the log time of a decision."""
 
     partition: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.replies import SEAL_BYTES, Reply, decode_replies, encode_replies, opened, sealed
+from schemas.replies import SEAL_BYTES, Reply, ReplyMessage, decode_replies, encode_replies, opened, sealed
 
 KEY, OTHER = b"k" * 22, b"l" * 22
 MESSAGE = encode_replies(
@@ -53,3 +53,12 @@ def test_every_bit_of_a_sealed_message_counts() -> None:
         changed = bytearray(whole)
         changed[place // 8] ^= 1 << place % 8
         assert opened(bytes(changed), KEY) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_a_message_that_was_made_reply_by_reply_is_that_of_all_of_them(count: int) -> None:
+    (reply,) = decode_replies(MESSAGE)
+    message = ReplyMessage()
+    for _ in range(count):
+        message.add(reply)
+    assert message.encoded() == encode_replies([reply] * count)

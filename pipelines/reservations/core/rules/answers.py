@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from pipelines.reservations.core import entities as e
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.state import EventState
@@ -19,7 +21,7 @@ def duplicate(command: c.Command, subject: str) -> list[f.Fact]:
     return [f.CommandDuplicated(type(command).__name__, SubjectId(subject), command.user_id)]
 
 
-class Refusal(NamedTuple):
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """A refusal by the rules: the reason, and in words what stands in the way.
 
     `field` of the request, the moment `at` and the `amount` are what the words name.

@@ -12,6 +12,7 @@ from schemas.codec import Codec
 from schemas.commands import PublishEvent, RecordDispute
 from schemas.facts import CommandUnreadable, RecordedFact
 from schemas.ids import TIME_MS_MAX, LogTime, stamped
+from schemas.replies import decode_replies
 from tests.harness.words import R2, confirmed, dispute, folded, held, on_sale, payment_requested, tick
 
 CODEC = Codec()
@@ -61,7 +62,8 @@ def test_replies_go_to_whoever_asked_each_process_under_its_own_key() -> None:
     )
     batch.place(CODEC, {0: Partition(0, 1, LogTime(3_000), set())})
     batch.decide({event_id: EventState(event_id) for event_id in batch.events()})
-    assert {to: [one.command_id for one in found] for to, found in batch.replies().items()} == {
+    replies = {to: decode_replies(message.encoded()) for to, message in batch.replies().items()}
+    assert {to: [one.command_id for one in found] for to, found in replies.items()} == {
         ("one", keys[0]): ["c0"], ("one", keys[1]): ["c1"], ("one", b""): ["c2"], ("two", b""): ["c3"],
     }  # fmt: skip
 
