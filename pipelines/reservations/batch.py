@@ -17,10 +17,12 @@ from schemas.replies import ReplyMessage
 
 try:
     from pipelines.reservations.native_outgoing import encoded, replies
+    from pipelines.reservations.native_outgoing import passed_on as passed_on
 
     ENCODER = "compiled"
 except ImportError:  # there was no C compiler when this was installed
     from pipelines.reservations.outgoing import encoded, replies
+    from pipelines.reservations.outgoing import passed_on as passed_on
 
     ENCODER = "plain"
 

@@ -36,13 +36,13 @@ from connectors.readiness import signal_ready
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.command_places import CommandPlaces
-from pipelines.reservations.batch import Batch
+from pipelines.reservations.batch import Batch, passed_on
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
 from pipelines.reservations.guard import Guard
 from pipelines.reservations.loader import PartitionLoader, state_apart
 from pipelines.reservations.metrics import RECORDS, STEP_SECONDS
-from pipelines.reservations.outgoing import RawRecord, passed_on
+from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.seat_locks import SeatLocks
 from pipelines.reservations.snapshot_store import SnapshotStore

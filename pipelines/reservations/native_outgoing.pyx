@@ -20,7 +20,7 @@ from schemas.commands import ReserveTickets
 from schemas.facts import RULES_VERSION, ReservationRejected, TicketsHeld
 from schemas.ids import NO_EVENT
 from schemas.recorded_facts import Envelope
-from schemas.replies import Reply, ReplyMessage, ReservationView
+from schemas.replies import REPLY_KEY, REPLY_TO, Reply, ReplyMessage, ReservationView
 from schemas.statuses import ReplyOutcome, ReservationStatus
 from schemas.struct_fields cimport field, place_of
 from schemas.times import rfc3339
@@ -28,6 +28,8 @@ from schemas.topics import FACTS
 
 cdef frozenset _passed_on = outgoing.PASSED_ON
 cdef Py_ssize_t _bytes_max = outgoing.PASSED_ON_BYTES_MAX
+cdef Py_ssize_t _key_bytes_min = min(outgoing.REPLY_KEY_BYTES)
+cdef Py_ssize_t _key_bytes_max = max(outgoing.REPLY_KEY_BYTES)
 cdef list _sample = cloudevents.headers(cloudevents.RESERVATIONS, "", "", "")
 cdef tuple _source = tuple(_sample)[3:]
 cdef dict _kinds = {}  # by type of fact: its header
@@ -98,8 +100,33 @@ cdef inline void _put(list headers, Py_ssize_t number, object header):
     PyList_SET_ITEM(headers, number, header)
 
 
+def passed_on(headers):
+    """As `outgoing.passed_on`."""
+    cdef list found = []
+    cdef object header
+    for header in headers or ():
+        if header[0] in _passed_on:
+            found.append(header)
+    return found
+
+
+cdef object _address(headers):
+    """As `outgoing.reply_address`."""
+    cdef object name, value, channel = b"", key = b""
+    for name, value in headers:
+        if not value:
+            continue
+        if name == REPLY_TO:
+            channel = value if isinstance(value, bytes) else (<str?> value).encode()
+        elif name == REPLY_KEY:
+            key = value if isinstance(value, bytes) else (<str?> value).encode()
+    if not channel:
+        return None
+    return (<bytes> channel).decode("utf-8", "replace"), key if _key_bytes_min <= len(key) <= _key_bytes_max else b""
+
+
 cdef list _fitting(headers):
-    """The headers that are passed on."""
+    """The headers that are passed on, without those that are too long."""
     cdef list same = []
     cdef object header, value
     for header in headers or ():
@@ -129,7 +156,7 @@ def replies(decisions, dict states not None):
         command, headers = placed.command, record.headers
         if type(command) is Undecodable or not headers:
             continue
-        to = outgoing.reply_address(headers)
+        to = _address(headers)
         if to is None:
             continue
         state = states[command.event_id]

@@ -114,6 +114,13 @@ def test_both_ways_send_the_same_records_and_replies(records: list[Any], opened:
 
 
 @needs_native
+@settings(deadline=None)
+@given(ADDRESSES)
+def test_both_ways_pass_on_the_same_headers(headers: Headers | None) -> None:
+    assert native_outgoing.passed_on(headers) == outgoing.passed_on(headers)
+
+
+@needs_native
 def test_the_twin_makes_the_reply_to_a_hold_and_to_a_refusal_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Headers = [("reply_to", b"one")]
     commands = [reserve(2, rid=R1), reserve(11, rid=R2, by=BOB), reserve(1, seats=["A-3"], rid=R3, mailbox=9)]
@@ -139,3 +146,4 @@ def test_the_compiled_twin_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) 
     assert (batch_module.encoded is outgoing.encoded) == (not compiled)
     plain = without_twins(batch_module, monkeypatch)
     assert (plain.ENCODER, plain.encoded, plain.replies) == ("plain", outgoing.encoded, outgoing.replies)
+    assert plain.passed_on is outgoing.passed_on
