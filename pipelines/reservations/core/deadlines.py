@@ -23,14 +23,15 @@ class Deadlines(Generic[K]):
     """(time, id) pairs. Those that no longer stand are dropped when they come to the top.
 
     `standing` is called once, at the first question. After that the owner reports changes with `add` and `ended`;
-    before it, reports have no effect.
+    before it, reports have no effect. From then on `first` is the earliest deadline; None when there is none.
     """
 
-    __slots__ = ("_current", "_heap", "_queue", "_standing", "asked")
+    __slots__ = ("_current", "_heap", "_queue", "_standing", "asked", "first")
 
     def __init__(self, current: Current[K], standing: Standing[K]) -> None:
         self._current, self._standing = current, standing
         self.asked = False
+        self.first: int | None = None
         self._queue: deque[tuple[int, K]] = deque()  # ascending
         self._heap: list[tuple[int, K]] = []
 
@@ -38,6 +39,8 @@ class Deadlines(Generic[K]):
         """From here on `key` is due at `time`."""
         if not self.asked:
             return
+        if self.first is None or time < self.first:
+            self.first = time
         queue, deadline = self._queue, (time, key)
         if not queue or deadline >= queue[-1]:
             queue.append(deadline)
@@ -49,10 +52,8 @@ class Deadlines(Generic[K]):
         if not self.asked:
             self.asked = True
             self._queue.extend(sorted(self._standing()))
-        queue, heap = self._queue, self._heap
-        if not heap:
-            return queue[0][0] if queue else None
-        return min(queue[0], heap[0])[0] if queue else heap[0][0]
+            self._look()
+        return self.first
 
     def due(self, now: int, limit: int) -> list[K]:
         """Ids whose deadline is reached, earliest first, each once, at most `limit`. Looks only at what is due."""
@@ -82,6 +83,12 @@ class Deadlines(Generic[K]):
             queue.popleft()
         while heap and not current(*heap[0]):
             heapq.heappop(heap)
+        self._look()
+
+    def _look(self) -> None:
+        """Find the earliest deadline."""
+        tops = [deadlines[0] for deadlines in (self._queue, self._heap) if deadlines]
+        self.first = min(tops)[0] if tops else None
 
     def _in_order(self, now: int) -> Iterator[tuple[int, K]]:
         """The heap's deadlines that are due by `now`, without removing them."""

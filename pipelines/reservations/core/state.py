@@ -230,7 +230,7 @@ class EventState(EventReservations):
             if details.reminder_at != self.reminded_for and details.reminder_at < earliest:
                 earliest = details.reminder_at
         for heap in (self.holds, self.warnings, self.timed_blocks, self.offer_ends):
-            time = heap.next()
+            time = heap.first if heap.asked else heap.next()
             if time is not None and (earliest is None or time < earliest):
                 earliest = time
         return earliest
