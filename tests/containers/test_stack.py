@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.harness.compose_stack import ComposeStack, Drop
 from tests.unit.docs.pages import blocks, section, text_of
-
-WALK_S_MAX = 120
 
 
 def reservation(outcome: dict[str, Any]) -> str:
@@ -19,20 +15,11 @@ def reservation(outcome: dict[str, Any]) -> str:
 
 
 def test_the_first_steps_run_as_they_are_written(stack: ComposeStack, tmp_path: Path) -> None:
-    script = tmp_path / "walk.sh"
-    script.write_text("\n".join(blocks(section(text_of("ops/docs/guide/first-steps.md"), "Try it"), "bash")))
-    done = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", str(script)],
-        env={**os.environ, "CIRCLE_URL": stack.url},
-        capture_output=True,
-        text=True,
-        timeout=WALK_S_MAX,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert '"seats":["A-3","A-4","A-5"]' in done.stdout
-    assert '"status":"confirmed"' in done.stdout
-    assert "event: reservation.confirmed\n" in done.stdout
+    walk = "\n".join(blocks(section(text_of("ops/docs/guide/first-steps.md"), "Try it"), "bash"))
+    printed = stack.run_page(walk, tmp_path)
+    assert '"seats":["A-3","A-4","A-5"]' in printed
+    assert '"status":"confirmed"' in printed
+    assert "event: reservation.confirmed\n" in printed
 
 
 def test_a_house_sells_out_once_and_the_log_says_so(stack: ComposeStack) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +22,13 @@ from ops.containers.images import PREFIX, PRODUCT
 from ops.run.services.process import free_port, wait_for
 from tests.harness.shop import OnSale, Person, Shop, unique
 
-OVERLAYS = (ROOT / "ops" / "containers" / "without_a_hub.yaml", ROOT / "tests" / "containers" / "own_ports.yaml")
+OVERLAYS = (
+    *("--file", str(ROOT / "ops" / "containers" / "without_a_hub.yaml")),
+    *("--file", str(ROOT / "tests" / "containers" / "own_ports.yaml")),
+)
 PORTS = ("API_PORT", "MAILPIT_PORT", "REGISTRY_PORT", "PROMETHEUS_PORT")
 HEALTHY_S_MAX = 240
+PAGE_S_MAX = 600
 ANSWER_S_MAX = 120.0
 ASK_AGAIN_S = 0.2
 SEATS = 40
@@ -43,12 +50,30 @@ class ComposeStack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports['API_PORT']}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the files of compose are filled with."""
+        ports = {name: str(port) for name, port in self.ports.items()}
+        return {**ports, "CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": self.image, "COMPOSE_PROJECT_NAME": self.project}
+
     def compose(self, *arguments: str) -> str:
-        overlays = [word for file in OVERLAYS for word in ("--file", str(file))]
-        variables = {name: str(port) for name, port in self.ports.items()}
-        variables |= {"CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": self.image}
-        chosen = ("--project-name", self.project, "--profile", self.profile)
-        return self.engine.compose(*overlays, *chosen, *arguments, env=variables)
+        return self.engine.compose(*OVERLAYS, "--profile", self.profile, *arguments, env=self.variables)
+
+    def run_page(self, script: str, cwd: Path) -> str:
+        """The output of a page's commands, in which `docker compose` is this project."""
+        compose = shlex.join([*self.engine.compose_command, "--file", str(ROOT / "compose.yaml"), *OVERLAYS])
+        ours = f'docker() {{ if [[ $1 == compose ]]; then shift; {compose} "$@"; else command docker "$@"; fi; }}\n'
+        done = subprocess.run(
+            ["bash", "-eu", "-o", "pipefail", "-c", ours + script],
+            cwd=cwd,
+            env={**self.engine.env, **self.variables, "CIRCLE_URL": self.url},
+            capture_output=True,
+            text=True,
+            timeout=PAGE_S_MAX,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def up(self, *arguments: str) -> None:
         """Starts what is not there, and returns when all of it is healthy."""
@@ -77,6 +102,16 @@ class ComposeStack:
         container = self.containers(service)[0]
         os.kill(int(self.engine.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
         return container
+
+    def processes_are_here(self) -> bool:
+        """Whether this machine runs the containers' processes, and we may send them signals."""
+        container = self.containers("api")[0]
+        pid = int(self.engine.docker("inspect", "--format", "{{.State.Pid}}", container))
+        try:
+            group = Path(f"/proc/{pid}/cgroup").read_text()
+        except OSError:
+            return False
+        return container in group and os.geteuid() == 0
 
     def healed(self, container: str) -> bool:
         """Whether the container has been started again since, and is healthy."""
@@ -111,9 +146,9 @@ def compose_stack(engine: Engine, project: str, *, image: str = PRODUCT) -> Iter
 class Drop:
     """A house of SEATS seats, and more buyers than seats. Each has one key, and asks until there is an answer."""
 
-    def __init__(self, shop: Shop, *, buyers: int = BUYERS) -> None:
+    def __init__(self, shop: Shop, *, buyers: Sequence[Person] = ()) -> None:
         self.event: OnSale = shop.event(shop.organizer())
-        self.buyers: list[Person] = [shop.person() for _ in range(buyers)]
+        self.buyers = list(buyers) or [shop.person() for _ in range(BUYERS)]
         self.keys = [unique() for _ in self.buyers]
 
     def sell(self) -> list[dict[str, Any]]:
