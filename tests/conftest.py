@@ -18,6 +18,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from connectors.settings import Settings
+from ops.run.services.containers import docker_answers
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
 from tests.harness import leftovers
@@ -43,6 +44,10 @@ class ByFile(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return FAULTS if file.startswith(f"{FAULTS}/") else file
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--containers", action="store_true", help="the tier on Apache Kafka in containers")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -86,8 +91,12 @@ def embedded_stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def apache_stack() -> Iterator[Stack]:
-    with Stack("apache") as running:
+def apache_stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
+    """Apache Kafka on a plain JVM; with `--containers`, all three services by testcontainers."""
+    docker = pytestconfig.getoption("--containers")
+    if docker and not docker_answers():
+        pytest.fail("--containers was given, and no Docker engine answers")
+    with Stack("apache", docker=docker) as running:
         yield running
 
 

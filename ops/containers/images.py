@@ -16,13 +16,14 @@ from pathlib import Path
 
 from connectors.errors import ServiceUnreachable
 from ops.containers import engine as engines
+from ops.containers import sbom
 from ops.containers.engine import ROOT, DockerFailed, Engine
 from ops.containers.go_module import GoProgram, build
 from ops.run.services import kafka_jars
 from ops.run.services.process import wheel_files
 
 PREFIX = "circle.local/"
-PRODUCT = "general-circle:dev"
+PRODUCT = sbom.IMAGE
 DEFINITIONS = Path(__file__).with_name("stand_ins.yaml")
 SOURCES = Path(__file__).with_name("stand_ins")
 SUITES = ("bookworm", "trixie")  # Python 3.11 is Debian's own in the first; Redis 8 and OpenJDK 21 are in the second
@@ -143,6 +144,9 @@ def main() -> int:
     try:
         with engines.running() as engine:
             build_all(engine, lambda line: print(line, flush=True))
+            contents = _stage() / "sbom.json"
+            contents.write_text(sbom.sbom_of(engine, PRODUCT))
+            print(f"{contents}: what is in {PRODUCT}")
             print(engine.docker("images", "--format", "table {{.Repository}}:{{.Tag}}\t{{.Size}}"))
     except ServiceUnreachable as error:
         print(f"error: {error}", file=sys.stderr)

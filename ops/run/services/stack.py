@@ -21,7 +21,7 @@ from connectors.errors import ServiceUnreachable, SettingsError
 from connectors.topics import apply_topics
 from ops.migrations import migrate
 from ops.run.services.apache_kafka import ApacheKafka
-from ops.run.services.containers import ContainerKafka
+from ops.run.services.containers import ContainerKafka, ContainerPostgres, ContainerRedis
 from ops.run.services.kafka_probe import brokers_known
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import run_coroutine, wait_for
@@ -61,6 +61,12 @@ class Running(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def restart(self, *, kill: bool = False) -> object: ...
+
+
+class DatabaseServer(Running, Protocol):
+    """The calls of a database server that a stack needs."""
+
+    def create_database(self, name: str, *, template: str | None = None) -> str: ...
 
 
 class ExternalBroker:
@@ -125,9 +131,15 @@ class Stack:
         self.broker_kind = broker
         self.data_dir = data_dir.resolve() if data_dir is not None else None
         self.partitions = partitions
-        self.postgres = Postgres(data_dir=self._under("postgres"), log=self._log("postgres"))
-        self.valkey = Valkey(data_dir=self._under("valkey"), log=self._log("valkey"))
-        self.kafka: Running = ContainerKafka() if docker else self._broker(broker)
+        self.postgres: DatabaseServer
+        self.valkey: Running
+        self.kafka: Running
+        if docker:
+            self.postgres, self.valkey, self.kafka = ContainerPostgres(), ContainerRedis(), ContainerKafka()
+        else:
+            self.postgres = Postgres(data_dir=self._under("postgres"), log=self._log("postgres"))
+            self.valkey = Valkey(data_dir=self._under("valkey"), log=self._log("valkey"))
+            self.kafka = self._broker(broker)
         self._template_made = False
         self._databases = 0
 
