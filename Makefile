@@ -31,6 +31,7 @@ export CIRCLE_IMAGES
 COMPOSE = docker compose -f compose.yaml $(if $(CIRCLE_IMAGES),-f ops/containers/without_a_hub.yaml) --profile full
 
 .PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean images test-containers \
+	test-containers-short \
 	compose-config compose-build compose-up compose-down compose-logs
 
 help: ## show this list
@@ -99,6 +100,10 @@ images: setup ## build the image, and stand-ins for the hub's images, without a 
 
 test-containers: images ## the stack in containers: the image, a drop, kills, an upgrade, backup and restore
 	@$(BIN)/python -m pytest tests/containers -m containers $(ARGS)
+	@$(BIN)/python -m ops.containers.with_engine $(PYTEST) tests/kafka/test_*.py tests/kafka/ops -m kafka --containers $(ARGS)
+
+test-containers-short: setup ## the image and a drop in containers, where an engine and the images of `make images` can be had
+	@$(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_stack.py -m containers $(ARGS)
 
 compose-config: ## check compose.yaml (Docker)
 	$(COMPOSE) config --quiet

@@ -82,7 +82,7 @@ class ComposeStack:
         self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(HEALTHY_S_MAX), *arguments)
 
     def down(self, *, forget: bool = False) -> None:
-        self.compose("down", "--remove-orphans", *(["--volumes"] if forget else []))
+        self.compose("--profile", "full", "down", "--remove-orphans", *(["--volumes"] if forget else []))
 
     def circle(self, *arguments: str) -> str:
         """The output of `circle …` in the API's container."""

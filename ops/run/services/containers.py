@@ -1,7 +1,7 @@
 """The services from containers, by testcontainers, for tests on machines that have a Docker engine.
 
-They have the images of compose.yaml, from the hub or, with `CIRCLE_IMAGES`, from `make images`; and the calls of the other
-services. A container keeps its port and its data over `restart`, and `close` removes it. Without an engine
+They have the images of compose.yaml: from the hub, or with `CIRCLE_IMAGES` from `make images`. They have the calls of
+the other services. A container keeps its port and its data over `restart`, and `close` removes it. Without an engine
 `docker_answers` is False, and the tests that need one skip with this reason.
 """
 
@@ -93,16 +93,15 @@ class ContainerService(ABC):
     def crashed(self) -> bool:
         return False
 
-    def revive(self) -> None:
+    def revive(self) -> None:  # noqa: B027  # no service of this kind needs it
         """Does nothing: it never counts as crashed."""
 
     def start(self) -> Self:
         """Starts it, and returns when it answers. Raises `ServiceUnreachable`."""
         if self._made is None:
-            made = self._make()
-            made.ports[str(made.port)] = (LOOPBACK, self.port)  # `with_bind_ports` would bind every address
-            made.start()
-            self._made = made
+            self._made = self._make()
+            self._made.ports[str(self._made.port)] = (LOOPBACK, self.port)  # `with_bind_ports` would bind every address
+            self._made.start()
         elif self._status() != "running":
             self._container().start()
         if problem := wait_for(self._answers, timeout_s=START_TIMEOUT_S):
@@ -155,10 +154,10 @@ class ContainerKafka(ContainerService):
         return self.address
 
     def _make(self) -> Any:
-        _without_a_reaper()
+        _configure()
         from testcontainers.community.kafka import KafkaContainer
 
-        class ApacheKafkaContainer(KafkaContainer):  # type: ignore[misc]
+        class ApacheKafkaContainer(KafkaContainer):
             """The module is for Confluent's image; Apache's has another start script, and KRaft alone."""
 
             def _verify_min_kraft_version(self) -> None:
@@ -166,7 +165,8 @@ class ContainerKafka(ContainerService):
 
             def tc_start(self) -> None:
                 ours = f"{self.listener_name}://{LOOPBACK}:{self.get_exposed_port(self.port)}"
-                script = f"export KAFKA_ADVERTISED_LISTENERS={ours},BROKER://$(hostname -i):9092\nexec /etc/kafka/docker/run\n"
+                listeners = f"{ours},BROKER://$(hostname -i):9092"
+                script = f"export KAFKA_ADVERTISED_LISTENERS={listeners}\nexec /etc/kafka/docker/run\n"
                 self.create_file(script.encode(), KafkaContainer.TC_START_SCRIPT)
 
         made = ApacheKafkaContainer(image(KAFKA_IMAGE)).with_kraft()
@@ -200,7 +200,7 @@ class ContainerPostgres(ContainerService):
         return self.database_url(name)
 
     def _make(self) -> Any:
-        _without_a_reaper()
+        _configure()
         from testcontainers.community.postgres import PostgresContainer
 
         made = PostgresContainer(
@@ -226,7 +226,7 @@ class ContainerRedis(ContainerService):
         return f"redis://:{self._password}@{self.address}/0"
 
     def _make(self) -> Any:
-        _without_a_reaper()
+        _configure()
         from testcontainers.community.redis import RedisContainer
 
         made = RedisContainer(image(REDIS_IMAGE), password=self._password)
@@ -246,9 +246,10 @@ def image(name: str) -> str:
     return os.environ.get("CIRCLE_IMAGES", "") + name
 
 
-def _without_a_reaper() -> None:
-    """The reaper is an image of its own. We have no stand-in for it, and `close` removes what was started."""
+def _configure() -> None:
+    """The ports are on loopback. The reaper is an image without a stand-in; `close` removes what was started."""
     from testcontainers.core.config import testcontainers_config
 
+    testcontainers_config.tc_host_override = LOOPBACK
     if os.environ.get("CIRCLE_IMAGES"):
         testcontainers_config.ryuk_disabled = True

@@ -50,6 +50,8 @@ class Running(Protocol):
     @property
     def url(self) -> str: ...
     @property
+    def address(self) -> str: ...
+    @property
     def running(self) -> bool: ...
     @property
     def crashed(self) -> bool: ...
@@ -75,7 +77,7 @@ class ExternalBroker:
     name: ClassVar[str] = "kafka"
 
     def __init__(self, address: str) -> None:
-        self.url = address
+        self.url = self.address = address
 
     @property
     def running(self) -> bool:

@@ -32,7 +32,8 @@ def test_references_exist_and_are_in_a_profile_of_the_service(name: str) -> None
     service = SERVICES[name]
     for needed, how in service.get("depends_on", {}).items():
         profiles = SERVICES[needed].get("profiles")
-        assert not profiles or set(service.get("profiles", [])) <= set(profiles)
+        optional = not how.get("required", True)
+        assert not profiles or optional or set(service.get("profiles", [])) <= set(profiles)
         if how["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[needed]
     assert set(service["networks"]) <= set(COMPOSE["networks"])

@@ -11,7 +11,7 @@ import yaml
 
 from ops.containers import images
 from ops.containers.images import PREFIX, SOURCES, STAGES
-from ops.run.services import kafka_jars
+from ops.run.services import containers, kafka_jars
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -39,6 +39,11 @@ def test_each_image_of_a_hub_has_a_stand_in_or_its_service_stays_out() -> None:
 @pytest.mark.parametrize("name", [name for name, one in COMPOSE.items() if "build" not in one])
 def test_one_variable_chooses_where_an_image_comes_from(name: str) -> None:
     assert COMPOSE[name]["image"].startswith(HUB)
+
+
+def test_tests_that_start_containers_take_the_images_of_compose() -> None:
+    named = {one["image"].removeprefix(HUB) for one in COMPOSE.values()}
+    assert {containers.KAFKA_IMAGE, containers.POSTGRES_IMAGE, containers.REDIS_IMAGE} < named
 
 
 def test_each_stand_in_has_its_sources_and_a_way_to_prepare_them() -> None:
