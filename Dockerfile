@@ -18,7 +18,7 @@ RUN pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /build
 COPY schemas /build/schemas
 COPY pipelines /build/pipelines
-RUN cythonize -i $(find . -name 'native_*.pyx')
+RUN cythonize -i $(find . -name 'native_*.pyx') && find . -name 'native_*.c' -delete
 # What the distribution says of itself: its version, above all.
 COPY pyproject.toml /build/pyproject.toml
 RUN mkdir metadata && python -c "from setuptools import build_meta as b; b.prepare_metadata_for_build_wheel('metadata')" \

@@ -25,6 +25,7 @@ from schemas.codec import Codec, own_schemas
 TIMEOUT_S = 5.0  # for one answer
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 COMPATIBILITY = "FULL_TRANSITIVE"
+CONFLICT_TRIES = 5  # processes that start together register the same schemas at once
 VERSIONS_MAX = 1_000  # of one record; each is kept in memory
 
 log = Log("schema_registry")
@@ -103,8 +104,8 @@ class _Registry:
         body = {"schema": json.dumps(schema)}
         status, answer = self._call("POST", f"subjects/{subject}", body)
         if status == 404:
-            self._call("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY}, expected=(200,))
-            status, answer = self._call("POST", f"subjects/{subject}/versions", body, expected=(200,))
+            self._settled("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
+            answer = self._settled("POST", f"subjects/{subject}/versions", body)
             log.info("schema.registered", subject=subject, id=answer.get("id") if isinstance(answer, dict) else None)
         return self._whole(answer, "id", subject)
 
@@ -121,6 +122,14 @@ class _Registry:
             except (TypeError, KeyError, ValueError):
                 raise self._senseless(subject, "schema", answer) from None
         return versions
+
+    def _settled(self, method: str, path: str, body: dict[str, str]) -> Any:
+        """The answer to a change. A 409 can mean that another process makes the same change now, so it is repeated."""
+        for _ in range(CONFLICT_TRIES - 1):
+            status, answer = self._call(method, path, body, expected=(200, 409))
+            if status == 200:
+                return answer
+        return self._call(method, path, body, expected=(200,))[1]
 
     def _call(
         self, method: str, path: str, body: dict[str, str] | None = None, *, expected: tuple[int, ...] = (200, 404)

@@ -19,6 +19,7 @@ from ops.run.services.process import Service
 
 ROOT = Path(__file__).parents[2]
 HOST = "DOCKER_HOST"
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 VERSION_TIMEOUT_S = 10
 COMPOSE = go_module.GoProgram(
     name="docker-compose", module="github.com/docker/compose/v2", package="cmd", version="v2.32.4"
@@ -66,7 +67,7 @@ class OwnEngine(Service):
 
     @property
     def url(self) -> str:
-        return f"unix://{self.directory / 'docker.sock'}"
+        return socket_in(self.directory)
 
     def command(self) -> list[str]:
         return [
@@ -85,6 +86,11 @@ def engine_dir() -> Path:
     return Path(given).resolve() if given else cache / "general-circle" / "engine"
 
 
+def socket_in(directory: Path) -> str:
+    """The address of our own engine with its data in this directory."""
+    return f"unix://{directory / 'docker.sock'}"
+
+
 def engine_answers(host: str) -> bool:
     """True when an engine answers at this address; "" is the client's own default."""
     if shutil.which("docker") is None:
@@ -98,9 +104,23 @@ def engine_answers(host: str) -> bool:
     return done.returncode == 0
 
 
+def answering() -> str | None:
+    """The address of an engine that answers: the client's, else one that another process of ours has started."""
+    given = os.environ.get(HOST, "")
+    if engine_answers(given):
+        return given or DEFAULT_HOST
+    own = socket_in(engine_dir())
+    return own if not given and engine_answers(own) else None
+
+
+def has_been_used() -> bool:
+    """Whether an engine answers, or ours has run here before. A new one has no images."""
+    return answering() is not None or (engine_dir() / "data").exists()
+
+
 def why_none() -> str | None:
     """Why no engine can be had here; None when one answers or can be started."""
-    if engine_answers(os.environ.get(HOST, "")):
+    if answering() is not None:
         return None
     if shutil.which("docker") is None or shutil.which("dockerd") is None:
         return "no Docker engine answers, and docker and dockerd (Debian: docker.io) are not on the PATH"
@@ -112,12 +132,11 @@ def why_none() -> str | None:
 @contextmanager
 def running() -> Iterator[Engine]:
     """The engine that answers, else our own until the block ends. Raises `ServiceUnreachable` when none can be had."""
-    host = os.environ.get(HOST, "")
-    if engine_answers(host):
-        yield Engine(host=host or "unix:///var/run/docker.sock", compose_command=compose_command())
+    if (host := answering()) is not None:
+        yield Engine(host=host, compose_command=compose_command())
         return
     if (why := why_none()) is not None:
-        raise ServiceUnreachable("Docker", host or "this machine", why)
+        raise ServiceUnreachable("Docker", os.environ.get(HOST, "this machine"), why)
     with OwnEngine(data_dir=engine_dir()) as own:
         yield Engine(host=own.url, compose_command=compose_command())
 

@@ -15,9 +15,8 @@ JOBS = {"api", "dataflows"}
 
 @pytest.fixture(scope="module")
 def full(stack: ComposeStack) -> ComposeStack:
-    """The stack with its tools, and with the registry in use."""
+    """The stack with its tools and its monitoring."""
     stack.profile = "full"
-    stack.extra["CIRCLE_SCHEMA_REGISTRY_URL"] = "http://schema-registry:8081/apis/ccompat/v7"
     stack.up()
     return stack
 
@@ -43,7 +42,11 @@ def test_prometheus_reads_every_process(full: ComposeStack) -> None:
         assert answer["data"]["result"]
 
 
+@pytest.mark.timeout(400)
 def test_records_have_the_registrys_ids_and_the_registry_has_our_schemas(full: ComposeStack) -> None:
+    full.extra["CIRCLE_SCHEMA_REGISTRY_URL"] = "http://schema-registry:8081/apis/ccompat/v7"
+    full.compose("run", "--rm", "--no-deps", "api", "verify")  # one process registers, and the others find all of it
+    full.up()
     with full.shop() as shop:
         Drop(shop).sell()
     assert full.verify()

@@ -24,7 +24,8 @@ Answer = tuple[int, Any]
 class Books:
     """The small registry's data.
 
-    It stores compatibility but does not check it; `answers` overrides a path. With `login` ("user:password") it demands
+    It stores compatibility but does not check it; `answers` overrides a path; a path in `busy` is answered with 409
+    once, as when another process makes the same change. With `login` ("user:password") it demands
     this basic authentication.
     """
 
@@ -35,6 +36,7 @@ class Books:
         self.config: dict[str, str] = {}
         self.calls: list[str] = []
         self.answers: dict[str, Answer | bytes] = {}
+        self.busy: set[str] = set()
 
     def register(self, subject: str, schema: str) -> int:
         """As POST /subjects/…/versions does it."""
@@ -48,6 +50,9 @@ class Books:
     def answer(self, method: str, path: str, body: dict[str, str]) -> Answer | bytes:
         """Status and document, or bytes that are no document."""
         self.calls.append(f"{method} {path}")
+        if f"{method} {path}" in self.busy:
+            self.busy.remove(f"{method} {path}")
+            return 409, {"error_code": 0, "message": "it exists already"}
         if (given := self.answers.get(f"{method} {path}")) is not None:
             return given
         match method, path.strip("/").split("/"):

@@ -248,8 +248,9 @@ def image(name: str) -> str:
 
 def _configure() -> None:
     """The ports are on loopback. The reaper is an image without a stand-in; `close` removes what was started."""
-    from testcontainers.core.config import testcontainers_config
+    from testcontainers.core.config import ConnectionMode, testcontainers_config
 
+    testcontainers_config.connection_mode_override = ConnectionMode.docker_host
     testcontainers_config.tc_host_override = LOOPBACK
     if os.environ.get("CIRCLE_IMAGES"):
         testcontainers_config.ryuk_disabled = True

@@ -58,6 +58,14 @@ def test_a_process_asks_once_and_a_second_one_registers_nothing(registry: tuple[
     ]
 
 
+def test_processes_that_register_at_once_do_not_fail(registry: tuple[Settings, Books]) -> None:
+    settings, books = registry
+    books.busy = {f"PUT /config/{TICK}", f"POST /subjects/{TICK}/versions"}
+    assert codec_of(settings).decode(codec_of(settings).encode(RECORD)) == RECORD
+    assert books.busy == set()
+    assert books.config[TICK] == "FULL_TRANSITIVE"
+
+
 def test_versions_of_newer_and_older_programs_are_read(registry: tuple[Settings, Books]) -> None:
     settings, books = registry
     schema = own_schemas()[TICK][-1]
