@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -75,6 +75,21 @@ class Metrics:
         self._cpu = Counter(
             "circle_api_cpu_seconds", "Processor time of all API processes of this machine.", registry=self.registry
         )
+        self._dying = Gauge(
+            "circle_flow_dying",
+            "1 for a flow whose processes keep dying. The API says it, because monitoring may be what dies.",
+            ["flow"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._deaths = Gauge(
+            "circle_flow_deaths_recent",
+            "Deaths of a flow's processes within ten minutes, by the error's class, until one is steady again.",
+            ["flow", "kind"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._died: set[tuple[str, str]] = set()
         self._in_share = Gauge(
             "circle_api_share_in_use",
             "Requests that have a place in a share.",
@@ -95,6 +110,14 @@ class Metrics:
             ["share", "why"],
             registry=self.registry,
         )
+
+    def set_lives(self, dying: Mapping[str, bool], deaths: Mapping[tuple[str, str], int]) -> None:
+        """Which flows keep dying, and their deaths by flow and kind. A kind that is over goes to 0."""
+        for flow, is_dying in dying.items():
+            self._dying.labels(flow).set(is_dying)
+        self._died |= set(deaths)
+        for flow, kind in self._died:
+            self._deaths.labels(flow, kind).set(deaths.get((flow, kind), 0))
 
     def set_share(self, share: str, running: int, waiting: int) -> None:
         """How many requests are in a share now, and how many wait for a place in it."""

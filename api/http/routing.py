@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sanic import HTTPResponse, Request
+from sanic.exceptions import SanicException
 
 from api.auth import operators
 from api.auth.origin import Origin
@@ -30,12 +31,14 @@ from api.http.client_address import ClientAddress, client_address
 from api.http.problem import FieldError, Problem
 from api.http.representation import tag_of
 from api.http.validation import decode, is_json, query, uuid_of
-from api.metrics import METRICS
+from api.metrics import METRICS, UNAVAILABLE
 from connectors import logs
+from connectors.errors import CircleError
 from schemas.ids import UserId
 
 T = TypeVar("T")
 FORBIDDEN = 403
+UNEXPECTED = 500
 S = TypeVar("S", bound=msgspec.Struct)
 
 log = logs.get("api")
@@ -255,10 +258,20 @@ def bind(route: Route) -> Handler:
             if problem.slug in _REFUSALS:
                 await _pause(deps)
             return response
+        except Exception as error:  # answered by the application's error handler
+            observe(_status_of(error), perf_counter() - started)
+            raise
         observe(response.status if response is not None else 200, perf_counter() - started)
         return response
 
     return handle
+
+
+def _status_of(error: Exception) -> int:
+    """The status of the answer to an error that no handler expects (`api.app.problem_of`)."""
+    if isinstance(error, SanicException):
+        return error.status_code
+    return UNAVAILABLE if isinstance(error, CircleError) else UNEXPECTED
 
 
 def take_read(deps: ApiDeps, cost: int) -> None:

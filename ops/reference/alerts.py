@@ -8,7 +8,8 @@ from ops.reference.markdown import WRITTEN, table, text
 from pipelines.monitoring.alert_rules import ALERT_RULES, RUNBOOKS, AlertRule
 
 SILENT = "CircleMonitoringSilent"
-SILENT_S = 60.0
+SILENT_S = 60.0  # twelve looks
+SILENT_FOR_S = 30.0  # a restart of Prometheus, or of monitoring, is over by then
 SILENT_EXPRESSION = (
     f"time() - max(circle_survey_timestamp_seconds) > {SILENT_S:.0f} or absent(circle_survey_timestamp_seconds)"
 )
@@ -37,7 +38,7 @@ def prometheus_rules() -> str:
     lines += [
         f"      - alert: {SILENT}\n",
         f"        expr: {json.dumps(SILENT_EXPRESSION)}\n",
-        f"        for: {SILENT_S:.0f}s\n",
+        f"        for: {SILENT_FOR_S:.0f}s\n",
         "        labels: {severity: critical}\n",
         "        annotations:\n",
         f"          summary: {json.dumps(SILENT_SUMMARY)}\n",
@@ -78,7 +79,7 @@ def page() -> str:
         )
         for rule in ALERT_RULES
     ]
-    silent = f"`{SILENT_EXPRESSION}` for {SILENT_S:.0f} s"
+    silent = f"`{SILENT_EXPRESSION}` for {SILENT_FOR_S:.0f} s"
     rows.append((f"[`{SILENT}`]({_link(SILENT_RUNBOOK)})", "critical", silent, "", "the platform"))
     head = ("alert", "severity", "fires when", "the reading", "about")
     return "\n".join(["# Alerts\n", f"{WRITTEN}\n", INTRODUCTION, table(head, rows)])

@@ -106,7 +106,7 @@ ALERT_RULES: tuple[AlertRule, ...] = (
         about="",
         limit=30.0,  # the longest wait that a client can ask for
         for_s=30.0,
-        summary="the last command is {value} s newer than the last fact",
+        summary="what queries show is {value} s old",
     ),
     AlertRule(
         name=AlertName.ERRORS,

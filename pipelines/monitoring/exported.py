@@ -118,8 +118,6 @@ class Exported:
     def _redis(self, report: RedisFigures) -> None:
         self._server(REDIS, report.info)
         self._set(m.FLOW_PROCESSES, {(flow,): float(number) for flow, number in report.processes.items()})
-        self._set(m.FLOW_DYING, {(flow,): float(dying) for flow, dying in report.dying.items()})
-        self._set(m.FLOW_DEATHS, {labels: float(number) for labels, number in report.deaths.items()})
         m.API_PROCESSES.set(report.api.processes)
         m.API_ERRORS.set(report.api.errors)
         m.API_UNAVAILABLE.set(report.api.unavailable_ratio)

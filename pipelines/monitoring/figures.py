@@ -9,8 +9,9 @@ from pipelines.monitoring.host import DiskSpace
 from pipelines.monitoring.sales import Sales
 from pipelines.monitoring.services import BrokerState, PostgresFigures, RedisFigures
 from pipelines.monitoring.survey import Surveyed
-from schemas.ids import US_PER_S
-from schemas.topics import COMMANDS
+
+SHOWING = ("circle.reservations", "circle.projections")
+"""The flows between a command and its rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,11 +30,8 @@ class Figures:
 
     @property
     def facts_behind_s(self) -> float:
-        """How much newer the last command is than the last fact that is counted."""
-        last_command = self.surveyed.last_record_s.get(COMMANDS)
-        if last_command is None or not self.last_fact_us:
-            return 0.0
-        return max(0.0, last_command - self.last_fact_us / US_PER_S)
+        """How long the oldest command has waited that is not decided, or whose facts are not in the rows."""
+        return max([0.0, *(lag.seconds for lag in self.surveyed.lags if lag.flow in SHOWING)])
 
     @property
     def clock_skews_s(self) -> dict[str, float]:

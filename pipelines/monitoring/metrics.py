@@ -37,7 +37,7 @@ NEXT_OFFSET = Gauge("circle_next_offset", "The record that a flow reads next.", 
 END_OFFSET = Gauge("circle_end_offset", "The offset behind the last record of a partition.", ["topic", "partition"])
 LAST_RECORD = Gauge("circle_last_record_timestamp_seconds", "The time of a topic's last record.", ["topic"])
 LAST_FACT = Gauge("circle_last_fact_timestamp_seconds", "When the last fact was decided, by its log time.")
-FACTS_BEHIND = Gauge("circle_facts_behind_seconds", "How much newer the last command is than the last counted fact.")
+FACTS_BEHIND = Gauge("circle_facts_behind_seconds", "How long the oldest command that is not in the rows has waited.")
 LETTERS = Gauge("circle_dead_letters", "Dead letters that were not sent back.", ["topic"])
 VERIFIED_THROUGH = Gauge("circle_verified_offset", "The last command that verify --follow has seen.", ["partition"])
 VERIFIED_DIVERGENCES = Gauge("circle_verified_divergences", "What verify --follow has found to differ.")
@@ -45,12 +45,6 @@ VERIFIED_DIVERGENCES = Gauge("circle_verified_divergences", "What verify --follo
 GROUP_STATE = Gauge("circle_group_state", "1 for the state that the broker gives for a group.", ["group", "state"])
 GROUP_MEMBERS = Gauge("circle_group_members", "A group's members; the embedded broker names none.", ["group"])
 FLOW_PROCESSES = Gauge("circle_flow_processes", "Processes of a flow that have started and not ended.", ["flow"])
-FLOW_DYING = Gauge("circle_flow_dying", "1 for a flow whose processes keep dying.", ["flow"])
-FLOW_DEATHS = Gauge(
-    "circle_flow_deaths_recent",
-    "Deaths of a flow's processes within ten minutes, by the error's class, until one is steady again.",
-    ["flow", "kind"],
-)
 API_PROCESSES = Gauge("circle_api_processes", "API processes that have reported in the last 30 s.")
 API_ERRORS = Gauge("circle_api_errors_recent", "Answers of the last minute with an unexpected error (5xx but 503).")
 API_UNAVAILABLE = Gauge("circle_api_unavailable_ratio", "The part of the last minute's answers that was a 503.")

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors import redis_clients
-from connectors.flow_health import ALIVE, deaths_key, dying, ready_key, recent_deaths
+from connectors.flow_health import ALIVE, deaths_key, ready_key
 from connectors.kafka import admin
 from connectors.logs import Log
 from connectors.postgres import Connection, Database
@@ -22,6 +22,7 @@ from connectors.settings import Settings
 from connectors.sql_files import queries
 from pipelines.flows import Flow
 from pipelines.monitoring.api_report import REPORTS, ApiTotals, stale, totals_of
+from pipelines.monitoring.flow_verdicts import verdicts_of
 
 ANSWER_S = 5.0
 REDIS_TIMEOUT_S = 1.0
@@ -123,19 +124,13 @@ class RedisSurvey:
         for name in alive:
             flow_name = name.decode().partition("/")[0]
             processes[flow_name] = processes.get(flow_name, 0) + 1
-        verdicts: dict[str, bool] = {}
-        deaths: dict[tuple[str, str], int] = {}
-        for number, flow in enumerate(Flow):
-            records, ready_at = lives[2 * number], lives[2 * number + 1]
-            verdicts[flow.value] = dying(records, ready_at, after) is not None
-            for one in recent_deaths(records, ready_at, after):
-                deaths[flow.value, one.kind] = deaths.get((flow.value, one.kind), 0) + 1
+        verdicts = verdicts_of(lives, after)
         return RedisFigures(
             info=info,
             clock_skew_s=skew(seconds + micros / 1e6, before, after),
             processes={flow: number for flow, number in processes.items() if number},
-            dying=verdicts,
-            deaths=deaths,
+            dying=verdicts.dying,
+            deaths=verdicts.deaths,
             api=totals_of(reports, after),
         )
 

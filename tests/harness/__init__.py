@@ -31,6 +31,7 @@ registries     schema registries: a small one in this process, and Apicurio's on
 seating_model  best available seats by trying every choice, with no code of ours.
 secured_kafka  Apache Kafka with TLS, credentials and an authorizer.
 shop           people and events over HTTP: a caller, an event on sale, a reservation.
+skewed_redis   A way to Redis on which its clock is wrong.
 stage          the services and the four dataflows without the API, for fault tests.
 stripe_server  plays Stripe: its documented shapes, idempotency keys and a ledger.
 switches       takes one guard out of the running platform; the checker must find the damage.
