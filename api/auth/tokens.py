@@ -21,6 +21,7 @@ from api.auth.token_signer import TokenSigner
 from api.fairness.limits import ACCESS_TOKEN_TTL_S, TOKENS_CACHED_MAX
 from api.http.problem import Problem
 from api.http.validation import uuid_of
+from api.metrics import METRICS
 from schemas.ids import NO_SESSION, SessionId, UserId
 
 ISSUER = "general-circle"
@@ -156,7 +157,12 @@ class AccessTokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("the Authorization header has to be: Bearer, a space, an access token")
-        return self._recognized(token) or self._checked(token)
+        caller = self._recognized(token)
+        if caller is not None:
+            METRICS.tokens_recognized.inc()
+            return caller
+        METRICS.tokens_checked.inc()
+        return self._checked(token)
 
     def _recognized(self, token: str) -> Caller | None:
         """The caller of a token that this installation signed as it signs today; None for all others."""

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from api.auth.keys import KeyRing, generate_pem
 from api.auth.tokens import AccessTokens, Role
 from api.http.problem import Problem
+from api.metrics import METRICS
 from api.ticket_codes import ForgedCode, TicketCodes
 from connectors.errors import SettingsError
 
@@ -85,6 +86,21 @@ def test_a_remembered_token_is_the_same_object_and_still_expires(tokens: AccessT
     assert tokens.caller(header).user_id == USER
     clock.now += 2
     assert "expired" in refused(tokens, header).detail
+
+
+def test_the_metric_counts_each_first_look_by_how_the_token_was_verified(tokens: AccessTokens) -> None:
+    def counted() -> dict[str, float]:
+        samples = [sample for metric in METRICS.registry.collect() for sample in metric.samples]
+        name = "circle_api_tokens_verified_total"
+        return {sample.labels["how"]: sample.value for sample in samples if sample.name == name}
+
+    before = counted()
+    ours = f"Bearer {tokens.issue(USER, Role.BUYER)}"
+    for _ in range(3):
+        tokens.caller(ours)
+    with pytest.raises(Problem):
+        tokens.caller("Bearer no.token.here")
+    assert {how: value - before[how] for how, value in counted().items()} == {"recognized": 1, "checked": 1}
 
 
 def test_an_expired_token_is_refused_the_first_time(tokens: AccessTokens) -> None:
