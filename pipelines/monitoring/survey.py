@@ -84,7 +84,9 @@ class Survey:
         self._database = database
         self._groups = {group: consumer(settings, group=group) for group in COMMITTING}
         self._reader = consumer(settings, group=None, **{"enable.partition.eof": True})
-        self._letters = consumer(settings, group=None, **{"enable.partition.eof": True})
+        # It follows the dead letters for good, so it asks the broker as seldom as a flow does.
+        patience = {"fetch.wait.max.ms": settings.kafka_fetch_wait_ms}
+        self._letters = consumer(settings, group=None, **{"enable.partition.eof": True}, **patience)
         self._counts: dict[str, int] = {}
         self._trends = LagTrends()
         self._seen_ends: dict[tuple[str, int], int] = {}
