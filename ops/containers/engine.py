@@ -71,7 +71,13 @@ class OwnEngine(Service):
 
     def command(self) -> list[str]:
         return [
-            *("dockerd", "--host", self.url, "--pidfile", str(self.directory / "dockerd.pid")),
+            *(
+                shutil.which("dockerd") or "dockerd",
+                "--host",
+                self.url,
+                "--pidfile",
+                str(self.directory / "dockerd.pid"),
+            ),
             *("--data-root", str(self.directory / "data"), "--exec-root", str(self.directory / "exec")),
         ]
 
