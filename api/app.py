@@ -36,10 +36,11 @@ from api.http.http1 import EdgeHttp
 from api.http.openapi import document
 from api.http.problem import Problem, retry_after, unavailable
 from api.http.protocol import EdgeProtocol
+from api.http.request_spans import with_span
 from api.http.routing import bind
 from api.reporting import report
 from api.routes.table import ROUTES
-from connectors import logs, readiness
+from connectors import logs, readiness, tracing
 from connectors.errors import CircleError, ServiceUnreachable
 from connectors.settings import Settings
 
@@ -82,6 +83,7 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
         USE_UVLOOP=True,
     )
     sanic_log.adopt()
+    tracer = tracing.start("api", settings.instance)
     app.ctx.edge = affordable()
     app.ctx.trusted_proxies = settings.trusted_proxies
     app.ctx.cors = Cors(settings.cors_origins) if settings.cors_origins else None
@@ -89,6 +91,8 @@ def create_app(settings: Settings, key_file: Path | None) -> Sanic[Any, Any]:
     hot = []
     for route in ROUTES:
         methods, handle = ["GET", "HEAD"] if route.method == "GET" else [route.method], bind(route)
+        if tracer is not None:
+            handle = with_span(route, handle, tracer)
         app.add_route(handle, route.path, methods=methods, name=_name(route.name))
         if route.hot:
             hot.append(HotPath(route.method, route.path, handle))
@@ -208,6 +212,7 @@ async def _stop_streams(app: Sanic[Any, Any]) -> None:
 
 async def _close(app: Sanic[Any, Any]) -> None:
     await app.ctx.deps.close()
+    await asyncio.to_thread(tracing.stop)
     log.info("stopped")
 
 

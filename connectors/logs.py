@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TextIO
 
 from connectors.settings import LogFormat, Settings
@@ -20,6 +21,15 @@ TEXTS_MAX = 1_000  # texts whose last time is remembered
 _COUNTED = re.compile(r"\s*\([^()]*\)$")
 _SECRET = re.compile(r"password|secret|token|authorization|email|payload|body", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.:/@+\-\[\]]+")
+
+
+class TraceIds:
+    """Gives the ids of the current span for a line of the log, while traces are on (`connectors.tracing`)."""
+
+    of_now: Callable[[], dict[str, str]] | None = None
+
+
+trace_ids = TraceIds()
 
 
 class Log:
@@ -96,7 +106,8 @@ class SeldomAgain(logging.Filter):
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields: dict[str, object] = getattr(record, "fields", {})
-    return {name: "***" if _SECRET.search(name) else _short(value) for name, value in fields.items()}
+    shown = {name: "***" if _SECRET.search(name) else _short(value) for name, value in fields.items()}
+    return shown if trace_ids.of_now is None else shown | trace_ids.of_now()
 
 
 def _short(value: object) -> object:

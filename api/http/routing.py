@@ -32,7 +32,7 @@ from api.http.problem import FieldError, Problem
 from api.http.representation import tag_of
 from api.http.validation import decode, is_json, query, uuid_of
 from api.metrics import METRICS, UNAVAILABLE
-from connectors import logs
+from connectors import logs, tracing
 from connectors.errors import CircleError
 from schemas.ids import UserId
 
@@ -158,7 +158,9 @@ class Call:
 
     @property
     def traceparent(self) -> str | None:
-        """The caller's `traceparent`, if it is valid (W3C Trace Context)."""
+        """The request's span, while traces are on; else the caller's `traceparent`, if valid (W3C Trace Context)."""
+        if own := tracing.current_traceparent():
+            return own
         value: str | None = self.request.headers.get("traceparent")
         return value if value is not None and len(value) == 55 and value.isascii() else None
 

@@ -25,9 +25,10 @@ from api.fairness.limits import DELIVERY_TIMEOUT_MS, IN_FLIGHT_MAX
 from api.http.problem import Problem, busy, retry_after
 from api.log.receipts import Acknowledged
 from api.metrics import METRICS
-from connectors import kafka, logs
+from connectors import kafka, logs, tracing
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from connectors.tracing import OpenSpan
 from schemas import cloudevents
 from schemas.commands import Command
 from schemas.ids import US_PER_MS, CommandId
@@ -60,7 +61,7 @@ class Submission:
 
     __slots__ = (
         "_arrived", "_batch", "_number", "_record", "acked", "answered", "client", "command", "future", "hurried",
-        "offset", "overdue", "partition", "passage", "wants_reply", "writer",
+        "offset", "overdue", "partition", "passage", "span", "wants_reply", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Submission:
         self.future, self.wants_reply = future, wants_reply
         self.acked = self.answered = self.overdue = self.hurried = False
         self.partition = self.offset = -1
+        self.span: OpenSpan | None = None
         self._record = record
         self._batch: Acknowledged | None = None
         self._number = 0
@@ -92,11 +94,17 @@ class Submission:
             self._arrived.set_result(None)
         if error is not None:
             self.writer.failed(error, self.client)
+            if self.span is not None:
+                self.span.fail(error.name())
+                self.span.end()
             if not self.future.done():
                 self.future.set_exception(not_acknowledged(error.str()))
             return
         self.acked = True
         self.partition, self.offset = message.partition() or 0, message.offset() or 0
+        if self.span is not None:
+            self.span.at(self.partition, self.offset)
+            self.span.end()
         self._batch = self.writer.acknowledged()
         self._number = self._batch.add(self.partition, self.offset, *self._record)
         self.writer.written(self.command, self.partition, self.offset)
@@ -184,11 +192,15 @@ class LogWriter:
         headers = cloudevents.headers(cloudevents.API, command_id, type(command).__name__, self._now())
         if wants_reply or passage.probes(command_id):
             headers += self._answer_to
+        span = tracing.begin_send(TOPIC, type(command).__name__, parent=traceparent)
+        if span is not None:
+            traceparent = span.traceparent or traceparent
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
         record = (command.event_id, value)
         submission = Submission(self, self._producer, command, passage, self._loop.create_future(), wants_reply, record)
+        submission.span = span
         try:
             self._producer.produce(
                 TOPIC,
@@ -198,6 +210,9 @@ class LogWriter:
                 on_delivery=submission.delivered,
             )
         except (BufferError, KafkaException) as error:
+            if span is not None:
+                span.fail(type(error).__name__)
+                span.end()
             if isinstance(error, KafkaException):
                 self.failed(error.args[0], submission.client)
             raise busy("the queue to the log is full") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from connectors import logs
+from connectors import logs, tracing
 from connectors.errors import CircleError, SettingsError
 from connectors.execution import Ended
 from connectors.flow_health import FlowHealth
@@ -133,6 +133,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         if error.name is None or not target.startswith(error.name):
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
+    tracing.start(name.value, settings.instance)
     lives = FlowHealth(settings, name.value)
     kind = ""
     check_reachable(settings, START_TIMEOUT_S)
@@ -155,6 +156,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         log.exception("process.failed", cause)
         return 1
     finally:
+        tracing.stop()
         lives.ended(kind)
         lives.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -98,6 +98,7 @@ class Part:
     facts: list[RecordedFact]
     before: dict[int, AppliedPosition]
     after: dict[int, AppliedPosition]
+    traces: Mapping[tuple[int, int, int], str] = field(default_factory=dict)  # by position, of traced facts
 
     def comes_again(self, fact: RecordedFact) -> bool:
         """Whether the branch had set the fact aside, and a redrive has sent it once more."""

@@ -7,7 +7,7 @@ is not admitted again. After the commit, readers learn over Redis what is new.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from confluent_kafka import Message
 
+from connectors import tracing
 from connectors.clock import now_ms
 from connectors.execution import execute
 from connectors.kafka import BatchSource, Gate, Pace, StopFlag, consumer
@@ -27,6 +28,7 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.branches.branch import Branch, FailedFact, PreparedPart, prepared
 from pipelines.branches.positions import Admitted, BranchPositions, DecodedFact
+from pipelines.branches.read_spans import ReadSpans
 from pipelines.branches.store import BranchStore, PutAside
 from pipelines.command_places import CommandPlaces
 from pipelines.stored_records import recorded_again
@@ -106,7 +108,7 @@ def run_branches(
     deps = ReadSideDeps(
         source=source,
         decode=timed(name, "decode", reader(codec, CommandPlaces(settings))),
-        admit=timed(name, "admit", positions.admit),
+        admit=timed(name, "admit", traced(positions.admit)),
         branches=branches,
         write=Join(branches, writer(name, store, DeadLetters(settings), publisher, gate, codec)),
     )
@@ -145,6 +147,12 @@ def preparer(name: str, branch: Branch[Any, Any]) -> Callable[[Admitted], Prepar
             return PreparedBranch(batch, prepared(batch.parts[branch.name]))
 
     return prepare
+
+
+def traced(admit: Callable[[list[DecodedFact]], Admitted]) -> Callable[[list[DecodedFact]], Admitted]:
+    """The step that admits, and begins the spans of its facts while traces are on."""
+    tracer = tracing.active()
+    return admit if tracer is None else lambda batch: ReadSpans.begin(tracer, admit(batch))
 
 
 class Join:
@@ -189,7 +197,7 @@ def writer(
             assert isinstance(read.fact, Undecodable)
             dead_letters.put(read.record, read.fact.error)
         dead_letters.flush()
-        with write_seconds.time():
+        with write_seconds.time(), nullcontext() if batch.spans is None else batch.spans.writing():
             results = store.write(parts, dead_letter_writer(batch, dead_letters, codec))
         gate.done()
         facts = (one.fact for one in batch.batch if isinstance(one.fact, RecordedFact))

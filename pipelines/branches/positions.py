@@ -42,6 +42,7 @@ class Admitted:
     batch: list[DecodedFact]
     unreadable: list[DecodedFact]
     parts: dict[str, Part]
+    spans: Any = None  # the open spans of the batch, while traces are on
 
 
 @dataclass(slots=True)

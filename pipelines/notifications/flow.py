@@ -9,7 +9,7 @@ sent: `pipelines.notifications.sent` keeps how far messages have left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -24,6 +24,7 @@ from pipelines.branches.flow import run_alone
 from pipelines.notifications.account_messages import AccountMessageDesk
 from pipelines.notifications.calls import TYPES
 from pipelines.notifications.compose import compose
+from pipelines.notifications.delivery_spans import Traces
 from pipelines.notifications.export import EXPORT, ExportDesk, put_exports
 from pipelines.notifications.former_topic import deliver_the_rest
 from pipelines.notifications.inbox import put_inbox
@@ -56,6 +57,7 @@ class Effects:
     calls: list[RecordedFact]
     exported: list[Notification]
     sent: Positions
+    traces: Traces = field(default_factory=dict)
 
 
 class Written(NamedTuple):
@@ -96,12 +98,13 @@ class Notifications(Branch[Effects, Written]):
                 exported += messages if self._export else ()
             if to_send and type(fact.fact) in TYPES:
                 calls.append(fact)
-        return Effects(inbox=inbox, mails=mails, calls=calls, exported=exported, sent=part.after)
+        return Effects(inbox=inbox, mails=mails, calls=calls, exported=exported, sent=part.after,
+                       traces=part.traces)  # fmt: skip
 
     async def write(self, connection: Connection, effects: Effects) -> Written:
         """Write the rows. The inbox is last: its counter is locked until the commit."""
-        calls = await put_calls(connection, effects.calls)
-        mails = await put_mails(connection, effects.mails) if self._mails else 0
+        calls = await put_calls(connection, effects.calls, effects.traces)
+        mails = await put_mails(connection, effects.mails, traces=effects.traces) if self._mails else 0
         await put_exports(connection, effects.exported)
         await advance_sent(connection, effects.sent)
         return Written(users=await put_inbox(connection, effects.inbox), mails=mails, calls=calls)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors import clock
+from connectors import clock, tracing
 from connectors.backoff import Backoff
 from connectors.failure_policy import Bound, is_of_record
 from connectors.kafka import committed_offsets, producer
@@ -26,6 +27,7 @@ from connectors.log_reader import log_place, offset_of
 from connectors.logs import Log
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
+from connectors.tracing import TRACEPARENT, OpenSpan, SpanRole, traceparent_of
 from pipelines.payments.metrics import REQUEST_SECONDS, REQUESTS, UNFINISHED
 from pipelines.payments.progress import PartitionProgress
 from pipelines.payments.providers.protocol import OutcomeUnknown, PaymentProvider, RequestRefused
@@ -56,6 +58,19 @@ class Job(NamedTuple):
 
     record: Message
     request: Request
+
+
+@contextmanager
+def payment_span(job: Job) -> Iterator[OpenSpan | None]:
+    """The span of a request to the provider, in the trace of the fact that asks for it; None if there is none."""
+    tracer = tracing.active()
+    parent = traceparent_of(job.record.headers()) if tracer is not None else ""  # type: ignore[arg-type]
+    if tracer is None or not parent:
+        yield None
+        return
+    name = "capture payment" if isinstance(job.request, ChargeJob) else "refund payment"
+    with tracer.span(name, SpanRole.CLIENT, parent=parent) as span:
+        yield span
 
 
 class _Refused(Exception):
@@ -180,7 +195,10 @@ class Cashier:
 
     async def _work(self, job: Job, progress: PartitionProgress) -> None:
         async with self._places:
-            outgoing = await self._outgoing(job)
+            with payment_span(job) as span:
+                outgoing = await self._outgoing(job)
+                if span is not None:
+                    span.set(circle__records=" ".join(one.topic for one in outgoing))
         acknowledged = self._when_acknowledged(job, progress, len(outgoing))
         for one in outgoing:
             self._producer.produce(
@@ -210,6 +228,8 @@ class Cashier:
         headers = cloudevents.headers(cloudevents.PAYMENTS, command.command_id, type(command).__name__, now)
         original = cast("list[Header]", record.headers() or [])
         headers += [header for header in original if header[0] in PASSED_ON]
+        if own := tracing.current_traceparent():
+            headers = [header for header in headers if header[0] != TRACEPARENT] + [(TRACEPARENT, own.encode())]
         value = self._codec.encode(command)
         partition, _ = log_place(record)
         return Outgoing(

@@ -37,6 +37,7 @@ class Batch:
     originals: Sequence[Any] = ()  # the client's own records, for the dead letters
     placed: list[Placed] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
+    spans: Any = None  # the open spans of the batch, while traces are on
 
     @property
     def first_offsets(self) -> dict[int, int]:

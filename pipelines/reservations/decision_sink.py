@@ -47,13 +47,26 @@ class _DecisionPartition(StatelessSinkPartition[Batch]):
         for batch in items:
             offsets = {(COMMANDS, partition): offset for partition, offset in batch.next_offsets.items()}
             with STEP_SECONDS["commit"].time():
-                sink.transactions.commit(_outgoing(batch, sink.codec), Consumed(offsets))
+                self._commit(batch, Consumed(offsets))
             times_ms = [record.timestamp_ms for record in batch.records]
             RECORD_AGES.observe("decided", times_ms, now_ms())
             with STEP_SECONDS["reply"].time():
                 sink.after_commit(batch)
             RECORD_AGES.observe("replied", times_ms, now_ms())
             sink.gate.done()
+
+    def _commit(self, batch: Batch, consumed: Consumed) -> None:
+        sink = self._sink
+        if batch.spans is None:
+            sink.transactions.commit(_outgoing(batch, sink.codec), consumed)
+            return
+        try:
+            with batch.spans.current():
+                sink.transactions.commit(_outgoing(batch, sink.codec), consumed)
+        except BaseException as error:
+            batch.spans.failed(type(error).__name__)
+            raise
+        batch.spans.committed(batch)
 
 
 def _outgoing(batch: Batch, codec: Codec) -> Iterator[Produced]:

@@ -19,6 +19,7 @@ from bytewax.inputs import DynamicSource
 from bytewax.outputs import DynamicSink
 from confluent_kafka import Message
 
+from connectors import tracing
 from connectors.execution import execute
 from connectors.kafka import (
     BatchSource,
@@ -39,6 +40,7 @@ from pipelines.command_places import CommandPlaces
 from pipelines.reservations.batch import Batch, passed_on
 from pipelines.reservations.core.state import EventState
 from pipelines.reservations.decision_sink import DecisionSink
+from pipelines.reservations.decision_spans import DecisionSpans
 from pipelines.reservations.guard import Guard
 from pipelines.reservations.loader import PartitionLoader, state_apart
 from pipelines.reservations.metrics import RECORDS, STEP_SECONDS
@@ -158,6 +160,8 @@ def place(messages: list[Message], deps: ReservationsDeps) -> Batch:
     with STEP_SECONDS["place"].time():
         batch = Batch(records_of(messages), messages)
         batch.place(deps.codec, deps.loader.partitions)
+    if (tracer := tracing.active()) is not None:
+        batch.spans = DecisionSpans.begin(tracer, batch)
     return batch
 
 

@@ -24,6 +24,7 @@ leftovers      ends every process that a test started.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
 native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
+otlp_collector OpenTelemetry's own collector, which hands its spans to the test.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
 prometheus     A real Prometheus and promtool, from Debian's package.

@@ -31,11 +31,12 @@ from connectors.metrics import RECORD_AGES
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.notifications.delivery_spans import delivered, delivery
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
 from pipelines.notifications.kinds import Channel, MailStatus, NotificationKind, outdated
 from pipelines.notifications.mail.attachments import Attachment, Attachments
 from pipelines.notifications.mail.render import Mail, Occasion, render
-from pipelines.notifications.mail.transport import MailFailed, MailRefused, Transport
+from pipelines.notifications.mail.transport import MailFailed, MailRefused, MailSession, Transport
 from pipelines.notifications.metrics import DELIVERIES, WAITING
 from pipelines.notifications.outbound import outgoing
 from pipelines.stored_records import StoredRecord
@@ -167,20 +168,9 @@ class MailDesk(Desk):
                 self._away = 0
                 while left:
                     row, letter = left[0]
-                    verdict = Verdict(MailStatus.SENT)
-                    try:
-                        await session.send(letter)
-                    except MailRefused as error:
-                        verdict = Verdict(MailStatus.FAILED, str(error))
-                    except MailFailed as error:
-                        verdict = retry(row["attempts"], str(error))
-                    except Exception as error:
-                        if not is_of_record(error):
-                            raise
-                        log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
-                        verdict = Verdict(MailStatus.FAILED, self._bound.failed(error, whole=False))
-                    else:
-                        self._bound.went_well()
+                    with delivery("send mail", row["kind"], trace=row["trace"], attempt=row["attempts"]) as span:
+                        verdict = await self._sent(session, row, letter)
+                        delivered(span, verdict.status, failed=verdict.status != MailStatus.SENT)
                     await self._settle(pool, row, verdict)
                     left.pop(0)
         except MailFailed as error:  # no server answers: these mails are not at fault
@@ -191,6 +181,22 @@ class MailDesk(Desk):
         except TimeoutError:
             for row, _ in left:
                 await self._settle(pool, row, Verdict(MailStatus.PENDING, "the server is slow", 0.0, counts=False))
+
+    async def _sent(self, session: MailSession, row: asyncpg.Record, letter: EmailMessage) -> Verdict:
+        """Send one mail, and say how it went."""
+        try:
+            await session.send(letter)
+        except MailRefused as error:
+            return Verdict(MailStatus.FAILED, str(error))
+        except MailFailed as error:
+            return retry(row["attempts"], str(error))
+        except Exception as error:
+            if not is_of_record(error):
+                raise
+            log.exception("mail.set_aside", error, kind=row["kind"], id=row["id"])
+            return Verdict(MailStatus.FAILED, self._bound.failed(error, whole=False))
+        self._bound.went_well()
+        return Verdict(MailStatus.SENT)
 
     async def _settle(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record, verdict: Verdict) -> None:
         where = {"kind": row["kind"], "id": row["id"], "attempt": row["attempts"]}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connectors.postgres import Connection
 from connectors.sql_files import queries
+from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
 from pipelines.notifications.inbox import put_inbox
 from pipelines.notifications.kinds import KINDS, Channel, MailStatus
 from pipelines.projections.columns import columns
@@ -22,13 +23,16 @@ _MESSAGE = ("user_id", "partition", "offset", "index", "template", "kind", "even
             "created_at")  # fmt: skip
 
 
-async def put_mails(connection: Connection, messages: Sequence[Notification], *, again: bool = False) -> int:
+async def put_mails(
+    connection: Connection, messages: Sequence[Notification], *, again: bool = False, traces: Traces = NO_TRACES
+) -> int:
     """Store mails. `again`: mails that had failed become due once more. Returns the number of mails to send."""
     if not messages:
         return 0
     messages = list({identity(message): message for message in messages}.values())
     by_default = [message.kind in KINDS and KINDS[message.kind].mail for message in messages]
-    rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), by_default, again)
+    contexts = [trace_of(message, traces) for message in messages]
+    rows = await connection.fetch(SQL["put_mails"], *columns(messages, _MESSAGE), by_default, again, contexts)
     return sum(row["status"] == MailStatus.PENDING for row in rows)
 
 

@@ -24,6 +24,7 @@ from connectors.metrics import RECORD_AGES
 from connectors.outbound_http import NotOutside, OutsideBackend, checked_url
 from connectors.settings import Settings
 from connectors.sql_files import queries
+from pipelines.notifications.delivery_spans import delivered, delivery
 from pipelines.notifications.desks import KEPT_DAYS, PRUNED_MAX, SET_ASIDE, WAITING_COUNTED_MAX, PruneTimer
 from pipelines.notifications.kinds import CallStatus
 from pipelines.notifications.metrics import DELIVERIES, WAITING
@@ -88,7 +89,9 @@ class WebhookDesk(Desk):
 
     async def _deliver(self, pool: asyncpg.Pool[asyncpg.Record], row: asyncpg.Record) -> None:
         try:
-            answer = await self._in_turn(row)
+            with delivery("POST webhook", row["type"], trace=row["trace"], attempt=row["attempts"]) as span:
+                answer = await self._in_turn(row)
+                delivered(span, str(answer.status or "no answer"), failed=not answer.ok)
         except Exception as error:
             if not is_of_record(error):
                 raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from connectors.postgres import Connection
 from connectors.sql_files import queries
 from pipelines.notifications.calls import call_of
+from pipelines.notifications.delivery_spans import NO_TRACES, Traces, trace_of
 from pipelines.projections.columns import columns, storable
 from schemas.facts import EventCreated, RecordedFact
 
@@ -20,7 +21,7 @@ SQL = queries(Path(__file__).with_name("webhooks.sql"))
 _CALL = ("event_id", "partition", "offset", "index", "type", "payload")
 
 
-async def put_calls(connection: Connection, facts: Sequence[RecordedFact]) -> int:
+async def put_calls(connection: Connection, facts: Sequence[RecordedFact], traces: Traces = NO_TRACES) -> int:
     """Store the calls of facts that organizers receive. Returns the number of calls to make."""
     if not facts:
         return 0
@@ -32,7 +33,8 @@ async def put_calls(connection: Connection, facts: Sequence[RecordedFact]) -> in
     audience = {row[0]: row[1] for row in await connection.fetch(SQL["webhook_audience"], event_ids)}
     if not audience:
         return 0
-    found = (call_of(one) for one in facts if one.envelope.event_id in audience)
-    calls = [one for one in found if one is not None]
+    found = ((call_of(one), trace_of(one.envelope, traces)) for one in facts if one.envelope.event_id in audience)
+    due = [(call, trace) for call, trace in found if call is not None]
+    calls, contexts = [call for call, _ in due], [trace for _, trace in due]
     organizers = [audience[one.event_id] for one in calls]
-    return len(await connection.fetch(SQL["put_webhook_deliveries"], *columns(calls, _CALL), organizers))
+    return len(await connection.fetch(SQL["put_webhook_deliveries"], *columns(calls, _CALL), organizers, contexts))

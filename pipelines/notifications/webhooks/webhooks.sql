@@ -16,11 +16,11 @@ WHERE EXISTS (SELECT FROM webhook_endpoints AS w WHERE w.owner = o.organizer_id)
 
 -- name: put_webhook_deliveries
 -- One row for each fact and endpoint; a fact that comes twice is stored once.
-INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload)
+INSERT INTO webhook_deliveries (id, endpoint_id, partition, "offset", "index", event_id, type, payload, trace)
 SELECT 'msg_' || replace(w.id::text, '-', '') || '_' || f.partition || '-' || f."offset" || '-' || f."index",
-       w.id, f.partition, f."offset", f."index", f.event_id, f.type, f.payload
-FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[])
-    AS f (event_id, partition, "offset", "index", type, payload, organizer_id)
+       w.id, f.partition, f."offset", f."index", f.event_id, f.type, f.payload, f.trace
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[])
+    AS f (event_id, partition, "offset", "index", type, payload, organizer_id, trace)
 JOIN webhook_endpoints AS w ON w.owner = f.organizer_id
     AND (w.event_id = '' OR w.event_id = f.event_id)
     AND (w.types = '{}' OR f.type = ANY (w.types))
@@ -61,7 +61,7 @@ SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $1), attem
 FROM chosen
 WHERE d.id = chosen.id
 RETURNING d.id, d.endpoint_id, chosen.owner, d.type, d.payload, d.attempts, chosen.url, chosen.secret,
-          chosen.former_secret, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_ms;
+          chosen.former_secret, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_ms, d.trace;
 
 -- name: settle_webhook
 -- $2 status, $3 the answer's HTTP status, $4 error, $5 seconds until it is due again.

@@ -6,14 +6,15 @@
 -- (`circle dlq redrive`).
 INSERT INTO mail_deliveries AS t (
     user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
-    outbound_partition, outbound_offset, status)
+    outbound_partition, outbound_offset, status, trace)
 SELECT m.user_id, partition, "offset", "index", template, m.kind, event_id, reservation_id, data::jsonb, created_at,
-       greatest(partition, 0), "offset", CASE WHEN COALESCE(p.mail, true) THEN 'pending' ELSE 'suppressed' END
+       greatest(partition, 0), "offset", CASE WHEN COALESCE(p.mail, true) THEN 'pending' ELSE 'suppressed' END,
+       trace
 FROM unnest(
     $1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::bigint[], $11::boolean[])
+    $10::bigint[], $11::boolean[], $13::text[])
     AS m (user_id, partition, "offset", "index", template, kind, event_id, reservation_id, data, created_at,
-          by_default)
+          by_default, trace)
 LEFT JOIN notification_preferences AS p ON p.recipient = m.user_id AND p.kind = m.kind
 WHERE m.by_default OR p.mail
 ON CONFLICT (user_id, partition, "offset", "index", template) DO UPDATE
@@ -68,6 +69,7 @@ RETURNING d.id, (SELECT key FROM with_mails WHERE number = $4::integer) AS behin
 -- hidden ticket types for a user who never got a place of them.
 SELECT m.id, m.user_id, m.partition, m."offset", m."index", m.template, m.kind, m.event_id, m.reservation_id,
        m.data::text AS data, m.created_at, to_timestamp(LEAST(GREATEST(m.created_at, 0), 253402300799000000) / 1000000.0) AS sent_at, m.outbound_partition, m.outbound_offset, m.attempts,
+       m.trace,
        u.email, u.name, u.email_verified_at IS NOT NULL AS verified, e.title, e.venue, e.starts_at, e.timezone, t.name AS ticket_type, r.currency,
        CASE WHEN r.amount_minor > 0 OR r.status <> 'rejected' THEN r.amount_minor ELSE t.price_minor END AS price_minor
 FROM mail_deliveries AS m

@@ -1,0 +1,73 @@
+"""The spans of one batch of facts, while traces are on.
+
+Each applied fact whose request is traced gets a span in its own trace, from the batch's begin to its commit. The batch
+has a span of its own, which links to all of these. The mails and calls that a fact causes continue its span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from connectors.tracing import OpenSpan, SpanRole, Tracer, traceparent_of
+from pipelines.branches.branch import Part
+from pipelines.branches.positions import Admitted
+from schemas.facts import RecordedFact
+from schemas.topics import FACTS
+
+
+class ReadSpans:
+    """The open spans of one batch."""
+
+    def __init__(self, whole: OpenSpan, facts: list[OpenSpan]) -> None:
+        self._whole, self._facts = whole, facts
+
+    @classmethod
+    def begin(cls, tracer: Tracer, batch: Admitted) -> Admitted:
+        """The batch with the spans of its facts, if any is traced. Its parts know the context of each fact."""
+        applied = {id(fact): fact for part in batch.parts.values() for fact in part.facts}
+        traced: list[tuple[RecordedFact, str]] = []
+        for read in batch.batch:
+            if isinstance(read.fact, RecordedFact) and id(read.fact) in applied:
+                parent = traceparent_of(read.record.headers())  # type: ignore[arg-type]  # the client's stubs are wider
+                if parent:
+                    traced.append((read.fact, parent))
+        if not traced:
+            return batch
+        whole = tracer.begin(
+            f"process {FACTS}",
+            SpanRole.CONSUMER,
+            links=[parent for _, parent in traced],
+            messaging__system="kafka",
+            messaging__destination__name=FACTS,
+            messaging__batch__message_count=len(batch.batch),
+            circle__branches=" ".join(batch.parts),
+        )
+        spans: list[OpenSpan] = []
+        contexts: dict[tuple[int, int, int], str] = {}
+        for fact, parent in traced:
+            at, name = fact.envelope, f"write rows of {type(fact.fact).__name__}"
+            span = tracer.begin(name, SpanRole.CONSUMER, parent=parent, links=filter(None, [whole.traceparent]))
+            span.set(circle__position=f"{at.partition}-{at.offset}-{at.index}")
+            spans.append(span)
+            contexts[at.partition, at.offset, at.index] = span.traceparent
+        return replace(batch, parts=_with(batch, contexts), spans=cls(whole, spans))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The transaction: the batch's span is the current one, and all spans end with the commit."""
+        try:
+            with self._whole.current():
+                yield
+        except BaseException as error:
+            for span in (*self._facts, self._whole):
+                span.fail(type(error).__name__)
+            raise
+        finally:
+            for span in (*self._facts, self._whole):
+                span.end()
+
+
+def _with(batch: Admitted, contexts: Mapping[tuple[int, int, int], str]) -> dict[str, Part]:
+    return {name: replace(part, traces=contexts) for name, part in batch.parts.items()}

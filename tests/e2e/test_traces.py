@@ -1,0 +1,166 @@
+"""One request is one trace, from HTTP over records to rows, mail and webhook, as OpenTelemetry's collector has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ops.run.platform import Platform
+from tests.harness.hook_server import HookServer
+from tests.harness.mail_server import MailServer
+from tests.harness.otlp_collector import CollectedSpan, OtlpCollector
+from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
+
+pytestmark = pytest.mark.timeout(1_000)  # the first run builds the collector
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER = "b7ad6b7169203331"
+HOLD = "POST /v1/events/<event_id>/reservations"
+CONFIRM = "POST /v1/reservations/<reservation_id>/confirm"
+
+
+@dataclass(frozen=True)
+class Street:
+    """A platform whose traces are collected, with a mail server, a webhook and an event on sale."""
+
+    platform: Platform
+    shop: Shop
+    collector: OtlpCollector
+    event: OnSale
+    buyer: Person
+
+
+@pytest.fixture(scope="module")
+def street() -> Iterator[Street]:
+    with (
+        OtlpCollector() as collector,
+        MailServer() as mails,
+        HookServer() as hooks,
+        open_shop(CIRCLE_SMTP_URL=mails.url, CIRCLE_LOG_FORMAT="json", **collector.env) as (platform, shop),
+    ):
+        organizer = shop.organizer()
+        done(organizer.post("/v1/webhooks", json={"url": hooks.url}), 201)
+        yield Street(platform, shop, collector, shop.event(organizer), shop.person())
+
+
+def traceparent(trace: str, flags: str = "01") -> dict[str, str]:
+    return {"traceparent": f"00-{trace}-{CALLER}-{flags}"}
+
+
+def hold(street: Street, trace: str, flags: str = "01", buyer: Person | None = None) -> str:
+    path = f"/v1/events/{street.event.id}/reservations"
+    body = {"ticket_type_id": street.event.seated, "quantity": 1}
+    answer = (buyer or street.buyer).post(
+        path, key=unique(), prefer="wait=20", json=body, headers=traceparent(trace, flags)
+    )
+    return str(done(answer, 201)["id"])
+
+
+def confirm(street: Street, reservation: str, trace: str, buyer: Person | None = None) -> None:
+    path, body = f"/v1/reservations/{reservation}/confirm", {"payment_token": "tok_ok"}
+    done((buyer or street.buyer).post(path, key=unique(), prefer="wait=20", json=body, headers=traceparent(trace)), 200)
+
+
+def test_a_hold_is_one_trace_from_the_caller_to_the_webhook(street: Street) -> None:
+    hold(street, TRACE)
+    spans = street.collector.trace(
+        TRACE, HOLD, "send tickets.commands", "decide ReserveTickets", "write rows of TicketsHeld",
+        "POST webhook tickets.held",
+    )  # fmt: skip
+    chain = [spans[name] for name in (HOLD, "send tickets.commands", "decide ReserveTickets",
+                                      "write rows of TicketsHeld", "POST webhook tickets.held")]  # fmt: skip
+    assert [one.parent for one in chain] == [CALLER, *(one.id for one in chain[:-1])]
+    assert [one.kind for one in chain] == ["SERVER", "PRODUCER", "CONSUMER", "CONSUMER", "CLIENT"]
+    assert [one.service for one in chain] == [
+        "circle-api", "circle-api", "circle-reservations", "circle-read-side", "circle-read-side",
+    ]  # fmt: skip
+    assert spans[HOLD].attributes["http.response.status_code"] == "201"
+    assert spans["decide ReserveTickets"].attributes["circle.facts"] == "TicketsHeld"
+    assert spans["POST webhook tickets.held"].attributes["circle.outcome"] == "204"
+    assert all(one.began_ns <= one.ended_ns for one in chain)
+    assert not any(one.failed for one in chain)
+
+
+def test_a_batch_links_to_the_traces_of_its_commands_and_facts(street: Street) -> None:
+    trace = "1" + TRACE[1:]
+    hold(street, trace)
+    spans = street.collector.trace(trace, "send tickets.commands", "decide ReserveTickets", "write rows of TicketsHeld")
+
+    def batch(name: str, of: CollectedSpan) -> CollectedSpan:
+        (found,) = [one for one in street.collector.spans if one.name == name and of.id in one.links]
+        return found
+
+    commands = batch("process tickets.commands", spans["send tickets.commands"])
+    facts = batch("process tickets.facts", spans["decide ReserveTickets"])
+    assert commands.trace != trace
+    assert commands.id in spans["decide ReserveTickets"].links
+    assert facts.id in spans["write rows of TicketsHeld"].links
+    assert int(commands.attributes["messaging.batch.message_count"]) >= 1
+
+
+def test_a_payment_and_its_mail_belong_to_the_trace_of_the_confirmation(street: Street) -> None:
+    first, second = "2" + TRACE[1:], "3" + TRACE[1:]
+    reservation = hold(street, first)
+    confirm(street, reservation, second)
+    spans = street.collector.trace(
+        second, CONFIRM, "decide ConfirmReservation", "capture payment", "decide RecordPayment",
+        "write rows of ReservationConfirmed", "send mail reservation.confirmed",
+    )  # fmt: skip
+    assert spans["capture payment"].parent == spans["decide ConfirmReservation"].id
+    assert spans["decide RecordPayment"].parent == spans["capture payment"].id
+    assert spans["write rows of ReservationConfirmed"].parent == spans["decide RecordPayment"].id
+    mail = spans["send mail reservation.confirmed"]
+    assert mail.parent == spans["write rows of ReservationConfirmed"].id
+    assert (mail.kind, mail.attributes["circle.outcome"]) == ("CLIENT", "sent")
+
+
+def test_a_refusal_has_its_reason_and_is_no_failure(street: Street) -> None:
+    trace = "4" + TRACE[1:]
+    path, body = f"/v1/events/{street.event.id}/reservations", {"ticket_type_id": street.event.general, "quantity": 7}
+    answer = street.buyer.post(path, key=unique(), prefer="wait=20", json=body, headers=traceparent(trace))
+    problem(answer, 409, "limit-exceeded")
+    spans = street.collector.trace(trace, HOLD, "decide ReserveTickets")
+    assert spans["decide ReserveTickets"].attributes["circle.reason"] == "limit-exceeded"
+    assert spans[HOLD].attributes["http.response.status_code"] == "409"
+    assert not spans[HOLD].failed
+
+
+def test_a_caller_that_samples_nothing_gets_no_spans_and_the_same_answer(street: Street) -> None:
+    trace, later = "5" + TRACE[1:], "6" + TRACE[1:]
+    hold(street, trace, flags="00")
+    hold(street, later)
+    street.collector.trace(later, HOLD, "write rows of TicketsHeld")
+    assert [one.name for one in street.collector.spans if one.trace == trace] == []
+
+
+def test_log_lines_of_traced_work_have_the_ids(street: Street) -> None:
+    trace = "7" + TRACE[1:]
+    path = f"/v1/reservations/{hold(street, trace)}/confirm"
+    body = {"payment_token": "tok_lost_reply"}
+    street.buyer.post(path, key=unique(), prefer="wait=20", json=body, headers=traceparent(trace))
+    lines = [json.loads(line) for line in log_of(street, "payments").splitlines() if "provider.unknown" in line]
+    found = [one for one in lines if one.get("trace_id") == trace]
+    assert found
+    spans = street.collector.trace(trace, "capture payment")
+    assert {one["span_id"] for one in found} <= {spans["capture payment"].id}
+
+
+def log_of(street: Street, name: str) -> str:
+    (path,) = Path(street.platform.logs).glob(f"{name}*.log")
+    return path.read_text()
+
+
+def test_no_span_has_a_secret_a_mail_address_or_a_payload(street: Street) -> None:
+    trace, buyer = "8" + TRACE[1:], street.shop.person()
+    reservation = hold(street, trace, buyer=buyer)
+    confirm(street, reservation, trace, buyer)
+    street.collector.trace(trace, "send mail reservation.confirmed")
+    text = street.collector.texts
+    assert "tok_ok" not in text
+    assert buyer.email not in text
+    assert buyer.access_token not in text
+    assert "Night of the open circle" not in text
