@@ -138,6 +138,7 @@ def _rows() -> Iterable[Grant]:
     seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",
             "schema_migrations", "seat_claims")  # fmt: skip
     yield Grant(p.OPERATOR, tuple(sorted(seen)), read, "verify, explain, seats, doctor; follow")
+    yield Grant(p.OPERATOR, ("alert_history",), read, "alerts, top")
     yield Grant(p.OPERATOR, ("webhook_endpoints",), read, "follow: whose calls they are", columns=("id", "owner"))
     yield Grant(p.OPERATOR, ("partition_epochs",), mend, "locks of an event whose partition has no owner")
     yield Grant(

@@ -78,6 +78,7 @@ def _rows() -> Iterable[RedisAccess]:
         writes=(_EVENTS, _INSTALLED, VERIFIED),
         why="locks, verify, replay redis, doctor",
     )
+    yield RedisAccess(p.OPERATOR, ("get",), reads=(MONITORED,), why="top")
     for one in (p.RESERVATIONS, p.READ_SIDE, p.PROJECTIONS, p.NOTIFICATIONS, p.PAYMENTS, p.MONITORING):
         own = (ALIVE, deaths_key(one.value), ready_key(one.value))
         yield RedisAccess(one, _LIVES, writes=own, why="that it lives, and how it died")

@@ -5,6 +5,8 @@ Nothing depends on them: while Redis or the writer is away, there is nothing to 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import redis
 
@@ -57,11 +59,20 @@ class Board:
         except (redis.RedisError, OSError) as error:
             log.warning("board.not_written", key=key, error=f"{type(error).__name__}: {error}")
 
+    def monitored(self) -> dict[str, Any] | None:
+        """What monitoring saw last, as `show` wrote it; None if it does not run, or Redis is away."""
+        text = self._read(MONITORED)
+        return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+
     def verified(self) -> VerifierProgress | None:
         """The progress of `circle verify --follow`; None if it does not run, or Redis is away."""
-        try:
-            text = self._client.get(VERIFIED)
-        except (redis.RedisError, OSError) as error:
-            log.warning("board.not_read", key=VERIFIED, error=f"{type(error).__name__}: {error}")
-            return None
+        text = self._read(VERIFIED)
         return None if text is None else msgspec.json.decode(text, type=VerifierProgress)
+
+    def _read(self, key: str) -> bytes | str | None:
+        try:
+            text: bytes | str | None = self._client.get(key)
+        except (redis.RedisError, OSError) as error:
+            log.warning("board.not_read", key=key, error=f"{type(error).__name__}: {error}")
+            return None
+        return text

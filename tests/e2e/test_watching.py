@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from connectors.settings import Settings
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle, command_line
-from tests.harness.flows import eventually
+from tests.harness.flows import eventually, rows_of
 from tests.harness.hook_server import HookServer
 from tests.harness.mail_server import MailServer
 from tests.harness.shop import OnSale, Person, Shop, done, open_shop, problem, unique
@@ -129,3 +130,52 @@ def test_a_request_that_nobody_knows_or_that_is_named_twice_is_said_so(circle: C
     assert circle("follow", unique(), "--key", "k", "--user", "u")[0] == 2
     assert circle("follow", "--key", "k")[0] == 2
     assert circle("follow", "--key", "k", "--user", "nobody")[0] == 2
+
+
+def test_top_shows_each_flow_the_sales_and_what_fires(street: Street, circle: Circle) -> None:
+    done(street.buyer.reserve(street.event.id, ticket_type_id=street.event.general, quantity=1), 201)
+    looks: list[dict[str, Any]] = []
+
+    def counted() -> bool:
+        code, text = circle("top", "--json", "--looks", "2", "--every", "0.5")
+        assert code == 0
+        looks[:] = [json.loads(line) for line in text.splitlines()] if isinstance(text, str) else [text]
+        return bool(looks[-1]["monitored"] and looks[-1]["monitored"]["places"].get("held"))
+
+    eventually(counted, "monitoring has counted the hold")
+    first, second = looks
+    assert [one["name"] for one in first["flows"]] == [
+        "reservations", "payments", "projections", "notifications", "monitoring",
+    ]  # fmt: skip
+    assert {one["state"] for one in first["flows"]} == {"STABLE"}
+    assert [one["topic"] for one in first["topics"]] == [COMMANDS, FACTS]
+    assert [one["per_s"] for one in first["topics"]] == [None, None]
+    assert all(one["per_s"] is not None for one in second["topics"])
+    assert first["alerts"] == []
+    code, text = circle("top")
+    assert code == 0
+    assert "held" in text
+    assert "reservations" in text
+    assert "no alert fires" in text
+
+
+def test_alerts_are_listed_and_one_that_fires_is_a_failed_check(street: Street, circle: Circle) -> None:
+    assert circle("alerts", "--firing", "--json") == (0, [])
+    assert circle("alerts", "--firing")[1] == "no alert fires\n"
+    fired = (
+        "INSERT INTO alert_history (alert, about, severity, summary, value, began_at, fired_at, resolved_at) VALUES "
+    )
+    with rows_of(street.settings) as query:
+        query(f"{fired} ('CircleLag', 'payments', 'warning', 'is behind', 7, 1000000, 2000000, 3000000)")
+        assert circle("alerts", "--json")[0] == 0
+        query(f"{fired} ('CircleTest', 'somewhere', 'critical', 'is wrong', 5, 1000000, 2000000, 0)")
+        code, (alert, former) = circle("alerts", "--json")
+        assert (alert["alert"], alert["about"], alert["status"], alert["reported"]) == (
+            "CircleTest", "somewhere", "firing", False,
+        )  # fmt: skip
+        assert (former["status"], former["resolved_at"]) == ("resolved", "1970-01-01T00:00:03.000Z")
+        assert (code, alert["fired_at"]) == (1, "1970-01-01T00:00:02.000Z")
+        assert circle("alerts", "--firing", "--json") == (1, [alert])
+        assert "is wrong" in circle("alerts")[1]
+        assert "CircleTest somewhere: is wrong" in circle("top")[1]
+        query("DELETE FROM alert_history")

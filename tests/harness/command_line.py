@@ -26,6 +26,12 @@ def command_line(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: py
         code = run(list(arguments))
         text, told = capsys.readouterr()
         print(told)  # pytest shows it where the test fails
-        return code, json.loads(text) if "--json" in arguments and text.startswith(("{", "[")) else text
+        return code, _parsed(text) if "--json" in arguments and text.startswith(("{", "[")) else text
 
     return call
+
+
+def _parsed(text: str) -> Any:
+    """One JSON document; lines of JSON stay a text."""
+    lines = text.splitlines()
+    return text if len(lines) > 1 and lines[0].endswith("}") else json.loads(text)

@@ -70,7 +70,7 @@ def queries_of(process: Process) -> dict[str, str]:
             return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
             tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify",
-                     "watch/sql/journey", "watch/sql/positions")  # fmt: skip
+                     "watch/sql/alerts", "watch/sql/journey", "watch/sql/positions")  # fmt: skip
             return (
                 texts(*(f"ops/{name}.sql" for name in tools), "ops/proof/checker/projected.sql")
                 | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")
