@@ -56,6 +56,17 @@ def codec_of(settings: Settings) -> Codec:
     return Codec(registered.ids, registered.writers)
 
 
+@dataclass(frozen=True, slots=True)
+class AppliedSubject:
+    """A record's subject in the registry: how many schemas it must have, how many of them were missing, and the newest
+    one's id, None where a dry run has not registered it."""
+
+    subject: str
+    schemas: int
+    missing: int
+    newest_id: int | None
+
+
 @lru_cache(maxsize=4)
 def ask(url: str, ca_file: Path | None = None) -> Registered:
     """Look up each of our schemas, register the missing ones, and read all other versions.
@@ -75,6 +86,23 @@ def ask(url: str, ca_file: Path | None = None) -> Registered:
         schemas=len(registered.writers),
     )
     return registered
+
+
+def apply_schemas(settings: Settings, *, dry_run: bool = False) -> list[AppliedSubject]:
+    """Register each of our schemas that the registry lacks, under COMPATIBILITY. None without a registry.
+
+    A dry run only looks. Raises as `codec_of` does.
+    """
+    if settings.schema_registry_url is None:
+        return []
+    applied: list[AppliedSubject] = []
+    with _Registry(settings.schema_registry_url, settings.schema_registry_ca_file) as registry:
+        for name, schemas in own_schemas().items():
+            missing = sum(registry.known(name, schema) is None for schema in schemas)
+            look = registry.known if dry_run else registry.id_of
+            ids = [look(name, schema) for schema in schemas]
+            applied.append(AppliedSubject(name, len(schemas), missing, ids[-1]))
+    return applied
 
 
 class _Registry:
@@ -99,14 +127,20 @@ class _Registry:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def known(self, subject: str, schema: dict[str, Any]) -> int | None:
+        """The schema's id; None when the registry does not have it."""
+        status, answer = self._call("POST", f"subjects/{subject}", {"schema": json.dumps(schema)})
+        return None if status == 404 else self._whole(answer, "id", subject)
+
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """The schema's id; it is registered when the registry does not have it."""
+        found = self.known(subject, schema)
+        if found is not None:
+            return found
         body = {"schema": json.dumps(schema)}
-        status, answer = self._call("POST", f"subjects/{subject}", body)
-        if status == 404:
-            self._settled("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
-            answer = self._settled("POST", f"subjects/{subject}/versions", body)
-            log.info("schema.registered", subject=subject, id=answer.get("id") if isinstance(answer, dict) else None)
+        self._settled("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
+        answer = self._settled("POST", f"subjects/{subject}/versions", body)
+        log.info("schema.registered", subject=subject, id=answer.get("id") if isinstance(answer, dict) else None)
         return self._whole(answer, "id", subject)
 
     def versions(self, subject: str, ours: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:

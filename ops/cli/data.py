@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.schema_registry import apply_schemas
 from connectors.topics import apply_topics, describe_topics
 from ops.cli import topic_records
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
@@ -28,14 +29,22 @@ def register(app: typer.Typer) -> None:
 
 @topics.command("apply")
 def topics_apply(json: AsJson = False, dry_run: DryRun = False) -> int:
-    """Create missing topics, and correct a configuration that differs. Never changes a partition count."""
+    """Create missing topics, and correct a configuration that differs. Never changes a partition count.
+
+    Registers the schemas of all records, if CIRCLE_SCHEMA_REGISTRY_URL names a registry.
+    """
     settings = operator_settings()
     applied = apply_topics(settings, partitions=settings.partitions, dry_run=dry_run)
+    schemas = apply_schemas(settings, dry_run=dry_run)
     if json:
-        emit_json({"dry_run": dry_run, "topics": applied})
-    else:
-        rows = [(one.topic, one.partitions, one.change) for one in applied]
-        emit_table(("topic", "partitions", "would be" if dry_run else "change"), rows)
+        emit_json({"dry_run": dry_run, "topics": applied, "schemas": schemas})
+        return 0
+    rows = [(one.topic, one.partitions, one.change) for one in applied]
+    emit_table(("topic", "partitions", "would be" if dry_run else "change"), rows)
+    if schemas:
+        missing = sum(one.missing for one in schemas)
+        done = "would be registered" if dry_run else "were registered"
+        print(f"{sum(one.schemas for one in schemas)} schemas of {len(schemas)} records; {missing} {done}")
     return 0
 
 

@@ -18,6 +18,7 @@ from connectors.settings import Settings
 from schemas.codec import own_schemas
 from schemas.commands import Tick
 from schemas.topics import COMMANDS, FACTS
+from tests.harness.command_line import command_line
 from tests.harness.registries import Apicurio
 from tests.harness.shop import done, open_shop
 
@@ -28,6 +29,26 @@ TICK = "circle.commands.Tick"
 def registry() -> Iterator[Apicurio]:
     with Apicurio() as running:
         yield running
+
+
+def test_circle_topics_apply_fills_the_registry_once(
+    registry: Apicurio, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    circle = command_line(settings, monkeypatch, capsys)
+    monkeypatch.setenv("CIRCLE_SCHEMA_REGISTRY_URL", registry.url)
+    expected = {name: len(schemas) for name, schemas in own_schemas().items()}
+    with httpx.Client(base_url=registry.url) as http:
+        code, planned = circle("topics", "apply", "--dry-run", "--json")
+        assert (code, {one["subject"]: one["missing"] for one in planned["schemas"]}) == (0, expected)
+        assert http.get("subjects").json() == []
+        code, applied = circle("topics", "apply", "--json")
+        assert (code, {one["subject"]: one["missing"] for one in applied["schemas"]}) == (0, expected)
+        assert sorted(http.get("subjects").json()) == sorted(expected)
+        tick = next(one for one in applied["schemas"] if one["subject"] == TICK)
+        assert json.loads(http.get(f"schemas/ids/{tick['newest_id']}").json()["schema"]) == own_schemas()[TICK][-1]
+    again = circle("topics", "apply", "--json")[1]["schemas"]
+    assert {one["missing"] for one in again} == {0}
+    assert [one["newest_id"] for one in again] == [one["newest_id"] for one in applied["schemas"]]
 
 
 def test_our_schemas_are_registered_once_and_guarded(registry: Apicurio) -> None:
