@@ -163,7 +163,9 @@ def _headers(family: str) -> dict[str, Any]:
         "traceparent": {**TEXT, "description": "The request's trace context (W3C), if it has one."},
     }
     required = [name for name in properties if name != "traceparent"]
-    if family != "notifications":
+    if family == "notifications":
+        properties["channel"] = {**TEXT, "description": "The channel of the message: inbox, stream or mail."}
+    else:
         properties[REPLY_TO] = {**TEXT, "description": "The channel on which the API process waits for the outcome."}
         properties[REPLY_KEY] = {**TEXT, "description": "The key that seals the reply; a secret of that process."}
     return {"type": "object", "properties": properties, "required": required}
