@@ -26,7 +26,7 @@ def write(result: SuiteResult, folder: Path) -> None:
 
 def page(result: SuiteResult) -> str:
     """The whole page."""
-    sections = [_section(bench) for bench in result.benches]
+    sections = [_section(bench, result.took_s.get(bench.name)) for bench in result.benches]
     sections += [_measurement(one, result.took_s.get(one.name)) for one in result.measurements]
     return "\n".join([f"# The bench suite, {result.made_at}", "", *sections])
 
@@ -83,12 +83,12 @@ def _measurement(one: Measurement, took_s: float | None) -> str:
     return "\n".join(lines)
 
 
-def _section(bench: BenchResult) -> str:
+def _section(bench: BenchResult, took_s: float | None) -> str:
     scenario = bench.scenario
     warm = "figures stood still" if bench.warm else "figures did not stand still within the bound"
     load = (
         f"{scenario.about.capitalize()}. {scenario.requests:,} requests a round, {scenario.rate:g} a second at first, "
-        f"{scenario.events} events, {len(bench.rounds)} rounds."
+        f"{scenario.events} events, {len(bench.rounds)} rounds." + (f" It took {took_s:,.0f} s." if took_s else "")
     )
     where = f"{_where(bench.machine)} Warm-up: {len(bench.warm_up_p50_ms)} windows, {warm}."
     lines = [

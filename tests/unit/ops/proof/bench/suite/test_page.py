@@ -27,6 +27,11 @@ def test_the_page_names_every_figure_check_and_goal() -> None:
     assert "3 windows, figures stood still" in text
 
 
+def test_the_page_says_how_long_each_bench_took() -> None:
+    assert "3 rounds. It took 75 s." in page(replace(suite_of(result_of()), took_s={"quiet": 75.2}))
+    assert "It took" not in page(suite_of(result_of()))
+
+
 def test_the_page_says_what_failed() -> None:
     text = page(suite_of(result_of(rounds=[replace(STEP, notified=1)])))
     assert "- FAILED: nothing is lost" in text
