@@ -54,6 +54,7 @@ KEPT_TABLES: tuple[str, ...] = (
     "direct_messages",
     "ended_sessions",
     "erased_users",
+    "figure_history",
     "inbox_counter",
     "known_networks",
     "mailed_links",

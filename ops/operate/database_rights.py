@@ -60,7 +60,7 @@ def _rows() -> Iterable[Grant]:
     yield Grant(p.API, ("notification_exports",), drop, "the export of an account that is erased")
     yield Grant(p.API, ("erased_users", "security_events"), add, "who is erased; the audit log")
     yield Grant(p.API, ("account_mails",), ("SELECT", "INSERT", "DELETE"), "mails with links")
-    yield Grant(p.API, ("alert_history",), read, "alerts, for operators")
+    yield Grant(p.API, ("alert_history", "figure_history"), read, "alerts and figures, for operators")
     yield Grant(p.API, ("direct_messages",), ("INSERT",), "messages about an account")
     yield Grant(p.API, ("categories",), ("SELECT", "INSERT", "DELETE"), "categories")
     yield Grant(p.API, ("notifications", "webhook_endpoints"), everything, "inboxes; endpoints")
@@ -134,6 +134,7 @@ def _rows() -> Iterable[Grant]:
     sales = ("events", "payments", "reservations", "ticket_types", "tickets")
     yield Grant(p.MONITORING, sales, read, "sales, as figures")
     yield Grant(p.MONITORING, ("alert_history",), everything, "alerts; what is old goes")
+    yield Grant(p.MONITORING, ("figure_history",), ("SELECT", "INSERT", "DELETE"), "figures; what is old goes")
 
     seen = (*_OF_THE_LOG, "check_ins", "erased_users", "facts_set_aside", "notifications", "projection_positions",
             "schema_migrations", "seat_claims")  # fmt: skip

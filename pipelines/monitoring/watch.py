@@ -1,5 +1,5 @@
-"""Looks at the platform every LOOK_S seconds: totals, lags, dead letters, alerts. Sets the metrics, and shows all in
-Redis.
+"""Looks at the platform every LOOK_S seconds: totals, lags, dead letters, alerts. Sets the metrics, shows all in
+Redis, and keeps the figures of the last day.
 
 The look runs in a thread of its own, so that it never delays a batch. While a service is away, the log says so, and the
 next look tries again. An unexpected error ends the process.
@@ -25,6 +25,7 @@ from pipelines.flows import Flow
 from pipelines.monitoring.alarms import Alarms
 from pipelines.monitoring.board import MONITORED, Board
 from pipelines.monitoring.exported import Exported
+from pipelines.monitoring.figure_history import FigureHistory, sample_of
 from pipelines.monitoring.figures import Figures
 from pipelines.monitoring.host import certificate_ends, disks
 from pipelines.monitoring.readings import readings
@@ -67,17 +68,19 @@ class Watch:
     def _run(self) -> None:
         settings = self._settings
         with closing(Database(settings.postgres_url)) as database, closing(_Eyes(settings, database)) as eyes:
-            exported, alarms = Exported(), Alarms(settings, database)
+            exported, alarms, history = Exported(), Alarms(settings, database), FigureHistory(database)
             while not self._stopped.is_set():
-                self._look(eyes, exported, alarms)
+                self._look(eyes, exported, alarms, history)
                 self._stopped.wait(LOOK_S)
 
-    def _look(self, eyes: _Eyes, exported: Exported, alarms: Alarms) -> None:
+    def _look(self, eyes: _Eyes, exported: Exported, alarms: Alarms, history: FigureHistory) -> None:
         began = time.monotonic()
         try:
             counted, figures = eyes.look()
             now = time.time()
             firing = alarms.look(readings(figures, now))
+            sample = sample_of(counted, figures.surveyed, now)
+            history.keep(sample)
         except (ServiceUnreachable, KafkaException) as error:
             log.warning("survey.failed", error=f"{type(error).__name__}: {error}")
             return
@@ -95,6 +98,7 @@ class Watch:
                 "last_fact_at": rfc3339(last_fact_us) if last_fact_us else None,
                 "lags": found.lags,
                 "dead_letters": found.dead_letters,
+                "sample": sample,
                 "alerts": [
                     {"alert": one.rule.name, "about": one.about, "severity": one.rule.severity, "summary": one.summary,
                      "fired_at": rfc3339(one.fired_at)}

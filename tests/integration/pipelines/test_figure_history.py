@@ -1,0 +1,70 @@
+"""Monitoring keeps the figures of the last hour and day, one sample for each step, and no older one."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from connectors.postgres import Connection, Database
+from connectors.settings import Settings
+from pipelines.monitoring import flow as monitoring
+from pipelines.monitoring import watch
+from pipelines.monitoring.figure_history import FigureHistory, FigureRange, FigureSample
+from schemas.topics import COMMANDS, FACTS
+from tests.harness.flows import Flow, eventually
+
+AT = 1_700_000_040
+
+
+def sample(at: float) -> FigureSample:
+    return FigureSample(
+        at=at,
+        facts=7,
+        places={"sold": 3},
+        refused=1,
+        dead_letters=0,
+        ends={COMMANDS: 4, FACTS: 7},
+        lags={"circle.reservations": (0, 0.0)},
+    )
+
+
+def kept(database: Database, reach: FigureRange) -> list[tuple[int, FigureSample]]:
+    async def read(connection: Connection) -> list[tuple[int, FigureSample]]:
+        query = "SELECT at, figures FROM figure_history WHERE step_s = $1 ORDER BY at"
+        rows = await connection.fetch(query, reach.step_s)
+        return [(row["at"], msgspec.json.decode(row["figures"], type=FigureSample)) for row in rows]
+
+    return database.run(read)
+
+
+def test_a_step_has_one_sample_also_after_a_restart_and_with_two_writers(settings: Settings) -> None:
+    database = Database(settings.postgres_url)
+    for history in (FigureHistory(database), FigureHistory(database)):
+        for second in (0, 1, 4.9, 5, 9):
+            history.keep(sample(AT + second))
+    assert [at for at, _ in kept(database, FigureRange.HOUR)] == [AT, AT + 5]
+    assert [at for at, _ in kept(database, FigureRange.DAY)] == [AT // 120 * 120]
+    assert kept(database, FigureRange.HOUR)[0][1] == sample(AT), "the first one of a step stays"
+    database.close()
+
+
+@pytest.mark.parametrize("reach", list(FigureRange))
+def test_what_is_older_than_its_range_goes(settings: Settings, reach: FigureRange) -> None:
+    database = Database(settings.postgres_url)
+    history = FigureHistory(database)
+    first = AT // reach.step_s * reach.step_s
+    for moment in (first, first + reach.step_s, first + reach.kept_s):
+        history.keep(sample(moment))
+    assert [at for at, _ in kept(database, reach)] == [first + reach.step_s, first + reach.kept_s]
+    database.close()
+
+
+def test_the_running_branch_writes_samples(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    database = Database(settings.postgres_url)
+    with Flow(monitoring.run, settings):
+        eventually(lambda: kept(database, FigureRange.HOUR) != [], "a sample")
+    ((_, found), *_) = kept(database, FigureRange.HOUR)
+    assert set(found.ends) == {COMMANDS, FACTS}
+    assert "circle.reservations" in found.lags
+    database.close()
