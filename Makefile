@@ -30,7 +30,7 @@ CIRCLE_IMAGES ?=
 export CIRCLE_IMAGES
 COMPOSE = docker compose -f compose.yaml $(if $(CIRCLE_IMAGES),-f ops/containers/without_a_hub.yaml) --profile full
 
-.PHONY: help setup run demo bench soak test test-unit test-kafka lint fmt lock clean images test-containers \
+.PHONY: help setup run demo bench soak test test-unit test-kafka screenshots lint fmt lock clean images test-containers \
 	test-containers-short \
 	compose-config compose-build compose-up compose-down compose-logs
 
@@ -75,6 +75,9 @@ test-unit: setup ## the unit and contract tests, the quickest round
 test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 	@$(BIN)/circle kafka resolve
 	@$(PYTEST) $(wildcard tests/faults tests/kafka/test_*.py) tests/kafka/ops -m kafka $(ARGS)
+
+screenshots: setup ## make the pictures of the console in the guide (Chromium is needed)
+	@$(BIN)/python -m tests.harness.screenshots
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

@@ -31,10 +31,13 @@ from api.fairness.limits import (
     HIDDEN_TYPES_MAX,
     HIDDEN_TYPES_S,
     METRICS_KEPT_S,
+    PLATFORM_KEPT_S,
     REDIS_LIMITS_MAX,
     REDIS_READS_MAX,
     REDIS_TELLING_MAX,
     REDIS_TIMEOUT_S,
+    SALES_KEPT_MAX,
+    SALES_KEPT_S,
     WEBHOOKS_REMEMBERED_MAX,
 )
 from api.fairness.pools import DRAWING, EXPORTS, LOG, REDIS_READS, SCANS
@@ -49,12 +52,16 @@ from api.log.ends import LogEnds
 from api.log.seals import Seals
 from api.log.watermarks import Memory, PendingReservation, RecentIds, Watermarks
 from api.log.writer import LogWriter
+from api.metrics import METRICS
 from api.reads.database import QueryPool
 from api.reads.existence import PUBLIC, Existence
 from api.reads.history import History
 from api.reads.listeners import Live
+from api.reads.seat_feeds import SeatFeeds
 from api.reads.seat_maps import SeatMaps
+from api.reads.slow_requests import SlowRequests
 from api.reads.subscriptions import Subscriptions
+from api.shapes.console import SalesOut
 from api.shapes.door import CountsOut
 from api.shapes.events import EventAvailabilityOut, EventStatus
 from api.ticket_codes import TicketCodes
@@ -85,6 +92,9 @@ class ApiDeps:
     redis_reads: Places
     availability: SharedFetch[EventAvailabilityOut]
     seat_maps: SeatMaps
+    seat_feeds: SeatFeeds
+    platform: ShortCache[bytes]
+    sales: ShortCache[SalesOut]
     events: Existence
     log_ends: LogEnds
     log_writer: LogWriter
@@ -111,6 +121,7 @@ class ApiDeps:
     sessions: Sessions
     stripe: StripeApi | None = None  # for facts that a webhook leaves out; None without Stripe
     figures: ShortCache[bytes]
+    slow: SlowRequests = field(default_factory=SlowRequests)
     representations: Representations
     stream_tickets: StreamTickets
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -214,6 +225,9 @@ class ApiDeps:
             redis_reads=Places(REDIS_READS, "reads"),
             availability=SharedFetch(),
             seat_maps=SeatMaps(),
+            seat_feeds=SeatFeeds(),
+            platform=ShortCache(PLATFORM_KEPT_S, 1),
+            sales=ShortCache(SALES_KEPT_S, SALES_KEPT_MAX),
             events=events,
             log_ends=log_ends,
             log_writer=log_writer,
@@ -254,6 +268,13 @@ class ApiDeps:
     def listen(self) -> None:
         """Begin to listen for replies, positions, notifications and ended sessions."""
         self._tasks = (asyncio.create_task(self.subscriptions.run()), asyncio.create_task(self.sessions.keep_up()))
+
+    async def metrics_text(self) -> bytes:
+        """The metrics of all API processes in Prometheus' text format, at most METRICS_KEPT_S old.
+
+        Written in a thread, because it takes 20 ms.
+        """
+        return await self.figures.get("", lambda: asyncio.to_thread(METRICS.exposition))
 
     async def close(self) -> None:
         """Wait for the log's acknowledgements, then close everything else."""

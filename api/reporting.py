@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from api.deps import ApiDeps
 from api.fairness.shares import occupied
 from api.metrics import METRICS
+from api.reads.slow_requests import SLOW_REQUESTS
 from connectors import logs
 from connectors.flow_health import deaths_key, ready_key
 from pipelines.flows import Flow
@@ -48,10 +49,12 @@ async def report(deps: ApiDeps, instance: str) -> None:
             async with deps.redis.pipeline(transaction=False) as asked:
                 asked.hset(REPORTS, instance, text)
                 asked.expire(REPORTS, KEPT_S)
+                asked.hset(SLOW_REQUESTS, instance, deps.slow.report(time()))
+                asked.expire(SLOW_REQUESTS, KEPT_S)
                 for flow in Flow:
                     asked.lrange(deaths_key(flow), 0, -1)
                     asked.get(ready_key(flow))
-                _, _, *lives = await asked.execute()
+                _, _, _, _, *lives = await asked.execute()
             METRICS.set_lives(*verdicts_of(lives, time()))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("report.not_written", error=f"{type(error).__name__}: {error}")

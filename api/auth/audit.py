@@ -43,6 +43,7 @@ class AuditKind(StrEnum):
     CODE_USED = "recovery-code-used"
     ROLE_CHANGED = "role-changed"
     ERASED = "account-erased"
+    LETTER_REDRIVEN = "dead-letter-redriven"  # asked for in the console; no letter goes back without its entry
 
 
 class Actor(StrEnum):

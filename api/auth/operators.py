@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from api.deps import ApiDeps
 
 GUESSES = Rate(name="wrong operator's tokens from one address", per_s=0.2, burst=20)
-CHALLENGE = 'Basic realm="operators", charset="UTF-8", Bearer'
+CHALLENGE = 'Basic realm="operators", charset="UTF-8"'  # alone: browsers read no second scheme in the same line
 
 
 def by_operators_port(request: Request) -> bool:

@@ -228,7 +228,7 @@ def bind(route: Route) -> Handler:
     lane = route.lane
     reads = route.reads
     cacheable, streams = route.cacheable, route.media_type == "text/event-stream"
-    observe = METRICS.observer(route.method, route.path)
+    ended = _observer(route)
 
     async def handle(request: Request, **path: str) -> HTTPResponse | None:
         started = perf_counter()
@@ -256,14 +256,14 @@ def bind(route: Route) -> Handler:
             if caller is not None and caller.waiting and problem.status == FORBIDDEN:
                 problem = factor_required()
             response = problem.response()
-            observe(response.status, perf_counter() - started)
+            ended(request, deps, response.status, perf_counter() - started)
             if problem.slug in _REFUSALS:
                 await _pause(deps)
             return response
         except Exception as error:  # answered by the application's error handler
-            observe(_status_of(error), perf_counter() - started)
+            ended(request, deps, _status_of(error), perf_counter() - started)
             raise
-        observe(response.status if response is not None else 200, perf_counter() - started)
+        ended(request, deps, response.status if response is not None else 200, perf_counter() - started)
         return response
 
     return handle
@@ -274,6 +274,18 @@ def _status_of(error: Exception) -> int:
     if isinstance(error, SanicException):
         return error.status_code
     return UNAVAILABLE if isinstance(error, CircleError) else UNEXPECTED
+
+
+def _observer(route: Route) -> Callable[[Request, ApiDeps, int, float], None]:
+    """A function that notes an answer of the route: its status and its seconds. A stream is never a slow request."""
+    observe, streams = METRICS.observer(route.method, route.path), route.media_type == "text/event-stream"
+
+    def ended(request: Request, deps: ApiDeps, status: int, seconds: float) -> None:
+        observe(status, seconds)
+        if seconds > deps.slow.floor_s and not streams:
+            deps.slow.note(route.method, route.path, status, seconds, request.headers.get("traceparent"))
+
+    return ended
 
 
 def take_read(deps: ApiDeps, cost: int) -> None:
@@ -307,7 +319,13 @@ async def _caller(request: Request, deps: ApiDeps, access: Access, *, streams: b
             return await deps.stream_tickets.take(ticket, request.path)
         if access is Access.OPTIONAL:
             return None
-    return deps.tokens.caller(authorization)
+    try:
+        return deps.tokens.caller(authorization)
+    except Problem:
+        # A browser sends the console's password with every request of the page.
+        if access is Access.OPTIONAL and operators.shows_token(request, deps.settings.operator_token):
+            return None
+        raise
 
 
 async def _operator(request: Request, deps: ApiDeps) -> Caller | None:

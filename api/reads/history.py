@@ -22,9 +22,10 @@ from api.fairness.limits import (
     HISTORY_STALLED_S,
 )
 from api.fairness.pools import HISTORY
-from api.http.problem import unavailable
+from api.http.problem import Problem, invalid, unavailable
 from api.log.event_log import Bounds
 from api.reads.history_worker import Answer, Ending, Place, Question, SeatsThen, WhyDecided, read_from, write_to
+from api.reads.operator_questions import OperatorQuestion
 from connectors import logs
 from connectors.settings import Settings
 from pipelines.history.explain import Explanation
@@ -125,10 +126,18 @@ class History:
         """Explain a reservation from the log, up to the fact at `through` (offset, index). Raises as `seats` does."""
         return cast("Explanation", await self._read(WhyDecided(place, reservation_id, through)))
 
+    async def of_operators(self, question: OperatorQuestion) -> object:
+        """The answer to an operator's question. Raises as `seats` does, Problem not-found (404) and invalid-request."""
+        return await self._read(question)
+
     async def _read(self, question: Question) -> object:
         answer = await self._background.run(lambda: self._ask(question), patience_s=HISTORY_PATIENCE_S)
         if answer.ending is Ending.ANSWERED:
             return answer.value
+        if answer.ending is Ending.NOT_FOUND:
+            raise Problem("not-found", str(answer.value))
+        if answer.ending is Ending.REFUSED:
+            raise invalid("letter", str(answer.value))
         if answer.ending is Ending.BOUND_EXCEEDED:
             raise unavailable("log", f"{answer.value}; `circle explain` and `circle seats` have no such limit")
         if answer.ending is Ending.UNFOLDED:

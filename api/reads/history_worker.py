@@ -20,14 +20,19 @@ from typing import BinaryIO, cast
 from confluent_kafka import KafkaException
 
 from api.log.event_log import BoundExceeded, Bounds, command_at, facts_of
+from api.reads.operator_questions import OperatorQuestion
 from connectors import logs
 from connectors.errors import CircleError
+from connectors.log_reader import NoSuchPartition
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from pipelines.history.explain import Explanation, about
 from pipelines.history.moment import EventFold, Moment
 from pipelines.history.seat_map import SeatMap, seat_map
 from pipelines.reservations.core.state import EventState
+from pipelines.watch.dead_letters import NoSuchLetter
+from pipelines.watch.journey import NotFollowed
+from pipelines.watch.record_search import NoSuchRecord
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_MS, EventId, Position, ReservationId
 
@@ -88,7 +93,7 @@ class WhyDecided:
         return explanation
 
 
-Question = SeatsThen | WhyDecided
+Question = SeatsThen | WhyDecided | OperatorQuestion
 
 
 class Ending(StrEnum):
@@ -97,6 +102,8 @@ class Ending(StrEnum):
     ANSWERED = "answered"
     BOUND_EXCEEDED = "bound-exceeded"
     UNFOLDED = "unfolded"
+    NOT_FOUND = "not-found"  # the log does not have what a question names
+    REFUSED = "refused"  # a dead letter that may not go back so
     UNREADABLE = "unreadable"  # the log does not answer
     FAILED = "failed"
 
@@ -153,6 +160,10 @@ def _work_on(question: Question, settings: Settings, bounds: Bounds) -> Answer:
         return Answer(Ending.BOUND_EXCEEDED, str(error))
     except Unfolded as error:
         return Answer(Ending.UNFOLDED, str(error))
+    except (NoSuchRecord, NoSuchPartition, NotFollowed) as error:
+        return Answer(Ending.NOT_FOUND, str(error))
+    except NoSuchLetter as error:
+        return Answer(Ending.REFUSED, str(error))
     except (CircleError, KafkaException) as error:
         return Answer(Ending.UNREADABLE, type(error).__name__)
     except Exception as error:

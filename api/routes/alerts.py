@@ -17,11 +17,11 @@ async def alerts(call: Call) -> HTTPResponse:
     query = call.query(AlertsQuery)
     value, _ = cursors.decode(query.cursor, "alerts")
     rows = await call.deps.database.rows("alerts", query.firing, value, query.limit + 1)
-    page = cursors.page(rows, query.limit, _out, lambda row: ("alerts", row["id"], ""))
+    page = cursors.page(rows, query.limit, alert_out, lambda row: ("alerts", row["id"], ""))
     return json(page, headers={"cache-control": "no-store"})
 
 
-def _out(row: asyncpg.Record) -> AlertOut:
+def alert_out(row: asyncpg.Record) -> AlertOut:
     state = AlertState.RESOLVED if row["resolved_at"] else AlertState.FIRING
     return AlertOut(
         id=row["id"],

@@ -51,7 +51,7 @@ async def orders(call: Call, event_id: EventId) -> HTTPResponse | None:
     if _wants_csv(call.request.headers.get("accept", "")):
         return await as_csv(call, event_id)
     value, identity = cursors.decode(query.cursor, "orders")
-    await _organized(call, event_id)
+    await organized(call, event_id)
     rows = await _rows(call, event_id, query, value, identity, query.limit + 1)
     return json(cursors.page(rows, query.limit, order_out, lambda row: ("orders", row["created_at"], row["id"])))
 
@@ -59,7 +59,7 @@ async def orders(call: Call, event_id: EventId) -> HTTPResponse | None:
 async def as_csv(call: Call, event_id: EventId) -> HTTPResponse | None:
     """200 with all orders that match the filter, as a file that is written while the client reads it."""
     query = call.query(OrdersQuery)
-    await _organized(call, event_id)
+    await organized(call, event_id)
     async with call.deps.exports.of():
         await stream(call, _lines(call, event_id, query), CSV, f"orders-{event_id}.csv")
     return None
@@ -67,7 +67,7 @@ async def as_csv(call: Call, event_id: EventId) -> HTTPResponse | None:
 
 async def order(call: Call, event_id: EventId, reservation_id: ReservationId) -> HTTPResponse:
     """200 with the order, its tickets, its refunds and its history."""
-    event = await _organized(call, event_id)
+    event = await organized(call, event_id)
     database = call.deps.database
     row = await database.row("order_of_event", event_id, reservation_id)
     if row is None:
@@ -92,7 +92,7 @@ async def order(call: Call, event_id: EventId, reservation_id: ReservationId) ->
     )
 
 
-async def _organized(call: Call, event_id: EventId) -> asyncpg.Record:
+async def organized(call: Call, event_id: EventId) -> asyncpg.Record:
     """The caller's event, or any event for an admin. Raises Problem event-not-found or not-owner."""
     if not is_admin(call):
         return await owned(call, event_id)

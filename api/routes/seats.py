@@ -15,6 +15,7 @@ from api.http.routing import Call
 from api.reads.event_hashes import seat_hashes
 from api.reads.history_worker import Place
 from api.reads.seat_documents import answer
+from api.reads.seat_feeds import SeatPicture
 from api.reads.seat_maps import EventSeats
 from api.reads.seat_sections import BLOCKED, SeatSection, SectionBody
 from api.reads.visibility import Sight, sight
@@ -83,6 +84,15 @@ def _moment(at: str, partition: int) -> Moment:
     if until.position is not None and until.position.partition != partition:
         raise invalid("at", f"has to be a position on partition {partition}, the event's")
     return until
+
+
+async def picture_of(deps: ApiDeps, event_id: EventId) -> SeatPicture:
+    """The current seats of all seated ticket types, made in a thread."""
+    rows = await deps.database.rows("ticket_types_of_event", event_id)
+    seated = [row for row in rows if row["kind"] == LayoutKind.SEATED]
+    taken_places, _ = await _taken(deps, event_id, sum(row["rows"] * row["seats_per_row"] for row in seated))
+    sections = await deps.seat_maps.make(lambda: sections_of(seated, taken_places()))
+    return SeatPicture(sections, {row["id"]: row["hidden"] for row in seated})
 
 
 async def _now(deps: ApiDeps, event_id: EventId) -> EventSeats:

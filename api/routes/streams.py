@@ -47,7 +47,7 @@ async def notifications(call: Call) -> HTTPResponse | None:
     with call.deps.live.stream(user_id) as news:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
-        while _open(call) and not call.is_head:
+        while is_open(call) and not call.is_head:
             news.clear()
             try:
                 rows = await database.rows("notifications_after", user_id, *after, SSE_BATCH_MAX)
@@ -77,7 +77,7 @@ async def event(call: Call, event_id: EventId) -> HTTPResponse | None:
         response = await call.request.respond(content_type="text/event-stream", headers=HEADERS)
         await response.send(HELLO)
         shown, changed = dict[str, object](), True
-        while _open(call) and not call.is_head:
+        while is_open(call) and not call.is_head:
             applied = watermarks.applied(partition)
             try:
                 availability = await availability_seen(call.deps, event_id, eyes)
@@ -112,7 +112,7 @@ async def ticket(call: Call) -> HTTPResponse:
     return json(StreamTicketOut(issued, STREAM_TICKET_TTL_S), 201)
 
 
-def _open(call: Call) -> bool:
+def is_open(call: Call) -> bool:
     """Whether the stream may continue: the process is not stopping, and neither the token nor its session has ended."""
     return not call.deps.stopping.is_set() and (call.caller is None or call.deps.tokens.is_open(call.caller))
 

@@ -9,22 +9,27 @@ from typing import Any
 
 from api.fairness.shares import Lane
 from api.http.routing import Access, Handler, Route
+from api.reads.operator_questions import FoundRecords, TopicView, WholeRecord
+from api.reads.slow_requests import SlowRequest
 from api.routes import (
     alerts,
     auth,
     categories,
     check_ins,
+    console,
     event_life,
     events,
     history,
     identity,
     inventory,
     notifications,
+    operator,
     orders,
     payments,
     personal_data,
     preferences,
     reservations,
+    sales,
     seats,
     staff,
     streams,
@@ -40,14 +45,19 @@ from api.routes import (
 from api.shapes import accounts as a
 from api.shapes import alerts as al
 from api.shapes import channels as ch
+from api.shapes import console as c
 from api.shapes import door as d
 from api.shapes import events as e
 from api.shapes import inventory as i
+from api.shapes import operator as op
 from api.shapes import orders as o
 from api.shapes import payments as p
 from api.shapes import reservations as r
 from api.shapes.base import Accepted, Page, PageQuery, StreamQuery, StreamTicketIn, StreamTicketOut
 from pipelines.history.explain import Explanation
+from pipelines.watch.consumer_groups import GroupView
+from pipelines.watch.dead_letters import Letter, Opened
+from pipelines.watch.journey import Journey
 
 PUBLIC, OPTIONAL, USER, ORGANIZER = Access.PUBLIC, Access.OPTIONAL, Access.USER, Access.ORGANIZER
 OPERATOR = Access.OPERATOR
@@ -263,6 +273,9 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/v1/events/<event_id>/seats", seats.seats, OPTIONAL, "events",
            "The seat map, now or with `at` at an earlier time or position of the log", query=e.SeatsQuery,
            cacheable=True, answers={200: e.SeatsOut}, problems=("event-not-found", "busy")),
+    _route("GET", "/v1/events/<event_id>/seats/stream", sales.seat_stream, OPTIONAL, "live",
+           "The seat map of an event: whole once, then its changes", query=e.EventStreamQuery,
+           media_type="text/event-stream", answers={200: c.SeatMapOut}, problems=("event-not-found", "busy")),
     _route("GET", "/v1/events/<event_id>/stream", streams.event, OPTIONAL, "live",
            "Availability as it changes (server-sent events)", media_type="text/event-stream", query=e.EventStreamQuery,
            answers={200: e.EventAvailabilityOut}, problems=("event-not-found", "busy")),
@@ -304,6 +317,9 @@ ROUTES: tuple[Route, ...] = (
            answers={200: r.ReservationOut, 202: Accepted}, prefer=True, idempotency_key="optional",
            problems=(*_OWNED, "not-held", "reservation-not-found", "ticket-not-found", "refund-too-large",
                      "payment-disputed", "idempotency-key-reused", "missing-header")),
+    _route("GET", "/v1/events/<event_id>/sales", sales.of_own_event, ORGANIZER, "orders",
+           "The sales of your event: places, outcomes by reason, money, requests by minute",
+           answers={200: c.SalesOut}, problems=_OWNED),
     _route("GET", "/v1/events/<event_id>/orders", orders.orders, ORGANIZER, "orders",
            "The orders of your event, the latest first; with Accept: text/csv all of them as a file",
            query=o.OrdersQuery, answers={200: Page[o.OrderOut]}, problems=(*_OWNED, "busy")),
@@ -460,7 +476,47 @@ ROUTES: tuple[Route, ...] = (
            media_type="text/html", answers={200: str}),
     _route("GET", "/your-tickets", system.tickets, PUBLIC, "platform", "The page for the mail about a purchase",
            media_type="text/html", answers={200: str}),
-    _route("GET", "/dashboard", system.dashboard, OPERATOR, "platform",
-           "The dashboard: events and their sales; operators only",
-           media_type="text/html", answers={200: str}),
+    _route("GET", "/dashboard", console.dashboard, OPERATOR, "platform",
+           "The operators' console: health, topology, sales; operators only", media_type="text/html",
+           answers={200: str}),
+    _route("GET", "/dashboard/events/<event_id>", console.event_dashboard, PUBLIC, "platform",
+           "The page of an event's sales, where its organizer signs in", media_type="text/html", answers={200: str}),
+    _route("GET", "/dashboard/files/<file>", console.file, PUBLIC, "platform", "A style or script of the console",
+           cacheable=True, media_type="text/javascript", answers={200: str}, problems=("not-found",), free=True),
+    _route("GET", "/v1/operator/platform", console.platform, OPERATOR, "platform",
+           "The state of the platform: services, alerts, lags, requests; operators only",
+           answers={200: c.PlatformOut}, free=True),
+    _route("GET", "/v1/operator/stream", console.stream, OPERATOR, "platform",
+           "The state of the platform at each change; operators only", media_type="text/event-stream",
+           answers={200: c.PlatformOut}, problems=("busy",)),
+    _route("GET", "/v1/operator/figures", console.figures, OPERATOR, "platform",
+           "The platform's figures of the last hour or day; operators only", query=c.FiguresQuery,
+           answers={200: c.FiguresOut}, free=True),
+    _route("GET", "/v1/operator/events/<event_id>/sales", sales.of_any_event, OPERATOR, "platform",
+           "The sales of any event; operators only", answers={200: c.SalesOut}, problems=("event-not-found",)),
+    _route("GET", "/v1/operator/slow-requests", console.slow_requests, OPERATOR, "platform",
+           "The slowest requests of the last ten minutes with their traces; operators only",
+           answers={200: Page[SlowRequest]}, free=True),
+    _route("GET", "/v1/operator/topics", operator.topics, OPERATOR, "platform", "The topics; operators only",
+           answers={200: Page[TopicView]}),
+    _route("GET", "/v1/operator/topics/<topic>/records", operator.records, OPERATOR, "platform",
+           "Records of a topic by key, type, field, position and time, decoded; operators only",
+           query=op.RecordsQuery, answers={200: FoundRecords}, problems=("not-found", "busy")),
+    _route("GET", "/v1/operator/topics/<topic>/records/<place>", operator.record_of, OPERATOR, "platform",
+           "One record with its headers and schema; operators only", answers={200: WholeRecord},
+           problems=("not-found", "invalid-request", "busy")),
+    _route("GET", "/v1/operator/groups", operator.groups, OPERATOR, "platform",
+           "Who reads the topics: state, members, lag by partition; operators only", answers={200: Page[GroupView]},
+           problems=("busy",)),
+    _route("GET", "/v1/operator/journey", operator.journey, OPERATOR, "platform",
+           "The way of one request from HTTP to its mails; operators only", query=op.JourneyQuery,
+           answers={200: Journey}, problems=("not-found", "busy")),
+    _route("GET", "/v1/operator/dead-letters", operator.dead_letters, OPERATOR, "platform",
+           "The latest dead letters; operators only", answers={200: Page[Letter]}, problems=("busy",)),
+    _route("GET", "/v1/operator/dead-letters/<topic>/<offset>", operator.dead_letter, OPERATOR, "platform",
+           "A dead letter with its content; operators only", answers={200: Opened},
+           problems=("not-found", "invalid-request", "busy")),
+    _route("POST", "/v1/operator/dead-letters/<topic>/<offset>/redrive", operator.redrive, OPERATOR, "platform",
+           "Send a dead letter back to its topic, mended if asked, and audited; operators only", body=op.RedriveIn,
+           answers={200: op.RedrivenOut}, problems=("not-found", "busy")),
 )  # fmt: skip

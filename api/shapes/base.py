@@ -85,7 +85,8 @@ class Accepted(msgspec.Struct, frozen=True):
     status: str = ReplyOutcome.PENDING
 
 
-STREAM_PATH = r"^/v1/(?:notifications|events/[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})/stream(?!\n)$"
+_UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+STREAM_PATH = rf"^/v1/(?:notifications|events/{_UUID}(?:/seats)?)/stream(?!\n)$"
 
 
 class StreamQuery(Request, frozen=True):

@@ -8,7 +8,10 @@ import msgspec
 import typer
 
 from ops.cli.output import AsJson, DryRun, emit_json, emit_table
-from ops.operate.dead_letters import (
+from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
+from ops.run.discovery import operator_settings
+from ops.run.services.process import run_coroutine
+from pipelines.watch.dead_letters import (
     ORIGINS,
     REDRIVEN_AT_ONCE_MAX,
     NoSuchLetter,
@@ -19,9 +22,6 @@ from ops.operate.dead_letters import (
     opened,
     redrive,
 )
-from ops.operate.set_aside_rows import redrive_rows, set_aside_rows
-from ops.run.discovery import operator_settings
-from ops.run.services.process import run_coroutine
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 LIST_DEFAULT = 50

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from ops.cli.output import PIPE_WIDTH, AsJson, emit_json, emit_table
 from ops.run.discovery import operator_settings
-from ops.watch.alerts import AlertView, alerts
-from ops.watch.overview import Observer, Overview
 from pipelines.monitoring.alert_rules import Severity
+from pipelines.watch.alerts import AlertView, alerts
+from pipelines.watch.overview import Observer, Overview
 
 EVERY_S, EVERY_S_MIN = 2.0, 0.5
 ALERTS_SHOWN, ALERTS_MAX = 20, 1_000

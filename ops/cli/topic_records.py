@@ -16,7 +16,7 @@ from connectors import clock
 from connectors.errors import CircleError
 from ops.cli.output import AsJson, emit_json
 from ops.run.discovery import operator_settings
-from ops.watch.record_search import (
+from pipelines.watch.record_search import (
     MATCHES_MAX,
     Condition,
     Criteria,
@@ -27,7 +27,7 @@ from ops.watch.record_search import (
     latest,
     record_at,
 )
-from ops.watch.topic_record import TopicRecord
+from pipelines.watch.topic_record import TopicRecord
 from schemas.ids import US_PER_S, Position
 from schemas.times import micros_of
 from schemas.topics import FACTS, all_topics

@@ -13,9 +13,9 @@ from connectors.settings import Settings
 from ops.cli.output import AsJson, emit_json, emit_table
 from ops.run.discovery import operator_settings
 from ops.verify import receipt as receipts
-from ops.watch import journey
-from ops.watch.consumer_groups import GroupView, groups
-from ops.watch.journey import Journey, NotFollowed
+from pipelines.watch import journey
+from pipelines.watch.consumer_groups import GroupView, groups
+from pipelines.watch.journey import Journey, NotFollowed
 from schemas.ids import EventId, Position, ReservationId, UserId, reservation_id
 
 

@@ -82,6 +82,26 @@ def _rows() -> Iterable[Right]:
         operations=("Read",),
         why="the history of a reservation, the seat map of a time",
     )
+    yield Right(process=p.API, kind=topic, name=NOTIFICATIONS, operations=("Read",), why="the console's records")
+    for origin, operations in ((COMMANDS, ("Read", "Write")), (FACTS, ("Read",)), (NOTIFICATIONS, ("Read", "Write"))):
+        yield Right(
+            process=p.API, kind=topic, name=letters[origin], operations=operations, why="the console's dead letters"
+        )
+    yield Right(
+        process=p.API,
+        kind=transactional,
+        name="circle-dlq-redrive",
+        operations=("Write",),
+        why="a letter goes back once, with its mark",
+    )
+    yield Right(
+        process=p.API,
+        kind=group,
+        name="circle.",
+        operations=("Describe",),
+        why="how far the dataflows are",
+        prefixed=True,
+    )
     yield Right(process=p.RESERVATIONS, kind=topic, name=COMMANDS, operations=("Read", "Write"), why="commands; ticks")
     yield Right(
         process=p.RESERVATIONS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from api.reads.slow_requests import SLOW_REQUESTS
 from connectors.flow_health import ALIVE, deaths_key, ready_key
 from ops.operate.acls import BRANCHES, Process
 from pipelines.monitoring.api_report import REPORTS
@@ -64,6 +65,7 @@ def _rows() -> Iterable[RedisAccess]:
     yield RedisAccess(p.PROJECTIONS, ("publish",), channels=("circle:projected",), why="how far it is")
     yield RedisAccess(p.NOTIFICATIONS, ("publish",), channels=("circle:notified",), why="who has news")
     yield RedisAccess(p.API, ("expire", "hset"), writes=(REPORTS,), why="what monitoring counts of its answers")
+    yield RedisAccess(p.API, ("expire", "hgetall", "hset"), writes=(SLOW_REQUESTS,), why="its slowest requests")
     yield RedisAccess(
         p.MONITORING,
         ("get", "hgetall", "hkeys", "info", "lrange", "time"),

@@ -5,6 +5,7 @@ access         the access matrix: which caller gets which answer from which rout
 api_process    the API alone, as a process, until the test ends.
 authority      two certificate authorities: one that the test trusts, and a stranger.
 bench_results  results of the bench suite, made without any measurement.
+browser        Chromium on pages of the platform, and axe's rules for them.
 certificates   makes certificates for loopback, as PEM files.
 command_line   runs `circle` against the test's own services.
 command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.
@@ -30,6 +31,7 @@ page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
 prometheus     A real Prometheus and promtool, from Debian's package.
 registries     schema registries: a small one in this process, and Apicurio's on the JVM.
+screenshots    makes the pictures of the console that the guide shows.
 seating_model  best available seats by trying every choice, with no code of ours.
 secured_kafka  Apache Kafka with TLS, credentials and an authorizer.
 shop           people and events over HTTP: a caller, an event on sale, a reservation.

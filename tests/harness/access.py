@@ -11,6 +11,7 @@ ALL = "ok        ok    ok    ok    ok    ok    ok"
 USERS = "401       ok    ok    ok    ok    ok    ok"
 ORGANIZERS = "401       403   403   403   ok    ok    ok"
 OPERATORS = "401       403   403   403   403   403   ok"
+NOT_THERE = "401       403   403   403   403   403   404"  # no such partition, and no dead letter
 OWNER = "401       403   403   403   403   ok    403"
 NOBODY = "404       404   404   404   404   404   404"  # with the sandbox there are no webhooks
 DOOR = "401       403   403   ok    403   ok    403"
@@ -153,4 +154,22 @@ MATRIX: dict[str, str] = {
     "GET /your-tickets":                                            ALL,
     "GET /v1/alerts":                                           OPERATORS,
     "GET /dashboard":                                          OPERATORS,
+    "GET /dashboard/events/<event_id>":                        ALL,
+    "GET /dashboard/files/<file>":                             ALL,
+    "GET /v1/operator/platform":                               OPERATORS,
+    "GET /v1/operator/stream":                                 OPERATORS,
+    "GET /v1/operator/figures":                                OPERATORS,
+    "GET /v1/operator/events/<event_id>/sales":                OPERATORS,
+    "GET /v1/operator/slow-requests":                          OPERATORS,
+    "GET /v1/operator/topics":                                 OPERATORS,
+    "GET /v1/operator/topics/<topic>/records":                 OPERATORS,
+    "GET /v1/operator/topics/<topic>/records/<place>":         NOT_THERE,
+    "GET /v1/operator/groups":                                 OPERATORS,
+    "GET /v1/operator/journey":                                OPERATORS,
+    "GET /v1/operator/dead-letters":                           OPERATORS,
+    "GET /v1/operator/dead-letters/<topic>/<offset>":          NOT_THERE,
+    "POST /v1/operator/dead-letters/<topic>/<offset>/redrive": NOT_THERE,
+    "GET /v1/events/<event_id>/sales":                         "401       403   403   403   403   ok    ok",
+    "GET /v1/events/<event_id>/seats/stream":                  ALL,
+    "GET /v1/events/<event_id>/seats/stream (draft)":          "404       404   404   404   404   ok    ok",
 }  # fmt: skip

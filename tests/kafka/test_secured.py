@@ -33,13 +33,13 @@ from ops.migrations import migrate
 from ops.operate import database_rights, redis_rights
 from ops.operate.acls import Process, ResourceKind, Right, apply, bindings, chosen
 from ops.operate.database_rights import PROCESSES, role_of
-from ops.operate.dead_letters import letters
 from ops.run.platform import development_key
 from ops.run.services.postgres import Postgres
 from ops.run.services.process import free_port, run_coroutine, wait_for
 from ops.run.services.valkey import Valkey
 from ops.run.supervisor import ChildSpec, Supervisor
 from pipelines.configuration import settings_from_env
+from pipelines.watch.dead_letters import letters
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS, dead_letters
 from tests.harness.authority import Authority
 from tests.harness.flows import eventually, rows_of

@@ -12,11 +12,11 @@ import pytest
 import redis
 
 from connectors.settings import Settings
-from ops.operate.dead_letters import choose, letters, redrive
 from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring import watch
 from pipelines.monitoring.board import MONITORED
 from pipelines.monitoring.tally import Series, tally
+from pipelines.watch.dead_letters import choose, letters, redrive
 from schemas.facts import RecordedFact, TicketsHeld
 from schemas.ids import US_PER_S
 from schemas.topics import COMMANDS, FACTS, dead_letters

@@ -9,9 +9,9 @@ from confluent_kafka import Message
 
 from connectors.failure_policy import IN_A_ROW_MAX
 from connectors.settings import Settings
-from ops.operate.dead_letters import letters, redrive
 from ops.run.services.stack import Stack
 from pipelines.payments.flow import run
+from pipelines.watch.dead_letters import letters, redrive
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.commands import RecordPayment, RecordRefund, RecordRefundFailure

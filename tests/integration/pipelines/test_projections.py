@@ -11,7 +11,6 @@ import pytest
 from connectors.kafka import consumer
 from connectors.postgres import Database
 from connectors.settings import Settings
-from ops.operate.dead_letters import NoSuchLetter, choose, letters
 from ops.rebuild.rows import TABLES
 from ops.run.services.stack import Stack
 from pipelines.configuration import settings_from_env
@@ -21,6 +20,7 @@ from pipelines.reservations.loader import PartitionLoader
 from pipelines.reservations.partition import Partition
 from pipelines.reservations.snapshot import state_from
 from pipelines.reservations.snapshot_store import SnapshotStore
+from pipelines.watch.dead_letters import NoSuchLetter, choose, letters
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.topics import COMMANDS, FACTS, dead_letters

@@ -15,7 +15,6 @@ from confluent_kafka import TopicPartition
 from connectors.kafka import consumer
 from connectors.settings import Settings
 from ops.migrations.tables import DERIVED_TABLES
-from ops.operate.dead_letters import choose, letters, redrive
 from pipelines.monitoring import flow as monitoring
 from pipelines.monitoring.tally import Series, tally
 from pipelines.notifications import flow as notifications
@@ -24,6 +23,7 @@ from pipelines.notifications.former_topic import MAIL_GROUP
 from pipelines.notifications.kinds import Channel
 from pipelines.projections import flow as projections
 from pipelines.read_side import flow as read_side
+from pipelines.watch.dead_letters import choose, letters, redrive
 from schemas.codec import Codec
 from schemas.facts import RecordedFact, TicketsHeld
 from schemas.topics import FACTS, NOTIFICATIONS, dead_letters

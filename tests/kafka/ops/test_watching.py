@@ -7,8 +7,8 @@ from pathlib import Path
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.watch.consumer_groups import groups
-from ops.watch.record_search import Criteria, Search
+from pipelines.watch.consumer_groups import groups
+from pipelines.watch.record_search import Criteria, Search
 from schemas.topics import NOTIFICATIONS
 from tests.harness.flows import eventually
 from tests.harness.workers import Worker

@@ -31,7 +31,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in (
         "connectors.topics.TIMEOUT_S",
         "connectors.log_reader.METADATA_TIMEOUT_S",
-        "ops.operate.dead_letters.TIMEOUT_S",
+        "pipelines.watch.dead_letters.TIMEOUT_S",
         "ops.cli.processes.START_TIMEOUT_S",
     ):
         monkeypatch.setattr(limit, 0.2)
@@ -97,7 +97,8 @@ def assert_one_error(text: str) -> None:
 
 def test_what_the_kafka_client_logs_is_not_shown_to_a_person() -> None:
     code = (
-        "import ops.operate.dead_letters as d; d.TIMEOUT_S = 0.3; from ops.cli.main import main; main(['dlq', 'list'])"
+        "import pipelines.watch.dead_letters as d; d.TIMEOUT_S = 0.3; "
+        "from ops.cli.main import main; main(['dlq', 'list'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (3, "")

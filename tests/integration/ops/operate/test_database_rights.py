@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).parents[4]
 OF_OWNERS = ("raise_epoch", "give_back")  # the worker that decides a partition's commands
 OF_OPERATORS = ("security_event_add", "recovery_codes_forget", "recovery_codes_put", *API_QUERIES_OF_OPERATORS)
 POSITIONS = "pipelines/branches/sql/positions.sql"
+WATCHED = ("pipelines/watch/sql/journey.sql", "pipelines/watch/sql/positions.sql")  # the console and `circle follow`
 ROLE = "test {process}"  # which has to be quoted
 NOT_EXPLAINED = re.compile(r"^\s*(?:--.*\n)*\s*(?:LOCK|CREATE TEMPORARY) TABLE", re.MULTILINE)
 ELSEWHERE = {
@@ -52,7 +53,7 @@ def queries_of(process: Process) -> dict[str, str]:
     snapshots, projections = "pipelines/reservations/sql/snapshots.sql", "pipelines/projections/sql/projections.sql"
     match process:
         case Process.API:
-            return texts(*of_api)
+            return texts(*of_api, *WATCHED)
         case Process.RESERVATIONS:
             return texts(snapshots)
         case Process.READ_SIDE:
@@ -69,10 +70,14 @@ def queries_of(process: Process) -> dict[str, str]:
             room = (REPOSITORY / "pipelines" / "monitoring").rglob("*.sql")
             return texts(POSITIONS, *sorted(str(path.relative_to(REPOSITORY)) for path in room))
         case _:
-            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify",
-                     "watch/sql/alerts", "watch/sql/journey", "watch/sql/positions")  # fmt: skip
+            tools = ("operate/users", "operate/locks", "operate/reconcile", "operate/set_aside_rows", "verify/verify")
             return (
-                texts(*(f"ops/{name}.sql" for name in tools), "ops/proof/checker/projected.sql")
+                texts(
+                    *(f"ops/{name}.sql" for name in tools),
+                    *WATCHED,
+                    "pipelines/watch/sql/alerts.sql",
+                    "ops/proof/checker/projected.sql",
+                )
                 | texts("pipelines/payments/providers/sandbox_books.sql", "pipelines/monitoring/sql/survey.sql")
                 | texts(snapshots, without=OF_OWNERS)
                 | texts(*of_api, names=OF_OPERATORS)

@@ -10,8 +10,8 @@ from confluent_kafka import TopicPartition
 
 from connectors.kafka import consumer, producer
 from connectors.settings import Settings
-from ops.watch.consumer_groups import groups
 from pipelines.reservations import flow as reservations
+from pipelines.watch.consumer_groups import groups
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import CODEC, BothLogs, write_both

@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from connectors.kafka import producer
 from connectors.settings import Settings
-from ops.watch.record_search import Criteria, ReadingBounds, Search
-from ops.watch.topic_reader import TopicReader
+from pipelines.watch.record_search import Criteria, ReadingBounds, Search
+from pipelines.watch.topic_reader import TopicReader
 from schemas.codec import Codec
 from schemas.placement import partition_of
 from schemas.replies import REPLY_KEY
@@ -63,7 +63,7 @@ def test_a_type_finds_its_records_on_all_partitions_in_the_order_of_time(circle:
 def test_the_facts_of_a_position_are_found_without_reading_the_partition(
     settings: Settings, circle: Circle, home: int, offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.watch.fact_positions.NEAR", 20)
+    monkeypatch.setattr("pipelines.watch.fact_positions.NEAR", 20)
     criteria = Criteria.at(f"{OTHER}-{offset}")
     searching = Search(settings, FACTS, criteria)
     facts = list(searching.matches())
@@ -177,8 +177,8 @@ def test_a_follower_hears_what_comes_after_the_tail(settings: Settings, home: in
 def test_a_partition_that_is_far_ahead_is_paused_until_the_others_come(
     settings: Settings, home: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.watch.topic_reader.BUFFERED_MAX", 50)
-    monkeypatch.setattr("ops.watch.topic_reader.CHUNK", 20)
+    monkeypatch.setattr("pipelines.watch.topic_reader.BUFFERED_MAX", 50)
+    monkeypatch.setattr("pipelines.watch.topic_reader.CHUNK", 20)
 
     class LateHome:
         """The client, with the records of `home` held back until another partition is paused."""

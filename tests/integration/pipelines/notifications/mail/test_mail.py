@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from connectors.settings import Settings
-from ops.operate.dead_letters import letters, redrive
 from pipelines.notifications.flow import run
 from pipelines.notifications.mail.desk import TRIES_MAX
+from pipelines.watch.dead_letters import letters, redrive
 from schemas.facts import Reason, RecordedFact
 from schemas.topics import NOTIFICATIONS, dead_letters
 from tests.harness.fact_logs import log_of

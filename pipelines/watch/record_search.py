@@ -19,9 +19,9 @@ from connectors.errors import CircleError
 from connectors.log_reader import chosen, key_of, log_place, offset_of
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.watch.fact_positions import command_offset, first_fact_at
-from ops.watch.topic_reader import TopicReader
-from ops.watch.topic_record import TopicRecord, topic_record
+from pipelines.watch.fact_positions import command_offset, first_fact_at
+from pipelines.watch.topic_reader import TopicReader
+from pipelines.watch.topic_record import TopicRecord, topic_record
 from schemas.ids import US_PER_MS, Position
 from schemas.placement import partition_of
 from schemas.topics import COMMANDS, DEAD_LETTER_SUFFIX, FACTS

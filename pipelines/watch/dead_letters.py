@@ -23,11 +23,11 @@ from connectors.log_reader import partitions_of
 from connectors.postgres import Database
 from connectors.schema_registry import codec_of
 from connectors.settings import Settings
-from ops.operate.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
-from ops.proof.checker.reading import reader, records
-from ops.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from pipelines.notifications.mail.store import deliver_again
 from pipelines.notifications.outbound import readable
+from pipelines.watch.dead_letter_fixes import CannotMend, FixedLetter, Partly, fixed_letter, partly
+from pipelines.watch.topic_reader import TopicReader
+from pipelines.watch.topic_record import BYTES_SHOWN_MAX, fields_of, headers_of, text_of, type_of, without_secrets
 from schemas.codec import Codec, Undecodable
 from schemas.ids import stamped
 from schemas.notifications import Notification
@@ -96,19 +96,19 @@ class ReadLetter:
 def letters(settings: Settings, origins: Sequence[str] = ORIGINS) -> list[ReadLetter]:
     """The latest letters of these topics, oldest first."""
     check_reachable(settings, TIMEOUT_S)
-    client, codec = reader(settings), codec_of(settings)
+    codec = codec_of(settings)
     found: list[ReadLetter] = []
     try:
         for origin in origins:
             topic = dead_letters(origin)
-            messages = [one for part in range(DEAD_LETTER_PARTITIONS) for one in records(client, topic, part)]
+            with TopicReader(settings, topic) as reader:
+                bounds = reader.bounds(range(DEAD_LETTER_PARTITIONS))
+                messages = list(reader.from_offsets({number: low for number, (low, _) in bounds.items()}))
             marked = {_number(headers[MARKER]) for one in messages if MARKER in (headers := headers_of(one))}
             own = [one for one in messages if MARKER not in headers_of(one)]
             found += [ReadLetter(_letter(topic, one, codec, marked), one) for one in own[-LETTERS_MAX:]]
     except KafkaException as error:
         raise ServiceUnreachable("Kafka", settings.kafka_bootstrap_servers, str(error.args[0])) from error
-    finally:
-        client.close()
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.operate.dead_letter_fixes import CannotMend, fixed_letter, partly
+from pipelines.watch.dead_letter_fixes import CannotMend, fixed_letter, partly
 from schemas.codec import Codec
 from schemas.commands import AddTicketType, UpdateEvent
 from schemas.topics import COMMANDS, FACTS

@@ -21,7 +21,7 @@ from connectors.kafka_clients import refused_right
 from connectors.postgres import Connection, Database
 from connectors.settings import Settings
 from connectors.sql_files import queries
-from ops.watch.lags import LagMeter, ReaderLag
+from pipelines.watch.lags import LagMeter, ReaderLag
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
 
 TIMEOUT_S = 10.0

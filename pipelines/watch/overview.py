@@ -15,9 +15,9 @@ import msgspec
 from connectors import clock
 from connectors.errors import ServiceUnreachable
 from connectors.settings import Settings
-from ops.watch.alerts import AlertView, alerts
-from ops.watch.consumer_groups import GroupView, groups
 from pipelines.monitoring.board import Board
+from pipelines.watch.alerts import AlertView, alerts
+from pipelines.watch.consumer_groups import GroupView, groups
 from schemas.topics import COMMANDS, FACTS
 
 ALERTS_MAX = 50

@@ -1,0 +1,61 @@
+// The topology: for each edge its rate, its lag and its latency. A stalled edge differs by colour, frame and word.
+import { T } from "./texts.js";
+import { h, number, rounded, show } from "./dom.js";
+
+const COMMANDS = "tickets.commands", FACTS = "tickets.facts";
+const FLOWS = ["circle.reservations", "circle.payments", "circle.projections", "circle.notifications", "circle.monitoring"];
+const STALLED_S = 10, SLOW_S = 2;
+
+/** The nodes from two states of the platform, the earlier one null at first. Each has { key, rate, records, seconds, state }. */
+export function nodes(now, before, latency) {
+  const sample = now.monitoring ? now.monitoring.sample : null, earlier = before && before.monitoring ? before.monitoring.sample : null;
+  const rate = read => sample && earlier && sample.at > earlier.at ? Math.max(0, (read(sample) - read(earlier)) / (sample.at - earlier.at)) : null;
+  const found = [{ key: "http", rate: latency.rate, latency, state: "flowing" },
+    { key: "commands", rate: rate(one => one.ends[COMMANDS] || 0), state: "flowing", position: sample ? sample.ends[COMMANDS] : null },
+    { key: "facts", rate: rate(one => one.facts), state: "flowing", position: sample ? sample.facts : null }];
+  // Offsets count the marks of transactions, too. So the speed of a reader of facts is taken by the share of facts in them.
+  const grown = rate(one => one.ends[FACTS] || 0), share = grown ? Math.min(1, rate(one => one.facts) / grown) : 1;
+  const flows = FLOWS.map(flow => {
+    const topic = flow === "circle.reservations" ? COMMANDS : FACTS;
+    const [records, seconds] = sample && sample.lags[flow] || [null, null];
+    const done = one => (one.ends[topic] || 0) - (one.lags[flow] ? one.lags[flow][0] : 0);
+    const offsets = rate(done), speed = offsets === null ? null : offsets * (topic === FACTS ? share : 1);
+    const still = sample && sample.stalled[flow] || 0;
+    const state = seconds === null ? "unknown" : records && still >= STALLED_S ? "stalled" : seconds >= SLOW_S ? "slow" : "flowing";
+    return { key: flow, rate: speed, records, seconds, state };
+  });
+  return [found[0], found[1], flows[0], found[2], ...flows.slice(1)];
+}
+
+export function topology(parent, list) {
+  show(parent, list.map(node => {
+    const [name, path] = T.nodes[node.key], rows = [[T.rate, node.rate === null ? "–" : T.perSecond(rounded(node.rate))]];
+    if (node.latency) rows.push([T.latency, T.latencyOf(node.latency.half, node.latency.most)]);
+    if (node.position !== undefined) rows.push([T.position, node.position === null ? "–" : number(node.position)]);
+    if (node.records !== undefined) {
+      rows.push([T.lag, node.records === null ? "–" : T.records(number(node.records))]);
+      rows.push([T.waits, node.seconds === null ? "–" : T.seconds(rounded(node.seconds))]);
+    }
+    return h("li", { class: node.state, "data-node": node.key },
+      h("b", {}, name), h("span", { class: "path" }, path),
+      node.state === "stalled" || node.state === "slow" ? h("p", { class: node.state === "stalled" ? "bad" : "warn" }, node.state === "stalled" ? T.stalled : T.slow) : null,
+      h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)])));
+  }));
+}
+
+/** Rate, median and 99th percentile of the requests between two states, from the totals of their histogram. */
+export function latencyBetween(now, before) {
+  const total = one => Object.values(one.requests.answers).reduce((a, b) => a + b, 0);
+  const seconds = before ? (Date.parse(now.at) - Date.parse(before.at)) / 1000 : 0;
+  const rate = seconds > 0 ? Math.max(0, total(now) - total(before)) / seconds : null;
+  const earlier = new Map((before ? before.requests.buckets : []).map(([bound, n]) => [bound, n]));
+  let buckets = now.requests.buckets.map(([bound, n]) => [bound, n - (earlier.get(bound) || 0)]);
+  if (!buckets.length || buckets[buckets.length - 1][1] <= 0) buckets = now.requests.buckets;
+  const count = buckets.length ? buckets[buckets.length - 1][1] : 0;
+  const quantile = q => {
+    if (!count) return "–";
+    const [bound] = buckets.find(([, n]) => n >= q * count);
+    return bound === null ? "> 30 s" : `≤ ${bound < 1 ? `${bound * 1000} ms` : `${bound} s`}`;
+  };
+  return { rate, half: quantile(.5), most: quantile(.99) };
+}

@@ -1,0 +1,178 @@
+"""Questions of operators about topics, groups, one request and dead letters. A process of low priority answers them.
+
+Each reads within bounds: at most MATCHES_MAX records are in an answer, and the rest of the bounds are the worker's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from api.log.event_log import Bounds
+from connectors.settings import Settings
+from connectors.topics import describe_topics
+from pipelines.watch import dead_letters as letters
+from pipelines.watch import journey
+from pipelines.watch.consumer_groups import GroupView, groups
+from pipelines.watch.record_search import Criteria, NoSuchRecord, ReadingBounds, Search, latest, record_at
+from pipelines.watch.topic_reader import TopicReader
+from pipelines.watch.topic_record import TopicRecord
+from schemas.ids import Position, ReservationId
+
+MATCHES_MAX = 200  # in one answer: a screen of records
+LETTERS_MAX = 200
+
+
+class TopicView(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic: its partitions, and the records between their first and last offsets. Marks of transactions count."""
+
+    name: str
+    partitions: int
+    records: int
+
+
+class FoundRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records that match, the oldest first. `stopped` names the bound that ended the search early, "" for none."""
+
+    items: list[TopicRecord]
+    read: int
+    stopped: str
+
+
+class WholeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record with the schema of its writer; null for bytes that are no record of ours."""
+
+    record: TopicRecord
+    writer_schema: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsAsked:
+    """Asks for the topics that exist."""
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> list[TopicView]:
+        """Raises ServiceUnreachable, KafkaException."""
+        return [
+            TopicView(name=one.name, partitions=one.partitions, records=_records(settings, one.name, one.partitions))
+            for one in describe_topics(settings)
+            if one.partitions
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsAsked:
+    """Asks for records of a topic: the last ones that match, or with `oldest_first` the first ones."""
+
+    topic: str
+    criteria: Criteria
+    count: int
+    oldest_first: bool
+
+    def answer(self, settings: Settings, bounds: Bounds) -> FoundRecords:
+        """Raises NoSuchPartition, CircleError without such a topic, ServiceUnreachable, KafkaException."""
+        within = ReadingBounds(matches_max=self.count, records_max=bounds.records_max, seconds_max=bounds.seconds_max)
+        if self.oldest_first:
+            search = Search(settings, self.topic, self.criteria, bounds=within)
+            items = list(search.matches())
+        else:
+            items, search = latest(settings, self.topic, self.criteria, count=self.count)
+        stopped = "" if len(items) == self.count else search.progress.stopped
+        return FoundRecords(items=items, read=search.progress.read, stopped=stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAsked:
+    """Asks for one record by its offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> WholeRecord:
+        """Raises NoSuchRecord, NoSuchPartition, ServiceUnreachable."""
+        record, schema = record_at(settings, self.topic, self.partition, self.offset)
+        return WholeRecord(record=record, writer_schema=schema)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsAsked:
+    """Asks for the flows and the other groups."""
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> list[GroupView]:
+        """Raises ServiceUnreachable."""
+        return groups(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyAsked:
+    """Asks for the way of one request, by its reservation or by its command's position."""
+
+    request: ReservationId | Position
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> journey.Journey:
+        """Raises NotFollowed, ServiceUnreachable."""
+        if isinstance(self.request, Position):
+            return journey.follow_command(settings, self.request)
+        return journey.follow(settings, self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class LettersAsked:
+    """Asks for the latest dead letters of all topics."""
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> list[letters.Letter]:
+        """Raises ServiceUnreachable."""
+        found = sorted((one.letter for one in letters.letters(settings)), key=lambda one: one.put_aside_at)
+        return found[-LETTERS_MAX:][::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterAsked:
+    """Asks for one dead letter with its content."""
+
+    origin: str
+    offset: int
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> letters.Opened:
+        """Raises NoSuchRecord, ServiceUnreachable."""
+        return letters.opened(settings, _letter(settings, self.origin, self.offset))
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRedriven:
+    """Sends a dead letter back, with `edited` as its whole record if given. Answers the names of changed fields."""
+
+    origin: str
+    offset: int
+    edited: dict[str, Any] | None
+
+    def answer(self, settings: Settings, _bounds: Bounds) -> list[str]:
+        """Raises NoSuchRecord, NoSuchLetter, ServiceUnreachable."""
+        read = _letter(settings, self.origin, self.offset)
+        chosen = letters.choose([read], [self.offset], limit=1)
+        if not chosen:
+            raise letters.NoSuchLetter(f"the letter at {self.offset} has been sent back already")
+        fixes = {}
+        if self.edited is not None:
+            fixes[self.offset] = letters.mend(settings, read, changes={}, edited=self.edited)
+        letters.redrive(settings, chosen, fixes)
+        return [name for fix in fixes.values() for name in fix.changed]
+
+
+OperatorQuestion = (
+    TopicsAsked | RecordsAsked | RecordAsked | GroupsAsked | JourneyAsked | LettersAsked | LetterAsked | LetterRedriven
+)
+
+
+def _letter(settings: Settings, origin: str, offset: int) -> letters.ReadLetter:
+    for one in letters.letters(settings, [origin]):
+        if one.letter.offset == offset:
+            return one
+    raise NoSuchRecord(f"{origin} has no dead letter at offset {offset}")
+
+
+def _records(settings: Settings, topic: str, partitions: int) -> int:
+    with TopicReader(settings, topic) as reader:
+        return sum(high - low for low, high in reader.bounds(range(partitions)).values())

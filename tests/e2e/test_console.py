@@ -1,0 +1,271 @@
+"""Operators and organizers see the platform live in a real browser, on a phone and in the dark, also over an outage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from ops.run.platform import Platform
+from schemas.placement import partition_of
+from schemas.topics import COMMANDS
+from tests.harness import browser as browsers
+from tests.harness.browser import DESKTOP, PHONE, barriers, is_too_wide, page_of
+from tests.harness.flows import eventually, write
+from tests.harness.shop import PASSWORD, OnSale, Person, Shop, done, open_shop, problem
+
+NODES = 8
+STALL_MS = 40_000  # ten seconds without a step, two looks of monitoring, and a slow machine
+VIEWS = ("#/overview", "#/events", "#/topics", "#/groups", "#/follow", "#/letters", "#/requests")
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[Platform, Shop]]:
+    with open_shop() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(opened: tuple[Platform, Shop]) -> Shop:
+    return opened[1]
+
+
+@pytest.fixture(scope="module")
+def token(opened: tuple[Platform, Shop]) -> str:
+    return opened[0].settings.operator_token or ""
+
+
+@pytest_asyncio.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    async with browsers.running() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def event(shop: Shop) -> OnSale:
+    """An event with sales: three seats sold, two held, one refusal."""
+    found = shop.event(shop.organizer())
+    buyer, other = shop.person(), shop.person()
+    bought = done(buyer.reserve(found.id, ticket_type_id=found.seated, seats=["A-1", "A-2", "A-3"]), 201)
+    done(buyer.confirm(bought["id"]), 200)
+    done(buyer.reserve(found.id, ticket_type_id=found.seated, seats=["B-1", "B-2"]), 201)
+    problem(other.reserve(found.id, ticket_type_id=found.seated, seats=["A-1"]), 409, "seat-taken")
+    return found
+
+
+@pytest.fixture(scope="module")
+def buyer(shop: Shop) -> Person:
+    return shop.person()
+
+
+@pytest.fixture(scope="module")
+def stranger(shop: Shop) -> Person:
+    """An organizer of other events."""
+    return shop.organizer()
+
+
+@pytest.fixture(scope="module")
+def admin(shop: Shop) -> Person:
+    return shop.admin()
+
+
+def figures(shop: Shop) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = done(shop.http.get("/v1/operator/figures", headers=shop.operator), 200)["samples"]
+    return found
+
+
+def dead_letters(shop: Shop) -> list[dict[str, object]]:
+    path = "/v1/operator/dead-letters"
+    found: list[dict[str, object]] = done(shop.http.get(path, headers=shop.operator), 200)["items"]
+    return found
+
+
+async def test_an_empty_platform_is_shown_as_it_is(shop: Shop, chromium: Browser, token: str) -> None:
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard")
+        await expect(page.locator("#connection")).to_have_text("live")
+        await expect(page.locator(".topology > li")).to_have_count(NODES)
+        await page.get_by_role("link", name="Events").click()
+        await expect(page.get_by_text("No event is published yet")).to_be_visible()
+        assert await barriers(page) == []
+        assert errors == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)])
+async def test_each_view_can_be_used_by_everybody(
+    shop: Shop, chromium: Browser, token: str, event: OnSale, *, view: str, size: browsers.ViewportSize, dark: bool
+) -> None:
+    async with page_of(chromium, password=token, size=size, dark=dark) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard{view}")
+        await expect(page.locator("#connection")).to_have_text("live")
+        await expect(page.locator("#content h2").first).to_be_visible()
+        if view == "#/events":
+            await expect(page.locator("canvas").first).to_be_visible()
+        if view in ("#/topics", "#/groups"):
+            await expect(page.locator("table").first).to_be_visible()
+        assert await barriers(page) == []
+        assert not await is_too_wide(page)
+        assert errors == [], "also: nothing breaks the content policy"
+
+
+async def test_a_drop_fills_in_without_a_reload(
+    shop: Shop, chromium: Browser, token: str, event: OnSale, buyer: Person
+) -> None:
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/events/{event.id}")
+        seats = page.locator("canvas")
+        await expect(seats).to_have_attribute("data-sold", "3")
+        await expect(page.get_by_text("seat-taken")).to_be_visible()
+        held = done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["C-4", "C-5"]), 201)
+        await expect(seats).to_have_attribute("data-held", "4")
+        done(buyer.confirm(held["id"]), 200)
+        await expect(seats).to_have_attribute("data-sold", "5")
+        await expect(page.locator(f"[data-type='{event.seated}']")).to_contain_text("5 sold")
+        await expect(page.get_by_text("212.50 EUR")).to_be_visible()
+        assert errors == []
+
+
+async def test_the_last_hour_is_there_after_a_reload(shop: Shop, chromium: Browser, token: str, event: OnSale) -> None:
+    eventually(lambda: len(figures(shop)) >= 2, "two samples of the last hour", 30)
+    async with page_of(chromium, password=token) as (page, _):
+        for _ in range(2):
+            await page.goto(f"{shop.url}/dashboard")
+            await expect(page.locator("svg.chart")).to_have_count(4)
+            await page.reload()
+
+
+async def test_an_outage_is_said_and_its_end_too(shop: Shop, chromium: Browser, token: str) -> None:
+    async with page_of(chromium, password=token) as (page, _):
+        await page.goto(f"{shop.url}/dashboard")
+        await expect(page.locator("#connection")).to_have_text("live")
+        await page.context.set_offline(True)
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(page.locator("#connection")).to_contain_text("does not answer")
+        await page.context.set_offline(False)
+        await expect(page.locator("#connection")).to_have_text("live")
+
+
+async def test_a_stalled_edge_is_seen_at_once_and_flows_again(
+    opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, event: OnSale, buyer: Person
+) -> None:
+    payments = opened[0].supervisor.pid("payments")
+    assert payments is not None
+    async with page_of(chromium, password=token) as (page, _):
+        await page.goto(f"{shop.url}/dashboard")
+        edge = page.locator("[data-node='circle.payments']")
+        await expect(edge).to_have_class("flowing")
+        os.kill(payments, signal.SIGSTOP)
+        try:
+            done(buyer.reserve(event.id, ticket_type_id=event.seated, seats=["D-1"]), 201)
+            await expect(edge).to_have_class("stalled", timeout=STALL_MS)
+            await expect(edge).to_contain_text("Stalled")
+        finally:
+            os.kill(payments, signal.SIGCONT)
+        await expect(edge).to_have_class("flowing", timeout=STALL_MS)
+
+
+async def test_the_keyboard_reaches_everything(shop: Shop, chromium: Browser, token: str, event: OnSale) -> None:
+    async with page_of(chromium, password=token) as (page, _):
+        await page.goto(f"{shop.url}/dashboard")
+        await expect(page.locator("#connection")).to_have_text("live")
+        await page.keyboard.press("Tab")
+        await expect(page.locator(":focus")).to_have_text("Skip to the content")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await expect(page.locator(":focus")).to_have_text("Events")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("canvas").first).to_be_visible()
+
+
+async def test_a_refusal_is_found_among_the_facts_and_followed_with_its_reason(
+    shop: Shop, chromium: Browser, token: str, event: OnSale
+) -> None:
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/topics")
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await page.get_by_label("Record type").fill("ReservationRejected")
+        await page.get_by_label("Field").fill("reason")
+        await page.get_by_label("Value").fill("seat-taken")
+        await page.get_by_label("Key").fill(event.id)
+        await page.get_by_role("button", name="Find").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.locator("tbody button").click()
+        fields = page.locator("pre").first
+        await expect(fields).to_contain_text('"reason": "seat-taken"')
+        reservation = json.loads(await fields.inner_text())["reservation_id"]
+        await page.goto(f"{shop.url}/dashboard#/follow/{reservation}")
+        await expect(page.locator(".steps li").first).to_contain_text("POST /v1/events/<event_id>/reservations")
+        await expect(page.locator(".steps")).to_contain_text("ReservationRejected seat-taken")
+        assert await barriers(page) == []
+        assert errors == []
+
+
+async def test_a_dead_letter_is_mended_sent_back_and_audited(
+    opened: tuple[Platform, Shop], shop: Shop, chromium: Browser, token: str, event: OnSale, admin: Person
+) -> None:
+    settings = opened[0].settings
+    home = partition_of(event.id, settings.partitions)
+    write(settings, COMMANDS, [(home, b"no record of ours", [])])
+    eventually(lambda: len(dead_letters(shop)) == 1, "the dead letter", 30)
+    command = {"type": "PublishEvent", "event_id": event.id, "user_id": event.organizer.id, "command_id": "mended"}
+    async with page_of(chromium, password=token) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard#/letters")
+        await page.locator("tbody button").click()
+        await page.get_by_label("The record, as JSON").fill("{}")
+        await page.get_by_role("button", name="Mend and send back").click()
+        await expect(page.get_by_text("cannot be mended so")).to_be_visible()
+        assert await barriers(page) == []
+        errors.clear()  # the browser reports the refusal
+        await page.get_by_label("The record, as JSON").fill(json.dumps(command))
+        await page.get_by_role("button", name="Mend and send back").click()
+        await expect(page.get_by_text("Sent back, changed")).to_be_visible()
+        await expect(page.locator("tbody")).to_contain_text("redriven")
+        assert errors == []
+    entries = done(admin.get("/v1/security-events", params={"kind": "dead-letter-redriven"}), 200)["items"]
+    assert [one["actor"] for one in entries] == ["operator", "operator"], "the refused attempt, too"
+
+
+async def test_an_organizer_sees_their_own_event_and_no_other(
+    shop: Shop, chromium: Browser, event: OnSale, stranger: Person
+) -> None:
+    async with page_of(chromium) as (page, errors):
+        await page.goto(f"{shop.url}/dashboard/events/{event.id}")
+        assert await barriers(page) == []
+        await page.get_by_label("Mail address").fill(stranger.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("status").filter(has_text="another organizer's event")).to_be_visible()
+        errors.clear()  # the browser reports the refusal
+        await page.get_by_label("Mail address").fill(event.organizer.email)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("canvas")).to_be_visible()
+        await expect(page.get_by_text("seat-taken")).to_be_visible()
+        await expect(page.get_by_text("commands not decided yet")).to_have_count(0)
+        assert await barriers(page) == []
+        assert errors == []
+
+
+def test_sales_are_the_owners_and_operators(shop: Shop, event: OnSale, stranger: Person) -> None:
+    path = f"/v1/events/{event.id}/sales"
+    own = done(event.organizer.get(path), 200)
+    assert own["commands_waiting"] is None
+    assert {"rejected", "confirmed"} <= {one["status"] for one in own["outcomes"]}
+    problem(stranger.get(path), 403, "not-owner")
+    of_operator = done(shop.http.get(f"/v1/operator/events/{event.id}/sales", headers=shop.operator), 200)
+    assert of_operator["commands_waiting"] is not None
+    assert of_operator["money"][0]["currency"] == "EUR"
+
+
+def test_no_file_outside_of_the_console_can_be_had(shop: Shop) -> None:
+    policy = httpx.get(f"{shop.url}/dashboard", headers=shop.operator).headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert shop.http.get("/dashboard/files/console.css").headers["content-type"] == "text/css; charset=utf-8"
+    for name in ("dashboard.html", "..%2Ftickets.html", "%2Fetc%2Fpasswd"):
+        problem(shop.http.get(f"/dashboard/files/{name}"), 404, "not-found")

@@ -1,0 +1,104 @@
+"""A seat map is read once for all watchers, within a share of the time, and each watcher gets each change once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.reads.seat_feeds import FEED_PART_MAX, FEED_PAUSE_S, SeatFeeds, SeatPicture, runs
+from api.reads.seat_sections import SeatSection
+from schemas.ids import EventId, TicketTypeId
+
+EVENT, STALLS, BOXES = EventId("e"), TicketTypeId("stalls"), TicketTypeId("boxes")
+letters = st.text("hsx.b", min_size=1, max_size=60)
+
+
+def picture(stalls: str, boxes: str = "..", hidden: bool = False) -> SeatPicture:
+    sections = [
+        SeatSection(ticket_type_id=key, name=key, rows=1, seats_per_row=len(text), letters=text.encode())
+        for key, text in ((STALLS, stalls), (BOXES, boxes))
+    ]
+    return SeatPicture(sections, {STALLS: False, BOXES: hidden})
+
+
+def applied(before: str, changes: list[tuple[int, str]]) -> str:
+    text = list(before)
+    for index, run in changes:
+        text[index : index + len(run)] = run
+    return "".join(text)
+
+
+@given(before=letters, data=st.data())
+def test_a_watcher_who_applies_the_changes_has_the_map(before: str, data: st.DataObject) -> None:
+    after = data.draw(st.text("hsx.b", min_size=len(before), max_size=len(before)))
+    found = runs(before.encode(), after.encode())
+    assert applied(before, found) == after
+    assert sum(len(run) for _, run in found) == sum(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_a_slow_watcher_gets_all_changes_in_one_message() -> None:
+    first, second, third = picture("...."), picture("h..."), picture("s..h", "x.")
+    assert second.changes_since(first) == {STALLS: [(0, "h")]}
+    assert third.changes_since(second) == {STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]}
+    assert third.changes_since(first) == {STALLS: [(0, "s"), (3, "h")], BOXES: [(0, "x")]}
+
+
+@pytest.mark.parametrize("other", [picture("....."), picture("....", hidden=True)])
+def test_another_layout_is_sent_whole(other: SeatPicture) -> None:
+    assert other.changes_since(picture("....")) is None
+
+
+class Clock:
+    """A time that moves only by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reader(clock: Clock, took_s: float, found: list[SeatPicture]) -> Callable[[], asyncio.Future[SeatPicture]]:
+    def read() -> asyncio.Future[SeatPicture]:
+        clock.now += took_s
+        future: asyncio.Future[SeatPicture] = asyncio.get_running_loop().create_future()
+        future.set_result(found.pop(0))
+        return future
+
+    return read
+
+
+async def test_all_watchers_share_one_reading() -> None:
+    clock, found = Clock(), [picture("."), picture("h"), picture("s")]
+    feeds = SeatFeeds(clock)
+    read = reader(clock, 0.001, found)
+    got = await asyncio.gather(*(feeds.get(EVENT, read) for _ in range(1_000)))
+    assert len({id(one) for one in got}) == 1
+    assert len(found) == 2
+    clock.now += FEED_PAUSE_S
+    assert (await feeds.get(EVENT, read)) is not got[0]
+
+
+async def test_a_large_map_is_read_as_often_as_its_share_of_the_time_allows() -> None:
+    clock, found = Clock(), [picture("."), picture("h")]
+    feeds = SeatFeeds(clock)
+    read = reader(clock, 0.2, found)
+    first = await feeds.get(EVENT, read)
+    clock.now += 0.2 / FEED_PART_MAX - 0.1
+    assert await feeds.get(EVENT, read) is first
+    clock.now += 0.2
+    assert await feeds.get(EVENT, read) is not first
+
+
+async def test_a_map_that_is_the_same_stays_the_same_picture() -> None:
+    clock, found = Clock(), [picture("h"), picture("h")]
+    feeds = SeatFeeds(clock)
+    read = reader(clock, 0.0, found)
+    first = await feeds.get(EVENT, read)
+    clock.now += 1
+    assert await feeds.get(EVENT, read) is first
+    assert not found
