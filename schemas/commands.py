@@ -19,6 +19,7 @@ from schemas.ids import (
     AttemptId,
     BlockId,
     CodeId,
+    CommandId,
     DisputeId,
     EntryId,
     PaymentId,
@@ -136,6 +137,22 @@ class ReserveTickets(Command, frozen=True, gc=False):
     promo_code: str | None = None
     access_code: str | None = None
     mailbox: int | None = None
+
+
+class ReserveInTurn(Command, frozen=True, gc=False):
+    """Decide the requests of several buyers of this event one after the other, each as a ReserveTickets of its own.
+
+    Each list has one text for each request, in their order. Numbers are decimal; a mailbox of "" is not known. The
+    requests name no seats and have no codes. `schemas.requests_in_turn` says which lists are valid.
+    """
+
+    command_ids: list[CommandId]
+    reservation_ids: list[ReservationId]
+    user_ids: list[UserId]
+    ticket_type_ids: list[TicketTypeId]
+    quantities: list[str]
+    fingerprints: list[str]
+    mailboxes: list[str]
 
 
 class ExtendHold(Command, frozen=True, gc=False):
@@ -341,4 +358,5 @@ COMMANDS: tuple[type[Command], ...] = (
     RecordRefundFailure,
     RecordDispute,
     RefundAmount,
+    ReserveInTurn,
 )

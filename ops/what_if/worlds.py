@@ -24,7 +24,19 @@ from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
-from schemas.ids import NOBODY, AttemptId, CommandId, EventId, LogTime, PaymentId, ReservationId, TicketTypeId, UserId
+from schemas.ids import (
+    NOBODY,
+    AttemptId,
+    CommandId,
+    EventId,
+    LogTime,
+    PaymentId,
+    ReservationId,
+    SubjectId,
+    TicketTypeId,
+    UserId,
+)
+from schemas.requests_in_turn import in_turn, requests_of
 from schemas.statuses import ChargeOutcome, LayoutKind, ReservationStatus
 
 EVENT_RULES = ("max_tickets_per_user", "hold_ttl_s", "sales_open_at", "sales_close_at")
@@ -64,6 +76,9 @@ class OtherRules:
 
     def applied(self, command: c.Command) -> c.Command | None:
         """The command in the other world; None when its user does not take part there."""
+        if isinstance(command, c.ReserveInTurn):
+            left = [one for one in requests_of(command) if one.user_id not in self.excluded]
+            return in_turn(command.event_id, command.command_id, left) if left else None
         if command.user_id in self.excluded and isinstance(
             command, c.ReserveTickets | c.ConfirmReservation | c.ReleaseReservation
         ):
@@ -219,8 +234,9 @@ class World:
     def _step(self, command: c.Command, at: At) -> list[f.Fact]:
         facts = step(self.state, command, at)
         if isinstance(command, c.ReserveTickets) and not isinstance(facts[-1], f.CommandDuplicated):
-            self._tally["ReserveTickets"] += 1
-            self._asking.add(command.user_id)
+            self._asked([command])
+        elif isinstance(command, c.ReserveInTurn):
+            self._asked(_asked_first(command, facts))
         for fact in facts:
             self._tally[type(fact).__name__] += 1
             if isinstance(fact, f.TicketsHeld):
@@ -230,6 +246,10 @@ class World:
             elif isinstance(fact, f.PaymentRequested):
                 self.charged.add(at.offset)
         return facts
+
+    def _asked(self, requests: list[c.ReserveTickets]) -> None:
+        self._tally["ReserveTickets"] += len(requests)
+        self._asking.update(one.user_id for one in requests)
 
     def _as_charged_here(self, command: c.Command) -> c.Command:
         """A payment with the right amount on the log has the right amount here, at any price here."""
@@ -285,6 +305,18 @@ class World:
             ):
                 locked.append(place)
         return f.SeatLocksObserved(locked, locks.freed)
+
+
+def _asked_first(command: c.ReserveInTurn, facts: list[f.Fact]) -> list[c.ReserveTickets]:
+    """The requests that are no repetitions. A repetition comes after the request that it repeats."""
+    repeated = Counter(fact.subject_id for fact in facts if isinstance(fact, f.CommandDuplicated))
+    first = []
+    for request in reversed(requests_of(command)):
+        if repeated[SubjectId(request.reservation_id)]:
+            repeated[SubjectId(request.reservation_id)] -= 1
+        else:
+            first.append(request)
+    return first
 
 
 def report(as_it_was: World, what_if: World, *, rules: OtherRules, newcomers_pay: float) -> WhatIfReport:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.outgoing import Decision, EncodedFact, RawRecord, ReplyAddress
 from pipelines.reservations.partition import Group, Partition, Placed, grouped
+from pipelines.reservations.replies import answers_in_turn
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import EventId, stamped
-from schemas.replies import ReplyMessage
+from schemas.replies import REPLY_KEY, REPLY_TO, ReplyMessage
 
 try:
     from pipelines.reservations.native_outgoing import encoded, replies
@@ -26,6 +29,7 @@ except ImportError:  # there was no C compiler when this was installed
 
     ENCODER = "plain"
 
+_ADDRESS = frozenset({REPLY_TO, REPLY_KEY})
 _OF_NOTHING = (f.Reason.RESERVATION_NOT_FOUND, f.Reason.PAYMENT_NOT_FOUND, f.Reason.CURRENCY_MISMATCH)
 
 
@@ -111,12 +115,34 @@ class Batch:
                 yield record, placed, next(of_event[placed.command.event_id])
 
     def encoded(self, codec: Codec) -> Iterator[EncodedFact]:
-        """Every fact with its envelope, ready for its topic, in the order of the log."""
-        return encoded(self.facts(), codec)
+        """Every fact with its envelope, ready for its topic, in the order of the log.
+
+        A fact of requests in turn has no address for a reply: nothing comes of it that would answer their record.
+        """
+        return encoded(map(_without_address, self.facts()), codec)
 
     def replies(self) -> dict[ReplyAddress, ReplyMessage]:
         """The replies to waiting requests, one message for each address that they gave."""
-        return replies(self.facts(), {group.state.event_id: group.state for group in self.groups})
+        return replies(_one_by_one(self.facts()), {group.state.event_id: group.state for group in self.groups})
+
+
+def _one_by_one(decisions: Iterable[Decision]) -> Iterator[Decision]:
+    """The decisions, with requests in turn as commands of their own."""
+    for decision in decisions:
+        record, placed, facts = decision
+        if type(placed.command) is c.ReserveInTurn:
+            for request, own in answers_in_turn(placed.command, facts):
+                yield record, Placed(placed.at, placed.key, request), own
+        else:
+            yield decision
+
+
+def _without_address(decision: Decision) -> Decision:
+    record, placed, facts = decision
+    if type(placed.command) is not c.ReserveInTurn:
+        return decision
+    others = [header for header in record.headers or () if header[0] not in _ADDRESS]
+    return msgspec.structs.replace(record, headers=others), placed, facts
 
 
 def refused_dispute(facts: Sequence[f.Fact]) -> f.CommandRefused | None:

@@ -23,6 +23,7 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import US_PER_S, BlockId, EventId, LogTime, ReservationId, TicketTypeId
 from schemas.placement import misplaced
+from schemas.requests_in_turn import flaw_of
 from schemas.statuses import ClaimStatus, ReservationStatus
 
 HELD: Final = ClaimStatus.HELD  # a name of this module is read faster than a member
@@ -64,7 +65,7 @@ class Group:
     @property
     def asks_for_seats(self) -> bool:
         """Whether foreign locks can affect this group."""
-        return any(isinstance(placed.command, c.ReserveTickets) for placed in self.placed)
+        return any(isinstance(placed.command, c.ReserveTickets | c.ReserveInTurn) for placed in self.placed)
 
     def decide(self, observed: set[str] | None = None) -> None:
         """Decide every command on the state before the batch. After a refusal by Redis, decide again with `observed`.
@@ -204,6 +205,8 @@ def command_in(codec: Codec, value: bytes | None, partition: int, partitions: in
     command = codec.decode(value)
     if isinstance(command, c.Command):
         why = misplaced(command.event_id, partition, partitions) if partitions is not None else ""
+        if isinstance(command, c.ReserveInTurn):
+            why = why or flaw_of(command)
         return Undecodable(why) if why else command
     if isinstance(command, Undecodable):
         return command

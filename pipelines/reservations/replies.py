@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +12,7 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.ids import EventId, TicketId
 from schemas.replies import Reply, ReservationView
+from schemas.requests_in_turn import requests_of
 from schemas.statuses import PaymentStatus, ReplyOutcome, ReservationStatus
 
 _ACCEPTED, _REFUSED, _PENDING = ReplyOutcome.ACCEPTED, ReplyOutcome.REFUSED, ReplyOutcome.PENDING
@@ -72,6 +74,28 @@ def reply_to(state: EventState, command: c.Command, facts: list[f.Fact], partiti
         field=answer.field,
         at=answer.at,
     )
+
+
+def answers_in_turn(command: c.ReserveInTurn, facts: list[f.Fact]) -> list[tuple[c.ReserveTickets, list[f.Fact]]]:
+    """Each request of `command` with the fact that answers it, as if it had been a command of its own.
+
+    A request that was not decided, because the rules failed before it, has that failure for its answer.
+    """
+    answers: dict[str, deque[f.Fact]] = {}
+    failed: list[f.Fact] = []
+    for fact in facts:
+        match fact:
+            case f.ReservationRejected() | f.TicketsHeld():
+                answers.setdefault(fact.reservation_id, deque()).append(fact)
+            case f.CommandRefused() if fact.reason == f.Reason.COMMAND_FAILED:
+                failed.append(fact)
+            case f.CommandDuplicated() | f.CommandRefused():
+                answers.setdefault(fact.subject_id, deque()).append(fact)
+    found: list[tuple[c.ReserveTickets, list[f.Fact]]] = []
+    for request in requests_of(command):
+        own = answers.get(request.reservation_id)
+        found.append((request, [own.popleft()] if own else failed))
+    return found
 
 
 def view_of(event_id: EventId, of: Reservation) -> ReservationView:

@@ -21,7 +21,8 @@ from connectors.settings import Settings
 from ops.proof.checker import ToldOutcome
 from schemas import commands as c
 from schemas.codec import Codec
-from schemas.ids import ReservationId, UserId, attempt_id, fingerprint, reservation_id
+from schemas.ids import CommandId, EventId, ReservationId, UserId, attempt_id, fingerprint, reservation_id
+from schemas.requests_in_turn import in_turn
 from schemas.topics import COMMANDS
 
 ORGANIZER = "00000000-0000-4000-8000-000000000001"
@@ -53,12 +54,17 @@ class Drop:
         self._recent: list[tuple[str, ReservationId, UserId]] = []
         self._key = 0
         self._prepared: list[c.Command] | None = None
+        self._collected: list[c.ReserveTickets] | None = None
         self._producer = producer(settings, **{"message.timeout.ms": 60_000})
 
     # --- sending --------------------------------------------------------------------------------------------------
 
     def send(self, command: c.Command, *, value: bytes | None = None) -> None:
         """Produce a command; `value` replaces its bytes."""
+        if self._collected is not None:
+            assert isinstance(command, c.ReserveTickets)
+            self._collected.append(command)
+            return
         if self._prepared is not None:
             self._prepared.append(command)
             return
@@ -66,12 +72,14 @@ class Drop:
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self.unacknowledged += 1
-            elif isinstance(command, c.ReserveTickets) and value is None:
+            elif isinstance(command, c.ReserveTickets | c.ReserveInTurn) and value is None:
                 partition, offset = message.partition(), message.offset()
                 assert partition is not None
                 assert offset is not None
+                together = isinstance(command, c.ReserveInTurn)
+                keys = command.reservation_ids if together else [command.reservation_id]
                 with self.news:
-                    self.told.append(ToldOutcome(command.reservation_id, partition, offset))
+                    self.told += [ToldOutcome(key, partition, offset) for key in keys]
                     self.news.notify_all()
 
         self.sent += 1
@@ -169,6 +177,15 @@ class Drop:
         )
         return key
 
+    def reserve_in_turn(self, event: str, users: list[UserId]) -> list[ReservationId]:
+        """The requests of several buyers in one record. Returns the reservations' ids."""
+        first, self._collected = self._key, []
+        for user in users:
+            self.reserve(event, user, quantity=self.rng.choice((1, 2)))
+        requests, self._collected = self._collected, None
+        self.send(in_turn(EventId(event), CommandId(f"t{first}"), requests))
+        return [one.reservation_id for one in requests]
+
     def confirm(self, event: str, key: ReservationId, user: UserId, *, token: str = "tok_ok") -> None:
         self.send(
             c.ConfirmReservation(
@@ -202,6 +219,10 @@ class Drop:
                 self.send(c.ReleaseReservation(event, user, "r", key))
             return
         event, user = rng.choice(self.events), rng.choice(self.users)
+        if rng.random() < 0.04:
+            users = rng.choices(self.users, k=rng.randint(2, 8))
+            self._recent += [(event, *one) for one in zip(self.reserve_in_turn(event, users), users, strict=True)]
+            return
         if rng.random() < 0.15:
             row, seat = chr(65 + rng.randrange(min(self.rows, 26))), rng.randint(1, 9)
             key = self.reserve(event, user, seats=[f"{row}-{seat}", f"{row}-{seat + 1}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Envelope, RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from schemas.record import LogRecord
 from tests.harness.words import EVENT, T
 
 CODEC = Codec()
@@ -67,3 +69,16 @@ def audited(
         audit.read(offset, now, one.value or CODEC.encode(one.command), read)
     audit.finish()
     return report
+
+
+class Feed:
+    """The facts topic, from bytes."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        self._left = deque(LogRecord(offset, 0, None, value) for offset, value in enumerate(values))
+
+    def peek(self) -> LogRecord | None:
+        return self._left[0] if self._left else None
+
+    def advance(self) -> None:
+        self._left.popleft()

@@ -16,8 +16,9 @@ from pipelines.reservations.core.evolve import evolve
 from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
+from schemas import requests_in_turn
 from schemas.event_terms import EventTerms
-from schemas.ids import US_PER_S, LogTime, ReservationId, ticket_id
+from schemas.ids import US_PER_S, CommandId, EventId, LogTime, ReservationId, ticket_id
 from schemas.terms import defaults
 from schemas.ticket_type_terms import TicketTypeTerms
 
@@ -100,6 +101,11 @@ def reserve(
         fingerprint=fingerprint,
         mailbox=mailbox,
     )
+
+
+def in_turn(*requests: c.ReserveTickets) -> c.ReserveInTurn:
+    """These requests in one record."""
+    return requests_in_turn.in_turn(EventId(EVENT), CommandId("turn"), requests)
 
 
 def confirm(rid: str = R1, *, by: str = ALICE, attempt: str = TRY1, token: str = "tok_ok") -> c.ConfirmReservation:

@@ -20,6 +20,7 @@ RARE = (
     "HoldReleased",
     "CommandDuplicated",
     "unreadable",
+    "in turn",
 )
 
 

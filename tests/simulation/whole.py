@@ -21,6 +21,7 @@ from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S, LogTime
+from schemas.requests_in_turn import in_turn, is_plain
 from schemas.statuses import ReservationStatus
 from tests.harness.fact_logs import recorded_at
 from tests.simulation.bank import Bank, due
@@ -185,7 +186,7 @@ class Town:
     def _some_seats(self, most: int) -> list[str]:
         return self.rng.sample([f"{row}-{seat}" for row in "ABCD" for seat in range(1, 7)], self.rng.randint(1, most))
 
-    def _reserve(self) -> c.Command:
+    def _reserve(self) -> c.ReserveTickets:
         seats = self._some_seats(2) if self.rng.random() < 0.3 else []
         kind = self.rng.choice(("stalls", "floor")) if not seats else "stalls"
         promo, access = self.rng.choice((None, None, None, *CODES)), self.rng.choice((None, "DOOR"))
@@ -204,6 +205,15 @@ class Town:
             access_code=access,
             mailbox=_mailbox(user),
         )
+
+    def _in_turn(self) -> c.Command:
+        """Several buyers' requests in one record; some come twice in it."""
+        requests = [one for _ in range(self.rng.randint(1, 8)) if is_plain(one := self._reserve())]
+        if not requests:
+            return self._reserve()
+        if self.rng.random() < 0.3:
+            requests.append(self.rng.choice(requests))
+        return in_turn(EVENT, "id", requests)
 
     def _reservation(self, *statuses: str) -> tuple[str, str]:
         """A reservation of one of these statuses, if there is one, and its buyer; sometimes a stranger."""
@@ -472,6 +482,7 @@ class Town:
 
 _MAKERS = {
     Town._reserve: 30,
+    Town._in_turn: 3,
     Town._confirm: 18,
     Town._pay: 18,
     Town._refunded: 6,

@@ -13,6 +13,8 @@ from collections import deque
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from pipelines.reservations.batch import Batch
 from pipelines.reservations.core.decide import step
 from pipelines.reservations.core.digest import canonical
@@ -26,6 +28,7 @@ from schemas import facts as f
 from schemas.codec import Codec, Undecodable
 from schemas.ids import LogTime
 from schemas.notifications import Notification
+from schemas.requests_in_turn import in_turn, is_plain, requests_of
 from tests.harness.fact_logs import recorded_at
 from tests.harness.seating_model import best_available
 from tests.simulation.model import Expected, Model
@@ -164,23 +167,27 @@ class Simulation:
                 self.observed[at.offset] = facts[0]
                 model.learn(facts[0], at.log_time)
                 rest = facts[1:]
-            expected = model.expect(command, at.log_time)
-            assert [told(fact) for fact in rest] == expected, (at, command, rest, expected)
-            if isinstance(rest[-1], f.TicketsHeld) and isinstance(command, c.ReserveTickets):
-                for fact in rest[:-1]:
-                    model.learn(fact, at.log_time)
-                self._check_seats(model, command, rest[-1])
-                model.learn(rest[-1], at.log_time)
-            else:
-                for fact in rest:
-                    model.learn(fact, at.log_time)
+            for one in requests_of(command) if isinstance(command, c.ReserveInTurn) else [command]:
+                expected = model.expect(one, at.log_time)
+                part, rest = rest[: len(expected)], rest[len(expected) :]
+                assert [told(fact) for fact in part] == expected, (at, one, part, expected)
+                self._learn(model, one, part, at)
+                self._react(part[-1], command)
+            assert not rest, (at, command, rest)
+            if isinstance(command, c.ReserveInTurn):
+                self._count("in turn")
             assert model.captured - model.refunded - model.refunds_due == model.confirmed
             if model.owner:
                 history = self.history.setdefault(event_id, [])
                 history += [(fact, at) for fact in facts]
             recorded += recorded_at(at, event_id, facts)
-            self._react(facts[-1], command)
         self.rows.apply(recorded)
+
+    def _learn(self, model: Model, command: c.Command, facts: list[f.Fact], at: At) -> None:
+        for fact in facts:
+            if fact is facts[-1] and isinstance(fact, f.TicketsHeld) and isinstance(command, c.ReserveTickets):
+                self._check_seats(model, command, fact)
+            model.learn(fact, at.log_time)
 
     def _check_seats(self, model: Model, command: c.ReserveTickets, fact: f.TicketsHeld) -> None:
         """Named seats are the requested ones; some of the other choices are compared with every possible choice."""
@@ -360,7 +367,7 @@ class Simulation:
         holds = self._holds[event]
         act = rng.random()
         if act < 0.68 or not holds:
-            return self._reserve(event)
+            return self._reserve(event) if rng.random() < 0.97 else self._in_turn(event)
         reservation, user = holds[-1 - min(int(rng.expovariate(0.4)), len(holds) - 1)]
         if rng.random() < 0.01:
             user = "stranger"
@@ -404,6 +411,20 @@ class Simulation:
             fingerprint=self._next_id,
             mailbox=mailbox,
         )
+
+    def _in_turn(self, event: str) -> c.Command:
+        """Requests that travel together; some come twice, and some with a key that was used before."""
+        rng = self.rng
+        requests = [self._reserve(event) for _ in range(rng.choice((1, 2, 5, 12)))]
+        requests = [one for one in requests if is_plain(one) and one.quantity >= 0]
+        if not requests:
+            return self._reserve(event)
+        if rng.random() < 0.3:
+            requests.append(rng.choice(requests))
+        if rng.random() < 0.3 and self._holds[event]:
+            reservation, user = rng.choice(self._holds[event])
+            requests.append(msgspec.structs.replace(requests[0], reservation_id=reservation, user_id=user))
+        return in_turn(event, "t", requests)
 
     def _react(self, fact: f.Fact, command: c.Command) -> None:
         """The payments dataflow, and buyers who remember what they hold."""

@@ -20,6 +20,7 @@ from schemas.codec import Codec, Undecodable
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_S
 from schemas.placement import misplaced
+from schemas.requests_in_turn import flaw_of
 from schemas.statuses import ReservationStatus
 
 TICK_BOUND_S = 2.0  # log time that a hold may outlive its deadline by: a poll, a tick's way through the log, slack
@@ -139,6 +140,8 @@ class PartitionAudit:
         if not isinstance(decoded, c.Command):
             return Undecodable(f"a {type(decoded).__name__}, no command")
         why = misplaced(decoded.event_id, self.number, self._partitions) if self._partitions is not None else ""
+        if isinstance(decoded, c.ReserveInTurn):
+            why = why or flaw_of(decoded)
         return Undecodable(why) if why else decoded
 
     # --- checks ---------------------------------------------------------------------------------------------------
@@ -197,7 +200,7 @@ class PartitionAudit:
             return
         for one in answers:
             self.report.counts["told"] += 1
-            if not isinstance(command, c.ReserveTickets) or command.reservation_id != one.reservation_id:
+            if one.reservation_id not in _asked_for(command):
                 self._found(
                     "told", f"{one.reservation_id} was answered {one.status}, but there is another command", offset
                 )
@@ -237,6 +240,13 @@ class PartitionAudit:
     def _is_held(self, event_id: str, reservation_id: str) -> bool:
         entry = self.ledgers[event_id].entries.get(reservation_id)
         return entry is not None and entry.status == ReservationStatus.HELD
+
+
+def _asked_for(command: c.Command | Undecodable) -> Sequence[str]:
+    """The reservations that a command asks for."""
+    if isinstance(command, c.ReserveInTurn):
+        return command.reservation_ids
+    return (command.reservation_id,) if isinstance(command, c.ReserveTickets) else ()
 
 
 def _is_outcome(fact: f.Fact, reservation_id: str) -> bool:

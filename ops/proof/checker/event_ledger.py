@@ -496,6 +496,21 @@ def _told(ledger: EventLedger, _at: Envelope, fact: f.HolderNotified, found: Fou
 
 
 Fold = Callable[[EventLedger, Envelope, Any, Found], None]
+
+
+def _places_were_free(ledger: EventLedger, _at: Envelope, fact: f.ReservationRejected, found: Found) -> None:
+    """A request may be refused as sold out only if too few places are free, or a waiting buyer comes first."""
+    if fact.reason != f.Reason.SOLD_OUT or fact.ticket_type_id not in ledger.kinds:
+        return
+    free = ledger.free(fact.ticket_type_id)
+    if fact.quantity <= free and not any(
+        one.status == WaitlistStatus.WAITING and one.ticket_type_id == fact.ticket_type_id and one.quantity <= free
+        for one in ledger.line.values()
+    ):
+        what = f"{fact.reservation_id} asked for {fact.quantity} and was refused as sold out, {free} were free"
+        found("refused-while-free", what)
+
+
 _BEFORE: dict[type[f.Fact], Fold] = {
     f.WaitlistOffered: _offered,
     f.ReservationCancelled: _no_offers,
@@ -519,6 +534,7 @@ _FOLDS: dict[type[f.Fact], Fold] = {
     f.StaffAdded: _staff_added,
     f.StaffRemoved: _staff_removed,
     f.TicketsHeld: _offer_held,
+    f.ReservationRejected: _places_were_free,
     f.HoldWarned: _warned,
     f.HoldExtended: _extended,
     f.TicketsCancelled: _tickets_cancelled,

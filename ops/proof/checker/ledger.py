@@ -175,6 +175,8 @@ class Ledger:
         blocked = sum(count for _, count in kind.blocked.values())
         if not kind.seats:
             return kind.total - kind.held - kind.sold - blocked
+        if not self.locked:
+            return kind.total - len(kind.taken) - blocked
         prefix = ticket_type_id + "/"
         locked = {place[len(prefix) :] for place in self.locked if place.startswith(prefix)} & kind.seats
         return kind.total - len(locked.union(kind.taken.keys(), *(seats for seats, _ in kind.blocked.values())))

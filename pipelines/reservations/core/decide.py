@@ -11,6 +11,10 @@ of an answer needs a new number, and the old answer stays in `former_rules`.
 
 A rule that raises has a defect, and it would raise again after every restart. So the command is refused: its first fact
 is a `COMMAND_FAILED` refusal that names the error's class. The command changes nothing and cannot end the process.
+A `ReserveInTurn` has several requests. Each is decided by the rule of `ReserveTickets` on the state that the requests
+before it have left, so the facts are those of the same requests in records of their own. If the rule raises, the
+requests before it stand, and the refusal says how many these are. The others are not decided.
+
 A fact that cannot be folded (`NotFolded`) breaks its event's state. All later commands of that event are refused in the
 same way. This ends when the event's facts are loaded again and can be folded.
 """
@@ -31,6 +35,7 @@ from schemas import facts as f
 from schemas import former_details
 from schemas.former_details import UNFOLDED as UNFOLDED
 from schemas.ids import LogTime, SubjectId
+from schemas.requests_in_turn import requests_of
 
 Rule = Callable[[EventState, Any, LogTime], list[f.Fact]]
 _STEPS_MAX = limits.EXPIRIES_PER_COMMAND_MAX
@@ -63,15 +68,22 @@ def step_by(
             failures.append(NotFolded(f"event {state.event_id}: {state.unfolded}"))
         return [_refused(command, UNFOLDED + state.unfolded, unfolded=1)]
     facts: list[f.Fact] = []
+    in_turn: int | None = None
     try:
         deadline = state.next_deadline()
         if deadline is not None and deadline <= at.log_time:
             _fold_some(state, at, facts, due(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
-        decided = rules[type(command)](state, command, at.log_time)
+        if type(command) is c.ReserveInTurn:
+            in_turn, decided, reserve = 0, [], rules[c.ReserveTickets]
+            for request in requests_of(command):
+                _fold(state, at, facts, reserve(state, request, at.log_time))
+                in_turn += 1
+        else:
+            decided = rules[type(command)](state, command, at.log_time)
     except DEFECTS as error:
         if failures is not None:
             failures.append(error)
-        return [failed(command, type(error).__name__), *facts]
+        return [failed(command, type(error).__name__, in_turn), *facts]
     _fold(state, at, facts, decided)
     if state.transfers and lapses:  # after the decision: a late answer is refused as late, not as unknown
         _fold_some(state, at, facts, offers.lapsed(state, at.log_time, _STEPS_MAX), _STEPS_MAX)
@@ -82,18 +94,22 @@ def step_by(
     return facts
 
 
-def failed(command: c.Command, error: str) -> f.CommandRefused:
-    """The answer to a command on which a rule raised an error of this class."""
-    return _refused(command, f"the rules raised {error}")
+def failed(command: c.Command, error: str, in_turn: int | None = None) -> f.CommandRefused:
+    """The answer to a command on which a rule raised an error of this class.
+
+    `in_turn` is how many requests of a ReserveInTurn were decided before that.
+    """
+    return _refused(command, f"the rules raised {error}", amount=in_turn)
 
 
-def _refused(command: c.Command, why: str, unfolded: int | None = None) -> f.CommandRefused:
+def _refused(command: c.Command, why: str, unfolded: int | None = None, amount: int | None = None) -> f.CommandRefused:
     return f.CommandRefused(
         command_type=type(command).__name__,
         subject_id=SubjectId(command.event_id),
         user_id=command.user_id,
         reason=f.Reason.COMMAND_FAILED,
         detail=why,
+        amount=amount,
         unfolded=unfolded,
     )
 
@@ -101,15 +117,22 @@ def _refused(command: c.Command, why: str, unfolded: int | None = None) -> f.Com
 def failed_before(state: EventState, command: c.Command, at: At, recorded: f.CommandRefused) -> list[f.Fact]:
     """The facts that `step` gave when the rules of an earlier build raised the error in `recorded`.
 
-    The due work had happened, and the command changed nothing. If a fact could not be folded, nothing had happened.
+    The due work had happened, and the command changed nothing. If a fact could not be folded, nothing had happened. Of
+    a ReserveInTurn, the requests before the error had been decided.
     """
     if is_unfolded(recorded):
         return [recorded]
+    left = recorded.amount or 0
 
-    def raises(_state: EventState, _command: c.Command, _now: LogTime) -> list[f.Fact]:
-        raise ValueError(recorded.detail)
+    def raises(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
+        nonlocal left
+        if not left:
+            raise ValueError(recorded.detail)
+        left -= 1
+        return RULES[type(command)](state, command, now)
 
-    return [recorded, *step_by({type(command): raises}, state, command, at)[1:]]
+    answered_by = c.ReserveTickets if isinstance(command, c.ReserveInTurn) else type(command)
+    return [recorded, *step_by({answered_by: raises}, state, command, at)[1:]]
 
 
 def is_unfolded(recorded: f.CommandRefused) -> bool:
@@ -118,7 +141,10 @@ def is_unfolded(recorded: f.CommandRefused) -> bool:
 
 
 def decide(state: EventState, command: c.Command, now: LogTime) -> list[f.Fact]:
-    """The facts that answer `command` for an event in `state` at log time `now`. At least one; changes nothing."""
+    """The facts that answer `command` for an event in `state` at log time `now`. At least one; changes nothing.
+
+    Raises KeyError for a ReserveInTurn: `step` decides its requests.
+    """
     return RULES[type(command)](state, command, now)
 
 
@@ -202,4 +228,4 @@ RULES: dict[type[c.Command], Rule] = {
     c.LeaveWaitlist: waitlist.leave,
     c.Tick: _tick,
 }
-"""By type of command, the rule that decides it."""
+"""By type of command, the rule that decides it. The requests of a ReserveInTurn have the rule of ReserveTickets."""

@@ -14,7 +14,22 @@ from schemas import commands as c
 from schemas import facts as f
 from schemas.ids import US_PER_S
 from tests.harness.command_logs import BothLogs
-from tests.harness.words import ALICE, BOB, EVENT, R1, R2, R3, add_type, confirm, create, paid, publish, reserve, tick
+from tests.harness.words import (
+    ALICE,
+    BOB,
+    EVENT,
+    R1,
+    R2,
+    R3,
+    add_type,
+    confirm,
+    create,
+    in_turn,
+    paid,
+    publish,
+    reserve,
+    tick,
+)
 
 
 def asked(log: BothLogs, event_id: str) -> list[ReplayedCommand]:
@@ -134,3 +149,14 @@ def test_the_picture_is_an_svg_with_nothing_from_elsewhere() -> None:
     colours = [node.get("fill") for node in root.iter("{http://www.w3.org/2000/svg}rect")]
     assert "#f59e0b" in colours
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_requests_in_one_record_are_asked_granted_and_excluded_one_by_one() -> None:
+    log = drop(reserve(5), in_turn(reserve(rid=R2, by=BOB), reserve(rid=R3, by=ALICE), reserve(rid=R2, by=BOB)), rows=1)
+    as_it_was, other = worlds(log, OtherRules(excluded=frozenset({ALICE})))
+    assert (as_it_was.outcome().asked, as_it_was.outcome().granted, as_it_was.outcome().refused) == (
+        3, 2, {"sold-out": 1}
+    )  # fmt: skip
+    assert (other.outcome().asked, other.outcome().granted, other.served) == (1, 1, {BOB})
+    _, without = worlds(drop(in_turn(reserve())), OtherRules(excluded=frozenset({ALICE})))
+    assert without.outcome().asked == 0

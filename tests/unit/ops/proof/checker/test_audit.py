@@ -17,6 +17,7 @@ from tests.harness.words import (
     EVENT,
     R1,
     R2,
+    R3,
     STALLS,
     TTL_S,
     T,
@@ -30,6 +31,7 @@ from tests.harness.words import (
     held,
     hold_expired,
     hold_released,
+    in_turn,
     locks,
     paid,
     payment_refunded,
@@ -67,7 +69,7 @@ def test_a_sound_history_has_no_violation() -> None:
         Step(reserve(2)),
         Step(confirm()),
         Step(paid(amount=5_000)),
-        Step(reserve(seats=["B-1"], by=BOB, rid=R2)),
+        Step(in_turn(reserve(11, rid=R3), reserve(by=BOB, rid=R2))),
         Step(confirm(R2, by=BOB, attempt="late")),
         Step(tick(), seconds=TTL_S),
         Step(paid(R2, attempt="late", payment="pay-2")),
@@ -212,6 +214,15 @@ BROKEN: list[tuple[str, str, list[Step], list[ToldOutcome]]] = [
         [*OPEN, HELD, Step(reserve(), [rejected(Reason.SOLD_OUT, "")])],
         [],
     ),
+    (
+        "refused-while-free",
+        "one of requests in turn",
+        [*OPEN, Step(in_turn(reserve(2)), [rejected(Reason.SOLD_OUT, "")])],
+        [],
+    ),
+    ("refused-while-free", "alone", [*OPEN, Step(reserve(2), [rejected(Reason.SOLD_OUT, "")])], []),
+    ("told", "requests of others were in that turn", [*OPEN, Step(in_turn(reserve(rid=R2)))], [ToldOutcome(R1, 0, 3)]),
+    ("told", "told held, was rejected in turn", [*OPEN, Step(in_turn(reserve(11)))], [ToldOutcome(R1, 0, 3, "held")]),
     ("told", "the command is not there", [*OPEN], [ToldOutcome(R1, 0, 99)]),
     ("told", "another command is there", [*OPEN], [ToldOutcome(R1, 0, 2)]),
     ("told", "no outcome", [*OPEN, Step(reserve(), [f.TickObserved()])], [ToldOutcome(R1, 0, 3)]),
@@ -370,7 +381,7 @@ def test_an_extended_hold_is_overdue_after_its_new_deadline_only() -> None:
 
 def test_a_rejected_requests_key_may_have_an_outcome_again_after_a_day() -> None:
     no, yes = (
-        Step(reserve(), [rejected(Reason.SOLD_OUT, "")]),
+        Step(reserve(), [rejected(Reason.LIMIT_EXCEEDED, "")]),
         Step(reserve(), [held(["A-1"], until=T + 86_461 * US_PER_S)]),
     )
     again = Step(yes.command, yes.facts, seconds=86_401)

@@ -3,8 +3,6 @@ build."""
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 
 from pipelines.history.verification import PartitionVerifier
@@ -17,13 +15,30 @@ from pipelines.reservations.core.evolve import fold
 from pipelines.reservations.core.state import At, EventState
 from pipelines.reservations.outgoing import RawRecord
 from pipelines.reservations.partition import Partition
+from pipelines.reservations.replies import answers_in_turn
 from schemas import commands as c
 from schemas import facts as f
 from schemas.codec import Codec
 from schemas.facts import Reason
 from schemas.ids import LogTime
 from schemas.record import LogRecord
-from tests.harness.words import ALICE, DEADLINE, EVENT, STALLS, folded, held, hold_expired, on_sale, reserve, tick
+from tests.harness.histories import Feed
+from tests.harness.words import (
+    ALICE,
+    DEADLINE,
+    EVENT,
+    STALLS,
+    add_type,
+    create,
+    folded,
+    held,
+    hold_expired,
+    in_turn,
+    on_sale,
+    publish,
+    reserve,
+    tick,
+)
 
 CODEC = Codec()
 
@@ -40,17 +55,6 @@ def refusal(kind: str = "ReserveTickets", by: str = ALICE) -> f.CommandRefused:
         reason=Reason.COMMAND_FAILED,
         detail="the rules raised KeyError",
     )
-
-
-class Feed:
-    def __init__(self, values: list[bytes]) -> None:
-        self._left = deque(LogRecord(offset, 0, None, value) for offset, value in enumerate(values))
-
-    def peek(self) -> LogRecord | None:
-        return self._left[0] if self._left else None
-
-    def advance(self) -> None:
-        self._left.popleft()
 
 
 def decided(commands: list[c.Command]) -> tuple[Batch, list[bytes]]:
@@ -238,3 +242,39 @@ def test_the_log_of_a_failed_command_is_verified_by_the_build_that_failed_and_by
     for record in batch.records:
         verifier.read(LogRecord(record.offset, record.timestamp_ms, record.key, record.value))
     assert verifier.failed == 1, "and counted"
+
+
+def test_of_requests_in_turn_those_before_an_error_stand_and_the_others_can_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = RULES[c.ReserveTickets]
+
+    def breaks(state: EventState, command: c.ReserveTickets, now: LogTime) -> list[f.Fact]:
+        if command.reservation_id == "r2":
+            raise KeyError("nobody foresaw this")
+        return sound(state, command, now)
+
+    opening = [create(), add_type(), publish()]
+    turn = in_turn(*(reserve(rid=rid) for rid in ("r1", "r2", "r3")))
+    with monkeypatch.context() as patched:
+        patched.setitem(RULES, c.ReserveTickets, breaks)
+        batch, facts = decided([*opening, turn, reserve(rid="r4")])
+        assert divergences(batch, facts) == []
+        first, second = batch.groups[0].facts[-2:]
+        assert first[0] == f.CommandRefused(
+            command_type="ReserveInTurn",
+            subject_id=EVENT,
+            user_id="",
+            reason=Reason.COMMAND_FAILED,
+            detail="the rules raised KeyError",
+            amount=1,
+        )
+        assert [(type(fact), fact.reservation_id) for fact in (*first[1:], *second)] == [
+            (f.TicketsHeld, "r1"), (f.TicketsHeld, "r4")
+        ]  # fmt: skip
+        answers = answers_in_turn(turn, first)
+        assert [(request.reservation_id, own) for request, own in answers] == [
+            ("r1", [first[1]]), ("r2", [first[0]]), ("r3", [first[0]])
+        ]  # fmt: skip
+        assert [number for number, _ in batch.failed] == [3]
+    assert divergences(batch, facts) == [], "what that build refused is on record"
