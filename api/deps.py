@@ -50,6 +50,7 @@ from api.http.representation import Representations
 from api.log.announcements import Announcements
 from api.log.ends import LogEnds
 from api.log.seals import Seals
+from api.log.sold_out import SoldOutRequests
 from api.log.watermarks import Memory, PendingReservation, RecentIds, Watermarks
 from api.log.writer import LogWriter
 from api.metrics import METRICS
@@ -98,6 +99,7 @@ class ApiDeps:
     events: Existence
     log_ends: LogEnds
     log_writer: LogWriter
+    sold_out: SoldOutRequests
     subscriptions: Subscriptions
     watermarks: Watermarks
     memory: Memory
@@ -231,6 +233,7 @@ class ApiDeps:
             events=events,
             log_ends=log_ends,
             log_writer=log_writer,
+            sold_out=SoldOutRequests(log_writer, on=settings.edge_refusals),
             subscriptions=subscriptions,
             watermarks=watermarks,
             webhooks=RecentIds(WEBHOOKS_REMEMBERED_MAX),
@@ -282,6 +285,7 @@ class ApiDeps:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self.sold_out.close_window()
         self.log_writer.close()
         await self.announcements.close()
         self.passwords.close()

@@ -111,6 +111,16 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.edge_refusals = Counter(
+            "circle_api_edge_refusals",
+            "Requests refused as sold out that went to the log together with others.",
+            registry=self.registry,
+        )
+        self.edge_records = Counter(
+            "circle_api_edge_records",
+            "Records with requests that went to the log together.",
+            registry=self.registry,
+        )
         self._refused = Counter(
             "circle_api_share_refused",
             "Requests refused because a share (user, network) or all places (all) of a pool are in use.",

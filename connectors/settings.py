@@ -120,6 +120,7 @@ class Settings:
     trusted_proxies: int = 0
     rate_limit_scale: float = 1.0
     admission_target_ms: int = ADMISSION_TARGET_MS_DEFAULT
+    edge_refusals: bool = True
     operator_token: str | None = field(default=None, repr=False)
     operator_port: int | None = None
     operator_host: str = "127.0.0.1"

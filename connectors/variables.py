@@ -238,6 +238,13 @@ VARIABLES: tuple[Variable, ...] = (
         "[decision 0045](../adr/0045-admission-by-measured-delay.md)",
     ),
     Variable(
+        field="edge_refusals",
+        parse=values.switch,
+        example="off",
+        meaning="`off` writes each request in a record of its own. `on` collects those for ticket types that are sold "
+        "out, for 20 ms, and writes those of one event in one record",
+    ),
+    Variable(
         field="operator_token",
         parse=values.token,
         example="a random one of 16 characters or more",

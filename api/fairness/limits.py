@@ -28,6 +28,13 @@ PREFER_WAIT_DEFAULT_S = 2.0  # an outcome takes some milliseconds; a busy platfo
 PREFER_WAIT_MAX_S = 30.0  # below the minute after which many proxies close a silent connection
 PROJECTION_WAIT_MAX_S = 2.0  # how long a read waits for its user's last write
 DELIVERY_TIMEOUT_MS = 4_500  # an acknowledgement that takes longer is unknown: 503, within the request timeout
+EDGE_WINDOW_S = (
+    0.02  # requests that will probably be refused wait for others: at 5,000 a second, a hundred share records
+)
+EDGE_KNOWN_S = (
+    0.5  # how long "sold out" counts; with fewer refusals than two a second, waiting for another gains nothing
+)
+EDGE_TYPES_MAX = 10_000  # ticket types known to be sold out; requests for a forgotten one go to the log alone
 IN_FLIGHT_MAX = 20_000  # requests that wait for the log or an outcome: about 40 MB of memory
 UNDECIDED_MAX = 1_000  # of one partition: at 500 a second, later ones are not decided within PREFER_WAIT_DEFAULT_S
 ADMISSION_LEAST = 100  # undecided commands of a partition that are never refused: a quarter of a second at 400 a second

@@ -77,6 +77,12 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "required": ["partition", "offset"],
             "properties": {"partition": {"type": "integer"}, "offset": {"type": "integer"}},
         },
+        "as_of": {
+            "type": "object",
+            "description": "Of sold-out: the position on the log at which too few places were free.",
+            "required": ["partition", "offset"],
+            "properties": {"partition": {"type": "integer"}, "offset": {"type": "integer"}},
+        },
     },
 }
 

@@ -78,7 +78,10 @@ REFUNDS: dict[str, str] = {
 
 
 def refusal(reply: Reply, **extensions: Any) -> Problem:
-    """The problem document for a refused command, with the reservation and the command's position on the log."""
+    """The problem document for a refused command, with the reservation and the command's position on the log.
+
+    A refusal as sold out says `as_of` which position too few places were free: that of its first decision.
+    """
     reason, detail, at, view = reply.reason, reply.detail, reply.at, reply.reservation
     position = {"partition": reply.partition, "offset": reply.offset}
     if view is not None:
@@ -92,6 +95,8 @@ def refusal(reply: Reply, **extensions: Any) -> Problem:
             detail = f"{detail or DETAILS.get(reason, reason)}; {REFUNDS[view.payment]}"
         if reply.duplicate:
             position = {"partition": view.partition, "offset": view.offset}
+    if reason == Reason.SOLD_OUT:
+        extensions["as_of"] = position
     return for_reason(reason, detail, named=reply.field, at=at, **extensions, position=position)
 
 

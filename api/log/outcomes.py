@@ -11,7 +11,7 @@ from api.deps import ApiDeps
 from api.fairness.admission import Passage
 from api.http.reasons import refusal
 from api.log.writer import Submission
-from schemas.commands import Command
+from schemas.commands import Command, ReserveTickets
 from schemas.replies import Reply
 from schemas.statuses import ReplyOutcome
 
@@ -54,20 +54,26 @@ async def submit(
 async def _submit(
     deps: ApiDeps, command: Command, passage: Passage, *, wait_s: float, traceparent: str | None, receipt: bool
 ) -> Outcome:
-    writer = deps.log_writer
+    writer, request, together = deps.log_writer, command if isinstance(command, ReserveTickets) else None, False
     if wait_s <= 0:
         submission = writer.send(command, wants_reply=False, traceparent=traceparent, passage=passage)
         await submission.future
         passage.acknowledged(submission.offset)
         reply = None
     else:
-        submission = writer.send(command, wants_reply=True, traceparent=traceparent, passage=passage)
+        # A record has one trace, and a receipt proves a record of its own.
+        if request is not None and not receipt and traceparent is None and deps.sold_out.expects(request):
+            submission, together = deps.sold_out.send(request, passage), True
+        else:
+            submission = writer.send(command, wants_reply=True, traceparent=traceparent, passage=passage)
         timer = submission.future.get_loop().call_later(wait_s, submission.time_out)
         try:
             reply = await submission.future
         finally:
             timer.cancel()
             writer.waiting.pop(command.command_id, None)
+    if request is not None and reply is not None:
+        deps.sold_out.learn(request, reply, together=together)
     if receipt:
         await submission.arrived()
     if reply is None:

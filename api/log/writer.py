@@ -11,7 +11,7 @@ delivered since the last, and no thread competes with the loop for the interpret
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from secrets import token_urlsafe
 from time import time
 from typing import Any
@@ -30,9 +30,10 @@ from connectors.schema_registry import codec_of
 from connectors.settings import Settings
 from connectors.tracing import OpenSpan
 from schemas import cloudevents
-from schemas.commands import Command
-from schemas.ids import US_PER_MS, CommandId
+from schemas.commands import Command, ReserveTickets
+from schemas.ids import US_PER_MS, CommandId, EventId
 from schemas.replies import REPLY_KEY, REPLY_TO, Reply, decode_replies, opened
+from schemas.requests_in_turn import in_turn
 from schemas.statuses import ReplyOutcome
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS as TOPIC
@@ -60,56 +61,48 @@ class Submission:
     Problem."""
 
     __slots__ = (
-        "_arrived", "_batch", "_number", "_record", "acked", "answered", "client", "command", "future", "hurried",
-        "offset", "overdue", "partition", "passage", "span", "wants_reply", "writer",
+        "_arrived", "_batch", "_number", "acked", "answered", "command", "future", "hurried", "offset", "overdue",
+        "partition", "passage", "wants_reply", "writer",
     )  # fmt: skip
 
     def __init__(
         self,
         writer: LogWriter,
-        client: Producer,
         command: Command,
         passage: Passage,
         future: asyncio.Future[Reply | None],
         wants_reply: bool,
-        record: tuple[str, bytes],
     ) -> None:
-        self.writer, self.client, self.command, self.passage = writer, client, command, passage
+        self.writer, self.command, self.passage = writer, command, passage
         self.future, self.wants_reply = future, wants_reply
         self.acked = self.answered = self.overdue = self.hurried = False
         self.partition = self.offset = -1
-        self.span: OpenSpan | None = None
-        self._record = record
         self._batch: Acknowledged | None = None
         self._number = 0
         self._arrived: asyncio.Future[None] | None = None
 
-    def delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Handle the broker's answer. Runs in the event loop, within a poll."""
-        self.writer.unacked -= 1
+    def lost(self, why: Problem) -> None:
+        """The command may be on the log or not: its request gets `why`."""
+        self._answered()
+        if not self.future.done():
+            self.future.set_exception(why)
+
+    def stored(self, partition: int, offset: int, batch: Acknowledged, number: int) -> None:
+        """The command is on the log, in the record that has this number among those that were acknowledged together."""
+        self._answered()
+        self.acked = True
+        self.partition, self.offset = partition, offset
+        self._batch, self._number = batch, number
+        self.writer.written(self.command, partition, offset)
+        if (self.overdue or not self.wants_reply) and not self.future.done():
+            self.future.set_result(None)
+
+    def _answered(self) -> None:
         self.answered = True
         if self.hurried:
             self.writer.hurried -= 1
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
-        if error is not None:
-            self.writer.failed(error, self.client)
-            if self.span is not None:
-                self.span.fail(error.name())
-                self.span.end()
-            if not self.future.done():
-                self.future.set_exception(not_acknowledged(error.str()))
-            return
-        self.acked = True
-        self.partition, self.offset = message.partition() or 0, message.offset() or 0
-        if self.span is not None:
-            self.span.at(self.partition, self.offset)
-            self.span.end()
-        self._batch = self.writer.acknowledged()
-        self._number = self._batch.add(self.partition, self.offset, *self._record)
-        self.writer.written(self.command, self.partition, self.offset)
-        if (self.overdue or not self.wants_reply) and not self.future.done():
-            self.future.set_result(None)
 
     def replied(self, reply: Reply) -> None:
         """Handle the outcome. It comes after the log's commit, so it is an acknowledgement too."""
@@ -137,6 +130,39 @@ class Submission:
             self.future.set_result(None)
         elif not self.answered:
             self.writer.hurry(self)
+
+
+class _Delivery:
+    """A record on its way, with the commands in it: one, or requests that are decided in turn."""
+
+    __slots__ = ("_client", "_key", "_submissions", "_value", "_writer", "span")
+
+    def __init__(
+        self, writer: LogWriter, client: Producer, submissions: Sequence[Submission], key: str, value: bytes
+    ) -> None:
+        self._writer, self._client, self._submissions = writer, client, submissions
+        self._key, self._value = key, value
+        self.span: OpenSpan | None = None
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Handle the broker's answer. Runs in the event loop, within a poll."""
+        self._writer.unacked -= 1
+        if error is not None:
+            self._writer.failed(error, self._client)
+            if self.span is not None:
+                self.span.fail(error.name())
+                self.span.end()
+            for submission in self._submissions:
+                submission.lost(not_acknowledged(error.str()))
+            return
+        partition, offset = message.partition() or 0, message.offset() or 0
+        if self.span is not None:
+            self.span.at(partition, offset)
+            self.span.end()
+        batch = self._writer.acknowledged()
+        number = batch.add(partition, offset, self._key, self._value)
+        for submission in self._submissions:
+            submission.stored(partition, offset, batch, number)
 
 
 class LogWriter:
@@ -186,11 +212,49 @@ class LogWriter:
         With `wants_reply` the caller has to remove the command from `waiting` afterwards. The command may ask for a
         reply without it: when its passage needs one to measure the delay of decisions.
         """
+        submission = self._admitted(command, passage, wants_reply)
+        asks = wants_reply or passage.probes(command.command_id)
+        self._produce(command, (submission,), asks=asks, traceparent=traceparent)
+        if wants_reply:
+            self.waiting[command.command_id] = submission
+            self._poll_soon()
+        else:
+            self.hurry(submission)
+        return submission
+
+    def queue(self, command: Command, passage: Passage = UNLIMITED) -> Submission:
+        """A command that `send_in_turn` sends later, with others. Raises Problem busy (503).
+
+        The caller has to remove the command from `waiting` afterwards.
+        """
+        submission = self._admitted(command, passage, wants_reply=True)
+        self.waiting[command.command_id] = submission
+        return submission
+
+    def send_in_turn(
+        self, event_id: EventId, submissions: Sequence[Submission], requests: list[ReserveTickets]
+    ) -> None:
+        """Pass the requests of queued submissions to the Kafka client, in one record. If it takes no more, each of them
+        gets Problem busy (503): nothing of the record is on the log."""
+        try:
+            self._produce(in_turn(event_id, self.next_id(), requests), submissions, asks=True)
+        except Problem as refused:
+            for submission in submissions:
+                submission.lost(refused)
+            return
+        self._poll_soon()
+
+    def _admitted(self, command: Command, passage: Passage, wants_reply: bool) -> Submission:
         if self.unacked >= IN_FLIGHT_MAX or len(self.waiting) >= IN_FLIGHT_MAX:
             raise busy("too many requests wait for the log")
-        command_id = command.command_id
-        headers = cloudevents.headers(cloudevents.API, command_id, type(command).__name__, self._now())
-        if wants_reply or passage.probes(command_id):
+        return Submission(self, command, passage, self._loop.create_future(), wants_reply)
+
+    def _produce(
+        self, command: Command, submissions: Sequence[Submission], *, asks: bool, traceparent: str | None = None
+    ) -> None:
+        """Pass a record to the Kafka client; with `asks` it asks for replies. Raises Problem busy (503)."""
+        headers = cloudevents.headers(cloudevents.API, command.command_id, type(command).__name__, self._now())
+        if asks:
             headers += self._answer_to
         span = tracing.begin_send(TOPIC, type(command).__name__, parent=traceparent)
         if span is not None:
@@ -198,32 +262,24 @@ class LogWriter:
         if traceparent:
             headers.append(("traceparent", traceparent.encode("latin-1", "replace")))
         value = self._codec.encode(command)
-        record = (command.event_id, value)
-        submission = Submission(self, self._producer, command, passage, self._loop.create_future(), wants_reply, record)
-        submission.span = span
+        client = self._producer
+        delivery = _Delivery(self, client, submissions, command.event_id, value)
+        delivery.span = span
         try:
-            self._producer.produce(
-                TOPIC,
-                value,
-                command.event_id,
-                headers=headers,
-                on_delivery=submission.delivered,
-            )
+            client.produce(TOPIC, value, command.event_id, headers=headers, on_delivery=delivery.delivered)
         except (BufferError, KafkaException) as error:
             if span is not None:
                 span.fail(type(error).__name__)
                 span.end()
             if isinstance(error, KafkaException):
-                self.failed(error.args[0], submission.client)
+                self.failed(error.args[0], client)
             raise busy("the queue to the log is full") from error
         self.unacked += 1
-        if wants_reply:
-            self.waiting[command_id] = submission
-            if self._next_poll is None:
-                self._poll_at(self._loop.time() + UNHURRIED_POLL_S)
-        else:
-            self.hurry(submission)
-        return submission
+
+    def _poll_soon(self) -> None:
+        """Poll for acknowledgements, at once if a request waits for one."""
+        if self._next_poll is None:
+            self._poll_at(self._loop.time() + (POLL_S if self.hurried else UNHURRIED_POLL_S))
 
     def hurry(self, submission: Submission) -> None:
         """A request waits for this acknowledgement: poll for it soon."""

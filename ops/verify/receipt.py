@@ -15,6 +15,7 @@ from connectors.settings import Settings
 from pipelines.history.receipts import BadReceipt, Receipt, read, record_digest
 from pipelines.history.rules_by_version import command_of
 from schemas.codec import Undecodable
+from schemas.commands import ReserveInTurn
 from schemas.ids import stamped
 from schemas.times import rfc3339
 from schemas.topics import COMMANDS
@@ -27,7 +28,7 @@ class BadKeys(CircleError):
 
 
 class ReceiptResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the receipt is true, and the record at its position."""
+    """Whether the receipt is true, and the record at its position. `reservation_ids` are those of requests in turn."""
 
     holds: bool
     why: str
@@ -35,6 +36,7 @@ class ReceiptResult(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = -1
     command: str = ""
     reservation_id: str = ""
+    reservation_ids: list[str] = []
     event_id: str = ""
     time: str = ""
 
@@ -68,6 +70,7 @@ def _look(settings: Settings, receipt: Receipt) -> ReceiptResult:
                 why="the record is the one the receipt was given for" if holds else "another record stands there",
                 command=type(command).__name__ if readable else "",
                 reservation_id=getattr(command, "reservation_id", ""),
+                reservation_ids=list(command.reservation_ids) if isinstance(command, ReserveInTurn) else [],
                 event_id=getattr(command, "event_id", ""),
                 time=rfc3339(stamped(message.timestamp()[1])),
                 partition=receipt.partition,

@@ -38,6 +38,7 @@ SQL = queries(Path(__file__).parent / "sql" / "journey.sql")
 
 ROUTES = {
     "ReserveTickets": "POST /v1/events/<event_id>/reservations",
+    "ReserveInTurn": "POST /v1/events/<event_id>/reservations",
     "ConfirmReservation": "POST /v1/reservations/<reservation_id>/confirm",
     "ReleaseReservation": "DELETE /v1/reservations/<reservation_id>",
     "ExtendHold": "POST /v1/reservations/<reservation_id>/extend",
@@ -178,8 +179,12 @@ def _commands(settings: Settings, facts: Sequence[TopicRecord]) -> list[TopicRec
 def _undecided(settings: Settings, reservation_id: ReservationId, event_id: EventId | None) -> list[TopicRecord]:
     """Commands about the reservation that no fact answers yet. They are at the end of the log."""
     key = None if event_id is None else str(event_id)
-    criteria = Criteria(key=key, conditions=(Condition("reservation_id", reservation_id),))
-    return list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
+    for name in ("reservation_id", "reservation_ids"):  # alone, or among requests in turn
+        criteria = Criteria(key=key, conditions=(Condition(name, reservation_id),))
+        found = list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
+        if found:
+            return found
+    return []
 
 
 def _about(record: TopicRecord, reservation_id: str) -> bool:

@@ -22,6 +22,7 @@ hostile        a town where a stranger writes to the commands topic, too.
 http_crowd     people who ask over HTTP while the broker is away, and repeat with the same keys.
 impatient      presses Ctrl-C at a chosen step of a tool.
 kafka_connect  stock Kafka Connect, which writes the records that it reads to a file.
+latecomers     people who ask over HTTP for a sold-out event, and repeat with the same keys.
 leftovers      ends every process that a test started.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
 native         the compiled twins, where there is a C compiler.

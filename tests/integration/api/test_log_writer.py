@@ -95,7 +95,7 @@ async def test_nobody_waits_for_an_acknowledgement_that_has_failed(settings: Set
     writer = LogWriter(settings, reply_to="nobody", key=key, written=Written())
     lost = send(writer, wants_reply=True)
     lost.replied(reply_to(lost))
-    lost.delivered(KafkaError(KafkaError._MSG_TIMED_OUT), None)  # type: ignore[arg-type]
+    lost.lost(module.not_acknowledged(KafkaError(KafkaError._MSG_TIMED_OUT).str()))
     async with asyncio.timeout(LONG_S / 2):
         await lost.arrived()
     with pytest.raises(Problem, match="not"):
