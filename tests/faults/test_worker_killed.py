@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
+from uuid import uuid4
 
+from ops.verify.receipt import check
 from tests.harness.faults import HOLD_TTL_S, PER_SECOND, backlog
 from tests.harness.flows import eventually
+from tests.harness.latecomers import latecomers, told
 from tests.harness.stage import Stage
 
 KILLS = 10
@@ -44,4 +48,32 @@ def test_the_worker_is_killed_with_a_backlog_in_its_hands(stage: Stage) -> None:
             worker.kill()
         worker.start()
         worker.wait_ready()
+    stage.settled(no_holds=False)
+
+
+def test_the_worker_is_killed_while_people_ask_for_a_sold_out_event(stage: Stage, tmp_path: Path) -> None:
+    """kill -9 of the worker, three times, while latecomers ask. Who got 202 proves the place of the request by the
+    receipt of its record; and each key has one refusal."""
+    drop, worker = stage.drop(), stage.reservations
+    with latecomers(stage.settings, tmp_path) as (api, crowd):
+        with crowd.asking([api.person(str(uuid4())) for _ in range(6)], prefer="wait=1"):
+            for _ in range(3):
+                crowd.wait_until(len(crowd.asked) + 30)
+                worker.kill()
+                crowd.wait_until(len(crowd.asked) + 12)  # these get 202, after a second
+                worker.start()
+                worker.wait_ready()
+            crowd.wait_until(len(crowd.asked) + 30)
+        accepted = [
+            answer.json() for _, answer in crowd.asked.values() if answer is not None and answer.status_code == 202
+        ]
+        assert accepted, "somebody had to wait for the worker"
+        keys = tmp_path / "keys.json"
+        keys.write_bytes(api.http.get("/.well-known/jwks.json").content)
+        receipts = [check(stage.settings, one["receipt"], keys) for one in accepted]
+        assert all(found.holds for found in receipts)
+        together = [(one, found) for one, found in zip(accepted, receipts, strict=True) if found.reservation_ids]
+        assert together, "some of them shared a record"
+        assert all(one["id"] in found.reservation_ids for one, found in together)
+        drop.told += told(crowd.ask_again())
     stage.settled(no_holds=False)
