@@ -18,7 +18,12 @@ from pipelines.projections.columns import filled
 from schemas.codec import MANIFEST
 
 REPOSITORY = Path(__file__).parents[3]
-OF_OTHER_DATABASES = ("ops/proof/bench/sql/", "ops/migrations/", "ops/rebuild/projections.sql")
+OF_OTHER_DATABASES = (
+    "ops/proof/bench/sql/",
+    "ops/proof/bench/baselines/sql/",
+    "ops/migrations/",
+    "ops/rebuild/projections.sql",
+)
 NARROW = {"integer", "smallint", "real"}
 AMOUNT_MAX = 2**63 - 1
 
