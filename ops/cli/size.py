@@ -20,7 +20,9 @@ def command(
     events: Annotated[int, typer.Option("--events", help="Events on sale at once, equally busy.")] = 1_000,
     places: Annotated[int, typer.Option("--places", help="The places of each event.")] = 50_000,
     refused: Annotated[float, typer.Option("--refused", help="The share of requests that gets no place.")] = 0.5,
-    edge: Annotated[bool, typer.Option("--edge", help="The API itself refuses what is sold out.")] = False,
+    edge: Annotated[
+        bool, typer.Option("--edge", help="Requests for what is sold out share records (CIRCLE_EDGE_REFUSALS).")
+    ] = False,
     cores: Annotated[int, typer.Option("--cores", help="The cores of one machine.")] = 16,
     busy: Annotated[float, typer.Option("--busy", help="The share of each limit that may be in use.")] = 0.6,
     file: Annotated[

@@ -22,7 +22,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     - `cpu_us`: µs of CPU by process and service. The broker's are those of one copy of the log.
     - `full_batch_us`: µs of CPU of a reservations worker whose batches are full, as they are when it is busy.
-    - `refusal_api_us`, `refusal_worker_us`: µs of CPU for a refusal at the edge, in the API process and in the
+    - `refusal_api_us`, `refusal_worker_us`: µs of CPU for a refusal that shares a record, in the API process and in the
       worker that makes it a fact.
     - `log_bytes`: bytes on tickets.commands and tickets.facts, before replication and compression.
     - `rows`: rows that the read side inserts or updates. `row_bytes`: their size with indexes and write-ahead log.

@@ -34,7 +34,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """A load to size.
 
     - `requests_per_s`: reservations asked for. `refused`: the share of them that gets no place.
-    - `edge`: whether the API refuses what is sold out by itself.
+    - `edge`: whether requests for what is sold out share records, as `CIRCLE_EDGE_REFUSALS` lets the API do.
     - `places`: of one event; `seats_per_order`: of one request.
     - `cores`: of one machine. `busy`: the share of a core or limit that may be in use, so that a lost machine's work
       finds room.
