@@ -31,7 +31,7 @@ def request_totals(exposition: str) -> RequestTotals:
     return RequestTotals(
         answers=answers,
         reservations=buckets[-1][1] if buckets else 0,
-        buckets=buckets,
+        buckets=[list(one) for one in buckets],
         waiting=gauges.get("circle_api_requests_waiting", 0),
         streams=gauges.get("circle_api_live_streams", 0),
     )

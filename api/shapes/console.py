@@ -39,7 +39,7 @@ class RequestTotals(msgspec.Struct, frozen=True, kw_only=True):
 
     answers: dict[str, int]
     reservations: int
-    buckets: list[tuple[float | None, int]]
+    buckets: list[list[float | None]]
     waiting: int
     streams: int
 

@@ -56,7 +56,7 @@ class FigureSample(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     dead_letters: int
     ends: dict[str, int]
-    lags: dict[str, tuple[int, float]]
+    lags: dict[str, list[float]]
     stalled: dict[str, float] = {}
 
 
@@ -69,7 +69,7 @@ def sample_of(counted: Totals, found: Surveyed, at_s: float) -> FigureSample:
         refused=sum(total for (measure, _), total in counted.items() if measure == REFUSED),
         dead_letters=sum(one.put_aside - one.redriven for one in found.dead_letters.values()),
         ends={topic: sum(ends.values()) for topic, ends in found.ends.items()},
-        lags={lag.flow: (lag.records, lag.seconds) for lag in found.lags},
+        lags={lag.flow: [lag.records, lag.seconds] for lag in found.lags},
         stalled={flow: round(trend.stalled_s, 1) for flow, trend in found.trends.items() if trend.stalled_s},
     )
 

@@ -65,7 +65,7 @@ def test_head_is_answered_as_get_on_every_route_that_has_it(shop: Shop, event: O
                 assert got.headers.get("content-length") == head.headers.get("content-length"), route.name
                 same = set(got.headers) - VARIES
                 assert {name: got.headers[name] for name in same} == {name: head.headers[name] for name in same}
-    assert streams == 2
+    assert streams == 4
     assert shop.http.head("/nowhere").status_code == 404
     refused = shop.http.head("/v1/auth/login")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")

@@ -200,14 +200,16 @@ class PartitionAudit:
             return
         for one in answers:
             self.report.counts["told"] += 1
-            if one.reservation_id not in _asked_for(command):
+            times = _asked_for(command).count(one.reservation_id)
+            if not times:
                 self._found(
                     "told", f"{one.reservation_id} was answered {one.status}, but there is another command", offset
                 )
                 continue
             outcomes = [fact for read in facts if _is_outcome(fact := read.recorded.fact, one.reservation_id)]
-            if len(outcomes) != 1:
-                self._found("told", f"{one.reservation_id} has {len(outcomes)} outcomes", offset)
+            if len(outcomes) != times or not all(isinstance(more, f.CommandDuplicated) for more in outcomes[1:]):
+                what = f"{one.reservation_id} was asked for {times} times and has {len(outcomes)} outcomes"
+                self._found("told", what, offset)
                 continue
             self._check_told_outcome(one, outcomes[0], offset)
 

@@ -24,7 +24,7 @@ def test_answers_are_counted_by_their_kind_without_those_to_watchers() -> None:
 
 def test_reservations_have_their_times() -> None:
     found = request_totals(TEXT)
-    assert (found.reservations, found.buckets) == (7, [(0.01, 4), (None, 7)])
+    assert (found.reservations, found.buckets) == (7, [[0.01, 4], [None, 7]])
     assert (found.waiting, found.streams) == (6, 11)
 
 

@@ -91,6 +91,14 @@ def test_a_sound_history_has_no_violation() -> None:
     assert (report.captured_minor, report.refunded_minor, report.confirmed_minor) == (7_500, 5_000, 2_500)
 
 
+def test_a_request_repeated_within_one_turn_has_one_outcome_and_a_duplicate() -> None:
+    turn = Step(in_turn(reserve(2), reserve(2, by=BOB, rid=R2), reserve(2)))
+    told = [ToldOutcome(R1, 0, 3, "held"), ToldOutcome(R1, 0, 3, "held"), ToldOutcome(R2, 0, 3, "held")]
+    report = audited([*OPEN, turn], replay=True, told=told)
+    assert report.ok, report.text()
+    assert (report.counts["CommandDuplicated"], report.counts["told"]) == (1, 3)
+
+
 def test_two_changes_at_the_same_moment_are_told_one_by_one() -> None:
     changes = [Step(update(venue="Garden")), Step(tick()), Step(update(title="Later")), Step(tick())]
     bought = [Step(reserve(2)), Step(confirm()), Step(paid(amount=5_000))]
@@ -223,6 +231,12 @@ BROKEN: list[tuple[str, str, list[Step], list[ToldOutcome]]] = [
     ("refused-while-free", "alone", [*OPEN, Step(reserve(2), [rejected(Reason.SOLD_OUT, "")])], []),
     ("told", "requests of others were in that turn", [*OPEN, Step(in_turn(reserve(rid=R2)))], [ToldOutcome(R1, 0, 3)]),
     ("told", "told held, was rejected in turn", [*OPEN, Step(in_turn(reserve(11)))], [ToldOutcome(R1, 0, 3, "held")]),
+    (
+        "told",
+        "two outcomes in turn, asked twice",
+        [*OPEN, Step(in_turn(reserve(), reserve()), [held(["A-1"]), held(["A-2"])])],
+        [ToldOutcome(R1, 0, 3)],
+    ),
     ("told", "the command is not there", [*OPEN], [ToldOutcome(R1, 0, 99)]),
     ("told", "another command is there", [*OPEN], [ToldOutcome(R1, 0, 2)]),
     ("told", "no outcome", [*OPEN, Step(reserve(), [f.TickObserved()])], [ToldOutcome(R1, 0, 3)]),
