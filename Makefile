@@ -30,7 +30,7 @@ CIRCLE_IMAGES ?=
 export CIRCLE_IMAGES
 COMPOSE = docker compose -f compose.yaml $(if $(CIRCLE_IMAGES),-f ops/containers/without_a_hub.yaml) --profile full
 
-.PHONY: help setup run demo bench soak test test-unit test-kafka screenshots lint fmt lock clean images test-containers \
+.PHONY: help setup run demo bench soak test test-unit test-kafka test-long screenshots lint fmt lock clean images test-containers \
 	test-containers-short \
 	compose-config compose-build compose-up compose-down compose-logs
 
@@ -67,7 +67,7 @@ soak: setup ## whole sold-out drops one after the other, each with its own seed 
 
 test: setup ## unit, simulation, contract, integration and end-to-end tests
 	@.ci/beside "$(PYTEST) --timeout 600 $(wildcard tests/unit tests/simulation tests/contract) $(subst ",\",$(ARGS))" \
-		$(SERVER_PYTEST) $(wildcard tests/faults tests/e2e tests/integration) -m "not kafka" $(ARGS)
+		$(SERVER_PYTEST) $(wildcard tests/faults tests/e2e tests/integration) -m "not kafka and not long" $(ARGS)
 
 test-unit: setup ## the unit and contract tests, the quickest round
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(wildcard tests/unit tests/contract) $(ARGS)
@@ -78,6 +78,9 @@ test-kafka: setup ## the tests on Apache Kafka (a JDK 17 and Maven are needed)
 
 screenshots: setup ## make the pictures of the console in the guide (Chromium is needed)
 	@$(BIN)/python -m tests.harness.screenshots
+
+test-long: setup ## the tests that take too long for each change: the cost laws, benches beside their baselines
+	@$(SERVER_PYTEST) tests/e2e -m "long and not kafka" $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

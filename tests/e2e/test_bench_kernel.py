@@ -18,6 +18,7 @@ def test_kernel_bench_decides_all_that_was_preloaded(capsys: pytest.CaptureFixtu
     assert report["batch_sizes"]["batches"] > 0
 
 
+@pytest.mark.long
 def test_rounds_of_the_dataflow_take_turns_with_the_plain_loop(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "kernel", "--commands", "8000", "--events", "2", "--seats", "100", "--rounds", "2"]
     assert run([*arguments, "--partitions", "2", "--json"]) == 0

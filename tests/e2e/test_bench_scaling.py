@@ -11,6 +11,7 @@ from ops.proof.bench.scaling import laws
 from ops.proof.bench.scaling.laws import Law
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("law", "sizes"), [(Law.SEATS, (50, 200)), (Law.HOLDS, (0, 60)), (Law.FACTS, (0, 400))])
 def test_each_size_decides_every_command_and_has_every_row(
     law: Law, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

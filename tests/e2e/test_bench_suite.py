@@ -76,6 +76,7 @@ def test_a_run_is_a_page_with_charts_and_a_result_that_is_compared(
     assert "unknown: too few rounds" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_platform_sells_alike_with_a_plain_loop_in_place_of_bytewax(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "row-locks", "--baseline", "consumer-loop", "--rate", "60", "--seconds", "2"]
     assert run([*arguments, "--events", "2", "--buyers", "20", "--warm-up-s", "2", "--json"]) == 0
@@ -92,6 +93,7 @@ def test_only_baselines_that_exist_are_compared(capsys: pytest.CaptureFixture[st
     assert "--baseline: some of row-locks, conditional-update" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_small_bench_of_each_other_kind_is_on_the_page_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

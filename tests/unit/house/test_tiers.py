@@ -43,7 +43,8 @@ def test_each_fault_test_has_a_case_for_each_broker_and_its_tier_runs_it() -> No
 
 
 def test_the_gate_runs_the_embedded_cases_and_those_on_apache_kafka() -> None:
-    assert re.search(r'SERVER_PYTEST\) \$\(wildcard tests/faults .*\) -m "not kafka"', recipe("test"))
+    assert re.search(r'SERVER_PYTEST\) \$\(wildcard tests/faults .*\) -m "not kafka and not long"', recipe("test"))
+    assert re.search(r'SERVER_PYTEST\) tests/e2e -m "long and not kafka"', recipe("test-long"))
     assert re.search(r"PYTEST\) \$\(wildcard tests/faults .*\) tests/kafka/ops -m kafka", recipe("test-kafka"))
     assert "tests/kafka" not in recipe("test")
 
