@@ -31,7 +31,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     cpu_us: dict[str, float]
-    full_batch_us: float = 27.0
+    full_batch_us: float = 24.5
     refusal_api_us: float = 90.0
     refusal_worker_us: float = 12.0
     log_bytes: float = 980.0
@@ -56,15 +56,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MEASURED = Costs(
-    source="circle bench drop --rate 1000, 2026-11-29, embedded services, two cores (ops/docs/performance.md)",
+    source="circle bench drop --rate 2500 --broker apache, 2026-11-29, two cores (ops/docs/performance.md)",
     cpu_us={
-        "api": 175.0,
-        "reservations": 105.0,
-        "read-side": 120.0,
-        "payments": 21.0,
-        "broker": 349.0,
-        "postgres": 110.0,
-        "redis": 30.0,
+        "api": 191.0,
+        "reservations": 80.0,
+        "read-side": 74.0,
+        "payments": 9.0,
+        "broker": 182.0,
+        "postgres": 72.0,
+        "redis": 15.0,
     },
 )
 """The costs of two slow cores with everything on them. Measure your own machine, and give the result to `measured`."""
