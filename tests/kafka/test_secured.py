@@ -66,6 +66,7 @@ NOT_DONE_HERE = {
         for one in (*BRANCHES, "read-side")
     },
     ("User:operator", "TOPIC", NOTIFICATIONS, "WRITE"): "an import of exported messages",
+    ("User:api", "TOPIC", dead_letters(NOTIFICATIONS), "WRITE"): "a mail that failed, sent back from the console",
     **{
         (f"User:{one}", "TOPIC", dead_letters(FACTS), "WRITE"): "a fact that a branch cannot take"
         for one in ("monitoring", "read-side")
@@ -154,6 +155,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         rows = stack.enter_context(TlsProxy(postgres.port, context, postgres=True))
         cache = stack.enter_context(TlsProxy(valkey.port, context))
         base = {
+            "CIRCLE_OPERATOR_TOKEN": secrets.token_urlsafe(32),
             "CIRCLE_KAFKA_BOOTSTRAP_SERVERS": kafka.address,
             "CIRCLE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "CIRCLE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
@@ -277,6 +279,7 @@ def test_a_sale_goes_through_with_a_principal_for_each_branch_that_runs_alone(se
         mailed = "reservation.confirmed"
         eventually(lambda: mailed in buyer.get("/v1/notifications").text, "the confirmation is in the inbox")
         put_garbage(secured, readers_of_facts=2)  # projections and notifications
+        look_from_the_console(shop)
         with rows_of(secured.settings(SUPERUSER)) as query:
             count = "SELECT min(total) FROM (SELECT count(*) AS total FROM projection_positions GROUP BY consumer) AS t"
             assert query(count) == [(int(PARTITIONS),)], "each branch has a position on each partition"
@@ -474,6 +477,19 @@ def test_redis_under_another_authority_or_without_a_password_is_refused(secured:
             client.ping()
     with redis_clients.connect(url) as client:
         assert client.ping()
+
+
+def look_from_the_console(shop: Shop) -> None:
+    """What an operator asks of the API: the records of each topic, the dead letters, and one of them sent back."""
+    for topic in (COMMANDS, FACTS, NOTIFICATIONS):
+        found = shop.http.get(f"/v1/operator/topics/{topic}/records", headers=shop.operator)
+        assert found.status_code == 200, found.text
+    found = shop.http.get("/v1/operator/dead-letters", headers=shop.operator)
+    assert found.status_code == 200, found.text
+    letter = next(one for one in found.json()["items"] if one["origin_topic"] == COMMANDS)
+    path = f"/v1/operator/dead-letters/{COMMANDS}/{letter['offset']}"
+    sent = shop.http.post(f"{path}/redrive", headers=shop.operator, json={})
+    assert sent.status_code == 200, sent.text
 
 
 def put_garbage(secured: Secured, *, readers_of_facts: int) -> None:
