@@ -56,6 +56,7 @@ def test_most_answers_of_a_stampede_are_refusals(platform: LoadTarget) -> None:
     assert step.outcomes["sold-out"] > 0.8 * step.requests
 
 
+@pytest.mark.long
 def test_every_seat_of_a_sellout_is_sold_in_every_round(platform: LoadTarget) -> None:
     result = bench("sellout", platform, rounds=2)
     assert [step.outcomes for step in result.rounds] == [{"held": result.scenario.requests}] * 2
@@ -112,6 +113,7 @@ def test_a_small_bench_of_each_other_kind_is_on_the_page_and_compared(
     assert "readside: CPU of read-side" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_an_overload_reports_its_goals(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "overload", *TINY, "--overload-s", "1"]) == 0
     printed = capsys.readouterr().out
