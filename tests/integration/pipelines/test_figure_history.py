@@ -24,7 +24,7 @@ def sample(at: float) -> FigureSample:
         refused=1,
         dead_letters=0,
         ends={COMMANDS: 4, FACTS: 7},
-        lags={"circle.reservations": (0, 0.0)},
+        lags={"circle.reservations": [0, 0.0]},
     )
 
 
