@@ -32,7 +32,7 @@ IDENTITY = {
 }
 DESCRIPTION = """\
 Every value is framed as Confluent's wire format has it: 0x00, the schema's id in four bytes, the Avro body. Ids come \
-from the schema registry where one is configured, else from the manifest beside the schemas. Every record is a \
+from the schema registry where one is configured, else from the manifest next to the schemas. Every record is a \
 CloudEvent in the binary mode of the Kafka binding. Keys are texts; their partition is that of Kafka's own partitioner \
 (murmur2). Reading is open to other programs. Only the platform writes."""
 ORIGIN = {
