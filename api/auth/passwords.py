@@ -15,8 +15,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 from api.fairness.background import Background
+from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import PASSWORDS
-from api.fairness.shares import Lane, Share, Who, asking
+from api.fairness.shares import Share
 from api.http.problem import Problem
 
 MEMORY_KIB = 19 * 1024

@@ -31,8 +31,10 @@ from api.fairness.limits import (
     ADMISSION_REFUSED_MAX,
     ADMISSION_RETRY_S_MAX,
 )
+from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import UNDECIDED
-from api.fairness.shares import IN, WAITING, Full, Lane, Line, Share, Turn, Who, Why, asking
+from api.fairness.shares import IN, WAITING, Full, Line, Share, Why
+from api.fairness.waiting_turns import Turn
 from api.http.problem import Problem, retry_after
 from api.metrics import METRICS
 from schemas.commands import Command, JoinWaitlist, ReserveTickets

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from api.fairness.limits import SWITCH_S
-from api.fairness.shares import Places, Share, Who
+from api.fairness.owner import Who
+from api.fairness.shares import Places, Share
 
 T = TypeVar("T")
 

@@ -22,7 +22,8 @@ from api.fairness.limits import (
     SSE_CLIENTS_MAX,
     UNDECIDED_MAX,
 )
-from api.fairness.shares import Lane, Share
+from api.fairness.owner import Lane
+from api.fairness.shares import Share
 
 PASSWORD_THREADS = max(1, (os.cpu_count() or 2) // 2)  # half of the cores stay with the sales
 

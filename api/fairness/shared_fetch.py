@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from api.fairness.shares import Lane, Who, asking
+from api.fairness.owner import Lane, Who, asking
 
 T = TypeVar("T")
 EVERYBODY = Who("", (), Lane.READ)

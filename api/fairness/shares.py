@@ -15,41 +15,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from types import TracebackType
-from typing import NamedTuple
 from weakref import WeakSet
 
-from api.fairness.waiting_turns import WaitingTurns
+from api.fairness.owner import Lane, Who, asking
+from api.fairness.waiting_turns import Turn, WaitingTurns
 from api.http.problem import Problem, busy, retry_after
 from api.metrics import METRICS
 
 PASSED_OVER_MAX = 4  # turns in a row that a lane may lose to lanes above it
-
-
-class Lane(IntEnum):
-    """The purpose of a request, the most important first."""
-
-    DOOR = 0  # people stand there and wait
-    SALE = 1  # holds, payments, logins: the purpose of a drop
-    READ = 2
-    HEAVY = 3  # large or slow answers: seat maps, the past, documents
-
-
-class Who(NamedTuple):
-    """The owner of a request: its user, "" if not signed in, and its networks, the narrowest first."""
-
-    user: str
-    networks: tuple[str, ...]
-    lane: Lane = Lane.READ
-
-
-PLATFORM = Who("", (), Lane.DOOR)  # our own work: it counts in the total, in no share
-
-asking: ContextVar[Who] = ContextVar("asking", default=PLATFORM)
-"""The owner of the running request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,16 +79,6 @@ class Full(Exception):
     def __init__(self, why: Why, rank: int, key: str = "") -> None:
         super().__init__(why)
         self.why, self.rank, self.key = why, rank, key
-
-
-class Turn:
-    """One request's place, or its place in line. Each of its keys has a cap of places."""
-
-    __slots__ = ("caps", "future", "keys", "lane", "rank", "state", "who")
-
-    def __init__(self, who: Who, keys: tuple[str, ...], caps: tuple[int, ...], rank: int) -> None:
-        self.who, self.lane, self.keys, self.caps, self.rank, self.state = who, who.lane, keys, caps, rank, ""
-        self.future: asyncio.Future[None] | None = None
 
 
 IN, WAITING, GONE = "in", "waiting", "gone"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from api.fairness.shares import Turn
+from api.fairness.owner import Who
+
+
+class Turn:
+    """One request's place, or its place in line. Each of its keys has a cap of places."""
+
+    __slots__ = ("caps", "future", "keys", "lane", "rank", "state", "who")
+
+    def __init__(self, who: Who, keys: tuple[str, ...], caps: tuple[int, ...], rank: int) -> None:
+        self.who, self.lane, self.keys, self.caps, self.rank, self.state = who, who.lane, keys, caps, rank, ""
+        self.future: asyncio.Future[None] | None = None
 
 
 class WaitingTurns:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from sanic import Request
+from sanic import Request, Sanic
 from sanic.compat import Header
 from sanic.exceptions import ExpectationFailed, PayloadTooLarge, RequestCancelled, ServiceUnavailable
 from sanic.http import Http, Stage
@@ -15,13 +15,11 @@ from sanic.response import BaseHTTPResponse
 
 from api.fairness import limits
 from api.http import framing
+from api.http.cors import Cors
 from api.http.framing import CHUNKED, Head, UnreadableRequest
 from api.http.headers import complete
-from api.http.hot_route import HotRequest, has_plain_body, message
+from api.http.hot_route import HotRequest, HotRoutes, has_plain_body, message
 from connectors import logs
-
-if TYPE_CHECKING:
-    from api.http.protocol import EdgeProtocol
 
 END_OF_HEAD = b"\r\n\r\n"
 EVENT_STREAM = "text/event-stream"
@@ -29,12 +27,33 @@ EVENT_STREAM = "text/event-stream"
 log = logs.get("api.http")
 
 
+class EdgeConnection(Protocol):
+    """What the requests and answers need of their connection, and report to it."""
+
+    app: Sanic[Any, Any]
+    cors: Cors | None
+    hot: HotRoutes | None
+    operator: bool  # whether it came over the port of operators
+    request_class: type[Request]
+    request_max_size: int
+    state: dict[str, Any]
+    transport: Any
+
+    def begins(self) -> None: ...
+
+    def has_arrived(self) -> None: ...
+
+    def answers(self, *, streams: bool) -> None: ...
+
+    def is_gone(self) -> bool: ...
+
+
 class EdgeHttp(Http):
     """One connection's requests and answers."""
 
     __slots__ = ("chunk_pending", "extension_bytes")
 
-    protocol: EdgeProtocol
+    protocol: EdgeConnection  # type: ignore[assignment]  # of EdgeProtocol: Sanic names its base
     request_body: Any  # None, True or "chunked"
     request_bytes: Any
     request_bytes_left: Any
@@ -73,7 +92,7 @@ class EdgeHttp(Http):
             head=data,
             version=head.version,
             method=head.method,
-            transport=protocol.transport,  # type: ignore[arg-type]
+            transport=protocol.transport,
             app=protocol.app,
         )
 

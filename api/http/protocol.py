@@ -34,7 +34,9 @@ from sanic.models.server_types import ConnInfo
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from api.fairness import limits
-from api.fairness.shares import Full, Line, Share, Turn, Who
+from api.fairness.owner import Who
+from api.fairness.shares import Full, Line, Share
+from api.fairness.waiting_turns import Turn
 from api.http.client_address import parse
 from api.http.cors import Cors
 from api.http.headers import http_date

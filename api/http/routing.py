@@ -24,8 +24,8 @@ from api.auth.origin import Origin
 from api.auth.tokens import RANK, Caller, Role, effective
 from api.deps import ApiDeps
 from api.fairness.limits import IDEMPOTENCY_KEY_CHARS_MAX, PREFER_WAIT_DEFAULT_S
+from api.fairness.owner import Lane, Who, asking
 from api.fairness.rate_limits import ADDRESS_READS, READ_COST, READS, WRITES
-from api.fairness.shares import Lane, Who, asking
 from api.http import prefer
 from api.http.client_address import ClientAddress, client_address
 from api.http.problem import FieldError, Problem

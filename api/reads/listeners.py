@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import msgspec
 
+from api.fairness.owner import Lane, asking
 from api.fairness.pools import STREAMS
-from api.fairness.shares import Lane, Places, Share, asking
+from api.fairness.shares import Places, Share
 from schemas.ids import UserId
 
 

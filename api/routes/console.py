@@ -19,7 +19,7 @@ from sanic import HTTPResponse
 
 from api.deps import ApiDeps
 from api.fairness.limits import HEARTBEAT_S, PLATFORM_KEPT_S
-from api.fairness.shares import Lane
+from api.fairness.owner import Lane
 from api.http.problem import Problem, not_found, unavailable
 from api.http.routing import Call, json
 from api.reads.health import dying_flows, reports, service_checks

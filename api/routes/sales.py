@@ -10,7 +10,7 @@ from sanic import HTTPResponse
 
 from api.deps import ApiDeps
 from api.fairness.limits import HEARTBEAT_S
-from api.fairness.shares import Lane
+from api.fairness.owner import Lane
 from api.http.problem import Problem
 from api.http.reasons import for_reason
 from api.http.routing import Call, json

@@ -14,7 +14,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from api.fairness.limits import DOOR_COUNTS_S, HEARTBEAT_S, SSE_BATCH_MAX, STREAM_TICKET_TTL_S
-from api.fairness.shares import Lane
+from api.fairness.owner import Lane
 from api.http.problem import FieldError, Problem
 from api.http.routing import Call, json, stamped
 from api.reads.visibility import sight

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.fairness.shares import Lane
+from api.fairness.owner import Lane
 from api.http.routing import Access, Handler, Route
 from api.reads.operator_questions import FoundRecords, TopicView, WholeRecord
 from api.reads.slow_requests import SlowRequest

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.fairness.limits import REMEMBERED_MAX
+from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import STREAMS
 from api.fairness.rate_limits import KEYS_MAX, PAUSE_MAX_S, REFUSALS, Rate, RateLimiter
-from api.fairness.shares import Lane, Who, asking
 from api.http import cursors, prefer
 from api.http.problem import Problem
 from api.log.watermarks import Memory, Watermarks

@@ -12,8 +12,8 @@ import pytest
 import connectors
 import ops
 import sinks
+from api.fairness.owner import Lane
 from api.fairness.pools import PASSWORDS, SHARES
-from api.fairness.shares import Lane
 from connectors.errors import CircleError
 from connectors.outbound_http import RESOLVERS_MAX
 from connectors.settings import PARTITIONS_DEFAULT

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from api.fairness.owner import Who, asking
 from api.fairness.rate_limits import (
     ACCOUNT_LOGINS,
     ACCOUNT_REGISTRATIONS,
@@ -19,7 +20,6 @@ from api.fairness.rate_limits import (
     rates_of_address,
 )
 from api.fairness.shared_rate_limits import KEY_PREFIX, SharedLimiter
-from api.fairness.shares import Who, asking
 from api.http.client_address import parse
 from api.http.problem import Problem
 from connectors.settings import Settings

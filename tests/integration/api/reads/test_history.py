@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
+from api.fairness.owner import Who, asking
 from api.fairness.pools import HISTORY
-from api.fairness.shares import Who, asking
 from api.http.problem import Problem
 from api.log.event_log import BoundExceeded, Bounds, facts_of
 from api.reads.history import COMMAND, History, HistoryFailed

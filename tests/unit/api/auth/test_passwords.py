@@ -10,8 +10,9 @@ import argon2
 import pytest
 
 from api.auth.passwords import Passwords, guessable
+from api.fairness.owner import Lane, Who, asking
 from api.fairness.pools import PASSWORDS
-from api.fairness.shares import Lane, Share, Who, asking
+from api.fairness.shares import Share
 from api.http.problem import Problem
 
 

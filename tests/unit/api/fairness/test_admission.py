@@ -21,8 +21,8 @@ from api.fairness.limits import (
     ADMISSION_REFUSED_MAX,
     ADMISSION_RETRY_S_MAX,
 )
+from api.fairness.owner import PLATFORM, Lane, Who
 from api.fairness.pools import UNDECIDED
-from api.fairness.shares import PLATFORM, Lane, Who
 from api.http.problem import Problem
 from schemas.ids import CommandId
 from tests.harness.virtual_time import now, run

@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from api.fairness.background import Background
+from api.fairness.owner import Lane, Who
 from api.fairness.pools import DRAWING, SCANS
-from api.fairness.shares import Lane, Share, Who
+from api.fairness.shares import Share
 from api.http.problem import Problem
 
 ADA = Who("ada", ("n",))

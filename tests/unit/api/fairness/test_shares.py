@@ -9,21 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.fairness.shares import (
-    GONE,
-    IN,
-    PASSED_OVER_MAX,
-    PLATFORM,
-    WAITING,
-    Full,
-    Lane,
-    Line,
-    Places,
-    Share,
-    Turn,
-    Who,
-    Why,
-)
+from api.fairness.owner import PLATFORM, Lane, Who
+from api.fairness.shares import GONE, IN, PASSED_OVER_MAX, WAITING, Full, Line, Places, Share, Why
+from api.fairness.waiting_turns import Turn
 from api.http.problem import Problem
 
 SHARE = Share(
