@@ -70,9 +70,9 @@ def test_only_without_its_toolchain_is_the_mock_left_out(
 @pytest.fixture(scope="module")
 def mock_url() -> Iterator[str]:
     program, port = installed(), free_port()
-    process = subprocess.Popen(
-        [program, "-http-addr", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    # It serves HTTPS, too. Without an address for that it takes a fixed port, and a second one cannot start.
+    addresses = ["-http-addr", f"127.0.0.1:{port}", "-https-addr", f"127.0.0.1:{free_port()}"]
+    process = subprocess.Popen([program, *addresses], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         assert wait_for(lambda: answers(url), timeout_s=20) is None
