@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from api.auth.keys import KeyRing, generate_pem
-from api.auth.tokens import AccessTokens, Role
+from api.auth.tokens import AHEAD_S_MAX, AccessTokens, Role
 from api.http.problem import Problem
 from api.metrics import METRICS
 from api.ticket_codes import ForgedCode, TicketCodes
@@ -135,6 +135,20 @@ def test_another_installations_token_is_refused(tokens: AccessTokens) -> None:
 def test_a_token_with_wrong_claims_is_refused(tokens: AccessTokens, keys: KeyRing, changes: dict[str, Any]) -> None:
     tokens.caller(forged(keys))
     refused(tokens, forged(keys, **changes))
+
+
+def test_a_token_of_a_host_whose_clock_is_ahead_is_taken_within_a_bound(keys: KeyRing) -> None:
+    """Both ways to read a token, recognized and fully checked, have the same bound."""
+    now = time.time()
+    here = AccessTokens(keys, lambda: now)
+    for ahead_s, taken in ((AHEAD_S_MAX - 5, True), (AHEAD_S_MAX + 5, False)):
+        there = AccessTokens(keys, lambda ahead_s=ahead_s: now + ahead_s)  # type: ignore[misc]
+        own = "Bearer " + there.issue(USER, Role.BUYER)
+        for header in (own, forged(keys, iat=int(now + ahead_s), exp=int(now + 900))):
+            if taken:
+                assert here.caller(header).user_id == USER
+            else:
+                refused(here, header)
 
 
 def test_no_other_algorithm_is_taken(tokens: AccessTokens, keys: KeyRing) -> None:
