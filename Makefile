@@ -30,7 +30,7 @@ CIRCLE_IMAGES ?=
 export CIRCLE_IMAGES
 COMPOSE = docker compose -f compose.yaml $(if $(CIRCLE_IMAGES),-f ops/containers/without_a_hub.yaml) --profile full
 
-.PHONY: help setup run demo bench soak test test-unit test-kafka test-long screenshots lint fmt lock clean images test-containers \
+.PHONY: help setup run demo bench soak test test-unit test-kafka test-long test-machines screenshots lint fmt lock clean images test-containers \
 	test-containers-short \
 	compose-config compose-build compose-up compose-down compose-logs
 
@@ -81,6 +81,10 @@ screenshots: setup ## make the pictures of the console in the guide (Chromium is
 
 test-long: setup ## the tests that take too long for each change: the cost laws, benches beside their baselines
 	@$(SERVER_PYTEST) tests/e2e -m "long and not kafka" $(ARGS)
+
+test-machines: setup ## the platform on many hosts: network namespaces that go, come and are cut off (root, a JDK 17, Maven)
+	@$(BIN)/circle kafka resolve
+	@$(BIN)/python -m pytest tests/machines -m machines $(ARGS)
 
 lint: setup ## ruff, formatting, types, direction of imports
 	@$(BIN)/ruff check .

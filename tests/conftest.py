@@ -34,7 +34,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("circle")
 
 TESTS = Path(__file__).parent
-TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "containers", "bench")
+TIERS = ("unit", "simulation", "contract", "integration", "e2e", "kafka", "containers", "machines", "bench")
 FAULTS = "tests/faults"  # its tests name their tier by the broker that they run on
 
 

@@ -6,6 +6,7 @@ api_process    the API alone, as a process, until the test ends.
 authority      two certificate authorities: one that the test trusts, and a stranger.
 bench_results  results of the bench suite, made without any measurement.
 browser        Chromium on pages of the platform, and axe's rules for them.
+buyers         people who buy over HTTP while hosts come and go, each request with one key.
 certificates   makes certificates for loopback, as PEM files.
 command_line   runs `circle` against the test's own services.
 command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.
@@ -19,11 +20,13 @@ flows          runs a dataflow, writes records for it, and waits for its effects
 histories      hand-made histories for the checker, sound or broken on purpose.
 hook_server    an organizer's webhook server: keeps calls, and answers as the test says.
 hostile        a town where a stranger writes to the commands topic, too.
+hosts          hosts on one machine: network namespaces with addresses, faults and clocks of their own.
 http_crowd     people who ask over HTTP while the broker is away, and repeat with the same keys.
 impatient      presses Ctrl-C at a chosen step of a tool.
 kafka_connect  stock Kafka Connect, which writes the records that it reads to a file.
 latecomers     people who ask over HTTP for a sold-out event, and repeat with the same keys.
 leftovers      ends every process that a test started.
+machines       the platform on many hosts, which a test takes away and brings back.
 mail_server    a real SMTP server: keeps mails, and answers as the test says.
 native         the compiled twins, where there is a C compiler.
 openapi_tools  pinned linters and generators for the OpenAPI document.
@@ -40,6 +43,7 @@ skewed_redis   A way to Redis on which its clock is wrong.
 stage          the services and the four dataflows without the API, for fault tests.
 stripe_server  plays Stripe: its documented shapes, idempotency keys and a ledger.
 switches       takes one guard out of the running platform; the checker must find the damage.
+tcp_proxy      a proxy of connections, as a process: each goes to the next backend that accepts it.
 terminals      runs a program in the foreground of its own terminal.
 tls_proxy      TLS in front of a service whose build has none.
 token_server   an OIDC server that issues OAUTHBEARER's tokens.

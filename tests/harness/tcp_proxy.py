@@ -1,0 +1,74 @@
+"""A proxy of connections as a process of its own: each goes to the next backend that accepts it, in turn.
+
+`python -m tests.harness.tcp_proxy HOST:PORT BACKEND…` with a backend as HOST:PORT. A backend that did not accept a
+connection in time is left out for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+
+ACCEPT_S_MAX = 1.0
+LEFT_OUT_S = 2.0
+CHUNK = 65_536
+
+
+class Backends:
+    """The addresses, and until when each of them is left out."""
+
+    def __init__(self, addresses: list[tuple[str, int]]) -> None:
+        self._left_out = dict.fromkeys(addresses, 0.0)
+        self._turn = 0
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection to the next backend that accepts one; None when none does."""
+        self._turn += 1
+        addresses = list(self._left_out)
+        start = self._turn % len(addresses)
+        in_turn = addresses[start:] + addresses[:start]
+        for address in sorted(in_turn, key=lambda one: self._left_out[one] > time.monotonic()):  # the others last
+            try:
+                return await asyncio.wait_for(asyncio.open_connection(*address), ACCEPT_S_MAX)
+            except OSError:  # also TimeoutError
+                self._left_out[address] = time.monotonic() + LEFT_OUT_S
+        return None
+
+
+async def serve(host: str, port: int, backends: Backends) -> None:
+    """Passes connections on until the process ends."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await backends.connect()
+        if there is None:
+            writer.transport.abort()
+            return
+        upward = asyncio.create_task(_pump(reader, there[1]))
+        downward = asyncio.create_task(_pump(there[0], writer))
+        await asyncio.wait((upward, downward), return_when=asyncio.FIRST_COMPLETED)
+        for task in (upward, downward):
+            task.cancel()
+        for one in (writer, there[1]):
+            one.close()  # sends what is left
+
+    server = await asyncio.start_server(connected, host, port, backlog=512)
+    await server.serve_forever()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+
+
+def address_of(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    listens, *others = map(address_of, sys.argv[1:])
+    asyncio.run(serve(*listens, Backends(others)))
