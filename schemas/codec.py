@@ -16,6 +16,7 @@ from typing import Any
 
 import fastavro
 
+from schemas import twins
 from schemas.avro_reader import COMMAND_BYTES_MAX as COMMAND_BYTES_MAX
 from schemas.avro_reader import ENVELOPE_FIELDS as ENVELOPE_FIELDS
 from schemas.avro_reader import HEADER_BYTES as HEADER_BYTES
@@ -29,13 +30,13 @@ from schemas.facts import FACTS, Envelope, Fact
 from schemas.notifications import NOTIFICATIONS, Notification
 from schemas.terms import defaults
 
-try:
+if twins.compiled("schemas.native_reader", "schemas.native_writer"):
     from schemas.native_reader import NativeReader as Reader
     from schemas.native_reader import read_all
     from schemas.native_writer import NativeWriter as Writer
 
     DECODER = "compiled"
-except ImportError:  # there was no C compiler when this was installed
+else:  # there was no C compiler when this was installed
     from schemas.avro_reader import Reader, read_all
     from schemas.avro_writer import Writer
 

@@ -1,5 +1,7 @@
 """Write the `.avsc` files, the manifest of schema ids and the AsyncAPI document from the record types.
 
+It also writes into the source of each compiled twin the hash that `schemas.twins` compares.
+
 `python -m schemas.generate [--check]`.
 
 The files are the contract for other languages; the record types are the same contract in Python. An id is given only
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from schemas import asyncapi
+from schemas import asyncapi, twins
 from schemas.commands import COMMANDS
 from schemas.facts import FACTS, Envelope
 from schemas.field_types import is_int32, plain
@@ -25,6 +27,8 @@ from schemas.notifications import NOTIFICATIONS
 
 AVRO_DIR = Path(__file__).parent / "avro"
 MANIFEST = AVRO_DIR / "manifest.json"
+ROOT = Path(__file__).parents[1]
+TWINS = [path for folder in ("schemas", "pipelines") for path in sorted((ROOT / folder).rglob("native_*.pyx"))]
 FAMILIES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "commands": COMMANDS,
     "facts": FACTS,
@@ -38,7 +42,8 @@ def main(argv: list[str]) -> int:
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in argv:
         for path in stale:
-            sys.stdout.write(f"out of date: {path.relative_to(AVRO_DIR.parent)}; run python -m schemas.generate\n")
+            base = AVRO_DIR.parent if path.is_relative_to(AVRO_DIR.parent) else ROOT
+            sys.stdout.write(f"out of date: {path.relative_to(base)}; run python -m schemas.generate\n")
         return 1 if stale else 0
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +70,7 @@ def render() -> dict[Path, str]:
     newest = {family: [avro_schema(family, record) for record in records] for family, records in FAMILIES.items()}
     files[asyncapi.FILE] = asyncapi.render(newest)
     lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
+    files |= {path: twins.with_its_hash(path) for path in TWINS}
     files[MANIFEST] = '{"schemas": [\n' + lines + "\n]}\n"
     return files
 

@@ -17,6 +17,8 @@ from schemas import avro_reader
 from schemas.avro_reader import COMMAND_BYTES_MAX, HEADER_BYTES, ID_CHARS_MAX, TIME_US_MAX
 from schemas.facts import Envelope, Fact, RecordedFact
 
+SOURCE = "a8d624f87c514e92"
+
 cdef extern from "Python.h":
     object PyUnicode_DecodeLatin1(const char* text, Py_ssize_t size, const char* errors)
     object PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)

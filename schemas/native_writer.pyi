@@ -2,3 +2,4 @@
 from schemas import avro_writer
 
 NativeWriter = avro_writer.Writer
+SOURCE: str

@@ -17,6 +17,8 @@ from libc.string cimport memcpy
 from schemas import avro_writer
 from schemas.struct_fields cimport field as field_of, place_of
 
+SOURCE = "216e7433130b77c0"
+
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     void* PyUnicode_DATA(object text)

@@ -21,8 +21,10 @@ import ops.cli
 from connectors import logs
 from connectors.errors import CircleError
 from ops.run import discovery as found
+from schemas.twins import StaleTwin
 
 EXIT_INTERRUPTED = 130
+EXIT_STALE = 1
 # A process of the platform loads its own module only, so a restart costs little.
 LOGGING = frozenset({"api", "pipeline"})  # these write logs for an operator; the others answer a person
 MODULE_OF = {"api": "processes", "pipeline": "processes", "up": "processes"}
@@ -91,12 +93,15 @@ def run(given: list[str]) -> int:
     if not arguments or arguments[0] not in LOGGING:
         logs.hush("rdkafka")
     only = MODULE_OF.get(arguments[0]) if arguments else None
-    command = typer.main.get_command(build(only))
     try:
+        command = typer.main.get_command(build(only))
         result = command.main(arguments, prog_name="circle", standalone_mode=False)
     except CircleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except StaleTwin as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_STALE
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:

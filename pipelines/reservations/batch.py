@@ -14,16 +14,17 @@ from pipelines.reservations.partition import Group, Partition, Placed, grouped
 from pipelines.reservations.replies import answers_in_turn
 from schemas import commands as c
 from schemas import facts as f
+from schemas import twins
 from schemas.codec import Codec, Undecodable
 from schemas.ids import EventId, stamped
 from schemas.replies import REPLY_KEY, REPLY_TO, ReplyMessage
 
-try:
+if twins.compiled("pipelines.reservations.native_outgoing"):
     from pipelines.reservations.native_outgoing import encoded, replies
     from pipelines.reservations.native_outgoing import passed_on as passed_on
 
     ENCODER = "compiled"
-except ImportError:  # there was no C compiler when this was installed
+else:  # there was no C compiler when this was installed
     from pipelines.reservations.outgoing import encoded, replies
     from pipelines.reservations.outgoing import passed_on as passed_on
 

@@ -26,6 +26,8 @@ from schemas.struct_fields cimport field, place_of
 from schemas.times import rfc3339
 from schemas.topics import FACTS
 
+SOURCE = "f61e896115a5ee05"
+
 cdef frozenset _passed_on = outgoing.PASSED_ON
 cdef Py_ssize_t _bytes_max = outgoing.PASSED_ON_BYTES_MAX
 cdef Py_ssize_t _key_bytes_min = min(outgoing.REPLY_KEY_BYTES)

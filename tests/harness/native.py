@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from schemas.twins import compiled
+
 TWINS = (
     "schemas.native_reader",
     "schemas.native_writer",
@@ -21,13 +23,12 @@ TWINS = (
 
 
 def _twin(name: str) -> Any:
-    try:
+    if compiled(name):  # raises StaleTwin
         return importlib.import_module(name)
-    except ImportError:
-        compiler = shutil.which(sysconfig.get_config_var("CC").split()[0])
-        headers = Path(sysconfig.get_path("include"), "Python.h").exists()
-        assert not (compiler and headers), f"make setup did not compile {name}"
-        return None
+    compiler = shutil.which(sysconfig.get_config_var("CC").split()[0])
+    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    assert not (compiler and headers), f"make setup did not compile {name}"
+    return None
 
 
 native_reader, native_writer, native_outgoing, native_seating = map(_twin, TWINS)

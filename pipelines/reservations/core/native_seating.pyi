@@ -2,3 +2,4 @@
 from pipelines.reservations.core import seating
 
 NativeSeating = seating.Seating
+SOURCE: str

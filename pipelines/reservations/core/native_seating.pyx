@@ -15,6 +15,8 @@ from libc.string cimport memcpy
 from pipelines.reservations.core import limits
 from pipelines.reservations.core.seating import row_label
 
+SOURCE = "bc52859c064667fd"
+
 cdef extern from *:
     int lowest "__builtin_ctzll"(uint64_t bits) noexcept nogil
     int leading_zeros "__builtin_clzll"(uint64_t bits) noexcept nogil

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-try:
+from schemas import twins
+
+if twins.compiled("pipelines.reservations.core.native_seating"):
     from pipelines.reservations.core.native_seating import NativeSeating as Seating
 
     SEATING = "compiled"
-except ImportError:  # there was no C compiler when this was installed
+else:  # there was no C compiler when this was installed
     from pipelines.reservations.core.seating import Seating
 
     SEATING = "plain"

@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+from schemas import generate, twins
 from tests.harness.native import TWINS
 
 ROOT = Path(__file__).parents[3]
@@ -27,3 +28,10 @@ def test_every_twin_is_built_by_setup_and_by_the_image() -> None:
 
 def test_every_twin_declares_what_it_offers() -> None:
     assert [source for source in SOURCES if not (ROOT / source).with_suffix(".pyi").exists()] == []
+
+
+def test_every_twin_states_the_hash_of_its_source() -> None:
+    assert sorted(str(path.relative_to(ROOT)) for path in generate.TWINS) == SOURCES
+    for source in generate.TWINS:
+        assert twins.stated(source), f"{source.name} has no line SOURCE"
+        assert twins.with_its_hash(source) == source.read_text(), "run python -m schemas.generate"
