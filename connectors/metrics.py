@@ -12,7 +12,10 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from connectors.native_histograms import BothHistogram, NativeBuckets, NativeFamily
 
 # A step of a small batch takes a tenth of a millisecond, a call that waits for a broker some, one that is tried again
 # a hundred; the longest ends by its time limit.
@@ -25,7 +28,7 @@ BATCH_RECORDS = Histogram(
     "circle_batch_records", "Records of a batch, which are processed together.", ["flow"],
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_000),
 )  # fmt: skip
-BATCH_SECONDS = Histogram(
+BATCH_SECONDS = BothHistogram(
     "circle_batch_seconds",
     "Time of a batch's steps. Reservations: place (decode), decide (with loading), guard (claims in Redis), commit "
     "(encoding and the transaction), reply (counters and replies in Redis). The read side: decode, admit, each branch, "
@@ -44,21 +47,24 @@ class RecordAges(Collector):
         self.name, self.documentation = name, documentation
         self._counts = {stage: [0] * (len(AGE_BUCKETS_S) + 1) for stage in stages}
         self._sums = dict.fromkeys(stages, 0.0)
+        self._native = {stage: NativeBuckets() for stage in stages}
 
     def observe(self, stage: str, times_ms: Iterable[int], now_ms: int) -> None:
         """Count records by their times, milliseconds since the epoch. A time after now counts as now."""
-        counts, total = self._counts[stage], 0
+        counts, native, total = self._counts[stage], self._native[stage], 0
         for time_ms, records in Counted(times_ms).items():
             age_ms = max(0, now_ms - time_ms)
             counts[bisect_left(_BOUNDS_MS, age_ms)] += records
+            native.add(age_ms / MS_PER_S, records)
             total += age_ms * records
         self._sums[stage] += total / MS_PER_S
 
-    def collect(self) -> Iterable[HistogramMetricFamily]:
-        """The histogram, for a scrape."""
-        yield self._family({stage: list(counts) for stage, counts in self._counts.items()})
+    def collect(self) -> Iterable[Metric]:
+        """The histogram with classic and native buckets, for a scrape."""
+        classic = self._family({stage: list(counts) for stage, counts in self._counts.items()})
+        yield NativeFamily(classic, ["stage"], {(stage,): native.now() for stage, native in self._native.items()})
 
-    def describe(self) -> Iterable[HistogramMetricFamily]:
+    def describe(self) -> Iterable[Metric]:
         """The histogram without values."""
         yield self._family({})
 

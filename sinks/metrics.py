@@ -1,10 +1,11 @@
 """The metrics of transactions and of records set aside, on the process's own metrics port."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from connectors.metrics import CALL_BUCKETS_S
+from connectors.native_histograms import BothHistogram
 
-TRANSACTION_SECONDS = Histogram(
+TRANSACTION_SECONDS = BothHistogram(
     "circle_transaction_seconds",
     "Time of a Kafka transaction's calls: produce (all records, encoding included), offsets, commit.",
     ["call"],

@@ -162,10 +162,10 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
 
 
 def _serve_metrics(port: int, host: str) -> None:
-    from prometheus_client import start_http_server
+    from connectors.metrics_server import serve
 
     try:
-        start_http_server(port, addr=host)
+        serve(port, host)
     except OSError as error:
         raise SettingsError("CIRCLE_METRICS_PORT", str(error), got=str(port), example="9101") from None
 

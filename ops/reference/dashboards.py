@@ -26,13 +26,24 @@ class Panel:
     """Whether the graph is empty while nothing is wrong."""
 
 
+NATIVE = frozenset({"circle_record_age_seconds", "circle_batch_seconds", "circle_transaction_seconds",
+                    "circle_payment_request_seconds"})  # fmt: skip
+"""Histograms with native buckets. A Prometheus that takes these has no classic ones of them."""
+
+
+def quantile(part: float, metric: str, by: str = "", where: str = "") -> str:
+    """A quantile of a histogram, by labels if given, from the buckets that Prometheus has."""
+    labels = f"le, {by}" if by else "le"
+    classic = f"histogram_quantile({part}, sum by ({labels}) (rate({metric}_bucket{where}[1m])))"
+    if metric not in NATIVE:
+        return classic
+    return f"{classic} or histogram_quantile({part}, sum by ({by}) (rate({metric}{where}[1m])))"
+
+
 def quantiles(metric: str, by: str = "", where: str = "") -> tuple[tuple[str, str], ...]:
     """p50, p95 and p99 of a histogram, by a label if given."""
-    labels, legend = (f"le, {by}", f" {{{{{by}}}}}") if by else ("le", "")
-    series = f"sum by ({labels}) (rate({metric}_bucket{where}[1m]))"
-    return tuple(
-        (f"histogram_quantile({part}, {series})", f"p{round(part * 100)}{legend}") for part in (0.5, 0.95, 0.99)
-    )
+    legend = f" {{{{{by}}}}}" if by else ""
+    return tuple((quantile(part, metric, by, where), f"p{round(part * 100)}{legend}") for part in (0.5, 0.95, 0.99))
 
 
 def rate(metric: str, by: str) -> tuple[tuple[str, str], ...]:
@@ -58,7 +69,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "s",
                 (
                     (
-                        "histogram_quantile(0.99, sum by (le, stage) (rate(circle_record_age_seconds_bucket[1m])))",
+                        quantile(0.99, "circle_record_age_seconds", "stage"),
                         "{{stage}}",
                     ),
                 ),
@@ -97,7 +108,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "s",
                 (
                     (
-                        "histogram_quantile(0.99, sum by (le, flow, step) (rate(circle_batch_seconds_bucket[1m])))",
+                        quantile(0.99, "circle_batch_seconds", "flow, step"),
                         "{{flow}} {{step}}",
                     ),
                 ),
@@ -107,7 +118,7 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                 "s",
                 (
                     (
-                        "histogram_quantile(0.99, sum by (le, call) (rate(circle_transaction_seconds_bucket[1m])))",
+                        quantile(0.99, "circle_transaction_seconds", "call"),
                         "{{call}}",
                     ),
                 ),

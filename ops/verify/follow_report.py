@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import start_http_server
-
 from connectors import clock
+from connectors.metrics_server import serve
 from connectors.settings import Settings
 from ops.verify.metrics import BEHIND, DIVERGENCES, THROUGH
 from ops.verify.verify import PartitionRun
@@ -44,7 +43,7 @@ def metrics(settings: Settings) -> Reporter:
     """Exports progress and divergences as metrics, when CIRCLE_METRICS_PORT is set."""
     if settings.metrics_port is None:
         return lambda _runs: None
-    start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    serve(settings.metrics_port, settings.metrics_host)
 
     def export(runs: list[PartitionRun]) -> None:
         for run in runs:

@@ -1,11 +1,13 @@
 """The metrics of payments, on the process's own metrics port."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from connectors.native_histograms import BothHistogram
 
 REQUESTS = Counter(
     "circle_payment_requests", "Requests to the payment provider, by kind and outcome.", ["kind", "outcome"]
 )
-REQUEST_SECONDS = Histogram(
+REQUEST_SECONDS = BothHistogram(
     "circle_payment_request_seconds",
     "Time of one request to the payment provider.",
     ["kind"],

@@ -43,10 +43,10 @@ def tool(name: str) -> str:
 
 
 class Prometheus:
-    """A running Prometheus on loopback."""
+    """A running Prometheus on loopback. `features` are those of `--enable-feature`."""
 
-    def __init__(self, config: Path, data: Path) -> None:
-        self._config, self._data = config, data
+    def __init__(self, config: Path, data: Path, *, features: str = "") -> None:
+        self._config, self._data, self._features = config, data, features
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -59,6 +59,7 @@ class Prometheus:
                     f"--config.file={self._config}",
                     f"--storage.tsdb.path={self._data / 'tsdb'}",
                     f"--web.listen-address={LOOPBACK}:{self.port}",
+                    *([f"--enable-feature={self._features}"] if self._features else []),
                 ],
                 stdout=log,
                 stderr=log,
