@@ -30,7 +30,7 @@ from ops.archive.export import BadArchive, manifest_of, records_of
 from ops.proof.load.progress import ProgressBars
 from ops.proof.load.statistics import Latencies, latencies
 from schemas.codec import Codec
-from schemas.commands import Command
+from schemas.commands import Command, ReserveInTurn
 from schemas.event_terms import EVENT_TERMS
 from schemas.facts import RecordedFact
 from schemas.ids import US_PER_MS
@@ -210,7 +210,7 @@ class _Player:
         if not isinstance(command, Command):
             self._left_out["unreadable"] += 1
             return
-        if not command.user_id:
+        if not command.user_id and not isinstance(command, ReserveInTurn):
             self._left_out[type(command).__name__] += 1
             return
         self.played += 1
@@ -321,4 +321,6 @@ class _Player:
                 changes[name] = max(1, round(value / self.speed))
             elif self.new_ids and name in ("event_id", "reservation_id") and value:
                 changes[name] = str(uuid5(self._run, value))
+            elif self.new_ids and name == "reservation_ids":
+                changes[name] = [str(uuid5(self._run, one)) for one in value]
         return msgspec.structs.replace(command, **changes) if changes else command

@@ -3,9 +3,9 @@
 Guarantee: a record that is read from an archive has the bytes of the record that was written. A record whose fields
 would not give the same bytes is stored as bytes: it cannot be decoded, or a foreign schema wrote it.
 
-With pseudonyms, a secret key replaces each user id and payment token. Equal ones stay equal, so the log still verifies.
-The key is thrown away, so there is no way back. An unreadable record becomes a record without a value, and the fact
-about it says what it would say about such a record.
+With pseudonyms, a secret key replaces each user id and payment token, in every field that has one. Equal ones stay
+equal, so the log still verifies. The key is thrown away, so there is no way back. An unreadable record becomes a record
+without a value, and the fact about it says what it would say about such a record.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import fastavro
@@ -22,9 +22,10 @@ import msgspec
 from schemas import facts as f
 from schemas.codec import ENVELOPE_FIELDS, MANIFEST, Codec, Undecodable
 from schemas.commands import COMMANDS as COMMAND_TYPES
-from schemas.commands import Command
+from schemas.commands import AddStaff, Command, RemoveStaff
 from schemas.facts import FACTS as FACT_TYPES
 from schemas.facts import Envelope, RecordedFact
+from schemas.ids import SubjectId, UserId
 from schemas.notifications import NOTIFICATIONS as NOTIFICATION_TYPES
 from schemas.notifications import Notification
 from schemas.topics import COMMANDS, FACTS, NOTIFICATIONS
@@ -40,6 +41,8 @@ TYPES: dict[str, type[Any]] = {
     for record in records
 }
 NO_VALUE = Codec().decode(None)
+TOKEN = "payment_token"  # noqa: S105  # a field's name
+OF_A_USER = frozenset({AddStaff.__name__, RemoveStaff.__name__})  # the subject of a repeated one is the user
 Header = tuple[str, bytes | None]
 Stored = dict[str, Any]
 
@@ -187,12 +190,34 @@ class OtherNames:
             if isinstance(fact, f.CommandUnreadable):
                 assert isinstance(NO_VALUE, Undecodable)
                 fact = f.CommandUnreadable(NO_VALUE.error)
+            if isinstance(fact, f.CommandDuplicated | f.CommandRefused) and _is_of_a_user(fact, decoded.envelope):
+                fact = msgspec.structs.replace(fact, subject_id=SubjectId(self.name(fact.subject_id)))
             return self._codec.encode_fact(decoded.envelope, self._struct(fact))
         return self._codec.encode(self._struct(decoded))
 
     def _struct(self, record: Any) -> Any:
-        changes = {name: self.name(getattr(record, name)) for name in PERSONAL if getattr(record, name, None)}
+        changes: dict[str, str | list[str]] = {}
+        for name in PERSONAL[type(record)]:
+            value = getattr(record, name)
+            if value:
+                changes[name] = [self.name(one) for one in value] if isinstance(value, list) else self.name(value)
         return msgspec.structs.replace(record, **changes) if changes else record
 
 
-PERSONAL = ("user_id", "payment_token")
+def personal_fields(record: type[Any]) -> tuple[str, ...]:
+    """The fields of a record type with a user's id, or with a list of them, and its payment token."""
+    hints = get_type_hints(record)
+    return tuple(name for name in record.__struct_fields__ if name == TOKEN or _names_a_user(hints[name]))
+
+
+def _names_a_user(hint: Any) -> bool:
+    return hint is UserId or any(_names_a_user(one) for one in get_args(hint))
+
+
+def _is_of_a_user(fact: f.CommandDuplicated | f.CommandRefused, at: Envelope) -> bool:
+    """Whether the subject of a repeated or refused command is a user, and not the event or a part of it."""
+    subject: str = fact.subject_id
+    return subject != at.event_id and (fact.command_type in OF_A_USER or subject == fact.user_id)
+
+
+PERSONAL: Mapping[type[Any], tuple[str, ...]] = {record: personal_fields(record) for record in TYPES.values()}

@@ -16,9 +16,10 @@ import msgspec
 
 from schemas.codec import HEADER_BYTES, MAGIC, MANIFEST, Codec, Undecodable
 from schemas.commands import COMMANDS as COMMAND_TYPES
-from schemas.commands import Command
+from schemas.commands import Command, ReserveInTurn
 from schemas.notifications import NOTIFICATIONS as NOTIFICATION_TYPES
 from schemas.notifications import Notification
+from schemas.requests_in_turn import flaw_of
 from schemas.topics import COMMANDS, NOTIFICATIONS
 
 TYPES: dict[str, dict[str, type[Any]]] = {
@@ -92,6 +93,8 @@ def fixed_letter(
             raise CannotMend(f"{record.__name__} has no field {name}; it has {', '.join(fields)}")
         fields[name] = _read(text, fields[name], record, name)
     made = _made(record, fields)
+    if isinstance(made, ReserveInTurn) and (flaw := flaw_of(made)):
+        raise CannotMend(flaw)
     encoded = codec.encode(made)
     again = codec.decode(encoded)
     if isinstance(again, Undecodable):
@@ -113,7 +116,10 @@ def _read(text: str, old: Any, record: type[Any], name: str) -> Any:
     """A value from the command line in the field's type. Commas separate the items of a list."""
     if text == NULL and any(field.name == name and not field.required for field in msgspec.structs.fields(record)):
         return None
-    return [part for part in text.split(",") if part] if isinstance(old, list) else text
+    if not isinstance(old, list):
+        return text
+    # An item may be empty only where the place in the list counts.
+    return [part for part in text.split(",") if part or record is ReserveInTurn]
 
 
 def _made(record: type[Any], fields: Mapping[str, Any]) -> Command | Notification:

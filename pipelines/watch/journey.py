@@ -179,12 +179,8 @@ def _commands(settings: Settings, facts: Sequence[TopicRecord]) -> list[TopicRec
 def _undecided(settings: Settings, reservation_id: ReservationId, event_id: EventId | None) -> list[TopicRecord]:
     """Commands about the reservation that no fact answers yet. They are at the end of the log."""
     key = None if event_id is None else str(event_id)
-    for name in ("reservation_id", "reservation_ids"):  # alone, or among requests in turn
-        criteria = Criteria(key=key, conditions=(Condition(name, reservation_id),))
-        found = list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
-        if found:
-            return found
-    return []
+    criteria = Criteria(key=key, conditions=(Condition("reservation_id", reservation_id),))
+    return list(Search(settings, COMMANDS, criteria, bounds=READ_MAX).matches())
 
 
 def _about(record: TopicRecord, reservation_id: str) -> bool:
@@ -223,13 +219,23 @@ def _journey(
     return Journey(
         reservation_id=reservation_id,
         event_id=event_id,
-        user_id=str(commands[0].fields.get("user_id", "") if commands else facts[0].fields.get("user_id", "")),
+        user_id=_user_of(reservation_id, commands, facts),
         status="" if row is None else str(row["status"]),
         steps=steps,
         waits_for=_waits_for(commands, facts, applied, steps),
         traces=sorted(set(traces.values())),
         stopped=stopped,
     )
+
+
+def _user_of(reservation_id: str, commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> str:
+    """Who sent the request: among requests in turn, the user at the reservation's place. "" for the platform."""
+    for one in commands:
+        requests = one.fields.get("reservation_ids", [])
+        if reservation_id in requests:
+            return str(one.fields["user_ids"][requests.index(reservation_id)])
+        return str(one.fields.get("user_id", ""))
+    return next((str(one.fields.get("user_id", "")) for one in facts), "")
 
 
 def _traces(commands: Iterable[TopicRecord], facts: Iterable[TopicRecord]) -> dict[str, str]:

@@ -38,14 +38,19 @@ class NoSuchRecord(CircleError):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A field's name and its value as text. A list has the value when one of its items is it."""
+    """A field's name and its value as text. A list has the value when one of its items is it.
+
+    `reservation_id` is looked up in `reservation_ids`, too: requests in turn have a list of each field.
+    """
 
     name: str
     value: str
 
     def holds(self, fields: Mapping[str, Any]) -> bool:
         """Whether the fields of a record have the value."""
-        found = fields.get(self.name)
+        return any(self._is(fields.get(name)) for name in (self.name, self.name + "s"))
+
+    def _is(self, found: Any) -> bool:
         if isinstance(found, list):
             return self.value in map(str, found)
         return found is not None and str(found) == self.value

@@ -16,8 +16,9 @@ from pipelines.reservations.core.state import At, EventState
 from schemas import commands as c
 from schemas import facts as f
 from schemas.facts import RULES_VERSION, Envelope, RecordedFact
-from schemas.ids import US_PER_S, LogTime
+from schemas.ids import US_PER_S, CommandId, EventId, LogTime
 from schemas.recorded_facts import envelopes
+from schemas.requests_in_turn import in_turn
 from tests.harness import words
 
 
@@ -66,11 +67,12 @@ def log_of(*commands: list[f.Fact] | f.Fact, partition: int = 0, first: int = 0)
 
 @dataclass
 class FactLog:
-    """One partition's commands decided one after the other."""
+    """One partition's commands decided one after the other, with requests in turn among them if asked for."""
 
     partition: int
     seed: int
     events: int = 3
+    in_turn: bool = False
     offset: int = 0
     now: int = words.T
     states: dict[str, EventState] = field(default_factory=dict)
@@ -109,6 +111,8 @@ class FactLog:
             return c.AddTicketType(event, words.ORGANIZER, self._id(), "general", **words.LAYOUT | hall)
         if state.status != "published":
             return c.PublishEvent(event, words.ORGANIZER, self._id())
+        if self.in_turn and self._random.random() < 0.1:
+            return self._requests_in_turn(event)
         if not self._reservations or self._random.random() < 0.45:
             user, key = choose(self._users), self._random.choice([self._id(), "again"])
             reservation = str(uuid.uuid5(uuid.UUID(user), event + key))
@@ -175,6 +179,28 @@ class FactLog:
             c.Tick(event, "", self._id()),
         ]
         return choose(rest)
+
+    def _requests_in_turn(self, event: str) -> c.ReserveInTurn:
+        """Several buyers' requests in one record, the same key twice among them now and then."""
+        requests = []
+        for _ in range(self._random.randint(2, 6)):
+            user, key = self._random.choice(self._users), self._random.choice([self._id(), "again"])
+            reservation = str(uuid.uuid5(uuid.UUID(user), event + key))
+            self._reservations.append((event, user, reservation))
+            quantity = self._random.randint(1, 3)
+            requests.append(
+                c.ReserveTickets(
+                    event_id=event,
+                    user_id=user,
+                    command_id=self._id(),
+                    reservation_id=reservation,
+                    ticket_type_id=self._random.choice(["seated", "general"]),
+                    quantity=quantity,
+                    seats=[],
+                    fingerprint=quantity,
+                )
+            )
+        return in_turn(EventId(event), CommandId(self._id()), requests)
 
     def _locks(self, state: EventState) -> f.SeatLocksObserved:
         places = {f"seated/C-{self._random.randint(1, 6)}"}

@@ -20,6 +20,7 @@ from ops.run.services.stack import Stack
 from ops.verify.verify import VerifyOptions, verify
 from pipelines.configuration import settings_from_env
 from pipelines.projections import flow as projections
+from schemas.commands import ReserveInTurn
 from schemas.topics import COMMANDS, FACTS
 from tests.harness.command_line import Circle
 from tests.harness.command_logs import BothLogs, write_both
@@ -36,9 +37,10 @@ def digests(settings: Settings) -> dict[int, tuple[int, str]]:
 
 @pytest.fixture
 def log(settings: Settings) -> list[BothLogs]:
-    made = [BothLogs(partition=partition, seed=41) for partition in (0, 3)]
+    made = [BothLogs(partition=partition, seed=41, in_turn=True) for partition in (0, 3)]
     for one in made:
         one.take(250)
+        assert any(isinstance(command, ReserveInTurn) for _, command in one.commands)
     write_both(settings, made)
     return made
 

@@ -6,9 +6,9 @@ import pytest
 
 from pipelines.watch.dead_letter_fixes import CannotMend, fixed_letter, partly
 from schemas.codec import Codec
-from schemas.commands import AddTicketType, UpdateEvent
+from schemas.commands import AddTicketType, ReserveInTurn, UpdateEvent
 from schemas.topics import COMMANDS, FACTS
-from tests.harness.words import EVENT, add_type, reserve, update
+from tests.harness.words import BOB, EVENT, R2, add_type, in_turn, reserve, update
 
 CODEC = Codec()
 
@@ -20,6 +20,18 @@ def test_values_are_read_as_their_fields_want_them() -> None:
     found = CODEC.decode(fixed.value)
     assert (fixed.key, fixed.record, fixed.changed) == (EVENT, "ReserveTickets", ["quantity", "seats"])
     assert (found.quantity, found.seats) == (3, ["A-1", "A-2"])  # type: ignore[union-attr]
+
+
+def test_requests_in_turn_keep_their_places_in_each_list() -> None:
+    turn = in_turn(reserve(1, mailbox=7), reserve(2, rid=R2, by=BOB, mailbox=8))
+    fixed = fixed_letter(
+        CODEC, COMMANDS, CODEC.encode(turn), changes={"mailboxes": ",8", "quantities": "1,1"}, edited=None
+    )
+    found = CODEC.decode(fixed.value)
+    assert isinstance(found, ReserveInTurn)
+    assert (found.mailboxes, found.quantities, fixed.changed) == (["", "8"], ["1", "1"], ["quantities", "mailboxes"])
+    with pytest.raises(CannotMend, match="has 1 quantities for 2 reservation_ids"):
+        fixed_letter(CODEC, COMMANDS, CODEC.encode(turn), changes={"quantities": "1"}, edited=None)
 
 
 def test_an_optional_field_can_be_emptied() -> None:
