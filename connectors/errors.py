@@ -5,6 +5,7 @@ CircleError                  exit 1   anything we understand well enough to name
 ├── SettingsError            exit 2   a CIRCLE_* variable or an option is wrong
 ├── ServiceUnreachable       exit 3   a service does not answer, or cannot be started here
 ├── AccessRefused            exit 3   a service answers and does not let us in, or misses a right of ours
+├── UnsuitableService        exit 3   a service works in a way in which our guarantees do not hold
 ├── TopicMismatch            exit 1   a topic exists with another shape than its specification
 ├── MigrationError           exit 1   a migration was changed after it was applied, or failed
 └── Fenced                   exit 1   a newer owner has taken over: stop without committing
@@ -55,6 +56,16 @@ class AccessRefused(CircleError):
     def __init__(self, service: str, address: str, hint: str) -> None:
         self.service, self.address, self.hint = service, address, hint
         super().__init__(f"{service} at {address} refuses us: {hint}")
+
+
+class UnsuitableService(CircleError):
+    """A service answers, but in a way in which our guarantees do not hold. Waiting does not help."""
+
+    exit_code = 3
+
+    def __init__(self, service: str, address: str, hint: str) -> None:
+        self.service, self.address, self.hint = service, address, hint
+        super().__init__(f"{service} at {address} cannot be used: {hint}")
 
 
 class TopicMismatch(CircleError):

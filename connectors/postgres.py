@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from connectors import pooler
 from connectors.backoff import Backoff
 from connectors.errors import AccessRefused, ServiceUnreachable
 from connectors.logs import Log
@@ -25,14 +26,16 @@ from connectors.stoppable_wait import Stopped, pause
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0  # loading the largest event takes a second; a server that is silent this long is gone
 BACKOFF = Backoff(first_s=0.05, max_s=2.0)  # a restart takes half a second, and catching up begins soon after it
+NAME = {"application_name": "general-circle"}
 # Set against the server's default: a commit that we have reported survives a crash. Epochs must not go back.
-SESSION = {"synchronous_commit": "on", "application_name": "general-circle"}
+SESSION = NAME | {"synchronous_commit": "on"}
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["read_committed", "repeatable_read"]
 T = TypeVar("T")
 
 log = Log("postgres")
+_POOLED: set[str] = set()  # the URLs at which this process has found a pooler
 
 # The server is gone, going or not yet there. Everything else is a bug or a broken rule and is raised as it is.
 SERVER_GONE = (
@@ -58,19 +61,23 @@ REFUSED = (
 )
 
 
+def address_of(url: str) -> str:
+    """Host, port and database of a URL, without its credentials."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+
+
 def refused(url: str, error: BaseException) -> AccessRefused:
     """The error for a server that refuses us, or whose certificate is not the expected one."""
-    parts = urlsplit(url)
-    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
-    return AccessRefused("PostgreSQL", address, f"{error}; look at CIRCLE_POSTGRES_URL")
+    return AccessRefused("PostgreSQL", address_of(url), f"{error}; look at CIRCLE_POSTGRES_URL")
 
 
 def unreachable(url: str, error: BaseException) -> ServiceUnreachable:
     """The error for a server at `url` that does not answer. It does not contain the URL's password."""
-    parts = urlsplit(url)
-    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
     text = str(error) or type(error).__name__
-    return ServiceUnreachable("PostgreSQL", address, f"{text}; is it running, and is CIRCLE_POSTGRES_URL right?")
+    return ServiceUnreachable(
+        "PostgreSQL", address_of(url), f"{text}; is it running, and is CIRCLE_POSTGRES_URL right?"
+    )
 
 
 async def connect(
@@ -78,29 +85,70 @@ async def connect(
 ) -> Connection:
     """One connection. The URL says how: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
 
-    Raises ServiceUnreachable, AccessRefused. With create_pool, the one place where connections are made.
+    Raises ServiceUnreachable, AccessRefused, UnsuitableService. With create_pool, the one place where connections are
+    made.
     """
     try:
-        connection: Connection = await asyncpg.connect(
-            url, timeout=timeout_s, command_timeout=command_timeout_s, server_settings=SESSION
-        )
+        return await _open(url, timeout=timeout_s, command_timeout=command_timeout_s)
     except REFUSED as error:
         raise refused(url, error) from None
     except SERVER_GONE as error:
         raise unreachable(url, error) from error
-    return connection
 
 
 def create_pool(url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
-    """A pool of connections with SESSION, to be awaited or entered: asyncpg's own, and its own errors."""
-    return asyncpg.create_pool(url, server_settings=SESSION, **options)
+    """A pool of connections with SESSION, to be awaited or entered: asyncpg's own, and its own errors.
+
+    A new connection raises UnsuitableService, too.
+    """
+    connect_with: Any = _open  # the stub's type of it has every keyword of the library
+    return asyncpg.create_pool(url, connect=connect_with, **options)
+
+
+async def refuse_unsuitable(url: str) -> None:
+    """Raises UnsuitableService for a pooler that cannot be used.
+
+    A server that is away, or refuses us, is no error here: a process may start before its server.
+    """
+    with suppress(ServiceUnreachable, AccessRefused):
+        await (await connect(url)).close()
+
+
+async def _open(url: str, **options: Any) -> Connection:
+    """A connection to a server process of our own, else through a pooler."""
+    if url not in _POOLED:
+        try:
+            connection: Connection = await asyncpg.connect(url, server_settings=SESSION, **options)
+        except asyncpg.ProtocolViolationError as error:
+            if not pooler.refuses_settings(error):
+                raise
+        else:
+            if await _checked(connection, pooler.is_direct(connection), options):
+                return connection
+            await connection.close()
+        _POOLED.add(url)
+        log.info("postgres.pooler", address=address_of(url))
+    pooled: Connection = await asyncpg.connect(url, server_settings=NAME, **(options | pooler.OPTIONS))
+    await _checked(pooled, pooler.refuse_unsuitable(pooled, address_of(url)), options)
+    return pooled
+
+
+async def _checked(connection: Connection, check: Awaitable[T], options: Mapping[str, Any]) -> T:
+    """The result of a check, within the time for a connection. Its error ends the connection."""
+    try:
+        async with asyncio.timeout(options.get("timeout", CONNECT_TIMEOUT_S)):
+            return await check
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class Database:
     """A connection and an event loop of its own, for synchronous code: not for use inside a running event loop."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, schema: str = "") -> None:
+        """Tables are those of `schema`, else those of the server's default path."""
+        self._url, self._schema = url, schema
         self._loop = asyncio.new_event_loop()
         self._connection: Connection | None = None
 
@@ -154,6 +202,8 @@ class Database:
         connection = self._connection
         try:
             async with connection.transaction(isolation=isolation, readonly=readonly):
+                if self._schema:  # for this transaction: a pooler keeps no setting of a session
+                    await connection.execute(f"SET LOCAL search_path = {self._schema}")
                 return await operation(connection)
         except SERVER_GONE as error:
             # The connection may be in any state, so the next try makes a new one.

@@ -1,8 +1,8 @@
 """Brings the database's schema up to date from `sql/NNNN_name.sql`, and empties the tables that come from the log.
 
-Each file is applied once, in the order of the numbers, in its own transaction. One advisory lock guards all of it, so
-any number of processes may migrate at the same time. The database keeps each file's checksum: a file that changed after
-it was applied is an error.
+Each file is applied once, in the order of the numbers, in its own transaction. An advisory lock of that transaction
+guards it, so any number of processes may migrate at the same time, and a connection pooler may be in between. The
+database keeps each file's checksum: a file that changed after it was applied is an error.
 """
 
 import hashlib
@@ -67,19 +67,24 @@ async def migrate(url: str, *, directory: Path = SQL_DIR, dry_run: bool = False)
     database.
     """
     wanted = migrations(directory)
+    ours: list[Migration] = []
     connection = await connect(url)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
-        applied = await _history(connection)
-        _compare(wanted, applied)
-        missing = [migration for migration in wanted if migration.number not in applied]
-        if not dry_run:
-            await connection.execute(HISTORY)
-            for migration in missing:
-                await _apply(connection, migration)
-        return missing
+        while True:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
+                applied = await _history(connection)
+                _compare(wanted, applied)
+                missing = [migration for migration in wanted if migration.number not in applied]
+                if dry_run:
+                    return missing
+                await connection.execute(HISTORY)
+                if not missing:
+                    return ours
+                await _apply(connection, missing[0])
+                ours.append(missing[0])
     finally:
-        await connection.close()  # which frees the lock
+        await connection.close()
 
 
 async def reset_derived(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import asyncpg
 import msgspec
 
+from connectors.pooler import one_server
 from connectors.postgres import Connection, connect
 from connectors.settings import PaymentsBy, Settings
 from connectors.sql_files import queries
@@ -112,15 +113,17 @@ async def reconcile(
             report.left_out += 1
 
     try:
-        await connection.execute(SQL["remember"])
-        comparing = _Comparing(connection, books, report, found)
-        async for payments in _paged(books.payments(since, until)):
-            await comparing.payments(payments)
-        async for refunds in _paged(books.refunds(since, until)):
-            await comparing.refunds(refunds)
-        async for disputes in _paged(books.disputes(since, until)):
-            await comparing.disputes(disputes)
-        await comparing.unseen(since * US_PER_S, until * US_PER_S)
+        async with one_server(connection):
+            await connection.execute(SQL["remember"])
+            comparing = _Comparing(connection, books, report, found)
+            async for payments in _paged(books.payments(since, until)):
+                await comparing.payments(payments)
+            async for refunds in _paged(books.refunds(since, until)):
+                await comparing.refunds(refunds)
+            async for disputes in _paged(books.disputes(since, until)):
+                await comparing.disputes(disputes)
+            await comparing.unseen(since * US_PER_S, until * US_PER_S)
+            await connection.execute(SQL["forget"])
     finally:
         await connection.close()
     return report

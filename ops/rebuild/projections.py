@@ -113,7 +113,7 @@ def go_back(settings: Settings, progress: ProgressBars, *, promote: bool = False
 @contextmanager
 def _both(settings: Settings, beside: str) -> Iterator[tuple[Database, Database]]:
     """The live generation and the other one."""
-    live, other = Database(settings.postgres_url), Database(in_schema(settings.postgres_url, beside))
+    live, other = Database(settings.postgres_url), Database(settings.postgres_url, schema=beside)
     try:
         yield live, other
     except asyncpg.LockNotAvailableError as error:
@@ -141,11 +141,6 @@ def _up_to_the_live_one(
             return live.run(lambda connection: _settle(connection, builder, beside, progress, promote))
     finally:
         builder.close()
-
-
-def in_schema(url: str, schema: str) -> str:
-    """The same database with another schema in front."""
-    return f"{url}{'&' if '?' in url else '?'}search_path={schema}"
 
 
 @dataclass

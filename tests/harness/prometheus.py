@@ -1,14 +1,8 @@
-"""Prometheus and promtool, as Debian's package has them: found on the PATH, else unpacked into the cache.
-
-The package is unpacked, not installed: no service is started, and no root is needed. Where neither works, a test is
-skipped, and says so.
-"""
+"""Prometheus and promtool, as Debian's package has them. Where they cannot be had, a test is skipped, and says so."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import time
 import urllib.parse
@@ -18,11 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
-
 from ops.run.services.process import LOOPBACK, free_port
+from tests.harness.debian import program
 
-CACHE = Path(os.environ.get("CIRCLE_CACHE_DIR", Path(__file__).parents[2] / ".cache")) / "prometheus"
 PACKAGE = "prometheus"
 START_S = 30.0
 ANSWER_S = 10.0
@@ -30,16 +22,7 @@ ANSWER_S = 10.0
 
 def tool(name: str) -> str:
     """The path of `prometheus` or `promtool`. Skips the test when there is none and none can be had."""
-    found = shutil.which(name) or shutil.which(name, path=str(CACHE / "usr" / "bin"))
-    if found is None and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "-qq", PACKAGE], cwd=CACHE, check=False, capture_output=True)
-        for package in CACHE.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package.name, "."], cwd=CACHE, check=True)
-        found = shutil.which(name, path=str(CACHE / "usr" / "bin"))
-    if found is None:
-        pytest.skip(f"{name} is missing: install Debian's package {PACKAGE}")
-    return found
+    return str(program(name, PACKAGE))
 
 
 class Prometheus:
