@@ -1,5 +1,6 @@
 """`circle up`, and its processes: `circle api` and `circle pipeline NAME`."""
 
+import asyncio
 import importlib
 import os
 import signal
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from connectors import logs, tracing
+from connectors import logs, postgres, redis_clients, tracing
 from connectors.errors import CircleError, SettingsError
 from connectors.execution import Ended
 from connectors.flow_health import FlowHealth
 from connectors.kafka import check_reachable
 from connectors.kafka_clients import refused_right
 from connectors.readiness import when_ready
+from connectors.settings import Settings
 from pipelines.configuration import settings_from_env
 from pipelines.flows import Flow
 
@@ -114,6 +116,7 @@ def api(
     """Run only the HTTP API, configured by CIRCLE_*."""
     settings = settings_from_env()
     logs.configure(settings)
+    refuse_unsuitable_services(settings)
     module = importlib.import_module("api.server")
     module.serve(settings, host, port, workers)
     return 0
@@ -133,6 +136,7 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         if error.name is None or not target.startswith(error.name):
             raise
         raise CircleError(f"the {name.value} dataflow is not part of this build") from None
+    refuse_unsuitable_services(settings)
     tracing.start(name.value, settings.instance)
     lives = FlowHealth(settings, name.value)
     kind = ""
@@ -159,6 +163,15 @@ def pipeline(name: Annotated[Flow, typer.Argument(help="The dataflow's name.")])
         tracing.stop()
         lives.ended(kind)
         lives.close()
+
+
+def refuse_unsuitable_services(settings: Settings) -> None:
+    """Raises UnsuitableService for a Redis Cluster, and for a connection pooler in a mode that we cannot use.
+
+    A service that is away is no error: the process waits for it, or works without it, and asks again as it connects.
+    """
+    redis_clients.refuse_cluster(settings.redis_url)
+    asyncio.run(postgres.refuse_unsuitable(settings.postgres_url))
 
 
 def _serve_metrics(port: int, host: str) -> None:

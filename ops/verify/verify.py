@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -183,11 +184,11 @@ def verify(settings: Settings, options: VerifyOptions, progress: ProgressBars) -
     started = time.monotonic()
     numbers = numbers_of(settings, options)
     decided = _decided(settings, numbers)
-    database = _database(settings) if options.postgres else None
-    client = connect_redis(settings) if options.redis else None
     codec, results = codec_of(settings), []
     fold_cpu = 0.0
-    try:
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(_database(settings))) if options.postgres else None
+        client = stack.enter_context(closing(connect_redis(settings))) if options.redis else None
         for number in numbers:
             before = time.process_time()
             with PartitionRun(settings, number, codec, options.event_id) as run:
@@ -197,11 +198,6 @@ def verify(settings: Settings, options: VerifyOptions, progress: ProgressBars) -
                 fold_cpu += time.process_time() - before
                 results.append(_finish(run, stopped, decided.get(number), database, client))
                 run.bar.finish(run.read_to + 1, f"through {number}/{run.verifier.through}")
-    finally:
-        if database is not None:
-            database.close()
-        if client is not None:
-            client.close()
     facts = sum(one.facts for one in results)
     return VerifyReport(
         event_id=options.event_id,
@@ -381,10 +377,12 @@ def _database(settings: Settings) -> Database:
 
 
 def connect_redis(settings: Settings) -> redis.Redis:
-    """A client after one try. Raises ServiceUnreachable."""
+    """A client after one try. Raises ServiceUnreachable, RedisIsACluster."""
     client: redis.Redis = redis_clients.connect(settings.redis_url, decode_responses=True, socket_timeout=5)
     try:
         client.ping()
+    except redis_clients.RedisIsACluster:
+        raise
     except redis.RedisError as error:
         address = settings.redis_url.rpartition("@")[2]
         raise ServiceUnreachable("Redis", address, f"{error}; is CIRCLE_REDIS_URL right?") from error

@@ -181,10 +181,8 @@ class SeatLocks:
                 self._sha.clear()
                 return attempt()
             except (ClusterCrossSlotError, ClusterDownError, MovedError) as error:
-                raise CircleError(
-                    f"Redis at {self._url.rpartition('@')[2]} is a cluster ({error}); set CIRCLE_REDIS_URL to a single "
-                    "server, with replicas if you like"
-                ) from None
+                # New connections refuse a cluster. A proxy may hide its mode, but not this.
+                raise redis_clients.RedisIsACluster(self._url.rpartition("@")[2]) from error
 
         answers: list[Any] = self._patiently(attempt)
         return answers

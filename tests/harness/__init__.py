@@ -11,6 +11,7 @@ certificates   makes certificates for loopback, as PEM files.
 command_line   runs `circle` against the test's own services.
 command_logs   both topics of a partition, as a worker leaves them: seeded commands and their facts.
 compose_stack  the stack of compose.yaml in containers, and a drop with buyers who do not give up.
+debian         programs from Debian's packages, unpacked into the cache where they are missing.
 door           a door over HTTP: bought tickets, staff, scans, live messages.
 drop           a ticket drop without HTTP: commands on the topic, and the answers on the log.
 edge           the HTTP edge alone: our protocol and errors, with a few routes and limits.
@@ -33,7 +34,9 @@ openapi_tools  pinned linters and generators for the OpenAPI document.
 otlp_collector OpenTelemetry's own collector, which hands its spans to the test.
 page_steps     follows the steps of a page in a copy of the repository.
 pausable       `circle` with a worker that stops itself in its next transaction, when asked.
+pooler         PgBouncer in front of the embedded PostgreSQL, in each of its modes.
 prometheus     A real Prometheus and promtool, from Debian's package.
+redis_cluster  three nodes of Valkey with all slots, and the clients' refusal of them.
 registries     schema registries: a small one in this process, and Apicurio's on the JVM.
 screenshots    makes the pictures of the console that the guide shows.
 seating_model  best available seats by trying every choice, with no code of ours.

@@ -9,11 +9,10 @@ from contextlib import closing
 import pytest
 import redis
 
-from connectors.errors import CircleError, Fenced, ServiceUnreachable
+from connectors.errors import Fenced, ServiceUnreachable
 from connectors.settings import Settings
 from connectors.stoppable_wait import Stopped
 from ops.run.services.process import free_port
-from ops.run.services.valkey import Valkey
 from pipelines.reservations.seat_locks import (
     CALL_PLACES_MAX,
     ForeignLocks,
@@ -108,29 +107,6 @@ def test_some_counters_are_not_shown_where_the_others_are_missing(locks: SeatLoc
     assert locks.publish({EVENT: 1, "e2": 1}, shown, []) == set()
     assert locks.publish({EVENT: 1, "e2": 1}, {EVENT: {"floor": "{}"}}, [], parts={EVENT}) == set()
     assert locks.client.hgetall(f"circle:{{{EVENT}}}:availability") == {STALLS: "{}", "floor": "{}"}
-
-
-class Cluster(Valkey):
-    """A cluster of one Valkey, which has all slots."""
-
-    def _options(self) -> dict[str, str]:
-        return super()._options() | {"cluster-enabled": "yes"}
-
-
-def test_a_cluster_of_shards_is_refused_with_what_to_do() -> None:
-    cluster = Cluster()
-    cluster.start()
-    try:
-        with closing(SeatLocks(cluster.url)) as locks:
-            with pytest.raises(CircleError, match=r"is a cluster .* set CIRCLE_REDIS_URL to a single server"):
-                locks.claim({EVENT: 1}, {EVENT: "0"}, {EVENT: {}})
-            locks.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
-            while "cluster_state:ok" not in str(locks.client.execute_command("CLUSTER", "INFO")):
-                pass
-            with pytest.raises(CircleError, match="is a cluster"):
-                locks.claim({EVENT: 1, "e2": 1}, {EVENT: "0", "e2": "0"}, {EVENT: {}, "e2": {}})
-    finally:
-        cluster.close()
 
 
 def test_a_foreign_lock_ends_by_itself(locks: SeatLocks, foreign: ForeignLocks) -> None:
