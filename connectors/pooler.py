@@ -22,9 +22,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Sent as one message of the simple protocol, without a prepared statement: so any server may answer it.
 SESSION_STATE = "SELECT pg_backend_pid(), current_setting('synchronous_commit')"
-DURABLE = frozenset(
-    {"on", "remote_apply"}
-)  # with these a reported commit is on the disk, and on the standbys that count
+# With these a reported commit is on the disk, and on the standbys that count.
+DURABLE = frozenset({"on", "remote_apply"})
 REFUSES_SETTINGS = "unsupported startup parameter"
 NO_TRANSACTIONS = "statement pooling"
 

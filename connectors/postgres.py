@@ -110,7 +110,7 @@ async def refuse_unsuitable(url: str) -> None:
 
     A server that is away, or refuses us, is no error here: a process may start before its server.
     """
-    with suppress(ServiceUnreachable, AccessRefused):
+    with suppress(ServiceUnreachable, AccessRefused, asyncpg.PostgresError):
         await (await connect(url)).close()
 
 
